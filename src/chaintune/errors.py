@@ -1,0 +1,54 @@
+"""The exception tree, and the sentence that names the nearest valid word.
+
+Every error that a user can cause is a `ChaintuneError`; the command line turns it into one
+sentence and exit code 2. Anything else is a bug and keeps its traceback.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ChaintuneError(Exception):
+    """Base of every error that chaintune raises on purpose."""
+
+
+class ConfigError(ChaintuneError, ValueError):
+    """A study file, policy, option or argument says something that cannot be meant."""
+
+
+class DataError(ChaintuneError, ValueError):
+    """A task's data is missing, malformed, or too small for what was asked."""
+
+
+class ModelError(ChaintuneError, OSError):
+    """A model cannot be found, loaded or used as asked."""
+
+
+class StageError(ChaintuneError, RuntimeError):
+    """A stage of training failed; its descendants cannot run, others can."""
+
+
+class StoreError(ChaintuneError, OSError):
+    """The store cannot be read or written."""
+
+
+def nearest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
+    """The end of an error sentence: the likeliest meant name, then the valid ones.
+
+    Args:
+        word: what was written.
+        known: every valid name.
+        limit: how many names to list before "and N more".
+
+    Example:
+        >>> nearest("bqq", ["csqa", "bbq"])
+        "did you mean 'bbq'? Valid: bbq, csqa"
+    """
+    names = sorted(set(known))
+    close = get_close_matches(word, names, n=len(names) or 1, cutoff=0.0)
+    ordered = close + [name for name in names if name not in close]
+    listed = ", ".join(ordered[:limit])
+    if len(ordered) > limit:
+        listed += f", and {len(ordered) - limit} more"
+    meant = get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"did you mean '{meant[0]}'? Valid: {listed}" if meant else f"valid: {listed}"

@@ -1,0 +1,1 @@
+"""Intervals, tests, multiplicity, power: numbers in, `Estimate` out. numpy and scipy only."""

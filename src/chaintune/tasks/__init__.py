@@ -1,0 +1,1 @@
+"""What is taught and measured: registry, sources, prompts, splits."""

@@ -1,0 +1,1 @@
+"""A parent, a task and a recipe in; a checkpoint out."""
