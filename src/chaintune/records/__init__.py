@@ -1,0 +1,31 @@
+"""Frozen values that travel between rooms. No torch, no configuration, no behaviour beyond reading.
+
+Words follow the glossary in `docs/explanation/definitions.md`.
+"""
+
+from chaintune.records.comparison import Comparison, Disparity, GroupComparison
+from chaintune.records.examples import Example, Role, Task, canonical_digest, examples_digest
+from chaintune.records.recipe import Recipe
+from chaintune.records.results import Estimate, Measured, ResultRow, Verdict, rows_to_polars
+from chaintune.records.scores import SCORES_SCHEMA, Metric, Scores, scores_table
+
+__all__ = [
+    "SCORES_SCHEMA",
+    "Comparison",
+    "Disparity",
+    "Estimate",
+    "Example",
+    "GroupComparison",
+    "Measured",
+    "Metric",
+    "Recipe",
+    "ResultRow",
+    "Role",
+    "Scores",
+    "Task",
+    "Verdict",
+    "canonical_digest",
+    "examples_digest",
+    "rows_to_polars",
+    "scores_table",
+]

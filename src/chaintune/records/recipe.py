@@ -1,0 +1,47 @@
+"""How one stage of tuning trains."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one stage trains. Every field is part of the stage's key, `report_to` and `micro_batch_size` apart.
+
+    Attributes:
+        method: `full` or `lora`.
+        learning_rate: peak of the schedule.
+        epochs: passes over the stage's examples.
+        batch_size: examples an optimizer step.
+        micro_batch_size: examples a forward pass; gradients are accumulated up to `batch_size`.
+        warmup_fraction: share of the steps in which the rate rises from 0.
+        schedule: `linear`, `cosine` or `constant` after the warm-up.
+        weight_decay: of AdamW.
+        max_grad_norm: gradients are clipped to this norm; 0 clips nothing.
+        lora_rank, lora_alpha, lora_dropout, lora_targets: used when `method` is `lora`.
+        gradient_checkpointing: recompute activations to save memory.
+        report_to: trackers, by transformers' names.
+    """
+
+    method: Literal["full", "lora"] = "full"
+    learning_rate: float = 1e-4
+    epochs: float = 1.0
+    batch_size: int = 16
+    micro_batch_size: int = 8
+    warmup_fraction: float = 0.1
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    lora_rank: int = 16
+    lora_alpha: float = 32.0
+    lora_dropout: float = 0.0
+    lora_targets: str | tuple[str, ...] = "all-linear"
+    gradient_checkpointing: bool = False
+    report_to: tuple[str, ...] = ()
+
+    def content(self) -> dict[str, Any]:
+        """The fields that determine the trained weights, as canonical JSON-able data."""
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "report_to"}
+        if self.method == "full":
+            named = {name: value for name, value in named.items() if not name.startswith("lora_")}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}

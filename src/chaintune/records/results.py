@@ -1,0 +1,107 @@
+"""Numbers with their uncertainty, and what a study says with them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import polars as pl
+
+from chaintune.records.scores import Scores
+
+Verdict = Literal["forgot", "kept", "gained", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its uncertainty.
+
+    Attributes:
+        value: the estimate; NaN when undefined.
+        low, high: ends of the confidence interval; NaN when there is none.
+        p_value: of the test that the true value is 0 (or as `method` states); NaN when none was made.
+        p_adjusted: after correction for the other groups of the dimension; NaN when none was made.
+        n: examples that the value speaks about.
+        n_clusters: clusters among them.
+        n_seeds: seeds; 1 says that the number speaks about this pair of checkpoints only.
+        method: how interval and p-value were made.
+        reason: why the value, or its interval, is undefined; empty when it is defined.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    p_value: float = math.nan
+    p_adjusted: float = math.nan
+    n: int = 0
+    n_clusters: int = 0
+    n_seeds: int = 1
+    method: str = ""
+    reason: str = ""
+
+    @classmethod
+    def undefined(cls, reason: str, *, n: int = 0, n_clusters: int = 0, n_seeds: int = 1) -> "Estimate":
+        """NaN with a reason, never 0."""
+        return cls(math.nan, n=n, n_clusters=n_clusters, n_seeds=n_seeds, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One row of `results.parquet`: what an estimate is about, and the estimate.
+
+    Attributes:
+        study: name of the study file.
+        base: name of the base model as the study writes it.
+        chain: tasks in order joined by `>` (`base` when nothing was tuned).
+        variant: the varied knobs, seed apart, as `name=value` joined by `, `; empty when nothing is varied.
+        stage: number of stages done at the checkpoint that is measured (0 is the base).
+        reference: chain of the checkpoint it is compared with; empty when none.
+        task: the task measured.
+        metric: what the value is (`accuracy`, `forgetting`, `biased_forgetting`, `gain`, ...).
+        dimension, group: empty for the whole task.
+        seed: a number as text, or `all`.
+        verdict: `forgot`, `kept`, `gained`, `inconclusive`, or empty where no verdict is due.
+    """
+
+    study: str
+    base: str
+    chain: str
+    variant: str
+    stage: int
+    reference: str
+    task: str
+    metric: str
+    dimension: str
+    group: str
+    seed: str
+    estimate: Estimate
+    verdict: Verdict | Literal[""] = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """One flat mapping: the row's own fields, then the estimate's."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "estimate"}
+        return own | {f.name: getattr(self.estimate, f.name) for f in fields(self.estimate)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """One checkpoint of a study and what it scored: the input of study-level statistics.
+
+    Attributes:
+        base: the base model's name.
+        chain: names of the tasks tuned on so far, in order; empty for the base itself.
+        variant: varied knobs, seed apart, in the order of the study file.
+        seed: of the chain.
+        scores: task name -> scores.
+    """
+
+    base: str
+    chain: tuple[str, ...]
+    variant: tuple[tuple[str, str], ...]
+    seed: int
+    scores: Mapping[str, Scores]
+
+
+def rows_to_polars(rows: Sequence[ResultRow]) -> pl.DataFrame:
+    """The tidy table of result rows, one row each, columns in the order of `ResultRow.to_dict`."""
+    return pl.DataFrame([row.to_dict() for row in rows], infer_schema_length=None)

@@ -1,0 +1,157 @@
+"""What one checkpoint answered: `Scores`, their table and their file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from chaintune.errors import DataError
+from chaintune.records.examples import Example
+
+Metric = Literal["accuracy", "accuracy_per_token", "accuracy_per_byte"]
+
+_GROUPS_TYPE = pa.map_(pa.string(), pa.list_(pa.string()))
+SCORES_SCHEMA = pa.schema(
+    [
+        ("task", pa.string()),
+        ("example_id", pa.string()),
+        ("cluster", pa.string()),
+        ("groups", _GROUPS_TYPE),
+        ("gold", pa.int32()),
+        ("choice_logprobs", pa.list_(pa.float64())),
+        ("choice_tokens", pa.list_(pa.int32())),
+        ("choice_bytes", pa.list_(pa.int32())),
+        ("choice_roles", pa.list_(pa.string())),
+        ("prediction", pa.int32()),
+        ("correct", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What one checkpoint answered on one task: one row an example, sorted by `example_id`.
+
+    Attributes:
+        task: the task's name.
+        table: columns of `SCORES_SCHEMA`. `choice_logprobs` are natural-log sums over the tokens of a
+            choice; `prediction` is the largest of them, the first one on a tie.
+        provenance: what made the scores (checkpoint key, task version, precision, ...), text to text.
+    """
+
+    task: str
+    table: pa.Table
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.table.schema.names != SCORES_SCHEMA.names:
+            raise DataError(
+                f"scores of task '{self.task}': columns {self.table.schema.names}, expected {SCORES_SCHEMA.names}"
+            )
+        ids = self.example_ids
+        if len(set(ids)) != len(ids):
+            raise DataError(f"scores of task '{self.task}': an example_id appears twice")
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def example_ids(self) -> list[str]:
+        """Ids in row order."""
+        return list(self.table.column("example_id").to_pylist())
+
+    @property
+    def clusters(self) -> list[str]:
+        """Cluster of each row."""
+        return list(self.table.column("cluster").to_pylist())
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Every dimension that at least one example bears, sorted."""
+        keys = self.table.column("groups").combine_chunks().keys
+        return tuple(sorted(set(keys.to_pylist())))
+
+    def groups(self, dimension: str) -> list[tuple[str, ...]]:
+        """Groups of `dimension` that each row bears; empty where it bears none."""
+        return [tuple(dict(pairs or ()).get(dimension) or ()) for pairs in self.table.column("groups").to_pylist()]
+
+    def item_scores(self, metric: Metric = "accuracy") -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Score of each example: 1.0 when the preferred choice is the gold one, else 0.0.
+
+        Args:
+            metric: the choice preferred is that with the largest log-probability (`accuracy`), the
+                largest per token, or the largest per UTF-8 byte. The first one wins a tie.
+
+        Shape: `[E]`.
+        """
+        if metric == "accuracy":
+            return np.asarray(self.table.column("correct").to_numpy(zero_copy_only=False), dtype=np.float64)
+        lengths = "choice_tokens" if metric == "accuracy_per_token" else "choice_bytes"
+        logprobs = self.table.column("choice_logprobs").to_pylist()
+        sizes = self.table.column(lengths).to_pylist()
+        gold = self.table.column("gold").to_pylist()
+        best = [int(np.argmax(np.asarray(row) / np.asarray(size))) for row, size in zip(logprobs, sizes, strict=True)]
+        return np.asarray([float(choice == right) for choice, right in zip(best, gold, strict=True)])
+
+    def write(self, path: Path) -> None:
+        """Write one Parquet file; the provenance travels in its metadata. Same scores, same bytes."""
+        metadata = {"chaintune": json.dumps(dict(self.provenance), sort_keys=True)}
+        pq.write_table(self.table.replace_schema_metadata(metadata), path, compression="zstd")
+
+    @classmethod
+    def read(cls, path: Path) -> "Scores":
+        """Read a file that `write` wrote.
+
+        Raises:
+            DataError: the file is no Parquet file or lacks a column.
+        """
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: not a readable Parquet file ({error})") from error
+        missing = [name for name in SCORES_SCHEMA.names if name not in table.schema.names]
+        if missing:
+            raise DataError(f"{path}: not a scores file, column '{missing[0]}' is missing")
+        raw = (table.schema.metadata or {}).get(b"chaintune", b"{}")
+        table = table.select(SCORES_SCHEMA.names).cast(SCORES_SCHEMA)
+        tasks = set(table.column("task").to_pylist())
+        if len(tasks) != 1:
+            raise DataError(f"{path}: expected scores of one task, found {sorted(tasks)}")
+        return cls(task=tasks.pop(), table=table.replace_schema_metadata(None), provenance=json.loads(raw))
+
+
+def scores_table(
+    task: str, examples: Sequence[Example], logprobs: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]]
+) -> pa.Table:
+    """The table of `Scores` from examples and what was computed for each of their choices.
+
+    Args:
+        task: the task's name.
+        examples: in any order; rows come out sorted by id.
+        logprobs: log-probability of each choice of each example, in nats.
+        tokens: how many tokens each log-probability sums over.
+    """
+    rows = []
+    for example, row, sizes in sorted(zip(examples, logprobs, tokens, strict=True), key=lambda item: item[0].id):
+        prediction = int(np.argmax(row))
+        rows.append(
+            {
+                "task": task,
+                "example_id": example.id,
+                "cluster": example.cluster,
+                "groups": [(dimension, list(names)) for dimension, names in sorted(example.groups.items())],
+                "gold": example.gold,
+                "choice_logprobs": [float(value) for value in row],
+                "choice_tokens": list(sizes),
+                "choice_bytes": [len(choice.strip().encode()) for choice in example.choices],
+                "choice_roles": list(example.choice_roles),
+                "prediction": prediction,
+                "correct": prediction == example.gold,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=SCORES_SCHEMA)
