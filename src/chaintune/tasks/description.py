@@ -1,0 +1,74 @@
+"""What a task holds, in numbers and samples, for a reader."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from chaintune.records import Example, Role, Task
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCounts:
+    """What one split holds.
+
+    Attributes:
+        examples: how many.
+        clusters: how many different ones among them.
+        groups: dimension -> group -> examples that bear it; an example may count in several groups.
+    """
+
+    examples: int
+    clusters: int
+    groups: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDescription:
+    """A task as `chaintune tasks NAME` shows it.
+
+    Attributes:
+        prompts: some prompts of the test split, each with its right answer behind it.
+    """
+
+    name: str
+    role: Role
+    version: str
+    source: str
+    licence: str
+    train: SplitCounts
+    test: SplitCounts
+    prompts: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def describe(task: Task, *, prompts: int = 3) -> TaskDescription:
+    """Counts per group, and some prompts spread evenly over the test split.
+
+    Args:
+        task: the task.
+        prompts: how many to render.
+    """
+    shown = task.test or task.train
+    picked = [shown[(2 * k + 1) * len(shown) // (2 * prompts)] for k in range(min(prompts, len(shown)))]
+    return TaskDescription(
+        name=task.name,
+        role=task.role,
+        version=task.version,
+        source=task.source,
+        licence=task.licence,
+        train=_counts(task.train, task.dimensions),
+        test=_counts(task.test, task.dimensions),
+        prompts=tuple(example.prompt + example.choices[example.gold] for example in picked),
+    )
+
+
+def _counts(examples: Sequence[Example], dimensions: Sequence[str]) -> SplitCounts:
+    groups = {
+        dimension: dict(sorted(Counter(name for e in examples for name in e.groups.get(dimension, ())).items()))
+        for dimension in dimensions
+    }
+    return SplitCounts(len(examples), len({example.cluster for example in examples}), groups)

