@@ -41,13 +41,14 @@ def files_digest(paths: Sequence[Path]) -> str:
 
 
 def _read_jsonl(path: Path) -> list[Row]:
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     rows, problems = [], []
     for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         where = f"{path}, line {number}"
         if not line.strip():
             continue
         try:
-            values = json.loads(_decoded(line, where), parse_constant=_refuse_constant)
+            values = decoder.decode(_decoded(line, where))
         except json.JSONDecodeError as error:
             problems.append(f"{where}: not a JSON object ({error.msg} at column {error.colno})")
         except ValueError as error:
@@ -71,13 +72,15 @@ def _read_csv(path: Path) -> list[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     rows, problems = [], []
     try:
+        names = list(reader.fieldnames or ())
+        problems += [f"{path}, line 1: column '{name}' appears twice" for name in set(names) if names.count(name) > 1]
         for values in reader:
             where = f"{path}, line {reader.line_num}"
             if None in values:
                 problems.append(f"{where}: more fields than the header names; quote fields that hold a comma")
-            rows.append(Row(where, {str(name): value or None for name, value in values.items()}))
+            rows.append(Row(where, {str(name): value or None for name, value in values.items()}, untyped=True))
     except csv.Error as error:
-        problems.append(f"{path}, line {reader.line_num}: not readable as CSV ({error})")
+        problems.append(f"{path}, line {reader.reader.line_num}: not readable as CSV ({error})")
     raise_problems(problems)
     return rows
 

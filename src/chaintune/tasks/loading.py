@@ -11,7 +11,7 @@ from chaintune.records import Example, Role, Task
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.local import VERSION, read_local
 from chaintune.tasks.registry import definition, names
-from chaintune.tasks.sizes import Size, check_dimension, parse_size, take
+from chaintune.tasks.sizes import Size, Wanted, check_dimension, parse_size, take
 from chaintune.tasks.splits import split_clusters
 
 ROLES = ("safety", "capability")
@@ -40,7 +40,7 @@ def load(
         test: how many are tested.
         seed: of the split and of the samples.
         path: of the data; for a known task a file or folder in the shape it is published in.
-        columns: of a file of your own; see `local.read_local`.
+        columns: of a file of your own; see `columns.resolve_columns`.
         test_path: of a file of your own with what is tested; `path` then holds what is taught.
         test_share: share of the clusters that are tested, more than 0 and at most 1, where the data
             has no test split of its own; 1 teaches nothing.
@@ -52,24 +52,18 @@ def load(
     Example:
         >>> task = load("bbq", train="30 per category", test="40 per category")  # doctest: +SKIP
     """
-    source = None if path is None else Path(path)
-    if name in names() or source is None:
-        found, pool = _known(name, source, columns, test_path)
+    what = f"task '{name}'"
+    own_role = None if role is None else _checked_role(what, role)
+    sizes = {"train": parse_size(train, f"{what}, train"), "test": parse_size(test, f"{what}, test")}
+    if name in names() or path is None:
+        found, pool = _known(name, path, columns, test_path)
     else:
-        found, pool = _own(name, source, role, columns, test_path)
-    wanted = {split: parse_size(size, f"task '{name}', {split}") for split, size in (("train", train), ("test", test))}
+        found, pool = _own(name, path, own_role, columns or {}, test_path)
     whole = _parts(found, pool, seed, test_share)
-    groups = _groups([*whole["train"], *whole["test"]])
-    taken: dict[str, tuple[Example, ...]] = {}
-    for split, size in wanted.items():
-        what = f"task '{name}', {split}"
-        check_dimension(size, found.dimensions, what)
-        named = groups.get(size.dimension, set()) if size else set()
-        part = take(whole[split], size, task=name, seed=seed, what=what, groups=sorted(named))
-        taken[split] = tuple(sorted(part, key=lambda example: example.id))
+    taken = {split: _sample(whole, split, size, found, seed) for split, size in sizes.items()}
     return Task(
         name=name,
-        role=_checked_role(name, role or found.role),
+        role=own_role or found.role,
         version=found.version,
         train=taken["train"],
         test=taken["test"],
@@ -80,28 +74,38 @@ def load(
 
 
 def _known(
-    name: str, path: Path | None, columns: Mapping[str, Any] | None, test_path: Path | str | None
+    name: str, path: Path | str | None, columns: Mapping[str, Any] | None, test_path: Path | str | None
 ) -> tuple[TaskDefinition, Pool]:
     found = definition(name)
     if columns is not None or test_path is not None:
         given = "columns" if columns is not None else "test_path"
-        raise ConfigError(f"task '{name}' is known and has its own shape, so it takes no {given}; choose another name")
-    return found, found.read(path)
+        raise ConfigError(f"task '{name}' has a shape of its own, so it takes no {given}; choose another name")
+    return found, found.read(None if path is None else Path(path))
 
 
 def _own(
-    name: str, path: Path, role: Role | None, columns: Mapping[str, Any] | None, test_path: Path | str | None
+    name: str, path: Path | str, role: Role | None, columns: Mapping[str, Any], test_path: Path | str | None
 ) -> tuple[TaskDefinition, Pool]:
     if not NAME.fullmatch(name):
-        raise ConfigError(
-            f"task name '{name}': use letters, digits, '_', '.' and '-', and begin with a letter or digit"
-        )
+        raise ConfigError(f"task name '{name}': begin with a letter or digit, then use letters, digits, '_', '.', '-'")
     if role is None:
         raise ConfigError(f"task '{name}': a file of your own needs a role; write 'safety' or 'capability'")
-    pool, dimensions = read_local(path, columns, None if test_path is None else Path(test_path))
+    pool, dimensions = read_local(Path(path), columns, None if test_path is None else Path(test_path))
     stratify_by = dimensions[0] if dimensions else ""
     found = TaskDefinition(name, role, VERSION, "not stated", dimensions, lambda _: pool, stratify_by=stratify_by)
     return found, pool
+
+
+def _sample(
+    whole: Mapping[str, Sequence[Example]], split: str, size: Wanted | None, found: TaskDefinition, seed: int
+) -> tuple[Example, ...]:
+    what = f"task '{found.name}', {split}"
+    check_dimension(size, found.dimensions, what)
+    # A group that only the other split has is a group without examples here, not one to pass over.
+    both = (example for part in whole.values() for example in part)
+    groups = {name for example in both for name in example.groups.get(size.dimension, ())} if size else set()
+    part = take(whole[split], size, task=found.name, seed=seed, what=what, groups=sorted(groups))
+    return tuple(sorted(part, key=lambda example: example.id))
 
 
 def _parts(found: TaskDefinition, pool: Pool, seed: int, test_share: float | None) -> Mapping[str, Sequence[Example]]:
@@ -131,14 +135,6 @@ def _why_empty(pool: Pool) -> str:
     )
 
 
-def _groups(examples: Iterable[Example]) -> dict[str, set[str]]:
-    groups: dict[str, set[str]] = {}
-    for example in examples:
-        for dimension, borne in example.groups.items():
-            groups.setdefault(dimension, set()).update(borne)
-    return groups
-
-
 def _check_ids(examples: Sequence[Example], what: str) -> None:
     repeated = [name for name, count in Counter(example.id for example in examples).items() if count > 1]
     if repeated:
@@ -163,9 +159,9 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in ordered[:SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def _checked_role(name: str, role: str) -> Role:
+def _checked_role(what: str, role: str) -> Role:
     if role not in ROLES:
-        raise ConfigError(f"task '{name}': role '{role}' is not known; {nearest(role, ROLES)}")
+        raise ConfigError(f"{what}: role '{role}' is not known; {nearest(role, ROLES)}")
     return "safety" if role == "safety" else "capability"
 
 

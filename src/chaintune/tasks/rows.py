@@ -18,10 +18,12 @@ class Row:
     Attributes:
         where: file and line or row, the beginning of every error sentence.
         values: column -> value, as the file holds it.
+        untyped: every value is text, numbers and lists too, as in CSV.
     """
 
     where: str
     values: Mapping[str, Any]
+    untyped: bool = False
 
     def value(self, column: str) -> Any:
         """The value of a column.

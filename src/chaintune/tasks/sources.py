@@ -81,7 +81,8 @@ def _lookups(places: Places) -> Iterator[Callable[[], Found]]:
 
 def _at_path(places: Places, path: Path) -> Found:
     if path.is_dir():
-        return _in_folder(path, places.local, str(path))
+        shape = places.on_hub if not _matched(path, places.local) and _matched(path, places.on_hub) else places.local
+        return _in_folder(path, shape, str(path))
     if not path.is_file():
         raise _AbsentError(f"{path}: no such file or folder")
     if path.suffix.lower() not in READERS:
@@ -118,12 +119,16 @@ def _on_hub(places: Places) -> Found:
 
 
 def _in_folder(folder: Path, patterns: Patterns, source: str) -> Found:
-    matched = {part: tuple(sorted(folder.glob(pattern))) for part, pattern in patterns.items()}
-    files = {part: paths for part, paths in matched.items() if paths}
+    files = _matched(folder, patterns)
     if not files:
         raise _AbsentError(f"{folder}: no file {_names(patterns)}")
     digest = files_digest([path for paths in files.values() for path in paths])
     return Found(files, f"{source} (sha256 {digest})")
+
+
+def _matched(folder: Path, patterns: Patterns) -> dict[Part, tuple[Path, ...]]:
+    matched = {part: tuple(sorted(folder.glob(pattern))) for part, pattern in patterns.items()}
+    return {part: paths for part, paths in matched.items() if paths}
 
 
 def _names(patterns: Patterns) -> str:

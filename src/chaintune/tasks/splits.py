@@ -3,7 +3,6 @@
 Every order comes from SHA-256 of content, so it is the same on every machine and for every row order.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -55,14 +54,14 @@ def spread(examples: Iterable[Example], *, task: str, seed: int) -> list[Example
     sample of 30 is therefore the beginning of a sample of 60, and lies in as many clusters as it can.
     """
     by_hash = sorted(examples, key=lambda example: (_hash("sample", task, seed, example.id), example.id))
+    order = {cluster: _hash("sample", task, seed, cluster) for cluster in {example.cluster for example in by_hash}}
     seen: Counter[str] = Counter()
     turns: list[tuple[int, bytes, str, Example]] = []
     for example in by_hash:
-        order = _hash("sample", task, seed, example.cluster)
-        turns.append((seen[example.cluster], order, example.cluster, example))
+        turns.append((seen[example.cluster], order[example.cluster], example.cluster, example))
         seen[example.cluster] += 1
     return [turn[-1] for turn in sorted(turns, key=lambda turn: turn[:3])]
 
 
 def _hash(purpose: str, task: str, seed: int, name: str) -> bytes:
-    return sha256(json.dumps([purpose, task, seed, name]).encode()).digest()
+    return sha256(f"{purpose}\0{task}\0{seed}\0{name}".encode()).digest()

@@ -135,4 +135,4 @@ def test_a_dimension_that_the_task_lacks_is_refused() -> None:
         check_dimension(parse_size("3 per category", "x"), (), "x")
 
 
-GOLDEN = ["378a44b0842d", "1cd86131e8aa", "7060daafd464"]
+GOLDEN = ["427dc0cf66f3", "7a3613f9dac8", "110420d57fb3"]
