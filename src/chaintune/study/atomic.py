@@ -1,0 +1,91 @@
+"""Files and folders that appear whole or not at all, also after a power cut."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+PARTIAL = ".partial"
+
+
+def partial_path(path: Path) -> Path:
+    """A fresh name beside `path` for what is still being written."""
+    return path.with_name(f"{path.name}.{uuid4().hex[:12]}{PARTIAL}")
+
+
+def sync_file(path: Path) -> None:
+    """Push a file's bytes, or a folder's names, to the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder, and journals its names
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Push everything under a folder to the disk, the folder's own names last."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        sync_file(path)
+    sync_file(folder)
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """A temporary path to write to; it takes the place of `path` when the block ends without an error.
+
+    Args:
+        path: of the file.
+        durable: whether it must survive a power cut; a journal that is written every second need not.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    try:
+        yield partial
+        if durable:
+            sync_file(partial)
+        partial.replace(path)
+        if durable:
+            sync_file(path.parent)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part."""
+    with replacing(path, durable=durable) as partial:
+        partial.write_bytes(content)
+
+
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Write JSON with sorted keys, whole or not at all.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity, which JSON has no word for.
+    """
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode(), durable=durable)
+
+
+def publish(partial: Path, final: Path) -> None:
+    """Give a finished folder its name. `final` must not exist."""
+    sync_tree(partial)
+    partial.rename(final)
+    sync_file(final.parent)
+
+
+def vanish(folder: Path) -> None:
+    """Remove a folder: its name first and at once, its bytes then. A kill between leaves a `.partial` folder."""
+    doomed = partial_path(folder)
+    try:
+        folder.rename(doomed)
+    except FileNotFoundError:
+        return
+    sync_file(folder.parent)
+    shutil.rmtree(doomed, ignore_errors=True)

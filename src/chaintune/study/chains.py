@@ -1,0 +1,72 @@
+"""Which chains a study trains: words such as `both orders`, or lists of task names."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise, permutations
+from typing import Any
+
+from chaintune.errors import nearest
+from chaintune.study.source import KeyPath, Source
+
+Chain = tuple[str, ...]
+
+_WORDS = "'both orders', 'all orders', 'all orders of N', or a list of chains such as [[bbq, csqa], [csqa, bbq]]"
+_MOST_CHAINS = 5_000
+
+
+def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
+    """The chains that `chains` names, each once, in the order written; problems are noted.
+
+    Args:
+        source: of the study file.
+        tasks: names of the study's tasks, in order.
+    """
+    if "chains" not in source.data or not tasks:
+        return []  # what is missing is told with the other keys'
+    value = source.data["chains"]
+    items = value if isinstance(value, list) else [value]
+    if not items:
+        source.report(("chains",), f"expected {_WORDS}, got an empty list")
+    chains: dict[Chain, None] = {}
+    for index, item in enumerate(items):
+        path: KeyPath = ("chains", index) if isinstance(value, list) else ("chains",)
+        chains |= dict.fromkeys(_read_item(item, path, source, tasks))
+    return list(chains)
+
+
+def _read_item(item: Any, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
+    if isinstance(item, str) and (found := re.fullmatch(r"(both|all) orders(?: of (\d+))?", item.strip())):
+        return _orders(found[1], found[2], path, source, tasks)
+    if isinstance(item, str) and (">" in item or item in tasks):
+        item = [step.strip() for step in item.split(">")]
+    if not isinstance(item, list) or not item or not all(isinstance(step, str) for step in item):
+        source.report(path, f"expected {_WORDS}, got {item!r}")
+        return []
+    return _checked(tuple(item), path, source, tasks)
+
+
+def _orders(word: str, length: str | None, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
+    """Every order of all the tasks, or of `length` of them."""
+    if word == "both" and (len(tasks) != 2 or length):
+        source.report(path, f"'both orders' needs exactly 2 tasks, the study has {len(tasks)}; write 'all orders of 2'")
+        return []
+    steps = int(length or len(tasks))
+    if not 1 <= steps <= len(tasks):
+        source.report(path, f"'all orders of {steps}' of {len(tasks)} tasks: expected 1 to {len(tasks)}")
+        return []
+    chains = [chain for _, chain in zip(range(_MOST_CHAINS + 1), permutations(tasks, steps), strict=False)]
+    if len(chains) > _MOST_CHAINS:
+        source.report(path, f"more than {_MOST_CHAINS:,} chains; write 'all orders of 2', or list those you need")
+        return []
+    return chains
+
+
+def _checked(chain: Chain, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
+    unknown = [(index, name) for index, name in enumerate(chain) if name not in tasks]
+    for index, name in unknown:
+        source.report((*path, index), f"no task is named '{name}'; {nearest(name, tasks)}")
+    for before, after in pairwise(chain):
+        if before == after:
+            source.report(path, f"'{before}' twice in a row; train it once with more epochs instead")
+            return []
+    return [] if unknown else [chain]

@@ -1,0 +1,251 @@
+"""A study: base models x chains x recipes x seeds x mitigations, read from a file and checked whole."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from chaintune.errors import nearest
+from chaintune.records import Metric, Recipe
+from chaintune.study.chains import Chain, read_chains
+from chaintune.study.schema import MitigationSpec, ReplaySpec, StudySpec, TaskSpec, check, check_recipe, check_tasks
+from chaintune.study.source import KeyPath, Source, apply_override, plain_mapping, read_source
+from chaintune.study.vary import Knob, knob_target, read_vary
+
+Keep = Literal["all", "final", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A stage after the loss, on a dose of the forgotten task's training data.
+
+    Attributes:
+        task: that was forgotten.
+        doses: fractions of its training data, each a branch of its own.
+        recipe: fields in which the replay differs from the task's own recipe.
+    """
+
+    task: str
+    doses: tuple[float, ...]
+    recipe: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One setting of the varied knobs and one seed.
+
+    Attributes:
+        labels: the knobs, seed apart, as `(name, value)` in the order of the file.
+        knobs: the same with the values themselves, under the names of the file.
+        seed: of every stage.
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    knobs: tuple[tuple[str, Any], ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What a study file means: every default filled in, every word expanded.
+
+    Attributes:
+        name: of the file, without its suffix.
+        bases: names of the base models.
+        tasks: name -> what is taught and measured.
+        chains: names of the tasks of each chain, in order.
+        recipe: of every stage, where a task's own or a knob does not differ.
+        seed: used where `vary` has no seeds.
+        vary: knobs in the order of the file, each with its values.
+        mitigations: branches after a loss.
+        precision, metric, keep, level, resamples: as in the file.
+    """
+
+    name: str
+    bases: tuple[str, ...]
+    tasks: Mapping[str, TaskSpec]
+    chains: tuple[Chain, ...]
+    recipe: Recipe
+    seed: int
+    vary: tuple[Knob, ...]
+    mitigations: tuple[Replay, ...]
+    precision: Literal["auto", "fp32", "bf16"]
+    metric: Metric
+    keep: Keep
+    level: float
+    resamples: int
+
+    @classmethod
+    def from_yaml(cls, path: Path | str, overrides: Iterable[str] = ()) -> "Study":
+        """The study that a YAML file describes.
+
+        Args:
+            path: of the file; relative data paths in it start at its folder.
+            overrides: `key=value` with dotted keys, as `--set` takes them; later ones win.
+
+        Raises:
+            ConfigError: anything in it cannot be meant; the message tells every such place.
+        """
+        source = read_source(Path(path))
+        return _built(source, Path(path).stem, overrides)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any], overrides: Iterable[str] = (), *, name: str = "study") -> "Study":
+        """The study that a mapping with the keys of a study file describes.
+
+        Raises:
+            ConfigError: anything in it cannot be meant; the message tells every such key.
+        """
+        return _built(plain_mapping(mapping, name), name, overrides)
+
+    def variants(self) -> list[Variant]:
+        """Every setting of the knobs with every seed, the last knob of the file changing fastest."""
+        seeds = dict(self.vary).get("seed", (self.seed,))
+        knobs = [(name, values) for name, values in self.vary if name != "seed"]
+        found = []
+        for chosen in product(*(values for _, values in knobs)):
+            pairs = tuple((name, value) for (name, _), value in zip(knobs, chosen, strict=True))
+            labels = tuple((name.removeprefix("recipe."), _as_text(value)) for name, value in pairs)
+            found += [Variant(labels, pairs, seed) for seed in seeds]
+        return found
+
+    def recipe_of(self, task: str, variant: Variant | None = None, extra: Mapping[str, Any] | None = None) -> Recipe:
+        """The recipe of a stage on a task.
+
+        The study's recipe, then the knobs of the variant, then the task's own fields and knobs, then
+        `extra`: the later one wins.
+        """
+        knobs = [(knob_target(name), value) for name, value in (variant.knobs if variant else ())]
+        chosen = {name: value for (owner, name), value in knobs if not owner}
+        chosen |= self.tasks[task].recipe
+        chosen |= {name: value for (owner, name), value in knobs if owner == task}
+        return _fitted(replace(self.recipe, **(chosen | dict(extra or {}))))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The resolved study with the keys of a study file; reading it gives an equal study."""
+        replays = [
+            {"task": item.task, "dose": list(item.doses), "recipe": dict(item.recipe)} for item in self.mitigations
+        ]
+        return {
+            "base": list(self.bases),
+            "tasks": {name: _as_lists(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()},
+            "chains": [list(chain) for chain in self.chains],
+            "recipe": _as_lists(asdict(self.recipe)),
+            "seed": self.seed,
+            "vary": {name: list(map(_as_lists, values)) for name, values in self.vary},
+            "precision": self.precision,
+            "metric": self.metric,
+            "keep": self.keep,
+            "level": self.level,
+            "resamples": self.resamples,
+            "mitigations": [{"replay": replay} for replay in _as_lists(replays)],
+        }
+
+    def to_yaml(self) -> str:
+        """The resolved study as a study file."""
+        return yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
+
+
+def _built(source: Source, name: str, overrides: Iterable[str]) -> Study:
+    """The study, or one error with everything that is wrong."""
+    for text in overrides:
+        apply_override(source, text)
+    spec = check(StudySpec, source.data, (), source)
+    specs = check_tasks(source)
+    chains = read_chains(source, list(specs))
+    recipe = check_recipe(source.data.get("recipe") or {}, ("recipe",), source)
+    knobs = read_vary(source, list(specs))
+    tasks = {task: _task(own, task, source) for task, own in specs.items() if own is not None}
+    replays = _replays(source, list(specs), chains)
+    _check_twice(source.data.get("base"), ("base",), source)
+    source.stop_if_wrong()
+    assert spec is not None  # noqa: S101 - a problem was noted otherwise
+    plain = {key: getattr(spec, key) for key in ("seed", "precision", "metric", "keep", "level", "resamples")}
+    return Study(
+        name=name,
+        bases=tuple(spec.base),
+        tasks=tasks,
+        chains=tuple(chains),
+        recipe=_fitted(Recipe(**recipe)),
+        vary=tuple(knobs),
+        mitigations=tuple(replays),
+        **plain,
+    )
+
+
+def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
+    """The task with its recipe checked and its path made to start at the study file's folder."""
+    at: KeyPath = ("tasks", name)
+    recipe = check_recipe(spec.recipe, (*at, "recipe"), source)
+    path = spec.path
+    if path is not None:
+        if spec.role is None:
+            source.report((*at, "role"), "missing; a file of your own needs 'role: safety' or 'role: capability'")
+        if not isinstance(source.places.get((*at, "path")), str):  # an override starts at the current folder
+            path = str(source.folder / path)
+    elif spec.columns is not None:
+        source.report((*at, "columns"), "only a task with a 'path' has columns to name")
+    return spec.model_copy(update={"recipe": recipe, "path": path})
+
+
+def _replays(source: Source, tasks: Sequence[str], chains: Sequence[Chain]) -> list[Replay]:
+    """The mitigations of the file; problems are noted."""
+    written = source.data.get("mitigations")
+    found: list[Replay] = []
+    for index, item in enumerate(written if isinstance(written, list) else []):
+        at: KeyPath = ("mitigations", index)
+        if (spec := check(MitigationSpec, item, at, source)) is not None:
+            replay = _replay(spec.replay, (*at, "replay"), tasks, chains, source)
+            twice = [
+                dose for other in found if other.task == replay.task for dose in replay.doses if dose in other.doses
+            ]
+            if twice:
+                source.report(at, f"the dose {twice[0]:g} of '{replay.task}' is replayed by an earlier item too")
+            found.append(replay)
+    return found
+
+
+def _replay(spec: ReplaySpec, at: KeyPath, tasks: Sequence[str], chains: Sequence[Chain], source: Source) -> Replay:
+    """One replay, of a task that some chain learns and then trains away from."""
+    if spec.task not in tasks:
+        source.report((*at, "task"), f"no task is named '{spec.task}'; {nearest(spec.task, tasks)}")
+    elif chains and not any(was_lost(spec.task, chain) for chain in chains):
+        source.report(
+            (*at, "task"), f"no chain learns '{spec.task}' and then another task, so there is nothing to bring back"
+        )
+    _check_twice(spec.dose, (*at, "dose"), source)
+    return Replay(spec.task, tuple(spec.dose), check_recipe(spec.recipe, (*at, "recipe"), source))
+
+
+def was_lost(task: str, chain: Chain) -> bool:
+    """Whether a chain learns a task and ends with another."""
+    return task in chain and chain[-1] != task
+
+
+def _check_twice(values: Any, path: KeyPath, source: Source) -> None:
+    for index, value in enumerate(values if isinstance(values, list) else []):
+        if value in values[:index]:
+            source.report((*path, index), f"{value!r} is listed twice")
+
+
+def _fitted(recipe: Recipe) -> Recipe:
+    """The recipe with the largest micro-batch, up to its own, that divides the batch."""
+    sizes = range(1, min(recipe.micro_batch_size, recipe.batch_size) + 1)
+    return replace(recipe, micro_batch_size=max(size for size in sizes if recipe.batch_size % size == 0))
+
+
+def _as_text(value: Any) -> str:
+    """A knob's value as it stands in tables: `2e-05`, `lora`, `q_proj+v_proj`."""
+    if isinstance(value, list | tuple):
+        return "+".join(map(_as_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _as_lists(value: Any) -> Any:
+    """Tuples as lists, which YAML knows."""
+    if isinstance(value, dict):
+        return {key: _as_lists(inner) for key, inner in value.items()}
+    return [_as_lists(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,168 @@
+"""What a finished run leaves in its folder: tables, scores, the resolved study and where everything came from."""
+
+import io
+import json
+import math
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from chaintune import forgetting
+from chaintune.records import Measured, ResultRow, Scores, Task, rows_to_polars
+from chaintune.study import atomic
+from chaintune.study.file import Study
+from chaintune.study.plan import Plan
+from chaintune.study.store import Store
+
+SCORES_FILE = "scores.parquet"
+
+
+def gather(plan: Plan, store: Store) -> list[Measured]:
+    """The finished scores of a plan, one record for each checkpoint as the study names it.
+
+    The base, which has no seed, comes once for each variant and seed, so that every family of chains
+    is complete. Scores that failed are absent; a checkpoint without any is left out.
+    """
+    read: dict[str, Scores | None] = {}
+    found = []
+    for cell in plan.cells:
+        for key in cell.scores.values():
+            if key not in read:
+                read[key] = _read(store, key)
+        scores = {task: table for task, key in cell.scores.items() if (table := read[key]) is not None}
+        if scores:
+            found.append(Measured(cell.base, cell.chain, cell.variant, cell.seed, scores))
+    return found
+
+
+def write_results(
+    study: Study,
+    plan: Plan,
+    *,
+    store: Store,
+    tasks: Mapping[str, Task],
+    base_keys: Mapping[str, str],
+    out: Path,
+    command: Sequence[str] = (),
+) -> list[ResultRow]:
+    """Summarise what is in the store and write it down; each file appears whole or not at all.
+
+    Files: `results.parquet`, `results.json`, `scores/*.parquet` with `scores/index.json`,
+    `study.resolved.yaml`, `provenance.json`.
+
+    Args:
+        study: what was wanted.
+        plan: what it came to.
+        store: holds the scores.
+        tasks: name -> task, as loaded.
+        base_keys: name of each base -> key of its content.
+        out: the folder.
+        command: as it was typed; empty is this process's own.
+
+    Returns:
+        The rows of `results.parquet`.
+    """
+    rows = forgetting.summarise(
+        gather(plan, store),
+        study=study.name,
+        roles={name: tasks[name].role for name in study.tasks},
+        level=study.level,
+        resamples=study.resamples,
+        seed=study.seed,
+    )
+    _write_rows(rows, study, out)
+    _copy_scores(plan, store, out / "scores")
+    atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
+    atomic.write_json(out / "provenance.json", provenance(study, plan, tasks, base_keys, command=command))
+    return rows
+
+
+def provenance(
+    study: Study, plan: Plan, tasks: Mapping[str, Task], base_keys: Mapping[str, str], *, command: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Where the results of a study come from: command, versions, machine, digests and seeds."""
+    return {
+        "study": study.name,
+        "command": list(command or sys.argv),
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": dict(sorted({dist.name: dist.version for dist in distributions()}.items())),
+        "bases": dict(base_keys),
+        "precision": sorted({node.precision for node in plan.nodes}),
+        "seeds": sorted({cell.seed for cell in plan.cells}),
+        "tasks": {name: _task_provenance(tasks[name]) for name in study.tasks},
+    }
+
+
+def _task_provenance(task: Task) -> dict[str, Any]:
+    return {
+        "role": task.role,
+        "version": task.version,
+        "source": task.source,
+        "licence": task.licence,
+        "train_examples": len(task.train),
+        "test_examples": len(task.test),
+        "train_digest": task.train_digest,
+        "test_digest": task.test_digest,
+    }
+
+
+def _read(store: Store, key: str) -> Scores | None:
+    entry = store.get("score", key)
+    return Scores.read(entry.path / SCORES_FILE) if entry else None
+
+
+def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path) -> None:
+    table = io.BytesIO()
+    rows_to_polars(rows).write_parquet(table)
+    atomic.write_bytes(out / "results.parquet", table.getvalue())
+    plain = [{name: _finite(value) for name, value in row.to_dict().items()} for row in rows]
+    atomic.write_json(out / "results.json", {"study": study.name, "level": study.level, "rows": plain})
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: what is undefined is null, and the row's `reason` says why."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _copy_scores(plan: Plan, store: Store, folder: Path) -> None:
+    """Copies under names that people can read; those of an earlier run that are no more are removed."""
+    index: dict[str, dict[str, Any]] = {}
+    for node in plan.scores:
+        entry = store.get(node.kind, node.key)
+        if entry is None:
+            continue
+        name = _file_name(node.to_dict(), several_bases=len({cell.base for cell in plan.cells}) > 1)
+        if name in index:  # two names that differ in signs only
+            name = name.replace(".parquet", f".{node.key[:8]}.parquet")
+        atomic.write_bytes(folder / name, (entry.path / SCORES_FILE).read_bytes())
+        index[name] = node.to_dict()
+    for name in _earlier(folder) - set(index):
+        (folder / name).unlink(missing_ok=True)
+    atomic.write_json(folder / "index.json", index)
+
+
+def _earlier(folder: Path) -> set[str]:
+    """File names, and nothing but names, that an earlier run put into its index."""
+    try:
+        names = json.loads((folder / "index.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return set()
+    return {name for name in names if Path(name).name == name and name.endswith(".parquet")}
+
+
+def _file_name(node: Mapping[str, Any], *, several_bases: bool) -> str:
+    """`bbq-csqa.learning_rate=2e-05.seed1.on-bbq.parquet`."""
+    parts = [node["base"]] if several_bases else []
+    parts += [node["chain"].replace(">", "-")]
+    if node["seed"] is not None:
+        parts += [node["variant"].replace(", ", "."), f"seed{node['seed']}"]
+    parts += [f"on-{node['task']}"]
+    return re.sub(r"[^A-Za-z0-9._@%=+-]", "_", ".".join(filter(None, parts))) + ".parquet"

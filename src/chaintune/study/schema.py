@@ -1,0 +1,263 @@
+"""What each key of a study file may hold, and the sentence for a value that it may not."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from chaintune.errors import DataError, nearest
+from chaintune.records import Metric, Recipe, Role
+from chaintune.study.source import KeyPath, Source
+from chaintune.tasks.sizes import parse_size
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def _no_bool(value: Any) -> Any:
+    """YAML's `yes` is true, which Python would count as 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, got {str(value).lower()}")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _as_size(value: Any) -> int | str | None:
+    """A size that the tasks understand; `all` is None."""
+    if value == "all":
+        return None
+    try:
+        parse_size(value, "")
+    except DataError as error:
+        raise ValueError(str(error).removeprefix(": ")) from error
+    text = " ".join(str(value).split())
+    return int(text) if text.isdigit() else text
+
+
+def _as_names(value: Any) -> Any:
+    """One name or a list of names, as a list."""
+    return [value] if isinstance(value, str) else value
+
+
+Size = Annotated[int | str | None, BeforeValidator(_as_size)]
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Real = Annotated[float, BeforeValidator(_no_bool)]
+Names = Annotated[list[str], BeforeValidator(_as_names)]
+Seed = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, lt=2**32)]
+Dose = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1)]
+
+_RECIPE_LIMITS: Mapping[str, Any] = {
+    "learning_rate": Annotated[Real, Field(gt=0, lt=10)],
+    "epochs": Annotated[Real, Field(gt=0)],
+    "batch_size": Annotated[Whole, Field(ge=1)],
+    "micro_batch_size": Annotated[Whole, Field(ge=1)],
+    "warmup_fraction": Annotated[Real, Field(ge=0, lt=1)],
+    "weight_decay": Annotated[Real, Field(ge=0)],
+    "max_grad_norm": Annotated[Real, Field(ge=0)],
+    "lora_rank": Annotated[Whole, Field(ge=1)],
+    "lora_alpha": Annotated[Real, Field(gt=0)],
+    "lora_dropout": Annotated[Real, Field(ge=0, lt=1)],
+    "report_to": Annotated[tuple[str, ...], BeforeValidator(_as_names)],
+}
+
+
+class Spec(BaseModel):
+    """A mapping of a study file: no key but those declared, no infinite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Columns(Spec):
+    """Which columns of a user's file hold what."""
+
+    id: str = "id"
+    prompt: str = "prompt"
+    choices: str = "choices"
+    gold: str = "gold"
+    groups: dict[str, str] = {}
+    cluster: str | None = None
+
+
+class TaskSpec(Spec):
+    """One task of a study.
+
+    Attributes:
+        role: needed for a user's own file; a registered task knows its own.
+        train, test: a number, `N per DIMENSION`, or `all` (None).
+        path: a user's file.
+        seed: of the split into train and test.
+        recipe: fields in which stages on this task differ from the study's recipe.
+    """
+
+    role: Role | None = None
+    train: Size = None
+    test: Size = None
+    path: str | None = None
+    columns: Columns | None = None
+    seed: Seed = 0
+    recipe: dict[str, Any] = {}
+
+
+class ReplaySpec(Spec):
+    """Doses of a forgotten task's training data, replayed in a stage after the loss."""
+
+    task: str
+    dose: Annotated[list[Dose], Field(min_length=1)]
+    recipe: dict[str, Any] = {}
+
+
+class MitigationSpec(Spec):
+    """One item of `mitigations`."""
+
+    replay: ReplaySpec
+
+
+class StudySpec(Spec):
+    """The keys of a study file. Tasks, chains, recipes, knobs and mitigations are read one by one."""
+
+    base: Annotated[Names, Field(min_length=1)]
+    tasks: Annotated[dict[str, Any], Field(min_length=1)]
+    chains: Any
+    recipe: dict[str, Any] = {}
+    seed: Seed = 0
+    vary: Any = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    metric: Metric = "accuracy"
+    keep: Literal["all", "final", "none"] = "all"
+    level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95
+    resamples: Annotated[Whole, Field(ge=100)] = 10_000
+    mitigations: list[Any] = []
+
+
+S = TypeVar("S", bound=Spec)
+
+
+@cache
+def _recipe_model() -> type[BaseModel]:
+    """The fields of `records.Recipe`, so that a new field there is a new key here."""
+    hints = get_type_hints(Recipe)
+    typed: dict[str, Any] = {f.name: (_RECIPE_LIMITS.get(f.name, hints[f.name]), f.default) for f in fields(Recipe)}
+    return create_model("RecipeSpec", __base__=Spec, **typed)
+
+
+def check(model: type[S], value: Any, path: KeyPath, source: Source) -> S | None:
+    """A part of the file as its model; None, with the problems noted, when something in it cannot be meant."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        _note(error, model, path, source)
+        return None
+
+
+def check_tasks(source: Source) -> dict[str, TaskSpec | None]:
+    """Every task that the file names; None for one with problems."""
+    written = source.data.get("tasks")
+    if not isinstance(written, dict):
+        return {}  # what is wrong is told with the other keys
+    for name in written:
+        _check_name(name, source)
+    return {str(name): check(TaskSpec, value, ("tasks", str(name)), source) for name, value in written.items()}
+
+
+def _check_name(name: Any, source: Source) -> None:
+    if not isinstance(name, str):
+        source.report(
+            ("tasks", str(name)), f"expected a name, got the {type(name).__name__} {name!r}; put it in quotes"
+        )
+    elif not _NAME.fullmatch(name) or name == "base":
+        source.report(("tasks", name), f"{name!r} cannot name a task; use letters, digits, '-' and '_', and not 'base'")
+
+
+def check_recipe(value: Any, path: KeyPath, source: Source, *, at_value: bool = False) -> dict[str, Any]:
+    """The recipe fields that are written, with their types; empty, with the problems noted, when one is wrong.
+
+    Args:
+        value: a mapping of recipe fields.
+        path: where it stands.
+        source: of the study file.
+        at_value: the value of the only field stands at `path` itself, as in `vary`.
+    """
+    if not isinstance(value, dict):
+        source.report(path, f"expected a mapping of recipe fields, got {value!r}")
+        return {}
+    model = _recipe_model()
+    try:
+        return model.model_validate(value).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        _note(error, model, path, source, at_value=at_value)
+        return {}
+
+
+def recipe_fields() -> tuple[str, ...]:
+    """Every field of a recipe, the knobs that can be varied."""
+    return tuple(f.name for f in fields(Recipe))
+
+
+def _note(
+    error: ValidationError, model: type[BaseModel], at: KeyPath, source: Source, *, at_value: bool = False
+) -> None:
+    """Put pydantic's findings into our sentences."""
+    for found in error.errors(include_url=False):
+        path = at if at_value else _written_part((*at, *found["loc"]), source)
+        if found["type"] == "missing":
+            path = (*at, *found["loc"])
+            source.report(path, "missing; it is needed")
+        elif found["type"] == "extra_forbidden":
+            valid = _keys_of(model, found["loc"][:-1])
+            source.report(path, f"unknown key '{found['loc'][-1]}'; {nearest(str(found['loc'][-1]), valid)}")
+        else:
+            source.report(path, _sentence(found))
+
+
+def _sentence(found: Mapping[str, Any]) -> str:
+    """Expected and got, from one finding of pydantic."""
+    got = found["input"]
+    if found["type"] == "value_error":
+        return str(found["ctx"]["error"])
+    if found["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", found["ctx"]["expected"])
+        return f"{got!r} is no valid value; {nearest(str(got), valid)}"
+    expected = {
+        "model_type": "a mapping",
+        "dict_type": "a mapping",
+        "list_type": "a list",
+        "string_type": "text",
+        "too_short": "at least one",
+        "finite_number": "a finite number",
+    }.get(found["type"]) or _lowered(found["msg"])
+    return f"expected {expected}, got {got!r}"
+
+
+def _lowered(message: str) -> str:
+    """Pydantic's message as the end of `expected ...`."""
+    text = re.sub(r"^Input should be |, unable to parse.*$", "", message)
+    return text[:1].lower() + text[1:]
+
+
+def _written_part(path: KeyPath, source: Source) -> KeyPath:
+    """The part of pydantic's location that stands in the file; the rest names members of unions."""
+    here: Any = source.data
+    for depth, part in enumerate(path):
+        inside = isinstance(here, dict) and part in here
+        if not inside and not (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+            return path[:depth]
+        here = here[part]
+    return path
+
+
+def _keys_of(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """Valid keys of the mapping at a path inside a model."""
+    here: Any = model
+    for part in path:
+        if isinstance(here, type) and issubclass(here, BaseModel) and part in here.model_fields:
+            here = _inner(here.model_fields[str(part)].annotation)
+        elif isinstance(part, int) or not isinstance(here, type):
+            continue
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def _inner(annotation: Any) -> Any:
+    """The model inside `dict[str, M]`, `list[M]`, `M | None`."""
+    models = [arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, BaseModel)]
+    return models[0] if models else annotation

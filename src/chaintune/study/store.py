@@ -1,0 +1,304 @@
+"""Content-addressed folders that appear whole or not at all, shared by all studies and processes.
+
+ROOT/<kind>/<key>/manifest.json      written last; an entry without it does not exist
+ROOT/<kind>/.locks/<key>.lock        held while an entry is made, rebuilt or dropped
+ROOT/<kind>/<key>.<random>.partial   being written, or left by a killed writer
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from errno import EDQUOT, ENOSPC
+from hashlib import file_digest
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from chaintune.errors import ChaintuneError, StoreError
+from chaintune.records import canonical_digest
+from chaintune.study import atomic
+from chaintune.study.lease import Lease, is_leased
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+Make = Callable[[Path], Mapping[str, Any]]
+
+_NAME = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A finished entry of the store.
+
+    Attributes:
+        path: the folder.
+        info: what its maker told about it (tokens, seconds, ...).
+        made: this call made it; False when it was there already.
+    """
+
+    kind: str
+    key: str
+    path: Path
+    created_at: str
+    size_bytes: int
+    info: Mapping[str, Any]
+    made: bool = field(default=False, compare=False)
+
+
+def default_root() -> Path:
+    """`CHAINTUNE_STORE`, else `.chaintune` in the current folder."""
+    return Path(os.environ.get("CHAINTUNE_STORE") or ".chaintune")
+
+
+class Store:
+    """A folder of finished work, addressed by what determines it. Safe for several processes at once."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = (Path(root) if root is not None else default_root()).absolute()
+        self._verified: set[tuple[str, str]] = set()
+        with self._speaking("cannot be opened"):
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether a finished entry is there; its bytes are not checked."""
+        return (self._folder(kind, key) / MANIFEST).is_file()
+
+    def peek(self, kind: str, key: str) -> Entry | None:
+        """The finished entry, its bytes unchecked; None where there is none."""
+        folder = self._folder(kind, key)
+        manifest = _load(folder / MANIFEST)
+        return None if _damage(folder, manifest, deep=False) else _entry(folder, manifest)
+
+    def get(self, kind: str, key: str) -> Entry | None:
+        """The finished entry, its digests checked at the first read of this process; None where there is none.
+
+        A damaged entry counts as none; `get_or_make` rebuilds it.
+        """
+        if not self.has(kind, key):
+            return None
+        with self._speaking(f"entry {kind}/{key} cannot be read"):
+            return self._read(kind, key)
+
+    def get_or_make(self, kind: str, key: str, make: Make) -> Entry:
+        """The finished entry, made now if it is not there.
+
+        Of several processes that ask for the same entry one makes it, the others wait and reuse.
+
+        Args:
+            kind: a short word, `stage` or `score`.
+            key: digest of everything that determines the content.
+            make: writes files into the folder it is given and returns what to note about them.
+
+        Raises:
+            StoreError: the disk is full or the store cannot be written; nothing half-written stays.
+        """
+        if entry := self.get(kind, key):
+            return entry
+        with self._locked(kind, key):
+            return self._read(kind, key) or self._make(kind, key, make)
+
+    def lease(self, keys: Iterable[str]) -> AbstractContextManager[Lease]:
+        """A note to other processes that this one will read the entries of these keys."""
+        return Lease(self.root / "leases", keys)
+
+    def drop(self, kind: str, key: str, *, unless_leased: bool = False) -> bool:
+        """Remove an entry; whether it was there and is gone.
+
+        Args:
+            kind: of the entry.
+            key: of the entry.
+            unless_leased: leave it when a living process has a lease on it.
+        """
+        with self._locked(kind, key):
+            there = self.has(kind, key)
+            if unless_leased and is_leased(self.root / "leases", key):
+                return False
+            atomic.vanish(self._folder(kind, key))
+            self._verified.discard((kind, key))
+        return there
+
+    def annotate(self, kind: str, key: str, **info: Any) -> None:
+        """Change what is noted about an entry; its files stay as they are."""
+        with self._locked(kind, key):
+            folder = self._folder(kind, key)
+            manifest = _load(folder / MANIFEST)
+            if not _damage(folder, manifest, deep=False):
+                manifest["info"] |= info
+                atomic.write_json(folder / MANIFEST, _sealed(manifest))
+
+    def entries(self, kind: str) -> Iterator[Entry]:
+        """Every finished entry of a kind, sorted by key; bytes are not checked."""
+        folder = self.root / _checked(kind, "kind")
+        for path in sorted(folder.glob(f"*/{MANIFEST}")):
+            if _NAME.fullmatch(path.parent.name) and (entry := self.peek(kind, path.parent.name)):
+                yield entry
+
+    def _folder(self, kind: str, key: str) -> Path:
+        return self.root / _checked(kind, "kind") / _checked(key, "key")
+
+    @contextmanager
+    def _locked(self, kind: str, key: str) -> Iterator[None]:
+        folder = self._folder(kind, key)
+        lock = FileLock(folder.parent / ".locks" / f"{key}.lock")
+        with self._speaking(f"entry {kind}/{key} cannot be written"):
+            (folder.parent / ".locks").mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        try:
+            _clear_partials(folder)
+            yield
+        finally:
+            lock.release()
+
+    def _read(self, kind: str, key: str) -> Entry | None:
+        folder = self._folder(kind, key)
+        if not (folder / MANIFEST).is_file():
+            return None
+        manifest = _load(folder / MANIFEST)
+        damage = _damage(folder, manifest, deep=(kind, key) not in self._verified)
+        if damage:
+            _log.warning("store entry %s is damaged (%s); it will be rebuilt", folder, damage)
+            return None
+        self._verified.add((kind, key))
+        return _entry(folder, manifest)
+
+    def _make(self, kind: str, key: str, make: Make) -> Entry:
+        folder = self._folder(kind, key)
+        partial = atomic.partial_path(folder)
+        manifest = {"format": FORMAT, "kind": kind, "key": key, "created_at": _now()}
+        try:
+            with self._speaking(f"entry {kind}/{key} cannot be written"):
+                atomic.vanish(folder)
+                partial.mkdir()
+            with self._speaking():
+                manifest |= {"info": dict(make(partial))}
+            with self._speaking(f"entry {kind}/{key} cannot be written"):
+                manifest |= {"files": _files(partial)}
+                atomic.write_json(partial / MANIFEST, _sealed(manifest))
+                atomic.publish(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        self._verified.add((kind, key))
+        return _entry(folder, manifest, made=True)
+
+    def _sweep(self) -> None:
+        """Remove what killed writers left: partial folders whose lock nobody holds."""
+        for partial in self.root.glob(f"*/*{atomic.PARTIAL}"):
+            key = partial.name.split(".")[0]
+            lock = partial.parent / ".locks" / f"{key}.lock"
+            try:
+                with FileLock(lock, blocking=False):
+                    shutil.rmtree(partial, ignore_errors=True)
+            except (Timeout, FileNotFoundError):
+                continue
+
+    @contextmanager
+    def _speaking(self, trouble: str = "") -> Iterator[None]:
+        """Turn a full disk, and with `trouble` whatever else the operating system says, into one sentence."""
+        try:
+            yield
+        except Exception as error:
+            if is_disk_full(error):
+                raise StoreError(disk_full_sentence(self.root)) from error
+            if trouble and isinstance(error, OSError) and not isinstance(error, ChaintuneError):
+                raise StoreError(f"store {self.root}: {trouble} ({error})") from error
+            raise
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, says that the disk or the quota is full."""
+    if error is None or isinstance(error, StoreError):
+        return False
+    if isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT}:
+        return True
+    # writers in other languages (safetensors, Arrow) lose the number and keep the words
+    return os.strerror(ENOSPC) in str(error) or is_disk_full(error.__cause__ or error.__context__)
+
+
+def disk_full_sentence(folder: Path) -> str:
+    """What to say when the disk is full."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free / 1e6
+    return (
+        f"disk full: {free:,.0f} MB free at {folder}; nothing half-written was kept; "
+        "free some space or choose another place (--store, --out), then run again to go on"
+    )
+
+
+def _checked(name: str, what: str) -> str:
+    """A name that cannot leave its folder."""
+    if not _NAME.fullmatch(name):
+        raise StoreError(f"store: {what} {name!r} is not made of lower-case letters, digits, '-' and '_'")
+    return name
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and digest of every file under a folder, the manifest apart."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST]
+    return {path.relative_to(folder).as_posix(): _fingerprint(path) for path in paths}
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return {"bytes": path.stat().st_size, "sha256": file_digest(stream, "sha256").hexdigest()}
+
+
+def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest with a digest of itself, so that a change of it shows too."""
+    body = {name: value for name, value in manifest.items() if name != "digest"}
+    return body | {"digest": canonical_digest(body)}
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes(), parse_constant=_refuse)
+    except (ValueError, FileNotFoundError):
+        return None
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _damage(folder: Path, manifest: Any, *, deep: bool) -> str:
+    """What is wrong with an entry, empty when nothing is. `deep` reads every byte."""
+    if not isinstance(manifest, dict):
+        return f"{MANIFEST} is no JSON object"
+    if manifest.get("digest") != _sealed(manifest)["digest"]:
+        return f"{MANIFEST} was changed"
+    if manifest["format"] != FORMAT:
+        return f"it has format {manifest['format']}, not {FORMAT}"
+    if (manifest["kind"], manifest["key"]) != (folder.parent.name, folder.name):
+        return "it was moved here from another key"
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != expected["bytes"] or (deep and _fingerprint(path) != expected):
+            return f"the bytes of {name} were changed"
+    return ""
+
+
+def _entry(folder: Path, manifest: Mapping[str, Any], *, made: bool = False) -> Entry:
+    size = sum(file["bytes"] for file in manifest["files"].values())
+    info = MappingProxyType(dict(manifest["info"]))
+    return Entry(folder.parent.name, folder.name, folder, manifest["created_at"], size, info, made)
+
+
+def _clear_partials(folder: Path) -> None:
+    """Remove what earlier writers of this entry left. Call with its lock held."""
+    for partial in folder.parent.glob(f"{folder.name}.*{atomic.PARTIAL}"):
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,140 @@
+"""An engine that computes nothing and counts what it was asked; also a program to be killed in the middle."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from chaintune.errors import StageError
+from chaintune.records import Example, Task, scores_table
+from chaintune.records.scores import Scores
+from chaintune.study import atomic
+from chaintune.study.file import Study
+from chaintune.study.nodes import ScoreNode, StageNode
+from chaintune.study.plan import Plan, compile_plan
+from chaintune.study.progress import Progress
+from chaintune.study.run import run_plan
+from chaintune.study.store import Store
+
+BASE_KEY = "0" * 64
+
+
+def example(task: str, number: int, *, text: str = "") -> Example:
+    return Example(
+        f"{task}-{number:03}",
+        f"{text}question {number}?",
+        (" yes", " no"),
+        number % 2,
+        {"side": ("left",)},
+        str(number),
+    )
+
+
+def make_task(name: str, *, train: int = 8, test: int = 4, text: str = "") -> Task:
+    rows = [example(name, number, text=text) for number in range(train + test)]
+    role = "safety" if name == "a" else "capability"
+    return Task(name, role, "1", tuple(rows[:train]), tuple(rows[train:]), ("side",), "made up", "CC0")
+
+
+def make_study(names: str = "ab", **keys: Any) -> Study:
+    plain = {"base": "tiny", "tasks": {name: {"role": "capability"} for name in names}, "chains": "all orders"}
+    return Study.from_mapping(plain | keys)
+
+
+def make_plan(study: Study, tasks: Mapping[str, Task] | None = None) -> Plan:
+    tasks = tasks or {name: make_task(name) for name in study.tasks}
+    return compile_plan(
+        study,
+        base_keys={base: BASE_KEY if base == "tiny" else base[0] * 64 for base in study.bases},
+        tasks=tasks,
+        precision="fp32",
+        count_tokens=lambda examples: (100 * len(examples), 10 * len(examples)),
+        stage_bytes=lambda _base, _recipe: 1_000,
+    )
+
+
+class DummyEngine:
+    """Weights are text: the parent's and one line more. Scores depend on the weights and on nothing else."""
+
+    def __init__(self, folder: Path, *, hook: Callable[[str, str], None] | None = None) -> None:
+        self.base = folder / "base"
+        self.base.mkdir(parents=True, exist_ok=True)
+        (self.base / "weights").write_text("base\n")
+        self.calls: list[str] = []
+        self.hook = hook or (lambda _when, _what: None)
+
+    def base_folder(self, base: str) -> Path:
+        return self.base
+
+    def tune(
+        self, *, node: StageNode, parent: Path, task: Task, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        self.calls.append(f"tune {'>'.join(node.chain)}")
+        (out / "weights").write_text((parent / "weights").read_text() + f"{task.name} {node.seed} {node.dose}\n")
+        report(Progress(node, 1, 2, "steps", 4.0, 0.25))
+        self.hook("tune", ">".join(node.chain))
+        return {"train_tokens": node.train_tokens, "final_loss": 0.5}
+
+    def score(
+        self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        self.calls.append(f"score {'>'.join(node.chain) or 'base'} on {task.name}")
+        size = -1.0 - len((checkpoint / "weights").read_text()) / 100
+        table = scores_table(task.name, task.test, [[size, -1.5] for _ in task.test], [[1, 1] for _ in task.test])
+        Scores(task.name, table).write(out / "scores.parquet")
+        self.hook("score", ">".join(node.chain) or "base")
+        return {"score_tokens": node.score_tokens}
+
+    @property
+    def tuned(self) -> list[str]:
+        return [call.removeprefix("tune ") for call in self.calls if call.startswith("tune")]
+
+
+def failing(chain: str) -> Callable[[str, str], None]:
+    """A hook whose stage diverges."""
+
+    def hook(when: str, what: str) -> None:
+        if (when, what) == ("tune", chain):
+            raise StageError("the loss is NaN at step 3")
+
+    return hook
+
+
+def main() -> None:
+    """Run a study in `FOLDER`; stop for good at `WHEN` `WHAT`, having written `stopped`, until killed."""
+    folder, when, what, keep = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+
+    def stop() -> None:
+        (folder / "stopped").write_text("")
+        while when != "never":
+            time.sleep(0.05)
+
+    def hook(now: str, chain: str) -> None:
+        with (folder / "calls").open("a") as stream:
+            stream.write(f"{now} {chain}\n")
+        time.sleep(0.01)
+        if (now, chain) == (when, what):
+            stop()
+
+    if when == "publish":
+        publish = atomic.publish
+
+        def slow_publish(partial: Path, final: Path) -> None:
+            manifest = json.loads((partial / "manifest.json").read_bytes())
+            if manifest["info"]["title"] == what:
+                stop()
+            publish(partial, final)
+
+        atomic.publish = slow_publish
+    study = make_study("ab", keep=keep)
+    tasks = {name: make_task(name) for name in study.tasks}
+    engine = DummyEngine(folder / f"engine{os.getpid()}", hook=hook)
+    store = Store(folder / "store")
+    run_plan(make_plan(study, tasks), store=store, engine=engine, out=folder / "out", tasks=tasks)
+
+
+if __name__ == "__main__":
+    main()
