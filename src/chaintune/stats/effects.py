@@ -11,7 +11,7 @@ from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_flip_p
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.power import detectable, effective_clusters
-from chaintune.stats.rates import Differences, contrast_limits, contrast_p
+from chaintune.stats.rates import Differences, Rates, contrast_limits, contrast_p
 
 Reference = Literal["overall", "rest"]
 
@@ -206,3 +206,13 @@ def _unless_whole(estimate: Estimate, share: float) -> Estimate:
         return estimate
     reason = "the group is the whole task"
     return Estimate.undefined(reason, n=estimate.n, n_clusters=estimate.n_clusters)
+
+
+def rates(design: Design, values: Floats, *, level: float = 0.95) -> list[Estimate]:
+    """Mean in each group of values between 0 and 1, the whole task first. No test is made.
+
+    Shape: values `[E]`.
+    """
+    found = Rates.of(design.sums(values), design.sizes)
+    unknown = np.full(len(found.value), np.nan)
+    return _estimates(design, (found.value, *found.limits(level), unknown), [RATES] * len(unknown), level)

@@ -1,0 +1,176 @@
+"""Two checkpoints on one task: what was forgotten, and who was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from chaintune.errors import ConfigError, nearest
+from chaintune.forgetting.accuracy import accuracies
+from chaintune.forgetting.grouping import Grouping, grouping
+from chaintune.forgetting.pairing import OnMissing, pair
+from chaintune.forgetting.verdicts import verdict
+from chaintune.records import Comparison, Disparity, Estimate, GroupComparison, Metric, Scores
+from chaintune.stats import (
+    Adjustment,
+    Reference,
+    Sample,
+    adjusted,
+    biased,
+    detectable_biased,
+    detectable_means,
+    disparity,
+    mcnemar_p,
+    means,
+    needed_clusters,
+)
+from chaintune.stats.clusters import Floats
+
+_METRICS = ("accuracy", "accuracy_per_token", "accuracy_per_byte")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How sure, and relative to what: the options that every comparison of checkpoints shares."""
+
+    level: float = 0.95
+    resamples: int = 10_000
+    seed: int = 0
+    adjust: Adjustment = "holm"
+    reference: Reference = "overall"
+    margin: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.level < 1:
+            raise ConfigError(f"level {self.level}: a confidence level lies between 0.5 and 1, 0.95 is usual")
+        if self.resamples < 100:
+            raise ConfigError(f"resamples {self.resamples}: at least 100 are needed, 10000 are usual")
+        if not 0 <= self.margin <= 1:
+            raise ConfigError(f"margin {self.margin}: a change of accuracy lies between 0 and 1, 0.02 is two points")
+        if self.adjust not in ("holm", "bh"):
+            raise ConfigError(f"adjust '{self.adjust}': {nearest(self.adjust, ['holm', 'bh'])}")
+        if self.reference not in ("overall", "rest"):
+            raise ConfigError(f"reference '{self.reference}': {nearest(self.reference, ['overall', 'rest'])}")
+
+
+def compare(
+    before: Scores,
+    after: Scores,
+    *,
+    by: Sequence[str] = (),
+    reference: Reference = "overall",
+    metric: Metric = "accuracy",
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    adjust: Adjustment = "holm",
+    on_missing: OnMissing = "error",
+    margin: float = 0.02,
+    intersections: Sequence[tuple[str, str]] = (),
+) -> Comparison:
+    """Forgetting between two checkpoints, overall and for each group of the dimensions asked for.
+
+    Args:
+        before: scores of the earlier checkpoint.
+        after: scores of the later checkpoint on the same task.
+        by: dimensions whose groups are compared; none, and only the whole task is.
+        reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
+        metric: how the preferred choice of an example is found.
+        level: of the intervals.
+        resamples: random halves of the clusters that are drawn.
+        seed: of the draws; same seed, same bits.
+        adjust: correction for the number of groups of a dimension, `holm` or `bh`.
+        on_missing: `error`, or `intersect` to leave out examples that only one checkpoint answered.
+        margin: a change within it counts as none.
+        intersections: pairs of dimensions whose groups are crossed.
+
+    Raises:
+        ConfigError: an option or dimension that does not exist.
+        DataError: the scores are not of the same examples.
+
+    Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
+    """
+    options = Inference(level, resamples, seed, adjust, reference, margin)
+    if metric not in _METRICS:
+        raise ConfigError(f"metric '{metric}': {nearest(metric, _METRICS)}")
+    paired = pair(before, after, on_missing=on_missing)
+    groups = grouping(paired.before, by, intersections)
+    scores = (paired.before.item_scores(metric), paired.after.item_scores(metric))
+    rows, disparities = compared(groups, scores, options, identical=paired.identical)
+    return Comparison(
+        before.task, metric, reference, level, margin, adjust, resamples, seed, paired.n_left_out,
+        rows[0], tuple(rows[1:]), tuple(disparities), dict(before.provenance), dict(after.provenance),
+    )  # fmt: skip
+
+
+def compared(
+    groups: Grouping, scores: tuple[Floats, Floats], options: Inference, *, identical: bool = False
+) -> tuple[list[GroupComparison], list[Disparity]]:
+    """Every row of a comparison, and the disparity of each dimension.
+
+    Args:
+        groups: of the examples.
+        scores: item scores before and after.
+        options: how sure, and relative to what.
+        identical: the two checkpoints answer alike to the last bit, so nothing is left to chance.
+    """
+    sample = Sample.of(groups.design, scores[0] - scores[1], resamples=options.resamples, seed=options.seed)
+    forgetting = adjusted_by_dimension(groups, means(sample, level=options.level), options)
+    bias = adjusted_by_dimension(groups, biased(sample, level=options.level, reference=options.reference), options)
+    if identical:
+        forgetting, bias = ([_unchanged(estimate) for estimate in row] for row in (forgetting, bias))
+    before, after = (accuracies(groups.design, score, level=options.level) for score in scores)
+    forgot, learned = (groups.design.sums(np.maximum(d, 0.0)).sum(axis=0) for d in (sample.values, -sample.values))
+    limits = _detectable(groups, sample, options)
+    rows = [
+        GroupComparison(
+            *groups.labels[k], before[k], after[k], forgetting[k], bias[k], round(forgot[k]), round(learned[k]),
+            mcnemar_p(round(forgot[k]), round(learned[k])), float(limits[0][k]), float(limits[1][k]),
+            verdict(forgetting[k], margin=options.margin, level=options.level),
+        )
+        for k in range(len(groups.labels))
+    ]  # fmt: skip
+    return rows, [found for name in groups.dimensions if (found := dimension_disparity(groups, sample, name, options))]
+
+
+def adjusted_by_dimension(groups: Grouping, estimates: list[Estimate], options: Inference) -> list[Estimate]:
+    """The estimates, each dimension's corrected as one family; the whole task is a family of its own."""
+    corrected = list(estimates)
+    for dimension in groups.dimensions:
+        columns = groups.columns(dimension)
+        for column, estimate in zip(columns, adjusted([estimates[c] for c in columns], options.adjust), strict=True):
+            corrected[column] = estimate
+    return corrected
+
+
+def dimension_disparity(groups: Grouping, sample: Sample, dimension: str, options: Inference) -> Disparity:
+    """Spread of forgetting over the groups of a dimension that are large enough to take part."""
+    columns = [k for k in groups.columns(dimension) if groups.design.n_clusters[k] >= needed_clusters(options.level)]
+    if len(columns) < 2:
+        reason = f"fewer than two groups of '{dimension}' have enough clusters"
+        return Disparity(dimension, Estimate.undefined(reason), float("nan"), len(columns))
+    return Disparity(dimension, *disparity(sample, columns), len(columns))
+
+
+def _detectable(groups: Grouping, sample: Sample, options: Inference) -> tuple[Floats, Floats]:
+    """Detectable forgetting and biased forgetting; a group shares the error rate with its dimension's others."""
+    pair_of = [np.full(len(groups.labels), np.nan) for _ in range(2)]
+    for dimension in ("", *groups.dimensions):
+        columns = groups.columns(dimension)
+        rate = (1 - options.level) / len(columns)
+        found = (
+            detectable_means(sample, error_rate=rate),
+            detectable_biased(sample, error_rate=rate, reference=options.reference),
+        )
+        for limits, values in zip(pair_of, found, strict=True):
+            limits[columns] = values[columns]
+    return pair_of[0], pair_of[1]
+
+
+def _unchanged(estimate: Estimate) -> Estimate:
+    if estimate.n == 0 or np.isnan(estimate.value):
+        return estimate
+    return replace(
+        estimate, value=0.0, low=0.0, high=0.0, p_value=1.0, p_adjusted=1.0,
+        method="the two checkpoints answer alike to the last bit", reason="",
+    )  # fmt: skip

@@ -1,0 +1,111 @@
+"""Which clusters and groups the examples of a table of scores belong to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy import sparse
+
+from chaintune.errors import ConfigError, nearest
+from chaintune.records import Scores
+from chaintune.stats import Design
+
+Label = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """A design and the names of its columns.
+
+    Attributes:
+        labels: dimension and group of each column; the first is the whole task, `("", "")`.
+        design: clusters and memberships of the examples.
+    """
+
+    labels: tuple[Label, ...]
+    design: Design
+
+    def columns(self, dimension: str) -> list[int]:
+        """Columns of a dimension's groups."""
+        return [column for column, label in enumerate(self.labels) if label[0] == dimension]
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Dimensions in the order of their columns."""
+        return tuple(dict.fromkeys(dimension for dimension, _ in self.labels if dimension))
+
+
+def grouping(scores: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]] = ()) -> Grouping:
+    """The clusters of the examples, and their groups on the dimensions asked for.
+
+    An intersection of dimensions `a` and `b` becomes the dimension `a & b` with groups `x & y`; pairs
+    that no example bears do not appear.
+
+    Raises:
+        ConfigError: no example bears a dimension asked for.
+    """
+    wanted = dict.fromkeys([*by, *(dimension for pair in intersections for dimension in pair)])
+    borne = memberships(scores.table)
+    for dimension in wanted:
+        if dimension not in borne:
+            raise ConfigError(f"task '{scores.task}' has no dimension '{dimension}': {nearest(dimension, borne)}")
+    labels: list[Label] = []
+    blocks: list[sparse.csr_array] = []
+    for dimension in dict.fromkeys(by):
+        names, members = borne[dimension]
+        labels += [(dimension, name) for name in names]
+        blocks.append(members)
+    for one, other in dict.fromkeys(intersections):
+        names, members = _intersection(borne[one], borne[other])
+        labels += [(f"{one} & {other}", name) for name in names]
+        blocks.append(members)
+    members = sparse.csr_array(sparse.hstack(blocks)) if blocks else sparse.csr_array((len(scores), 0))
+    return Grouping((("", ""), *labels), Design.of(cluster_codes(scores.table), members))
+
+
+def cluster_codes(table: pa.Table) -> NDArray[np.int64]:
+    """Number of each row's cluster, in the order of the clusters' names, so that row order says nothing."""
+    names = table.column("cluster").to_numpy(zero_copy_only=False).astype(str)
+    return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
+
+
+def memberships(table: pa.Table) -> dict[str, tuple[list[str], sparse.csr_array]]:
+    """Names of each dimension's groups, sorted, and which rows bear them. Shape: `[E, G]` each."""
+    maps = table.column("groups").combine_chunks()
+    maps = maps.chunk(0) if isinstance(maps, pa.ChunkedArray) else maps
+    pair_rows = np.repeat(np.arange(len(maps)), np.diff(maps.offsets.to_numpy()))
+    pairs = slice(int(maps.offsets[0].as_py()), int(maps.offsets[len(maps)].as_py())) if len(maps) else slice(0)
+    lists = maps.items[pairs]
+    lengths = np.nan_to_num(lists.value_lengths().to_numpy(zero_copy_only=False)).astype(np.int64)
+    rows = np.repeat(pair_rows, lengths)
+    dimensions = np.repeat(maps.keys[pairs].to_numpy(zero_copy_only=False).astype(str), lengths)
+    groups = lists.flatten().to_numpy(zero_copy_only=False).astype(str)
+    found = {}
+    for dimension in sorted(set(maps.keys[pairs].to_pylist())):
+        chosen = dimensions == dimension
+        if chosen.any():
+            found[str(dimension)] = _members(groups[chosen], rows[chosen], len(maps))
+    return found
+
+
+def _members(groups: NDArray[np.str_], rows: NDArray[np.int64], n: int) -> tuple[list[str], sparse.csr_array]:
+    names, codes = np.unique(groups, return_inverse=True)
+    members = sparse.csr_array((np.ones(len(rows)), (rows, codes)), shape=(n, len(names)))
+    # A group listed twice for one example is still one membership.
+    members.data = np.minimum(members.data, 1.0)
+    return [str(name) for name in names], members
+
+
+def _intersection(
+    one: tuple[list[str], sparse.csr_array], other: tuple[list[str], sparse.csr_array]
+) -> tuple[list[str], sparse.csr_array]:
+    (names, members), (other_names, other_members) = one, other
+    labels, columns = [], []
+    for index, name in enumerate(names):
+        both = sparse.csr_array(other_members.multiply(members[:, [index]].toarray()))
+        kept = np.flatnonzero(both.sum(axis=0))
+        labels += [f"{name} & {other_names[column]}" for column in kept]
+        columns.append(both[:, kept])
+    return labels, sparse.csr_array(sparse.hstack(columns))

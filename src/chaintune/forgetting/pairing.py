@@ -1,0 +1,111 @@
+"""Two tables of scores brought onto the same examples."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.forgetting.grouping import memberships
+from chaintune.records import Scores
+
+OnMissing = Literal["error", "intersect"]
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """The same examples under two checkpoints, row by row.
+
+    Attributes:
+        n_left_out: examples that only one of the two had.
+    """
+
+    before: Scores
+    after: Scores
+    n_left_out: int
+
+    @property
+    def identical(self) -> bool:
+        """Whether every choice of every example has the very same log-probability under both."""
+        return bool(self.before.table.column("choice_logprobs").equals(self.after.table.column("choice_logprobs")))
+
+
+def pair(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> Pair:
+    """Both scores on their common examples, sorted by id.
+
+    Args:
+        before: scores of the earlier checkpoint.
+        after: scores of the later checkpoint.
+        on_missing: `error` refuses examples that only one of them has; `intersect` leaves them out.
+
+    Raises:
+        ConfigError: `on_missing` is neither of the two.
+        DataError: different tasks, examples missing, no example in common, or examples that differ in
+            gold answer, cluster or groups.
+    """
+    if on_missing not in ("error", "intersect"):
+        raise ConfigError(f"on_missing '{on_missing}': {nearest(on_missing, ['error', 'intersect'])}")
+    if before.task != after.task:
+        raise DataError(f"scores before are of task '{before.task}', after of '{after.task}': compare one task")
+    one, other = (scores.table.sort_by("example_id") for scores in (before, after))
+    n_left_out = 0
+    if not one.column("example_id").equals(other.column("example_id")):
+        one, other, n_left_out = _common(one, other, before.task, on_missing)
+    _check_same(one, other, before.task)
+    return Pair(Scores(before.task, one, before.provenance), Scores(after.task, other, after.provenance), n_left_out)
+
+
+def _common(one: pa.Table, other: pa.Table, task: str, on_missing: OnMissing) -> tuple[pa.Table, pa.Table, int]:
+    ids, other_ids = one.column("example_id").combine_chunks(), other.column("example_id").combine_chunks()
+    kept, other_kept = pc.is_in(ids, value_set=other_ids), pc.is_in(other_ids, value_set=ids)
+    gone, extra = ids.filter(pc.invert(kept)), other_ids.filter(pc.invert(other_kept))
+    if on_missing == "error":
+        found = [
+            f"{len(part)} only {when} ({_some(part)})"
+            for part, when in ((gone, "before"), (extra, "after"))
+            if len(part)
+        ]
+        raise DataError(
+            f"scores of task '{task}' are not of the same examples: {', '.join(found)}; "
+            "score both on the same examples, or compare the common ones with on_missing='intersect'"
+        )
+    if len(gone) == len(ids):
+        raise DataError(
+            f"scores of task '{task}' have no example in common: before {_some(ids)}, after {_some(other_ids)}"
+        )
+    return one.filter(kept), other.filter(other_kept), len(gone) + len(extra)
+
+
+def _check_same(one: pa.Table, other: pa.Table, task: str) -> None:
+    for column in ("gold", "cluster"):
+        if not one.column(column).equals(other.column(column)):
+            differs = pc.not_equal(one.column(column), other.column(column))
+            ids = one.column("example_id").filter(differs).combine_chunks()
+            raise DataError(
+                f"task '{task}': {column} differs between before and after in {len(ids)} examples ({_some(ids)})"
+            )
+    if one.column("groups").equals(other.column("groups")):
+        return
+    borne, other_borne = memberships(one), memberships(other)
+    for dimension in sorted({*borne, *other_borne}):
+        if dimension not in borne or dimension not in other_borne:
+            raise DataError(f"task '{task}': only one of before and after has groups on dimension '{dimension}'")
+        (names, members), (other_names, other_members) = borne[dimension], other_borne[dimension]
+        if names != other_names:
+            strange = sorted(set(names) ^ set(other_names))[:_NAMED]
+            raise DataError(
+                f"task '{task}': groups of '{dimension}' differ between before and after: {', '.join(strange)}"
+            )
+        rows = np.unique((members - other_members).nonzero()[0])
+        if len(rows):
+            ids = one.column("example_id").take(pa.array(rows)).combine_chunks()
+            raise DataError(f"task '{task}': groups of '{dimension}' differ in {len(ids)} examples ({_some(ids)})")
+
+
+def _some(ids: pa.Array) -> str:
+    named = ", ".join(f"'{name}'" for name in ids[:_NAMED].to_pylist())
+    return named + (", ..." if len(ids) > _NAMED else "")
