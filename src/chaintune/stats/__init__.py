@@ -3,18 +3,18 @@
 from chaintune.stats.clusters import Design
 from chaintune.stats.effects import (
     Reference,
-    Sample,
     adjusted,
     biased,
     detectable_biased,
     detectable_means,
     disparity,
     means,
-    needed_clusters,
     rates,
 )
 from chaintune.stats.flips import mcnemar_p
 from chaintune.stats.multiplicity import Adjustment, adjust
+from chaintune.stats.ratios import combination, ratios
+from chaintune.stats.sample import Sample, needed_clusters
 
 __all__ = [
     "Adjustment",
@@ -24,6 +24,7 @@ __all__ = [
     "adjust",
     "adjusted",
     "biased",
+    "combination",
     "detectable_biased",
     "detectable_means",
     "disparity",
@@ -31,4 +32,5 @@ __all__ = [
     "means",
     "needed_clusters",
     "rates",
+    "ratios",
 ]

@@ -1,55 +1,33 @@
 """Means in groups, differences between a group and the others, and the spread over groups."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from chaintune.records import Estimate
 from chaintune.stats.clusters import Design, Floats
-from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_flip_p
+from chaintune.stats.halves import Halves, interval, ratio_draws, sign_flip_p
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.power import detectable, effective_clusters
 from chaintune.stats.rates import Differences, Rates, contrast_limits, contrast_p
+from chaintune.stats.sample import Sample, needed_clusters, skewness
+from chaintune.stats.seeds import crossed, seed_noise
 
 Reference = Literal["overall", "rest"]
+Numbers = tuple[Floats, Floats, Floats, Floats]
 
-# Skewness of an estimate beyond which sign flips and halves are no longer trusted, see the page on statistics.
+# Skewness of an estimate beyond which halves and sign flips are not trusted; see docs/explanation/statistics.md.
 MEAN_SKEWNESS = 0.4
 CONTRAST_SKEWNESS = 0.3
 
 HALVES = "random halves of the clusters"
 RATES = "exact binomial limits at the effective sample size"
 SIGN_FLIP = "cluster sign-flip test"
+SEEDS = "crossed with seeds"
 
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Values of examples between -1 and 1, summed over clusters and over random halves of the clusters.
-
-    Shape: values `[E]`, sums `[C, K]`.
-    """
-
-    design: Design
-    values: Floats
-    sums: Floats
-    half_sums: Halves
-    half_sizes: Halves
-
-    @classmethod
-    def of(cls, design: Design, values: Floats, *, resamples: int, seed: int) -> "Sample":
-        """Draw the halves once; everything else is arithmetic on them."""
-        sums = design.sums(values)
-        drawn = halves(np.concatenate([sums, design.sizes], axis=1), resamples=resamples, seed=seed)
-        k = sums.shape[1]
-        parts = [Halves(drawn.sums[:, cut], drawn.totals[cut]) for cut in (slice(k), slice(k, None))]
-        return cls(design, values, sums, *parts)
-
-
-def needed_clusters(level: float) -> int:
-    """Fewest clusters from which an interval at this level can be read."""
-    return math.ceil(1 + math.log2(1 / (1 - level)) - 1e-9)
+_NOISE_SEED = 7919
 
 
 def means(sample: Sample, *, level: float = 0.95) -> list[Estimate]:
@@ -57,16 +35,13 @@ def means(sample: Sample, *, level: float = 0.95) -> list[Estimate]:
 
     Undefined: the value in an empty group, the interval where clusters are too few.
     """
-    low, high = interval(*ratio_draws(sample.half_sums, sample.half_sizes), level)
-    p_values = sign_flip_p(sample.half_sums, np.abs(sample.sums).sum(axis=0))
-    n = sample.design.n
-    value = sample.sums.sum(axis=0) / np.maximum(n, 1)
-    rare = _skewness(sample.sums - value * sample.design.sizes) > MEAN_SKEWNESS
+    sizes = np.broadcast_to(sample.design.sizes, sample.seed_sums.shape)
+    numbers = _inferred(sample.seed_sums, sizes, sample.half_sums, sample.half_sizes, level)
+    rare = skewness(sample.sums - sample.value * sample.design.sizes) > MEAN_SKEWNESS
     if rare.any():
         bounds = Differences.of(sample.design, sample.values).limits(level)
-        low, high = (np.where(rare, bound, end) for bound, end in zip(bounds, (low, high), strict=True))
-    methods = [f"{RATES if r else HALVES}; {SIGN_FLIP}" for r in rare]
-    return _estimates(sample.design, (value, low, high, p_values), methods, level)
+        numbers = _where_rare(rare, numbers, bounds, _seed_margin(sample.seed_sums, sizes, level))
+    return _estimates(sample, numbers, [f"{RATES if r else HALVES}; {SIGN_FLIP}" for r in rare], level)
 
 
 def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overall") -> list[Estimate]:
@@ -76,22 +51,42 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
 
     Undefined: in the whole task, and in a group that holds every example.
     """
-    numerator, denominator = _contrast_halves(sample)
-    sums, sizes = contrast_columns(sample)
-    low, high = interval(*ratio_draws(numerator, denominator), level)
-    p_values = sign_flip_p(numerator, np.abs(sums).sum(axis=0))
-    total = sizes.sum(axis=0)
-    value = np.divide(sums.sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
-    rare = _contrast_skewness(sample, sums) > CONTRAST_SKEWNESS
+    seed_sums, sizes, numerator, denominator = _contrast_sums(sample)
+    low_to_p = _inferred(seed_sums, sizes, numerator, denominator, level)
+    rare = _contrast_skewness(sample, seed_sums.mean(axis=0)) > CONTRAST_SKEWNESS
     if rare.any():
         pair = (Differences.of(sample.design, sample.values), Differences.outside(sample.design, sample.values))
         bounds = contrast_limits(*pair, level)
-        low, high = (np.where(rare, bound, end) for bound, end in zip(bounds, (low, high), strict=True))
-        p_values = np.where(rare, contrast_p(*pair), p_values)
-    scale = 1 - _shares(sample.design) if reference == "overall" else np.ones_like(total)
+        value, low, high, p_value = _where_rare(rare, low_to_p, bounds, _seed_margin(seed_sums, sizes, level))
+        p_value = np.where(rare, np.maximum(contrast_p(*pair), p_value if sample.n_seeds > 1 else 0.0), p_value)
+        low_to_p = (value, low, high, p_value)
+    share = shares(sample.design)
+    scale = 1 - share if reference == "overall" else np.ones_like(share)
+    numbers = (*(array * scale for array in low_to_p[:3]), low_to_p[3])
     methods = [RATES if r else f"{HALVES}; {SIGN_FLIP} with equality imposed" for r in rare]
-    estimates = _estimates(sample.design, (value * scale, low * scale, high * scale, p_values), methods, level)
-    return [_unless_whole(estimate, share) for estimate, share in zip(estimates, _shares(sample.design), strict=True)]
+    found = _estimates(sample, numbers, methods, level)  # type: ignore[arg-type]
+    return [_unless_whole(estimate, part) for estimate, part in zip(found, share, strict=True)]
+
+
+def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0) -> list[Estimate]:
+    """Mean in each group of values between 0 and 1, the whole task first. No test is made.
+
+    Args:
+        design: clusters and groups of the examples.
+        values: of each example, a row for each seed where there are several.
+        level: of the interval.
+        seed: of the draws that several seeds need.
+
+    Shape: values `[E]` or `[S, E]`.
+    """
+    sample = Sample.of(design, values, resamples=1, seed=seed)
+    found = Rates.of(sample.sums, design.sizes)
+    unknown = np.full(len(found.value), np.nan)
+    sizes = np.broadcast_to(design.sizes, sample.seed_sums.shape)
+    everywhere = np.ones(len(unknown), dtype=bool)
+    numbers = (found.value, unknown, unknown, unknown)
+    numbers = _where_rare(everywhere, numbers, found.limits(level), _seed_margin(sample.seed_sums, sizes, level))
+    return _estimates(sample, numbers, [RATES] * len(unknown), level)
 
 
 def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
@@ -102,20 +97,22 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
         groups: columns of the design that take part.
     """
     n = sample.design.n[groups]
-    everybody = sample.sums[:, 0].sum() / sample.design.n[0]
     flipped = 2 * sample.half_sums.sums - sample.half_sums.totals
     flipped_sizes = 2 * sample.half_sizes.sums - sample.half_sizes.totals
-    null = (flipped[:, groups] - everybody * flipped_sizes[:, groups]) / n
+    null = (flipped[:, groups] - sample.value[0] * flipped_sizes[:, groups]) / n
+    if sample.n_seeds > 1:
+        seed_sums, sizes, *_ = _contrast_sums(sample)
+        rng = np.random.default_rng(_NOISE_SEED)
+        null = null + seed_noise(seed_sums[:, :, groups], sizes[:, :, groups], len(null), rng)
     spread = np.ptp(null, axis=1)
-    value = float(np.ptp(sample.sums.sum(axis=0)[groups] / n))
-    # Row 0 is the data themselves, so the p-value is never 0.
-    p_value = float((spread >= value - 1e-12).mean())
-    members = sample.design.sizes[:, groups].sum(axis=1) > 0
+    value = float(np.ptp(sample.value[groups]))
     estimate = Estimate(
         value,
-        p_value=p_value,
+        # Row 0 is the data themselves, so the p-value is never 0.
+        p_value=float(((spread[1:] >= value - 1e-12).sum() + 1) / len(spread)),
         n=int(sample.design.n[0]),
-        n_clusters=int(members.sum()),
+        n_clusters=int((sample.design.sizes[:, groups].sum(axis=1) > 0).sum()),
+        n_seeds=sample.n_seeds,
         method=f"{SIGN_FLIP} with equality imposed",
         reason="no interval: a maximum over noisy groups is too large on average, see its null expectation",
     )
@@ -125,10 +122,7 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
 def adjusted(estimates: list[Estimate], method: Adjustment) -> list[Estimate]:
     """The same estimates, their p-values corrected for being one family."""
     corrected = adjust(np.array([estimate.p_value for estimate in estimates]), method)
-    return [
-        Estimate(**{name: getattr(e, name) for name in e.__slots__} | {"p_adjusted": float(p)})
-        for e, p in zip(estimates, corrected, strict=True)
-    ]
+    return [replace(e, p_adjusted=float(p)) for e, p in zip(estimates, corrected, strict=True)]
 
 
 def detectable_means(sample: Sample, *, error_rate: float) -> Floats:
@@ -138,66 +132,94 @@ def detectable_means(sample: Sample, *, error_rate: float) -> Floats:
 
 def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference = "overall") -> Floats:
     """Smallest difference between group and reference that these data show with 80 % probability."""
-    sums, sizes = contrast_columns(sample)
-    scale = 1 - _shares(sample.design) if reference == "overall" else 1.0
-    value = scale * detectable(sample.design, sums, sizes, error_rate=error_rate)
-    return np.asarray(np.where(_shares(sample.design) < 1, value, np.nan))
+    seed_sums, sizes, *_ = _contrast_sums(sample)
+    share = shares(sample.design)
+    found = detectable(sample.design, seed_sums.mean(axis=0), sizes[0], error_rate=error_rate)
+    return np.asarray(np.where(share < 1, found * (1 - share if reference == "overall" else 1.0), np.nan))
 
 
-def contrast_columns(sample: Sample) -> tuple[Floats, Floats]:
-    """Cluster scores of group minus rest: the estimate is the ratio of their totals. Shape: `[C, K]`."""
-    return _contrast(sample.design, sample.sums, sample.design.sizes, sample.sums[:, 0].sum())
-
-
-def _contrast_halves(sample: Sample) -> tuple[Halves, Halves]:
-    total = sample.sums[:, 0].sum()
-    sums = _contrast(sample.design, sample.half_sums.sums, sample.half_sizes.sums, total)
-    totals = _contrast(sample.design, sample.half_sums.totals[None], sample.half_sizes.totals[None], total)
-    return Halves(sums[0], totals[0][0]), Halves(sums[1], totals[1][0])
-
-
-def _contrast(design: Design, sums: Floats, sizes: Floats, total: float) -> tuple[Floats, Floats]:
-    """Score of a regression on membership, membership and values both freed from their mean."""
-    share, mean = _shares(design), total / max(int(design.n[0]), 1)
-    centred = sizes - share * sizes[:, :1]
-    return sums - share * sums[:, :1] - mean * centred, sizes * (1 - 2 * share) + share**2 * sizes[:, :1]
-
-
-def _shares(design: Design) -> Floats:
+def shares(design: Design) -> Floats:
+    """Share of the task's examples that each group holds. Shape: `[K]`."""
     return np.asarray(design.n / max(int(design.n[0]), 1))
 
 
-def _skewness(residuals: Floats) -> Floats:
-    """Size of the skewness of each column's total, as its clusters suggest. Shape: `[C, K]` to `[K]`."""
-    second = (residuals**2).sum(axis=0)
-    third = np.abs((residuals**3).sum(axis=0))
-    known = second > 1e-18
-    return np.asarray(np.where(known, third / np.where(known, second, 1.0) ** 1.5, np.inf))
+def _inferred(sums: Floats, sizes: Floats, numerator: Halves, denominator: Halves, level: float) -> Numbers:
+    """Value, ends of the interval and p-value of each ratio of totals. Shape: sums and sizes `[S, C, K]`."""
+    total = denominator.totals
+    value = np.divide(numerator.totals, total, out=np.zeros_like(total), where=total > 0)
+    if len(sums) == 1:
+        low, high = interval(*ratio_draws(numerator, denominator), level)
+        return value, low, high, sign_flip_p(numerator, np.abs(sums[0]).sum(axis=0))
+    draws = 2 * (len(numerator.sums) - 1)
+    noise = seed_noise(sums, sizes, draws, np.random.default_rng(_NOISE_SEED))
+    return value, *crossed(numerator, denominator, noise, level)
+
+
+def _seed_margin(sums: Floats, sizes: Floats, level: float) -> Floats:
+    """Half-width of the interval that the choice of seeds alone calls for. Shape: `[K]`."""
+    noise = seed_noise(sums, sizes, 20_000, np.random.default_rng(_NOISE_SEED))
+    return np.asarray(np.quantile(np.abs(noise), level, axis=0))
+
+
+def _where_rare(
+    rare: np.ndarray[tuple[int], np.dtype[np.bool_]], numbers: Numbers, bounds: tuple[Floats, Floats], margin: Floats
+) -> Numbers:
+    value, low, high, p_value = numbers
+    low = np.where(rare, value - np.hypot(value - bounds[0], margin), low)
+    high = np.where(rare, value + np.hypot(bounds[1] - value, margin), high)
+    return value, low, high, p_value
+
+
+def _contrast_sums(sample: Sample) -> tuple[Floats, Floats, Halves, Halves]:
+    """Cluster scores of group minus rest and their halves: the estimate is the ratio of their totals."""
+    design, sizes = sample.design, sample.design.sizes
+    mean = sample.value[0]
+    by_seed = sample.seed_sums[:, :, 0].sum(axis=1) / max(int(design.n[0]), 1)
+    scores = [_scores(design, sums, sizes, m) for sums, m in zip(sample.seed_sums, by_seed, strict=True)]
+    weights = _weights(design, sizes)
+    numerator = Halves(
+        _scores(design, sample.half_sums.sums, sample.half_sizes.sums, mean),
+        _scores(design, sample.half_sums.totals[None], sample.half_sizes.totals[None], mean)[0],
+    )
+    denominator = Halves(_weights(design, sample.half_sizes.sums), _weights(design, sample.half_sizes.totals[None])[0])
+    return np.stack(scores), np.broadcast_to(weights, sample.seed_sums.shape), numerator, denominator
+
+
+def _scores(design: Design, sums: Floats, sizes: Floats, mean: float) -> Floats:
+    """Scores of a regression on membership, membership and values both freed from their mean."""
+    share = shares(design)
+    return sums - share * sums[:, :1] - mean * (sizes - share * sizes[:, :1])
+
+
+def _weights(design: Design, sizes: Floats) -> Floats:
+    share = shares(design)
+    return sizes * (1 - 2 * share) + share**2 * sizes[:, :1]
 
 
 def _contrast_skewness(sample: Sample, scores: Floats) -> Floats:
     """Larger of the contrast's own skewness and of that of as many clusters drawn from the whole task."""
     sizes = sample.design.sizes
-    residuals = sample.sums[:, :1] - sample.sums[:, 0].sum() / max(int(sample.design.n[0]), 1) * sizes[:, :1]
-    pooled = _skewness(residuals)[0] * np.sqrt(effective_clusters(sizes)[0])
-    return np.asarray(np.maximum(_skewness(scores), pooled / np.sqrt(np.maximum(effective_clusters(sizes), 1.0))))
+    residuals = sample.sums[:, :1] - sample.value[0] * sizes[:, :1]
+    effective = effective_clusters(sizes)
+    pooled = skewness(residuals)[0] * np.sqrt(effective[0] / np.maximum(effective, 1.0))
+    return np.asarray(np.maximum(skewness(scores), pooled))
 
 
-def _estimates(
-    design: Design, numbers: tuple[Floats, Floats, Floats, Floats], methods: list[str], level: float
-) -> list[Estimate]:
+def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: float) -> list[Estimate]:
     needed = needed_clusters(level)
     found = []
     for column, method in enumerate(methods):
-        n, clusters = int(design.n[column]), int(design.n_clusters[column])
+        n, clusters = int(sample.design.n[column]), int(sample.design.n_clusters[column])
+        seeds = sample.n_seeds
         value, low, high, p_value = (float(array[column]) for array in numbers)
         if n == 0:
-            found.append(Estimate.undefined("no examples"))
+            found.append(Estimate.undefined("no examples", n_seeds=seeds))
         elif clusters < needed or not math.isfinite(low + high):
             reason = f"too few clusters for an interval: {clusters}, at least {needed} of like size are needed"
-            found.append(Estimate(value, n=n, n_clusters=clusters, reason=reason))
+            found.append(Estimate(value, n=n, n_clusters=clusters, n_seeds=seeds, reason=reason))
         else:
-            found.append(Estimate(value, low, high, p_value, n=n, n_clusters=clusters, method=method))
+            how = method if seeds == 1 else f"{method}; {SEEDS}"
+            found.append(Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=how))
     return found
 
 
@@ -205,14 +227,4 @@ def _unless_whole(estimate: Estimate, share: float) -> Estimate:
     if share < 1:
         return estimate
     reason = "the group is the whole task"
-    return Estimate.undefined(reason, n=estimate.n, n_clusters=estimate.n_clusters)
-
-
-def rates(design: Design, values: Floats, *, level: float = 0.95) -> list[Estimate]:
-    """Mean in each group of values between 0 and 1, the whole task first. No test is made.
-
-    Shape: values `[E]`.
-    """
-    found = Rates.of(design.sums(values), design.sizes)
-    unknown = np.full(len(found.value), np.nan)
-    return _estimates(design, (found.value, *found.limits(level), unknown), [RATES] * len(unknown), level)
+    return replace(Estimate.undefined(reason), n=estimate.n, n_clusters=estimate.n_clusters, n_seeds=estimate.n_seeds)

@@ -1,0 +1,122 @@
+"""Ratios of means, and sums of means over tasks."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from chaintune.records import Estimate
+from chaintune.stats.clusters import Design, Floats
+from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, SEEDS, SIGN_FLIP
+from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_flip_p
+from chaintune.stats.sample import Sample, needed_clusters, skewness
+from chaintune.stats.seeds import crossed, seed_noise, seed_variances
+
+_NOISE_SEED = 7919
+
+
+def ratios(
+    design: Design,
+    numerators: Floats,
+    denominators: Floats,
+    *,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> list[Estimate]:
+    """Ratio of two sums over the examples of each group, the whole task first, and the test that it is 0.
+
+    Args:
+        design: clusters and groups of the examples.
+        numerators: of each example, a row for each seed where there are several.
+        denominators: of each example, whose sum is what the ratio is relative to.
+        level: of the intervals.
+        resamples: halves of the clusters to draw.
+        seed: of the draws.
+
+    Shape: numerators and denominators `[E]` or `[S, E]`.
+
+    Undefined: where the denominators sum to 0 or less, or clusters or events are too few.
+    """  # fmt: skip
+    tops, bottoms = (np.stack([design.sums(row) for row in np.atleast_2d(part)]) for part in (numerators, denominators))
+    k = design.sizes.shape[1]
+    drawn = halves(np.concatenate([tops.mean(axis=0), bottoms.mean(axis=0)], axis=1), resamples=resamples, seed=seed)
+    top, bottom = (Halves(drawn.sums[:, cut], drawn.totals[cut]) for cut in (slice(k), slice(k, None)))
+    positive = bottom.totals > 0
+    value = np.divide(top.totals, bottom.totals, out=np.full(k, np.nan), where=positive)
+    if len(tops) == 1:
+        low, high = interval(*ratio_draws(top, bottom), level)
+        p_value = sign_flip_p(top, np.abs(tops[0]).sum(axis=0))
+    else:
+        noise = seed_noise(tops, bottoms, 2 * (len(drawn.sums) - 1), np.random.default_rng(_NOISE_SEED))
+        low, high, p_value = crossed(top, bottom, noise, level)
+    residuals = tops.mean(axis=0) - np.nan_to_num(value) * bottoms.mean(axis=0)
+    rare = skewness(residuals) > MEAN_SKEWNESS
+    numbers = np.stack([value, low, high, p_value])
+    return [_ratio(design, column, numbers[:, column], len(tops), (bool(rare[column]), level)) for column in range(k)]
+
+
+def combination(samples: Sequence[Sample], weights: Sequence[float], *, level: float = 0.95, seed: int = 0) -> Estimate:
+    """Weighted sum of the means of different tasks, whose clusters have nothing to do with each other.
+
+    Args:
+        samples: one a task, all with the same seeds in the same order.
+        weights: of the tasks' means.
+        level: of the interval.
+        seed: of the draws.
+    """
+    value = sum(weight * float(sample.value[0]) for sample, weight in zip(samples, weights, strict=True))
+    clusters = [int(sample.design.n_clusters[0]) for sample in samples]
+    known = Estimate(
+        value, n=sum(int(sample.design.n[0]) for sample in samples), n_clusters=sum(clusters),
+        n_seeds=samples[0].n_seeds,
+    )  # fmt: skip
+    if min(clusters) < needed_clusters(level):
+        needed = f"at least {needed_clusters(level)} are needed"
+        return replace(known, reason=f"too few clusters for an interval: {min(clusters)} in one task, {needed}")
+    drawn = value + _errors(samples, weights, np.random.default_rng(seed))
+    tail = (1 - level) / 2
+    low, high = float(np.quantile(drawn, tail)), float(np.quantile(drawn, 1 - tail))
+    rarer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    method = f"{HALVES} of each task" + (f"; {SEEDS}" if known.n_seeds > 1 else "")
+    p_value = min(1.0, 2 * (rarer + 1) / (len(drawn) + 1))
+    return replace(known, low=low, high=high, p_value=p_value, method=method)
+
+
+def _errors(samples: Sequence[Sample], weights: Sequence[float], rng: np.random.Generator) -> Floats:
+    """Draws of the error of a weighted sum of tasks' means, from their clusters and from the seeds."""
+    draws = 2 * max(len(sample.half_sums.sums) for sample in samples)
+    errors = np.zeros(draws)
+    deviations, within = np.zeros(samples[0].n_seeds), 0.0
+    for sample, weight in zip(samples, weights, strict=True):
+        totals, sizes = ((half.sums[1:, 0], half.totals[0]) for half in (sample.half_sums, sample.half_sizes))
+        both = [np.concatenate([sums, total - sums]) for sums, total in (totals, sizes)]
+        means = both[0][both[1] > 0] / both[1][both[1] > 0]
+        errors += weight * (rng.choice(means, draws) - sample.value[0])
+        deviations += weight * (sample.seed_sums[:, :, 0].sum(axis=1) / sample.design.n[0] - sample.value[0])
+        if sample.n_seeds > 1:
+            sizes_of = np.broadcast_to(sample.design.sizes, sample.seed_sums.shape)[:, :, :1]
+            within += weight**2 * float(seed_variances(sample.seed_sums[:, :, :1], sizes_of)[1][0])
+    seeds = len(deviations)
+    if seeds == 1:
+        return errors
+    between = float(deviations.var(ddof=1)) / seeds
+    spread = np.maximum(between * (seeds - 1) / rng.chisquare(seeds - 1, draws) - within, 0.0)
+    return np.asarray(errors + rng.standard_normal(draws) * np.sqrt(spread))
+
+
+def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tuple[bool, float]) -> Estimate:
+    rare, level = trust
+    value, low, high, p_value = (float(number) for number in numbers)
+    n, clusters = int(design.n[column]), int(design.n_clusters[column])
+    if math.isnan(value):
+        return Estimate.undefined("nothing to divide by", n=n, n_clusters=clusters, n_seeds=seeds)
+    if clusters < needed_clusters(level) or not math.isfinite(low + high):
+        reason = f"too few clusters for an interval: {clusters}"
+    elif rare:
+        reason = f"too few and too one-sided changes among {clusters} clusters for an interval"
+    else:
+        method = f"{HALVES}; {SIGN_FLIP}" + (f"; {SEEDS}" if seeds > 1 else "")
+        return Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=method)
+    return Estimate(value, n=n, n_clusters=clusters, n_seeds=seeds, reason=reason)
