@@ -1,1 +1,21 @@
 """What is tuned: names, folders, GGUF files and adapters in; a loaded model out."""
+
+from chaintune.models.digest import model_digest
+from chaintune.models.gguf import dequantise
+from chaintune.models.loading import LoadedModel, load, merge_adapter, save
+from chaintune.models.names import ALIASES, ModelFiles, locate
+from chaintune.models.precision import Precision, resolve_precision
+
+__all__ = [
+    "ALIASES",
+    "LoadedModel",
+    "ModelFiles",
+    "Precision",
+    "dequantise",
+    "load",
+    "locate",
+    "merge_adapter",
+    "model_digest",
+    "resolve_precision",
+    "save",
+]

@@ -1,0 +1,51 @@
+"""The content of a model as one digest: its weights, tokenizer and configuration, never its name."""
+
+import json
+from hashlib import file_digest
+from pathlib import Path
+
+from chaintune.errors import ModelError
+from chaintune.models.names import ModelFiles
+from chaintune.records import canonical_digest
+
+_TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
+# Who wrote a configuration, and where from, does not change what the model computes.
+_IGNORED_CONFIG = {"_name_or_path", "transformers_version", "base_model_name_or_path", "_commit_hash"}
+# Raised when dequantising the same file would give other weights.
+_GGUF_FORMAT = "gguf-dequantised-1"
+
+
+def model_digest(files: ModelFiles) -> str:
+    """SHA-256 hex digest of what a model computes.
+
+    A GGUF file stands for the weights that dequantising it gives. Equal folders under other names
+    have equal digests.
+
+    Raises:
+        ModelError: a folder holds no weights in safetensors.
+    """
+    if files.is_gguf:
+        parts: list[object] = [_GGUF_FORMAT, _file(files.weights)]
+    else:
+        parts = ["folder", _folder(files.weights, "config.json")]
+    if files.adapter is not None:
+        parts.append(_folder(files.adapter, "adapter_config.json"))
+    return canonical_digest(parts)
+
+
+def _folder(folder: Path, config_name: str) -> dict[str, str]:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        found = sorted(path.name for path in folder.glob("*.bin"))
+        what = f"only {found[0]}, a pickle; convert it with save_pretrained" if found else "nothing to load"
+        raise ModelError(f"model folder {folder}: no .safetensors file, {what}")
+    tokenizer = {path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)}
+    digests = {path.name: _file(path) for path in (*weights, *tokenizer)}
+    config = json.loads((folder / config_name).read_text(encoding="utf-8"))
+    digests[config_name] = canonical_digest({k: v for k, v in config.items() if k not in _IGNORED_CONFIG})
+    return digests
+
+
+def _file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()

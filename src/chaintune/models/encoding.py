@@ -1,0 +1,107 @@
+"""Examples as token ids: what is read first, and what is predicted.
+
+Prompt and choice are encoded together, as one text, because a tokenizer may merge the end of the
+prompt with the beginning of the choice. What all choices of an example share is its *prefix*; what
+differs is predicted. So every choice of one example is scored on the same span of text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from chaintune.errors import DataError
+from chaintune.records import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One example as token ids.
+
+    Attributes:
+        prefix: at least one token; read, never predicted.
+        continuations: for each choice the tokens that are predicted after the prefix, at least one.
+    """
+
+    prefix: tuple[int, ...]
+    continuations: tuple[tuple[int, ...], ...]
+
+    @property
+    def longest_tokens(self) -> int:
+        """Tokens of the longest choice with its prefix."""
+        return len(self.prefix) + max(len(tokens) for tokens in self.continuations)
+
+
+@dataclass(frozen=True, slots=True)
+class _SpecialTokens:
+    leading: tuple[int, ...]
+    context: int
+
+
+def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Encoded]:
+    """Token ids of every example, in the order given.
+
+    Special tokens that the tokenizer puts in front (BOS) are kept, those it puts at the end (EOS) are
+    left out. An empty prompt is replaced by BOS, or EOS where there is no BOS, because something must
+    be read before anything can be predicted.
+
+    Source:
+        The treatment of empty prompts and of merged tokens agrees with `lm-evaluation-harness`
+        (`_encode_pair`) wherever the prompt's own tokens survive.
+    """
+    special = _special_tokens(tokenizer)
+    texts = [text for example in examples for text in (example.prompt, *_full_texts(example))]
+    if not texts:
+        return []
+    ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
+    return [_encode(next(ids), [next(ids) for _ in example.choices], special) for example in examples]
+
+
+def answer_tokens(encoded: Encoded, gold: int, end: int | None) -> tuple[int, ...]:
+    """The tokens that a stage of tuning teaches: the right choice, then the end of the text if there is one."""
+    return encoded.continuations[gold] + ((end,) if end is not None else ())
+
+
+def check_lengths(examples: Sequence[Example], lengths: Sequence[int], limit: int | None, *, task: str) -> None:
+    """Refuse examples that the model's context cannot hold.
+
+    Raises:
+        DataError: some are longer than `limit` tokens; the message counts them and names three.
+    """
+    if limit is None:
+        return
+    long = [(example.id, length) for example, length in zip(examples, lengths, strict=True) if length > limit]
+    if long:
+        named = ", ".join(f"'{name}' ({length} tokens)" for name, length in long[:3])
+        raise DataError(
+            f"task '{task}': {len(long)} of {len(examples)} examples are longer than the model's context of "
+            f"{limit} tokens: {named}; leave them out or choose a model with a longer context (nothing is cut)"
+        )
+
+
+def _full_texts(example: Example) -> list[str]:
+    return [example.prompt + choice for choice in example.choices]
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> _SpecialTokens:
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    wrapped = tokenizer("a")["input_ids"]
+    starts = [i for i in range(len(wrapped)) if wrapped[i : i + len(plain)] == plain]
+    leading = tuple(wrapped[: starts[0]]) if starts else ()
+    context = next((t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id) if t is not None), 0)
+    return _SpecialTokens(leading, context)
+
+
+def _encode(prompt: list[int], choices: list[list[int]], special: _SpecialTokens) -> Encoded:
+    shared = min(_common_prefix(prompt, choice) for choice in choices)
+    # A choice that adds no token of its own would have nothing to predict.
+    shared = min(shared, *(len(choice) - 1 for choice in choices))
+    prefix = special.leading + tuple(prompt[:shared])
+    return Encoded(prefix or (special.context,), tuple(tuple(choice[shared:]) for choice in choices))
+
+
+def _common_prefix(left: list[int], right: list[int]) -> int:
+    for position, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return position
+    return min(len(left), len(right))

@@ -1,0 +1,33 @@
+"""A quantised GGUF file, dequantised once into a folder that can be tuned."""
+
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.quantization_config import GgufConfig
+
+from chaintune.errors import ModelError
+
+_log = logging.getLogger(__name__)
+
+
+def dequantise(gguf: Path, out: Path) -> None:
+    """Write the model of a GGUF file as fp32 safetensors, with its tokenizer, into the folder `out`.
+
+    Raises:
+        ModelError: the `gguf` package is not installed, or transformers cannot read the file.
+    """
+    if find_spec("gguf") is None:
+        raise ModelError(f"model {gguf}: reading GGUF needs the package 'gguf'; install chaintune[demo]")
+    _log.info("dequantising %s (once)", gguf.name)
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        quantisation = GgufConfig(dequantize=True)
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, quantization_config=quantisation)
+    except (ValueError, OSError, KeyError, NotImplementedError) as error:
+        raise ModelError(f"model {gguf}: transformers cannot read this GGUF file ({error})") from error
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)

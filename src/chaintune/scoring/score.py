@@ -1,0 +1,37 @@
+"""A loaded model and examples in; `Scores` out."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from chaintune.models.encoding import check_lengths, encode_examples
+from chaintune.models.loading import LoadedModel
+from chaintune.records import Example, Scores, scores_table
+from chaintune.scoring.logprobs import choice_logprobs
+
+
+def score(
+    loaded: LoadedModel,
+    examples: Sequence[Example],
+    *,
+    task: str,
+    provenance: Mapping[str, str] | None = None,
+    on_scored: Callable[[int], None] = lambda _: None,
+) -> Scores:
+    """What the model answers to every example.
+
+    Args:
+        loaded: the model and its tokenizer; it is left as it was found.
+        examples: in any order; the scores do not depend on it.
+        task: name that the scores bear.
+        provenance: what made the scores, to be kept with them.
+        on_scored: called with the number of examples done.
+
+    Raises:
+        DataError: an example is longer than the model's context.
+    """
+    ordered = sorted(examples, key=lambda example: example.id)
+    encoded = encode_examples(loaded.tokenizer, ordered)
+    check_lengths(ordered, [example.longest_tokens for example in encoded], loaded.context_tokens, task=task)
+    logprobs = choice_logprobs(loaded.model, encoded, on_scored=on_scored)
+    tokens = [[len(choice) for choice in example.continuations] for example in encoded]
+    table = scores_table(task, ordered, logprobs, tokens)
+    return Scores(task, table, {"precision": loaded.precision} | dict(provenance or {}))
