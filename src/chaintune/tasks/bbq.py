@@ -4,9 +4,11 @@ Every item asks about two people with three answers, one of them that it cannot 
 ambiguous context that answer is right; in a disambiguated one the context tells which person it is.
 """
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
 
 from chaintune.errors import DataError, nearest
 from chaintune.records import Example
@@ -17,6 +19,7 @@ from chaintune.tasks.rows import Row, build_all
 from chaintune.tasks.sources import Places, find
 
 TARGETS_FILE = "additional_metadata.csv"
+TARGET_FIELDS = ("category", "question_index", "example_id", "target_loc")
 ANSWERS = ("ans0", "ans1", "ans2")
 CONTEXTS = {"ambig": "ambiguous", "disambig": "disambiguated"}
 POLARITIES = {"neg": "neg", "nonneg": "nonneg"}
@@ -93,7 +96,7 @@ def _word(row: Row, column: str, known: Mapping[str, str]) -> str:
 def _roles(row: Row, target: int | None) -> tuple[str, ...]:
     info = row.mapping("answer_info")
     # Only the last entry tells the part that an answer plays; the first may be blank.
-    unknown = [k for k, answer in enumerate(ANSWERS) if list(info.value(answer))[-1:] == ["unknown"]]
+    unknown = [k for k, answer in enumerate(ANSWERS) if info.entries(answer)[-1:] == ["unknown"]]
     if len(unknown) != 1:
         raise DataError(f"{row.where}: answer_info must mark exactly one answer as unknown, it marks {len(unknown)}")
     if target is None or target in unknown:
@@ -104,12 +107,19 @@ def _roles(row: Row, target: int | None) -> tuple[str, ...]:
 def _targets(path: Path) -> dict[Key, int]:
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    fields = list(TARGET_FIELDS)
+    as_text = pyarrow.csv.ConvertOptions(include_columns=fields, column_types=dict.fromkeys(fields, pa.string()))
+    try:
+        table = pyarrow.csv.read_csv(
+            path, pyarrow.csv.ReadOptions(), pyarrow.csv.ParseOptions(newlines_in_values=True), as_text
+        )
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise DataError(f"{path}: not the table of targets that BBQ's authors publish ({error})") from error
+    columns = (table.column(name).to_pylist() for name in fields)
     return {
-        (row["category"], row["question_index"], row["example_id"]): int(row["target_loc"])
-        for row in rows
-        if row["target_loc"] in {"0", "1", "2"}
+        (category, question, item): int(target)
+        for category, question, item, target in zip(*columns, strict=True)
+        if target in {"0", "1", "2"}
     }
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -19,14 +20,17 @@ def read_rows(path: Path) -> list[Row]:
     """Every row of a file, in file order; the suffix says how to read it.
 
     Raises:
-        DataError: no such file, a suffix not known, not UTF-8, a line that cannot be read, or no rows.
+        DataError: no such file, a suffix not known, a line that cannot be read, or no rows.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: suffix '{path.suffix}' is not known; {nearest(path.suffix, READERS)}")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    rows = reader(path)
+    try:
+        rows = reader(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if not rows:
         raise DataError(f"{path}: the file holds no rows")
     return rows
@@ -41,12 +45,12 @@ def files_digest(paths: Sequence[Path]) -> str:
 
 
 def _read_jsonl(path: Path) -> list[Row]:
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    decoder, place = json.JSONDecoder(parse_constant=_refuse_constant), str(path)
     rows, problems = [], []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        where = f"{path}, line {number}"
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
+        where = f"{place}, line {number}"
         try:
             values = decoder.decode(_decoded(line, where))
         except json.JSONDecodeError as error:
@@ -67,8 +71,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _read_csv(path: Path) -> list[Row]:
-    lines = path.read_bytes().split(b"\n")
-    text = "\n".join(_decoded(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1))
+    text = "\n".join(_decoded(line, f"{path}, line {number}") for number, line in enumerate(_lines(path), start=1))
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     rows, problems = [], []
     try:
@@ -93,9 +96,13 @@ def _read_parquet(path: Path) -> list[Row]:
     return [Row(f"{path}, row {number}", values) for number, values in enumerate(table, start=1)]
 
 
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().removeprefix(BOM_UTF8).split(b"\n")
+
+
 def _decoded(line: bytes, where: str) -> str:
     try:
-        return line.decode("utf-8-sig")
+        return line.decode()
     except UnicodeDecodeError as error:
         raise DataError(
             f"{where}: not UTF-8 (byte 0x{line[error.start]:02x} at {error.start}); save the file as UTF-8"

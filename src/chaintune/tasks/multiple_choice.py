@@ -16,7 +16,7 @@ from chaintune.records import Example, canonical_digest
 from chaintune.tasks.definition import Pool
 from chaintune.tasks.files import read_rows
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
-from chaintune.tasks.rows import Row, build_all
+from chaintune.tasks.rows import Row, build_all, kind
 from chaintune.tasks.sources import Places, find
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,10 @@ def _question(row: Row, question_field: str) -> Question:
 
 def _hub_question(row: Row, question_field: str) -> Question:
     listed = row.mapping("choices")
-    labels, texts = listed.texts("label"), [str(text) for text in listed.value("text")]
+    labels, texts = listed.texts("label"), listed.entries("text")
+    # A blank choice leaves the question out later; a choice that is no text is a broken file.
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise DataError(f"{listed.where}: every 'text' must be text, got {kind(wrong[0])}")
     key = row.text("answerKey")
     if len(labels) != len(texts) or labels.count(key) != 1:
         raise DataError(f"{row.where}: answerKey '{key}' must be one of the labels {labels} of {len(texts)} choices")

@@ -46,16 +46,25 @@ class Row:
         """
         return checked_text(self.value(column), f"{self.where}: field '{column}'")
 
+    def entries(self, column: str) -> list[Any]:
+        """The value of a column that must hold a list; the list may be empty.
+
+        Raises:
+            DataError: as `value`, or no list.
+        """
+        value = self.value(column)
+        if not isinstance(value, list | tuple):
+            raise DataError(f"{self.where}: field '{column}' must be a list, got {kind(value)}")
+        return list(value)
+
     def texts(self, column: str) -> list[str]:
         """The value of a column that must hold a list of texts; the list may be empty.
 
         Raises:
             DataError: as `value`, or no list, or an entry that is no text.
         """
-        value = self.value(column)
-        if not isinstance(value, list | tuple):
-            raise DataError(f"{self.where}: field '{column}' must be a list, got {kind(value)}")
-        return [checked_text(entry, f"{self.where}: entry {k} of '{column}'") for k, entry in enumerate(value)]
+        entries = enumerate(self.entries(column))
+        return [checked_text(entry, f"{self.where}: entry {k} of '{column}'") for k, entry in entries]
 
     def mapping(self, column: str) -> "Row":
         """The value of a column that must hold named fields, as a row of its own.

@@ -1,0 +1,55 @@
+"""Names of tasks, built in and offered by installed packages."""
+
+from pathlib import Path
+
+import pytest
+
+from chaintune import tasks
+from chaintune.errors import DataError
+from chaintune.tasks.registry import BUILT_IN, definition
+
+OFFERED = """
+from chaintune.records import Example
+from chaintune.tasks import Pool, TaskDefinition
+
+def read(path):
+    examples = [Example(str(k), "Q:", (" a", " b"), 0, {}, str(k)) for k in range(10)]
+    return Pool(examples, None, "made up")
+
+TASK = TaskDefinition("made-up", "safety", "made-up-1", "CC0", (), read)
+"""
+
+
+@pytest.fixture
+def _offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "offering-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offering\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[chaintune.tasks]\nmade-up = offering:TASK\nbroken = offering:read\n")
+    (tmp_path / "offering.py").write_text(OFFERED)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_the_built_in_tasks_have_the_names_that_they_are_listed_under() -> None:
+    assert set(BUILT_IN) == {"bbq", "csqa", "openbookqa"}
+    assert [definition(name).name for name in BUILT_IN] == list(BUILT_IN)
+    assert set(BUILT_IN) <= set(tasks.names())
+
+
+def test_an_unknown_name_is_told_with_the_nearest() -> None:
+    with pytest.raises(DataError, match=r"task 'bqq' is not known; did you mean 'bbq'\? Valid: .*or give the path of"):
+        tasks.load("bqq")
+
+
+@pytest.mark.usefixtures("_offered")
+def test_an_installed_package_may_offer_a_task() -> None:
+    assert {"bbq", "made-up"} <= set(tasks.names())
+    task = tasks.load("made-up", test=3)
+    assert (len(task.train), len(task.test), task.source, task.role) == (5, 3, "made up", "safety")
+    assert tasks.load("made-up", role="capability").role == "capability"
+
+
+@pytest.mark.usefixtures("_offered")
+def test_an_offer_that_is_no_task_is_an_error() -> None:
+    with pytest.raises(DataError, match="task 'broken': its entry point gives a function, expected a TaskDefinition"):
+        tasks.load("broken")
