@@ -1,0 +1,98 @@
+"""What a stage teaches, step by step: examples as token sequences, in the order they are trained on."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import Dataset
+
+from chaintune.models.encoding import Encoded, answer_tokens
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One training sequence; the last `answer_tokens` of `tokens` are learned, the rest is read."""
+
+    tokens: tuple[int, ...]
+    answer_tokens: int
+
+
+def lessons(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None) -> list[Lesson]:
+    """The training sequence of each example: prompt, right choice, and the end of the text.
+
+    Args:
+        encoded: examples as token ids.
+        golds: index of the right choice of each.
+        end: token that ends a text, or None if the tokenizer has none.
+    """
+    result = []
+    for example, gold in zip(encoded, golds, strict=True):
+        answer = answer_tokens(example, gold, end)
+        result.append(Lesson(example.prefix + answer, len(answer)))
+    return result
+
+
+def training_order(lengths: Sequence[int], *, batch_size: int, epochs: float, seed: int) -> list[int]:
+    """Indices in training order; each consecutive `batch_size` of them is one optimizer step.
+
+    Every pass is shuffled anew. Within a step the examples are sorted by length, so that the
+    micro-batches it is cut into need little padding while the step itself stays a random sample:
+    grouping whole steps by length would order the lessons by their content.
+
+    Args:
+        lengths: tokens of each example.
+        batch_size: examples a step.
+        epochs: passes; a fraction is a part of the last one.
+        seed: of the shuffles.
+    """
+    rng = random.Random(seed)  # noqa: S311 - shuffling, not secrecy
+    order: list[int] = []
+    while len(order) < math.ceil(epochs) * len(lengths):
+        one_pass = list(range(len(lengths)))
+        rng.shuffle(one_pass)
+        order += one_pass
+    order = order[: max(1, round(epochs * len(lengths)))]
+    steps = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+    return [index for step in steps for index in sorted(step, key=lambda i: (lengths[i], i))]
+
+
+def micro_batch(batch_size: int, wanted: int) -> int:
+    """The largest divisor of `batch_size` that is at most `wanted`, so that a step is whole micro-batches."""
+    return max(size for size in range(1, min(batch_size, max(1, wanted)) + 1) if batch_size % size == 0)
+
+
+class LessonData(Dataset[Lesson]):
+    """Lessons in training order, for a data loader that reads them front to back."""
+
+    def __init__(self, taught: Sequence[Lesson], order: Sequence[int]) -> None:
+        self._taught = taught
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, position: int) -> Lesson:
+        return self._taught[self._order[position]]
+
+
+def collate(batch: Sequence[Lesson]) -> dict[str, torch.Tensor]:
+    """Token ids and labels, padded on the right; labels are -100 except on the answers.
+
+    No attention mask: under causal attention nothing that counts can see padding on its right.
+
+    Shape:
+        `input_ids` and `labels` `[B, T]`, `lengths` `[B]` (tokens without padding).
+    """
+    width = max(len(lesson.tokens) for lesson in batch)
+    input_ids = torch.zeros((len(batch), width), dtype=torch.long)
+    labels = torch.full((len(batch), width), IGNORED)
+    for row, lesson in enumerate(batch):
+        end = len(lesson.tokens)
+        input_ids[row, :end] = torch.tensor(lesson.tokens)
+        labels[row, end - lesson.answer_tokens : end] = input_ids[row, end - lesson.answer_tokens : end]
+    lengths = torch.tensor([len(lesson.tokens) for lesson in batch])
+    return {"input_ids": input_ids, "labels": labels, "lengths": lengths}

@@ -1,0 +1,112 @@
+"""`transformers.Trainer` with a loss on the answers only, and what is watched while it runs."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from chaintune.errors import StageError
+from chaintune.models.answer_logits import logits_only_at
+from chaintune.tuning.lessons import IGNORED, Lesson
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One optimizer step, as the log and the progress bar show it."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    tokens: int
+    tokens_per_second: float
+
+
+class AnswerTrainer(Trainer):
+    """Trainer whose loss is the mean cross entropy of a step's answer tokens.
+
+    The vocabulary's logits are computed at answer positions only. Lessons are read in the order
+    given, so the order is the caller's alone.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, compute_loss_func=_answer_loss, **options)
+        self.tokens_seen = 0
+
+    def _get_train_sampler(self, train_dataset: Dataset[Lesson] | None = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], **options: Any) -> Any:
+        """Loss of one micro-batch, already divided by the answer tokens of the whole step.
+
+        Raises:
+            StageError: the loss is not finite.
+        """
+        labels = inputs["labels"]
+        self.tokens_seen += int(inputs["lengths"].sum())
+        inputs = {"input_ids": inputs["input_ids"], "labels": labels, "use_cache": False}
+        with logits_only_at(self.accelerator.unwrap_model(model), _predicted(labels)):
+            loss = super().compute_loss(model, inputs, **options)
+        value = loss[0] if isinstance(loss, tuple) else loss
+        if not torch.isfinite(value):
+            raise StageError(
+                f"the loss became {value.item()} at step {self.state.global_step + 1} of {self.state.max_steps}; "
+                "a smaller learning_rate or max_grad_norm usually helps"
+            )
+        return loss
+
+
+class StageLog(TrainerCallback):
+    """Writes one JSON line a step and reports it."""
+
+    def __init__(self, trainer: AnswerTrainer, path: Path, on_step: Callable[[Step], None]) -> None:
+        self._trainer = trainer
+        self._path = path
+        self._on_step = on_step
+        self._started = time.monotonic()
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Start the clock and an empty log."""
+        self._started = time.monotonic()
+        self._path.write_text("", encoding="utf-8")
+
+    def on_log(
+        self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, logs: Any = None, **_: Any
+    ) -> None:
+        """Take down what the Trainer logs after a step."""
+        if not logs or "loss" not in logs:
+            return
+        seen = self._trainer.tokens_seen
+        step = Step(
+            step=state.global_step,
+            steps=state.max_steps,
+            loss=float(logs["loss"]),
+            learning_rate=float(logs["learning_rate"]),
+            gradient_norm=float(logs.get("grad_norm", 0.0)),
+            tokens=seen,
+            tokens_per_second=seen / max(time.monotonic() - self._started, 1e-9),
+        )
+        line = {name: getattr(step, name) for name in Step.__slots__}
+        with self._path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        self._on_step(step)
+
+
+def _answer_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+    targets = labels[:, 1:][labels[:, 1:] != IGNORED]  # [N], the rows of outputs.logits [N, V]
+    total = torch.nn.functional.cross_entropy(outputs.logits.float(), targets, reduction="sum")
+    return total / (num_items_in_batch if num_items_in_batch is not None else targets.numel())
+
+
+def _predicted(labels: torch.Tensor) -> torch.Tensor:
+    """Positions whose next token is an answer token. Shape: `[B, T]`."""
+    return torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))
