@@ -164,7 +164,7 @@ class _Run:
         """The folder of a stage's checkpoint, trained now if it is not there."""
         known = self.results.get(node.key)
         if known and known.kind in {"failed", "skipped"}:
-            raise _UnreachableError(known.cause)
+            raise _UnreachableError(_first_cause(known))
         try:
             entry = self.store.get_or_make(node.kind, node.key, lambda out: self._tune(node, out, if_needed=if_needed))
         except _UnreachableError as error:
@@ -172,7 +172,7 @@ class _Run:
             raise
         except FAILURES as error:
             self._record("failed", node, str(error))
-            raise _UnreachableError(f"'{node.title}' failed: {error}") from error
+            raise _UnreachableError(_first_cause(self.results[node.key])) from error
         if entry.made or node.key not in self.results:
             self._record("made" if entry.made else "reused", node)
         return entry.path
@@ -232,3 +232,8 @@ class _Run:
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
+
+
+def _first_cause(result: Result) -> str:
+    """What the descendants of a node without a result are told."""
+    return f"'{result.node.title}' failed: {result.cause}" if result.kind == "failed" else result.cause

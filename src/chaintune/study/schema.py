@@ -1,8 +1,9 @@
 """What each key of a study file may hold, and the sentence for a value that it may not."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
@@ -117,7 +118,7 @@ class StudySpec(Spec):
     """The keys of a study file. Tasks, chains, recipes, knobs and mitigations are read one by one."""
 
     base: Annotated[Names, Field(min_length=1)]
-    tasks: Annotated[dict[str, Any], Field(min_length=1)]
+    tasks: Annotated[dict[Any, Any], Field(min_length=1)]
     chains: Any
     recipe: dict[str, Any] = {}
     seed: Seed = 0
@@ -198,7 +199,11 @@ def _note(
     error: ValidationError, model: type[BaseModel], at: KeyPath, source: Source, *, at_value: bool = False
 ) -> None:
     """Put pydantic's findings into our sentences."""
-    for found in error.errors(include_url=False):
+    every = error.errors(include_url=False)
+    unknown = [found["loc"] for found in every if found["type"] == "extra_forbidden"]
+    for found in every:
+        if found["type"] == "missing" and _is_misspelled(found["loc"], unknown):
+            continue
         path = at if at_value else _written_part((*at, *found["loc"]), source)
         if found["type"] == "missing":
             path = (*at, *found["loc"])
@@ -208,6 +213,12 @@ def _note(
             source.report(path, f"unknown key '{found['loc'][-1]}'; {nearest(str(found['loc'][-1]), valid)}")
         else:
             source.report(path, _sentence(found))
+
+
+def _is_misspelled(missing: KeyPath, unknown: Sequence[KeyPath]) -> bool:
+    """Whether an unknown key beside a missing one is likely to be meant for it."""
+    beside = [str(path[-1]) for path in unknown if path[:-1] == missing[:-1]]
+    return bool(get_close_matches(str(missing[-1]), beside, cutoff=0.6))
 
 
 def _sentence(found: Mapping[str, Any]) -> str:

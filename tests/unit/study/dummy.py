@@ -35,8 +35,16 @@ def example(task: str, number: int, *, text: str = "") -> Example:
 
 def make_task(name: str, *, train: int = 8, test: int = 4, text: str = "") -> Task:
     rows = [example(name, number, text=text) for number in range(train + test)]
-    role = "safety" if name == "a" else "capability"
-    return Task(name, role, "1", tuple(rows[:train]), tuple(rows[train:]), ("side",), "made up", "CC0")
+    return Task(
+        name,
+        "safety" if name == "a" else "capability",
+        "1",
+        tuple(rows[:train]),
+        tuple(rows[train:]),
+        ("side",),
+        "made up",
+        "CC0",
+    )
 
 
 def make_study(names: str = "ab", **keys: Any) -> Study:
@@ -67,6 +75,7 @@ class DummyEngine:
         self.hook = hook or (lambda _when, _what: None)
 
     def base_folder(self, base: str) -> Path:
+        assert base
         return self.base
 
     def tune(
@@ -85,6 +94,7 @@ class DummyEngine:
         size = -1.0 - len((checkpoint / "weights").read_text()) / 100
         table = scores_table(task.name, task.test, [[size, -1.5] for _ in task.test], [[1, 1] for _ in task.test])
         Scores(task.name, table).write(out / "scores.parquet")
+        report(Progress(node, len(task.test), len(task.test), "examples"))
         self.hook("score", ">".join(node.chain) or "base")
         return {"score_tokens": node.score_tokens}
 
