@@ -39,7 +39,8 @@ def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], path: Pa
 
     Args:
         columns: `prompt`, `choices`, `gold`, `id`, `cluster`, `split` -> column, and `groups` -> a
-            mapping of dimension to column, or one column that holds such a mapping in each row.
+            mapping of dimension to column, or one column that holds such a mapping in each row. A
+            key whose value is None counts as not given.
         present: columns of the file.
         path: of the file, for messages.
 
@@ -47,6 +48,7 @@ def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], path: Pa
         ConfigError: a key that is not known, or a column name that is no text.
         DataError: the file lacks a column.
     """
+    columns = {key: column for key, column in columns.items() if column is not None}
     _check_keys(columns)
     there = list(present)
     names = {key: str(columns.get(key, key)) for key in REQUIRED}

@@ -23,13 +23,13 @@ def parse_size(size: Size, what: str) -> Wanted | None:
     """What a size means; None is everything.
 
     Args:
-        size: None, a number, or text like `400` or `30 per category`.
+        size: None or `all`, a number, or text like `400` or `30 per category`.
         what: the beginning of an error sentence, such as "task 'bbq', train".
 
     Raises:
         DataError: it is none of these, or less than 1.
     """
-    if size is None:
+    if size is None or size == "all":
         return None
     found = re.fullmatch(r"\s*(\d+)(?:\s+per\s+(\S.*?))?\s*", str(size)) if not isinstance(size, bool) else None
     if found is None:

@@ -94,6 +94,11 @@ def test_columns_may_bear_other_names(tmp_path: Path) -> None:
         assert example.groups == {"religion": ("x",), "who": ("old", "poor")}
 
 
+def test_a_column_that_is_none_counts_as_not_given(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, [{"prompt": f"Q{k}", "choices": ["a", "b"], "gold": 0} for k in range(4)])
+    assert load(path, columns={"id": None, "cluster": None, "prompt": "prompt"}).test == load(path).test
+
+
 def test_a_row_may_bear_no_group(tmp_path: Path) -> None:
     rows = [row(k, faith=[None, [], "a"][k % 3]) for k in range(6)]
     task = load(jsonl(tmp_path, rows), columns={"groups": {"faith": "faith"}})

@@ -1,5 +1,6 @@
 """Splits and samples: no shared cluster, nested sizes, the same on every machine."""
 
+from hashlib import sha256
 from random import Random
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from chaintune.errors import DataError
 from chaintune.records import Example, examples_digest
-from chaintune.tasks.sizes import check_dimension, parse_size, take
+from chaintune.tasks.sizes import Wanted, check_dimension, parse_size, take
 from chaintune.tasks.splits import split_clusters, spread
 
 
@@ -96,6 +97,22 @@ def test_the_split_is_the_same_on_every_machine() -> None:
     assert [examples_digest(part)[:12] for part in (train, test, sample)] == GOLDEN
 
 
+def test_the_order_is_that_of_the_hash_that_the_docs_state() -> None:
+    examples = [example(f"e{k}", f"c{k % 9}") for k in range(54)]
+
+    def place(purpose: str, name: str) -> bytes:
+        return sha256("\0".join([purpose, "t", "7", name]).encode()).digest()
+
+    _, test = split_clusters(examples, task="t", seed=7, test_share=0.5)
+    clusters = sorted((f"c{k}" for k in range(9)), key=lambda cluster: place("split", cluster))
+    assert {e.cluster for e in test} == set(clusters[:5])
+    first_round = sorted((f"c{k}" for k in range(9)), key=lambda cluster: place("sample", cluster))
+    order = spread(examples, task="t", seed=7)
+    assert [e.cluster for e in order] == first_round * 6
+    of_one = [e.id for e in order if e.cluster == "c0"]
+    assert of_one == sorted(of_one, key=lambda name: place("sample", name))
+
+
 def test_an_example_of_two_groups_counts_for_both() -> None:
     both = [example(f"both{k}", f"c{k}", "a", "b") for k in range(3)]
     only = [example(f"only{k}", f"d{k}", "a") for k in range(3)]
@@ -121,6 +138,13 @@ def test_too_few_examples_are_named_and_counted() -> None:
 def test_a_size_that_cannot_be_meant_is_refused(size: object) -> None:
     with pytest.raises(DataError, match=r"is not understood; write a number, or '30 per category'"):
         parse_size(size, "x")  # type: ignore[arg-type]
+
+
+def test_no_size_and_all_are_everything() -> None:
+    assert parse_size(None, "x") is None
+    assert parse_size("all", "x") is None
+    assert parse_size(" 30  per  category ", "x") == Wanted(30, "category")
+    assert parse_size("400", "x") == parse_size(400, "x") == Wanted(400)
 
 
 def test_a_size_of_zero_is_refused() -> None:

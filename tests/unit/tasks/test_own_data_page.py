@@ -1,0 +1,38 @@
+"""The how-to page on a user's own data: every block is run, and what it prints is what the page says."""
+
+import io
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chaintune import tasks
+
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "own-data.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_blocks_of_the_page_run_and_print_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    ran = {"jsonl": 0, "yaml": 0, "python": 0, "text": 0}
+    printed = ""
+    for language, text in blocks:
+        ran[language] += 1
+        if language == "jsonl":
+            Path("items.jsonl").write_text(text, encoding="utf-8")
+        elif language == "yaml":
+            for name, options in yaml.safe_load(text)["tasks"].items():
+                task = tasks.load(name, **options)
+                assert (len(task.train), task.dimensions) == (4, ("religion",))
+        elif language == "python":
+            with redirect_stdout(io.StringIO()) as output:
+                exec(compile(text, str(PAGE), "exec"), names)  # noqa: S102 - the page is ours
+            printed = output.getvalue()
+        else:
+            assert printed == text
+    assert ran == {"jsonl": 1, "yaml": 1, "python": 3, "text": 3}
