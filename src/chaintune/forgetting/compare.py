@@ -1,13 +1,14 @@
 """Two checkpoints on one task: what was forgotten, and who was."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.accuracy import accuracies
 from chaintune.forgetting.grouping import Grouping, grouping
+from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, pair
 from chaintune.forgetting.verdicts import verdict
 from chaintune.records import Comparison, Disparity, Estimate, GroupComparison, Metric, Scores
@@ -27,30 +28,6 @@ from chaintune.stats import (
 from chaintune.stats.clusters import Floats
 
 _METRICS = ("accuracy", "accuracy_per_token", "accuracy_per_byte")
-
-
-@dataclass(frozen=True)
-class Inference:
-    """How sure, and relative to what: the options that every comparison of checkpoints shares."""
-
-    level: float = 0.95
-    resamples: int = 10_000
-    seed: int = 0
-    adjust: Adjustment = "holm"
-    reference: Reference = "overall"
-    margin: float = 0.02
-
-    def __post_init__(self) -> None:
-        if not 0.5 <= self.level < 1:
-            raise ConfigError(f"level {self.level}: a confidence level lies between 0.5 and 1, 0.95 is usual")
-        if self.resamples < 100:
-            raise ConfigError(f"resamples {self.resamples}: at least 100 are needed, 10000 are usual")
-        if not 0 <= self.margin <= 1:
-            raise ConfigError(f"margin {self.margin}: a change of accuracy lies between 0 and 1, 0.02 is two points")
-        if self.adjust not in ("holm", "bh"):
-            raise ConfigError(f"adjust '{self.adjust}': {nearest(self.adjust, ['holm', 'bh'])}")
-        if self.reference not in ("overall", "rest"):
-            raise ConfigError(f"reference '{self.reference}': {nearest(self.reference, ['overall', 'rest'])}")
 
 
 def compare(

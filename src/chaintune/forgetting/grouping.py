@@ -31,6 +31,11 @@ class Grouping:
         """Columns of a dimension's groups."""
         return [column for column, label in enumerate(self.labels) if label[0] == dimension]
 
+    def subset(self, rows: NDArray[np.int64]) -> "Grouping":
+        """The same groups on some of the examples."""
+        codes = np.unique(self.design.clusters[rows], return_inverse=True)[1]
+        return Grouping(self.labels, Design.of(codes.astype(np.int64), self.design.members[rows][:, 1:]))
+
     @property
     def dimensions(self) -> tuple[str, ...]:
         """Dimensions in the order of their columns."""

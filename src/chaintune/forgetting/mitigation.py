@@ -1,0 +1,53 @@
+"""What is left of a gain, what a mitigation brings back, and what that costs."""
+
+from dataclasses import replace
+
+from chaintune.forgetting.options import Inference
+from chaintune.records import Estimate
+from chaintune.stats import Design, Sample, means, ratios
+from chaintune.stats.clusters import Floats
+
+
+def retained_gain(design: Design, base: Floats, trained: Floats, after: Floats, options: Inference) -> Estimate:
+    """Share of the gain from tuning on a task that is left later: 1 is all of it, 0 none.
+
+    Args:
+        design: clusters of the task's examples.
+        base: item scores under the base model, a row for each seed.
+        trained: right after the tuning on the task.
+        after: at the later checkpoint.
+        options: how sure.
+
+    Shape: base, trained, after `[S, E]`.
+
+    Undefined: when the interval of the gain contains 0, so that there may be nothing to retain.
+    """
+    return share_of(design, after - base, trained - base, "gain over the base", options)
+
+
+def recovery(design: Design, trained: Floats, after: Floats, mitigated: Floats, options: Inference) -> Estimate:
+    """Share of a loss that a mitigation brings back: 1 is all of it, 0 none, above 1 more than was lost.
+
+    Args:
+        design: clusters of the task's examples.
+        trained: item scores right after the tuning on the task, a row for each seed.
+        after: after the loss.
+        mitigated: after the mitigation.
+        options: how sure.
+
+    Shape: trained, after, mitigated `[S, E]`.
+
+    Undefined: when the interval of the loss contains 0, so that there may be nothing to recover.
+    """
+    return share_of(design, mitigated - after, trained - after, "loss", options)
+
+
+def share_of(design: Design, part: Floats, whole: Floats, what: str, options: Inference) -> Estimate:
+    """Ratio of two mean changes, undefined unless the second is shown to be positive."""
+    found = means(Sample.of(design, whole, resamples=options.resamples, seed=options.seed), level=options.level)[0]
+    if not found.low > 0:
+        detail = f"[{found.low:.3f}, {found.high:.3f}]" if found.low == found.low else found.reason
+        reason = f"the {what}, {found.value:.3f} {detail}, is not shown to be above 0"
+        return replace(found, value=float("nan"), low=float("nan"), high=float("nan"), p_value=float("nan"),
+                       method="", reason=reason)  # fmt: skip
+    return ratios(design, part, whole, level=options.level, resamples=options.resamples, seed=options.seed)[0]

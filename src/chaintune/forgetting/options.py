@@ -1,0 +1,42 @@
+"""How sure, and relative to what: the options that every comparison of checkpoints shares."""
+
+from dataclasses import dataclass
+
+from chaintune.errors import ConfigError, nearest
+from chaintune.stats import Adjustment, Reference
+
+
+@dataclass(frozen=True)
+class Inference:
+    """Options of intervals, tests and verdicts, checked.
+
+    Attributes:
+        level: of the intervals; `1 - level` is the error rate of a verdict.
+        resamples: random halves of the clusters that are drawn.
+        seed: of the draws.
+        adjust: correction for the number of groups of a dimension.
+        reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
+        margin: a change within it counts as none.
+
+    Raises:
+        ConfigError: an option that cannot be meant.
+    """
+
+    level: float = 0.95
+    resamples: int = 10_000
+    seed: int = 0
+    adjust: Adjustment = "holm"
+    reference: Reference = "overall"
+    margin: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.level < 1:
+            raise ConfigError(f"level {self.level}: a confidence level lies between 0.5 and 1, 0.95 is usual")
+        if self.resamples < 100:
+            raise ConfigError(f"resamples {self.resamples}: at least 100 are needed, 10000 are usual")
+        if not 0 <= self.margin <= 1:
+            raise ConfigError(f"margin {self.margin}: a change of accuracy lies between 0 and 1, 0.02 is two points")
+        if self.adjust not in ("holm", "bh"):
+            raise ConfigError(f"adjust '{self.adjust}': {nearest(self.adjust, ['holm', 'bh'])}")
+        if self.reference not in ("overall", "rest"):
+            raise ConfigError(f"reference '{self.reference}': {nearest(self.reference, ['overall', 'rest'])}")

@@ -1,0 +1,121 @@
+"""The checkpoints of a study and their item scores, found by what made them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from chaintune.errors import DataError
+from chaintune.forgetting.grouping import Grouping, grouping
+from chaintune.forgetting.pairing import pair
+from chaintune.records import Measured, Scores
+from chaintune.stats.clusters import Floats
+
+Chain = tuple[str, ...]
+Variant = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A checkpoint but for its seed."""
+
+    base: str
+    chain: Chain
+    variant: Variant
+
+    def at(self, chain: Chain) -> "Condition":
+        """The same base and variant after another chain."""
+        return Condition(self.base, chain, self.variant)
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Item scores of every task under every checkpoint, on the same examples in the same order.
+
+    Attributes:
+        items: by condition, seed and task.
+        scores: the tables, sorted by example.
+        groups: clusters and groups of each task's examples, on all its dimensions.
+    """
+
+    items: Mapping[tuple[Condition, int, str], Floats]
+    scores: Mapping[tuple[Condition, int, str], Scores]
+    groups: Mapping[str, Grouping]
+
+    @classmethod
+    def of(cls, measured: Sequence[Measured]) -> "Runs":
+        """Every checkpoint's scores, checked to be of the same examples.
+
+        Raises:
+            DataError: a checkpoint is given twice, or two have different examples of a task.
+        """
+        scores: dict[tuple[Condition, int, str], Scores] = {}
+        first: dict[str, Scores] = {}
+        for one in measured:
+            condition = Condition(one.base, one.chain, one.variant)
+            for task, found in one.scores.items():
+                key = (condition, one.seed, task)
+                if key in scores:
+                    raise DataError(f"scores of task '{task}' under {named(one.chain)}, seed {one.seed}, given twice")
+                known = first.setdefault(task, Scores(task, found.table.sort_by("example_id"), found.provenance))
+                scores[key] = pair(known, found).after
+        items = {key: found.item_scores() for key, found in scores.items()}
+        return cls(items, scores, {task: grouping(found, found.dimensions) for task, found in first.items()})
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """Every condition once, in the order given."""
+        return list(dict.fromkeys(condition for condition, _, _ in self.items))
+
+    def tasks(self, condition: Condition) -> list[str]:
+        """Tasks measured under a condition, in the order given."""
+        return list(dict.fromkeys(task for found, _, task in self.items if found == condition))
+
+    def seeds(self, conditions: Sequence[Condition], task: str) -> list[int]:
+        """Seeds under which all the conditions were measured on the task; a base counts for every seed."""
+        tuned = [condition for condition in conditions if condition.chain] or list(conditions)
+        if any(not self._base_keys(c, task) for c in conditions if not c.chain):
+            return []
+        found = [{seed for known, seed, t in self.items if known == condition and t == task} for condition in tuned]
+        return sorted(set.intersection(*found)) if found else []
+
+    def values(self, condition: Condition, seed: int, task: str) -> Floats:
+        """Item scores of a task. A base that was measured once stands for every seed and variant."""
+        key = (condition, seed, task)
+        if key not in self.items and not condition.chain:
+            key = self._base_keys(condition, task)[0]
+        return self.items[key]
+
+    def stacked(self, condition: Condition, seeds: Sequence[int], task: str) -> Floats:
+        """Item scores of a task, a row for each seed. Shape: `[S, E]`."""
+        return np.stack([self.values(condition, seed, task) for seed in seeds])
+
+    def _base_keys(self, condition: Condition, task: str) -> list[tuple[Condition, int, str]]:
+        bases = [key for key in self.items if key[0].base == condition.base and not key[0].chain and key[2] == task]
+        return sorted(bases, key=lambda key: key[0].variant != condition.variant)
+
+
+def named(chain: Chain) -> str:
+    """A chain's name: its tasks in order, `base` when there are none."""
+    return ">".join(chain) or "base"
+
+
+def is_replay(step: str) -> bool:
+    """Whether a step of a chain replays a share of a task's data, as `bbq@5%` does."""
+    return "@" in step
+
+
+def task_of(step: str) -> str:
+    """The task that a step of a chain tunes on or replays."""
+    return step.partition("@")[0]
+
+
+def trained_at(chain: Chain, task: str) -> Chain:
+    """The part of the chain that ends with the task's last tuning before the chain's final step; empty if none."""
+    ends = [stage for stage, step in enumerate(chain[:-1], start=1) if step == task]
+    return chain[: ends[-1]] if ends else ()
+
+
+def earlier_tasks(chain: Chain) -> list[str]:
+    """Tasks that were tuned on before the final step and are not tuned on in it."""
+    return [step for step in dict.fromkeys(chain[:-1]) if not is_replay(step) and step != chain[-1]]

@@ -1,0 +1,83 @@
+"""How forgetting grows with a varied knob."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.rows import About, estimate_rows
+from chaintune.forgetting.runs import Condition, Runs, Variant, earlier_tasks, named, trained_at
+from chaintune.records import Estimate, ResultRow
+from chaintune.stats import Sample, means
+from chaintune.stats.clusters import Floats
+
+
+def slope_rows(runs: Runs, study: str, options: Inference) -> list[ResultRow]:
+    """Slope of forgetting against each knob that takes two or more numeric values, all else equal.
+
+    A learning rate is taken in powers of ten. In a row's variant the knob's value is `slope`, or `log10
+    slope`, and `forgetting_slope` is the forgetting that one unit, or a tenfold, more costs.
+    """
+    rows: list[ResultRow] = []
+    for others, points in _ladders(runs.conditions).items():
+        for task in earlier_tasks(others.chain):
+            rows += _task_slope(runs, study, task, others, points, options)
+    return rows
+
+
+def _ladders(conditions: Sequence[Condition]) -> Mapping[Condition, Mapping[float, Condition]]:
+    """Conditions that differ in one numeric knob only, under that knob's place in the variant."""
+    ladders: dict[Condition, dict[float, Condition]] = defaultdict(dict)
+    for condition in conditions:
+        for position, (knob, text) in enumerate(condition.variant):
+            value = _numeric(knob, text)
+            if value is not None and len(condition.chain) > 1:
+                name = "log10 slope" if _is_rate(knob) else "slope"
+                variant: Variant = (*condition.variant[:position], (knob, name), *condition.variant[position + 1 :])
+                ladders[replace(condition, variant=variant)][value] = condition
+    return {others: points for others, points in ladders.items() if len(points) > 1}
+
+
+def _task_slope(
+    runs: Runs, study: str, task: str, others: Condition, points: Mapping[float, Condition], options: Inference
+) -> list[ResultRow]:
+    start = trained_at(others.chain, task)
+    both = [point for condition in points.values() for point in (condition, condition.at(start))]
+    seeds = runs.seeds(both, task)
+    if not seeds:
+        return []
+    weights = _slope_weights(np.array(list(points)))
+    # Values must lie between -1 and 1 for the limits of rare changes, so the largest slope is taken out.
+    scale = float(np.abs(weights).sum())
+    losses = [runs.stacked(c.at(start), seeds, task) - runs.stacked(c, seeds, task) for c in points.values()]
+    values: Floats = np.asarray(sum(w / scale * loss for w, loss in zip(weights, losses, strict=True)))
+    design = runs.groups[task].design
+
+    def slope(positions: list[int]) -> Estimate:
+        sample = Sample.of(design, values[positions], resamples=options.resamples, seed=options.seed)
+        found = means(sample, level=options.level)[0]
+        return replace(found, value=found.value * scale, low=found.low * scale, high=found.high * scale)
+
+    return estimate_rows(About(study, others, named(start), task), "forgetting_slope", seeds, slope)
+
+
+def _slope_weights(knob: Floats) -> Floats:
+    centred = knob - knob.mean()
+    return np.asarray(centred / (centred**2).sum())
+
+
+def _is_rate(knob: str) -> bool:
+    return knob.rpartition(".")[2] == "learning_rate"
+
+
+def _numeric(knob: str, text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if _is_rate(knob):
+        return math.log10(value) if value > 0 else None
+    return value if math.isfinite(value) else None

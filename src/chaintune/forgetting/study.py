@@ -1,0 +1,244 @@
+"""A study's checkpoints in, every number that the study asks for out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from chaintune.errors import ConfigError, nearest
+from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
+from chaintune.forgetting.compare import adjusted_by_dimension
+from chaintune.forgetting.mitigation import recovery, retained_gain
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.order import order_rows
+from chaintune.forgetting.rows import (
+    About,
+    accuracy_rows,
+    by_seed,
+    estimate_rows,
+    forgetting_rows,
+    mean_rows,
+    with_verdict,
+)
+from chaintune.forgetting.runs import Chain, Condition, Runs, earlier_tasks, is_replay, named, task_of, trained_at
+from chaintune.forgetting.slope import slope_rows
+from chaintune.forgetting.transfer import transfer_estimate
+from chaintune.records import Estimate, Measured, ResultRow, Role
+from chaintune.stats import Adjustment, Sample
+from chaintune.stats.clusters import Floats
+
+Checkpoint = Literal["trained", "best", "base", "previous"]
+_CHECKPOINTS = ("trained", "best", "base", "previous")
+
+
+def summarise(
+    measured: Sequence[Measured],
+    *,
+    study: str,
+    roles: Mapping[str, Role],
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    adjust: Adjustment = "holm",
+    reference: Checkpoint = "trained",
+    margin: float = 0.02,
+) -> list[ResultRow]:
+    """Every result of a study, one row each.
+
+    Rows of one seed speak about its checkpoints only; where a condition was run under several seeds, rows
+    with seed `all` speak about the recipe.
+
+    Args:
+        measured: the study's checkpoints and what they scored.
+        study: name of the study.
+        roles: of every task in a chain.
+        level: of the intervals.
+        resamples: random halves of the clusters that are drawn.
+        seed: of the draws; same seed, same bits.
+        adjust: correction for the number of groups of a dimension, `holm` or `bh`.
+        reference: the checkpoint that forgetting is counted from: right after the task was `trained`, the
+            `best` of the earlier stages, the `base`, or the `previous` stage.
+        margin: a change within it counts as none.
+
+    Raises:
+        ConfigError: an option that does not exist, or a task without a role.
+        DataError: checkpoints that were not measured on the same examples, or one given twice.
+
+    Sign: positive forgetting, biased forgetting and price are worse; gain, order effect, recovery, transfer
+        are better.
+    """
+    options = Inference(level, resamples, seed, adjust, "overall", margin)
+    if reference not in _CHECKPOINTS:
+        raise ConfigError(f"reference '{reference}': {nearest(reference, _CHECKPOINTS)}")
+    for task in (task_of(step) for one in measured for step in one.chain):
+        if task not in roles:
+            raise ConfigError(f"task '{task}' has no role: {nearest(task, roles)}")
+    runs = Runs.of(measured)
+    rows: list[ResultRow] = []
+    for condition in runs.conditions:
+        rows += _accuracies(runs, study, condition, options)
+        rows += _gains(runs, study, condition, options)
+        rows += _losses(runs, study, condition, options, reference)
+        rows += _retained(runs, study, condition, options)
+        rows += _recoveries(runs, study, condition, options)
+        rows += _transfers(runs, study, condition, options)
+        rows += _biases(runs, study, condition, options)
+    rows += order_rows(runs, study, roles, options)
+    rows += slope_rows(runs, study, options)
+    return rows
+
+
+def _accuracies(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+    rows = []
+    for task in runs.tasks(condition):
+        # The base is no draw from anything a seed decides: one measurement says it all.
+        seeds = runs.seeds([condition], task)[: None if condition.chain else 1]
+        values = runs.stacked(condition, seeds, task)
+        rows += accuracy_rows(About(study, condition, "", task), runs.groups[task], values, seeds, options.level)
+    return rows
+
+
+def _gains(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+    if not condition.chain or is_replay(condition.chain[-1]):
+        return []
+    task, base = condition.chain[-1], condition.at(())
+    seeds = runs.seeds([condition, base], task)
+    if not seeds:
+        return []
+    values = runs.stacked(condition, seeds, task) - runs.stacked(base, seeds, task)
+    return mean_rows(About(study, condition, "base", task), "gain", runs.groups[task], values, seeds, options)
+
+
+def _losses(runs: Runs, study: str, condition: Condition, options: Inference, reference: Checkpoint) -> list[ResultRow]:
+    rows = []
+    for task in earlier_tasks(condition.chain):
+        candidates = [condition.at(chain) for chain in _references(condition.chain, task, reference)]
+        known = [candidate for candidate in candidates if runs.seeds([condition, candidate], task)]
+        seeds = runs.seeds([condition, *known], task)
+        if not known or not seeds:
+            continue
+        chosen = [_best(runs, known, one, task) for one in seeds]
+        before = np.stack([runs.values(best, one, task) for best, one in zip(chosen, seeds, strict=True)])
+        name = named(chosen[0].chain) if len(set(chosen)) == 1 else reference
+        about = About(study, condition, name, task)
+        values = before - runs.stacked(condition, seeds, task)
+        rows += forgetting_rows(about, runs.groups[task], values, seeds, options)
+    return rows
+
+
+def _references(chain: Chain, task: str, reference: Checkpoint) -> list[Chain]:
+    if reference == "best":
+        return [chain[:stage] for stage in range(1, len(chain))]
+    single: Mapping[str, Chain] = {"trained": trained_at(chain, task), "base": (), "previous": chain[:-1]}
+    return [single[reference]]
+
+
+def _best(runs: Runs, candidates: Sequence[Condition], seed: int, task: str) -> Condition:
+    return max(candidates, key=lambda candidate: float(runs.values(candidate, seed, task).mean()))
+
+
+def _retained(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+    rows = []
+    for task in earlier_tasks(condition.chain):
+        points = [condition.at(()), condition.at(trained_at(condition.chain, task)), condition]
+        rows += _share_rows(
+            runs, About(study, condition, "base", task), "retained_gain", points, retained_gain, options
+        )
+    return rows
+
+
+def _recoveries(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+    if not condition.chain or not is_replay(condition.chain[-1]):
+        return []
+    after, replayed = condition.at(condition.chain[:-1]), task_of(condition.chain[-1])
+    about = About(study, condition, named(after.chain), replayed)
+    points = [condition.at(trained_at(condition.chain, replayed)), after, condition]
+    rows = _share_rows(runs, about, "recovery", points, recovery, options)
+    for task in (step for step in dict.fromkeys(after.chain) if not is_replay(step) and step != replayed):
+        seeds = runs.seeds([after, condition], task)
+        if seeds:
+            values = runs.stacked(after, seeds, task) - runs.stacked(condition, seeds, task)
+            paid = About(study, condition, named(after.chain), task)
+            found = mean_rows(paid, "price", runs.groups[task], values, seeds, options)
+            rows += [with_verdict(row, options) for row in found]
+    return rows
+
+
+def _share_rows(
+    runs: Runs,
+    about: About,
+    metric: str,
+    points: Sequence[Condition],
+    share: Callable[..., Estimate],
+    options: Inference,
+) -> list[ResultRow]:
+    seeds = runs.seeds(points, about.task)
+    if not seeds:
+        return []
+    stacks = [runs.stacked(point, seeds, about.task) for point in points]
+    design = runs.groups[about.task].design
+    return estimate_rows(
+        about,
+        metric,
+        seeds,
+        lambda at: share(design, *(stack[at] for stack in stacks), options),
+    )
+
+
+def _transfers(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+    chain = condition.chain
+    if len(chain) < 2 or any(is_replay(step) for step in chain) or len(set(chain)) < len(chain):
+        return []
+    stages = [condition.at(chain[:stage]) for stage in range(len(chain) + 1)]
+    backward = [(task, stages[stage], condition) for stage, task in enumerate(chain[:-1], start=1)]
+    forward = [(task, stages[0], stages[stage]) for stage, task in enumerate(chain[1:], start=1)]
+    rows = []
+    for metric, terms in (("bwt", backward), ("fwt", forward)):
+        rows += _transfer_rows(runs, About(study, condition, "", ""), metric, terms, options)
+    return rows
+
+
+def _transfer_rows(
+    runs: Runs, about: About, metric: str, terms: Sequence[tuple[str, Condition, Condition]], options: Inference
+) -> list[ResultRow]:
+    shared = [set(runs.seeds([before, after, about.condition], task)) for task, before, after in terms]
+    seeds = sorted(set.intersection(*shared))
+    if not seeds:
+        return []
+    changes: list[tuple[str, Floats]] = [
+        (task, runs.stacked(after, seeds, task) - runs.stacked(before, seeds, task)) for task, before, after in terms
+    ]
+    rows = []
+    for label, positions in by_seed(seeds):
+        drawn = [
+            Sample.of(runs.groups[task].design, values[positions], resamples=options.resamples, seed=options.seed)
+            for task, values in changes
+        ]
+        rows.append(about.row(metric, label, transfer_estimate(drawn, level=options.level, seed=options.seed)))
+    return rows
+
+
+def _biases(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+    rows = []
+    for task in runs.tasks(condition):
+        seeds = runs.seeds([condition], task)[: None if condition.chain else 1]
+        found = [answers(runs.scores[condition, one, task]) for one in seeds]
+        known = [answer for answer in found if answer is not None]
+        if not known:
+            continue
+        leaning = np.stack([answer.leaning for answer in known])
+        for metric in CONTEXTS:
+            picked = known[0].rows[metric]
+            if not len(picked):
+                continue
+            groups = runs.groups[task].subset(picked)
+            for label, positions in by_seed(seeds):
+                estimates = bias_score(groups, leaning[positions][:, picked], metric, options)
+                labelled = zip(adjusted_by_dimension(groups, estimates, options), groups.labels, strict=True)
+                about = About(study, condition, "", task)
+                rows += [
+                    about.row(metric, label, estimate, name)
+                    for estimate, name in labelled
+                    if name[0] not in ("context", "polarity")
+                ]
+    return rows
