@@ -1,1 +1,6 @@
 """A study file in; a plan, then a run of it over the store."""
+
+from chaintune.study.file import Study
+from chaintune.study.store import Store
+
+__all__ = ["Store", "Study"]

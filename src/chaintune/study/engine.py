@@ -1,0 +1,141 @@
+"""Computes the nodes of a plan on this machine: loads, tunes, scores, and keeps the last model in memory."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaintune.models import LoadedModel, Precision, load, merge_adapter, save
+from chaintune.records import Task
+from chaintune.scoring import score
+from chaintune.study.nodes import Node, ScoreNode, StageNode
+from chaintune.study.progress import Progress
+from chaintune.study.results import SCORES_FILE
+from chaintune.tuning import Step, tune
+from chaintune.tuning.replay import take_dose
+
+STAGE_LOG = "steps.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """A base model ready to be loaded.
+
+    Attributes:
+        name: as the study writes it.
+        key: digest of its content.
+        folder: transformers' layout.
+        adapter: PEFT's layout, put on top; usually none.
+    """
+
+    name: str
+    key: str
+    folder: Path
+    adapter: Path | None = None
+
+
+class LocalEngine:
+    """The engine of the local executor.
+
+    Holds one model: a child that follows its parent starts from memory, anything else is loaded from
+    its folder. Both give the same bits, since a checkpoint is stored in the precision it is held in.
+    """
+
+    def __init__(
+        self, bases: Mapping[str, BaseModel], *, precision: Precision, trust_remote_code: bool = False
+    ) -> None:
+        self._bases = bases
+        self._precision = precision
+        self._trust_remote_code = trust_remote_code
+        self._held: tuple[str, LoadedModel] | None = None
+
+    def base_folder(self, base: str) -> Path:
+        """The model folder of a base, by its name in the study."""
+        return self._bases[base].folder
+
+    def tune(
+        self, *, node: StageNode, parent: Path, task: Task, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        """Train a stage and write its checkpoint and its log into `out`."""
+        loaded = self._model(node.parent_key, parent, node)
+        self._held = None  # from here on the parent's weights change
+        examples = take_dose(task.train, node.dose, task=task.name, seed=node.seed) if node.dose < 1 else task.train
+        tuned = tune(
+            loaded,
+            examples,
+            task=task.name,
+            recipe=node.recipe,
+            seed=node.seed,
+            log=out / STAGE_LOG,
+            on_step=lambda step: report(_tuning_progress(node, step)),
+        )
+        checkpoint = tuned.loaded
+        if checkpoint.has_adapter and not self._rests_on_base(node, checkpoint, loaded):
+            checkpoint = merge_adapter(checkpoint)
+        save(checkpoint, out)
+        self._held = (node.key, checkpoint)
+        return {
+            "train_tokens": tuned.train_tokens,
+            "train_examples": len(examples),
+            "steps": tuned.steps,
+            "seconds": tuned.seconds,
+            "first_loss": tuned.first_loss,
+            "final_loss": tuned.final_loss,
+        }
+
+    def score(
+        self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        """Score a checkpoint on a task's test examples and write `scores.parquet` into `out`."""
+        loaded = self._model(node.checkpoint_key, checkpoint, node)
+        started = time.monotonic()
+        scores = score(
+            loaded,
+            task.test,
+            task=task.name,
+            provenance={
+                "checkpoint": node.checkpoint_key,
+                "task_version": task.version,
+                "test_digest": task.test_digest,
+            },
+            on_scored=lambda done: report(_scoring_progress(node, done, len(task.test), started)),
+        )
+        scores.write(out / SCORES_FILE)
+        return {"score_tokens": node.tokens, "examples": len(scores), "seconds": time.monotonic() - started}
+
+    def _model(self, key: str, folder: Path, node: Node) -> LoadedModel:
+        if self._held is not None and self._held[0] == key:
+            return self._held[1]
+        self._held = None  # never two models in memory
+        base = self._bases[node.base]
+        adapter = base.adapter if key == base.key else None
+        weights = folder
+        if key != base.key and (folder / "adapter_config.json").is_file():
+            weights, adapter = base.folder, folder
+        loaded = load(weights, adapter=adapter, precision=self._precision, trust_remote_code=self._trust_remote_code)
+        self._held = (key, loaded)
+        return loaded
+
+    def _rests_on_base(self, node: StageNode, tuned: LoadedModel, before: LoadedModel) -> bool:
+        """Whether under the adapter lie the weights of the base's own folder, so that it can be stored alone."""
+        if tuned.model is before.model:
+            return True
+        return node.parent_key == node.base_key and self._bases[node.base].adapter is None
+
+
+def _tuning_progress(node: StageNode, step: Step) -> Progress:
+    seconds_a_step = step.tokens / step.step / max(step.tokens_per_second, 1e-9)
+    return Progress(
+        node=node,
+        done=step.step,
+        total=step.steps,
+        unit="steps",
+        rate=step.tokens_per_second,
+        seconds_left=(step.steps - step.step) * seconds_a_step,
+    )
+
+
+def _scoring_progress(node: ScoreNode, done: int, total: int, started: float) -> Progress:
+    rate = done / max(time.monotonic() - started, 1e-9)
+    return Progress(node, done, total, "examples", rate, (total - done) / max(rate, 1e-9))

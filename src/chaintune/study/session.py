@@ -1,0 +1,148 @@
+"""A study made ready on this machine: its data read, its bases at hand, its plan drawn; then run."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+from transformers import AutoTokenizer
+
+from chaintune import tasks
+from chaintune.models import Precision, dequantise, locate, model_digest, resolve_precision
+from chaintune.models.encoding import answer_tokens, encode_examples
+from chaintune.records import Example, Recipe, ResultRow, Task
+from chaintune.study.engine import BaseModel, LocalEngine
+from chaintune.study.file import Study
+from chaintune.study.plan import CountTokens, Plan, compile_plan
+from chaintune.study.results import write_results
+from chaintune.study.run import OnEvent, RunOutcome, run_plan
+from chaintune.study.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything that a run of a study needs, read once.
+
+    Attributes:
+        study: what is wanted.
+        store: where finished work lies.
+        tasks: name -> task, as loaded.
+        bases: name -> base model.
+        precision: what `auto` came to on this machine.
+        plan: what will be trained and scored.
+    """
+
+    study: Study
+    store: Store
+    tasks: dict[str, Task]
+    bases: dict[str, BaseModel]
+    precision: Precision
+    plan: Plan
+
+    @property
+    def base_keys(self) -> dict[str, str]:
+        """Name of each base -> digest of its content."""
+        return {name: base.key for name, base in self.bases.items()}
+
+    def run(
+        self,
+        out: Path,
+        *,
+        on_event: OnEvent | None = None,
+        command: Sequence[str] = (),
+        trust_remote_code: bool = False,
+    ) -> tuple[RunOutcome, list[ResultRow]]:
+        """Compute what is missing and write results, scores and provenance into `out`.
+
+        Returns:
+            What became of each node, and the rows of `results.parquet`.
+        """
+        engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
+        outcome = run_plan(self.plan, store=self.store, engine=engine, out=out, tasks=self.tasks, on_event=on_event)
+        rows = write_results(
+            self.study,
+            self.plan,
+            store=self.store,
+            tasks=self.tasks,
+            base_keys=self.base_keys,
+            out=out,
+            command=command,
+        )
+        return outcome, rows
+
+
+def open_session(study: Study, store: Store) -> Session:
+    """Read the data of a study, find its models, and plan it.
+
+    Raises:
+        DataError: a task's data cannot be had.
+        ModelError: a base cannot be had.
+    """
+    loaded = {name: _load_task(study, name) for name in study.tasks}
+    bases = {name: _open_base(name, store) for name in study.bases}
+    precision = resolve_precision(study.precision)
+    plan = compile_plan(
+        study,
+        base_keys={name: base.key for name, base in bases.items()},
+        tasks=loaded,
+        precision=precision,
+        count_tokens=_token_counter(bases[study.bases[0]]),
+        stage_bytes=lambda base, recipe: _stage_bytes(bases[base], recipe, precision),
+    )
+    return Session(study, store, loaded, bases, precision, plan)
+
+
+def _load_task(study: Study, name: str) -> Task:
+    spec = study.tasks[name]
+    columns = spec.columns.model_dump(exclude_none=True) if spec.columns else None
+    return tasks.load(
+        name, role=spec.role, train=spec.train, test=spec.test, seed=spec.seed, path=spec.path, columns=columns
+    )
+
+
+def _open_base(name: str, store: Store) -> BaseModel:
+    files = locate(name)
+    key = model_digest(files)
+    folder = files.weights
+    if files.is_gguf:
+        # The store checks every byte on first read, and only the weights matter here, not the adapter.
+        weights_key = model_digest(type(files)(name, files.weights))
+
+        def make(out: Path) -> dict[str, str]:
+            dequantise(files.weights, out)
+            return {"name": name}
+
+        folder = store.get_or_make("base", weights_key, make).path
+    return BaseModel(name, key, folder, files.adapter)
+
+
+def _token_counter(base: BaseModel) -> CountTokens:
+    """Tokens of one epoch of training and of one scoring of some examples, by the first base's tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(base.folder)
+
+    def count(examples: Sequence[Example]) -> tuple[int, int]:
+        encoded = encode_examples(tokenizer, examples)
+        end = tokenizer.eos_token_id
+        taught = sum(
+            len(item.prefix) + len(answer_tokens(item, example.gold, end))
+            for item, example in zip(encoded, examples, strict=True)
+        )
+        scored = sum(len(item.prefix) + sum(len(choice) - 1 for choice in item.continuations) for item in encoded)
+        return taught, scored
+
+    return count
+
+
+def _stage_bytes(base: BaseModel, recipe: Recipe, precision: Precision) -> int:
+    """Size of a checkpoint: every weight at the precision, or an adapter in fp32 on every layer's matrices."""
+    shapes = [shape for path in sorted(base.folder.glob("*.safetensors")) for shape in _shapes(path)]
+    if recipe.method == "full":
+        return sum(math.prod(shape) for shape in shapes) * (2 if precision == "bf16" else 4)
+    layers = [shape for shape in shapes if len(shape) == 2 and max(shape) < 8 * min(shape)]
+    return sum(recipe.lora_rank * sum(shape) * 4 for shape in layers)
+
+
+def _shapes(path: Path) -> list[list[int]]:
+    with safe_open(path, framework="numpy") as weights:
+        return [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118 - no mapping
