@@ -7,6 +7,8 @@ from typing import Literal
 
 from chaintune.records import Example, Role
 
+Part = Literal["train", "test", "all"]
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
@@ -47,6 +49,3 @@ class TaskDefinition:
     read: Callable[[Path | None], Pool]
     test_share: float = 0.5
     stratify_by: str = ""
-
-
-Part = Literal["train", "test", "all"]

@@ -48,9 +48,6 @@ def load(
     Raises:
         ConfigError: the arguments do not go together.
         DataError: the data is missing, malformed, or too small.
-
-    Example:
-        >>> task = load("bbq", train="30 per category", test="40 per category")  # doctest: +SKIP
     """
     what = f"task '{name}'"
     own_role = None if role is None else _checked_role(what, role)

@@ -18,7 +18,7 @@ TASK = TaskDefinition(
     name="openbookqa",
     role="capability",
     version="openbookqa-1",
-    licence="Apache-2.0",
+    licence="Apache-2.0 (its authors' repository; the Hub says unknown)",
     dimensions=(),
     read=reader("openbookqa", PLACES, "question_stem"),
 )

@@ -9,6 +9,7 @@ from chaintune.records import Example
 from chaintune.tasks.splits import spread
 
 Size = int | str | None
+SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,13 @@ def check_dimension(wanted: Wanted | None, dimensions: Sequence[str], what: str)
 
 def _check_counts(by_group: dict[str, list[Example]], wanted: Wanted, what: str) -> None:
     few = {group: len(members) for group, members in sorted(by_group.items()) if len(members) < wanted.count}
-    if few:
-        listed = ", ".join(f"'{group}' has {count}" for group, count in list(few.items())[:12])
-        more = f", and {len(few) - 12} more groups" if len(few) > 12 else ""
-        raise DataError(
-            f"{what}: '{wanted.count} per {wanted.dimension}' asks for more than there are: {listed}{more}; "
-            f"ask for {min(few.values())} or fewer, or a plain number"
-            if min(few.values())
-            else f"{what}: '{wanted.count} per {wanted.dimension}': {listed}{more}; a group without examples "
-            "cannot be sampled, so write a plain number or leave the group out of the data"
-        )
+    if not few:
+        return
+    listed = ", ".join(f"'{group}' has {count}" for group, count in list(few.items())[:SHOWN])
+    more = f", and {len(few) - SHOWN} more groups" if len(few) > SHOWN else ""
+    most = min(few.values())
+    todo = f"ask for {most} or fewer" if most else "leave out the group that has none"
+    raise DataError(
+        f"{what}: '{wanted.count} per {wanted.dimension}' asks for more than there are: {listed}{more}; "
+        f"{todo}, or write a plain number"
+    )

@@ -245,7 +245,9 @@ def test_a_dimension_without_groups_is_refused(tmp_path: Path) -> None:
 def test_a_group_that_one_split_lacks_cannot_be_sampled(tmp_path: Path) -> None:
     rows = [row(k, groups={"faith": "a"}, split="train" if k < 4 else "test") for k in range(8)]
     rows[0]["groups"] = {"faith": "b"}
-    with pytest.raises(DataError, match=r"task 'mine', test: '1 per faith': 'b' has 0; a group without examples"):
+    with pytest.raises(
+        DataError, match=r"task 'mine', test: '1 per faith' asks for more than there are: 'b' has 0; leave out"
+    ):
         load(jsonl(tmp_path, rows), test="1 per faith")
 
 
@@ -267,3 +269,14 @@ def test_an_id_in_both_files_is_refused(tmp_path: Path) -> None:
     one, two = jsonl(tmp_path, [row(0), row(2)], "a.jsonl"), jsonl(tmp_path, [row(2), row(4)], "b.jsonl")
     with pytest.raises(DataError, match="1 ids are borne by several rows: 'r2'"):
         load(one, test_path=two)
+
+
+def test_a_description_counts_groups_and_clusters_and_shows_prompts(tmp_path: Path) -> None:
+    rows = [
+        row(k, groups={"faith": ["a", "b"] if k == 0 else "a"}, split="train" if k < 4 else "test") for k in range(6)
+    ]
+    told = tasks.describe(load(jsonl(tmp_path, rows)), prompts=2)
+    assert told.train == tasks.SplitCounts(4, 2, {"faith": {"a": 4, "b": 1}})
+    assert told.test == tasks.SplitCounts(2, 1, {"faith": {"a": 2}})
+    assert told.prompts == ("Question 4: no", "Question 5: maybe")
+    assert json.loads(json.dumps(told.to_dict()))["train"]["groups"] == {"faith": {"a": 4, "b": 1}}
