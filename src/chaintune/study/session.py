@@ -97,7 +97,15 @@ def _load_task(study: Study, name: str) -> Task:
     spec = study.tasks[name]
     columns = spec.columns.model_dump(exclude_none=True) if spec.columns else None
     return tasks.load(
-        name, role=spec.role, train=spec.train, test=spec.test, seed=spec.seed, path=spec.path, columns=columns
+        name,
+        role=spec.role,
+        train=spec.train,
+        test=spec.test,
+        seed=spec.seed,
+        path=spec.path,
+        columns=columns,
+        test_path=spec.test_path,
+        test_share=spec.test_share,
     )
 
 
@@ -134,13 +142,21 @@ def _token_counter(base: BaseModel) -> CountTokens:
     return count
 
 
+def parameters_of(base: BaseModel) -> int:
+    """How many weights a base has, read from its files' headers."""
+    return sum(math.prod(shape) for shape in _shapes_of(base))
+
+
 def _stage_bytes(base: BaseModel, recipe: Recipe, precision: Precision) -> int:
     """Size of a checkpoint: every weight at the precision, or an adapter in fp32 on every layer's matrices."""
-    shapes = [shape for path in sorted(base.folder.glob("*.safetensors")) for shape in _shapes(path)]
     if recipe.method == "full":
-        return sum(math.prod(shape) for shape in shapes) * (2 if precision == "bf16" else 4)
-    layers = [shape for shape in shapes if len(shape) == 2 and max(shape) < 8 * min(shape)]
+        return parameters_of(base) * (2 if precision == "bf16" else 4)
+    layers = [shape for shape in _shapes_of(base) if len(shape) == 2 and max(shape) < 8 * min(shape)]
     return sum(recipe.lora_rank * sum(shape) * 4 for shape in layers)
+
+
+def _shapes_of(base: BaseModel) -> list[list[int]]:
+    return [shape for path in sorted(base.folder.glob("*.safetensors")) for shape in _shapes(path)]
 
 
 def _shapes(path: Path) -> list[list[int]]:

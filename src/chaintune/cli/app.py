@@ -1,0 +1,78 @@
+"""The commands under one name, and what becomes of errors."""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from chaintune.cli.plan import plan
+from chaintune.cli.report import report
+from chaintune.cli.run import run
+from chaintune.cli.status import status
+from chaintune.cli.tasks import tasks
+from chaintune.errors import ChaintuneError
+
+BAD_INPUT, BUG, INTERRUPTED = 2, 70, 130
+
+app = typer.Typer(
+    help="What a language model forgot when it was fine-tuned again, whom it forgot, and what brings it back.",
+    epilog="Begin with: chaintune run studies/quickstart.yaml",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, plan, status, report, tasks):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("chaintune"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
+    # Bars of the libraries underneath would break ours, and stderr may be a log file.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(_exit_code(arguments))
+
+
+def _exit_code(arguments: Sequence[str] | None) -> int:
+    try:
+        result = app(args=arguments, standalone_mode=False)
+    except TyperException as error:
+        print(f"chaintune: {error.format_message()} (--help shows what there is)", file=sys.stderr)  # noqa: T201
+        return BAD_INPUT
+    except ChaintuneError as error:
+        print(f"chaintune: {error}", file=sys.stderr)  # noqa: T201
+        return BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        print("chaintune: interrupted; the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001 - the last line of defence: a bug keeps its traceback and has a code of its own
+        traceback.print_exc()
+        return BUG
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,50 @@
+"""`chaintune run`: train and score what a study asks for, and report what was forgotten, and by whom."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from chaintune.cli.options import Out, Overrides, RemoteCode, StoreRoot, StudyFile
+
+
+def run(
+    study: StudyFile,
+    out: Out = None,
+    store: StoreRoot = None,
+    overrides: Overrides = None,
+    trust_remote_code: RemoteCode = False,
+) -> int:
+    """Run a study: tune its chains, score every checkpoint, report forgetting and biased forgetting.
+
+    Interrupt it at any time; the same command goes on where it stopped and computes nothing twice.
+    Results land in OUT: report.md, results.parquet, results.json, scores/, study.resolved.yaml,
+    provenance.json.
+    """
+    from chaintune.cli.display import RunDisplay, print_tables
+    from chaintune.report.folder import write_report
+    from chaintune.report.tables import study_tables
+    from chaintune.report.words import summary
+    from chaintune.study.file import Study
+    from chaintune.study.session import open_session
+    from chaintune.study.store import Store
+
+    wish = Study.from_yaml(study, overrides or ())
+    folder = out or Path("runs") / wish.name
+    session = open_session(wish, Store(store))
+    with RunDisplay(session.plan) as display:
+        outcome, rows = session.run(
+            folder, on_event=display.note, command=_command(), trust_remote_code=trust_remote_code
+        )
+    write_report(folder)
+    print_tables(study_tables(rows))
+    typer.echo(summary(rows))
+    made, reused = len(outcome.of("made")), len(outcome.of("reused"))
+    typer.echo(f"\n{made} computed, {reused} reused; everything is in {folder}/ (begin with report.md)")
+    for result in outcome.of("failed"):
+        typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
+    return 0 if outcome.complete else 2
+
+
+def _command() -> list[str]:
+    return ["chaintune", *sys.argv[1:]]

@@ -1,0 +1,40 @@
+"""`chaintune status`: where a run stands, from another terminal."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chaintune.cli.options import AsJson
+
+
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a run.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Tell where a run stands: what is done, what is running, how long it will take."""
+    from chaintune.cli.display import duration
+    from chaintune.study.status import read_status
+
+    found = read_status(folder)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+        return
+    journal, nodes = found.journal, found.journal["nodes"]
+    done = nodes["made"] + nodes["reused"]
+    typer.echo(f"{journal['study']}: {found.state}, {done} of {nodes['total']} done")
+    if found.state == "dead":
+        typer.echo("the process that ran it is gone; run the study again and it goes on where it was")
+    current = journal["current"]
+    if current and found.state == "running":
+        progress = ""
+        if current.get("total"):
+            progress = f": {current['done']:.0f} of {current['total']:.0f} {current['unit']}"
+        typer.echo(f"now: {current['kind']} {current['title']}{progress}")
+    if journal["seconds_left"] is not None and found.state == "running":
+        typer.echo(f"left: about {duration(journal['seconds_left'])}")
+    for trouble in journal["failed"] + journal["skipped"]:
+        typer.echo(f"not done: {trouble['title']}: {trouble['cause']}")
+    if journal["cause"]:
+        typer.echo(f"cause: {journal['cause']}")

@@ -1,0 +1,41 @@
+"""`chaintune tasks`: the tasks that are known, or one of them in detail."""
+
+from typing import Annotated
+
+import typer
+
+from chaintune.cli.options import AsJson
+
+
+def tasks(
+    name: Annotated[str | None, typer.Argument(help="A task to show in detail.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the known tasks, or show one: counts per group, three rendered prompts, source and licence.
+
+    Any JSONL, CSV or Parquet file is a task too: name its path and columns in the study file.
+    """
+    import json
+
+    from chaintune import tasks as room
+    from chaintune.cli.display import print_tables
+    from chaintune.report.tables import Table
+
+    if name is None:
+        typer.echo(json.dumps(list(room.names())) if as_json else "\n".join(room.names()))
+        return
+    shown = room.describe(room.load(name))
+    if as_json:
+        typer.echo(json.dumps(shown.to_dict(), indent=2))
+        return
+    typer.echo(f"{shown.name}: {shown.role}, version {shown.version}")
+    typer.echo(f"source: {shown.source}\nlicence: {shown.licence}")
+    sizes = [f"{split.examples:,} examples in {split.clusters:,} clusters" for split in (shown.train, shown.test)]
+    typer.echo(f"train: {sizes[0]}\ntest: {sizes[1]}\n")
+    for dimension, counts in shown.test.groups.items():
+        taught = shown.train.groups[dimension]
+        groups = sorted({*counts, *taught})
+        rows = tuple((group, f"{taught.get(group, 0):,}", f"{counts.get(group, 0):,}") for group in groups)
+        print_tables([Table(f"Examples by {dimension}", "", (dimension, "train", "test"), rows)])
+    typer.echo("Prompts, each with its right answer (they may offend):\n")
+    typer.echo("\n\n".join(shown.prompts))

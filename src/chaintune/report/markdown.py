@@ -1,0 +1,56 @@
+"""A study's results as one Markdown page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chaintune.records import ResultRow
+from chaintune.report.tables import Table, study_tables
+from chaintune.report.words import summary
+
+
+def markdown(rows: Sequence[ResultRow], *, title: str, provenance: Mapping[str, Any] | None = None) -> str:
+    """The report: what was found in words, then every table, then where it comes from.
+
+    Args:
+        rows: of a study.
+        title: heading of the page.
+        provenance: command, versions, tasks, as `provenance.json` holds them.
+    """
+    parts = [f"# {escape(title)}", summary(rows)]
+    parts += [table_markdown(table) for table in study_tables(rows)]
+    if provenance:
+        parts.append(_provenance(provenance))
+    return "\n\n".join(parts) + "\n"
+
+
+def table_markdown(table: Table) -> str:
+    """A table with its title and note."""
+    lines = [_line(table.header), _line(["---"] * len(table.header)), *(_line(row) for row in table.rows)]
+    return "\n\n".join(filter(None, (f"## {escape(table.title)}", table.note, "\n".join(lines))))
+
+
+def escape(text: str) -> str:
+    """Text from data, so that no Markdown reader takes any of it for markup."""
+    for mark in "\\`*[]<|":
+        text = text.replace(mark, f"\\{mark}")
+    return text.replace("\n", " ")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell if cell == "---" else escape(cell) for cell in cells) + " |"
+
+
+def _provenance(provenance: Mapping[str, Any]) -> str:
+    packages = provenance["packages"]
+    named = ", ".join(f"{name} {packages[name]}" for name in ("chaintune", "torch", "transformers") if name in packages)
+    lines = [
+        "## Where this comes from",
+        f"- command: `{' '.join(provenance['command'])}`",
+        f"- written {provenance['written_at']} with {named}",
+        f"- on Python {provenance['python']}, {escape(provenance['platform'])}",
+        f"- precision {', '.join(provenance['precision'])}; seeds {', '.join(map(str, provenance['seeds']))}",
+    ]
+    for name, task in provenance["tasks"].items():
+        sizes = f"{task['train_examples']} to train, {task['test_examples']} to test"
+        lines.append(f"- {escape(name)}: {sizes}; {escape(task['source'])}; licence {escape(task['licence'])}")
+    return "\n".join(lines)
