@@ -14,6 +14,7 @@ from chaintune.study.chains import Chain, read_chains
 from chaintune.study.schema import MitigationSpec, ReplaySpec, StudySpec, TaskSpec, check, check_recipe, check_tasks
 from chaintune.study.source import KeyPath, Source, apply_override, plain_mapping, read_source
 from chaintune.study.vary import Knob, knob_target, read_vary
+from chaintune.tasks.registry import names as known_tasks
 
 Keep = Literal["all", "final", "none"]
 
@@ -177,18 +178,26 @@ def _built(source: Source, name: str, overrides: Iterable[str]) -> Study:
 
 
 def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
-    """The task with its recipe checked and its path made to start at the study file's folder."""
+    """The task with its recipe checked and its paths made to start at the study file's folder."""
     at: KeyPath = ("tasks", name)
     recipe = check_recipe(spec.recipe, (*at, "recipe"), source)
-    path = spec.path
-    if path is not None:
-        if spec.role is None:
-            source.report((*at, "role"), "missing; a file of your own needs 'role: safety' or 'role: capability'")
-        if not isinstance(source.places.get((*at, "path")), str):  # an override starts at the current folder
-            path = str(source.folder / path)
-    elif spec.columns is not None:
-        source.report((*at, "columns"), "only a task with a 'path' has columns to name")
-    return spec.model_copy(update={"recipe": recipe, "path": path})
+    known = known_tasks()
+    if name in known:
+        for key in ("columns", "test_path"):
+            if getattr(spec, key) is not None:
+                source.report((*at, key), f"'{name}' has a shape of its own; choose another name for a file of yours")
+    elif spec.path is None:
+        source.report(at, f"no task is known as '{name}' and no 'path' is given; {nearest(name, known)}")
+    elif spec.role is None:
+        source.report((*at, "role"), "missing; a file of your own needs 'role: safety' or 'role: capability'")
+    paths = {key: _located(getattr(spec, key), (*at, key), source) for key in ("path", "test_path")}
+    return spec.model_copy(update={"recipe": recipe, **paths})
+
+
+def _located(path: str | None, at: KeyPath, source: Source) -> str | None:
+    """A path of the file starts at the file's folder, one of an override at the current folder."""
+    from_override = isinstance(source.places.get(at), str)
+    return path if path is None or from_override else str(source.folder / path)
 
 
 def _replays(source: Source, tasks: Sequence[str], chains: Sequence[Chain]) -> list[Replay]:

@@ -8,8 +8,6 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -18,29 +16,30 @@ from chaintune.study import atomic
 
 
 class Lease:
-    """The keys that this process still needs, for as long as the `with` block lasts."""
+    """The keys that this process still needs, from `take` to `end`."""
 
     def __init__(self, folder: Path, keys: Iterable[str]) -> None:
         self._path = folder / f"{uuid4().hex}.json"
         self._lock = FileLock(self._path.with_suffix(".lock"))
         self._keys = set(keys)
 
-    def __enter__(self) -> Self:
+    def take(self) -> None:
+        """Let other processes know."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()
         self._write()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _remove(self._path)
-        self._lock.release()
 
     def give_back(self, key: str) -> None:
         """This process has read the entry for the last time."""
-        self._keys.discard(key)
-        self._write()
+        if key in self._keys:
+            self._keys.discard(key)
+            with suppress(OSError):  # on a full disk the old list stands, which only keeps more
+                self._write()
+
+    def end(self) -> None:
+        """Nothing is needed any more."""
+        _remove(self._path)
+        self._lock.release()
 
     def _write(self) -> None:
         atomic.write_json(self._path, sorted(self._keys), durable=False)

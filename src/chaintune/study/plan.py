@@ -1,9 +1,11 @@
 """A study compiled into one graph of stages and scores, in which equal nodes are one node. Pure: nothing runs here."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chaintune.errors import ConfigError, DataError
 from chaintune.records import Example, Recipe, Task, canonical_digest
 from chaintune.study.file import Keep, Study, Variant, was_lost
 from chaintune.study.nodes import Cell, Node, ScoreNode, StageNode
@@ -124,7 +126,12 @@ def compile_plan(
         precision: what `auto` came to.
         count_tokens: examples -> tokens of one epoch of training, tokens of scoring; None counts 0.
         stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
+
+    Raises:
+        ConfigError: a dose of a task's training data holds no example.
+        DataError: a chain trains on a task that has nothing to train on.
     """
+    _check_data(study, tasks)
     counted = {name: _counted(tasks[name], count_tokens) for name in study.tasks}
     chains = _step_chains(study)
     graph = _Graph(study, base_keys, {name: tasks[name] for name in study.tasks}, precision, counted)
@@ -266,6 +273,21 @@ def _step_chains(study: Study) -> list[tuple[_Step, ...]]:
                     (*steps, _Step(dose_label(replay.task, dose), replay.task, dose, recipe)) for dose in replay.doses
                 ]
     return found
+
+
+def _check_data(study: Study, tasks: Mapping[str, Task]) -> None:
+    """Every stage has at least one example to train on."""
+    for name in {name for chain in study.chains for name in chain}:
+        if not tasks[name].train:
+            raise DataError(f"task '{name}' is trained on in a chain, and its train split is empty")
+    for replay in study.mitigations:
+        examples = len(tasks[replay.task].train)
+        if round(min(replay.doses) * examples) == 0:
+            smallest = (math.floor(0.5 / examples * 1e4) + 1) / 1e4
+            raise ConfigError(
+                f"task '{replay.task}': a dose of {min(replay.doses):g} of {examples} training examples gives none; "
+                f"a dose of {smallest:g} gives one"
+            )
 
 
 def _counted(task: Task, count_tokens: CountTokens | None) -> tuple[int, int]:

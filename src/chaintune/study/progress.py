@@ -17,7 +17,7 @@ class Progress:
         node: that is being trained or scored.
         done, total: of `unit`; a total of 0 is not known.
         unit: `tokens`, `steps` or `examples`.
-        rate: of `unit` a second; NaN while there is none.
+        rate: tokens a second in training, examples a second in scoring; NaN while there is none.
         seconds_left: of this node; NaN while nobody knows.
     """
 

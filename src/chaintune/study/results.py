@@ -7,13 +7,18 @@ import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
 from chaintune import forgetting
-from chaintune.records import Measured, ResultRow, Scores, Task, rows_to_polars
+from chaintune.records import Estimate, Measured, Metric, ResultRow, Scores, Task, rows_to_polars
 from chaintune.study import atomic
 from chaintune.study.file import Study
 from chaintune.study.plan import Plan
@@ -22,18 +27,23 @@ from chaintune.study.store import Store
 SCORES_FILE = "scores.parquet"
 
 
-def gather(plan: Plan, store: Store) -> list[Measured]:
+def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Measured]:
     """The finished scores of a plan, one record for each checkpoint as the study names it.
 
     The base, which has no seed, comes once for each variant and seed, so that every family of chains
     is complete. Scores that failed are absent; a checkpoint without any is left out.
+
+    Args:
+        plan: of the study.
+        store: holds the scores.
+        metric: which choice counts as preferred; `prediction` and `correct` follow it.
     """
     read: dict[str, Scores | None] = {}
     found = []
     for cell in plan.cells:
         for key in cell.scores.values():
             if key not in read:
-                read[key] = _read(store, key)
+                read[key] = _read(store, key, metric)
         scores = {task: table for task, key in cell.scores.items() if (table := read[key]) is not None}
         if scores:
             found.append(Measured(cell.base, cell.chain, cell.variant, cell.seed, scores))
@@ -68,7 +78,7 @@ def write_results(
         The rows of `results.parquet`.
     """
     rows = forgetting.summarise(
-        gather(plan, store),
+        gather(plan, store, metric=study.metric),
         study=study.name,
         roles={name: tasks[name].role for name in study.tasks},
         level=study.level,
@@ -114,17 +124,41 @@ def _task_provenance(task: Task) -> dict[str, Any]:
     }
 
 
-def _read(store: Store, key: str) -> Scores | None:
+def _read(store: Store, key: str, metric: Metric) -> Scores | None:
     entry = store.get("score", key)
-    return Scores.read(entry.path / SCORES_FILE) if entry else None
+    return _preferring(Scores.read(entry.path / SCORES_FILE), metric) if entry else None
+
+
+def _preferring(scores: Scores, metric: Metric) -> Scores:
+    """The scores with the choice that a metric prefers as the prediction."""
+    if metric == "accuracy":
+        return scores
+    lengths = scores.table.column("choice_tokens" if metric == "accuracy_per_token" else "choice_bytes").to_pylist()
+    logprobs = scores.table.column("choice_logprobs").to_pylist()
+    chosen = [int(np.argmax(np.asarray(row) / np.asarray(n))) for row, n in zip(logprobs, lengths, strict=True)]
+    table = _replaced(scores.table, "prediction", chosen)
+    return replace(scores, table=_replaced(table, "correct", scores.item_scores(metric).astype(bool).tolist()))
+
+
+def _replaced(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
 
 
 def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path) -> None:
     table = io.BytesIO()
-    rows_to_polars(rows).write_parquet(table)
+    (rows_to_polars(rows) if rows else _no_rows()).write_parquet(table)
     atomic.write_bytes(out / "results.parquet", table.getvalue())
     plain = [{name: _finite(value) for name, value in row.to_dict().items()} for row in rows]
-    atomic.write_json(out / "results.json", {"study": study.name, "level": study.level, "rows": plain})
+    atomic.write_json(
+        out / "results.json", {"study": study.name, "metric": study.metric, "level": study.level, "rows": plain}
+    )
+
+
+def _no_rows() -> pl.DataFrame:
+    """The table of a study of which nothing could be measured: every column, no row."""
+    one = ResultRow("", "", "", "", 0, "", "", "", "", "", "", Estimate.undefined(""))
+    return rows_to_polars([one]).clear()
 
 
 def _finite(value: Any) -> Any:

@@ -143,9 +143,10 @@ class _Run:
                 self._release(self.stages[key])
 
     def _visit_stage(self, node: StageNode) -> None:
-        if self.needs.stage(node):
+        damaged = node.key not in self.passing and self.store.is_damaged(node.kind, node.key)
+        if damaged or self.needs.stage(node):
             with suppress(_UnreachableError, _NotNeededError):
-                self._train(node, if_needed=True)
+                self._train(node, if_needed=not damaged)
         if node.key not in self.results:
             self._claim(node)
             self._record("reused", node)
@@ -214,10 +215,13 @@ class _Run:
 
     def _release(self, node: StageNode) -> None:
         """Drop a checkpoint that only runs like this one made, and that no other run needs."""
-        entry = self.store.peek(node.kind, node.key)
         if self.lease:
             self.lease.give_back(node.key)
-        if entry and entry.info.get("transient") and self.store.drop(node.kind, node.key, unless_leased=True):
+        if not self.store.has(node.kind, node.key):
+            return
+        entry = self.store.peek(node.kind, node.key)
+        passing = entry is None or entry.info.get("transient")
+        if passing and self.store.drop(node.kind, node.key, unless_leased=True):
             self._tell(Event("dropped", node))
 
     def _record(self, kind: EventKind, node: Node, cause: str = "") -> None:

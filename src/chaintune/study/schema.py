@@ -69,15 +69,16 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Columns(Spec):
-    """Which columns of a user's file hold what."""
+class ColumnSpec(Spec):
+    """Which columns of a user's own file hold what; those not named are looked for under these very names."""
 
-    id: str = "id"
-    prompt: str = "prompt"
-    choices: str = "choices"
-    gold: str = "gold"
-    groups: dict[str, str] = {}
+    id: str | None = None
+    prompt: str | None = None
+    choices: str | None = None
+    gold: str | None = None
     cluster: str | None = None
+    split: str | None = None
+    groups: dict[str, str] | str | None = None
 
 
 class TaskSpec(Spec):
@@ -86,7 +87,10 @@ class TaskSpec(Spec):
     Attributes:
         role: needed for a user's own file; a registered task knows its own.
         train, test: a number, `N per DIMENSION`, or `all` (None).
-        path: a user's file.
+        path: of the data; a file of the user's own, or a known task's in its published shape.
+        test_path: of a user's own file of what is tested; `path` then holds what is taught.
+        columns: of a user's own file.
+        test_share: share of the clusters that are tested, where the data has no split.
         seed: of the split into train and test.
         recipe: fields in which stages on this task differ from the study's recipe.
     """
@@ -95,7 +99,9 @@ class TaskSpec(Spec):
     train: Size = None
     test: Size = None
     path: str | None = None
-    columns: Columns | None = None
+    test_path: str | None = None
+    columns: ColumnSpec | None = None
+    test_share: Annotated[Real, Field(gt=0, le=1)] | None = None
     seed: Seed = 0
     recipe: dict[str, Any] = {}
 
@@ -158,7 +164,7 @@ def check_tasks(source: Source) -> dict[str, TaskSpec | None]:
         return {}  # what is wrong is told with the other keys
     for name in written:
         _check_name(name, source)
-    return {str(name): check(TaskSpec, value, ("tasks", str(name)), source) for name, value in written.items()}
+    return {str(name): check(TaskSpec, value or {}, ("tasks", str(name)), source) for name, value in written.items()}
 
 
 def _check_name(name: Any, source: Source) -> None:

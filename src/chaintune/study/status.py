@@ -77,16 +77,16 @@ class Journal:
         self._left.pop(event.node.key, None)
         if event.kind == "made":
             self._spent[event.node.kind] += round((time.monotonic() - self._began) * 1e6)
-            self._worked[event.node.kind] += event.node.tokens
+            self._worked[event.node.kind] += _work(event.node)
 
     def _seconds_left(self) -> float | None:
         """Tokens that are left over the rates of this run so far; None before there is a rate for each."""
         left = Counter[str]()
         for node in self._left.values():
-            left[node.kind] += node.tokens
-        if any(tokens and not self._worked[kind] for kind, tokens in left.items()):
+            left[node.kind] += _work(node)
+        if any(not self._worked[kind] for kind in left):
             return None
-        return sum(self._spent[kind] / 1e6 * tokens / self._worked[kind] for kind, tokens in left.items() if tokens)
+        return sum(self._spent[kind] / 1e6 * tokens / self._worked[kind] for kind, tokens in left.items())
 
     def _write(self, state: State, cause: str = "") -> None:
         self._written = time.monotonic()
@@ -163,6 +163,11 @@ def _is_alive(process: dict[str, Any]) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _work(node: Node) -> int:
+    """Tokens of a node; where nobody counted, nodes are taken to be alike."""
+    return node.tokens or 1
 
 
 def _current(node: Node) -> dict[str, Any]:

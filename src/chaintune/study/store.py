@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from errno import EDQUOT, ENOSPC
@@ -32,6 +32,7 @@ MANIFEST = "manifest.json"
 Make = Callable[[Path], Mapping[str, Any]]
 
 _NAME = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
+_SECONDS_OF_SILENCE = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +75,7 @@ class Store:
         return (self._folder(kind, key) / MANIFEST).is_file()
 
     def peek(self, kind: str, key: str) -> Entry | None:
-        """The finished entry, its bytes unchecked; None where there is none."""
+        """The finished entry; None where there is none. Only files that were written to since are read."""
         folder = self._folder(kind, key)
         manifest = _load(folder / MANIFEST)
         return None if _damage(folder, manifest, deep=False) else _entry(folder, manifest)
@@ -107,9 +108,20 @@ class Store:
         with self._locked(kind, key):
             return self._read(kind, key) or self._make(kind, key, make)
 
-    def lease(self, keys: Iterable[str]) -> AbstractContextManager[Lease]:
+    def is_damaged(self, kind: str, key: str) -> bool:
+        """Whether an entry is there whose files changed since it was made, as far as sizes and times tell."""
+        return self.has(kind, key) and self.peek(kind, key) is None
+
+    @contextmanager
+    def lease(self, keys: Iterable[str]) -> Iterator[Lease]:
         """A note to other processes that this one will read the entries of these keys."""
-        return Lease(self.root / "leases", keys)
+        lease = Lease(self.root / "leases", keys)
+        with self._speaking("cannot be written"):
+            lease.take()
+        try:
+            yield lease
+        finally:
+            lease.end()
 
     def drop(self, kind: str, key: str, *, unless_leased: bool = False) -> bool:
         """Remove an entry; whether it was there and is gone.
@@ -152,12 +164,19 @@ class Store:
         lock = FileLock(folder.parent / ".locks" / f"{key}.lock")
         with self._speaking(f"entry {kind}/{key} cannot be written"):
             (folder.parent / ".locks").mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            self._acquire(lock, f"{kind}/{key}")
         try:
             _clear_partials(folder)
             yield
         finally:
             lock.release()
+
+    def _acquire(self, lock: FileLock, name: str) -> None:
+        try:
+            lock.acquire(timeout=_SECONDS_OF_SILENCE)
+        except Timeout:
+            _log.info("another process is working on %s; waiting for it", name)
+            lock.acquire()
 
     def _read(self, kind: str, key: str) -> Entry | None:
         folder = self._folder(kind, key)
@@ -252,8 +271,13 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
+    facts = path.stat()
+    return {"bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns, "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
-        return {"bytes": path.stat().st_size, "sha256": file_digest(stream, "sha256").hexdigest()}
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,7 +298,10 @@ def _refuse(word: str) -> None:
 
 
 def _damage(folder: Path, manifest: Any, *, deep: bool) -> str:
-    """What is wrong with an entry, empty when nothing is. `deep` reads every byte."""
+    """What is wrong with an entry, empty when nothing is.
+
+    `deep` reads every byte; else only those of files that were written to since, as git does.
+    """
     if not isinstance(manifest, dict):
         return f"{MANIFEST} is no JSON object"
     if manifest.get("digest") != _sealed(manifest)["digest"]:
@@ -287,7 +314,9 @@ def _damage(folder: Path, manifest: Any, *, deep: bool) -> str:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != expected["bytes"] or (deep and _fingerprint(path) != expected):
+        facts = path.stat()
+        doubtful = deep or facts.st_mtime_ns != expected["mtime_ns"]
+        if facts.st_size != expected["bytes"] or (doubtful and _sha256(path) != expected["sha256"]):
             return f"the bytes of {name} were changed"
     return ""
 

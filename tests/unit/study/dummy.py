@@ -48,7 +48,8 @@ def make_task(name: str, *, train: int = 8, test: int = 4, text: str = "") -> Ta
 
 
 def make_study(names: str = "ab", **keys: Any) -> Study:
-    plain = {"base": "tiny", "tasks": {name: {"role": "capability"} for name in names}, "chains": "all orders"}
+    tasks = {name: {"role": "capability", "path": f"{name}.jsonl"} for name in names}
+    plain = {"base": "tiny", "tasks": tasks, "chains": "all orders"}
     return Study.from_mapping(plain | keys)
 
 

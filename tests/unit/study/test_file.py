@@ -21,6 +21,10 @@ mitigations:
 """
 
 
+def tasks(names: str) -> dict[str, Any]:
+    return {name: {"role": "safety", "path": f"{name}.jsonl"} for name in names}
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "mine.yaml"
     path.write_text(text)
@@ -58,7 +62,7 @@ def test_variants_are_every_setting_of_the_knobs_with_every_seed(tmp_path: Path)
 
 
 def test_without_knobs_there_is_one_variant() -> None:
-    study = Study.from_mapping({"base": "m", "tasks": {"a": {}}, "chains": [["a"]], "seed": 7})
+    study = Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]], "seed": 7})
     (variant,) = study.variants()
     assert (variant.labels, variant.seed) == ((), 7)
 
@@ -73,7 +77,7 @@ def test_later_words_win_in_a_recipe() -> None:
     study = Study.from_mapping(
         {
             "base": "m",
-            "tasks": {"a": {"recipe": {"epochs": 3}}, "b": {}},
+            "tasks": {"a": tasks("a")["a"] | {"recipe": {"epochs": 3}}} | tasks("b"),
             "chains": "both orders",
             "recipe": {"learning_rate": 1e-5, "epochs": 2},
             "vary": {"recipe.learning_rate": [1e-3], "tasks.b.recipe.epochs": [5]},
@@ -90,7 +94,7 @@ def test_later_words_win_in_a_recipe() -> None:
 @pytest.mark.parametrize(("batch", "micro", "fitted"), [(16, 8, 8), (4, 8, 4), (12, 8, 6), (7, 3, 1)])
 def test_the_micro_batch_divides_the_batch(batch: int, micro: int, fitted: int) -> None:
     recipe = {"batch_size": batch, "micro_batch_size": micro}
-    study = Study.from_mapping({"base": "m", "tasks": {"a": {}}, "chains": [["a"]], "recipe": recipe})
+    study = Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]], "recipe": recipe})
     assert study.recipe.micro_batch_size == fitted
 
 
@@ -112,7 +116,7 @@ def test_a_data_path_starts_at_the_study_file_and_an_override_at_the_current_fol
     ],
 )
 def test_chains_can_be_words_or_lists(chains: Any, expected: int) -> None:
-    study = Study.from_mapping({"base": "m", "tasks": {"a": {}, "b": {}, "c": {}}, "chains": chains})
+    study = Study.from_mapping({"base": "m", "tasks": tasks("abc"), "chains": chains})
     assert len(study.chains) == len(set(study.chains)) == expected
 
 
@@ -184,7 +188,7 @@ BAD = {
         "mine.yaml:5: chains[0]: 'csqa' twice in a row; train it once with more epochs instead",
     ),
     "both orders of three": (
-        changed("chains:", "  more: {role: safety}\nchains:"),
+        changed("chains:", "  openbookqa: {}\nchains:"),
         "mine.yaml:6: chains: 'both orders' needs exactly 2 tasks, the study has 3; write 'all orders of 2'",
     ),
     "too many steps": (
@@ -245,23 +249,27 @@ BAD = {
         "mine.yaml:9: mitigations[0].reply: unknown key 'reply'; did you mean 'replay'?",
     ),
     "file without a role": (
-        changed("{role: capability, train: 400, test: 200}", "{path: x.jsonl}"),
-        "mine.yaml:4: tasks.csqa.role: missing; a file of your own needs 'role: safety' or 'role: capability'",
+        GOOD.replace("csqa: {role: capability, train: 400, test: 200}", "own: {path: x.jsonl}"),
+        "mine.yaml:4: tasks.own.role: missing; a file of your own needs 'role: safety' or 'role: capability'",
     ),
-    "columns without a file": (
+    "columns of a known task": (
         changed("train: 400", "columns: {id: key}"),
-        "mine.yaml:4: tasks.csqa.columns: only a task with a 'path' has columns to name",
+        "mine.yaml:4: tasks.csqa.columns: 'csqa' has a shape of its own; choose another name for a file of yours",
+    ),
+    "unknown task": (
+        changed("csqa: {", "cqsa: {"),
+        "mine.yaml:4: tasks.cqsa: no task is known as 'cqsa' and no 'path' is given; did you mean 'csqa'? Valid: csqa",
     ),
     "key twice": (
         GOOD + "chains: all orders\n",
         "mine.yaml:10: chains: the key is written twice, first on line 5; remove one",
     ),
     "task name with a dot": (
-        changed("csqa: {", "cs.qa: {"),
+        changed("csqa: {", "cs.qa: {path: x, "),
         "mine.yaml:4: tasks.cs.qa: 'cs.qa' cannot name a task; use letters, digits, '-' and '_', and not 'base'",
     ),
     "task name that is a number": (
-        changed("csqa: {", "7: {"),
+        changed("csqa: {", "7: {path: x, "),
         "mine.yaml:4: tasks.7: expected a name, got the int 7; put it in quotes",
     ),
     "level in percent": (GOOD + "level: 95\n", "mine.yaml:10: level: expected less than 1, got 95"),
@@ -345,11 +353,11 @@ def test_a_bad_override_is_named(override: str, sentence: str, tmp_path: Path) -
 
 def test_a_mapping_has_no_lines() -> None:
     with pytest.raises(ConfigError) as caught:
-        Study.from_mapping({"base": "m", "tasks": {"a": {}}, "chains": [["b"]]}, name="here")
+        Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["b"]]}, name="here")
     assert str(caught.value) == "here: chains[0][0]: no task is named 'b'; valid: a"
 
 
 def test_the_mapping_is_not_changed() -> None:
-    mapping: dict[str, Any] = {"base": "m", "tasks": {"a": {}}, "chains": [["a"]]}
+    mapping = {"base": "m", "tasks": tasks("a"), "chains": [["a"]]}
     Study.from_mapping(mapping, ["tasks.a.train=3"])
-    assert mapping == {"base": "m", "tasks": {"a": {}}, "chains": [["a"]]}
+    assert mapping == {"base": "m", "tasks": tasks("a"), "chains": [["a"]]}

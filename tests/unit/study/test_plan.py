@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaintune.errors import ConfigError, DataError
 from chaintune.records import Task
 from chaintune.study.file import Study
 from chaintune.study.nodes import ScoreNode, StageNode
@@ -39,12 +40,26 @@ def test_six_tasks_all_ordered_pairs_and_triples() -> None:
 
 
 def test_replay_doses_are_branches_of_the_chain_that_lost_the_task() -> None:
-    study = make_study("ab", mitigations=[{"replay": {"task": "a", "dose": [0.05, 0.25]}}])
+    study = make_study("ab", mitigations=[{"replay": {"task": "a", "dose": [0.125, 0.25]}}])
     plan = make_plan(study)
-    assert [">".join(node.chain) for node in plan.stages] == ["a", "a>b", "a>b>a@5%", "a>b>a@25%", "b", "b>a"]
-    assert [node.train_tokens for node in plan.stages] == [800, 800, 40, 200, 800, 800]
-    # a>b, a>b>a@5%, a>b>a@25%, b>a alone: 2 + 3 + 3 + 2
+    assert [">".join(node.chain) for node in plan.stages] == ["a", "a>b", "a>b>a@12.5%", "a>b>a@25%", "b", "b>a"]
+    assert [node.train_tokens for node in plan.stages] == [800, 800, 100, 200, 800, 800]
+    # a>b, a>b>a@12.5%, a>b>a@25%, b>a alone: 2 + 3 + 3 + 2
     assert plan.counts()["stages_unshared"] == 10
+
+
+def test_a_dose_that_gives_no_example_is_told_with_one_that_does() -> None:
+    study = make_study("ab", mitigations=[{"replay": {"task": "a", "dose": [0.5, 0.01]}}])
+    sentence = "task 'a': a dose of 0.01 of 8 training examples gives none; a dose of 0.0626 gives one"
+    with pytest.raises(ConfigError, match=sentence):
+        make_plan(study)
+
+
+def test_a_chain_over_a_task_with_nothing_to_train_on() -> None:
+    tasks = {"a": make_task("a", train=0), "b": make_task("b")}
+    with pytest.raises(DataError, match="task 'a' is trained on in a chain, and its train split is empty"):
+        make_plan(make_study("ab"), tasks)
+    assert len(make_plan(make_study("ab", chains=[["b"]]), tasks).scores) == 4
 
 
 def test_a_replay_has_its_own_recipe() -> None:

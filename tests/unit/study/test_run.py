@@ -161,6 +161,17 @@ def test_a_damaged_checkpoint_is_rebuilt_when_something_reads_it(bench: Bench) -
     assert weights.read_bytes() != b"x" * size
 
 
+def test_a_damaged_checkpoint_that_is_kept_is_rebuilt_though_nothing_reads_it(bench: Bench) -> None:
+    plan = make_plan(make_study("ab"))
+    bench.run(plan)
+    path = bench.store.root / "stage" / plan.stages[1].key / "weights"
+    right = path.read_bytes()
+    path.write_bytes(right.replace(b"a", b"b"))
+    bench.run(plan)
+    assert bench.engine.calls == ["tune a>b"]
+    assert path.read_bytes() == right
+
+
 def test_another_studys_checkpoints_are_not_dropped(bench: Bench) -> None:
     bench.run(make_plan(make_study("ab", keep="all")))
     bench.run(make_plan(make_study("abc", keep="none")))

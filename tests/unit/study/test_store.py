@@ -65,6 +65,7 @@ def test_the_manifest_tells_digest_size_kind_and_key(store: Store) -> None:
     manifest = json.loads((entry.path / "manifest.json").read_bytes())
     assert manifest["files"]["sub/more"] == {
         "bytes": 1,
+        "mtime_ns": (entry.path / "sub" / "more").stat().st_mtime_ns,
         "sha256": "d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35",
     }
     assert (manifest["kind"], manifest["key"], manifest["format"]) == ("stage", KEY, 1)
@@ -118,6 +119,16 @@ def test_a_damaged_entry_is_told_and_rebuilt(
     fresh = Store(store.root).get("stage", KEY)
     assert fresh is not None
     assert (fresh.path / "weights").read_bytes() == b"1" * 1000
+
+
+def test_a_changed_byte_shows_without_reading_every_file(store: Store) -> None:
+    path = store.get_or_make("stage", KEY, Maker()).path
+    assert not store.is_damaged("stage", KEY)
+    os.utime(path / "weights", ns=(1, 1))  # touched, not changed
+    assert not store.is_damaged("stage", KEY)
+    change_bytes(path)
+    assert store.is_damaged("stage", KEY)
+    assert not store.is_damaged("stage", "cd34")
 
 
 def test_an_entry_moved_to_another_key_is_damaged(store: Store) -> None:
