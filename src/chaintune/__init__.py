@@ -1,1 +1,60 @@
-"""chaintune: what a language model forgot when it was fine-tuned again, whom it forgot, and what brings it back."""
+"""What a language model forgot when it was fine-tuned again, whom it forgot, and what brings it back.
+
+    import chaintune
+
+    results = chaintune.Study.from_yaml("study.yaml").run()
+    results.to_polars()
+
+    before = chaintune.score("my-model", "bbq", test="40 per category")
+    after = chaintune.score("my-model-tuned-again", "bbq", test="40 per category")
+    chaintune.compare(before, after, by=["category"])
+
+Importing this loads no torch; what needs it loads it when it is called.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from chaintune.errors import ChaintuneError, ConfigError, DataError, ModelError, StageError, StoreError
+
+if TYPE_CHECKING:
+    from chaintune.api import score
+    from chaintune.forgetting import compare
+    from chaintune.records import Comparison, Estimate, Example, Recipe, ResultRow, Scores, Task
+    from chaintune.study.file import Study
+
+__all__ = [
+    "ChaintuneError",
+    "Comparison",
+    "ConfigError",
+    "DataError",
+    "Estimate",
+    "Example",
+    "ModelError",
+    "Recipe",
+    "ResultRow",
+    "Scores",
+    "StageError",
+    "StoreError",
+    "Study",
+    "Task",
+    "compare",
+    "score",
+]
+
+_HOMES = dict.fromkeys(("Comparison", "Estimate", "Example", "Recipe", "ResultRow", "Scores", "Task"), "records") | {
+    "Study": "study.file",
+    "compare": "forgetting",
+    "score": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'chaintune' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"chaintune.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

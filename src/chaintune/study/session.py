@@ -80,7 +80,7 @@ def open_session(study: Study, store: Store) -> Session:
         ModelError: a base cannot be had.
     """
     loaded = {name: _load_task(study, name) for name in study.tasks}
-    bases = {name: _open_base(name, store) for name in study.bases}
+    bases = {name: open_base(name, store) for name in study.bases}
     precision = resolve_precision(study.precision)
     plan = compile_plan(
         study,
@@ -109,7 +109,12 @@ def _load_task(study: Study, name: str) -> Task:
     )
 
 
-def _open_base(name: str, store: Store) -> BaseModel:
+def open_base(name: str, store: Store) -> BaseModel:
+    """A model by the name a user gives it, ready to be loaded; a GGUF file is dequantised into the store once.
+
+    Raises:
+        ModelError: it cannot be had.
+    """
     files = locate(name)
     key = model_digest(files)
     folder = files.weights

