@@ -20,6 +20,7 @@ import pyarrow as pa
 from chaintune import forgetting
 from chaintune.records import Estimate, Measured, Metric, ResultRow, Scores, Task, rows_to_polars
 from chaintune.study import atomic
+from chaintune.study.disk import one_sentence
 from chaintune.study.file import Study
 from chaintune.study.plan import Plan
 from chaintune.study.store import Store
@@ -76,6 +77,9 @@ def write_results(
 
     Returns:
         The rows of `results.parquet`.
+
+    Raises:
+        StoreError: the folder cannot be written to.
     """
     rows = forgetting.summarise(
         gather(plan, store, metric=study.metric),
@@ -85,10 +89,11 @@ def write_results(
         resamples=study.resamples,
         seed=study.seed,
     )
-    _write_rows(rows, study, out)
-    _copy_scores(plan, store, out / "scores")
-    atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
-    atomic.write_json(out / "provenance.json", provenance(study, plan, tasks, base_keys, command=command))
+    with one_sentence(out, "the results cannot be written"):
+        _write_rows(rows, study, out)
+        _copy_scores(plan, store, out / "scores")
+        atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
+        atomic.write_json(out / "provenance.json", provenance(study, plan, tasks, base_keys, command=command))
     return rows
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from chaintune.errors import ConfigError, StoreError
+from chaintune.errors import ConfigError
 from chaintune.study import atomic
+from chaintune.study.disk import one_sentence
 from chaintune.study.nodes import Node
 from chaintune.study.plan import Plan
 from chaintune.study.progress import Event, Progress
-from chaintune.study.store import disk_full_sentence, is_disk_full
 
 JOURNAL = "status.json"
 State = Literal["running", "done", "failed", "interrupted", "dead"]
@@ -105,11 +105,8 @@ class Journal:
             "failed": self._troubles("failed"),
             "skipped": self._troubles("skipped"),
         }
-        try:
+        with one_sentence(self._path.parent, f"{JOURNAL} cannot be written"):
             atomic.write_json(self._path, value, durable=False)
-        except OSError as error:
-            sentence = disk_full_sentence(self._path.parent) if is_disk_full(error) else f"cannot write ({error})"
-            raise StoreError(f"{self._path}: {sentence}") from error
 
     def _troubles(self, kind: str) -> list[dict[str, str]]:
         ends = [event for event in self._ends.values() if event.kind == kind]

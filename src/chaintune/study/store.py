@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from errno import EDQUOT, ENOSPC
 from hashlib import file_digest
 from pathlib import Path
 from types import MappingProxyType
@@ -22,9 +21,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from chaintune.errors import ChaintuneError, StoreError
+from chaintune.errors import StoreError
 from chaintune.records import canonical_digest
 from chaintune.study import atomic
+from chaintune.study.disk import one_sentence
 from chaintune.study.lease import Lease, is_leased
 
 FORMAT = 1
@@ -66,7 +66,7 @@ class Store:
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = (Path(root) if root is not None else default_root()).absolute()
         self._verified: set[tuple[str, str]] = set()
-        with self._speaking("cannot be opened"):
+        with one_sentence(self.root, "the store cannot be opened"):
             self.root.mkdir(parents=True, exist_ok=True)
             self._sweep()
 
@@ -87,7 +87,7 @@ class Store:
         """
         if not self.has(kind, key):
             return None
-        with self._speaking(f"entry {kind}/{key} cannot be read"):
+        with one_sentence(self.root, f"entry {kind}/{key} cannot be read"):
             return self._read(kind, key)
 
     def get_or_make(self, kind: str, key: str, make: Make) -> Entry:
@@ -116,7 +116,7 @@ class Store:
     def lease(self, keys: Iterable[str]) -> Iterator[Lease]:
         """A note to other processes that this one will read the entries of these keys."""
         lease = Lease(self.root / "leases", keys)
-        with self._speaking("cannot be written"):
+        with one_sentence(self.root, "the store cannot be written"):
             lease.take()
         try:
             yield lease
@@ -162,7 +162,7 @@ class Store:
     def _locked(self, kind: str, key: str) -> Iterator[None]:
         folder = self._folder(kind, key)
         lock = FileLock(folder.parent / ".locks" / f"{key}.lock")
-        with self._speaking(f"entry {kind}/{key} cannot be written"):
+        with one_sentence(self.root, f"entry {kind}/{key} cannot be written"):
             (folder.parent / ".locks").mkdir(parents=True, exist_ok=True)
             self._acquire(lock, f"{kind}/{key}")
         try:
@@ -195,12 +195,12 @@ class Store:
         partial = atomic.partial_path(folder)
         manifest = {"format": FORMAT, "kind": kind, "key": key, "created_at": _now()}
         try:
-            with self._speaking(f"entry {kind}/{key} cannot be written"):
+            with one_sentence(self.root, f"entry {kind}/{key} cannot be written"):
                 atomic.vanish(folder)
                 partial.mkdir()
-            with self._speaking():
+            with one_sentence(self.root):
                 manifest |= {"info": dict(make(partial))}
-            with self._speaking(f"entry {kind}/{key} cannot be written"):
+            with one_sentence(self.root, f"entry {kind}/{key} cannot be written"):
                 manifest |= {"files": _files(partial)}
                 atomic.write_json(partial / MANIFEST, _sealed(manifest))
                 atomic.publish(partial, folder)
@@ -219,38 +219,6 @@ class Store:
                     shutil.rmtree(partial, ignore_errors=True)
             except (Timeout, FileNotFoundError):
                 continue
-
-    @contextmanager
-    def _speaking(self, trouble: str = "") -> Iterator[None]:
-        """Turn a full disk, and with `trouble` whatever else the operating system says, into one sentence."""
-        try:
-            yield
-        except Exception as error:
-            if is_disk_full(error):
-                raise StoreError(disk_full_sentence(self.root)) from error
-            if trouble and isinstance(error, OSError) and not isinstance(error, ChaintuneError):
-                raise StoreError(f"store {self.root}: {trouble} ({error})") from error
-            raise
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that led to it, says that the disk or the quota is full."""
-    if error is None or isinstance(error, StoreError):
-        return False
-    if isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT}:
-        return True
-    # writers in other languages (safetensors, Arrow) lose the number and keep the words
-    return os.strerror(ENOSPC) in str(error) or is_disk_full(error.__cause__ or error.__context__)
-
-
-def disk_full_sentence(folder: Path) -> str:
-    """What to say when the disk is full."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free / 1e6
-    return (
-        f"disk full: {free:,.0f} MB free at {folder}; nothing half-written was kept; "
-        "free some space or choose another place (--store, --out), then run again to go on"
-    )
 
 
 def _checked(name: str, what: str) -> str:

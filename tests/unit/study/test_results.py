@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from chaintune.errors import StageError
+from chaintune import forgetting
+from chaintune.errors import StageError, StoreError
 from chaintune.records import Estimate, ResultRow, Scores
 from chaintune.study import results
 from chaintune.study.file import Study
@@ -22,6 +23,13 @@ from tests.unit.study.dummy import BASE_KEY, DummyEngine, failing, make_plan, ma
 
 TASKS = {name: make_task(name, train=16, test=16) for name in "ab"}
 Hook = Callable[[str, str], None]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics that take no time, where they are not what is tested."""
+    row = ResultRow("s", "m", "a", "", 1, "", "a", "gain", "", "", "0", Estimate.undefined("no example"))
+    monkeypatch.setattr(forgetting, "summarise", lambda measured, **_: [row] * len(measured))
 
 
 def ran(folder: Path, study: Study, hook: Hook | None = None) -> Store:
@@ -114,6 +122,7 @@ def test_results_of_a_study_of_which_a_part_failed(hook: Hook, tmp_path: Path) -
     assert {"study", "metric", "value", "n"} <= set(table.columns)
 
 
+@pytest.mark.usefixtures("quick")
 def test_scores_are_copied_under_names_that_people_can_read(tmp_path: Path) -> None:
     write(tmp_path, small(vary={"recipe.learning_rate": [2e-5]}, chains=[["a", "b"]]))
     folder = tmp_path / "out" / "scores"
@@ -130,6 +139,7 @@ def test_scores_are_copied_under_names_that_people_can_read(tmp_path: Path) -> N
     assert index["a-b.learning_rate=2e-05.seed0.on-a.parquet"]["chain"] == "a>b"
 
 
+@pytest.mark.usefixtures("quick")
 def test_names_that_differ_in_signs_only_stay_apart(tmp_path: Path) -> None:
     tasks = {name: replace(make_task("a", train=16, test=16), name=name) for name in ("x", "y", "x-y")}
     plain = {name: {"role": "safety", "path": "f.jsonl"} for name in tasks}
@@ -141,6 +151,7 @@ def test_names_that_differ_in_signs_only_stay_apart(tmp_path: Path) -> None:
     assert len(list((tmp_path / "scores").glob("*.parquet"))) == len(plan.scores) == 12
 
 
+@pytest.mark.usefixtures("quick")
 def test_copies_that_are_no_more_part_of_the_study_go_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path, small())
     folder = tmp_path / "out" / "scores"
@@ -150,6 +161,7 @@ def test_copies_that_are_no_more_part_of_the_study_go_and_nothing_else(tmp_path:
     assert names == {f"{chain}.on-{task}.parquet" for chain in ("base", "a.seed0") for task in "ab"} | {"mine.parquet"}
 
 
+@pytest.mark.usefixtures("quick")
 def test_an_index_cannot_remove_what_lies_elsewhere(tmp_path: Path) -> None:
     write(tmp_path, small())
     victim = tmp_path / "out" / "results.parquet"
@@ -164,6 +176,14 @@ def test_what_is_undefined_is_null_in_json_and_nan_in_parquet(tmp_path: Path) ->
     (read,) = json.loads((tmp_path / "results.json").read_bytes())["rows"]
     assert (read["value"], read["reason"]) == (None, "no example")
     assert math.isnan(pl.read_parquet(tmp_path / "results.parquet")["value"][0])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    ran(tmp_path, small())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"file: the results cannot be written"):
+        write(tmp_path, small(), out="file")
 
 
 def test_a_second_writing_gives_the_same_bytes(tmp_path: Path) -> None:

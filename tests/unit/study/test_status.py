@@ -145,5 +145,5 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, plan: Plan, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(atomic, "write_json", full)
-    with pytest.raises(StoreError, match=r"status\.json: disk full"):
+    with pytest.raises(StoreError, match=r"^disk full: "):
         Journal(tmp_path, plan, plan.nodes).__enter__()

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from chaintune.errors import ModelError, StoreError
 from chaintune.study import atomic
+from chaintune.study import store as store_module
 from chaintune.study.store import Store, default_root
 
 KEY = "ab12"
@@ -212,7 +213,7 @@ def test_an_error_of_the_maker_stays_what_it_is(store: Store) -> None:
 
 def test_a_root_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"store .*file/store: cannot be opened"):
+    with pytest.raises(StoreError, match=r"file/store: the store cannot be opened"):
         Store(tmp_path / "file" / "store")
 
 
@@ -290,6 +291,31 @@ def test_threads_that_ask_at_once_make_it_once(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert maker.calls == 1
+
+
+def test_waiting_for_another_process_is_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_module, "_SECONDS_OF_SILENCE", 0.01)
+    store.get_or_make("stage", "cd34", Maker())
+    taken, told = Event(), Event()
+
+    def hold() -> None:
+        with FileLock(store.root / "stage" / ".locks" / f"{KEY}.lock"):
+            taken.set()
+            told.wait(timeout=10)
+
+    listener = logging.Handler()
+    monkeypatch.setattr(listener, "emit", lambda _record: told.set())
+    logging.getLogger(store_module.__name__).addHandler(listener)
+    thread = Thread(target=hold)
+    thread.start()
+    taken.wait(timeout=10)
+    with caplog.at_level(logging.INFO):
+        store.get_or_make("stage", KEY, Maker())
+    thread.join()
+    logging.getLogger(store_module.__name__).removeHandler(listener)
+    assert f"another process is working on stage/{KEY}; waiting for it" in caplog.text
 
 
 def test_the_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
