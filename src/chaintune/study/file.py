@@ -250,7 +250,9 @@ def _as_text(value: Any) -> str:
     """A knob's value as it stands in tables: `2e-05`, `lora`, `q_proj+v_proj`."""
     if isinstance(value, list | tuple):
         return "+".join(map(_as_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
 
 
 def _as_lists(value: Any) -> Any:

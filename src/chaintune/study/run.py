@@ -141,6 +141,8 @@ class _Run:
                 self._visit_score(node)
             for key in self.releases.get(index, ()):
                 self._release(self.stages[key])
+        for key in self.passing:  # what had to be trained again after its turn
+            self._release(self.stages[key])
 
     def _visit_stage(self, node: StageNode) -> None:
         damaged = node.key not in self.passing and self.store.is_damaged(node.kind, node.key)

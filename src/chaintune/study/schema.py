@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from chaintune.errors import DataError, nearest
 from chaintune.records import Metric, Recipe, Role
@@ -41,12 +41,17 @@ def _as_names(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _as_shown(dose: float) -> float:
+    """As many digits as a chain's name shows, so that two names are two doses."""
+    return float(f"{dose:.6g}")
+
+
 Size = Annotated[int | str | None, BeforeValidator(_as_size)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
-Names = Annotated[list[str], BeforeValidator(_as_names)]
+Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_names)]
 Seed = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, lt=2**32)]
-Dose = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1)]
+Dose = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1), AfterValidator(_as_shown)]
 
 _RECIPE_LIMITS: Mapping[str, Any] = {
     "learning_rate": Annotated[Real, Field(gt=0, lt=10)],
@@ -241,6 +246,7 @@ def _sentence(found: Mapping[str, Any]) -> str:
         "list_type": "a list",
         "string_type": "text",
         "too_short": "at least one",
+        "string_too_short": "text of at least one letter",
         "finite_number": "a finite number",
     }.get(found["type"]) or _lowered(found["msg"])
     return f"expected {expected}, got {got!r}"

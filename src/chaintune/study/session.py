@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import safe_open
-from transformers import AutoTokenizer
 
 from chaintune import tasks
-from chaintune.models import Precision, dequantise, locate, model_digest, resolve_precision
-from chaintune.models.encoding import answer_tokens, encode_examples
+from chaintune.models import Precision, Reader, dequantise, load_reader, locate, model_digest, resolve_precision
+from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
 from chaintune.records import Example, Recipe, ResultRow, Task
 from chaintune.study.engine import BaseModel, LocalEngine
 from chaintune.study.file import Study
@@ -72,22 +71,26 @@ class Session:
         return outcome, rows
 
 
-def open_session(study: Study, store: Store) -> Session:
+def open_session(study: Study, store: Store, *, trust_remote_code: bool = False) -> Session:
     """Read the data of a study, find its models, and plan it.
 
     Raises:
-        DataError: a task's data cannot be had.
+        DataError: a task's data cannot be had, or an example is longer than a base's context.
         ModelError: a base cannot be had.
     """
     loaded = {name: _load_task(study, name) for name in study.tasks}
     bases = {name: open_base(name, store) for name in study.bases}
     precision = resolve_precision(study.precision)
+    readers = [load_reader(base.folder, trust_remote_code=trust_remote_code) for base in bases.values()]
+    for reader in readers:
+        for task in loaded.values():
+            _check_readable(task, reader)
     plan = compile_plan(
         study,
         base_keys={name: base.key for name, base in bases.items()},
         tasks=loaded,
         precision=precision,
-        count_tokens=_token_counter(bases[study.bases[0]]),
+        count_tokens=_token_counter(readers[0]),
         stage_bytes=lambda base, recipe: _stage_bytes(bases[base], recipe, precision),
     )
     return Session(study, store, loaded, bases, precision, plan)
@@ -130,21 +133,30 @@ def open_base(name: str, store: Store) -> BaseModel:
     return BaseModel(name, key, folder, files.adapter)
 
 
-def _token_counter(base: BaseModel) -> CountTokens:
-    """Tokens of one epoch of training and of one scoring of some examples, by the first base's tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(base.folder)
+def _check_readable(task: Task, reader: Reader) -> None:
+    """Refuse, before anything is trained, what a stage or a scoring would refuse later."""
+    taught, asked = (encode_examples(reader.tokenizer, examples) for examples in (task.train, task.test))
+    end = reader.tokenizer.eos_token_id
+    lengths = [_taught_tokens(item, example, end) for item, example in zip(taught, task.train, strict=True)]
+    check_lengths(task.train, lengths, reader.context_tokens, task=task.name)
+    check_lengths(task.test, [item.longest_tokens for item in asked], reader.context_tokens, task=task.name)
+
+
+def _token_counter(reader: Reader) -> CountTokens:
+    """Tokens of one epoch of training and of one scoring of some examples."""
 
     def count(examples: Sequence[Example]) -> tuple[int, int]:
-        encoded = encode_examples(tokenizer, examples)
-        end = tokenizer.eos_token_id
-        taught = sum(
-            len(item.prefix) + len(answer_tokens(item, example.gold, end))
-            for item, example in zip(encoded, examples, strict=True)
-        )
+        encoded = encode_examples(reader.tokenizer, examples)
+        end = reader.tokenizer.eos_token_id
+        taught = sum(_taught_tokens(item, example, end) for item, example in zip(encoded, examples, strict=True))
         scored = sum(len(item.prefix) + sum(len(choice) - 1 for choice in item.continuations) for item in encoded)
         return taught, scored
 
     return count
+
+
+def _taught_tokens(encoded: Encoded, example: Example, end: int | None) -> int:
+    return len(encoded.prefix) + len(answer_tokens(encoded, example.gold, end))
 
 
 def parameters_of(base: BaseModel) -> int:

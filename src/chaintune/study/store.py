@@ -66,6 +66,7 @@ class Store:
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = (Path(root) if root is not None else default_root()).absolute()
         self._verified: set[tuple[str, str]] = set()
+        self._warned: set[str] = set()
         with one_sentence(self.root, "the store cannot be opened"):
             self.root.mkdir(parents=True, exist_ok=True)
             self._sweep()
@@ -185,10 +186,15 @@ class Store:
         manifest = _load(folder / MANIFEST)
         damage = _damage(folder, manifest, deep=(kind, key) not in self._verified)
         if damage:
-            _log.warning("store entry %s is damaged (%s); it will be rebuilt", folder, damage)
+            self._warn(f"store entry {folder} is damaged ({damage}); it will be rebuilt")
             return None
         self._verified.add((kind, key))
         return _entry(folder, manifest)
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            _log.warning(text)
 
     def _make(self, kind: str, key: str, make: Make) -> Entry:
         folder = self._folder(kind, key)
@@ -202,7 +208,7 @@ class Store:
                 manifest |= {"info": dict(make(partial))}
             with one_sentence(self.root, f"entry {kind}/{key} cannot be written"):
                 manifest |= {"files": _files(partial)}
-                atomic.write_json(partial / MANIFEST, _sealed(manifest))
+                atomic.write_json(partial / MANIFEST, _sealed(manifest), durable=False)  # publish pushes it
                 atomic.publish(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -61,6 +61,17 @@ def test_variants_are_every_setting_of_the_knobs_with_every_seed(tmp_path: Path)
     ]
 
 
+def test_two_values_have_two_labels() -> None:
+    vary = {"recipe.learning_rate": [1e-4, 0.00010000001], "recipe.epochs": [1, 0.5]}
+    study = Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]], "vary": vary})
+    assert [" ".join(dict(v.labels).values()) for v in study.variants()] == [
+        "0.0001 1",
+        "0.0001 0.5",
+        "0.00010000001 1",
+        "0.00010000001 0.5",
+    ]
+
+
 def test_without_knobs_there_is_one_variant() -> None:
     study = Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]], "seed": 7})
     (variant,) = study.variants()
@@ -137,6 +148,15 @@ BAD = {
     "misspelled needed key": (
         changed("chains:", "chain:"),
         "mine.yaml:5: chain: unknown key 'chain'; did you mean 'chains'?",
+    ),
+    "base twice": (changed("base: smollm2-135m", "base: [m, m]"), "mine.yaml:1: base[1]: 'm' is listed twice"),
+    "base without a name": (
+        changed("base: smollm2-135m", "base: ['']"),
+        "mine.yaml:1: base[0]: expected text of at least one letter, got ''",
+    ),
+    "doses that one name would stand for": (
+        changed("[0.01,", "[0.05000000001,"),
+        "mine.yaml:9: mitigations[0].replay.dose[1]: 0.05 is listed twice",
     ),
     "no chains": (changed("chains: both orders\n", ""), "mine.yaml:1: chains: missing; it is needed"),
     "no tasks": (

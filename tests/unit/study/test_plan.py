@@ -11,7 +11,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.records import Task
 from chaintune.study.file import Study
 from chaintune.study.nodes import ScoreNode, StageNode
-from chaintune.study.plan import Plan, compile_plan
+from chaintune.study.plan import Plan, compile_plan, dose_label
 from tests.unit.study.dummy import BASE_KEY, make_plan, make_study, make_task
 
 
@@ -170,23 +170,27 @@ def test_disk_is_the_most_at_any_one_time(keep: str, most: int) -> None:
     assert make_plan(make_study("ab", keep=keep)).disk_bytes == most
 
 
-studies = st.builds(
-    lambda names, picks, seeds, rates, keep: make_study(
+@st.composite
+def studies(draw: st.DrawFn) -> Study:
+    names = draw(st.sampled_from(["a", "ab", "abc", "abcd"]))
+    orders = st.lists(st.sampled_from(names), min_size=1, unique=True)
+    chains = draw(st.lists(orders, min_size=1, max_size=5))
+    lost = sorted({name for chain in chains for name in chain[:-1]})
+    doses = st.lists(st.sampled_from([0.125, 0.5, 1.0]), min_size=1, unique=True)
+    return make_study(
         names,
-        chains=[list(dict.fromkeys(names[i % len(names)] for i in pick)) for pick in picks],
-        vary={"seed": seeds, "recipe.learning_rate": rates},
-        keep=keep,
-    ),
-    names=st.sampled_from(["a", "ab", "abc", "abcd"]),
-    picks=st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=4), min_size=1, max_size=5),
-    seeds=st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True),
-    rates=st.lists(st.sampled_from([1e-5, 1e-4, 1e-3]), min_size=1, max_size=2, unique=True),
-    keep=st.sampled_from(["all", "final", "none"]),
-)
+        chains=chains,
+        vary={
+            "seed": draw(st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True)),
+            "recipe.learning_rate": draw(st.lists(st.sampled_from([1e-5, 1e-4]), min_size=1, unique=True)),
+        },
+        mitigations=[{"replay": {"task": name, "dose": draw(doses)}} for name in lost if draw(st.booleans())],
+        keep=draw(st.sampled_from(["all", "final", "none"])),
+    )
 
 
 @settings(max_examples=40, deadline=None)
-@given(study=studies)
+@given(study=studies())
 def test_invariants_of_every_plan(study: Study) -> None:
     plan = make_plan(study)
     places = {node.key: index for index, node in enumerate(plan.nodes)}
@@ -196,6 +200,13 @@ def test_invariants_of_every_plan(study: Study) -> None:
         assert set(cell.scores) == set(study.tasks)
         assert all(key in places for key in cell.scores.values())
     prefixes = {chain[:n] for chain in study.chains for n in range(len(chain) + 1)}
+    prefixes |= {
+        (*chain, dose_label(replay.task, dose))
+        for replay in study.mitigations
+        for chain in study.chains
+        if replay.task in chain[:-1]
+        for dose in replay.doses
+    }
     assert len(plan.cells) == len(prefixes) * len(study.variants())
     counts = plan.counts()
     assert counts["stages_shared"] == (len(prefixes) - 1) * len(study.variants()) <= counts["stages_unshared"]

@@ -129,6 +129,20 @@ def test_a_missing_score_of_a_dropped_checkpoint_retrains_its_chain_only(bench: 
     assert bench.checkpoints() == set()
 
 
+def test_what_is_trained_again_after_its_turn_goes_too(bench: Bench) -> None:
+    plan = make_plan(make_study("abc", chains=[["a", "b", "c"]], keep="none"))
+
+    def damage_parent(when: str, what: str) -> None:
+        if (when, what) == ("score", "a>b") and bench.engine.tuned == ["a", "a>b"]:
+            (path,) = bench.store.root.glob(f"stage/{plan.stages[1].key}/weights")
+            path.write_text("changed")
+
+    outcome = bench.run(plan, hook=damage_parent)
+    assert outcome.complete
+    assert bench.engine.tuned == ["a", "a>b", "a", "a>b", "a>b>c"]
+    assert bench.checkpoints() == set()
+
+
 def test_a_checkpoint_that_nobody_reads_is_not_rebuilt(bench: Bench) -> None:
     plan = make_plan(make_study("ab"))
     bench.run(plan)
