@@ -2,7 +2,7 @@
 
 from chaintune.models.digest import model_digest
 from chaintune.models.gguf import dequantise
-from chaintune.models.loading import LoadedModel, load, merge_adapter, save
+from chaintune.models.loading import LoadedModel, Reader, load, load_reader, merge_adapter, save
 from chaintune.models.names import ALIASES, ModelFiles, locate
 from chaintune.models.precision import Precision, resolve_precision
 
@@ -11,8 +11,10 @@ __all__ = [
     "LoadedModel",
     "ModelFiles",
     "Precision",
+    "Reader",
     "dequantise",
     "load",
+    "load_reader",
     "locate",
     "merge_adapter",
     "model_digest",

@@ -3,9 +3,10 @@
 import json
 from hashlib import file_digest
 from pathlib import Path
+from typing import Any
 
 from chaintune.errors import ModelError
-from chaintune.models.names import ModelFiles
+from chaintune.models.names import ModelFiles, weight_files
 from chaintune.records import canonical_digest
 
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
@@ -22,7 +23,7 @@ def model_digest(files: ModelFiles) -> str:
     have equal digests.
 
     Raises:
-        ModelError: a folder holds no weights in safetensors.
+        ModelError: a folder holds no weights in safetensors, or its configuration is no JSON object.
     """
     if files.is_gguf:
         parts: list[object] = [_GGUF_FORMAT, _file(files.weights)]
@@ -34,16 +35,20 @@ def model_digest(files: ModelFiles) -> str:
 
 
 def _folder(folder: Path, config_name: str) -> dict[str, str]:
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        found = sorted(path.name for path in folder.glob("*.bin"))
-        what = f"only {found[0]}, a pickle; convert it with save_pretrained" if found else "nothing to load"
-        raise ModelError(f"model folder {folder}: no .safetensors file, {what}")
     tokenizer = {path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)}
-    digests = {path.name: _file(path) for path in (*weights, *tokenizer)}
-    config = json.loads((folder / config_name).read_text(encoding="utf-8"))
+    digests = {path.name: _file(path) for path in (*weight_files(folder), *tokenizer)}
+    config = _config(folder / config_name)
     digests[config_name] = canonical_digest({k: v for k, v in config.items() if k not in _IGNORED_CONFIG})
     return digests
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes(), parse_constant=str))  # old files hold infinities, JSON does not
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"model folder {path.parent}: {path.name} cannot be read as a JSON object ({error})"
+        ) from error
 
 
 def _file(path: Path) -> str:

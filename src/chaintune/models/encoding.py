@@ -45,6 +45,9 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     left out. An empty prompt is replaced by BOS, or EOS where there is no BOS, because something must
     be read before anything can be predicted.
 
+    Raises:
+        DataError: the tokenizer reads two choices of an example alike, or nothing in one of them.
+
     Source:
         The treatment of empty prompts and of merged tokens agrees with `lm-evaluation-harness`
         (`_encode_pair`) wherever the prompt's own tokens survive.
@@ -53,8 +56,11 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     texts = [text for example in examples for text in (example.prompt, *_full_texts(example))]
     if not texts:
         return []
-    ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"])
-    return [_encode(next(ids), [next(ids) for _ in example.choices], special) for example in examples]
+    # verbose: its own warning about lengths; `check_lengths` says it better.
+    ids = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
+    rows = [(next(ids), [next(ids) for _ in example.choices]) for example in examples]
+    _check_choices(examples, [choices for _, choices in rows])
+    return [_encode(prompt, choices, special) for prompt, choices in rows]
 
 
 def answer_tokens(encoded: Encoded, gold: int, end: int | None) -> tuple[int, ...]:
@@ -77,6 +83,20 @@ def check_lengths(examples: Sequence[Example], lengths: Sequence[int], limit: in
             f"task '{task}': {len(long)} of {len(examples)} examples are longer than the model's context of "
             f"{limit} tokens: {named}; leave them out or choose a model with a longer context (nothing is cut)"
         )
+
+
+def _check_choices(examples: Sequence[Example], choices: Sequence[list[list[int]]]) -> None:
+    """Refuse what cannot be scored: some tokenizers fold letters, or know too few, and lose what choices differ in."""
+    for example, rows in zip(examples, choices, strict=True):
+        for k, tokens in enumerate(rows):
+            twin = rows.index(tokens)
+            if twin == k and tokens:
+                continue
+            what = f"reads choices {twin} and {k} alike" if tokens else f"reads nothing in prompt and choice {k}"
+            raise DataError(
+                f"example '{example.id}': the tokenizer {what} ({example.choices[twin]!r}, {example.choices[k]!r}); "
+                "leave the example out or choose another model"
+            )
 
 
 def _full_texts(example: Example) -> list[str]:

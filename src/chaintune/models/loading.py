@@ -1,18 +1,19 @@
 """A folder on disk becomes a model in memory, and back."""
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from chaintune.errors import ModelError
+from chaintune.models.adapters import read_adapter
 from chaintune.models.precision import Precision, default_device, dtype_of
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -44,8 +45,32 @@ class LoadedModel:
     @property
     def context_tokens(self) -> int | None:
         """The longest sequence that the model takes, or None where its configuration states none."""
-        length = getattr(self.model.config, "max_position_embeddings", None)
-        return int(length) if length else None
+        return _context_tokens(self.model.config)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How a model reads, without its weights.
+
+    Attributes:
+        tokenizer: turns text into token ids.
+        context_tokens: the longest sequence that the model takes, or None where its configuration states none.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    context_tokens: int | None
+
+
+def load_reader(folder: Path, *, trust_remote_code: bool = False) -> Reader:
+    """Tokenizer and context of the model of a folder.
+
+    Raises:
+        ModelError: the folder has no configuration or tokenizer that transformers can read.
+    """
+    with _speaking(folder):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    return Reader(tokenizer, _context_tokens(config))
 
 
 def load(
@@ -68,16 +93,14 @@ def load(
     Raises:
         ModelError: the folder cannot be loaded as a causal language model.
     """
-    dtype = dtype_of(precision)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    tokenizer = load_reader(folder, trust_remote_code=trust_remote_code).tokenizer
+    with _speaking(folder):
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=trust_remote_code
+            folder, dtype=dtype_of(precision), use_safetensors=True, trust_remote_code=trust_remote_code
         )
-        if adapter is not None:
-            model = PeftModel.from_pretrained(model, adapter, is_trainable=trainable)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"model folder {folder}: cannot be loaded as a causal language model ({error})") from error
+    if adapter is not None:
+        with _speaking(adapter):
+            model = read_adapter(model, adapter, trainable=trainable)
     model.to(default_device())
     model.eval()
     return LoadedModel(model, tokenizer, precision)
@@ -95,3 +118,20 @@ def merge_adapter(loaded: LoadedModel) -> LoadedModel:
     if not loaded.has_adapter:
         return loaded
     return LoadedModel(loaded.model.merge_and_unload(), loaded.tokenizer, loaded.precision)
+
+
+def _context_tokens(config: Any) -> int | None:
+    length = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(length) if length else None
+
+
+@contextmanager
+def _speaking(folder: Path) -> Iterator[None]:
+    """Turn what transformers says about a folder that it cannot load into one sentence."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"model folder {folder}: cannot be loaded as a causal language model ({reason})") from error

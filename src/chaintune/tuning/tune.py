@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import PrinterCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, TrainingArguments
 
 from chaintune.errors import DataError, StageError
 from chaintune.models.encoding import check_lengths, encode_examples
-from chaintune.models.loading import LoadedModel, merge_adapter
+from chaintune.models.loading import LoadedModel
+from chaintune.models.precision import default_device
 from chaintune.records import Example, Recipe
 from chaintune.tuning.lessons import LessonData, collate, lessons, micro_batch, training_order
 from chaintune.tuning.optimizer import MasterAdamW
+from chaintune.tuning.seeding import seeded
+from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import AnswerTrainer, StageLog, Step
 
 # On a CPU the short sequences of multiple-choice tasks are attended to faster by plain matrix products
@@ -71,21 +73,11 @@ def tune(
 
     Raises:
         DataError: no example, or one longer than the model's context.
-        StageError: the loss is not finite.
+        StageError: the loss, or a weight after the last step, is not finite.
     """
     if not examples:
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
-    set_seed(seed)
-    loaded = _trainable(parent, recipe)
-    ordered = sorted(examples, key=lambda example: example.id)
-    taught = lessons(
-        encode_examples(loaded.tokenizer, ordered),
-        [example.gold for example in ordered],
-        end=loaded.tokenizer.eos_token_id,
-    )
-    lengths = [len(lesson.tokens) for lesson in taught]
-    check_lengths(ordered, lengths, loaded.context_tokens, task=task)
-    order = training_order(lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, seed=seed)
+    data = _lesson_data(parent, examples, task=task, recipe=recipe, seed=seed)
     losses: list[float] = []
 
     def watch(step: Step) -> None:
@@ -93,8 +85,10 @@ def tune(
         on_step(step)
 
     started = time.monotonic()
-    trainer = _train(loaded, LessonData(taught, order), recipe=recipe, seed=seed, log=log, on_step=watch)
-    loaded.model.eval()
+    with seeded(seed):
+        loaded = trainable(parent, recipe)
+        trainer = _train(loaded, data, recipe=recipe, seed=seed, log=log, on_step=watch)
+    _check_weights(loaded, trainer.state.global_step)
     tenth = max(1, len(losses) // 10)
     return Tuned(
         loaded=loaded,
@@ -106,13 +100,26 @@ def tune(
     )
 
 
+def _lesson_data(
+    parent: LoadedModel, examples: Sequence[Example], *, task: str, recipe: Recipe, seed: int
+) -> LessonData:
+    ordered = sorted(examples, key=lambda example: example.id)
+    encoded = encode_examples(parent.tokenizer, ordered)
+    taught = lessons(encoded, [example.gold for example in ordered], end=parent.tokenizer.eos_token_id)
+    lengths = [len(lesson.tokens) for lesson in taught]
+    check_lengths(ordered, lengths, parent.context_tokens, task=task)
+    order = training_order(lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, seed=seed)
+    return LessonData(taught, order)
+
+
 def _train(
     loaded: LoadedModel, data: LessonData, *, recipe: Recipe, seed: int, log: Path, on_step: Callable[[Step], None]
 ) -> AnswerTrainer:
-    with tempfile.TemporaryDirectory() as scratch, _attention(loaded):
+    with tempfile.TemporaryDirectory() as scratch, _training_mode(loaded):
+        arguments = _arguments(recipe, seed=seed, examples=len(data), scratch=scratch)
         trainer = AnswerTrainer(
             model=loaded.model,
-            args=_arguments(recipe, seed=seed, examples=len(data), scratch=scratch),
+            args=arguments,
             train_dataset=data,
             data_collator=collate,
             optimizer_cls_and_kwargs=(MasterAdamW, {"lr": recipe.learning_rate, "fused": True}),
@@ -129,7 +136,7 @@ def _train(
 def _arguments(recipe: Recipe, *, seed: int, examples: int, scratch: str) -> TrainingArguments:
     micro = micro_batch(recipe.batch_size, recipe.micro_batch_size)
     steps = -(-examples // recipe.batch_size)
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=scratch,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=recipe.batch_size // micro,
@@ -149,43 +156,33 @@ def _arguments(recipe: Recipe, *, seed: int, examples: int, scratch: str) -> Tra
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         activation_checkpointing=recipe.gradient_checkpointing,
+        use_cpu=default_device().type == "cpu",
     )
-
-
-def _trainable(parent: LoadedModel, recipe: Recipe) -> LoadedModel:
-    if recipe.method == "full":
-        merged = merge_adapter(parent)
-        merged.model.requires_grad_(True)
-        return merged
-    if parent.has_adapter and _same_shape(parent, recipe):
-        return parent
-    merged = merge_adapter(parent)
-    return LoadedModel(get_peft_model(merged.model, _lora(recipe)), merged.tokenizer, merged.precision)
-
-
-def _lora(recipe: Recipe) -> LoraConfig:
-    targets = recipe.lora_targets
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=recipe.lora_dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-    )
-
-
-def _same_shape(parent: LoadedModel, recipe: Recipe) -> bool:
-    config = parent.model.peft_config["default"]
-    return bool(config.r == recipe.lora_rank and config.lora_alpha == recipe.lora_alpha)
+    # Trainer would split each batch over all GPUs it sees; the second one serves another process better.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments
 
 
 @contextmanager
-def _attention(loaded: LoadedModel) -> Iterator[None]:
+def _training_mode(loaded: LoadedModel) -> Iterator[None]:
+    """Within this context the model attends as suits training; after it nothing of the training is left but weights."""
     model = loaded.model.get_base_model() if loaded.has_adapter else loaded.model
-    before = model.config._attn_implementation
+    attention, use_cache = model.config._attn_implementation, getattr(model.config, "use_cache", True)
     if loaded.device.type == "cpu":
         model.set_attn_implementation(_CPU_ATTENTION)
     try:
         yield
     finally:
-        model.set_attn_implementation(before)
+        model.set_attn_implementation(attention)
+        model.config.use_cache = use_cache
+        model.activation_checkpointing_disable()
+        loaded.model.eval()
+
+
+def _check_weights(loaded: LoadedModel, step: int) -> None:
+    for name, weight in loaded.model.named_parameters():
+        if weight.requires_grad and not torch.isfinite(weight).all():
+            raise StageError(
+                f"the weights became NaN or infinite at the last step, {step} ({name}); "
+                "a smaller learning_rate or max_grad_norm usually helps"
+            )

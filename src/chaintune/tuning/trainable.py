@@ -1,0 +1,75 @@
+"""Which weights a stage trains: all of them, the parent's adapter, or a new one."""
+
+import torch
+from peft import LoraConfig
+from transformers.pytorch_utils import Conv1D
+
+from chaintune.errors import StageError, nearest
+from chaintune.models.adapters import new_adapter
+from chaintune.models.loading import LoadedModel, merge_adapter
+from chaintune.records import Recipe
+
+_LINEAR = (torch.nn.Linear, Conv1D)
+_ADAPTER_KNOBS = ("lora_alpha", "lora_dropout", "use_rslora", "alpha_pattern")
+
+
+def trainable(parent: LoadedModel, recipe: Recipe) -> LoadedModel:
+    """The parent with exactly the weights trainable that the recipe trains.
+
+    An adapter of the parent is trained on if the recipe asks for LoRA of the same shape, else it is
+    folded into the weights first.
+
+    Args:
+        parent: changed in place.
+        recipe: how the stage trains.
+
+    Raises:
+        StageError: the model has no layers of the names in `lora_targets`.
+    """
+    if recipe.method == "full":
+        merged = merge_adapter(parent)
+        merged.model.requires_grad_(True)
+        return merged
+    if parent.has_adapter and _same_shape(parent, recipe):
+        return parent
+    merged = merge_adapter(parent)
+    _check_targets(merged.model, recipe)
+    return LoadedModel(new_adapter(merged.model, _lora(recipe)), merged.tokenizer, merged.precision)
+
+
+def _lora(recipe: Recipe) -> LoraConfig:
+    targets = recipe.lora_targets
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=recipe.lora_rank,
+        lora_alpha=recipe.lora_alpha,
+        lora_dropout=recipe.lora_dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+    )
+
+
+def _check_targets(model: torch.nn.Module, recipe: Recipe) -> None:
+    if isinstance(recipe.lora_targets, str):
+        return  # `all-linear`, or a pattern that PEFT reads
+    names = {name for name, _ in model.named_modules()}
+    for target in recipe.lora_targets:
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            last = {name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if isinstance(layer, _LINEAR)}
+            raise StageError(f"recipe.lora_targets: the model has no layer '{target}'; {nearest(target, last)}")
+
+
+def _same_shape(parent: LoadedModel, recipe: Recipe) -> bool:
+    """Whether the recipe would make an adapter like the parent's: the same weights, scaled and dropped alike."""
+    there, wanted = parent.model.peft_config["default"], _lora(recipe)
+    if not isinstance(there, LoraConfig):
+        return False
+    if any(getattr(there, name) != getattr(wanted, name) for name in _ADAPTER_KNOBS):
+        return False
+    base = parent.model.get_base_model()
+    with torch.device("meta"):  # names and shapes only
+        fresh = new_adapter(type(base)(base.config), wanted)
+    return _trained_shapes(fresh) == _trained_shapes(parent.model)
+
+
+def _trained_shapes(model: torch.nn.Module) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in model.named_parameters() if weight.requires_grad}

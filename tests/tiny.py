@@ -1,0 +1,130 @@
+"""Two-layer models, tokenizers and tasks that exist only while a test runs.
+
+As a program: `python tests/tiny.py FOLDER` writes what `studies/smoke.yaml` needs into FOLDER.
+"""
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from chaintune.records import Example
+
+Tokens = Literal["byte-level", "byte-level with BOS", "sentencepiece"]
+
+UNKNOWN, BEGIN, END = SPECIAL = ("<unk>", "<s>", "</s>")
+_SHAPE: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+}
+_GEMMA = _SHAPE | {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "llama": _SHAPE,
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+    "gemma2": _GEMMA,
+    "gemma3_text": _GEMMA,
+}
+
+COLOURS = ("red", "blue", "green", "black")
+OWNERS = ("Ann", "Bob", "Cem", "Dia")
+
+
+def example(number: int, *, rule: str = "ball", task: str = "colours") -> Example:
+    """An item that a tiny model can learn: which of two colours is that of the thing asked for."""
+    rng = random.Random(f"{task} {number}")  # noqa: S311 - test data
+    ball, box = rng.sample(COLOURS, 2)
+    owner = OWNERS[number % len(OWNERS)]
+    prompt = f"{owner} has a {ball} ball in a {box} box. Colour of the {rule}?"
+    choices = sorted((f" {ball}", f" {box} as all know"))
+    gold = choices.index(f" {ball}") if rule == "ball" else choices.index(f" {box} as all know")
+    return Example(f"{task}-{number:03}", prompt, tuple(choices), gold, {"owner": (owner,)}, f"{number // 2}")
+
+
+def examples(count: int, *, rule: str = "ball", task: str = "colours") -> list[Example]:
+    """Different ones, the same at every call."""
+    return [example(number, rule=rule, task=task) for number in range(count)]
+
+
+def write_task(path: Path, *, count: int = 60, rule: str = "ball") -> Path:
+    """A JSONL file of such items, with columns of the names that a study file expects."""
+    rows = [
+        {
+            "id": item.id,
+            "prompt": item.prompt,
+            "choices": list(item.choices),
+            "gold": item.gold,
+            "groups": {"owner": list(item.groups["owner"])},
+            "cluster": item.cluster,
+        }
+        for item in examples(count, rule=rule, task=path.stem)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def make_tokenizer(tokens: Tokens = "byte-level") -> PreTrainedTokenizerFast:
+    """A BPE tokenizer trained on the tasks above; `sentencepiece` puts a mark before each word, also the first."""
+    tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    if tokens == "sentencepiece":
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+        tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+        alphabet = [chr(code) for code in range(33, 127)]
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=340, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    corpus = [item.prompt + choice for item in examples(40) for choice in item.choices]
+    tokenizer.train_from_iterator(corpus, trainer)
+    if tokens != "byte-level":
+        tokenizer.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token=UNKNOWN,
+        bos_token=None if tokens == "byte-level" else BEGIN,
+        eos_token=END,
+    )
+
+
+def make_model(architecture: str = "llama", *, seed: int = 0, vocabulary: int = 340) -> Any:
+    """A model with random weights, wide enough apart that its answers differ."""
+    own = {"vocab_size": vocabulary, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = AutoConfig.for_model(architecture, **own, **ARCHITECTURES[architecture])
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config)
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                torch.nn.init.normal_(weight, std=0.15)
+    return model.eval()
+
+
+def write_model(folder: Path, architecture: str = "llama", *, tokens: Tokens = "byte-level", seed: int = 0) -> Path:
+    """A model folder in transformers' layout."""
+    make_model(architecture, seed=seed).save_pretrained(folder)
+    make_tokenizer(tokens).save_pretrained(folder)
+    return folder
+
+
+def write_smoke(folder: Path) -> None:
+    """The model and the two tasks of `studies/smoke.yaml`."""
+    write_model(folder / "model")
+    write_task(folder / "balls.jsonl", rule="ball")
+    write_task(folder / "boxes.jsonl", rule="box")
+
+
+if __name__ == "__main__":
+    write_smoke(Path(sys.argv[1]))
