@@ -31,19 +31,17 @@ def run(
 
     wish = Study.from_yaml(study, overrides or ())
     folder = out or Path("runs") / wish.name
-    session = open_session(wish, Store(store))
+    session = open_session(wish, Store(store), trust_remote_code=trust_remote_code)
     with RunDisplay(session.plan) as display:
-        outcome, rows = session.run(
-            folder, on_event=display.note, command=_command(), trust_remote_code=trust_remote_code
-        )
+        found = session.run(folder, on_event=display.note, command=_command(), trust_remote_code=trust_remote_code)
     write_report(folder)
-    print_tables(study_tables(rows))
-    typer.echo(summary(rows))
-    made, reused = len(outcome.of("made")), len(outcome.of("reused"))
+    print_tables(study_tables(found.rows))
+    typer.echo(summary(found.rows))
+    made, reused = len(found.outcome.of("made")), len(found.outcome.of("reused"))
     typer.echo(f"\n{made} computed, {reused} reused; everything is in {folder}/ (begin with report.md)")
-    for result in outcome.of("failed"):
+    for result in found.outcome.of("failed"):
         typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
-    return 0 if outcome.complete else 2
+    return 0 if found.outcome.complete else 2
 
 
 def _command() -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -15,6 +15,10 @@ from chaintune.study.schema import MitigationSpec, ReplaySpec, StudySpec, TaskSp
 from chaintune.study.source import KeyPath, Source, apply_override, plain_mapping, read_source
 from chaintune.study.vary import Knob, knob_target, read_vary
 from chaintune.tasks.registry import names as known_tasks
+
+if TYPE_CHECKING:
+    from chaintune.study.session import StudyResults
+    from chaintune.study.store import Store
 
 Keep = Literal["all", "final", "none"]
 
@@ -101,6 +105,26 @@ class Study:
             ConfigError: anything in it cannot be meant; the message tells every such key.
         """
         return _built(plain_mapping(mapping, name), name, overrides)
+
+    def run(
+        self, out: Path | str | None = None, *, store: "Store | None" = None, trust_remote_code: bool = False
+    ) -> "StudyResults":
+        """Compute what the store lacks, write everything into a folder, and return what was found.
+
+        Args:
+            out: the folder; None is `runs/NAME`.
+            store: where finished stages and scores lie; None is the default store.
+            trust_remote_code: run Python code that comes with a model.
+
+        Raises:
+            DataError: a task's data cannot be had.
+            ModelError: a base cannot be had.
+        """
+        from chaintune.study.session import open_session  # loads torch, which reading a study does not need
+        from chaintune.study.store import Store
+
+        session = open_session(self, store or Store(), trust_remote_code=trust_remote_code)
+        return session.run(Path(out or Path("runs") / self.name), trust_remote_code=trust_remote_code)
 
     def variants(self) -> list[Variant]:
         """Every setting of the knobs with every seed, the last knob of the file changing fastest."""

@@ -4,19 +4,51 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from safetensors import safe_open
 
 from chaintune import tasks
 from chaintune.models import Precision, Reader, dequantise, load_reader, locate, model_digest, resolve_precision
 from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
-from chaintune.records import Example, Recipe, ResultRow, Task
+from chaintune.records import Example, Recipe, ResultRow, Task, rows_to_polars
 from chaintune.study.engine import BaseModel, LocalEngine
 from chaintune.study.file import Study
 from chaintune.study.plan import CountTokens, Plan, compile_plan
 from chaintune.study.results import write_results
 from chaintune.study.run import OnEvent, RunOutcome, run_plan
 from chaintune.study.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResults:
+    """What a study found.
+
+    Attributes:
+        rows: of `results.parquet`.
+        outcome: what became of each node.
+        folder: where everything was written.
+    """
+
+    rows: tuple[ResultRow, ...]
+    outcome: RunOutcome
+    folder: Path
+
+    def to_polars(self) -> pl.DataFrame:
+        """The rows as a table, a column for each field of the row and of its estimate."""
+        return rows_to_polars(self.rows)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The same for pandas."""
+        return self.to_polars().to_pandas()
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The same as plain data, one mapping a row."""
+        return [row.to_dict() for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +83,8 @@ class Session:
         on_event: OnEvent | None = None,
         command: Sequence[str] = (),
         trust_remote_code: bool = False,
-    ) -> tuple[RunOutcome, list[ResultRow]]:
-        """Compute what is missing and write results, scores and provenance into `out`.
-
-        Returns:
-            What became of each node, and the rows of `results.parquet`.
-        """
+    ) -> StudyResults:
+        """Compute what is missing and write results, scores and provenance into `out`."""
         engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
         outcome = run_plan(self.plan, store=self.store, engine=engine, out=out, tasks=self.tasks, on_event=on_event)
         rows = write_results(
@@ -68,7 +96,7 @@ class Session:
             out=out,
             command=command,
         )
-        return outcome, rows
+        return StudyResults(tuple(rows), outcome, out)
 
 
 def open_session(study: Study, store: Store, *, trust_remote_code: bool = False) -> Session:
