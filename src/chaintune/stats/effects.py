@@ -10,21 +10,23 @@ from chaintune.records import Estimate
 from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.halves import Halves, interval, ratio_draws, sign_flip_p
 from chaintune.stats.multiplicity import Adjustment, adjust
-from chaintune.stats.power import detectable, effective_clusters
-from chaintune.stats.rates import Differences, Rates, contrast_limits, contrast_p
+from chaintune.stats.power import detectable
+from chaintune.stats.rates import Differences, Rates, standard_errors, t_quantile, t_tails
 from chaintune.stats.sample import Sample, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise
 
 Reference = Literal["overall", "rest"]
 Numbers = tuple[Floats, Floats, Floats, Floats]
 
-# Skewness of an estimate beyond which halves and sign flips are not trusted; see docs/explanation/statistics.md.
-MEAN_SKEWNESS = 0.4
-CONTRAST_SKEWNESS = 0.3
+# Both figures are chosen by simulation, see docs/explanation/statistics.md: skewness of a mean beyond which its
+# halves are not trusted alone, and the share of the task's common scatter that a contrast's must not fall below.
+MEAN_SKEWNESS = 0.3
+SCATTER_FLOOR = 0.85
 
 HALVES = "random halves of the clusters"
 RATES = "exact binomial limits at the effective sample size"
 SIGN_FLIP = "cluster sign-flip test"
+BIASED = f"{HALVES}; {SIGN_FLIP} with equality imposed; at no less than {SCATTER_FLOOR:.0%} of the common scatter"
 SEEDS = "crossed with seeds"
 
 _NOISE_SEED = 7919
@@ -52,20 +54,17 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
     Undefined: in the whole task, and in a group that holds every example.
     """
     seed_sums, sizes, numerator, denominator = _contrast_sums(sample)
-    low_to_p = _inferred(seed_sums, sizes, numerator, denominator, level)
-    rare = _contrast_skewness(sample, seed_sums.mean(axis=0)) > CONTRAST_SKEWNESS
-    if rare.any():
-        pair = (Differences.of(sample.design, sample.values), Differences.outside(sample.design, sample.values))
-        bounds = contrast_limits(*pair, level)
-        value, low, high, p_value = _where_rare(rare, low_to_p, bounds, _seed_margin(seed_sums, sizes, level))
-        p_value = np.where(rare, np.maximum(contrast_p(*pair), p_value if sample.n_seeds > 1 else 0.0), p_value)
-        low_to_p = (value, low, high, p_value)
+    value, low, high, p_value = _inferred(seed_sums, sizes, numerator, denominator, level)
+    error = _least_error(sample, sizes[0])
+    freedom = np.full_like(error, len(sample.sums) - 1.0)
+    margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, _seed_margin(seed_sums, sizes, level))
+    low, high = np.minimum(low, value - margin), np.maximum(high, value + margin)
+    p_value = np.maximum(p_value, t_tails(value, error, freedom))
     share = shares(sample.design)
     scale = 1 - share if reference == "overall" else np.ones_like(share)
-    numbers = (*(array * scale for array in low_to_p[:3]), low_to_p[3])
-    methods = [RATES if r else f"{HALVES}; {SIGN_FLIP} with equality imposed" for r in rare]
-    found = _estimates(sample, numbers, methods, level)  # type: ignore[arg-type]
-    return [_unless_whole(estimate, part) for estimate, part in zip(found, share, strict=True)]
+    value, low, high = (np.where(scale > 0, array, 0.0) * scale for array in (value, low, high))
+    found = _estimates(sample, (value, low, high, p_value), [BIASED] * len(share), level)
+    return [_comparable(estimate, part) for estimate, part in zip(found, share, strict=True)]
 
 
 def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0) -> list[Estimate]:
@@ -127,14 +126,16 @@ def adjusted(estimates: list[Estimate], method: Adjustment) -> list[Estimate]:
 
 def detectable_means(sample: Sample, *, error_rate: float) -> Floats:
     """Smallest mean that these data show with 80 % probability. Shape: `[K]`."""
-    return detectable(sample.design, sample.sums, sample.design.sizes, error_rate=error_rate)
+    errors = standard_errors(sample.sums, sample.design.sizes)
+    return detectable(sample.design, errors, error_rate=error_rate)
 
 
 def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference = "overall") -> Floats:
     """Smallest difference between group and reference that these data show with 80 % probability."""
     seed_sums, sizes, *_ = _contrast_sums(sample)
     share = shares(sample.design)
-    found = detectable(sample.design, seed_sums.mean(axis=0), sizes[0], error_rate=error_rate)
+    errors = np.maximum(standard_errors(seed_sums.mean(axis=0), sizes[0]), _least_error(sample, sizes[0]))
+    found = detectable(sample.design, errors, error_rate=error_rate)
     return np.asarray(np.where(share < 1, found * (1 - share if reference == "overall" else 1.0), np.nan))
 
 
@@ -165,8 +166,8 @@ def _where_rare(
     rare: np.ndarray[tuple[int], np.dtype[np.bool_]], numbers: Numbers, bounds: tuple[Floats, Floats], margin: Floats
 ) -> Numbers:
     value, low, high, p_value = numbers
-    low = np.where(rare, value - np.hypot(value - bounds[0], margin), low)
-    high = np.where(rare, value + np.hypot(bounds[1] - value, margin), high)
+    low = np.where(rare, np.fmin(low, value - np.hypot(value - bounds[0], margin)), low)
+    high = np.where(rare, np.fmax(high, value + np.hypot(bounds[1] - value, margin)), high)
     return value, low, high, p_value
 
 
@@ -196,13 +197,23 @@ def _weights(design: Design, sizes: Floats) -> Floats:
     return sizes * (1 - 2 * share) + share**2 * sizes[:, :1]
 
 
-def _contrast_skewness(sample: Sample, scores: Floats) -> Floats:
-    """Larger of the contrast's own skewness and of that of as many clusters drawn from the whole task."""
-    sizes = sample.design.sizes
-    residuals = sample.sums[:, :1] - sample.value[0] * sizes[:, :1]
-    effective = effective_clusters(sizes)
-    pooled = skewness(residuals)[0] * np.sqrt(effective[0] / np.maximum(effective, 1.0))
-    return np.asarray(np.maximum(skewness(scores), pooled))
+def _least_error(sample: Sample, weights: Floats) -> Floats:
+    """Least standard error of group minus rest that is believed. Shape: weights `[C, K]`, result `[K]`.
+
+    Flipping signs takes a group at its own scatter, and a group that happens to have few changes
+    understates it; so it is held against that of the whole task.
+    """
+    sizes, share = sample.design.sizes, shares(sample.design)
+    n = max(len(sample.values), 1)
+    residuals = sample.values - sample.value[0]
+    variance = float((residuals**2).sum()) / n
+    between = float(((sample.sums[:, 0] - sample.value[0] * sizes[:, 0]) ** 2).sum()) - variance * n
+    pairs = variance * float((sizes[:, 0] ** 2 - sizes[:, 0]).sum())
+    correlation = min(max(between / pairs, 0.0), 1.0) if pairs > 0 else 0.0
+    leaned = (sizes - share * sizes[:, :1]) ** 2
+    total = variance * ((1 - correlation) * weights + correlation * leaned).sum(axis=0)
+    denominator = weights.sum(axis=0)
+    return np.asarray(SCATTER_FLOOR * np.sqrt(total) / np.where(denominator > 0, denominator, 1.0))
 
 
 def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: float) -> list[Estimate]:
@@ -223,8 +234,10 @@ def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: floa
     return found
 
 
-def _unless_whole(estimate: Estimate, share: float) -> Estimate:
-    if share < 1:
+def _comparable(estimate: Estimate, share: float) -> Estimate:
+    """The estimate of a contrast, unless there is nothing to compare with or nothing that scatters."""
+    if share < 1 and estimate.high != estimate.low:
         return estimate
-    reason = "the group is the whole task"
-    return replace(Estimate.undefined(reason), n=estimate.n, n_clusters=estimate.n_clusters, n_seeds=estimate.n_seeds)
+    value = estimate.value if share < 1 else math.nan
+    reason = "all examples changed alike" if share < 1 else "the group is the whole task"
+    return Estimate(value, n=estimate.n, n_clusters=estimate.n_clusters, n_seeds=estimate.n_seeds, reason=reason)

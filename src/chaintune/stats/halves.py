@@ -14,6 +14,8 @@ from chaintune.stats.clusters import Floats, Integers
 
 _BLOCK_CELLS = 2_000_000
 _TIE = 1e-12
+# Drawing equal clusters together as one binomial number pays from this many on.
+_MANY_ALIKE = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,8 @@ def halves(columns: Floats, *, resamples: int, seed: int) -> Halves:
     if 2 ** min(len(columns) - 1, 62) <= resamples:
         return Halves(_every_half(len(columns)) @ columns, totals)
     first, counts = _distinct(columns)
+    if len(columns) < _MANY_ALIKE * len(first):
+        first, counts = np.arange(len(columns)), np.ones(len(columns), dtype=np.int64)
     drawn = [totals[None]]
     drawn += [weights @ columns[first] for weights in _random_halves(counts, resamples, seed)]
     return Halves(np.concatenate(drawn), totals)

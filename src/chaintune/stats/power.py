@@ -3,13 +3,13 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from chaintune.stats.clusters import Design, Floats
-from chaintune.stats.rates import standard_errors, t_quantile
+from chaintune.stats.rates import t_quantile
 
 
-def detectable(design: Design, sums: Floats, sizes: Floats, *, error_rate: float, power: float = 0.8) -> Floats:
+def detectable(design: Design, errors: Floats, *, error_rate: float, power: float = 0.8) -> Floats:
     """Smallest true value that a test at `error_rate` shows with probability `power`, in each group.
 
     The larger of two bounds: what the scatter between clusters allows, and what it takes to have enough
@@ -17,24 +17,21 @@ def detectable(design: Design, sums: Floats, sizes: Floats, *, error_rate: float
 
     Args:
         design: whose groups are asked about.
-        sums: numerator of the estimate in each cluster.
-        sizes: denominator of the estimate; `design.sizes` for a mean.
+        errors: standard errors of the estimates.
         error_rate: two-sided, already divided by the number of tests.
         power: between 0 and 1.
 
-    Shape: sums and sizes `[C, K]`, result `[K]`.
+    Shape: errors and result `[K]`.
 
     Undefined: NaN when even a change of every example would not show.
     """
     freedom = effective_clusters(design.sizes) - 1
-    scatter = t_quantile(1 - error_rate / 2, freedom) + t_quantile(power, freedom)
-    by_scatter = scatter * standard_errors(sums, sizes)
+    by_scatter = (t_quantile(1 - error_rate / 2, freedom) + t_quantile(power, freedom)) * errors
     needed = math.ceil(1 + math.log2(1 / error_rate))
     clusters = design.n_clusters
-    possible = clusters >= needed
-    share = stats.beta.ppf(power, needed, np.maximum(clusters - needed + 1, 1))
+    share = special.betaincinv(needed, np.maximum(clusters - needed + 1, 1), power)
     value = np.maximum(by_scatter, share * clusters / np.maximum(design.n, 1))
-    return np.asarray(np.where(possible & (value <= 1), value, np.nan))
+    return np.asarray(np.where((clusters >= needed) & (value <= 1), value, np.nan))
 
 
 def effective_clusters(sizes: Floats) -> Floats:

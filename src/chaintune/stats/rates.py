@@ -8,42 +8,49 @@ Graubard 1998); differences of means combine such limits by the method of varian
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from chaintune.stats.clusters import Design, Floats
-
-_BISECTIONS = 40
 
 
 @dataclass(frozen=True, eq=False)
 class Rates:
     """Means of values between 0 and 1 in groups, and how many independent examples they are worth.
 
+    Attributes:
+        value: mean in each group.
+        worth: independent examples with the same standard error, at most those there are.
+        n: examples there are.
+        clusters: clusters there are.
+
     Shape: all `[K]`.
     """
 
     value: Floats
-    effective_n: Floats
+    worth: Floats
+    n: Floats
+    clusters: Floats
 
     @classmethod
     def of(cls, sums: Floats, sizes: Floats) -> "Rates":
         """From cluster sums. Shape: both `[C, K]`."""
-        n = sizes.sum(axis=0)
-        present = (sizes > 0).sum(axis=0)
+        n = np.asarray(sizes.sum(axis=0))
+        clusters = np.asarray((sizes > 0).sum(axis=0), dtype=np.float64)
         value = sums.sum(axis=0) / np.maximum(n, 1)
-        error = standard_errors(sums, sizes)
-        plain = value * (1 - value)
-        shrink = (t_quantile(0.975, n - 1) / t_quantile(0.975, present - 1)) ** 2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            effective = np.where(error > 0, shrink * plain / error**2, present)
-        return cls(value, np.clip(effective, 0, n))
+        squared = standard_errors(sums, sizes) ** 2
+        own = np.divide(value * (1 - value), squared, out=clusters.copy(), where=squared > 0)
+        return cls(value, np.minimum(own, n / _design_effect(value, sums, sizes)), n, clusters)
 
     def limits(self, level: float | Floats) -> tuple[Floats, Floats]:
         """Ends of the exact binomial interval at the effective sample size. Shape: `[K]`."""
         tail = (1 - np.asarray(level)) / 2
-        events, others = self.value * self.effective_n, (1 - self.value) * self.effective_n
-        low = np.where(events > 0, stats.beta.ppf(tail, np.maximum(events, 1e-9), others + 1), 0.0)
-        high = np.where(others > 0, stats.beta.ppf(1 - tail, events + 1, np.maximum(others, 1e-9)), 1.0)
+        # The scatter between few clusters is itself uncertain, the more so far out.
+        few = t_quantile(1 - np.minimum(tail, 0.499), self.clusters - 1)
+        shrink = (t_quantile(1 - np.minimum(tail, 0.499), self.n - 1) / few) ** 2
+        effective = np.minimum(self.worth * shrink, self.n)
+        events, others = self.value * effective, (1 - self.value) * effective
+        low = np.where(events > 0, special.betaincinv(np.maximum(events, 1e-9), others + 1, tail), 0.0)
+        high = np.where(others > 0, special.betaincinv(events + 1, np.maximum(others, 1e-9), 1 - tail), 1.0)
         return low, high
 
 
@@ -59,13 +66,6 @@ class Differences:
         """Of each group of the design. Shape: values `[E]`."""
         parts = (np.maximum(values, 0.0), np.maximum(-values, 0.0))
         return cls(*(Rates.of(design.sums(part), design.sizes) for part in parts))
-
-    @classmethod
-    def outside(cls, design: Design, values: Floats) -> "Differences":
-        """Of the examples outside each group of the design."""
-        parts = (design.sums(np.maximum(values, 0.0)), design.sums(np.maximum(-values, 0.0)))
-        rest = design.sizes[:, :1] - design.sizes
-        return cls(*(Rates.of(part[:, :1] - part, rest) for part in parts))
 
     @property
     def value(self) -> Floats:
@@ -83,20 +83,17 @@ def combine(one: tuple[Floats, Floats, Floats], other: tuple[Floats, Floats, Flo
     return a - b - np.hypot(a - a_low, b_high - b), a - b + np.hypot(a_high - a, b - b_low)
 
 
-def contrast_limits(one: Differences, other: Differences, level: float | Floats) -> tuple[Floats, Floats]:
-    """Ends of the interval of `one - other`. Shape: `[K]`."""
-    return combine((one.value, *one.limits(level)), (other.value, *other.limits(level)))
+def _design_effect(value: Floats, sums: Floats, sizes: Floats) -> Floats:
+    """How many times the variance of a mean exceeds that of independent examples, at the common correlation.
 
-
-def contrast_p(one: Differences, other: Differences) -> Floats:
-    """Two-sided p-value that `one` equals `other`: 1 minus the level at which the interval reaches 0."""
-    inside, outside = np.zeros(len(one.value)), np.ones(len(one.value))
-    for _ in range(_BISECTIONS):
-        middle = (inside + outside) / 2
-        low, high = contrast_limits(one, other, middle)
-        excluded = (low > 0) | (high < 0)
-        inside, outside = np.where(excluded, middle, inside), np.where(excluded, outside, middle)
-    return 1 - inside
+    A group with one or two events cannot tell how they cluster; all groups together can.
+    """
+    n, squares = sizes.sum(axis=0), (sizes**2).sum(axis=0)
+    plain = value * (1 - value)
+    scatter = ((sums - value * sizes) ** 2).sum(axis=0)
+    pairs = (plain * (squares - n)).sum()
+    correlation = (scatter - plain * n).sum() / pairs if pairs > 0 else 0.0
+    return np.asarray(1 + np.clip(correlation, 0, 1) * (squares / np.maximum(n, 1) - 1).clip(0))
 
 
 def standard_errors(sums: Floats, sizes: Floats) -> Floats:
@@ -109,6 +106,12 @@ def standard_errors(sums: Floats, sizes: Floats) -> Floats:
     return np.asarray(np.sqrt(scatter * present / np.maximum(present - 1, 1)) / safe)
 
 
-def t_quantile(probability: float, freedom: Floats) -> Floats:
+def t_quantile(probability: float | Floats, freedom: Floats) -> Floats:
     """Quantile of Student's t with at least one degree of freedom."""
-    return np.asarray(stats.t.ppf(probability, np.maximum(freedom, 1.0)))
+    return np.asarray(special.stdtrit(np.maximum(freedom, 1.0), probability))
+
+
+def t_tails(value: Floats, error: Floats, freedom: Floats) -> Floats:
+    """Two-sided p-value of Student's t; 1 where value and error are both 0."""
+    ratio = np.divide(np.abs(value), error, out=np.where(value == 0, 0.0, np.inf), where=error > 0)
+    return np.asarray(2 * special.stdtr(np.maximum(freedom, 1.0), -ratio))
