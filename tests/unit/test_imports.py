@@ -20,7 +20,7 @@ BELOW = {
     "report": {"errors", "records", "stats", "forgetting"},
     "study": {"errors", "records", "stats", "forgetting", "tasks", "models", "scoring", "tuning"},
 }
-TOP = {"cli", "__init__", "api"}
+TOP = {"cli", "__init__", "__main__", "api"}
 
 
 def room_of(path: Path) -> str:

@@ -67,12 +67,13 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         print(f"chaintune: {error}", file=sys.stderr)  # noqa: T201
         return BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
-        print("chaintune: interrupted; the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
+        result = INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:  # noqa: BLE001 - the last line of defence: a bug keeps its traceback and has a code of its own
         traceback.print_exc()
         return BUG
+    if result == INTERRUPTED:  # typer answers Ctrl-C with this code instead of the exception
+        print("chaintune: interrupted; the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
     return result if isinstance(result, int) else 0

@@ -1,0 +1,154 @@
+"""Training tokens a second: chaintune's stage beside TRL's SFTTrainer, on the same items, in one run.
+
+    python benchmarks/training.py [--items 128] [--rounds 2] [--precision bf16]
+
+Every contender starts each round from the same weights and trains one epoch of the same BBQ items at
+batch 16; rounds alternate, and tokens count without padding. TRL runs as it comes, and once more with
+gradient checkpointing off, which it has on by default and which a small model does not need. A plain loop
+over full-vocabulary logits shows what the Trainer itself costs.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import torch
+import transformers
+import trl
+
+from chaintune import models, tasks
+from chaintune.models.encoding import encode_examples
+from chaintune.models.precision import dtype_of
+from chaintune.records import Recipe, Task
+from chaintune.study.session import open_base
+from chaintune.study.store import Store
+from chaintune.tuning import tune
+
+BATCH = 16
+
+
+def chaintune_stage(folder: Path, task: Task, precision: models.Precision, micro: int) -> tuple[int, float]:
+    """Tokens and seconds of one stage."""
+    loaded = models.load(folder, precision=precision)
+    recipe = Recipe(batch_size=BATCH, micro_batch_size=micro, learning_rate=1e-4)
+    with tempfile.TemporaryDirectory() as scratch:
+        tuned = tune(loaded, task.train, task=task.name, recipe=recipe, seed=0, log=Path(scratch) / "steps.jsonl")
+    return tuned.train_tokens, tuned.seconds
+
+
+def trl_sft(folder: Path, task: Task, precision: models.Precision, *, checkpointing: bool) -> tuple[int, float]:
+    """Tokens and seconds of SFTTrainer on the same prompts and answers."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_of(precision))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    rows = [{"prompt": e.prompt, "completion": e.choices[e.gold]} for e in task.train]
+    with tempfile.TemporaryDirectory() as scratch:
+        config = trl.SFTConfig(
+            output_dir=scratch,
+            per_device_train_batch_size=BATCH,
+            num_train_epochs=1,
+            learning_rate=1e-4,
+            bf16=precision == "bf16",
+            use_cpu=not torch.cuda.is_available(),
+            activation_checkpointing=checkpointing,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        trainer = trl.SFTTrainer(
+            model=model, args=config, train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer
+        )
+        tokens = sum(len(row["input_ids"]) for row in trainer.train_dataset)
+        started = time.monotonic()
+        trainer.train()
+        return tokens, time.monotonic() - started
+
+
+def plain_loop(folder: Path, task: Task, precision: models.Precision) -> tuple[int, float]:
+    """Tokens and seconds of a bare loop: AdamW, padding to the longest, logits everywhere."""
+    loaded = models.load(folder, precision=precision)
+    end = loaded.tokenizer.eos_token_id
+    encoded = encode_examples(loaded.tokenizer, task.train)
+    rows = [(e.prefix, e.continuations[x.gold] + (end,)) for e, x in zip(encoded, task.train, strict=True)]
+    optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=1e-4, fused=True)
+    loaded.model.train()
+    started, tokens = time.monotonic(), 0
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        width = max(len(prefix) + len(answer) for prefix, answer in batch)
+        ids = torch.full((len(batch), width), end)
+        labels = torch.full((len(batch), width), -100)
+        for row, (prefix, answer) in enumerate(batch):
+            length = len(prefix) + len(answer)
+            ids[row, :length] = torch.tensor(prefix + answer)
+            labels[row, len(prefix) : length] = torch.tensor(answer)
+            tokens += length
+        loaded.model(input_ids=ids, labels=labels).loss.backward()
+        torch.nn.utils.clip_grad_norm_(loaded.model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    return tokens, time.monotonic() - started
+
+
+def matmul_ceiling(folder: Path, precision: models.Precision) -> float:
+    """Tokens a second if training were its matrix products alone, at the rate measured now."""
+    left, right = (torch.randn(1536, 1536, dtype=dtype_of(precision)) for _ in range(2))
+    torch.mm(left, right)
+    started, products = time.monotonic(), 0
+    while time.monotonic() - started < 1:
+        torch.mm(left, right)
+        products += 1
+    rate = 2 * 1536**3 * products / (time.monotonic() - started)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    weights = sum(p.numel() for p in model.parameters()) - model.get_input_embeddings().weight.numel()
+    return float(rate / (6 * weights))
+
+
+def main() -> None:
+    """Run every contender in turn and print tokens a second and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--micro", type=int, default=8)
+    parser.add_argument("--precision", default="auto")
+    wanted = parser.parse_args()
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    transformers.utils.logging.set_verbosity_error()
+    precision = models.resolve_precision(wanted.precision)
+    folder = open_base("smollm2-135m", Store()).folder
+    task = tasks.load("bbq", train=wanted.items, test=1)
+    contenders: dict[str, Callable[[], tuple[int, float]]] = {
+        "chaintune": lambda: chaintune_stage(folder, task, precision, wanted.micro),
+        "TRL SFTTrainer": lambda: trl_sft(folder, task, precision, checkpointing=True),
+        "TRL SFTTrainer, no checkpointing": lambda: trl_sft(folder, task, precision, checkpointing=False),
+        "plain loop, all logits": lambda: plain_loop(folder, task, precision),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(wanted.rounds):
+        for name, contend in contenders.items():
+            tokens, seconds = contend()
+            rates[name].append(tokens / seconds)
+            print(f"round {number + 1}  {name:34} {tokens:6} tokens {seconds:6.1f} s {rates[name][-1]:7.1f} tokens/s")
+    ceiling = matmul_ceiling(folder, precision)
+    where = f"{torch.get_num_threads()} threads, {platform.machine()}"
+    print(f"\n{wanted.items} BBQ items, batch {BATCH}, {precision}, {where}")
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}, trl {trl.__version__}")
+    print(f"matrix products alone: {ceiling:.0f} tokens/s")
+    ours = rates["chaintune"]
+    print("| contender | tokens/s, median (range) | chaintune is faster by | share of matrix products |")
+    print("|---|---|---|---|")
+    for name, found in rates.items():
+        ratios = [mine / theirs for mine, theirs in zip(ours, found, strict=True)]
+        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        middle = statistics.median(found)
+        print(f"| {name} | {middle:.0f} ({min(found):.0f} to {max(found):.0f}) | {spread} | {middle / ceiling:.0%} |")
+
+
+if __name__ == "__main__":
+    main()

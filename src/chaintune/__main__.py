@@ -1,0 +1,5 @@
+"""`python -m chaintune` is `chaintune`."""
+
+from chaintune.cli import main
+
+main()

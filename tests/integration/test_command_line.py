@@ -1,0 +1,210 @@
+"""The command line as people use it: as a program, on the smoke study."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from chaintune.cli import main
+from tests import tiny
+
+ROOT = Path(__file__).parents[2]
+Finished = subprocess.CompletedProcess[str]
+
+
+class Place:
+    """A folder with the smoke study and what it needs, and the program run inside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.study = folder / "studies" / "smoke.yaml"
+        self.study.parent.mkdir()
+        shutil.copy(ROOT / "studies" / "smoke.yaml", self.study)
+        tiny.write_smoke(folder / "runs" / "tiny")
+        self.environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "NO_COLOR": "1",
+            "COLUMNS": "80",
+        }
+
+    def files(self) -> list[Path]:
+        """Everything but the store, in which locks may come and go."""
+        return sorted(path for path in self.folder.rglob("*") if ".chaintune" not in path.parts)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "chaintune", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def call(self, *arguments: str) -> Finished:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("place"))
+
+
+@pytest.fixture(scope="module")
+def ran(place: Place) -> Finished:
+    finished = place.call("run", "studies/smoke.yaml", "--out", "out")
+    assert finished.returncode == 0, finished.stderr
+    return finished
+
+
+def test_run_prints_every_table_and_where_results_lie(place: Place, ran: Finished) -> None:
+    for line in ("Accuracy", "Learned, then forgotten", "Final score in both orders", "Who forgot balls: owner"):
+        assert line in ran.stdout
+    for checkpoint in ("base", "balls", "balls>boxes", "boxes", "boxes>balls"):
+        assert f"\n {checkpoint} " in ran.stdout
+    assert "14 computed, 0 reused" in ran.stdout
+    for name in ("report.md", "results.parquet", "results.json", "study.resolved.yaml", "provenance.json", "scores"):
+        assert (place.folder / "out" / name).exists(), name
+    assert not list(place.folder.rglob("*.partial"))
+
+
+def test_progress_goes_to_stderr_without_bars_or_colour(ran: Finished) -> None:
+    assert "[14/14] score" in ran.stderr
+    assert "stage balls, seed 0: done" in ran.stderr
+    assert "\x1b" not in ran.stderr + ran.stdout
+    assert "it/s" not in ran.stderr
+    assert "seed 0: done" not in ran.stdout
+
+
+def test_provenance_names_command_and_versions(place: Place, ran: Finished) -> None:
+    found = json.loads((place.folder / "out" / "provenance.json").read_text())
+    assert found["command"] == ["chaintune", "run", "studies/smoke.yaml", "--out", "out"]
+    assert {"torch", "transformers", "chaintune"} <= set(found["packages"])
+
+
+def test_a_second_run_computes_nothing_and_finds_the_same(place: Place, ran: Finished) -> None:
+    before = pl.read_parquet(place.folder / "out" / "results.parquet")
+    again = place.call("run", "studies/smoke.yaml", "--out", "again")
+    assert "0 computed, 14 reused" in again.stdout
+    assert pl.read_parquet(place.folder / "again" / "results.parquet").equals(before, null_equal=True)
+
+
+def test_status_of_a_finished_run(place: Place, ran: Finished) -> None:
+    assert place.call("status", "out").stdout == "smoke: done, 14 of 14 done\n"
+    assert json.loads(place.call("status", "out", "--json").stdout)["state"] == "done"
+
+
+def test_report_is_written_anew(place: Place, ran: Finished) -> None:
+    written = (place.folder / "out" / "report.md").read_text()
+    (place.folder / "out" / "report.md").unlink()
+    assert place.call("report", "out").stdout == written
+    assert (place.folder / "out" / "report.md").read_text() == written
+    assert json.loads(place.call("report", "out", "--format", "json").stdout)["study"] == "smoke"
+
+
+def test_plan_runs_nothing_and_counts_as_the_run_did(place: Place, tmp_path: Path) -> None:
+    finished = place.call("plan", "studies/smoke.yaml", "--json", "--store", str(tmp_path / "store"))
+    found = json.loads(finished.stdout)
+    assert (found["stages_shared"], found["scores_shared"]) == (4, 10)
+    assert {"stages_unshared", "scores_unshared", "train_tokens", "score_tokens", "disk_bytes"} <= set(found)
+    assert len(found["nodes"]) == 14
+    assert found["forecast"]["stages"] == 4
+    assert not list((tmp_path / "store").glob("stage/*/manifest.json"))
+    shown = place.call("plan", "studies/smoke.yaml", "--store", str(tmp_path / "store")).stdout
+    assert "to do: 4 stages" in shown
+
+
+def test_planned_tokens_are_the_tokens_trained(place: Place, ran: Finished) -> None:
+    nodes = json.loads(place.call("plan", "studies/smoke.yaml", "--json").stdout)["nodes"]
+    planned = {node["key"]: node["tokens"] for node in nodes if node["kind"] == "stage"}
+    trained = {
+        key: json.loads((place.folder / ".chaintune" / "stage" / key / "manifest.json").read_text())["info"]
+        for key in planned
+    }
+    assert {key: info["train_tokens"] for key, info in trained.items()} == planned
+
+
+def test_interrupted_by_the_user_and_run_again(place: Place, ran: Finished, tmp_path: Path) -> None:
+    arguments = ("run", "studies/smoke.yaml", "--out", str(tmp_path / "out"), "--store", str(tmp_path / "store"))
+    process = place.start(*arguments)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "store").glob("stage/*.partial")):
+        assert time.monotonic() < deadline, "no stage began"
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    assert place.call("status", str(tmp_path / "out")).stdout.startswith("smoke: interrupted")
+    assert place.call(*arguments).returncode == 0
+    for path in (place.folder / "out" / "scores").glob("*.parquet"):
+        assert (tmp_path / "out" / "scores" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_stage_that_fails_leaves_the_others(place: Place, tmp_path: Path) -> None:
+    finished = place.call(
+        "run", "studies/smoke.yaml", "--out", str(tmp_path / "out"), "--store", str(tmp_path / "store"),
+        "--set", "tasks.balls.recipe.weight_decay=1e38",
+    )  # fmt: skip
+    assert "the loss became nan" in finished.stderr
+    assert finished.returncode == 2
+    assert "at step" in finished.stderr
+    assert "stage boxes, seed 0: done" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "nowhere.yaml"], "nowhere.yaml"),
+        (["run", "studies/smoke.yaml", "--set", "recipe.learning_rat=1"], "learning_rate"),
+        (["run", "studies/smoke.yaml", "--set", "base=no-such-model"], "no-such-model"),
+        (["run", "studies/smoke.yaml", "--set", "tasks.balls.path=gone.jsonl"], "gone.jsonl"),
+        (["run", "studies/smoke.yaml", "--set", "tasks.balls.train=5000"], "5,000"),
+        (["status", "nowhere"], "status.json"),
+        (["report", "nowhere"], "results.parquet"),
+        (["tasks", "bqq"], "bbq"),
+        (["rum"], "rum"),
+        (["run"], "STUDY"),
+    ],
+)
+def test_bad_input_is_one_message_and_code_2(
+    place: Place,
+    arguments: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(place.folder)
+    before = place.files()
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    shown = capsys.readouterr()
+    assert ended.value.code == 2, shown.err
+    assert sentence in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    assert place.files() == before
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "status", "report", "tasks"])
+def test_help_teaches_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], [command, "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        shown = capsys.readouterr().out
+        assert ended.value.code == 0
+        assert command in shown
+        assert "Usage" in shown
