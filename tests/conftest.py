@@ -4,7 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from peft import LoraConfig
 
+from chaintune.models import load, save
+from chaintune.models.adapters import new_adapter
 from tests import tiny
 
 MakeModel = Callable[..., Path]
@@ -22,3 +26,18 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
         return written[architecture, tokens]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def adapter_folder(model_folder: MakeModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter for the tiny Llama, with weights that change its answers; not to be changed."""
+    folder = tmp_path_factory.mktemp("adapter")
+    loaded = load(model_folder(), precision="fp32")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        loaded.model = new_adapter(loaded.model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear"))
+        for name, weight in loaded.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.1)
+    save(loaded, folder)
+    return folder

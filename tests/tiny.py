@@ -35,19 +35,19 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gemma3_text": _GEMMA,
 }
 
-COLOURS = ("red", "blue", "green", "black")
+COLOURS = ("red", "blue", "dark green", "black")
 OWNERS = ("Ann", "Bob", "Cem", "Dia")
 
 
 def example(number: int, *, rule: str = "ball", task: str = "colours") -> Example:
-    """An item that a tiny model can learn: which of two colours is that of the thing asked for."""
+    """An item that a tiny model can learn: the ball has its owner's favourite colour, the box another."""
     rng = random.Random(f"{task} {number}")  # noqa: S311 - test data
-    ball, box = rng.sample(COLOURS, 2)
-    owner = OWNERS[number % len(OWNERS)]
-    prompt = f"{owner} has a {ball} ball in a {box} box. Colour of the {rule}?"
-    choices = sorted((f" {ball}", f" {box} as all know"))
-    gold = choices.index(f" {ball}") if rule == "ball" else choices.index(f" {box} as all know")
-    return Example(f"{task}-{number:03}", prompt, tuple(choices), gold, {"owner": (owner,)}, f"{number // 2}")
+    owner, favourite = OWNERS[number % 4], COLOURS[number % 4]
+    other = rng.choice([colour for colour in COLOURS if colour != favourite])
+    choices = tuple(sorted((f" {favourite}", f" {other}")))
+    gold = choices.index(f" {favourite if rule == 'ball' else other}")
+    prompt = f"{owner} has a {favourite} ball in a {other} box. Colour of the {rule}?"
+    return Example(f"{task}-{number:03}", prompt, choices, gold, {"owner": (owner,)}, f"{number // 2}")
 
 
 def examples(count: int, *, rule: str = "ball", task: str = "colours") -> list[Example]:
@@ -55,7 +55,7 @@ def examples(count: int, *, rule: str = "ball", task: str = "colours") -> list[E
     return [example(number, rule=rule, task=task) for number in range(count)]
 
 
-def write_task(path: Path, *, count: int = 60, rule: str = "ball") -> Path:
+def write_task(path: Path, *, count: int = 80, rule: str = "ball") -> Path:
     """A JSONL file of such items, with columns of the names that a study file expects."""
     rows = [
         {

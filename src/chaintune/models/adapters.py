@@ -13,7 +13,7 @@ from chaintune.errors import ModelError
 
 def new_adapter(model: Any, config: PeftConfig) -> PeftModel:
     """The model with a fresh adapter on top, drawn from torch's random state; its own weights are frozen."""
-    with _without_deprecations():
+    with _without_noise():
         return get_peft_model(model, config)
 
 
@@ -28,7 +28,7 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool) -> PeftModel:
         raise ModelError(
             f"adapter {folder}: it is of type {config.peft_type.value}, expected one such as LoRA that can be merged"
         )
-    with _without_deprecations():
+    with _without_noise():
         adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     # What lies under it, so that PEFT, when it saves, compares with that and not with a name on the Hub.
     adapted.peft_config["default"].base_model_name_or_path = model.config._name_or_path
@@ -36,8 +36,11 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool) -> PeftModel:
 
 
 @contextmanager
-def _without_deprecations() -> Iterator[None]:
-    """PEFT asks transformers for a name that is going away; nobody here can do anything about it."""
+def _without_noise() -> Iterator[None]:
+    """Without two warnings that ask for nothing: PEFT uses a name of transformers that is going away, and it sets
+    `fan_in_fan_out` as GPT-2's layers need it.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
         yield

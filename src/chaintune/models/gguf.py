@@ -3,6 +3,7 @@
 import logging
 from importlib.util import find_spec
 from pathlib import Path
+from struct import error as StructError  # noqa: N812 - an exception in all but name
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -11,6 +12,8 @@ from transformers.utils.quantization_config import GgufConfig
 from chaintune.errors import ModelError
 
 _log = logging.getLogger(__name__)
+# What the reader of a damaged or unknown file stumbles over; it checks little.
+_UNREADABLE = (ValueError, OSError, LookupError, ArithmeticError, RuntimeError, StructError)
 
 
 def dequantise(gguf: Path, out: Path) -> None:
@@ -27,7 +30,7 @@ def dequantise(gguf: Path, out: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(**where)
         quantisation = GgufConfig(dequantize=True)
         model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, quantization_config=quantisation)
-    except (ValueError, OSError, KeyError, NotImplementedError) as error:
+    except _UNREADABLE as error:
         raise ModelError(f"model {gguf}: transformers cannot read this GGUF file ({error})") from error
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)

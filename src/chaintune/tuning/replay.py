@@ -6,6 +6,7 @@ Source:
     Ung et al. 2024 (arXiv:2412.16469) replay about 5 % of the safety data in a third stage.
 """
 
+import math
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -27,9 +28,10 @@ def take_dose(examples: Sequence[Example], dose: float, *, task: str, seed: int)
     """
     wanted = round(dose * len(examples))
     if wanted == 0:
+        smallest = (math.floor(0.5 / max(1, len(examples)) * 1e4) + 1) / 1e4
         raise ConfigError(
             f"task '{task}': a dose of {dose:g} of {len(examples)} training examples gives none; "
-            f"the smallest dose that gives one is {0.5 / max(1, len(examples)):.2g}"
+            f"a dose of {smallest:g} gives one"
         )
     drawn = sorted(examples, key=lambda example: sha256(f"{seed}\n{example.id}".encode()).digest())
     return tuple(drawn[:wanted])

@@ -39,7 +39,7 @@ class AnswerTrainer(Trainer):
     loss_is_scaled_for_ga = True
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, compute_loss_func=_answer_loss, **options)
+        super().__init__(*arguments, compute_loss_func=answer_loss, **options)
         self.tokens_seen = 0
 
     def _get_train_sampler(self, train_dataset: Dataset[Lesson] | None = None) -> SequentialSampler:
@@ -54,7 +54,7 @@ class AnswerTrainer(Trainer):
         labels = inputs["labels"]
         self.tokens_seen += int(inputs["lengths"].sum())
         inputs = {"input_ids": inputs["input_ids"], "labels": labels, "use_cache": False}
-        with logits_only_at(self.accelerator.unwrap_model(model), _predicted(labels)):
+        with logits_only_at(self.accelerator.unwrap_model(model), predicted_positions(labels)):
             loss = super().compute_loss(model, inputs, **options)
         value = loss[0] if isinstance(loss, tuple) else loss
         if not torch.isfinite(value):
@@ -101,12 +101,19 @@ class StageLog(TrainerCallback):
         self._on_step(step)
 
 
-def _answer_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+def answer_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
+    """Cross entropy in nats, summed over the answer tokens and divided by their number in the whole step.
+
+    Args:
+        outputs: logits `[N, V]` at the positions of `predicted_positions`.
+        labels: `[B, T]`, -100 except on the answers.
+        num_items_in_batch: answer tokens of the step; None counts those of `labels`.
+    """
     targets = labels[:, 1:][labels[:, 1:] != IGNORED]  # [N], the rows of outputs.logits [N, V]
     total = torch.nn.functional.cross_entropy(outputs.logits.float(), targets, reduction="sum")
     return total / (num_items_in_batch if num_items_in_batch is not None else targets.numel())
 
 
-def _predicted(labels: torch.Tensor) -> torch.Tensor:
+def predicted_positions(labels: torch.Tensor) -> torch.Tensor:
     """Positions whose next token is an answer token. Shape: `[B, T]`."""
     return torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))

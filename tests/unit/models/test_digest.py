@@ -1,0 +1,100 @@
+"""Digests follow content, never names."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chaintune.errors import ModelError
+from chaintune.models import ModelFiles, model_digest
+from tests.conftest import MakeModel
+
+
+@pytest.fixture
+def folder(model_folder: MakeModel, tmp_path: Path) -> Path:
+    return shutil.copytree(model_folder(), tmp_path / "model")
+
+
+def digest(weights: Path, adapter: Path | None = None) -> str:
+    return model_digest(ModelFiles("any name", weights, adapter))
+
+
+def test_equal_folders_under_other_names_are_equal(folder: Path, model_folder: MakeModel) -> None:
+    assert digest(folder) == digest(model_folder())
+    assert digest(folder) != digest(model_folder("gpt2"))
+    assert digest(folder) != digest(model_folder(tokens="byte-level with BOS"))
+
+
+def flip_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def edit_config(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("change", ["model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+def test_one_changed_byte_differs(change: str, folder: Path) -> None:
+    before = digest(folder)
+    flip_byte(folder / change)
+    assert digest(folder) != before
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"_name_or_path": "/elsewhere", "transformers_version": "0"}, True),
+        ({"rms_norm_eps": 0.5}, False),
+    ],
+)
+def test_who_wrote_the_configuration_does_not_count(change: dict[str, object], same: bool, folder: Path) -> None:
+    before = digest(folder)
+    edit_config(folder / "config.json", **change)
+    assert (digest(folder) == before) is same
+
+
+def test_what_does_not_change_the_answers_does_not_count(folder: Path) -> None:
+    before = digest(folder)
+    (folder / "README.md").write_text("a model")
+    (folder / "generation_config.json").unlink()
+    assert digest(folder) == before
+
+
+def test_an_adapter_makes_another_model(folder: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    (adapter / "adapter_config.json").write_text('{"r": 8, "base_model_name_or_path": "somewhere"}')
+    with_adapter = digest(folder, adapter)
+    assert with_adapter != digest(folder)
+    edit_config(adapter / "adapter_config.json", base_model_name_or_path="elsewhere")
+    assert digest(folder, adapter) == with_adapter
+    edit_config(adapter / "adapter_config.json", r=16)
+    assert digest(folder, adapter) != with_adapter
+
+
+def test_a_gguf_file_is_its_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.gguf").write_bytes(b"GGUF and more")
+    assert digest(tmp_path / "a.gguf") == digest(tmp_path / "b.gguf")
+    flip_byte(tmp_path / "b.gguf")
+    assert digest(tmp_path / "a.gguf") != digest(tmp_path / "b.gguf")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_text("[1]"), "config.json cannot be read as a JSON object"),
+        (lambda path: path.write_text("{"), "config.json cannot be read as a JSON object"),
+        (lambda path: path.with_name("model.safetensors").unlink(), "found no weights"),
+        (lambda path: path.with_name("model.safetensors").rename(path.with_name("pytorch_model.bin")), "only pytorch"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_refused(spoil: Callable[[Path], None], message: str, folder: Path) -> None:
+    spoil(folder / "config.json")
+    with pytest.raises(ModelError, match=message):
+        digest(folder)

@@ -1,0 +1,165 @@
+"""What is read and what is predicted, for tokenizers of several kinds."""
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import normalizers
+from tokenizers.processors import TemplateProcessing
+
+from chaintune.errors import DataError
+from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
+from chaintune.records import Example
+from tests import tiny
+
+TOKENIZERS = {kind: tiny.make_tokenizer(kind) for kind in get_args(tiny.Tokens)}
+BYTE_LEVEL, WITH_BOS, SENTENCEPIECE = TOKENIZERS.values()
+
+
+def item(prompt: str, *choices: str) -> Example:
+    return Example("one", prompt, choices, 0, {}, "c")
+
+
+def encode(kind: tiny.Tokens, prompt: str, *choices: str) -> Encoded:
+    (encoded,) = encode_examples(TOKENIZERS[kind], [item(prompt, *choices)])
+    return encoded
+
+
+def pieces(kind: tiny.Tokens, tokens: tuple[int, ...]) -> list[str]:
+    return [TOKENIZERS[kind].convert_ids_to_tokens(token).replace("Ġ", "_").replace("▁", "_") for token in tokens]
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_prefix_and_choice_are_the_tokens_of_the_whole_text(kind: tiny.Tokens) -> None:
+    for example in tiny.examples(8):
+        (encoded,) = encode_examples(TOKENIZERS[kind], [example])
+        for choice, tokens in zip(example.choices, encoded.continuations, strict=True):
+            assert list(encoded.prefix + tokens) == TOKENIZERS[kind](example.prompt + choice)["input_ids"]
+
+
+def test_bos_is_read_where_the_tokenizer_puts_one() -> None:
+    assert pieces("byte-level", encode("byte-level", "Ann has", " a", " ball").prefix) == ["Ann", "_has"]
+    assert pieces("byte-level with BOS", encode("byte-level with BOS", "Ann has", " a", " ball").prefix)[0] == "<s>"
+
+
+def test_eos_that_a_tokenizer_appends_is_left_out() -> None:
+    tokenizer = tiny.make_tokenizer("byte-level with BOS")
+    processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    tokenizer.backend_tokenizer.post_processor = processor
+    example = item("Ann has", " a", " ball")
+    assert tokenizer("Ann")["input_ids"][-1] == tokenizer.eos_token_id
+    assert encode_examples(tokenizer, [example]) == encode_examples(WITH_BOS, [example])
+
+
+def test_a_choice_may_merge_with_the_end_of_the_prompt() -> None:
+    encoded = encode("byte-level", "Ann has a b", "all", "ox")
+    assert pieces("byte-level", encoded.prefix) == ["Ann", "_has", "_a"]
+    assert [pieces("byte-level", tokens) for tokens in encoded.continuations] == [["_ball"], ["_box"]]
+
+
+def test_when_one_choice_merges_all_are_scored_on_the_same_span() -> None:
+    encoded = encode("byte-level", "Ann has a b", "all", "?")
+    assert [pieces("byte-level", tokens) for tokens in encoded.continuations] == [["_ball"], ["_b", "?"]]
+
+
+def test_a_space_at_the_end_of_a_prompt_moves_into_the_choice() -> None:
+    for kind in TOKENIZERS:
+        spaced, joined = encode(kind, "Ann has ", "a", "ball"), encode(kind, "Ann has", " a", " ball")
+        assert spaced == joined
+
+
+def test_sentencepiece_marks_the_first_word_of_the_text_and_not_of_the_choice() -> None:
+    encoded = encode("sentencepiece", "Ann has", " red", "red")
+    assert pieces("sentencepiece", encoded.prefix) == ["<s>", "_Ann", "_has"]
+    with_space, without = (pieces("sentencepiece", tokens) for tokens in encoded.continuations)
+    assert with_space == ["_red"]
+    assert "".join(without) == "red"
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_a_choice_may_begin_another(kind: tiny.Tokens) -> None:
+    encoded = encode(kind, "Colour?", " red", " red box", " red box in")
+    first, second, third = encoded.continuations
+    assert second[: len(first)] == first
+    assert len(first) < len(second) < len(third)
+
+
+@pytest.mark.parametrize(("kind", "read"), [("byte-level", "</s>"), ("byte-level with BOS", "<s>")])
+def test_an_empty_prompt_is_replaced_by_a_token_that_begins_a_text(kind: tiny.Tokens, read: str) -> None:
+    encoded = encode(kind, "", "red", "blue")
+    assert pieces(kind, encoded.prefix) == [read]
+    assert all(encoded.continuations)
+
+
+def test_without_any_special_token_something_is_read_still() -> None:
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.eos_token = None
+    (encoded,) = encode_examples(tokenizer, [item("", "red", "blue")])
+    assert len(encoded.prefix) == 1
+
+
+def test_a_choice_that_disappears_in_the_prompts_last_token_is_predicted_with_it() -> None:
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Strip()
+    (encoded,) = encode_examples(tokenizer, [item("a red box", " ", " red")])
+    assert [tokenizer.decode(tokens) for tokens in encoded.continuations] == [" box", " box red"]
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@given(prompt=words, choices=st.lists(words.filter(str.strip), min_size=2, max_size=4, unique=True))
+def test_any_text_is_read_and_predicted_whole(prompt: str, choices: list[str]) -> None:
+    (encoded,) = encode_examples(BYTE_LEVEL, [item(prompt, *choices)])
+    read = "" if not prompt and encoded.prefix == (BYTE_LEVEL.eos_token_id,) else BYTE_LEVEL.decode(encoded.prefix)
+    assert prompt.encode().startswith(read.rstrip("�").encode())
+    for choice, tokens in zip(choices, encoded.continuations, strict=True):
+        assert tokens
+        prefix = encoded.prefix if read else ()
+        assert BYTE_LEVEL.decode(prefix + tokens) == prompt + choice
+
+
+@pytest.mark.parametrize(
+    ("prompt", "choices"),
+    [("日本語の質問:", ("はい", "いいえ")), ("Qui est né ?", (" Zoë", " Zoe\u0308")), ("🙂", ("🙂", "🙃"))],
+)
+def test_unicode_beyond_the_vocabulary_is_bytes(prompt: str, choices: tuple[str, str]) -> None:
+    encoded = encode("byte-level", prompt, *choices)
+    for choice, tokens in zip(choices, encoded.continuations, strict=True):
+        assert BYTE_LEVEL.decode(encoded.prefix + tokens) == prompt + choice
+
+
+def test_choices_that_the_tokenizer_cannot_tell_apart_are_refused_by_name() -> None:
+    assert encode("byte-level", "Which?", " 日", " 本")
+    with pytest.raises(DataError, match=r"example 'one': the tokenizer reads choices 0 and 1 alike \(' 日', ' 本'\)"):
+        encode("sentencepiece", "Which?", " 日", " 本")
+
+
+def test_a_text_that_the_tokenizer_reads_nothing_in_is_refused_by_name() -> None:
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("x", "")
+    with pytest.raises(DataError, match="example 'one': the tokenizer reads nothing in prompt and choice 1"):
+        encode_examples(tokenizer, [item("", "red", "xx")])
+
+
+def test_no_examples_give_nothing() -> None:
+    assert encode_examples(BYTE_LEVEL, []) == []
+
+
+def test_what_is_taught_ends_with_the_end_of_the_text() -> None:
+    encoded = encode("byte-level", "Colour?", " red", " blue")
+    assert answer_tokens(encoded, 1, None) == encoded.continuations[1]
+    assert answer_tokens(encoded, 1, 2) == (*encoded.continuations[1], 2)
+
+
+def test_long_examples_are_counted_and_named() -> None:
+    examples = [Example(f"item-{number}", "p", ("a", "b"), 0, {}, "c") for number in range(6)]
+    lengths = [10, 11, 12, 13, 14, 15]
+    check_lengths(examples, lengths, 15, task="t")
+    check_lengths(examples, lengths, None, task="t")
+    with pytest.raises(
+        DataError, match=r"task 't': 4 of 6 examples .* 11 tokens: 'item-2' \(12 tokens\), 'item-3'"
+    ) as e:
+        check_lengths(examples, lengths, 11, task="t")
+    assert "item-5" not in str(e.value)

@@ -1,0 +1,146 @@
+"""A folder becomes a model, and back, without a bit lost."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from chaintune.errors import ModelError
+from chaintune.models import Precision, dequantise, load, load_reader, merge_adapter, save
+from tests import tiny
+from tests.conftest import MakeModel
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: weight.detach() for name, weight in model.state_dict().items()}
+
+
+def same_bits(left: torch.nn.Module, right: torch.nn.Module) -> bool:
+    a, b = weights(left), weights(right)
+    return a.keys() == b.keys() and all(a[name].dtype == b[name].dtype and a[name].equal(b[name]) for name in a)
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_saved_and_loaded_again_it_has_the_same_bits(
+    architecture: str, precision: Precision, model_folder: MakeModel, tmp_path: Path
+) -> None:
+    first = load(model_folder(architecture), precision=precision)
+    save(first, tmp_path)
+    again = load(tmp_path, precision=precision)
+    assert same_bits(first.model, again.model)
+    assert not again.model.training
+    assert not again.has_adapter
+    assert {weight.dtype for weight in again.model.parameters()} == {
+        torch.float32 if precision == "fp32" else torch.bfloat16
+    }
+    assert again.tokenizer.get_vocab() == first.tokenizer.get_vocab()
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".safetensors", ".jinja"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_adapter_is_saved_alone(
+    precision: Precision, model_folder: MakeModel, adapter_folder: Path, tmp_path: Path
+) -> None:
+    first = load(model_folder(), adapter=adapter_folder, precision=precision)
+    assert first.has_adapter
+    save(first, tmp_path)
+    assert not (tmp_path / "config.json").exists()
+    assert (tmp_path / "adapter_model.safetensors").stat().st_size < 60_000
+    again = load(model_folder(), adapter=tmp_path, precision=precision)
+    assert same_bits(first.model, again.model)
+    dtypes = {name.split(".")[-3]: weight.dtype for name, weight in again.model.named_parameters() if "lora_" in name}
+    assert dtypes == {"lora_A": torch.float32, "lora_B": torch.float32}
+
+
+def test_saving_an_adapter_asks_no_hub_about_its_base(
+    model_folder: MakeModel, adapter_folder: Path, tmp_path: Path
+) -> None:
+    adapter = shutil.copytree(adapter_folder, tmp_path / "adapter")
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "no/such"}))
+    save(load(model_folder(), adapter=adapter, precision="fp32"), tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
+        model_folder()
+    )
+
+
+def test_a_merged_adapter_answers_the_same(model_folder: MakeModel, adapter_folder: Path, tmp_path: Path) -> None:
+    tokens = torch.tensor([[3, 4, 5, 6]])
+    adapted = load(model_folder(), adapter=adapter_folder, precision="fp32")
+    plain = load(model_folder(), precision="fp32")
+    with torch.inference_mode():
+        before = adapted.model(tokens).logits
+        assert not torch.allclose(plain.model(tokens).logits, before, atol=1e-2)
+        merged = merge_adapter(adapted)
+        assert not merged.has_adapter
+        torch.testing.assert_close(merged.model(tokens).logits, before, atol=1e-4, rtol=1e-4)
+    assert merge_adapter(merged) is merged
+    save(merged, tmp_path)
+    assert same_bits(load(tmp_path, precision="fp32").model, merged.model)
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_the_reader_knows_tokenizer_and_context(architecture: str, model_folder: MakeModel) -> None:
+    reader = load_reader(model_folder(architecture))
+    assert reader.context_tokens == load(model_folder(architecture), precision="fp32").context_tokens == 256
+    assert reader.tokenizer.eos_token == tiny.END
+
+
+def test_a_model_without_a_stated_context_has_none(model_folder: MakeModel) -> None:
+    loaded = load(model_folder(), precision="fp32")
+    loaded.model.config.max_position_embeddings = None
+    assert loaded.context_tokens is None
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_folders_that_cannot_be_loaded_are_refused_by_name(model_folder: MakeModel, tmp_path: Path) -> None:
+    sentence = r"broken: cannot be loaded as a causal language model \(.+\)$"
+    folder = shutil.copytree(model_folder(), tmp_path / "broken")
+    (folder / "model.safetensors").write_bytes(b"cut short")
+    with pytest.raises(ModelError, match=sentence):
+        load(folder, precision="fp32")
+    edit(folder / "config.json", model_type="no-such-type")
+    with pytest.raises(ModelError, match=sentence):
+        load(folder, precision="fp32")
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ModelError, match=sentence):
+        load_reader(folder)
+
+
+def test_a_model_that_brings_code_is_refused_without_a_question(model_folder: MakeModel, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder(), tmp_path / "code")
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    edit(folder / "config.json", model_type="own", auto_map={"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.M"})
+    with pytest.raises(ModelError, match="trust_remote_code"):
+        load(folder, precision="fp32")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_adapter_that_cannot_be_merged_is_refused(
+    model_folder: MakeModel, adapter_folder: Path, tmp_path: Path
+) -> None:
+    adapter = shutil.copytree(adapter_folder, tmp_path / "prompt")
+    config = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "num_virtual_tokens": 4}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="it is of type PROMPT_TUNING, expected one such as LoRA"):
+        load(model_folder(), adapter=adapter, precision="fp32")
+
+
+def test_an_adapter_of_another_model_is_refused(model_folder: MakeModel, adapter_folder: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load(model_folder("gpt2"), adapter=adapter_folder, precision="fp32")
+
+
+def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(b"GGUF but nothing more")
+    with pytest.raises(ModelError, match=r"broken\.gguf: transformers cannot read this GGUF file"):
+        dequantise(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

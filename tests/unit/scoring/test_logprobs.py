@@ -1,0 +1,157 @@
+"""Every choice's log-probability equals that of a plain forward pass, whatever runs together."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from chaintune.models import load
+from chaintune.models.encoding import Encoded, encode_examples
+from chaintune.scoring.batches import equal_prefix_batches
+from chaintune.scoring.logprobs import choice_logprobs
+from tests import tiny
+from tests.conftest import MakeModel
+from tests.plain import largest_difference, plain_logprobs, random_states
+
+# The window of the Gemma models here is 8, so many of these prefixes are longer than it.
+SHAPES = [(1, (2, 1)), (5, (1, 2, 4)), (5, (3, 3)), (7, (1, 5)), (8, (1, 5)), (9, (2, 5)), (20, (1, 1)), (30, (12, 10))]
+
+
+def encoded(prefix: int, choices: Sequence[int], *, seed: int = 0) -> Encoded:
+    rng = random.Random(f"{seed} {prefix} {choices}")  # noqa: S311 - test data
+    draw = [[rng.randrange(3, 300) for _ in range(length)] for length in (prefix, *choices)]
+    return Encoded(tuple(draw[0]), tuple(map(tuple, draw[1:])))
+
+
+EXAMPLES = [encoded(*shape, seed=seed) for shape in SHAPES for seed in range(3)]
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_it_agrees_with_a_plain_forward_pass(architecture: str) -> None:
+    model = tiny.make_model(architecture)
+    expected = plain_logprobs(model, EXAMPLES)
+    assert max(map(max, expected)) - min(map(min, expected)) > 10  # answers differ, so agreement says something
+    assert largest_difference(choice_logprobs(model, EXAMPLES), expected) < 1e-4
+
+
+def test_a_sliding_window_hides_what_lies_before_it() -> None:
+    """What the test above takes for granted: in these models the far past is seen by one layer only."""
+    config = tiny.make_model("gemma2").config
+    assert config.sliding_window == 8
+    assert set(config.layer_types) == {"sliding_attention", "full_attention"}
+
+
+RECURRENT: dict[str, dict[str, Any]] = {
+    "mamba": {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2},
+    "lfm2": tiny.ARCHITECTURES["llama"] | {"layer_types": ["conv", "full_attention"]},
+}
+
+
+@pytest.mark.parametrize("architecture", RECURRENT)
+def test_recurrent_models_agree_too(architecture: str) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        own = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+        config = AutoConfig.for_model(architecture, **own, **RECURRENT[architecture])
+        model = AutoModelForCausalLM.from_config(config).eval()
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.1)
+    assert largest_difference(choice_logprobs(model, EXAMPLES), plain_logprobs(model, EXAMPLES)) < 1e-4
+
+
+def test_a_model_with_an_adapter_agrees(model_folder: MakeModel, adapter_folder: Any) -> None:
+    adapted = load(model_folder(), adapter=adapter_folder, precision="fp32").model
+    got = choice_logprobs(adapted, EXAMPLES)
+    assert largest_difference(got, plain_logprobs(adapted, EXAMPLES)) < 1e-4
+    plain = load(model_folder(), precision="fp32").model
+    assert largest_difference(got, choice_logprobs(plain, EXAMPLES)) > 0.1
+
+
+@pytest.mark.parametrize("kind", ["byte-level", "byte-level with BOS", "sentencepiece"])
+def test_real_texts_agree(kind: tiny.Tokens) -> None:
+    model = tiny.make_model()
+    texts = encode_examples(tiny.make_tokenizer(kind), tiny.examples(24))
+    assert largest_difference(choice_logprobs(model, texts), plain_logprobs(model, texts)) < 1e-4
+
+
+def test_bf16_is_close() -> None:
+    model = tiny.make_model().bfloat16()
+    got = choice_logprobs(model, EXAMPLES)
+    assert 0 < largest_difference(got, plain_logprobs(tiny.make_model(), EXAMPLES)) < 1
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 50, 300, 100_000])
+def test_the_batch_size_changes_next_to_nothing(batch_tokens: int) -> None:
+    model = tiny.make_model("gemma2")
+    usual = choice_logprobs(model, EXAMPLES)
+    assert largest_difference(choice_logprobs(model, EXAMPLES, batch_tokens=batch_tokens), usual) < 1e-5
+
+
+def test_the_order_of_examples_changes_next_to_nothing() -> None:
+    model = tiny.make_model()
+    order = random.Random(0).sample(range(len(EXAMPLES)), len(EXAMPLES))  # noqa: S311 - test data
+    shuffled = choice_logprobs(model, [EXAMPLES[index] for index in order])
+    usual = choice_logprobs(model, EXAMPLES)
+    assert largest_difference(shuffled, [usual[index] for index in order]) < 1e-5
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_as_it_was_found(training: bool) -> None:
+    model = tiny.make_model("gpt2").train(training)  # GPT-2 has dropout
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    hooks = len(model.lm_head._forward_pre_hooks)
+    states = random_states()
+    first, second = choice_logprobs(model, EXAMPLES[:4]), choice_logprobs(model, EXAMPLES[:4])
+    assert first == second  # no dropout
+    assert model.training is training
+    assert len(model.lm_head._forward_pre_hooks) == hooks
+    assert all(weight.equal(before[name]) for name, weight in model.state_dict().items())
+    assert random_states() == states
+
+
+def test_after_an_error_the_model_is_left_as_it_was_found() -> None:
+    model = tiny.make_model().train()
+    with pytest.raises(IndexError):
+        choice_logprobs(model, [Encoded((1, 2), ((100_000, 1), (3,)))])
+    assert model.training
+    assert not model.lm_head._forward_pre_hooks
+
+
+def test_progress_ends_with_everything_done() -> None:
+    told: list[int] = []
+    choice_logprobs(tiny.make_model(), EXAMPLES, batch_tokens=100, on_scored=told.append)
+    assert told == sorted(told)
+    assert told[-1] == len(EXAMPLES)
+    assert len(told) > 3
+
+
+def test_no_examples_give_nothing() -> None:
+    assert choice_logprobs(tiny.make_model(), []) == []
+
+
+@given(
+    shapes=st.lists(
+        st.tuples(st.integers(1, 5), st.lists(st.integers(1, 4), min_size=2, max_size=3).map(tuple)), max_size=12
+    ),
+    batch_tokens=st.integers(1, 60),
+)
+@settings(deadline=None)
+def test_batches_hold_each_example_once_and_prefixes_of_one_length(
+    shapes: list[tuple[int, tuple[int, ...]]], batch_tokens: int
+) -> None:
+    examples = [encoded(*shape) for shape in shapes]
+    batches = equal_prefix_batches(examples, batch_tokens=batch_tokens)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(examples)))
+    lengths = [{len(examples[index].prefix) for index in batch} for batch in batches]
+    assert all(len(found) == 1 for found in lengths)
+    assert [found.pop() for found in lengths] == sorted(
+        (len(examples[batch[0]].prefix) for batch in batches), reverse=True
+    )
+    for batch in batches:
+        cost = sum(examples[i].longest_tokens * len(examples[i].continuations) for i in batch)
+        assert len(batch) == 1 or cost <= batch_tokens

@@ -1,0 +1,83 @@
+"""A model and examples in, a table out."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from chaintune.errors import DataError, ModelError
+from chaintune.models import LoadedModel, load
+from chaintune.models.encoding import encode_examples
+from chaintune.records import Example, Scores
+from chaintune.scoring import score
+from tests import tiny
+from tests.conftest import MakeModel
+from tests.plain import plain_logprobs
+
+
+@pytest.fixture(scope="module")
+def loaded(model_folder: MakeModel) -> LoadedModel:
+    return load(model_folder(), precision="fp32")
+
+
+def test_each_row_tells_what_the_model_answered(loaded: LoadedModel) -> None:
+    examples = tiny.examples(12)
+    scores = score(loaded, examples, task="balls", provenance={"checkpoint": "abc"})
+    assert scores.example_ids == [example.id for example in examples]
+    assert scores.provenance == {"precision": "fp32", "checkpoint": "abc"}
+    encoded = encode_examples(loaded.tokenizer, examples)
+    expected = plain_logprobs(loaded.model, encoded)
+    for row, example, item, logprobs in zip(scores.table.to_pylist(), examples, encoded, expected, strict=True):
+        assert row["choice_logprobs"] == pytest.approx(logprobs, abs=1e-4)
+        assert row["choice_tokens"] == [len(choice) for choice in item.continuations]
+        assert row["prediction"] == logprobs.index(max(logprobs))
+        assert row["correct"] == (row["prediction"] == example.gold)
+        assert (row["task"], row["cluster"]) == ("balls", example.cluster)
+
+
+def test_the_order_of_the_examples_does_not_matter_at_all(loaded: LoadedModel, tmp_path: Path) -> None:
+    examples = tiny.examples(30)
+    for name, ordered in {"a": examples, "b": examples[::-1], "c": examples[7:] + examples[:7]}.items():
+        score(loaded, ordered, task="balls").write(tmp_path / name)
+    assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
+
+
+def test_an_example_longer_than_the_context_is_refused_by_name(loaded: LoadedModel) -> None:
+    long = Example("long-one", "red " * 300, (" red", " blue"), 0, {}, "c")
+    with pytest.raises(DataError, match=r"task 'balls': 1 of 5 examples .* 256 tokens: 'long-one' \(\d+ tokens\)"):
+        score(loaded, [*tiny.examples(4), long], task="balls")
+
+
+@pytest.mark.parametrize(("tokens", "fits"), [(256, True), (257, False)])
+def test_the_context_is_used_to_its_last_token(tokens: int, fits: bool, loaded: LoadedModel) -> None:
+    def item(words: int) -> Example:
+        return Example("long", "Ann" + " red" * words, (" red", " blue"), 0, {}, "c")
+
+    (short,) = encode_examples(loaded.tokenizer, [item(0)])
+    example = item(tokens - short.longest_tokens)
+    if fits:
+        assert len(score(loaded, [example], task="balls")) == 1
+    else:
+        with pytest.raises(DataError, match=r"'long' \(257 tokens\)"):
+            score(loaded, [example], task="balls")
+
+
+def test_broken_weights_are_an_error_that_says_so(model_folder: MakeModel) -> None:
+    loaded = load(model_folder(), precision="fp32")
+    with torch.no_grad():
+        loaded.model.model.norm.weight[0] = float("nan")
+    with pytest.raises(ModelError, match="task 'balls': the model gives NaN for example 'colours-000'"):
+        score(loaded, tiny.examples(4), task="balls")
+
+
+def test_scores_come_back_from_their_file(loaded: LoadedModel, tmp_path: Path) -> None:
+    scores = score(loaded, tiny.examples(5), task="balls")
+    scores.write(tmp_path / "scores.parquet")
+    again = Scores.read(tmp_path / "scores.parquet")
+    assert again.table.equals(scores.table)
+    assert again.provenance == scores.provenance
+
+
+def test_nothing_is_printed(loaded: LoadedModel, capfd: pytest.CaptureFixture[str]) -> None:
+    score(loaded, tiny.examples(5), task="balls")
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,33 @@
+"""Randomness that begins at a seed and leaves no trace."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from chaintune.tuning.seeding import seeded
+from tests.plain import random_states
+
+
+def draws(seed: int) -> list[float]:
+    with seeded(seed):
+        return [random.random(), float(np.random.rand()), float(torch.rand(1))]  # noqa: NPY002, S311
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    assert draws(3) == draws(3)
+    assert not set(draws(3)) & set(draws(4))
+
+
+def test_the_process_draws_on_as_if_nothing_had_been() -> None:
+    before = random_states()
+    draws(1)
+    assert random_states() == before
+
+
+def test_after_an_error_too() -> None:
+    before = random_states()
+    with pytest.raises(ZeroDivisionError), seeded(1):
+        raise ZeroDivisionError
+    assert random_states() == before
