@@ -37,8 +37,9 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool) -> PeftModel:
 
 @contextmanager
 def _without_noise() -> Iterator[None]:
-    """Without two warnings that ask for nothing: PEFT uses a name of transformers that is going away, and it sets
-    `fan_in_fan_out` as GPT-2's layers need it.
+    """Without two warnings that ask for nothing to be done.
+
+    PEFT uses a name of transformers that is going away, and it sets `fan_in_fan_out` as GPT-2 needs it.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
