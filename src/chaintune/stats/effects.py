@@ -30,6 +30,7 @@ BIASED = f"{HALVES}; {SIGN_FLIP} with equality imposed; at no less than {SCATTER
 SEEDS = "crossed with seeds"
 
 _NOISE_SEED = 7919
+_NOISE_DRAWS = 10_000
 
 
 def means(sample: Sample, *, level: float = 0.95) -> list[Estimate]:
@@ -139,6 +140,15 @@ def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference
     return np.asarray(np.where(share < 1, found * (1 - share if reference == "overall" else 1.0), np.nan))
 
 
+def contrast_sums(sample: Sample) -> tuple[Floats, Floats]:
+    """Cluster scores and weights of group minus rest: the estimate is the ratio of their totals.
+
+    Shape: both `[C, K]`.
+    """
+    seed_sums, weights, *_ = _contrast_sums(sample)
+    return np.asarray(seed_sums.mean(axis=0)), np.asarray(weights[0])
+
+
 def shares(design: Design) -> Floats:
     """Share of the task's examples that each group holds. Shape: `[K]`."""
     return np.asarray(design.n / max(int(design.n[0]), 1))
@@ -158,7 +168,9 @@ def _inferred(sums: Floats, sizes: Floats, numerator: Halves, denominator: Halve
 
 def _seed_margin(sums: Floats, sizes: Floats, level: float) -> Floats:
     """Half-width of the interval that the choice of seeds alone calls for. Shape: `[K]`."""
-    noise = seed_noise(sums, sizes, 20_000, np.random.default_rng(_NOISE_SEED))
+    if len(sums) == 1:
+        return np.zeros(sums.shape[2])
+    noise = seed_noise(sums, sizes, _NOISE_DRAWS, np.random.default_rng(_NOISE_SEED))
     return np.asarray(np.quantile(np.abs(noise), level, axis=0))
 
 
