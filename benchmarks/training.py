@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--micro", type=int, default=8)
+    parser.add_argument("--micro", type=int, default=0, help="chaintune's micro-batch; 0 lets it choose")
     parser.add_argument("--precision", default="auto")
     wanted = parser.parse_args()
     os.environ.setdefault("TQDM_DISABLE", "1")

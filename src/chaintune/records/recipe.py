@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one stage trains. Every field is part of the stage's key, `report_to` and `micro_batch_size` apart.
+    """How one stage trains. Every field but `report_to` is part of the stage's key.
 
     Attributes:
         method: `full` or `lora`.
         learning_rate: peak of the schedule.
         epochs: passes over the stage's examples.
         batch_size: examples an optimizer step.
-        micro_batch_size: examples a forward pass; gradients are accumulated up to `batch_size`.
+        micro_batch_size: examples a forward pass; gradients are accumulated up to `batch_size`. 0 leaves it to
+            the device.
         warmup_fraction: share of the steps in which the rate rises from 0.
         schedule: `linear`, `cosine` or `constant` after the warm-up.
         weight_decay: of AdamW.
@@ -27,7 +28,7 @@ class Recipe:
     learning_rate: float = 1e-4
     epochs: float = 1.0
     batch_size: int = 16
-    micro_batch_size: int = 8
+    micro_batch_size: int = 0
     warmup_fraction: float = 0.1
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     weight_decay: float = 0.0

@@ -266,6 +266,8 @@ def _check_twice(values: Any, path: KeyPath, source: Source) -> None:
 
 def _fitted(recipe: Recipe) -> Recipe:
     """The recipe with the largest micro-batch, up to its own, that divides the batch."""
+    if not recipe.micro_batch_size:
+        return recipe
     sizes = range(1, min(recipe.micro_batch_size, recipe.batch_size) + 1)
     return replace(recipe, micro_batch_size=max(size for size in sizes if recipe.batch_size % size == 0))
 

@@ -57,7 +57,7 @@ _RECIPE_LIMITS: Mapping[str, Any] = {
     "learning_rate": Annotated[Real, Field(gt=0, lt=10)],
     "epochs": Annotated[Real, Field(gt=0)],
     "batch_size": Annotated[Whole, Field(ge=1)],
-    "micro_batch_size": Annotated[Whole, Field(ge=1)],
+    "micro_batch_size": Annotated[Whole, Field(ge=0)],
     "warmup_fraction": Annotated[Real, Field(ge=0, lt=1)],
     "weight_decay": Annotated[Real, Field(ge=0)],
     "max_grad_norm": Annotated[Real, Field(ge=0)],

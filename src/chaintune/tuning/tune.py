@@ -24,6 +24,8 @@ from chaintune.tuning.trainer import AnswerTrainer, StageLog, Step
 # On a CPU the short sequences of multiple-choice tasks are attended to faster by plain matrix products
 # than by the fused kernel, whose backward pass in bf16 is slow; benchmarks/training.py shows both.
 _CPU_ATTENTION = "eager"
+# Four short sequences and what the backward pass needs of them still fit a core's cache; a GPU wants more at once.
+_CPU_MICRO_BATCH, _GPU_MICRO_BATCH = 4, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +131,15 @@ def _train(
         try:
             trainer.train()
         except torch.OutOfMemoryError as error:
-            raise StageError(f"out of memory; halve recipe.micro_batch_size (now {recipe.micro_batch_size})") from error
+            micro = arguments.per_device_train_batch_size
+            raise StageError(f"out of memory; halve recipe.micro_batch_size (now {micro})") from error
     return trainer
 
 
 def _arguments(recipe: Recipe, *, seed: int, examples: int, scratch: str) -> TrainingArguments:
-    micro = micro_batch(recipe.batch_size, recipe.micro_batch_size)
+    on_cpu = default_device().type == "cpu"
+    wanted = recipe.micro_batch_size or (_CPU_MICRO_BATCH if on_cpu else _GPU_MICRO_BATCH)
+    micro = micro_batch(recipe.batch_size, wanted)
     steps = -(-examples // recipe.batch_size)
     arguments = TrainingArguments(
         output_dir=scratch,
@@ -156,7 +161,7 @@ def _arguments(recipe: Recipe, *, seed: int, examples: int, scratch: str) -> Tra
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         activation_checkpointing=recipe.gradient_checkpointing,
-        use_cpu=default_device().type == "cpu",
+        use_cpu=on_cpu,
     )
     # Trainer would split each batch over all GPUs it sees; the second one serves another process better.
     arguments._n_gpu = min(1, arguments.n_gpu)
