@@ -98,18 +98,37 @@ def interval(lows: Floats, highs: Floats, level: float) -> tuple[Floats, Floats]
 
     Shape: lows and highs `[R + 1, K]`, ends `[K]`.
     """
-    kth = int((1 - level) * len(lows) + 1e-9)
-    return np.partition(lows, kth, axis=0)[kth], -np.partition(-highs, kth, axis=0)[kth]
+    return _end(lows, level), -_end(-highs, level)
+
+
+def _end(lows: Floats, level: float) -> Floats:
+    """Smallest value that as many draws lie below as the test allows, those that tie with it counted half."""
+    allowed = (1 - level) * len(lows) + 1e-9
+    end = np.partition(lows, int(allowed), axis=0)[int(allowed)]
+    tied = np.isclose(lows, end, rtol=1e-12, atol=1e-15) & np.isfinite(end)
+    below = ((lows < end) & ~tied).sum(axis=0)
+    beyond = np.where((lows > end) & ~tied, lows, np.inf).min(axis=0)
+    stays = (below + tied.sum(axis=0) / 2 > allowed) | ~np.isfinite(end) | ~np.isfinite(beyond)
+    return np.asarray(np.where(stays, end, beyond))
 
 
 def sign_flip_p(numerator: Halves, scale: Floats) -> Floats:
-    """Two-sided p-value that each column's total is 0: exact when cluster totals are symmetric about 0.
+    """Two-sided mid-p-value that each column's total is 0, for cluster totals symmetric about 0.
+
+    Flips that tie with the data count half, for accuracies move in steps and ties are many; the data
+    themselves count in full. Without clusters this is McNemar's mid-p test.
 
     Args:
         numerator: halves of the column.
         scale: sum of absolute cluster totals, for telling a tie from rounding.
 
     Shape: `[K]`.
+
+    Source: Fagerland, Lydersen and Laake (2013) on the mid-p McNemar test.
     """
+    tie = _TIE * scale**2
     product = numerator.sums * (numerator.totals - numerator.sums)
-    return np.asarray((product <= _TIE * scale**2).mean(axis=0))
+    tied = (np.abs(product) <= tie).sum(axis=0)
+    more = (product < -tie).sum(axis=0)
+    p_value = (more + tied / 2 + 0.5) / len(product)
+    return np.asarray(np.where(numerator.totals**2 <= tie, 1.0, p_value))
