@@ -99,7 +99,10 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
     n = sample.design.n[groups]
     flipped = 2 * sample.half_sums.sums - sample.half_sums.totals
     flipped_sizes = 2 * sample.half_sizes.sums - sample.half_sizes.totals
-    null = (flipped[:, groups] - sample.value[0] * flipped_sizes[:, groups]) / n
+    clusters = sample.design.n_clusters[groups]
+    # Flips of few clusters spread too little; the factor is that of a variance from as many values.
+    spreading = np.sqrt(clusters / np.maximum(clusters - 1, 1)) / n
+    null = (flipped[:, groups] - sample.value[0] * flipped_sizes[:, groups]) * spreading
     if sample.n_seeds > 1:
         seed_sums, sizes, *_ = _contrast_sums(sample)
         rng = np.random.default_rng(_NOISE_SEED)

@@ -26,8 +26,8 @@ def seed_noise(sums: Floats, sizes: Floats, draws: int, rng: Generator) -> Float
     if seeds == 1:
         return np.zeros((draws, columns))
     between, within = seed_variances(sums, sizes)
-    inflation = (seeds - 1) / rng.chisquare(seeds - 1, (draws, 1))
-    return np.asarray(rng.standard_normal((draws, 1)) * np.sqrt(np.maximum(between * inflation - within, 0.0)))
+    inflation = (seeds - 1) / rng.chisquare(seeds - 1, (draws, columns))
+    return np.asarray(rng.standard_normal((draws, columns)) * np.sqrt(np.maximum(between * inflation - within, 0.0)))
 
 
 def seed_variances(sums: Floats, sizes: Floats) -> tuple[Floats, Floats]:
