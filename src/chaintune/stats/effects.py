@@ -131,7 +131,7 @@ def adjusted(estimates: list[Estimate], method: Adjustment) -> list[Estimate]:
 def detectable_means(sample: Sample, *, error_rate: float) -> Floats:
     """Smallest mean that these data show with 80 % probability. Shape: `[K]`."""
     errors = standard_errors(sample.sums, sample.design.sizes)
-    return detectable(sample.design, errors, error_rate=error_rate)
+    return detectable(sample.design, errors, _variances(sample), error_rate=error_rate)
 
 
 def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference = "overall") -> Floats:
@@ -139,8 +139,13 @@ def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference
     seed_sums, sizes, *_ = _contrast_sums(sample)
     share = shares(sample.design)
     errors = np.maximum(standard_errors(seed_sums.mean(axis=0), sizes[0]), _least_error(sample, sizes[0]))
-    found = detectable(sample.design, errors, error_rate=error_rate)
+    found = detectable(sample.design, errors, _variances(sample), error_rate=error_rate)
     return np.asarray(np.where(share < 1, found * (1 - share if reference == "overall" else 1.0), np.nan))
+
+
+def _variances(sample: Sample) -> Floats:
+    squares = sample.design.sums(sample.values**2).sum(axis=0) / np.maximum(sample.design.n, 1)
+    return np.asarray(np.maximum(squares - sample.value**2, 0.0))
 
 
 def contrast_sums(sample: Sample) -> tuple[Floats, Floats]:
