@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from chaintune.study.progress import Progress as NodeProgress
 
 _SECONDS_BETWEEN_LINES = 30.0
+_PLAIN_WIDTH = 118
 _DONE = {"made": "done", "reused": "already there", "failed": "FAILED", "skipped": "skipped"}
 
 
 def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
     """Print tables to stdout, one under the other."""
-    console = console or Console(soft_wrap=not sys.stdout.isatty())
+    console = console or Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
     for table in tables:
         console.print(Text(table.title, style="bold"))
         console.print(_rich(table))

@@ -23,7 +23,7 @@ def run(
     """
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.folder import write_report
-    from chaintune.report.tables import study_tables
+    from chaintune.report.tables import main_tables
     from chaintune.report.words import summary
     from chaintune.study.file import Study
     from chaintune.study.session import open_session
@@ -35,10 +35,10 @@ def run(
     with RunDisplay(session.plan) as display:
         found = session.run(folder, on_event=display.note, command=_command(), trust_remote_code=trust_remote_code)
     write_report(folder)
-    print_tables(study_tables(found.rows))
+    print_tables(main_tables(found.rows))
     typer.echo(summary(found.rows))
     made, reused = len(found.outcome.of("made")), len(found.outcome.of("reused"))
-    typer.echo(f"\n{made} computed, {reused} reused; everything is in {folder}/ (begin with report.md)")
+    typer.echo(f"\n{made} computed, {reused} reused; every table is in {folder}/report.md")
     for result in found.outcome.of("failed"):
         typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
     return 0 if found.outcome.complete else 2

@@ -27,14 +27,25 @@ class Table:
 
 
 def study_tables(rows: Sequence[ResultRow]) -> list[Table]:
-    """The tables of a report, in reading order; a table without rows is left out."""
+    """Every table of a report, in reading order; a table without rows is left out."""
     shown = _pooled_only(rows)
-    tables = [_accuracy(shown), _first_tasks(shown), _order(shown), *_groups(shown), *_others(shown)]
+    return _filled([_accuracy(shown), _first_tasks(shown), _order(shown), *_groups(shown), *_others(shown)])
+
+
+def main_tables(rows: Sequence[ResultRow]) -> list[Table]:
+    """What a reader wants first: as `study_tables`, with the groups of each task's first dimension only."""
+    shown = _pooled_only(rows)
+    first = {row.task: row.dimension for row in reversed(shown) if row.metric == "forgetting" and row.dimension}
+    members = [row for row in shown if not row.dimension or row.dimension == first.get(row.task)]
+    return _filled([_accuracy(shown), _first_tasks(shown), _order(shown), *_groups(members)])
+
+
+def _filled(tables: Sequence[Table | None]) -> list[Table]:
     return [table for table in tables if table is not None and table.rows]
 
 
 def interval(estimate: Estimate, *, points: bool = True) -> str:
-    """An estimate with its interval behind it; the reason where it is undefined.
+    """An estimate with its interval behind it, as far as they are defined; results.parquet has the reasons.
 
     Args:
         estimate: a share, or a difference of shares.
@@ -45,10 +56,10 @@ def interval(estimate: Estimate, *, points: bool = True) -> str:
         '+5.0 (+1.0 to +9.0)'
     """
     if math.isnan(estimate.value):
-        return f"undefined ({estimate.reason})" if estimate.reason else "undefined"
+        return "undefined"
     text = _number(estimate.value, points)
     if math.isnan(estimate.low):
-        return f"{text} (no interval: {estimate.reason})" if estimate.reason else text
+        return f"{text} (no interval)"
     return f"{text} ({_number(estimate.low, points)} to {_number(estimate.high, points)})"
 
 
@@ -139,7 +150,7 @@ def _find(rows: Sequence[ResultRow], like: ResultRow, metric: str) -> ResultRow 
 
 def _share(estimate: Estimate) -> str:
     if math.isnan(estimate.value):
-        return f"undefined ({estimate.reason})"
+        return "undefined"
     ends = "" if math.isnan(estimate.low) else f" ({estimate.low:.0%} to {estimate.high:.0%})"
     return f"{estimate.value:.0%}{ends}"
 
@@ -187,12 +198,14 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
     for place in places:
         chain, _, task, dimension = place
         members = [row for row in lost if (_checkpoint(row, lost), row.reference, row.task, row.dimension) == place]
-        members.sort(key=lambda row: (math.isnan(row.estimate.value), -row.estimate.value, row.group))
+        members.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
         shown = members[:_LARGEST_DIMENSION]
         note = "In percentage points, most forgotten first; biased forgetting is the group's forgetting minus the "
         note += "whole task's, positive says that this group loses more. p is adjusted for the number of groups."
         if len(members) > len(shown):
-            note += f" The first {len(shown)} of {len(members)} groups; results.parquet has all."
+            note += (
+                f" {len(shown)} of {len(members)} groups, those with too few clusters last; results.parquet has all."
+            )
         tables.append(
             Table(
                 f"Who forgot {task}: {dimension}, {chain}",

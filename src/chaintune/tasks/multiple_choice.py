@@ -100,7 +100,7 @@ def _examples(questions: Iterable[Question], left_out: Counter[str]) -> Sequence
         if choice_defect(question.choices):
             left_out["choices that read the same or are blank"] += 1
             continue
-        prompt = question_prompt(question.text, question.choices)
+        prompt = question_prompt(question.text)
         choices = tuple(continuation(prompt, choice) for choice in question.choices)
         examples.append(Example(question.id, prompt, choices, question.gold, {}, question.id))
     return examples

@@ -7,8 +7,15 @@ changes a text here raises the version of the tasks that use it: the version is 
 from collections.abc import Sequence
 
 
-def question_prompt(question: str, choices: Sequence[str], *, context: str = "") -> str:
-    """The prompt of a question with its choices listed in the order of the data.
+def question_prompt(question: str, choices: Sequence[str] = (), *, context: str = "") -> str:
+    """The prompt of a question, with its choices listed in the order of the data where they are given.
+
+    Where the question cannot be answered without seeing the choices (BBQ's "cannot be known") they are
+    listed; where it can (CommonsenseQA, OpenBookQA) they are not, as in the cloze formulation that small
+    models are measured with.
+
+    Source:
+        Gu et al. 2024, OLMES (arXiv:2406.08446), section 3.3, on both formulations.
 
     Example:
         >>> print(question_prompt("Who was late?", ["Ann", "Bob"], context="Ann came at noon."))
@@ -20,8 +27,9 @@ def question_prompt(question: str, choices: Sequence[str], *, context: str = "")
         Answer:
     """
     lines = [context] if context else []
-    lines += [f"Question: {question}", "Choices:", *(f"- {choice}" for choice in choices), "Answer:"]
-    return "\n".join(lines)
+    lines.append(f"Question: {question}")
+    lines += ["Choices:", *(f"- {choice}" for choice in choices)] if choices else []
+    return "\n".join([*lines, "Answer:"])
 
 
 def continuation(prompt: str, choice: str) -> str:

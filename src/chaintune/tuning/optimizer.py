@@ -40,11 +40,17 @@ class MasterAdamW(torch.optim.AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Take one step; gradients are read from the live weights and freed."""
         for live, master in zip(self._live, self._master, strict=True):
-            master.grad = None if live.grad is None else live.grad.float()
-            live.grad = None
+            self._pass_gradient(live, master)
         result = super().step(closure)
         if self._live:
             torch._foreach_copy_(self._live, self._master)
-        for master in self._master:
-            master.grad = None
         return result
+
+    def _pass_gradient(self, live: torch.Tensor, master: torch.Tensor) -> None:
+        if live.grad is None:
+            master.grad = None
+        elif master.grad is None:
+            master.grad = live.grad.float()
+        else:  # into the memory of the step before: asking the system for as much again takes longer than the copy
+            master.grad.copy_(live.grad)
+        live.grad = None

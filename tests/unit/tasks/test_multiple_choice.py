@@ -29,7 +29,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def test_a_question_lists_its_choices(tmp_path: Path) -> None:
     task = tasks.load("csqa", path=write(tmp_path / "a.jsonl", [on_hub(0)]), test_share=1)
-    assert task.test[0].prompt == "Question: Is it 0?\nChoices:\n- yes 0\n- no\n- maybe\nAnswer:"
+    assert task.test[0].prompt == "Question: Is it 0?\nAnswer:"
     assert task.test[0].choices == (" yes 0", " no", " maybe")
     assert (task.test[0].id, task.test[0].cluster, task.test[0].gold) == ("q0", "q0", 2)
     assert (task.role, task.version, task.licence, task.dimensions) == ("capability", "csqa-1", "MIT", ())
