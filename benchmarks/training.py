@@ -11,13 +11,14 @@ over full-vocabulary logits shows what the Trainer itself costs.
 import argparse
 import os
 import platform
-import statistics
+
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import datasets
+import numpy as np
 import torch
 import transformers
 import trl
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--micro", type=int, default=0, help="chaintune's micro-batch; 0 lets it choose")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--contenders", type=int, default=4, help="the first N of them")
     wanted = parser.parse_args()
     os.environ.setdefault("TQDM_DISABLE", "1")
     transformers.utils.logging.set_verbosity_error()
@@ -129,6 +131,7 @@ def main() -> None:
         "TRL SFTTrainer, no checkpointing": lambda: trl_sft(folder, task, precision, checkpointing=False),
         "plain loop, all logits": lambda: plain_loop(folder, task, precision),
     }
+    contenders = dict(list(contenders.items())[: wanted.contenders])
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(wanted.rounds):
         for name, contend in contenders.items():
@@ -145,8 +148,8 @@ def main() -> None:
     print("|---|---|---|---|")
     for name, found in rates.items():
         ratios = [mine / theirs for mine, theirs in zip(ours, found, strict=True)]
-        spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        middle = statistics.median(found)
+        spread = f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        middle = np.median(found)
         print(f"| {name} | {middle:.0f} ({min(found):.0f} to {max(found):.0f}) | {spread} | {middle / ceiling:.0%} |")
 
 
