@@ -11,7 +11,6 @@ over full-vocabulary logits shows what the Trainer itself costs.
 import argparse
 import os
 import platform
-
 import tempfile
 import time
 from collections.abc import Callable
