@@ -10,7 +10,6 @@ membership every cluster lies between two groups and each example bears one of t
 
 import argparse
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -258,7 +257,9 @@ def rivals_table(cells: Sequence[Cell], worlds: Sequence[World], count: int) -> 
           "| biased: false alarms | family-wise |")  # fmt: skip
     print("| --- " * 8 + "|")
     for world, cell in itertools.product(worlds, cells):
-        found = {name: ([], [], []) for name in (*RULES, "halves (chosen)")}
+        found: dict[str, tuple[list[bool], list[bool], list[bool]]] = {
+            name: ([], [], []) for name in (*RULES, "halves (chosen)")
+        }
         rng = np.random.default_rng(2)
         for sample, _ in datasets(cell, world, count, 2):
             _rivals(sample, world, rng, found)
@@ -331,7 +332,7 @@ def seeds_table(count: int) -> None:
         "| biased: false alarms |"
     )
     print("| --- " * 7 + "|")
-    cell, limits = Cell(15, 0.0, multiple=False), stats.norm.ppf([0.8, 0.1])
+    cell, limits = Cell(15, 0.0, multiple=False), np.asarray(stats.norm.ppf([0.8, 0.1]))
     for seeds, sizes in itertools.product(
         (2, 3, 5), ((0.0, 0.0, 0.0), (0.0, 0.4, 0.4), (0.15, 0.4, 0.3), (0.4, 0.4, 0.3))
     ):
@@ -391,4 +392,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from chaintune.models.encoding import Encoded
 
 
-def equal_prefix_batches(encoded: Sequence[Encoded], *, batch_tokens: int) -> list[list[int]]:
+def equal_prefix_batches(encoded: Sequence[Encoded], *, batch_tokens: int, batch_answers: int) -> list[list[int]]:
     """Indices of examples, batch by batch; within a batch all prefixes have one length.
 
     Longest first, so that a batch too large for memory fails at once and not at the end. The order
@@ -15,26 +15,28 @@ def equal_prefix_batches(encoded: Sequence[Encoded], *, batch_tokens: int) -> li
     Args:
         encoded: examples, in an order the caller can reproduce.
         batch_tokens: prefix and continuation tokens of one batch together; a batch holds one example at least.
+        batch_answers: predicted tokens of one batch together, each of which costs a row of logits.
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, example in enumerate(encoded):
         by_length[len(example.prefix)].append(index)
     batches = []
     for length in sorted(by_length, reverse=True):
-        batches += _cut(by_length[length], encoded, batch_tokens)
+        batches += _cut(by_length[length], encoded, batch_tokens, batch_answers)
     return batches
 
 
-def _cut(indices: list[int], encoded: Sequence[Encoded], batch_tokens: int) -> list[list[int]]:
+def _cut(indices: list[int], encoded: Sequence[Encoded], batch_tokens: int, batch_answers: int) -> list[list[int]]:
     batches: list[list[int]] = []
-    room = 0
+    tokens = answers = 0
     for index in indices:
         example = encoded[index]
         # The cached prefix is repeated for every choice, so memory grows with both.
-        cost = example.longest_tokens * len(example.continuations)
-        if not batches or cost > room:
+        tokens += example.longest_tokens * len(example.continuations)
+        answers += sum(map(len, example.continuations))
+        if not batches or tokens > batch_tokens or answers > batch_answers:
             batches.append([])
-            room = batch_tokens
+            tokens = example.longest_tokens * len(example.continuations)
+            answers = sum(map(len, example.continuations))
         batches[-1].append(index)
-        room -= cost
     return batches

@@ -19,6 +19,8 @@ from chaintune.scoring.batches import equal_prefix_batches
 
 # Enough for the matrix products of a CPU and a small GPU; more only costs memory.
 BATCH_TOKENS = 8192
+# Half a gigabyte in fp32; at a vocabulary of 256k, logits and not the cache fill the memory.
+BATCH_LOGITS = 2**27
 
 
 def choice_logprobs(
@@ -44,10 +46,11 @@ def choice_logprobs(
     rows: list[list[float]] = [[] for _ in encoded]
     was_training = model.training
     model.eval()
+    answers = max(1, BATCH_LOGITS // model.config.get_text_config().vocab_size)
     done = 0
     try:
         with torch.inference_mode():
-            for batch in equal_prefix_batches(encoded, batch_tokens=batch_tokens):
+            for batch in equal_prefix_batches(encoded, batch_tokens=batch_tokens, batch_answers=answers):
                 for index, row in zip(batch, _score_batch(model, [encoded[i] for i in batch]), strict=True):
                     rows[index] = row
                 done += len(batch)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from chaintune.models import load
 from chaintune.models.encoding import Encoded, encode_examples
+from chaintune.scoring import logprobs
 from chaintune.scoring.batches import equal_prefix_batches
 from chaintune.scoring.logprobs import choice_logprobs
 from tests import tiny
@@ -139,13 +141,14 @@ def test_no_examples_give_nothing() -> None:
         st.tuples(st.integers(1, 5), st.lists(st.integers(1, 4), min_size=2, max_size=3).map(tuple)), max_size=12
     ),
     batch_tokens=st.integers(1, 60),
+    batch_answers=st.integers(1, 20),
 )
 @settings(deadline=None)
 def test_batches_hold_each_example_once_and_prefixes_of_one_length(
-    shapes: list[tuple[int, tuple[int, ...]]], batch_tokens: int
+    shapes: list[tuple[int, tuple[int, ...]]], batch_tokens: int, batch_answers: int
 ) -> None:
     examples = [encoded(*shape) for shape in shapes]
-    batches = equal_prefix_batches(examples, batch_tokens=batch_tokens)
+    batches = equal_prefix_batches(examples, batch_tokens=batch_tokens, batch_answers=batch_answers)
     assert sorted(index for batch in batches for index in batch) == list(range(len(examples)))
     lengths = [{len(examples[index].prefix) for index in batch} for batch in batches]
     assert all(len(found) == 1 for found in lengths)
@@ -155,3 +158,13 @@ def test_batches_hold_each_example_once_and_prefixes_of_one_length(
     for batch in batches:
         cost = sum(examples[i].longest_tokens * len(examples[i].continuations) for i in batch)
         assert len(batch) == 1 or cost <= batch_tokens
+        assert len(batch) == 1 or sum(sum(map(len, examples[i].continuations)) for i in batch) <= batch_answers
+
+
+def test_a_large_vocabulary_makes_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    model = tiny.make_model()
+    usual = choice_logprobs(model, EXAMPLES)
+    monkeypatch.setattr(logprobs, "BATCH_LOGITS", 20 * model.config.vocab_size)
+    assert largest_difference(choice_logprobs(model, EXAMPLES, on_scored=told.append), usual) < 1e-5
+    assert max(after - before for before, after in pairwise([0, *told])) <= 10

@@ -1,0 +1,69 @@
+"""The smoke study with its model and data, opened and run inside this process."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from chaintune.study.file import Study
+from chaintune.study.results import SCORES_FILE
+from chaintune.study.session import Session, open_session
+from chaintune.study.store import Store
+from tests import tiny
+
+STUDY = Path(__file__).parents[2] / "studies" / "smoke.yaml"
+
+
+@dataclass(frozen=True)
+class Smoke:
+    """Where model and data lie; what tests ask for again and again."""
+
+    folder: Path
+
+    @property
+    def places(self) -> list[str]:
+        """Overrides that point the study at its model and data."""
+        data = [f"tasks.{name}.path={self.folder / name}.jsonl" for name in ("balls", "boxes")]
+        return [f"base={self.folder / 'model'}", *data]
+
+    def open(self, store: Path, *overrides: str) -> Session:
+        return open_session(Study.from_yaml(STUDY, [*self.places, *overrides]), Store(store))
+
+    def run(self, folder: Path, *overrides: str) -> dict[str, bytes]:
+        """Run the study with store and results in `folder`; its scores."""
+        session = self.open(folder / "store", *overrides)
+        outcome = session.run(folder / "out").outcome
+        assert outcome.complete, [(result.node.title, result.cause) for result in outcome.of("failed")]
+        return scores(session)
+
+
+def scores(session: Session) -> dict[str, bytes]:
+    """Bytes of every score of a study, by title."""
+    return files(session, "score", [SCORES_FILE])
+
+
+def checkpoints(session: Session) -> dict[str, bytes]:
+    """Bytes of the weights of every checkpoint that is in the store, by title."""
+    return files(session, "stage", ["model.safetensors", "adapter_model.safetensors"])
+
+
+def files(session: Session, kind: str, names: Iterable[str]) -> dict[str, bytes]:
+    found = {}
+    for entry in session.store.entries(kind):
+        (path,) = [entry.path / name for name in names if (entry.path / name).exists()]
+        found[entry.info["title"].replace(", seed 0", "")] = path.read_bytes()
+    return found
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
+    folder = tmp_path_factory.mktemp("smoke")
+    tiny.write_smoke(folder)
+    return Smoke(folder)
+
+
+@pytest.fixture(scope="session")
+def straight(smoke: Smoke, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Scores of the study, run once and never disturbed."""
+    return smoke.run(tmp_path_factory.mktemp("straight"))

@@ -1,0 +1,74 @@
+"""A program that runs a study until a point, and waits there to be killed.
+
+`python program.py FOLDER POINT STUDY.yaml OVERRIDE...` runs with store and results in FOLDER. At POINT
+it writes `FOLDER/stopped` and waits for ever; POINT `start` waits for `FOLDER/go` instead and then runs
+to the end and writes what became of each node to `FOLDER/outcome.json`.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from chaintune.models import LoadedModel
+from chaintune.study import atomic, engine
+from chaintune.study.file import Study
+from chaintune.study.progress import Event
+from chaintune.study.session import Session, open_session
+from chaintune.study.store import Store
+
+
+def main() -> None:
+    folder, point, study = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+    session = open_session(Study.from_yaml(study, sys.argv[4:]), Store(folder / "store"))
+    if point == "start":
+        (folder / "stopped").write_text("")
+        while not (folder / "go").exists():
+            time.sleep(0.01)
+        write_outcome(session, folder)
+        return
+    patch_writes(point, folder)
+    session.run(folder / "out", on_event=lambda event: stop(folder) if is_at(event, point) else None)
+
+
+def write_outcome(session: Session, folder: Path) -> None:
+    results = session.run(folder / "out").outcome.results
+    (folder / "outcome.json").write_text(json.dumps({result.node.title: result.kind for result in results}))
+
+
+def stop(folder: Path) -> None:
+    (folder / "stopped").write_text("")
+    while True:
+        time.sleep(0.05)
+
+
+def is_at(event: Event, point: str) -> bool:
+    """In the middle of a stage that has a parent in the store, or of the scoring that follows it."""
+    if event.progress is None or event.node.chain != ("balls", "boxes"):
+        return False
+    halfway = 0 < event.progress.done < event.progress.total
+    return halfway and event.node.kind == point
+
+
+def patch_writes(point: str, folder: Path) -> None:
+    """Make the first store write of its kind stop: half-way through a checkpoint, or just before its name is given."""
+    writers = vars(engine)
+    publish, save = atomic.publish, writers["save"]
+
+    def slow_publish(partial: Path, final: Path) -> None:
+        if point == "publish" and final.parent.name == "stage":
+            stop(folder)
+        publish(partial, final)
+
+    def half_save(loaded: LoadedModel, out: Path) -> None:
+        save(loaded, out)
+        if point == "save":
+            weights = out / "model.safetensors"
+            weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+            stop(folder)
+
+    atomic.publish, writers["save"] = slow_publish, half_save
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Whole chains on a two-layer model: what goes from stage to stage, and what is kept."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaintune.errors import DataError
+from chaintune.models import LoadedModel, load
+from chaintune.records import Scores
+from chaintune.scoring import score
+from chaintune.study.engine import LocalEngine
+from chaintune.study.nodes import StageNode
+from chaintune.study.session import open_base
+from chaintune.study.store import Store
+from tests.integration.conftest import Smoke, checkpoints, scores
+
+CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
+LORA = ["recipe.method=lora", "recipe.lora_rank=4"]
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that keeps no model in memory: every stage and every scoring starts from disk."""
+    remembering = LocalEngine._model
+
+    def from_disk(engine: LocalEngine, *arguments: Any) -> LoadedModel:
+        engine._held = None
+        return remembering(engine, *arguments)
+
+    monkeypatch.setattr(LocalEngine, "_model", from_disk)
+
+
+VARIANTS = {
+    "full": [],
+    "bf16": ["precision=bf16"],
+    "lora": LORA,
+    "lora in bf16": [*LORA, "precision=bf16"],
+    "full, then lora": ["tasks.boxes.recipe.method=lora"],
+    "adapters of two shapes": [*LORA, "tasks.boxes.recipe.lora_rank=2"],
+    "replay": ["chains=[[balls, boxes]]", "mitigations=[{replay: {task: balls, dose: [0.25]}}]"],
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_chains_from_memory_equal_chains_from_disk(
+    variant: str, smoke: Smoke, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    quick = [*VARIANTS[variant], "recipe.epochs=0.5"]
+    held = smoke.open(tmp_path / "held", *quick)
+    held.run(tmp_path / "out")
+    request.getfixturevalue("forgetful")
+    fresh = smoke.open(tmp_path / "fresh", *quick)
+    outcome = fresh.run(tmp_path / "out").outcome
+    assert outcome.complete
+    assert checkpoints(fresh) == checkpoints(held)
+    assert scores(fresh) == scores(held)
+    assert len(set(checkpoints(held).values())) == len(held.plan.stages)
+    anew = Store(held.store.root)  # it reads every byte again
+    assert all(anew.get(node.kind, node.key) for node in held.plan.nodes)
+    assert open_base(held.study.bases[0], anew).key in {node.base_key for node in held.plan.nodes}
+
+
+def test_what_is_learned_is_forgotten(straight: dict[str, bytes], tmp_path: Path) -> None:
+    """That the numbers of the smoke study are those of a model that learns, not of one that stands still."""
+    accuracy = {}
+    for title, content in straight.items():
+        (tmp_path / "scores.parquet").write_bytes(content)
+        accuracy[title] = Scores.read(tmp_path / "scores.parquet").item_scores().mean()
+    for first, second in (("balls", "boxes"), ("boxes", "balls")):
+        assert accuracy[f"{first} on {first}"] > accuracy[f"base on {first}"] + 0.3
+        assert accuracy[f"{first}>{second} on {first}"] < accuracy[f"{first} on {first}"] - 0.3
+
+
+def test_a_stored_checkpoint_is_a_model_that_transformers_loads(smoke: Smoke, tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store", "chains=[[balls]]")
+    session.run(tmp_path / "out")
+    (node,) = session.plan.stages
+    entry = session.store.get("stage", node.key)
+    assert entry is not None
+    again = score(load(entry.path, precision="fp32"), session.tasks["balls"].test, task="balls")
+    (tmp_path / "scores.parquet").write_bytes(scores(session)["balls on balls"])
+    assert again.table.equals(Scores.read(tmp_path / "scores.parquet").table)
+    steps = [json.loads(line) for line in (entry.path / "steps.jsonl").read_text().splitlines()]
+    assert steps[-1]["step"] == entry.info["steps"] == 16
+    assert entry.info["final_loss"] < entry.info["first_loss"]
+
+
+def test_adapters_are_stored_alone_where_they_lie_on_the_base(smoke: Smoke, tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store", *LORA, "recipe.epochs=1", "tasks.boxes.recipe.lora_rank=2")
+    session.run(tmp_path / "out")
+    alone = {
+        ">".join(node.chain): (entry.path / "adapter_model.safetensors").exists()
+        for node in session.plan.stages
+        if (entry := session.store.get("stage", node.key))
+    }
+    assert alone == {"balls": True, "boxes": True, "balls>boxes": False, "boxes>balls": False}
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("final", {"balls>boxes", "boxes>balls"}), ("none", set())])
+def test_what_is_kept_changes_no_score(
+    keep: str, kept: set[str], smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
+) -> None:
+    assert smoke.run(tmp_path, f"keep={keep}") == straight
+    session = smoke.open(tmp_path / "store", f"keep={keep}")
+    assert set(checkpoints(session)) == kept
+    outcome = session.run(tmp_path / "out").outcome
+    assert len(outcome.of("reused")) == len(session.plan.nodes)
+
+
+def test_the_order_of_the_rows_in_the_data_does_not_matter(
+    smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
+) -> None:
+    shuffled = []
+    for name in ("balls", "boxes"):
+        rows = (smoke.folder / f"{name}.jsonl").read_text().splitlines(keepends=True)
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(random.Random(1).sample(rows, len(rows))))  # noqa: S311 - test data
+        shuffled.append(f"tasks.{name}.path={path}")
+    usual, other = smoke.open(tmp_path / "store"), smoke.open(tmp_path / "store", *shuffled)
+    for name, task in usual.tasks.items():
+        assert (other.tasks[name].train, other.tasks[name].test) == (task.train, task.test)
+    assert [node.key for node in other.plan.nodes] == [node.key for node in usual.plan.nodes]
+    other.run(tmp_path / "out")
+    assert scores(other) == straight
+
+
+def test_a_base_with_an_adapter(smoke: Smoke, tmp_path: Path) -> None:
+    """An adapter that was tuned before is a base of its own; a stage of its shape trains it on."""
+    first = smoke.open(tmp_path / "store", *LORA, "chains=[[balls]]")
+    first.run(tmp_path / "out")
+    (node,) = first.plan.stages
+    entry = first.store.get("stage", node.key)
+    assert entry is not None
+    adapted = f"base={smoke.folder / 'model'}+{entry.path}"
+    second = smoke.open(tmp_path / "other", *LORA, adapted, "chains=[[boxes]]")
+    assert second.plan.stages[0].base_key != node.base_key
+    second.run(tmp_path / "out")
+    rows = {title: read(content, tmp_path) for title, content in scores(second).items()}
+    before = {title: read(content, tmp_path) for title, content in scores(first).items()}
+    assert rows["base on balls"] == before["balls on balls"]
+    assert rows["boxes on boxes"] != before["base on boxes"]
+
+
+def read(content: bytes, folder: Path) -> list[list[float]]:
+    (folder / "scores.parquet").write_bytes(content)
+    found: list[list[float]] = Scores.read(folder / "scores.parquet").table.column("choice_logprobs").to_pylist()
+    return found
+
+
+def test_progress_counts_steps_and_examples(smoke: Smoke, tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store", "chains=[[balls]]", "recipe.epochs=1")
+    told: dict[str, list[tuple[float, float]]] = {}
+    session.run(
+        tmp_path / "out",
+        on_event=lambda event: (
+            told.setdefault(event.node.title, []).append((event.progress.done, event.progress.total))
+            if event.progress
+            else None
+        ),
+    )
+    (stage,) = [node for node in session.plan.nodes if isinstance(node, StageNode)]
+    assert told[stage.title] == [(step, 4) for step in range(1, 5)]
+    for node in session.plan.scores:
+        done, total = told[node.title][-1]
+        assert done == total == len(session.tasks[node.task].test)
+
+
+def test_planned_tokens_are_the_tokens_that_are_read(smoke: Smoke, tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store", "chains=[[balls]]", "recipe.epochs=1")
+    session.run(tmp_path / "out")
+    (node,) = session.plan.stages
+    entry = session.store.get("stage", node.key)
+    assert entry is not None
+    assert entry.info["train_tokens"] == node.train_tokens
+    assert session.plan.stage_bytes[node.key] == pytest.approx(
+        (entry.path / "model.safetensors").stat().st_size, rel=0.05
+    )
+
+
+def test_an_example_longer_than_the_context_stops_the_study_before_it_begins(smoke: Smoke, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (smoke.folder / "balls.jsonl").read_text().splitlines()]
+    rows[7]["prompt"] = "Ann " * 400
+    path = tmp_path / "long.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=rf"task 'balls': 1 of \d+ examples .* 256 tokens: '{rows[7]['id']}'"):
+        smoke.open(tmp_path / "store", f"tasks.balls.path={path}", "tasks.balls.train=all", "tasks.balls.test=all")
+    assert not list((tmp_path / "store").rglob("manifest.json"))

@@ -1,0 +1,72 @@
+"""Runs that are killed without warning, and runs that share a store, with real models."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from chaintune.study.status import read_status
+from tests.integration import program
+from tests.integration.conftest import STUDY, Smoke, scores
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that kills without warning")
+
+
+def start(smoke: Smoke, folder: Path, point: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, program.__file__, str(folder), point, str(STUDY), *smoke.places]
+    return subprocess.Popen(command)  # noqa: S603 - our own file
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    while not path.exists():
+        assert process.poll() is None, "the process ended before it came to the point"
+        time.sleep(0.02)
+
+
+# Where it is killed, and how many of the 4 stages and 10 scores were finished then.
+POINTS = {"stage": (1, 4), "score": (2, 4), "save": (0, 2), "publish": (0, 2)}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_in_the_middle_the_next_run_has_the_same_scores(
+    point: str, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
+) -> None:
+    process = start(smoke, tmp_path, point)
+    wait_for(tmp_path / "stopped", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert read_status(tmp_path / "out").state == "dead"
+    assert list((tmp_path / "store").rglob("*.partial"))
+
+    session = smoke.open(tmp_path / "store")
+    outcome = session.run(tmp_path / "out").outcome
+    assert outcome.complete
+    reused = [result.node.kind for result in outcome.of("reused")]
+    assert (reused.count("stage"), reused.count("score")) == POINTS[point]
+    assert scores(session) == straight
+    assert not list((tmp_path / "store").rglob("*.partial"))
+    assert read_status(tmp_path / "out").state == "done"
+
+
+def test_two_runs_at_once_on_one_store_do_the_work_once(
+    smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
+) -> None:
+    other = start(smoke, tmp_path, "start")
+    session = smoke.open(tmp_path / "store")
+    wait_for(tmp_path / "stopped", other)
+    (tmp_path / "go").write_text("")
+    outcome = session.run(tmp_path / "mine").outcome
+    assert other.wait(timeout=120) == 0
+    made_here = {result.node.title for result in outcome.of("made")}
+    made_there = {
+        title for title, kind in json.loads((tmp_path / "outcome.json").read_text()).items() if kind == "made"
+    }
+    assert outcome.complete
+    assert made_here.isdisjoint(made_there)
+    assert made_here | made_there == {node.title for node in session.plan.nodes}
+    assert scores(session) == straight

@@ -1,0 +1,85 @@
+"""Designs and scores made up for tests of numbers, and Hypothesis strategies for them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import sparse
+
+from chaintune.records import Example, Scores, scores_table
+from chaintune.stats import Design
+
+Floats = NDArray[np.float64]
+
+
+def design(clusters: Sequence[int], groups: Sequence[Sequence[int]] = (), *, n_groups: int = 0) -> Design:
+    """A design from the cluster of each example and the groups that each bears."""
+    members = np.zeros((len(clusters), n_groups))
+    for row, borne in enumerate(groups):
+        members[row, list(borne)] = 1
+    return Design.of(np.asarray(clusters, dtype=np.int64), sparse.csr_array(members))
+
+
+def nested(rng: np.random.Generator, *, groups: int = 4, clusters: int = 12, size: int = 4) -> Design:
+    """Groups of equally many clusters of equally many examples."""
+    codes = np.repeat(np.arange(groups * clusters), size)
+    return design(codes.tolist(), [[int(code) // clusters] for code in codes], n_groups=groups)
+
+
+def changes(rng: np.random.Generator, n: int, forgot: float = 0.2, learned: float = 0.1) -> Floats:
+    """Independent changes: 1 forgotten, -1 learned, 0 neither."""
+    return rng.choice([1.0, -1.0, 0.0], n, p=[forgot, learned, 1 - forgot - learned])
+
+
+def scores(
+    right: Sequence[bool | int],
+    *,
+    task: str = "t",
+    groups: Mapping[str, Sequence[str | Sequence[str]]] | None = None,
+    clusters: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    noise: int | None = None,
+) -> Scores:
+    """Scores of two-choice examples that are right or wrong as told.
+
+    Args:
+        right: of each example.
+        task: its name.
+        groups: dimension -> group, or groups, of each example.
+        clusters: of each example; its own by default.
+        ids: of each example; numbered by default.
+        noise: seed of log-probabilities that differ in what decides nothing; none, and they are all alike.
+    """
+    n = len(right)
+    names = list(ids) if ids is not None else [f"e{number:04d}" for number in range(n)]
+    jitter = np.zeros(n) if noise is None else np.random.default_rng(noise).uniform(0, 0.1, n)
+    examples = [
+        Example(
+            names[row],
+            "question",
+            (" yes", " no"),
+            0,
+            {dimension: _several(values[row]) for dimension, values in (groups or {}).items()},
+            clusters[row] if clusters is not None else names[row],
+        )
+        for row in range(n)
+    ]
+    logprobs = [[-0.5 - jitter[row], -2.0] if right[row] else [-2.0, -0.5 - jitter[row]] for row in range(n)]
+    return Scores(task, scores_table(task, examples, logprobs, [[1, 1]] * n))
+
+
+def _several(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+@st.composite
+def populations(draw: st.DrawFn) -> tuple[Design, Floats]:
+    """A design with overlapping groups, and a change of each of its examples."""
+    n = draw(st.integers(8, 60))
+    n_groups = draw(st.integers(1, 4))
+    clusters = draw(st.lists(st.integers(0, n // 2), min_size=n, max_size=n))
+    codes = np.unique(clusters, return_inverse=True)[1]
+    borne = draw(st.lists(st.lists(st.integers(0, n_groups - 1), max_size=2), min_size=n, max_size=n))
+    values = draw(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=n, max_size=n))
+    return design(codes.tolist(), borne, n_groups=n_groups), np.array(values)

@@ -1,0 +1,81 @@
+"""The real model of the demo: dequantised once, and scored as another harness scores it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from chaintune import tasks
+from chaintune.models import LoadedModel, load
+from chaintune.records import Example
+from chaintune.scoring import score
+from chaintune.study.engine import BaseModel
+from chaintune.study.session import open_base
+from chaintune.study.store import Store
+
+pytestmark = pytest.mark.slow
+ALIAS = "smollm2-135m"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def base(store: Store) -> BaseModel:
+    return open_base(ALIAS, store)
+
+
+@pytest.fixture(scope="module")
+def loaded(base: BaseModel) -> LoadedModel:
+    return load(base.folder, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def examples() -> tuple[Example, ...]:
+    """A few items of each of the 11 categories."""
+    return tasks.load("bbq", train="1 per category", test="2 per category").test
+
+
+def test_it_is_dequantised_once(base: BaseModel, store: Store) -> None:
+    (entry,) = store.entries("base")
+    assert base.folder == entry.path
+    written = (entry.path / "model.safetensors").stat().st_mtime_ns
+    again = open_base(ALIAS, Store(store.root))
+    assert again == base
+    assert (entry.path / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_it_speaks(loaded: LoadedModel) -> None:
+    """That the weights are in the right places: a model with two swapped would talk nonsense."""
+    tokens = loaded.tokenizer("The capital of France is", return_tensors="pt")
+    with torch.inference_mode():
+        made = loaded.model.generate(**tokens, max_new_tokens=3, do_sample=False)
+    assert "Paris" in loaded.tokenizer.decode(made[0])
+
+
+@pytest.fixture
+def harness(base: BaseModel) -> Any:
+    from lm_eval.models.huggingface import HFLM
+
+    return HFLM(pretrained=str(base.folder), dtype="float32", device="cpu", batch_size=1)
+
+
+def test_log_probabilities_are_those_of_lm_eval(
+    loaded: LoadedModel, examples: tuple[Example, ...], harness: Any, tmp_path: Path
+) -> None:
+    from lm_eval.api.instance import Instance
+
+    assert len(examples) >= 22
+    requests = [
+        Instance("loglikelihood", doc={}, arguments=(example.prompt, choice), idx=index)
+        for example in examples
+        for index, choice in enumerate(example.choices)
+    ]
+    theirs = iter(float(logprob) for logprob, _greedy in harness.loglikelihood(requests, disable_tqdm=True))
+    scores = score(loaded, examples, task="bbq")
+    for example, row in zip(examples, scores.table.to_pylist(), strict=True):
+        assert row["example_id"] == example.id
+        assert row["choice_logprobs"] == pytest.approx([next(theirs) for _ in example.choices], abs=1e-4)

@@ -1,0 +1,89 @@
+"""Ratios of means, and sums of means over tasks."""
+
+import math
+
+import numpy as np
+import pytest
+
+from chaintune.stats import Sample, combination, means, ratios
+from tests import made_up
+
+FAST = 500
+
+
+def test_ratio_by_hand() -> None:
+    found = made_up.design(range(40))
+    part, whole = np.tile([1.0, 0.0], 20), np.tile([1.0, 1.0, 0.0, 1.0], 10)
+    estimate = ratios(found, part, whole, resamples=FAST)[0]
+    assert estimate.value == pytest.approx(20 / 30)
+    assert estimate.low < 20 / 30 < estimate.high
+
+
+def test_ratio_to_the_number_of_examples_is_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    found, values = made_up.nested(rng), made_up.changes(rng, 192)
+    one = ratios(found, values, np.ones(192), resamples=FAST)[0]
+    other = means(Sample.of(found, values, resamples=FAST))[0]
+    assert (one.value, one.low, one.high, one.p_value) == pytest.approx(
+        (other.value, other.low, other.high, other.p_value)
+    )
+
+
+def test_nothing_to_divide_by() -> None:
+    estimate = ratios(made_up.design(range(10)), np.ones(10), np.zeros(10), resamples=FAST)[0]
+    assert math.isnan(estimate.value)
+    assert estimate.reason == "nothing to divide by"
+
+
+def test_one_cluster_and_one_example() -> None:
+    for clusters in ([0], [0] * 10):
+        estimate = ratios(made_up.design(clusters), np.ones(len(clusters)), np.ones(len(clusters)), resamples=FAST)[0]
+        assert estimate.value == 1.0
+        assert math.isnan(estimate.low)
+        assert "too few clusters" in estimate.reason
+
+
+def test_one_event_is_too_few_for_an_interval() -> None:
+    part = np.zeros(30)
+    part[0] = 1.0
+    estimate = ratios(made_up.design(range(30)), part, np.ones(30), resamples=FAST)[0]
+    assert estimate.value == pytest.approx(1 / 30)
+    assert "one-sided" in estimate.reason
+
+
+def test_ratio_covers_at_its_level() -> None:
+    rng = np.random.default_rng(9)
+    found = made_up.nested(rng, groups=1, clusters=30)
+    covered = []
+    for number in range(200):
+        whole = (rng.random(120) < 0.6).astype(float)
+        part = whole * (rng.random(120) < 0.5)
+        estimate = ratios(found, part, whole, resamples=FAST, seed=number)[0]
+        covered.append(estimate.low <= 0.5 <= estimate.high)
+    assert 0.9 < np.mean(covered) < 0.99
+
+
+def test_sum_of_tasks_by_hand_and_beside_the_normal_approximation() -> None:
+    rng = np.random.default_rng(1)
+    one, other = made_up.design(range(300)), made_up.design(range(200))
+    first, second = made_up.changes(rng, 300), made_up.changes(rng, 200, 0.3, 0.2)
+    drawn = [Sample.of(found, values, resamples=4000) for found, values in ((one, first), (other, second))]
+    estimate = combination(drawn, (1.0, -1.0))
+    error = math.hypot(first.std(ddof=1) / math.sqrt(300), second.std(ddof=1) / math.sqrt(200))
+    assert estimate.value == pytest.approx(first.mean() - second.mean())
+    assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * error, rel=0.08)
+    assert (estimate.n, estimate.n_clusters) == (500, 500)
+
+
+def test_sum_of_tasks_needs_clusters_in_each() -> None:
+    drawn = [Sample.of(made_up.design(range(n)), np.ones(n), resamples=FAST) for n in (3, 50)]
+    estimate = combination(drawn, (0.5, 0.5))
+    assert estimate.value == 1.0
+    assert "3 in one task" in estimate.reason
+
+
+def test_same_seed_same_bits() -> None:
+    rng = np.random.default_rng(1)
+    found, values = made_up.nested(rng), made_up.changes(rng, 192)
+    drawn = [Sample.of(found, values, resamples=FAST)] * 2
+    assert combination(drawn, (0.5, 0.5), seed=4) == combination(drawn, (0.5, 0.5), seed=4)
