@@ -13,12 +13,13 @@ from chaintune.stats import adjust
 METHODS: dict[Literal["holm", "bh"], str] = {"holm": "holm", "bh": "fdr_bh"}
 
 
+# Few cases on purpose: statsmodels collects garbage on every call of Holm.
 @pytest.mark.parametrize("method", METHODS)
-@settings(deadline=None)
-@given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_agrees_with_statsmodels(method: Literal["holm", "bh"], p_values: list[float]) -> None:
+@pytest.mark.parametrize("n", [1, 2, 11, 80])
+def test_agrees_with_statsmodels(method: Literal["holm", "bh"], n: int) -> None:
+    p_values = np.random.default_rng(n).beta(0.3, 1, n).round(3)
     theirs = multipletests(p_values, method=METHODS[method])[1]
-    assert adjust(np.array(p_values), method) == pytest.approx(theirs, abs=1e-12)
+    assert adjust(p_values, method) == pytest.approx(theirs, abs=1e-12)
 
 
 def test_holm_by_hand() -> None:
