@@ -98,7 +98,7 @@ def compared(
         forgetting, bias = ([_unchanged(estimate) for estimate in row] for row in (forgetting, bias))
     before, after = (accuracies(groups.design, score, level=options.level) for score in scores)
     forgot, learned = (groups.design.sums(np.maximum(d, 0.0)).sum(axis=0) for d in (sample.values, -sample.values))
-    limits = _detectable(groups, sample, options)
+    limits = detectable_limits(groups, sample, options)
     rows = [
         GroupComparison(
             *groups.labels[k], before[k], after[k], forgetting[k], bias[k], round(forgot[k]), round(learned[k]),
@@ -129,7 +129,7 @@ def dimension_disparity(groups: Grouping, sample: Sample, dimension: str, option
     return Disparity(dimension, *disparity(sample, columns), len(columns))
 
 
-def _detectable(groups: Grouping, sample: Sample, options: Inference) -> tuple[Floats, Floats]:
+def detectable_limits(groups: Grouping, sample: Sample, options: Inference) -> tuple[Floats, Floats]:
     """Detectable forgetting and biased forgetting; a group shares the error rate with its dimension's others."""
     pair_of = [np.full(len(groups.labels), np.nan) for _ in range(2)]
     for dimension in ("", *groups.dimensions):

@@ -1,15 +1,22 @@
-"""What a study found, in plain words: what was forgotten, by whom, how sure, and what could not be seen."""
+"""What was found, in plain words: what was forgotten, by whom, how sure, and what could not be seen."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import median
 
-from chaintune.records import Estimate, ResultRow
+from chaintune.records import Comparison, Estimate, GroupComparison, ResultRow
 
-_SIGNIFICANT = 0.05
+_ERROR_RATE = 0.05
+_MOST_PARAGRAPHS = 12
+_MOST_NAMED = 5
+
+Place = tuple[str, ...]
 
 
 def summary(rows: Sequence[ResultRow]) -> str:
-    """A paragraph for each task that another followed, then what the numbers speak about.
+    """What a study found, a paragraph for each task that another followed, then what the numbers speak about.
+
+    Rows of all seeds together are told where there are some, else those of the one seed.
 
     Args:
         rows: of `results.parquet`.
@@ -19,54 +26,205 @@ def summary(rows: Sequence[ResultRow]) -> str:
     lost = [row for row in shown if row.metric == "forgetting" and not row.dimension]
     if not lost:
         return "No task was followed by another, so nothing could be forgotten."
-    paragraphs = [" ".join([_overall(row), *_by_group(row, shown)]) for row in lost]
-    return "\n\n".join([*paragraphs, _about(lost)])
+    paragraphs = [_forgetting(row, shown) for row in lost[:_MOST_PARAGRAPHS]]
+    if len(lost) > _MOST_PARAGRAPHS:
+        paragraphs.append(f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables.")
+    paragraphs += [_order(row) for row in shown if row.metric == "order_effect" and not row.dimension]
+    paragraphs += [_mitigation(row, shown) for row in shown if row.metric == "recovery"]
+    return "\n\n".join([*paragraphs, _scope(row.estimate for row in lost)])
+
+
+def sentence(comparison: Comparison) -> str:
+    """What a comparison found, in one paragraph.
+
+    Args:
+        comparison: of two checkpoints.
+    """
+    whole = comparison.overall
+    parts = [_flips(whole, comparison.task), _verdict(whole, comparison.margin)]
+    parts += _limit(whole.detectable_forgetting, whole.verdict)
+    for dimension in dict.fromkeys(row.dimension for row in comparison.groups):
+        members = [row for row in comparison.groups if row.dimension == dimension]
+        found = {row.group: row.biased_forgetting for row in members}
+        limits = [row.detectable_biased_forgetting for row in members]
+        error_rate = 1 - comparison.level
+        parts += _groups(
+            dimension, found, limits, error_rate, "the whole" if comparison.reference == "overall" else "the rest"
+        )
+    if comparison.n_left_out:
+        parts.append(f"{comparison.n_left_out} examples that only one of the two answered were left out.")
+    return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
+
+
+def _flips(row: GroupComparison, task: str) -> str:
+    return (
+        f"Of {row.forgetting.n} examples of {task} ({_clusters(row.forgetting)}), {row.forgot} were right before and "
+        f"wrong after, {row.learned} the other way round: accuracy went from {row.before.value:.1%} "
+        f"to {row.after.value:.1%}."
+    )
+
+
+def _verdict(row: GroupComparison, margin: float) -> str:
+    estimate, size = row.forgetting, _points(row.forgetting)
+    if row.verdict == "kept":
+        return f"It was kept: any change, {size}, lies within the margin of {100 * margin:g} points."
+    if row.verdict == "inconclusive":
+        why = estimate.reason or f"{size}, p = {_p(estimate.p_value)}"
+        return f"Whether anything was forgotten is inconclusive: {why}."
+    did = "It forgot" if row.verdict == "forgot" else "It gained"
+    return f"{did}: forgetting is {size}, p = {_p(estimate.p_value)}."
+
+
+def _forgetting(row: ResultRow, rows: Sequence[ResultRow]) -> str:
+    parts = [_overall(row), *_little_learned(row, rows)]
+    limits = _like(rows, row, "detectable_forgetting", "")
+    parts += _limit(limits[0].estimate.value if limits else math.nan, row.verdict)
+    dimensions = dict.fromkeys(r.dimension for r in rows if r.metric == "biased_forgetting" and _at(r) == _at(row))
+    for dimension in dimensions:
+        found = {r.group: r.estimate for r in _like(rows, row, "biased_forgetting", dimension)}
+        least = [r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)]
+        parts += _groups(dimension, found, least, _ERROR_RATE, "the whole")
+    return " ".join(parts)
 
 
 def _overall(row: ResultRow) -> str:
-    estimate = row.estimate
+    estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
-        return f"Whether {row.chain} forgot {row.task} cannot be told: {estimate.reason}."
+        return f"Whether {where} forgot {row.task} cannot be told: {estimate.reason}."
     did = {
-        "forgot": f"{row.chain} forgot {row.task}",
-        "gained": f"{row.chain} is better at {row.task} than {row.reference}",
-        "kept": f"{row.chain} kept {row.task}",
-    }.get(row.verdict, f"Whether {row.chain} forgot {row.task} is not decided by this data")
-    return f"{did}: {_points(estimate)} ({estimate.n} examples, {estimate.n_clusters} clusters)."
+        "forgot": f"{where} forgot {row.task}",
+        "gained": f"{where} is better at {row.task} than {row.reference}",
+        "kept": f"{where} kept {row.task}",
+    }.get(row.verdict, f"Whether {where} forgot {row.task} is inconclusive")
+    why = f"; {estimate.reason}" if math.isnan(estimate.low) and estimate.reason else ""
+    return f"{did}: {_points(estimate)} ({estimate.n} examples, {_clusters(estimate)}{why})."
 
 
-def _by_group(whole: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
-    sentences = []
-    bias = [row for row in rows if row.metric == "biased_forgetting" and _checkpoint(row) == _checkpoint(whole)]
-    for dimension in dict.fromkeys(row.dimension for row in bias):
-        members = [row for row in bias if row.dimension == dimension]
-        clear = [row for row in members if row.estimate.p_adjusted < _SIGNIFICANT]
-        for row in sorted(clear, key=lambda row: -row.estimate.value):
-            more = "more" if row.estimate.value > 0 else "less"
-            sentences.append(f"{row.group} ({dimension}) lost {more} than the whole, by {_points(row.estimate)}.")
-        if not clear:
-            sentences.append(f"No {dimension} of {len(members)} lost clearly more or less than the whole.")
-    return sentences
+def _little_learned(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
+    """What was not learned cannot be forgotten."""
+    gains = [
+        r.estimate
+        for r in rows
+        if r.metric == "gain" and not r.dimension and (r.base, r.chain, r.variant, r.task) == _learned_at(row)
+    ]
+    if not gains or gains[0].low > 0:
+        return []
+    gain = gains[0]
+    return [f"{row.reference} had not clearly learned {row.task} ({_points(gain)} over the base), so this says little."]
 
 
-def _about(rows: Sequence[ResultRow]) -> str:
-    if all(row.estimate.n_seeds < 2 for row in rows):
+def _learned_at(row: ResultRow) -> Place:
+    return (row.base, row.reference, row.variant, row.task)
+
+
+def _limit(limit: float, verdict: str) -> list[str]:
+    if verdict != "inconclusive":
+        return []
+    if math.isnan(limit):
+        return ["These data are too few to show any change."]
+    return [
+        f"A change of {100 * limit:.0f} points would have shown in four cases out of five, a smaller one less often."
+    ]
+
+
+def _groups(
+    dimension: str, found: dict[str, Estimate], limits: Sequence[float], error_rate: float, reference: str
+) -> list[str]:
+    """Which groups lost more or less than the reference, and how small a difference could have been seen."""
+    clear = [(e, name) for name, e in found.items() if e.p_adjusted <= error_rate]
+    unknown = [name for name, e in found.items() if math.isnan(e.p_value)]
+    parts = []
+    for estimate, name in sorted(clear, key=lambda item: -abs(item[0].value))[:_MOST_NAMED]:
+        more = "more" if estimate.value > 0 else "less"
+        size = _points(estimate, sign=False) if estimate.value > 0 else _points(_turned(estimate), sign=False)
+        parts.append(f"{name} ({dimension}) lost {more} than {reference}, by {size}.")
+    if len(clear) > _MOST_NAMED:
+        parts.append(f"So did {len(clear) - _MOST_NAMED} more of {dimension}.")
+    others = len(found) - len(clear) - len(unknown)
+    if others:
+        also = "other " if clear else ""
+        of = f"the {others} {also}groups" if others > 1 else f"the one {also}group"
+        parts.append(f"For {of} of {dimension} no difference is shown{_least(limits)}.")
+    if unknown:
+        parts.append(f"{len(unknown)} of {dimension} cannot be judged: {found[unknown[0]].reason}.")
+    return parts
+
+
+def _least(limits: Sequence[float]) -> str:
+    known = [limit for limit in limits if not math.isnan(limit)]
+    if not known:
+        return ", and these data could show none"
+    return (
+        f"; one of {100 * median(known):.0f} points would have been, with 80 % probability, in a group of median size"
+    )
+
+
+def _order(row: ResultRow) -> str:
+    estimate = row.estimate
+    if math.isnan(estimate.low):
+        return f"Whether {row.task} fares better late than early cannot be told: {estimate.reason}."
+    if estimate.low > 0 or estimate.high < 0:
+        late = "better" if estimate.value > 0 else "worse"
+        return f"{row.task} ends {late} with {_checkpoint(row)} than with {row.reference}: {_points(estimate)}."
+    return f"Between {_checkpoint(row)} and {row.reference} no difference in {row.task} is shown: {_points(estimate)}."
+
+
+def _mitigation(row: ResultRow, rows: Sequence[ResultRow]) -> str:
+    estimate, where = row.estimate, _checkpoint(row)
+    if math.isnan(estimate.value):
+        return f"What {where} brings back of {row.task} cannot be told: {estimate.reason}."
+    ends = f", between {estimate.low:.0%} and {estimate.high:.0%}" if not math.isnan(estimate.low) else ""
+    text = f"{where} brings back {estimate.value:.0%} of the loss of {row.task}{ends}."
+    prices = [r for r in rows if r.metric == "price" and not r.dimension and _at(r)[:4] == _at(row)[:4]]
+    return " ".join([text, *(f"Its price in {r.task}: {_points(r.estimate)} ({r.verdict})." for r in prices)])
+
+
+def _scope(estimates: Iterable[Estimate]) -> str:
+    seeds = max(estimate.n_seeds for estimate in estimates)
+    if seeds < 2:
         return (
             "One seed: these numbers speak about these checkpoints, not about what the recipe does in general; "
             "vary the seed to learn that."
         )
-    return f"Over {max(row.estimate.n_seeds for row in rows)} seeds: these numbers speak about the recipe."
+    return f"Over {seeds} seeds: these numbers speak about the recipe, as far as {seeds} seeds tell."
 
 
-def _points(estimate: Estimate) -> str:
+def _points(estimate: Estimate, *, sign: bool = True) -> str:
+    form = "+.1f" if sign else ".1f"
+    text = f"{_rounded(estimate.value):{form}} points"
     if math.isnan(estimate.low):
-        return f"{100 * estimate.value:+.1f} points"
-    return f"{100 * estimate.value:+.1f} points, between {100 * estimate.low:+.1f} and {100 * estimate.high:+.1f}"
+        return text
+    return f"{text}, between {_rounded(estimate.low):+.1f} and {_rounded(estimate.high):+.1f}"
 
 
-def _place(row: ResultRow) -> tuple[str, ...]:
-    return (*_checkpoint(row), row.metric, row.dimension, row.group)
+def _rounded(value: float) -> float:
+    # Adding 0 turns the -0.0 that rounding leaves into 0.0.
+    return round(100 * value, 1) + 0.0
 
 
-def _checkpoint(row: ResultRow) -> tuple[str, ...]:
+def _turned(estimate: Estimate) -> Estimate:
+    return Estimate(-estimate.value, -estimate.high, -estimate.low)
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "0.001 or less"
+
+
+def _clusters(estimate: Estimate) -> str:
+    return f"{estimate.n_clusters} cluster{'s' if estimate.n_clusters != 1 else ''}"
+
+
+def _checkpoint(row: ResultRow) -> str:
+    return f"{row.chain} ({row.variant})" if row.variant else row.chain
+
+
+def _like(rows: Sequence[ResultRow], row: ResultRow, metric: str, dimension: str) -> list[ResultRow]:
+    return [r for r in rows if r.metric == metric and r.dimension == dimension and _at(r) == _at(row)]
+
+
+def _at(row: ResultRow) -> Place:
     return (row.base, row.chain, row.variant, row.reference, row.task)
+
+
+def _place(row: ResultRow) -> Place:
+    return (*_at(row), row.metric, row.dimension, row.group)
