@@ -154,9 +154,7 @@ def _least(limits: Sequence[float]) -> str:
     known = [limit for limit in limits if not math.isnan(limit)]
     if not known:
         return ", and these data could show none"
-    return (
-        f"; one of {100 * median(known):.0f} points would have been, with 80 % probability, in a group of median size"
-    )
+    return f"; one of {100 * median(known):.0f} points would have shown in four cases out of five"
 
 
 def _order(row: ResultRow) -> str:

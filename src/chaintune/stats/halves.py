@@ -14,7 +14,9 @@ from chaintune.stats.clusters import Floats, Integers
 
 _BLOCK_CELLS = 2_000_000
 _TIE = 1e-12
-# Drawing equal clusters together as one binomial number pays from this many on.
+# From so many clusters on, equal ones are drawn together as one binomial number; below, what is drawn for a
+# group does not depend on which other groups were asked for.
+_MANY_CLUSTERS = 8_000
 _MANY_ALIKE = 10
 
 
@@ -44,9 +46,11 @@ def halves(columns: Floats, *, resamples: int, seed: int) -> Halves:
     totals = columns.sum(axis=0)
     if 2 ** min(len(columns) - 1, 62) <= resamples:
         return Halves(_every_half(len(columns)) @ columns, totals)
-    first, counts = _distinct(columns)
-    if len(columns) < _MANY_ALIKE * len(first):
-        first, counts = np.arange(len(columns)), np.ones(len(columns), dtype=np.int64)
+    first, counts = np.arange(len(columns)), np.ones(len(columns), dtype=np.int64)
+    if len(columns) > _MANY_CLUSTERS:
+        alike, sizes = _distinct(columns)
+        if len(columns) > _MANY_ALIKE * len(alike):
+            first, counts = alike, sizes
     drawn = [totals[None]]
     drawn += [weights @ columns[first] for weights in _random_halves(counts, resamples, seed)]
     return Halves(np.concatenate(drawn), totals)
