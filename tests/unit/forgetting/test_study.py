@@ -1,0 +1,276 @@
+"""A study's rows: by hand, with seeds, with chains of every kind, and bad input."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chaintune.errors import ConfigError, DataError
+from chaintune.forgetting import compare, summarise
+from chaintune.records import Estimate, Measured, ResultRow, Role, Scores, rows_to_polars
+from tests import made_up
+
+FAST = 200
+N = 60
+ROLES: Mapping[str, Role] = {"s": "safety", "c": "capability", "d": "capability"}
+GROUPS = {"faith": [("a", "b")[row % 2] for row in range(N)]}
+
+Chain = tuple[str, ...]
+
+
+def scored(task: str, right: int, *, seed: int = 0) -> Scores:
+    """Scores of which the first so many of shuffled examples are right; the shuffle is the task's."""
+    order = np.random.default_rng(len(task)).permutation(N)
+    flags = order < right + seed
+    return made_up.scores(flags.tolist(), task=task, groups=GROUPS if task == "s" else None, noise=right + seed)
+
+
+def measured(
+    table: Mapping[Chain, Mapping[str, int]],
+    *,
+    seeds: Iterable[int] = (0,),
+    variant: tuple[tuple[str, str], ...] = (),
+) -> list[Measured]:
+    """Checkpoints from how many examples of each task are right after each chain."""
+    found = []
+    for seed in seeds:
+        for chain, tasks in table.items():
+            scores = {task: scored(task, right, seed=seed if chain else 0) for task, right in tasks.items()}
+            found.append(Measured("m", chain, variant if chain else (), seed, scores))
+    return found
+
+
+BOTH_ORDERS: dict[Chain, dict[str, int]] = {
+    (): {"s": 15, "c": 18},
+    ("s",): {"s": 45, "c": 20},
+    ("c",): {"s": 17, "c": 48},
+    ("s", "c"): {"s": 33, "c": 47},
+    ("c", "s"): {"s": 46, "c": 40},
+}
+
+
+def summed(given: Sequence[Measured], **options: Any) -> list[ResultRow]:
+    return summarise(given, study="made-up", roles=ROLES, resamples=FAST, **options)
+
+
+def only(rows: Sequence[ResultRow], metric: str, **facts: Any) -> ResultRow:
+    """The one row that fits; the whole task's where no group is named."""
+    wanted = {"metric": metric, "group": "", "seed": "0"} | facts
+    found = [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
+    assert len(found) == 1, f"{len(found)} rows with {wanted}"
+    return found[0]
+
+
+def test_every_value_of_a_study_of_both_orders_by_hand() -> None:
+    rows = summed(measured(BOTH_ORDERS))
+    share = {chain: {task: right / N for task, right in tasks.items()} for chain, tasks in BOTH_ORDERS.items()}
+    expected = [
+        (only(rows, "accuracy", chain="base", task="s"), share[()]["s"]),
+        (only(rows, "accuracy", chain="s>c", task="c"), share["s", "c"]["c"]),
+        (only(rows, "gain", chain="s", task="s"), 30 / N),
+        (only(rows, "gain", chain="s>c", task="c"), 29 / N),
+        (only(rows, "forgetting", chain="s>c", task="s"), 12 / N),
+        (only(rows, "forgetting", chain="c>s", task="c"), 8 / N),
+        (only(rows, "order_effect", task="s"), 13 / N),
+        (only(rows, "asymmetry"), 12 / N - 8 / N),
+        (only(rows, "retained_gain", chain="s>c"), (33 - 15) / (45 - 15)),
+        (only(rows, "bwt", chain="s>c"), -12 / N),
+        (only(rows, "fwt", chain="s>c"), (20 - 18) / N),
+        (only(rows, "fwt", chain="c>s"), (17 - 15) / N),
+    ]
+    for row, value in expected:
+        assert row.estimate.value == pytest.approx(value), row
+
+
+def test_rows_say_what_they_are_about() -> None:
+    rows = summed(measured(BOTH_ORDERS))
+    lost = only(rows, "forgetting", chain="s>c")
+    assert (lost.study, lost.base, lost.stage, lost.reference, lost.task) == ("made-up", "m", 2, "s", "s")
+    assert lost.verdict == "forgot"
+    effect = only(rows, "order_effect", task="s")
+    assert (effect.chain, effect.reference) == ("c>s", "s>c")
+    asymmetry = only(rows, "asymmetry")
+    assert (asymmetry.chain, asymmetry.reference, asymmetry.task) == ("s>c", "c>s", "s")
+    assert only(rows, "gain", chain="s", task="s").reference == "base"
+
+
+def test_every_row_has_an_interval_or_a_reason_and_says_how_many() -> None:
+    for row in summed(measured(BOTH_ORDERS, seeds=(0, 1))):
+        estimate = row.estimate
+        assert not math.isnan(estimate.low) or estimate.reason, row
+        assert estimate.n > 0, row
+        assert estimate.n_clusters > 0, row
+        assert (row.verdict != "") == (row.metric in ("forgetting", "price"))
+
+
+def test_forgetting_is_that_of_compare() -> None:
+    given = measured(BOTH_ORDERS)
+    rows = summed(given)
+    by_chain = {one.chain: one.scores["s"] for one in given}
+    found = compare(by_chain["s",], by_chain["s", "c"], by=["faith"], resamples=FAST)
+    assert _numbers(only(rows, "forgetting", chain="s>c").estimate) == _numbers(found.overall.forgetting)
+    for each in found.groups:
+        facts = {"chain": "s>c", "group": each.group, "dimension": "faith"}
+        assert _numbers(only(rows, "forgetting", **facts).estimate) == _numbers(each.forgetting)
+        assert _numbers(only(rows, "biased_forgetting", **facts).estimate) == _numbers(each.biased_forgetting)
+        assert only(rows, "detectable_forgetting", **facts).estimate.value == each.detectable_forgetting
+    assert only(rows, "disparity", chain="s>c").estimate.value == found.disparities[0].estimate.value
+    assert only(rows, "disparity_expected", chain="s>c").estimate.value == found.disparities[0].null_expectation
+
+
+def test_one_seed_speaks_about_these_checkpoints_several_about_the_recipe() -> None:
+    rows = summed(measured(BOTH_ORDERS, seeds=(0, 1, 2)))
+    facts = {"chain": "s>c", "task": "s"}
+    alone, together = (only(rows, "forgetting", seed=seed, **facts) for seed in ("1", "all"))
+    assert alone.estimate.n_seeds == 1
+    assert "these checkpoints only" in alone.estimate.method
+    assert together.estimate.n_seeds == 3
+    assert "crossed with seeds" in together.estimate.method
+    values = [only(rows, "forgetting", seed=seed, **facts).estimate.value for seed in ("0", "1", "2")]
+    assert together.estimate.value == pytest.approx(np.mean(values))
+
+
+def test_one_seed_makes_no_row_of_all_seeds() -> None:
+    assert {row.seed for row in summed(measured(BOTH_ORDERS))} == {"0"}
+
+
+def test_the_base_is_measured_once_for_every_seed_and_variant() -> None:
+    given = [one for one in measured(BOTH_ORDERS, seeds=(0, 1)) if one.chain or one.seed == 0]
+    rows = summed(given)
+    assert only(rows, "gain", chain="s", task="s", seed="1").estimate.value == pytest.approx(31 / N)
+    assert only(rows, "accuracy", chain="base", task="s").estimate.n == N
+    assert not [row for row in rows if row.chain == "base" and row.seed == "all"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "name", "lost"),
+    [("trained", "s", 5), ("base", "base", -25), ("previous", "s>c", -7), ("best", "s>c>d>c", 7)],
+)
+def test_references(reference: Any, name: str, lost: int) -> None:
+    table: dict[Chain, dict[str, int]] = {
+        (): {"s": 15},
+        ("s",): {"s": 45},
+        ("s", "c"): {"s": 33},
+        ("s", "c", "d"): {"s": 40},
+    }
+    if reference == "best":
+        table |= {("s", "c", "d", "c"): {"s": 47}, ("s", "c", "d", "c", "d"): {"s": 40}}
+    chain = "s>c>d>c>d" if reference == "best" else "s>c>d"
+    row = only(summed(measured(table), reference=reference), "forgetting", chain=chain, task="s")
+    assert row.reference == name
+    assert row.estimate.value == pytest.approx(lost / N)
+
+
+def test_a_task_tuned_twice_is_forgotten_from_its_last_tuning() -> None:
+    table: dict[Chain, dict[str, int]] = {
+        ("s",): {"s": 45},
+        ("s", "c"): {"s": 30},
+        ("s", "c", "s"): {"s": 50},
+        ("s", "c", "s", "c"): {"s": 38},
+    }
+    rows = summed(measured(table))
+    assert only(rows, "forgetting", chain="s>c>s>c", task="s").estimate.value == pytest.approx(12 / N)
+    assert not [row for row in rows if row.metric == "forgetting" and row.chain == "s>c>s" and row.task == "s"]
+
+
+def test_replay_recovers_at_a_price() -> None:
+    table = BOTH_ORDERS | {("s", "c", "s@5%"): {"s": 42, "c": 44}}
+    rows = summed(measured(table))
+    back = only(rows, "recovery")
+    assert (back.chain, back.reference, back.task) == ("s>c>s@5%", "s>c", "s")
+    assert back.estimate.value == pytest.approx((42 - 33) / (45 - 33))
+    price = only(rows, "price")
+    assert price.task == "c"
+    assert price.estimate.value == pytest.approx(3 / N)
+    left = only(rows, "forgetting", chain="s>c>s@5%", task="s")
+    assert left.reference == "s"
+    assert left.estimate.value == pytest.approx(3 / N)
+    assert not [row for row in rows if row.metric in ("gain", "bwt") and row.chain == "s>c>s@5%"]
+
+
+def test_recovery_of_no_loss_is_undefined() -> None:
+    table = BOTH_ORDERS | {("s", "c"): {"s": 45, "c": 47}, ("s", "c", "s@5%"): {"s": 50, "c": 44}}
+    estimate = only(summed(measured(table)), "recovery").estimate
+    assert math.isnan(estimate.value)
+    assert "not shown to be above 0" in estimate.reason
+
+
+def test_slope_against_the_learning_rate_is_for_a_tenfold() -> None:
+    given = []
+    for rate, left in (("1e-5", 45), ("1e-4", 39), ("1e-3", 33)):
+        table = {chain: tasks for chain, tasks in BOTH_ORDERS.items() if chain} | {("s", "c"): {"s": left, "c": 47}}
+        given += measured(table, variant=(("method", "full"), ("recipe.learning_rate", rate)))
+    row = only(summed(given), "forgetting_slope", chain="s>c")
+    assert row.estimate.value == pytest.approx(6 / N)
+    assert row.variant == "method=full, recipe.learning_rate=log10 slope"
+    assert row.estimate.low < 6 / N < row.estimate.high
+
+
+def test_slope_needs_numbers_that_differ() -> None:
+    given = [
+        *measured(BOTH_ORDERS, variant=(("recipe.method", "full"), ("epochs", "1"))),
+        *measured({c: t for c, t in BOTH_ORDERS.items() if c}, variant=(("recipe.method", "lora"), ("epochs", "1"))),
+    ]
+    assert not [row for row in summed(given) if row.metric == "forgetting_slope"]
+
+
+def test_chains_of_three_have_transfer_over_their_tasks() -> None:
+    table: dict[Chain, dict[str, int]] = {
+        (): {"s": 10, "c": 12, "d": 14},
+        ("s",): {"s": 40, "c": 15, "d": 14},
+        ("s", "c"): {"s": 30, "c": 45, "d": 20},
+        ("s", "c", "d"): {"s": 25, "c": 39, "d": 50},
+    }
+    rows = summed(measured(table))
+    assert only(rows, "bwt", chain="s>c>d").estimate.value == pytest.approx(((25 - 40) + (39 - 45)) / 2 / N)
+    assert only(rows, "fwt", chain="s>c>d").estimate.value == pytest.approx(((15 - 12) + (20 - 14)) / 2 / N)
+
+
+def test_no_chain_no_forgetting() -> None:
+    rows = summed(measured({(): {"s": 15}}))
+    assert {row.metric for row in rows} == {"accuracy"}
+
+
+def test_nothing_measured_nothing_said() -> None:
+    assert summed([]) == []
+
+
+def test_rows_make_a_table() -> None:
+    rows = summed(measured(BOTH_ORDERS, seeds=(0, 1)))
+    table = rows_to_polars(rows)
+    assert table.height == len(rows)
+    assert set(table["seed"]) == {"0", "1", "all"}
+
+
+def test_same_seed_same_rows() -> None:
+    first, again = (rows_to_polars(summed(measured(BOTH_ORDERS, seeds=(0, 1)), seed=4)) for _ in range(2))
+    assert first.equals(again, null_equal=True)
+
+
+def test_a_task_without_a_role_is_refused() -> None:
+    with pytest.raises(ConfigError, match="task 's' has no role"):
+        summarise(measured(BOTH_ORDERS), study="x", roles={"c": "capability"})
+
+
+def test_a_reference_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'trained'"):
+        summed(measured(BOTH_ORDERS), reference="traned")
+
+
+def test_a_checkpoint_given_twice_is_refused() -> None:
+    with pytest.raises(DataError, match="given twice"):
+        summed([*measured(BOTH_ORDERS), *measured(BOTH_ORDERS)])
+
+
+def test_other_examples_under_another_checkpoint_are_refused() -> None:
+    given = measured(BOTH_ORDERS)
+    short = Scores("s", given[1].scores["s"].table.slice(0, 50))
+    given[1] = Measured("m", ("s",), (), 0, {"s": short})
+    with pytest.raises(DataError, match="not of the same examples"):
+        summed(given)
+
+
+def _numbers(estimate: Estimate) -> tuple[float, ...]:
+    return tuple(round(getattr(estimate, name), 12) for name in ("value", "low", "high", "p_value", "n", "n_clusters"))
