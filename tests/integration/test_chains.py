@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from chaintune.errors import DataError
+from chaintune.errors import DataError, StageError
 from chaintune.models import LoadedModel, load
 from chaintune.records import Scores
 from chaintune.scoring import score
+from chaintune.study import engine
 from chaintune.study.engine import LocalEngine
 from chaintune.study.nodes import StageNode
 from chaintune.study.session import open_base
@@ -148,6 +149,27 @@ def read(content: bytes, folder: Path) -> list[list[float]]:
     (folder / "scores.parquet").write_bytes(content)
     found: list[list[float]] = Scores.read(folder / "scores.parquet").table.column("choice_logprobs").to_pylist()
     return found
+
+
+def test_a_stage_that_fails_leaves_the_others_as_they_would_have_been(
+    smoke: Smoke, straight: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tuning changes the parent in place; after a failure nothing may start from what is left of it."""
+    real = vars(engine)["tune"]
+
+    def failing(parent: LoadedModel, *arguments: Any, **options: Any) -> Any:
+        tuned = real(parent, *arguments, **options)
+        if options["task"] == "balls":
+            raise StageError("the loss became nan at step 16 of 16")
+        return tuned
+
+    monkeypatch.setattr(engine, "tune", failing)
+    session = smoke.open(tmp_path / "store")
+    outcome = session.run(tmp_path / "out").outcome
+    assert {result.node.chain for result in outcome.of("failed")} == {("balls",), ("boxes", "balls")}
+    found = scores(session)
+    assert set(found) == {f"{chain} on {task}" for chain in ("base", "boxes") for task in ("balls", "boxes")}
+    assert all(straight[title] == content for title, content in found.items())
 
 
 def test_progress_counts_steps_and_examples(smoke: Smoke, tmp_path: Path) -> None:
