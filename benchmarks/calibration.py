@@ -367,28 +367,34 @@ def _latent(rng: Generator, found: Design, seeds: int, sizes: tuple[float, float
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the data sets")
-    parser.add_argument("--datasets", type=int, default=2000, help="in each cell (2000)")
-    options = parser.parse_args(arguments)
-    count = max(1, options.datasets // 10) if options.quick else options.datasets
+    parser.add_argument("--datasets", type=int, default=2000, help="in each cell of the first two tables (2000)")
     cells = [Cell(*parts) for parts in itertools.product((8, 15, 25, 50), (0.0, 0.2, 0.5), (False, True))]
-    print(f"{count} data sets in each cell, {RESAMPLES} halves in each data set, nominal level 95 %.\n")
-    print("## The chosen methods\n")
-    grid_table(cells, [World(0.2, 0.1), World(0.15, 0.15)], count)
-    print("\n## Few and one-sided changes\n")
-    rare = [Cell(clusters, 0.2, multiple=False) for clusters in (8, 15, 50)]
-    grid_table(rare, [World(0.06, 0.02), World(0.05, 0.0), World(0.2, 0.0)], count)
-    print("\n## Rivals\n")
-    rivals_table(
-        [Cell(15, 0.2, multiple=False), Cell(25, 0.2, multiple=True)], [World(0.2, 0.1), World(0.06, 0.02)], count // 2
-    )
-    print("\n## Power for a biased forgetting of 5 points\n")
-    power_table(
-        [c for c in cells if c.correlation != 0.5], [World(0.15, 0.15, 0.055), World(0.2, 0.1, 0.055)], count // 2
-    )
-    print("\n## Several seeds\n")
-    seeds_table(count // 2)
+    few = [Cell(clusters, 0.2, multiple=False) for clusters in (8, 15, 50)]
+    two = [Cell(15, 0.2, multiple=False), Cell(25, 0.2, multiple=True)]
+    less = [cell for cell in cells if cell.correlation != 0.5]
+    tables: dict[str, tuple[str, Callable[[int], None]]] = {
+        "chosen": ("The chosen methods", lambda n: grid_table(cells, [World(0.2, 0.1), World(0.15, 0.15)], n)),
+        "rare": (
+            "Few and one-sided changes",
+            lambda n: grid_table(few, [World(0.06, 0.02), World(0.05, 0.0), World(0.2, 0.0)], n),
+        ),
+        "rivals": ("Rivals", lambda n: rivals_table(two, [World(0.2, 0.1), World(0.06, 0.02)], n // 2)),
+        "power": (
+            "Power for a biased forgetting of 5 points",
+            lambda n: power_table(less, [World(0.15, 0.15, 0.055), World(0.2, 0.1, 0.055)], n // 2),
+        ),
+        "seeds": ("Several seeds", lambda n: seeds_table(n // 2)),
+    }
+    parser.add_argument("--table", choices=list(tables), action="append", help="only this one; may be repeated")
+    options = parser.parse_args(arguments)
+    count = max(2, options.datasets // 10 if options.quick else options.datasets)
+    print(f"{count} data sets in each cell, {RESAMPLES} halves in each data set, nominal level 95 %.")
+    for name in options.table or tables:
+        title, run = tables[name]
+        print(f"\n## {title}\n")
+        run(count)
 
 
 if __name__ == "__main__":
