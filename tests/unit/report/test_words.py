@@ -1,0 +1,154 @@
+"""What was found, in words."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chaintune.forgetting import compare
+from chaintune.records import Estimate, ResultRow, Verdict
+from chaintune.report.words import sentence, summary
+from tests import made_up
+
+PROMISES = re.compile(r"debias|unbiased|\bfix|\bprove|\bcure|guarantee", re.IGNORECASE)
+
+
+def row(metric: str, value: float, low: float = math.nan, high: float = math.nan, **facts: Any) -> ResultRow:
+    """A row about s after s>c; facts of the row or of its estimate."""
+    own = {"chain": "s>c", "stage": 2, "reference": "s", "task": "s", "dimension": "", "group": "", "seed": "0"}
+    own |= {name: facts.pop(name) for name in list(facts) if name in own}
+    verdict: Verdict | str = facts.pop("verdict", "")
+    estimate = Estimate(value, low, high, **({"n": 440, "n_clusters": 85} | facts))
+    return ResultRow(study="x", base="m", variant="", metric=metric, estimate=estimate, verdict=verdict, **own)  # type: ignore[arg-type]
+
+
+LOST = row("forgetting", 0.05, 0.012, 0.088, verdict="forgot")
+GROUPS = [
+    row("biased_forgetting", 0.071, 0.02, 0.12, p_value=0.001, p_adjusted=0.011, dimension="faith", group="a"),
+    row("biased_forgetting", -0.06, -0.11, -0.01, p_value=0.004, p_adjusted=0.04, dimension="faith", group="b"),
+    row("biased_forgetting", 0.01, -0.09, 0.11, p_value=0.8, p_adjusted=0.9, dimension="faith", group="c"),
+    row("biased_forgetting", 0.2, dimension="faith", group="d", reason="too few clusters for an interval: 2"),
+    row("detectable_biased_forgetting", 0.12, dimension="faith", group="a"),
+    row("detectable_biased_forgetting", 0.14, dimension="faith", group="c"),
+]
+
+
+def test_nothing_followed_nothing_forgotten() -> None:
+    assert summary([]) == "No task was followed by another, so nothing could be forgotten."
+    assert "nothing could be forgotten" in summary([row("accuracy", 0.5)])
+
+
+def test_says_what_how_much_and_of_how_many() -> None:
+    assert "s>c forgot s: +5.0 points, between +1.2 and +8.8 (440 examples, 85 clusters)." in summary([LOST])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [("kept", "s>c kept s"), ("gained", "s>c is better at s than s"), ("inconclusive", "Whether s>c forgot s is")],
+)
+def test_each_verdict_has_its_words(verdict: Verdict, words: str) -> None:
+    assert words in summary([row("forgetting", 0.0, -0.01, 0.01, verdict=verdict)])
+
+
+def test_says_who_lost_more_and_who_less() -> None:
+    text = summary([LOST, *GROUPS])
+    assert "a (faith) lost more than the whole, by 7.1 points, between +2.0 and +12.0." in text
+    assert "b (faith) lost less than the whole, by 6.0 points, between +1.0 and +11.0." in text
+
+
+def test_says_what_could_not_be_seen_and_who_cannot_be_judged() -> None:
+    text = summary([LOST, *GROUPS])
+    assert "For the one other group of faith no difference is shown; one of 13 points would have shown" in text
+    assert "1 of faith cannot be judged: too few clusters for an interval: 2." in text
+
+
+def test_says_what_change_an_inconclusive_task_could_have_shown() -> None:
+    doubtful = row("forgetting", 0.02, -0.03, 0.07, verdict="inconclusive")
+    text = summary([doubtful, row("detectable_forgetting", 0.08)])
+    assert "A change of 8 points would have shown in four cases out of five" in text
+    assert "too few to show any change" in summary([doubtful])
+
+
+def test_says_when_little_was_learned_to_be_forgotten() -> None:
+    gain = row("gain", 0.01, -0.03, 0.05, chain="s", reference="base")
+    assert "s had not clearly learned s (+1.0 points, between -3.0 and +5.0 over the base)" in summary([LOST, gain])
+    clear = row("gain", 0.2, 0.1, 0.3, chain="s", reference="base")
+    assert "had not clearly learned" not in summary([LOST, clear])
+
+
+def test_undefined_says_why() -> None:
+    text = summary([row("forgetting", math.nan, verdict="inconclusive", reason="no examples")])
+    assert "cannot be told: no examples." in text
+
+
+def test_one_seed_speaks_about_checkpoints_and_several_about_the_recipe() -> None:
+    assert "One seed: these numbers speak about these checkpoints" in summary([LOST])
+    pooled = row("forgetting", 0.04, 0.01, 0.07, verdict="forgot", seed="all", n_seeds=3)
+    text = summary([LOST, pooled])
+    assert "Over 3 seeds" in text
+    assert "+4.0 points" in text
+    assert "+5.0 points" not in text
+
+
+def test_order_and_mitigation_have_their_sentences() -> None:
+    order = row("order_effect", 0.13, 0.08, 0.18, chain="c>s", reference="s>c")
+    back = row("recovery", 0.64, 0.48, 0.82, chain="s>c>s@5%", reference="s>c")
+    price = row("price", 0.03, -0.01, 0.07, chain="s>c>s@5%", reference="s>c", task="c", verdict="inconclusive")
+    text = summary([LOST, order, back, price])
+    assert "s ends better with c>s than with s>c: +13.0 points, between +8.0 and +18.0." in text
+    assert "s>c>s@5% brings back 64% of the loss of s, between 48% and 82%." in text
+    assert "Its price in c: +3.0 points, between -1.0 and +7.0 (inconclusive)." in text
+
+
+def test_undefined_recovery_and_order_say_why() -> None:
+    back = row("recovery", math.nan, reason="the loss is not shown to be above 0")
+    order = row("order_effect", 0.1, reason="too few clusters for an interval: 3")
+    text = summary([LOST, order, back])
+    assert "cannot be told: the loss is not shown to be above 0." in text
+    assert "cannot be told: too few clusters for an interval: 3." in text
+
+
+def test_many_chains_are_counted_not_listed() -> None:
+    many = [row("forgetting", 0.05, 0.01, 0.09, verdict="forgot", chain=f"s>{n}") for n in range(20)]
+    assert "8 more are in the tables." in summary(many)
+
+
+def compared(n: int, *, seed: int, lost: float, groups: Sequence[str] = "ab") -> str:
+    rng = np.random.default_rng(seed)
+    before = rng.random(n) < 0.8
+    after = before & (rng.random(n) > lost)
+    bears = {"faith": [groups[number % len(groups)] for number in range(n)]}
+    pair = [made_up.scores(part.tolist(), groups=bears, noise=k) for k, part in enumerate((before, after))]
+    return sentence(compare(*pair, by=["faith"], resamples=300))
+
+
+def test_a_comparison_is_told_with_flips_verdict_groups_and_scope() -> None:
+    text = compared(300, seed=1, lost=0.2)
+    assert re.match(r"Of 300 examples of t \(300 clusters\), \d+ were right before and wrong after, 0 the other", text)
+    assert "It forgot: forgetting is +" in text
+    assert "For the 2 groups of faith no difference is shown; one of" in text
+    assert text.endswith("This speaks about these two checkpoints, not about what their recipe does in general.")
+
+
+def test_a_comparison_of_nothing_changed_is_kept_and_one_too_small_is_inconclusive() -> None:
+    scores = made_up.scores([True, False] * 20)
+    assert "It was kept: any change, +0.0 points" in sentence(compare(scores, scores, resamples=300))
+    other = made_up.scores([True, True, False, False])
+    text = sentence(compare(made_up.scores([True, False, True, False]), other, resamples=300))
+    assert "Whether anything was forgotten is inconclusive: too few clusters for an interval: 4" in text
+    assert "These data are too few to show any change." in text
+
+
+def test_left_out_examples_are_counted() -> None:
+    one, other = made_up.scores([True] * 30), made_up.scores([True] * 29 + [False] * 3)
+    text = sentence(compare(one, other, on_missing="intersect", resamples=300))
+    assert "2 examples that only one of the two answered were left out." in text
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_sentence_promises(seed: int) -> None:
+    assert not PROMISES.search(compared(80, seed=seed, lost=0.1 * seed, groups="abcdefg"))
+    assert not PROMISES.search(summary([LOST, *GROUPS]))
