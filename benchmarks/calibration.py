@@ -1,7 +1,6 @@
 """Do intervals cover, and do tests keep their error rates? Simulated comparisons of two checkpoints.
 
-    python benchmarks/calibration.py            # every cell, about half an hour on one core
-    python benchmarks/calibration.py --quick    # a tenth of the data sets, about three minutes
+    python benchmarks/calibration.py [--quick] [--table NAME]    # half an hour on one core, or three minutes
 
 Prints Markdown tables. Eleven groups; clusters of 1 to 9 examples; what happens to an example of a cluster is drawn
 from the cluster's own probabilities (Dirichlet), so that examples of one cluster are correlated. With multiple
