@@ -19,6 +19,7 @@ from scipy import sparse, special, stats
 
 from chaintune.stats import Design, Sample, adjust, biased, detectable_biased, disparity, means
 from chaintune.stats.effects import contrast_sums
+from chaintune.stats.halves import halves, sign_flip_p
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ PER_DESIGN = 20
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting: how many clusters a group has, how alike a cluster's examples are, whether groups overlap."""
+    """How many clusters a group has, how alike a cluster's examples are, whether groups overlap."""
 
     clusters: int
     correlation: float
@@ -42,12 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class World:
-    """What happens to examples: probabilities of being forgotten and of being learned.
-
-    Attributes:
-        forgot, learned: in every group.
-        more: by how much more often the first group is forgotten.
-    """
+    """Probabilities of being forgotten and learned, and by how much more the first group is forgotten."""
 
     forgot: float
     learned: float
@@ -167,13 +163,16 @@ def t_rule(power: float) -> Rule:
         residuals = (top - value * bottom) / (1 - share) ** power
         error = np.sqrt((residuals**2).sum(axis=0)) / bottom.sum(axis=0)
         freedom = np.maximum(1 / (share**2).sum(axis=0) - 1, 1)
-        return _p_of((value - null) / np.where(error > 0, error, np.inf), freedom)
+        return np.asarray(2 * special.stdtr(freedom, -np.abs(value - null) / np.where(error > 0, error, np.inf)))
 
     return rule
 
 
-def _p_of(ratio: Floats, freedom: Floats) -> Floats:
-    return np.asarray(2 * special.stdtr(freedom, -np.abs(ratio)))
+def flip_rule(top: Floats, bottom: Floats, null: float, rng: Generator) -> Floats:
+    """P-values of the sign-flip test alone, without what guards it where changes are few."""
+    scores = top - null * bottom
+    drawn = halves(scores, resamples=RESAMPLES, seed=int(rng.integers(2**31)))
+    return sign_flip_p(drawn, np.abs(scores).sum(axis=0))
 
 
 def wild_rule(webb: bool) -> Rule:
@@ -210,7 +209,8 @@ def bootstrap_rule(kind: str) -> Rule:
             squares = weights @ top**2 - 2 * drawn * (weights @ (top * bottom)) + drawn**2 * (weights @ bottom**2)
             error = np.sqrt(((top - value * bottom) ** 2).sum(axis=0).clip(1e-12)) / bottom.sum(axis=0)
             ratios = (drawn - value) / (np.sqrt(squares.clip(1e-12)) / sizes)
-            return _two_sided(ratios, (value - null) / error)
+            above = (1 + (ratios >= (value - null) / error).sum(axis=0)) / (RESAMPLES + 1)
+            return np.asarray(np.minimum(1, 2 * np.minimum(above, 1 + 1 / (RESAMPLES + 1) - above)))
         below = _below(drawn, np.broadcast_to(null, value.shape))
         if kind == "bca":
             below = _accelerated(below, _below(drawn, value), (top.sum(axis=0) - top) / (bottom.sum(axis=0) - bottom))
@@ -233,12 +233,6 @@ def _accelerated(below: Floats, median: Floats, jackknife: Floats) -> Floats:
     return np.asarray(special.ndtr(shifted / (1 + skew * shifted) - bias))
 
 
-def _two_sided(drawn: Floats, observed: Floats) -> Floats:
-    above = (1 + (drawn >= observed).sum(axis=0)) / (len(drawn) + 1)
-    below = (1 + (drawn <= observed).sum(axis=0)) / (len(drawn) + 1)
-    return np.asarray(np.minimum(1, 2 * np.minimum(above, below)))
-
-
 RULES: Mapping[str, Rule] = {
     "CR2 t": t_rule(0.5),
     "CR3 t": t_rule(1.0),
@@ -247,6 +241,7 @@ RULES: Mapping[str, Rule] = {
     "bootstrap-t": bootstrap_rule("t"),
     "wild bootstrap, Rademacher": wild_rule(webb=False),
     "wild bootstrap, Webb": wild_rule(webb=True),
+    "sign flips alone": flip_rule,
 }
 
 
@@ -379,7 +374,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "Few and one-sided changes",
             lambda n: grid_table(few, [World(0.06, 0.02), World(0.05, 0.0), World(0.2, 0.0)], n),
         ),
-        "rivals": ("Rivals", lambda n: rivals_table(two, [World(0.2, 0.1), World(0.06, 0.02)], n // 2)),
+        "rivals": (
+            "Rivals",
+            lambda n: rivals_table(two, [World(0.2, 0.1), World(0.06, 0.02), World(0.05, 0.0)], n // 2),
+        ),
         "power": (
             "Power for a biased forgetting of 5 points",
             lambda n: power_table(less, [World(0.15, 0.15, 0.055), World(0.2, 0.1, 0.055)], n // 2),
