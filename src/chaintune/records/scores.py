@@ -92,11 +92,8 @@ class Scores:
         if metric == "accuracy":
             return np.asarray(self.table.column("correct").to_numpy(zero_copy_only=False), dtype=np.float64)
         lengths = "choice_tokens" if metric == "accuracy_per_token" else "choice_bytes"
-        logprobs = self.table.column("choice_logprobs").to_pylist()
-        sizes = self.table.column(lengths).to_pylist()
-        gold = self.table.column("gold").to_pylist()
-        best = [int(np.argmax(np.asarray(row) / np.asarray(size))) for row, size in zip(logprobs, sizes, strict=True)]
-        return np.asarray([float(choice == right) for choice, right in zip(best, gold, strict=True)])
+        gold = self.table.column("gold").to_numpy()
+        return np.asarray(_preferred(self.table, lengths) == gold, dtype=np.float64)
 
     def write(self, path: Path) -> None:
         """Write one Parquet file; the provenance travels in its metadata. Same scores, same bytes."""
@@ -123,6 +120,20 @@ class Scores:
         if len(tasks) != 1:
             raise DataError(f"{path}: expected scores of one task, found {sorted(tasks)}")
         return cls(task=tasks.pop(), table=table.replace_schema_metadata(None), provenance=json.loads(raw))
+
+
+def _preferred(table: pa.Table, lengths: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Choice of each row with the largest log-probability by length, the first one on a tie. Shape: `[E]`."""
+    choices = table.column("choice_logprobs").combine_chunks()
+    counts = choices.value_lengths().to_numpy(zero_copy_only=False)
+    if not len(counts):
+        return np.zeros(0, dtype=np.int64)
+    sizes = table.column(lengths).combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    by_length = choices.flatten().to_numpy(zero_copy_only=False) / sizes
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    best = np.flatnonzero(by_length == np.repeat(np.maximum.reduceat(by_length, starts), counts))
+    rows, first = np.unique(np.repeat(np.arange(len(counts)), counts)[best], return_index=True)
+    return np.asarray(best[first] - starts[rows], dtype=np.int64)
 
 
 def scores_table(
