@@ -116,6 +116,14 @@ def test_folders_that_cannot_be_loaded_are_refused_by_name(model_folder: MakeMod
         load_reader(folder)
 
 
+def test_weights_in_a_pickle_are_not_read(model_folder: MakeModel, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder(), tmp_path / "pickled")
+    torch.save(load(folder, precision="fp32").model.state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="pickled: cannot be loaded"):
+        load(folder, precision="fp32")
+
+
 def test_a_model_that_brings_code_is_refused_without_a_question(model_folder: MakeModel, tmp_path: Path) -> None:
     folder = shutil.copytree(model_folder(), tmp_path / "code")
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")

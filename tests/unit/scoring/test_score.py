@@ -1,13 +1,15 @@
 """A model and examples in, a table out."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from chaintune.errors import DataError, ModelError
 from chaintune.models import LoadedModel, load
-from chaintune.models.encoding import encode_examples
+from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.records import Example, Scores
 from chaintune.scoring import score
 from tests import tiny
@@ -40,6 +42,24 @@ def test_the_order_of_the_examples_does_not_matter_at_all(loaded: LoadedModel, t
     for name, ordered in {"a": examples, "b": examples[::-1], "c": examples[7:] + examples[:7]}.items():
         score(loaded, ordered, task="balls").write(tmp_path / name)
     assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
+
+
+def test_what_runs_together_does_not_depend_on_the_order_either(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who shares a batch with whom may change the last bits, so it must follow from the examples alone."""
+    seen: list[list[Encoded]] = []
+    module = import_module("chaintune.scoring.score")
+    real = module.choice_logprobs
+
+    def spy(model: Any, encoded: list[Encoded], **options: Any) -> Any:
+        seen.append(encoded)
+        return real(model, encoded, **options)
+
+    monkeypatch.setattr(module, "choice_logprobs", spy)
+    for examples in (tiny.examples(8), tiny.examples(8)[::-1]):
+        score(loaded, examples, task="balls")
+    assert seen[0] == seen[1]
 
 
 def test_an_example_longer_than_the_context_is_refused_by_name(loaded: LoadedModel) -> None:

@@ -103,14 +103,14 @@ def test_loss_and_gradient_are_those_of_all_logits_masked_to_the_answers(archite
 
 def test_the_stage_takes_the_steps_of_a_plain_loop(parent: LoadedModel, tmp_path: Path) -> None:
     """The same data in the same order through torch alone: accumulation, clipping, schedule and all."""
-    recipe = replace(RECIPE, epochs=1.5, warmup_fraction=0.25, weight_decay=0.1, max_grad_norm=0.5)
+    recipe = replace(RECIPE, epochs=1.5, warmup_fraction=0.25, weight_decay=9.0, max_grad_norm=0.5)
     plain = tiny.make_model()
     taught = texts(parent.tokenizer, EXAMPLES)
     order = training_order([len(lesson.tokens) for lesson in taught], batch_size=8, epochs=1.5, seed=0)
     steps = [[taught[index] for index in order[start : start + 8]] for start in range(0, len(order), 8)]
     decayed = [weight for weight in plain.parameters() if weight.dim() > 1]
     kept = [weight for weight in plain.parameters() if weight.dim() == 1]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": kept, "weight_decay": 0.0}])
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 9.0}, {"params": kept, "weight_decay": 0.0}])
     expected = []
     for step, batch in enumerate(steps):
         rate = 5e-3 * (step if step < 1 else (len(steps) - step) / (len(steps) - 1))
