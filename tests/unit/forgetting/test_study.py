@@ -1,7 +1,9 @@
 """A study's rows: by hand, with seeds, with chains of every kind, and bad input."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting import compare, summarise
+from chaintune.forgetting.bias import CONTEXTS
 from chaintune.records import Estimate, Measured, ResultRow, Role, Scores, rows_to_polars
 from tests import made_up
 
@@ -274,3 +277,16 @@ def test_other_examples_under_another_checkpoint_are_refused() -> None:
 
 def _numbers(estimate: Estimate) -> tuple[float, ...]:
     return tuple(round(getattr(estimate, name), 12) for name in ("value", "low", "high", "p_value", "n", "n_clusters"))
+
+
+def test_every_metric_is_defined_in_the_docs() -> None:
+    table = BOTH_ORDERS | {("s", "c", "s@5%"): {"s": 42, "c": 44}}
+    given = measured(table, variant=(("lr", "1"),)) + measured(
+        {chain: tasks for chain, tasks in table.items() if chain}, variant=(("lr", "2"),)
+    )
+    emitted = {row.metric for row in summed(given)} | set(CONTEXTS)
+    page = (Path(__file__).parents[3] / "docs" / "explanation" / "definitions.md").read_text(encoding="utf-8")
+    first_cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    defined = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert len(emitted) == 18
+    assert emitted <= defined
