@@ -70,22 +70,20 @@ def summarise(
     options = Inference(level, resamples, seed, adjust, "overall", margin)
     if reference not in _CHECKPOINTS:
         raise ConfigError(f"reference '{reference}': {nearest(reference, _CHECKPOINTS)}")
-    for task in (task_of(step) for one in measured for step in one.chain):
-        if task not in roles:
-            raise ConfigError(f"task '{task}' has no role: {nearest(task, roles)}")
+    _check_roles(measured, roles)
     runs = Runs.of(measured)
     rows: list[ResultRow] = []
     for condition in runs.conditions:
-        rows += _accuracies(runs, study, condition, options)
-        rows += _gains(runs, study, condition, options)
         rows += _losses(runs, study, condition, options, reference)
-        rows += _retained(runs, study, condition, options)
-        rows += _recoveries(runs, study, condition, options)
-        rows += _transfers(runs, study, condition, options)
-        rows += _biases(runs, study, condition, options)
-    rows += order_rows(runs, study, roles, options)
-    rows += slope_rows(runs, study, options)
-    return rows
+        for about in (_accuracies, _gains, _retained, _recoveries, _transfers, _biases):
+            rows += about(runs, study, condition, options)
+    return rows + order_rows(runs, study, roles, options) + slope_rows(runs, study, options)
+
+
+def _check_roles(measured: Sequence[Measured], roles: Mapping[str, Role]) -> None:
+    for task in (task_of(step) for one in measured for step in one.chain):
+        if task not in roles:
+            raise ConfigError(f"task '{task}' has no role: {nearest(task, roles)}")
 
 
 def _accuracies(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
