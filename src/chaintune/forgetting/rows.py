@@ -44,12 +44,12 @@ def by_seed(seeds: Sequence[int]) -> list[tuple[str, list[int]]]:
 
 
 def accuracy_rows(
-    about: About, groups: Grouping, values: Floats, seeds: Sequence[int], level: float
+    about: About, groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference
 ) -> list[ResultRow]:
     """Accuracy of the whole task and of every group. Shape: values `[S, E]`."""
     rows = []
     for seed, positions in by_seed(seeds):
-        estimates = rates(groups.design, values[positions], level=level)
+        estimates = rates(groups.design, values[positions], level=options.level, seed=options.seed)
         rows += [about.row("accuracy", seed, e, label) for e, label in zip(estimates, groups.labels, strict=True)]
     return rows
 

@@ -92,7 +92,7 @@ def _accuracies(runs: Runs, study: str, condition: Condition, options: Inference
         # The base is no draw from anything a seed decides: one measurement says it all.
         seeds = runs.seeds([condition], task)[: None if condition.chain else 1]
         values = runs.stacked(condition, seeds, task)
-        rows += accuracy_rows(About(study, condition, "", task), runs.groups[task], values, seeds, options.level)
+        rows += accuracy_rows(About(study, condition, "", task), runs.groups[task], values, seeds, options)
     return rows
 
 

@@ -29,7 +29,6 @@ SIGN_FLIP = "cluster sign-flip test"
 BIASED = f"{HALVES}; {SIGN_FLIP} with equality imposed; at no less than {SCATTER_FLOOR:.0%} of the common scatter"
 SEEDS = "crossed with seeds"
 
-_NOISE_SEED = 7919
 _NOISE_DRAWS = 10_000
 
 
@@ -39,11 +38,11 @@ def means(sample: Sample, *, level: float = 0.95) -> list[Estimate]:
     Undefined: the value in an empty group, the interval where clusters are too few.
     """
     sizes = np.broadcast_to(sample.design.sizes, sample.seed_sums.shape)
-    numbers = _inferred(sample.seed_sums, sizes, sample.half_sums, sample.half_sizes, level)
+    numbers = _inferred(sample.seed_sums, sizes, (sample.half_sums, sample.half_sizes), level, sample.seed)
     rare = skewness(sample.sums - sample.value * sample.design.sizes) > MEAN_SKEWNESS
     if rare.any():
         bounds = Differences.of(sample.design, sample.values).limits(level)
-        numbers = _where_rare(rare, numbers, bounds, _seed_margin(sample.seed_sums, sizes, level))
+        numbers = _where_rare(rare, numbers, bounds, _seed_margin(sample.seed_sums, sizes, level, sample.seed))
     return _estimates(sample, numbers, [f"{RATES if r else HALVES}; {SIGN_FLIP}" for r in rare], level)
 
 
@@ -55,10 +54,10 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
     Undefined: in the whole task, and in a group that holds every example.
     """
     seed_sums, sizes, numerator, denominator = _contrast_sums(sample)
-    value, low, high, p_value = _inferred(seed_sums, sizes, numerator, denominator, level)
+    value, low, high, p_value = _inferred(seed_sums, sizes, (numerator, denominator), level, sample.seed)
     error = _least_error(sample, sizes[0])
     freedom = np.full_like(error, len(sample.sums) - 1.0)
-    margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, _seed_margin(seed_sums, sizes, level))
+    margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, _seed_margin(seed_sums, sizes, level, sample.seed))
     low, high = np.minimum(low, value - margin), np.maximum(high, value + margin)
     p_value = np.maximum(p_value, t_tails(value, error, freedom))
     share = shares(sample.design)
@@ -85,7 +84,9 @@ def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0)
     sizes = np.broadcast_to(design.sizes, sample.seed_sums.shape)
     everywhere = np.ones(len(unknown), dtype=bool)
     numbers = (found.value, unknown, unknown, unknown)
-    numbers = _where_rare(everywhere, numbers, found.limits(level), _seed_margin(sample.seed_sums, sizes, level))
+    numbers = _where_rare(
+        everywhere, numbers, found.limits(level), _seed_margin(sample.seed_sums, sizes, level, sample.seed)
+    )
     return _estimates(sample, numbers, [RATES] * len(unknown), level)
 
 
@@ -105,8 +106,7 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
     null = (flipped[:, groups] - sample.value[0] * flipped_sizes[:, groups]) * spreading
     if sample.n_seeds > 1:
         seed_sums, sizes, *_ = _contrast_sums(sample)
-        rng = np.random.default_rng(_NOISE_SEED)
-        null = null + seed_noise(seed_sums[:, :, groups], sizes[:, :, groups], len(null), rng)
+        null = null + seed_noise(seed_sums[:, :, groups], sizes[:, :, groups], len(null), sample.seed)
     spread = np.ptp(null, axis=1)
     value = float(np.ptp(sample.value[groups]))
     estimate = Estimate(
@@ -162,23 +162,24 @@ def shares(design: Design) -> Floats:
     return np.asarray(design.n / max(int(design.n[0]), 1))
 
 
-def _inferred(sums: Floats, sizes: Floats, numerator: Halves, denominator: Halves, level: float) -> Numbers:
+def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level: float, seed: int) -> Numbers:
     """Value, ends of the interval and p-value of each ratio of totals. Shape: sums and sizes `[S, C, K]`."""
+    numerator, denominator = halves
     total = denominator.totals
     value = np.divide(numerator.totals, total, out=np.zeros_like(total), where=total > 0)
     if len(sums) == 1:
         low, high = interval(*ratio_draws(numerator, denominator), level)
         return value, low, high, sign_flip_p(numerator, np.abs(sums[0]).sum(axis=0))
     draws = 2 * (len(numerator.sums) - 1)
-    noise = seed_noise(sums, sizes, draws, np.random.default_rng(_NOISE_SEED))
+    noise = seed_noise(sums, sizes, draws, seed)
     return value, *crossed(numerator, denominator, noise, level)
 
 
-def _seed_margin(sums: Floats, sizes: Floats, level: float) -> Floats:
+def _seed_margin(sums: Floats, sizes: Floats, level: float, seed: int) -> Floats:
     """Half-width of the interval that the choice of seeds alone calls for. Shape: `[K]`."""
     if len(sums) == 1:
         return np.zeros(sums.shape[2])
-    noise = seed_noise(sums, sizes, _NOISE_DRAWS, np.random.default_rng(_NOISE_SEED))
+    noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed)
     return np.asarray(np.quantile(np.abs(noise), level, axis=0))
 
 

@@ -13,8 +13,6 @@ from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_f
 from chaintune.stats.sample import Sample, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise, seed_variances
 
-_NOISE_SEED = 7919
-
 
 def ratios(
     design: Design,
@@ -49,7 +47,7 @@ def ratios(
         low, high = interval(*ratio_draws(top, bottom), level)
         p_value = sign_flip_p(top, np.abs(tops[0]).sum(axis=0))
     else:
-        noise = seed_noise(tops, bottoms, 2 * (len(drawn.sums) - 1), np.random.default_rng(_NOISE_SEED))
+        noise = seed_noise(tops, bottoms, 2 * (len(drawn.sums) - 1), seed)
         low, high, p_value = crossed(top, bottom, noise, level)
     residuals = tops.mean(axis=0) - np.nan_to_num(value) * bottoms.mean(axis=0)
     rare = skewness(residuals) > MEAN_SKEWNESS

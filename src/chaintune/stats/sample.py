@@ -19,6 +19,7 @@ class Sample:
         values: mean over the seeds.
         seed_sums: cluster sums in each group, a seed at a time.
         half_sums, half_sizes: of the mean over the seeds.
+        seed: of the draws.
 
     Shape: values `[E]`, seed_sums `[S, C, K]`.
     """
@@ -28,6 +29,7 @@ class Sample:
     seed_sums: Floats
     half_sums: Halves
     half_sizes: Halves
+    seed: int = 0
 
     @classmethod
     def of(cls, design: Design, values: Floats, *, resamples: int = 10_000, seed: int = 0) -> "Sample":
@@ -50,8 +52,8 @@ class Sample:
         seed_sums = np.stack([design.sums(row) for row in rows])
         drawn = halves(np.concatenate([seed_sums.mean(axis=0), design.sizes], axis=1), resamples=resamples, seed=seed)
         k = design.sizes.shape[1]
-        parts = [Halves(drawn.sums[:, cut], drawn.totals[cut]) for cut in (slice(k), slice(k, None))]
-        return cls(design, rows.mean(axis=0), seed_sums, *parts)
+        top, bottom = (Halves(drawn.sums[:, cut], drawn.totals[cut]) for cut in (slice(k), slice(k, None)))
+        return cls(design, rows.mean(axis=0), seed_sums, top, bottom, seed)
 
     @property
     def sums(self) -> Floats:

@@ -5,20 +5,19 @@ deviations are drawn from the posterior of a normal variance, less what chance w
 """
 
 import numpy as np
-from numpy.random import Generator
 
 from chaintune.stats.clusters import Floats
 from chaintune.stats.halves import Halves, ratio_draws
 
 
-def seed_noise(sums: Floats, sizes: Floats, draws: int, rng: Generator) -> Floats:
+def seed_noise(sums: Floats, sizes: Floats, draws: int, seed: int) -> Floats:
     """Draws of the error that comes from having these seeds and not others.
 
     Args:
         sums: numerators of ratios, by seed and cluster.
         sizes: denominators.
         draws: how many.
-        rng: of the draws.
+        seed: of the draws.
 
     Shape: sums and sizes `[S, C, K]`, result `[draws, K]`; zeros for one seed.
     """
@@ -26,6 +25,8 @@ def seed_noise(sums: Floats, sizes: Floats, draws: int, rng: Generator) -> Float
     if seeds == 1:
         return np.zeros((draws, columns))
     between, within = seed_variances(sums, sizes)
+    # Another stream than that of the halves, which the same seed gives.
+    rng = np.random.default_rng([seed, 1])
     inflation = (seeds - 1) / rng.chisquare(seeds - 1, (draws, columns))
     return np.asarray(rng.standard_normal((draws, columns)) * np.sqrt(np.maximum(between * inflation - within, 0.0)))
 

@@ -59,7 +59,7 @@ def test_variances_by_hand() -> None:
 
 
 def test_one_seed_has_no_seed_noise() -> None:
-    noise = seed_noise(np.ones((1, 5, 2)), np.ones((1, 5, 2)), 10, np.random.default_rng(0))
+    noise = seed_noise(np.ones((1, 5, 2)), np.ones((1, 5, 2)), 10, 0)
     assert not noise.any()
 
 
@@ -86,3 +86,11 @@ def test_rates_and_ratios_and_sums_of_tasks_take_seeds_too() -> None:
     assert both.value == 0.0
     assert both.n_seeds == 3
     assert both.low < 0 < both.high
+
+
+def test_same_seed_same_bits_and_other_seed_other_interval() -> None:
+    rng = np.random.default_rng(0)
+    found, values = made_up.nested(rng), answers(rng, 3, 0.1)
+    first, again, other = (means(Sample.of(found, values, resamples=FAST, seed=seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
