@@ -17,8 +17,9 @@ BELOW = {
     "models": {"errors", "records"},
     "scoring": {"errors", "records", "tasks", "models"},
     "tuning": {"errors", "records", "tasks", "models"},
+    "landscape": {"errors", "records", "tasks", "models", "tuning"},
     "report": {"errors", "records", "stats", "forgetting"},
-    "study": {"errors", "records", "stats", "forgetting", "tasks", "models", "scoring", "tuning"},
+    "study": {"errors", "records", "stats", "forgetting", "tasks", "models", "scoring", "tuning", "landscape"},
 }
 TOP = {"cli", "__init__", "__main__", "api"}
 

@@ -4,24 +4,32 @@ Words follow the glossary in `docs/explanation/definitions.md`.
 """
 
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
+from chaintune.records.curvature import Curvature, LossLine, Space
 from chaintune.records.examples import Example, Role, Task, canonical_digest, examples_digest
-from chaintune.records.recipe import Recipe
+from chaintune.records.mitigations import Choice, Mitigated
+from chaintune.records.recipe import Recipe, Regulariser
 from chaintune.records.results import Estimate, Measured, ResultRow, Verdict, rows_to_polars
 from chaintune.records.scores import SCORES_SCHEMA, Metric, Scores, scores_table
 
 __all__ = [
     "SCORES_SCHEMA",
+    "Choice",
     "Comparison",
+    "Curvature",
     "Disparity",
     "Estimate",
     "Example",
     "GroupComparison",
+    "LossLine",
     "Measured",
     "Metric",
+    "Mitigated",
     "Recipe",
+    "Regulariser",
     "ResultRow",
     "Role",
     "Scores",
+    "Space",
     "Task",
     "Verdict",
     "canonical_digest",

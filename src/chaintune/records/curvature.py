@@ -1,0 +1,139 @@
+"""How sharply the loss bends at a checkpoint, and what it does between two of them."""
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import polars as pl
+
+Space = Literal["full", "lora"]
+
+
+@dataclass(frozen=True, slots=True)
+class Curvature:
+    """Both ends of the Hessian's spectrum at a checkpoint, for the loss that tuning minimises on a task.
+
+    It has no interval: the value is that of these examples, and `batch_sd` says how it varies among parts of them.
+
+    Attributes:
+        task: whose examples the loss is of.
+        space: `full` is every weight, `lora` the adapter's weights alone.
+        radius: largest eigenvalue in magnitude; NaN when Lanczos did not converge on it.
+        top, bottom: largest and smallest eigenvalue; NaN for an end that did not converge.
+        top_residual, bottom_residual: `|Hv - value v|` over the radius; an eigenvalue lies that near to the value.
+        batch_radii: the radius on each of several disjoint parts of the examples; empty when none was asked for.
+        loss: mean answer loss in nats a token, at the checkpoint on these examples.
+        gradient_norm: of that loss; far from 0, the checkpoint is no minimum of it.
+        n, n_clusters, answer_tokens: examples, clusters among them, and tokens that the loss is a mean of.
+        parameters: dimension of the space.
+        products: Hessian-vector products that all of this took.
+        seconds: wall time.
+        seed: of the choice of examples and of Lanczos's first vector.
+        reason: why something is undefined; empty when nothing is.
+        provenance: what was measured, text to text.
+    """
+
+    task: str
+    space: Space
+    radius: float
+    top: float
+    bottom: float
+    top_residual: float
+    bottom_residual: float
+    batch_radii: tuple[float, ...]
+    loss: float
+    gradient_norm: float
+    n: int
+    n_clusters: int
+    answer_tokens: int
+    parameters: int
+    products: int
+    seconds: float
+    seed: int
+    reason: str = ""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def batch_mean(self) -> float:
+        """Mean radius of the parts; NaN without parts. Hardly ever below `radius`: parts bend more than their mean."""
+        return statistics.fmean(self.batch_radii) if self.batch_radii else math.nan
+
+    @property
+    def batch_sd(self) -> float:
+        """Standard deviation of the parts' radii; NaN for fewer than two parts."""
+        return statistics.stdev(self.batch_radii) if len(self.batch_radii) > 1 else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that JSON can hold; what is undefined is None."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain |= {"batch_mean": self.batch_mean, "batch_sd": self.batch_sd}
+        plain |= {"batch_radii": [_finite(value) for value in self.batch_radii], "provenance": dict(self.provenance)}
+        return {name: _finite(value) for name, value in plain.items()}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Curvature":
+        """What `to_dict` wrote."""
+        named = {f.name: plain[f.name] for f in fields(cls)}
+        undefined = {name: math.nan for name, value in named.items() if value is None}
+        radii = tuple(math.nan if value is None else value for value in named["batch_radii"])
+        return cls(**named | undefined | {"batch_radii": radii})
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row; without the provenance."""
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "provenance"}
+        shown |= {"batch_mean": self.batch_mean, "batch_sd": self.batch_sd, "batch_radii": list(self.batch_radii)}
+        return pl.DataFrame([shown], schema_overrides={"batch_radii": pl.List(pl.Float64)})
+
+
+@dataclass(frozen=True, slots=True)
+class LossLine:
+    """The loss of a task along the straight line between two checkpoints' weights.
+
+    It has no interval: the line is that of these examples.
+
+    Attributes:
+        task: whose examples the loss is of.
+        fractions: of the way from the first checkpoint (0) to the second (1), ascending.
+        losses: mean answer loss in nats a token at each of them.
+        barrier: the most by which the loss exceeds the straight line between its two ends; never below 0.
+        barrier_at: fraction at which that is; 0 when the barrier is 0.
+        n, n_clusters, answer_tokens: examples, clusters among them, and tokens that the loss is a mean of.
+        seed: of the choice of examples.
+        provenance: what was measured, text to text.
+    """
+
+    task: str
+    fractions: tuple[float, ...]
+    losses: tuple[float, ...]
+    barrier: float
+    barrier_at: float
+    n: int
+    n_clusters: int
+    answer_tokens: int
+    seed: int
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that JSON can hold."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        lists = {name: [_finite(x) for x in plain[name]] for name in ("fractions", "losses")}
+        return {name: _finite(value) for name, value in plain.items()} | lists | {"provenance": dict(self.provenance)}
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row a point of the line: task, fraction, loss, what the straight line between the ends gives, n."""
+        first, last = self.losses[0], self.losses[-1]
+        return pl.DataFrame(
+            {
+                "task": [self.task] * len(self.fractions),
+                "fraction": list(self.fractions),
+                "loss": list(self.losses),
+                "between_ends": [(1 - at) * first + at * last for at in self.fractions],
+                "n": [self.n] * len(self.fractions),
+            }
+        )
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
