@@ -39,6 +39,7 @@ class TaskDefinition:
             it is None. Raises DataError.
         test_share: of the clusters that are tested, where the data set has no test split of its own.
         stratify_by: the dimension whose groups are split each for itself; none when empty.
+        offensive: it is full of slurs or hate, so that nobody is shown its text unasked.
     """
 
     name: str
@@ -49,3 +50,4 @@ class TaskDefinition:
     read: Callable[[Path | None], Pool]
     test_share: float = 0.5
     stratify_by: str = ""
+    offensive: bool = False

@@ -1,10 +1,10 @@
-"""JSONL, CSV and Parquet files -> rows that know where they come from."""
+"""JSONL, JSON, CSV and Parquet files -> rows that know where they come from."""
 
 import csv
 import io
 import json
 from codecs import BOM_UTF8
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
@@ -109,8 +109,38 @@ def _decoded(line: bytes, where: str) -> str:
         ) from error
 
 
+def _read_json(path: Path) -> list[Row]:
+    """The objects of a list, or of the lists that named parts hold, at whatever depth; else lines, as in JSONL."""
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    text = "\n".join(_decoded(line, f"{path}, line {number}") for number, line in enumerate(_lines(path), start=1))
+    try:
+        held = decoder.decode(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            return _read_jsonl(path)
+        raise DataError(f"{path}, line {error.lineno}: not JSON ({error.msg} at column {error.colno})") from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+    rows = list(_objects(held, f"{path}, "))
+    if not rows:
+        raise DataError(f"{path}: expected a list of JSON objects, got {kind(held)}")
+    return rows
+
+
+def _objects(held: Any, where: str) -> Iterator[Row]:
+    if isinstance(held, dict):
+        for name, inner in held.items():
+            yield from _objects(inner, f"{where}{name} ")
+    elif isinstance(held, list):
+        for number, item in enumerate(held, start=1):
+            if not isinstance(item, dict):
+                raise DataError(f"{where}item {number}: expected a JSON object, got {kind(item)}")
+            yield Row(f"{where}item {number}", item)
+
+
 READERS: dict[str, Callable[[Path], list[Row]]] = {
     ".jsonl": _read_jsonl,
+    ".json": _read_json,
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }

@@ -11,14 +11,15 @@ class HubError(Exception):
     """The Hub did not give the files; the text says why."""
 
 
-def fetch(repo: str, patterns: Sequence[str]) -> tuple[Path, str]:
-    """The folder that holds a data set's files, and the revision that its default branch stands for.
+def fetch(repo: str, patterns: Sequence[str], *, revision: str = "") -> tuple[Path, str]:
+    """The folder that holds a data set's files, and the commit that the revision stands for.
 
     `HF_ENDPOINT`, `HF_HOME`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean everywhere.
 
     Args:
         repo: name of the data set on the Hub.
         patterns: globs of the files to fetch.
+        revision: branch, tag or commit; the default branch when empty.
 
     Raises:
         HubError: no connection, no such data set, or no right to read it.
@@ -30,7 +31,9 @@ def fetch(repo: str, patterns: Sequence[str]) -> tuple[Path, str]:
     endpoint = os.environ.get("HF_ENDPOINT") or None
     try:
         with _no_bars_in_logs():
-            folder = snapshot_download(repo, repo_type="dataset", allow_patterns=list(patterns), endpoint=endpoint)
+            folder = snapshot_download(
+                repo, repo_type="dataset", revision=revision or None, allow_patterns=list(patterns), endpoint=endpoint
+            )
     except (OSError, HTTPError) as error:
         reason = str(error).split("\n")[0]
         where = f"Hub data set {repo} at {endpoint or 'https://huggingface.co'}"

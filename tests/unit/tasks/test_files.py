@@ -25,6 +25,15 @@ def test_the_three_formats_give_the_same_rows(tmp_path: Path) -> None:
     assert [row.where for row in read_rows(jsonl)] == [f"{jsonl}, line 1", f"{jsonl}, line 3"]
 
 
+def test_json_may_hold_its_objects_in_a_list_in_named_parts_or_in_lines(tmp_path: Path) -> None:
+    whole = written(tmp_path / "a.json", '[{"a": 1}, {"a": 2}]')
+    parts = written(tmp_path / "b.json", '{"version": "1", "data": {"x": [{"a": 1}],\n "y": [{"a": 2}]}}')
+    lines = written(tmp_path / "c.json", '{"a": 1}\n{"a": 2}\n')
+    for path in (whole, parts, lines):
+        assert [dict(row.values) for row in read_rows(path)] == [{"a": 1}, {"a": 2}]
+    assert read_rows(parts)[1].where == f"{parts}, data y item 1"
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     for name, text in (("a.csv", "\ufeffa\nx\n"), ("a.jsonl", '\ufeff{"a": "x"}\n')):
         assert dict(read_rows(written(tmp_path / name, text))[0].values) == {"a": "x"}
@@ -52,6 +61,10 @@ def test_a_field_of_a_csv_file_may_hold_lines(tmp_path: Path) -> None:
         ("a.csv", "a,a\n1,2\n", "line 1: column 'a' appears twice"),
         ("a.csv", 'a,b\n"1"x,2\n', "line 2: not readable as CSV"),
         ("a.csv", 'a,b\n"1,2\n', "line 2: not readable as CSV"),
+        ("a.json", '{"a": 1', r"line 1: not JSON \(Expecting ',' delimiter at column 8\)"),
+        ("a.json", '{"a": 1}', "expected a list of JSON objects, got dict"),
+        ("a.json", '{"a": ["x"]}', "a item 1: expected a JSON object, got str 'x'"),
+        ("a.json", "[NaN]", "NaN is not a value"),
         ("a.parquet", "PAR1", "not a readable Parquet file"),
     ],
 )

@@ -31,7 +31,18 @@ def _offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_built_in_tasks_have_the_names_that_they_are_listed_under() -> None:
-    assert set(BUILT_IN) == {"bbq", "csqa", "openbookqa"}
+    expected = {
+        "arc_challenge",
+        "arc_easy",
+        "bbq",
+        "crows_pairs",
+        "csqa",
+        "csqa2",
+        "openbookqa",
+        "stereoset",
+        "toxigen",
+    }
+    assert set(BUILT_IN) == expected
     assert [definition(name).name for name in BUILT_IN] == list(BUILT_IN)
     assert set(BUILT_IN) <= set(tasks.names())
 

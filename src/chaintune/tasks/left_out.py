@@ -1,0 +1,47 @@
+"""Rows that a reader leaves out of a published data set: counted, and told."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from chaintune.records import Example
+
+log = logging.getLogger(__name__)
+DEFECTIVE = "choices that read the same or are blank"
+REPEATED = "the text of another row"
+
+
+def told(task: str, left_out: Counter[str], total: int) -> str:
+    """The end of a task's source, after a warning that says the same; empty when nothing was left out.
+
+    Args:
+        task: name for the warning.
+        left_out: reason -> rows.
+        total: rows as published.
+    """
+    if not left_out.total():
+        return ""
+    reasons = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(left_out.items()))
+    log.warning("task '%s': left out %s of %s rows: %s", task, f"{left_out.total():,}", f"{total:,}", reasons)
+    return f"; left out {left_out.total():,} of {total:,} rows: {reasons}"
+
+
+def without_repeats(
+    examples: Sequence[Example], left_out: Counter[str], *, tested: Sequence[Example] = ()
+) -> list[Example]:
+    """The first example of each id, without those that are tested: what is tested is not taught.
+
+    Args:
+        examples: in the order of the data; ids made from content tell which are the same.
+        left_out: counts what is dropped.
+        tested: the data set's own test split, when `examples` are what is taught.
+    """
+    seen = {example.id for example in tested}
+    kept = []
+    for example in examples:
+        if example.id in seen:
+            left_out[REPEATED] += 1
+            continue
+        seen.add(example.id)
+        kept.append(example)
+    return kept
