@@ -1,74 +1,102 @@
-"""Which column of a user's own file holds what."""
+"""Which column of a user's own data holds what."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.tasks.rows import kind
 
 REQUIRED = ("prompt", "choices", "gold")
-OPTIONAL = ("id", "cluster", "split")
-KEYS = (*REQUIRED, *OPTIONAL, "groups")
+FOUND_BY_NAME = ("id", "cluster", "split")
+KEYS = (*REQUIRED, *FOUND_BY_NAME, "labels", "groups")
+IN_BRACES = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Column names.
+    """Column names; `column.field` is a named field inside a column.
 
     Attributes:
-        prompt, choices, gold: always there.
-        id, cluster, split: empty where the file has none.
+        prompt: a column, or a text in which `{column}` stands for what that column holds.
+        choices: a column that holds them all, or a text of that kind for each.
+        gold: always there.
+        id, cluster, split: empty where the data has none.
+        labels: the column that holds a label for each choice, when gold is one of them; else empty.
         groups: dimension -> the column that holds its group or list of groups.
         group_map: the column that maps dimensions to groups in each row; empty where there is none.
     """
 
     prompt: str
-    choices: str
+    choices: str | tuple[str, ...]
     gold: str
     id: str = ""
     cluster: str = ""
     split: str = ""
+    labels: str = ""
     groups: Mapping[str, str] | None = None
     group_map: str = ""
 
 
-def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], path: Path) -> Columns:
-    """The columns to read: those named, else those of the very names, as far as the file has them.
+def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], where: str) -> Columns:
+    """The columns to read: those named, else those of the very names, as far as the data has them.
 
     Args:
-        columns: `prompt`, `choices`, `gold`, `id`, `cluster`, `split` -> column, and `groups` -> a
-            mapping of dimension to column, or one column that holds such a mapping in each row. A
-            key whose value is None counts as not given.
-        present: columns of the file.
-        path: of the file, for messages.
+        columns: `prompt`, `choices`, `gold`, `id`, `cluster`, `split`, `labels` -> column, and `groups` ->
+            a mapping of dimension to column, or one column that holds such a mapping in each row. `prompt`
+            may be a text with columns in braces, `choices` a list of such texts. A key whose value is None
+            counts as not given.
+        present: columns of the data, fields inside columns as `column.field`.
+        where: of the data, for messages.
 
     Raises:
         ConfigError: a key that is not known, or a column name that is no text.
-        DataError: the file lacks a column.
+        DataError: the data lacks a column.
     """
     columns = {key: column for key, column in columns.items() if column is not None}
     _check_keys(columns)
     there = list(present)
-    names = {key: str(columns.get(key, key)) for key in REQUIRED}
-    names |= {key: str(columns.get(key, key)) for key in OPTIONAL if key in columns or key in there}
+    names: dict[str, Any] = {key: columns.get(key, key) for key in REQUIRED}
+    names |= {key: columns.get(key, key) for key in FOUND_BY_NAME if key in columns or key in there}
+    names |= {"labels": columns["labels"]} if "labels" in columns else {}
     groups = columns.get("groups", "groups" if "groups" in there else {})
     by_dimension = dict(groups) if isinstance(groups, Mapping) else {}
     group_map = "" if isinstance(groups, Mapping) else str(groups)
-    wanted = names | {f"groups.{dimension}": column for dimension, column in by_dimension.items()}
-    if group_map:
-        wanted["groups"] = group_map
-    missing = {key: column for key, column in wanted.items() if column not in there}
-    if missing:
-        listed = ", ".join(
-            f"'{column}' for {key}" if column != key else f"'{column}'" for key, column in missing.items()
-        )
-        first = next(iter(missing.values()))
-        raise DataError(
-            f"{path}: no column {listed}; {nearest(first, there)}; name the file's own columns under 'columns'"
-        )
+    _check_present([*_wanted(names), *_wanted_groups(by_dimension, group_map)], there, where)
+    if isinstance(names["choices"], list | tuple):
+        names["choices"] = tuple(names["choices"])
     return Columns(**names, groups=by_dimension, group_map=group_map)
+
+
+def fields_of(template: str) -> list[str]:
+    """The columns that a text names in braces; the text itself when it names none."""
+    return IN_BRACES.findall(template) or [template]
+
+
+def _wanted(names: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is looked for under which key."""
+    for key, named in names.items():
+        if isinstance(named, list | tuple):
+            yield from ((key, column) for text in named for column in IN_BRACES.findall(text))
+        else:
+            yield from ((key, column) for column in (fields_of(named) if key == "prompt" else [named]))
+
+
+def _wanted_groups(by_dimension: Mapping[str, str], group_map: str) -> Iterator[tuple[str, str]]:
+    yield from ((f"groups.{dimension}", column) for dimension, column in by_dimension.items())
+    if group_map:
+        yield "groups", group_map
+
+
+def _check_present(wanted: Iterable[tuple[str, str]], there: list[str], where: str) -> None:
+    missing = [(key, column) for key, column in wanted if column not in there]
+    if not missing:
+        return
+    listed = ", ".join(f"'{column}' for {key}" if column != key else f"'{column}'" for key, column in missing)
+    raise DataError(
+        f"{where}: no column {listed}; {nearest(missing[0][1], there)}; name the data's own columns under 'columns'"
+    )
 
 
 def _check_keys(columns: Mapping[str, Any]) -> None:
@@ -76,8 +104,8 @@ def _check_keys(columns: Mapping[str, Any]) -> None:
         if key not in KEYS:
             raise ConfigError(f"columns: '{key}' is not known; {nearest(str(key), KEYS)}")
         if key == "groups" and isinstance(column, Mapping):
-            wrong = [value for value in (*column.keys(), *column.values()) if not isinstance(value, str)]
+            named = [*column.keys(), *column.values()]
         else:
-            wrong = [] if isinstance(column, str) else [column]
-        if wrong:
+            named = list(column) if key == "choices" and isinstance(column, list | tuple) else [column]
+        if wrong := [value for value in named if not isinstance(value, str)]:
             raise ConfigError(f"columns: '{key}' must name a column, got {kind(wrong[0])}")

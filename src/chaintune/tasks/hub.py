@@ -26,19 +26,42 @@ def fetch(repo: str, patterns: Sequence[str], *, revision: str = "") -> tuple[Pa
     """
     # Imported here: it takes half a second, and most runs find their data elsewhere.
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HTTPError
 
-    endpoint = os.environ.get("HF_ENDPOINT") or None
-    try:
-        with _no_bars_in_logs():
-            folder = snapshot_download(
-                repo, repo_type="dataset", revision=revision or None, allow_patterns=list(patterns), endpoint=endpoint
-            )
-    except (OSError, HTTPError) as error:
-        reason = str(error).split("\n")[0]
-        where = f"Hub data set {repo} at {endpoint or 'https://huggingface.co'}"
-        raise HubError(f"{where}: {type(error).__name__}: {reason}") from error
+    with _told_by(repo), _no_bars_in_logs():
+        folder = snapshot_download(
+            repo, repo_type="dataset", revision=revision or None, allow_patterns=list(patterns), endpoint=_endpoint()
+        )
     return Path(folder), Path(folder).name
+
+
+def listed(repo: str, *, revision: str = "") -> list[str]:
+    """The names of all files of a data set.
+
+    Raises:
+        HubError: no connection, no such data set or revision, or no right to read it.
+    """
+    from huggingface_hub import HfApi
+
+    with _told_by(repo):
+        info = HfApi(endpoint=_endpoint()).dataset_info(repo, revision=revision or "main")
+    return [file.rfilename for file in info.siblings or ()]
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("HF_ENDPOINT") or None
+
+
+@contextmanager
+def _told_by(repo: str) -> Iterator[None]:
+    """Every way in which the Hub's client fails becomes a `HubError`."""
+    from huggingface_hub.errors import HFValidationError, HTTPError
+
+    try:
+        yield
+    except (OSError, HTTPError, HFValidationError) as error:
+        reason = str(error).split("\n")[0]
+        where = f"Hub data set {repo} at {_endpoint() or 'https://huggingface.co'}"
+        raise HubError(f"{where}: {type(error).__name__}: {reason}") from error
 
 
 @contextmanager

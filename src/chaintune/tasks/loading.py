@@ -1,21 +1,17 @@
-"""A task by its name, or from a file: read, split by cluster, sampled to size, checked."""
+"""A task by its name, or from data of the user's own: read, split by cluster, sampled to size, checked."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.records import Example, Role, Task
 from chaintune.tasks.definition import Pool, TaskDefinition
-from chaintune.tasks.local import VERSION, read_local
-from chaintune.tasks.registry import definition, names
+from chaintune.tasks.origins import DataOptions, read
 from chaintune.tasks.sizes import Size, Wanted, check_dimension, parse_size, take
 from chaintune.tasks.splits import split_clusters
 
 ROLES = ("safety", "capability")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SHOWN = 5
 
 
@@ -26,24 +22,20 @@ def load(
     train: Size = None,
     test: Size = None,
     seed: int = 0,
-    path: Path | str | None = None,
-    columns: Mapping[str, Any] | None = None,
-    test_path: Path | str | None = None,
     test_share: float | None = None,
+    **data: Unpack[DataOptions],
 ) -> Task:
-    """The task of this name, or the task that a file of your own holds.
+    """The task of this name, or the task that a file of your own, a Hub data set or lm-eval holds.
 
     Args:
-        name: of a known task, or any other name for a file of your own.
-        role: `safety` or `capability`; a known task has one, a file of your own needs one.
+        name: of a known task; `lm_eval:` and the name of a task there; or any other name for data of your own.
+        role: `safety` or `capability`; a known task has one, data of your own needs one.
         train: how many examples are taught: None for all, a number, or `30 per category`.
         test: how many are tested.
         seed: of the split and of the samples.
-        path: of the data; for a known task a file or folder in the shape it is published in.
-        columns: of a file of your own; see `columns.resolve_columns`.
-        test_path: of a file of your own with what is tested; `path` then holds what is taught.
         test_share: share of the clusters that are tested, more than 0 and at most 1, where the data
             has no test split of its own; 1 teaches nothing.
+        data: where the data is; see `origins.DataOptions`.
 
     Raises:
         ConfigError: the arguments do not go together.
@@ -52,10 +44,7 @@ def load(
     what = f"task '{name}'"
     own_role = None if role is None else _checked_role(what, role)
     sizes = {"train": parse_size(train, f"{what}, train"), "test": parse_size(test, f"{what}, test")}
-    if name in names() or path is None:
-        found, pool = _known(name, path, columns, test_path)
-    else:
-        found, pool = _own(name, path, own_role, columns or {}, test_path)
+    found, pool = read(name, own_role, {option: value for option, value in data.items() if value is not None})
     whole = _parts(found, pool, seed, test_share)
     taken = {split: _sample(whole, split, size, found, seed) for split, size in sizes.items()}
     return Task(
@@ -68,29 +57,6 @@ def load(
         source=pool.source,
         licence=found.licence,
     )
-
-
-def _known(
-    name: str, path: Path | str | None, columns: Mapping[str, Any] | None, test_path: Path | str | None
-) -> tuple[TaskDefinition, Pool]:
-    found = definition(name)
-    if columns is not None or test_path is not None:
-        given = "columns" if columns is not None else "test_path"
-        raise ConfigError(f"task '{name}' has a shape of its own, so it takes no {given}; choose another name")
-    return found, found.read(None if path is None else Path(path))
-
-
-def _own(
-    name: str, path: Path | str, role: Role | None, columns: Mapping[str, Any], test_path: Path | str | None
-) -> tuple[TaskDefinition, Pool]:
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"task name '{name}': begin with a letter or digit, then use letters, digits, '_', '.', '-'")
-    if role is None:
-        raise ConfigError(f"task '{name}': a file of your own needs a role; write 'safety' or 'capability'")
-    pool, dimensions = read_local(Path(path), columns, None if test_path is None else Path(test_path))
-    stratify_by = dimensions[0] if dimensions else ""
-    found = TaskDefinition(name, role, VERSION, "not stated", dimensions, lambda _: pool, stratify_by=stratify_by)
-    return found, pool
 
 
 def _sample(
@@ -146,7 +112,7 @@ def _check_clusters(train: Sequence[Example], test: Sequence[Example], what: str
     if shared:
         raise DataError(
             f"{what}: {len(shared):,} clusters lie in both train and test: {_listed(shared)}; "
-            "what was taught cannot be tested, so put each cluster in one split"
+            "what was taught cannot be tested, so put each cluster in one split, or give one split to be cut by cluster"
         )
 
 

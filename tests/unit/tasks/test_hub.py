@@ -1,22 +1,18 @@
-"""The Hub, as far as a small HTTP server on this machine can play it."""
+"""The built-in tasks' data from the Hub, as a small HTTP server on this machine plays it."""
 
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
-from urllib.parse import unquote, urlparse
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-SHA = "0123456789abcdef0123456789abcdef01234567"
+from tests.unit.tasks.hub_server import Hub, commit, parquet, serving
+
 LOAD = """
 import json, sys
 from chaintune import tasks
@@ -36,68 +32,6 @@ def hub_row(k: int) -> dict[str, Any]:
     return {"id": f"q{k}", "question": f"Is it {k}?", "choices": choices, "answerKey": "B"}
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Answers what `huggingface_hub` asks for one data set: its revision, its tree, its files."""
-
-    files: dict[str, bytes]
-    repo: str
-
-    def do_GET(self) -> None:
-        path = unquote(urlparse(self.path).path)
-        if path == f"/api/datasets/{self.repo}/revision/main":
-            siblings = [{"rfilename": name} for name in self.files]
-            self.answer(json.dumps({"id": self.repo, "sha": SHA, "siblings": siblings}).encode())
-        elif path == f"/api/datasets/{self.repo}/tree/{SHA}":
-            tree = [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in self.files.items()]
-            self.answer(json.dumps(tree).encode())
-        else:
-            self.file(path, body=True)
-
-    def do_HEAD(self) -> None:
-        self.file(unquote(urlparse(self.path).path), body=False)
-
-    def file(self, path: str, *, body: bool) -> None:
-        data = self.files.get(path.removeprefix(f"/datasets/{self.repo}/resolve/{SHA}/"))
-        if data is None:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-        else:
-            self.answer(data, body=body)
-
-    def answer(self, data: bytes, *, body: bool = True) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("ETag", f'"{hash(data) & 0xFFFFFFFF:x}"')
-        self.send_header("X-Repo-Commit", SHA)
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-def parquet(rows: list[dict[str, Any]]) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows), sink)
-    return bytes(sink.getvalue())
-
-
-@contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.fixture
 def hub() -> Iterator[str]:
     files = {
@@ -106,7 +40,7 @@ def hub() -> Iterator[str]:
         "data/validation-00000-of-00001.parquet": parquet([hub_row(k) for k in range(5, 8)]),
         "data/test-00000-of-00001.parquet": parquet([hub_row(k) | {"answerKey": ""} for k in range(8, 9)]),
     }
-    handler = type("OneDataSet", (Hub,), {"files": files, "repo": "tau/commonsense_qa"})
+    handler = type("OneDataSet", (Hub,), {"repos": {"tau/commonsense_qa": {"main": files}}})
     with serving(handler) as endpoint:
         yield endpoint
 
@@ -135,7 +69,9 @@ def load(name: str, endpoint: str, home: Path, *settings: str) -> dict[str, Any]
 def test_a_data_set_comes_from_the_hub_with_its_own_split(hub: str, tmp_path: Path) -> None:
     answer = load("csqa", hub, tmp_path)
     assert answer["ids"] == [[f"q{k}" for k in range(5)], ["q5", "q6", "q7"]]
-    assert answer["source"].startswith(f"Hub data set tau/commonsense_qa, revision {SHA} (sha256 ")
+    assert answer["source"].startswith(
+        f"Hub data set tau/commonsense_qa, revision {commit('tau/commonsense_qa')} (sha256 "
+    )
 
 
 def test_a_second_load_needs_no_connection(hub: str, tmp_path: Path) -> None:
