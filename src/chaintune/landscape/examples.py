@@ -9,8 +9,8 @@ from chaintune.models.loading import LoadedModel
 from chaintune.records import Example
 from chaintune.tuning.lessons import Lesson, lessons
 
-# A product of matrices this long uses a core well; twice as much is no faster and its graph takes twice the memory.
-MICRO_BATCH_TOKENS = 1024
+# The graph of second derivatives takes some ten megabytes a token of a model of 135M weights.
+MICRO_BATCH_TOKENS = {"cpu": 256, "cuda": 2048}
 
 
 def choose_examples(examples: Sequence[Example], count: int | None, *, task: str, seed: int = 0) -> tuple[Example, ...]:
@@ -29,8 +29,8 @@ def choose_examples(examples: Sequence[Example], count: int | None, *, task: str
     if count is None and ordered:
         return tuple(ordered)
     if count is None or not 1 <= count <= len(ordered):
-        wanted = "at least one" if count is None else f"{count:,}"
-        raise DataError(f"task '{task}': {wanted} examples are wanted, and there are {len(ordered):,} to choose from")
+        wanted = "at least one example is" if count is None else f"{count:,} examples are"
+        raise DataError(f"task '{task}': {wanted} wanted, and there are {len(ordered):,} to choose from")
     return tuple(ordered[:count])
 
 
@@ -46,7 +46,7 @@ def taught(loaded: LoadedModel, examples: Sequence[Example], *, task: str) -> li
     return found
 
 
-def micro_batches(lessons: Sequence[Lesson], *, tokens: int = MICRO_BATCH_TOKENS) -> list[list[Lesson]]:
+def micro_batches(lessons: Sequence[Lesson], *, tokens: int) -> list[list[Lesson]]:
     """The lessons by length, cut so that each part, padded, holds at most `tokens` tokens or one lesson."""
     parts: list[list[Lesson]] = []
     for lesson in sorted(lessons, key=lambda lesson: (len(lesson.tokens), lesson.tokens)):

@@ -1,5 +1,6 @@
 """The loss along the straight line between two checkpoints, and the barrier on it."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -56,14 +57,13 @@ def loss_line(
         )
     fractions = tuple(step / (points - 1) for step in range(points))
     losses = _losses(first, second, AnswerLoss(first.model, lessons), fractions)
-    heights = [loss - _between(losses[0], losses[-1], at) for at, loss in zip(fractions, losses, strict=True)]
-    top = max(range(points), key=heights.__getitem__)
+    height, at = barrier(fractions, losses)
     return LossLine(
         task=task,
         fractions=fractions,
         losses=losses,
-        barrier=max(0.0, heights[top]),
-        barrier_at=fractions[top] if heights[top] > 0 else 0.0,
+        barrier=height,
+        barrier_at=at,
         n=len(chosen),
         n_clusters=len({example.cluster for example in chosen}),
         answer_tokens=sum(lesson.answer_tokens for lesson in lessons),
@@ -72,8 +72,18 @@ def loss_line(
     )
 
 
-def _between(first: float, last: float, at: float) -> float:
-    return first + at * (last - first)
+def barrier(fractions: Sequence[float], losses: Sequence[float]) -> tuple[float, float]:
+    """The most by which losses exceed the straight line between the first and the last, and where; (0, 0) if nowhere.
+
+    Example:
+        >>> barrier((0.0, 0.5, 1.0), (1.0, 4.0, 3.0))
+        (2.0, 0.5)
+    """
+    rise = losses[-1] - losses[0]
+    heights = [loss - (losses[0] + at * rise) for at, loss in zip(fractions, losses, strict=True)]
+    top = max(range(len(heights)), key=heights.__getitem__)
+    # At the far end rounding may leave a height that is none.
+    return (heights[top], fractions[top]) if heights[top] > 0 and top < len(heights) - 1 else (0.0, 0.0)
 
 
 def _losses(first: LoadedModel, second: LoadedModel, loss: AnswerLoss, fractions: Sequence[float]) -> tuple[float, ...]:
@@ -88,6 +98,8 @@ def _losses(first: LoadedModel, second: LoadedModel, loss: AnswerLoss, fractions
                 # The ends themselves, not what rounding makes of them.
                 weight.data = here if at == 0 else there if at == 1 else torch.lerp(here, there, at)
             found.append(loss.value())
+            if not math.isfinite(found[-1]):
+                raise ModelError(f"the loss is {found[-1]} at {at:g} of the way; a model's weights are broken")
     return tuple(found)
 
 

@@ -5,14 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from chaintune.landscape.examples import micro_batches
+from chaintune.landscape.examples import MICRO_BATCH_TOKENS, micro_batches
+from chaintune.landscape.lanczos import Vector
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.tuning.lessons import Lesson, collate
 from chaintune.tuning.trainer import answer_loss, predicted_positions
-
-Vector = NDArray[np.float32]
 
 
 class AnswerLoss:
@@ -25,10 +23,18 @@ class AnswerLoss:
         vectors `[P]`, the parameters flattened one after another.
     """
 
-    def __init__(self, model: Any, lessons: Sequence[Lesson], parameters: Sequence[torch.Tensor] = ()) -> None:
+    def __init__(
+        self,
+        model: Any,
+        lessons: Sequence[Lesson],
+        parameters: Sequence[torch.Tensor] = (),
+        *,
+        micro_batch_tokens: int | None = None,
+    ) -> None:
         self._model = model
         self._device = next(model.parameters()).device
-        self._batches = [collate(batch) for batch in micro_batches(lessons)]
+        tokens = micro_batch_tokens or MICRO_BATCH_TOKENS[self._device.type]
+        self._batches = [collate(batch) for batch in micro_batches(lessons, tokens=tokens)]
         self._parameters = list(parameters)
         self._sizes = [weight.numel() for weight in self._parameters]
         self.answer_tokens = sum(lesson.answer_tokens for lesson in lessons)

@@ -1,35 +1,23 @@
-"""The two ends of the Hessian's spectrum, by Lanczos."""
+"""Curvature at a checkpoint: the two ends of the spectrum of the loss's Hessian."""
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
 from chaintune.errors import ConfigError, ModelError, nearest
 from chaintune.landscape.examples import choose_examples, taught
-from chaintune.landscape.loss import AnswerLoss, Vector
+from chaintune.landscape.lanczos import Product, Search, Vector, extreme, spectrum_ends
+from chaintune.landscape.loss import AnswerLoss
 from chaintune.landscape.undisturbed import ready, space_of
 from chaintune.models.loading import LoadedModel
 from chaintune.records import Curvature, Example, Space
 from chaintune.tuning.lessons import Lesson
 
 SPACES = ("full", "lora")
-Product = Callable[[Vector], Vector]
 OnProduct = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """How Lanczos looks for an eigenvalue: see `curvature`."""
-
-    tolerance: float
-    basis: int
-    max_products: int
-    seed: int
 
 
 def curvature(
@@ -41,7 +29,7 @@ def curvature(
     batches: int = 4,
     seed: int = 0,
     tolerance: float = 0.01,
-    basis: int = 8,
+    basis: int = 6,
     max_products: int = 200,
     provenance: Mapping[str, str] | None = None,
     on_product: OnProduct = lambda _: None,
@@ -80,7 +68,7 @@ def curvature(
         Lanczos with implicit restarts is ARPACK's, through `scipy.sparse.linalg.eigsh`; products by double
         backward after Pearlmutter (1994).
     """
-    search = _checked(_Search(tolerance, basis, max_products, seed), space, batches, len(examples))
+    search = _checked(Search(tolerance, basis, max_products, seed), space, batches, len(examples))
     chosen = choose_examples(examples, None, task=task, seed=seed)
     lessons = taught(loaded, chosen, task=task)
     started = time.monotonic()
@@ -99,7 +87,7 @@ def curvature(
     )
 
 
-def _checked(search: _Search, space: str, batches: int, count: int) -> _Search:
+def _checked(search: Search, space: str, batches: int, count: int) -> Search:
     if space not in SPACES:
         raise ConfigError(f"space '{space}' is not known; {nearest(space, SPACES)}")
     if not 0 <= batches <= max(count, 1):
@@ -119,7 +107,7 @@ def _measure(
     parameters: Sequence[Any],
     *,
     batches: int,
-    search: _Search,
+    search: Search,
     on_product: OnProduct,
 ) -> dict[str, Any]:
     whole = AnswerLoss(loaded.model, lessons, parameters)
@@ -138,8 +126,8 @@ def _measure(
     if not math.isfinite(value):
         raise ModelError(f"the loss is {value}, so it has no curvature; the model's weights are broken")
     try:
-        ends = _ends(counted(whole), whole.dimension, search)
-        radii = [abs(_extreme(counted(part), part.dimension, search)[0]) for part in parts]
+        ends = spectrum_ends(counted(whole), whole.dimension, search)
+        radii = [abs(extreme(counted(part), part.dimension, search)[0]) for part in parts]
     except MemoryError as error:
         gigabytes = 4e-9 * whole.dimension
         raise ModelError(
@@ -157,54 +145,3 @@ def _measure(
         "parameters": whole.dimension,
         "products": sum(loss.products for loss in losses),
     }
-
-
-def _ends(product: Product, size: int, search: _Search) -> dict[str, Any]:
-    """The end that is larger in magnitude, then the other: the largest in magnitude once the first is subtracted.
-
-    So both converge relative to the radius, also where one end lies at 0.
-    """
-    first, vector = _extreme(product, size, search)
-    if vector is None:
-        reason = f"no end of the spectrum converged within {search.max_products} products"
-        return dict.fromkeys(("radius", "top", "bottom", "top_residual", "bottom_residual"), math.nan) | {
-            "reason": reason
-        }
-    scale = abs(first) or 1.0
-    first_residual = _residual(product, first, vector) / scale
-    del vector
-    beyond, vector = _extreme(lambda v: product(v) - np.float32(first) * v, size, search)
-    second = first + beyond
-    second_residual = _residual(product, second, vector) / scale if vector is not None else math.nan
-    top, bottom = ((first, first_residual), (second, second_residual))[:: 1 if first >= 0 else -1]
-    return {
-        "radius": max(abs(first), abs(second)) if vector is not None else abs(first),
-        "top": top[0],
-        "bottom": bottom[0],
-        "top_residual": top[1],
-        "bottom_residual": bottom[1],
-        "reason": "" if vector is not None else f"one end did not converge within {search.max_products} products",
-    }
-
-
-def _extreme(product: Product, size: int, search: _Search) -> tuple[float, Vector | None]:
-    """The eigenvalue of largest magnitude and its vector of length 1; NaN and None when it did not converge."""
-    start = np.random.default_rng(search.seed).standard_normal(size, dtype=np.float32)
-    basis = min(search.basis, size)
-    try:
-        values, vectors = eigsh(
-            LinearOperator((size, size), matvec=lambda v: product(v.reshape(-1)), dtype=np.float32),
-            k=1,
-            which="LM",
-            ncv=basis,
-            tol=search.tolerance,
-            v0=start,
-            maxiter=max(1, (search.max_products - 1) // (basis - 1)),
-        )
-    except ArpackNoConvergence:
-        return math.nan, None
-    return float(values[0]), np.asarray(vectors[:, 0], dtype=np.float32)
-
-
-def _residual(product: Product, value: float, vector: Vector) -> float:
-    return float(np.linalg.norm(product(vector) - np.float32(value) * vector))

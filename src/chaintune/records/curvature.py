@@ -1,11 +1,11 @@
 """How sharply the loss bends at a checkpoint, and what it does between two of them."""
 
 import math
-import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 Space = Literal["full", "lora"]
@@ -58,12 +58,12 @@ class Curvature:
     @property
     def batch_mean(self) -> float:
         """Mean radius of the parts; NaN without parts. Hardly ever below `radius`: parts bend more than their mean."""
-        return statistics.fmean(self.batch_radii) if self.batch_radii else math.nan
+        return float(np.mean(self.batch_radii)) if self.batch_radii else math.nan
 
     @property
     def batch_sd(self) -> float:
         """Standard deviation of the parts' radii; NaN for fewer than two parts."""
-        return statistics.stdev(self.batch_radii) if len(self.batch_radii) > 1 else math.nan
+        return float(np.std(self.batch_radii, ddof=1)) if len(self.batch_radii) > 1 else math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""
