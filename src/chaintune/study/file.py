@@ -13,8 +13,8 @@ from chaintune.records import Metric, Recipe
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.schema import MitigationSpec, ReplaySpec, StudySpec, TaskSpec, check, check_recipe, check_tasks
 from chaintune.study.source import KeyPath, Source, apply_override, plain_mapping, read_source
+from chaintune.study.task_data import check_data
 from chaintune.study.vary import Knob, knob_target, read_vary
-from chaintune.tasks.registry import names as known_tasks
 
 if TYPE_CHECKING:
     from chaintune.study.session import StudyResults
@@ -205,16 +205,8 @@ def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
     """The task with its recipe checked and its paths made to start at the study file's folder."""
     at: KeyPath = ("tasks", name)
     recipe = check_recipe(spec.recipe, (*at, "recipe"), source)
-    known = known_tasks()
-    if name in known:
-        for key in ("columns", "test_path"):
-            if getattr(spec, key) is not None:
-                source.report((*at, key), f"'{name}' has a shape of its own; choose another name for a file of yours")
-    elif spec.path is None:
-        source.report(at, f"no task is known as '{name}' and no 'path' is given; {nearest(name, known)}")
-    elif spec.role is None:
-        source.report((*at, "role"), "missing; a file of your own needs 'role: safety' or 'role: capability'")
-    paths = {key: _located(getattr(spec, key), (*at, key), source) for key in ("path", "test_path")}
+    check_data(spec, name, source)
+    paths = {key: _located(getattr(spec, key), (*at, key), source) for key in ("path", "test_path", "include_path")}
     return spec.model_copy(update={"recipe": recipe, **paths})
 
 

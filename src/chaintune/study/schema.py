@@ -5,16 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from chaintune.errors import DataError, nearest
 from chaintune.records import Metric, Recipe, Role
 from chaintune.study.source import KeyPath, Source
+from chaintune.tasks import DataOptions
 from chaintune.tasks.sizes import parse_size
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_NAME = re.compile(r"(lm_eval:)?[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def _no_bool(value: Any) -> Any:
@@ -75,26 +76,33 @@ class Spec(BaseModel):
 
 
 class ColumnSpec(Spec):
-    """Which columns of a user's own file hold what; those not named are looked for under these very names."""
+    """Which columns of a user's own data hold what; those not named are looked for under these very names."""
 
     id: str | None = None
     prompt: str | None = None
-    choices: str | None = None
+    choices: str | list[str] | None = None
     gold: str | None = None
+    labels: str | None = None
     cluster: str | None = None
     split: str | None = None
     groups: dict[str, str] | str | None = None
+
+
+class SplitSpec(Spec):
+    """Which splits of a Hub data set are taught and tested."""
+
+    train: str
+    test: str
 
 
 class TaskSpec(Spec):
     """One task of a study.
 
     Attributes:
-        role: needed for a user's own file; a registered task knows its own.
+        role: needed for a user's own data; a registered task knows its own.
         train, test: a number, `N per DIMENSION`, or `all` (None).
-        path: of the data; a file of the user's own, or a known task's in its published shape.
-        test_path: of a user's own file of what is tested; `path` then holds what is taught.
-        columns: of a user's own file.
+        path, test_path, hub, config, split, columns, lm_eval, fewshot, include_path: where the data is; see
+            `tasks.DataOptions`.
         test_share: share of the clusters that are tested, where the data has no split.
         seed: of the split into train and test.
         recipe: fields in which stages on this task differ from the study's recipe.
@@ -105,10 +113,21 @@ class TaskSpec(Spec):
     test: Size = None
     path: str | None = None
     test_path: str | None = None
+    hub: str | None = None
+    config: str | None = None
+    split: str | SplitSpec | None = None
     columns: ColumnSpec | None = None
+    lm_eval: str | None = None
+    fewshot: Annotated[Whole, Field(ge=0)] | None = None
+    include_path: str | None = None
     test_share: Annotated[Real, Field(gt=0, le=1)] | None = None
     seed: Seed = 0
     recipe: dict[str, Any] = {}
+
+    def data(self) -> DataOptions:
+        """What the file says about where the data is."""
+        said = self.model_dump(include=set(DataOptions.__annotations__), exclude_none=True)
+        return cast("DataOptions", said)
 
 
 class ReplaySpec(Spec):

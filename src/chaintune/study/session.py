@@ -126,17 +126,14 @@ def open_session(study: Study, store: Store, *, trust_remote_code: bool = False)
 
 def _load_task(study: Study, name: str) -> Task:
     spec = study.tasks[name]
-    columns = spec.columns.model_dump(exclude_none=True) if spec.columns else None
     return tasks.load(
         name,
         role=spec.role,
         train=spec.train,
         test=spec.test,
         seed=spec.seed,
-        path=spec.path,
-        columns=columns,
-        test_path=spec.test_path,
         test_share=spec.test_share,
+        **spec.data(),
     )
 
 

@@ -3,7 +3,18 @@
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.description import SplitCounts, TaskDescription, describe
 from chaintune.tasks.loading import load
+from chaintune.tasks.origins import DataOptions
 from chaintune.tasks.registry import names
 from chaintune.tasks.sizes import Size
 
-__all__ = ["Pool", "Size", "SplitCounts", "TaskDefinition", "TaskDescription", "describe", "load", "names"]
+__all__ = [
+    "DataOptions",
+    "Pool",
+    "Size",
+    "SplitCounts",
+    "TaskDefinition",
+    "TaskDescription",
+    "describe",
+    "load",
+    "names",
+]

@@ -76,12 +76,12 @@ def origin(name: str, options: Said) -> Origin:
         ConfigError: an option that has no meaning there.
         DataError: no task has this name, and no option says where its data is.
     """
-    found = ORIGINS[_which(name, options)]
+    found = ORIGINS[which(name, options)]
     if found is ORIGINS["known"]:
         definition(name)
     for option in options:
         if option not in found.takes:
-            raise ConfigError(f"{found.what.format(name=name)} takes no {option}; {_otherwise(found, option)}")
+            raise ConfigError(_refusal(found, name, option))
     return found
 
 
@@ -96,11 +96,17 @@ def read(name: str, role: Role | None, options: Said) -> Found:
     if found is not ORIGINS["known"] and not NAME.fullmatch(name.removeprefix(PREFIX)):
         raise ConfigError(f"task name '{name}': begin with a letter or digit, then use letters, digits, '_', '.', '-'")
     if role is None and found.needs_role:
-        raise ConfigError(f"{found.what.format(name=name)} needs a role; write 'safety' or 'capability'")
+        raise ConfigError(f"task '{name}': {found.what} needs a role; write 'safety' or 'capability'")
     return found.read(name, role, options)
 
 
-def _which(name: str, options: Said) -> str:
+def which(name: str, options: Said) -> str:
+    """The key in `ORIGINS` of the way in which a task comes; `known` also when there is no such task.
+
+    Args:
+        name: of the task.
+        options: those of `DataOptions` that are said.
+    """
     if name in names():
         return "known"
     if "lm_eval" in options or name.startswith(PREFIX):
@@ -108,10 +114,10 @@ def _which(name: str, options: Said) -> str:
     return "hub" if "hub" in options else "file" if "path" in options else "known"
 
 
-def _otherwise(found: Origin, option: str) -> str:
+def _refusal(found: Origin, name: str, option: str) -> str:
     if found is ORIGINS["known"]:
-        return "choose another name for data of your own"
-    return nearest(option, found.takes)
+        return f"task '{name}' has a shape of its own, so it takes no {option}; choose another name for data of yours"
+    return f"task '{name}': {found.what} takes no {option}; {nearest(option, found.takes)}"
 
 
 def _known(name: str, _role: Role | None, options: Said) -> Found:
@@ -163,11 +169,11 @@ def _defined(name: str, role: Role | None, pool: Pool, version: str, dimensions:
 
 
 ORIGINS: Mapping[str, Origin] = {
-    "known": Origin("task '{name}' has a shape of its own, so it", ("path",), _known, needs_role=False),
-    "file": Origin("task '{name}': a file of your own", ("path", "test_path", "columns"), _file, needs_role=True),
-    "hub": Origin("task '{name}': a Hub data set", ("hub", "config", "split", "columns"), _hub, needs_role=True),
+    "known": Origin("a known task", ("path",), _known, needs_role=False),
+    "file": Origin("a file of your own", ("path", "test_path", "columns"), _file, needs_role=True),
+    "hub": Origin("a Hub data set", ("hub", "config", "split", "columns"), _hub, needs_role=True),
     "lm_eval": Origin(
-        "task '{name}': a task of lm-eval",
+        "a task of lm-eval",
         ("lm_eval", "fewshot", "include_path", "columns"),
         _lm_eval,
         needs_role=False,
