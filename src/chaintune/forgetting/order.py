@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import About, estimate_rows, mean_rows
-from chaintune.forgetting.runs import Condition, Runs, is_replay, named
+from chaintune.forgetting.runs import Condition, Runs, named
+from chaintune.forgetting.steps import is_plain
 from chaintune.records import Estimate, ResultRow, Role
 from chaintune.stats import Sample, combination
 
@@ -32,7 +33,7 @@ def _reversed_pairs(conditions: Sequence[Condition]) -> list[tuple[Condition, Co
     pairs = []
     for position, one in enumerate(conditions):
         other = one.at(one.chain[::-1])
-        plain = len(one.chain) > 1 and len(set(one.chain)) == len(one.chain) and not any(map(is_replay, one.chain))
+        plain = len(one.chain) > 1 and len(set(one.chain)) == len(one.chain) and all(map(is_plain, one.chain))
         if plain and other in known and other not in conditions[:position]:
             pairs.append((one, other))
     return pairs

@@ -8,7 +8,8 @@ import numpy as np
 from chaintune.errors import DataError
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.pairing import pair
-from chaintune.records import Measured, Scores
+from chaintune.forgetting.steps import is_learned_at, tasks_of
+from chaintune.records import Measured, Mitigated, Scores
 from chaintune.stats.clusters import Floats
 
 Chain = tuple[str, ...]
@@ -36,11 +37,15 @@ class Runs:
         items: by condition, seed and task.
         scores: the tables, sorted by example.
         groups: clusters and groups of each task's examples, on all its dimensions.
+        mitigates: what a mitigated checkpoint is held against; plain ones are absent.
+        costs: tokens and seconds of the last stage, by condition and seed.
     """
 
     items: Mapping[tuple[Condition, int, str], Floats]
     scores: Mapping[tuple[Condition, int, str], Scores]
     groups: Mapping[str, Grouping]
+    mitigates: Mapping[Condition, tuple[Mitigated, ...]]
+    costs: Mapping[tuple[Condition, int], tuple[float, float]]
 
     @classmethod
     def of(cls, measured: Sequence[Measured]) -> "Runs":
@@ -60,7 +65,14 @@ class Runs:
                 known = first.setdefault(task, Scores(task, found.table.sort_by("example_id"), found.provenance))
                 scores[key] = pair(known, found).after
         items = {key: found.item_scores() for key, found in scores.items()}
-        return cls(items, scores, {task: grouping(found, found.dimensions) for task, found in first.items()})
+        conditions = [Condition(one.base, one.chain, one.variant) for one in measured]
+        mitigates = {condition: one.mitigates for condition, one in zip(conditions, measured, strict=True)}
+        costs = {
+            (condition, one.seed): (one.train_tokens, one.train_seconds)
+            for condition, one in zip(conditions, measured, strict=True)
+        }
+        groups = {task: grouping(found, found.dimensions) for task, found in first.items()}
+        return cls(items, scores, groups, {c: found for c, found in mitigates.items() if found}, costs)
 
     @property
     def conditions(self) -> list[Condition]:
@@ -100,22 +112,12 @@ def named(chain: Chain) -> str:
     return ">".join(chain) or "base"
 
 
-def is_replay(step: str) -> bool:
-    """Whether a step of a chain replays a share of a task's data, as `bbq@5%` does."""
-    return "@" in step
-
-
-def task_of(step: str) -> str:
-    """The task that a step of a chain tunes on or replays."""
-    return step.partition("@")[0]
-
-
 def trained_at(chain: Chain, task: str) -> Chain:
     """The part of the chain that ends with the task's last tuning before the chain's final step; empty if none."""
-    ends = [stage for stage, step in enumerate(chain[:-1], start=1) if step == task]
+    ends = [stage for stage, step in enumerate(chain[:-1], start=1) if is_learned_at(step, task)]
     return chain[: ends[-1]] if ends else ()
 
 
 def earlier_tasks(chain: Chain) -> list[str]:
     """Tasks that were tuned on before the final step and are not tuned on in it."""
-    return [step for step in dict.fromkeys(chain[:-1]) if not is_replay(step) and step != chain[-1]]
+    return [task for task in tasks_of(chain[:-1]) if task not in tasks_of(chain[-1:])]

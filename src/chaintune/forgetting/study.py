@@ -1,6 +1,6 @@
 """A study's checkpoints in, every number that the study asks for out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,22 +8,22 @@ import numpy as np
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
 from chaintune.forgetting.compare import adjusted_by_dimension
-from chaintune.forgetting.mitigation import recovery, retained_gain
+from chaintune.forgetting.mitigated import mitigation_rows, share_rows
+from chaintune.forgetting.mitigation import retained_gain
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.order import order_rows
 from chaintune.forgetting.rows import (
     About,
     accuracy_rows,
     by_seed,
-    estimate_rows,
     forgetting_rows,
     mean_rows,
-    with_verdict,
 )
-from chaintune.forgetting.runs import Chain, Condition, Runs, earlier_tasks, is_replay, named, task_of, trained_at
+from chaintune.forgetting.runs import Chain, Condition, Runs, earlier_tasks, named, trained_at
 from chaintune.forgetting.slope import slope_rows
+from chaintune.forgetting.steps import is_plain, task_of, tasks_of
 from chaintune.forgetting.transfer import transfer_estimate
-from chaintune.records import Estimate, Measured, ResultRow, Role
+from chaintune.records import Measured, ResultRow, Role
 from chaintune.stats import Adjustment, Sample
 from chaintune.stats.clusters import Floats
 
@@ -75,13 +75,14 @@ def summarise(
     rows: list[ResultRow] = []
     for condition in runs.conditions:
         rows += _losses(runs, study, condition, options, reference)
-        for about in (_accuracies, _gains, _retained, _recoveries, _transfers, _biases):
+        for about in (_accuracies, _gains, _retained, mitigation_rows, _transfers, _biases):
             rows += about(runs, study, condition, options)
     return rows + order_rows(runs, study, roles, options) + slope_rows(runs, study, options)
 
 
 def _check_roles(measured: Sequence[Measured], roles: Mapping[str, Role]) -> None:
-    for task in (task_of(step) for one in measured for step in one.chain):
+    steps = {step for one in measured for step in one.chain}
+    for task in sorted({task for step in steps for task in (task_of(step), *tasks_of([step])) if task}):
         if task not in roles:
             raise ConfigError(f"task '{task}' has no role: {nearest(task, roles)}")
 
@@ -97,20 +98,22 @@ def _accuracies(runs: Runs, study: str, condition: Condition, options: Inference
 
 
 def _gains(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
-    if not condition.chain or is_replay(condition.chain[-1]):
-        return []
-    task, base = condition.chain[-1], condition.at(())
-    seeds = runs.seeds([condition, base], task)
-    if not seeds:
-        return []
-    values = runs.stacked(condition, seeds, task) - runs.stacked(base, seeds, task)
-    return mean_rows(About(study, condition, "base", task), "gain", runs.groups[task], values, seeds, options)
+    rows, base = [], condition.at(())
+    for task in tasks_of(condition.chain[-1:]):
+        if seeds := runs.seeds([condition, base], task):
+            values = runs.stacked(condition, seeds, task) - runs.stacked(base, seeds, task)
+            about = About(study, condition, "base", task)
+            rows += mean_rows(about, "gain", runs.groups[task], values, seeds, options)
+    return rows
 
 
 def _losses(runs: Runs, study: str, condition: Condition, options: Inference, reference: Checkpoint) -> list[ResultRow]:
     rows = []
-    for task in earlier_tasks(condition.chain):
-        candidates = [condition.at(chain) for chain in _references(condition.chain, task, reference)]
+    starts = {task: _references(condition.chain, task, reference) for task in earlier_tasks(condition.chain)}
+    if reference == "trained":  # a checkpoint that learned everything at once is held to where the task was learned
+        starts |= {m.task: [trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
+    for task, chains in starts.items():
+        candidates = [condition.at(chain) for chain in chains]
         known = [candidate for candidate in candidates if runs.seeds([condition, candidate], task)]
         seeds = runs.seeds([condition, *known], task)
         if not known or not seeds:
@@ -139,53 +142,13 @@ def _retained(runs: Runs, study: str, condition: Condition, options: Inference) 
     rows = []
     for task in earlier_tasks(condition.chain):
         points = [condition.at(()), condition.at(trained_at(condition.chain, task)), condition]
-        rows += _share_rows(
-            runs, About(study, condition, "base", task), "retained_gain", points, retained_gain, options
-        )
+        rows += share_rows(runs, About(study, condition, "base", task), "retained_gain", points, retained_gain, options)
     return rows
-
-
-def _recoveries(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
-    if not condition.chain or not is_replay(condition.chain[-1]):
-        return []
-    after, replayed = condition.at(condition.chain[:-1]), task_of(condition.chain[-1])
-    about = About(study, condition, named(after.chain), replayed)
-    points = [condition.at(trained_at(condition.chain, replayed)), after, condition]
-    rows = _share_rows(runs, about, "recovery", points, recovery, options)
-    for task in (step for step in dict.fromkeys(after.chain) if not is_replay(step) and step != replayed):
-        seeds = runs.seeds([after, condition], task)
-        if seeds:
-            values = runs.stacked(after, seeds, task) - runs.stacked(condition, seeds, task)
-            paid = About(study, condition, named(after.chain), task)
-            found = mean_rows(paid, "price", runs.groups[task], values, seeds, options)
-            rows += [with_verdict(row, options) for row in found]
-    return rows
-
-
-def _share_rows(
-    runs: Runs,
-    about: About,
-    metric: str,
-    points: Sequence[Condition],
-    share: Callable[..., Estimate],
-    options: Inference,
-) -> list[ResultRow]:
-    seeds = runs.seeds(points, about.task)
-    if not seeds:
-        return []
-    stacks = [runs.stacked(point, seeds, about.task) for point in points]
-    design = runs.groups[about.task].design
-    return estimate_rows(
-        about,
-        metric,
-        seeds,
-        lambda at: share(design, *(stack[at] for stack in stacks), options),
-    )
 
 
 def _transfers(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
     chain = condition.chain
-    if len(chain) < 2 or any(is_replay(step) for step in chain) or len(set(chain)) < len(chain):
+    if len(chain) < 2 or not all(map(is_plain, chain)) or len(set(chain)) < len(chain):
         return []
     stages = [condition.at(chain[:stage]) for stage in range(len(chain) + 1)]
     backward = [(task, stages[stage], condition) for stage, task in enumerate(chain[:-1], start=1)]

@@ -5,6 +5,23 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
+class Regulariser:
+    """What holds a stage's weights back while it trains.
+
+    Attributes:
+        kind: a name of `chaintune.tuning.mitigations.MITIGATIONS`: `l2sp`, `ewc`, `sam`, `ema`, `freeze`, `osf`.
+        options: its settings, sorted by name.
+    """
+
+    kind: str
+    options: tuple[tuple[str, Any], ...]
+
+    def content(self) -> list[Any]:
+        """Canonical JSON-able data."""
+        return [self.kind, {name: list(v) if isinstance(v, tuple) else v for name, v in self.options}]
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How one stage trains. Every field but `report_to` is part of the stage's key.
 
@@ -22,6 +39,7 @@ class Recipe:
         lora_rank, lora_alpha, lora_dropout, lora_targets: used when `method` is `lora`.
         gradient_checkpointing: recompute activations to save memory.
         report_to: trackers, by transformers' names.
+        regulariser: what holds the weights back; a study sets it through its mitigations.
     """
 
     method: Literal["full", "lora"] = "full"
@@ -39,10 +57,13 @@ class Recipe:
     lora_targets: str | tuple[str, ...] = "all-linear"
     gradient_checkpointing: bool = False
     report_to: tuple[str, ...] = ()
+    regulariser: Regulariser | None = None
 
     def content(self) -> dict[str, Any]:
         """The fields that determine the trained weights, as canonical JSON-able data."""
-        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "report_to"}
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("report_to", "regulariser")}
         if self.method == "full":
             named = {name: value for name, value in named.items() if not name.startswith("lora_")}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
+        # Left out where there is none, so that stages of before there were any keep their keys.
+        return plain | ({"regulariser": self.regulariser.content()} if self.regulariser else {})

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from chaintune.records.mitigations import Mitigated
 from chaintune.records.scores import Scores
 
 Verdict = Literal["forgot", "kept", "gained", "inconclusive"]
@@ -61,6 +62,7 @@ class ResultRow:
         dimension, group: empty for the whole task.
         seed: a number as text, or `all`.
         verdict: `forgot`, `kept`, `gained`, `inconclusive`, or empty where no verdict is due.
+        mitigation: kind of the mitigation that the row is about, its dose or strength apart; empty where none is.
     """
 
     study: str
@@ -76,6 +78,7 @@ class ResultRow:
     seed: str
     estimate: Estimate
     verdict: Verdict | Literal[""] = ""
+    mitigation: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """One flat mapping: the row's own fields, then the estimate's."""
@@ -93,6 +96,8 @@ class Measured:
         variant: varied knobs, seed apart, in the order of the study file.
         seed: of the chain.
         scores: task name -> scores.
+        mitigates: the chains that lost a task and that this one is held against; none for a plain chain.
+        train_tokens, train_seconds: that the last stage took; NaN when not known.
     """
 
     base: str
@@ -100,6 +105,9 @@ class Measured:
     variant: tuple[tuple[str, str], ...]
     seed: int
     scores: Mapping[str, Scores]
+    mitigates: tuple[Mitigated, ...] = ()
+    train_tokens: float = math.nan
+    train_seconds: float = math.nan
 
 
 def rows_to_polars(rows: Sequence[ResultRow]) -> pl.DataFrame:

@@ -1,92 +1,43 @@
 """Tables of a study's results: headers and rows of text, for the terminal and for Markdown alike."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from chaintune.records import Estimate, ResultRow
+from chaintune.records import ResultRow
+from chaintune.report.cells import Table, checkpoint, interval, p_text, pooled_only, share
+from chaintune.report.mitigations import mitigation_tables, without_mitigated
 
-POOLED = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Text in rows and columns.
-
-    Attributes:
-        title: what it shows.
-        note: one sentence on how to read it; may be empty.
-        header: a name for each column.
-        rows: as many cells each.
-    """
-
-    title: str
-    note: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+__all__ = ["Table", "interval", "main_tables", "study_tables"]
 
 
 def study_tables(rows: Sequence[ResultRow]) -> list[Table]:
     """Every table of a report, in reading order; a table without rows is left out."""
-    shown = _pooled_only(rows)
-    return _filled([_accuracy(shown), _first_tasks(shown), _order(shown), *_groups(shown), *_others(shown)])
+    shown = pooled_only(rows)
+    plain = without_mitigated(shown)
+    return _filled(
+        [
+            _accuracy(shown),
+            _first_tasks(plain),
+            _order(shown),
+            *_groups(plain),
+            *mitigation_tables(shown),
+            *_others(plain),
+        ]
+    )
 
 
 def main_tables(rows: Sequence[ResultRow]) -> list[Table]:
     """What a reader wants first: as `study_tables`, with the groups of each task's first dimension only."""
-    shown = _pooled_only(rows)
+    shown = pooled_only(rows)
     first = {row.task: row.dimension for row in reversed(shown) if row.metric == "forgetting" and row.dimension}
     members = [row for row in shown if not row.dimension or row.dimension == first.get(row.task)]
-    return _filled([_accuracy(shown), _first_tasks(shown), _order(shown), *_groups(members)])
+    plain = without_mitigated(members)
+    tables = [_accuracy(shown), _first_tasks(plain), _order(shown), *_groups(plain), *mitigation_tables(members)]
+    return _filled(tables)
 
 
 def _filled(tables: Sequence[Table | None]) -> list[Table]:
     return [table for table in tables if table is not None and table.rows]
-
-
-def interval(estimate: Estimate, *, points: bool = True) -> str:
-    """An estimate with its interval behind it, as far as they are defined; results.parquet has the reasons.
-
-    Args:
-        estimate: a share, or a difference of shares.
-        points: as percentage points with a sign, else as a share between 0 and 1.
-
-    Example:
-        >>> interval(Estimate(0.05, 0.01, 0.09, n=100, n_clusters=100))
-        '+5.0 (+1.0 to +9.0)'
-    """
-    if math.isnan(estimate.value):
-        return "undefined"
-    text = _number(estimate.value, points)
-    if math.isnan(estimate.low):
-        return f"{text} (no interval)"
-    return f"{text} ({_number(estimate.low, points)} to {_number(estimate.high, points)})"
-
-
-def _number(value: float, points: bool) -> str:
-    # Rounding -0.0001 gives "-0.0", which reads like a direction that is not there.
-    return f"{round(100 * value, 1) + 0.0:+.1f}" if points else f"{value:.3f}"
-
-
-def _pooled_only(rows: Iterable[ResultRow]) -> list[ResultRow]:
-    """Rows of all seeds together where there are several, else those of the one seed."""
-    rows = list(rows)
-    pooled = {_what(row) for row in rows if row.seed == POOLED}
-    return [row for row in rows if row.seed == POOLED or _what(row) not in pooled]
-
-
-def _what(row: ResultRow) -> tuple[object, ...]:
-    return (row.base, row.chain, row.variant, row.reference, row.task, row.metric, row.dimension, row.group)
-
-
-def _checkpoint(row: ResultRow, rows: Sequence[ResultRow]) -> str:
-    """A checkpoint's name with what tells it from others: its base and knobs where several occur."""
-    parts = [row.chain]
-    if len({other.base for other in rows}) > 1:
-        parts.append(row.base)
-    if row.variant:
-        parts.append(row.variant)
-    return ", ".join(parts)
 
 
 def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
@@ -96,7 +47,7 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     tasks = list(dict.fromkeys(row.task for row in whole))
     cells: dict[str, dict[str, str]] = {}
     for row in whole:
-        cells.setdefault(_checkpoint(row, whole), {})[row.task] = interval(row.estimate, points=False)
+        cells.setdefault(checkpoint(row, whole), {})[row.task] = interval(row.estimate, points=False)
     sizes = {row.task: f"{row.task} (n={row.estimate.n})" for row in whole}
     return Table(
         "Accuracy",
@@ -122,13 +73,13 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
         kept = _find(rows, row, "retained_gain")
         lines.append(
             (
-                _checkpoint(row, lost),
+                checkpoint(row, lost),
                 row.task,
                 interval(gain.estimate) if gain else "",
                 interval(row.estimate),
-                _p(row.estimate.p_value),
+                p_text(row.estimate.p_value),
                 row.verdict,
-                _share(kept.estimate) if kept else "",
+                share(kept.estimate) if kept else "",
             )
         )
     return Table(
@@ -148,19 +99,6 @@ def _find(rows: Sequence[ResultRow], like: ResultRow, metric: str) -> ResultRow 
     return None
 
 
-def _share(estimate: Estimate) -> str:
-    if math.isnan(estimate.value):
-        return "undefined"
-    ends = "" if math.isnan(estimate.low) else f" ({estimate.low:.0%} to {estimate.high:.0%})"
-    return f"{estimate.value:.0%}{ends}"
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return "<.001" if value < 0.001 else "1" if value > 0.9995 else f"{value:.3f}".removeprefix("0")
-
-
 def _order(rows: Sequence[ResultRow]) -> Table | None:
     effects = [row for row in rows if row.metric == "order_effect" and not row.dimension]
     lines = []
@@ -171,7 +109,15 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
         }
         shares = [interval(found.estimate, points=False) if found else "" for found in final.values()]
         lines.append(
-            (row.task, row.reference, shares[0], row.chain, shares[1], interval(row.estimate), _p(row.estimate.p_value))
+            (
+                row.task,
+                row.reference,
+                shares[0],
+                row.chain,
+                shares[1],
+                interval(row.estimate),
+                p_text(row.estimate.p_value),
+            )
         )
     return Table(
         "Final score in both orders",
@@ -193,11 +139,11 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
     """Forgetting and biased forgetting of every group; one table for each chain, task and dimension."""
     lost = [row for row in rows if row.metric == "forgetting" and row.dimension]
     bias = {_about_group(row): row for row in rows if row.metric == "biased_forgetting"}
-    places = dict.fromkeys((_checkpoint(row, lost), row.reference, row.task, row.dimension) for row in lost)
+    places = dict.fromkeys((checkpoint(row, lost), row.reference, row.task, row.dimension) for row in lost)
     tables = []
     for place in places:
         chain, _, task, dimension = place
-        members = [row for row in lost if (_checkpoint(row, lost), row.reference, row.task, row.dimension) == place]
+        members = [row for row in lost if (checkpoint(row, lost), row.reference, row.task, row.dimension) == place]
         members.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
         shown = members[:_LARGEST_DIMENSION]
         note = "In percentage points, most forgotten first; biased forgetting is the group's forgetting minus the "
@@ -229,7 +175,7 @@ def _group_line(row: ResultRow, bias: ResultRow | None) -> tuple[str, ...]:
         interval(row.estimate),
         row.verdict,
         interval(bias.estimate) if bias else "",
-        _p(bias.estimate.p_adjusted) if bias else "",
+        p_text(bias.estimate.p_adjusted) if bias else "",
     )
 
 
@@ -237,14 +183,11 @@ _OTHERS = {
     "asymmetry": "Asymmetry: forgetting of the safety task when it comes first minus that of the capability task",
     "disparity": "Disparity: largest minus smallest forgetting among the groups",
     "disparity_expected": "Disparity expected if all groups forgot alike",
-    "recovery": "Recovery: share of the loss that the mitigation brings back",
-    "price": "Price: forgetting of the other task that the mitigation costs",
     "bwt": "Backward transfer (Lopez-Paz and Ranzato)",
     "fwt": "Forward transfer (Lopez-Paz and Ranzato)",
     "bbq_bias_ambiguous": "BBQ bias score, ambiguous contexts",
     "bbq_bias_disambiguated": "BBQ bias score, disambiguated contexts",
 }
-_SHARES = {"recovery"}
 
 
 def _others(rows: Sequence[ResultRow]) -> list[Table]:
@@ -253,12 +196,12 @@ def _others(rows: Sequence[ResultRow]) -> list[Table]:
     lines = [
         (
             _OTHERS.get(row.metric, row.metric.replace("_", " ")),
-            _checkpoint(row, rest),
+            checkpoint(row, rest),
             " ".join(filter(None, (row.task, f"by {row.dimension}" if row.dimension else ""))),
-            _share(row.estimate) if row.metric in _SHARES else interval(row.estimate),
-            _p(row.estimate.p_value),
+            interval(row.estimate),
+            p_text(row.estimate.p_value),
         )
         for row in rest
     ]
-    note = "In percentage points, recovery in percent of the loss."
+    note = "In percentage points."
     return [Table("Further results", note, ("what", "checkpoint", "task", "value", "p"), tuple(lines))]

@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from chaintune.records import Comparison, Estimate, GroupComparison, ResultRow
+from chaintune.forgetting import choose
+from chaintune.records import Choice, Comparison, Estimate, GroupComparison, ResultRow
+from chaintune.report.mitigations import without_mitigated
 
 _ERROR_RATE = 0.05
 _MOST_PARAGRAPHS = 12
@@ -23,7 +25,8 @@ def summary(rows: Sequence[ResultRow]) -> str:
     """
     pooled = {_place(row) for row in rows if row.seed == "all"}
     shown = [row for row in rows if row.seed == "all" or _place(row) not in pooled]
-    lost = [row for row in shown if row.metric == "forgetting" and not row.dimension]
+    plain = without_mitigated(shown)
+    lost = [row for row in plain if row.metric == "forgetting" and not row.dimension]
     if not lost:
         return "No task was followed by another, so nothing could be forgotten."
     paragraphs = [_forgetting(row, shown) for row in lost[:_MOST_PARAGRAPHS]]
@@ -31,6 +34,7 @@ def summary(rows: Sequence[ResultRow]) -> str:
         paragraphs.append(f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables.")
     paragraphs += [_order(row) for row in shown if row.metric == "order_effect" and not row.dimension]
     paragraphs += [_mitigation(row, shown) for row in shown if row.metric == "recovery"]
+    paragraphs += map(_recommended, choose(shown))
     return "\n\n".join([*paragraphs, _scope(row.estimate for row in lost)])
 
 
@@ -175,6 +179,12 @@ def _mitigation(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     text = f"{where} brings back {estimate.value:.0%} of the loss of {row.task}{ends}."
     prices = [r for r in rows if r.metric == "price" and not r.dimension and _at(r)[:4] == _at(row)[:4]]
     return " ".join([text, *(f"Its price in {r.task}: {_points(r.estimate)} ({r.verdict})." for r in prices)])
+
+
+def _recommended(choice: Choice) -> str:
+    what = f"{choice.ladder} of {choice.task} after {choice.after}" + (f" ({choice.variant})" if choice.variant else "")
+    dose = f"a dose of {100 * choice.dose:.4g} %, " if choice.chosen else ""
+    return f"Recommended for {what}: {dose}{choice.reason}."
 
 
 def _scope(estimates: Iterable[Estimate]) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 from chaintune.models import LoadedModel, Precision, load, merge_adapter, save
 from chaintune.records import Task
 from chaintune.scoring import score
-from chaintune.study.nodes import Node, ScoreNode, StageNode
+from chaintune.study.lesson import lesson_of
+from chaintune.study.nodes import Blend, Node, ScoreNode, StageNode
 from chaintune.study.progress import Progress
 from chaintune.study.results import SCORES_FILE
+from chaintune.study.run import Given
 from chaintune.tuning import Step, tune
-from chaintune.tuning.replay import take_dose
+from chaintune.tuning.mitigations.interpolate import interpolate
 
 STAGE_LOG = "steps.jsonl"
 
@@ -54,20 +56,22 @@ class LocalEngine:
         """The model folder of a base, by its name in the study."""
         return self._bases[base].folder
 
-    def tune(
-        self, *, node: StageNode, parent: Path, task: Task, out: Path, report: Callable[[Progress], None]
-    ) -> dict[str, Any]:
+    def tune(self, *, node: StageNode, given: Given, out: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
         """Train a stage and write its checkpoint and its log into `out`."""
-        loaded = self._model(node.parent_key, parent, node)
+        if isinstance(node.lesson, Blend):
+            return self._blend(node, node.lesson, given, out)
+        lesson = lesson_of(node, given)
+        loaded = self._model(node.parent_key, given.parents[node.parent_key], node)
         self._held = None  # from here on the parent's weights change
-        examples = take_dose(task.train, node.dose, task=task.name, seed=node.seed) if node.dose < 1 else task.train
         tuned = tune(
             loaded,
-            examples,
-            task=task.name,
+            lesson.examples,
+            task=node.task,
             recipe=node.recipe,
             seed=node.seed,
             log=out / STAGE_LOG,
+            swapped_in=lesson.swapped_in,
+            guarded=lesson.guarded,
             on_step=lambda step: report(_tuning_progress(node, step)),
         )
         checkpoint = tuned.loaded
@@ -77,29 +81,42 @@ class LocalEngine:
         self._held = (node.key, checkpoint)
         return {
             "train_tokens": tuned.train_tokens,
-            "train_examples": len(examples),
+            "train_examples": len(lesson.examples),
             "steps": tuned.steps,
             "seconds": tuned.seconds,
             "first_loss": tuned.first_loss,
             "final_loss": tuned.final_loss,
-        }
+        } | lesson.notes
+
+    def _blend(self, node: StageNode, blend: Blend, given: Given, out: Path) -> dict[str, Any]:
+        """Write the weights between two checkpoints. Two models are in memory while it lasts."""
+        started = time.monotonic()
+        loaded = merge_adapter(self._model(node.parent_key, given.parents[node.parent_key], node))
+        self._held = None
+        other = self._model(blend.other_key, given.parents[blend.other_key], node)
+        self._held = None
+        interpolate(loaded.model, merge_adapter(other).model, blend.fraction)
+        save(loaded, out)
+        self._held = (node.key, loaded)
+        return {"train_tokens": 0, "steps": 0, "seconds": time.monotonic() - started, "fraction": blend.fraction}
 
     def score(
         self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
-        """Score a checkpoint on a task's test examples and write `scores.parquet` into `out`."""
+        """Score a checkpoint on a split of a task and write `scores.parquet` into `out`."""
+        examples, digest = (task.test, task.test_digest) if node.split == "test" else (task.train, task.train_digest)
         loaded = self._model(node.checkpoint_key, checkpoint, node)
         started = time.monotonic()
         scores = score(
             loaded,
-            task.test,
+            examples,
             task=task.name,
             provenance={
                 "checkpoint": node.checkpoint_key,
                 "task_version": task.version,
-                "test_digest": task.test_digest,
+                f"{node.split}_digest": digest,
             },
-            on_scored=lambda done: report(_scoring_progress(node, done, len(task.test), started)),
+            on_scored=lambda done: report(_scoring_progress(node, done, len(examples), started)),
         )
         scores.write(out / SCORES_FILE)
         return {"score_tokens": node.tokens, "examples": len(scores), "seconds": time.monotonic() - started}

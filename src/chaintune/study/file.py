@@ -1,6 +1,6 @@
 """A study: base models x chains x recipes x seeds x mitigations, read from a file and checked whole."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
-from chaintune.errors import nearest
 from chaintune.records import Metric, Recipe
 from chaintune.study.chains import Chain, read_chains
-from chaintune.study.schema import MitigationSpec, ReplaySpec, StudySpec, TaskSpec, check, check_recipe, check_tasks
+from chaintune.study.mitigations import Mitigation, read_mitigations
+from chaintune.study.schema import StudySpec, TaskSpec, check, check_recipe, check_tasks
 from chaintune.study.source import KeyPath, Source, apply_override, plain_mapping, read_source
 from chaintune.study.task_data import check_data
 from chaintune.study.vary import Knob, knob_target, read_vary
@@ -21,21 +21,6 @@ if TYPE_CHECKING:
     from chaintune.study.store import Store
 
 Keep = Literal["all", "final", "none"]
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A stage after the loss, on a dose of the forgotten task's training data.
-
-    Attributes:
-        task: that was forgotten.
-        doses: fractions of its training data, each a branch of its own.
-        recipe: fields in which the replay differs from the task's own recipe.
-    """
-
-    task: str
-    doses: tuple[float, ...]
-    recipe: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +50,7 @@ class Study:
         recipe: of every stage, where a task's own or a knob does not differ.
         seed: used where `vary` has no seeds.
         vary: knobs in the order of the file, each with its values.
-        mitigations: branches after a loss.
+        mitigations: branches after or around a loss.
         precision, metric, keep, level, resamples: as in the file.
     """
 
@@ -76,7 +61,7 @@ class Study:
     recipe: Recipe
     seed: int
     vary: tuple[Knob, ...]
-    mitigations: tuple[Replay, ...]
+    mitigations: tuple[Mitigation, ...]
     precision: Literal["auto", "fp32", "bf16"]
     metric: Metric
     keep: Keep
@@ -151,14 +136,12 @@ class Study:
 
     def to_mapping(self) -> dict[str, Any]:
         """The resolved study with the keys of a study file; reading it gives an equal study."""
-        replays = [
-            {"task": item.task, "dose": list(item.doses), "recipe": dict(item.recipe)} for item in self.mitigations
-        ]
+        recipe = {name: value for name, value in asdict(self.recipe).items() if name != "regulariser"}
         return {
             "base": list(self.bases),
             "tasks": {name: _as_lists(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()},
             "chains": [list(chain) for chain in self.chains],
-            "recipe": _as_lists(asdict(self.recipe)),
+            "recipe": _as_lists(recipe),
             "seed": self.seed,
             "vary": {name: list(map(_as_lists, values)) for name, values in self.vary},
             "precision": self.precision,
@@ -166,7 +149,9 @@ class Study:
             "keep": self.keep,
             "level": self.level,
             "resamples": self.resamples,
-            "mitigations": [{"replay": replay} for replay in _as_lists(replays)],
+            "mitigations": [
+                {item.kind: _as_lists(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
+            ],
         }
 
     def to_yaml(self) -> str:
@@ -184,7 +169,7 @@ def _built(source: Source, name: str, overrides: Iterable[str]) -> Study:
     recipe = check_recipe(source.data.get("recipe") or {}, ("recipe",), source)
     knobs = read_vary(source, list(specs))
     tasks = {task: _task(own, task, source) for task, own in specs.items() if own is not None}
-    replays = _replays(source, list(specs), chains)
+    mitigations = read_mitigations(source, list(specs), chains)
     _check_twice(source.data.get("base"), ("base",), source)
     source.stop_if_wrong()
     assert spec is not None  # noqa: S101 - a problem was noted otherwise
@@ -196,7 +181,7 @@ def _built(source: Source, name: str, overrides: Iterable[str]) -> Study:
         chains=tuple(chains),
         recipe=_fitted(Recipe(**recipe)),
         vary=tuple(knobs),
-        mitigations=tuple(replays),
+        mitigations=tuple(mitigations),
         **plain,
     )
 
@@ -214,40 +199,6 @@ def _located(path: str | None, at: KeyPath, source: Source) -> str | None:
     """A path of the file starts at the file's folder, one of an override at the current folder."""
     from_override = isinstance(source.places.get(at), str)
     return path if path is None or from_override else str(source.folder / path)
-
-
-def _replays(source: Source, tasks: Sequence[str], chains: Sequence[Chain]) -> list[Replay]:
-    """The mitigations of the file; problems are noted."""
-    written = source.data.get("mitigations")
-    found: list[Replay] = []
-    for index, item in enumerate(written if isinstance(written, list) else []):
-        at: KeyPath = ("mitigations", index)
-        if (spec := check(MitigationSpec, item, at, source)) is not None:
-            replay = _replay(spec.replay, (*at, "replay"), tasks, chains, source)
-            twice = [
-                dose for other in found if other.task == replay.task for dose in replay.doses if dose in other.doses
-            ]
-            if twice:
-                source.report(at, f"the dose {twice[0]:g} of '{replay.task}' is replayed by an earlier item too")
-            found.append(replay)
-    return found
-
-
-def _replay(spec: ReplaySpec, at: KeyPath, tasks: Sequence[str], chains: Sequence[Chain], source: Source) -> Replay:
-    """One replay, of a task that some chain learns and then trains away from."""
-    if spec.task not in tasks:
-        source.report((*at, "task"), f"no task is named '{spec.task}'; {nearest(spec.task, tasks)}")
-    elif chains and not any(was_lost(spec.task, chain) for chain in chains):
-        source.report(
-            (*at, "task"), f"no chain learns '{spec.task}' and then another task, so there is nothing to bring back"
-        )
-    _check_twice(spec.dose, (*at, "dose"), source)
-    return Replay(spec.task, tuple(spec.dose), check_recipe(spec.recipe, (*at, "recipe"), source))
-
-
-def was_lost(task: str, chain: Chain) -> bool:
-    """Whether a chain learns a task and ends with another."""
-    return task in chain and chain[-1] != task
 
 
 def _check_twice(values: Any, path: KeyPath, source: Source) -> None:

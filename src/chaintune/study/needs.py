@@ -16,7 +16,8 @@ class Needs:
         self._scores: dict[str, list[ScoreNode]] = {}
         for node in plan.nodes:
             if isinstance(node, StageNode):
-                self._children.setdefault(node.parent_key, []).append(node)
+                for parent in node.parents:
+                    self._children.setdefault(parent, []).append(node)
             else:
                 self._scores.setdefault(node.checkpoint_key, []).append(node)
 

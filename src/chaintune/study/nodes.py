@@ -2,24 +2,73 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from chaintune.records import Recipe
+from chaintune.records import Mitigated, Recipe
 
 Labels = Sequence[tuple[str, str]]
+Who = Literal["uniform", "balanced", "targeted"]
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A share of one task's training data.
+
+    Attributes:
+        task: whose data.
+        dose: fraction of it, in (0, 1].
+        who: which examples: drawn alike, equally many of each group, or more of the groups that lost most.
+        by: dimension of the groups; empty when all are drawn alike.
+        weighed_by: keys of the scores, before and after the loss, of the task's training examples.
+    """
+
+    task: str
+    dose: float = 1.0
+    who: Who = "uniform"
+    by: str = ""
+    weighed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """What a stage is taught.
+
+    Attributes:
+        portions: what is taught; of two the second is swapped in or shuffled in.
+        mixing: `alone` is one portion; `swapped` puts the second in place of rows of the first, evenly spaced;
+            `shuffled` is all portions as one.
+        guarded: task whose examples tell which weights it needs, for a regulariser that asks; else empty.
+    """
+
+    portions: tuple[Portion, ...]
+    mixing: Literal["alone", "swapped", "shuffled"] = "alone"
+    guarded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """Weights on the straight line from the parent to another checkpoint; nothing is trained.
+
+    Attributes:
+        other_key: of that checkpoint.
+        fraction: of the way, in [0, 1]; 0 is the parent.
+    """
+
+    other_key: str
+    fraction: float
 
 
 @dataclass(frozen=True, slots=True)
 class StageNode:
-    """One training of one parent on one task. Its key determines the weights.
+    """One checkpoint made of another. Its key determines the weights.
 
     Attributes:
         key: address of the checkpoint in the store.
         parent_key: key of the stage before, or of the base.
         base, base_key: the base model as the study names it, and its content's key.
         chain: labels of the steps up to and with this one: a task's name, `bbq@5%` for a replay.
-        task: trained on.
-        dose: fraction of the task's training data, in (0, 1].
+        lesson: what is taught, or what it is blended with.
         recipe, seed, precision: how.
         variant: the varied knobs, for people; equal nodes of several variants bear the first one's.
         train_tokens: counted over all epochs; 0 when nobody counted.
@@ -30,8 +79,7 @@ class StageNode:
     base: str
     base_key: str
     chain: tuple[str, ...]
-    task: str
-    dose: float
+    lesson: Teaching | Blend
     recipe: Recipe
     seed: int
     precision: str
@@ -42,6 +90,35 @@ class StageNode:
     def kind(self) -> str:
         """Of the store's entry."""
         return "stage"
+
+    @property
+    def task(self) -> str:
+        """What is taught, for people: a task's name, several joined by `+`; empty where nothing is."""
+        if isinstance(self.lesson, Blend):
+            return ""
+        taught = self.lesson.portions if self.lesson.mixing == "shuffled" else self.lesson.portions[:1]
+        return "+".join(portion.task for portion in taught)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks whose data the stage reads."""
+        if isinstance(self.lesson, Blend):
+            return ()
+        named = [*(portion.task for portion in self.lesson.portions), self.lesson.guarded]
+        return tuple(dict.fromkeys(filter(None, named)))
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Keys of the checkpoints that the stage reads."""
+        other = (self.lesson.other_key,) if isinstance(self.lesson, Blend) else ()
+        return (self.parent_key, *other)
+
+    @property
+    def weighed_by(self) -> tuple[str, ...]:
+        """Keys of the scores that the stage reads."""
+        if isinstance(self.lesson, Blend):
+            return ()
+        return tuple(key for portion in self.lesson.portions for key in portion.weighed_by)
 
     @property
     def title(self) -> str:
@@ -55,8 +132,8 @@ class StageNode:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        own = {"parent": self.parent_key, "dose": self.dose, "tokens": self.train_tokens}
-        return _common(self) | own
+        dose = self.lesson.portions[-1].dose if isinstance(self.lesson, Teaching) else None
+        return _common(self) | {"parent": self.parent_key, "dose": dose, "tokens": self.train_tokens}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +144,7 @@ class ScoreNode:
         key: address of the scores in the store.
         checkpoint_key: key of the stage, or of the base, that is scored.
         task: scored on.
+        split: of the task's examples; those it was trained on are scored to see which groups lost most.
         score_tokens: 0 when nobody counted.
         base, base_key, chain, seed, precision, variant: of the checkpoint; the base has no chain.
     """
@@ -79,6 +157,7 @@ class ScoreNode:
     task: str
     seed: int
     precision: str
+    split: Split = "test"
     variant: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     score_tokens: int = field(default=0, compare=False)
 
@@ -91,7 +170,7 @@ class ScoreNode:
     def title(self) -> str:
         """For people: `bbq>csqa, seed 1 on csqa`."""
         named = [">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"] if self.chain else ["base"]
-        return f"{', '.join(named)} on {self.task}"
+        return f"{', '.join(named)} on {self.task}{'' if self.split == 'test' else ' (train)'}"
 
     @property
     def tokens(self) -> int:
@@ -100,7 +179,8 @@ class ScoreNode:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return _common(self) | {"checkpoint": self.checkpoint_key, "tokens": self.score_tokens}
+        own = {"checkpoint": self.checkpoint_key, "split": self.split, "tokens": self.score_tokens}
+        return _common(self) | own
 
 
 Node = StageNode | ScoreNode
@@ -113,6 +193,7 @@ class Cell:
     Attributes:
         scores: task -> key of the scores.
         final: whether a chain of the study ends here.
+        mitigates: the chains that lost a task and that this checkpoint is held against.
     """
 
     base: str
@@ -122,6 +203,7 @@ class Cell:
     checkpoint_key: str
     scores: Mapping[str, str]
     final: bool
+    mitigates: tuple[Mitigated, ...] = ()
 
 
 def _labels(variant: Labels) -> list[str]:

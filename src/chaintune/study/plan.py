@@ -1,19 +1,15 @@
 """A study compiled into one graph of stages and scores, in which equal nodes are one node. Pure: nothing runs here."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from chaintune.errors import ConfigError, DataError
-from chaintune.records import Example, Recipe, Task, canonical_digest
-from chaintune.study.file import Keep, Study, Variant, was_lost
+from chaintune.records import Recipe, Task
+from chaintune.study.branches import branches_of
+from chaintune.study.file import Keep, Study
+from chaintune.study.graph import CountTokens, Graph, TaskFacts
 from chaintune.study.nodes import Cell, Node, ScoreNode, StageNode
 
-STAGE_FORMAT = 1
-SCORE_FORMAT = 1
-
-CountTokens = Callable[[Sequence[Example]], tuple[int, int]]
 StageBytes = Callable[[str, Recipe], int]
 
 
@@ -40,7 +36,7 @@ class Plan:
 
     @property
     def stages(self) -> tuple[StageNode, ...]:
-        """The nodes that train."""
+        """The nodes that make checkpoints."""
         return tuple(node for node in self.nodes if isinstance(node, StageNode))
 
     @property
@@ -57,9 +53,8 @@ class Plan:
         """Key of each stage -> index of the last node that reads its checkpoint, or its own when none does."""
         last: dict[str, int] = {}
         for index, node in enumerate(self.nodes):
-            last[node.parent_key if isinstance(node, StageNode) else node.checkpoint_key] = index
-            if isinstance(node, StageNode):
-                last[node.key] = index
+            read = node.parents if isinstance(node, StageNode) else (node.checkpoint_key,)
+            last |= dict.fromkeys((*read, node.key), index)
         stages = {node.key for node in self.stages}
         return {key: index for key, index in last.items() if key in stages}
 
@@ -100,14 +95,6 @@ class Plan:
         return {"study": self.study, **self.counts(), "nodes": [node.to_dict() for node in self.nodes]}
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    label: str
-    task: str
-    dose: float = 1.0
-    recipe: tuple[tuple[str, Any], ...] = ()
-
-
 def compile_plan(
     study: Study,
     *,
@@ -128,168 +115,25 @@ def compile_plan(
         stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
 
     Raises:
-        ConfigError: a dose of a task's training data holds no example.
+        ConfigError: a dose of a task's training data holds no example; a dimension that a task has not.
         DataError: a chain trains on a task that has nothing to train on.
     """
-    _check_data(study, tasks)
-    counted = {name: _counted(tasks[name], count_tokens) for name in study.tasks}
-    chains = _step_chains(study)
-    graph = _Graph(study, base_keys, {name: tasks[name] for name in study.tasks}, precision, counted)
+    branches = branches_of(study, tasks)
+    facts = {name: TaskFacts.of(tasks[name], count_tokens) for name in study.tasks}
+    graph = Graph(study, base_keys, facts, precision)
     for base in study.bases:
         for variant in study.variants():
-            graph.add_family(base, variant, chains)
+            graph.add_family(base, variant, branches)
     nodes = tuple(node for key in dict.fromkeys(base_keys[base] for base in study.bases) for node in graph.walk(key))
     families = len(study.bases) * len(study.variants())
-    steps = sum(map(len, chains))
+    steps = sum(len(branch.steps) for branch in branches)
     sizes = {n.key: stage_bytes(n.base, n.recipe) for n in nodes if isinstance(n, StageNode)} if stage_bytes else {}
     return Plan(
         study=study.name,
         nodes=nodes,
         cells=tuple(graph.cells.values()),
         stages_unshared=families * steps,
-        scores_unshared=families * (steps + len(chains)) * len(study.tasks),
+        scores_unshared=families * (steps + len(branches)) * len(study.tasks),
         keep=study.keep,
         stage_bytes=sizes,
     )
-
-
-def dose_label(task: str, dose: float) -> str:
-    """How a replay stands in a chain's name.
-
-    Example:
-        >>> dose_label("bbq", 0.05), dose_label("bbq", 0.125)
-        ('bbq@5%', 'bbq@12.5%')
-    """
-    return f"{task}@{dose * 100:.6g}%"
-
-
-class _Graph:
-    """Stages by parent and scores by checkpoint, both in order of first mention."""
-
-    def __init__(
-        self,
-        study: Study,
-        base_keys: Mapping[str, str],
-        tasks: Mapping[str, Task],
-        precision: str,
-        counted: Mapping[str, tuple[int, int]],
-    ) -> None:
-        self.study, self.base_keys, self.precision, self.counted = study, base_keys, precision, counted
-        self.train_digests = {name: task.train_digest for name, task in tasks.items()}
-        self.test_digests = {name: task.test_digest for name, task in tasks.items()}
-        self.children: dict[str, dict[str, StageNode]] = {}
-        self.scores: dict[str, dict[str, ScoreNode]] = {}
-        self.cells: dict[tuple[Any, ...], Cell] = {}
-
-    def add_family(self, base: str, variant: Variant, chains: Sequence[tuple[_Step, ...]]) -> None:
-        """Every chain of one base and variant, each prefix once."""
-        self._add_cell(base, (), variant, self.base_keys[base], final=False)
-        for chain in chains:
-            parent = self.base_keys[base]
-            for length in range(1, len(chain) + 1):
-                node = self._stage(base, chain[:length], variant, parent)
-                siblings = self.children.setdefault(parent, {})
-                siblings.setdefault(node.key, node)
-                self._add_cell(base, node.chain, variant, node.key, final=length == len(chain))
-                parent = node.key
-
-    def walk(self, key: str) -> Iterator[Node]:
-        """Scores of a checkpoint, then each child with everything under it."""
-        yield from self.scores[key].values()
-        for child in self.children.get(key, {}).values():
-            yield child
-            yield from self.walk(child.key)
-
-    def _stage(self, base: str, steps: tuple[_Step, ...], variant: Variant, parent: str) -> StageNode:
-        step = steps[-1]
-        recipe = self.study.recipe_of(step.task, variant, dict(step.recipe))
-        payload = {
-            "format": STAGE_FORMAT,
-            "kind": "stage",
-            "parent": parent,
-            "task": self.train_digests[step.task],
-            "dose": step.dose,
-            "recipe": recipe.content(),
-            "seed": variant.seed,
-            "precision": self.precision,
-        }
-        return StageNode(
-            key=canonical_digest(payload),
-            parent_key=parent,
-            base=base,
-            base_key=self.base_keys[base],
-            chain=tuple(item.label for item in steps),
-            task=step.task,
-            dose=step.dose,
-            recipe=recipe,
-            seed=variant.seed,
-            precision=self.precision,
-            variant=variant.labels,
-            train_tokens=round(self.counted[step.task][0] * recipe.epochs * step.dose),
-        )
-
-    def _add_cell(self, base: str, chain: tuple[str, ...], variant: Variant, key: str, *, final: bool) -> None:
-        scores = self.scores.setdefault(key, {})
-        for task in self.study.tasks:
-            if task not in scores:
-                scores[task] = self._score(base, chain, variant, key, task)
-        place = (base, chain, variant.labels, variant.seed)
-        cell = Cell(*place, key, {task: node.key for task, node in scores.items()}, final)
-        before = self.cells.get(place)
-        self.cells[place] = replace(cell, final=final or (before is not None and before.final))
-
-    def _score(self, base: str, chain: tuple[str, ...], variant: Variant, key: str, task: str) -> ScoreNode:
-        payload = {
-            "format": SCORE_FORMAT,
-            "kind": "score",
-            "checkpoint": key,
-            "task": self.test_digests[task],
-            "precision": self.precision,
-        }
-        return ScoreNode(
-            key=canonical_digest(payload),
-            checkpoint_key=key,
-            base=base,
-            base_key=self.base_keys[base],
-            chain=chain,
-            task=task,
-            seed=variant.seed,
-            precision=self.precision,
-            variant=variant.labels if chain else (),
-            score_tokens=self.counted[task][1],
-        )
-
-
-def _step_chains(study: Study) -> list[tuple[_Step, ...]]:
-    """The chains of the study, each followed by its branches of mitigation."""
-    found: list[tuple[_Step, ...]] = []
-    for chain in study.chains:
-        steps = tuple(_Step(task, task) for task in chain)
-        found.append(steps)
-        for replay in study.mitigations:
-            if was_lost(replay.task, chain):
-                recipe = tuple(replay.recipe.items())
-                found += [
-                    (*steps, _Step(dose_label(replay.task, dose), replay.task, dose, recipe)) for dose in replay.doses
-                ]
-    return found
-
-
-def _check_data(study: Study, tasks: Mapping[str, Task]) -> None:
-    """Every stage has at least one example to train on."""
-    for name in {name for chain in study.chains for name in chain}:
-        if not tasks[name].train:
-            raise DataError(f"task '{name}' is trained on in a chain, and its train split is empty")
-    for replay in study.mitigations:
-        examples = len(tasks[replay.task].train)
-        if round(min(replay.doses) * examples) == 0:
-            smallest = (math.floor(0.5 / examples * 1e4) + 1) / 1e4
-            raise ConfigError(
-                f"task '{replay.task}': a dose of {min(replay.doses):g} of {examples} training examples gives none; "
-                f"a dose of {smallest:g} gives one"
-            )
-
-
-def _counted(task: Task, count_tokens: CountTokens | None) -> tuple[int, int]:
-    """Tokens of one epoch of training and of one scoring."""
-    return (count_tokens(task.train)[0], count_tokens(task.test)[1]) if count_tokens else (0, 0)

@@ -22,6 +22,7 @@ from chaintune.records import Estimate, Measured, Metric, ResultRow, Scores, Tas
 from chaintune.study import atomic
 from chaintune.study.disk import one_sentence
 from chaintune.study.file import Study
+from chaintune.study.nodes import Cell
 from chaintune.study.plan import Plan
 from chaintune.study.store import Store
 
@@ -41,14 +42,26 @@ def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Mea
     """
     read: dict[str, Scores | None] = {}
     found = []
+    stages = {node.key for node in plan.stages}
     for cell in plan.cells:
         for key in cell.scores.values():
             if key not in read:
                 read[key] = _read(store, key, metric)
         scores = {task: table for task, key in cell.scores.items() if (table := read[key]) is not None}
         if scores:
-            found.append(Measured(cell.base, cell.chain, cell.variant, cell.seed, scores))
+            cost = _cost(store, cell) if cell.checkpoint_key in stages else (0.0, 0.0)
+            found.append(Measured(cell.base, cell.chain, cell.variant, cell.seed, scores, cell.mitigates, *cost))
     return found
+
+
+def _cost(store: Store, cell: Cell) -> tuple[float, float]:
+    """Tokens and seconds of a checkpoint's last stage, from its own notes or from those of its scores."""
+    entry = store.peek("stage", cell.checkpoint_key)
+    scored = (store.peek("score", key) for key in cell.scores.values())
+    notes = [entry.info] if entry else [one.info["stage_cost"] for one in scored if one and "stage_cost" in one.info]
+    known = notes[0] if notes else {}
+    tokens, seconds = (known.get(name) for name in ("train_tokens", "seconds"))
+    return (math.nan if tokens is None else float(tokens), math.nan if seconds is None else float(seconds))
 
 
 def write_results(
@@ -156,7 +169,14 @@ def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path) -> None:
     atomic.write_bytes(out / "results.parquet", table.getvalue())
     plain = [{name: _finite(value) for name, value in row.to_dict().items()} for row in rows]
     atomic.write_json(
-        out / "results.json", {"study": study.name, "metric": study.metric, "level": study.level, "rows": plain}
+        out / "results.json",
+        {
+            "study": study.name,
+            "metric": study.metric,
+            "level": study.level,
+            "rows": plain,
+            "recommended": [choice.to_dict() for choice in forgetting.choose(rows)],
+        },
     )
 
 
@@ -203,5 +223,5 @@ def _file_name(node: Mapping[str, Any], *, several_bases: bool) -> str:
     parts += [node["chain"].replace(">", "-")]
     if node["seed"] is not None:
         parts += [node["variant"].replace(", ", "."), f"seed{node['seed']}"]
-    parts += [f"on-{node['task']}"]
+    parts += [f"on-{node['task']}", node["split"].removeprefix("test")]
     return re.sub(r"[^A-Za-z0-9._@%=+-]", "_", ".".join(filter(None, parts))) + ".parquet"

@@ -24,11 +24,26 @@ OnEvent = Callable[[Event], None]
 FAILURES = (StageError, DataError, ModelError)
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a stage reads.
+
+    Attributes:
+        parents: key -> model folder.
+        tasks: name -> task.
+        scores: key -> folder with `scores.parquet`.
+    """
+
+    parents: Mapping[str, Path]
+    tasks: Mapping[str, Task]
+    scores: Mapping[str, Path]
+
+
 class Engine(Protocol):
     """What computes a node. Each call writes files into `out`, an empty folder, and returns what to note."""
 
-    def tune(self, *, node: StageNode, parent: Path, task: Task, out: Path, report: Report) -> Mapping[str, Any]:
-        """Train `parent` and write a model folder; the notes hold `train_tokens` and `seconds`.
+    def tune(self, *, node: StageNode, given: Given, out: Path, report: Report) -> Mapping[str, Any]:
+        """Make a checkpoint and write a model folder; the notes hold `train_tokens` and `seconds`.
 
         Raises:
             StageError: this stage failed, others need not.
@@ -36,7 +51,7 @@ class Engine(Protocol):
         ...
 
     def score(self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Report) -> Mapping[str, Any]:
-        """Score a checkpoint and write `scores.parquet`; the notes hold `score_tokens` and `seconds`."""
+        """Score a checkpoint on the node's split into `scores.parquet`; the notes hold `score_tokens` and `seconds`."""
         ...
 
     def base_folder(self, base: str) -> Path:
@@ -128,6 +143,7 @@ class _Run:
         self.listeners: Sequence[OnEvent] = ()
         self.lease: Lease | None = None
         self.stages = {node.key: node for node in plan.stages}
+        self.scores = {node.key: node for node in plan.scores}
         self.bases = {node.base_key: node.base for node in plan.nodes}
         self.releases = plan.releases(keep)
         self.passing = {key for keys in self.releases.values() for key in keys}
@@ -183,18 +199,35 @@ class _Run:
     def _tune(self, node: StageNode, out: Path, *, if_needed: bool) -> dict[str, Any]:
         if if_needed and not self.needs.stage(node):
             raise _NotNeededError
-        parent = self._checkpoint(node.parent_key)
-        task = self.tasks[node.task]
+        given = Given(
+            {key: self._checkpoint(key) for key in node.parents},
+            {name: self.tasks[name] for name in node.tasks},
+            {key: self._scored(key) for key in node.weighed_by},
+        )
         with self._timed(node, {"transient": node.key in self.passing}) as notes:
-            notes |= self.engine.tune(node=node, parent=parent, task=task, out=out, report=self._report)
+            notes |= self.engine.tune(node=node, given=given, out=out, report=self._report)
         return notes
+
+    def _scored(self, key: str) -> Path:
+        """The folder of scores that a stage reads, computed now if they are not there."""
+        if self.store.get("score", key) is None:
+            self._visit_score(self.scores[key])
+        entry = self.store.get("score", key)
+        if entry is None:
+            raise _UnreachableError(_first_cause(self.results[key]))
+        return entry.path
 
     def _score(self, node: ScoreNode, out: Path) -> dict[str, Any]:
         checkpoint = self._checkpoint(node.checkpoint_key)
         task = self.tasks[node.task]
-        with self._timed(node, {}) as notes:
+        with self._timed(node, self._cost(node.checkpoint_key)) as notes:
             notes |= self.engine.score(node=node, checkpoint=checkpoint, task=task, out=out, report=self._report)
         return notes
+
+    def _cost(self, key: str) -> dict[str, Any]:
+        """What the checkpoint cost, noted with its scores: they outlive a checkpoint that is not kept."""
+        entry = self.store.peek("stage", key) if key in self.stages else None
+        return {"stage_cost": {name: entry.info.get(name) for name in ("train_tokens", "seconds")}} if entry else {}
 
     def _checkpoint(self, key: str) -> Path:
         return self._train(self.stages[key]) if key in self.stages else self.engine.base_folder(self.bases[key])

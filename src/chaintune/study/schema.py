@@ -42,9 +42,12 @@ def _as_names(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _as_shown(dose: float) -> float:
-    """As many digits as a chain's name shows, so that two names are two doses."""
-    return float(f"{dose:.6g}")
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+# As many digits as a chain's name shows, so that two names are two doses.
+as_shown = AfterValidator(_rounded)
 
 
 Size = Annotated[int | str | None, BeforeValidator(_as_size)]
@@ -52,7 +55,7 @@ Whole = Annotated[int, BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
 Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_names)]
 Seed = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, lt=2**32)]
-Dose = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1), AfterValidator(_as_shown)]
+Dose = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=1), as_shown]
 
 _RECIPE_LIMITS: Mapping[str, Any] = {
     "learning_rate": Annotated[Real, Field(gt=0, lt=10)],
@@ -130,20 +133,6 @@ class TaskSpec(Spec):
         return cast("DataOptions", said)
 
 
-class ReplaySpec(Spec):
-    """Doses of a forgotten task's training data, replayed in a stage after the loss."""
-
-    task: str
-    dose: Annotated[list[Dose], Field(min_length=1)]
-    recipe: dict[str, Any] = {}
-
-
-class MitigationSpec(Spec):
-    """One item of `mitigations`."""
-
-    replay: ReplaySpec
-
-
 class StudySpec(Spec):
     """The keys of a study file. Tasks, chains, recipes, knobs and mitigations are read one by one."""
 
@@ -168,7 +157,8 @@ S = TypeVar("S", bound=Spec)
 def _recipe_model() -> type[BaseModel]:
     """The fields of `records.Recipe`, so that a new field there is a new key here."""
     hints = get_type_hints(Recipe)
-    typed: dict[str, Any] = {f.name: (_RECIPE_LIMITS.get(f.name, hints[f.name]), f.default) for f in fields(Recipe)}
+    named = [f for f in fields(Recipe) if f.name in recipe_fields()]
+    typed: dict[str, Any] = {f.name: (_RECIPE_LIMITS.get(f.name, hints[f.name]), f.default) for f in named}
     return create_model("RecipeSpec", __base__=Spec, **typed)
 
 
@@ -221,8 +211,8 @@ def check_recipe(value: Any, path: KeyPath, source: Source, *, at_value: bool = 
 
 
 def recipe_fields() -> tuple[str, ...]:
-    """Every field of a recipe, the knobs that can be varied."""
-    return tuple(f.name for f in fields(Recipe))
+    """Every field of a recipe that a study file may set, the knobs that can be varied."""
+    return tuple(f.name for f in fields(Recipe) if f.name != "regulariser")
 
 
 def _note(
@@ -263,6 +253,7 @@ def _sentence(found: Mapping[str, Any]) -> str:
         "model_type": "a mapping",
         "dict_type": "a mapping",
         "list_type": "a list",
+        "tuple_type": "a list",
         "string_type": "text",
         "too_short": "at least one",
         "string_too_short": "text of at least one letter",

@@ -15,7 +15,8 @@ from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, enc
 from chaintune.records import Example, Recipe, ResultRow, Task, rows_to_polars
 from chaintune.study.engine import BaseModel, LocalEngine
 from chaintune.study.file import Study
-from chaintune.study.plan import CountTokens, Plan, compile_plan
+from chaintune.study.graph import CountTokens
+from chaintune.study.plan import Plan, compile_plan
 from chaintune.study.results import write_results
 from chaintune.study.run import OnEvent, RunOutcome, run_plan
 from chaintune.study.store import Store

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from chaintune.models.encoding import Encoded, answer_tokens
+from chaintune.tuning.mitigations.rehearse import one_pass
 
 IGNORED = -100
 
@@ -36,7 +37,9 @@ def lessons(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None
     return result
 
 
-def training_order(lengths: Sequence[int], *, batch_size: int, epochs: float, seed: int) -> list[int]:
+def training_order(
+    lengths: Sequence[int], *, batch_size: int, epochs: float, seed: int, swapped_in: int = 0
+) -> list[int]:
     """Indices in training order; each consecutive `batch_size` of them is one optimizer step.
 
     Every pass is shuffled anew. Within a step the examples are sorted by length, so that the
@@ -48,14 +51,14 @@ def training_order(lengths: Sequence[int], *, batch_size: int, epochs: float, se
         batch_size: examples a step.
         epochs: passes; a fraction is a part of the last one.
         seed: of the shuffles.
+        swapped_in: how many examples, the last of all, stand in every pass in place of as many others, evenly spaced.
     """
     rng = random.Random(seed)  # noqa: S311 - shuffling, not secrecy
+    rows = len(lengths) - swapped_in
     order: list[int] = []
-    while len(order) < math.ceil(epochs) * len(lengths):
-        one_pass = list(range(len(lengths)))
-        rng.shuffle(one_pass)
-        order += one_pass
-    order = order[: max(1, round(epochs * len(lengths)))]
+    while len(order) < math.ceil(epochs) * rows:
+        order += one_pass(rng, rows, swapped_in)
+    order = order[: max(1, round(epochs * rows))]
     steps = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
     return [index for step in steps for index in sorted(step, key=lambda i: (lengths[i], i))]
 

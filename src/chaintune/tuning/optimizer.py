@@ -36,6 +36,13 @@ class MasterAdamW(torch.optim.AdamW):
         self._master.append(master)
         return master
 
+    def exact(self, weight: torch.Tensor) -> torch.Tensor:
+        """The weight as it is stepped: its copy in fp32, or itself."""
+        for live, master in zip(self._live, self._master, strict=True):
+            if live is weight:
+                return master
+        return weight
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Take one step; gradients are read from the live weights and freed."""
@@ -54,3 +61,9 @@ class MasterAdamW(torch.optim.AdamW):
         else:  # into the memory of the step before: asking the system for as much again takes longer than the copy
             master.grad.copy_(live.grad)
         live.grad = None
+
+
+def exact_weight(optimizer: Any, weight: torch.Tensor) -> torch.Tensor:
+    """The weight as an optimizer steps it, whatever the Trainer has wrapped around the optimizer."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    return inner.exact(weight) if isinstance(inner, MasterAdamW) else weight

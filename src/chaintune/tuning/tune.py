@@ -15,7 +15,8 @@ from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
 from chaintune.models.precision import default_device
 from chaintune.records import Example, Recipe
-from chaintune.tuning.lessons import LessonData, collate, lessons, micro_batch, training_order
+from chaintune.tuning.held import Held, hold
+from chaintune.tuning.lessons import Lesson, LessonData, collate, lessons, micro_batch, training_order
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.seeding import seeded
 from chaintune.tuning.trainable import trainable
@@ -56,6 +57,8 @@ def tune(
     recipe: Recipe,
     seed: int,
     log: Path,
+    swapped_in: Sequence[Example] = (),
+    guarded: Sequence[Example] = (),
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> Tuned:
     """Train one stage with a fresh optimizer and schedule.
@@ -71,6 +74,8 @@ def tune(
         recipe: how.
         seed: of shuffles, dropout and new adapters.
         log: JSON lines, one a step.
+        swapped_in: of another task, taught in every pass in place of as many examples, evenly spaced.
+        guarded: of a task that must not be lost, looked at by the recipe's regulariser where it asks for them.
         on_step: called after each step.
 
     Raises:
@@ -79,7 +84,8 @@ def tune(
     """
     if not examples:
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
-    data = _lesson_data(parent, examples, task=task, recipe=recipe, seed=seed)
+    data = _lesson_data(parent, examples, swapped_in, task=task, recipe=recipe, seed=seed)
+    guard = _taught(parent, guarded, task="the guarded task")
     losses: list[float] = []
 
     def watch(step: Step) -> None:
@@ -88,8 +94,11 @@ def tune(
 
     started = time.monotonic()
     with seeded(seed):
-        loaded = trainable(parent, recipe)
-        trainer = _train(loaded, data, recipe=recipe, seed=seed, log=log, on_step=watch)
+        held = hold(trainable(parent, recipe), recipe.regulariser, guard)
+        try:
+            trainer = _train(held, data, recipe=recipe, seed=seed, log=log, on_step=watch)
+        finally:
+            loaded = held.release()
     _check_weights(loaded, trainer.state.global_step)
     tenth = max(1, len(losses) // 10)
     return Tuned(
@@ -103,31 +112,48 @@ def tune(
 
 
 def _lesson_data(
-    parent: LoadedModel, examples: Sequence[Example], *, task: str, recipe: Recipe, seed: int
+    parent: LoadedModel,
+    examples: Sequence[Example],
+    swapped_in: Sequence[Example],
+    *,
+    task: str,
+    recipe: Recipe,
+    seed: int,
 ) -> LessonData:
-    ordered = sorted(examples, key=lambda example: example.id)
-    encoded = encode_examples(parent.tokenizer, ordered)
-    taught = lessons(encoded, [example.gold for example in ordered], end=parent.tokenizer.eos_token_id)
-    lengths = [len(lesson.tokens) for lesson in taught]
-    check_lengths(ordered, lengths, parent.context_tokens, task=task)
-    order = training_order(lengths, batch_size=recipe.batch_size, epochs=recipe.epochs, seed=seed)
+    taught = _taught(parent, examples, task=task) + _taught(parent, swapped_in, task=task)
+    order = training_order(
+        [len(lesson.tokens) for lesson in taught],
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        seed=seed,
+        swapped_in=len(swapped_in),
+    )
     return LessonData(taught, order)
 
 
+def _taught(parent: LoadedModel, examples: Sequence[Example], *, task: str) -> list[Lesson]:
+    ordered = sorted(examples, key=lambda example: example.id)
+    encoded = encode_examples(parent.tokenizer, ordered)
+    taught = lessons(encoded, [example.gold for example in ordered], end=parent.tokenizer.eos_token_id)
+    check_lengths(ordered, [len(lesson.tokens) for lesson in taught], parent.context_tokens, task=task)
+    return taught
+
+
 def _train(
-    loaded: LoadedModel, data: LessonData, *, recipe: Recipe, seed: int, log: Path, on_step: Callable[[Step], None]
+    held: Held, data: LessonData, *, recipe: Recipe, seed: int, log: Path, on_step: Callable[[Step], None]
 ) -> AnswerTrainer:
-    with tempfile.TemporaryDirectory() as scratch, _training_mode(loaded):
+    with tempfile.TemporaryDirectory() as scratch, _training_mode(held.loaded):
         arguments = _arguments(recipe, seed=seed, examples=len(data), scratch=scratch)
-        trainer = AnswerTrainer(
-            model=loaded.model,
+        trainer = held.trainer(
+            model=held.loaded.model,
             args=arguments,
             train_dataset=data,
             data_collator=collate,
             optimizer_cls_and_kwargs=(MasterAdamW, {"lr": recipe.learning_rate, "fused": True}),
         )
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(StageLog(trainer, log, on_step))
+        for callback in (*held.callbacks, StageLog(trainer, log, on_step)):
+            trainer.add_callback(callback)
         try:
             trainer.train()
         except torch.OutOfMemoryError as error:

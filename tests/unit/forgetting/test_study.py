@@ -12,7 +12,7 @@ import pytest
 from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.bias import CONTEXTS
-from chaintune.records import Estimate, Measured, ResultRow, Role, Scores, rows_to_polars
+from chaintune.records import Estimate, Measured, Mitigated, ResultRow, Role, Scores, rows_to_polars
 from tests import made_up
 
 FAST = 200
@@ -30,6 +30,15 @@ def scored(task: str, right: int, *, seed: int = 0) -> Scores:
     return made_up.scores(flags.tolist(), task=task, groups=GROUPS if task == "s" else None, noise=right + seed)
 
 
+def mitigates(chain: Chain) -> tuple[Mitigated, ...]:
+    """A replay is held against the chain before it."""
+    if not chain or "@" not in chain[-1]:
+        return ()
+    task, _, dose = chain[-1].rstrip("%").partition("@")
+    keep = tuple(step for step in chain[:-1] if step != task)
+    return (Mitigated("replay", "replay", task, chain[:-1], keep, float(dose) / 100),)
+
+
 def measured(
     table: Mapping[Chain, Mapping[str, int]],
     *,
@@ -41,7 +50,7 @@ def measured(
     for seed in seeds:
         for chain, tasks in table.items():
             scores = {task: scored(task, right, seed=seed if chain else 0) for task, right in tasks.items()}
-            found.append(Measured("m", chain, variant if chain else (), seed, scores))
+            found.append(Measured("m", chain, variant if chain else (), seed, scores, mitigates(chain)))
     return found
 
 
@@ -288,5 +297,5 @@ def test_every_metric_is_defined_in_the_docs() -> None:
     page = (Path(__file__).parents[3] / "docs" / "explanation" / "definitions.md").read_text(encoding="utf-8")
     first_cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     defined = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
-    assert len(emitted) == 18
+    assert len(emitted) == 23
     assert emitted <= defined

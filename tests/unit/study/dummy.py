@@ -16,7 +16,7 @@ from chaintune.study.file import Study
 from chaintune.study.nodes import ScoreNode, StageNode
 from chaintune.study.plan import Plan, compile_plan
 from chaintune.study.progress import Progress
-from chaintune.study.run import run_plan
+from chaintune.study.run import Given, run_plan
 from chaintune.study.store import Store
 
 BASE_KEY = "0" * 64
@@ -79,11 +79,11 @@ class DummyEngine:
         assert base
         return self.base
 
-    def tune(
-        self, *, node: StageNode, parent: Path, task: Task, out: Path, report: Callable[[Progress], None]
-    ) -> dict[str, Any]:
+    def tune(self, *, node: StageNode, given: Given, out: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
         self.calls.append(f"tune {'>'.join(node.chain)}")
-        (out / "weights").write_text((parent / "weights").read_text() + f"{task.name} {node.seed} {node.dose}\n")
+        read = "".join((given.parents[key] / "weights").read_text() for key in node.parents)
+        read += "".join(str((given.scores[key] / "scores.parquet").exists()) for key in node.weighed_by)
+        (out / "weights").write_text(read + f"{sorted(given.tasks)} {node.seed} {node.chain[-1]}\n")
         report(Progress(node, 1, 2, "steps", 4.0, 0.25))
         self.hook("tune", ">".join(node.chain))
         return {"train_tokens": node.train_tokens, "final_loss": 0.5}
@@ -91,11 +91,12 @@ class DummyEngine:
     def score(
         self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
-        self.calls.append(f"score {'>'.join(node.chain) or 'base'} on {task.name}")
+        self.calls.append(f"score {'>'.join(node.chain) or 'base'} on {node.title.split(' on ')[1]}")
         size = -1.0 - len((checkpoint / "weights").read_text()) / 100
-        table = scores_table(task.name, task.test, [[size, -1.5] for _ in task.test], [[1, 1] for _ in task.test])
+        examples = task.test if node.split == "test" else task.train
+        table = scores_table(task.name, examples, [[size, -1.5] for _ in examples], [[1, 1] for _ in examples])
         Scores(task.name, table).write(out / "scores.parquet")
-        report(Progress(node, len(task.test), len(task.test), "examples"))
+        report(Progress(node, len(examples), len(examples), "examples"))
         self.hook("score", ">".join(node.chain) or "base")
         return {"score_tokens": node.score_tokens}
 

@@ -49,7 +49,7 @@ def test_a_study_file_means_what_it_says(tmp_path: Path) -> None:
     assert study.chains == (("bbq", "csqa"), ("csqa", "bbq"))
     assert study.tasks["bbq"].train == "30 per category"
     assert study.tasks["csqa"].test == 200
-    assert study.mitigations[0].doses == (0.01, 0.05, 0.1)
+    assert tuple(value for _, value in study.mitigations[0].spec.settings) == (0.01, 0.05, 0.1)
     assert study.recipe.learning_rate == 1e-4  # YAML 1.1 reads 1e-4 as text
     assert (study.seed, study.keep, study.level, study.resamples) == (0, "all", 0.95, 10_000)
 

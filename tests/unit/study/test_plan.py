@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.records import Task
+from chaintune.study.branches import dose_label
 from chaintune.study.file import Study
 from chaintune.study.nodes import ScoreNode, StageNode
-from chaintune.study.plan import Plan, compile_plan, dose_label
+from chaintune.study.plan import Plan, compile_plan
 from tests.unit.study.dummy import BASE_KEY, make_plan, make_study, make_task
 
 
@@ -205,7 +206,7 @@ def test_invariants_of_every_plan(study: Study) -> None:
         for replay in study.mitigations
         for chain in study.chains
         if replay.task in chain[:-1]
-        for dose in replay.doses
+        for _, dose in replay.spec.settings
     }
     assert len(plan.cells) == len(prefixes) * len(study.variants())
     counts = plan.counts()

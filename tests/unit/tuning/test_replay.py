@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaintune.errors import ConfigError
-from chaintune.tuning.replay import take_dose
+from chaintune.tuning.mitigations.replay import take_dose
 from tests import tiny
 
 EXAMPLES = tiny.examples(60)

@@ -1,0 +1,105 @@
+"""Which dose to take, by a stated rule."""
+
+import math
+from collections.abc import Sequence
+
+from chaintune.errors import ConfigError
+from chaintune.records import Choice, Estimate, ResultRow
+
+TARGET, MARGIN = 0.8, 0.02
+NONE_REACHES = "no dose tested reaches it"
+
+
+def choose(rows: Sequence[ResultRow], *, target: float = TARGET, margin: float = MARGIN) -> list[Choice]:
+    """The recommended dose of every ladder of doses of a study, or that none is recommended.
+
+    The rule: the smallest dose whose recovery lies above the target with its whole interval, while the whole interval
+    of the price in each kept task lies below the margin. Where several seeds were run their common interval counts.
+    The rule looks at several intervals and takes the first that fits, so it errs more often than one interval would;
+    measure the chosen checkpoint on fresh examples before relying on its recovery.
+
+    Args:
+        rows: of a study.
+        target: share of the loss that has to come back.
+        margin: of the score that a kept task may pay, 0.02 is two points of accuracy.
+
+    Raises:
+        ConfigError: a target or margin that cannot be meant.
+    """
+    if not target > 0 or not 0 <= margin <= 1:
+        raise ConfigError(f"target {target:g}, margin {margin:g}: expected a target above 0 and a margin from 0 to 1")
+    doses = [row for row in _spoken(rows) if row.metric == "dose"]
+    ladders: dict[tuple[str, ...], list[ResultRow]] = {}
+    for row in sorted(doses, key=lambda row: row.estimate.value):
+        ladders.setdefault((row.base, row.variant, row.task, row.reference, row.mitigation), []).append(row)
+    return [_choice(ladder, _spoken(rows), target, margin) for ladder in ladders.values()]
+
+
+def shortfall(dose: ResultRow, rows: Sequence[ResultRow], *, target: float, margin: float) -> str:
+    """Why a mitigation does not reach the target inside the margin; empty when it does.
+
+    Args:
+        dose: any row about the mitigated checkpoint.
+        rows: of the study, of one seed or of all seeds together.
+        target: share of the loss.
+        margin: of the score.
+    """
+    beside = [row for row in rows if _place(row) == _place(dose) and not row.dimension]
+    recoveries = [row.estimate for row in beside if row.metric == "recovery" and row.task == dose.task]
+    prices = [row for row in beside if row.metric == "price"]
+    if not recoveries or math.isnan(recoveries[0].low):
+        return f"its recovery is undefined: {recoveries[0].reason if recoveries else 'it was not measured'}"
+    if not recoveries[0].low > target:
+        return f"its recovery, {_share(recoveries[0])}, is not wholly above {target:.0%}"
+    if not prices:
+        return "no kept task was measured, so its price is not known"
+    for row in prices:
+        if not row.estimate.high < margin:
+            return f"its price in {row.task}, {_points(row.estimate)}, is not wholly below {100 * margin:g} points"
+    return ""
+
+
+def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], target: float, margin: float) -> Choice:
+    first = ladder[0]
+    lacks = [shortfall(row, rows, target=target, margin=margin) for row in ladder]
+    found = next((row for row, lack in zip(ladder, lacks, strict=True) if not lack), None)
+    if found is None:
+        last = ladder[-1]
+        reason = f"{NONE_REACHES}; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
+    else:
+        limits = f"recovery wholly above {target:.0%} and every price wholly below {100 * margin:g} points"
+        reason = f"the smallest dose tested with {limits}"
+    return Choice(
+        base=first.base,
+        variant=first.variant,
+        task=first.task,
+        after=first.reference,
+        ladder=first.mitigation,
+        tested=tuple(row.chain for row in ladder),
+        chosen=found.chain if found else "",
+        dose=found.estimate.value if found else math.nan,
+        target=target,
+        margin=margin,
+        reason=reason,
+    )
+
+
+def _spoken(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Rows of all seeds together where there are several, else those of the one seed."""
+    rows = [row for row in rows if row.mitigation]
+    pooled = {(_place(row), row.task, row.metric) for row in rows if row.seed == "all"}
+    return [row for row in rows if row.seed == "all" or (_place(row), row.task, row.metric) not in pooled]
+
+
+def _place(row: ResultRow) -> tuple[str, ...]:
+    return (row.base, row.chain, row.variant, row.reference, row.mitigation)
+
+
+def _share(estimate: Estimate) -> str:
+    return f"{estimate.value:.0%} ({estimate.low:.0%} to {estimate.high:.0%})"
+
+
+def _points(estimate: Estimate) -> str:
+    if math.isnan(estimate.low):
+        return f"{100 * estimate.value:+.1f} points without an interval"
+    return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"

@@ -1,0 +1,117 @@
+"""What mitigated checkpoints bring back, for whom, at what price, against the chains that lost a task."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from chaintune.forgetting.compare import dimension_disparity
+from chaintune.forgetting.mitigation import recovery
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.rows import About, by_seed, estimate_rows, mean_rows, samples, with_verdict
+from chaintune.forgetting.runs import Chain, Condition, Runs, named, trained_at
+from chaintune.records import Estimate, Mitigated, ResultRow
+
+COSTS = ("extra_tokens", "extra_seconds")
+
+
+def mitigation_rows(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+    """Recovery, who regained how much, prices, doses and costs of a mitigated checkpoint; none for a plain one.
+
+    Every row's reference is the chain without the mitigation. `extra_tokens` and `extra_seconds` are what the whole
+    chain's training took beyond that of the chain without the mitigation.
+    """
+    rows: list[ResultRow] = []
+    for mitigated in runs.mitigates.get(condition, ()):
+        found = _returns(runs, study, condition, mitigated, options)
+        found += _prices(runs, study, condition, mitigated, options)
+        found += _facts(runs, study, condition, mitigated)
+        rows += [replace(row, mitigation=mitigated.ladder) for row in found]
+    return rows
+
+
+def share_rows(
+    runs: Runs,
+    about: About,
+    metric: str,
+    points: Sequence[Condition],
+    share: Callable[..., Estimate],
+    options: Inference,
+) -> list[ResultRow]:
+    """Rows of a share that is made of the item scores at some checkpoints; none where one was not measured."""
+    seeds = runs.seeds(points, about.task)
+    if not seeds:
+        return []
+    stacks = [runs.stacked(point, seeds, about.task) for point in points]
+    design = runs.groups[about.task].design
+    return estimate_rows(
+        about,
+        metric,
+        seeds,
+        lambda at: share(design, *(stack[at] for stack in stacks), options),
+    )
+
+
+def _returns(runs: Runs, study: str, condition: Condition, mitigated: Mitigated, options: Inference) -> list[ResultRow]:
+    task, after = mitigated.task, condition.at(mitigated.chain)
+    about = About(study, condition, named(after.chain), task)
+    points = [condition.at(trained_at(mitigated.chain, task)), after, condition]
+    rows = share_rows(runs, about, "recovery", points, recovery, options)
+    seeds = runs.seeds([after, condition], task)
+    if not seeds:
+        return rows
+    groups, values = runs.groups[task], runs.stacked(condition, seeds, task) - runs.stacked(after, seeds, task)
+    rows += mean_rows(about, "regained", groups, values, seeds, options)
+    for seed, sample in samples(groups, values, seeds, options):
+        for dimension in groups.dimensions:
+            found = dimension_disparity(groups, sample, dimension, options)
+            rows.append(about.row("regained_disparity", seed, found.estimate, (dimension, "")))
+    return rows
+
+
+def _prices(runs: Runs, study: str, condition: Condition, mitigated: Mitigated, options: Inference) -> list[ResultRow]:
+    rows, after = [], condition.at(mitigated.chain)
+    for task in mitigated.keep:
+        if seeds := runs.seeds([after, condition], task):
+            values = runs.stacked(after, seeds, task) - runs.stacked(condition, seeds, task)
+            about = About(study, condition, named(after.chain), task)
+            found = mean_rows(about, "price", runs.groups[task], values, seeds, options)
+            rows += [with_verdict(row, options) for row in found]
+    return rows
+
+
+def _facts(runs: Runs, study: str, condition: Condition, mitigated: Mitigated) -> list[ResultRow]:
+    """What is known without any sampling: the dose, and what the chain took beyond the plain one."""
+    about = About(study, condition, named(mitigated.chain), mitigated.task)
+    seeds = runs.seeds([condition, condition.at(mitigated.chain)], mitigated.task)
+    if not seeds:
+        return []
+    n = int(runs.groups[mitigated.task].design.n[0])
+    clusters = int(runs.groups[mitigated.task].design.n_clusters[0])
+    spent = np.array([_extra(runs, condition, mitigated.chain, seed) for seed in seeds])  # [S, 2]
+    rows = []
+    for label, positions in by_seed(seeds):
+        values = [] if math.isnan(mitigated.dose) else [("dose", mitigated.dose, "no interval: it was chosen")]
+        for name, value in zip(COSTS, spent[positions].mean(axis=0), strict=True):
+            reason = (
+                "not known: the checkpoints' notes are gone" if math.isnan(value) else "no interval: it was counted"
+            )
+            values.append((name, float(value), reason))
+        for name, value, reason in values:
+            estimate = Estimate(value, n=n, n_clusters=clusters, n_seeds=len(positions), reason=reason)
+            rows.append(about.row(name, label, estimate))
+    return rows
+
+
+def _extra(runs: Runs, condition: Condition, plain: Chain, seed: int) -> tuple[float, float]:
+    """Tokens and seconds of a chain's training beyond those of another."""
+    one, other = (_spent(runs, condition.at(chain), seed) for chain in (condition.chain, plain))
+    return one[0] - other[0], one[1] - other[1]
+
+
+def _spent(runs: Runs, condition: Condition, seed: int) -> tuple[float, float]:
+    unknown = (math.nan, math.nan)
+    stages = [condition.at(condition.chain[:done]) for done in range(1, len(condition.chain) + 1)]
+    costs = [runs.costs.get((stage, seed), unknown) for stage in stages]
+    return sum(tokens for tokens, _ in costs), sum(seconds for _, seconds in costs)

@@ -1,0 +1,59 @@
+"""How a checkpoint came from a chain that lost a task, and what is advised after comparing several."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Mitigated:
+    """What a mitigated checkpoint is held against.
+
+    Attributes:
+        kind: `replay`, `rehearse`, `joint`, `interpolate`, `l2sp`, `ewc`, `sam`, `ema`, `freeze` or `osf`.
+        ladder: what it shares with its kin of other doses or strengths: `replay, balanced by category`.
+        task: that was lost and is to come back.
+        chain: labels of the chain without the mitigation.
+        keep: tasks that should not pay for it.
+        dose: fraction of the lost task's training data; NaN where none of it is taught again.
+    """
+
+    kind: str
+    ladder: str
+    task: str
+    chain: tuple[str, ...]
+    keep: tuple[str, ...]
+    dose: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The smallest dose of one ladder that brings enough back at a price small enough, or that none does.
+
+    Attributes:
+        base, variant, task: what the choice is about.
+        after: the chain that lost the task.
+        ladder: the kind of mitigation.
+        tested: chains of the doses that were tried, smallest first.
+        chosen: one of them; empty when no dose tested reaches the target.
+        dose: of the chosen one; NaN without one.
+        target: share of the loss; the whole interval of the recovery has to lie above it.
+        margin: of the score; the whole interval of each price has to lie below it.
+        reason: why this one, or why none.
+    """
+
+    base: str
+    variant: str
+    task: str
+    after: str
+    ladder: str
+    tested: tuple[str, ...]
+    chosen: str
+    dose: float
+    target: float
+    margin: float
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that JSON can hold; no dose is None."""
+        return asdict(self) | {"dose": None if math.isnan(self.dose) else self.dose, "tested": list(self.tested)}

@@ -1,0 +1,197 @@
+"""Tables of what mitigations bring back, for whom, at what price, and which dose is recommended."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from chaintune.forgetting.choice import MARGIN, TARGET, choose, shortfall
+from chaintune.records import ResultRow
+from chaintune.report.cells import Table, checkpoint, interval, p_text, share
+
+_MOST_COLUMNS = 6
+_ERROR_RATE = 0.05
+Place = tuple[str, ...]
+
+
+def mitigation_tables(rows: Sequence[ResultRow]) -> list[Table]:
+    """The tables of a study's mitigations, in reading order; none without any.
+
+    Args:
+        rows: of all seeds together where there are several, else of the one seed.
+    """
+    return [_compared(rows), _recommended(rows), _gaps(rows), *_groups(rows)]
+
+
+def without_mitigated(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """The rows but those about checkpoints that are held against a chain without their mitigation."""
+    mitigated = {(one.base, one.chain, one.variant) for one in rows if one.mitigation}
+    return [row for row in rows if (row.base, row.chain, row.variant) not in mitigated]
+
+
+def _recoveries(rows: Iterable[ResultRow]) -> list[ResultRow]:
+    return [row for row in rows if row.metric == "recovery" and not row.dimension]
+
+
+def _compared(rows: Sequence[ResultRow]) -> Table:
+    """One line a mitigated checkpoint and lost task."""
+    found = _recoveries(rows)
+    prices = list(dict.fromkeys(row.task for row in rows if row.metric == "price" and not row.dimension))
+    lines = []
+    for row in found:
+        beside = {(one.metric, one.task): one for one in rows if _about(one) == _about(row) and not one.dimension}
+        paid = [beside.get(("price", task)) for task in prices]
+        lines.append(
+            (
+                checkpoint(row, found),
+                row.task,
+                share(row.estimate),
+                *(interval(price.estimate) if price else "" for price in paid),
+                *(_count(beside.get((metric, row.task))) for metric in ("extra_tokens", "extra_seconds")),
+                "no" if shortfall(row, rows, target=TARGET, margin=MARGIN) else "yes",
+            )
+        )
+    note = (
+        "Recovery: share of the loss that comes back, against the same chain without the mitigation. Price: "
+        "forgetting of the other task, in points, positive is worse. Extra: training beyond that of the chain without "
+        f"it. Reaches: recovery wholly above {TARGET:.0%} with every price wholly below {100 * MARGIN:g} points."
+    )
+    header = (
+        "checkpoint", "task", "recovery", *(f"price in {task}" for task in prices), "extra tokens", "extra seconds",
+        "reaches",
+    )  # fmt: skip
+    return Table("Mitigations", note, header, tuple(lines))
+
+
+def _recommended(rows: Sequence[ResultRow]) -> Table:
+    choices = choose(rows)
+    lines = tuple(
+        (
+            choice.after + (f", {choice.variant}" if choice.variant else ""),
+            choice.task,
+            choice.ladder,
+            "none" if math.isnan(choice.dose) else f"{choice.dose:.4%}".rstrip("0%").rstrip(".") + "%",
+            choice.reason,
+        )
+        for choice in choices
+    )
+    note = (
+        f"The smallest dose whose recovery lies above {TARGET:.0%} with its whole interval, while every price lies "
+        f"below {100 * MARGIN:g} points with its whole interval."
+    )
+    return Table("Recommended doses", note, ("after", "task", "mitigation", "dose", "why"), lines)
+
+
+def _gaps(rows: Sequence[ResultRow]) -> Table:
+    """Whether the gap between groups closed: the spread of their forgetting without and with the mitigation."""
+    lines = []
+    found = _recoveries(rows)
+    for row in found:
+        for dimension in dict.fromkeys(one.dimension for one in rows if one.metric == "regained_disparity"):
+            unequal = _one(rows, row, "regained_disparity", dimension, reference=row.reference)
+            before = _one(rows, row, "disparity", dimension, chain=row.reference)
+            after = _one(rows, row, "disparity", dimension)
+            if before is None or after is None or unequal is None:
+                continue
+            expected = [_expected(rows, one) for one in (before, after)]
+            shown = [
+                f"{interval(one.estimate).partition(' ')[0]}{text}"
+                for one, text in zip((before, after), expected, strict=True)
+            ]
+            lines.append(
+                (
+                    checkpoint(row, found),
+                    f"{row.task} by {dimension}",
+                    shown[0],
+                    p_text(before.estimate.p_value),
+                    shown[1],
+                    p_text(after.estimate.p_value),
+                    p_text(unequal.estimate.p_value),
+                    _gap(before.estimate.p_value, after.estimate.p_value),
+                )
+            )
+    note = (
+        "Spread: largest minus smallest forgetting among the groups, in points, with what chance alone gives behind "
+        "it; p tests that all groups forgot alike. Regained: p of the test that the mitigation brought all groups back "
+        "alike. No longer shown is not the same as closed: these data may be too few to show what is left."
+    )
+    header = ("checkpoint", "groups", "spread without", "p", "spread with", "p", "regained p", "gap")
+    return Table("Did the gap between groups close?", note, header, tuple(lines))
+
+
+def _gap(before: float, after: float) -> str:
+    if math.isnan(before) or math.isnan(after):
+        return "unknown"
+    if before > _ERROR_RATE:
+        return "none shown" if after > _ERROR_RATE else "new"
+    return "no longer shown" if after > _ERROR_RATE else "still there"
+
+
+def _expected(rows: Sequence[ResultRow], like: ResultRow) -> str:
+    place = (like.base, like.chain, like.variant, like.reference, like.task, like.dimension)
+    for row in rows:
+        if row.metric == "disparity_expected" and (*_at(row), row.dimension) == place:
+            return f" (chance {interval(row.estimate).partition(' ')[0]})"
+    return ""
+
+
+def _groups(rows: Sequence[ResultRow]) -> list[Table]:
+    """Forgetting of every group without and with the mitigations of one chain, side by side."""
+    places = dict.fromkeys((row.base, row.variant, row.reference, row.task) for row in _recoveries(rows))
+    tables = []
+    for base, variant, after, task in places:
+        lost = [
+            row
+            for row in rows
+            if row.metric == "forgetting" and row.dimension
+            if (row.base, row.variant, row.task) == (base, variant, task)
+        ]
+        chains = [
+            row.chain
+            for row in _recoveries(rows)
+            if (row.base, row.variant, row.reference, row.task) == (base, variant, after, task)
+        ]
+        for start in range(0, len(chains), _MOST_COLUMNS):
+            shown = [after, *chains[start : start + _MOST_COLUMNS]]
+            for dimension in dict.fromkeys(row.dimension for row in lost if row.chain == after):
+                members = [row for row in lost if row.dimension == dimension]
+                tables.append(
+                    _group_table(members, shown, f"{task}: {dimension}" + (f", {variant}" if variant else ""))
+                )
+    return tables
+
+
+def _group_table(rows: Sequence[ResultRow], chains: Sequence[str], what: str) -> Table:
+    """Groups in lines, most forgotten first; the chain without a mitigation in the first column."""
+    first = [row for row in rows if row.chain == chains[0]]
+    first.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
+    cells = {(row.chain, row.group): interval(row.estimate) for row in rows}
+    lines = tuple(
+        (row.group, str(row.estimate.n), *(cells.get((chain, row.group), "") for chain in chains)) for row in first
+    )
+    names = [chain.removeprefix(f"{chains[0]}>") for chain in chains]
+    note = "Forgetting of each group without and with each mitigation, in percentage points, positive is worse."
+    return Table(f"Forgetting by group with mitigations, {what}", note, ("group", "n", *names), lines)
+
+
+def _count(row: ResultRow | None) -> str:
+    if row is None or math.isnan(row.estimate.value):
+        return ""
+    return f"{row.estimate.value:+,.0f}"
+
+
+def _about(row: ResultRow) -> Place:
+    return (row.base, row.chain, row.variant, row.reference, row.mitigation)
+
+
+def _at(row: ResultRow) -> Place:
+    return (row.base, row.chain, row.variant, row.reference, row.task)
+
+
+def _one(
+    rows: Sequence[ResultRow], like: ResultRow, metric: str, dimension: str, *, chain: str = "", reference: str = ""
+) -> ResultRow | None:
+    wanted = (like.base, chain or like.chain, like.variant, like.task, metric, dimension)
+    for row in rows:
+        same = (row.base, row.chain, row.variant, row.task, row.metric, row.dimension) == wanted
+        if same and (not reference or row.reference == reference):
+            return row
+    return None

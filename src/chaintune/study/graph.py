@@ -1,0 +1,203 @@
+"""Stages by parent and scores by checkpoint, each with the key that its results depend on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chaintune.records import Example, Mitigated, Recipe, Task, canonical_digest
+from chaintune.study.branches import Branch, Step
+from chaintune.study.file import Study, Variant
+from chaintune.study.nodes import Blend, Cell, Node, Portion, ScoreNode, Split, StageNode, Teaching
+
+STAGE_FORMAT = 1
+SCORE_FORMAT = 1
+
+CountTokens = Callable[[Sequence[Example]], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """What the graph needs to know of a task: digests, tokens of one pass, and how many examples teach.
+
+    Attributes:
+        train_digest, test_digest: of the examples.
+        taught: tokens of one epoch of training.
+        scored: tokens of scoring, by split.
+        examples: of the train split.
+    """
+
+    train_digest: str
+    test_digest: str
+    taught: int
+    scored: Mapping[Split, int]
+    examples: int
+
+    @classmethod
+    def of(cls, task: Task, count: CountTokens | None) -> "TaskFacts":
+        """The facts of a task; without `count` there are 0 tokens."""
+        train, test = (count(task.train), count(task.test)) if count else ((0, 0), (0, 0))
+        scored: Mapping[Split, int] = {"train": train[1], "test": test[1]}
+        return cls(task.train_digest, task.test_digest, train[0], scored, len(task.train))
+
+
+class Graph:
+    """The nodes of a study, in order of first mention."""
+
+    def __init__(
+        self, study: Study, base_keys: Mapping[str, str], facts: Mapping[str, TaskFacts], precision: str
+    ) -> None:
+        self.study, self.base_keys, self.facts, self.precision = study, base_keys, facts, precision
+        self.children: dict[str, dict[str, StageNode]] = {}
+        self.scores: dict[str, dict[tuple[str, Split], ScoreNode]] = {}
+        self.cells: dict[tuple[Any, ...], Cell] = {}
+
+    def add_family(self, base: str, variant: Variant, branches: Sequence[Branch]) -> None:
+        """Every chain of one base and variant, each prefix once."""
+        self.add_cell(base, (), variant, self.base_keys[base])
+        made: dict[tuple[str, ...], str] = {(): self.base_keys[base]}
+        for branch in branches:
+            self.add_branch(base, variant, branch, made)
+
+    def add_branch(self, base: str, variant: Variant, branch: Branch, made: dict[tuple[str, ...], str]) -> None:
+        """One chain; `made` holds the keys of what the family's chains have made so far, by chain."""
+        chain: tuple[str, ...] = ()
+        for place, step in enumerate(branch.steps, start=1):
+            path = [made[chain[:length]] for length in range(place)]
+            chain = (*chain, step.label)
+            node = self._stage(base, chain, variant, path, self._weighed(base, variant, branch, step, made))
+            self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
+            made[chain] = node.key
+            final = place == len(branch.steps)
+            mitigated = (branch.mitigated,) if final and branch.mitigated else ()
+            self.add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated)
+
+    def walk(self, key: str) -> Iterator[Node]:
+        """Scores of a checkpoint, then each child with everything under it."""
+        yield from self.scores[key].values()
+        for child in self.children.get(key, {}).values():
+            yield child
+            yield from self.walk(child.key)
+
+    def add_cell(
+        self,
+        base: str,
+        chain: tuple[str, ...],
+        variant: Variant,
+        key: str,
+        *,
+        final: bool = False,
+        mitigates: tuple[Mitigated, ...] = (),
+    ) -> None:
+        """Name a checkpoint, and have it scored on every task."""
+        scored = {task: self._score(base, chain, variant, key, (task, "test")).key for task in self.study.tasks}
+        place = (base, chain, variant.labels, variant.seed)
+        cell = Cell(*place, key, scored, final, mitigates)
+        if (before := self.cells.get(place)) is not None:
+            both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
+            cell = replace(cell, final=final or before.final, mitigates=both)
+        self.cells[place] = cell
+
+    def _weighed(
+        self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[tuple[str, ...], str]
+    ) -> Step:
+        """The step, its targeted portions pointing to the scores of the training examples before and after the loss."""
+        if branch.mitigated is None or all(portion.who != "targeted" for portion in step.portions):
+            return step
+        task, chains = branch.mitigated.task, (branch.trained, branch.mitigated.chain)
+        keys = tuple(self._score(base, chain, variant, made[chain], (task, "train")).key for chain in chains)
+        portions = (replace(p, weighed_by=keys) if p.who == "targeted" else p for p in step.portions)
+        return replace(step, portions=tuple(portions))
+
+    def _stage(self, base: str, chain: tuple[str, ...], variant: Variant, path: Sequence[str], step: Step) -> StageNode:
+        recipe = self._recipe(step, variant)
+        lesson: Teaching | Blend = Teaching(step.portions, step.mixing, step.guarded)
+        payload = {
+            "format": STAGE_FORMAT,
+            "kind": "stage",
+            "parent": path[-1],
+            "precision": self.precision,
+        }
+        if step.back_to is not None:
+            lesson = Blend(path[step.back_to], step.fraction)
+            payload |= {"blend": [lesson.other_key, lesson.fraction]}
+        else:
+            payload |= {"recipe": recipe.content(), "seed": variant.seed, **self._taught(step)}
+        return StageNode(
+            key=canonical_digest(payload),
+            parent_key=path[-1],
+            base=base,
+            base_key=self.base_keys[base],
+            chain=chain,
+            lesson=lesson,
+            recipe=recipe,
+            seed=variant.seed,
+            precision=self.precision,
+            variant=variant.labels,
+            train_tokens=self._tokens(step, recipe.epochs),
+        )
+
+    def _recipe(self, step: Step, variant: Variant) -> Recipe:
+        if step.back_to is not None:
+            return Recipe()  # a blend is stored whole, whatever trained what it is made of
+        recipe = self.study.recipe_of(step.task, variant, dict(step.recipe))
+        return replace(recipe, regulariser=step.regulariser)
+
+    def _taught(self, step: Step) -> dict[str, Any]:
+        """What of the lesson determines the weights; a plain portion is written as it always was."""
+        if step.mixing == "alone":
+            found = self._portion(step.portions[0])
+        else:
+            found = {"mixing": step.mixing, "portions": [self._portion(portion) for portion in step.portions]}
+        return found | ({"guarded": self.facts[step.guarded].train_digest} if step.guarded else {})
+
+    def _portion(self, portion: Portion) -> dict[str, Any]:
+        plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}
+        who = {"who": portion.who, "by": portion.by, "weighed_by": list(portion.weighed_by)}
+        return plain | (who if portion.who != "uniform" else {})
+
+    def _tokens(self, step: Step, epochs: float) -> int:
+        """Tokens of all passes; of swapped rows as many as an average row has."""
+        if step.back_to is not None:
+            return 0
+        doses = [self.facts[portion.task].taught * portion.dose for portion in step.portions]
+        if step.mixing == "swapped":
+            first, second = (self.facts[portion.task].examples for portion in step.portions)
+            doses[0] *= 1 - round(step.portions[1].dose * second) / first
+        return round(sum(doses) * epochs)
+
+    def _score(
+        self, base: str, chain: tuple[str, ...], variant: Variant, key: str, what: tuple[str, Split]
+    ) -> ScoreNode:
+        """The node that scores a checkpoint on a split of a task, made at its first mention."""
+        known = self.scores.setdefault(key, {})
+        if what not in known:
+            known[what] = self._new_score(base, chain, variant, key, what)
+        return known[what]
+
+    def _new_score(
+        self, base: str, chain: tuple[str, ...], variant: Variant, key: str, what: tuple[str, Split]
+    ) -> ScoreNode:
+        task, split = what
+        facts = self.facts[task]
+        payload = {
+            "format": SCORE_FORMAT,
+            "kind": "score",
+            "checkpoint": key,
+            "task": facts.test_digest if split == "test" else facts.train_digest,
+            "precision": self.precision,
+        }
+        if split == "train":
+            payload["split"] = split
+        return ScoreNode(
+            key=canonical_digest(payload),
+            checkpoint_key=key,
+            base=base,
+            base_key=self.base_keys[base],
+            chain=chain,
+            task=task,
+            seed=variant.seed,
+            precision=self.precision,
+            split=split,
+            variant=variant.labels if chain else (),
+            score_tokens=facts.scored[split],
+        )

@@ -1,0 +1,56 @@
+"""The weights before a stage, and a pull back to them that any Trainer can apply.
+
+The pull is added to the gradients right before the optimizer's step. So it costs no backward pass, is the same
+whatever the gradient accumulation, and is not clipped with the gradients of the task.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from chaintune.tuning.optimizer import exact_weight
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The trainable weights of a model as they were.
+
+    Memory: one copy of the trainable weights, in their own number format.
+
+    Attributes:
+        weights: name -> copy.
+    """
+
+    weights: Mapping[str, torch.Tensor]
+
+    @classmethod
+    def of(cls, model: Any) -> "Anchor":
+        """The weights of a model as they are now."""
+        return cls({name: weight.detach().clone() for name, weight in trainable_weights(model).items()})
+
+    @torch.no_grad()
+    def pull(
+        self, model: Any, optimizer: Any, strength: float, scale: Mapping[str, torch.Tensor] | None = None
+    ) -> None:
+        """Add the gradient of `penalty` to the gradients of the weights that have one."""
+        for name, weight in trainable_weights(model).items():
+            if weight.grad is None:
+                continue
+            distance = exact_weight(optimizer, weight) - self.weights[name].to(weight.device)
+            weight.grad.add_(distance if scale is None else distance * scale[name].to(weight.device), alpha=strength)
+
+    @torch.no_grad()
+    def penalty(self, model: Any, strength: float, scale: Mapping[str, torch.Tensor] | None = None) -> float:
+        """`strength / 2` times the summed squares of the distances, each times its scale."""
+        total = 0.0
+        for name, weight in trainable_weights(model).items():
+            square = (weight - self.weights[name].to(weight.device)).double() ** 2
+            total += float((square if scale is None else square * scale[name].to(weight.device)).sum())
+        return strength / 2 * total
+
+
+def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
+    """The weights of a model that are trained, by name; those of an adapter where there is one."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}

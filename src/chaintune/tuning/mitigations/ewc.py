@@ -1,0 +1,76 @@
+"""EWC: a pull to the weights before the stage, stronger for weights that the earlier task's answers depend on.
+
+Use when: some examples of the earlier task are at hand, but must not be trained on again.
+
+On your own Trainer: `trainer.add_callback(EWC(model, diagonal_fisher(model, rows), strength=1e3))`.
+
+Source:
+    Kirkpatrick et al. 2017, Overcoming catastrophic forgetting in neural networks, equation 3.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from chaintune.errors import DataError
+from chaintune.tuning.mitigations.anchor import Anchor, trainable_weights
+
+
+def diagonal_fisher(
+    model: Any, examples: Iterable[Any], loss: Callable[[Any, Any], torch.Tensor] | None = None
+) -> dict[str, torch.Tensor]:
+    """Mean over examples of each trained weight's squared gradient: the diagonal of the *empirical* Fisher matrix.
+
+    Empirical: the gradients are those of the right answers, not of answers drawn from the model. On examples that the
+    model has learned the two are close, and no answer has to be drawn.
+
+    Memory: 4 bytes a trained weight for the result, and the gradients of one example.
+
+    Args:
+        model: at the weights before the stage; its gradients are cleared.
+        examples: inputs of one example each.
+        loss: model, example -> negative log-likelihood of the answer in nats; None is the model's own loss.
+
+    Raises:
+        DataError: there is no example.
+    """
+    weights = trainable_weights(model)
+    found = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in weights.items()}
+    count = 0
+    for example in examples:
+        model.zero_grad(set_to_none=True)
+        (model(**example).loss if loss is None else loss(model, example)).backward()
+        for name, weight in weights.items():
+            if weight.grad is not None:
+                found[name] += weight.grad.float() ** 2
+        count += 1
+    model.zero_grad(set_to_none=True)
+    if not count:
+        raise DataError("ewc: the Fisher matrix needs at least one example of the earlier task, got none")
+    return {name: total.div_(count) for name, total in found.items()}
+
+
+class EWC(TrainerCallback):
+    """Adds `strength / 2 * sum(F * (w - w0)^2)` to what is minimised; the logged loss stays that of the task.
+
+    Memory: 4 bytes a trained weight for F, and one copy of the trained weights.
+
+    Args:
+        model: with the weights to be pulled to.
+        fisher: of `diagonal_fisher` at those weights.
+        strength: of the pull.
+    """
+
+    def __init__(self, model: Any, fisher: Mapping[str, torch.Tensor], *, strength: float) -> None:
+        self._anchor = Anchor.of(model)
+        self._fisher, self._strength = fisher, strength
+
+    def on_pre_optimizer_step(self, *_: Any, model: Any = None, optimizer: Any = None, **__: Any) -> None:
+        """Add the gradient of the penalty."""
+        self._anchor.pull(model, optimizer, self._strength, self._fisher)
+
+    def penalty(self, model: Any) -> float:
+        """The penalty at a model's weights."""
+        return float(self._anchor.penalty(model, self._strength, self._fisher))

@@ -1,0 +1,22 @@
+"""Joint training: all tasks in one stage, shuffled together. The upper reference that chains are held against.
+
+Use when: asking how much of a loss comes from the order alone. As a remedy it needs all data at once, from the base.
+
+On your own Trainer: `torch.utils.data.ConcatDataset`, which the Trainer shuffles.
+
+Source:
+    Caruana 1997, Multitask Learning; as the upper bound of continual learning: Lopez-Paz and Ranzato 2017.
+"""
+
+from collections.abc import Sequence
+
+from chaintune.records import Example
+
+
+def together(tasks: Sequence[Sequence[Example]]) -> list[Example]:
+    """The examples of several tasks as those of one stage; the stage shuffles them.
+
+    Args:
+        tasks: training examples of each task.
+    """
+    return [example for examples in tasks for example in examples]

@@ -1,0 +1,90 @@
+"""Replay: a dose of a task's training data, taught again after the loss.
+
+Use when: something was forgotten already, and a short third stage is affordable. Which examples make the dose may be
+left to chance, spread evenly over the groups of a dimension, or aimed at the groups that lost most.
+
+On your own Trainer: train on `take_dose(...)` instead of the whole data set.
+
+Source:
+    Ung et al. 2024 (arXiv:2412.16469) replay about 5 % of the safety data in a third stage.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+
+from chaintune.records import Example
+from chaintune.tasks.doses import dose_size
+
+# Of the turns this share is dealt out evenly, so that a group measured on few examples is never left out.
+EVEN_SHARE = 0.2
+
+
+def take_dose(
+    examples: Sequence[Example],
+    dose: float,
+    *,
+    task: str,
+    seed: int,
+    by: str = "",
+    weights: Mapping[str, float] | None = None,
+) -> tuple[Example, ...]:
+    """A fraction of the examples; a smaller dose of one seed lies inside a larger one, whoever is drawn first.
+
+    Args:
+        examples: the task's whole training data, in any order.
+        dose: fraction in (0, 1]; 1 is everything.
+        task: named in errors.
+        seed: of the draw.
+        by: dimension whose groups take turns; empty draws all examples alike.
+        weights: turns of each group, in proportion; None gives every group as many.
+
+    Raises:
+        ConfigError: the dose gives no example.
+    """
+    wanted = dose_size(dose, len(examples), task=task)
+    drawn = sorted(examples, key=lambda example: sha256(f"{seed}\n{example.id}".encode()).digest())
+    return tuple(_in_turns(drawn, by, weights)[:wanted] if by else drawn[:wanted])
+
+
+def group_weights(forgetting: Mapping[str, float]) -> dict[str, float]:
+    """Weight of each group when a dose aims at those that lost most; the weights add up to 1.
+
+    With `L_g = max(0, forgetting of g)` and `G` groups: `w_g = 0.8 * L_g / sum(L) + 0.2 / G`, and `1 / G` where no
+    group lost anything. Measure the forgetting on the task's training examples: chosen by their test scores, groups
+    that looked bad by chance would look better afterwards by chance, and recovery would be overstated.
+
+    Args:
+        forgetting: of each group, score before minus score after.
+    """
+    losses = {group: max(0.0, value) for group, value in sorted(forgetting.items())}
+    total, count = sum(losses.values()), max(1, len(losses))
+    if total == 0:
+        return dict.fromkeys(losses, 1 / count)
+    return {group: (1 - EVEN_SHARE) * loss / total + EVEN_SHARE / count for group, loss in losses.items()}
+
+
+def _in_turns(drawn: Sequence[Example], by: str, weights: Mapping[str, float] | None) -> list[Example]:
+    """Every example once, groups taking turns in proportion to their weights; those without a group come last."""
+    queues = {
+        group: iter([example for example in drawn if group in example.groups.get(by, ())])
+        for group in sorted({group for example in drawn for group in example.groups.get(by, ())})
+    }
+    share = {group: (weights or {}).get(group, 0.0) if weights else 1.0 for group in queues}
+    taken: dict[str, Example] = {}
+    turns = dict.fromkeys(queues, 0)
+    while queues:
+        # Webster's rule: whoever has had the fewest turns for its weight; all first turns by weight, then by name.
+        group = max(sorted(queues), key=lambda name: share[name] / (2 * turns[name] + 1))
+        example = _next_new(queues[group], taken)
+        if example is None:
+            del queues[group]
+            continue
+        taken[example.id] = example
+        turns[group] += 1
+    rest = [example for example in drawn if example.id not in taken]
+    return [*taken.values(), *rest]
+
+
+def _next_new(queue: Iterator[Example], taken: Mapping[str, Example]) -> Example | None:
+    """An example may bear several groups of a dimension; it is taken once."""
+    return next((example for example in queue if example.id not in taken), None)
