@@ -10,10 +10,14 @@ from chaintune.cli.options import AsJson
 def tasks(
     name: Annotated[str | None, typer.Argument(help="A task to show in detail.", show_default=False)] = None,
     as_json: AsJson = False,
+    show_offensive: Annotated[
+        bool, typer.Option("--show-offensive", help="Show sample prompts also where they hold slurs and hate.")
+    ] = False,
 ) -> None:
     """List the known tasks, or show one: counts per group, three rendered prompts, source and licence.
 
-    Any JSONL, CSV or Parquet file is a task too: name its path and columns in the study file.
+    `lm_eval:NAME` shows any multiple-choice task of lm-evaluation-harness. A file of your own (JSONL, JSON, CSV,
+    Parquet) or a data set on the Hub is a task too: name it and its columns in the study file.
     """
     import json
 
@@ -24,7 +28,10 @@ def tasks(
     if name is None:
         typer.echo(json.dumps(list(room.names())) if as_json else "\n".join(room.names()))
         return
-    shown = room.describe(room.load(name))
+    hidden = room.is_offensive(name) and not show_offensive
+    shown = room.describe(room.load(name), prompts=0 if hidden else 3)
+    if hidden:
+        typer.echo(f"prompts of '{name}' hold slurs and hate, so none is shown; --show-offensive shows some", err=True)
     if as_json:
         typer.echo(json.dumps(shown.to_dict(), indent=2))
         return
@@ -37,5 +44,6 @@ def tasks(
         groups = sorted({*counts, *taught})
         rows = tuple((group, f"{taught.get(group, 0):,}", f"{counts.get(group, 0):,}") for group in groups)
         print_tables([Table(f"Examples by {dimension}", "", (dimension, "train", "test"), rows)])
-    typer.echo("Prompts, each with its right answer (they may offend):\n")
-    typer.echo("\n\n".join(shown.prompts))
+    if not hidden:
+        typer.echo("Prompts, each with its right answer (they may offend):\n")
+        typer.echo("\n\n".join(shown.prompts))

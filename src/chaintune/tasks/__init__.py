@@ -4,7 +4,7 @@ from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.description import SplitCounts, TaskDescription, describe
 from chaintune.tasks.loading import load
 from chaintune.tasks.origins import DataOptions
-from chaintune.tasks.registry import names
+from chaintune.tasks.registry import is_offensive, names
 from chaintune.tasks.sizes import Size
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "TaskDefinition",
     "TaskDescription",
     "describe",
+    "is_offensive",
     "load",
     "names",
 ]

@@ -50,7 +50,7 @@ def describe(task: Task, *, prompts: int = 3) -> TaskDescription:
 
     Args:
         task: the task.
-        prompts: how many to render.
+        prompts: how many to render; 0 where nobody should see them unasked.
     """
     shown = task.test or task.train
     picked = [shown[(2 * k + 1) * len(shown) // (2 * prompts)] for k in range(min(prompts, len(shown)))]

@@ -44,5 +44,10 @@ def definition(name: str) -> TaskDefinition:
     return found
 
 
+def is_offensive(name: str) -> bool:
+    """Whether a task is known to be full of slurs or hate; False also where nobody said."""
+    return name in names() and definition(name).offensive
+
+
 def _offered() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)}

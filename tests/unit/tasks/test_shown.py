@@ -1,0 +1,56 @@
+"""`chaintune tasks`: what is listed, what is shown of one, and what is hidden unless asked for."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from chaintune import tasks
+from chaintune.cli.app import app
+from tests.unit.tasks.test_self import COUNT, SHAPES, write
+
+OFFENSIVE = {"crows_pairs", "stereoset", "toxigen"}
+
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file, row in SHAPES.values():
+        write(tmp_path / file, [row(k) for k in range(COUNT)])
+    monkeypatch.setenv("CHAINTUNE_DATA", str(tmp_path))
+
+
+def shown(*arguments: str) -> tuple[str, str]:
+    done = CliRunner().invoke(app, ["tasks", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout, done.stderr
+
+
+def test_every_known_task_is_listed() -> None:
+    assert shown()[0].split() == list(tasks.names())
+    assert json.loads(shown("--json")[0]) == list(tasks.names())
+
+
+def test_exactly_the_tasks_that_hold_slurs_are_offensive() -> None:
+    assert {name for name in tasks.names() if tasks.is_offensive(name)} == OFFENSIVE
+    assert not tasks.is_offensive("lm_eval:arc_easy")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_offensive_prompts_are_shown_on_request_only(name: str) -> None:
+    out, told = shown(name)
+    assert "licence: " in out
+    assert sum(map(int, re.findall(r"^t\w+: (\d+) examples in", out, re.MULTILINE))) == COUNT
+    assert ("Prompts, each with its right answer" in out) == (name not in OFFENSIVE)
+    assert ("--show-offensive" in told) == (name in OFFENSIVE)
+    out, told = shown(name, "--show-offensive")
+    assert "Prompts, each with its right answer" in out
+    assert told == ""
+
+
+def test_json_hides_them_too() -> None:
+    assert json.loads(shown("toxigen", "--json")[0])["prompts"] == []
+    told = json.loads(shown("toxigen", "--json", "--show-offensive")[0])
+    assert len(told["prompts"]) == 3
+    assert sum(told["test"]["groups"]["target_group"].values()) == told["test"]["examples"]
