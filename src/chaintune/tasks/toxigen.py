@@ -4,8 +4,8 @@ The question is whether a statement is toxic. It counts as toxic when its two ju
 5, how toxic it would be if a machine or if a person had written it, add up to more than 5.5. More than
 half are not, so a scorer that always says no is right more often than chance.
 
-Only the part that its authors call the annotated train split is read, wherever it lies: the other annotated
-rows were judged by another procedure and are too few to speak about 13 groups.
+Only the part that its authors call the annotated train split is read, wherever it lies: the annotated test
+split is too small to speak about 13 groups.
 """
 
 import re
