@@ -76,16 +76,23 @@ def _loaded(name: str, include_path: Path | None, where: str) -> Any:
         manager = TaskManager(include_path=str(include_path), include_defaults=False)
         if name in manager.all_subtasks:
             return _built(manager, name, where)
-    manager = _whole_manager(TaskManager, include_path)
-    if name not in manager.all_subtasks:
-        kind = "a group of tasks, name one of them" if name in manager.all_tasks else "not known"
-        raise DataError(f"{where}: {kind}; {nearest(name, manager.all_subtasks)}")
-    return _built(manager, name, where)
+    manager = whole_manager(TaskManager, include_path)
+    if name in manager.all_subtasks:
+        return _built(manager, name, where)
+    if name in manager.all_tasks:
+        members = [task for task in manager.all_subtasks if task.startswith(name)] or manager.all_subtasks
+        raise DataError(f"{where}: a group of tasks; name one of them, {nearest('', members)}")
+    raise DataError(f"{where}: not known; {nearest(name, manager.all_subtasks)}")
 
 
 @cache
-def _whole_manager(manager: Any, include_path: Path | None) -> Any:
-    """Made once for all tasks of a study."""
+def whole_manager(manager: Any, include_path: Path | None) -> Any:
+    """All task files that lm-eval knows, scanned once for all tasks of a study.
+
+    Args:
+        manager: lm-eval's `TaskManager`.
+        include_path: a folder with more of them.
+    """
     return manager(include_path=None if include_path is None else str(include_path))
 
 

@@ -6,7 +6,7 @@ The task files and their data are local, so that nothing is fetched.
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.models import load as load_model
 from chaintune.records import Task
 from chaintune.scoring import score
-from chaintune.tasks.lm_eval_items import FEWSHOT_SEED
+from chaintune.tasks.lm_eval_items import FEWSHOT_SEED, whole_manager
 
 MakeModel = Callable[..., Path]
 TASK: dict[str, Any] = {
@@ -45,7 +45,7 @@ def doc(k: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where task files lie; the harness's own are kept out of sight, because they take seconds to scan."""
     import datasets
     from lm_eval.tasks import manager
@@ -56,7 +56,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(manager, "__file__", str(tmp_path / "theirs" / "manager.py"))
     made = tmp_path / "mine"
     made.mkdir()
-    return made
+    yield made
+    whole_manager.cache_clear()
 
 
 def write(folder: Path, docs: dict[str, list[dict[str, Any]]] | None = None, **changes: Any) -> Path:
@@ -206,10 +207,13 @@ def test_a_metric_of_its_own_is_told(folder: Path, caplog: pytest.LogCaptureFixt
 
 def test_what_is_not_there_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder)
+    (folder / "group.yaml").write_text("group: ball\ntask: [balls]\n")
     with pytest.raises(DataError, match="lm-eval task 'bals': not known; did you mean 'balls'"):
         tasks.load("lm_eval:bals", include_path=folder)
     with pytest.raises(DataError, match="lm-eval task 'arc_esay': not known; did you mean 'arc_easy'"):
         tasks.load("lm_eval:arc_esay")
+    with pytest.raises(DataError, match="lm-eval task 'ball': a group of tasks; name one of them, valid: balls"):
+        tasks.load("lm_eval:ball", include_path=folder)
     with pytest.raises(ConfigError, match=r"include_path .*nowhere is no folder"):
         load(folder / "nowhere")
     with pytest.raises(ConfigError, match="task 'lm_eval:balls': a task of lm-eval takes no path; valid: "):
@@ -223,6 +227,25 @@ def test_a_task_of_lm_eval_may_bear_another_name(folder: Path) -> None:
     write(folder)
     task = tasks.load("coloured", role="safety", lm_eval="balls", include_path=folder, train=4, test=5)
     assert (task.name, task.role, len(task.train), len(task.test)) == ("coloured", "safety", 4, 5)
+
+
+@pytest.mark.parametrize("tokens", ["byte-level", "byte-level with BOS", "sentencepiece"])
+def test_choices_without_a_prompt_are_scored_as_lm_eval_scores_them(
+    folder: Path, model_folder: MakeModel, tokens: str
+) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    write(folder, doc_to_text="", description="", target_delimiter="")
+    task = load(folder, columns={"id": "doc.question"})
+    assert {e.prompt for e in task.test} == {""}
+    model = model_folder(tokens=tokens)
+    harness = HFLM(pretrained=str(model), dtype="float32", device="cpu", batch_size=1)
+    requests = their_task(folder, 0).instances
+    theirs: dict[str, list[float]] = {}
+    for request, (logprob, _) in zip(requests, harness.loglikelihood(requests, disable_tqdm=True), strict=True):
+        theirs.setdefault(request.doc["question"], []).append(float(logprob))
+    for row in score(load_model(model, precision="fp32"), task.test, task=task.name).table.to_pylist():
+        assert row["choice_logprobs"] == pytest.approx(theirs[row["example_id"]], abs=1e-4)
 
 
 def test_log_probabilities_are_those_of_lm_eval(folder: Path, model_folder: MakeModel) -> None:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from chaintune import tasks
 from chaintune.cli.app import app
 from chaintune.study.file import Study
+from chaintune.tasks.lm_eval_items import whole_manager
 from tests.unit.tasks.hub_server import Hub, serving
 from tests.unit.tasks.test_self import toxigen_row, write
 
@@ -82,6 +83,7 @@ def blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tup
     with serving(type("DataSets", (Hub,), {"repos": repos})) as endpoint:
         monkeypatch.setenv("HF_ENDPOINT", endpoint)
         yield found
+    whole_manager.cache_clear()
 
 
 def run_study_part(text: str) -> None:
