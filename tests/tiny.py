@@ -99,10 +99,10 @@ def make_tokenizer(tokens: Tokens = "byte-level") -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(architecture: str = "llama", *, seed: int = 0, vocabulary: int = 340) -> Any:
+def make_model(architecture: str = "llama", *, seed: int = 0, vocabulary: int = 340, **shape: Any) -> Any:
     """A model with random weights, wide enough apart that its answers differ."""
     own = {"vocab_size": vocabulary, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    config = AutoConfig.for_model(architecture, **own, **ARCHITECTURES[architecture])
+    config = AutoConfig.for_model(architecture, **own, **(shape or ARCHITECTURES[architecture]))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config)

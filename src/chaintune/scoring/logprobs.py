@@ -1,116 +1,67 @@
-"""Log-probability of every choice; each prompt runs through the model once.
+"""Log-probability of every choice, computed the fastest way that the model allows."""
 
-The prefix that all choices of an example share is computed once and its keys and values are kept; the
-choices then continue from there, side by side. Prefixes of one batch have equal lengths and choices are
-padded on the right, where causal attention cannot see the padding, so no attention mask is needed and
-any causal architecture of transformers works. Recurrent layers keep a state that cannot be handed to
-several choices; models that have them read the prefix again with each choice.
-"""
-
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
-from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
-from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
-from chaintune.scoring.batches import equal_prefix_batches
+from chaintune.models.tree_attention import takes_trees
+from chaintune.scoring.shared_prompts import shared_prompt_logprobs
+from chaintune.scoring.trees import tree_logprobs
 
-# Enough for the matrix products of a CPU and a small GPU; more only costs memory.
-BATCH_TOKENS = 8192
-# Half a gigabyte in fp32; at a vocabulary of 256k, logits and not the cache fill the memory.
+# What fills a device's matrix products; benchmarks/scoring.py measures it. More only costs memory.
+_CPU_TOKENS, _GPU_TOKENS = 2048, 16_384
+# Half a gigabyte in fp32; at a vocabulary of 256k, logits and not the model's states fill the memory.
 BATCH_LOGITS = 2**27
+
+_log = logging.getLogger(__name__)
 
 
 def choice_logprobs(
     model: Any,
     encoded: Sequence[Encoded],
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     on_scored: Callable[[int], None] = lambda _: None,
 ) -> list[list[float]]:
     """Natural-log probability of each choice given its prefix, in the order of `encoded`.
 
-    The model's mode is restored; random state is not touched.
+    Models that attend along trees compute each distinct beginning of the whole task once. Others compute
+    each prompt once; the log says so. The model's mode is restored; random state is not touched.
 
     Args:
         model: a causal language model of transformers, or a PEFT model around one.
         encoded: examples as token ids.
-        batch_tokens: tokens that go through the model together.
+        batch_tokens: tokens that go through the model together; None is what suits the device.
         on_scored: called with the number of examples done after each batch.
 
     Shape:
         One row an example, one column a choice.
     """
-    rows: list[list[float]] = [[] for _ in encoded]
+    tokens = batch_tokens or (_CPU_TOKENS if next(model.parameters()).device.type == "cpu" else _GPU_TOKENS)
+    answers = max(1, BATCH_LOGITS // model.config.get_text_config().vocab_size)
+    with _answering(model):
+        if takes_trees(model):
+            return tree_logprobs(model, encoded, bin_tokens=min(tokens, answers), on_scored=on_scored)
+        _say_once(type(model).__name__)
+        return shared_prompt_logprobs(model, encoded, batch_tokens=tokens, batch_answers=answers, on_scored=on_scored)
+
+
+@contextmanager
+def _answering(model: Any) -> Iterator[None]:
     was_training = model.training
     model.eval()
-    answers = max(1, BATCH_LOGITS // model.config.get_text_config().vocab_size)
-    done = 0
     try:
         with torch.inference_mode():
-            for batch in equal_prefix_batches(encoded, batch_tokens=batch_tokens, batch_answers=answers):
-                for index, row in zip(batch, _score_batch(model, [encoded[i] for i in batch]), strict=True):
-                    rows[index] = row
-                done += len(batch)
-                on_scored(done)
+            yield
     finally:
         model.train(was_training)
-    return rows
 
 
-def _score_batch(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
-    device = next(model.parameters()).device
-    prefixes = torch.tensor([example.prefix for example in batch], device=device)  # [B, P]
-    last = torch.zeros_like(prefixes, dtype=torch.bool)
-    last[:, -1] = True
-    with logits_only_at(model, last):
-        out = model(input_ids=prefixes, use_cache=True)
-    cache: Any = getattr(out, "past_key_values", None)
-    if not _can_be_shared(cache):
-        return [_score_whole(model, example) for example in batch]
-    first = _log_softmax(out.logits)  # [B, V]
-    owners = [row for row, example in enumerate(batch) for _ in example.continuations]
-    choices = [choice for example in batch for choice in example.continuations]
-    starts = torch.tensor([choice[0] for choice in choices], device=device)
-    sums = first[torch.tensor(owners, device=device), starts].double()  # [C]
-    longer = [index for index, choice in enumerate(choices) if len(choice) > 1]
-    if longer:
-        cache.batch_select_indices(torch.tensor([owners[i] for i in longer], device=device))
-        sums[longer] += _predicted_sums(
-            model, [choices[i] for i in longer], read=1, past_key_values=cache, use_cache=True
-        )
-    flat = iter(sums.tolist())
-    return [[next(flat) for _ in example.continuations] for example in batch]
-
-
-def _can_be_shared(cache: Any) -> bool:
-    return cache is not None and not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
-
-
-def _score_whole(model: Any, example: Encoded) -> list[float]:
-    texts = [example.prefix + choice for choice in example.continuations]
-    sums: list[float] = _predicted_sums(model, texts, read=len(example.prefix), use_cache=False).tolist()
-    return sums
-
-
-def _predicted_sums(model: Any, texts: Sequence[Sequence[int]], *, read: int, **options: Any) -> torch.Tensor:
-    """Summed log-probability of the tokens of each text that come after the first `read` ones. Shape: `[C]`."""
-    device = next(model.parameters()).device
-    width = max(len(text) for text in texts) - 1
-    inputs = torch.zeros((len(texts), width), dtype=torch.long, device=device)  # [C, T]
-    predicted = torch.zeros((len(texts), width), dtype=torch.bool, device=device)
-    for row, text in enumerate(texts):
-        inputs[row, : len(text) - 1] = torch.tensor(text[:-1], device=device)
-        predicted[row, read - 1 : len(text) - 1] = True
-    targets = torch.tensor([token for text in texts for token in text[read:]], device=device)
-    with logits_only_at(model, predicted):
-        logits = model(input_ids=inputs, **options).logits  # [N, V]
-    picked = _log_softmax(logits).gather(1, targets[:, None])[:, 0].double()
-    owner = predicted.nonzero()[:, 0]
-    return torch.zeros(len(texts), dtype=torch.float64, device=device).index_add_(0, owner, picked)
-
-
-def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
-    return torch.log_softmax(logits.float(), dim=-1)
+@cache
+def _say_once(architecture: str) -> None:
+    _log.info("%s cannot attend along a tree of tokens; each prompt is computed once instead", architecture)

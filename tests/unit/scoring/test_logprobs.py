@@ -6,14 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoConfig, AutoModelForCausalLM
 
-from chaintune.models import load
+from chaintune.models import load, tree_attention
 from chaintune.models.encoding import Encoded, encode_examples
-from chaintune.scoring import logprobs
+from chaintune.scoring import logprobs, trees
 from chaintune.scoring.batches import equal_prefix_batches
 from chaintune.scoring.logprobs import choice_logprobs
 from tests import tiny
@@ -33,12 +31,94 @@ def encoded(prefix: int, choices: Sequence[int], *, seed: int = 0) -> Encoded:
 EXAMPLES = [encoded(*shape, seed=seed) for shape in SHAPES for seed in range(3)]
 
 
-@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+LLAMA = tiny.ARCHITECTURES["llama"]
+# Rotary, partly rotary, learned and ALiBi positions; grouped queries; sliding windows; capped attention.
+ALONG_TREES: dict[str, dict[str, Any]] = tiny.ARCHITECTURES | {
+    "qwen2": LLAMA,
+    "qwen3": LLAMA,
+    "mistral": LLAMA | {"sliding_window": 8},
+    "phi": LLAMA | {"num_key_value_heads": 4, "partial_rotary_factor": 0.5},
+    "gpt_neox": LLAMA | {"rotary_pct": 0.5},
+    "opt": {
+        "hidden_size": 32,
+        "ffn_dim": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "word_embed_proj_dim": 32,
+    },
+}
+BY_PROMPT: dict[str, dict[str, Any]] = {
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},
+    "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4},
+    "mamba": {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2},
+    "lfm2": LLAMA | {"layer_types": ["conv", "full_attention"]},
+    "gpt_oss": LLAMA | {"num_local_experts": 2, "num_experts_per_tok": 1, "layer_types": ["full_attention"] * 2},
+}
+
+
+def plainly(model: Any, items: Sequence[Encoded]) -> list[list[float]]:
+    """The fused kernel knows no caps, so it is no reference for models that have them."""
+    if hasattr(model, "set_attn_implementation") and model._supports_attention_backend:
+        model.set_attn_implementation("eager")
+    return plain_logprobs(model, items)
+
+
+@pytest.mark.parametrize("architecture", [*ALONG_TREES, *BY_PROMPT])
 def test_it_agrees_with_a_plain_forward_pass(architecture: str) -> None:
-    model = tiny.make_model(architecture)
-    expected = plain_logprobs(model, EXAMPLES)
+    model = tiny.make_model(architecture, **(ALONG_TREES | BY_PROMPT)[architecture])
+    assert tree_attention.takes_trees(model) is (architecture in ALONG_TREES)
+    got = choice_logprobs(model, EXAMPLES)
+    expected = plainly(model, EXAMPLES)
     assert max(map(max, expected)) - min(map(min, expected)) > 10  # answers differ, so agreement says something
-    assert largest_difference(choice_logprobs(model, EXAMPLES), expected) < 1e-4
+    assert largest_difference(got, expected) < 1e-4
+
+
+@pytest.mark.parametrize("architecture", ALONG_TREES)
+def test_a_long_beginning_that_all_share_is_read_once(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny.make_model(architecture, **ALONG_TREES[architecture])
+    shots = tuple(random.Random(1).choices(range(3, 300), k=100))  # noqa: S311 - test data
+    few_shot = [Encoded(shots + example.prefix, example.continuations) for example in EXAMPLES]
+    read = []
+    monkeypatch.setattr(trees, "_read", lambda *args, do=trees._read: read.append(args[1]) or do(*args))
+    got = choice_logprobs(model, few_shot, batch_tokens=80)
+    assert read == [shots]
+    assert largest_difference(got, plainly(model, few_shot)) < 1e-4
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "mistral"])
+def test_the_fused_kernel_of_gpus_agrees(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny.make_model(architecture, **ALONG_TREES[architecture])
+    fused = []
+    monkeypatch.setattr(tree_attention, "_is_fused", lambda device: fused.append(device) or True)
+    assert largest_difference(choice_logprobs(model, EXAMPLES), plain_logprobs(model, EXAMPLES)) < 1e-4
+    assert fused
+
+
+@pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
+def test_prompts_read_one_by_one_agree_too(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "takes_trees", lambda _: False)
+    model = tiny.make_model(architecture)
+    assert largest_difference(choice_logprobs(model, EXAMPLES), plain_logprobs(model, EXAMPLES)) < 1e-4
+
+
+def test_examples_that_share_their_beginnings_agree() -> None:
+    """As BBQ's do: two questions on one context, a context that goes on."""
+    model = tiny.make_model()
+    context, more = EXAMPLES[-1].prefix, EXAMPLES[-4].prefix
+    prefixes = [context, context[:17], context + more, context + more[:5], context[:17] + more]
+    together = [Encoded(prefix, EXAMPLES[-1].continuations) for prefix in prefixes for _ in range(2)]
+    assert largest_difference(choice_logprobs(model, together), plain_logprobs(model, together)) < 1e-4
+    distinct = {(*e.prefix, *c[:-1])[:n] for e in together for c in e.continuations for n in range(1, 99)}
+    assert trees.pack(together, bin_tokens=10_000).tokens == len(distinct)
+
+
+def test_the_log_says_once_that_prompts_are_read_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
+    logprobs._say_once.cache_clear()
+    model = tiny.make_model("bloom", **BY_PROMPT["bloom"])
+    with caplog.at_level("INFO"):
+        choice_logprobs(model, EXAMPLES[:2])
+        choice_logprobs(model, EXAMPLES[:2])
+    assert [record.message.split()[0] for record in caplog.records] == ["BloomForCausalLM"]
 
 
 def test_a_sliding_window_hides_what_lies_before_it() -> None:
@@ -46,24 +126,6 @@ def test_a_sliding_window_hides_what_lies_before_it() -> None:
     config = tiny.make_model("gemma2").config
     assert config.sliding_window == 8
     assert set(config.layer_types) == {"sliding_attention", "full_attention"}
-
-
-RECURRENT: dict[str, dict[str, Any]] = {
-    "mamba": {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2},
-    "lfm2": tiny.ARCHITECTURES["llama"] | {"layer_types": ["conv", "full_attention"]},
-}
-
-
-@pytest.mark.parametrize("architecture", RECURRENT)
-def test_recurrent_models_agree_too(architecture: str) -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        own = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-        config = AutoConfig.for_model(architecture, **own, **RECURRENT[architecture])
-        model = AutoModelForCausalLM.from_config(config).eval()
-        for weight in model.parameters():
-            torch.nn.init.normal_(weight, std=0.1)
-    assert largest_difference(choice_logprobs(model, EXAMPLES), plain_logprobs(model, EXAMPLES)) < 1e-4
 
 
 def test_a_model_with_an_adapter_agrees(model_folder: MakeModel, adapter_folder: Any) -> None:

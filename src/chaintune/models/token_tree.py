@@ -1,0 +1,107 @@
+"""Sequences that begin alike as one tree of tokens, in which each distinct beginning stands once.
+
+Nodes are in the order in which one walks the tree from the root, branch by branch. So the nodes below
+any node follow it without a gap, and of the nodes before a node only its ancestors can matter to what
+follows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tokens = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTree:
+    """Sequences of tokens with common beginnings stored once.
+
+    Attributes:
+        tokens: of each node.
+        parents: index of the node before, which is always smaller; -1 at the beginning of a sequence.
+        depths: how many tokens stand before a node.
+        ends: for each sequence, the node of its last token.
+
+    Shape:
+        tokens, parents and depths `[T]`; ends `[S]`.
+    """
+
+    tokens: NDArray[np.int64]
+    parents: NDArray[np.int64]
+    depths: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def path(self, node: int) -> list[int]:
+        """A node and its ancestors, from the root down; empty for -1."""
+        nodes = []
+        while node >= 0:
+            nodes.append(node)
+            node = int(self.parents[node])
+        return nodes[::-1]
+
+
+def grow(ordered: Sequence[Tokens], *, skip: int = 0) -> TokenTree:
+    """The tree of sequences that are given in lexicographic order.
+
+    Args:
+        ordered: each longer than `skip`.
+        skip: tokens that all begin with and that the tree leaves out; depths still count them.
+    """
+    tokens: list[int] = []
+    parents: list[int] = []
+    depths: list[int] = []
+    ends: list[int] = []
+    path: list[int] = []
+    last: Tokens = ()
+    for sequence in ordered:
+        shared = common_beginning(last, sequence) if path else skip
+        del path[max(0, shared - skip) :]
+        for depth in range(skip + len(path), len(sequence)):
+            parents.append(path[-1] if path else -1)
+            path.append(len(tokens))
+            tokens.append(sequence[depth])
+            depths.append(depth)
+        ends.append(path[-1])
+        last = sequence
+    return TokenTree(*(np.array(column, dtype=np.int64) for column in (tokens, parents, depths, ends)))
+
+
+def cuts(ordered: Sequence[Tokens], *, capacity_tokens: int, skip: int = 0) -> Iterator[slice]:
+    """Runs of sequences whose trees hold `capacity_tokens` nodes at most, or one sequence where it alone is longer.
+
+    What sequences of two runs share is computed once in each, so a run ends where its last
+    quarter shares least with what follows.
+
+    Args:
+        ordered: in lexicographic order.
+        capacity_tokens: nodes of a tree.
+        skip: tokens that all begin with and that the trees leave out.
+    """
+    shared = [0, *map(common_beginning, ordered, ordered[1:])]
+    start = 0
+    while start < len(ordered):
+        sizes = [len(ordered[start]) - skip]  # of the tree up to and with each sequence
+        for index in range(start + 1, len(ordered)):
+            size = sizes[-1] + len(ordered[index]) - shared[index]
+            if size > capacity_tokens:
+                break
+            sizes.append(size)
+        end = start + len(sizes)
+        if end < len(ordered):
+            late = [k for k, size in enumerate(sizes, start + 1) if size >= 0.75 * capacity_tokens] or [end]
+            end = min(late, key=lambda k: (shared[k], -k))
+        yield slice(start, end)
+        start = end
+
+
+def common_beginning(left: Tokens, right: Tokens) -> int:
+    """How many tokens two sequences have in common before they part."""
+    for position, (a, b) in enumerate(zip(left, right, strict=False)):
+        if a != b:
+            return position
+    return min(len(left), len(right))

@@ -1,0 +1,101 @@
+"""Log-probability of every choice for models that cannot attend along a tree; each prompt runs through once.
+
+The prefix that all choices of an example share is computed once and its keys and values are kept; the
+choices then continue from there, side by side. Prefixes of one batch have equal lengths and choices are
+padded on the right, where causal attention cannot see the padding, so no attention mask is needed and
+any causal architecture of transformers works. Recurrent layers keep a state that cannot be handed to
+several choices; models that have them read the prefix again with each choice.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers.cache_utils import LinearAttentionCacheLayerMixin
+
+from chaintune.models.answer_logits import logits_only_at
+from chaintune.models.encoding import Encoded
+from chaintune.scoring.batches import equal_prefix_batches
+
+
+def shared_prompt_logprobs(
+    model: Any,
+    encoded: Sequence[Encoded],
+    *,
+    batch_tokens: int,
+    batch_answers: int,
+    on_scored: Callable[[int], None] = lambda _: None,
+) -> list[list[float]]:
+    """Natural-log probability of each choice given its prefix, in the order of `encoded`.
+
+    Args:
+        model: any causal language model, in evaluation mode.
+        encoded: examples as token ids.
+        batch_tokens: tokens that go through the model together.
+        batch_answers: rows of logits that are held together.
+        on_scored: called with the number of examples done after each batch.
+    """
+    rows: list[list[float]] = [[] for _ in encoded]
+    done = 0
+    for batch in equal_prefix_batches(encoded, batch_tokens=batch_tokens, batch_answers=batch_answers):
+        for index, row in zip(batch, _score_batch(model, [encoded[i] for i in batch]), strict=True):
+            rows[index] = row
+        done += len(batch)
+        on_scored(done)
+    return rows
+
+
+def _score_batch(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
+    device = next(model.parameters()).device
+    prefixes = torch.tensor([example.prefix for example in batch], device=device)  # [B, P]
+    last = torch.zeros_like(prefixes, dtype=torch.bool)
+    last[:, -1] = True
+    with logits_only_at(model, last):
+        out = model(input_ids=prefixes, use_cache=True)
+    cache: Any = getattr(out, "past_key_values", None)
+    if not _can_be_shared(cache):
+        return [_score_whole(model, example) for example in batch]
+    first = _log_softmax(out.logits)  # [B, V]
+    owners = [row for row, example in enumerate(batch) for _ in example.continuations]
+    choices = [choice for example in batch for choice in example.continuations]
+    starts = torch.tensor([choice[0] for choice in choices], device=device)
+    sums = first[torch.tensor(owners, device=device), starts].double()  # [C]
+    longer = [index for index, choice in enumerate(choices) if len(choice) > 1]
+    if longer:
+        cache.batch_select_indices(torch.tensor([owners[i] for i in longer], device=device))
+        sums[longer] += _predicted_sums(
+            model, [choices[i] for i in longer], read=1, past_key_values=cache, use_cache=True
+        )
+    flat = iter(sums.tolist())
+    return [[next(flat) for _ in example.continuations] for example in batch]
+
+
+def _can_be_shared(cache: Any) -> bool:
+    return cache is not None and not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
+
+
+def _score_whole(model: Any, example: Encoded) -> list[float]:
+    texts = [example.prefix + choice for choice in example.continuations]
+    sums: list[float] = _predicted_sums(model, texts, read=len(example.prefix), use_cache=False).tolist()
+    return sums
+
+
+def _predicted_sums(model: Any, texts: Sequence[Sequence[int]], *, read: int, **options: Any) -> torch.Tensor:
+    """Summed log-probability of the tokens of each text that come after the first `read` ones. Shape: `[C]`."""
+    device = next(model.parameters()).device
+    width = max(len(text) for text in texts) - 1
+    inputs = torch.zeros((len(texts), width), dtype=torch.long, device=device)  # [C, T]
+    predicted = torch.zeros((len(texts), width), dtype=torch.bool, device=device)
+    for row, text in enumerate(texts):
+        inputs[row, : len(text) - 1] = torch.tensor(text[:-1], device=device)
+        predicted[row, read - 1 : len(text) - 1] = True
+    targets = torch.tensor([token for text in texts for token in text[read:]], device=device)
+    with logits_only_at(model, predicted):
+        logits = model(input_ids=inputs, **options).logits  # [N, V]
+    picked = _log_softmax(logits).gather(1, targets[:, None])[:, 0].double()
+    owner = predicted.nonzero()[:, 0]
+    return torch.zeros(len(texts), dtype=torch.float64, device=device).index_add_(0, owner, picked)
+
+
+def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    return torch.log_softmax(logits.float(), dim=-1)
