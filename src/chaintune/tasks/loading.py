@@ -90,7 +90,7 @@ def _parts(found: TaskDefinition, pool: Pool, seed: int, test_share: float | Non
 
 def _why_empty(pool: Pool) -> str:
     if pool.test is not None:
-        return "the data has a split of its own and puts no row there"
+        return "the data has a split of its own and puts no row there, or only rows that repeat others"
     clusters = {example.cluster for example in pool.examples}
     return (
         f"all {len(pool.examples):,} rows lie in {len(clusters):,} clusters, and a cluster is never divided; "
