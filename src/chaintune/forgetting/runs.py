@@ -8,7 +8,7 @@ import numpy as np
 from chaintune.errors import DataError
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.pairing import pair
-from chaintune.forgetting.steps import is_learned_at, tasks_of
+from chaintune.forgetting.steps import tasks_at, tasks_of
 from chaintune.records import Measured, Mitigated, Scores
 from chaintune.stats.clusters import Floats
 
@@ -114,7 +114,7 @@ def named(chain: Chain) -> str:
 
 def trained_at(chain: Chain, task: str) -> Chain:
     """The part of the chain that ends with the task's last tuning before the chain's final step; empty if none."""
-    ends = [stage for stage, step in enumerate(chain[:-1], start=1) if is_learned_at(step, task)]
+    ends = [stage for stage, step in enumerate(chain[:-1], start=1) if task in tasks_at(step)]
     return chain[: ends[-1]] if ends else ()
 
 

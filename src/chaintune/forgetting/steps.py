@@ -7,7 +7,9 @@ one on two tasks at once; `50% back to bbq` is a blend and teaches nothing.
 import re
 from collections.abc import Sequence
 
-_STAGE = re.compile(r"(?P<task>[A-Za-z0-9][A-Za-z0-9_-]*)(?P<dose>@.*)?(?P<held> with .*)?")
+_NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
+_STAGE = re.compile(rf"(?P<task>{_NAME})(?P<dose>@.*)?(?P<held> with .*)?")
+_JOINT = re.compile(rf"{_NAME}(\+{_NAME})+")
 
 
 def is_plain(step: str) -> bool:
@@ -32,12 +34,11 @@ def learned(step: str) -> str:
     return "" if is_replay(step) else task_of(step)
 
 
-def is_learned_at(step: str, task: str) -> bool:
-    """Whether a step teaches the whole of a task, alone or with others."""
-    return task == learned(step) or task in step.split("+")
+def tasks_at(step: str) -> list[str]:
+    """Tasks that a step teaches whole: one, several at once, or none."""
+    return step.split("+") if _JOINT.fullmatch(step) else [name for name in (learned(step),) if name]
 
 
 def tasks_of(chain: Sequence[str]) -> list[str]:
     """Tasks that a chain teaches whole, alone or with others, in order, each once."""
-    names = [name for step in chain for name in (step.split("+") if "+" in step else [learned(step)])]
-    return list(dict.fromkeys(filter(None, names)))
+    return list(dict.fromkeys(task for step in chain for task in tasks_at(step)))

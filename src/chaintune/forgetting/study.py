@@ -21,7 +21,7 @@ from chaintune.forgetting.rows import (
 )
 from chaintune.forgetting.runs import Chain, Condition, Runs, earlier_tasks, named, trained_at
 from chaintune.forgetting.slope import slope_rows
-from chaintune.forgetting.steps import is_plain, task_of, tasks_of
+from chaintune.forgetting.steps import is_plain, task_of, tasks_at, tasks_of
 from chaintune.forgetting.transfer import transfer_estimate
 from chaintune.records import Measured, ResultRow, Role
 from chaintune.stats import Adjustment, Sample
@@ -82,7 +82,7 @@ def summarise(
 
 def _check_roles(measured: Sequence[Measured], roles: Mapping[str, Role]) -> None:
     steps = {step for one in measured for step in one.chain}
-    for task in sorted({task for step in steps for task in (task_of(step), *tasks_of([step])) if task}):
+    for task in sorted({task for step in steps for task in (task_of(step), *tasks_at(step)) if task}):
         if task not in roles:
             raise ConfigError(f"task '{task}' has no role: {nearest(task, roles)}")
 

@@ -11,7 +11,7 @@ class Mitigated:
 
     Attributes:
         kind: `replay`, `rehearse`, `joint`, `interpolate`, `l2sp`, `ewc`, `sam`, `ema`, `freeze` or `osf`.
-        ladder: what it shares with its kin of other doses or strengths: `replay, balanced by category`.
+        ladder: what it shares with its kin of other doses or strengths: `replay balanced by category`.
         task: that was lost and is to come back.
         chain: labels of the chain without the mitigation.
         keep: tasks that should not pay for it.

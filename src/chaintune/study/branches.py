@@ -64,7 +64,7 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
     for name in {name for chain in study.chains for name in chain}:
         if not tasks[name].train:
             raise DataError(f"task '{name}' is trained on in a chain, and its train split is empty")
-    mitigations = [_resolved(item, tasks[item.task]) for item in study.mitigations]
+    mitigations = [resolved(item, tasks[item.task]) for item in study.mitigations]
     found: list[Branch] = []
     for chain in study.chains:
         plain = tuple(Step(task, task, (Portion(task),)) for task in chain)
@@ -79,7 +79,7 @@ def _branch(item: Mitigation, plain: tuple[Step, ...], setting: tuple[str, Any],
     chain = tuple(step.label for step in plain)
     keep = tuple(task for task in dict.fromkeys(chain) if task != item.task)
     dose = setting[1] if setting[0] == "dose" else float("nan")
-    mitigated = Mitigated(item.kind, _ladder(item), item.task, chain, keep, dose)
+    mitigated = Mitigated(item.kind, item.ladder, item.task, chain, keep, dose)
     recipe = tuple(item.spec.recipe.items())
     if item.kind == "replay":
         return Branch((*plain, replay_step(item, setting[1])), mitigated)
@@ -149,17 +149,12 @@ def _portion(item: Mitigation, dose: float) -> Portion:
     return Portion(item.task, dose, spec.who, spec.by or "")
 
 
-def _ladder(item: Mitigation) -> str:
-    toward = " toward base" if isinstance(item.spec, InterpolateSpec) and item.spec.toward == "base" else ""
-    return f"{item.kind}{item.who}{toward}"
-
-
 def _learned_at(task: str, chain: Sequence[str]) -> int:
     """Steps done when a chain has learned a task for the last time."""
     return max(place for place, name in enumerate(chain, start=1) if name == task)
 
 
-def _resolved(item: Mitigation, task: Task) -> Mitigation:
+def resolved(item: Mitigation, task: Task) -> Mitigation:
     """The mitigation with its dimension named and its doses checked."""
     spec = item.spec
     if not isinstance(spec, DoseSpec):

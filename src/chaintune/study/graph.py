@@ -58,11 +58,26 @@ class Graph:
         for branch in branches:
             self.add_branch(base, variant, branch, made)
 
-    def add_branch(self, base: str, variant: Variant, branch: Branch, made: dict[tuple[str, ...], str]) -> None:
-        """One chain; `made` holds the keys of what the family's chains have made so far, by chain."""
-        chain: tuple[str, ...] = ()
+    def add_branch(
+        self,
+        base: str,
+        variant: Variant,
+        branch: Branch,
+        made: dict[tuple[str, ...], str],
+        start: tuple[str, ...] = (),
+    ) -> None:
+        """The steps of a branch, one after another.
+
+        Args:
+            base: of the family.
+            variant: of the family.
+            branch: to be added.
+            made: keys of what the family's chains have made so far, by chain; added to.
+            start: the chain that the branch's first step follows.
+        """
+        chain = start
         for place, step in enumerate(branch.steps, start=1):
-            path = [made[chain[:length]] for length in range(place)]
+            path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
             chain = (*chain, step.label)
             node = self._stage(base, chain, variant, path, self._weighed(base, variant, branch, step, made))
             self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
@@ -179,6 +194,7 @@ class Graph:
     ) -> ScoreNode:
         task, split = what
         facts = self.facts[task]
+        owner = next((name for name, own in self.base_keys.items() if own == key and self.base_keys[base] != key), base)
         payload = {
             "format": SCORE_FORMAT,
             "kind": "score",
@@ -191,8 +207,8 @@ class Graph:
         return ScoreNode(
             key=canonical_digest(payload),
             checkpoint_key=key,
-            base=base,
-            base_key=self.base_keys[base],
+            base=owner,
+            base_key=self.base_keys[owner],
             chain=chain,
             task=task,
             seed=variant.seed,

@@ -169,10 +169,16 @@ class Mitigation:
 
     @property
     def who(self) -> str:
-        """`, balanced by category` and the like; empty where examples are drawn alike, or none are taught."""
+        """` balanced by category` and the like; empty where examples are drawn alike, or none are taught."""
         if not isinstance(self.spec, DoseSpec) or self.spec.who == "uniform":
             return ""
         return f" {self.spec.who}" + (f" by {self.spec.by}" if self.spec.by else "")
+
+    @property
+    def ladder(self) -> str:
+        """What it shares with its kin of other doses or strengths: `replay balanced by category`."""
+        toward = " toward base" if isinstance(self.spec, InterpolateSpec) and self.spec.toward == "base" else ""
+        return f"{self.kind}{self.who}{toward}"
 
 
 def read_mitigations(source: Source, tasks: Sequence[str], chains: Sequence[Chain]) -> list[Mitigation]:
@@ -226,7 +232,7 @@ def _checked(
 
 def _check_new(mitigation: Mitigation, found: Sequence[Mitigation], at: KeyPath, source: Source) -> None:
     """Two items must not give one name to two checkpoints."""
-    kin = [one for one in found if (one.kind, one.task, one.who) == (mitigation.kind, mitigation.task, mitigation.who)]
+    kin = [one for one in found if (one.ladder, one.task) == (mitigation.ladder, mitigation.task)]
     for name, value in mitigation.spec.settings:
         if any((name, value) in one.spec.settings for one in kin):
             what = f"{name} {_plain(value)} of '{mitigation.task}'" if name else f"'{mitigation.task}'"

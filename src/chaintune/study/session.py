@@ -1,7 +1,7 @@
 """A study made ready on this machine: its data read, its bases at hand, its plan drawn; then run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,8 +100,20 @@ class Session:
         return StudyResults(tuple(rows), outcome, out)
 
 
-def open_session(study: Study, store: Store, *, trust_remote_code: bool = False) -> Session:
+def open_session(
+    study: Study,
+    store: Store,
+    *,
+    trust_remote_code: bool = False,
+    compiled: Callable[..., Plan] = compile_plan,
+) -> Session:
     """Read the data of a study, find its models, and plan it.
+
+    Args:
+        study: what is wanted.
+        store: where finished work lies.
+        trust_remote_code: run Python code that comes with a model.
+        compiled: makes the plan, as `compile_plan` does.
 
     Raises:
         DataError: a task's data cannot be had, or an example is longer than a base's context.
@@ -114,7 +126,7 @@ def open_session(study: Study, store: Store, *, trust_remote_code: bool = False)
     for reader in readers:
         for task in loaded.values():
             _check_readable(task, reader)
-    plan = compile_plan(
+    plan = compiled(
         study,
         base_keys={name: base.key for name, base in bases.items()},
         tasks=loaded,

@@ -1,0 +1,108 @@
+"""`chaintune mitigate`: bring back what a checkpoint lost, at the smallest dose that does, and write that model."""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from chaintune.cli.options import AsJson, Overrides, RemoteCode, StoreRoot
+from chaintune.errors import ConfigError
+
+Several = Annotated[
+    list[str],
+    typer.Option("--keep", metavar="TASK", help="A task that should not pay; repeat for more.", show_default=False),
+]
+
+
+def mitigate(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The checkpoint after the loss.", show_default=False)],
+    before: Annotated[str, typer.Option(metavar="MODEL", help="The one that still knew it.", show_default=False)],
+    forgotten: Annotated[str, typer.Option(metavar="TASK", help="The task that was lost.", show_default=False)],
+    keep: Several,
+    out: Annotated[Path, typer.Option(help="Folder for the results and the model.", show_default=False)],
+    dose: Annotated[str, typer.Option(help="Fractions of the task's training data.")] = "0.01,0.02,0.05,0.1,0.25",
+    who: Annotated[
+        Literal["uniform", "balanced", "targeted"], typer.Option(help="Whose examples make the dose.")
+    ] = "uniform",
+    by: Annotated[str | None, typer.Option(help="Dimension of the groups, where --who asks for groups.")] = None,
+    target: Annotated[float, typer.Option(help="Share of the loss that has to come back.")] = 0.8,
+    margin: Annotated[float, typer.Option(help="What a kept task may pay, in shares of the score.")] = 0.02,
+    write_best: Annotated[
+        bool, typer.Option("--write-best", help="Write the model with the largest recovery if none reaches the target.")
+    ] = False,
+    store: StoreRoot = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    trust_remote_code: RemoteCode = False,
+) -> int:
+    """Replay doses of a task that MODEL lost, compare them, and write the model of the smallest that suffices.
+
+    A dose suffices when its recovery lies above the target, and its price in every kept task below the margin, each
+    with its whole interval. Exit code 3: no dose tested does. Fields of the recipe are options too, such as
+    --recipe.learning_rate 1e-4; --set takes any key of a study file, such as tasks.bbq.train="30 per category".
+    """
+    from chaintune.api import mitigate as run
+    from chaintune.cli.display import RunDisplay, print_tables
+    from chaintune.report.cells import pooled_only
+    from chaintune.report.mitigations import mitigation_tables
+    from chaintune.study.store import Store
+
+    found = run(
+        model,
+        before=before,
+        forgotten=forgotten,
+        keep=keep,
+        out=out,
+        dose=_doses(dose),
+        who=who,
+        by=by,
+        target=target,
+        margin=margin,
+        write_best=write_best,
+        overrides=[*(overrides or ()), *recipe_overrides(context.args)],
+        store=Store(store),
+        watch=RunDisplay,
+        command=["chaintune", *sys.argv[1:]],
+        trust_remote_code=trust_remote_code,
+    )
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2, default=str))
+    else:
+        print_tables([table for table in mitigation_tables(pooled_only(found.results.rows)) if table.rows])
+        typer.echo(f"{found.choice.ladder} of {found.choice.task}: {found.choice.reason}.")
+        wrote = f"{found.written} is written to {found.model}" if found.model else "no model is written"
+        typer.echo(f"{wrote}; every table is in {out}/report.md")
+    if not found.results.outcome.complete:
+        for result in found.results.outcome.of("failed"):
+            typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
+        return 2
+    return 0 if found.choice.chosen else 3
+
+
+def recipe_overrides(arguments: Sequence[str]) -> list[str]:
+    """`--recipe.FIELD VALUE` and `--recipe.FIELD=VALUE` as overrides of a study file.
+
+    Raises:
+        ConfigError: anything else stands among them.
+    """
+    found, rest = [], list(arguments)
+    while rest:
+        option = rest.pop(0)
+        if not (named := re.fullmatch(r"--(recipe\.\w+)(?:=(.*))?", option)):
+            raise ConfigError(f"'{option}' is not understood; --help shows what there is")
+        if named[2] is None and not rest:
+            raise ConfigError(f"'{option}' needs a value")
+        found.append(f"{named[1]}={rest.pop(0) if named[2] is None else named[2]}")
+    return found
+
+
+def _doses(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--dose '{text}': expected fractions such as 0.01,0.05,0.1") from None

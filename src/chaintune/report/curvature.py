@@ -1,0 +1,70 @@
+"""Tables of curvature and of the line between two checkpoints."""
+
+import math
+from collections.abc import Sequence
+
+from chaintune.records import Curvature, LossLine
+from chaintune.report.cells import Table
+
+
+def curvature_table(found: Sequence[Curvature]) -> Table:
+    """One row a task: both ends of the spectrum, how well they converged, how they vary, and what they cost."""
+    spaces = {"full": "all weights", "lora": "the adapter's weights"}
+    dimensions = ", ".join(sorted({f"{spaces[one.space]} ({one.parameters:,})" for one in found}))
+    reasons = "; ".join(f"{one.task}: {one.reason}" for one in found if one.reason)
+    note = (
+        f"Eigenvalues of the Hessian of the mean answer loss, in nats a token, in {dimensions}. Radius: the largest "
+        "in magnitude. Residual: the larger end's, as a share of the radius. Parts: mean and standard deviation of "
+        f"the radius on disjoint parts. These examples only, so no interval.{' ' + reasons if reasons else ''}"
+    )
+    header = ("task", "n", "radius", "top", "bottom", "residual", "parts", "loss", "gradient", "products")
+    return Table("Curvature", note, header, tuple(_row(one) for one in found))
+
+
+def line_tables(lines: Sequence[LossLine]) -> list[Table]:
+    """The barrier of each task, then the loss at each point of the line."""
+    barriers = tuple(
+        (
+            line.task, f"{line.n:,}", _number(line.losses[0]), _number(line.losses[-1]), _number(line.barrier),
+            f"{line.barrier_at:g}" if line.barrier else "",
+        )
+        for line in lines
+    )  # fmt: skip
+    fractions = lines[0].fractions
+    points = tuple((f"{at:g}", *(_number(line.losses[place]) for line in lines)) for place, at in enumerate(fractions))
+    return [
+        Table(
+            "Barrier between the two models",
+            "Mean answer loss in nats a token; barrier: the most by which it exceeds the straight line between its "
+            "two ends. These examples only, so no interval.",
+            ("task", "n", "first", "second", "barrier", "at"),
+            barriers,
+        ),
+        Table(
+            "Loss along the way",
+            "0 is the first model, 1 the second.",
+            ("at", *(line.task for line in lines)),
+            points,
+        ),
+    ]
+
+
+def _row(one: Curvature) -> tuple[str, ...]:
+    residuals = [value for value in (one.top_residual, one.bottom_residual) if not math.isnan(value)]
+    parts = f"{_number(one.batch_mean)} ({_number(one.batch_sd)}), {len(one.batch_radii)}" if one.batch_radii else ""
+    return (
+        one.task,
+        f"{one.n:,}",
+        _number(one.radius),
+        _number(one.top),
+        _number(one.bottom),
+        f"{max(residuals):.1g}" if residuals else "undefined",
+        parts,
+        _number(one.loss),
+        _number(one.gradient_norm),
+        f"{one.products:,}",
+    )
+
+
+def _number(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.4g}"

@@ -1,0 +1,103 @@
+"""Doses of a task's training data."""
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaintune.errors import ConfigError
+from chaintune.records import Example
+from chaintune.tuning.mitigations.replay import group_weights, take_dose
+from tests import tiny
+
+EXAMPLES = tiny.examples(60)
+
+
+def ids(dose: float, *, seed: int = 0) -> list[str]:
+    return [example.id for example in take_dose(EXAMPLES, dose, task="balls", seed=seed)]
+
+
+def test_everything_is_a_dose_of_one() -> None:
+    assert sorted(ids(1.0)) == [example.id for example in EXAMPLES]
+
+
+@given(small=st.floats(0.02, 1), large=st.floats(0.02, 1), seed=st.integers(0, 3))
+def test_a_smaller_dose_lies_inside_a_larger_one(small: float, large: float, seed: int) -> None:
+    small, large = sorted((small, large))
+    assert set(ids(small, seed=seed)) <= set(ids(large, seed=seed))
+    assert len(ids(small, seed=seed)) == round(small * 60)
+
+
+def test_the_draw_depends_on_the_seed_and_on_nothing_else() -> None:
+    assert ids(0.2, seed=0) != ids(0.2, seed=1)
+    shuffled = random.Random(0).sample(EXAMPLES, 60)  # noqa: S311 - test data
+    assert [example.id for example in take_dose(shuffled, 0.2, task="balls", seed=0)] == ids(0.2)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 60, 999])
+def test_a_dose_of_nothing_is_refused_with_one_that_is_something(count: int) -> None:
+    examples = tiny.examples(count)
+    with pytest.raises(ConfigError, match=f"task 'balls': a dose of 0.0004 of {count} ") as told:
+        take_dose(examples, 0.0004, task="balls", seed=0)
+    suggested = float(str(told.value).rsplit("a dose of ", 1)[1].split()[0])
+    assert len(take_dose(examples, suggested, task="balls", seed=0)) == 1
+
+
+WEIGHTS = {"Ann": 0.5, "Bob": 0.3, "Cem": 0.15, "Dia": 0.05}
+
+
+def drawn(dose: float, *, weights: dict[str, float] | None = None, seed: int = 0) -> list[Example]:
+    return list(take_dose(EXAMPLES, dose, task="balls", seed=seed, by="owner", weights=weights))
+
+
+@given(
+    small=st.floats(0.02, 1),
+    large=st.floats(0.02, 1),
+    weights=st.none() | st.lists(st.floats(0.01, 1), min_size=4, max_size=4),
+)
+def test_doses_in_turns_are_nested_too(small: float, large: float, weights: list[float] | None) -> None:
+    small, large = sorted((small, large))
+    share = dict(zip(WEIGHTS, weights, strict=True)) if weights else None
+    one, other = drawn(small, weights=share), drawn(large, weights=share)
+    assert other[: len(one)] == one
+    assert len({example.id for example in other}) == len(other) == round(large * 60)
+
+
+@given(dose=st.floats(0.05, 1))
+def test_a_balanced_dose_has_as_many_of_each_group(dose: float) -> None:
+    counts = Counter(example.groups["owner"][0] for example in drawn(dose))
+    assert max(counts.values()) - min(counts.get(owner, 0) for owner in WEIGHTS) <= 1
+
+
+def test_a_targeted_dose_has_groups_in_proportion_until_one_is_used_up() -> None:
+    counts = Counter(example.groups["owner"][0] for example in drawn(20 / 60, weights=WEIGHTS))
+    assert counts == {"Ann": 10, "Bob": 6, "Cem": 3, "Dia": 1}
+    # There are 15 of each owner: all of Ann's, and the rest to the others.
+    counts = Counter(example.groups["owner"][0] for example in drawn(40 / 60, weights=WEIGHTS))
+    assert counts["Ann"] == 15
+    assert counts.total() == 40
+
+
+def test_an_example_of_several_groups_is_taken_once_and_one_of_none_comes_last() -> None:
+    both = replace(EXAMPLES[0], id="both", groups={"owner": ("Ann", "Bob")})
+    none = replace(EXAMPLES[0], id="none", groups={})
+    taken = take_dose([none, both, *EXAMPLES[:4]], 1.0, task="balls", seed=0, by="owner")
+    assert len(taken) == 6
+    assert taken[-1] is none
+
+
+def test_weights_by_hand() -> None:
+    found = group_weights({"a": 0.3, "b": 0.1, "c": -0.2, "d": 0.0})
+    # 0.8 * (0.3, 0.1, 0, 0) / 0.4 + 0.2 / 4
+    assert found == pytest.approx({"a": 0.65, "b": 0.25, "c": 0.05, "d": 0.05})
+    assert group_weights({"a": -0.1, "b": 0.0}) == {"a": 0.5, "b": 0.5}
+
+
+@given(st.dictionaries(st.text(max_size=3), st.floats(-1, 1), min_size=1, max_size=8))
+def test_weights_add_up_to_one_and_leave_nobody_out(forgetting: dict[str, float]) -> None:
+    found = group_weights(forgetting)
+    assert sum(found.values()) == pytest.approx(1)
+    assert min(found.values()) >= 0.2 / len(found) - 1e-12
