@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING, Any
 from chaintune.errors import ChaintuneError, ConfigError, DataError, ModelError, StageError, StoreError
 
 if TYPE_CHECKING:
-    from chaintune.api import score
+    from chaintune.api import curvature, loss_line, mitigate, score
     from chaintune.forgetting import compare
-    from chaintune.records import Comparison, Estimate, Example, Recipe, ResultRow, Scores, Task
+    from chaintune.records import Comparison, Curvature, Estimate, Example, LossLine, Recipe, ResultRow, Scores, Task
     from chaintune.study.file import Study
 
 __all__ = [
     "ChaintuneError",
     "Comparison",
     "ConfigError",
+    "Curvature",
     "DataError",
     "Estimate",
     "Example",
+    "LossLine",
     "ModelError",
     "Recipe",
     "ResultRow",
@@ -38,12 +40,20 @@ __all__ = [
     "Study",
     "Task",
     "compare",
+    "curvature",
+    "loss_line",
+    "mitigate",
     "score",
 ]
 
-_HOMES = dict.fromkeys(("Comparison", "Estimate", "Example", "Recipe", "ResultRow", "Scores", "Task"), "records") | {
+_HOMES = dict.fromkeys(
+    ("Comparison", "Curvature", "Estimate", "Example", "LossLine", "Recipe", "ResultRow", "Scores", "Task"), "records"
+) | {
     "Study": "study.file",
     "compare": "forgetting",
+    "curvature": "api",
+    "loss_line": "api",
+    "mitigate": "api",
     "score": "api",
 }
 

@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from chaintune.cli.curvature import curvature
+from chaintune.cli.mitigate import mitigate
 from chaintune.cli.plan import plan
 from chaintune.cli.report import report
 from chaintune.cli.run import run
@@ -28,8 +30,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, status, report, tasks):
+for command in (run, plan, status, report, tasks, curvature):
     app.command()(command)
+# Fields of the recipe are options of this one too: --recipe.learning_rate 1e-4.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(mitigate)
 
 
 def _print_version(wanted: bool) -> None:
