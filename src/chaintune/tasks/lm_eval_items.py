@@ -51,8 +51,7 @@ def read_lm_eval(
             raise ConfigError(f"columns: '{key}' comes from lm-eval; {nearest(str(key), OWN_COLUMNS)}")
     task = _loaded(name, include_path, where)
     _check_kind(task, where)
-    shots = (task.config.num_fewshot or 0) if fewshot is None else fewshot
-    task.set_fewshot_seed(FEWSHOT_SEED)
+    shots = _shots(task, fewshot, where)
     left_out: Counter[str] = Counter()
     tested = _rows(task, task.eval_docs, shots, f"{where}, tested document")
     taught = _taught_rows(task, shots, where)
@@ -118,6 +117,17 @@ def _check_kind(task: Any, where: str) -> None:
         log.warning("%s computes a metric of its own; here the choice that it names as target counts as right", where)
 
 
+def _shots(task: Any, fewshot: int | None, where: str) -> int:
+    """How many few-shot samples; the task is made ready to draw them."""
+    shots = int(task.config.num_fewshot or 0) if fewshot is None else fewshot
+    if shots < 0:
+        raise ConfigError(f"{where}: fewshot {shots} must be 0 or more")
+    if shots and shots > (there := len(task.sampler.fewshot_docs())):
+        raise DataError(f"{where}: {shots} few-shot samples asked for, there are {there} documents to draw them from")
+    task.set_fewshot_seed(FEWSHOT_SEED)
+    return shots
+
+
 def _taught_rows(task: Any, shots: int, where: str) -> list[Row]:
     if task.has_training_docs():
         if shots:
@@ -138,7 +148,14 @@ class _OtherDocs:
         self.asked: Any = None
 
     def sample(self, n: int, **_: Any) -> Any:
-        return self.sampler.sample(n, eval_doc=self.asked)
+        pool = self.sampler.fewshot_docs()
+        if len(pool) > n:
+            return self.sampler.sample(n, eval_doc=self.asked)
+        if self.asked in pool:
+            raise DataError(
+                f"{n} few-shot samples asked for, and a lesson that is one of {n} has no others; ask for less"
+            )
+        return self.sampler.sample(n)
 
 
 def _rows(task: Any, docs: Iterable[Mapping[str, Any]], shots: int, where: str) -> list[Row]:

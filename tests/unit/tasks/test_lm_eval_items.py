@@ -135,6 +135,20 @@ def test_no_lesson_holds_its_own_answer(folder: Path) -> None:
         assert sorted(part[-1] for part in e.prompt.split("?")[:-1]) == list("01234")
 
 
+def test_too_many_few_shot_samples_are_told(folder: Path) -> None:
+    docs = {"train": [doc(k) for k in range(5)], "test": [doc(k) for k in range(5, 9)]}
+    write(folder, docs)
+    with pytest.raises(DataError, match="6 few-shot samples asked for, there are 5 documents to draw them from"):
+        load(folder, fewshot=6)
+    with pytest.raises(DataError, match="5 few-shot samples asked for, and a lesson that is one of 5 has no others"):
+        load(folder, fewshot=5)
+    with pytest.raises(ConfigError, match="fewshot -1 must be 0 or more"):
+        load(folder, fewshot=-1)
+    samples = [doc(k) for k in range(20, 22)]
+    write(folder, docs, fewshot_split=None, fewshot_config={"samples": samples})
+    assert all(e.prompt.count("Colour of ball 2") == 2 for e in load(folder, fewshot=2).train)
+
+
 def test_groups_and_clusters_come_from_fields_of_the_document(folder: Path) -> None:
     write(folder)
     task = load(folder, columns={"groups": {"owner": "doc.about.owner"}, "cluster": "doc.about.room"})
