@@ -152,9 +152,7 @@ class _OtherDocs:
         if len(pool) > n:
             return self.sampler.sample(n, eval_doc=self.asked)
         if self.asked in pool:
-            raise DataError(
-                f"{n} few-shot samples asked for, and a lesson that is one of {n} has no others; ask for less"
-            )
+            raise DataError(f"{n} few-shot samples asked for, and a lesson that is one of {n} has fewer; ask for less")
         return self.sampler.sample(n)
 
 
