@@ -229,7 +229,7 @@ def _attend(
 
 def _is_fused(device: torch.device) -> bool:
     """On a CPU plain products are faster than the fused kernel; benchmarks/scoring.py shows it for short branches."""
-    return device.type != "cpu"
+    return bool(device.type != "cpu")
 
 
 def _by_products(

@@ -1,6 +1,6 @@
 """Seconds for intervals of forgetting in every group, beside `scipy.stats.bootstrap` on the same question.
 
-    python benchmarks/statistics.py [--examples 58492] [--clusters 343] [--resamples 10000]
+    python benchmarks/intervals.py [--examples 58492] [--clusters 343] [--resamples 10000]
 
 The question: forgetting of the whole task and of eleven groups on each of two dimensions, each with a 95 % interval
 from resampled clusters. scipy is given the cluster sums, so both resample clusters and neither handles examples.
