@@ -92,7 +92,7 @@ def _facts(runs: Runs, study: str, condition: Condition, mitigated: Mitigated) -
     spent = np.array([_extra(runs, condition, mitigated.chain, seed) for seed in seeds])  # [S, 2]
     rows = []
     for label, positions in by_seed(seeds):
-        values = [] if math.isnan(mitigated.dose) else [("dose", mitigated.dose, "no interval: it was chosen")]
+        values = [] if mitigated.dose is None else [("dose", mitigated.dose, "no interval: it was chosen")]
         for name, value in zip(COSTS, spent[positions].mean(axis=0), strict=True):
             reason = (
                 "not known: the checkpoints' notes are gone" if math.isnan(value) else "no interval: it was counted"

@@ -15,7 +15,7 @@ class Mitigated:
         task: that was lost and is to come back.
         chain: labels of the chain without the mitigation.
         keep: tasks that should not pay for it.
-        dose: fraction of the lost task's training data; NaN where none of it is taught again.
+        dose: fraction of the lost task's training data; None where none of it is taught again by the dose.
     """
 
     kind: str
@@ -23,7 +23,7 @@ class Mitigated:
     task: str
     chain: tuple[str, ...]
     keep: tuple[str, ...]
-    dose: float = math.nan
+    dose: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
 def _branch(item: Mitigation, plain: tuple[Step, ...], setting: tuple[str, Any], tasks: Mapping[str, Task]) -> Branch:
     chain = tuple(step.label for step in plain)
     keep = tuple(task for task in dict.fromkeys(chain) if task != item.task)
-    dose = setting[1] if setting[0] == "dose" else float("nan")
+    dose = setting[1] if setting[0] == "dose" else None
     mitigated = Mitigated(item.kind, item.ladder, item.task, chain, keep, dose)
     recipe = tuple(item.spec.recipe.items())
     if item.kind == "replay":

@@ -47,7 +47,7 @@ class DoseSpec(MitigationSpec):
         by: dimension of the groups, where `who` asks for groups.
     """
 
-    dose: Annotated[tuple[Dose, ...], Several] = (0.01, 0.02, 0.05, 0.1, 0.25)
+    dose: Annotated[list[Dose], Several] = Field(default_factory=lambda: [0.01, 0.02, 0.05, 0.1, 0.25])
     who: Who = "uniform"
     by: str | None = None
 
@@ -75,7 +75,7 @@ class InterpolateSpec(MitigationSpec):
     """
 
     toward: Literal["trained", "base"] = "trained"
-    fraction: Annotated[tuple[Fraction, ...], Several] = (0.25, 0.5, 0.75)
+    fraction: Annotated[list[Fraction], Several] = Field(default_factory=lambda: [0.25, 0.5, 0.75])
 
     varied: ClassVar[str] = "fraction"
 
@@ -83,7 +83,7 @@ class InterpolateSpec(MitigationSpec):
 class L2spSpec(MitigationSpec):
     """A pull to the weights before the stage."""
 
-    strength: Annotated[tuple[Positive, ...], Several]
+    strength: Annotated[list[Positive], Several]
 
     varied: ClassVar[str] = "strength"
 
@@ -101,7 +101,7 @@ class EwcSpec(L2spSpec):
 class SamSpec(MitigationSpec):
     """Gradients at the worst point within a distance."""
 
-    rho: Annotated[tuple[Positive, ...], Several] = (0.05,)
+    rho: Annotated[list[Positive], Several] = Field(default_factory=lambda: [0.05])
 
     varied: ClassVar[str] = "rho"
 
@@ -109,7 +109,7 @@ class SamSpec(MitigationSpec):
 class EmaSpec(MitigationSpec):
     """The average of the weights along the stage."""
 
-    decay: Annotated[tuple[Inside, ...], Several] = (0.99,)
+    decay: Annotated[list[Inside], Several] = Field(default_factory=lambda: [0.99])
 
     varied: ClassVar[str] = "decay"
 
@@ -134,7 +134,7 @@ class OsfSpec(MitigationSpec):
         rank: share of the directions that are kept.
     """
 
-    rank: Annotated[tuple[Inside, ...], Several] = (0.5,)
+    rank: Annotated[list[Inside], Several] = Field(default_factory=lambda: [0.5])
 
     varied: ClassVar[str] = "rank"
 

@@ -1,0 +1,219 @@
+"""Mitigations in study files and in the graph: what they become, what they share, and what cannot be meant."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chaintune.errors import ConfigError
+from chaintune.records import Example
+from chaintune.study.file import Study
+from chaintune.study.needs import Needs
+from chaintune.study.nodes import Blend, StageNode, Teaching
+from chaintune.study.plan import Plan
+from chaintune.study.run import run_plan
+from chaintune.study.store import Store
+from tests.unit.study.dummy import DummyEngine, failing, make_plan, make_study, make_task
+
+AB: dict[str, Any] = {"chains": [["a", "b"]]}
+
+
+def planned(*mitigations: dict[str, Any], names: str = "ab", **keys: Any) -> Plan:
+    return make_plan(make_study(names, **(AB | keys), mitigations=list(mitigations)))
+
+
+def stage(plan: Plan, chain: str) -> StageNode:
+    (found,) = [node for node in plan.stages if ">".join(node.chain) == chain]
+    return found
+
+
+BRANCHES = [
+    ({"replay": {"task": "a", "dose": [0.25]}}, "a>b>a@25%"),
+    ({"replay": {"task": "a", "dose": [0.25], "who": "balanced"}}, "a>b>a@25% balanced by side"),
+    ({"replay": {"task": "a", "dose": [0.25], "who": "targeted", "by": "side"}}, "a>b>a@25% targeted by side"),
+    ({"rehearse": {"task": "a", "dose": [0.25]}}, "a>b with a@25%"),
+    ({"joint": {"task": "a"}}, "a+b"),
+    ({"interpolate": {"task": "a", "fraction": [0.5]}}, "a>b>50% back to a"),
+    ({"interpolate": {"task": "a", "toward": "base", "fraction": [0.5]}}, "a>b>50% back to base"),
+    ({"l2sp": {"task": "a", "strength": [0.1]}}, "a>b with l2sp 0.1"),
+    ({"ewc": {"task": "a", "strength": [100]}}, "a>b with ewc 100"),
+    ({"sam": {"task": "a"}}, "a>b with sam 0.05"),
+    ({"ema": {"task": "a"}}, "a>b with ema 0.99"),
+    ({"freeze": {"task": "a", "parts": "layers.0"}}, "a>b with freeze layers.0"),
+    ({"osf": {"task": "a"}}, "a>b with osf 0.5"),
+]
+
+
+@pytest.mark.parametrize(("mitigation", "chain"), BRANCHES, ids=[chain for _, chain in BRANCHES])
+def test_a_mitigation_is_a_branch_that_says_what_it_is_held_against(mitigation: dict[str, Any], chain: str) -> None:
+    plan = planned(mitigation)
+    (cell,) = [cell for cell in plan.cells if cell.mitigates]
+    (held,) = cell.mitigates
+    assert ">".join(cell.chain) == chain
+    assert (held.kind, held.task, held.chain, held.keep) == (next(iter(mitigation)), "a", ("a", "b"), ("b",))
+    plain = {node.key for node in make_plan(make_study("ab", **AB)).stages}
+    assert {node.key for node in plan.stages} >= plain
+    assert len(plan.stages) == 3
+    again = Study.from_mapping(make_study("ab", **AB, mitigations=[mitigation]).to_mapping())
+    assert make_plan(again).cells == plan.cells
+
+
+def test_no_two_branches_are_one_checkpoint() -> None:
+    plan = planned(*(mitigation for mitigation, _ in BRANCHES))
+    assert len(plan.stages) == 2 + len(BRANCHES)
+    assert len({node.key for node in plan.stages}) == len(plan.stages)
+
+
+def test_stages_without_a_mitigation_keep_the_keys_that_stores_hold() -> None:
+    """Taken from the first version of the graph; changing them throws finished work away."""
+    plan = planned({"replay": {"task": "a", "dose": [0.25]}})
+    assert [stage(plan, chain).key[:12] for chain in ("a", "a>b", "a>b>a@25%")] == KNOWN_KEYS
+
+
+KNOWN_KEYS = ["b37dc77f04d7", "b2c2d0d34f51", "527df62aeec6"]
+
+
+def test_a_mitigation_during_training_holds_in_every_later_stage() -> None:
+    plan = planned({"ewc": {"task": "a", "strength": [5]}}, names="abc", chains=[["a", "b", "c"]])
+    last = stage(plan, "a>b with ewc 5>c with ewc 5")
+    assert last.parent_key == stage(plan, "a>b with ewc 5").key
+    assert isinstance(last.lesson, Teaching)
+    assert last.lesson.guarded == "a"
+    assert last.tasks == ("c", "a")
+    assert [len(cell.mitigates) for cell in plan.cells if "with" in ">".join(cell.chain)] == [0, 1]
+
+
+def test_both_orders_share_one_joint_checkpoint() -> None:
+    plan = planned({"joint": {"task": "a"}}, {"joint": {"task": "b"}}, chains="both orders")
+    found = [cell for cell in plan.cells if "+" in ">".join(cell.chain)]
+    assert {cell.chain for cell in found} == {("a+b",), ("b+a",)}
+    assert len({cell.checkpoint_key for cell in found}) == 1
+    assert len(plan.stages) == 5
+
+
+def test_a_blend_has_two_parents_and_costs_no_tokens() -> None:
+    plan = planned({"interpolate": {"task": "a", "fraction": [0.5]}}, recipe={"method": "lora"}, keep="none")
+    blend = stage(plan, "a>b>50% back to a")
+    assert blend.parents == (stage(plan, "a>b").key, stage(plan, "a").key)
+    assert blend.lesson == Blend(stage(plan, "a").key, 0.5)
+    assert (blend.train_tokens, blend.recipe.method) == (0, "full")
+    gone = [key for key, last in plan.last_use().items() if last < plan.nodes.index(blend)]
+    assert stage(plan, "a").key not in gone
+
+
+def test_targeted_doses_are_weighed_on_training_examples_before_they_are_drawn() -> None:
+    replay = {"replay": {"task": "a", "dose": [0.25, 0.5], "who": "targeted"}}
+    plan = planned(replay)
+    trains = [node for node in plan.scores if node.split == "train"]
+    assert [(node.chain, node.task) for node in trains] == [(("a",), "a"), (("a", "b"), "a")]
+    assert [node.score_tokens for node in trains] == [80, 80]
+    for chain in ("a>b>a@25% targeted by side", "a>b>a@50% targeted by side"):
+        assert stage(plan, chain).weighed_by == tuple(node.key for node in trains)
+        assert plan.nodes.index(stage(plan, chain)) > max(map(plan.nodes.index, trains))
+    tests = {node.key for node in planned().scores}
+    assert tests.isdisjoint(node.key for node in trains)
+    assert all(not set(cell.scores.values()) & {node.key for node in trains} for cell in plan.cells)
+
+
+def test_a_whole_dose_is_the_same_whoever_is_drawn_first() -> None:
+    plan = planned({"replay": {"task": "a", "dose": [1]}}, {"replay": {"task": "a", "dose": [1], "who": "balanced"}})
+    assert len(plan.stages) == 3
+
+
+def test_swapped_rows_keep_the_tokens() -> None:
+    plan = planned({"rehearse": {"task": "a", "dose": [0.25, 0.5]}}, recipe={"epochs": 2})
+    # 8 rows of 100 tokens in 2 epochs, whoever's rows they are.
+    assert {stage(plan, f"a>b with a@{dose}%").train_tokens for dose in (25, 50)} == {1600}
+
+
+BAD = {
+    "two in one item": (
+        {"sam": {"task": "a"}, "ema": {"task": "a"}},
+        r"mitigations\[0\]: expected one mitigation, got",
+    ),
+    "none": ({}, r"expected one mitigation, got none"),
+    "unknown": ({"ecw": {"task": "a"}}, "unknown key 'ecw'; did you mean 'ewc'"),
+    "never learned": ({"ewc": {"task": "c", "strength": [1]}}, "no chain learns 'c' and then another task"),
+    "never lost": ({"sam": {"task": "b"}}, "no chain learns 'b' and then another task"),
+    "dose above 1": ({"rehearse": {"task": "a", "dose": [5]}}, "less than or equal to 1, got 5"),
+    "no strength": ({"l2sp": {"task": "a"}}, "l2sp.strength: missing; it is needed"),
+    "strength of 0": ({"l2sp": {"task": "a", "strength": [0]}}, "greater than 0, got 0"),
+    "decay of 1": ({"ema": {"task": "a", "decay": [1]}}, "less than 1, got 1"),
+    "fraction beyond the end": ({"interpolate": {"task": "a", "fraction": [1.5]}}, "less than or equal to 1"),
+    "unknown who": ({"replay": {"task": "a", "who": "target"}}, "did you mean 'targeted'"),
+    "by without groups": ({"replay": {"task": "a", "by": "side"}}, "by: changes nothing without"),
+    "twice": ({"sam": {"task": "a", "rho": [0.1, 0.1]}}, "0.1 is listed twice"),
+    "recipe": ({"sam": {"task": "a", "recipe": {"lr": 1}}}, "recipe.lr: unknown key 'lr'"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_cannot_be_meant_gets_one_sentence(bad: str) -> None:
+    mitigation, sentence = BAD[bad]
+    with pytest.raises(ConfigError, match=sentence) as told:
+        planned(mitigation, names="abc")
+    assert "\n" not in str(told.value)
+
+
+def test_an_item_that_an_earlier_one_asked_for_already() -> None:
+    with pytest.raises(ConfigError, match="ewc: strength 5 of 'a' is asked for by an earlier item too"):
+        planned({"ewc": {"task": "a", "strength": [5]}}, {"ewc": {"task": "a", "strength": [1, 5]}})
+    with pytest.raises(ConfigError, match="joint: 'a' is asked for by an earlier item too"):
+        planned({"joint": {"task": "a"}}, {"joint": {"task": "a"}})
+    planned({"replay": {"task": "a", "dose": [0.5]}}, {"replay": {"task": "a", "dose": [0.5], "who": "balanced"}})
+
+
+def test_a_dimension_that_is_missing_or_unknown() -> None:
+    def two_sided(example: Example) -> Example:
+        return replace(example, groups={"side": ("left",), "age": ("old",)})
+
+    task = make_task("a")
+    task = replace(task, train=tuple(map(two_sided, task.train)), dimensions=("age", "side"))
+    for by, sentence in (
+        (None, "'by' is missing; it names one of its dimensions age, side"),
+        ("sid", "no dimension 'sid'"),
+    ):
+        replay = {"task": "a", "dose": [0.5], "who": "balanced"} | ({"by": by} if by else {})
+        with pytest.raises(ConfigError, match=sentence):
+            make_plan(make_study("ab", **AB, mitigations=[{"replay": replay}]), {"a": task, "b": make_task("b")})
+
+
+def test_a_dose_for_which_there_is_no_room() -> None:
+    tasks = {"a": make_task("a", train=8), "b": make_task("b", train=2)}
+    study = make_study("ab", **AB, mitigations=[{"rehearse": {"task": "a", "dose": [0.5]}}])
+    with pytest.raises(
+        ConfigError, match=r"is 4 examples, and a pass over 'b' has 2 rows to swap; a dose of 0.25 fits"
+    ):
+        make_plan(study, tasks)
+
+
+def run(plan: Plan, engine: DummyEngine, folder: Any) -> Any:
+    tasks = {name: make_task(name) for name in "ab"}
+    return run_plan(plan, store=Store(folder / "store"), engine=engine, out=folder / "out", tasks=tasks)
+
+
+def test_every_branch_runs_once_and_nothing_runs_again(tmp_path: Any) -> None:
+    plan = planned(*(mitigation for mitigation, _ in BRANCHES), keep="none")
+    engine = DummyEngine(tmp_path)
+    assert run(plan, engine, tmp_path).complete
+    assert sorted(engine.tuned) == sorted(">".join(node.chain) for node in plan.stages)
+    assert len(engine.calls) == len(plan.nodes)
+    again = DummyEngine(tmp_path)
+    assert run(plan, again, tmp_path).complete
+    assert again.calls == []
+
+
+def test_a_blend_whose_other_parent_was_dropped_makes_it_again(tmp_path: Any) -> None:
+    assert run(planned(keep="none"), DummyEngine(tmp_path), tmp_path).complete
+    plan = planned({"interpolate": {"task": "a", "fraction": [0.5]}}, keep="none")
+    assert [node.title for node in Needs(plan, Store(tmp_path / "store")).pending()][:2] == ["a, seed 0", "a>b, seed 0"]
+    engine = DummyEngine(tmp_path)
+    assert run(plan, engine, tmp_path).complete
+    assert engine.tuned == ["a", "a>b", "a>b>50% back to a"]
+
+
+def test_a_targeted_dose_without_its_weights_is_skipped_with_the_cause(tmp_path: Any) -> None:
+    plan = planned({"replay": {"task": "a", "dose": [0.5], "who": "targeted"}})
+    outcome = run(plan, DummyEngine(tmp_path, hook=failing("a>b")), tmp_path)
+    assert {result.node.chain[-1] for result in outcome.of("skipped")} >= {"a@50% targeted by side"}
+    assert all("'a>b, seed 0' failed" in result.cause for result in outcome.of("skipped"))
