@@ -126,4 +126,4 @@ class RunDisplay:
 
 
 def _verb(event: "Event") -> str:
-    return "training" if event.node.kind == "stage" else "scoring"
+    return {"stage": "training", "score": "scoring"}.get(event.node.kind, "measuring")

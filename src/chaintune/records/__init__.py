@@ -4,7 +4,7 @@ Words follow the glossary in `docs/explanation/definitions.md`.
 """
 
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
-from chaintune.records.curvature import Curvature, LossLine, Space
+from chaintune.records.curvature import BentCheckpoint, Curvature, LossLine, Space
 from chaintune.records.examples import Example, Role, Task, canonical_digest, examples_digest
 from chaintune.records.mitigations import Choice, Mitigated
 from chaintune.records.recipe import Recipe, Regulariser
@@ -13,6 +13,7 @@ from chaintune.records.scores import SCORES_SCHEMA, Metric, Scores, scores_table
 
 __all__ = [
     "SCORES_SCHEMA",
+    "BentCheckpoint",
     "Choice",
     "Comparison",
     "Curvature",

@@ -88,6 +88,21 @@ class Curvature:
 
 
 @dataclass(frozen=True, slots=True)
+class BentCheckpoint:
+    """The curvature of one checkpoint of a study, on the task it was last tuned on.
+
+    Attributes:
+        base, chain, variant, seed: the checkpoint, as in `Measured`.
+    """
+
+    base: str
+    chain: tuple[str, ...]
+    variant: tuple[tuple[str, str], ...]
+    seed: int
+    curvature: Curvature
+
+
+@dataclass(frozen=True, slots=True)
 class LossLine:
     """The loss of a task along the straight line between two checkpoints' weights.
 

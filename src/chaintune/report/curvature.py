@@ -3,8 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from chaintune.records import Curvature, LossLine
-from chaintune.report.cells import Table
+from chaintune.records import Curvature, LossLine, ResultRow
+from chaintune.report.cells import Table, checkpoint, interval, p_text
+
+CURVATURE_METRICS = {"curvature", "curvature_forgetting_correlation"}
 
 
 def curvature_table(found: Sequence[Curvature]) -> Table:
@@ -47,6 +49,30 @@ def line_tables(lines: Sequence[LossLine]) -> list[Table]:
             points,
         ),
     ]
+
+
+def curvature_rows_table(rows: Sequence[ResultRow]) -> Table | None:
+    """Of a study: curvature of each first checkpoint, and its rank correlation with what was then forgotten."""
+    found = [row for row in rows if row.metric in CURVATURE_METRICS]
+    lines = tuple(
+        (
+            "curvature" if row.chain else "rank correlation with forgetting",
+            checkpoint(row, found) if row.chain else "",
+            row.task or "all tasks",
+            str(row.estimate.n),
+            _number(row.estimate.value) if row.chain else interval(row.estimate, points=False),
+            p_text(row.estimate.p_value),
+        )
+        for row in found
+    )
+    note = (
+        "Curvature: largest Hessian eigenvalue in magnitude, of the checkpoint that the next stage overwrites; n "
+        "counts examples. Correlation: Spearman, with its interval; n counts pairs, taken as "
+        "independent."
+    )
+    return Table(
+        "Curvature and what was then forgotten", note, ("what", "checkpoint", "task", "n", "value", "p"), lines
+    )
 
 
 def _row(one: Curvature) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from chaintune.records import ResultRow
 from chaintune.report.cells import Table, checkpoint, interval, p_text, pooled_only, share
+from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
 
 __all__ = ["Table", "interval", "main_tables", "study_tables"]
@@ -21,6 +22,7 @@ def study_tables(rows: Sequence[ResultRow]) -> list[Table]:
             _order(shown),
             *_groups(plain),
             *mitigation_tables(shown),
+            curvature_rows_table(shown),
             *_others(plain),
         ]
     )
@@ -191,7 +193,7 @@ _OTHERS = {
 
 
 def _others(rows: Sequence[ResultRow]) -> list[Table]:
-    known = {"accuracy", "gain", "forgetting", "biased_forgetting", "order_effect", "retained_gain"}
+    known = {"accuracy", "gain", "forgetting", "biased_forgetting", "order_effect", "retained_gain"} | CURVATURE_METRICS
     rest = [row for row in rows if row.metric not in known and not row.group]
     lines = [
         (

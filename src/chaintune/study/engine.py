@@ -1,18 +1,20 @@
 """Computes the nodes of a plan on this machine: loads, tunes, scores, and keeps the last model in memory."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaintune import landscape
 from chaintune.models import LoadedModel, Precision, load, merge_adapter, save
 from chaintune.records import Task
 from chaintune.scoring import score
 from chaintune.study.lesson import lesson_of
-from chaintune.study.nodes import Blend, Node, ScoreNode, StageNode
+from chaintune.study.nodes import Blend, CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.progress import Progress
-from chaintune.study.results import SCORES_FILE
+from chaintune.study.results import CURVATURE_FILE, SCORES_FILE
 from chaintune.study.run import Given
 from chaintune.tuning import Step, tune
 from chaintune.tuning.mitigations.interpolate import interpolate
@@ -120,6 +122,23 @@ class LocalEngine:
         )
         scores.write(out / SCORES_FILE)
         return {"score_tokens": node.tokens, "examples": len(scores), "seconds": time.monotonic() - started}
+
+    def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
+        """Measure the curvature of a checkpoint on a task's training examples and write it into `out`."""
+        loaded = self._model(node.checkpoint_key, checkpoint, node)
+        found = landscape.curvature(
+            loaded,
+            landscape.choose_examples(task.train, node.examples, task=task.name, seed=node.examples_seed),
+            task=task.name,
+            space=node.space,
+            batches=node.batches,
+            seed=node.examples_seed,
+            tolerance=node.tolerance,
+            basis=node.basis,
+            provenance={"checkpoint": node.checkpoint_key, "task_version": task.version, "split": "train"},
+        )
+        (out / CURVATURE_FILE).write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
+        return {"products": found.products, "examples": found.n, "seconds": found.seconds}
 
     def _model(self, key: str, folder: Path, node: Node) -> LoadedModel:
         if self._held is not None and self._held[0] == key:

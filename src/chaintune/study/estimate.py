@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from chaintune.study.needs import Needs
-from chaintune.study.nodes import StageNode
+from chaintune.study.nodes import ScoreNode, StageNode
 from chaintune.study.plan import Plan
 from chaintune.study.store import Entry, Store
 
@@ -35,7 +35,7 @@ class Forecast:
     Attributes:
         stages, scores: nodes that a run would compute now.
         train_tokens, score_tokens: in them.
-        seconds: NaN when there is work and no rate for it.
+        seconds: NaN when there is work and no rate for it; without curvatures, whose products nobody can count.
         train_rate, score_rate: that the seconds come from.
         disk_bytes: the most that the plan's checkpoints take at any one time.
         free_bytes: at the store.
@@ -72,7 +72,7 @@ def forecast(plan: Plan, store: Store, *, train_rate: Rate = UNKNOWN, score_rate
     """
     pending = Needs(plan, store).pending()
     stages = [node for node in pending if isinstance(node, StageNode)]
-    scores = [node for node in pending if not isinstance(node, StageNode)]
+    scores = [node for node in pending if isinstance(node, ScoreNode)]
     bases = {node.base_key for node in plan.nodes}
     train_rate = _or_else(measured_rate(store, "stage", bases), train_rate)
     score_rate = _or_else(measured_rate(store, "score", bases), score_rate)

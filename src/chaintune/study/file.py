@@ -11,7 +11,7 @@ import yaml
 from chaintune.records import Metric, Recipe
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.mitigations import Mitigation, read_mitigations
-from chaintune.study.schema import StudySpec, TaskSpec, check, check_recipe, check_tasks
+from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check, check_recipe, check_tasks
 from chaintune.study.source import KeyPath, Source, apply_override, plain_mapping, read_source
 from chaintune.study.task_data import check_data
 from chaintune.study.vary import Knob, knob_target, read_vary
@@ -52,6 +52,7 @@ class Study:
         vary: knobs in the order of the file, each with its values.
         mitigations: branches after or around a loss.
         precision, metric, keep, level, resamples: as in the file.
+        curvature: how each chain's first checkpoint is measured before it is overwritten; None measures nothing.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Study:
     keep: Keep
     level: float
     resamples: int
+    curvature: CurvatureSpec | None = None
 
     @classmethod
     def from_yaml(cls, path: Path | str, overrides: Iterable[str] = ()) -> "Study":
@@ -152,7 +154,7 @@ class Study:
             "mitigations": [
                 {item.kind: _as_lists(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
             ],
-        }
+        } | ({"curvature": self.curvature.model_dump()} if self.curvature else {})
 
     def to_yaml(self) -> str:
         """The resolved study as a study file."""
@@ -173,7 +175,9 @@ def _built(source: Source, name: str, overrides: Iterable[str]) -> Study:
     _check_twice(source.data.get("base"), ("base",), source)
     source.stop_if_wrong()
     assert spec is not None  # noqa: S101 - a problem was noted otherwise
-    plain = {key: getattr(spec, key) for key in ("seed", "precision", "metric", "keep", "level", "resamples")}
+    plain = {
+        key: getattr(spec, key) for key in ("seed", "precision", "metric", "keep", "level", "resamples", "curvature")
+    }
     return Study(
         name=name,
         bases=tuple(spec.base),

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chaintune.errors import ConfigError
 from chaintune.records import Example, Mitigated, Recipe, Task, canonical_digest
 from chaintune.study.branches import Branch, Step
 from chaintune.study.file import Study, Variant
-from chaintune.study.nodes import Blend, Cell, Node, Portion, ScoreNode, Split, StageNode, Teaching
+from chaintune.study.nodes import Blend, Cell, CurvatureNode, Node, Portion, ScoreNode, Split, StageNode, Teaching
+from chaintune.study.schema import CurvatureSpec
 
 STAGE_FORMAT = 1
 SCORE_FORMAT = 1
+CURVATURE_FORMAT = 1
 
 CountTokens = Callable[[Sequence[Example]], tuple[int, int]]
 
@@ -49,6 +52,7 @@ class Graph:
         self.study, self.base_keys, self.facts, self.precision = study, base_keys, facts, precision
         self.children: dict[str, dict[str, StageNode]] = {}
         self.scores: dict[str, dict[tuple[str, Split], ScoreNode]] = {}
+        self.curvatures: dict[str, CurvatureNode] = {}
         self.cells: dict[tuple[Any, ...], Cell] = {}
 
     def add_family(self, base: str, variant: Variant, branches: Sequence[Branch]) -> None:
@@ -57,6 +61,8 @@ class Graph:
         made: dict[tuple[str, ...], str] = {(): self.base_keys[base]}
         for branch in branches:
             self.add_branch(base, variant, branch, made)
+            if self.study.curvature and branch.mitigated is None and len(branch.steps) > 1:
+                self._add_curvature(base, variant, branch.steps[0], made)
 
     def add_branch(
         self,
@@ -89,6 +95,8 @@ class Graph:
     def walk(self, key: str) -> Iterator[Node]:
         """Scores of a checkpoint, then each child with everything under it."""
         yield from self.scores[key].values()
+        if key in self.curvatures:
+            yield self.curvatures[key]
         for child in self.children.get(key, {}).values():
             yield child
             yield from self.walk(child.key)
@@ -111,6 +119,31 @@ class Graph:
             both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
             cell = replace(cell, final=final or before.final, mitigates=both)
         self.cells[place] = cell
+
+    def _add_curvature(self, base: str, variant: Variant, step: Step, made: Mapping[tuple[str, ...], str]) -> None:
+        """Have the first checkpoint of a chain measured, on the task that the next stage will overwrite."""
+        chain, wanted = (step.label,), self.study.curvature
+        assert wanted is not None  # noqa: S101 - asked before
+        facts, key = self.facts[step.task], made[chain]
+        check_curvature(wanted, step.task, facts.examples, self._recipe(step, variant))
+        how = wanted.model_dump() | {"examples_seed": self.study.seed}
+        payload = {"format": CURVATURE_FORMAT, "kind": "curvature", "checkpoint": key, "task": facts.train_digest}
+        node = CurvatureNode(
+            key=canonical_digest(payload | how),
+            checkpoint_key=key,
+            base=base,
+            base_key=self.base_keys[base],
+            chain=chain,
+            task=step.task,
+            seed=variant.seed,
+            precision=self.precision,
+            variant=variant.labels,
+            taught_tokens=round(facts.taught * wanted.examples / facts.examples),
+            **how,
+        )
+        self.curvatures.setdefault(key, node)
+        place = (base, chain, variant.labels, variant.seed)
+        self.cells[place] = replace(self.cells[place], curvature_key=node.key)
 
     def _weighed(
         self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[tuple[str, ...], str]
@@ -216,4 +249,23 @@ class Graph:
             split=split,
             variant=variant.labels if chain else (),
             score_tokens=facts.scored[split],
+        )
+
+
+def check_curvature(wanted: CurvatureSpec, task: str, available: int, recipe: Recipe) -> None:
+    """Refuse, before anything is trained, a curvature that could not be measured afterwards.
+
+    Raises:
+        ConfigError: more examples than the task teaches, more parts than examples, or a LoRA space without LoRA.
+    """
+    if wanted.examples > available:
+        raise ConfigError(
+            f"curvature.examples: {wanted.examples} are wanted, and task '{task}' teaches {available}; take fewer"
+        )
+    if wanted.batches > wanted.examples:
+        raise ConfigError(f"curvature.batches: {wanted.batches} parts of {wanted.examples} examples; take fewer parts")
+    if wanted.space == "lora" and recipe.method != "lora":
+        raise ConfigError(
+            f"curvature.space: 'lora' needs an adapter, and stages on task '{task}' tune by method '{recipe.method}'; "
+            "write space 'full', or method 'lora' in the recipe"
         )

@@ -1,6 +1,6 @@
-"""Which nodes of a plan still have to be computed, found by walking back from missing scores."""
+"""Which nodes of a plan still have to be computed, found by walking back from missing scores and curvatures."""
 
-from chaintune.study.nodes import Node, ScoreNode, StageNode
+from chaintune.study.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.plan import Plan
 from chaintune.study.store import Store
 
@@ -13,7 +13,7 @@ class Needs:
         self._seen: set[str] = set()
         self._hopeless: set[str] = set()
         self._children: dict[str, list[StageNode]] = {}
-        self._scores: dict[str, list[ScoreNode]] = {}
+        self._scores: dict[str, list[ScoreNode | CurvatureNode]] = {}
         for node in plan.nodes:
             if isinstance(node, StageNode):
                 for parent in node.parents:
@@ -25,8 +25,8 @@ class Needs:
         """A node that failed or cannot be reached needs nothing any more."""
         self._hopeless.add(key)
 
-    def scored(self, node: ScoreNode) -> bool:
-        """Whether the scores are in the store, undamaged."""
+    def scored(self, node: ScoreNode | CurvatureNode) -> bool:
+        """Whether the scores, or the curvature, are in the store, undamaged."""
         if node.key not in self._seen and self._store.get(node.kind, node.key) is not None:
             self._seen.add(node.key)
         return node.key in self._seen
@@ -48,5 +48,5 @@ class Needs:
         return [
             node
             for node in self._plan.nodes
-            if (not self.scored(node) if isinstance(node, ScoreNode) else self.stage(node))
+            if (not self.scored(node) if not isinstance(node, StageNode) else self.stage(node))
         ]

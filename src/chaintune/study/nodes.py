@@ -183,7 +183,60 @@ class ScoreNode:
         return _common(self) | own
 
 
-Node = StageNode | ScoreNode
+@dataclass(frozen=True, slots=True)
+class CurvatureNode:
+    """The curvature of one checkpoint on training examples of a task. Its key determines the result.
+
+    Attributes:
+        key: address of the result in the store.
+        checkpoint_key: key of the stage that is measured.
+        task: whose loss.
+        examples, space, batches, tolerance, basis: how, as `landscape.curvature` takes them.
+        examples_seed: of the choice of examples; one for the whole study, so that checkpoints share them.
+        taught_tokens: of the examples; 0 when nobody counted.
+        base, base_key, chain, seed, precision, variant: of the checkpoint.
+    """
+
+    key: str
+    checkpoint_key: str
+    base: str
+    base_key: str
+    chain: tuple[str, ...]
+    task: str
+    seed: int
+    precision: str
+    examples: int
+    space: Literal["full", "lora"]
+    batches: int
+    tolerance: float
+    basis: int
+    examples_seed: int
+    variant: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    taught_tokens: int = field(default=0, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """Of the store's entry."""
+        return "curvature"
+
+    @property
+    def title(self) -> str:
+        """For people: `bbq, seed 1, curvature on bbq`."""
+        named = [">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"]
+        return f"{', '.join(named)}, curvature on {self.task}"
+
+    @property
+    def tokens(self) -> int:
+        """Work of this node: tokens that one product reads. How many products it takes is not known before."""
+        return self.taught_tokens
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        own = {"checkpoint": self.checkpoint_key, "examples": self.examples, "tokens": self.tokens}
+        return _common(self) | own
+
+
+Node = StageNode | ScoreNode | CurvatureNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +247,7 @@ class Cell:
         scores: task -> key of the scores.
         final: whether a chain of the study ends here.
         mitigates: the chains that lost a task and that this checkpoint is held against.
+        curvature_key: of the curvature measured at it; empty when none is.
     """
 
     base: str
@@ -204,6 +258,7 @@ class Cell:
     scores: Mapping[str, str]
     final: bool
     mitigates: tuple[Mitigated, ...] = ()
+    curvature_key: str = ""
 
 
 def _labels(variant: Labels) -> list[str]:

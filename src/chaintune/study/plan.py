@@ -8,7 +8,7 @@ from chaintune.records import Recipe, Task
 from chaintune.study.branches import branches_of
 from chaintune.study.file import Keep, Study
 from chaintune.study.graph import CountTokens, Graph, TaskFacts
-from chaintune.study.nodes import Cell, Node, ScoreNode, StageNode
+from chaintune.study.nodes import Cell, CurvatureNode, Node, ScoreNode, StageNode
 
 StageBytes = Callable[[str, Recipe], int]
 
@@ -43,6 +43,11 @@ class Plan:
     def scores(self) -> tuple[ScoreNode, ...]:
         """The nodes that score."""
         return tuple(node for node in self.nodes if isinstance(node, ScoreNode))
+
+    @property
+    def curvatures(self) -> tuple[CurvatureNode, ...]:
+        """The nodes that measure curvature."""
+        return tuple(node for node in self.nodes if isinstance(node, CurvatureNode))
 
     @property
     def final_keys(self) -> frozenset[str]:
@@ -85,6 +90,7 @@ class Plan:
             "stages_unshared": self.stages_unshared,
             "scores_shared": len(self.scores),
             "scores_unshared": self.scores_unshared,
+            "curvatures": len(self.curvatures),
             "train_tokens": sum(node.train_tokens for node in self.stages),
             "score_tokens": sum(node.score_tokens for node in self.scores),
             "disk_bytes": self.disk_bytes,
@@ -115,7 +121,8 @@ def compile_plan(
         stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
 
     Raises:
-        ConfigError: a dose of a task's training data holds no example; a dimension that a task has not.
+        ConfigError: a dose of a task's training data holds no example; a dimension that a task has not; a
+            curvature that cannot be measured.
         DataError: a chain trains on a task that has nothing to train on.
     """
     branches = branches_of(study, tasks)

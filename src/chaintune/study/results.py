@@ -18,7 +18,18 @@ import polars as pl
 import pyarrow as pa
 
 from chaintune import forgetting
-from chaintune.records import Estimate, Measured, Metric, ResultRow, Scores, Task, rows_to_polars
+from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
+from chaintune.records import (
+    BentCheckpoint,
+    Curvature,
+    Estimate,
+    Measured,
+    Metric,
+    ResultRow,
+    Scores,
+    Task,
+    rows_to_polars,
+)
 from chaintune.study import atomic
 from chaintune.study.disk import one_sentence
 from chaintune.study.file import Study
@@ -27,6 +38,7 @@ from chaintune.study.plan import Plan
 from chaintune.study.store import Store
 
 SCORES_FILE = "scores.parquet"
+CURVATURE_FILE = "curvature.json"
 
 
 def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Measured]:
@@ -54,6 +66,17 @@ def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Mea
     return found
 
 
+def gather_curvatures(plan: Plan, store: Store) -> list[BentCheckpoint]:
+    """The finished curvatures of a plan, one for each checkpoint as the study names it."""
+    found = []
+    for cell in plan.cells:
+        entry = store.get("curvature", cell.curvature_key) if cell.curvature_key else None
+        if entry is not None:
+            curvature = Curvature.from_dict(json.loads((entry.path / CURVATURE_FILE).read_bytes()))
+            found.append(BentCheckpoint(cell.base, cell.chain, cell.variant, cell.seed, curvature))
+    return found
+
+
 def _cost(store: Store, cell: Cell) -> tuple[float, float]:
     """Tokens and seconds of a checkpoint's last stage, from its own notes or from those of its scores."""
     entry = store.peek("stage", cell.checkpoint_key)
@@ -77,7 +100,8 @@ def write_results(
     """Summarise what is in the store and write it down; each file appears whole or not at all.
 
     Files: `results.parquet`, `results.json`, `scores/*.parquet` with `scores/index.json`,
-    `study.resolved.yaml`, `provenance.json`.
+    `study.resolved.yaml`, `provenance.json`; with curvatures `curvature.parquet`, a row for each pair of
+    checkpoints.
 
     Args:
         study: what was wanted.
@@ -102,7 +126,15 @@ def write_results(
         resamples=study.resamples,
         seed=study.seed,
     )
+    bent = gather_curvatures(plan, store)
+    pairs = sharpness_pairs(bent, rows)
+    if plan.curvatures:
+        rows += sharpness_rows(
+            bent, pairs, study=study.name, level=study.level, resamples=study.resamples, seed=study.seed
+        )
     with one_sentence(out, "the results cannot be written"):
+        if plan.curvatures:
+            _write_table(pairs, out / "curvature.parquet")
         _write_rows(rows, study, out)
         _copy_scores(plan, store, out / "scores")
         atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
@@ -164,9 +196,7 @@ def _replaced(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
 
 
 def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path) -> None:
-    table = io.BytesIO()
-    (rows_to_polars(rows) if rows else _no_rows()).write_parquet(table)
-    atomic.write_bytes(out / "results.parquet", table.getvalue())
+    _write_table(rows_to_polars(rows) if rows else _no_rows(), out / "results.parquet")
     plain = [{name: _finite(value) for name, value in row.to_dict().items()} for row in rows]
     atomic.write_json(
         out / "results.json",
@@ -178,6 +208,12 @@ def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path) -> None:
             "recommended": [choice.to_dict() for choice in forgetting.choose(rows)],
         },
     )
+
+
+def _write_table(table: pl.DataFrame, path: Path) -> None:
+    content = io.BytesIO()
+    table.write_parquet(content)
+    atomic.write_bytes(path, content.getvalue())
 
 
 def _no_rows() -> pl.DataFrame:

@@ -12,7 +12,7 @@ from chaintune.records import Task
 from chaintune.study.file import Keep
 from chaintune.study.lease import Lease
 from chaintune.study.needs import Needs
-from chaintune.study.nodes import Node, ScoreNode, StageNode
+from chaintune.study.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.plan import Plan
 from chaintune.study.progress import Event, EventKind, Progress
 from chaintune.study.status import Journal
@@ -52,6 +52,10 @@ class Engine(Protocol):
 
     def score(self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Report) -> Mapping[str, Any]:
         """Score a checkpoint on the node's split into `scores.parquet`; the notes hold `score_tokens` and `seconds`."""
+        ...
+
+    def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> Mapping[str, Any]:
+        """Measure a checkpoint's curvature and write `curvature.json`; the notes hold `seconds`."""
         ...
 
     def base_folder(self, base: str) -> Path:
@@ -169,9 +173,12 @@ class _Run:
             self._claim(node)
             self._record("reused", node)
 
-    def _visit_score(self, node: ScoreNode) -> None:
+    def _visit_score(self, node: ScoreNode | CurvatureNode) -> None:
+        def make(out: Path) -> dict[str, Any]:
+            return self._score(node, out) if isinstance(node, ScoreNode) else self._curve(node, out)
+
         try:
-            entry = self.store.get_or_make(node.kind, node.key, lambda folder: self._score(node, folder))
+            entry = self.store.get_or_make(node.kind, node.key, make)
         except _UnreachableError as error:
             self._record("skipped", node, str(error))
         except FAILURES as error:
@@ -222,6 +229,13 @@ class _Run:
         task = self.tasks[node.task]
         with self._timed(node, self._cost(node.checkpoint_key)) as notes:
             notes |= self.engine.score(node=node, checkpoint=checkpoint, task=task, out=out, report=self._report)
+        return notes
+
+    def _curve(self, node: CurvatureNode, out: Path) -> dict[str, Any]:
+        checkpoint = self._checkpoint(node.checkpoint_key)
+        task = self.tasks[node.task]
+        with self._timed(node, {}) as notes:
+            notes |= self.engine.curve(node=node, checkpoint=checkpoint, task=task, out=out)
         return notes
 
     def _cost(self, key: str) -> dict[str, Any]:

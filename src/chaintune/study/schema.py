@@ -133,6 +133,16 @@ class TaskSpec(Spec):
         return cast("DataOptions", said)
 
 
+class CurvatureSpec(Spec):
+    """How the curvature of each chain's first checkpoint is measured, on the training examples of its task."""
+
+    examples: Annotated[Whole, Field(ge=1)] = 32
+    space: Literal["full", "lora"] = "full"
+    batches: Annotated[Whole, Field(ge=0)] = 4
+    tolerance: Annotated[Real, Field(gt=0, lt=1)] = 0.01
+    basis: Annotated[Whole, Field(ge=3)] = 6
+
+
 class StudySpec(Spec):
     """The keys of a study file. Tasks, chains, recipes, knobs and mitigations are read one by one."""
 
@@ -148,6 +158,7 @@ class StudySpec(Spec):
     level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[Whole, Field(ge=100)] = 10_000
     mitigations: list[Any] = []
+    curvature: CurvatureSpec | None = None
 
 
 S = TypeVar("S", bound=Spec)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import StageError
-from chaintune.records import Example, Task, scores_table
+from chaintune.records import Curvature, Example, Task, scores_table
 from chaintune.records.scores import Scores
 from chaintune.study import atomic
 from chaintune.study.file import Study
-from chaintune.study.nodes import ScoreNode, StageNode
+from chaintune.study.nodes import CurvatureNode, ScoreNode, StageNode
 from chaintune.study.plan import Plan, compile_plan
 from chaintune.study.progress import Progress
 from chaintune.study.run import Given, run_plan
@@ -99,6 +99,16 @@ class DummyEngine:
         report(Progress(node, len(examples), len(examples), "examples"))
         self.hook("score", ">".join(node.chain) or "base")
         return {"score_tokens": node.score_tokens}
+
+    def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
+        self.calls.append(f"curve {'>'.join(node.chain)} on {task.name}")
+        size = float(len((checkpoint / "weights").read_text()))
+        found = Curvature(
+            task.name, node.space, size, size, 0.0, 0.0, 0.0, (), 1.0, 0.0, node.examples, node.examples, 8, 8, 8, 0.0,
+            node.examples_seed,
+        )  # fmt: skip
+        (out / "curvature.json").write_text(json.dumps(found.to_dict()))
+        return {}
 
     @property
     def tuned(self) -> list[str]:
