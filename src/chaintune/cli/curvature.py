@@ -29,6 +29,7 @@ Between = Annotated[
 Points = Annotated[int, typer.Option("--points", min=3, help="Points on that way, both ends included.")]
 Basis = Annotated[int, typer.Option("--basis", min=3, help="Lanczos vectors in memory.")]
 Tolerance = Annotated[float, typer.Option("--tolerance", help="Of convergence, as a fraction of the radius.")]
+Most = Annotated[int, typer.Option("--max-products", min=3, help="About how many products one eigenvalue may take.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the choice of examples.")]
 
 
@@ -43,6 +44,7 @@ def curvature(
     points: Points = 11,
     basis: Basis = 6,
     tolerance: Tolerance = 0.01,
+    max_products: Most = 200,
     seed: Seed = 0,
     store: StoreRoot = None,
     trust_remote_code: RemoteCode = False,
@@ -66,7 +68,8 @@ def curvature(
         lines = _lines(model, between, task, points=points, **shared)
         _show(lines, as_json, lambda: print_tables(line_tables(lines)))
         return 0
-    found = _curvatures(model, task, space=space, batches=batches, basis=basis, tolerance=tolerance, **shared)
+    lanczos = {"basis": basis, "tolerance": tolerance, "max_products": max_products}
+    found = _curvatures(model, task, space=space, batches=batches, **lanczos, **shared)
     _show(found, as_json, lambda: print_tables([curvature_table(found)]))
     return INCONCLUSIVE if any(one.reason for one in found) else 0
 

@@ -1,0 +1,140 @@
+"""`chaintune curvature` as people use it, on two-layer models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chaintune
+from chaintune.cli import main
+from chaintune.errors import ConfigError, DataError
+from chaintune.models import load
+from chaintune.models.precision import dtype_of
+from chaintune.records import Task
+from chaintune.study.store import Store
+from tests import tiny
+from tests.conftest import MakeModel
+
+SMALL = ["--examples", "6", "--batches", "2"]
+
+
+@pytest.fixture
+def balls(monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A made-up task, known by its name while the test runs."""
+    items = tiny.examples(20)
+    task = Task("balls", "capability", "1", tuple(items[:12]), tuple(items[12:]), ("owner",), "made up", "none")
+    monkeypatch.setattr("chaintune.tasks.load", lambda name: {"balls": task}[name])
+    return task
+
+
+@pytest.fixture
+def called(balls: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["curvature", *arguments, "--task", "balls", "--store", str(tmp_path / "store")])
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), shown.out, shown.err
+
+    return call
+
+
+def test_prints_both_ends_with_n_and_what_they_are_of(called: Any, model_folder: MakeModel) -> None:
+    code, out, err = called(str(model_folder()), *SMALL)
+    assert code == 0, err
+    for word in ("Curvature", "radius", "top", "bottom", "residual", "parts", "all weights (40,352)", "no interval"):
+        assert word in out
+    assert "\x1b" not in out + err
+
+
+def test_json_agrees_with_the_api_and_names_what_was_measured(
+    called: Any, balls: Task, model_folder: MakeModel, tmp_path: Path
+) -> None:
+    code, out, _ = called(str(model_folder()), *SMALL, "--json")
+    (found,) = json.loads(out)
+    store = Store(tmp_path / "store")
+    same = chaintune.curvature(str(model_folder()), balls, examples=6, batches=2, store=store)
+    assert code == 0
+    assert (found["radius"], found["top"], found["bottom"]) == (same.radius, same.top, same.bottom)
+    assert found["provenance"]["split"] == "train"
+    assert {"model", "checkpoint", "task_version", "examples_digest"} <= set(found["provenance"])
+    test = chaintune.curvature(str(model_folder()), balls, examples=6, batches=0, split="test", store=store)
+    assert test.radius != same.radius
+
+
+def test_of_an_adapter_and_of_what_lies_under_it(called: Any, model_folder: MakeModel, adapter_folder: Path) -> None:
+    name = f"{model_folder()}+{adapter_folder}"
+    code, out, err = called(name, *SMALL, "--space", "lora")
+    assert code == 0, err
+    assert "the adapter's weights (" in out
+    full, plain = (json.loads(called(one, *SMALL, "--json")[1])[0] for one in (name, str(model_folder())))
+    assert full["parameters"] == plain["parameters"]
+    assert full["radius"] != plain["radius"]
+
+
+def test_between_two_models(called: Any, model_folder: MakeModel, adapter_folder: Path) -> None:
+    here, there = str(model_folder()), f"{model_folder()}+{adapter_folder}"
+    code, out, err = called(here, "--examples", "6", "--between", there, "--points", "5")
+    assert code == 0, err
+    assert "Barrier between the two models" in out
+    assert "Loss along the way" in out
+    (line,) = json.loads(called(here, "--examples", "6", "--between", there, "--points", "5", "--json")[1])
+    assert len(line["losses"]) == 5
+    assert line["losses"][0] != line["losses"][-1]
+    (same,) = json.loads(called(here, "--examples", "6", "--between", here, "--json")[1])
+    assert same["barrier"] == 0
+
+
+def test_what_does_not_converge_ends_with_code_3(called: Any, model_folder: MakeModel) -> None:
+    code, out, _ = called(str(model_folder()), *SMALL, "--basis", "3", "--max-products", "3")
+    assert code == 3
+    assert "undefined" in out
+    assert "converge" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--space", "lora", "--examples", "6"], "name one as MODEL+ADAPTER"),
+        (["--space", "lora", "--between", "x"], "leave --space lora out"),
+        (["--examples", "13"], "task 'balls, train': 13 examples are wanted, and there are 12"),
+        (["--batches", "40", "--examples", "4"], "at most one for each of the 4 examples"),
+        (["--between", "nowhere/at/all", "--examples", "6"], "no such folder"),
+        (["--tolerance", "2", "--examples", "6"], "a fraction of the radius"),
+        (["--space", "lroa"], "lroa"),
+    ],
+)
+def test_bad_input_is_one_message_and_code_2(
+    called: Any, model_folder: MakeModel, arguments: list[str], sentence: str
+) -> None:
+    code, out, err = called(str(model_folder()), *arguments)
+    assert code == 2, err
+    assert sentence in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+def test_models_of_two_shapes(called: Any, model_folder: MakeModel) -> None:
+    code, _, err = called(str(model_folder()), "--between", str(model_folder("gpt2")), "--examples", "6")
+    assert code == 2
+    assert "the two models differ in shape" in err
+
+
+def test_split_and_size_are_checked_in_python(balls: Task, model_folder: MakeModel) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'train'"):
+        chaintune.curvature(str(model_folder()), balls, split="trian")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="task 'balls, test': 32 examples are wanted, and there are 8"):
+        chaintune.curvature(str(model_folder()), balls, split="test")
+
+
+def test_bf16_checkpoints_are_measured_in_fp32(balls: Task, model_folder: MakeModel, tmp_path: Path) -> None:
+    loaded = load(model_folder(), precision="bf16")
+    assert next(loaded.model.parameters()).dtype == dtype_of("bf16")
+    loaded.model.save_pretrained(tmp_path / "bf16")
+    loaded.tokenizer.save_pretrained(tmp_path / "bf16")
+    loaded.model.float().save_pretrained(tmp_path / "fp32")
+    loaded.tokenizer.save_pretrained(tmp_path / "fp32")
+    radii = {
+        chaintune.curvature(str(tmp_path / name), balls, examples=4, batches=0).radius for name in ("bf16", "fp32")
+    }
+    assert len(radii) == 1
