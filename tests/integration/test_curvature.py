@@ -4,17 +4,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import chaintune
 from chaintune.cli import main
 from chaintune.errors import ConfigError, DataError
+from chaintune.landscape import choose_examples, curvature
 from chaintune.models import load
 from chaintune.models.precision import dtype_of
 from chaintune.records import Task
+from chaintune.report.folder import write_report
 from chaintune.study.store import Store
 from tests import tiny
 from tests.conftest import MakeModel
+from tests.integration.conftest import Smoke, checkpoints
 
 SMALL = ["--examples", "6", "--batches", "2"]
 
@@ -138,3 +142,42 @@ def test_bf16_checkpoints_are_measured_in_fp32(balls: Task, model_folder: MakeMo
         chaintune.curvature(str(tmp_path / name), balls, examples=4, batches=0).radius for name in ("bf16", "fp32")
     }
     assert len(radii) == 1
+
+
+def test_a_study_measures_what_it_is_about_to_overwrite(smoke: Smoke, tmp_path: Path) -> None:
+    quick = ["recipe.epochs=1", "vary={seed: [0, 1]}"]
+    plain = smoke.open(tmp_path / "plain", *quick)
+    plain.run(tmp_path / "plain-out")
+    session = smoke.open(tmp_path / "store", *quick, "curvature={examples: 6, batches: 2}")
+    found = session.run(tmp_path / "out")
+    assert found.outcome.complete
+    # The model that was measured is tuned on as if nothing had happened.
+    assert checkpoints(session) == checkpoints(plain)
+    measured = {(row.chain, row.seed): row.estimate for row in found.rows if row.metric == "curvature"}
+    assert set(measured) == {(chain, seed) for chain in ("balls", "boxes") for seed in "01"}
+    (entry,) = [e for e in session.store.entries("curvature") if e.info["title"].startswith("balls, seed 0")]
+    (stage,) = [node for node in session.plan.stages if node.chain == ("balls",) and node.seed == 0]
+    folder = session.store.get("stage", stage.key)
+    assert folder is not None
+    chosen = choose_examples(session.tasks["balls"].train, 6, task="balls")
+    alone = curvature(load(folder.path, precision="fp32"), chosen, task="balls", batches=2)
+    assert measured["balls", "0"].value == alone.radius
+    assert entry.info["products"] == alone.products
+    pairs = pl.read_parquet(tmp_path / "out" / "curvature.parquet")
+    assert pairs["n"].to_list() == [6] * 4
+    correlation = [row.estimate for row in found.rows if row.metric == "curvature_forgetting_correlation"]
+    assert sorted(one.n for one in correlation) == [2, 2, 4]
+    assert "Curvature and what was then forgotten" in write_report(tmp_path / "out")
+
+
+def test_a_study_of_adapters_is_measured_in_their_space(smoke: Smoke, tmp_path: Path) -> None:
+    quick = ["recipe.epochs=1", "recipe.method=lora", "recipe.lora_rank=4"]
+    plain, session = (
+        smoke.open(tmp_path / "plain", *quick),
+        smoke.open(tmp_path / "store", *quick, "curvature={examples: 4, batches: 0, space: lora}"),
+    )
+    plain.run(tmp_path / "plain-out")
+    found = session.run(tmp_path / "out")
+    assert checkpoints(session) == checkpoints(plain)
+    assert all(row.estimate.value > 0 for row in found.rows if row.metric == "curvature")
+    assert set(pl.read_parquet(tmp_path / "out" / "curvature.parquet")["space"]) == {"lora"}
