@@ -242,7 +242,7 @@ def _check_pair(before: BaseModel, after: BaseModel) -> None:
 
 
 def _shapes(folder: Path) -> dict[str, list[int]]:
-    found = {}
+    found: dict[str, list[int]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="numpy") as weights:
             found |= {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no mapping

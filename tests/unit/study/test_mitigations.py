@@ -27,7 +27,7 @@ def stage(plan: Plan, chain: str) -> StageNode:
     return found
 
 
-BRANCHES = [
+BRANCHES: list[tuple[dict[str, Any], str]] = [
     ({"replay": {"task": "a", "dose": [0.25]}}, "a>b>a@25%"),
     ({"replay": {"task": "a", "dose": [0.25], "who": "balanced"}}, "a>b>a@25% balanced by side"),
     ({"replay": {"task": "a", "dose": [0.25], "who": "targeted", "by": "side"}}, "a>b>a@25% targeted by side"),
@@ -126,7 +126,7 @@ def test_swapped_rows_keep_the_tokens() -> None:
     assert {stage(plan, f"a>b with a@{dose}%").train_tokens for dose in (25, 50)} == {1600}
 
 
-BAD = {
+BAD: dict[str, tuple[dict[str, Any], str]] = {
     "two in one item": (
         {"sam": {"task": "a"}, "ema": {"task": "a"}},
         r"mitigations\[0\]: expected one mitigation, got",

@@ -1,0 +1,110 @@
+"""The rule that recommends a dose."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaintune.errors import ConfigError
+from chaintune.forgetting import choose
+from chaintune.records import Estimate, ResultRow
+
+Interval = tuple[float, float]
+ENOUGH: Interval = (0.85, 1.0)
+CHEAP: Interval = (-0.01, 0.01)
+
+
+def row(metric: str, estimate: Estimate, dose: float, **facts: Any) -> ResultRow:
+    named = {"task": "s", "seed": "0", "mitigation": "replay", "variant": ""} | facts
+    chain = f"s>c>s@{100 * dose:g}%"
+    return ResultRow(
+        "study", "m", chain, named["variant"], 3, "s>c", named["task"], metric, "", "", named["seed"], estimate,
+        mitigation=named["mitigation"],
+    )  # fmt: skip
+
+
+def measured(dose: float, recovery: Interval | None, *prices: Interval, **facts: Any) -> list[ResultRow]:
+    """The rows of one dose."""
+    share = Estimate.undefined("the loss is not shown") if recovery is None else Estimate(sum(recovery) / 2, *recovery)
+    rows = [row("dose", Estimate(dose), dose, **facts), row("recovery", share, dose, **facts)]
+    for number, price in enumerate(prices):
+        rows.append(row("price", Estimate(sum(price) / 2, *price), dose, task=f"c{number}", **facts))
+    return rows
+
+
+def only(rows: Sequence[ResultRow], **options: Any) -> Any:
+    (choice,) = choose(rows, **options)
+    return choice
+
+
+def test_the_smallest_dose_that_reaches_the_target_inside_the_margin() -> None:
+    rows = measured(0.1, ENOUGH, CHEAP) + measured(0.05, ENOUGH, CHEAP) + measured(0.01, (0.5, 0.9), CHEAP)
+    choice = only(rows)
+    assert (choice.dose, choice.chosen, choice.after, choice.task) == (0.05, "s>c>s@5%", "s>c", "s")
+    assert choice.tested == ("s>c>s@1%", "s>c>s@5%", "s>c>s@10%")
+    assert "recovery wholly above 80% and every price wholly below 2 points" in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("recovery", "prices", "why"),
+    [
+        ((0.7, 1.2), [CHEAP], "its recovery, 95% (70% to 120%), is not wholly above 80%"),
+        ((0.8, 1.0), [CHEAP], "is not wholly above 80%"),
+        (ENOUGH, [(-0.01, 0.03)], "its price in c0, +1.0 points (-1.0 to +3.0), is not wholly below 2 points"),
+        (ENOUGH, [CHEAP, (0.0, 0.02)], "its price in c1"),
+        (ENOUGH, [CHEAP, (math.nan, math.nan)], "without an interval"),
+        (ENOUGH, [], "no kept task was measured"),
+        (None, [CHEAP], "its recovery is undefined: the loss is not shown"),
+    ],
+)
+def test_no_dose_tested_reaches_it(recovery: Interval | None, prices: list[Interval], why: str) -> None:
+    choice = only(measured(0.05, recovery, *prices))
+    assert choice.chosen == ""
+    assert math.isnan(choice.dose)
+    assert choice.reason.startswith("no dose tested reaches it; of the largest, 0.05: ")
+    assert why in choice.reason
+    assert choice.to_dict()["dose"] is None
+
+
+def test_a_gain_in_a_kept_task_is_no_price() -> None:
+    assert only(measured(0.05, ENOUGH, (-0.2, -0.1))).chosen
+
+
+def test_target_and_margin_are_the_callers() -> None:
+    rows = measured(0.05, (0.55, 0.6), (0.0, 0.04))
+    assert not only(rows, target=0.5).chosen
+    assert not only(rows, margin=0.05).chosen
+    choice = only(rows, target=0.5, margin=0.05)
+    assert (choice.chosen, choice.target, choice.margin) == ("s>c>s@5%", 0.5, 0.05)
+    for options in ({"target": 0.0}, {"margin": -0.1}, {"margin": 2.0}):
+        with pytest.raises(ConfigError, match="expected a target above 0"):
+            choose(rows, **options)
+
+
+def test_seeds_together_speak_before_each_alone() -> None:
+    rows = measured(0.05, ENOUGH, CHEAP, seed="0") + measured(0.05, (0.2, 1.0), CHEAP, seed="all")
+    assert not only(rows).chosen
+
+
+def test_each_kind_and_variant_has_a_choice_of_its_own() -> None:
+    rows = measured(0.05, ENOUGH, CHEAP)
+    rows += measured(0.05, (0.1, 0.2), CHEAP, mitigation="replay balanced by side")
+    rows += measured(0.05, ENOUGH, CHEAP, variant="lr=1")
+    found = {(choice.ladder, choice.variant): bool(choice.chosen) for choice in choose(rows)}
+    assert found == {("replay", ""): True, ("replay balanced by side", ""): False, ("replay", "lr=1"): True}
+
+
+def test_without_doses_there_is_nothing_to_choose() -> None:
+    assert choose([]) == []
+    assert choose([one for one in measured(0.05, ENOUGH, CHEAP) if one.metric != "dose"]) == []
+
+
+@given(st.dictionaries(st.floats(0.01, 1), st.tuples(st.floats(0, 1.2), st.floats(-0.1, 0.1)), min_size=1, max_size=6))
+def test_what_is_chosen_fits_and_nothing_smaller_does(doses: dict[float, tuple[float, float]]) -> None:
+    rows = [r for dose, (low, high) in doses.items() for r in measured(dose, (low, low + 0.1), (high - 0.1, high))]
+    fitting = [dose for dose, (low, high) in doses.items() if low > 0.8 and high < 0.02]
+    choice = only(rows)
+    assert math.isnan(choice.dose) if not fitting else choice.dose == min(fitting)
