@@ -48,8 +48,9 @@ def plan(study: StudyFile, store: StoreRoot = None, overrides: Overrides = None,
     measured = ahead.train_rate.nodes or ahead.score_rate.nodes
     origin = "measured on earlier stages" if measured else "guessed from this machine's matrix products"
     seconds = "unknown" if math.isnan(ahead.seconds) else f"about {duration(ahead.seconds)}"
+    uncounted = f"not counted: {len(session.plan.curvatures)} curvatures; " if session.plan.curvatures else ""
     typer.echo(
         f"to do: {ahead.stages} stages ({ahead.train_tokens:,} tokens), {ahead.scores} scores "
         f"({ahead.score_tokens:,} tokens); time {seconds} ({origin}); "
-        f"disk {ahead.disk_bytes / 1e9:.2f} GB of {ahead.free_bytes / 1e9:.0f} GB free"
+        f"{uncounted}disk {ahead.disk_bytes / 1e9:.2f} GB of {ahead.free_bytes / 1e9:.0f} GB free"
     )

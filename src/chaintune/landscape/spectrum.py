@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from chaintune.errors import ConfigError, ModelError, nearest
 from chaintune.landscape.examples import choose_examples, taught
@@ -128,7 +129,7 @@ def _measure(
     try:
         ends = spectrum_ends(counted(whole), whole.dimension, search)
         radii = [abs(extreme(counted(part), part.dimension, search)[0]) for part in parts]
-    except MemoryError as error:
+    except (MemoryError, torch.OutOfMemoryError) as error:
         gigabytes = 4e-9 * whole.dimension
         raise ModelError(
             f"out of memory: Lanczos holds {search.basis + 8} vectors of {gigabytes:.2f} GB; "

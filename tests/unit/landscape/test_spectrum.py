@@ -171,6 +171,15 @@ def test_what_cannot_be_measured_is_refused() -> None:
         curvature(broken, EXAMPLES, **FEW)
 
 
+def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("chaintune.landscape.lanczos.eigsh", greedy)
+    with pytest.raises(ModelError, match=r"Lanczos holds 14 vectors of .* take a smaller basis, or space 'lora'"):
+        curvature(small_model(), EXAMPLES, **FEW)
+
+
 def test_a_choice_of_examples_is_fixed_and_nested() -> None:
     pool = tiny.examples(40)
     ten = choose_examples(pool, 10, task="balls", seed=3)
