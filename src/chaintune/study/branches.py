@@ -90,9 +90,10 @@ def _branch(item: Mitigation, plain: tuple[Step, ...], setting: tuple[str, Any],
         return Branch((Step("+".join(named), chain[-1], portions, "shuffled", recipe),), mitigated)
     if isinstance(item.spec, InterpolateSpec):
         return Branch((*plain, _blend(item.spec, chain, setting[1])), mitigated)
-    learned = _learned_at(item.task, chain)
-    later = (_changed(item, step, setting, recipe, tasks) for step in plain[learned:])
-    return Branch((*plain[:learned], *later), mitigated)
+    # Flatness helps where it is to be left, so SAM begins with the stage that learns the task.
+    first = _learned_at(item.task, chain) - (item.kind == "sam")
+    later = (_changed(item, step, setting, recipe, tasks) for step in plain[first:])
+    return Branch((*plain[:first], *later), mitigated)
 
 
 def _changed(

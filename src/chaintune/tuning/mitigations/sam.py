@@ -1,6 +1,7 @@
 """SAM: gradients are taken where, within a distance, the loss is worst, so that the stage ends in a flat place.
 
-Use when: forgetting goes with sharp checkpoints (`chaintune curvature` tells) and twice the time is affordable.
+Use when: forgetting goes with sharp checkpoints (`chaintune curvature` tells) and twice the time is affordable. It has
+to begin with the stage that learns the task that will be lost: what helps is that this stage ends in a flat place.
 
 On your own Trainer: `class MyTrainer(SharpnessAware, Trainer): rho = 0.05`.
 
