@@ -167,7 +167,11 @@ def test_a_study_measures_what_it_is_about_to_overwrite(smoke: Smoke, tmp_path: 
     assert pairs["n"].to_list() == [6] * 4
     correlation = [row.estimate for row in found.rows if row.metric == "curvature_forgetting_correlation"]
     assert sorted(one.n for one in correlation) == [2, 2, 4]
-    assert "Curvature and what was then forgotten" in write_report(tmp_path / "out")
+    report = write_report(tmp_path / "out")
+    assert "Curvature and what was then forgotten" in report
+    for seed in "01":
+        assert report.count(f"| curvature | balls, seed {seed} | balls | 6 |") == 1
+    assert "| rank correlation with forgetting |  | all tasks | 4 |" in report
 
 
 def test_a_study_of_adapters_is_measured_in_their_space(smoke: Smoke, tmp_path: Path) -> None:

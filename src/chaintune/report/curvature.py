@@ -57,7 +57,7 @@ def curvature_rows_table(rows: Sequence[ResultRow]) -> Table | None:
     lines = tuple(
         (
             "curvature" if row.chain else "rank correlation with forgetting",
-            checkpoint(row, found) if row.chain else "",
+            f"{checkpoint(row, found)}, seed {row.seed}" if row.chain else "",
             row.task or "all tasks",
             str(row.estimate.n),
             _number(row.estimate.value) if row.chain else interval(row.estimate, points=False),
