@@ -34,6 +34,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gemma2": _GEMMA,
     "gemma3_text": _GEMMA,
 }
+# One that knows positions from its attention alone.
+ALIBI: dict[str, dict[str, Any]] = {"bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4}}
 
 COLOURS = ("red", "blue", "dark green", "black")
 OWNERS = ("Ann", "Bob", "Cem", "Dia")
@@ -102,7 +104,7 @@ def make_tokenizer(tokens: Tokens = "byte-level") -> PreTrainedTokenizerFast:
 def make_model(architecture: str = "llama", *, seed: int = 0, vocabulary: int = 340, **shape: Any) -> Any:
     """A model with random weights, wide enough apart that its answers differ."""
     own = {"vocab_size": vocabulary, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    config = AutoConfig.for_model(architecture, **own, **(shape or ARCHITECTURES[architecture]))
+    config = AutoConfig.for_model(architecture, **own, **(shape or (ARCHITECTURES | ALIBI)[architecture]))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config)

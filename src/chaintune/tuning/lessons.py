@@ -1,7 +1,5 @@
-"""What a stage teaches, step by step: examples as token sequences, in the order they are trained on."""
+"""What a stage teaches: examples as token sequences, and batches of them."""
 
-import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +7,6 @@ import torch
 from torch.utils.data import Dataset
 
 from chaintune.models.encoding import Encoded, answer_tokens
-from chaintune.tuning.mitigations.rehearse import one_pass
 
 IGNORED = -100
 
@@ -35,32 +32,6 @@ def lessons(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None
         answer = answer_tokens(example, gold, end)
         result.append(Lesson(example.prefix + answer, len(answer)))
     return result
-
-
-def training_order(
-    lengths: Sequence[int], *, batch_size: int, epochs: float, seed: int, swapped_in: int = 0
-) -> list[int]:
-    """Indices in training order; each consecutive `batch_size` of them is one optimizer step.
-
-    Every pass is shuffled anew. Within a step the examples are sorted by length, so that the
-    micro-batches it is cut into need little padding while the step itself stays a random sample:
-    grouping whole steps by length would order the lessons by their content.
-
-    Args:
-        lengths: tokens of each example.
-        batch_size: examples a step.
-        epochs: passes; a fraction is a part of the last one.
-        seed: of the shuffles.
-        swapped_in: how many examples, the last of all, stand in every pass in place of as many others, evenly spaced.
-    """
-    rng = random.Random(seed)  # noqa: S311 - shuffling, not secrecy
-    rows = len(lengths) - swapped_in
-    order: list[int] = []
-    while len(order) < math.ceil(epochs) * rows:
-        order += one_pass(rng, rows, swapped_in)
-    order = order[: max(1, round(epochs * rows))]
-    steps = (order[start : start + batch_size] for start in range(0, len(order), batch_size))
-    return [index for step in steps for index in sorted(step, key=lambda i: (lengths[i], i))]
 
 
 def micro_batch(batch_size: int, wanted: int) -> int:

@@ -14,6 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from chaintune.errors import StageError
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.tuning.lessons import IGNORED, Lesson
+from chaintune.tuning.shared_prefixes import answer_logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,21 @@ class AnswerTrainer(Trainer):
     def _get_train_sampler(self, train_dataset: Dataset[Lesson] | None = None) -> SequentialSampler:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
-    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], **options: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], **options: Any) -> Any:
         """Loss of one micro-batch, already divided by the answer tokens of the whole step.
 
         Raises:
             StageError: the loss is not finite.
         """
-        labels = inputs["labels"]
         self.tokens_seen += int(inputs["lengths"].sum())
-        inputs = {"input_ids": inputs["input_ids"], "labels": labels, "use_cache": False}
-        with logits_only_at(self.accelerator.unwrap_model(model), predicted_positions(labels)):
-            loss = super().compute_loss(model, inputs, **options)
+        if "tree" in inputs:
+            logits = answer_logits(model, inputs["tree"])
+            loss = mean_loss(logits, inputs["labels"][0, 1:], options.get("num_items_in_batch"))
+        else:
+            labels = inputs["labels"]
+            inputs = {"input_ids": inputs["input_ids"], "labels": labels, "use_cache": False}
+            with logits_only_at(self.accelerator.unwrap_model(model), predicted_positions(labels)):
+                loss = super().compute_loss(model, inputs, **options)
         value = loss[0] if isinstance(loss, tuple) else loss
         if not torch.isfinite(value):
             raise StageError(
@@ -110,8 +115,17 @@ def answer_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Te
         num_items_in_batch: answer tokens of the step; None counts those of `labels`.
     """
     targets = labels[:, 1:][labels[:, 1:] != IGNORED]  # [N], the rows of outputs.logits [N, V]
-    total = torch.nn.functional.cross_entropy(outputs.logits.float(), targets, reduction="sum")
-    return total / (num_items_in_batch if num_items_in_batch is not None else targets.numel())
+    return mean_loss(outputs.logits, targets, num_items_in_batch)
+
+
+def mean_loss(logits: torch.Tensor, targets: torch.Tensor, total: torch.Tensor | None) -> torch.Tensor:
+    """Cross entropy in nats, summed and divided by `total`, or by the number of targets where that is None.
+
+    Shape:
+        logits `[N, V]`, targets `[N]`.
+    """
+    summed = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+    return summed / (total if total is not None else targets.numel())
 
 
 def predicted_positions(labels: torch.Tensor) -> torch.Tensor:

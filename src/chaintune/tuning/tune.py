@@ -14,11 +14,14 @@ from chaintune.errors import DataError, StageError
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
 from chaintune.models.precision import default_device
+from chaintune.models.tree_attention import takes_trees
 from chaintune.records import Example, Recipe
 from chaintune.tuning.held import Held, hold
-from chaintune.tuning.lessons import Lesson, LessonData, collate, lessons, micro_batch, training_order
+from chaintune.tuning.lessons import Lesson, LessonData, collate, lessons, micro_batch
 from chaintune.tuning.optimizer import MasterAdamW
+from chaintune.tuning.order import training_order
 from chaintune.tuning.seeding import seeded
+from chaintune.tuning.shared_prefixes import collate_tree, pays
 from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import AnswerTrainer, StageLog, Step
 
@@ -27,6 +30,8 @@ from chaintune.tuning.trainer import AnswerTrainer, StageLog, Step
 _CPU_ATTENTION = "eager"
 # Four short sequences and what the backward pass needs of them still fit a core's cache; a GPU wants more at once.
 _CPU_MICRO_BATCH, _GPU_MICRO_BATCH = 4, 16
+# Lessons that share their beginnings pad nothing, and there is more to share among many.
+_SHARING_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +127,12 @@ def _lesson_data(
 ) -> LessonData:
     taught = _taught(parent, examples, task=task) + _taught(parent, swapped_in, task=task)
     order = training_order(
-        [len(lesson.tokens) for lesson in taught],
+        [lesson.tokens for lesson in taught],
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         seed=seed,
         swapped_in=len(swapped_in),
+        keep_together=recipe.keep_together,
     )
     return LessonData(taught, order)
 
@@ -143,12 +149,14 @@ def _train(
     held: Held, data: LessonData, *, recipe: Recipe, seed: int, log: Path, on_step: Callable[[Step], None]
 ) -> AnswerTrainer:
     with tempfile.TemporaryDirectory() as scratch, _training_mode(held.loaded):
-        arguments = _arguments(recipe, seed=seed, examples=len(data), scratch=scratch)
+        sharing = _shares(held.loaded, data, recipe)
+        micro = _micro_batch(recipe, sharing=sharing)
+        arguments = _arguments(recipe, seed=seed, examples=len(data), micro=micro, scratch=scratch)
         trainer = held.trainer(
             model=held.loaded.model,
             args=arguments,
             train_dataset=data,
-            data_collator=collate,
+            data_collator=collate_tree if sharing else collate,
             optimizer_cls_and_kwargs=(MasterAdamW, {"lr": recipe.learning_rate, "fused": True}),
         )
         trainer.remove_callback(PrinterCallback)
@@ -157,15 +165,38 @@ def _train(
         try:
             trainer.train()
         except torch.OutOfMemoryError as error:
-            micro = arguments.per_device_train_batch_size
             raise StageError(f"out of memory; halve recipe.micro_batch_size (now {micro})") from error
     return trainer
 
 
-def _arguments(recipe: Recipe, *, seed: int, examples: int, scratch: str) -> TrainingArguments:
+def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe) -> bool:
+    """Whether the lessons of a micro-batch are computed as a tree.
+
+    Raises:
+        StageError: the recipe asks for it and it cannot be had.
+    """
+    if recipe.share_prefixes is False:
+        return False
+    if recipe.share_prefixes is None:
+        worth = pays(data, micro_batch_size=_micro_batch(recipe, sharing=True))
+        return worth and not recipe.gradient_checkpointing and takes_trees(loaded.model)
+    if recipe.gradient_checkpointing:
+        raise StageError("share_prefixes and gradient_checkpointing do not go together; leave one of them out")
+    if not takes_trees(loaded.model):
+        raise StageError(
+            f"{type(loaded.model).__name__} cannot attend along a tree of tokens; leave share_prefixes out"
+        )
+    return True
+
+
+def _micro_batch(recipe: Recipe, *, sharing: bool) -> int:
+    usual = _CPU_MICRO_BATCH if default_device().type == "cpu" else _GPU_MICRO_BATCH
+    wanted = recipe.micro_batch_size or usual * (_SHARING_FACTOR if sharing else 1)
+    return micro_batch(recipe.batch_size, wanted)
+
+
+def _arguments(recipe: Recipe, *, seed: int, examples: int, micro: int, scratch: str) -> TrainingArguments:
     on_cpu = default_device().type == "cpu"
-    wanted = recipe.micro_batch_size or (_CPU_MICRO_BATCH if on_cpu else _GPU_MICRO_BATCH)
-    micro = micro_batch(recipe.batch_size, wanted)
     steps = -(-examples // recipe.batch_size)
     arguments = TrainingArguments(
         output_dir=scratch,

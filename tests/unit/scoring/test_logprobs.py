@@ -48,8 +48,7 @@ ALONG_TREES: dict[str, dict[str, Any]] = tiny.ARCHITECTURES | {
         "word_embed_proj_dim": 32,
     },
 }
-BY_PROMPT: dict[str, dict[str, Any]] = {
-    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},
+BY_PROMPT: dict[str, dict[str, Any]] = tiny.ALIBI | {
     "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4},
     "mamba": {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2},
     "lfm2": LLAMA | {"layer_types": ["conv", "full_attention"]},
@@ -119,7 +118,7 @@ def test_examples_that_share_their_beginnings_agree() -> None:
 
 def test_the_log_says_once_that_prompts_are_read_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
     logprobs._say_once.cache_clear()
-    model = tiny.make_model("bloom", **BY_PROMPT["bloom"])
+    model = tiny.make_model("bloom")
     with caplog.at_level("INFO"):
         choice_logprobs(model, EXAMPLES[:2])
         choice_logprobs(model, EXAMPLES[:2])

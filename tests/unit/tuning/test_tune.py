@@ -16,13 +16,15 @@ from chaintune.models.encoding import encode_examples
 from chaintune.records import Example, Recipe
 from chaintune.scoring import score
 from chaintune.tuning import Step, Tuned, tune
-from chaintune.tuning.lessons import collate, lessons, training_order
+from chaintune.tuning.lessons import collate, lessons
+from chaintune.tuning.order import training_order
 from chaintune.tuning.trainer import answer_loss, predicted_positions
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.plain import plain_loss, random_states
 
-RECIPE = Recipe(learning_rate=5e-3, epochs=2, batch_size=8, micro_batch_size=4)
+# What lessons share is the matter of test_shared_prefixes.py.
+RECIPE = Recipe(learning_rate=5e-3, epochs=2, batch_size=8, micro_batch_size=4, share_prefixes=False)
 EXAMPLES = tiny.examples(24)
 
 
@@ -106,7 +108,7 @@ def test_the_stage_takes_the_steps_of_a_plain_loop(parent: LoadedModel, tmp_path
     recipe = replace(RECIPE, epochs=1.5, warmup_fraction=0.25, weight_decay=9.0, max_grad_norm=0.5)
     plain = tiny.make_model()
     taught = texts(parent.tokenizer, EXAMPLES)
-    order = training_order([len(lesson.tokens) for lesson in taught], batch_size=8, epochs=1.5, seed=0)
+    order = training_order([lesson.tokens for lesson in taught], batch_size=8, epochs=1.5, seed=0)
     steps = [[taught[index] for index in order[start : start + 8]] for start in range(0, len(order), 8)]
     decayed = [weight for weight in plain.parameters() if weight.dim() > 1]
     kept = [weight for weight in plain.parameters() if weight.dim() == 1]

@@ -60,8 +60,11 @@ def one_pass(rng: random.Random, rows: int, dose_rows: int) -> list[int]:
     """One shuffled pass over `rows` indices, with the `dose_rows` that follow them swapped in."""
     order = list(range(rows))
     rng.shuffle(order)
-    if not dose_rows:
+    return swap_in(rng, order, range(rows, rows + dose_rows))
+
+
+def swap_in(rng: random.Random, order: list[int], others: Sequence[int]) -> list[int]:
+    """An order with others, shuffled, in place of as many of its indices."""
+    if not others:
         return order
-    others = list(range(rows, rows + dose_rows))
-    rng.shuffle(others)
-    return interleave(order, others)
+    return interleave(order, rng.sample(others, len(others)))
