@@ -85,7 +85,7 @@ def test_sharing_happens_where_it_pays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "shared"), [("", 0), ("Look closely and tell the truth, now and for ever. " * 2, 3)]
+    ("prefix", "shared"), [("{} ", 0), ("Look closely and tell the truth, now and for ever. " * 2, 3)]
 )
 def test_a_stage_shares_of_itself_where_it_pays(
     model_folder: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str, shared: int
