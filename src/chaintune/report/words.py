@@ -33,7 +33,10 @@ def summary(rows: Sequence[ResultRow]) -> str:
     if len(lost) > _MOST_PARAGRAPHS:
         paragraphs.append(f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables.")
     paragraphs += [_order(row) for row in shown if row.metric == "order_effect" and not row.dimension]
-    paragraphs += [_mitigation(row, shown) for row in shown if row.metric == "recovery"]
+    brought = [row for row in shown if row.metric == "recovery"]
+    paragraphs += [_mitigation(row, shown) for row in brought[:_MOST_PARAGRAPHS]]
+    if len(brought) > _MOST_PARAGRAPHS:
+        paragraphs.append(f"{len(brought) - _MOST_PARAGRAPHS} more mitigations are in the tables.")
     paragraphs += map(_recommended, choose(shown))
     return "\n\n".join([*paragraphs, _scope(row.estimate for row in lost)])
 
@@ -45,7 +48,7 @@ def sentence(comparison: Comparison) -> str:
         comparison: of two checkpoints.
     """
     whole = comparison.overall
-    parts = [_flips(whole, comparison.task), _verdict(whole, comparison.margin)]
+    parts = [_flips(whole, comparison), _verdict(whole, comparison.margin)]
     parts += _limit(whole.detectable_forgetting, whole.verdict)
     for dimension in dict.fromkeys(row.dimension for row in comparison.groups):
         members = [row for row in comparison.groups if row.dimension == dimension]
@@ -57,14 +60,16 @@ def sentence(comparison: Comparison) -> str:
         )
     if comparison.n_left_out:
         parts.append(f"{comparison.n_left_out} examples that only one of the two answered were left out.")
+    parts += [f"Not comparable, and compared all the same: {reason}." for reason in comparison.forced]
     return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
 
 
-def _flips(row: GroupComparison, task: str) -> str:
+def _flips(row: GroupComparison, comparison: Comparison) -> str:
+    how = "scored lower after than before" if comparison.graded else "were right before and wrong after"
+    metric = "accuracy" if comparison.metric in ("accuracy", "acc") else comparison.metric
     return (
-        f"Of {row.forgetting.n} examples of {task} ({_clusters(row.forgetting)}), {row.forgot} were right before and "
-        f"wrong after, {row.learned} the other way round: accuracy went from {row.before.value:.1%} "
-        f"to {row.after.value:.1%}."
+        f"Of {row.forgetting.n} examples of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot} {how}, "
+        f"{row.learned} the other way round: {metric} went from {row.before.value:.1%} to {row.after.value:.1%}."
     )
 
 

@@ -13,6 +13,7 @@ from chaintune.models.loading import LoadedModel, merge_adapter
 from chaintune.records import Regulariser
 from chaintune.tuning.lessons import Lesson, collate
 from chaintune.tuning.mitigations import find
+from chaintune.tuning.mitigations.ewc import diagonal_fisher
 from chaintune.tuning.trainer import AnswerTrainer, answer_loss, predicted_positions
 
 
@@ -74,8 +75,6 @@ def _fisher(loaded: LoadedModel, guarded: Sequence[Lesson]) -> dict[str, torch.T
         with logits_only_at(model, predicted_positions(batch["labels"])):
             outputs = model(input_ids=batch["input_ids"], use_cache=False)
         return answer_loss(outputs, batch["labels"], torch.tensor(1.0))
-
-    from chaintune.tuning.mitigations.ewc import diagonal_fisher
 
     return diagonal_fisher(loaded.model, guarded, loss)
 
