@@ -127,7 +127,7 @@ def test_models_of_two_shapes(called: Any, model_folder: MakeModel) -> None:
 def test_split_and_size_are_checked_in_python(balls: Task, model_folder: MakeModel) -> None:
     with pytest.raises(ConfigError, match="did you mean 'train'"):
         chaintune.curvature(str(model_folder()), balls, split="trian")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="task 'balls, test': 32 examples are wanted, and there are 8"):
+    with pytest.raises(DataError, match="task 'balls, test': 16 examples are wanted, and there are 8"):
         chaintune.curvature(str(model_folder()), balls, split="test")
 
 

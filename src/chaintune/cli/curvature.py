@@ -36,7 +36,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Of the choice of examples.")]
 def curvature(
     model: Model,
     task: Names,
-    examples: Examples = 32,
+    examples: Examples = 16,
     split: Split = "train",
     space: Space = "full",
     batches: Parts = 4,

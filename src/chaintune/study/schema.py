@@ -136,7 +136,7 @@ class TaskSpec(Spec):
 class CurvatureSpec(Spec):
     """How the curvature of each chain's first checkpoint is measured, on the training examples of its task."""
 
-    examples: Annotated[Whole, Field(ge=1)] = 32
+    examples: Annotated[Whole, Field(ge=1)] = 16
     space: Literal["full", "lora"] = "full"
     batches: Annotated[Whole, Field(ge=0)] = 4
     tolerance: Annotated[Real, Field(gt=0, lt=1)] = 0.01
