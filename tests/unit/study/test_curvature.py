@@ -1,11 +1,13 @@
 """Curvature in a study: planned once a checkpoint, computed once, and put beside what was forgotten."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 from chaintune.errors import ConfigError
 from chaintune.study.file import Study
@@ -14,6 +16,7 @@ from chaintune.study.nodes import ScoreNode
 from chaintune.study.plan import Plan
 from chaintune.study.results import write_results
 from chaintune.study.run import RunOutcome, run_plan
+from chaintune.study.schema import CurvatureSpec
 from chaintune.study.store import Store
 from tests.unit.study.dummy import BASE_KEY, DummyEngine, make_plan, make_study, make_task
 
@@ -82,6 +85,16 @@ def test_a_second_run_measures_nothing_and_a_lost_curvature_brings_its_stage_bac
 def test_what_cannot_be_measured_is_refused_before_anything_runs(how: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         make_plan(make_study(curvature=how))
+
+
+def test_the_option_as_the_page_shows_it() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "explanation" / "curvature.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    assert len(blocks) == 1
+    study = make_study(**yaml.safe_load(blocks[0]))
+    assert study.curvature == CurvatureSpec()
+    tasks = {name: make_task(name, train=20) for name in study.tasks}
+    assert len(make_plan(study, tasks).curvatures) == 2
 
 
 def test_results_hold_curvature_pairs_and_their_correlation(tmp_path: Path) -> None:
