@@ -12,6 +12,7 @@ from chaintune.forgetting.mitigated import mitigation_rows, share_rows
 from chaintune.forgetting.mitigation import retained_gain
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.order import order_rows
+from chaintune.forgetting.rounding import rounding_rows
 from chaintune.forgetting.rows import (
     About,
     accuracy_rows,
@@ -75,7 +76,7 @@ def summarise(
     rows: list[ResultRow] = []
     for condition in runs.conditions:
         rows += _losses(runs, study, condition, options, reference)
-        for about in (_accuracies, _gains, _retained, mitigation_rows, _transfers, _biases):
+        for about in (_accuracies, _gains, _retained, mitigation_rows, _transfers, _biases, rounding_rows):
             rows += about(runs, study, condition, options)
     return rows + order_rows(runs, study, roles, options) + slope_rows(runs, study, options)
 

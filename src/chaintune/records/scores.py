@@ -16,6 +16,10 @@ from chaintune.records.examples import Example
 Metric = Literal["accuracy", "accuracy_per_token", "accuracy_per_byte"]
 
 _GROUPS_TYPE = pa.map_(pa.string(), pa.list_(pa.string()))
+# In nats. Two choices nearer to each other than arithmetic in fp32 can tell are a tie, and the first of them is
+# preferred, so that no answer hangs on the order in which numbers were added up.
+TIE = 1e-4
+
 SCORES_SCHEMA = pa.schema(
     [
         ("task", pa.string()),
@@ -40,7 +44,7 @@ class Scores:
     Attributes:
         task: the task's name.
         table: columns of `SCORES_SCHEMA`. `choice_logprobs` are natural-log sums over the tokens of a
-            choice; `prediction` is the largest of them, the first one on a tie.
+            choice; `prediction` is the largest of them, the first one on a tie (within `TIE`).
         provenance: what made the scores (checkpoint key, task version, precision, ...), text to text.
     """
 
@@ -85,7 +89,7 @@ class Scores:
 
         Args:
             metric: the choice preferred is that with the largest log-probability (`accuracy`), the
-                largest per token, or the largest per UTF-8 byte. The first one wins a tie.
+                largest per token, or the largest per UTF-8 byte. The first one wins a tie (within `TIE`).
 
         Shape: `[E]`.
         """
@@ -122,6 +126,16 @@ class Scores:
         return cls(task=tasks.pop(), table=table.replace_schema_metadata(None), provenance=json.loads(raw))
 
 
+def preferred(logprobs: Sequence[float]) -> int:
+    """Index of the choice with the largest log-probability, the first one on a tie.
+
+    Example:
+        >>> preferred([-2.0, -1.00001, -1.0])
+        1
+    """
+    return int(np.argmax(np.asarray(logprobs) >= max(logprobs) - TIE))
+
+
 def _preferred(table: pa.Table, lengths: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Choice of each row with the largest log-probability by length, the first one on a tie. Shape: `[E]`."""
     choices = table.column("choice_logprobs").combine_chunks()
@@ -131,7 +145,7 @@ def _preferred(table: pa.Table, lengths: str) -> np.ndarray[tuple[int], np.dtype
     sizes = table.column(lengths).combine_chunks().flatten().to_numpy(zero_copy_only=False)
     by_length = choices.flatten().to_numpy(zero_copy_only=False) / sizes
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    best = np.flatnonzero(by_length == np.repeat(np.maximum.reduceat(by_length, starts), counts))
+    best = np.flatnonzero(by_length >= np.repeat(np.maximum.reduceat(by_length, starts), counts) - TIE)
     rows, first = np.unique(np.repeat(np.arange(len(counts)), counts)[best], return_index=True)
     return np.asarray(best[first] - starts[rows], dtype=np.int64)
 
@@ -149,7 +163,7 @@ def scores_table(
     """
     rows = []
     for example, row, sizes in sorted(zip(examples, logprobs, tokens, strict=True), key=lambda item: item[0].id):
-        prediction = int(np.argmax(row))
+        prediction = preferred(row)
         rows.append(
             {
                 "task": task,

@@ -187,6 +187,8 @@ _OTHERS = {
     "disparity_expected": "Disparity expected if all groups forgot alike",
     "bwt": "Backward transfer (Lopez-Paz and Ranzato)",
     "fwt": "Forward transfer (Lopez-Paz and Ranzato)",
+    "rounding": "Share of answers that change when the base is scored in another grouping: rounding",
+    "rounding_nats": "Change of a log-probability by the same, median, in nats",
     "bbq_bias_ambiguous": "BBQ bias score, ambiguous contexts",
     "bbq_bias_disambiguated": "BBQ bias score, disambiguated contexts",
 }
@@ -200,10 +202,10 @@ def _others(rows: Sequence[ResultRow]) -> list[Table]:
             _OTHERS.get(row.metric, row.metric.replace("_", " ")),
             checkpoint(row, rest),
             " ".join(filter(None, (row.task, f"by {row.dimension}" if row.dimension else ""))),
-            interval(row.estimate),
+            interval(row.estimate, points=row.metric != "rounding_nats"),
             p_text(row.estimate.p_value),
         )
         for row in rest
     ]
-    note = "In percentage points."
+    note = "In percentage points unless another unit is named."
     return [Table("Further results", note, ("what", "checkpoint", "task", "value", "p"), tuple(lines))]

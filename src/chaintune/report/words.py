@@ -38,6 +38,7 @@ def summary(rows: Sequence[ResultRow]) -> str:
     if len(brought) > _MOST_PARAGRAPHS:
         paragraphs.append(f"{len(brought) - _MOST_PARAGRAPHS} more mitigations are in the tables.")
     paragraphs += map(_recommended, choose(shown))
+    paragraphs += _rounding([row for row in shown if row.metric == "rounding"])
     return "\n\n".join([*paragraphs, _scope(row.estimate for row in lost)])
 
 
@@ -190,6 +191,18 @@ def _recommended(choice: Choice) -> str:
     what = f"{choice.ladder} of {choice.task} after {choice.after}" + (f" ({choice.variant})" if choice.variant else "")
     dose = f"a dose of {100 * choice.dose:.4g} %, " if choice.chosen else ""
     return f"Recommended for {what}: {dose}{choice.reason}."
+
+
+def _rounding(rows: Sequence[ResultRow]) -> list[str]:
+    """One sentence on how much of any change may be arithmetic."""
+    if not rows:
+        return []
+    found = [
+        f"{round(e.value * e.n)} of {e.n} answers to {row.task} (at most {100 * e.high:.0f} %)"
+        for row in rows
+        for e in [row.estimate]
+    ]
+    return [f"Rounding alone changed {', '.join(found)} when the base was scored in another grouping of its examples."]
 
 
 def _scope(estimates: Iterable[Estimate]) -> str:

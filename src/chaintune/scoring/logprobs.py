@@ -42,13 +42,28 @@ def choice_logprobs(
     Shape:
         One row an example, one column a choice.
     """
-    tokens = batch_tokens or (_CPU_TOKENS if next(model.parameters()).device.type == "cpu" else _GPU_TOKENS)
-    answers = max(1, BATCH_LOGITS // model.config.get_text_config().vocab_size)
+    tokens, answers = batch_tokens or _batch_tokens(model), _batch_answers(model)
     with _answering(model):
         if takes_trees(model):
             return tree_logprobs(model, encoded, bin_tokens=min(tokens, answers), on_scored=on_scored)
         _say_once(type(model).__name__)
         return shared_prompt_logprobs(model, encoded, batch_tokens=tokens, batch_answers=answers, on_scored=on_scored)
+
+
+def alone_logprobs(model: Any, encoded: Sequence[Encoded]) -> list[list[float]]:
+    """The same numbers with nothing shared between examples: what differs from them is rounding."""
+    # Models that attend along trees are held to prompts side by side, the others to one prompt after another.
+    with _answering(model):
+        tokens = _batch_tokens(model) if takes_trees(model) else 1
+        return shared_prompt_logprobs(model, encoded, batch_tokens=tokens, batch_answers=_batch_answers(model))
+
+
+def _batch_tokens(model: Any) -> int:
+    return _CPU_TOKENS if next(model.parameters()).device.type == "cpu" else _GPU_TOKENS
+
+
+def _batch_answers(model: Any) -> int:
+    return max(1, BATCH_LOGITS // int(model.config.get_text_config().vocab_size))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
 from chaintune.records import Example, Scores, scores_table
 from chaintune.scoring.logprobs import choice_logprobs
+from chaintune.scoring.rounding import rounding
 
 
 def score(
@@ -16,6 +17,7 @@ def score(
     *,
     task: str,
     provenance: Mapping[str, str] | None = None,
+    measure_rounding: bool = False,
     on_scored: Callable[[int], None] = lambda _: None,
 ) -> Scores:
     """What the model answers to every example.
@@ -25,6 +27,7 @@ def score(
         examples: in any order; the scores do not depend on it.
         task: name that the scores bear.
         provenance: what made the scores, to be kept with them.
+        measure_rounding: score some examples a second way and keep the differences with the scores.
         on_scored: called with the number of examples done.
 
     Raises:
@@ -40,4 +43,7 @@ def score(
             raise ModelError(f"task '{task}': the model gives NaN for example '{example.id}'; its weights are broken")
     tokens = [[len(choice) for choice in example.continuations] for example in encoded]
     table = scores_table(task, ordered, logprobs, tokens)
-    return Scores(task, table, {"precision": loaded.precision} | dict(provenance or {}))
+    about = {"precision": loaded.precision} | dict(provenance or {})
+    if measure_rounding and ordered:
+        about["rounding"] = rounding(loaded.model, ordered, encoded, logprobs)
+    return Scores(task, table, about)

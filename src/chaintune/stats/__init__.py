@@ -12,6 +12,7 @@ from chaintune.stats.effects import (
     rates,
 )
 from chaintune.stats.flips import mcnemar_p
+from chaintune.stats.medians import median
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.ratios import combination, ratios
 from chaintune.stats.sample import Sample, needed_clusters
@@ -30,6 +31,7 @@ __all__ = [
     "disparity",
     "mcnemar_p",
     "means",
+    "median",
     "needed_clusters",
     "rates",
     "ratios",

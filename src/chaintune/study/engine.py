@@ -118,6 +118,7 @@ class LocalEngine:
                 "task_version": task.version,
                 f"{node.split}_digest": digest,
             },
+            measure_rounding=node.checkpoint_key == node.base_key and node.split == "test",
             on_scored=lambda done: report(_scoring_progress(node, done, len(examples), started)),
         )
         scores.write(out / SCORES_FILE)

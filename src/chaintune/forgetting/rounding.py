@@ -1,0 +1,35 @@
+"""What of a score is rounding, as the base was scored twice: the floor below which forgetting is noise."""
+
+import json
+
+import numpy as np
+
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.rows import About
+from chaintune.forgetting.runs import Condition, Runs
+from chaintune.records import ResultRow
+from chaintune.stats import median, rates
+
+
+def rounding_rows(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+    """Share of answers, and log-probabilities, that changed when the base was scored in another grouping.
+
+    Rows of `rounding` (a share) and `rounding_nats` (median over examples of a choice's largest change).
+    """
+    if condition.chain:
+        return []
+    rows = []
+    for task in runs.tasks(condition):
+        seed = runs.seeds([condition], task)[0]
+        scores = runs.scores[condition, seed, task]
+        if "rounding" not in scores.provenance:
+            continue
+        again = json.loads(scores.provenance["rounding"])
+        place = {example: row for row, example in enumerate(scores.example_ids)}
+        picked = np.array([place[example] for example in again["example_id"]])
+        design = runs.groups[task].subset(picked).design
+        changed = rates(design, np.array(again["changed"], dtype=np.float64), level=options.level)[0]
+        about = About(study, condition, "", task)
+        rows.append(about.row("rounding", str(seed), changed))
+        rows.append(about.row("rounding_nats", str(seed), median(again["nats"], level=options.level)))
+    return rows

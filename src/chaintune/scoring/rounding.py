@@ -1,0 +1,45 @@
+"""How much of a score is rounding: some examples scored again in another grouping of the same arithmetic.
+
+In exact arithmetic it does not matter which examples go through the model together. In bf16 it does, a
+little, and a later checkpoint differs from an earlier one by that much even if nothing was learned.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from chaintune.models.encoding import Encoded
+from chaintune.records import Example
+from chaintune.records.scores import preferred
+from chaintune.scoring.logprobs import alone_logprobs
+
+# Enough to tell one changed answer in twenty from none.
+EXAMPLES = 64
+
+
+def rounding(
+    model: Any, examples: Sequence[Example], encoded: Sequence[Encoded], logprobs: Sequence[Sequence[float]]
+) -> str:
+    """JSON of what changed when up to 64 examples, evenly spaced, were scored with their prompts read one by one.
+
+    Args:
+        model: that gave the scores.
+        examples: in the order of their ids.
+        encoded: the same as token ids.
+        logprobs: their scores.
+
+    Returns:
+        `example_id`; `changed`, whether another choice is preferred; `nats`, the largest change of a choice.
+    """
+    chosen = np.unique(np.linspace(0, len(examples) - 1, min(EXAMPLES, len(examples))).round().astype(int))
+    again = alone_logprobs(model, [encoded[index] for index in chosen])
+    pairs = [(logprobs[index], row) for index, row in zip(chosen, again, strict=True)]
+    return json.dumps(
+        {
+            "example_id": [examples[index].id for index in chosen],
+            "changed": [preferred(before) != preferred(after) for before, after in pairs],
+            "nats": [max(abs(a - b) for a, b in zip(before, after, strict=True)) for before, after in pairs],
+        }
+    )
