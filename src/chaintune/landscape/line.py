@@ -107,7 +107,7 @@ def _check_alike(first: LoadedModel, second: LoadedModel) -> None:
     if first.has_adapter or second.has_adapter:
         raise ModelError("a line runs between whole weights; merge the adapter first (models.merge_adapter)")
     here, there = (dict(loaded.model.named_parameters()) for loaded in (first, second))
-    for name in here.keys() ^ there.keys():
+    for name in sorted(here.keys() ^ there.keys()):
         which = "second" if name in here else "first"
         raise ModelError(f"the two models differ in shape: the {which} has no weight '{name}'")
     for name, weight in here.items():
