@@ -18,7 +18,7 @@ from chaintune.errors import ChaintuneError, ConfigError, DataError, ModelError,
 
 if TYPE_CHECKING:
     from chaintune.api import curvature, loss_line, mitigate, score
-    from chaintune.forgetting import compare
+    from chaintune.interop import compare
     from chaintune.records import Comparison, Curvature, Estimate, Example, LossLine, Recipe, ResultRow, Scores, Task
     from chaintune.study.file import Study
 
@@ -50,7 +50,7 @@ _HOMES = dict.fromkeys(
     ("Comparison", "Curvature", "Estimate", "Example", "LossLine", "Recipe", "ResultRow", "Scores", "Task"), "records"
 ) | {
     "Study": "study.file",
-    "compare": "forgetting",
+    "compare": "interop",
     "curvature": "api",
     "loss_line": "api",
     "mitigate": "api",

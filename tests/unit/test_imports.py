@@ -18,6 +18,8 @@ BELOW = {
     "scoring": {"errors", "records", "tasks", "models"},
     "tuning": {"errors", "records", "tasks", "models"},
     "landscape": {"errors", "records", "tasks", "models", "tuning"},
+    "interop": {"errors", "records", "stats", "forgetting"},
+    "gate": {"errors", "records", "stats", "forgetting", "study"},
     "report": {"errors", "records", "stats", "forgetting"},
     "study": {"errors", "records", "stats", "forgetting", "tasks", "models", "scoring", "tuning", "landscape"},
 }
@@ -54,7 +56,10 @@ def test_every_module_imports_only_from_rooms_below() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("module", ["chaintune", "chaintune.forgetting", "chaintune.cli", "chaintune.tasks"])
+@pytest.mark.parametrize(
+    "module",
+    ["chaintune", "chaintune.forgetting", "chaintune.cli", "chaintune.tasks", "chaintune.interop", "chaintune.gate"],
+)
 def test_light_modules_load_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603

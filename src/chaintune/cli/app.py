@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from chaintune.cli.compare import compare
 from chaintune.cli.curvature import curvature
 from chaintune.cli.mitigate import mitigate
 from chaintune.cli.plan import plan
+from chaintune.cli.policy import policy
 from chaintune.cli.report import report
 from chaintune.cli.run import run
 from chaintune.cli.status import status
@@ -30,8 +32,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, status, report, tasks, curvature):
+for command in (run, plan, status, report, tasks, compare, curvature):
     app.command()(command)
+app.add_typer(policy, name="policy")
 # Fields of the recipe are options of this one too: --recipe.learning_rate 1e-4.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(mitigate)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, pair
 from chaintune.forgetting.verdicts import verdict
-from chaintune.records import Comparison, Disparity, Estimate, GroupComparison, Metric, Scores
+from chaintune.records import Comparison, Disparity, Estimate, GroupComparison, ItemScores, Metric, Scores
 from chaintune.stats import (
     Adjustment,
     Reference,
@@ -29,14 +30,16 @@ from chaintune.stats.clusters import Floats
 
 _METRICS = ("accuracy", "accuracy_per_token", "accuracy_per_byte")
 
+S = TypeVar("S", Scores, ItemScores)
+
 
 def compare(
-    before: Scores,
-    after: Scores,
+    before: S,
+    after: S,
     *,
     by: Sequence[str] = (),
     reference: Reference = "overall",
-    metric: Metric = "accuracy",
+    metric: str | None = None,
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -52,7 +55,8 @@ def compare(
         after: scores of the later checkpoint on the same task.
         by: dimensions whose groups are compared; none, and only the whole task is.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
-        metric: how the preferred choice of an example is found.
+        metric: how the preferred choice of an example is found, `accuracy` by default; scores that come without
+            choices have one metric of their own.
         level: of the intervals.
         resamples: random halves of the clusters that are drawn.
         seed: of the draws; same seed, same bits.
@@ -68,16 +72,27 @@ def compare(
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """
     options = Inference(level, resamples, seed, adjust, reference, margin)
-    if metric not in _METRICS:
-        raise ConfigError(f"metric '{metric}': {nearest(metric, _METRICS)}")
     paired = pair(before, after, on_missing=on_missing)
     groups = grouping(paired.before, by, intersections)
-    scores = (paired.before.item_scores(metric), paired.after.item_scores(metric))
+    known = _metric_of(before, metric)
+    scores = (_values(paired.before, known), _values(paired.after, known))
     rows, disparities = compared(groups, scores, options, identical=paired.identical)
     return Comparison(
-        before.task, metric, reference, level, margin, adjust, resamples, seed, paired.n_left_out,
+        before.task, known, reference, level, margin, adjust, resamples, seed, paired.n_left_out,
         rows[0], tuple(rows[1:]), tuple(disparities), dict(before.provenance), dict(after.provenance),
+        graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
     )  # fmt: skip
+
+
+def _metric_of(scores: Scores | ItemScores, metric: str | None) -> str:
+    known = _METRICS if isinstance(scores, Scores) else (scores.metric,)
+    if metric is not None and metric not in known:
+        raise ConfigError(f"metric '{metric}': {nearest(metric, known)}")
+    return metric or known[0]
+
+
+def _values(scores: Scores | ItemScores, metric: str) -> Floats:
+    return scores.item_scores(cast("Metric", metric)) if isinstance(scores, Scores) else scores.item_scores(metric)
 
 
 def compared(
@@ -97,7 +112,9 @@ def compared(
     if identical:
         forgetting, bias = ([_unchanged(estimate) for estimate in row] for row in (forgetting, bias))
     before, after = (accuracies(groups.design, score, level=options.level) for score in scores)
-    forgot, learned = (groups.design.sums(np.maximum(d, 0.0)).sum(axis=0) for d in (sample.values, -sample.values))
+    forgot, learned = (
+        groups.design.sums((d > 0).astype(np.float64)).sum(axis=0) for d in (sample.values, -sample.values)
+    )
     limits = detectable_limits(groups, sample, options)
     rows = [
         GroupComparison(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from chaintune.errors import ConfigError, nearest
-from chaintune.records import Scores
+from chaintune.records import ItemScores, Scores
 from chaintune.stats import Design
 
 Label = tuple[str, str]
@@ -42,7 +42,7 @@ class Grouping:
         return tuple(dict.fromkeys(dimension for dimension, _ in self.labels if dimension))
 
 
-def grouping(scores: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]] = ()) -> Grouping:
+def grouping(scores: Scores | ItemScores, by: Sequence[str], intersections: Sequence[tuple[str, str]] = ()) -> Grouping:
     """The clusters of the examples, and their groups on the dimensions asked for.
 
     An intersection of dimensions `a` and `b` becomes the dimension `a & b` with groups `x & y`; pairs

@@ -1,7 +1,7 @@
 """Two tables of scores brought onto the same examples."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -9,32 +9,35 @@ import pyarrow.compute as pc
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.forgetting.grouping import memberships
-from chaintune.records import Scores
+from chaintune.records import ItemScores, Scores
 
 OnMissing = Literal["error", "intersect"]
+S = TypeVar("S", Scores, ItemScores)
 
 _NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class Pair(Generic[S]):
     """The same examples under two checkpoints, row by row.
 
     Attributes:
         n_left_out: examples that only one of the two had.
     """
 
-    before: Scores
-    after: Scores
+    before: S
+    after: S
     n_left_out: int
 
     @property
     def identical(self) -> bool:
         """Whether every choice of every example has the very same log-probability under both."""
+        if not isinstance(self.before, Scores):
+            return False
         return bool(self.before.table.column("choice_logprobs").equals(self.after.table.column("choice_logprobs")))
 
 
-def pair(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> Pair:
+def pair(before: S, after: S, *, on_missing: OnMissing = "error") -> Pair[S]:
     """Both scores on their common examples, sorted by id.
 
     Args:
@@ -56,7 +59,7 @@ def pair(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> P
     if not one.column("example_id").equals(other.column("example_id")):
         one, other, n_left_out = _common(one, other, before.task, on_missing)
     _check_same(one, other, before.task)
-    return Pair(Scores(before.task, one, before.provenance), Scores(after.task, other, after.provenance), n_left_out)
+    return Pair(replace(before, table=one), replace(after, table=other), n_left_out)
 
 
 def _common(one: pa.Table, other: pa.Table, task: str, on_missing: OnMissing) -> tuple[pa.Table, pa.Table, int]:
@@ -82,7 +85,7 @@ def _common(one: pa.Table, other: pa.Table, task: str, on_missing: OnMissing) ->
 
 def _check_same(one: pa.Table, other: pa.Table, task: str) -> None:
     for column in ("gold", "cluster"):
-        if not one.column(column).equals(other.column(column)):
+        if column in one.column_names and not one.column(column).equals(other.column(column)):
             differs = pc.not_equal(one.column(column), other.column(column))
             ids = one.column("example_id").filter(differs).combine_chunks()
             raise DataError(

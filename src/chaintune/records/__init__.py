@@ -6,13 +6,17 @@ Words follow the glossary in `docs/explanation/definitions.md`.
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
 from chaintune.records.curvature import BentCheckpoint, Curvature, LossLine, Space
 from chaintune.records.examples import Example, Role, Task, canonical_digest, examples_digest
+from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
+from chaintune.records.items import ITEMS_SCHEMA, ItemScores, items_table
 from chaintune.records.mitigations import Choice, Mitigated
 from chaintune.records.recipe import Recipe, Regulariser
 from chaintune.records.results import Estimate, Measured, ResultRow, Verdict, rows_to_polars
 from chaintune.records.scores import SCORES_SCHEMA, Metric, Scores, scores_table
 
 __all__ = [
+    "ITEMS_SCHEMA",
     "SCORES_SCHEMA",
+    "Answer",
     "BentCheckpoint",
     "Choice",
     "Comparison",
@@ -20,8 +24,12 @@ __all__ = [
     "Disparity",
     "Estimate",
     "Example",
+    "Gate",
     "GroupComparison",
+    "ItemScores",
+    "Judgement",
     "LossLine",
+    "Measure",
     "Measured",
     "Metric",
     "Mitigated",
@@ -32,9 +40,11 @@ __all__ = [
     "Scores",
     "Space",
     "Task",
+    "Tier",
     "Verdict",
     "canonical_digest",
     "examples_digest",
+    "items_table",
     "rows_to_polars",
     "scores_table",
 ]

@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import polars as pl
-
 from chaintune.records.results import Estimate, Verdict
-from chaintune.records.scores import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +21,10 @@ class GroupComparison:
         forgetting: before minus after; positive is worse.
         biased_forgetting: forgetting of the group minus that of the comparison's reference; positive
             means that this group loses more. Undefined for the whole task.
-        forgot: examples right before and wrong after.
-        learned: examples wrong before and right after.
-        mcnemar_p: exact McNemar test of the flips, which takes every example for independent.
+        forgot: examples right before and wrong after; of graded scores, those that fell.
+        learned: examples wrong before and right after; of graded scores, those that rose.
+        mcnemar_p: exact McNemar test of the flips, which takes every example for independent; of graded scores,
+            the sign test.
         detectable_forgetting, detectable_biased_forgetting: smallest true value that data like these
             show with 80 % probability; NaN when they cannot show any.
         verdict: on the forgetting.
@@ -73,10 +72,12 @@ class Comparison:
         n_left_out: examples that only one of the two checkpoints answered.
         groups: every group of every dimension asked for, then the intersections.
         provenance_before, provenance_after: what made the two scores.
+        graded: scores other than 0 and 1 occur.
+        forced: why the two should not be compared, where it was done all the same.
     """
 
     task: str
-    metric: Metric
+    metric: str
     reference: Literal["overall", "rest"]
     level: float
     margin: float
@@ -89,14 +90,18 @@ class Comparison:
     disparities: tuple[Disparity, ...]
     provenance_before: Mapping[str, str] = field(default_factory=dict)
     provenance_after: Mapping[str, str] = field(default_factory=dict)
+    graded: bool = False
+    forced: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold; what is undefined is None."""
         plain: dict[str, Any] = _plain(self)
         return plain
 
-    def to_polars(self) -> pl.DataFrame:
+    def to_polars(self) -> "pl.DataFrame":
         """One row a group, the whole task first; estimates spread over columns (`forgetting_low`, ...)."""
+        import polars as pl  # not needed to compare, only to hand over a frame
+
         return pl.DataFrame([_flat(row) for row in (self.overall, *self.groups)], infer_schema_length=None)
 
     def to_pandas(self) -> "pd.DataFrame":

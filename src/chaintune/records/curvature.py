@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import polars as pl
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Space = Literal["full", "lora"]
 
@@ -80,8 +82,10 @@ class Curvature:
         radii = tuple(math.nan if value is None else value for value in named["batch_radii"])
         return cls(**named | undefined | {"batch_radii": radii})
 
-    def to_polars(self) -> pl.DataFrame:
+    def to_polars(self) -> "pl.DataFrame":
         """One row; without the provenance."""
+        import polars as pl
+
         shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "provenance"}
         shown |= {"batch_mean": self.batch_mean, "batch_sd": self.batch_sd, "batch_radii": list(self.batch_radii)}
         return pl.DataFrame([shown], schema_overrides={"batch_radii": pl.List(pl.Float64)})
@@ -136,8 +140,10 @@ class LossLine:
         lists = {name: [_finite(x) for x in plain[name]] for name in ("fractions", "losses")}
         return {name: _finite(value) for name, value in plain.items()} | lists | {"provenance": dict(self.provenance)}
 
-    def to_polars(self) -> pl.DataFrame:
+    def to_polars(self) -> "pl.DataFrame":
         """One row a point of the line: task, fraction, loss, what the straight line between the ends gives, n."""
+        import polars as pl
+
         first, last = self.losses[0], self.losses[-1]
         return pl.DataFrame(
             {

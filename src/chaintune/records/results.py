@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
-
-import polars as pl
+from typing import TYPE_CHECKING, Any, Literal
 
 from chaintune.records.mitigations import Mitigated
 from chaintune.records.scores import Scores
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Verdict = Literal["forgot", "kept", "gained", "inconclusive"]
 
@@ -110,6 +111,8 @@ class Measured:
     train_seconds: float = math.nan
 
 
-def rows_to_polars(rows: Sequence[ResultRow]) -> pl.DataFrame:
+def rows_to_polars(rows: Sequence[ResultRow]) -> "pl.DataFrame":
     """The tidy table of result rows, one row each, columns in the order of `ResultRow.to_dict`."""
+    import polars as pl  # comparing two files needs none, and starts sooner
+
     return pl.DataFrame([row.to_dict() for row in rows], infer_schema_length=None)

@@ -1,6 +1,6 @@
 """Exact McNemar test of flips between two checkpoints, example by example."""
 
-from scipy.stats import binom
+from scipy import special
 
 
 def mcnemar_p(forgot: int, learned: int) -> float:
@@ -10,4 +10,4 @@ def mcnemar_p(forgot: int, learned: int) -> float:
 
     Source: McNemar (1947), exact binomial form.
     """
-    return min(1.0, 2.0 * float(binom.cdf(min(forgot, learned), forgot + learned, 0.5)))
+    return min(1.0, 2.0 * float(special.bdtr(min(forgot, learned), forgot + learned, 0.5)))

@@ -1,9 +1,9 @@
 """Rank correlation of pairs."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm, permutation_test, rankdata
 
 from chaintune.records import Estimate
 from chaintune.stats.clusters import Floats
@@ -49,6 +49,8 @@ def rank_correlation(
 
 
 def _spearman(left: Floats, right: Floats) -> float:
+    from scipy.stats import rankdata  # a quarter of a second to import, which comparisons need not wait for
+
     found = float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
     return max(-1.0, min(1.0, found))
 
@@ -56,11 +58,13 @@ def _spearman(left: Floats, right: Floats) -> float:
 def _interval(value: float, n: int, level: float) -> tuple[float, float]:
     if 1 - abs(value) < 1e-12:
         return math.nan, math.nan
-    half = float(norm.ppf((1 + level) / 2)) * math.sqrt((1 + value**2 / 2) / (n - 3))
+    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt((1 + value**2 / 2) / (n - 3))
     return math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half)
 
 
 def _p_value(left: Floats, right: Floats, resamples: int, seed: int) -> float:
+    from scipy.stats import permutation_test, rankdata
+
     ranks = rankdata(right)
     found = permutation_test(
         (rankdata(left),),

@@ -12,6 +12,7 @@ from chaintune.errors import ConfigError
 KeyPath = tuple[str | int, ...]
 
 _MOST_KEYS = 20_000
+_STUDY = "a study file: a mapping with 'base', 'tasks' and 'chains'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,14 @@ def read_source(path: Path) -> Source:
     return parse_source(text, str(path), folder=path.parent)
 
 
-def parse_source(text: str, name: str, *, folder: Path) -> Source:
+def parse_source(text: str, name: str, *, folder: Path, expected: str = _STUDY) -> Source:
     """Plain data and places of YAML text; duplicate keys are noted as problems.
+
+    Args:
+        text: of the file.
+        name: what to call it in messages.
+        folder: where relative paths in it start.
+        expected: what kind of file it should be, and what should be at its top.
 
     Raises:
         ConfigError: the text is no YAML, or no mapping at the top.
@@ -113,10 +120,10 @@ def parse_source(text: str, name: str, *, folder: Path) -> Source:
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{name}: not YAML: {str(error).splitlines()[0]}") from error
     except RecursionError:
-        raise ConfigError(f"{name}: nested too deeply to be a study file") from None
+        raise ConfigError(f"{name}: nested too deeply to be {expected.partition(':')[0]}") from None
     if not isinstance(data, dict):
         found = "nothing" if data is None else f"a {type(data).__name__}"
-        raise ConfigError(f"{name}: expected a mapping with 'base', 'tasks' and 'chains' at the top, got {found}")
+        raise ConfigError(f"{name}: expected {expected.partition(': ')[2]} at the top, got {found}")
     source.data = data
     return source
 

@@ -1,0 +1,32 @@
+"""`chaintune policy`: write a policy to begin with."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chaintune.errors import ConfigError
+
+policy = typer.Typer(help="Budgets of forgetting for `chaintune compare --policy`.", no_args_is_help=True)
+
+
+@policy.callback()
+def _group() -> None:
+    """Budgets of forgetting for `chaintune compare --policy`."""
+
+
+@policy.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")] = Path("policy.yaml"),
+) -> None:
+    """Write a commented policy to begin with; a file that is there is left alone."""
+    text = resources.files("chaintune.gate").joinpath("starter.yaml").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{path}: there is a file already; name another one, or remove it") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+    typer.echo(f"wrote {path}")

@@ -1,0 +1,171 @@
+"""Whether comparisons keep a policy's budgets, judged on intervals.
+
+A budget is kept when the whole interval lies within it, exceeded when the whole interval lies beyond it, and
+otherwise the data do not tell. Where one budget speaks of several groups, it is kept only if each group keeps it,
+which needs no correction; that one of them exceeds it is claimed at the error rate divided by their number.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from statistics import NormalDist
+
+import numpy as np
+
+from chaintune.gate.policy import EVERY, Budget, Policy
+from chaintune.records import Comparison, Estimate, Gate, GroupComparison, Judgement, Tier
+from chaintune.stats.clusters import Floats
+from chaintune.stats.rates import combine
+
+_TIMES = " x "
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A number less its relative budget, the interval to judge it by, and how many examples it is of."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    reason: str = ""
+
+
+def judge(policy: Policy, comparisons: Sequence[Comparison]) -> Gate:
+    """One judgement for each budget and each task and group that it speaks of.
+
+    Args:
+        policy: the budgets.
+        comparisons: one a task, by every dimension of the policy.
+    """
+    found = {comparison.task: comparison for comparison in comparisons}
+    judgements: list[Judgement] = []
+    for budget in policy.budgets:
+        tasks = list(found) if budget.task == EVERY else [budget.task]
+        for task in tasks:
+            judgements += _of_task(budget, task, found.get(task))
+    return Gate(policy.name, tuple(judgements))
+
+
+def _of_task(budget: Budget, task: str, comparison: Comparison | None) -> list[Judgement]:
+    if comparison is None:
+        return [_missing(budget, task, "", "the task was not compared")]
+    dimension = budget.by.replace(_TIMES, " & ")
+    rows = [row for row in (comparison.overall, *comparison.groups) if row.dimension == dimension]
+    if not rows:
+        return [_missing(budget, task, "", f"the task has no groups on '{budget.by}'")]
+    if budget.measure == "disparity":
+        return [_judgement(budget, comparison, dimension, "", _disparity(budget, comparison, rows))]
+    known = {row.group: row for row in rows}
+    chosen = budget.groups or tuple(known)
+    tests = sum(group in known for group in chosen)
+    return [
+        _judgement(budget, comparison, dimension, group, _number(budget, known[group], comparison.level, tests))
+        if group in known
+        else _missing(budget, task, group, f"there is no example of '{group}'")
+        for group in chosen
+    ]
+
+
+def _missing(budget: Budget, task: str, group: str, reason: str) -> Judgement:
+    tier: Tier = budget.tier if budget.required else "note"
+    limit = budget.limit
+    return Judgement(
+        task, budget.by, group, budget.measure, tier, limit.share, limit.relative, "missing", reason=reason
+    )  # fmt: skip
+
+
+def _number(budget: Budget, row: GroupComparison, level: float, tests: int) -> _Judged:
+    estimate = row.forgetting if budget.measure == "forgetting" else row.biased_forgetting
+    low = estimate.value - (estimate.value - estimate.low) * _widening(level, tests)
+    ends = (estimate.value, low, estimate.high)
+    return _less_relative(budget, _Judged(*ends, estimate.n, estimate.reason), row.before)
+
+
+def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged:
+    """The number less the budget's share of the score before, whose own interval widens that of the number."""
+    if not budget.limit.relative:
+        return judged
+    share = budget.limit.share
+    allowed = (share * before.value, share * before.low, share * before.high)
+    low, high = _ends((judged.value, judged.low, judged.high), allowed)
+    return _Judged(judged.value - allowed[0], low, high, judged.n, judged.reason)
+
+
+def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupComparison]) -> _Judged:
+    """Largest difference between two groups, with ends that hold for the largest of all pairs.
+
+    It lies below its upper end when every pair does, which needs no correction; that some pair lies above the lower
+    end is claimed at the error rate divided by the number of pairs.
+    """
+    known = [row.forgetting for row in rows if not math.isnan(row.forgetting.low)]
+    n = comparison.overall.forgetting.n
+    if len(known) < 2:
+        return _Judged(math.nan, math.nan, math.nan, n, "fewer than two groups have an interval")
+    pairs = list(permutations(known, 2))
+    factor = _widening(comparison.level, len(pairs) // 2)
+    ends = [_ends((a.value, a.low, a.high), (b.value, b.low, b.high)) for a, b in pairs]
+    differences = [a.value - b.value for a, b in pairs]
+    low = max(d - (d - low) * factor for d, (low, _) in zip(differences, ends, strict=True))
+    judged = _Judged(max(differences), low, max(high for _, high in ends), n, _without_interval(rows))
+    return _less_relative(budget, judged, comparison.overall.before)
+
+
+def _without_interval(rows: Sequence[GroupComparison]) -> str:
+    small = [row.group for row in rows if math.isnan(row.forgetting.low)]
+    return f"not judged, for too few clusters: {', '.join(small)}" if small else ""
+
+
+def _ends(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float]:
+    """Ends of the interval of a difference from value, low and high of its parts, taken for independent."""
+    low, high = combine(_arrays(one), _arrays(other))
+    return float(low), float(high)
+
+
+def _arrays(numbers: tuple[float, float, float]) -> tuple[Floats, Floats, Floats]:
+    value, low, high = (np.asarray(number) for number in numbers)
+    return value, low, high
+
+
+def _widening(level: float, tests: int) -> float:
+    """How much longer one side of a normal interval is at an error rate divided by the number of tests."""
+    tail = (1 - level) / 2
+    normal = NormalDist()
+    return normal.inv_cdf(tail / max(tests, 1)) / normal.inv_cdf(tail)
+
+
+def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: str, judged: _Judged) -> Judgement:
+    limit = budget.limit
+    # A relative budget is in the number already.
+    allowed = 0.0 if limit.relative else limit.share
+    if math.isnan(judged.low) or math.isnan(judged.high):
+        answer, reason = "inconclusive", judged.reason or "the number has no interval"
+    elif judged.low > allowed:
+        answer, reason = "fail", "the whole interval lies beyond the budget"
+    elif judged.high > allowed:
+        answer, reason = "inconclusive", "the interval straddles the budget"
+    elif judged.reason or comparison.forced:
+        answer = "inconclusive"
+        reason = judged.reason or f"compared by force: {'; '.join(comparison.forced)}"
+    else:
+        answer, reason = "pass", "the whole interval lies within the budget"
+    more = _more_examples(judged, allowed) if answer == "inconclusive" else None
+    return Judgement(
+        comparison.task, dimension, group, budget.measure, budget.tier, limit.share, limit.relative,
+        answer, judged.value, judged.low, judged.high, more, reason,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _more_examples(judged: _Judged, allowed: float) -> int | None:
+    """How many more examples would decide, if the value stays and new ones are in clusters like those there are.
+
+    An interval's length falls with the root of the number of examples, so the side that reaches over the budget has
+    to shrink to the distance between value and budget.
+    """
+    gap = abs(allowed - judged.value)
+    side = judged.high - judged.value if judged.value <= allowed else judged.value - judged.low
+    if not gap > 0 or not side > gap:
+        return None
+    more = judged.n * ((side / gap) ** 2 - 1)
+    return math.ceil(more) if more < 1e12 else None

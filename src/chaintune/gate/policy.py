@@ -1,0 +1,146 @@
+"""The policy file: how much may be forgotten, of what, by whom."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from chaintune.errors import ConfigError
+from chaintune.records import Measure, Tier
+from chaintune.study.schema import Names, Spec, check
+from chaintune.study.source import Source, parse_source
+
+EVERY = "*"
+MEASURES: tuple[Measure, ...] = ("forgetting", "biased_forgetting", "disparity")
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that is allowed, in shares of the score, or of the score before."""
+
+    share: float
+    relative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One measure of one task, and the most it may be.
+
+    Attributes:
+        task: its name, or `*` for every task that is compared.
+        by: dimension; empty for the whole task.
+        groups: of the dimension; none for every group.
+        required: missing data are inconclusive, else only told.
+    """
+
+    task: str
+    by: str
+    groups: tuple[str, ...]
+    measure: Measure
+    limit: Limit
+    tier: Tier
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Every budget of a file."""
+
+    name: str
+    budgets: tuple[Budget, ...]
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Dimensions that the budgets speak of, for comparing by."""
+        return tuple(dict.fromkeys(budget.by for budget in self.budgets if budget.by))
+
+
+def _as_limit(value: Any) -> Limit:
+    """A share of the score, or text such as `5 %` of the score before."""
+    if isinstance(value, str) and (found := _PERCENT.fullmatch(value)):
+        share, relative = float(found[1]) / 100, True
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        share, relative = float(value), False
+    else:
+        raise ValueError(f"expected a share of the score such as 0.02, or '5 %' of the score before, got {value!r}")
+    # Written so that NaN is refused too.
+    if not -1 <= share <= 1:
+        raise ValueError(f"expected a share from -1 to 1, 0.02 is two points, got {value!r}")
+    return Limit(share, relative)
+
+
+_Limit = Annotated[Any, BeforeValidator(_as_limit)]
+
+
+class BudgetSpec(Spec):
+    """One entry of `budgets`."""
+
+    task: Annotated[str, Field(min_length=1)]
+    by: Annotated[str, Field(min_length=1)] | None = None
+    group: Annotated[Names, Field(min_length=1)] | None = None
+    forgetting: _Limit = None
+    biased_forgetting: _Limit = None
+    disparity: _Limit = None
+    tier: Tier = "block"
+    required: bool = True
+
+
+class PolicySpec(Spec):
+    """The keys of a policy file."""
+
+    budgets: Annotated[list[Any], Field(min_length=1)]
+
+
+def read_policy(path: Path) -> Policy:
+    """The budgets of a policy file, read by YAML's safe loader.
+
+    Raises:
+        ConfigError: the file cannot be read, or something in it cannot be meant; every problem is told, with its line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read the policy ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: the policy is not UTF-8 text (byte {error.start})") from error
+    source = parse_source(text, str(path), folder=path.parent, expected="a policy: a mapping with 'budgets'")
+    spec = check(PolicySpec, source.data, (), source)
+    written = source.data.get("budgets")
+    entries = written if isinstance(written, list) else []
+    budgets = [budget for index, entry in enumerate(entries) for budget in _budgets(entry, index, source)]
+    source.stop_if_wrong()
+    if spec is None or not budgets:
+        raise ConfigError(f"{path}: expected at least one budget")
+    return Policy(str(path), tuple(budgets))
+
+
+def _budgets(entry: Any, index: int, source: Source) -> list[Budget]:
+    """One budget a measure of an entry; what cannot be meant is noted."""
+    path = ("budgets", index)
+    spec = check(BudgetSpec, entry, path, source)
+    if spec is None:
+        return []
+    limits = {measure: getattr(spec, measure) for measure in MEASURES if getattr(spec, measure) is not None}
+    for problem in _problems(spec, limits):
+        source.report(path, problem)
+    groups = tuple(spec.group or ())
+    return [
+        Budget(spec.task, spec.by or "", groups, measure, limit, spec.tier, spec.required)
+        for measure, limit in limits.items()
+    ]
+
+
+def _problems(spec: BudgetSpec, limits: dict[Measure, Limit]) -> list[str]:
+    found = []
+    if not limits:
+        found.append(f"no budget: name one of {', '.join(MEASURES)}")
+    if spec.group and not spec.by:
+        found.append("'group' needs 'by', the dimension that the group is of")
+    if not spec.by and set(limits) - {"forgetting"}:
+        found.append(f"{' and '.join(name for name in limits if name != 'forgetting')} needs 'by', a dimension")
+    if spec.group and "disparity" in limits:
+        found.append("disparity is over all groups of a dimension; leave 'group' out, or give it an entry of its own")
+    return found

@@ -1,0 +1,168 @@
+"""Two logs, of whatever harness, compared task by task."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, Unpack, cast, runtime_checkable
+
+from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.forgetting import compare as compare_scores
+from chaintune.interop.comparable import objections
+from chaintune.interop.log import Log, Pair, Wanted, parse_by
+from chaintune.interop.options import HowToCompare, HowToRead
+from chaintune.interop.readers import read_log
+from chaintune.interop.scores_files import log_of
+from chaintune.interop.tables import logs_of
+from chaintune.records import Comparison, ItemScores, Scores
+
+
+@runtime_checkable
+class PolarsFrame(Protocol):
+    """As much of a polars frame as is needed."""
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One mapping a row."""
+        ...
+
+
+@runtime_checkable
+class PandasFrame(Protocol):
+    """As much of a pandas frame as is needed."""
+
+    def to_dict(self, orient: str) -> Any:
+        """One mapping a row where `orient` is `records`."""
+        ...
+
+
+_LOG = logging.getLogger(__name__)
+_KNOWN = (*HowToRead.__annotations__, *HowToCompare.__annotations__)
+
+Logged = Path | str | Scores | ItemScores | PolarsFrame | PandasFrame
+
+
+class _Options(HowToRead, HowToCompare):
+    """Every option."""
+
+
+def compare(before: Logged, after: Logged, **options: Unpack[_Options]) -> Comparison:
+    """Forgetting between two checkpoints on one task, overall and for each group of the dimensions asked for.
+
+    Args:
+        before: what the earlier checkpoint scored: scores, a frame with the columns `id` and `score`, or the path of
+            a score file, of a table, or of another harness's log.
+        after: the same of the later checkpoint.
+        **options: how to read (`interop.options.HowToRead`) and how to compare (`HowToCompare`).
+
+    Raises:
+        ConfigError: an option, field or dimension that does not exist.
+        DataError: a log cannot be read, the two are not comparable, or they hold several tasks and `task` names none.
+
+    Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
+    """
+    found = compare_all(before, after, **options)
+    if len(found) > 1:
+        names = ", ".join(comparison.task for comparison in found)
+        raise DataError(f"there are {len(found)} tasks, name one as task=: {names}")
+    return found[0]
+
+
+def compare_all(before: Logged, after: Logged, **options: Unpack[_Options]) -> list[Comparison]:
+    """One comparison for each task that both have; for the arguments see `compare`.
+
+    Raises:
+        ConfigError: an option, field or dimension that does not exist.
+        DataError: a log cannot be read, or the two are not comparable.
+    """
+    unknown = sorted(set(options) - set(_KNOWN))
+    if unknown:
+        raise ConfigError(f"option '{unknown[0]}': {nearest(unknown[0], _KNOWN)}")
+    given = cast("Mapping[str, Any]", options)
+    how = {name: given[name] for name in HowToCompare.__annotations__ if name in given}
+    by, crossed = parse_by(tuple(how.pop("by", ())))
+    dimensions = _Dimensions(by, tuple(dict.fromkeys([*crossed, *how.pop("intersections", ())])))
+    reading = {name: given[name] for name in HowToRead.__annotations__ if name in given}
+    wanted = Wanted(dimensions=dimensions.names, **reading)
+    one, other = _logs(before, wanted, "before"), _logs(after, wanted, "after")
+    tasks = _common(one, other, how.get("on_missing", "error"))
+    dimensions.check([one[task] for task in tasks])
+    force = bool(how.pop("force", False))
+    return [
+        _compared(one[task], other[task], dimensions, how | {"metric": wanted.metric}, force=force) for task in tasks
+    ]
+
+
+@dataclass(frozen=True)
+class _Dimensions:
+    """Dimensions asked for, and pairs of them to cross."""
+
+    by: tuple[str, ...]
+    intersections: tuple[Pair, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self.by, *(name for pair in self.intersections for name in pair)]))
+
+    def check(self, logs: Sequence[Log]) -> None:
+        """One task need not have what another has, but a dimension that no task has is a slip."""
+        for name in self.names:
+            if not any(name in log.dimensions for log in logs):
+                fields = [field for log in logs for field in log.fields]
+                raise ConfigError(f"{logs[0].where}: no example has a group on '{name}': {nearest(name, fields)}")
+
+    def of(self, log: Log) -> dict[str, Sequence[Any]]:
+        borne = set(log.dimensions)
+        pairs = [pair for pair in self.intersections if borne.issuperset(pair)]
+        return {"by": [name for name in self.by if name in borne], "intersections": pairs}
+
+
+def _logs(given: Logged, wanted: Wanted, side: str) -> Mapping[str, Log]:
+    if isinstance(given, Path | str):
+        return read_log(Path(given), wanted)
+    if isinstance(given, Scores):
+        return {given.task: log_of(given, side)}
+    if isinstance(given, ItemScores):
+        return {given.task: Log(given, side)}
+    if isinstance(given, PolarsFrame):
+        rows = given.to_dicts()
+    elif isinstance(given, PandasFrame):
+        rows = given.to_dict("records")
+    else:
+        raise DataError(f"{side}: expected a path, scores or a frame, got a {type(given).__name__}")
+    numbered = ((f"{side}, row {number}", row) for number, row in enumerate(rows, 1))
+    return {log.scores.task: log for log in logs_of(numbered, side, wanted)}
+
+
+def _common(one: Mapping[str, Log], other: Mapping[str, Log], on_missing: str) -> Sequence[str]:
+    tasks = [task for task in one if task in other]
+    lonely = sorted(set(one) ^ set(other))
+    if not tasks:
+        raise DataError(f"no task is on both sides: before {', '.join(one)}; after {', '.join(other)}")
+    if lonely and on_missing == "error":
+        raise DataError(
+            f"only one of the two has {', '.join(lonely)}; compare one task, or what both have with on_missing "
+            "'intersect' (--on-missing intersect)"
+        )
+    if lonely:
+        _LOG.warning("left out, as only one of the two has it: %s", ", ".join(lonely))
+    return tasks
+
+
+def _compared(before: Log, after: Log, dimensions: _Dimensions, how: Mapping[str, Any], *, force: bool) -> Comparison:
+    one, other = before.scores, after.scores
+    against = objections(before, after)
+    if against and not force:
+        raise DataError(
+            f"task '{one.task}' of {before.where} and {after.where} cannot be compared: "
+            f"{'; '.join(against)}; to compare them all the same, and have the result say so, use force (--force)"
+        )
+    how = {**how, **dimensions.of(before)}
+    if isinstance(one, Scores) and isinstance(other, Scores):
+        found = compare_scores(one, other, **how)
+    elif isinstance(one, ItemScores) and isinstance(other, ItemScores):
+        if one.metric != other.metric:
+            raise DataError(f"task '{one.task}': the metric before is '{one.metric}', after '{other.metric}'; name one")
+        found = compare_scores(one, other, **how)
+    else:
+        raise DataError(f"{before.where} and {after.where} are logs of different kinds; compare two of one kind")
+    return replace(found, forced=tuple(against))

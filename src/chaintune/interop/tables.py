@@ -1,0 +1,63 @@
+"""Any table with a row an example: columns `id` and `score`, and `cluster` and `task` where there are any."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from chaintune.errors import DataError
+from chaintune.interop.fields import Collected, Fields, has, value
+from chaintune.interop.lines import Row, rows_of
+from chaintune.interop.log import Log, Wanted
+
+UNNAMED = "items"
+
+
+def read(path: Path, wanted: Wanted) -> list[Log]:
+    """The tasks of one file; a table that names none is of one task, `items`.
+
+    Raises:
+        DataError: the file cannot be read, or a row of it.
+        ConfigError: a dimension that no row has.
+    """
+    if path.is_dir():
+        raise DataError(f"{path}: expected one file of rows, got a folder")
+    named = [wanted.called(name) for name in ("id", "score", "cluster", "task", *wanted.dimensions)]
+    columns = [*named, *(name.partition(".")[0] for name in named), *filter(None, [wanted.cluster, wanted.metric])]
+    return logs_of(rows_of(path, columns), str(path), wanted)
+
+
+def logs_of(rows: Iterable[tuple[str, Row]], where: str, wanted: Wanted) -> list[Log]:
+    """The tasks of rows, each with its place.
+
+    Args:
+        rows: as mappings.
+        where: what to call them together.
+        wanted: what to read of them.
+
+    Raises:
+        DataError: a row cannot be read.
+        ConfigError: a dimension that no row has.
+    """
+    tasks: dict[str, Collected] = {}
+    fields: Fields | None = None
+    for place, row in rows:
+        fields = fields or _fields(row, wanted)
+        found = value(row, wanted.called("task")) if has(row, wanted.called("task")) else None
+        if found is not None and not isinstance(found, str):
+            raise DataError(f"{place}: {wanted.called('task')} is no text")
+        tasks.setdefault(found or UNNAMED, Collected()).add(row, place, fields)
+    if fields is None:
+        raise DataError(f"{where}: holds no rows")
+    metric = fields.score
+    return [Log(part.item_scores(task, where, metric), where, fields=part.names) for task, part in tasks.items()]
+
+
+def _fields(row: Row, wanted: Wanted) -> Fields:
+    cluster = wanted.cluster or wanted.called("cluster")
+    needed = wanted.cluster is not None or "cluster" in wanted.columns
+    return Fields(
+        id=wanted.called("id"),
+        score=wanted.metric or wanted.called("score"),
+        cluster=cluster if needed or has(row, cluster) else None,
+        dimensions={dimension: wanted.called(dimension) for dimension in wanted.dimensions},
+        scale=wanted.scale,
+    )

@@ -1,0 +1,66 @@
+"""What a policy says about comparisons: one judgement a budget, and an answer of all together."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Tier = Literal["block", "warn", "note"]
+Measure = Literal["forgetting", "biased_forgetting", "disparity"]
+Answer = Literal["pass", "fail", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One budget held against one number.
+
+    Attributes:
+        task, dimension, group: what the number is about; dimension and group are empty for the whole task.
+        tier: only `block` decides the gate's answer.
+        budget: the most that is allowed, in shares of the score; of the score before when `relative`.
+        answer: `missing` when there is no such number.
+        value, low, high: the number and the interval that was judged; less the relative budget, where it is relative.
+        more_examples: about how many more examples would decide; None when it is decided or no number would do.
+        reason: why, in words.
+    """
+
+    task: str
+    dimension: str
+    group: str
+    measure: Measure
+    tier: Tier
+    budget: float
+    relative: bool
+    answer: Answer | Literal["missing"]
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    more_examples: int | None = None
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that JSON can hold; what is undefined is None."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Every judgement of a policy."""
+
+    policy: str
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def answer(self) -> Answer:
+        """`fail` when a blocking budget is exceeded, `pass` when all are kept for sure, else `inconclusive`."""
+        answers = {judgement.answer for judgement in self.judgements if judgement.tier == "block"}
+        if "fail" in answers:
+            return "fail"
+        return "inconclusive" if answers & {"inconclusive", "missing"} else "pass"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that JSON can hold."""
+        told = [judgement.to_dict() for judgement in self.judgements]
+        return {"policy": self.policy, "answer": self.answer, "judgements": told}

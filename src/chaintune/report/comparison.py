@@ -1,0 +1,130 @@
+"""Two checkpoints compared: tables, one Markdown page, and JSON by a published schema."""
+
+import json
+import math
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from chaintune.records import Comparison, Disparity, Gate, GroupComparison
+from chaintune.report.cells import Table, interval, p_text
+from chaintune.report.gate import gate_sentence, gate_table
+from chaintune.report.markdown import escape, table_markdown
+from chaintune.report.words import sentence
+
+FORMAT = 1
+_LARGEST_DIMENSION = 15
+_HEADER = ("n", "clusters", "before", "after", "forgetting", "p", "verdict", "forgot", "learned")
+
+
+def comparison_tables(comparison: Comparison) -> list[Table]:
+    """The whole task, then each dimension's groups, most forgotten first, then the spread over groups."""
+    dimensions = dict.fromkeys(row.dimension for row in comparison.groups)
+    tables = [_whole(comparison), *(_groups(comparison, dimension) for dimension in dimensions)]
+    return tables if not comparison.disparities else [*tables, _spread(comparison)]
+
+
+def comparison_markdown(comparisons: Sequence[Comparison], gate: Gate | None = None) -> str:
+    """What was found of every task in words and tables, for a pull request; what a policy says comes first."""
+    parts = [f"**{gate_sentence(gate)}**", table_markdown(gate_table(gate))] if gate else []
+    for comparison in comparisons:
+        parts.append(escape(sentence(comparison)))
+        parts += [table_markdown(table) for table in comparison_tables(comparison)]
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_json(comparisons: Sequence[Comparison], gate: dict[str, Any] | None = None) -> str:
+    """Everything about every task as JSON that fits `comparison_schema`; what is undefined is null.
+
+    Args:
+        comparisons: one a task.
+        gate: what a policy says about them.
+    """
+    told = {"format": FORMAT, "comparisons": [comparison.to_dict() for comparison in comparisons], "gate": gate}
+    return json.dumps(told, indent=2, allow_nan=False)
+
+
+def comparison_schema() -> dict[str, Any]:
+    """The JSON Schema of `comparison_json`."""
+    text = resources.files("chaintune.report").joinpath("comparison.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _whole(comparison: Comparison) -> Table:
+    flips = "fell; learned: rose" if comparison.graded else "right, then wrong; learned: wrong, then right"
+    return Table(
+        f"{comparison.task}: {comparison.metric} before and after",
+        f"Forgetting in percentage points, with an interval of level {comparison.level:g}; positive is worse. "
+        f"Forgot: {flips}.",
+        ("task", *_HEADER),
+        ((comparison.task, *_cells(comparison.overall)),),
+    )
+
+
+def _groups(comparison: Comparison, dimension: str) -> Table:
+    members = [row for row in comparison.groups if row.dimension == dimension]
+    members.sort(key=lambda row: (math.isnan(row.forgetting.low), -row.forgetting.value, row.group))
+    shown = members[:_LARGEST_DIMENSION]
+    reference = "the whole task's" if comparison.reference == "overall" else "that of the rest"
+    note = (
+        f"Most forgotten first. Biased forgetting: the group's forgetting minus {reference}; positive says that this "
+    )
+    note += "group loses more. Its p is adjusted for the number of groups."
+    if len(members) > len(shown):
+        note += f" {len(shown)} of {len(members)} groups; the JSON format has all."
+    return Table(
+        f"Who forgot {comparison.task}: {dimension}",
+        note,
+        (dimension, "n", "clusters", "before", "after", "forgetting", "verdict", "biased forgetting", "p"),
+        tuple(_group_cells(row) for row in shown),
+    )
+
+
+def _group_cells(row: GroupComparison) -> tuple[str, ...]:
+    return (
+        row.group,
+        str(row.forgetting.n),
+        str(row.forgetting.n_clusters),
+        f"{row.before.value:.3f}",
+        f"{row.after.value:.3f}",
+        interval(row.forgetting),
+        row.verdict,
+        interval(row.biased_forgetting),
+        p_text(row.biased_forgetting.p_adjusted),
+    )
+
+
+def _cells(row: GroupComparison) -> tuple[str, ...]:
+    return (
+        str(row.forgetting.n),
+        str(row.forgetting.n_clusters),
+        interval(row.before, points=False),
+        interval(row.after, points=False),
+        interval(row.forgetting),
+        p_text(row.forgetting.p_value),
+        row.verdict,
+        str(row.forgot),
+        str(row.learned),
+    )
+
+
+def _spread(comparison: Comparison) -> Table:
+    return Table(
+        f"Spread over the groups of {comparison.task}",
+        "Disparity: largest minus smallest forgetting among groups with enough clusters, in percentage points; it is "
+        "positive even where all groups forget alike, then on average as large as expected.",
+        ("dimension", "groups", "disparity", "expected if all alike", "p"),
+        tuple(_spread_cells(found) for found in comparison.disparities),
+    )
+
+
+def _spread_cells(found: Disparity) -> tuple[str, ...]:
+    known = not math.isnan(found.estimate.value)
+    return (
+        found.dimension,
+        str(found.n_groups),
+        f"{100 * found.estimate.value:.1f}" if known else "undefined",
+        f"{100 * found.null_expectation:.1f}" if known else "",
+        p_text(found.estimate.p_value),
+    )

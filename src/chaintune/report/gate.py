@@ -1,0 +1,102 @@
+"""What a policy says: a sentence, a table, and JUnit XML for dashboards."""
+
+import math
+import re
+from xml.etree import ElementTree as Xml
+
+from chaintune.records import Gate, Judgement
+from chaintune.report.cells import Table
+
+# What XML 1.0 cannot hold, not even escaped.
+_NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def gate_sentence(gate: Gate) -> str:
+    """The answer in a sentence, and what it rests on."""
+    blocking = [judgement for judgement in gate.judgements if judgement.tier == "block"]
+    counts = {
+        name: sum(judgement.answer == name for judgement in blocking) for name in ("fail", "inconclusive", "missing")
+    }
+    told = {"fail": "exceeded", "inconclusive": "not decided by these data", "missing": "about something missing"}
+    parts = [f"{count} {told[name]}" for name, count in counts.items() if count]
+    of = f"of {len(blocking)} blocking budgets " if len(blocking) != 1 else "of one blocking budget "
+    return f"{gate.answer.upper()}: {of}{', '.join(parts) if parts else 'all are kept'}."
+
+
+def gate_table(gate: Gate) -> Table:
+    """One row a judgement, those that need attention first."""
+    order = {"fail": 0, "missing": 1, "inconclusive": 2, "pass": 3}
+    rows = sorted(gate.judgements, key=lambda judgement: (order[judgement.answer], judgement.tier != "block"))
+    return Table(
+        f"Budgets of {gate.policy}",
+        "In percentage points. Pass: the whole interval lies within the budget; fail: wholly beyond it. A relative "
+        "budget is a share of the score before, and the number is what is left after subtracting it. More: about how "
+        "many more examples would decide if the value stays.",
+        ("answer", "tier", "task", "group", "measure", "budget", "value", "more", "why"),
+        tuple(_cells(judgement) for judgement in rows),
+    )
+
+
+def junit_xml(gate: Gate) -> str:
+    """JUnit XML: a test case a judgement; a blocking one fails, or errs when it is not decided, others are skipped."""
+    suite = Xml.Element("testsuite", name=_xml(gate.policy), tests=str(len(gate.judgements)))
+    counts = {"failure": 0, "error": 0, "skipped": 0}
+    for judgement in gate.judgements:
+        case = Xml.SubElement(suite, "testcase", classname=_xml(judgement.task), name=_xml(_title(judgement)))
+        outcome = _outcome(judgement)
+        if outcome:
+            counts[outcome] += 1
+            said = f"{judgement.tier}, {judgement.answer}: {_value(judgement)}; {judgement.reason}"
+            Xml.SubElement(case, outcome, message=_xml(said))
+    for name, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(attribute, str(counts[name]))
+    root = Xml.Element("testsuites")
+    root.append(suite)
+    Xml.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + Xml.tostring(root, encoding="unicode") + "\n"
+
+
+def _outcome(judgement: Judgement) -> str:
+    if judgement.answer == "pass":
+        return ""
+    if judgement.tier != "block":
+        return "skipped"
+    return "failure" if judgement.answer == "fail" else "error"
+
+
+def _title(judgement: Judgement) -> str:
+    whom = f" of {judgement.dimension}={judgement.group}" if judgement.group else ""
+    over = f" over {judgement.dimension}" if judgement.dimension and not judgement.group else ""
+    return f"{judgement.measure.replace('_', ' ')}{whom}{over} at most {_budget(judgement)}"
+
+
+def _cells(judgement: Judgement) -> tuple[str, ...]:
+    group = f"{judgement.dimension}: {judgement.group}" if judgement.group else judgement.dimension
+    more = f"{judgement.more_examples:,}" if judgement.more_examples is not None else ""
+    return (
+        judgement.answer.upper(),
+        judgement.tier,
+        judgement.task,
+        group,
+        judgement.measure.replace("_", " "),
+        _budget(judgement),
+        _value(judgement),
+        more,
+        judgement.reason,
+    )
+
+
+def _budget(judgement: Judgement) -> str:
+    number = f"{100 * judgement.budget:g}"
+    return f"{number} % of before" if judgement.relative else number
+
+
+def _value(judgement: Judgement) -> str:
+    if math.isnan(judgement.value):
+        return "undefined"
+    value, low, high = (f"{round(100 * x, 1) + 0.0:+.1f}" for x in (judgement.value, judgement.low, judgement.high))
+    return f"{value} (no interval)" if math.isnan(judgement.low) else f"{value} ({low} to {high})"
+
+
+def _xml(text: str) -> str:
+    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", text)
