@@ -31,7 +31,7 @@ from chaintune.models.encoding import encode_examples
 from chaintune.models.precision import dtype_of
 from chaintune.records import Example
 from chaintune.scoring.logprobs import choice_logprobs
-from chaintune.scoring.trees import pack
+from chaintune.scoring.trees import count_tokens
 from chaintune.study.session import open_base
 from chaintune.study.store import Store
 from chaintune.tasks.prompts import question_prompt
@@ -127,7 +127,7 @@ def race(contest: Race, loaded: models.LoadedModel, harness: HFLM, *, batches: S
     few = contest.theirs[:96]
     batch = min(batches, key=lambda size: run_theirs(harness, few, size)[0])
     encoded = encode_examples(loaded.tokenizer, contest.items)
-    tokens = pack(encoded, bin_tokens=2048).tokens
+    tokens = count_tokens(encoded, bin_tokens=2048)
     plain = sum(len(e.prefix) + len(choice) - 1 for e in encoded for choice in e.continuations)
     for _ in range(rounds):
         before = ceiling(loaded.precision)

@@ -1,11 +1,13 @@
 """Training tokens a second: chaintune's stage beside TRL's SFTTrainer, on the same items, in one run.
 
-    python benchmarks/training.py [--items 128] [--rounds 2] [--precision bf16]
+    python benchmarks/training.py [--items 128] [--rounds 2] [--precision bf16] [--families]
 
 Every contender starts each round from the same weights and trains one epoch of the same BBQ items at
 batch 16; rounds alternate, and tokens count without padding. TRL runs as it comes, and once more with
 gradient checkpointing off, which it has on by default and which a small model does not need. A plain loop
-over full-vocabulary logits shows what the Trainer itself costs.
+over full-vocabulary logits shows what the Trainer itself costs. `--families` takes whole contexts of BBQ, all four
+questions on each, keeps them together in a step and lets one more contender compute what they share once. Tokens
+always count as if nothing were shared, so that rates compare examples a second.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -29,17 +32,32 @@ from chaintune.records import Recipe, Task
 from chaintune.study.session import open_base
 from chaintune.study.store import Store
 from chaintune.tuning import tune
+from chaintune.tuning.order import families
 
 BATCH = 16
 
 
-def chaintune_stage(folder: Path, task: Task, precision: models.Precision, micro: int) -> tuple[int, float]:
+def chaintune_stage(
+    folder: Path, task: Task, precision: models.Precision, micro: int, *, share: bool, together: bool
+) -> tuple[int, float]:
     """Tokens and seconds of one stage."""
     loaded = models.load(folder, precision=precision)
-    recipe = Recipe(batch_size=BATCH, micro_batch_size=micro, learning_rate=1e-4)
+    recipe = Recipe(
+        batch_size=BATCH, micro_batch_size=micro, learning_rate=1e-4, share_prefixes=share, keep_together=together
+    )
     with tempfile.TemporaryDirectory() as scratch:
         tuned = tune(loaded, task.train, task=task.name, recipe=recipe, seed=0, log=Path(scratch) / "steps.jsonl")
     return tuned.train_tokens, tuned.seconds
+
+
+def contexts(count: int) -> Task:
+    """BBQ examples, the four questions on one context all or none."""
+    task = tasks.load("bbq")
+    pool = sorted([*task.train, *task.test], key=lambda item: item.prompt)
+    texts = [tuple(item.prompt.encode()) for item in pool]
+    four = [sorted(family) for family in families(texts) if len(family) == 4]
+    chosen = np.random.default_rng(0).permutation(len(four))[: count // 4]
+    return replace(task, train=tuple(pool[index] for family in chosen for index in four[family]))
 
 
 def trl_sft(folder: Path, task: Task, precision: models.Precision, *, checkpointing: bool) -> tuple[int, float]:
@@ -118,19 +136,26 @@ def main() -> None:
     parser.add_argument("--micro", type=int, default=0, help="chaintune's micro-batch; 0 lets it choose")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--contenders", type=int, default=4, help="the first N of them")
+    parser.add_argument("--families", action="store_true", help="whole contexts of BBQ, kept together")
     wanted = parser.parse_args()
     os.environ.setdefault("TQDM_DISABLE", "1")
     transformers.utils.logging.set_verbosity_error()
     precision = models.resolve_precision(wanted.precision)
     folder = open_base("smollm2-135m", Store()).folder
-    task = tasks.load("bbq", train=wanted.items, test=1)
+    task = contexts(wanted.items) if wanted.families else tasks.load("bbq", train=wanted.items, test=1)
+    how = {"share": wanted.families, "together": wanted.families}
     contenders: dict[str, Callable[[], tuple[int, float]]] = {
-        "chaintune": lambda: chaintune_stage(folder, task, precision, wanted.micro),
+        "chaintune": lambda: chaintune_stage(folder, task, precision, wanted.micro, **how),
         "TRL SFTTrainer": lambda: trl_sft(folder, task, precision, checkpointing=True),
         "TRL SFTTrainer, no checkpointing": lambda: trl_sft(folder, task, precision, checkpointing=False),
         "plain loop, all logits": lambda: plain_loop(folder, task, precision),
     }
     contenders = dict(list(contenders.items())[: wanted.contenders])
+    if wanted.families:
+        apart = {"share": False, "together": True}
+        contenders["chaintune, nothing shared"] = lambda: chaintune_stage(
+            folder, task, precision, wanted.micro, **apart
+        )
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(wanted.rounds):
         for name, contend in contenders.items():

@@ -13,6 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from chaintune.errors import DataError
 from chaintune.records import Example
 
+# A tokenizer holds ten times what is kept of a text while it works, so texts are given to it in portions.
+_CHUNK_EXAMPLES = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -53,9 +56,16 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
         (`_encode_pair`) wherever the prompt's own tokens survive.
     """
     special = _special_tokens(tokenizer)
+    encoded: list[Encoded] = []
+    for start in range(0, len(examples), _CHUNK_EXAMPLES):
+        encoded += _encode_chunk(tokenizer, examples[start : start + _CHUNK_EXAMPLES], special)
+    return encoded
+
+
+def _encode_chunk(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], special: _SpecialTokens
+) -> list[Encoded]:
     texts = [text for example in examples for text in (example.prompt, *_full_texts(example))]
-    if not texts:
-        return []
     # verbose: its own warning about lengths; `check_lengths` says it better.
     ids = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
     rows = [(next(ids), [next(ids) for _ in example.choices]) for example in examples]

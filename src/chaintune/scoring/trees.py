@@ -20,10 +20,12 @@ from chaintune.models.tree_attention import forward_tree, tree_attention
 
 # Shorter than this, a common beginning costs less in every bin than as a cache beside each.
 _WORTH_CACHING_TOKENS = 64
+# A chunk of this many shares nearly all that the whole task shares: 3,680 BBQ items cost 0.02 % more than in one chunk.
+_CHUNK_EXAMPLES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class _Branch:
+class Branch:
     """One choice: the tokens that are read, and the last of them that predict something."""
 
     read: tuple[int, ...]
@@ -32,45 +34,40 @@ class _Branch:
     choice: int
 
 
-@dataclass(frozen=True, slots=True)
-class Packing:
-    """Examples as bins of branches.
-
-    Attributes:
-        shared: tokens that every branch begins with and that are computed once, before the bins.
-        bins: runs of branches in lexicographic order.
-    """
-
-    shared: tuple[int, ...]
-    bins: tuple[tuple[_Branch, ...], ...]
-
-    @property
-    def tokens(self) -> int:
-        """How many go through the model."""
-        return len(self.shared) + sum(len(self.tree(number)) for number in range(len(self.bins)))
-
-    def tree(self, number: int) -> TokenTree:
-        """Of one bin."""
-        return grow([branch.read for branch in self.bins[number]], skip=len(self.shared))
+def shared_beginning(encoded: Sequence[Encoded]) -> tuple[int, ...]:
+    """Tokens that every branch begins with and that are worth computing once, before the bins."""
+    prefixes = [example.prefix for example in encoded]
+    first, last = min(prefixes, default=()), max(prefixes, default=())
+    # The last token of a prefix predicts, so it must stand in a bin.
+    length = min(common_beginning(first, last), min(map(len, prefixes), default=1) - 1)
+    return first[:length] if length >= _WORTH_CACHING_TOKENS else ()
 
 
-def pack(encoded: Sequence[Encoded], *, bin_tokens: int) -> Packing:
-    """Cut the tree of all examples into bins.
+def bins(encoded: Sequence[Encoded], *, bin_tokens: int, skip: int = 0) -> Iterator[list[Branch]]:
+    """The tree of all examples in pieces, each a run of branches in lexicographic order.
 
-    The bins depend on the examples alone, never on the order in which they come.
+    The pieces depend on the examples alone, never on the order in which they come. Branches are made a few
+    hundred examples at a time, so memory does not grow with the task; two such chunks compute their common
+    beginning twice, which costs at most one path of the tree each.
 
     Args:
         encoded: examples as token ids.
         bin_tokens: nodes of one bin at most; a branch that is longer gets a bin of its own.
+        skip: tokens that all begin with and that the bins leave out.
     """
-    branches = sorted(_branches(encoded), key=lambda branch: (branch.read, branch.predicted))
-    if not branches:
-        return Packing((), ())
-    reads = [branch.read for branch in branches]
-    skip = min(common_beginning(reads[0], reads[-1]), min(len(example.prefix) for example in encoded) - 1)
-    skip = skip if skip >= _WORTH_CACHING_TOKENS else 0
-    runs = cuts(reads, capacity_tokens=bin_tokens, skip=skip)
-    return Packing(reads[0][:skip], tuple(tuple(branches[run]) for run in runs))
+    order = sorted(range(len(encoded)), key=lambda index: (encoded[index].prefix, encoded[index].continuations))
+    for start in range(0, len(order), _CHUNK_EXAMPLES):
+        branches = sorted(
+            _branches(encoded, order[start : start + _CHUNK_EXAMPLES]), key=lambda b: (b.read, b.predicted)
+        )
+        for run in cuts([branch.read for branch in branches], capacity_tokens=bin_tokens, skip=skip):
+            yield branches[run]
+
+
+def count_tokens(encoded: Sequence[Encoded], *, bin_tokens: int) -> int:
+    """How many tokens go through the model."""
+    skip = len(shared_beginning(encoded))
+    return skip + sum(len(_tree(branches, skip)) for branches in bins(encoded, bin_tokens=bin_tokens, skip=skip))
 
 
 def tree_logprobs(
@@ -84,24 +81,29 @@ def tree_logprobs(
         bin_tokens: tokens that go through the model together.
         on_scored: called with the number of examples done after each bin.
     """
-    packing = pack(encoded, bin_tokens=bin_tokens)
+    shared = shared_beginning(encoded)
     rows = [[0.0] * len(example.continuations) for example in encoded]
     missing = [len(row) for row in rows]
-    cache = _read(model, packing.shared) if packing.shared else None
+    cache, done = _read(model, shared) if shared else None, 0
     with tree_attention(model):
-        for number, branches in enumerate(packing.bins):
-            sums = _bin_logprobs(model, packing.tree(number), branches, cache)
+        for branches in bins(encoded, bin_tokens=bin_tokens, skip=len(shared)):
+            sums = _bin_logprobs(model, _tree(branches, len(shared)), branches, cache)
             for branch, value in zip(branches, sums, strict=True):
                 rows[branch.example][branch.choice] = value
                 missing[branch.example] -= 1
-            on_scored(sum(left == 0 for left in missing))
+                done += missing[branch.example] == 0
+            on_scored(done)
     return rows
 
 
-def _branches(encoded: Sequence[Encoded]) -> Iterator[_Branch]:
-    for number, example in enumerate(encoded):
-        for choice, tokens in enumerate(example.continuations):
-            yield _Branch(example.prefix + tokens[:-1], tokens, number, choice)
+def _tree(branches: Sequence[Branch], skip: int) -> TokenTree:
+    return grow([branch.read for branch in branches], skip=skip)
+
+
+def _branches(encoded: Sequence[Encoded], chosen: Sequence[int]) -> Iterator[Branch]:
+    for number in chosen:
+        for choice, tokens in enumerate(encoded[number].continuations):
+            yield Branch(encoded[number].prefix + tokens[:-1], tokens, number, choice)
 
 
 def _read(model: Any, tokens: tuple[int, ...]) -> DynamicCache:
@@ -112,7 +114,7 @@ def _read(model: Any, tokens: tuple[int, ...]) -> DynamicCache:
     return cache
 
 
-def _bin_logprobs(model: Any, tree: TokenTree, branches: Sequence[_Branch], cache: DynamicCache | None) -> list[float]:
+def _bin_logprobs(model: Any, tree: TokenTree, branches: Sequence[Branch], cache: DynamicCache | None) -> list[float]:
     device = next(model.parameters()).device
     nodes = [tree.path(int(end))[-len(b.predicted) :] for b, end in zip(branches, tree.ends, strict=True)]
     read = sorted({node for path in nodes for node in path})
