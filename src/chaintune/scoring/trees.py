@@ -8,6 +8,7 @@ common. What all examples share (the shots of a few-shot prompt) is computed onc
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -64,8 +65,14 @@ def bins(encoded: Sequence[Encoded], *, bin_tokens: int, skip: int = 0) -> Itera
             yield branches[run]
 
 
+def distinct_tokens(encoded: Sequence[Encoded]) -> int:
+    """Nodes of the tree of all examples: the tokens that go through the model if no bin cuts it."""
+    reads = sorted(branch.read for branch in _branches(encoded, range(len(encoded))))
+    return sum(len(read) - common_beginning(before, read) for before, read in pairwise([(), *reads]))
+
+
 def count_tokens(encoded: Sequence[Encoded], *, bin_tokens: int) -> int:
-    """How many tokens go through the model."""
+    """How many tokens go through the model, with what bins have in common counted in each."""
     skip = len(shared_beginning(encoded))
     return skip + sum(len(_tree(branches, skip)) for branches in bins(encoded, bin_tokens=bin_tokens, skip=skip))
 

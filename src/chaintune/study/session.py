@@ -13,6 +13,7 @@ from chaintune import tasks
 from chaintune.models import Precision, Reader, dequantise, load_reader, locate, model_digest, resolve_precision
 from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
 from chaintune.records import Example, Recipe, ResultRow, Task, rows_to_polars
+from chaintune.scoring.trees import distinct_tokens
 from chaintune.study.engine import BaseModel, LocalEngine
 from chaintune.study.file import Study
 from chaintune.study.graph import CountTokens
@@ -181,14 +182,13 @@ def _check_readable(task: Task, reader: Reader) -> None:
 
 
 def _token_counter(reader: Reader) -> CountTokens:
-    """Tokens of one epoch of training and of one scoring of some examples."""
+    """Tokens of one epoch of training and of one scoring of some examples, each distinct beginning counted once."""
 
     def count(examples: Sequence[Example]) -> tuple[int, int]:
         encoded = encode_examples(reader.tokenizer, examples)
         end = reader.tokenizer.eos_token_id
         taught = sum(_taught_tokens(item, example, end) for item, example in zip(encoded, examples, strict=True))
-        scored = sum(len(item.prefix) + sum(len(choice) - 1 for choice in item.continuations) for item in encoded)
-        return taught, scored
+        return taught, distinct_tokens(encoded)
 
     return count
 

@@ -113,7 +113,8 @@ def test_examples_that_share_their_beginnings_agree() -> None:
     together = [Encoded(prefix, EXAMPLES[-1].continuations) for prefix in prefixes for _ in range(2)]
     assert largest_difference(choice_logprobs(model, together), plain_logprobs(model, together)) < 1e-4
     distinct = {(*e.prefix, *c[:-1])[:n] for e in together for c in e.continuations for n in range(1, 99)}
-    assert trees.count_tokens(together, bin_tokens=10_000) == len(distinct)
+    assert trees.count_tokens(together, bin_tokens=10_000) == trees.distinct_tokens(together) == len(distinct)
+    assert trees.count_tokens(together, bin_tokens=20) > len(distinct)
 
 
 def test_the_log_says_once_that_prompts_are_read_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
