@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Unpack, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, cast
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.forgetting import compare as compare_scores
@@ -16,29 +16,15 @@ from chaintune.interop.scores_files import log_of
 from chaintune.interop.tables import logs_of
 from chaintune.records import Comparison, ItemScores, Scores
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
 
-@runtime_checkable
-class PolarsFrame(Protocol):
-    """As much of a polars frame as is needed."""
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """One mapping a row."""
-        ...
-
-
-@runtime_checkable
-class PandasFrame(Protocol):
-    """As much of a pandas frame as is needed."""
-
-    def to_dict(self, orient: str) -> Any:
-        """One mapping a row where `orient` is `records`."""
-        ...
+Logged: TypeAlias = "Path | str | Scores | ItemScores | pl.DataFrame | pd.DataFrame"
 
 
 _LOG = logging.getLogger(__name__)
 _KNOWN = (*HowToRead.__annotations__, *HowToCompare.__annotations__)
-
-Logged = Path | str | Scores | ItemScores | PolarsFrame | PandasFrame
 
 
 class _Options(HowToRead, HowToCompare):
@@ -123,10 +109,11 @@ def _logs(given: Logged, wanted: Wanted, side: str) -> Mapping[str, Log]:
         return {given.task: log_of(given, side)}
     if isinstance(given, ItemScores):
         return {given.task: Log(given, side)}
-    if isinstance(given, PolarsFrame):
-        rows = given.to_dicts()
-    elif isinstance(given, PandasFrame):
-        rows = given.to_dict("records")
+    # By what they offer and not by class, so that neither library is imported for a question.
+    if hasattr(given, "to_dicts"):
+        rows = cast("pl.DataFrame", given).to_dicts()
+    elif hasattr(given, "to_dict"):
+        rows = cast("list[dict[str, Any]]", cast("pd.DataFrame", given).to_dict("records"))
     else:
         raise DataError(f"{side}: expected a path, scores or a frame, got a {type(given).__name__}")
     numbered = ((f"{side}, row {number}", row) for number, row in enumerate(rows, 1))

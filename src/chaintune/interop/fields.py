@@ -49,20 +49,23 @@ class Collected:
 
     def add(self, row: Row, where: str, fields: Fields) -> None:
         """Take one row; what is wrong with it is noted, not raised."""
-        if not self.ids and not self.faults:
+        if not self.first:
             self.first = row
         try:
             name = _name(row, fields.id, where)
             score = _score(row, fields, where)
             cluster = _name(row, fields.cluster, where) if fields.cluster else name
-            groups = {d: _groups(value(row, path), path, where) for d, path in fields.dimensions.items()}
+            borne = {}
+            for dimension, path in fields.dimensions.items():
+                if names := _groups(value(row, path), path, where):
+                    borne[dimension] = names
         except DataError as error:
             self.faults.append(str(error))
             return
         self.ids.append(name)
         self.scores.append(score)
         self.clusters.append(cluster)
-        self.groups.append({dimension: names for dimension, names in groups.items() if names})
+        self.groups.append(borne)
         for kind, path in fields.digests.items():
             known = value(row, path)
             if isinstance(known, str):
@@ -125,9 +128,11 @@ def names_in(row: Row) -> Iterable[str]:
 
 def _name(row: Row, path: str, where: str) -> str:
     found = value(row, path)
+    if type(found) is str and found:
+        return found
     if found is _MISSING:
         raise DataError(f"{where}: there is no field '{path}': {nearest(path, names_in(row))}")
-    if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+    if isinstance(found, bool) or not isinstance(found, int):
         raise DataError(f"{where}: {path} is {_shown(found)}, expected text or a whole number")
     return _text(found, path, where)
 
@@ -139,6 +144,7 @@ def _score(row: Row, fields: Fields, where: str) -> float:
     number = _number(found)
     low, high = fields.scale
     share = (number - low) / (high - low)
+    # Written so that NaN is refused too.
     if not 0 <= share <= 1:
         ends = f"from {low:g}, the worst, to {high:g}, the best"
         raise DataError(
@@ -162,25 +168,24 @@ def _number(found: Any) -> float:
 
 
 def _groups(found: Any, path: str, where: str) -> tuple[str, ...]:
+    if type(found) is str and found:
+        return (found,)
     if found is _MISSING or found is None or found == "":
         return ()
     if isinstance(found, list | tuple):
         return tuple(name for part in found for name in _groups(part, path, where))
     if isinstance(found, bool):
         return (str(found).lower(),)
-    if isinstance(found, str | int | float):
+    if isinstance(found, int | float):
         return (_text(found, path, where),)
     raise DataError(f"{where}: {path} is {_shown(found)}, expected a group or a list of groups")
 
 
-def _text(found: str | float, path: str, where: str) -> str:
+def _text(found: float, path: str, where: str) -> str:
     try:
-        text = str(found)
-        text.encode()
+        return str(found)
     except ValueError:
-        # A lone surrogate, or a number of thousands of digits.
-        raise DataError(f"{where}: {path} holds what is no text") from None
-    return text
+        raise DataError(f"{where}: {path} holds a number of thousands of digits") from None
 
 
 def _shown(found: Any) -> str:

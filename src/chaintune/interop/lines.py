@@ -59,10 +59,11 @@ def parsed(text: str | bytes, where: str) -> Any:
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Row]]:
     with path.open(encoding="utf-8-sig") as lines:
+        name = str(path)
         for number, line in enumerate(lines, 1):
             if line.isspace():
                 continue
-            where = f"{path}:{number}"
+            where = f"{name}:{number}"
             yield where, _mapping(parsed(line, where), where)
 
 

@@ -39,12 +39,15 @@ def logs_of(rows: Iterable[tuple[str, Row]], where: str, wanted: Wanted) -> list
     """
     tasks: dict[str, Collected] = {}
     fields: Fields | None = None
+    called = wanted.called("task")
     for place, row in rows:
         fields = fields or _fields(row, wanted)
-        found = value(row, wanted.called("task")) if has(row, wanted.called("task")) else None
-        if found is not None and not isinstance(found, str):
-            raise DataError(f"{place}: {wanted.called('task')} is no text")
-        tasks.setdefault(found or UNNAMED, Collected()).add(row, place, fields)
+        task = value(row, called) if has(row, called) else UNNAMED
+        if not isinstance(task, str):
+            raise DataError(f"{place}: {called} is no text")
+        if task not in tasks:
+            tasks[task] = Collected()
+        tasks[task].add(row, place, fields)
     if fields is None:
         raise DataError(f"{where}: holds no rows")
     metric = fields.score

@@ -73,7 +73,23 @@ def items_table(
     ids: Sequence[str], scores: Sequence[float], groups: Sequence[Groups], clusters: Sequence[str] | None = None
 ) -> pa.Table:
     """The table of `ItemScores` from columns, sorted by id; without `clusters` every example is its own."""
-    maps = [list(borne.items()) for borne in groups]
-    columns = [ids, clusters if clusters is not None else ids, maps, scores]
-    typed = [pa.array(values, kind) for values, kind in zip(columns, ITEMS_SCHEMA.types, strict=True)]
-    return pa.Table.from_arrays(typed, schema=ITEMS_SCHEMA).sort_by("example_id")
+    try:
+        names = [pa.array(column, pa.string()) for column in (ids, clusters if clusters is not None else ids)]
+        columns = [*names, _map_array(groups), pa.array(scores, pa.float64())]
+    except UnicodeEncodeError as error:
+        raise DataError(f"{error.object[:40]!r}: an id, cluster or group is no text") from error
+    return pa.Table.from_arrays(columns, schema=ITEMS_SCHEMA).sort_by("example_id")
+
+
+def _map_array(groups: Sequence[Groups]) -> pa.MapArray:
+    """Groups as one flat array of names, with where each row and each of its dimensions begins."""
+    counts = [len(borne) for borne in groups]
+    lists = [names for borne in groups for names in borne.values()]
+    dimensions = pa.array([dimension for borne in groups for dimension in borne], pa.string())
+    flat = pa.array([name for names in lists for name in names], pa.string())
+    items = pa.ListArray.from_arrays(_offsets([len(names) for names in lists]), flat)
+    return pa.MapArray.from_arrays(_offsets(counts), dimensions, items)
+
+
+def _offsets(lengths: Sequence[int]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32))
