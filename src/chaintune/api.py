@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from chaintune.errors import ConfigError, StageError, nearest
-from chaintune.records import Curvature, Example, LossLine, Scores, Space, Task, examples_digest
+from chaintune.records import Curvature, Example, Limits, LossLine, Scores, Space, Task, examples_digest
 from chaintune.tasks import Size
 
 if TYPE_CHECKING:
@@ -243,7 +243,8 @@ def mitigate(
     study = given.given_study(
         model, before, forgotten=forgotten, keep=keep, replay=replay, settings=settings or {}, overrides=overrides
     )
-    choose((), target=target, margin=margin)  # refuses what cannot be meant before hours are spent
+    limits = Limits(target, margin)
+    choose((), limits)  # refuses what cannot be meant before hours are spent
     session = given.open_given(study, store or Store(), trust_remote_code=trust_remote_code)
     folder = Path(out)
     with watch(session.plan) if watch else nullcontext() as watcher:
@@ -252,9 +253,10 @@ def mitigate(
             on_event=watcher.note if watcher else None,
             command=command,
             trust_remote_code=trust_remote_code,
+            limits=limits,
         )
     write_report(folder)
-    choices = choose(results.rows, target=target, margin=margin)
+    choices = choose(results.rows, limits)
     if not choices:
         causes = [result.cause for result in results.outcome.of("failed")]
         raise StageError(f"no dose of '{forgotten}' was trained and scored: {'; '.join(causes)}")

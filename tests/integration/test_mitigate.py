@@ -65,6 +65,8 @@ def test_from_python(pair: Pair, tmp_path: Path) -> None:
     card = (found.model / "README.md").read_text(encoding="utf-8")
     for line in ("## Forgetting and mitigation", "Rule: the smallest dose", "## Forgetting by group with mitigations"):
         assert line in card
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "recovery wholly above 1% with every price wholly below 100 points" in report
     again = chaintune.score(str(found.model), _task(pair), precision="fp32", store=Store(tmp_path / "store"))
     measured = rows["accuracy", found.written, "balls"]
     assert again.item_scores().mean() == pytest.approx(measured.value)

@@ -11,6 +11,7 @@ import typer
 
 from chaintune.cli.options import AsJson, Overrides, RemoteCode, StoreRoot
 from chaintune.errors import ConfigError
+from chaintune.records import Limits
 
 Several = Annotated[
     list[str],
@@ -73,7 +74,8 @@ def mitigate(
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2, default=str))
     else:
-        print_tables([table for table in mitigation_tables(pooled_only(found.results.rows)) if table.rows])
+        limits = Limits(target, margin)
+        print_tables([table for table in mitigation_tables(pooled_only(found.results.rows), limits) if table.rows])
         typer.echo(f"{found.choice.ladder} of {found.choice.task}: {found.choice.reason}.")
         wrote = f"{found.written} is written to {found.model}" if found.model else "no model is written"
         typer.echo(f"{wrote}; every table is in {out}/report.md")

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 
 from chaintune.errors import ConfigError
-from chaintune.records import Choice, Estimate, ResultRow
+from chaintune.records import Choice, Estimate, Limits, ResultRow
 
-TARGET, MARGIN = 0.8, 0.02
+USUAL = Limits()
 NONE_REACHES = "no dose tested reaches it"
 
 
-def choose(rows: Sequence[ResultRow], *, target: float = TARGET, margin: float = MARGIN) -> list[Choice]:
+def choose(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Choice]:
     """The recommended dose of every ladder of doses of a study, or that none is recommended.
 
     The rule: the smallest dose whose recovery lies above the target with its whole interval, while the whole interval
@@ -20,55 +20,55 @@ def choose(rows: Sequence[ResultRow], *, target: float = TARGET, margin: float =
 
     Args:
         rows: of a study.
-        target: share of the loss that has to come back.
-        margin: of the score that a kept task may pay, 0.02 is two points of accuracy.
+        limits: what a dose has to reach.
 
     Raises:
         ConfigError: a target or margin that cannot be meant.
     """
-    if not target > 0 or not 0 <= margin <= 1:
-        raise ConfigError(f"target {target:g}, margin {margin:g}: expected a target above 0 and a margin from 0 to 1")
+    if not limits.target > 0 or not 0 <= limits.margin <= 1:
+        given = f"target {limits.target:g}, margin {limits.margin:g}"
+        raise ConfigError(f"{given}: expected a target above 0 and a margin from 0 to 1")
     doses = [row for row in _spoken(rows) if row.metric == "dose"]
     ladders: dict[tuple[str, ...], list[ResultRow]] = {}
     for row in sorted(doses, key=lambda row: row.estimate.value):
         ladders.setdefault((row.base, row.variant, row.task, row.reference, row.mitigation), []).append(row)
-    return [_choice(ladder, _spoken(rows), target, margin) for ladder in ladders.values()]
+    return [_choice(ladder, _spoken(rows), limits) for ladder in ladders.values()]
 
 
-def shortfall(dose: ResultRow, rows: Sequence[ResultRow], *, target: float, margin: float) -> str:
+def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str:
     """Why a mitigation does not reach the target inside the margin; empty when it does.
 
     Args:
         dose: any row about the mitigated checkpoint.
         rows: of the study, of one seed or of all seeds together.
-        target: share of the loss.
-        margin: of the score.
+        limits: what it has to reach.
     """
     beside = [row for row in rows if _place(row) == _place(dose) and not row.dimension]
     recoveries = [row.estimate for row in beside if row.metric == "recovery" and row.task == dose.task]
     prices = [row for row in beside if row.metric == "price"]
     if not recoveries or math.isnan(recoveries[0].low):
         return f"its recovery is undefined: {recoveries[0].reason if recoveries else 'it was not measured'}"
-    if not recoveries[0].low > target:
-        return f"its recovery, {_share(recoveries[0])}, is not wholly above {target:.0%}"
+    if not recoveries[0].low > limits.target:
+        return f"its recovery, {_share(recoveries[0])}, is not wholly above {limits.target:.0%}"
     if not prices:
         return "no kept task was measured, so its price is not known"
     for row in prices:
-        if not row.estimate.high < margin:
-            return f"its price in {row.task}, {_points(row.estimate)}, is not wholly below {100 * margin:g} points"
+        if not row.estimate.high < limits.margin:
+            most = f"{100 * limits.margin:g} points"
+            return f"its price in {row.task}, {_points(row.estimate)}, is not wholly below {most}"
     return ""
 
 
-def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], target: float, margin: float) -> Choice:
+def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limits) -> Choice:
     first = ladder[0]
-    lacks = [shortfall(row, rows, target=target, margin=margin) for row in ladder]
+    lacks = [shortfall(row, rows, limits) for row in ladder]
     found = next((row for row, lack in zip(ladder, lacks, strict=True) if not lack), None)
     if found is None:
         last = ladder[-1]
         reason = f"{NONE_REACHES}; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
     else:
-        limits = f"recovery wholly above {target:.0%} and every price wholly below {100 * margin:g} points"
-        reason = f"the smallest dose tested with {limits}"
+        price = f"every price wholly below {100 * limits.margin:g} points"
+        reason = f"the smallest dose tested with recovery wholly above {limits.target:.0%} and {price}"
     return Choice(
         base=first.base,
         variant=first.variant,
@@ -78,8 +78,8 @@ def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], target: floa
         tested=tuple(row.chain for row in ladder),
         chosen=found.chain if found else "",
         dose=found.estimate.value if found else math.nan,
-        target=target,
-        margin=margin,
+        target=limits.target,
+        margin=limits.margin,
         reason=reason,
     )
 

@@ -8,7 +8,7 @@ from chaintune.records.curvature import BentCheckpoint, Curvature, LossLine, Spa
 from chaintune.records.examples import Example, Role, Task, canonical_digest, examples_digest
 from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
 from chaintune.records.items import ITEMS_SCHEMA, ItemScores, items_table
-from chaintune.records.mitigations import Choice, Mitigated
+from chaintune.records.mitigations import Choice, Limits, Mitigated
 from chaintune.records.recipe import Recipe, Regulariser
 from chaintune.records.results import Estimate, Measured, ResultRow, Verdict, rows_to_polars
 from chaintune.records.scores import SCORES_SCHEMA, Metric, Scores, scores_table
@@ -28,6 +28,7 @@ __all__ = [
     "GroupComparison",
     "ItemScores",
     "Judgement",
+    "Limits",
     "LossLine",
     "Measure",
     "Measured",

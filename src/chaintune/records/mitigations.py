@@ -27,6 +27,19 @@ class Mitigated:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a dose has to reach to be recommended.
+
+    Attributes:
+        target: share of the loss that has to come back.
+        margin: of the score that a kept task may pay, 0.02 is two points of accuracy.
+    """
+
+    target: float = 0.8
+    margin: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """The smallest dose of one ladder that brings enough back at a price small enough, or that none does.
 

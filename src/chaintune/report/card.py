@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaintune.records import Choice, ResultRow
+from chaintune.records import Choice, Limits, ResultRow
 from chaintune.report.cells import pooled_only
 from chaintune.report.markdown import escape, table_markdown
 from chaintune.report.mitigations import mitigation_tables
@@ -27,7 +27,8 @@ def model_card(
     title = f"# {escape(after.rstrip('/').rpartition('/')[2])}, with {escape(choice.task)} replayed"
     parts = [_FRONT + title, "## Forgetting and mitigation", _made(choice, written, before, after, recipe)]
     parts.append(_rule(choice, written))
-    parts += [table_markdown(table) for table in mitigation_tables(pooled_only(rows)) if table.rows]
+    limits = Limits(choice.target, choice.margin)
+    parts += [table_markdown(table) for table in mitigation_tables(pooled_only(rows), limits) if table.rows]
     parts.append(
         "These numbers speak about these checkpoints and the examples they were measured on, not about the task as "
         "such, other tasks, or safety in use. The checkpoint was chosen with the same test examples that its recovery "

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from chaintune.errors import DataError
-from chaintune.records import Estimate, ResultRow
+from chaintune.forgetting.choice import USUAL
+from chaintune.records import Estimate, Limits, ResultRow
 from chaintune.report.markdown import markdown
 
 _ESTIMATE = tuple(Estimate.__dataclass_fields__)
@@ -38,11 +39,19 @@ def write_report(folder: Path) -> str:
     """
     rows = read_rows(folder / "results.parquet")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    text = markdown(rows, title=f"Forgetting in the study {provenance['study']}", provenance=provenance)
+    title = f"Forgetting in the study {provenance['study']}"
+    text = markdown(rows, title=title, provenance=provenance, limits=_limits(folder / "results.json"))
     partial = folder / "report.md.partial"
     partial.write_text(text, encoding="utf-8")
     partial.replace(folder / "report.md")
     return text
+
+
+def _limits(path: Path) -> Limits:
+    """What a recommended dose had to reach when the results were written."""
+    if not path.is_file():
+        return USUAL
+    return Limits(**json.loads(path.read_text(encoding="utf-8")).get("limits", {}))
 
 
 def _row(row: dict[str, Any]) -> ResultRow:

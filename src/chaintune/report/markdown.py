@@ -3,21 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaintune.records import ResultRow
+from chaintune.forgetting.choice import USUAL
+from chaintune.records import Limits, ResultRow
 from chaintune.report.tables import Table, study_tables
 from chaintune.report.words import summary
 
 
-def markdown(rows: Sequence[ResultRow], *, title: str, provenance: Mapping[str, Any] | None = None) -> str:
+def markdown(
+    rows: Sequence[ResultRow], *, title: str, provenance: Mapping[str, Any] | None = None, limits: Limits = USUAL
+) -> str:
     """The report: what was found in words, then every table, then where it comes from.
 
     Args:
         rows: of a study.
         title: heading of the page.
         provenance: command, versions, tasks, as `provenance.json` holds them.
+        limits: what a recommended dose has to reach.
     """
-    parts = [f"# {escape(title)}", summary(rows)]
-    parts += [table_markdown(table) for table in study_tables(rows)]
+    parts = [f"# {escape(title)}", summary(rows, limits)]
+    parts += [table_markdown(table) for table in study_tables(rows, limits)]
     if provenance:
         parts.append(_provenance(provenance))
     return "\n\n".join(parts) + "\n"

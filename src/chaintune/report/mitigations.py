@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from chaintune.forgetting.choice import MARGIN, TARGET, choose, shortfall
-from chaintune.records import ResultRow
+from chaintune.forgetting.choice import USUAL, choose, shortfall
+from chaintune.records import Limits, ResultRow
 from chaintune.report.cells import Table, checkpoint, interval, p_text, share
 
 _MOST_COLUMNS = 6
@@ -12,13 +12,14 @@ _ERROR_RATE = 0.05
 Place = tuple[str, ...]
 
 
-def mitigation_tables(rows: Sequence[ResultRow]) -> list[Table]:
+def mitigation_tables(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Table]:
     """The tables of a study's mitigations, in reading order; none without any.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed.
+        limits: what a recommended dose has to reach.
     """
-    return [_compared(rows), _recommended(rows), _gaps(rows), *_groups(rows)]
+    return [_compared(rows, limits), _recommended(rows, limits), _gaps(rows), *_groups(rows)]
 
 
 def without_mitigated(rows: Sequence[ResultRow]) -> list[ResultRow]:
@@ -31,7 +32,7 @@ def _recoveries(rows: Iterable[ResultRow]) -> list[ResultRow]:
     return [row for row in rows if row.metric == "recovery" and not row.dimension]
 
 
-def _compared(rows: Sequence[ResultRow]) -> Table:
+def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
     """One line a mitigated checkpoint and lost task."""
     found = _recoveries(rows)
     prices = list(dict.fromkeys(row.task for row in rows if row.metric == "price" and not row.dimension))
@@ -46,13 +47,14 @@ def _compared(rows: Sequence[ResultRow]) -> Table:
                 share(row.estimate),
                 *(interval(price.estimate) if price else "" for price in paid),
                 *(_count(beside.get((metric, row.task))) for metric in ("extra_tokens", "extra_seconds")),
-                "no" if shortfall(row, rows, target=TARGET, margin=MARGIN) else "yes",
+                "no" if shortfall(row, rows, limits) else "yes",
             )
         )
     note = (
         "Recovery: share of the loss that comes back, against the same chain without the mitigation. Price: "
         "forgetting of the other task, in points, positive is worse. Extra: training beyond that of the chain without "
-        f"it. Reaches: recovery wholly above {TARGET:.0%} with every price wholly below {100 * MARGIN:g} points."
+        f"it. Reaches: recovery wholly above {limits.target:.0%} with every price wholly below "
+        f"{100 * limits.margin:g} points."
     )
     header = (
         "checkpoint", "task", "recovery", *(f"price in {task}" for task in prices), "extra tokens", "extra seconds",
@@ -61,8 +63,8 @@ def _compared(rows: Sequence[ResultRow]) -> Table:
     return Table("Mitigations", note, header, tuple(lines))
 
 
-def _recommended(rows: Sequence[ResultRow]) -> Table:
-    choices = choose(rows)
+def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
+    choices = choose(rows, limits)
     lines = tuple(
         (
             choice.after + (f", {choice.variant}" if choice.variant else ""),
@@ -74,8 +76,8 @@ def _recommended(rows: Sequence[ResultRow]) -> Table:
         for choice in choices
     )
     note = (
-        f"The smallest dose whose recovery lies above {TARGET:.0%} with its whole interval, while every price lies "
-        f"below {100 * MARGIN:g} points with its whole interval."
+        f"The smallest dose whose recovery lies above {limits.target:.0%} with its whole interval, while every price "
+        f"lies below {100 * limits.margin:g} points with its whole interval."
     )
     return Table("Recommended doses", note, ("after", "task", "mitigation", "dose", "why"), lines)
 

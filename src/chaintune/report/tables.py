@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from chaintune.records import ResultRow
+from chaintune.forgetting.choice import USUAL
+from chaintune.records import Limits, ResultRow
 from chaintune.report.cells import Table, checkpoint, interval, p_text, pooled_only, share
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
@@ -11,8 +12,13 @@ from chaintune.report.mitigations import mitigation_tables, without_mitigated
 __all__ = ["Table", "interval", "main_tables", "study_tables"]
 
 
-def study_tables(rows: Sequence[ResultRow]) -> list[Table]:
-    """Every table of a report, in reading order; a table without rows is left out."""
+def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Table]:
+    """Every table of a report, in reading order; a table without rows is left out.
+
+    Args:
+        rows: of a study.
+        limits: what a recommended dose has to reach.
+    """
     shown = pooled_only(rows)
     plain = without_mitigated(shown)
     return _filled(
@@ -21,7 +27,7 @@ def study_tables(rows: Sequence[ResultRow]) -> list[Table]:
             _first_tasks(plain),
             _order(shown),
             *_groups(plain),
-            *mitigation_tables(shown),
+            *mitigation_tables(shown, limits),
             curvature_rows_table(shown),
             *_others(plain),
         ]

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from chaintune.forgetting import choose
-from chaintune.records import Choice, Comparison, Estimate, GroupComparison, ResultRow
+from chaintune.forgetting.choice import USUAL, choose
+from chaintune.records import Choice, Comparison, Estimate, GroupComparison, Limits, ResultRow
 from chaintune.report.mitigations import without_mitigated
 
 _ERROR_RATE = 0.05
@@ -15,13 +15,14 @@ _MOST_NAMED = 5
 Place = tuple[str, ...]
 
 
-def summary(rows: Sequence[ResultRow]) -> str:
+def summary(rows: Sequence[ResultRow], limits: Limits = USUAL) -> str:
     """What a study found, a paragraph for each task that another followed, then what the numbers speak about.
 
     Rows of all seeds together are told where there are some, else those of the one seed.
 
     Args:
         rows: of `results.parquet`.
+        limits: what a recommended dose has to reach.
     """
     pooled = {_place(row) for row in rows if row.seed == "all"}
     shown = [row for row in rows if row.seed == "all" or _place(row) not in pooled]
@@ -37,7 +38,7 @@ def summary(rows: Sequence[ResultRow]) -> str:
     paragraphs += [_mitigation(row, shown) for row in brought[:_MOST_PARAGRAPHS]]
     if len(brought) > _MOST_PARAGRAPHS:
         paragraphs.append(f"{len(brought) - _MOST_PARAGRAPHS} more mitigations are in the tables.")
-    paragraphs += map(_recommended, choose(shown))
+    paragraphs += map(_recommended, choose(shown, limits))
     paragraphs += _rounding([row for row in shown if row.metric == "rounding"])
     return "\n\n".join([*paragraphs, _scope(row.estimate for row in lost)])
 

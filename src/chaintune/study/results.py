@@ -7,7 +7,7 @@ import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -18,11 +18,13 @@ import polars as pl
 import pyarrow as pa
 
 from chaintune import forgetting
+from chaintune.forgetting.choice import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
 from chaintune.records import (
     BentCheckpoint,
     Curvature,
     Estimate,
+    Limits,
     Measured,
     Metric,
     ResultRow,
@@ -96,6 +98,7 @@ def write_results(
     base_keys: Mapping[str, str],
     out: Path,
     command: Sequence[str] = (),
+    limits: Limits = USUAL,
 ) -> list[ResultRow]:
     """Summarise what is in the store and write it down; each file appears whole or not at all.
 
@@ -111,6 +114,7 @@ def write_results(
         base_keys: name of each base -> key of its content.
         out: the folder.
         command: as it was typed; empty is this process's own.
+        limits: what a recommended dose has to reach.
 
     Returns:
         The rows of `results.parquet`.
@@ -135,7 +139,7 @@ def write_results(
     with one_sentence(out, "the results cannot be written"):
         if plan.curvatures:
             _write_table(pairs, out / "curvature.parquet")
-        _write_rows(rows, study, out)
+        _write_rows(rows, study, out, limits)
         _copy_scores(plan, store, out / "scores")
         atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
         atomic.write_json(out / "provenance.json", provenance(study, plan, tasks, base_keys, command=command))
@@ -195,7 +199,7 @@ def _replaced(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
     return table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
 
 
-def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path) -> None:
+def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path, limits: Limits = USUAL) -> None:
     _write_table(rows_to_polars(rows) if rows else _no_rows(), out / "results.parquet")
     plain = [{name: _finite(value) for name, value in row.to_dict().items()} for row in rows]
     atomic.write_json(
@@ -205,7 +209,8 @@ def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path) -> None:
             "metric": study.metric,
             "level": study.level,
             "rows": plain,
-            "recommended": [choice.to_dict() for choice in forgetting.choose(rows)],
+            "limits": asdict(limits),
+            "recommended": [choice.to_dict() for choice in forgetting.choose(rows, limits)],
         },
     )
 

@@ -10,9 +10,10 @@ import polars as pl
 from safetensors import safe_open
 
 from chaintune import tasks
+from chaintune.forgetting.choice import USUAL
 from chaintune.models import Precision, Reader, dequantise, load_reader, locate, model_digest, resolve_precision
 from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
-from chaintune.records import Example, Recipe, ResultRow, Task, rows_to_polars
+from chaintune.records import Example, Limits, Recipe, ResultRow, Task, rows_to_polars
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.study.engine import BaseModel, LocalEngine
 from chaintune.study.file import Study
@@ -85,6 +86,7 @@ class Session:
         on_event: OnEvent | None = None,
         command: Sequence[str] = (),
         trust_remote_code: bool = False,
+        limits: Limits = USUAL,
     ) -> StudyResults:
         """Compute what is missing and write results, scores and provenance into `out`."""
         engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
@@ -97,6 +99,7 @@ class Session:
             base_keys=self.base_keys,
             out=out,
             command=command,
+            limits=limits,
         )
         return StudyResults(tuple(rows), outcome, out)
 
