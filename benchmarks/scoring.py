@@ -128,13 +128,14 @@ def race(contest: Race, loaded: models.LoadedModel, harness: HFLM, *, batches: S
     batch = min(batches, key=lambda size: run_theirs(harness, few, size)[0])
     encoded = encode_examples(loaded.tokenizer, contest.items)
     tokens = count_tokens(encoded, bin_tokens=2048)
+    read = len({e.prefix + choice[:k] for e in encoded for choice in e.continuations for k in range(len(choice))})
     plain = sum(len(e.prefix) + len(choice) - 1 for e in encoded for choice in e.continuations)
     for _ in range(rounds):
         before = ceiling(loaded.precision)
         seconds, ours = run_ours(loaded, contest.items)
         rate = (before + ceiling(loaded.precision)) / 2
         contest.ours_seconds.append(seconds)
-        contest.shares.append(arithmetic(loaded.model, tokens) / seconds / rate)
+        contest.shares.append(arithmetic(loaded.model, tokens, read) / seconds / rate)
         seconds, theirs = run_theirs(harness, contest.theirs, batch)
         contest.theirs_seconds.append(seconds)
     ratios = [b / a for a, b in zip(contest.ours_seconds, contest.theirs_seconds, strict=True)]
@@ -148,11 +149,17 @@ def race(contest: Race, loaded: models.LoadedModel, harness: HFLM, *, batches: S
     )
 
 
-def arithmetic(model: Any, tokens: int) -> float:
-    """Floating-point operations of a forward pass over some tokens, attention and vocabulary left out."""
+def arithmetic(model: Any, tokens: int, read: int) -> float:
+    """Floating-point operations of the matrix products of a forward pass, those of attention left out.
+
+    Args:
+        model: whose weights are counted.
+        tokens: that go through the layers.
+        read: of which the vocabulary's logits are computed.
+    """
     table: int = model.get_input_embeddings().weight.numel()
     weights: int = sum(weight.numel() for weight in model.parameters())
-    return 2.0 * (weights - table) * tokens
+    return 2.0 * ((weights - table) * tokens + table * read)
 
 
 def agreement(contest: Race, ours: Sequence[Sequence[float]], theirs: Sequence[float]) -> str:

@@ -258,8 +258,8 @@ def _by_products(
         mask = torch.cat([tree.mask_before(window, query.dtype), mask], dim=-1)
     if softcap:
         weights = softcap * torch.tanh(weights / softcap)
-    weights = (weights.unflatten(2, (-1, _BLOCK)) + mask[:, None, None]).flatten(2, 3)
-    shares = functional.dropout(torch.softmax(weights, dim=-1, dtype=torch.float32).to(query.dtype), dropout)
+    weights.unflatten(2, (-1, _BLOCK)).add_(mask[:, None, None])
+    shares = functional.dropout(torch.softmax(weights, dim=-1), dropout)
     out = shares[..., before:] @ _gather(tree, value)
     if before:
         out = out + shares[..., :before] @ value[:, :before]
