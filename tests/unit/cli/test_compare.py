@@ -1,0 +1,130 @@
+"""`chaintune compare` and `chaintune policy` as a user meets them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaintune.cli.app import main
+
+FAST = ["--resamples", "200"]
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> tuple[str, str]:
+    """Two tables: 40 examples in 2 groups, 14 of them forgotten."""
+    paths = (tmp_path / "before.jsonl", tmp_path / "after.jsonl")
+    for path, right in zip(paths, ([1] * 40, [int(i % 3 > 0) for i in range(40)]), strict=True):
+        rows = [{"id": i, "score": score, "faith": "ab"[i % 2]} for i, score in enumerate(right)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(paths[0]), str(paths[1])
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+def test_text_says_what_was_forgotten_and_by_whom(sides: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "compare", *sides, "--by", "faith", *FAST)
+    assert (code, err) == (0, "")
+    assert "14 were right before and wrong after" in out
+    assert "These two checkpoints" not in out.split("Who forgot items: faith")[1]
+
+
+def test_formats(sides: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    _, text, _ = run(capsys, "compare", *sides, "--format", "json", "--by", "faith", *FAST)
+    told = json.loads(text)
+    assert (told["comparisons"][0]["overall"]["forgot"], told["gate"]) == (14, None)
+    _, page, _ = run(capsys, "compare", *sides, "--format", "md", *FAST)
+    assert "| task | n | clusters |" in page
+
+
+def test_options_reach_the_comparison(sides: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--level", "0.9", "--seed", "7", "--margin", "0.5", "--multiplicity", "bh", "--reference", "rest"]
+    _, text, _ = run(capsys, "compare", *sides, *options, "--scale", "0,2", "--format", "json", *FAST)
+    found = json.loads(text)["comparisons"][0]
+    named = [found[name] for name in ("level", "seed", "margin", "adjust", "reference", "graded")]
+    assert named == [0.9, 7, 0.5, "bh", "rest", True]
+
+
+@pytest.mark.parametrize(
+    ("share", "code", "word"), [("0.9", 0, "PASS"), ("0.01", 1, "FAIL"), ("0.35", 3, "INCONCLUSIVE")]
+)
+def test_exit_codes_of_a_policy(
+    sides: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path, share: str, code: int, word: str
+) -> None:
+    policy, junit = tmp_path / "p.yaml", tmp_path / "junit.xml"
+    policy.write_text(f"budgets: [{{task: items, by: faith, group: a, forgetting: {share}}}]")
+    found, out, _ = run(capsys, "compare", *sides, "--policy", str(policy), "--junit", str(junit), *FAST)
+    assert found == code
+    assert out.splitlines()[-1].startswith(word)
+    assert "<testsuites>" in junit.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--by", "fiath"], "did you mean 'faith'"),
+        (["--columns", "id"], "expected NAME=COLUMN"),
+        (["--scale", "1"], "expected two numbers"),
+        (["--junit", "x.xml"], "name one with --policy"),
+        (["--policy", "none.yaml"], "cannot read the policy"),
+        (["--level", "2"], "confidence level"),
+        (["--cluster", "nothing"], "there is no field 'nothing'"),
+        (["--reader", "lm-evl"], "did you mean 'lm-eval'"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_message(
+    sides: tuple[str, str], capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    code, out, err = run(capsys, "compare", *sides, *arguments, *FAST)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_what_only_one_side_has_is_counted(sides: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(sides[1])
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[4:]))
+    code, _, err = run(capsys, "compare", *sides, *FAST)
+    assert (code, "4 only before" in err) == (2, True)
+    _, out, _ = run(capsys, "compare", *sides, "--on-missing", "intersect", *FAST)
+    assert "4 examples that only one of the two answered were left out" in out
+
+
+def test_the_starter_is_a_policy_and_nothing_is_overwritten(
+    sides: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "policy.yaml"
+    assert run(capsys, "policy", "init", str(path))[0] == 0
+    assert run(capsys, "compare", *sides, "--policy", str(path), *FAST)[0] == 1
+    # What the comments show is a policy too.
+    lines = [
+        line.replace("  # ", "  ", 1) if line.startswith(("  # - ", "  #   ")) else line
+        for line in path.read_text().splitlines()
+    ]
+    whole = tmp_path / "whole.yaml"
+    whole.write_text("\n".join(lines))
+    from chaintune.gate import read_policy
+
+    assert len(read_policy(whole).budgets) == 6
+    code, _, err = run(capsys, "policy", "init", str(path))
+    assert (code, "there is a file already" in err) == (2, True)
+
+
+def test_comparing_loads_nothing_heavy(sides: tuple[str, str], tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text("budgets: [{task: items, forgetting: 0.9}]")
+    code = (
+        "import sys\nfrom chaintune.cli.app import _exit_code\n"
+        f"code = _exit_code(['compare', *{list(sides)!r}, '--policy', {str(policy)!r}])\n"
+        "heavy = {'torch', 'transformers', 'polars', 'scipy.stats', 'datasets'} & set(sys.modules)\n"
+        "sys.exit(f'{code} {heavy}' if code or heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)  # noqa: S603
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,112 @@
+"""The policy file: what it may say, and that every slip is told at once."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chaintune.errors import ConfigError
+from chaintune.gate import Policy, read_policy
+
+
+def policy(tmp_path: Path, text: str) -> Policy:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_policy(path)
+
+
+def test_budgets_are_read_in_order(tmp_path: Path) -> None:
+    found = policy(
+        tmp_path,
+        """
+budgets:
+  - {task: bbq, forgetting: 5 %, tier: warn}
+  - {task: bbq, by: category, group: Religion, forgetting: 0.03, biased_forgetting: 0.02, required: false}
+  - {task: "*", by: category x polarity, disparity: 0.1, tier: note}
+""",
+    )
+    told = [(b.task, b.by, b.groups, b.measure, b.limit.share, b.limit.relative, b.tier) for b in found.budgets]
+    assert told == [
+        ("bbq", "", (), "forgetting", 0.05, True, "warn"),
+        ("bbq", "category", ("Religion",), "forgetting", 0.03, False, "block"),
+        ("bbq", "category", ("Religion",), "biased_forgetting", 0.02, False, "block"),
+        ("*", "category x polarity", (), "disparity", 0.1, False, "note"),
+    ]
+    assert [budget.required for budget in found.budgets] == [True, False, False, True]
+    assert found.dimensions == ("category", "category x polarity")
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{task: bbq, forgeting: 0.1}", r"policy.yaml:1: budgets\[0\].forgeting: unknown key .* did you mean 'forgett"),
+        ("{task: bbq}", "no budget: name one of forgetting, biased_forgetting, disparity"),
+        ("{forgetting: 0.1}", r"budgets\[0\].task: missing"),
+        ("{task: bbq, forgetting: 2}", "expected a share from -1 to 1, 0.02 is two points, got 2"),
+        ("{task: bbq, forgetting: .nan}", "expected a share from -1 to 1"),
+        ("{task: bbq, forgetting: yes}", "expected a share of the score"),
+        ("{task: bbq, forgetting: 5 points}", "'5 %' of the score before, got '5 points'"),
+        ("{task: bbq, forgetting: 0.1, tier: blok}", "did you mean 'block'"),
+        ("{task: bbq, group: a, forgetting: 0.1}", "'group' needs 'by'"),
+        ("{task: bbq, disparity: 0.1}", "disparity needs 'by'"),
+        ("{task: bbq, by: c, group: a, disparity: 0.1}", "leave 'group' out"),
+        ("7", "expected a mapping, got 7"),
+    ],
+)
+def test_a_slip_is_told_with_its_line(tmp_path: Path, entry: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        policy(tmp_path, f"budgets: [{entry}]")
+
+
+def test_every_slip_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        policy(tmp_path, "level: 1\nbudgets:\n  - {task: a, forgetting: x}\n  - {task: b, tear: note, forgetting: 0}\n")
+    text = str(caught.value)
+    assert "3 problems" in text
+    assert ("policy.yaml:1:" in text, "policy.yaml:3:" in text, "policy.yaml:4:" in text) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "expected a mapping with 'budgets' at the top, got nothing"),
+        ("- 1", "expected a mapping with 'budgets' at the top, got a list"),
+        ("budgets: []", "expected at least one, got"),
+        ("budgets: 3", "expected a list, got 3"),
+        ("budgets: [", "not YAML"),
+        ("budgets: !!python/object/apply:os.system [x]", "not YAML"),
+        ("budgets: &a [*a]", "policy"),
+    ],
+)
+def test_what_is_no_policy_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        policy(tmp_path, text)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the policy"):
+        read_policy(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"\xe9")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read_policy(tmp_path / "latin.yaml")
+
+
+KEYS = st.sampled_from(["task", "by", "group", "forgetting", "biased_forgetting", "disparity", "tier", "required", "x"])
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.lists(st.text(max_size=3))
+
+
+@settings(max_examples=150, deadline=None)
+@given(entries=st.lists(st.dictionaries(KEYS, VALUES) | VALUES, max_size=3), noise=st.text(max_size=5))
+def test_nothing_written_makes_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[object], noise: str
+) -> None:
+    import yaml
+
+    path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
+    path.write_bytes((yaml.safe_dump({"budgets": entries}) + noise).encode("utf-8", "surrogatepass"))
+    try:
+        found = read_policy(path)
+    except ConfigError:
+        return
+    assert found.budgets
