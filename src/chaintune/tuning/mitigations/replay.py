@@ -60,7 +60,7 @@ def group_weights(forgetting: Mapping[str, float]) -> dict[str, float]:
     total, count = sum(losses.values()), max(1, len(losses))
     if total == 0:
         return dict.fromkeys(losses, 1 / count)
-    return {group: (1 - EVEN_SHARE) * loss / total + EVEN_SHARE / count for group, loss in losses.items()}
+    return {group: (1 - EVEN_SHARE) * (loss / total) + EVEN_SHARE / count for group, loss in losses.items()}
 
 
 def _in_turns(drawn: Sequence[Example], by: str, weights: Mapping[str, float] | None) -> list[Example]:
