@@ -24,6 +24,7 @@ def score(
     *,
     test: Size = None,
     precision: str = "auto",
+    engine: Literal["chaintune", "lm_eval"] = "chaintune",
     store: "Store | None" = None,
     trust_remote_code: bool = False,
 ) -> Scores:
@@ -34,10 +35,12 @@ def score(
         task: a task, or the name of a known one.
         test: how many examples of a known task: None for all, a number, or `40 per category`.
         precision: `auto`, `bf16` or `fp32`.
+        engine: whose arithmetic, ours or that of lm-evaluation-harness (extra `lm-eval`); the prompts are the same.
         store: where a GGUF file is dequantised to; None is the default store.
         trust_remote_code: run Python code that comes with the model.
 
     Raises:
+        ConfigError: lm-eval is asked for and not installed.
         ModelError: the model cannot be had.
         DataError: the task's data cannot be had, or an example is longer than the model's context.
     """
@@ -55,7 +58,7 @@ def score(
         trust_remote_code=trust_remote_code,
     )
     about = {"checkpoint": base.key, "task_version": wanted.version, "test_digest": wanted.test_digest}
-    return scoring.score(loaded, wanted.test, task=wanted.name, provenance=about)
+    return scoring.score(loaded, wanted.test, task=wanted.name, provenance=about, engine=engine)
 
 
 def curvature(

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from chaintune.errors import ModelError
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
 from chaintune.records import Example, Scores, scores_table
+from chaintune.scoring.harness import harness_logprobs
 from chaintune.scoring.logprobs import choice_logprobs
 from chaintune.scoring.rounding import rounding
+
+Engine = Literal["chaintune", "lm_eval"]
 
 
 def score(
@@ -18,6 +22,7 @@ def score(
     task: str,
     provenance: Mapping[str, str] | None = None,
     measure_rounding: bool = False,
+    engine: Engine = "chaintune",
     on_scored: Callable[[int], None] = lambda _: None,
 ) -> Scores:
     """What the model answers to every example.
@@ -28,22 +33,29 @@ def score(
         task: name that the scores bear.
         provenance: what made the scores, to be kept with them.
         measure_rounding: score some examples a second way and keep the differences with the scores.
+        engine: whose arithmetic; `lm_eval` needs the extra of that name and tells no progress.
         on_scored: called with the number of examples done.
 
     Raises:
+        ConfigError: lm-eval is asked for and not installed.
         DataError: an example is longer than the model's context.
         ModelError: the model answers with something that is no number.
     """
     ordered = sorted(examples, key=lambda example: example.id)
     encoded = encode_examples(loaded.tokenizer, ordered)
     check_lengths(ordered, [example.longest_tokens for example in encoded], loaded.context_tokens, task=task)
-    logprobs = choice_logprobs(loaded.model, encoded, on_scored=on_scored)
+    if engine == "chaintune":
+        logprobs = choice_logprobs(loaded.model, encoded, on_scored=on_scored)
+    else:
+        logprobs = harness_logprobs(loaded, ordered)
     for example, row in zip(ordered, logprobs, strict=True):
         if any(map(math.isnan, row)):
             raise ModelError(f"task '{task}': the model gives NaN for example '{example.id}'; its weights are broken")
     tokens = [[len(choice) for choice in example.continuations] for example in encoded]
     table = scores_table(task, ordered, logprobs, tokens)
     about = {"precision": loaded.precision} | dict(provenance or {})
+    if engine != "chaintune":
+        about["engine"] = engine
     if measure_rounding and ordered:
         about["rounding"] = rounding(loaded.model, ordered, encoded, logprobs)
     return Scores(task, table, about)
