@@ -7,6 +7,7 @@ follows.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,24 @@ def cuts(ordered: Sequence[Tokens], *, capacity_tokens: int, skip: int = 0) -> I
             end = min(late, key=lambda k: (shared[k], -k))
         yield slice(start, end)
         start = end
+
+
+def size(ordered: Sequence[Tokens]) -> int:
+    """Nodes of the tree of sequences that are given in lexicographic order."""
+    return sum(len(after) - common_beginning(before, after) for before, after in pairwise([(), *ordered]))
+
+
+def last_nodes(tree: TokenTree, counts: Sequence[int]) -> tuple[list[int], list[int]]:
+    """The last nodes of every sequence: each once, ascending, and where each sequence's own stand among them.
+
+    Args:
+        tree: of some sequences.
+        counts: how many of each sequence, at least one.
+    """
+    nodes = [node for end, count in zip(tree.ends, counts, strict=True) for node in tree.path(int(end))[-count:]]
+    once = sorted(set(nodes))
+    place = {node: row for row, node in enumerate(once)}
+    return once, [place[node] for node in nodes]
 
 
 def common_beginning(left: Tokens, right: Tokens) -> int:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers import AttentionInterface, DynamicCache
 
 from chaintune.errors import ModelError
+from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.token_tree import TokenTree
 
 NAME = "chaintune_tree"
@@ -151,6 +152,14 @@ def forward_tree(model: Any, tree: TokenTree, *, cache: DynamicCache | None = No
         cache.crop(-len(tree))
     logits: torch.Tensor = out.logits
     return logits[0] if logits.dim() == 3 else logits
+
+
+def logits_at(model: Any, tree: TokenTree, nodes: list[int], *, cache: DynamicCache | None = None) -> torch.Tensor:
+    """Logits of some of a tree's nodes, ascending; call it under `tree_attention`. Shape: `[N, V]`."""
+    chosen = torch.zeros((1, len(tree)), dtype=torch.bool, device=next(model.parameters()).device)
+    chosen[0, nodes] = True
+    with logits_only_at(model, chosen):
+        return forward_tree(model, tree, cache=cache)
 
 
 def takes_trees(model: Any) -> bool:

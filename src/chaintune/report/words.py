@@ -199,9 +199,9 @@ def _rounding(rows: Sequence[ResultRow]) -> list[str]:
     if not rows:
         return []
     found = [
-        f"{round(e.value * e.n)} of {e.n} answers to {row.task} (at most {100 * e.high:.0f} %)"
+        f"{round(row.estimate.value * row.estimate.n)} of {row.estimate.n} answers to {row.task} "
+        f"(at most {100 * row.estimate.high:.0f} %)"
         for row in rows
-        for e in [row.estimate]
     ]
     return [f"Rounding alone changed {', '.join(found)} when the base was scored in another grouping of its examples."]
 

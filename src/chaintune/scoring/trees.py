@@ -8,7 +8,6 @@ common. What all examples share (the shots of a few-shot prompt) is computed onc
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,8 +15,8 @@ from transformers import DynamicCache
 
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
-from chaintune.models.token_tree import TokenTree, common_beginning, cuts, grow
-from chaintune.models.tree_attention import forward_tree, tree_attention
+from chaintune.models.token_tree import TokenTree, common_beginning, cuts, grow, last_nodes, size
+from chaintune.models.tree_attention import logits_at, tree_attention
 
 # Shorter than this, a common beginning costs less in every bin than as a cache beside each.
 _WORTH_CACHING_TOKENS = 64
@@ -67,8 +66,7 @@ def bins(encoded: Sequence[Encoded], *, bin_tokens: int, skip: int = 0) -> Itera
 
 def distinct_tokens(encoded: Sequence[Encoded]) -> int:
     """Nodes of the tree of all examples: the tokens that go through the model if no bin cuts it."""
-    reads = sorted(branch.read for branch in _branches(encoded, range(len(encoded))))
-    return sum(len(read) - common_beginning(before, read) for before, read in pairwise([(), *reads]))
+    return size(sorted(branch.read for branch in _branches(encoded, range(len(encoded)))))
 
 
 def count_tokens(encoded: Sequence[Encoded], *, bin_tokens: int) -> int:
@@ -122,15 +120,10 @@ def _read(model: Any, tokens: tuple[int, ...]) -> DynamicCache:
 
 
 def _bin_logprobs(model: Any, tree: TokenTree, branches: Sequence[Branch], cache: DynamicCache | None) -> list[float]:
-    device = next(model.parameters()).device
-    nodes = [tree.path(int(end))[-len(b.predicted) :] for b, end in zip(branches, tree.ends, strict=True)]
-    read = sorted({node for path in nodes for node in path})
-    row_of = {node: row for row, node in enumerate(read)}
-    chosen = torch.zeros((1, len(tree)), dtype=torch.bool, device=device)
-    chosen[0, read] = True
-    with logits_only_at(model, chosen):
-        logits = forward_tree(model, tree, cache=cache).float()  # [N, V]
-    rows = torch.tensor([row_of[node] for path in nodes for node in path], device=device)
+    nodes, places = last_nodes(tree, [len(branch.predicted) for branch in branches])
+    logits = logits_at(model, tree, nodes, cache=cache).float()  # [N, V]
+    device = logits.device
+    rows = torch.tensor(places, device=device)
     targets = torch.tensor([token for branch in branches for token in branch.predicted], device=device)
     owners = [number for number, branch in enumerate(branches) for _ in branch.predicted]
     picked = (logits[rows, targets] - torch.logsumexp(logits, dim=-1)[rows]).double()

@@ -6,14 +6,12 @@ sends back. Only dropout differs, which falls on a shared beginning once and not
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
 
-from chaintune.models.answer_logits import logits_only_at
-from chaintune.models.token_tree import TokenTree, common_beginning, grow
-from chaintune.models.tree_attention import forward_tree, tree_attention
+from chaintune.models.token_tree import TokenTree, grow, last_nodes, size
+from chaintune.models.tree_attention import logits_at, tree_attention
 from chaintune.tuning.lessons import IGNORED, Lesson, LessonData
 
 # Attention along a tree and its bookkeeping cost about a tenth; what saves less is not worth it.
@@ -44,16 +42,10 @@ def collate_tree(batch: Sequence[Lesson]) -> dict[str, Any]:
     """
     ordered = sorted(batch, key=lambda lesson: lesson.tokens)
     tree = grow([lesson.tokens[:-1] for lesson in ordered])
-    nodes = [
-        node
-        for lesson, end in zip(ordered, tree.ends, strict=True)
-        for node in tree.path(int(end))[-lesson.answer_tokens :]
-    ]
-    read = sorted(set(nodes))
-    row_of = {node: row for row, node in enumerate(read)}
+    read, rows = last_nodes(tree, [lesson.answer_tokens for lesson in ordered])
     answers = [token for lesson in ordered for token in lesson.tokens[-lesson.answer_tokens :]]
     return {
-        "tree": LessonTree(tree, tuple(read), tuple(row_of[node] for node in nodes)),
+        "tree": LessonTree(tree, tuple(read), tuple(rows)),
         "labels": torch.tensor([[IGNORED, *answers]]),
         "lengths": torch.tensor([len(lesson.tokens) for lesson in ordered]),
     }
@@ -61,11 +53,8 @@ def collate_tree(batch: Sequence[Lesson]) -> dict[str, Any]:
 
 def answer_logits(model: Any, lessons: LessonTree) -> torch.Tensor:
     """Logits that predict each answer token, in the order of the labels. Shape: `[N, V]`."""
-    device = next(model.parameters()).device
-    chosen = torch.zeros((1, len(lessons.tree)), dtype=torch.bool, device=device)
-    chosen[0, list(lessons.read)] = True
-    with tree_attention(model), logits_only_at(model, chosen):
-        logits = forward_tree(model, lessons.tree)
+    with tree_attention(model):
+        logits = logits_at(model, lessons.tree, list(lessons.read))
     return logits[list(lessons.rows)]
 
 
@@ -73,8 +62,4 @@ def pays(data: LessonData, *, micro_batch_size: int) -> bool:
     """Whether sharing saves enough of a stage's tokens to be worth its cost."""
     texts = [data[position].tokens for position in range(len(data))]
     batches = [sorted(texts[start : start + micro_batch_size]) for start in range(0, len(texts), micro_batch_size)]
-    return sum(map(_distinct, batches)) < _WORTH_SHARING * sum(map(len, texts))
-
-
-def _distinct(ordered: Sequence[tuple[int, ...]]) -> int:
-    return sum(len(text) - common_beginning(before, text) for before, text in pairwise([(), *ordered]))
+    return sum(map(size, batches)) < _WORTH_SHARING * sum(map(len, texts))
