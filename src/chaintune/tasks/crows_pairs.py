@@ -6,7 +6,6 @@ what accuracy means. The data is known to hold pairs that are unclear or not abo
 al., 2021, "Stereotyping Norwegian Salmon"), so small differences deserve no reading.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from chaintune.errors import DataError, nearest
 from chaintune.records import Example
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.files import read_rows
-from chaintune.tasks.left_out import told, without_repeats
+from chaintune.tasks.left_out import distinct_pool
 from chaintune.tasks.pairs import likelihood_pair
 from chaintune.tasks.rows import Row, build_all
 from chaintune.tasks.sources import CONVERTED, Places, find
@@ -45,9 +44,7 @@ def read(path: Path | None) -> Pool:
     """
     found = find("crows_pairs", PLACES, path)
     examples = build_all((row for file in found.files["all"] for row in read_rows(file)), _example)
-    left_out: Counter[str] = Counter()
-    kept = without_repeats(examples, left_out)
-    return Pool(kept, None, found.source + told("crows_pairs", left_out, len(examples)))
+    return distinct_pool("crows_pairs", examples, found.source)
 
 
 def _example(row: Row) -> Example:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from chaintune.records import Example
+from chaintune.tasks.definition import Pool
 
 log = logging.getLogger(__name__)
 DEFECTIVE = "choices that read the same or are blank"
@@ -45,3 +46,16 @@ def without_repeats(
         seen.add(example.id)
         kept.append(example)
     return kept
+
+
+def distinct_pool(task: str, examples: Sequence[Example], source: str) -> Pool:
+    """Examples without a split of their own, each once; the source tells how many were left out.
+
+    Args:
+        task: named in the log.
+        examples: as read.
+        source: where they come from.
+    """
+    left_out: Counter[str] = Counter()
+    kept = without_repeats(examples, left_out)
+    return Pool(kept, None, source + told(task, left_out, len(examples)))

@@ -9,14 +9,13 @@ split is too small to speak about 13 groups.
 """
 
 import re
-from collections import Counter
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
 from chaintune.records import Example, canonical_digest
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.files import read_rows
-from chaintune.tasks.left_out import told, without_repeats
+from chaintune.tasks.left_out import distinct_pool
 from chaintune.tasks.prompts import YES_OR_NO, continuation, question_prompt
 from chaintune.tasks.rows import Row, build_all, kind
 from chaintune.tasks.sources import Places, find
@@ -59,9 +58,7 @@ def read(path: Path | None) -> Pool:
     """
     found = find("toxigen", PLACES, path)
     examples = build_all((row for file in found.files["all"] for row in read_rows(file)), _example)
-    left_out: Counter[str] = Counter()
-    kept = without_repeats(examples, left_out)
-    return Pool(kept, None, found.source + told("toxigen", left_out, len(examples)))
+    return distinct_pool("toxigen", examples, found.source)
 
 
 def _example(row: Row) -> Example:
