@@ -14,7 +14,7 @@ from chaintune.study.mitigations import Mitigation, read_mitigations
 from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check, check_recipe, check_tasks
 from chaintune.study.source import KeyPath, Source, apply_override, plain_mapping, read_source
 from chaintune.study.task_data import check_data
-from chaintune.study.vary import Knob, knob_target, read_vary
+from chaintune.study.vary import Knob, Knobs, knob_target, read_vary, single_knobs
 
 if TYPE_CHECKING:
     from chaintune.study.session import StudyResults
@@ -34,7 +34,7 @@ class Variant:
     """
 
     labels: tuple[tuple[str, str], ...]
-    knobs: tuple[tuple[str, Any], ...]
+    knobs: tuple[Knob, ...]
     seed: int
 
 
@@ -61,7 +61,7 @@ class Study:
     chains: tuple[Chain, ...]
     recipe: Recipe
     seed: int
-    vary: tuple[Knob, ...]
+    vary: tuple[Knobs, ...]
     mitigations: tuple[Mitigation, ...]
     precision: Literal["auto", "fp32", "bf16"]
     metric: Metric
@@ -119,7 +119,8 @@ class Study:
         knobs = [(name, values) for name, values in self.vary if name != "seed"]
         found = []
         for chosen in product(*(values for _, values in knobs)):
-            pairs = tuple((name, value) for (name, _), value in zip(knobs, chosen, strict=True))
+            named = zip((name for name, _ in knobs), chosen, strict=True)
+            pairs = tuple(knob for name, value in named for knob in single_knobs(name, value))
             labels = tuple((name.removeprefix("recipe."), _as_text(value)) for name, value in pairs)
             found += [Variant(labels, pairs, seed) for seed in seeds]
         return found

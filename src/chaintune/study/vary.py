@@ -1,6 +1,10 @@
-"""The knobs that a study varies: `seed`, `recipe.<field>`, and `tasks.<name>.recipe.<field>`."""
+"""The knobs that a study varies: `seed`, `recipe.<field>`, `tasks.<name>.recipe.<field>`, and whole `recipe`s.
 
-from collections.abc import Sequence
+Knobs are crossed. Fields that belong together, such as LoRA and the larger learning rate it needs, are one knob: a list
+of mappings under `recipe`, each setting the same fields.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -9,7 +13,10 @@ from chaintune.errors import nearest
 from chaintune.study.schema import Seed, check_recipe, recipe_fields
 from chaintune.study.source import KeyPath, Source
 
-Knob = tuple[str, tuple[Any, ...]]
+Knob = tuple[str, Any]
+"""A name and a value of it: the name as the study file has it."""
+Knobs = tuple[str, tuple[Any, ...]]
+"""A name and all its values."""
 
 
 def knob_target(name: str) -> tuple[str, str]:
@@ -23,7 +30,20 @@ def knob_target(name: str) -> tuple[str, str]:
     return (parts[1] if parts[0] == "tasks" else "", parts[-1])
 
 
-def read_vary(source: Source, tasks: Sequence[str]) -> list[Knob]:
+def single_knobs(name: str, value: Any) -> Iterator[Knob]:
+    """One setting of a knob as settings of single fields, `recipe: {epochs: 2}` being `recipe.epochs: 2`.
+
+    Example:
+        >>> list(single_knobs("recipe", {"method": "lora", "lora_rank": 8}))
+        [('recipe.method', 'lora'), ('recipe.lora_rank', 8)]
+    """
+    if name.endswith("recipe"):
+        yield from ((f"{name}.{field}", inner) for field, inner in value.items())
+    else:
+        yield name, value
+
+
+def read_vary(source: Source, tasks: Sequence[str]) -> list[Knobs]:
     """The knobs with their values, in the order of the file; problems are noted."""
     written = source.data.get("vary")
     if written is None:
@@ -40,13 +60,18 @@ def read_vary(source: Source, tasks: Sequence[str]) -> list[Knob]:
             source.report(("vary", name), f"expected a list of values such as [{values}], got {values!r}")
         else:
             knobs.append((name, _values(name, values, source)))
+    _check_crossed(knobs, source)
     _check_lora(knobs, source)
     return knobs
 
 
 def _valid_knobs(tasks: Sequence[str]) -> list[str]:
     owners = ["recipe", *(f"tasks.{task}.recipe" for task in tasks)]
-    return ["seed", *(f"{owner}.{field}" for owner in owners for field in recipe_fields() if field != "report_to")]
+    return [
+        "seed",
+        *owners,
+        *(f"{owner}.{field}" for owner in owners for field in recipe_fields() if field != "report_to"),
+    ]
 
 
 def _values(name: str, values: list[Any], source: Source) -> tuple[Any, ...]:
@@ -55,10 +80,17 @@ def _values(name: str, values: list[Any], source: Source) -> tuple[Any, ...]:
     for index, value in enumerate(checked):
         if value is not None and value in checked[:index]:
             source.report(("vary", name, index), f"{value!r} is listed twice")
+        elif name.endswith("recipe") and value and checked[0] and value.keys() != checked[0].keys():
+            problem = f"sets {', '.join(value)}, and the first recipe {', '.join(checked[0])}; set the same fields"
+            source.report(("vary", name, index), problem)
     return tuple(checked)
 
 
 def _value(name: str, value: Any, path: KeyPath, source: Source) -> Any:
+    if name.endswith("recipe"):
+        if value == {}:
+            source.report(path, "sets no field; name those that belong together, such as method and learning_rate")
+        return check_recipe(value, path, source)
     if name != "seed":
         _, field = knob_target(name)
         return check_recipe({field: value}, path, source, at_value=True).get(field)
@@ -69,12 +101,23 @@ def _value(name: str, value: Any, path: KeyPath, source: Source) -> Any:
         return None
 
 
-def _check_lora(knobs: Sequence[Knob], source: Source) -> None:
+def _check_crossed(knobs: Sequence[Knobs], source: Source) -> None:
+    """A field that a list of recipes sets cannot be a knob of its own beside it."""
+    together = {
+        field: name for name, values in knobs if name.endswith("recipe") for field, _ in single_knobs(name, values[0])
+    }
+    for name, _ in knobs:
+        if name in together:
+            source.report(("vary", name), f"is set by 'vary.{together[name]}' too; keep one of the two")
+
+
+def _check_lora(knobs: Sequence[Knobs], source: Source) -> None:
     """A knob of LoRA turns nothing where every stage is a full one."""
     recipes = [source.data.get("recipe"), *_inner(source.data.get("tasks")), *_inner(source.data.get("mitigations"))]
     methods = [recipe.get("method") for recipe in recipes if isinstance(recipe, dict)]
-    methods += [value for name, values in knobs if knob_target(name)[1] == "method" for value in values]
-    for name, _ in knobs:
+    single = [knob for name, values in knobs for value in values for knob in single_knobs(name, value)]
+    methods += [value for name, value in single if knob_target(name)[1] == "method"]
+    for name in dict.fromkeys(name for name, _ in single):
         if knob_target(name)[1].startswith("lora_") and "lora" not in methods:
             source.report(("vary", name), "changes nothing, because no stage has 'method: lora'")
 

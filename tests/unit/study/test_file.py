@@ -244,6 +244,22 @@ BAD = {
         changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe.lora_rank: [4, 8]"),
         "mine.yaml:7: vary.recipe.lora_rank: changes nothing, because no stage has 'method: lora'",
     ),
+    "recipe with a misspelled field": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe: [{epochs: 2}, {epocks: 3}]"),
+        "mine.yaml:7: vary.recipe[1].epocks: unknown key 'epocks'; did you mean 'epochs'?",
+    ),
+    "recipe that sets nothing": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe: [{epochs: 2}, {}]"),
+        "mine.yaml:7: vary.recipe[1]: sets no field; name those that belong together",
+    ),
+    "recipes that set different fields": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe: [{epochs: 2}, {method: lora}]"),
+        "mine.yaml:7: vary.recipe[1]: sets method, and the first recipe epochs; set the same fields",
+    ),
+    "field in a recipe and by itself": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe.epochs: [1], recipe: [{epochs: 2}]"),
+        "mine.yaml:7: vary.recipe.epochs: is set by 'vary.recipe' too; keep one of the two",
+    ),
     "replay of an unknown task": (
         changed("task: bbq,", "task: bqb,"),
         "mine.yaml:9: mitigations[0].replay.task: no task is named 'bqb'; did you mean 'bbq'?",
@@ -337,6 +353,20 @@ def test_not_text(tmp_path: Path) -> None:
     path.write_bytes(b"base: \xff\xfe")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         Study.from_yaml(path)
+
+
+def test_recipes_that_belong_together_are_one_knob() -> None:
+    recipes = [{"method": "full", "learning_rate": 1e-4}, {"method": "lora", "learning_rate": 1e-3}]
+    written = {"base": "m", "tasks": tasks("a"), "chains": [["a"]], "vary": {"recipe": recipes, "seed": [0, 1]}}
+    study = Study.from_mapping(written)
+    assert [(dict(v.labels), v.seed) for v in study.variants()] == [
+        ({"method": method, "learning_rate": rate}, seed)
+        for method, rate in [("full", "0.0001"), ("lora", "0.001")]
+        for seed in (0, 1)
+    ]
+    made = [study.recipe_of("a", variant) for variant in study.variants()]
+    assert [(recipe.method, recipe.learning_rate) for recipe in made[::2]] == [("full", 1e-4), ("lora", 1e-3)]
+    assert Study.from_mapping(study.to_mapping()) == study
 
 
 def test_overrides_set_dotted_keys(tmp_path: Path) -> None:
