@@ -6,6 +6,7 @@ Words follow the glossary in `docs/explanation/definitions.md`.
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
 from chaintune.records.curvature import BentCheckpoint, Curvature, LossLine, Space
 from chaintune.records.examples import Example, Role, Task, canonical_digest, examples_digest
+from chaintune.records.figures import Figure, Section
 from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
 from chaintune.records.items import ITEMS_SCHEMA, ItemScores, items_table
 from chaintune.records.mitigations import Choice, Limits, Mitigated
@@ -24,6 +25,7 @@ __all__ = [
     "Disparity",
     "Estimate",
     "Example",
+    "Figure",
     "Gate",
     "GroupComparison",
     "ItemScores",
@@ -39,6 +41,7 @@ __all__ = [
     "ResultRow",
     "Role",
     "Scores",
+    "Section",
     "Space",
     "Task",
     "Tier",
