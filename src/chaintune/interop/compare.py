@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-Logged: TypeAlias = "Path | str | Scores | ItemScores | pl.DataFrame | pd.DataFrame"
-
+Logged: TypeAlias = "Path | str | Scores | ItemScores | Sequence[Scores] | pl.DataFrame | pd.DataFrame"
 
 _LOG = logging.getLogger(__name__)
 _KNOWN = (*HowToRead.__annotations__, *HowToCompare.__annotations__)
@@ -35,8 +34,8 @@ def compare(before: Logged, after: Logged, **options: Unpack[_Options]) -> Compa
     """Forgetting between two checkpoints on one task, overall and for each group of the dimensions asked for.
 
     Args:
-        before: what the earlier checkpoint scored: scores, a frame with the columns `id` and `score`, or the path of
-            a score file, of a table, or of another harness's log.
+        before: what the earlier checkpoint scored: scores of a task or a list of several tasks', a frame with the
+            columns `id` and `score`, or the path of a score file, of a table, or of another harness's log.
         after: the same of the later checkpoint.
         **options: how to read (`interop.options.HowToRead`) and how to compare (`HowToCompare`).
 
@@ -107,6 +106,8 @@ def _logs(given: Logged, wanted: Wanted, side: str) -> Mapping[str, Log]:
         return read_log(Path(given), wanted)
     if isinstance(given, Scores):
         return {given.task: log_of(given, side)}
+    if isinstance(given, list | tuple):
+        return _several(given, side)
     if isinstance(given, ItemScores):
         return {given.task: Log(given, side)}
     # By what they offer and not by class, so that neither library is imported for a question.
@@ -118,6 +119,13 @@ def _logs(given: Logged, wanted: Wanted, side: str) -> Mapping[str, Log]:
         raise DataError(f"{side}: expected a path, scores or a frame, got a {type(given).__name__}")
     numbered = ((f"{side}, row {number}", row) for number, row in enumerate(rows, 1))
     return {log.scores.task: log for log in logs_of(numbered, side, wanted)}
+
+
+def _several(given: Sequence[Scores], side: str) -> Mapping[str, Log]:
+    found = {scores.task: log_of(scores, side) for scores in given if isinstance(scores, Scores)}
+    if not found or len(found) < len(given):
+        raise DataError(f"{side}: expected scores of one task or more, each task once, in a list of {len(given)}")
+    return found
 
 
 def _common(one: Mapping[str, Log], other: Mapping[str, Log], on_missing: str) -> Sequence[str]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import chaintune
 from chaintune.errors import ChaintuneError, ConfigError, DataError
+from chaintune.interop import compare_all
 from chaintune.interop.log import Wanted
 from chaintune.interop.readers import read_log
 from chaintune.records import Comparison, ItemScores, Scores
@@ -92,6 +93,16 @@ def test_score_files_are_read_by_path(tmp_path: Path) -> None:
         chaintune.compare(own[0], ItemScores("t", items([1.0])), resamples=FAST)
     with pytest.raises(ConfigError, match="columns, clusters and scale of their own"):
         chaintune.compare(tmp_path / "b", tmp_path / "a", cluster="x")
+
+
+def test_scores_of_several_tasks_are_compared_task_by_task() -> None:
+    sides = [[made_up.scores(rights, task=task) for task in ("s", "t")] for rights in ([1] * 20, [0, 1] * 10)]
+    found = compare_all(sides[0], sides[1], resamples=FAST)
+    assert [row.task for row in found] == ["s", "t"]
+    assert found[1].to_dict() == chaintune.compare(sides[0][1], sides[1][1], resamples=FAST).to_dict()
+    for strange in ([], [sides[0][0], sides[0][0]], [1]):
+        with pytest.raises(DataError, match="each task once"):
+            compare_all(strange, sides[1], resamples=FAST)
 
 
 def test_other_content_of_the_same_ids_is_refused() -> None:
