@@ -9,7 +9,7 @@ depth and block size, not to the size of the tree, and no mask of tree size is e
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,93 +20,21 @@ from transformers import AttentionInterface, DynamicCache
 from chaintune.errors import ModelError
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.token_tree import TokenTree
+from chaintune.models.tree_layout import BLOCK, Blocks, TreeLayout, layout
 
 NAME = "chaintune_tree"
-# Queries of one block. Fewer keys against more and smaller products; benchmarks/scoring.py was fastest with it.
-_BLOCK = 32
-
-
-@dataclass(slots=True)
-class TreeLayout:
-    """Which keys each block of queries sees.
-
-    Attributes:
-        nodes: of the tree.
-        before: cached tokens in front of the tree, which every node sees.
-        keys: indices of nodes for each block, filled up with 0.
-        visible: which of them each query sees.
-        depths: of the queries, how many tokens stand before each; of the keys likewise.
-
-    Shape:
-        keys and key_depths `[N, K]`, visible `[N, Q, K]`, depths `[N, Q]`: blocks x queries x keys of a block.
-    """
-
-    nodes: int
-    before: int
-    keys: torch.Tensor
-    visible: torch.Tensor
-    depths: torch.Tensor
-    key_depths: torch.Tensor
-    _masks: dict[Any, torch.Tensor] = field(default_factory=dict)
-
-    def mask(self, window: int | None, dtype: torch.dtype) -> torch.Tensor:
-        """What to add to attention weights: 0 where a query sees a key, very little elsewhere. Shape: `[N, Q, K]`."""
-        return self._mask(window, dtype, self.visible, self.key_depths)
-
-    def mask_before(self, window: int | None, dtype: torch.dtype) -> torch.Tensor:
-        """The same for the cached tokens. Shape: `[N, Q, P]`."""
-        depths = torch.arange(self.before, device=self.depths.device)[None]
-        return self._mask(window, dtype, torch.ones_like(self.depths[..., None], dtype=torch.bool), depths)
-
-    def _mask(
-        self, window: int | None, dtype: torch.dtype, visible: torch.Tensor, key_depths: torch.Tensor
-    ) -> torch.Tensor:
-        wanted = (visible is self.visible, window, dtype)
-        if wanted not in self._masks:
-            near = self.depths[..., None] - key_depths[:, None] < (window or self.nodes + self.before)
-            # The smallest number and not minus infinity: what lies beyond the tree's end sees nothing at all.
-            hidden = torch.zeros(near.shape, dtype=dtype, device=near.device)
-            self._masks[wanted] = hidden.masked_fill_(~(visible & near), torch.finfo(dtype).min)
-        return self._masks[wanted]
-
 
 _layout: ContextVar[TreeLayout] = ContextVar("layout")
 
 
-def layout(tree: TokenTree, *, before: int = 0, device: torch.device | str = "cpu") -> TreeLayout:
-    """Blocks of queries and what they see, for one tree.
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """How weights come from products: the scale, the window, Gemma's cap, and dropout in training."""
 
-    Args:
-        tree: that is sent through a model.
-        before: tokens in front of it whose keys and values are cached.
-        device: where the model is.
-    """
-    starts = range(0, len(tree), _BLOCK)
-    paths = [tree.path(int(tree.parents[start])) for start in starts]
-    rows = [
-        path + list(range(start, min(start + _BLOCK, len(tree)))) for path, start in zip(paths, starts, strict=True)
-    ]
-    # A multiple of 8, as the fused kernels of GPUs want their masks.
-    width = -(-max(map(len, rows)) // 8) * 8
-    keys = np.zeros((len(rows), width), np.int64)
-    visible = np.zeros((len(rows), _BLOCK, width), np.bool_)
-    for row, nodes, path, start, seen in zip(keys, rows, paths, starts, visible, strict=True):
-        row[: len(nodes)] = nodes
-        _see(seen, tree.parents[start : start + _BLOCK] - start, {node - start: k for k, node in enumerate(path)})
-    depths = np.zeros((len(rows), _BLOCK), np.int64)
-    depths.flat[: len(tree)] = tree.depths
-    arrays = (keys, visible, depths, tree.depths[keys])
-    return TreeLayout(len(tree), before, *(torch.from_numpy(array).to(device) for array in arrays))
-
-
-def _see(seen: np.ndarray[Any, Any], parents: np.ndarray[Any, Any], before: dict[int, int]) -> None:
-    """Fill in what the queries of one block see: what their parents see, and themselves."""
-    for query, parent in enumerate(parents):
-        if parent >= 0:
-            seen[query] = seen[parent]
-        elif parent in before:
-            seen[query, : before[parent] + 1] = True
-        seen[query, len(before) + query] = True
+    scale: float
+    window: int | None
+    softcap: float | None
+    dropout: float
 
 
 @contextmanager
@@ -228,12 +156,14 @@ def _attend(
         raise ModelError(f"{type(module).__name__}: attention with sinks or biases cannot follow a tree")
     tree = _layout.get()
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if _is_fused(query.device) and not softcap and not tree.before:
-        return _fused(tree, query[0], key[0], value[0], window=sliding_window, scale=scale, dropout=dropout), None
-    out = _by_products(
-        tree, query[0] * scale, key[0], value[0], window=sliding_window, softcap=softcap, dropout=dropout
-    )
-    return out, None
+    queries = _in_blocks(query[0])
+    attend = _fused if _is_fused(query.device) and not softcap and not tree.before else _by_products
+    rule = _Rule(scale, sliding_window, softcap, dropout)
+    found = [
+        attend(tree, blocks, queries[blocks.places], key[0], value[0], rule).transpose(1, 2).flatten(0, 1)
+        for blocks in tree.groups
+    ]
+    return torch.cat(found)[tree.rows][None], None
 
 
 def _is_fused(device: torch.device) -> bool:
@@ -241,75 +171,53 @@ def _is_fused(device: torch.device) -> bool:
     return bool(device.type != "cpu")
 
 
+def _in_blocks(query: torch.Tensor) -> torch.Tensor:
+    """Shape: `[H, T, D]` -> `[N, H, Q, D]`; the last block is filled up."""
+    return functional.pad(query, (0, 0, 0, -query.shape[1] % BLOCK)).unflatten(1, (-1, BLOCK)).transpose(0, 1)
+
+
 def _by_products(
-    tree: TreeLayout,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    *,
-    window: int | None,
-    softcap: float | None,
-    dropout: float,
+    tree: TreeLayout, blocks: Blocks, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: _Rule
 ) -> torch.Tensor:
     """Plain matrix products: all queries of a block, and all heads that share keys, in one.
 
     Shape:
-        query `[H, T, D]`, key and value `[G, P + T, D]` -> `[1, T, H, D]`.
+        query `[N, H, Q, D]`, key and value `[G, P + T, D]` -> `[N, H, Q, D]`.
     """
-    groups, before, size = len(key), tree.before, query.shape[-1]
-    rows = len(query) // groups * _BLOCK
-    query = _blocks(tree, query).reshape(-1, groups, rows, size)  # [N, G, R, D]
-    weights = query @ _gather(tree, key).transpose(2, 3)  # [N, G, R, K]
-    mask = tree.mask(window, query.dtype)
+    groups, before = len(key), tree.before
+    query = (query * rule.scale).unflatten(1, (groups, -1)).flatten(2, 3)  # [N, G, R, D]
+    weights = query @ _gathered(key, tree, blocks).transpose(2, 3)  # [N, G, R, K]
+    mask = blocks.mask(rule.window, query.dtype)
     if before:
         # The cached tokens are the same for all blocks, so they are not gathered but multiplied where they lie.
         weights = torch.cat([query @ key[:, :before].transpose(1, 2), weights], dim=-1)
-        mask = torch.cat([tree.mask_before(window, query.dtype), mask], dim=-1)
-    if softcap:
-        weights = softcap * torch.tanh(weights / softcap)
-    weights.unflatten(2, (-1, _BLOCK)).add_(mask[:, None, None])
-    shares = functional.dropout(torch.softmax(weights, dim=-1), dropout)
-    out = shares[..., before:] @ _gather(tree, value)
+        mask = torch.cat([blocks.mask_before(before, rule.window, query.dtype), mask], dim=-1)
+    if rule.softcap:
+        weights = rule.softcap * torch.tanh(weights / rule.softcap)
+    weights.unflatten(2, (-1, BLOCK)).add_(mask[:, None, None])
+    shares = functional.dropout(torch.softmax(weights, dim=-1), rule.dropout)
+    out = shares[..., before:] @ _gathered(value, tree, blocks)
     if before:
         out = out + shares[..., :before] @ value[:, :before]
-    return _unblock(tree, out.unflatten(2, (-1, _BLOCK)).flatten(1, 2))
+    return out.unflatten(2, (-1, BLOCK)).flatten(1, 2)
 
 
 def _fused(
-    tree: TreeLayout,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    *,
-    window: int | None,
-    scale: float,
-    dropout: float,
+    tree: TreeLayout, blocks: Blocks, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: _Rule
 ) -> torch.Tensor:
     """The same through torch's fused kernels, which hold no weights in memory; shapes as in `_by_products`."""
-    heads = len(query) // len(key)
-    keys, values = (_gather(tree, tensor).repeat_interleave(heads, dim=1) for tensor in (key, value))
-    mask = tree.mask(window, query.dtype)[:, None]
-    out = functional.scaled_dot_product_attention(
-        _blocks(tree, query), keys, values, attn_mask=mask, dropout_p=dropout, scale=scale
+    heads = query.shape[1] // len(key)
+    keys, values = (_gathered(tensor, tree, blocks).repeat_interleave(heads, dim=1) for tensor in (key, value))
+    mask = blocks.mask(rule.window, query.dtype)[:, None]
+    return functional.scaled_dot_product_attention(
+        query, keys, values, attn_mask=mask, dropout_p=rule.dropout, scale=rule.scale
     )
-    return _unblock(tree, out)
 
 
-def _blocks(tree: TreeLayout, query: torch.Tensor) -> torch.Tensor:
-    """Shape: `[H, T, D]` -> `[N, H, Q, D]`; the last block is filled up."""
-    missing = len(tree.keys) * _BLOCK - tree.nodes
-    return functional.pad(query, (0, 0, 0, missing)).unflatten(1, (-1, _BLOCK)).transpose(0, 1)
-
-
-def _unblock(tree: TreeLayout, out: torch.Tensor) -> torch.Tensor:
-    """Shape: `[N, H, Q, D]` -> `[1, T, H, D]`."""
-    return out.transpose(1, 2).flatten(0, 1)[None, : tree.nodes].contiguous()
-
-
-def _gather(tree: TreeLayout, tensor: torch.Tensor) -> torch.Tensor:
+def _gathered(tensor: torch.Tensor, tree: TreeLayout, blocks: Blocks) -> torch.Tensor:
     """Shape: `[G, P + T, D]` -> `[N, G, K, D]`."""
-    picked = tensor[:, tree.before :].index_select(1, tree.keys.flatten())
-    return picked.unflatten(1, tree.keys.shape).transpose(0, 1)
+    picked = tensor[:, tree.before :].index_select(1, blocks.keys.flatten())
+    return picked.unflatten(1, blocks.keys.shape).transpose(0, 1)
 
 
 AttentionInterface.register(NAME, _attend)
