@@ -22,21 +22,27 @@ def equal_prefix_batches(encoded: Sequence[Encoded], *, batch_tokens: int, batch
         by_length[len(example.prefix)].append(index)
     batches = []
     for length in sorted(by_length, reverse=True):
-        batches += _cut(by_length[length], encoded, batch_tokens, batch_answers)
+        batches += cut(by_length[length], encoded, batch_tokens=batch_tokens, batch_answers=batch_answers)
     return batches
 
 
-def _cut(indices: list[int], encoded: Sequence[Encoded], batch_tokens: int, batch_answers: int) -> list[list[int]]:
+def cut(
+    indices: Sequence[int], encoded: Sequence[Encoded], *, batch_tokens: int, batch_answers: int
+) -> list[list[int]]:
+    """Runs of examples of one prefix length, each as long as one batch may be, in the order given."""
     batches: list[list[int]] = []
     tokens = answers = 0
     for index in indices:
         example = encoded[index]
-        # The cached prefix is repeated for every choice, so memory grows with both.
-        tokens += example.longest_tokens * len(example.continuations)
+        tokens += held_tokens(example)
         answers += sum(map(len, example.continuations))
         if not batches or tokens > batch_tokens or answers > batch_answers:
             batches.append([])
-            tokens = example.longest_tokens * len(example.continuations)
-            answers = sum(map(len, example.continuations))
+            tokens, answers = held_tokens(example), sum(map(len, example.continuations))
         batches[-1].append(index)
     return batches
+
+
+def held_tokens(example: Encoded) -> int:
+    """Tokens that an example holds in memory: the cached prefix is repeated for every choice."""
+    return example.longest_tokens * len(example.continuations)

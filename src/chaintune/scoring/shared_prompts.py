@@ -15,7 +15,8 @@ from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
-from chaintune.scoring.batches import equal_prefix_batches
+from chaintune.scoring.batches import cut, equal_prefix_batches, held_tokens
+from chaintune.scoring.memory import Portions
 
 
 def shared_prompt_logprobs(
@@ -31,17 +32,27 @@ def shared_prompt_logprobs(
     Args:
         model: any causal language model, in evaluation mode.
         encoded: examples as token ids.
-        batch_tokens: tokens that go through the model together.
+        batch_tokens: tokens that go through the model together; fewer once memory has run out.
         batch_answers: rows of logits that are held together.
         on_scored: called with the number of examples done after each batch.
+
+    Raises:
+        ModelError: memory does not even suffice for one example.
     """
     rows: list[list[float]] = [[] for _ in encoded]
     done = 0
-    for batch in equal_prefix_batches(encoded, batch_tokens=batch_tokens, batch_answers=batch_answers):
-        for index, row in zip(batch, _score_batch(model, [encoded[i] for i in batch]), strict=True):
-            rows[index] = row
-        done += len(batch)
-        on_scored(done)
+    portions = Portions[int](
+        type(model).__name__,
+        batch_tokens,
+        cut=lambda batch, tokens: cut(batch, encoded, batch_tokens=tokens, batch_answers=batch_answers),
+        weigh=lambda batch: sum(held_tokens(encoded[index]) for index in batch),
+    )
+    for whole in equal_prefix_batches(encoded, batch_tokens=batch_tokens, batch_answers=batch_answers):
+        for batch, scored in portions.each(whole, lambda batch: _score_batch(model, [encoded[i] for i in batch])):
+            for index, row in zip(batch, scored, strict=True):
+                rows[index] = row
+            done += len(batch)
+            on_scored(done)
     return rows
 
 

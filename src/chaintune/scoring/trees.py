@@ -17,6 +17,7 @@ from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
 from chaintune.models.token_tree import TokenTree, common_beginning, cuts, grow, last_nodes, size
 from chaintune.models.tree_attention import logits_at, tree_attention
+from chaintune.scoring.memory import Portions
 
 # Shorter than this, a common beginning costs less in every bin than as a cache beside each.
 _WORTH_CACHING_TOKENS = 64
@@ -43,7 +44,7 @@ def shared_beginning(encoded: Sequence[Encoded]) -> tuple[int, ...]:
     return first[:length] if length >= _WORTH_CACHING_TOKENS else ()
 
 
-def bins(encoded: Sequence[Encoded], *, bin_tokens: int, skip: int = 0) -> Iterator[list[Branch]]:
+def bins(encoded: Sequence[Encoded], *, bin_tokens: int, skip: int = 0) -> Iterator[Sequence[Branch]]:
     """The tree of all examples in pieces, each a run of branches in lexicographic order.
 
     The pieces depend on the examples alone, never on the order in which they come. Branches are made a few
@@ -60,8 +61,7 @@ def bins(encoded: Sequence[Encoded], *, bin_tokens: int, skip: int = 0) -> Itera
         branches = sorted(
             _branches(encoded, order[start : start + _CHUNK_EXAMPLES]), key=lambda b: (b.read, b.predicted)
         )
-        for run in cuts([branch.read for branch in branches], capacity_tokens=bin_tokens, skip=skip):
-            yield branches[run]
+        yield from _cut(branches, bin_tokens, skip)
 
 
 def distinct_tokens(encoded: Sequence[Encoded]) -> int:
@@ -83,22 +83,61 @@ def tree_logprobs(
     Args:
         model: one that `takes_trees`, in evaluation mode.
         encoded: examples as token ids.
-        bin_tokens: tokens that go through the model together.
+        bin_tokens: tokens that go through the model together; fewer once memory has run out.
         on_scored: called with the number of examples done after each bin.
+
+    Raises:
+        ModelError: memory does not even suffice for one choice.
     """
-    shared = shared_beginning(encoded)
+    beginning = _Beginning(model, shared_beginning(encoded))
+    skip = len(beginning.tokens)
     rows = [[0.0] * len(example.continuations) for example in encoded]
-    missing = [len(row) for row in rows]
-    cache, done = _read(model, shared) if shared else None, 0
-    with tree_attention(model):
-        for branches in bins(encoded, bin_tokens=bin_tokens, skip=len(shared)):
-            sums = _bin_logprobs(model, _tree(branches, len(shared)), branches, cache)
+    missing, done = [len(row) for row in rows], 0
+
+    def compute(branches: Sequence[Branch]) -> list[float]:
+        cache = beginning.cache()
+        with tree_attention(model):
+            return _bin_logprobs(model, _tree(branches, skip), branches, cache)
+
+    portions = Portions[Branch](
+        type(model).__name__,
+        bin_tokens,
+        cut=lambda branches, tokens: _cut(branches, tokens, skip),
+        weigh=lambda branches: len(_tree(branches, skip)),
+        on_less=beginning.forget,
+    )
+    for whole in bins(encoded, bin_tokens=bin_tokens, skip=skip):
+        for branches, sums in portions.each(whole, compute):
             for branch, value in zip(branches, sums, strict=True):
                 rows[branch.example][branch.choice] = value
                 missing[branch.example] -= 1
                 done += missing[branch.example] == 0
             on_scored(done)
     return rows
+
+
+class _Beginning:
+    """What all branches begin with: read at the first need, and again once it was forgotten."""
+
+    def __init__(self, model: Any, tokens: tuple[int, ...]) -> None:
+        self.tokens = tokens
+        self._model = model
+        self._cache: DynamicCache | None = None
+
+    def cache(self) -> DynamicCache | None:
+        """Keys and values of the beginning; None where there is none."""
+        if self._cache is None and self.tokens:
+            self._cache = _read(self._model, self.tokens)
+        return self._cache
+
+    def forget(self) -> None:
+        """Drop the cache: a pass that broke off leaves some of its layers longer than others."""
+        self._cache = None
+
+
+def _cut(branches: Sequence[Branch], tokens: int, skip: int) -> list[Sequence[Branch]]:
+    runs = cuts([branch.read for branch in branches], capacity_tokens=tokens, skip=skip)
+    return [branches[run] for run in runs]
 
 
 def _tree(branches: Sequence[Branch], skip: int) -> TokenTree:

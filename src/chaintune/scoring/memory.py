@@ -1,0 +1,112 @@
+"""What happens when memory runs out: less goes through the model at once, and scoring goes on."""
+
+import gc
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Generic, TypeVar
+
+import torch
+
+from chaintune.errors import ModelError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Torch has an error class for devices only; a CPU that has no memory left says one of these.
+_WORDS = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+_log = logging.getLogger(__name__)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the machine, has no memory left.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+        True
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
+
+
+def unless_out_of_memory(compute: Callable[[], R]) -> R | None:
+    """What `compute` returns; None, with what it held freed, when memory ran out."""
+    try:
+        return compute()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    # Only here are the error, its frames and the tensors in them gone.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
+@dataclass(slots=True)
+class Portions(Generic[T]):
+    """How much goes through a model at once: as much as was asked for, until memory runs out.
+
+    Attributes:
+        architecture: of the model, for messages.
+        tokens: of one portion at most; halved when memory runs out.
+        cut: items and tokens -> portions of so many tokens at most, each of one item at least.
+        weigh: tokens of some items.
+        on_less: called after memory ran out, to drop what the failed portion may have left half-done.
+    """
+
+    architecture: str
+    tokens: int
+    cut: Callable[[Sequence[T], int], Iterable[Sequence[T]]]
+    weigh: Callable[[Sequence[T]], int]
+    on_less: Callable[[], None] = lambda: None
+    _halved: bool = False
+
+    def each(self, items: Sequence[T], compute: Callable[[Sequence[T]], R]) -> Iterator[tuple[Sequence[T], R]]:
+        """Every portion of some items with what is computed of it.
+
+        Args:
+            items: that fit into one portion, as far as is known.
+            compute: a portion -> its result, which is not None.
+
+        Raises:
+            ModelError: memory does not even suffice for one item.
+        """
+        waiting = [items]
+        while waiting:
+            portion = waiting.pop()
+            if self._halved:
+                portion, *rest = self.cut(portion, self.tokens)
+                waiting += reversed(rest)
+            found = unless_out_of_memory(partial(compute, portion))
+            if found is None:
+                self._halve(portion)
+                waiting.append(portion)
+            else:
+                yield portion, found
+
+    def _halve(self, failed: Sequence[T]) -> None:
+        held = self.weigh(failed)
+        if len(failed) == 1:
+            raise ModelError(too_little(self.architecture, f"one example's {held:,} tokens"))
+        # Half of what failed and not of what was allowed, which a small portion never reached.
+        self.tokens, self._halved = max(1, held // 2), True
+        self.on_less()
+        say_less(self.architecture)
+
+
+def too_little(architecture: str, smallest: str) -> str:
+    """The sentence for memory that does not suffice at all."""
+    return (
+        f"{architecture}: memory runs out even with {smallest} at once; take precision bf16, a smaller model, or a "
+        "device with more free memory"
+    )
+
+
+@cache
+def say_less(architecture: str) -> None:
+    """Log, once for each architecture, that memory ran out and scoring goes on."""
+    _log.warning("%s: memory ran out; scoring goes on with half as much at once, and slower", architecture)
