@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
+from typing import Literal
 
 from chaintune.forgetting.choice import USUAL, choose
 from chaintune.records import Choice, Comparison, Estimate, GroupComparison, Limits, ResultRow
@@ -15,6 +17,26 @@ _MOST_NAMED = 5
 Place = tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One paragraph of an answer.
+
+    Attributes:
+        topic: what it is about.
+        first: its first sentence.
+        rest: what follows; may be empty.
+    """
+
+    topic: Literal["forgotten", "order", "brought back", "sure"]
+    first: str
+    rest: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole paragraph."""
+        return f"{self.first} {self.rest}".rstrip()
+
+
 def summary(rows: Sequence[ResultRow], limits: Limits = USUAL) -> str:
     """What a study found, a paragraph for each task that another followed, then what the numbers speak about.
 
@@ -24,23 +46,28 @@ def summary(rows: Sequence[ResultRow], limits: Limits = USUAL) -> str:
         rows: of `results.parquet`.
         limits: what a recommended dose has to reach.
     """
+    return "\n\n".join(said.text for said in paragraphs(rows, limits))
+
+
+def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Said]:
+    """The paragraphs of `summary`, each with its topic."""
     pooled = {_place(row) for row in rows if row.seed == "all"}
     shown = [row for row in rows if row.seed == "all" or _place(row) not in pooled]
     plain = without_mitigated(shown)
     lost = [row for row in plain if row.metric == "forgetting" and not row.dimension]
     if not lost:
-        return "No task was followed by another, so nothing could be forgotten."
-    paragraphs = [_forgetting(row, shown) for row in lost[:_MOST_PARAGRAPHS]]
+        return [Said("forgotten", "No task was followed by another, so nothing could be forgotten.")]
+    told = [_forgetting(row, shown) for row in lost[:_MOST_PARAGRAPHS]]
     if len(lost) > _MOST_PARAGRAPHS:
-        paragraphs.append(f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables.")
-    paragraphs += [_order(row) for row in shown if row.metric == "order_effect" and not row.dimension]
+        told.append(Said("forgotten", f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables."))
+    told += [Said("order", _order(row)) for row in shown if row.metric == "order_effect" and not row.dimension]
     brought = [row for row in shown if row.metric == "recovery"]
-    paragraphs += [_mitigation(row, shown) for row in brought[:_MOST_PARAGRAPHS]]
+    told += [Said("brought back", _mitigation(row, shown)) for row in brought[:_MOST_PARAGRAPHS]]
     if len(brought) > _MOST_PARAGRAPHS:
-        paragraphs.append(f"{len(brought) - _MOST_PARAGRAPHS} more mitigations are in the tables.")
-    paragraphs += map(_recommended, choose(shown, limits))
-    paragraphs += _rounding([row for row in shown if row.metric == "rounding"])
-    return "\n\n".join([*paragraphs, _scope(row.estimate for row in lost)])
+        told.append(Said("brought back", f"{len(brought) - _MOST_PARAGRAPHS} more mitigations are in the tables."))
+    told += [Said("brought back", _recommended(choice)) for choice in choose(shown, limits)]
+    told += [Said("sure", text) for text in _rounding([row for row in shown if row.metric == "rounding"])]
+    return [*told, Said("sure", _scope(row.estimate for row in lost))]
 
 
 def sentence(comparison: Comparison) -> str:
@@ -50,14 +77,14 @@ def sentence(comparison: Comparison) -> str:
         comparison: of two checkpoints.
     """
     whole = comparison.overall
-    parts = [_flips(whole, comparison), _verdict(whole, comparison.margin)]
+    parts = [_flips(whole, comparison), verdict_sentence(whole, comparison.margin)]
     parts += _limit(whole.detectable_forgetting, whole.verdict)
     for dimension in dict.fromkeys(row.dimension for row in comparison.groups):
         members = [row for row in comparison.groups if row.dimension == dimension]
         found = {row.group: row.biased_forgetting for row in members}
         limits = [row.detectable_biased_forgetting for row in members]
         error_rate = 1 - comparison.level
-        parts += _groups(
+        parts += group_differences(
             dimension, found, limits, error_rate, "the whole" if comparison.reference == "overall" else "the rest"
         )
     if comparison.n_left_out:
@@ -75,7 +102,8 @@ def _flips(row: GroupComparison, comparison: Comparison) -> str:
     )
 
 
-def _verdict(row: GroupComparison, margin: float) -> str:
+def verdict_sentence(row: GroupComparison, margin: float) -> str:
+    """What the comparison says of forgetting, as its verdict allows."""
     estimate, size = row.forgetting, _points(row.forgetting)
     if row.verdict == "kept":
         return f"It was kept: any change, {size}, lies within the margin of {100 * margin:g} points."
@@ -86,19 +114,20 @@ def _verdict(row: GroupComparison, margin: float) -> str:
     return f"{did}: forgetting is {size}, p = {_p(estimate.p_value)}."
 
 
-def _forgetting(row: ResultRow, rows: Sequence[ResultRow]) -> str:
-    parts = [_overall(row), *_little_learned(row, rows)]
+def _forgetting(row: ResultRow, rows: Sequence[ResultRow]) -> Said:
+    parts = _little_learned(row, rows)
     limits = _like(rows, row, "detectable_forgetting", "")
     parts += _limit(limits[0].estimate.value if limits else math.nan, row.verdict)
     dimensions = dict.fromkeys(r.dimension for r in rows if r.metric == "biased_forgetting" and _at(r) == _at(row))
     for dimension in dimensions:
         found = {r.group: r.estimate for r in _like(rows, row, "biased_forgetting", dimension)}
         least = [r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)]
-        parts += _groups(dimension, found, least, _ERROR_RATE, "the whole")
-    return " ".join(parts)
+        parts += group_differences(dimension, found, least, _ERROR_RATE, "the whole")
+    return Said("forgotten", overall(row), " ".join(parts))
 
 
-def _overall(row: ResultRow) -> str:
+def overall(row: ResultRow) -> str:
+    """What a study says of the forgetting of a whole task, as its verdict allows."""
     estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
         return f"Whether {where} forgot {row.task} cannot be told: {estimate.reason}."
@@ -138,7 +167,7 @@ def _limit(limit: float, verdict: str) -> list[str]:
     ]
 
 
-def _groups(
+def group_differences(
     dimension: str, found: dict[str, Estimate], limits: Sequence[float], error_rate: float, reference: str
 ) -> list[str]:
     """Which groups lost more or less than the reference, and how small a difference could have been seen."""
@@ -178,7 +207,8 @@ def _order(row: ResultRow) -> str:
     return f"Between {_checkpoint(row)} and {row.reference} no difference in {row.task} is shown: {_points(estimate)}."
 
 
-def _mitigation(row: ResultRow, rows: Sequence[ResultRow]) -> str:
+def brought_back(row: ResultRow, rows: Sequence[ResultRow]) -> str:
+    """What a mitigation brings back, and its price; `row` is of its recovery."""
     estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
         return f"What {where} brings back of {row.task} cannot be told: {estimate.reason}."
@@ -188,7 +218,8 @@ def _mitigation(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     return " ".join([text, *(f"Its price in {r.task}: {_points(r.estimate)} ({r.verdict})." for r in prices)])
 
 
-def _recommended(choice: Choice) -> str:
+def recommended(choice: Choice) -> str:
+    """The dose that the rule takes, or that it takes none."""
     what = f"{choice.ladder} of {choice.task} after {choice.after}" + (f" ({choice.variant})" if choice.variant else "")
     dose = f"a dose of {100 * choice.dose:.4g} %, " if choice.chosen else ""
     return f"Recommended for {what}: {dose}{choice.reason}."

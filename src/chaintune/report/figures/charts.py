@@ -1,0 +1,107 @@
+"""What every chart shares: data inside, numbers no longer than needed, and a spec without colours."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from chaintune.records import Estimate
+from chaintune.report.figures.naming import told
+
+# Two more than the one decimal of a percentage point that is shown.
+_DECIMALS = 3
+_NARROW_PIXELS = 350
+_CHARACTER_PIXELS = 7
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right"]
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 3], [3, 1]]
+
+Row = Mapping[str, Any]
+
+
+def inside(rows: Iterable[Row]) -> alt.InlineData:
+    """Rows as the data of a chart or of one of its layers; what is undefined is null."""
+    return alt.InlineData(values=[{name: rounded(value) for name, value in row.items()} for row in rows])
+
+
+def rounded(value: Any) -> Any:
+    """Numbers with three decimals, or three digits where they are small; NaN and infinities are None."""
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    return round(value, _DECIMALS) + 0.0 if abs(value) >= 1 else float(f"{value:.3g}")
+
+
+def told_points(estimate: Estimate) -> dict[str, Any]:
+    """An estimate in percentage points: numbers to draw, and the same in words to read on pointing at it."""
+    examples = f"{estimate.n:,} examples in {estimate.n_clusters:,} clusters"
+    seeds = f", {estimate.n_seeds} seeds" if estimate.n_seeds > 1 else ""
+    ends = {"low": 100 * estimate.low, "high": 100 * estimate.high}
+    return {"value": 100 * estimate.value} | ends | {"is": in_points(estimate), "of": examples + seeds}
+
+
+def in_points(estimate: Estimate) -> str:
+    """`+5.0 points (+1.0 to +9.0)`, or why there is none."""
+    if math.isnan(estimate.value):
+        return f"undefined: {told(estimate.reason)}"
+    if math.isnan(estimate.low):
+        return f"{100 * estimate.value:+.1f} points ({told(estimate.reason) or 'no interval'})"
+    return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
+
+
+def numbers(values: Sequence[float], *, decimals: int = 2) -> pl.Series:
+    """A column of a table; what is undefined is null."""
+    return pl.Series(
+        [round(value, decimals) + 0.0 if math.isfinite(value) else None for value in values], dtype=pl.Float64
+    )
+
+
+def estimate_columns(name: str, estimates: Sequence[Estimate], unit: str = "points") -> dict[str, pl.Series]:
+    """Columns of a table for a hundredfold value and its interval: `forgetting (points)`, `from`, `to`."""
+    return {
+        f"{name} ({unit})": numbers([100 * one.value for one in estimates]),
+        f"{name}, low end ({unit})": numbers([100 * one.low for one in estimates]),
+        f"{name}, high end ({unit})": numbers([100 * one.high for one in estimates]),
+    }
+
+
+def count_columns(estimates: Sequence[Estimate]) -> dict[str, pl.Series]:
+    """Columns of a table for what estimates speak about."""
+    return {
+        "n (examples)": pl.Series([one.n for one in estimates], dtype=pl.Int64),
+        "clusters": pl.Series([one.n_clusters for one in estimates], dtype=pl.Int64),
+        "seeds": pl.Series([one.n_seeds for one in estimates], dtype=pl.Int64),
+    }
+
+
+def finished(chart: alt.LayerChart | alt.Chart, alternative: str) -> dict[str, Any]:
+    """The spec of a chart that is as wide as its container."""
+    spec: dict[str, Any] = chart.properties(width="container", description=alternative).to_dict()
+    # What Altair adds for notebooks; the page brings its own.
+    spec.pop("config", None)
+    return spec
+
+
+def axis(title: str, **options: Any) -> alt.Axis:
+    """A horizontal axis of numbers that stays readable on a telephone."""
+    return alt.Axis(title=title, tickCount=5, labelOverlap=True, titleLimit=300, **options)
+
+
+def top_legend(labels: Sequence[str], *, offset: int = 12) -> alt.Legend:
+    """A legend above the chart, in as many columns as a telephone has room for."""
+    widest = max((len(label) for label in labels), default=0) * _CHARACTER_PIXELS + 40
+    columns = max(1, min(len(labels), _NARROW_PIXELS // widest))
+    return alt.Legend(
+        title=None, orient="top", columns=columns, offset=offset, labelLimit=_NARROW_PIXELS - 60, values=list(labels)
+    )
+
+
+def framed(lows: Sequence[float], highs: Sequence[float], *, least: float, most: float) -> tuple[float, float]:
+    """Ends of an axis that holds the numbers, but no more than the frame."""
+    known_low = [value for value in lows if math.isfinite(value)]
+    known_high = [value for value in highs if math.isfinite(value)]
+    low, high = min(known_low, default=0.0), max(known_high, default=0.0)
+    edge = 0.05 * (high - low)
+    return max(low - edge, least), min(high + edge, most)

@@ -1,0 +1,175 @@
+"""Rows of estimates with their intervals, one below the other."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from chaintune.records import Estimate
+from chaintune.report.figures.charts import Row, axis, framed, inside, told_points, top_legend
+from chaintune.report.figures.naming import shortened, told
+
+_STEP = 24
+_LABEL = 22
+_LABEL_PIXELS = 150
+_LEGEND_OFFSET = 26
+_POINTS_FRAME = 100.0
+# A circle within a circle drawn the other way round: hollow whatever the ground.
+RING = "M1,0A1,1,0,1,1,-1,0A1,1,0,1,1,1,0ZM0.6,0A0.6,0.6,0,1,0,-0.6,0A0.6,0.6,0,1,0,0.6,0Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a forest.
+
+    Attributes:
+        name: what the estimate is of.
+        estimate: a share or a difference of shares.
+        kind: name of the kind that its sign shows.
+        beside: short text at the right edge.
+    """
+
+    name: str
+    estimate: Estimate
+    kind: str
+    beside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How the points of some rows look; the shape tells as much as the colour.
+
+    Attributes:
+        name: in the legend.
+        colour: position in the theme's colours.
+        shape: a Vega symbol, or an SVG path in a square from -1 to 1.
+    """
+
+    name: str
+    colour: int
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """What surrounds the rows.
+
+    Attributes:
+        axis: title of the horizontal axis, with the unit.
+        kinds: that may occur, in the legend's order.
+        head: above the texts at the right edge; empty without such.
+        whole: drawn behind the rows as a line with its interval; None without.
+        limit: drawn as a line; NaN without.
+        least, most: the axis never reaches further, in hundredths.
+    """
+
+    axis: str
+    kinds: tuple[Kind, ...]
+    head: str = ""
+    whole: Estimate | None = None
+    limit: float = math.nan
+    least: float = -_POINTS_FRAME
+    most: float = _POINTS_FRAME
+
+    def draw(self, lines: Sequence[Line]) -> alt.LayerChart:
+        """The chart, rows in the order given; without a width."""
+        labels = shortened([line.name for line in lines], _LABEL)
+        rows = [_row(line, labels[line.name]) for line in lines]
+        y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[row["label"] for row in rows]), axis=names_axis())
+        layers = [*self._behind(lines), *self._marks(lines, y)]
+        if any(math.isnan(line.estimate.value) for line in lines):
+            layers.append(_undefined(y))
+        if self.head:
+            layers += texts_beside(self.head, y)
+        return alt.layer(*layers, data=inside(rows)).properties(height=alt.Step(_STEP))
+
+    def _x(self, lines: Sequence[Line]) -> alt.Scale:
+        around = [self.whole] if self.whole else []
+        found = [line.estimate for line in lines] + around
+        lows = [100 * value for one in found for value in (one.low, one.value)] + [100 * self.limit]
+        highs = [100 * value for one in found for value in (one.high, one.value)] + [100 * self.limit]
+        low, high = framed([*lows, 0.0], [*highs, 0.0], least=self.least, most=self.most)
+        return alt.Scale(domain=[round(low, 2), round(high, 2) if high > low else round(low, 2) + 1], nice=False)
+
+    def _behind(self, lines: Sequence[Line]) -> list[alt.Chart]:
+        """Zero, and what the rows are held against."""
+        x = alt.X("value:Q", scale=self._x(lines), axis=axis(self.axis))
+        layers = [alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(x=x)]
+        if not math.isnan(self.limit):
+            limit = alt.Chart(inside([{"value": 100 * self.limit}]))
+            layers.append(limit.mark_rule(style="limit").encode(x=x))
+        if self.whole is None or math.isnan(self.whole.value):
+            return layers
+        told_whole = inside([told_points(self.whole)])
+        hint = [alt.Tooltip("is:N", title="the whole")]
+        if not math.isnan(self.whole.low):
+            low = alt.X("low:Q", scale=self._x(lines))
+            layers.append(alt.Chart(told_whole).mark_rect(style="whole-range", clip=True).encode(x=low, x2="high:Q"))
+        layers.append(alt.Chart(told_whole).mark_rule(style="whole").encode(x=x, tooltip=hint))
+        return layers
+
+    def _marks(self, lines: Sequence[Line], y: alt.Y) -> list[alt.Chart]:
+        occurring = [kind.name for kind in self.kinds if any(line.kind == kind.name for line in lines)]
+        legend = top_legend(occurring, offset=_LEGEND_OFFSET if self.head else 12)
+        scale, looks = self._x(lines), looks_of(self.kinds)
+        base = alt.Chart()
+        point = base.mark_point(filled=True, size=90, opacity=1, clip=True).encode(
+            x=alt.X("value:Q", scale=scale),
+            y=y,
+            color=alt.Color("kind:N", scale=looks["colour"], legend=legend),
+            shape=alt.Shape("kind:N", scale=looks["shape"], legend=legend),
+            tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("name", "is", "of", "kind")],
+        )
+        line = base.mark_rule(style="interval", clip=True).encode(x=alt.X("low:Q", scale=scale), x2="high:Q", y=y)
+        return [line, point]
+
+
+def looks_of(kinds: Sequence[Kind]) -> dict[str, alt.Scale]:
+    """Scales of one domain, as a common legend needs it; a kind has the same colour in every figure."""
+    slots = [Kind(f"(none {place})", place, "circle") for place in range(1 + max(k.colour for k in kinds))]
+    for kind in kinds:
+        slots[kind.colour] = kind
+    domain = [slot.name for slot in slots]
+    return {
+        "colour": alt.Scale(domain=domain, range="category"),
+        "shape": alt.Scale(domain=domain, range=[slot.shape for slot in slots]),
+    }
+
+
+def beyond(lines: Sequence[Line], forest: Forest) -> int:
+    """How many intervals reach out of the frame."""
+    return sum(100 * one.estimate.low < forest.least or 100 * one.estimate.high > forest.most for one in lines)
+
+
+def _row(line: Line, label: str) -> dict[str, Any]:
+    own = {"label": label, "name": told(line.name), "kind": line.kind, "beside": line.beside}
+    return own | told_points(line.estimate)
+
+
+def names_axis(*, grid: bool = False) -> alt.Axis:
+    """The vertical axis of rows with names."""
+    return alt.Axis(title=None, labelLimit=_LABEL_PIXELS, ticks=False, grid=grid, labelOverlap=False)
+
+
+def _undefined(y: alt.Y) -> alt.Chart:
+    """The word in the row of what has no value; the reason is shown on pointing at it, and in the table."""
+    words = alt.Chart().mark_text(style="note", align="left", dx=4).transform_filter("!isValid(datum.value)")
+    hint = [alt.Tooltip("name:N", title="name"), alt.Tooltip("is:N", title="is")]
+    return words.encode(x=alt.XValue(0), y=y, text=alt.TextValue("undefined"), tooltip=hint)
+
+
+def texts_beside(head: str, y: alt.Y, rows: Sequence[Row] | None = None) -> list[alt.Chart]:
+    """A column of text at the right edge, with its head.
+
+    Args:
+        head: above the column.
+        y: of the rows.
+        rows: with `beside`; those of the whole chart by default.
+    """
+    right = alt.XValue("width")
+    own = alt.Chart() if rows is None else alt.Chart(inside(rows))
+    column = own.mark_text(style="count", align="left", dx=10).encode(x=right, y=y, text="beside:N")
+    above = alt.Chart(inside([{"head": head}])).mark_text(style="head", align="left", dx=10, dy=-10)
+    return [column, above.encode(x=right, y=alt.YValue(0), text="head:N")]

@@ -1,0 +1,72 @@
+"""Names in figures: short ones that stay apart, and ones for files."""
+
+import re
+from collections.abc import Iterable
+
+_ELLIPSIS = "…"
+# What could break a line or turn the direction of writing has no place in a label.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+LONGEST_TOLD = 200
+
+
+def slug(*parts: str) -> str:
+    """Parts joined for a file name or an anchor: `slug("forgetting", "BBQ>csqa")` is `forgetting-bbq-csqa`."""
+    return "-".join(filter(None, (re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:48] for part in parts)))
+
+
+def told(text: str) -> str:
+    """Text for a tooltip or a sentence: whole unless it is absurdly long."""
+    return _cut(_UNSEEN.sub(" ", text).strip(), LONGEST_TOLD)
+
+
+def shortened(names: Iterable[str], most: int) -> dict[str, str]:
+    """Each name -> its label, at most so many characters and no two alike.
+
+    Args:
+        names: to be shown.
+        most: characters; at least 8.
+
+    Example:
+        >>> shortened(["Age", "Physical_appearance"], 12)
+        {'Age': 'Age', 'Physical_appearance': 'Physical_ap…'}
+    """
+    labels: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in dict.fromkeys(names):
+        label, number = _cut(told(name) or "(no name)", most), 2
+        while label in taken:
+            mark = f" ({number})"
+            label, number = _cut(told(name), most - len(mark)) + mark, number + 1
+        labels[name] = label
+        taken.add(label)
+    return labels
+
+
+def shortened_chains(chains: Iterable[str], most: int) -> dict[str, str]:
+    """Each chain -> its label; what is too long keeps its end, which tells it from its kin."""
+    known = list(dict.fromkeys(chains))
+    ends = {chain: chain if len(chain) <= most else f"{_ELLIPSIS}>{chain.rpartition('>')[2]}" for chain in known}
+    if len(set(ends.values())) < len(known):
+        return shortened(known, most)
+    return dict(zip(known, shortened(ends.values(), most).values(), strict=True))
+
+
+def unique(name: str, taken: Iterable[str]) -> str:
+    """The name, numbered if it is taken."""
+    used, candidate, number = set(taken), name, 2
+    while candidate in used:
+        candidate, number = f"{name}-{number}", number + 1
+    return candidate
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """`a, b and c`, or the first ones and how many more."""
+    all_names = [told(name) for name in names]
+    shown = all_names[:most]
+    if len(all_names) > most:
+        return f"{', '.join(shown)} and {len(all_names) - most} more"
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1]))) if shown else "none"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + _ELLIPSIS

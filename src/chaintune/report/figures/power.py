@@ -1,0 +1,117 @@
+"""What could have been detected, for every group."""
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+import altair as alt
+import polars as pl
+
+from chaintune.records import Figure
+from chaintune.report.figures.charts import axis, count_columns, finished, inside, numbers, top_legend
+from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
+from chaintune.report.figures.groups import MOST_ROWS, counts
+from chaintune.report.figures.naming import shortened, slug, told
+from chaintune.report.figures.places import Member, Place, kept_in_view
+
+_FORGETTING, _BIASED = "forgetting", "biased forgetting"
+_KINDS = (Kind(_FORGETTING, 0, "circle"), Kind(_BIASED, 1, "diamond"))
+_STEP = 24
+_LABEL = 22
+
+
+def power_figure(place: Place) -> Figure | None:
+    """The smallest forgetting and biased forgetting that would have shown; None where nothing could have."""
+    if all(math.isnan(value) for one in place.members for value in (one.detectable, one.detectable_biased)):
+        return None
+    shown = _sorted(kept_in_view(place.members, MOST_ROWS, place.error_rate))
+    title = f"What could have been detected: {place.where}"
+    caption = " ".join(filter(None, (_usual(place, _FORGETTING), _usual(place, _BIASED), _none(place), _left(place))))
+    return Figure(
+        name=slug("detectable", place.task, place.dimension, place.tag),
+        section="power",
+        title=title,
+        caption=caption,
+        alt=f"{title}. {caption}",
+        spec=finished(_draw(shown), title),
+        table=_table(_sorted(place.members), place),
+    )
+
+
+def _draw(members: Sequence[Member]) -> alt.LayerChart:
+    labels = shortened([one.group for one in members], _LABEL)
+    rows = [
+        {"label": labels[one.group], "name": told(one.group), "kind": kind, "value": 100 * value, "is": _is(value)}
+        for one in members
+        for kind, value in ((_FORGETTING, one.detectable), (_BIASED, one.detectable_biased))
+    ]
+    x = alt.X("value:Q", scale=alt.Scale(domainMin=0, nice=True), axis=axis("smallest detectable (points)"))
+    y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[*labels.values()]), axis=names_axis(grid=True))
+    looks, legend = looks_of(_KINDS), top_legend([kind.name for kind in _KINDS], offset=26)
+    point = (
+        alt.Chart()
+        .mark_point(filled=True, size=90, opacity=1)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color("kind:N", scale=looks["colour"], legend=legend),
+            shape=alt.Shape("kind:N", scale=looks["shape"], legend=legend),
+            tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("name", "kind", "is")],
+        )
+    )
+    beside = [{"label": labels[one.group], "beside": counts(one.forgetting)} for one in members]
+    layers = [point, *texts_beside("n · clusters", y, beside)]
+    nothing = [{"label": labels[one.group]} for one in members if math.isnan(one.detectable)]
+    if nothing:
+        words = alt.Chart(inside(nothing)).mark_text(style="note", align="left", dx=4)
+        layers.append(words.encode(x=alt.XValue(0), y=y, text=alt.TextValue("none could have shown")))
+    return alt.layer(*layers, data=inside(rows)).properties(height=alt.Step(_STEP))
+
+
+def _is(value: float) -> str:
+    return "none could have shown" if math.isnan(value) else f"{100 * value:.1f} points would show in 4 cases of 5"
+
+
+def _sorted(members: Sequence[Member]) -> list[Member]:
+    """The best measured first, those that could show nothing last."""
+
+    def rank(member: Member) -> tuple[bool, float, str]:
+        value = member.detectable
+        return (math.isnan(value), 0.0 if math.isnan(value) else value, member.group)
+
+    return sorted(members, key=rank)
+
+
+def _usual(place: Place, what: str) -> str:
+    values = [one.detectable if what == _FORGETTING else one.detectable_biased for one in place.members]
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return f"No {what} of any size could have shown in a group."
+    middle, least = f"{100 * median(known):.0f}", f"{100 * min(known):.0f}"
+    return (
+        f"In a typical group of {place.dimension} a {what} of {middle} points would have shown in four cases out of "
+        f"five, in the best measured one {least}."
+    )
+
+
+def _none(place: Place) -> str:
+    blind = sum(math.isnan(one.detectable) for one in place.members)
+    return f"In {blind} groups these data could show none." if blind else ""
+
+
+def _left(place: Place) -> str:
+    left = len(place.members) - MOST_ROWS
+    return f"{left} more groups are in the table." if left > 0 else ""
+
+
+def _table(members: Sequence[Member], place: Place) -> pl.DataFrame:
+    reasons = ["these data are too few to show any" if math.isnan(one.detectable) else "" for one in members]
+    return pl.DataFrame(
+        {f"group ({place.dimension})": pl.Series([one.group for one in members], dtype=pl.String)}
+        | count_columns([one.forgetting for one in members])
+        | {
+            "detectable forgetting (points)": numbers([100 * one.detectable for one in members]),
+            "detectable biased forgetting (points)": numbers([100 * one.detectable_biased for one in members]),
+            "reason": pl.Series(reasons, dtype=pl.String),
+        }
+    )

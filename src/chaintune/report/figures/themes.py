@@ -1,0 +1,55 @@
+"""How figures look on a light and on a dark page; specs name styles and hold no colour of their own."""
+
+from typing import Any, Literal
+
+Theme = Literal["light", "dark"]
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+# Okabe and Ito (2008), ordered so that neighbours differ in lightness too; what is too pale for a ground comes last.
+_LIGHT_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C8C8C"]
+_DARK_COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#FFFFFF", "#9A9A9A"]
+# Single hues, far from and near to the ground: their lightness alone tells the order.
+_LIGHT_RAMP = ["#EEF4F9", "#C6DDEE", "#8DBBDC", "#4A90C2", "#1F6BA5", "#0B4478"]
+_DARK_RAMP = ["#1B2530", "#234460", "#2C6690", "#3F8BBF", "#7AB6DE", "#C9E3F5"]
+
+
+def config(theme: Theme = "light") -> dict[str, Any]:
+    """Vega-Lite's `config` for a page of this theme; the figure's ground is the page's own.
+
+    Args:
+        theme: of the page.
+    """
+    dark = theme == "dark"
+    ink, quiet, faint = ("#E8E8E8", "#B4B4B4", "#3A3A3A") if dark else ("#1A1A1A", "#595959", "#E4E4E4")
+    colours, ramp = (_DARK_COLOURS, _DARK_RAMP) if dark else (_LIGHT_COLOURS, _LIGHT_RAMP)
+    words = {"labelColor": ink, "titleColor": quiet, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 400}
+    return {
+        "background": None,
+        "font": FONT,
+        "padding": {"left": 2, "right": 2, "top": 4, "bottom": 2},
+        "view": {"stroke": None},
+        "axis": words | {"gridColor": faint, "domainColor": quiet, "tickColor": quiet, "titlePadding": 8},
+        "axisY": {"domain": False},
+        "legend": words | {"symbolSize": 90, "rowPadding": 4, "columnPadding": 14},
+        "range": {"category": colours, "ramp": ramp, "heatmap": ramp},
+        "style": _styles(ink, quiet, colours[0], "#000000" if dark else "#FFFFFF"),
+    }
+
+
+def _styles(ink: str, quiet: str, accent: str, on_strong: str) -> dict[str, Any]:
+    """Looks of marks by what they mean."""
+    text = {"fontSize": 12, "color": ink, "font": FONT}
+    return {
+        "zero": {"color": quiet, "strokeWidth": 1},
+        "whole": {"color": ink, "strokeWidth": 1.5, "strokeDash": [5, 3]},
+        "whole-range": {"color": quiet, "opacity": 0.16},
+        "wanted": {"color": accent, "opacity": 0.12},
+        "limit": {"color": ink, "strokeWidth": 1.5, "strokeDash": [2, 3]},
+        "interval": {"color": quiet, "strokeWidth": 1.8},
+        "ring": {"color": ink, "strokeWidth": 1.6, "filled": False, "size": 260, "shape": "circle"},
+        "count": text,
+        "head": text | {"color": quiet},
+        "note": text | {"color": quiet, "fontStyle": "italic"},
+        "weak-cell": text,
+        "strong-cell": text | {"color": on_strong},
+    }
