@@ -62,10 +62,10 @@ def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Said]:
         told.append(Said("forgotten", f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables."))
     told += [Said("order", _order(row)) for row in shown if row.metric == "order_effect" and not row.dimension]
     brought = [row for row in shown if row.metric == "recovery"]
-    told += [Said("brought back", _mitigation(row, shown)) for row in brought[:_MOST_PARAGRAPHS]]
+    told += [Said("brought back", brought_back(row, shown)) for row in brought[:_MOST_PARAGRAPHS]]
     if len(brought) > _MOST_PARAGRAPHS:
         told.append(Said("brought back", f"{len(brought) - _MOST_PARAGRAPHS} more mitigations are in the tables."))
-    told += [Said("brought back", _recommended(choice)) for choice in choose(shown, limits)]
+    told += [Said("brought back", recommended(choice)) for choice in choose(shown, limits)]
     told += [Said("sure", text) for text in _rounding([row for row in shown if row.metric == "rounding"])]
     return [*told, Said("sure", _scope(row.estimate for row in lost))]
 
