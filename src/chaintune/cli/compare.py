@@ -12,7 +12,10 @@ from chaintune.cli.spread import spread
 from chaintune.errors import ConfigError
 
 Side = Annotated[
-    Path, typer.Argument(help="Score file, table of id and score, or lm-eval's samples.", show_default=False)
+    Path,
+    typer.Argument(
+        help="Score file, table of id and score, samples of lm-eval, or log of Inspect.", show_default=False
+    ),
 ]
 
 
@@ -25,7 +28,7 @@ class Reading:
     cluster: Annotated[str | None, typer.Option(metavar="FIELD", help="Examples alike here are dependent.")] = None
     scale: Annotated[str | None, typer.Option(metavar="WORST,BEST", help="Ends of the scores, if not 0,1.")] = None
     filter: Annotated[str | None, typer.Option(help="Which filter's answers of an lm-eval log.")] = None
-    reader: Annotated[str | None, typer.Option(help="Read as: chaintune, lm-eval, table.")] = None
+    reader: Annotated[str | None, typer.Option(help="Read as: chaintune, inspect, lm-eval, table.")] = None
 
     def options(self) -> dict[str, Any]:
         """As `interop.compare_all` takes them."""

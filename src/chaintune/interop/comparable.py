@@ -14,7 +14,7 @@ def objections(before: Log, after: Log) -> list[str]:
         before: the log of the earlier checkpoint.
         after: the log of the later one.
     """
-    found = []
+    found = [f"{side}, {doubt}" for side, log in (("before", before), ("after", after)) for doubt in log.doubts]
     for name, known in before.facts.items():
         other = after.facts.get(name, known)
         if other != known:

@@ -21,6 +21,7 @@ class Log:
         digests: what is known of each example, by name (`prompt`), then by example id.
         content: digest of all examples together; empty when not known.
         fields: names that a dimension could have had, for the message that one is not there.
+        doubts: what speaks against comparing this log with any other, such as a run that did not end.
     """
 
     scores: Scores | ItemScores
@@ -29,6 +30,7 @@ class Log:
     digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     content: str = ""
     fields: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @cached_property
     def dimensions(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ class HowToRead(TypedDict, total=False):
         filter: which answers, where lm-eval filtered them in several ways.
         task: the only task to compare.
         scale: the worst and the best score there can be, where they are not 0 and 1.
-        reader: `chaintune`, `lm-eval` or `table`; None to tell by the file.
+        reader: `chaintune`, `inspect`, `lm-eval` or `table`; None to tell by the file.
     """
 
     columns: Mapping[str, str]

@@ -1,5 +1,6 @@
 """Readers of logs by name, and which one a file asks for."""
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from importlib import import_module
 from itertools import islice
@@ -12,9 +13,13 @@ from chaintune.interop.log import Log, Wanted
 
 READERS: Mapping[str, str] = {
     "chaintune": "chaintune.interop.scores_files",
+    "inspect": "chaintune.interop.inspect_logs",
     "lm-eval": "chaintune.interop.lm_eval",
     "table": "chaintune.interop.tables",
 }
+
+
+_FIRST_BYTES = 1024
 
 
 class Reader(Protocol):
@@ -43,6 +48,8 @@ def read_log(path: Path, wanted: Wanted) -> dict[str, Log]:
     name = wanted.reader or reader_of(path)
     if name not in READERS:
         raise ConfigError(f"reader '{name}': {nearest(name, READERS)}")
+    if wanted.filter is not None and name != "lm-eval":
+        raise ConfigError(f"{path}: only logs of lm-eval have filters; name none")
     logs = cast("Reader", import_module(READERS[name])).read(path, wanted)
     found: dict[str, Log] = {}
     for log in logs:
@@ -74,10 +81,12 @@ def reader_of(path: Path) -> str:
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         first = next(islice(rows_of(path), 1), None)
         return "lm-eval" if first and {"doc_id", "filtered_resps"} <= set(first[1]) else "table"
+    if path.suffix.lower() == ".eval" or (path.suffix.lower() == ".json" and _holds_a_mapping(path)):
+        return "inspect"
     if path.suffix.lower() in SUFFIXES:
         return "table"
     raise DataError(
-        f"{path}: expected a file that ends in {', '.join(SUFFIXES)}, or a folder; "
+        f"{path}: expected a file that ends in {', '.join(SUFFIXES)}, .eval, or a folder; "
         "write other logs as a table with the columns id and score"
     )
 
@@ -87,7 +96,20 @@ def _reader_of_folder(path: Path) -> str:
         return "lm-eval"
     if any(path.glob("*.parquet")):
         return "chaintune"
-    raise DataError(f"{path}: the folder holds neither samples_*.jsonl of lm-eval nor score files of chaintune")
+    if any(path.rglob("*.eval")) or any(path.rglob("*.json")):
+        return "inspect"
+    raise DataError(
+        f"{path}: the folder holds neither samples_*.jsonl of lm-eval, logs of Inspect, nor score files of chaintune"
+    )
+
+
+def _holds_a_mapping(path: Path) -> bool:
+    """Whether a JSON file is one log and not a list of rows."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_FIRST_BYTES).removeprefix(BOM_UTF8).lstrip().startswith(b"{")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _has_choices(path: Path) -> bool:
