@@ -51,7 +51,13 @@ class Telling:
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here too; needs --policy.")] = None
 
 
-def tell(compare: Callable[..., "Sequence[Comparison]"], comparing: Comparing, telling: Telling) -> int:
+def tell(
+    compare: Callable[..., "Sequence[Comparison]"],
+    comparing: Comparing,
+    telling: Telling,
+    *,
+    keep: "Callable[[Sequence[Comparison], Gate | None], None] | None" = None,
+) -> int:
     """Compare, judge by the policy if there is one, print; the exit code.
 
     Args:
@@ -59,6 +65,7 @@ def tell(compare: Callable[..., "Sequence[Comparison]"], comparing: Comparing, t
             in the policy is told before anything is scored.
         comparing: how to compare.
         telling: how to judge and print.
+        keep: called with what was found before it is printed, to write it down.
 
     Raises:
         ConfigError: an option or a policy that cannot be meant, or a file that cannot be written.
@@ -68,6 +75,8 @@ def tell(compare: Callable[..., "Sequence[Comparison]"], comparing: Comparing, t
     options: dict[str, Any] = asdict(comparing) | {"by": list(dict.fromkeys(asked))}
     comparisons = compare(**options)
     gate = _judged(rules, comparisons, telling.junit)
+    if keep:
+        keep(comparisons, gate)
     _show(comparisons, gate, telling.form)
     return EXIT_CODES[gate.answer] if gate else 0
 
