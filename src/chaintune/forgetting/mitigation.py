@@ -1,10 +1,11 @@
 """What is left of a gain, what a mitigation brings back, and what that costs."""
 
+import math
 from dataclasses import replace
 
 from chaintune.forgetting.options import Inference
 from chaintune.records import Estimate
-from chaintune.stats import Design, Sample, means, ratios
+from chaintune.stats import Design, Sample, means, ratio_limits, ratios
 from chaintune.stats.clusters import Floats
 
 
@@ -50,4 +51,29 @@ def share_of(design: Design, part: Floats, whole: Floats, what: str, options: In
         reason = f"the {what}, {found.value:.3f} {detail}, is not shown to be above 0"
         return replace(found, value=float("nan"), low=float("nan"), high=float("nan"), p_value=float("nan"),
                        method="", reason=reason)  # fmt: skip
-    return ratios(design, part, whole, level=options.level, resamples=options.resamples, seed=options.seed)[0]
+    share = ratios(design, part, whole, level=options.level, resamples=options.resamples, seed=options.seed)[0]
+    if math.isnan(share.low) and found.method:
+        return _nearly_all_or_nothing(design, part, whole, found, share, options)
+    return share
+
+
+def _nearly_all_or_nothing(
+    design: Design, part: Floats, whole: Floats, total: Estimate, share: Estimate, options: Inference
+) -> Estimate:
+    """The interval of a share where nearly every example agrees that all, or nothing, came back.
+
+    The halves of the clusters then hardly differ, and no interval comes from them. What is missing, or what
+    came back, is a mean with few changes, whose exact limits are known; it is divided by the loss.
+    """
+    missing = share.value > 0.5  # noqa: PLR2004 - nearer to all than to nothing
+    sample = Sample.of(design, whole - part if missing else part, resamples=options.resamples, seed=options.seed)
+    few = means(sample, level=options.level)[0]
+    low, high = ratio_limits(few, total)
+    if not math.isfinite(high - low):
+        return share
+    if missing:
+        low, high = 1 - high, 1 - low
+    came_back = Sample.of(design, part, resamples=options.resamples, seed=options.seed)
+    p_value = means(came_back, level=options.level)[0].p_value
+    method = f"{few.method}; divided by the loss"
+    return replace(share, low=low, high=high, p_value=p_value, method=method, reason="")

@@ -14,7 +14,7 @@ from chaintune.stats.effects import (
 from chaintune.stats.flips import mcnemar_p
 from chaintune.stats.medians import median
 from chaintune.stats.multiplicity import Adjustment, adjust
-from chaintune.stats.ratios import combination, ratios
+from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "median",
     "needed_clusters",
     "rates",
+    "ratio_limits",
     "ratios",
 ]

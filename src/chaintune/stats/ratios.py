@@ -55,6 +55,35 @@ def ratios(
     return [_ratio(design, column, numbers[:, column], len(tops), (bool(rare[column]), level)) for column in range(k)]
 
 
+def ratio_limits(top: Estimate, bottom: Estimate) -> tuple[float, float]:
+    """Limits of `top / bottom` from the limits of both, which may be lopsided, as if the two were independent.
+
+    Donner and Zou (2012), *Closed-form confidence intervals for functions of the normal mean and standard deviation*.
+    Where `top` and `bottom` rise together the interval is wider than it need be.
+
+    Args:
+        top: with an interval.
+        bottom: whose interval lies above 0.
+
+    Example:
+        >>> ratio_limits(Estimate(0.0, -0.04, 0.04), Estimate(0.2, 0.1, 0.3))
+        (-0.2309401076758503, 0.2309401076758503)
+    """
+    below, above = bottom.value - bottom.low, bottom.high - bottom.value
+    low = _root(top.value, top.value - top.low, bottom.value, above if top.low > 0 else below, -1)
+    high = _root(top.value, top.high - top.value, bottom.value, below if top.high > 0 else above, 1)
+    return low, high
+
+
+def _root(top: float, top_margin: float, bottom: float, bottom_margin: float, sign: int) -> float:
+    """The ratio at which `top - ratio * bottom` lies as far from 0 as both margins together reach."""
+    curve = bottom**2 - bottom_margin**2
+    if curve <= 0:
+        return sign * math.inf
+    inside = (top * bottom) ** 2 - curve * (top**2 - top_margin**2)
+    return (top * bottom + sign * math.sqrt(max(0.0, inside))) / curve
+
+
 def combination(samples: Sequence[Sample], weights: Sequence[float], *, level: float = 0.95, seed: int = 0) -> Estimate:
     """Weighted sum of the means of different tasks, whose clusters have nothing to do with each other.
 

@@ -44,6 +44,30 @@ def test_all_back_is_one_and_nothing_back_is_zero(lost_to: int, trained_to: int)
         assert found.value == expected
 
 
+@pytest.mark.parametrize("back", [True, False])
+def test_all_or_nothing_back_in_every_example_has_an_interval(back: bool) -> None:
+    trained, after, _ = right(120, 90, 50)
+    found = recovery(made_up.design(range(120)), trained, after, trained if back else after, FAST)
+    assert found.value == back
+    assert found.value - 0.25 < found.low < found.value < found.high < found.value + 0.25
+    assert found.reason == ""
+    assert (found.p_value < 0.01) == back
+
+
+def test_the_interval_covers_where_nearly_all_came_back() -> None:
+    rng = np.random.default_rng(4)
+    found = made_up.nested(rng, groups=1, clusters=30)
+    covered = []
+    for _ in range(60):
+        trained = rng.random(120) < 0.8
+        after = trained & (rng.random(120) < 0.6)
+        mitigated = after | (trained & (rng.random(120) < 0.97))
+        rows = [part.astype(float)[None] for part in (trained, after, mitigated)]
+        estimate = recovery(found, rows[0], rows[1], rows[2], FAST)
+        covered.append(estimate.low <= 0.97 <= estimate.high)
+    assert np.mean(covered) > 0.9
+
+
 def test_more_than_was_lost_is_above_one() -> None:
     trained, after, mitigated = right(100, 60, 30, 80)
     assert recovery(made_up.design(range(100)), trained, after, mitigated, FAST).value > 1

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from chaintune.stats import Sample, combination, means, ratios
+from chaintune.records import Estimate
+from chaintune.stats import Sample, combination, means, ratio_limits, ratios
 from tests import made_up
 
 FAST = 500
@@ -49,6 +50,19 @@ def test_one_event_is_too_few_for_an_interval() -> None:
     estimate = ratios(made_up.design(range(30)), part, np.ones(30), resamples=FAST)[0]
     assert estimate.value == pytest.approx(1 / 30)
     assert "one-sided" in estimate.reason
+
+
+def test_limits_of_a_ratio_from_limits_of_its_parts() -> None:
+    top, bottom = Estimate(0.3, 0.2, 0.45), Estimate(0.5, 0.4, 0.55)
+    low, high = ratio_limits(top, bottom)
+    assert 0.2 / 0.55 < low < 0.3 / 0.5 < high < 0.45 / 0.4
+    assert ratio_limits(top, Estimate(0.5, 0.5, 0.5)) == pytest.approx((0.4, 0.9))
+    turned = ratio_limits(Estimate(-0.3, -0.45, -0.2), bottom)
+    assert turned == pytest.approx((-high, -low))
+
+
+def test_no_limit_where_the_denominator_may_be_twice_as_large() -> None:
+    assert ratio_limits(Estimate(0.3, 0.2, 0.4), Estimate(0.5, 0.1, 1.1))[0] == -math.inf
 
 
 def test_ratio_covers_at_its_level() -> None:
