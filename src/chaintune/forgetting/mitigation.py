@@ -65,7 +65,7 @@ def _nearly_all_or_nothing(
     The halves of the clusters then hardly differ, and no interval comes from them. What is missing, or what
     came back, is a mean with few changes, whose exact limits are known; it is divided by the loss.
     """
-    missing = share.value > 0.5  # noqa: PLR2004 - nearer to all than to nothing
+    missing = share.value > 0.5
     sample = Sample.of(design, whole - part if missing else part, resamples=options.resamples, seed=options.seed)
     few = means(sample, level=options.level)[0]
     low, high = ratio_limits(few, total)
