@@ -1,0 +1,50 @@
+"""The page of two checkpoints compared."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from chaintune.records import Comparison, Gate, Task
+from chaintune.records.figures import Figure
+from chaintune.report.comparison import comparison_tables
+from chaintune.report.gate import gate_sentence, gate_table
+from chaintune.report.page.content import Page
+from chaintune.report.page.facts import comparison_facts
+from chaintune.report.page.findings import by_heading, comparison_findings, comparison_unseen
+from chaintune.report.page.flips import Step, examples_data
+from chaintune.report.words import Said, sentence
+
+
+def comparison_page(
+    comparisons: Sequence[Comparison],
+    *,
+    figures: Sequence[Figure],
+    steps: Iterable[Step] = (),
+    tasks: Mapping[str, Task] | None = None,
+    gate: Gate | None = None,
+    command: Sequence[str] = (),
+) -> Page:
+    """The page of a comparison or an audit.
+
+    Args:
+        comparisons: one a task.
+        figures: of the comparisons.
+        steps: both sides' scores of each task, for the items that flipped.
+        tasks: name -> task, where the texts of the examples are known.
+        gate: what a policy says.
+        command: as it was typed.
+    """
+    names = ", ".join(found.task for found in comparisons)
+    tables = [table for found in comparisons for table in comparison_tables(found)]
+    texts = {name: {example.id: example for example in task.test} for name, task in (tasks or {}).items()}
+    told = [Said("forgotten", gate_sentence(gate))] if gate else []
+    told += [Said("forgotten", "", sentence(found)) for found in comparisons]
+    return Page(
+        title=f"Forgetting between two checkpoints: {names}",
+        subtitle=" · ".join(f"{found.task}, {found.overall.forgetting.n:,} examples" for found in comparisons),
+        findings=comparison_findings(comparisons),
+        answer=by_heading(told),
+        unseen=comparison_unseen(comparisons),
+        figures=tuple(figures),
+        tables=tuple([gate_table(gate), *tables] if gate else tables),
+        examples=examples_data(steps, texts),
+        facts=comparison_facts(comparisons, command),
+    )

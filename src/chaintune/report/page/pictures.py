@@ -1,0 +1,53 @@
+"""Figures as the page holds them: a spec to draw from, and pictures for where nothing can be drawn."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from chaintune.records.figures import Figure
+from chaintune.report.figures.themes import Theme
+
+_MOST_ROWS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure with everything that the template puts around it.
+
+    Attributes:
+        light, dark: SVG as `data:` addresses.
+        header, rows: of its table, as text.
+        left_out: rows that the table has beyond those.
+    """
+
+    figure: Figure
+    light: str
+    dark: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left_out: int
+
+
+def picture(figure: Figure) -> Picture:
+    """The figure drawn for a light and for a dark page, and its table as text."""
+    table = figure.table
+    return Picture(
+        figure,
+        _address(figure, "light"),
+        _address(figure, "dark"),
+        tuple(table.columns),
+        tuple(tuple(map(_cell, row)) for row in table.head(_MOST_ROWS).iter_rows()),
+        max(0, table.height - _MOST_ROWS),
+    )
+
+
+def _address(figure: Figure, theme: Theme) -> str:
+    from chaintune.report.figures.saving import svg  # starts a JavaScript engine, which only a page needs
+
+    return "data:image/svg+xml;base64," + base64.b64encode(svg(figure, theme=theme).encode()).decode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

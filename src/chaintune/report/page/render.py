@@ -1,0 +1,116 @@
+"""A page as one HTML file that needs nothing else: no network, no second file, no inline handler."""
+
+import base64
+import json
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+from chaintune.report.cells import Table
+from chaintune.report.figures.themes import config
+from chaintune.report.page.content import Page
+from chaintune.report.page.pictures import Picture, picture
+
+SECTIONS = {
+    "accuracy": "Accuracy along the chains",
+    "groups": "Who forgot",
+    "mitigations": "What brings it back",
+    "curvature": "Curvature",
+    "training": "Training",
+    "power": "What could have been seen",
+}
+_SHOWN_PARAGRAPHS = 6
+VERDICT_MARKS = {"forgot": "▼", "kept": "=", "gained": "▲", "inconclusive": "?"}
+
+
+def render(page: Page) -> str:
+    """The page as HTML.
+
+    Everything that comes from data is escaped by the template or lies in JSON that the script turns into text nodes.
+    A content security policy allows the scripts and the style that are in the file, by their hashes, and nothing else.
+    """
+    import jinja2  # only a page needs it
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_web),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scripts = [_libraries(), _web("page.js")] if page.figures else [_web("page.js")]
+    style = _web("page.css")
+    pictures = [picture(figure) for figure in page.figures]
+    html = environment.get_template("page.html").render(
+        page=page,
+        policy=_policy(scripts, style),
+        style=style,
+        scripts=scripts,
+        sections=_sections(pictures),
+        marks=VERDICT_MARKS,
+        tables=[(f"table-{number}", table) for number, table in enumerate(page.tables, start=1)],
+        numeric=[_numeric(table) for table in page.tables],
+        unseen_numeric=_numeric(page.unseen),
+        shown=_SHOWN_PARAGRAPHS,
+        data=as_script(_data(page)),
+    )
+    # A lone surrogate, which JSON from elsewhere may hold, cannot be written to a file.
+    return html.encode("utf-8", "replace").decode()
+
+
+def as_script(value: Any) -> str:
+    """JSON that can stand inside a script element: no end tag, comment or line separator can be in it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for mark in "<>&\u2028\u2029":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return text
+
+
+def _web(name: str) -> str:
+    return resources.files("chaintune.report.page").joinpath("web", name).read_text(encoding="utf-8")
+
+
+@cache
+def _libraries() -> str:
+    """Vega, Vega-Lite and vega-embed in one script, in a scope of their own."""
+    import vl_convert  # starts a JavaScript engine, which only a page needs
+
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    bundle = bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")  # would end the element it stands in
+    return f"(() => {{\n{bundle}\n}})();"
+
+
+def _policy(scripts: list[str], style: str) -> str:
+    allowed = " ".join(map(_hash, scripts))
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def _sections(pictures: list[Picture]) -> list[tuple[str, str, list[Picture]]]:
+    found = [(name, title, [one for one in pictures if one.figure.section == name]) for name, title in SECTIONS.items()]
+    return [section for section in found if section[2]]
+
+
+def _numeric(table: Table) -> list[bool]:
+    """Which columns of a table hold numbers, to be set in line."""
+    return [_is_numeric([row[place] for row in table.rows]) for place in range(len(table.header))]
+
+
+def _is_numeric(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell]
+    return bool(filled) and all(cell[0] in "+-.<0123456789" for cell in filled)
+
+
+def _data(page: Page) -> dict[str, Any]:
+    return {
+        "figures": {figure.name: figure.spec for figure in page.figures},
+        "themes": {"light": config("light"), "dark": config("dark")},
+        "examples": dict(page.examples),
+    }

@@ -1,0 +1,75 @@
+"""The page of a study, from the folder of its run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chaintune.forgetting.choice import USUAL
+from chaintune.records import Limits, ResultRow, Task
+from chaintune.records.figures import Figure
+from chaintune.report.page.content import Page
+from chaintune.report.page.facts import ASSUMPTIONS, study_facts
+from chaintune.report.page.findings import by_heading, study_findings, study_unseen
+from chaintune.report.page.flips import examples_data
+from chaintune.report.page.steps import study_steps
+from chaintune.report.tables import study_tables
+from chaintune.report.words import paragraphs
+
+
+def study_page(
+    folder: Path,
+    rows: Sequence[ResultRow],
+    *,
+    provenance: Mapping[str, Any],
+    tasks: Mapping[str, Task],
+    figures: Sequence[Figure],
+    limits: Limits = USUAL,
+) -> Page:
+    """The page of a finished run.
+
+    Args:
+        folder: of the run.
+        rows: of its results.
+        provenance: as `provenance.json` holds it.
+        tasks: name -> task, for the texts of its examples; only those whose test examples are the ones scored count.
+        figures: of the study.
+        limits: what a recommended dose has to reach.
+    """
+    known = {
+        name: {example.id: example for example in task.test}
+        for name, task in tasks.items()
+        if task.test_digest == provenance["tasks"].get(name, {}).get("test_digest")
+    }
+    metric = _results(folder).get("metric", "accuracy")
+    resolved = folder / "study.resolved.yaml"
+    return Page(
+        title=f"Forgetting in the study {provenance['study']}",
+        subtitle=_subtitle(provenance),
+        findings=study_findings(rows),
+        answer=by_heading(paragraphs(rows, limits)),
+        unseen=study_unseen(rows),
+        figures=tuple(figures),
+        tables=tuple(study_tables(rows, limits)),
+        examples=examples_data(study_steps(folder, rows, metric=metric), known, metric=metric),
+        facts=study_facts(provenance, resolved.read_text(encoding="utf-8") if resolved.is_file() else ""),
+        assumptions=ASSUMPTIONS,
+    )
+
+
+def _results(folder: Path) -> dict[str, Any]:
+    path = folder / "results.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def _subtitle(provenance: Mapping[str, Any]) -> str:
+    """`smollm2-135m; bbq, csqa; 1 seed; 23 November 2026` in the words of the provenance."""
+    seeds = len(provenance["seeds"])
+    parts = [
+        ", ".join(provenance["bases"]),
+        ", ".join(f"{name} ({task['role']})" for name, task in provenance["tasks"].items()),
+        f"{seeds} seed{'' if seeds == 1 else 's'}",
+        str(provenance["written_at"])[:10],
+    ]
+    return " · ".join(parts)
