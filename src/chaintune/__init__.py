@@ -19,6 +19,7 @@ from chaintune.errors import ChaintuneError, ConfigError, DataError, ModelError,
 if TYPE_CHECKING:
     from chaintune.api import curvature, loss_line, mitigate, score
     from chaintune.interop import compare
+    from chaintune.interop.callback import ForgettingCallback
     from chaintune.records import Comparison, Curvature, Estimate, Example, LossLine, Recipe, ResultRow, Scores, Task
     from chaintune.study.file import Study
 
@@ -30,6 +31,7 @@ __all__ = [
     "DataError",
     "Estimate",
     "Example",
+    "ForgettingCallback",
     "LossLine",
     "ModelError",
     "Recipe",
@@ -49,6 +51,7 @@ __all__ = [
 _HOMES = dict.fromkeys(
     ("Comparison", "Curvature", "Estimate", "Example", "LossLine", "Recipe", "ResultRow", "Scores", "Task"), "records"
 ) | {
+    "ForgettingCallback": "interop.callback",
     "Study": "study.file",
     "compare": "interop",
     "curvature": "api",

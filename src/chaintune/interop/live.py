@@ -1,0 +1,129 @@
+"""A model in the middle of its training: scored where it stands, and left as it was found.
+
+No weight is copied or moved, and modes of all modules and random states are put back, so training goes on to the same
+weights, bit for bit, as if nobody had looked.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from chaintune.models.encoding import Encoded, check_lengths, encode_examples
+from chaintune.records import Example, Scores, Task, scores_table
+from chaintune.scoring.logprobs import choice_logprobs
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTask:
+    """The test examples of a task as one tokenizer reads them, sorted by id.
+
+    Attributes:
+        name: of the task.
+        examples: that are scored.
+        encoded: the same as token ids.
+        about: what tells these examples from others, for the provenance.
+    """
+
+    name: str
+    examples: tuple[Example, ...]
+    encoded: tuple[Encoded, ...]
+    about: Mapping[str, str]
+
+
+def read_task(task: Task, tokenizer: Any, context_tokens: int | None) -> ReadTask:
+    """A task's test examples as token ids.
+
+    Raises:
+        DataError: an example is longer than the model's context, or cannot be told apart by the tokenizer.
+    """
+    examples = tuple(sorted(task.test, key=lambda example: example.id))
+    encoded = tuple(encode_examples(tokenizer, examples))
+    check_lengths(examples, [example.longest_tokens for example in encoded], context_tokens, task=task.name)
+    about = {"task_version": task.version, "test_digest": task.test_digest}
+    return ReadTask(task.name, examples, encoded, about)
+
+
+def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, **about: str) -> Scores | None:
+    """What a model in training answers now; the model is left as it was found.
+
+    Where torch.distributed runs, each process scores its share of the examples with its own replica and all get the
+    whole; so all have to call this together.
+
+    Args:
+        model: a causal language model whose weights this process holds whole.
+        read: the task.
+        batch_tokens: tokens that go through the model together; None is what suits the device.
+        about: provenance.
+
+    Returns:
+        None when the model answers with something that is no number.
+    """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if distributed() else (0, 1)
+    # Every world-th example, so that the long ones, which lie together, are shared out too.
+    mine = range(rank, len(read.encoded), world)
+    with undisturbed(model):
+        rows = choice_logprobs(model, [read.encoded[index] for index in mine], batch_tokens=batch_tokens)
+    whole = _gathered(read, mine, rows, next(model.parameters()).device)
+    if any(np.isnan(row).any() for row in whole):
+        return None
+    tokens = [[len(choice) for choice in item.continuations] for item in read.encoded]
+    table = scores_table(read.name, read.examples, whole, tokens)
+    precision = str(model.dtype).removeprefix("torch.")
+    return Scores(read.name, table, {**read.about, "precision": precision, **about})
+
+
+def distributed() -> bool:
+    """Whether several processes train one model together."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+@contextmanager
+def undisturbed(model: Any) -> Iterator[None]:
+    """Within this context a model may be evaluated; its modules' modes and all random states are put back after it."""
+    # Module by module: some may have been frozen in evaluation mode while the others train.
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with _random_states(model):
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        # A cast made while no gradients were wanted must not be met by the next step.
+        torch.clear_autocast_cache()
+
+
+@contextmanager
+def _random_states(model: Any) -> Iterator[None]:
+    devices = {weight.device for weight in model.parameters() if weight.device.type not in ("cpu", "meta")}
+    kind = next((device.type for device in devices), "cuda")
+    own, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what the user's code may draw from
+    try:
+        with torch.random.fork_rng([device.index or 0 for device in devices], device_type=kind):
+            yield
+    finally:
+        random.setstate(own)
+        np.random.set_state(legacy)  # noqa: NPY002 - as above
+
+
+def _gathered(
+    read: ReadTask, mine: Sequence[int], rows: Sequence[Sequence[float]], device: torch.device
+) -> list[list[float]]:
+    """Log-probabilities of all examples from those of this process."""
+    if not distributed():
+        return [list(row) for row in rows]
+    sizes = [len(item.continuations) for item in read.encoded]
+    starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+    flat = torch.zeros(starts[-1], dtype=torch.float64)
+    for index, row in zip(mine, rows, strict=True):
+        flat[starts[index] : starts[index + 1]] = torch.tensor(row, dtype=torch.float64)
+    # Every number is one process's and 0 in the others, so the sum is exact.
+    flat = flat.to(device)
+    dist.all_reduce(flat)
+    values = flat.tolist()
+    return [values[starts[index] : starts[index + 1]] for index in range(len(sizes))]
