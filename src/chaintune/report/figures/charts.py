@@ -51,6 +51,14 @@ def in_points(estimate: Estimate) -> str:
     return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
 
 
+def in_percent(estimate: Estimate) -> str:
+    """`64 % (48 % to 82 %)`, or why there is none."""
+    if math.isnan(estimate.value):
+        return f"undefined: {told(estimate.reason)}"
+    ends = "" if math.isnan(estimate.low) else f" ({estimate.low:.0%} to {estimate.high:.0%})"
+    return f"{estimate.value:.0%}{ends}"
+
+
 def numbers(values: Sequence[float], *, decimals: int = 2) -> pl.Series:
     """A column of a table; what is undefined is null."""
     return pl.Series(

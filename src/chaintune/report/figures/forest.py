@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from chaintune.records import Estimate
-from chaintune.report.figures.charts import Row, axis, framed, inside, told_points, top_legend
+from chaintune.report.figures.charts import Row, axis, framed, in_percent, inside, told_points, top_legend
 from chaintune.report.figures.naming import shortened, told
 
 _STEP = 24
@@ -62,7 +62,9 @@ class Forest:
         head: above the texts at the right edge; empty without such.
         whole: drawn behind the rows as a line with its interval; None without.
         limit: drawn as a line; NaN without.
+        limit_name: what the line is.
         least, most: the axis never reaches further, in hundredths.
+        unit: of what is told of a row, `points` or `%`.
     """
 
     axis: str
@@ -70,13 +72,15 @@ class Forest:
     head: str = ""
     whole: Estimate | None = None
     limit: float = math.nan
+    limit_name: str = ""
     least: float = -_POINTS_FRAME
     most: float = _POINTS_FRAME
+    unit: str = "points"
 
     def draw(self, lines: Sequence[Line]) -> alt.LayerChart:
         """The chart, rows in the order given; without a width."""
         labels = shortened([line.name for line in lines], _LABEL)
-        rows = [_row(line, labels[line.name]) for line in lines]
+        rows = [self._row(line, labels[line.name]) for line in lines]
         y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[row["label"] for row in rows]), axis=names_axis())
         layers = [*self._behind(lines), *self._marks(lines, y)]
         if any(math.isnan(line.estimate.value) for line in lines):
@@ -84,6 +88,11 @@ class Forest:
         if self.head:
             layers += texts_beside(self.head, y)
         return alt.layer(*layers, data=inside(rows)).properties(height=alt.Step(_STEP))
+
+    def _row(self, line: Line, label: str) -> dict[str, Any]:
+        own = {"label": label, "name": told(line.name), "kind": line.kind, "beside": line.beside}
+        share = {"is": in_percent(line.estimate)} if self.unit == "%" else {}
+        return own | told_points(line.estimate) | share
 
     def _x(self, lines: Sequence[Line]) -> alt.Scale:
         around = [self.whole] if self.whole else []
@@ -99,7 +108,7 @@ class Forest:
         layers = [alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(x=x)]
         if not math.isnan(self.limit):
             limit = alt.Chart(inside([{"value": 100 * self.limit}]))
-            layers.append(limit.mark_rule(style="limit").encode(x=x))
+            layers += [limit.mark_rule(style="limit").encode(x=x), _named(limit, self.limit_name, x)]
         if self.whole is None or math.isnan(self.whole.value):
             return layers
         told_whole = inside([told_points(self.whole)])
@@ -107,8 +116,9 @@ class Forest:
         if not math.isnan(self.whole.low):
             low = alt.X("low:Q", scale=self._x(lines))
             layers.append(alt.Chart(told_whole).mark_rect(style="whole-range", clip=True).encode(x=low, x2="high:Q"))
-        layers.append(alt.Chart(told_whole).mark_rule(style="whole").encode(x=x, tooltip=hint))
-        return layers
+        line = alt.Chart(told_whole)
+        name = _named(line, f"whole {100 * self.whole.value:+.1f}", x)
+        return [*layers, line.mark_rule(style="whole").encode(x=x, tooltip=hint), name]
 
     def _marks(self, lines: Sequence[Line], y: alt.Y) -> list[alt.Chart]:
         occurring = [kind.name for kind in self.kinds if any(line.kind == kind.name for line in lines)]
@@ -143,14 +153,13 @@ def beyond(lines: Sequence[Line], forest: Forest) -> int:
     return sum(100 * one.estimate.low < forest.least or 100 * one.estimate.high > forest.most for one in lines)
 
 
-def _row(line: Line, label: str) -> dict[str, Any]:
-    own = {"label": label, "name": told(line.name), "kind": line.kind, "beside": line.beside}
-    return own | told_points(line.estimate)
+def _named(line: alt.Chart, name: str, x: alt.X) -> alt.Chart:
+    return line.mark_text(style="head", dy=-10).encode(x=x, y=alt.YValue(0), text=alt.TextValue(name))
 
 
-def names_axis(*, grid: bool = False) -> alt.Axis:
+def names_axis() -> alt.Axis:
     """The vertical axis of rows with names."""
-    return alt.Axis(title=None, labelLimit=_LABEL_PIXELS, ticks=False, grid=grid, labelOverlap=False)
+    return alt.Axis(title=None, labelLimit=_LABEL_PIXELS, ticks=False, grid=False, labelOverlap=False)
 
 
 def _undefined(y: alt.Y) -> alt.Chart:

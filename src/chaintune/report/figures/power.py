@@ -46,7 +46,7 @@ def _draw(members: Sequence[Member]) -> alt.LayerChart:
         for kind, value in ((_FORGETTING, one.detectable), (_BIASED, one.detectable_biased))
     ]
     x = alt.X("value:Q", scale=alt.Scale(domainMin=0, nice=True), axis=axis("smallest detectable (points)"))
-    y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[*labels.values()]), axis=names_axis(grid=True))
+    y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[*labels.values()]), axis=names_axis())
     looks, legend = looks_of(_KINDS), top_legend([kind.name for kind in _KINDS], offset=26)
     point = (
         alt.Chart()

@@ -8,9 +8,9 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 # Okabe and Ito (2008), ordered so that neighbours differ in lightness too; what is too pale for a ground comes last.
 _LIGHT_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C8C8C"]
 _DARK_COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#FFFFFF", "#9A9A9A"]
-# Single hues, far from and near to the ground: their lightness alone tells the order.
-_LIGHT_RAMP = ["#EEF4F9", "#C6DDEE", "#8DBBDC", "#4A90C2", "#1F6BA5", "#0B4478"]
-_DARK_RAMP = ["#1B2530", "#234460", "#2C6690", "#3F8BBF", "#7AB6DE", "#C9E3F5"]
+# One hue whose lightness alone tells the order, nowhere so strong that the ink of a number on it is hard to read.
+_LIGHT_RAMP = ["#F1F6FA", "#CFE1F0", "#A5C8E4", "#7FB0DA", "#5B9BD5"]
+_DARK_RAMP = ["#1A222B", "#1F3345", "#24465F", "#285A7D", "#2C6F9B"]
 
 
 def config(theme: Theme = "light") -> dict[str, Any]:
@@ -32,11 +32,11 @@ def config(theme: Theme = "light") -> dict[str, Any]:
         "axisY": {"domain": False},
         "legend": words | {"symbolSize": 90, "rowPadding": 4, "columnPadding": 14},
         "range": {"category": colours, "ramp": ramp, "heatmap": ramp},
-        "style": _styles(ink, quiet, colours[0], "#000000" if dark else "#FFFFFF"),
+        "style": _styles(ink, quiet, colours[0]),
     }
 
 
-def _styles(ink: str, quiet: str, accent: str, on_strong: str) -> dict[str, Any]:
+def _styles(ink: str, quiet: str, accent: str) -> dict[str, Any]:
     """Looks of marks by what they mean."""
     text = {"fontSize": 12, "color": ink, "font": FONT}
     return {
@@ -50,6 +50,4 @@ def _styles(ink: str, quiet: str, accent: str, on_strong: str) -> dict[str, Any]
         "count": text,
         "head": text | {"color": quiet},
         "note": text | {"color": quiet, "fontStyle": "italic"},
-        "weak-cell": text,
-        "strong-cell": text | {"color": on_strong},
     }

@@ -1,0 +1,182 @@
+"""Accuracy of every task along every chain, chains side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from chaintune.records import Figure, ResultRow
+from chaintune.report.figures.charts import (
+    DASHES,
+    SHAPES,
+    count_columns,
+    estimate_columns,
+    finished,
+    inside,
+    told_points,
+    top_legend,
+)
+from chaintune.report.figures.naming import listed, shortened, slug, told
+
+_CHAINS_BESIDE = 2
+_MOST_TASKS = len(DASHES)
+_HEIGHT = 260
+_STEP_LABEL = 10
+_GAP = "~"
+
+Chain = tuple[str, ...]
+Found = Mapping[tuple[str, str], ResultRow]
+Point = tuple[int, int, ResultRow]
+
+
+def accuracy_figures(rows: Sequence[ResultRow]) -> list[Figure]:
+    """One figure for every two chains of every base and variant, a chain and its reverse together.
+
+    Args:
+        rows: of all seeds together where there are several, else of the one seed; without mitigated checkpoints.
+    """
+    whole = [row for row in rows if row.metric == "accuracy" and not row.dimension]
+    settings = list(dict.fromkeys((row.base, row.variant) for row in whole))
+    figures = []
+    for base, variant in settings:
+        found = {(row.chain, row.task): row for row in whole if (row.base, row.variant) == (base, variant)}
+        tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if _several_bases(whole) else "", variant)))
+        chains = _side_by_side([chain for chain, _ in found])
+        for start in range(0, len(chains), _CHAINS_BESIDE):
+            beside = chains[start : start + _CHAINS_BESIDE]
+            names = [">".join(chain) for chain in beside] if len(chains) > _CHAINS_BESIDE else []
+            figures.append(_figure(found, beside, tag, slug("accuracy", *names, tag)))
+    return figures
+
+
+def _several_bases(rows: Sequence[ResultRow]) -> bool:
+    return len({row.base for row in rows}) > 1
+
+
+def _side_by_side(names: Sequence[str]) -> list[Chain]:
+    """Chains that go no further, each followed by its reverse where there is one."""
+    every = [tuple(name.split(">")) for name in dict.fromkeys(names) if name != "base"]
+    longest = [chain for chain in every if not any(_goes_on(chain, other) for other in every)]
+    ordered: list[Chain] = []
+    for chain in longest:
+        ordered += [one for one in (chain, chain[::-1]) if one in longest and one not in ordered]
+    return ordered
+
+
+def _goes_on(chain: Chain, other: Chain) -> bool:
+    return len(other) > len(chain) and other[: len(chain)] == chain
+
+
+def _figure(found: Found, chains: Sequence[Chain], tag: str, name: str) -> Figure:
+    tasks = list(dict.fromkeys(task for _, task in found))
+    points = [
+        (number, stage, found[where, task])
+        for number, chain in enumerate(chains)
+        for stage in range(len(chain) + 1)
+        for task in tasks[:_MOST_TASKS]
+        if (where := ">".join(chain[:stage]) or "base", task) in found
+    ]
+    title = f"Accuracy along {listed('>'.join(chain) for chain in chains)}" + (f", {tag}" if tag else "")
+    left = len(tasks) - _MOST_TASKS
+    told_left = f" {left} more tasks are in the results." if left > 0 else ""
+    return Figure(
+        name=name,
+        section="accuracy",
+        title=title,
+        caption=" ".join(_course(points, number, tasks) for number in range(len(chains))) + told_left,
+        alt=f"{title}. {'; '.join(map(_said, points))}.",
+        spec=finished(_draw(points, chains, tasks[:_MOST_TASKS]), title),
+        table=_table(points),
+    )
+
+
+def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]) -> alt.LayerChart:
+    labels, steps = shortened(tasks, 20), shortened([step for chain in chains for step in chain], _STEP_LABEL)
+    slots = [
+        [_slot(number, stage, steps[step] if stage else "base") for stage, step in enumerate(["", *chain])]
+        for number, chain in enumerate(chains)
+    ]
+    rows = [
+        {"place": slots[number][stage], "chain": number, "task": labels[row.task], "at": told(row.chain)}
+        | told_points(row.estimate)
+        | {"is": _percent(row)}
+        for number, stage, row in points
+    ]
+    looks = _looks(list(labels.values()))
+    offset = (
+        alt.XOffset("task:N", scale=alt.Scale(domain=[*labels.values()], padding=2))
+        if len(tasks) > 1
+        else alt.Undefined
+    )
+    base = alt.Chart().encode(x=_x(slots), xOffset=offset, y=_y())
+    line = base.mark_line(strokeWidth=2).encode(detail="chain:N", color=looks["color"], strokeDash=looks["dash"])
+    span = base.mark_rule(strokeWidth=1.2, opacity=1).encode(y=alt.Y("low:Q"), y2="high:Q", color=looks["color"])
+    hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("at", "task", "is", "of")]
+    mark = base.mark_point(filled=True, size=70, opacity=1).encode(
+        color=looks["color"], shape=looks["shape"], tooltip=hint
+    )
+    return alt.layer(span, line, mark, data=inside(rows)).properties(height=_HEIGHT)
+
+
+def _slot(number: int, stage: int, label: str) -> str:
+    """A place on the axis: what sorts it in four signs, then what is shown."""
+    return f"{number:02d}{stage:02d}{label if stage < 2 else '> ' + label}"
+
+
+def _x(slots: Sequence[Sequence[str]]) -> alt.X:
+    domain = [slot for chain in slots for slot in [*chain, f"{_GAP}{chain[0]}"]][:-1]
+    label = f"substring(datum.value, 0, 1) == '{_GAP}' ? '' : slice(datum.value, 4)"
+    narrow = {"expr": "width < 420 ? -35 : 0"}
+    side = {"expr": "width < 420 ? 'right' : 'center'"}
+    axis = alt.Axis(title=None, labelExpr=label, labelAngle=narrow, labelAlign=side, labelLimit=90, ticks=False)
+    return alt.X("place:N", sort=None, scale=alt.Scale(domain=domain, paddingOuter=0.1), axis=axis)
+
+
+def _y() -> alt.Y:
+    return alt.Y("value:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title="accuracy (%)", tickCount=6))
+
+
+def _looks(labels: list[str]) -> dict[str, Any]:
+    legend = top_legend(labels)
+    dashes, shapes = DASHES[: len(labels)], SHAPES[: len(labels)]
+    return {
+        "color": alt.Color("task:N", scale=alt.Scale(domain=labels, range="category"), legend=legend),
+        "dash": alt.StrokeDash("task:N", scale=alt.Scale(domain=labels, range=dashes), legend=None),
+        "shape": alt.Shape("task:N", scale=alt.Scale(domain=labels, range=shapes), legend=legend),
+    }
+
+
+def _course(points: Sequence[Point], number: int, tasks: Sequence[str]) -> str:
+    """Where each task starts and ends along one chain."""
+    parts = []
+    for task in tasks:
+        course = [row for chain, _, row in points if chain == number and row.task == task]
+        if len(course) > 1:
+            parts.append(f"{told(task)} goes from {_percent(course[0], 0)} to {_percent(course[-1], 0)}")
+    last = max((row for chain, _, row in points if chain == number), key=lambda row: row.stage, default=None)
+    return f"Along {told(last.chain)}, {listed(parts, 4)}." if last and parts else ""
+
+
+def _percent(row: ResultRow, decimals: int = 1) -> str:
+    one = row.estimate
+    if one.value != one.value:
+        return f"undefined: {told(one.reason)}"
+    ends = "" if one.low != one.low or not decimals else f" ({one.low:.{decimals}%} to {one.high:.{decimals}%})"
+    return f"{one.value:.{decimals}%}{ends}"
+
+
+def _said(point: Point) -> str:
+    row = point[2]
+    return f"{told(row.task)} at {told(row.chain)} {_percent(row)}"
+
+
+def _table(points: Sequence[Point]) -> pl.DataFrame:
+    rows = list(dict.fromkeys(row for _, _, row in points))
+    estimates = [row.estimate for row in rows]
+    return pl.DataFrame(
+        {"checkpoint": [row.chain for row in rows], "task": [row.task for row in rows]}
+        | count_columns(estimates)
+        | estimate_columns("accuracy", estimates, "%")
+        | {"reason": [row.estimate.reason for row in rows]}
+    )

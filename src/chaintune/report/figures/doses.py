@@ -1,0 +1,171 @@
+"""Charts of recovery along the dose and against the price."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from chaintune.records import Estimate, Limits
+from chaintune.report.figures.charts import (
+    DASHES,
+    SHAPES,
+    axis,
+    framed,
+    in_percent,
+    in_points,
+    inside,
+    told_points,
+    top_legend,
+)
+from chaintune.report.figures.naming import shortened, told
+
+_HEIGHT = 280
+_MOST_KINDS = len(SHAPES)
+_OTHERS = "other kinds"
+# Intervals at one dose would lie on each other; each kind stands this share further to the right.
+_ASIDE = 0.035
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One mitigated checkpoint.
+
+    Attributes:
+        name: what was done, short.
+        kind: what it shares with its kin of other doses or strengths.
+        dose: fraction of the lost task's training data; NaN where none is taught again.
+        recovery: share of the loss that came back.
+        prices: kept task -> what it lost.
+        chosen: whether the rule takes it.
+    """
+
+    name: str
+    kind: str
+    dose: float
+    recovery: Estimate
+    prices: Mapping[str, Estimate]
+    chosen: bool
+
+
+def draw_doses(curves: Mapping[str, Sequence[Point]], limits: Limits, *, least: float, most: float) -> alt.LayerChart:
+    """Recovery along the dose, a line for each kind."""
+    points = [one for curve in curves.values() for one in curve]
+    labels = _labels(points)
+    places = {kind: place for place, kind in enumerate(curves)}
+    rows = [
+        _row(one, labels) | {"dose": 100 * one.dose, "x": 100 * one.dose * (1 + _ASIDE * places[one.kind])}
+        for one in points
+    ]
+    doses = sorted({row["dose"] for row in rows})
+    x = alt.X(
+        "x:Q",
+        scale=alt.Scale(type="log", domain=[doses[0] / 1.25, doses[-1] * 1.35], nice=False),
+        axis=axis("dose (% of the task's training data)", values=doses, grid=False, format=".4~g"),
+    )
+    base = alt.Chart().encode(x=x, y=_recovery(points, limits, least=least, most=most))
+    looks = _looks(list(dict.fromkeys(row["kind"] for row in rows)))
+    line = base.mark_line(strokeWidth=2, clip=True).encode(color=looks["color"], strokeDash=looks["dash"])
+    layers = [*_target(limits), line, *_marks(base, looks), *_chosen(base, rows)]
+    return alt.layer(*layers, data=inside(rows)).properties(height=_HEIGHT)
+
+
+def draw_price(points: Sequence[Point], task: str, limits: Limits, *, least: float, most: float) -> alt.LayerChart:
+    """Recovery against the price in one kept task, a point for each checkpoint."""
+    labels = _labels(points)
+    rows = [_row(one, labels) | _paid(one.prices[task]) for one in points]
+    prices = [one.prices[task] for one in points]
+    lows = [100 * value for one in prices for value in (one.low, one.value)]
+    highs = [100 * value for one in prices for value in (one.high, one.value)]
+    ends = framed([*lows, 0.0], [*highs, 100 * limits.margin], least=-100, most=100)
+    scale = alt.Scale(domain=[round(end, 2) for end in ends], nice=False)
+    x = alt.X("price:Q", scale=scale, axis=axis(f"price in {told(task)[:24]} (points), positive is worse", grid=False))
+    y = _recovery(points, limits, least=least, most=most)
+    base = alt.Chart().encode(x=x, y=y)
+    looks = _looks(list(dict.fromkeys(row["kind"] for row in rows)))
+    across = (
+        alt.Chart()
+        .mark_rule(strokeWidth=1.2, clip=True)
+        .encode(x=alt.X("price_low:Q", scale=scale), x2="price_high:Q", y=y, color=looks["color"])
+    )
+    name = base.mark_text(style="head", align="left", baseline="bottom", dx=7, dy=-5, clip=True).encode(text="short:N")
+    corner = _corner(limits, ends[0], _frame(points, limits, least=least, most=most)[1], x, y)
+    layers = [corner, *_target(limits), across, *_marks(base, looks), name, *_chosen(base, rows)]
+    return alt.layer(*layers, data=inside(rows)).properties(height=_HEIGHT)
+
+
+def _labels(points: Sequence[Point]) -> dict[str, str]:
+    kinds = list(dict.fromkeys(one.kind for one in points))
+    labels = shortened(kinds[:_MOST_KINDS], 30)
+    if len(kinds) > _MOST_KINDS:
+        labels |= dict.fromkeys(kinds[_MOST_KINDS - 1 :], _OTHERS)
+    return labels
+
+
+def _row(one: Point, labels: Mapping[str, str]) -> dict[str, Any]:
+    short = f"{100 * one.dose:.4g} %" if not math.isnan(one.dose) else told(one.name)[:24]
+    own = {"name": told(one.name), "kind": labels[one.kind], "short": short, "chosen": one.chosen}
+    return own | told_points(one.recovery) | {"is": in_percent(one.recovery)}
+
+
+def _paid(estimate: Estimate) -> dict[str, Any]:
+    ends = {"price_low": 100 * estimate.low, "price_high": 100 * estimate.high}
+    return {"price": 100 * estimate.value, "paid": in_points(estimate)} | ends
+
+
+def _frame(points: Sequence[Point], limits: Limits, *, least: float, most: float) -> tuple[float, float]:
+    lows = [100 * value for one in points for value in (one.recovery.low, one.recovery.value)]
+    highs = [100 * value for one in points for value in (one.recovery.high, one.recovery.value)]
+    return framed([*lows, 0.0], [*highs, 100.0, 100 * limits.target], least=least, most=most)
+
+
+def _recovery(points: Sequence[Point], limits: Limits, *, least: float, most: float) -> alt.Y:
+    ends = [round(end, 2) for end in _frame(points, limits, least=least, most=most)]
+    title = alt.Axis(title="recovery (% of the loss)", tickCount=6)
+    return alt.Y("value:Q", scale=alt.Scale(domain=ends, nice=False), axis=title)
+
+
+def _looks(labels: list[str]) -> dict[str, Any]:
+    legend = top_legend(labels)
+    dashes, shapes = DASHES[: len(labels)], SHAPES[: len(labels)]
+    return {
+        "color": alt.Color("kind:N", scale=alt.Scale(domain=labels, range="category"), legend=legend),
+        "dash": alt.StrokeDash("kind:N", scale=alt.Scale(domain=labels, range=dashes), legend=None),
+        "shape": alt.Shape("kind:N", scale=alt.Scale(domain=labels, range=shapes), legend=legend),
+    }
+
+
+def _target(limits: Limits) -> list[alt.Chart]:
+    """Nothing recovered, and what has to be."""
+    levels = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
+    aim = alt.Chart(inside([{"value": 100 * limits.target, "name": f"target {limits.target:.0%}"}]))
+    name = aim.mark_text(style="head", align="right", baseline="bottom", dx=-2, dy=-2)
+    words = name.encode(x=alt.XValue("width"), y="value:Q", text="name:N")
+    return [levels, aim.mark_rule(style="limit").encode(y="value:Q"), words]
+
+
+def _corner(limits: Limits, left: float, top: float, x: alt.X, y: alt.Y) -> alt.Chart:
+    wanted = {"price": left, "price_high": 100 * limits.margin, "value": 100 * limits.target, "high": max(top, 0.0)}
+    box = alt.Chart(inside([wanted])).mark_rect(style="wanted", clip=True)
+    return box.encode(x=x, x2="price_high:Q", y=y, y2="high:Q")
+
+
+def _marks(base: alt.Chart, looks: Mapping[str, Any]) -> list[alt.Chart]:
+    hints = ["name", "kind", "is", "of"]
+    span = base.mark_rule(strokeWidth=1.2, clip=True).encode(y="low:Q", y2="high:Q", color=looks["color"])
+    point = base.mark_point(filled=True, size=80, opacity=1, clip=True).encode(
+        color=looks["color"],
+        shape=looks["shape"],
+        tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in hints],
+    )
+    return [span, point]
+
+
+def _chosen(base: alt.Chart, rows: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
+    """A ring and a word at the recommended doses; nothing where there is none."""
+    if not any(row["chosen"] for row in rows):
+        return []
+    only = base.transform_filter("datum.chosen")
+    words = only.mark_text(style="count", align="left", dx=14, dy=2).encode(text=alt.TextValue("recommended"))
+    return [only.mark_point(style="ring"), words]

@@ -1,0 +1,94 @@
+"""Every checkpoint on every task, as a heat map."""
+
+import math
+from collections.abc import Sequence
+
+import altair as alt
+import polars as pl
+
+from chaintune.records import Figure, ResultRow
+from chaintune.report.figures.charts import count_columns, estimate_columns, finished, inside
+from chaintune.report.figures.naming import shortened, shortened_chains, slug, told
+
+_MOST_ROWS = 40
+_STEP = 26
+_LABEL = 26
+
+
+def matrix_figures(rows: Sequence[ResultRow]) -> list[Figure]:
+    """One heat map for each base and variant: checkpoints, mitigated ones too, by tasks.
+
+    Args:
+        rows: of all seeds together where there are several, else of the one seed.
+    """
+    whole = [row for row in rows if row.metric == "accuracy" and not row.dimension]
+    settings = list(dict.fromkeys((row.base, row.variant) for row in whole))
+    several_bases = len({base for base, _ in settings}) > 1
+    figures = []
+    for base, variant in settings:
+        own = [row for row in whole if (row.base, row.variant) == (base, variant)]
+        tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if several_bases else "", variant)))
+        figures.append(_figure(sorted(own, key=lambda row: (row.stage > 0, len(row.chain.split(">")))), tag))
+    return figures
+
+
+def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
+    chains = list(dict.fromkeys(row.chain for row in rows))
+    shown = [row for row in rows if row.chain in chains[:_MOST_ROWS]]
+    title = "Accuracy of every checkpoint on every task" + (f", {tag}" if tag else "")
+    best = [_best([row for row in rows if row.task == task]) for task in dict.fromkeys(row.task for row in rows)]
+    left = len(chains) - _MOST_ROWS
+    folded = [f"{left} more checkpoints are in the table."] if left > 0 else []
+    said = "; ".join(f"{told(row.chain)} on {told(row.task)}: {_cell(row)}" for row in shown)
+    return Figure(
+        name=slug("checkpoints-by-tasks", tag),
+        section="accuracy",
+        title=title,
+        caption=" ".join(["Accuracy in percent; compare within a column.", *best, *folded]),
+        alt=f"{title}, in percent. {said}.",
+        spec=finished(_draw(shown), title),
+        table=_table(rows),
+    )
+
+
+def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
+    chains = shortened_chains([row.chain for row in rows], _LABEL)
+    tasks = shortened([row.task for row in rows], 14)
+    known = [100 * row.estimate.value for row in rows if not math.isnan(row.estimate.value)]
+    low, high = min(known, default=0.0), max(known, default=1.0)
+    high = high if high > low else low + 1
+    cells = [
+        {"checkpoint": chains[row.chain], "task": tasks[row.task], "value": 100 * row.estimate.value}
+        | {"text": _cell(row), "chain": told(row.chain), "on": told(row.task)}
+        for row in rows
+    ]
+    hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("chain", "on", "text")]
+    x = alt.X("task:N", sort=None, axis=alt.Axis(title=None, orient="top", labelAngle=0, labelLimit=90, ticks=False))
+    y = alt.Y("checkpoint:N", sort=None, axis=alt.Axis(title=None, labelLimit=170, ticks=False))
+    base = alt.Chart().encode(x=x, y=y)
+    scale = alt.Scale(domain=[low, high], range="ramp")
+    cell = base.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=None), tooltip=hint)
+    text = base.mark_text(style="count").encode(text="text:N")
+    return alt.layer(cell, text, data=inside(cells)).properties(height=alt.Step(_STEP))
+
+
+def _cell(row: ResultRow) -> str:
+    return "undefined" if math.isnan(row.estimate.value) else f"{100 * row.estimate.value:.1f}"
+
+
+def _best(rows: Sequence[ResultRow]) -> str:
+    known = [row for row in rows if not math.isnan(row.estimate.value)]
+    if not known:
+        return f"{told(rows[0].task)} is undefined everywhere."
+    low, high = (pick(known, key=lambda row: row.estimate.value) for pick in (min, max))
+    return f"{told(low.task)} lies between {_cell(low)} ({told(low.chain)}) and {_cell(high)} ({told(high.chain)})."
+
+
+def _table(rows: Sequence[ResultRow]) -> pl.DataFrame:
+    estimates = [row.estimate for row in rows]
+    return pl.DataFrame(
+        {"checkpoint": [row.chain for row in rows], "task": [row.task for row in rows]}
+        | count_columns(estimates)
+        | estimate_columns("accuracy", estimates, "%")
+        | {"reason": [row.estimate.reason for row in rows]}
+    )
