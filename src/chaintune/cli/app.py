@@ -19,6 +19,7 @@ from chaintune.cli.policy import policy
 from chaintune.cli.report import report
 from chaintune.cli.run import run
 from chaintune.cli.status import status
+from chaintune.cli.store import store
 from chaintune.cli.tasks import tasks
 from chaintune.errors import ChaintuneError
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 for command in (run, plan, status, report, tasks, compare, curvature):
     app.command()(command)
 app.add_typer(policy, name="policy")
+app.add_typer(store, name="store")
 # Fields of the recipe are options of this one too: --recipe.learning_rate 1e-4.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(mitigate)
 

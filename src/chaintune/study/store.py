@@ -29,6 +29,7 @@ from chaintune.study.lease import Lease, is_leased
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+LEASES = "leases"
 Make = Callable[[Path], Mapping[str, Any]]
 
 _NAME = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
@@ -113,10 +114,25 @@ class Store:
         """Whether an entry is there whose files changed since it was made, as far as sizes and times tell."""
         return self.has(kind, key) and self.peek(kind, key) is None
 
+    def damage(self, kind: str, key: str) -> str:
+        """What is wrong with an entry, every byte of it read; empty when nothing is."""
+        with one_sentence(self.root, f"entry {kind}/{key} cannot be read"):
+            folder = self._folder(kind, key)
+            return _damage(folder, _load(folder / MANIFEST), deep=True)
+
+    def kinds(self) -> list[str]:
+        """The kinds of entries that are there, sorted."""
+        return sorted(path.name for path in self.root.glob("*") if path.name != LEASES and _is_kind(path))
+
+    def keys(self, kind: str) -> list[str]:
+        """The keys of a kind, sorted, of damaged entries too."""
+        folder = self.root / _checked(kind, "kind")
+        return sorted(path.name for path in folder.glob("*") if path.is_dir() and _NAME.fullmatch(path.name))
+
     @contextmanager
     def lease(self, keys: Iterable[str]) -> Iterator[Lease]:
         """A note to other processes that this one will read the entries of these keys."""
-        lease = Lease(self.root / "leases", keys)
+        lease = Lease(self.root / LEASES, keys)
         with one_sentence(self.root, "the store cannot be written"):
             lease.take()
         try:
@@ -134,7 +150,7 @@ class Store:
         """
         with self._locked(kind, key):
             there = self.has(kind, key)
-            if unless_leased and is_leased(self.root / "leases", key):
+            if unless_leased and is_leased(self.root / LEASES, key):
                 return False
             atomic.vanish(self._folder(kind, key))
             self._verified.discard((kind, key))
@@ -225,6 +241,10 @@ class Store:
                     shutil.rmtree(partial, ignore_errors=True)
             except (Timeout, FileNotFoundError):
                 continue
+
+
+def _is_kind(path: Path) -> bool:
+    return bool(_NAME.fullmatch(path.name)) and path.is_dir()
 
 
 def _checked(name: str, what: str) -> str:

@@ -1,0 +1,152 @@
+"""`chaintune store`: what finished work takes up, whether it is whole, and room for more."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chaintune.cli.options import StoreRoot
+from chaintune.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from chaintune.study.housekeeping import Damaged
+    from chaintune.study.store import Entry, Store
+
+DAMAGED = 1
+
+store = typer.Typer(
+    help="List, check and clear finished stages and scores.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Kinds = Annotated[
+    list[str] | None, typer.Option("--kind", help="Only entries of this kind: base, stage, score. Repeat for more.")
+]
+
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SPANS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+@store.command("ls")
+def list_entries(
+    root: StoreRoot = None,
+    kinds: Kinds = None,
+    every: Annotated[bool, typer.Option("--all", "-a", help="Every entry, the oldest first, not only sums.")] = False,
+) -> None:
+    """Tell what a store holds: how many entries of each kind, and what they take up."""
+    from chaintune.study.housekeeping import inventory
+
+    entries = inventory(_opened(root), kinds or ())
+    if every:
+        for entry in entries:
+            typer.echo(_line(entry))
+    for kind, members in groupby(sorted(entries, key=lambda entry: entry.kind), key=lambda entry: entry.kind):
+        typer.echo(_sum(kind, list(members)))
+    typer.echo(_sum("total", entries))
+
+
+@store.command()
+def gc(
+    root: StoreRoot = None,
+    kinds: Kinds = None,
+    older_than: Annotated[
+        str, typer.Option(metavar="SPAN", help="Entries made longer ago: 12h, 30d, 8w.", show_default=False)
+    ] = "",
+    max_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="The oldest entries, until no more is left: 20GB.", show_default=False)
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Tell what would go, and leave it.")] = False,
+) -> None:
+    """Remove finished work that is old or takes up too much; what is asked for again is computed again.
+
+    Checkpoints are what takes up room: `chaintune store gc --kind stage --older-than 30d`. What a running
+    study still needs stays. Leftovers of killed runs go whenever a store is opened.
+    """
+    from chaintune.study.housekeeping import Rule, chosen, drop, inventory
+
+    if not older_than and not max_size:
+        raise ConfigError("store gc: say what may go, with --older-than 30d, --max-size 20GB, or both")
+    rule = Rule(tuple(kinds or ()), _span(older_than), _size(max_size))
+    opened = _opened(root)
+    going = chosen(inventory(opened, rule.kinds), rule)
+    gone = going if dry_run else drop(opened, going)
+    for entry in going:
+        typer.echo(_line(entry) if entry in gone else f"{_line(entry)} (kept: a running study needs it)")
+    freed = sum(entry.size_bytes for entry in going if entry in gone)
+    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(gone)} entries, {_readable(freed)}")
+
+
+@store.command()
+def verify(
+    root: StoreRoot = None,
+    dropping: Annotated[bool, typer.Option("--drop", help="Remove damaged entries.")] = False,
+) -> None:
+    """Read every byte of every entry; exit code 1 when one is not as it was made.
+
+    A run finds damage by itself when it reads an entry, and makes it again.
+    """
+    from chaintune.study.housekeeping import damaged, drop
+
+    opened, count, found = _opened(root), 0, list["Damaged"]()
+    for trouble in damaged(opened):
+        count += 1
+        if trouble:
+            found.append(trouble)
+            typer.echo(f"{trouble.kind}/{trouble.key}: {trouble.why}")
+    gone = drop(opened, found) if dropping else []
+    typer.echo(f"{count} entries read, {len(found)} damaged" + (f", {len(gone)} removed" if dropping else ""))
+    if len(found) > len(gone):
+        raise typer.Exit(DAMAGED)
+
+
+def _opened(root: Path | None) -> "Store":
+    """A store that is there already; looking into one must not make it."""
+    from chaintune.study.store import Store, default_root
+
+    folder = root or default_root()
+    if not folder.is_dir():
+        raise StoreError(f"{folder}: no store is there; --store or CHAINTUNE_STORE says where it is")
+    return Store(folder)
+
+
+def _line(entry: "Entry") -> str:
+    title = entry.info.get("title") or entry.info.get("name") or ""
+    size = _readable(entry.size_bytes)
+    return f"{entry.created_at[:16]}  {entry.kind:<9}  {entry.key[:12]}  {size:>9}  {title}".rstrip()
+
+
+def _sum(name: str, entries: Sequence["Entry"]) -> str:
+    return f"{name:<9}  {len(entries):>6,} entries  {_readable(_bytes(entries)):>9}"
+
+
+def _bytes(entries: Iterable["Entry"]) -> int:
+    return sum(entry.size_bytes for entry in entries)
+
+
+def _readable(size: int) -> str:
+    unit = next((name for name, factor in reversed(_UNITS.items()) if size >= factor), "B")
+    return f"{size / _UNITS[unit]:.3g} {unit}" if unit != "B" else f"{size} B"
+
+
+def _size(text: str) -> int | None:
+    """`20GB` as bytes."""
+    if not text:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?B)", text.upper())
+    if not match:
+        raise ConfigError(f"--max-size: expected a size such as 500MB or 20GB, got {text!r}")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _span(text: str) -> timedelta | None:
+    """`30d` as a span of time."""
+    if not text:
+        return None
+    match = re.fullmatch(r"([0-9]{1,5})([hdw])", text.lower())
+    if not match:
+        raise ConfigError(f"--older-than: expected a span such as 12h, 30d or 8w, got {text!r}")
+    return int(match[1]) * _SPANS[match[2]]

@@ -1,0 +1,86 @@
+"""`chaintune store` on the command line."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from chaintune.cli import main
+from chaintune.study.store import Store
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    store = Store(tmp_path / "store")
+    for kind, key, size in (("stage", "aa11", 3000), ("score", "bb22", 20)):
+        store.get_or_make(kind, key, partial(_make, size=size))
+    return store.root
+
+
+def _make(folder: Path, *, size: int) -> dict[str, str]:
+    (folder / "bytes").write_bytes(b"1" * size)
+    return {"title": "bbq>csqa, seed 0"}
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["store", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_ls_sums_up(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ls", "--store", str(root)) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["score", "1", "entries", "20", "B"],
+        ["stage", "1", "entries", "3", "KB"],
+        ["total", "2", "entries", "3.02", "KB"],
+    ]
+    assert run("ls", "--all", "--kind", "stage", "--store", str(root)) == 0
+    assert "aa11" in (out := capsys.readouterr().out)
+    assert "bbq>csqa, seed 0" in out
+
+
+def test_gc_removes_what_it_names(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("gc", "--kind", "stage", "--max-size", "1KB", "--store", str(root))
+    assert run(*arguments, "--dry-run") == 0
+    assert "would remove 1 entries, 3 KB" in capsys.readouterr().out
+    assert Store(root).has("stage", "aa11")
+    assert run(*arguments) == 0
+    assert "removed 1 entries, 3 KB" in capsys.readouterr().out
+    assert not Store(root).has("stage", "aa11")
+    assert Store(root).has("score", "bb22")
+
+
+def test_verify_finds_and_drops_damage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("verify", "--store", str(root)) == 0
+    assert capsys.readouterr().out == "2 entries read, 0 damaged\n"
+    (root / "score" / "bb22" / "bytes").write_bytes(b"2" * 20)
+    assert run("verify", "--store", str(root)) == 1
+    assert "score/bb22: the bytes of bytes were changed" in capsys.readouterr().out
+    assert run("verify", "--drop", "--store", str(root)) == 0
+    assert "1 removed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("gc",), "say what may go, with --older-than 30d, --max-size 20GB, or both"),
+        (("gc", "--older-than", "soon"), "--older-than: expected a span such as 12h, 30d or 8w, got 'soon'"),
+        (("gc", "--max-size", "20"), "--max-size: expected a size such as 500MB or 20GB, got '20'"),
+        (("ls", "--kind", "stagge"), "holds nothing of kind 'stagge'; did you mean 'stage'"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: tuple[str, ...], sentence: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments, "--store", str(root)) == 2
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert len(err.splitlines()) == 1
+
+
+def test_looking_for_a_store_makes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ls", "--store", str(tmp_path / "none")) == 2
+    assert "no store is there" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
