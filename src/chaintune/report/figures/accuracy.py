@@ -9,10 +9,12 @@ import polars as pl
 from chaintune.records import Figure, ResultRow
 from chaintune.report.figures.charts import (
     DASHES,
+    NARROW_PIXELS,
     SHAPES,
     count_columns,
     estimate_columns,
     finished,
+    first_few,
     inside,
     told_points,
     top_legend,
@@ -21,6 +23,7 @@ from chaintune.report.figures.naming import listed, shortened, slug, told
 
 _CHAINS_BESIDE = 2
 _MOST_TASKS = len(DASHES)
+_MOST_SAID = 16
 _HEIGHT = 260
 _STEP_LABEL = 10
 _GAP = "~"
@@ -85,7 +88,7 @@ def _figure(found: Found, chains: Sequence[Chain], tag: str, name: str) -> Figur
         section="accuracy",
         title=title,
         caption=" ".join(_course(points, number, tasks) for number in range(len(chains))) + told_left,
-        alt=f"{title}. {'; '.join(map(_said, points))}.",
+        alt=f"{title}. {first_few([_said(point) for point in points], _MOST_SAID)}",
         spec=finished(_draw(points, chains, tasks[:_MOST_TASKS]), title),
         table=_table(points),
     )
@@ -127,9 +130,9 @@ def _slot(number: int, stage: int, label: str) -> str:
 def _x(slots: Sequence[Sequence[str]]) -> alt.X:
     domain = [slot for chain in slots for slot in [*chain, f"{_GAP}{chain[0]}"]][:-1]
     label = f"substring(datum.value, 0, 1) == '{_GAP}' ? '' : slice(datum.value, 4)"
-    narrow = {"expr": "width < 420 ? -35 : 0"}
-    side = {"expr": "width < 420 ? 'right' : 'center'"}
-    axis = alt.Axis(title=None, labelExpr=label, labelAngle=narrow, labelAlign=side, labelLimit=90, ticks=False)
+    flat = max(len(slot) - 4 for slot in domain) * 7 <= NARROW_PIXELS // (len(domain) + 1)
+    turned = {} if flat else {"labelAlign": "right"}
+    axis = alt.Axis(title=None, labelExpr=label, labelAngle=0 if flat else -35, labelLimit=90, ticks=False, **turned)
     return alt.X("place:N", sort=None, scale=alt.Scale(domain=domain, paddingOuter=0.1), axis=axis)
 
 

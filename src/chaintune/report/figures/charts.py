@@ -12,7 +12,8 @@ from chaintune.report.figures.naming import told
 
 # Two more than the one decimal of a percentage point that is shown.
 _DECIMALS = 3
-_NARROW_PIXELS = 350
+# What a telephone leaves to a chart.
+NARROW_PIXELS = 350
 _CHARACTER_PIXELS = 7
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 3], [3, 1]]
@@ -59,6 +60,12 @@ def in_percent(estimate: Estimate) -> str:
     return f"{estimate.value:.0%}{ends}"
 
 
+def first_few(said: Sequence[str], most: int) -> str:
+    """Parts of an alternative text: the first ones, and how many more the table has."""
+    left = len(said) - most
+    return "; ".join(said[:most]) + (f"; {left} more in the table." if left > 0 else ".")
+
+
 def numbers(values: Sequence[float], *, decimals: int = 2) -> pl.Series:
     """A column of a table; what is undefined is null."""
     return pl.Series(
@@ -99,10 +106,17 @@ def axis(title: str, **options: Any) -> alt.Axis:
 
 def top_legend(labels: Sequence[str], *, offset: int = 12) -> alt.Legend:
     """A legend above the chart, in as many columns as a telephone has room for."""
+    # Columns that follow the width would be laid out after the height is settled, and lose their last row.
     widest = max((len(label) for label in labels), default=0) * _CHARACTER_PIXELS + 40
-    columns = max(1, min(len(labels), _NARROW_PIXELS // widest))
+    columns = max(1, min(len(labels), NARROW_PIXELS // widest))
     return alt.Legend(
-        title=None, orient="top", columns=columns, offset=offset, labelLimit=_NARROW_PIXELS - 60, values=list(labels)
+        title=None,
+        orient="top",
+        columns=columns,
+        offset=offset,
+        labelLimit=NARROW_PIXELS - 50,
+        symbolOpacity=1,
+        values=list(labels),
     )
 
 

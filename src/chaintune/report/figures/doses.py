@@ -23,6 +23,7 @@ from chaintune.report.figures.naming import shortened, told
 
 _HEIGHT = 280
 _MOST_KINDS = len(SHAPES)
+_MOST_NAMED = 8
 _OTHERS = "other kinds"
 # Intervals at one dose would lie on each other; each kind stands this share further to the right.
 _ASIDE = 0.035
@@ -49,8 +50,8 @@ class Point:
     chosen: bool
 
 
-def draw_doses(curves: Mapping[str, Sequence[Point]], limits: Limits, *, least: float, most: float) -> alt.LayerChart:
-    """Recovery along the dose, a line for each kind."""
+def draw_doses(curves: Mapping[str, Sequence[Point]], limits: Limits, *, frame: tuple[float, float]) -> alt.LayerChart:
+    """Recovery along the dose, a line for each kind; the frame is in percent."""
     points = [one for curve in curves.values() for one in curve]
     labels = _labels(points)
     places = {kind: place for place, kind in enumerate(curves)}
@@ -64,15 +65,15 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], limits: Limits, *, least: 
         scale=alt.Scale(type="log", domain=[doses[0] / 1.25, doses[-1] * 1.35], nice=False),
         axis=axis("dose (% of the task's training data)", values=doses, grid=False, format=".4~g"),
     )
-    base = alt.Chart().encode(x=x, y=_recovery(points, limits, least=least, most=most))
+    base = alt.Chart().encode(x=x, y=_recovery(points, limits, frame=frame))
     looks = _looks(list(dict.fromkeys(row["kind"] for row in rows)))
     line = base.mark_line(strokeWidth=2, clip=True).encode(color=looks["color"], strokeDash=looks["dash"])
-    layers = [*_target(limits), line, *_marks(base, looks), *_chosen(base, rows)]
+    layers = [*_target(limits), line, *_marks(base, looks), *_chosen(base, rows, "x", math.sqrt(doses[0] * doses[-1]))]
     return alt.layer(*layers, data=inside(rows)).properties(height=_HEIGHT)
 
 
-def draw_price(points: Sequence[Point], task: str, limits: Limits, *, least: float, most: float) -> alt.LayerChart:
-    """Recovery against the price in one kept task, a point for each checkpoint."""
+def draw_price(points: Sequence[Point], task: str, limits: Limits, *, frame: tuple[float, float]) -> alt.LayerChart:
+    """Recovery against the price in one kept task, a point for each checkpoint; the frame is in percent."""
     labels = _labels(points)
     rows = [_row(one, labels) | _paid(one.prices[task]) for one in points]
     prices = [one.prices[task] for one in points]
@@ -81,17 +82,25 @@ def draw_price(points: Sequence[Point], task: str, limits: Limits, *, least: flo
     ends = framed([*lows, 0.0], [*highs, 100 * limits.margin], least=-100, most=100)
     scale = alt.Scale(domain=[round(end, 2) for end in ends], nice=False)
     x = alt.X("price:Q", scale=scale, axis=axis(f"price in {told(task)[:24]} (points), positive is worse", grid=False))
-    y = _recovery(points, limits, least=least, most=most)
+    y = _recovery(points, limits, frame=frame)
     base = alt.Chart().encode(x=x, y=y)
     looks = _looks(list(dict.fromkeys(row["kind"] for row in rows)))
     across = (
         alt.Chart()
-        .mark_rule(strokeWidth=1.2, clip=True)
+        .mark_rule(strokeWidth=1.2, opacity=0.6, clip=True)
         .encode(x=alt.X("price_low:Q", scale=scale), x2="price_high:Q", y=y, color=looks["color"])
     )
-    name = base.mark_text(style="head", align="left", baseline="bottom", dx=7, dy=-5, clip=True).encode(text="short:N")
-    corner = _corner(limits, ends[0], _frame(points, limits, least=least, most=most)[1], x, y)
-    layers = [corner, *_target(limits), across, *_marks(base, looks), name, *_chosen(base, rows)]
+    name = base.mark_text(style="head", align="left", baseline="bottom", dx=6, dy=-3, clip=True)
+    names = [name.encode(text="short:N")] if len(points) <= _MOST_NAMED else []
+    corner = _corner(limits, ends[0], _frame(points, limits, frame=frame)[1], x, y)
+    layers = [
+        corner,
+        *_target(limits),
+        across,
+        *_marks(base, looks),
+        *names,
+        *_chosen(base, rows, "price", sum(ends) / 2),
+    ]
     return alt.layer(*layers, data=inside(rows)).properties(height=_HEIGHT)
 
 
@@ -104,7 +113,7 @@ def _labels(points: Sequence[Point]) -> dict[str, str]:
 
 
 def _row(one: Point, labels: Mapping[str, str]) -> dict[str, Any]:
-    short = f"{100 * one.dose:.4g} %" if not math.isnan(one.dose) else told(one.name)[:24]
+    short = "" if math.isnan(one.dose) else f"{100 * one.dose:.4g} %"
     own = {"name": told(one.name), "kind": labels[one.kind], "short": short, "chosen": one.chosen}
     return own | told_points(one.recovery) | {"is": in_percent(one.recovery)}
 
@@ -114,14 +123,14 @@ def _paid(estimate: Estimate) -> dict[str, Any]:
     return {"price": 100 * estimate.value, "paid": in_points(estimate)} | ends
 
 
-def _frame(points: Sequence[Point], limits: Limits, *, least: float, most: float) -> tuple[float, float]:
+def _frame(points: Sequence[Point], limits: Limits, *, frame: tuple[float, float]) -> tuple[float, float]:
     lows = [100 * value for one in points for value in (one.recovery.low, one.recovery.value)]
     highs = [100 * value for one in points for value in (one.recovery.high, one.recovery.value)]
-    return framed([*lows, 0.0], [*highs, 100.0, 100 * limits.target], least=least, most=most)
+    return framed([*lows, 0.0], [*highs, 100.0, 100 * limits.target], least=frame[0], most=frame[1])
 
 
-def _recovery(points: Sequence[Point], limits: Limits, *, least: float, most: float) -> alt.Y:
-    ends = [round(end, 2) for end in _frame(points, limits, least=least, most=most)]
+def _recovery(points: Sequence[Point], limits: Limits, *, frame: tuple[float, float]) -> alt.Y:
+    ends = [round(end, 2) for end in _frame(points, limits, frame=frame)]
     title = alt.Axis(title="recovery (% of the loss)", tickCount=6)
     return alt.Y("value:Q", scale=alt.Scale(domain=ends, nice=False), axis=title)
 
@@ -140,8 +149,8 @@ def _target(limits: Limits) -> list[alt.Chart]:
     """Nothing recovered, and what has to be."""
     levels = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
     aim = alt.Chart(inside([{"value": 100 * limits.target, "name": f"target {limits.target:.0%}"}]))
-    name = aim.mark_text(style="head", align="right", baseline="bottom", dx=-2, dy=-2)
-    words = name.encode(x=alt.XValue("width"), y="value:Q", text="name:N")
+    name = aim.mark_text(style="head", align="left", baseline="bottom", dx=3, dy=-2)
+    words = name.encode(x=alt.XValue(0), y="value:Q", text="name:N")
     return [levels, aim.mark_rule(style="limit").encode(y="value:Q"), words]
 
 
@@ -153,7 +162,7 @@ def _corner(limits: Limits, left: float, top: float, x: alt.X, y: alt.Y) -> alt.
 
 def _marks(base: alt.Chart, looks: Mapping[str, Any]) -> list[alt.Chart]:
     hints = ["name", "kind", "is", "of"]
-    span = base.mark_rule(strokeWidth=1.2, clip=True).encode(y="low:Q", y2="high:Q", color=looks["color"])
+    span = base.mark_rule(strokeWidth=1.2, opacity=0.6, clip=True).encode(y="low:Q", y2="high:Q", color=looks["color"])
     point = base.mark_point(filled=True, size=80, opacity=1, clip=True).encode(
         color=looks["color"],
         shape=looks["shape"],
@@ -162,10 +171,16 @@ def _marks(base: alt.Chart, looks: Mapping[str, Any]) -> list[alt.Chart]:
     return [span, point]
 
 
-def _chosen(base: alt.Chart, rows: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
-    """A ring and a word at the recommended doses; nothing where there is none."""
-    if not any(row["chosen"] for row in rows):
+def _chosen(base: alt.Chart, rows: Sequence[Mapping[str, Any]], name: str, middle: float) -> list[alt.Chart]:
+    """A ring and a word at the recommended doses, the word on the side with more room; nothing where there is none."""
+    chosen = [row for row in rows if row["chosen"]]
+    if not chosen:
         return []
-    only = base.transform_filter("datum.chosen")
-    words = only.mark_text(style="count", align="left", dx=14, dy=2).encode(text=alt.TextValue("recommended"))
-    return [only.mark_point(style="ring"), words]
+    word, layers = alt.TextValue("recommended"), [base.transform_filter("datum.chosen").mark_point(style="ring")]
+    if left := [row for row in chosen if row[name] > middle]:
+        own = base.properties(data=inside(left)).mark_text(style="count", align="right", dx=-14, dy=-8)
+        layers.append(own.encode(text=word))
+    if right := [row for row in chosen if row[name] <= middle]:
+        own = base.properties(data=inside(right)).mark_text(style="count", align="left", dx=14, dy=-8)
+        layers.append(own.encode(text=word))
+    return layers

@@ -7,9 +7,9 @@ from typing import get_args
 import polars as pl
 
 from chaintune.records import Estimate, Figure, Verdict
-from chaintune.report.figures.charts import count_columns, estimate_columns, finished, in_points, numbers
+from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, in_points, numbers
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
-from chaintune.report.figures.naming import listed, slug
+from chaintune.report.figures.naming import listed, slug, told
 from chaintune.report.figures.places import Member, Place, kept_in_view
 from chaintune.report.words import group_differences
 
@@ -113,10 +113,7 @@ def _folded(place: Place) -> list[str]:
 
 
 def _read_out(values: Sequence[tuple[str, Estimate]]) -> str:
-    """The first rows in words."""
-    parts = [f"{name}: {in_points(estimate)}" for name, estimate in values[:_MOST_READ_OUT]]
-    left = len(values) - len(parts)
-    return "; ".join(parts) + (f"; {left} more rows." if left else ".")
+    return first_few([f"{told(name)}: {in_points(estimate)}" for name, estimate in values], _MOST_READ_OUT)
 
 
 def _table(members: Sequence[Member], place: Place, *, biased: bool) -> pl.DataFrame:

@@ -7,10 +7,11 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Figure, ResultRow
-from chaintune.report.figures.charts import count_columns, estimate_columns, finished, inside
+from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, inside
 from chaintune.report.figures.naming import shortened, shortened_chains, slug, told
 
 _MOST_ROWS = 40
+_MOST_SAID = 16
 _STEP = 26
 _LABEL = 26
 
@@ -39,13 +40,13 @@ def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
     best = [_best([row for row in rows if row.task == task]) for task in dict.fromkeys(row.task for row in rows)]
     left = len(chains) - _MOST_ROWS
     folded = [f"{left} more checkpoints are in the table."] if left > 0 else []
-    said = "; ".join(f"{told(row.chain)} on {told(row.task)}: {_cell(row)}" for row in shown)
+    said = [f"{told(row.chain)} on {told(row.task)}: {_cell(row)}" for row in shown]
     return Figure(
         name=slug("checkpoints-by-tasks", tag),
         section="accuracy",
         title=title,
         caption=" ".join(["Accuracy in percent; compare within a column.", *best, *folded]),
-        alt=f"{title}, in percent. {said}.",
+        alt=f"{title}, in percent. {first_few(said, _MOST_SAID)}",
         spec=finished(_draw(shown), title),
         table=_table(rows),
     )

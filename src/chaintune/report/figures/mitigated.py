@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -18,8 +18,8 @@ _MOST_ROWS = 30
 _MOST_SAID = 4
 _RECOMMENDED, _TESTED = "recommended dose", "tested"
 _KINDS = (Kind(_RECOMMENDED, 2, "diamond"), Kind(_TESTED, 0, RING))
-# A share of a small loss may be any number; nobody acts on what lies beyond.
-LEAST, MOST = -100.0, 200.0
+# In percent. The share of a small loss may be anything; nobody acts on how far an interval reaches beyond.
+_LEAST, _MOST = -50.0, 150.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,13 @@ class Ladder:
     points: tuple[Point, ...]
     choices: tuple[Choice, ...]
     limits: Limits
-    said: tuple[str, ...] = field(default=())
+    said: tuple[str, ...] = ()
+
+    @property
+    def frame(self) -> tuple[float, float]:
+        """Every value lies within it, in percent, not every interval."""
+        known = [100 * one.recovery.value for one in self.points if not math.isnan(one.recovery.value)]
+        return min([_LEAST, *known]) - 5, max([_MOST, *known]) + 5
 
     @property
     def where(self) -> str:
@@ -91,13 +97,22 @@ def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Choice])
     ]
     doses = [one.estimate.value for one in beside if one.metric == "dose" and one.task == row.task]
     return Point(
-        name=row.chain.removeprefix(f"{row.reference}>"),
+        name=_after(row.chain, row.reference),
         kind=row.mitigation,
         dose=doses[0] if doses else math.nan,
         recovery=row.estimate,
         prices={one.task: one.estimate for one in beside if one.metric == "price"},
         chosen=row.chain in {choice.chosen for choice in choices},
     )
+
+
+def _after(chain: str, reference: str) -> str:
+    """The steps in which a chain differs from the one without its mitigation."""
+    steps, plain = chain.split(">"), reference.split(">")
+    alike = next(
+        (place for place, pair in enumerate(zip(steps, plain, strict=False)) if pair[0] != pair[1]), len(plain)
+    )
+    return ">".join(steps[alike:]) or chain
 
 
 def _recoveries(ladder: Ladder) -> Figure:
@@ -112,8 +127,8 @@ def _recoveries(ladder: Ladder) -> Figure:
         "recovery",
         limit=target,
         limit_name=f"target {target:.0%}",
-        least=LEAST,
-        most=MOST,
+        least=ladder.frame[0],
+        most=ladder.frame[1],
         unit="%",
     )
     title = f"Recovery of {ladder.where}"
@@ -140,11 +155,18 @@ def _doses(ladder: Ladder) -> Figure:
         name=slug("dose", ladder.task, "after", ladder.after, ladder.tag),
         section="mitigations",
         title=title,
-        caption=" ".join([*ladder.said, *_frame(_outside(ladder))]),
+        caption=" ".join([*map(_ends, curves.items()), *_frame(_outside(ladder))]),
         alt=f"{title}. {'; '.join(parts)}.",
-        spec=finished(draw_doses(curves, ladder.limits, least=LEAST, most=MOST), title),
+        spec=finished(draw_doses(curves, ladder.limits, frame=ladder.frame), title),
         table=_table(ladder),
     )
+
+
+def _ends(curve: tuple[str, list[Point]]) -> str:
+    """The smallest and the largest dose of one kind in words."""
+    kind, points = curve
+    said = [f"{in_percent(one.recovery)} of the loss at a dose of {100 * one.dose:.4g} %" for one in points]
+    return f"{told(kind)} brings back {' and '.join(dict.fromkeys([said[0], said[-1]]))}."
 
 
 def _price(ladder: Ladder, task: str) -> Figure | None:
@@ -156,7 +178,7 @@ def _price(ladder: Ladder, task: str) -> Figure | None:
     inside = sum(_wanted(one, task, ladder.limits) for one in points)
     margin, target = f"{100 * ladder.limits.margin:g} points", f"{ladder.limits.target:.0%}"
     caption = (
-        f"{inside} of {len(points)} lie in the shaded corner, above {target} of recovery at a price below {margin}, "
+        f"In the shaded corner, above {target} of recovery at a price below {margin}, {inside} of {len(points)} lie "
         "with both whole intervals; further up and further left is better."
     )
     parts = [
@@ -169,7 +191,7 @@ def _price(ladder: Ladder, task: str) -> Figure | None:
         title=title,
         caption=caption,
         alt=f"{title}. {'; '.join(parts)}.",
-        spec=finished(draw_price(points, task, ladder.limits, least=LEAST, most=MOST), title),
+        spec=finished(draw_price(points, task, ladder.limits, frame=ladder.frame), title),
         table=_table(ladder, task),
     )
 
@@ -194,7 +216,8 @@ def _recommendations(ladder: Ladder) -> list[str]:
 
 
 def _outside(ladder: Ladder) -> int:
-    return sum(100 * one.recovery.low < LEAST or 100 * one.recovery.high > MOST for one in ladder.points)
+    least, most = ladder.frame
+    return sum(100 * one.recovery.low < least or 100 * one.recovery.high > most for one in ladder.points)
 
 
 def _frame(outside: int) -> list[str]:

@@ -28,7 +28,7 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
 
     Example:
         >>> shortened(["Age", "Physical_appearance"], 12)
-        {'Age': 'Age', 'Physical_appearance': 'Physical_ap…'}
+        {'Age': 'Age', 'Physical_appearance': 'Physica…ance'}
     """
     labels: dict[str, str] = {}
     taken: set[str] = set()
@@ -69,4 +69,8 @@ def listed(names: Iterable[str], most: int = 5) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1].rstrip() + _ELLIPSIS
+    """The beginning and the end: names of kin often differ only there."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) * 2 // 5
+    return text[: most - 1 - tail].rstrip() + _ELLIPSIS + text[len(text) - tail :].lstrip()

@@ -1,0 +1,90 @@
+"""Learning curves: the training loss along every stage."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from chaintune.records import Figure
+from chaintune.report.figures.charts import DASHES, axis, finished, first_few, inside, numbers, top_legend
+from chaintune.report.figures.naming import shortened_chains, slug, told
+
+_HEIGHT = 260
+_MOST_STAGES = len(DASHES)
+_MOST_SAID = 8
+_LABEL = 30
+
+Step = dict[str, Any]
+
+
+def learning_figures(steps: pl.DataFrame) -> list[Figure]:
+    """One figure for each base and variant: loss along the steps of each stage, a line for each seed.
+
+    Args:
+        steps: of `training.parquet`: base, chain, variant, seed, step, loss.
+    """
+    settings = steps.select("base", "variant").unique(maintain_order=True).rows()
+    several = len({base for base, _ in settings}) > 1
+    figures = []
+    for base, variant in settings:
+        own = steps.filter((pl.col("base") == base) & (pl.col("variant") == variant))
+        tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if several else "", variant)))
+        figures.append(_figure(own, tag))
+    return figures
+
+
+def _figure(steps: pl.DataFrame, tag: str) -> Figure:
+    chains = steps["chain"].unique(maintain_order=True).to_list()
+    shown = steps.filter(pl.col("chain").is_in(chains[:_MOST_STAGES]))
+    title = "Training loss along each stage" + (f", {told(tag)}" if tag else "")
+    said = [_course(steps.filter(pl.col("chain") == chain)) for chain in chains]
+    left = len(chains) - _MOST_STAGES
+    folded = [f"{left} more stages are in the table."] if left > 0 else []
+    return Figure(
+        name=slug("training-loss", tag),
+        section="training",
+        title=title,
+        caption=" ".join([f"First and last loss in nats a token: {first_few(said, 4)}", *folded]),
+        alt=f"{title}, in nats a token. {first_few(said, _MOST_SAID)}",
+        spec=finished(_draw(shown.rows(named=True)), title),
+        table=_table(steps),
+    )
+
+
+def _course(stage: pl.DataFrame) -> str:
+    """From where to where, the mean over the seeds."""
+    ends = [stage.group_by("seed").agg(pl.col("loss").sort_by("step").get(place))["loss"].mean() for place in (0, -1)]
+    first, last = (math.nan if end is None else float(str(end)) for end in ends)
+    return f"{told(str(stage['chain'][0]))} from {first:.2f} to {last:.2f}"
+
+
+def _draw(steps: Sequence[Step]) -> alt.Chart:
+    labels = shortened_chains([step["chain"] for step in steps], _LABEL)
+    rows = [
+        {"stage": labels[step["chain"]], "seed": str(step["seed"]), "step": step["step"], "loss": float(step["loss"])}
+        for step in steps
+    ]
+    names = list(labels.values())
+    legend = top_legend(names)
+    scale = alt.Scale(domain=names, range="category")
+    dashes = alt.Scale(domain=names, range=DASHES[: len(names)])
+    line = alt.Chart(inside(rows)).mark_line(strokeWidth=1.8)
+    return line.encode(
+        x=alt.X("step:Q", axis=axis("optimizer step", grid=False)),
+        y=alt.Y("loss:Q", axis=alt.Axis(title="answer loss (nats a token)", tickCount=6), scale=alt.Scale(zero=True)),
+        color=alt.Color("stage:N", scale=scale, legend=legend),
+        strokeDash=alt.StrokeDash("stage:N", scale=dashes, legend=legend),
+        detail="seed:N",
+    ).properties(height=_HEIGHT)
+
+
+def _table(steps: pl.DataFrame) -> pl.DataFrame:
+    return steps.select(
+        pl.col("chain").alias("stage"),
+        pl.col("variant"),
+        pl.col("seed").cast(pl.String),
+        pl.col("step"),
+        pl.Series("loss (nats a token)", numbers(steps["loss"].to_list(), decimals=4)),
+    )
