@@ -6,11 +6,15 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from chaintune.records import Example, ItemScores, Metric, Scores
+from chaintune.report.page.embedded import weight
 
-# Together with the libraries these keep the largest page well under 20 MB.
+# Together with figures and libraries these keep the largest page well under 20 MB.
 MOST_FLIPS = 3_000
+MOST_TEXT_BYTES = 10_000_000
 _LONGEST_PROMPT, _LONGEST_CHOICE = 1_600, 300
 _LENGTHS = {"accuracy_per_token": "choice_tokens", "accuracy_per_byte": "choice_bytes"}
 
@@ -33,17 +37,29 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Flips:
-    """What flipped in a step: counts of all, and rows of those that come first in any sample."""
+    """What flipped in a step: how many, and rows of those that come first in any sample."""
 
     name: str
     task: str
     forgot: int
     learned: int
-    first: list[dict[str, Any]]
+    before: pa.Table
+    after: pa.Table
+    lost: list[bool]
+
+    def first(self, share: int) -> Iterable[tuple[dict[str, Any], dict[str, Any], bool]]:
+        """Both sides of the first of them, and whether they were forgotten."""
+        before, after = (side.slice(0, share).to_pylist() for side in (self.before, self.after))
+        return zip(before, after, self.lost[:share], strict=True)
 
 
 def examples_data(
-    steps: Iterable[Step], texts: Texts, *, metric: Metric = "accuracy", most: int = MOST_FLIPS
+    steps: Iterable[Step],
+    texts: Texts,
+    *,
+    metric: Metric = "accuracy",
+    most: int = MOST_FLIPS,
+    most_text_bytes: int = MOST_TEXT_BYTES,
 ) -> dict[str, Any]:
     """What the page's list of examples is made from, as plain data; empty when nothing flipped.
 
@@ -55,40 +71,97 @@ def examples_data(
         texts: task -> example id -> example, for what can be read; without it ids and numbers are all there is.
         metric: by which an answer counts as right.
         most: examples shown, counted once for each step in which they flipped.
+        most_text_bytes: of the examples' texts; those that come after have none.
     """
-    found = [_flips(step, metric, most) for step in steps]
+    order = _Order()
+    found = [_flips(step, metric, most, order) for step in steps]
     shares = _shares([flips.forgot + flips.learned for flips in found], most)
-    places: dict[tuple[str, str], int] = {}
-    items: list[dict[str, Any]] = []
-    shown: list[dict[str, Any]] = []
-    for number, (flips, share) in enumerate(zip(found, shares, strict=True)):
-        for flip in flips.first[:share]:
-            row = flip["row"]
-            key = (flips.task, row["example_id"])
-            if key not in places:
-                places[key] = len(items)
-                items.append(_item(row, flips.task, texts.get(flips.task, {}).get(row["example_id"])))
-            shown.append({"step": number, "item": places[key]} | {k: v for k, v in flip.items() if k != "row"})
-    told = [_told(flips, share) for flips, share in zip(found, shares, strict=True)]
-    return {"steps": told, "items": items, "flips": shown} if shown else {}
+    items = _Items(texts, most_text_bytes)
+    shown = [
+        {
+            "step": number,
+            "item": items.place(flips.task, before),
+            "forgot": lost,
+            "before": _answers(before, metric),
+            "after": _answers(after, metric),
+        }
+        for number, (flips, share) in enumerate(zip(found, shares, strict=True))
+        for before, after, lost in flips.first(share)
+    ]
+    told = [
+        {"name": one.name, "task": one.task, "forgot": one.forgot, "learned": one.learned, "shown": share}
+        for one, share in zip(found, shares, strict=True)
+    ]
+    return {"steps": told, "items": items.listed, "flips": shown} if shown else {}
 
 
-def _flips(step: Step, metric: Metric, most: int) -> _Flips:
+class _Items:
+    """Examples that are shown, each once, with their texts as far as those are known and there is room."""
+
+    def __init__(self, texts: Texts, most_text_bytes: int) -> None:
+        self.listed: list[dict[str, Any]] = []
+        self._texts = texts
+        self._places: dict[tuple[str, str], int] = {}
+        self._left = most_text_bytes
+
+    def place(self, task: str, row: Mapping[str, Any]) -> int:
+        """Where the example stands in the list; it is put there if it is new."""
+        key = (task, row["example_id"])
+        if key not in self._places:
+            self._places[key] = len(self.listed)
+            self.listed.append(self._item(task, row) | self._text(task, row))
+        return self._places[key]
+
+    @staticmethod
+    def _item(task: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        names = {dimension: list(groups) for dimension, groups in row["groups"] or ()}
+        return {"id": row["example_id"], "task": task, "gold": row.get("gold"), "groups": names}
+
+    def _text(self, task: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        example = self._texts.get(task, {}).get(row["example_id"])
+        if example is None or len(example.choices) != len(row.get("choice_logprobs") or ()):
+            return {}
+        choices = [_cut(choice.strip(), _LONGEST_CHOICE) for choice in example.choices]
+        text = {"prompt": _cut(example.prompt, _LONGEST_PROMPT), "choices": choices}
+        self._left -= weight(text)
+        return text if self._left >= 0 else {}
+
+
+class _Order:
+    """Where each example of a table stands by its hashed id, kept while tables of the same examples follow."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[pa.ChunkedArray, NDArray[np.int64]]] = {}
+
+    def of(self, scores: Scores | ItemScores) -> NDArray[np.int64]:
+        """Rank of each row. Shape: `[E]`."""
+        ids = scores.table.column("example_id")
+        known = self._known.get(scores.task)
+        if known and known[0].equals(ids):
+            return known[1]
+        digests = [sha256(name.encode("utf-8", "replace")).digest() for name in ids.to_pylist()]
+        ranks = np.empty(len(digests), dtype=np.int64)
+        ranks[sorted(range(len(digests)), key=digests.__getitem__)] = np.arange(len(digests))
+        self._known[scores.task] = (ids, ranks)
+        return ranks
+
+
+def _flips(step: Step, metric: Metric, most: int, order: _Order) -> _Flips:
     before, after = (
         side.item_scores(metric) if isinstance(side, Scores) else side.item_scores()
         for side in (step.before, step.after)
     )
     rows = np.flatnonzero(before != after)
-    ids = step.before.table.column("example_id").take(rows).to_pylist() if len(rows) else []
-    order = sorted(range(len(rows)), key=lambda place: sha256(ids[place].encode()).digest())
-    forgot = before > after
-    first = rows[np.asarray(order[:most], dtype=np.int64)]
-    both = zip(*(side.table.take(first).to_pylist() for side in (step.before, step.after)), strict=True)
-    flips = [
-        {"row": one, "forgot": bool(forgot[row]), "before": _answers(one, metric), "after": _answers(other, metric)}
-        for row, (one, other) in zip(first, both, strict=True)
-    ]
-    return _Flips(step.name, step.before.task, int(forgot.sum()), int((before < after).sum()), flips)
+    first = rows[np.argsort(order.of(step.before)[rows])][:most]
+    return _Flips(
+        step.name,
+        step.before.task,
+        forgot=int((before > after).sum()),
+        learned=int((before < after).sum()),
+        before=step.before.table.take(first),
+        after=step.after.table.take(first),
+        lost=(before > after)[first].tolist(),
+    )
 
 
 def _shares(counts: Sequence[int], most: int) -> list[int]:
@@ -105,12 +178,6 @@ def _shares(counts: Sequence[int], most: int) -> list[int]:
     return shares
 
 
-def _told(flips: _Flips, share: int) -> dict[str, Any]:
-    return {
-        "name": flips.name, "task": flips.task, "forgot": flips.forgot, "learned": flips.learned, "shown": share,
-    }  # fmt: skip
-
-
 def _answers(row: Mapping[str, Any], metric: Metric) -> list[float]:
     """Probability of each choice among the choices, by the lengths that the metric goes by; else the score alone."""
     if "score" in row:
@@ -120,16 +187,6 @@ def _answers(row: Mapping[str, Any], metric: Metric) -> list[float]:
         logprobs = logprobs / np.asarray(row[_LENGTHS[metric]], dtype=np.float64)
     weights = np.exp(logprobs - logprobs.max())
     return [round(float(value), 3) for value in weights / weights.sum()]
-
-
-def _item(row: Mapping[str, Any], task: str, example: Example | None) -> dict[str, Any]:
-    """An example as far as it is known: its text only where the task's data is at hand."""
-    names = {dimension: list(groups) for dimension, groups in row["groups"] or ()}
-    item = {"id": row["example_id"], "task": task, "gold": row.get("gold"), "groups": names, "cluster": row["cluster"]}
-    if example is not None and len(example.choices) == len(row.get("choice_logprobs") or ()):
-        item["prompt"] = _cut(example.prompt, _LONGEST_PROMPT)
-        item["choices"] = [_cut(choice.strip(), _LONGEST_CHOICE) for choice in example.choices]
-    return item
 
 
 def _cut(text: str, longest: int) -> str:

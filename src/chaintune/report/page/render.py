@@ -1,7 +1,6 @@
 """A page as one HTML file that needs nothing else: no network, no second file, no inline handler."""
 
 import base64
-import json
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -10,6 +9,7 @@ from typing import Any
 from chaintune.report.cells import Table
 from chaintune.report.figures.themes import config
 from chaintune.report.page.content import Page
+from chaintune.report.page.embedded import as_script
 from chaintune.report.page.pictures import Picture, picture
 
 SECTIONS = {
@@ -57,14 +57,6 @@ def render(page: Page) -> str:
     )
     # A lone surrogate, which JSON from elsewhere may hold, cannot be written to a file.
     return html.encode("utf-8", "replace").decode()
-
-
-def as_script(value: Any) -> str:
-    """JSON that can stand inside a script element: no end tag, comment or line separator can be in it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for mark in "<>&\u2028\u2029":
-        text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return text
 
 
 def _web(name: str) -> str:

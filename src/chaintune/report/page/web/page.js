@@ -141,7 +141,7 @@
     const all = chosen.reduce((sum, step) => sum + step.forgot + step.learned, 0);
     const kept = chosen.reduce((sum, step) => sum + step.shown, 0);
     const sample = kept < all ? ` This page holds a sample: ${kept} of ${all}, chosen by a hash of their ids.` : "";
-    const texts = items.some((item) => item.prompt === undefined) ? " Where the task's data was not at hand, ids stand for the texts." : "";
+    const texts = items.some((item) => item.prompt === undefined) ? " Where a text is missing, the task's data was not at hand or did not fit; its id says which it is." : "";
     byId("count").textContent = `${shown} of ${found.length} shown.${sample}${texts}`;
   }
 
