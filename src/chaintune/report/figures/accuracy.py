@@ -1,7 +1,7 @@
 """Accuracy of every task along every chain, chains side by side."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import polars as pl
@@ -15,7 +15,7 @@ from chaintune.report.figures.charts import (
     estimate_columns,
     finished,
     first_few,
-    inside,
+    layered,
     told_points,
     top_legend,
 )
@@ -119,7 +119,7 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
     mark = base.mark_point(filled=True, size=70, opacity=1).encode(
         color=looks["color"], shape=looks["shape"], tooltip=hint
     )
-    return alt.layer(span, line, mark, data=inside(rows)).properties(height=_HEIGHT)
+    return layered([span, line, mark], rows, _HEIGHT)
 
 
 def _slot(number: int, stage: int, label: str) -> str:
@@ -131,8 +131,9 @@ def _x(slots: Sequence[Sequence[str]]) -> alt.X:
     domain = [slot for chain in slots for slot in [*chain, f"{_GAP}{chain[0]}"]][:-1]
     label = f"substring(datum.value, 0, 1) == '{_GAP}' ? '' : slice(datum.value, 4)"
     flat = max(len(slot) - 4 for slot in domain) * 7 <= NARROW_PIXELS // (len(domain) + 1)
-    turned = {} if flat else {"labelAlign": "right"}
-    axis = alt.Axis(title=None, labelExpr=label, labelAngle=0 if flat else -35, labelLimit=90, ticks=False, **turned)
+    side: Literal["center", "right"] = "center" if flat else "right"
+    angle = 0 if flat else -35
+    axis = alt.Axis(title=None, labelExpr=label, labelAngle=angle, labelAlign=side, labelLimit=90, ticks=False)
     return alt.X("place:N", sort=None, scale=alt.Scale(domain=domain, paddingOuter=0.1), axis=axis)
 
 

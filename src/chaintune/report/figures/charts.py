@@ -91,6 +91,11 @@ def count_columns(estimates: Sequence[Estimate]) -> dict[str, pl.Series]:
     }
 
 
+def layered(layers: Sequence[alt.Chart], rows: Iterable[Row], height: float | alt.Step) -> alt.LayerChart:
+    """Layers over the same rows; a layer with rows of its own keeps them."""
+    return alt.LayerChart(layer=list(layers), data=inside(rows), height=height)
+
+
 def finished(chart: alt.LayerChart | alt.Chart, alternative: str) -> dict[str, Any]:
     """The spec of a chart that is as wide as its container."""
     spec: dict[str, Any] = chart.properties(width="container", description=alternative).to_dict()
@@ -104,7 +109,7 @@ def axis(title: str, **options: Any) -> alt.Axis:
     return alt.Axis(title=title, tickCount=5, labelOverlap=True, titleLimit=300, **options)
 
 
-def top_legend(labels: Sequence[str], *, offset: int = 12) -> alt.Legend:
+def top_legend(labels: Sequence[str], *, offset: int = 12, lines: bool = False) -> alt.Legend:
     """A legend above the chart, in as many columns as a telephone has room for."""
     # Columns that follow the width would be laid out after the height is settled, and lose their last row.
     widest = max((len(label) for label in labels), default=0) * _CHARACTER_PIXELS + 40
@@ -116,6 +121,9 @@ def top_legend(labels: Sequence[str], *, offset: int = 12) -> alt.Legend:
         offset=offset,
         labelLimit=NARROW_PIXELS - 50,
         symbolOpacity=1,
+        symbolType="stroke" if lines else alt.Undefined,
+        symbolSize=400 if lines else alt.Undefined,
+        symbolStrokeWidth=2 if lines else 0,
         values=list(labels),
     )
 

@@ -13,7 +13,7 @@ from chaintune.report.figures.charts import (
     finished,
     first_few,
     in_points,
-    inside,
+    layered,
     top_legend,
 )
 from chaintune.report.figures.forest import Forest, Kind, Line, looks_of, names_axis, texts_beside
@@ -119,7 +119,7 @@ def _draw(comparisons: Sequence[Comparison]) -> alt.LayerChart:
     )
     beside = [{"label": row["label"], "beside": row["beside"]} for row in rows if row["kind"] == _BEFORE]
     layers = [span, point, *texts_beside("n · clusters", y, beside)]
-    return alt.layer(*layers, data=inside(rows)).properties(height=alt.Step(34, **{"for": "position"}))
+    return layered(layers, rows, alt.Step(34, **{"for": "position"}))
 
 
 def _table(comparisons: Sequence[Comparison]) -> pl.DataFrame:

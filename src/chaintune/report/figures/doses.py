@@ -16,6 +16,7 @@ from chaintune.report.figures.charts import (
     in_percent,
     in_points,
     inside,
+    layered,
     told_points,
     top_legend,
 )
@@ -69,7 +70,7 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], limits: Limits, *, frame: 
     looks = _looks(list(dict.fromkeys(row["kind"] for row in rows)))
     line = base.mark_line(strokeWidth=2, clip=True).encode(color=looks["color"], strokeDash=looks["dash"])
     layers = [*_target(limits), line, *_marks(base, looks), *_chosen(base, rows, "x", math.sqrt(doses[0] * doses[-1]))]
-    return alt.layer(*layers, data=inside(rows)).properties(height=_HEIGHT)
+    return layered(layers, rows, _HEIGHT)
 
 
 def draw_price(points: Sequence[Point], task: str, limits: Limits, *, frame: tuple[float, float]) -> alt.LayerChart:
@@ -101,7 +102,7 @@ def draw_price(points: Sequence[Point], task: str, limits: Limits, *, frame: tup
         *names,
         *_chosen(base, rows, "price", sum(ends) / 2),
     ]
-    return alt.layer(*layers, data=inside(rows)).properties(height=_HEIGHT)
+    return layered(layers, rows, _HEIGHT)
 
 
 def _labels(points: Sequence[Point]) -> dict[str, str]:
@@ -150,14 +151,15 @@ def _target(limits: Limits) -> list[alt.Chart]:
     levels = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
     aim = alt.Chart(inside([{"value": 100 * limits.target, "name": f"target {limits.target:.0%}"}]))
     name = aim.mark_text(style="head", align="left", baseline="bottom", dx=3, dy=-2)
-    words = name.encode(x=alt.XValue(0), y="value:Q", text="name:N")
+    words = name.encode(x=alt.value(0), y="value:Q", text="name:N")
     return [levels, aim.mark_rule(style="limit").encode(y="value:Q"), words]
 
 
 def _corner(limits: Limits, left: float, top: float, x: alt.X, y: alt.Y) -> alt.Chart:
     wanted = {"price": left, "price_high": 100 * limits.margin, "value": 100 * limits.target, "high": max(top, 0.0)}
     box = alt.Chart(inside([wanted])).mark_rect(style="wanted", clip=True)
-    return box.encode(x=x, x2="price_high:Q", y=y, y2="high:Q")
+    drawn: alt.Chart = box.encode(x=x, x2="price_high:Q", y=y, y2="high:Q")
+    return drawn
 
 
 def _marks(base: alt.Chart, looks: Mapping[str, Any]) -> list[alt.Chart]:
@@ -176,7 +178,7 @@ def _chosen(base: alt.Chart, rows: Sequence[Mapping[str, Any]], name: str, middl
     chosen = [row for row in rows if row["chosen"]]
     if not chosen:
         return []
-    word, layers = alt.TextValue("recommended"), [base.transform_filter("datum.chosen").mark_point(style="ring")]
+    word, layers = alt.value("recommended"), [base.transform_filter("datum.chosen").mark_point(style="ring")]
     if left := [row for row in chosen if row[name] > middle]:
         own = base.properties(data=inside(left)).mark_text(style="count", align="right", dx=-14, dy=-8)
         layers.append(own.encode(text=word))

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from chaintune.records import Estimate
-from chaintune.report.figures.charts import Row, axis, framed, in_percent, inside, told_points, top_legend
+from chaintune.report.figures.charts import Row, axis, framed, in_percent, inside, layered, told_points, top_legend
 from chaintune.report.figures.naming import shortened, told
 
 _STEP = 24
@@ -87,7 +87,7 @@ class Forest:
             layers.append(_undefined(y))
         if self.head:
             layers += texts_beside(self.head, y)
-        return alt.layer(*layers, data=inside(rows)).properties(height=alt.Step(_STEP))
+        return layered(layers, rows, alt.Step(_STEP))
 
     def _row(self, line: Line, label: str) -> dict[str, Any]:
         own = {"label": label, "name": told(line.name), "kind": line.kind, "beside": line.beside}
@@ -154,7 +154,8 @@ def beyond(lines: Sequence[Line], forest: Forest) -> int:
 
 
 def _named(line: alt.Chart, name: str, x: alt.X) -> alt.Chart:
-    return line.mark_text(style="head", dy=-10).encode(x=x, y=alt.YValue(0), text=alt.TextValue(name))
+    named: alt.Chart = line.mark_text(style="head", dy=-10).encode(x=x, y=alt.value(0), text=alt.value(name))
+    return named
 
 
 def names_axis() -> alt.Axis:
@@ -166,7 +167,8 @@ def _undefined(y: alt.Y) -> alt.Chart:
     """The word in the row of what has no value; the reason is shown on pointing at it, and in the table."""
     words = alt.Chart().mark_text(style="note", align="left", dx=4).transform_filter("!isValid(datum.value)")
     hint = [alt.Tooltip("name:N", title="name"), alt.Tooltip("is:N", title="is")]
-    return words.encode(x=alt.XValue(0), y=y, text=alt.TextValue("undefined"), tooltip=hint)
+    shown: alt.Chart = words.encode(x=alt.value(0), y=y, text=alt.value("undefined"), tooltip=hint)
+    return shown
 
 
 def texts_beside(head: str, y: alt.Y, rows: Sequence[Row] | None = None) -> list[alt.Chart]:
@@ -177,8 +179,8 @@ def texts_beside(head: str, y: alt.Y, rows: Sequence[Row] | None = None) -> list
         y: of the rows.
         rows: with `beside`; those of the whole chart by default.
     """
-    right = alt.XValue("width")
+    right = alt.value("width")
     own = alt.Chart() if rows is None else alt.Chart(inside(rows))
     column = own.mark_text(style="count", align="left", dx=10).encode(x=right, y=y, text="beside:N")
     above = alt.Chart(inside([{"head": head}])).mark_text(style="head", align="left", dx=10, dy=-10)
-    return [column, above.encode(x=right, y=alt.YValue(0), text="head:N")]
+    return [column, above.encode(x=right, y=alt.value(0), text="head:N")]

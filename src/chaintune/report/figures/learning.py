@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Figure
-from chaintune.report.figures.charts import DASHES, axis, finished, first_few, inside, numbers, top_legend
+from chaintune.report.figures.charts import DASHES, axis, finished, first_few, layered, numbers, top_legend
 from chaintune.report.figures.naming import shortened_chains, slug, told
 
 _HEIGHT = 260
@@ -60,24 +60,25 @@ def _course(stage: pl.DataFrame) -> str:
     return f"{told(str(stage['chain'][0]))} from {first:.2f} to {last:.2f}"
 
 
-def _draw(steps: Sequence[Step]) -> alt.Chart:
+def _draw(steps: Sequence[Step]) -> alt.LayerChart:
     labels = shortened_chains([step["chain"] for step in steps], _LABEL)
     rows = [
         {"stage": labels[step["chain"]], "seed": str(step["seed"]), "step": step["step"], "loss": float(step["loss"])}
         for step in steps
     ]
     names = list(labels.values())
-    legend = top_legend(names)
+    legend = top_legend(names, lines=True)
     scale = alt.Scale(domain=names, range="category")
     dashes = alt.Scale(domain=names, range=DASHES[: len(names)])
-    line = alt.Chart(inside(rows)).mark_line(strokeWidth=1.8)
-    return line.encode(
+    line = alt.Chart().mark_line(strokeWidth=1.8)
+    drawn = line.encode(
         x=alt.X("step:Q", axis=axis("optimizer step", grid=False)),
         y=alt.Y("loss:Q", axis=alt.Axis(title="answer loss (nats a token)", tickCount=6), scale=alt.Scale(zero=True)),
         color=alt.Color("stage:N", scale=scale, legend=legend),
         strokeDash=alt.StrokeDash("stage:N", scale=dashes, legend=legend),
         detail="seed:N",
-    ).properties(height=_HEIGHT)
+    )
+    return layered([drawn], rows, _HEIGHT)
 
 
 def _table(steps: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Figure, ResultRow
-from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, inside
+from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, layered
 from chaintune.report.figures.naming import shortened, shortened_chains, slug, told
 
 _MOST_ROWS = 40
@@ -70,7 +70,7 @@ def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
     scale = alt.Scale(domain=[low, high], range="ramp")
     cell = base.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=None), tooltip=hint)
     text = base.mark_text(style="count").encode(text="text:N")
-    return alt.layer(cell, text, data=inside(cells)).properties(height=alt.Step(_STEP))
+    return layered([cell, text], cells, alt.Step(_STEP))
 
 
 def _cell(row: ResultRow) -> str:

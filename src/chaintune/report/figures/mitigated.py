@@ -165,8 +165,8 @@ def _doses(ladder: Ladder) -> Figure:
 def _ends(curve: tuple[str, list[Point]]) -> str:
     """The smallest and the largest dose of one kind in words."""
     kind, points = curve
-    said = [f"{in_percent(one.recovery)} of the loss at a dose of {100 * one.dose:.4g} %" for one in points]
-    return f"{told(kind)} brings back {' and '.join(dict.fromkeys([said[0], said[-1]]))}."
+    said = [f"{in_percent(one.recovery)} at a dose of {100 * one.dose:.4g} %" for one in points]
+    return f"Recovery with {told(kind)}: {', '.join(dict.fromkeys([said[0], said[-1]]))}."
 
 
 def _price(ladder: Ladder, task: str) -> Figure | None:

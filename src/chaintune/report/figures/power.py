@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Figure
-from chaintune.report.figures.charts import axis, count_columns, finished, inside, numbers, top_legend
+from chaintune.report.figures.charts import axis, count_columns, finished, inside, layered, numbers, top_legend
 from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
 from chaintune.report.figures.groups import MOST_ROWS, counts
 from chaintune.report.figures.naming import shortened, slug, told
@@ -26,7 +26,7 @@ def power_figure(place: Place) -> Figure | None:
         return None
     shown = _sorted(kept_in_view(place.members, MOST_ROWS, place.error_rate))
     title = f"What could have been detected: {place.where}"
-    caption = " ".join(filter(None, (_usual(place, _FORGETTING), _usual(place, _BIASED), _none(place), _left(place))))
+    caption = " ".join(filter(None, (_none(place), _usual(place, _FORGETTING), _usual(place, _BIASED), _left(place))))
     return Figure(
         name=slug("detectable", place.task, place.dimension, place.tag),
         section="power",
@@ -64,8 +64,8 @@ def _draw(members: Sequence[Member]) -> alt.LayerChart:
     nothing = [{"label": labels[one.group]} for one in members if math.isnan(one.detectable)]
     if nothing:
         words = alt.Chart(inside(nothing)).mark_text(style="note", align="left", dx=4)
-        layers.append(words.encode(x=alt.XValue(0), y=y, text=alt.TextValue("none could have shown")))
-    return alt.layer(*layers, data=inside(rows)).properties(height=alt.Step(_STEP))
+        layers.append(words.encode(x=alt.value(0), y=y, text=alt.value("none could have shown")))
+    return layered(layers, rows, alt.Step(_STEP))
 
 
 def _is(value: float) -> str:
@@ -88,15 +88,19 @@ def _usual(place: Place, what: str) -> str:
     if not known:
         return f"No {what} of any size could have shown in a group."
     middle, least = f"{100 * median(known):.0f}", f"{100 * min(known):.0f}"
+    blind = len(values) - len(known)
+    which = (
+        f"a typical group of {place.dimension}" if not blind else f"a typical one of the {len(known)} groups that could"
+    )
     return (
-        f"In a typical group of {place.dimension} a {what} of {middle} points would have shown in four cases out of "
-        f"five, in the best measured one {least}."
+        f"In {which} a {what} of {middle} points would have shown in four cases out of five, in the best measured "
+        f"one {least}."
     )
 
 
 def _none(place: Place) -> str:
     blind = sum(math.isnan(one.detectable) for one in place.members)
-    return f"In {blind} groups these data could show none." if blind else ""
+    return f"{blind} of {len(place.members)} groups could show none of any size." if blind else ""
 
 
 def _left(place: Place) -> str:

@@ -14,6 +14,7 @@ from chaintune.report.figures.charts import (
     finished,
     first_few,
     inside,
+    layered,
     numbers,
     top_legend,
 )
@@ -88,7 +89,7 @@ def _draw(pairs: Sequence[Pair]) -> alt.LayerChart:
     zero = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
     span = base.mark_rule(strokeWidth=1.2, opacity=0.6).encode(y="low:Q", y2="high:Q")
     point = base.mark_point(filled=True, size=80, opacity=1).encode(shape=shape, tooltip=hint)
-    return alt.layer(zero, span, point, data=inside(rows)).properties(height=_HEIGHT)
+    return layered([zero, span, point], rows, _HEIGHT)
 
 
 def _x(radii: Sequence[float]) -> alt.X:
