@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread a test process: two that share the cores would wait for each other.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
-.PHONY: demo test slow-test lint types check clean
+.PHONY: demo test slow-test docs lint types check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/chaintune run studies/quickstart.yaml --out runs/quickstart
@@ -24,10 +24,14 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# From files alone: no font, script or inventory is fetched.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 check: lint types test
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist site
 
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chaintune needs Python 3.11 or newer, this is " + sys.version)'

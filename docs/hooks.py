@@ -1,0 +1,158 @@
+"""What the site has beside the pages that are written: the reference, made of docstrings and of `--help`.
+
+A block of a page that holds nothing but `README.md: TITLE` becomes that part of what the demo printed, and one that
+holds nothing but the name of a study file becomes that file, so that there is one copy of each.
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation, Section
+from mkdocs.structure.pages import Page
+
+from chaintune.tuning.mitigations import MITIGATIONS
+
+FOLDERS = ("Tutorial", "How-to", "Reference", "Explanation", "Decisions")
+# Beside the public door; each shows what its `__all__` names and what no page before it has shown.
+ROOMS = ("records", "forgetting", "stats", "tasks", "gate", "landscape")
+FIRST = ("command-line", "python")
+HELP_WIDTH = 84
+ROOT = Path(__file__).parents[1]
+SHOWN = re.compile(r"(?<=\n)(?:README\.md: (.+)|(studies/[\w-]+\.yaml))(?=\n```)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made, not written."""
+    pages = {"command-line": command_line(), "python": python()} | dict(rooms()) | {"mitigations": mitigations()}
+    for name, text in pages.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=text))
+    return files
+
+
+def on_nav(nav: Navigation, **_others: Any) -> Navigation:
+    """Put the folders in the order in which one reads them; a folder that is new comes last."""
+    order = {name: place for place, name in enumerate(FOLDERS)}
+    for item in nav.items:
+        if isinstance(item, Section):
+            item.title = item.title.replace("How to", "How-to")
+        if isinstance(item, Section) and item.title == "Reference":
+            item.children.sort(key=lambda page: page.file.name not in FIRST if isinstance(page, Page) else True)
+    nav.items.sort(key=lambda item: order.get(item.title or "", len(order)) if item.is_section else -1)
+    return nav
+
+
+def on_page_markdown(markdown: str, page: Page, **_others: Any) -> str:
+    """Put what the demo printed where a page asks for it."""
+    return with_demo(markdown, page.file.src_uri)
+
+
+def with_demo(markdown: str, where: str) -> str:
+    """A page's text with the parts of the demo that it asks for.
+
+    Raises:
+        PluginError: there is no such part.
+    """
+    if not SHOWN.search(markdown):
+        return markdown
+    known = demo((ROOT / "README.md").read_text(encoding="utf-8"))
+
+    def part(found: re.Match[str]) -> str:
+        if found[2]:
+            return (ROOT / found[2]).read_text(encoding="utf-8").strip()
+        if found[1] not in known:
+            raise PluginError(f"{where}: README.md shows no '{found[1]}' of the demo; it shows: {', '.join(known)}")
+        return known[found[1]]
+
+    return SHOWN.sub(part, markdown)
+
+
+def demo(readme: str) -> dict[str, str]:
+    """What `make demo` printed, as the README shows it: each table under its title, and the `words` that follow."""
+    printed = readme.split("```text\n", maxsplit=1)[1].split("\n```", maxsplit=1)[0]
+    paragraphs = printed.split("\n\n")
+    titles = [i for i, after in enumerate(paragraphs[1:]) if after.startswith(" ")]
+    tables = {paragraphs[i]: "\n\n".join(paragraphs[i : i + 3]) for i in titles}
+    return tables | {"words": "\n\n".join(paragraphs[titles[-1] + 3 :])}
+
+
+def command_line() -> str:
+    """Every command's own help."""
+    from chaintune import cli
+    from chaintune.cli.app import app
+
+    codes = (inspect.getdoc(cli) or "").split("\n\n", maxsplit=1)[1]
+    parts = ["# Command line", codes, "What follows is `--help` of every command, as it is printed."]
+    for path, text in helps(typer.main.get_command(app), "chaintune"):
+        parts.append(f"## `{path}`\n\n```text\n{text}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def helps(command: Any, path: str) -> Iterable[tuple[str, str]]:
+    """Name and help of a command and of those below it."""
+    with command.make_context(path, [], resilient_parsing=True) as context:
+        context.terminal_width = HELP_WIDTH
+        yield path, command.get_help(context).strip()
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from helps(inner, f"{path} {name}")
+
+
+def python() -> str:
+    """The public door."""
+    return page("Python", "What `import chaintune` offers.", door())
+
+
+def door() -> dict[str, str]:
+    """Every public name, and where it is imported from; errors last."""
+    import chaintune
+
+    homes = chaintune._HOMES
+    names = sorted(chaintune.__all__, key=lambda name: name.endswith("Error"))
+    found = {f"chaintune.{name}": f"chaintune.{homes.get(name, 'errors')}.{name}" for name in names}
+    # The file that it lies in has its name, and would be shown instead.
+    return found | {"chaintune.compare": "chaintune.interop.compare.compare"}
+
+
+def rooms() -> Iterable[tuple[str, str]]:
+    """A page for each room that others may build on."""
+    shown = set(door().values())
+    for room in ROOMS:
+        module = importlib.import_module(f"chaintune.{room}")
+        named = {f"chaintune.{room}.{name}": getattr(module, name) for name in module.__all__}
+        homes = {name: f"{v.__module__}.{v.__qualname__}" for name, v in named.items() if documented(v)}
+        entries = {name: home for name, home in homes.items() if name not in shown}
+        yield room, page(f"chaintune.{room}", inspect.getdoc(module) or "", entries)
+
+
+def documented(value: Any) -> bool:
+    """Whether it is a class or function of ours, not an alias of types or a constant."""
+    return (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__.startswith("chaintune")
+
+
+def mitigations() -> str:
+    """One entry a mitigation, where its code lies; torch is not loaded for it."""
+    paths = [f"chaintune.tuning.mitigations.{home.replace(':', '.')}" for home in MITIGATIONS.values()]
+    text = "One file each, for a study or for your own Trainer: [how to](../how-to/mitigations.md)."
+    return page("chaintune.tuning.mitigations", text, {path: path for path in paths})
+
+
+def page(title: str, text: str, entries: Mapping[str, str]) -> str:
+    """A page with some docstrings, read without importing what they are of.
+
+    Args:
+        title: its heading.
+        text: below it.
+        entries: name that is shown -> where the object is imported from.
+    """
+    parts = [f"# {title}", text]
+    for name, path in entries.items():
+        label = name.removeprefix(f"{title}.").removeprefix("chaintune.")
+        parts.append(f"::: {path}\n    options:\n      heading: {name}\n      toc_label: {label}")
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,101 @@
+"""The documentation as a site: it builds with no warning and no network, and holds every page, command and name."""
+
+import os
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+# Whatever asked for a page of another machine would fail here.
+NO_NETWORK = {f"{kind}_proxy": "http://127.0.0.1:9" for kind in ("http", "https", "all")}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env=os.environ | NO_NETWORK | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr + done.stdout
+    return folder
+
+
+def text_of(page: Path) -> str:
+    """What a page shows, its markup left out."""
+    return unescape(re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8")))
+
+
+def test_every_page_is_there_and_in_the_navigation(site: Path) -> None:
+    pages = sorted(path.relative_to(DOCS).with_suffix(".html") for path in DOCS.rglob("*.md"))
+    assert len(pages) > 25
+    home = (site / "index.html").read_text(encoding="utf-8")
+    tabs = {link.split("/")[0]: link for link in re.findall(r'<a href="([^"]+)" class="md-tabs__link"', home)}
+    for page in pages:
+        # Each tab opens its folder's first page, and that one names the others.
+        beside = (site / tabs.get(str(page.parent), "index.html")).read_text(encoding="utf-8")
+        assert (site / page).is_file()
+        assert f'href="{page.name}"' in beside or str(page) in tabs.values(), page
+
+
+def test_the_folders_come_in_the_order_in_which_one_reads_them(site: Path) -> None:
+    tabs = re.findall(
+        r'class="md-tabs__link">\s*(.*?)\s*</a>', (site / "index.html").read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert tabs == ["chaintune", "Tutorial", "How-to", "Reference", "Explanation", "Decisions"]
+
+
+def test_no_page_asks_another_machine_for_anything(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    loads = re.compile(r"<(?:script|img|iframe|link|source)\b[^>]*?\b(?:src|href)=\"?(?:https?:)?//[^\s\">]+")
+    assert [found for page in pages for found in loads.findall(page.read_text(encoding="utf-8"))] == []
+    styles = "".join(path.read_text(encoding="utf-8") for path in site.rglob("*.css"))
+    assert not re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", styles)
+
+
+def test_the_reference_has_the_help_of_every_command(site: Path) -> None:
+    from typer.main import get_command
+
+    from chaintune.cli.app import app
+
+    shown = text_of(site / "reference" / "command-line.html")
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert len(commands) >= 9
+    for name, command in commands.items():
+        assert f"Usage: chaintune {name}" in shown
+        for parameter in command.params:
+            assert max(parameter.opts, key=len) in shown or parameter.param_type_name == "argument", parameter
+
+
+def test_the_reference_has_every_public_name(site: Path) -> None:
+    import chaintune
+
+    shown = text_of(site / "reference" / "python.html")
+    for name in chaintune.__all__:
+        assert f"chaintune.{name}" in shown, name
+    assert "chaintune.tuning.mitigations.ewc.EWC" in text_of(site / "reference" / "mitigations.html")
+
+
+def test_each_of_several_fields_has_its_own_entry(site: Path) -> None:
+    shown = text_of(site / "reference" / "records.html")
+    assert re.search(r"before\s*\(Estimate\)\s*–\s*mean item score under each checkpoint", shown)
+    assert re.search(r"after\s*\(Estimate\)\s*–\s*mean item score under each checkpoint", shown)
+
+
+def test_the_tutorial_shows_what_the_demo_printed(site: Path) -> None:
+    shown = text_of(site / "tutorial" / "quickstart.html")
+    printed = (ROOT / "README.md").read_text(encoding="utf-8").split("```text\n")[1].split("\n```")[0]
+    assert "README.md:" not in shown
+    assert printed.split("\n\n")[1].strip() in shown
+    assert printed.split("\n\n")[-1] in shown
+    assert (ROOT / "studies" / "quickstart.yaml").read_text(encoding="utf-8").strip() in shown
