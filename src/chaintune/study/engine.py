@@ -11,6 +11,7 @@ from chaintune import landscape
 from chaintune.models import LoadedModel, Precision, load, merge_adapter, save
 from chaintune.records import Task
 from chaintune.scoring import score
+from chaintune.study.learning import STAGE_LOG
 from chaintune.study.lesson import lesson_of
 from chaintune.study.nodes import Blend, CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.progress import Progress
@@ -18,8 +19,6 @@ from chaintune.study.results import CURVATURE_FILE, SCORES_FILE
 from chaintune.study.run import Given
 from chaintune.tuning import Step, tune
 from chaintune.tuning.mitigations.interpolate import interpolate
-
-STAGE_LOG = "steps.jsonl"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from chaintune.records import (
 from chaintune.study import atomic
 from chaintune.study.disk import one_sentence
 from chaintune.study.file import Study
+from chaintune.study.learning import learning_table
 from chaintune.study.nodes import Cell
 from chaintune.study.plan import Plan
 from chaintune.study.store import Store
@@ -104,7 +105,7 @@ def write_results(
 
     Files: `results.parquet`, `results.json`, `scores/*.parquet` with `scores/index.json`,
     `study.resolved.yaml`, `provenance.json`; with curvatures `curvature.parquet`, a row for each pair of
-    checkpoints.
+    checkpoints; where stages were trained `training.parquet`, the loss along each.
 
     Args:
         study: what was wanted.
@@ -136,7 +137,10 @@ def write_results(
         rows += sharpness_rows(
             bent, pairs, study=study.name, level=study.level, resamples=study.resamples, seed=study.seed
         )
+    curves = learning_table(plan, store)
     with one_sentence(out, "the results cannot be written"):
+        if curves.height:
+            _write_table(curves, out / "training.parquet")
         if plan.curvatures:
             _write_table(pairs, out / "curvature.parquet")
         _write_rows(rows, study, out, limits)

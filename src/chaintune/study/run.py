@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from chaintune.errors import DataError, ModelError, StageError
 from chaintune.records import Task
 from chaintune.study.file import Keep
+from chaintune.study.learning import STAGE_LOG, loss_curve
 from chaintune.study.lease import Lease
 from chaintune.study.needs import Needs
 from chaintune.study.nodes import CurvatureNode, Node, ScoreNode, StageNode
@@ -241,7 +242,10 @@ class _Run:
     def _cost(self, key: str) -> dict[str, Any]:
         """What the checkpoint cost, noted with its scores: they outlive a checkpoint that is not kept."""
         entry = self.store.peek("stage", key) if key in self.stages else None
-        return {"stage_cost": {name: entry.info.get(name) for name in ("train_tokens", "seconds")}} if entry else {}
+        if entry is None:
+            return {}
+        known = {name: entry.info.get(name) for name in ("train_tokens", "seconds")}
+        return {"stage_cost": known | {"loss_curve": loss_curve(entry.path / STAGE_LOG)}}
 
     def _checkpoint(self, key: str) -> Path:
         return self._train(self.stages[key]) if key in self.stages else self.engine.base_folder(self.bases[key])

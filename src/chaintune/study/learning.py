@@ -1,0 +1,62 @@
+"""Learning curves: the training loss along every stage, thinned to what a figure shows."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from chaintune.forgetting.runs import named
+from chaintune.study.nodes import Cell
+from chaintune.study.plan import Plan
+from chaintune.study.store import Store
+
+STAGE_LOG = "steps.jsonl"
+CURVES_SCHEMA = {
+    "base": pl.String,
+    "chain": pl.String,
+    "variant": pl.String,
+    "seed": pl.String,
+    "step": pl.Int64,
+    "loss": pl.Float64,
+}
+_MOST_POINTS = 60
+
+Curve = list[list[float]]
+
+
+def loss_curve(log: Path) -> Curve:
+    """At most sixty pairs of a step and the mean loss of the steps up to it since the pair before, in nats a token.
+
+    Args:
+        log: of a stage, one JSON line a step; one that is not there gives no pair.
+    """
+    if not log.is_file():
+        return []
+    steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    width = max(1, -(-len(steps) // _MOST_POINTS))
+    parts = [steps[start : start + width] for start in range(0, len(steps), width)]
+    return [[part[-1]["step"], round(sum(step["loss"] for step in part) / len(part), 5)] for part in parts]
+
+
+def learning_table(plan: Plan, store: Store) -> pl.DataFrame:
+    """Steps and losses of the last stage of every checkpoint whose log is still known; a row for each point."""
+    stages = {node.key for node in plan.stages}
+    rows: list[Mapping[str, Any]] = []
+    for cell in plan.cells:
+        if cell.checkpoint_key in stages:
+            variant = ", ".join(f"{name}={value}" for name, value in cell.variant)
+            about = {"base": cell.base, "chain": named(cell.chain), "variant": variant, "seed": str(cell.seed)}
+            rows += [about | {"step": step, "loss": loss} for step, loss in _curve(store, cell)]
+    return pl.DataFrame(rows, schema=CURVES_SCHEMA)
+
+
+def _curve(store: Store, cell: Cell) -> Curve:
+    """From the checkpoint's own log, or from what its scores took down of it before it was dropped."""
+    entry = store.peek("stage", cell.checkpoint_key)
+    if entry:
+        return loss_curve(entry.path / STAGE_LOG)
+    scored = (store.peek("score", key) for key in cell.scores.values())
+    costs = [one.info.get("stage_cost", {}) for one in scored if one]
+    return next((curve for cost in costs if (curve := cost.get("loss_curve"))), [])
