@@ -17,13 +17,26 @@ from typing import TYPE_CHECKING, Any
 from chaintune.errors import ChaintuneError, ConfigError, DataError, ModelError, StageError, StoreError
 
 if TYPE_CHECKING:
-    from chaintune.api import curvature, loss_line, mitigate, score
+    from chaintune.api import curvature, loss_line, mitigate
+    from chaintune.auditing import audit, score
     from chaintune.interop import compare
     from chaintune.interop.callback import ForgettingCallback
-    from chaintune.records import Comparison, Curvature, Estimate, Example, LossLine, Recipe, ResultRow, Scores, Task
+    from chaintune.records import (
+        Audit,
+        Comparison,
+        Curvature,
+        Estimate,
+        Example,
+        LossLine,
+        Recipe,
+        ResultRow,
+        Scores,
+        Task,
+    )
     from chaintune.study.file import Study
 
 __all__ = [
+    "Audit",
     "ChaintuneError",
     "Comparison",
     "ConfigError",
@@ -41,6 +54,7 @@ __all__ = [
     "StoreError",
     "Study",
     "Task",
+    "audit",
     "compare",
     "curvature",
     "loss_line",
@@ -49,15 +63,17 @@ __all__ = [
 ]
 
 _HOMES = dict.fromkeys(
-    ("Comparison", "Curvature", "Estimate", "Example", "LossLine", "Recipe", "ResultRow", "Scores", "Task"), "records"
+    ("Audit", "Comparison", "Curvature", "Estimate", "Example", "LossLine", "Recipe", "ResultRow", "Scores", "Task"),
+    "records",
 ) | {
     "ForgettingCallback": "interop.callback",
     "Study": "study.file",
+    "audit": "auditing",
     "compare": "interop",
     "curvature": "api",
     "loss_line": "api",
     "mitigate": "api",
-    "score": "api",
+    "score": "auditing",
 }
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from chaintune.errors import ConfigError, StageError, nearest
-from chaintune.records import Curvature, Example, Limits, LossLine, Scores, Space, Task, examples_digest
-from chaintune.tasks import Size
+from chaintune.records import Curvature, Example, Limits, LossLine, Space, Task, examples_digest
 
 if TYPE_CHECKING:
     from chaintune.models import LoadedModel
@@ -16,49 +15,6 @@ if TYPE_CHECKING:
     from chaintune.study.store import Store
 
 Split = Literal["train", "test"]
-
-
-def score(
-    model: str,
-    task: Task | str,
-    *,
-    test: Size = None,
-    precision: str = "auto",
-    engine: Literal["chaintune", "lm_eval"] = "chaintune",
-    store: "Store | None" = None,
-    trust_remote_code: bool = False,
-) -> Scores:
-    """What a model answers to a task's test examples; nothing is trained.
-
-    Args:
-        model: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, or an alias.
-        task: a task, or the name of a known one.
-        test: how many examples of a known task: None for all, a number, or `40 per category`.
-        precision: `auto`, `bf16` or `fp32`.
-        engine: whose arithmetic, ours or that of lm-evaluation-harness (extra `lm-eval`); the prompts are the same.
-        store: where a GGUF file is dequantised to; None is the default store.
-        trust_remote_code: run Python code that comes with the model.
-
-    Raises:
-        ConfigError: lm-eval is asked for and not installed.
-        ModelError: the model cannot be had.
-        DataError: the task's data cannot be had, or an example is longer than the model's context.
-    """
-    from chaintune import models, scoring, tasks
-    from chaintune.study.session import open_base
-    from chaintune.study.store import Store
-
-    wanted = tasks.load(task, test=test) if isinstance(task, str) else task
-    base = open_base(model, store or Store())
-    loaded = models.load(
-        base.folder,
-        adapter=base.adapter,
-        precision=models.resolve_precision(precision),
-        trainable=False,
-        trust_remote_code=trust_remote_code,
-    )
-    about = {"checkpoint": base.key, "task_version": wanted.version, "test_digest": wanted.test_digest}
-    return scoring.score(loaded, wanted.test, task=wanted.name, provenance=about, engine=engine)
 
 
 def curvature(
@@ -258,7 +214,7 @@ def mitigate(
             trust_remote_code=trust_remote_code,
             limits=limits,
         )
-    write_report(folder)
+    write_report(folder, session.tasks)
     choices = choose(results.rows, limits)
     if not choices:
         causes = [result.cause for result in results.outcome.of("failed")]

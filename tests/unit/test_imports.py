@@ -26,7 +26,7 @@ BELOW = {
 # The callback in a Trainer scores the live model and judges it; the rest of its room loads no torch.
 WATCHING = {"callback", "live", "step_scores"}
 ALSO = {"interop/" + name + ".py": {"tasks", "models", "scoring", "gate"} for name in WATCHING}
-TOP = {"cli", "__init__", "__main__", "api"}
+TOP = {"cli", "__init__", "__main__", "api", "auditing"}
 
 
 def room_of(path: Path) -> str:

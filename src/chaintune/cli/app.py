@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from chaintune.cli.audit import audit
 from chaintune.cli.compare import compare
 from chaintune.cli.curvature import curvature
 from chaintune.cli.mitigate import mitigate
@@ -18,6 +19,7 @@ from chaintune.cli.plan import plan
 from chaintune.cli.policy import policy
 from chaintune.cli.report import report
 from chaintune.cli.run import run
+from chaintune.cli.score import score
 from chaintune.cli.status import status
 from chaintune.cli.store import store
 from chaintune.cli.tasks import tasks
@@ -33,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, status, report, tasks, compare, curvature):
+for command in (run, plan, status, report, tasks, score, compare, audit, curvature):
     app.command()(command)
 app.add_typer(policy, name="policy")
 app.add_typer(store, name="store")

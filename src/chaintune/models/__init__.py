@@ -2,7 +2,7 @@
 
 from chaintune.models.digest import model_digest
 from chaintune.models.gguf import dequantise
-from chaintune.models.loading import LoadedModel, Reader, load, load_reader, merge_adapter, save
+from chaintune.models.loading import LoadedModel, Reader, load, load_reader, merge_adapter, save, with_adapter
 from chaintune.models.names import ALIASES, ModelFiles, locate
 from chaintune.models.precision import Precision, resolve_precision
 
@@ -20,4 +20,5 @@ __all__ = [
     "model_digest",
     "resolve_precision",
     "save",
+    "with_adapter",
 ]

@@ -6,9 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from peft import PeftConfig, PeftModel, get_peft_model
+from peft import PeftConfig, PeftModel, PeftType, get_peft_model
+from safetensors import safe_open
 
 from chaintune.errors import ModelError
+
+# Ways to begin a LoRA adapter that leave the weights under it as they are; others, PiSSA for one, take their part out.
+_PLAIN_BEGINNINGS = (True, False, "gaussian")
 
 
 def new_adapter(model: Any, config: PeftConfig) -> PeftModel:
@@ -33,6 +37,31 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool) -> PeftModel:
     # What lies under it, so that PEFT, when it saves, compares with that and not with a name on the Hub.
     adapted.peft_config["default"].base_model_name_or_path = model.config._name_or_path
     return adapted
+
+
+def leaves_base_alone(folder: Path) -> bool:
+    """Whether the weights under an adapter are the base's own, bit for bit, while it is on and once it is off.
+
+    Args:
+        folder: PEFT's layout; LoRA is known to leave them alone, of other kinds and of an adapter that brings
+            embeddings, biases or whole modules along it is not taken for granted.
+    """
+    config: Any = PeftConfig.from_pretrained(folder)
+    if config.peft_type != PeftType.LORA or config.layer_replication:
+        return False
+    if config.init_lora_weights not in _PLAIN_BEGINNINGS:
+        return False
+    return all(".lora_" in name for name in _weight_names(folder))
+
+
+def take_off(adapted: PeftModel) -> Any:
+    """The model under an adapter that `leaves_base_alone`; its weights stay frozen, so it is good for reading only."""
+    return adapted.unload()
+
+
+def _weight_names(folder: Path) -> list[str]:
+    with safe_open(folder / "adapter_model.safetensors", framework="numpy") as weights:
+        return list(weights.keys())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from chaintune.errors import ModelError
-from chaintune.models.adapters import read_adapter
+from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off
 from chaintune.models.precision import Precision, default_device, dtype_of
 
 
@@ -104,6 +104,30 @@ def load(
     model.to(default_device())
     model.eval()
     return LoadedModel(model, tokenizer, precision)
+
+
+def with_adapter(loaded: LoadedModel, adapter: Path | None, *, instead_of: Path | None) -> LoadedModel | None:
+    """The weights in memory under another adapter, to be scored; None where they have to be loaded anew.
+
+    What it answers is, bit for bit, what a model answers that `load` read. `loaded` is used up.
+
+    Args:
+        loaded: as `load` returned it, never trained.
+        adapter: PEFT's layout, put on top; None leaves the weights bare.
+        instead_of: the adapter that is on top now.
+
+    Raises:
+        ModelError: the adapter cannot be loaded.
+    """
+    if instead_of is not None and not leaves_base_alone(instead_of):
+        return None
+    model = take_off(loaded.model) if loaded.has_adapter else loaded.model
+    if adapter is not None:
+        with _speaking(adapter):
+            model = read_adapter(model, adapter, trainable=False)
+        model.to(default_device())
+    model.eval()
+    return LoadedModel(model, loaded.tokenizer, loaded.precision)
 
 
 def save(loaded: LoadedModel, folder: Path) -> None:

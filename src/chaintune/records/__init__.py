@@ -3,6 +3,7 @@
 Words follow the glossary in `docs/explanation/definitions.md`.
 """
 
+from chaintune.records.audit import Audit
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
 from chaintune.records.curvature import BentCheckpoint, Curvature, LossLine, Space
 from chaintune.records.examples import Example, Role, Task, canonical_digest, examples_digest
@@ -18,6 +19,7 @@ __all__ = [
     "ITEMS_SCHEMA",
     "SCORES_SCHEMA",
     "Answer",
+    "Audit",
     "BentCheckpoint",
     "Choice",
     "Comparison",

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from chaintune import landscape
-from chaintune.models import LoadedModel, Precision, load, merge_adapter, save
+from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, with_adapter
 from chaintune.records import Task
-from chaintune.scoring import score
+from chaintune.scoring import Engine, score
 from chaintune.study.learning import STAGE_LOG
 from chaintune.study.lesson import lesson_of
 from chaintune.study.nodes import Blend, CurvatureNode, Node, ScoreNode, StageNode
@@ -38,20 +38,45 @@ class BaseModel:
     adapter: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A model in memory.
+
+    Attributes:
+        key: of the checkpoint that it is.
+        loaded: the model.
+        weights, adapter: folders that it was read from; None of a model that was trained since.
+        to_train: whether it may be trained further.
+    """
+
+    key: str
+    loaded: LoadedModel
+    weights: Path | None = None
+    adapter: Path | None = None
+    to_train: bool = True
+
+
 class LocalEngine:
     """The engine of the local executor.
 
-    Holds one model: a child that follows its parent starts from memory, anything else is loaded from
-    its folder. Both give the same bits, since a checkpoint is stored in the precision it is held in.
+    Holds one model: a child that follows its parent starts from memory, adapters on one base are scored
+    on the base in memory, anything else is loaded from its folder. All give the same bits, since a
+    checkpoint is stored in the precision it is held in.
     """
 
     def __init__(
-        self, bases: Mapping[str, BaseModel], *, precision: Precision, trust_remote_code: bool = False
+        self,
+        bases: Mapping[str, BaseModel],
+        *,
+        precision: Precision,
+        trust_remote_code: bool = False,
+        arithmetic: Engine = "chaintune",
     ) -> None:
         self._bases = bases
         self._precision = precision
         self._trust_remote_code = trust_remote_code
-        self._held: tuple[str, LoadedModel] | None = None
+        self._arithmetic = arithmetic
+        self._held: _Held | None = None
 
     def base_folder(self, base: str) -> Path:
         """The model folder of a base, by its name in the study."""
@@ -79,7 +104,7 @@ class LocalEngine:
         if checkpoint.has_adapter and not self._rests_on_base(node, checkpoint, loaded):
             checkpoint = merge_adapter(checkpoint)
         save(checkpoint, out)
-        self._held = (node.key, checkpoint)
+        self._held = _Held(node.key, checkpoint)
         return {
             "train_tokens": tuned.train_tokens,
             "train_examples": len(lesson.examples),
@@ -98,7 +123,7 @@ class LocalEngine:
         self._held = None
         interpolate(loaded.model, merge_adapter(other).model, blend.fraction)
         save(loaded, out)
-        self._held = (node.key, loaded)
+        self._held = _Held(node.key, loaded)
         return {"train_tokens": 0, "steps": 0, "seconds": time.monotonic() - started, "fraction": blend.fraction}
 
     def score(
@@ -106,8 +131,9 @@ class LocalEngine:
     ) -> dict[str, Any]:
         """Score a checkpoint on a split of a task and write `scores.parquet` into `out`."""
         examples, digest = (task.test, task.test_digest) if node.split == "test" else (task.train, task.train_digest)
-        loaded = self._model(node.checkpoint_key, checkpoint, node)
+        loaded = self._model(node.checkpoint_key, checkpoint, node, to_train=False)
         started = time.monotonic()
+        ours = self._arithmetic == "chaintune"
         scores = score(
             loaded,
             examples,
@@ -117,7 +143,8 @@ class LocalEngine:
                 "task_version": task.version,
                 f"{node.split}_digest": digest,
             },
-            measure_rounding=node.checkpoint_key == node.base_key and node.split == "test",
+            measure_rounding=ours and node.checkpoint_key == node.base_key and node.split == "test",
+            engine=self._arithmetic,
             on_scored=lambda done: report(_scoring_progress(node, done, len(examples), started)),
         )
         scores.write(out / SCORES_FILE)
@@ -140,18 +167,26 @@ class LocalEngine:
         (out / CURVATURE_FILE).write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
         return {"products": found.products, "examples": found.n, "seconds": found.seconds}
 
-    def _model(self, key: str, folder: Path, node: Node) -> LoadedModel:
-        if self._held is not None and self._held[0] == key:
-            return self._held[1]
-        self._held = None  # never two models in memory
+    def _model(self, key: str, folder: Path, node: Node, *, to_train: bool = True) -> LoadedModel:
+        if self._held is not None and self._held.key == key and (self._held.to_train or not to_train):
+            return self._held.loaded
         base = self._bases[node.base]
-        adapter = base.adapter if key == base.key else None
-        weights = folder
+        weights, adapter = folder, base.adapter if key == base.key else None
         if key != base.key and (folder / "adapter_config.json").is_file():
             weights, adapter = base.folder, folder
-        loaded = load(weights, adapter=adapter, precision=self._precision, trust_remote_code=self._trust_remote_code)
-        self._held = (key, loaded)
+        known = None if to_train else self._on_held_weights(weights, adapter)
+        self._held = None  # never two models in memory
+        loaded = known or load(
+            weights, adapter=adapter, precision=self._precision, trust_remote_code=self._trust_remote_code
+        )
+        self._held = _Held(key, loaded, weights, adapter, to_train=known is None)
         return loaded
+
+    def _on_held_weights(self, weights: Path, adapter: Path | None) -> LoadedModel | None:
+        """The model in memory with another adapter on top, where it has these weights."""
+        if self._held is None or self._held.weights != weights:
+            return None
+        return with_adapter(self._held.loaded, adapter, instead_of=self._held.adapter)
 
     def _rests_on_base(self, node: StageNode, tuned: LoadedModel, before: LoadedModel) -> bool:
         """Whether under the adapter lie the weights of the base's own folder, so that it can be stored alone."""

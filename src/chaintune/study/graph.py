@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaintune.errors import ConfigError
 from chaintune.records import Example, Mitigated, Recipe, Task, canonical_digest
@@ -10,6 +10,9 @@ from chaintune.study.branches import Branch, Step
 from chaintune.study.file import Study, Variant
 from chaintune.study.nodes import Blend, Cell, CurvatureNode, Node, Portion, ScoreNode, Split, StageNode, Teaching
 from chaintune.study.schema import CurvatureSpec
+
+if TYPE_CHECKING:
+    from chaintune.scoring import Engine  # loads torch
 
 STAGE_FORMAT = 1
 SCORE_FORMAT = 1
@@ -228,17 +231,9 @@ class Graph:
         task, split = what
         facts = self.facts[task]
         owner = next((name for name, own in self.base_keys.items() if own == key and self.base_keys[base] != key), base)
-        payload = {
-            "format": SCORE_FORMAT,
-            "kind": "score",
-            "checkpoint": key,
-            "task": facts.test_digest if split == "test" else facts.train_digest,
-            "precision": self.precision,
-        }
-        if split == "train":
-            payload["split"] = split
+        digest = facts.test_digest if split == "test" else facts.train_digest
         return ScoreNode(
-            key=canonical_digest(payload),
+            key=score_key(key, digest, self.precision, split=split),
             checkpoint_key=key,
             base=owner,
             base_key=self.base_keys[owner],
@@ -250,6 +245,32 @@ class Graph:
             variant=variant.labels if chain else (),
             score_tokens=facts.scored[split],
         )
+
+
+def score_key(
+    checkpoint_key: str, digest: str, precision: str, *, split: Split = "test", arithmetic: "Engine" = "chaintune"
+) -> str:
+    """The address of scores in the store.
+
+    Args:
+        checkpoint_key: of what is scored.
+        digest: of the examples.
+        precision: of the weights.
+        split: of the task that the examples are.
+        arithmetic: whose; scores by ours are addressed as they were when there was no other.
+    """
+    payload = {
+        "format": SCORE_FORMAT,
+        "kind": "score",
+        "checkpoint": checkpoint_key,
+        "task": digest,
+        "precision": precision,
+    }
+    if split == "train":
+        payload["split"] = split
+    if arithmetic != "chaintune":
+        payload["engine"] = arithmetic
+    return canonical_digest(payload)
 
 
 def check_curvature(wanted: CurvatureSpec, task: str, available: int, recipe: Recipe) -> None:

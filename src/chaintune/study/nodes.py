@@ -146,6 +146,7 @@ class ScoreNode:
         task: scored on.
         split: of the task's examples; those it was trained on are scored to see which groups lost most.
         score_tokens: 0 when nobody counted.
+        called: what people call a checkpoint that is no study's.
         base, base_key, chain, seed, precision, variant: of the checkpoint; the base has no chain.
     """
 
@@ -160,6 +161,7 @@ class ScoreNode:
     split: Split = "test"
     variant: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     score_tokens: int = field(default=0, compare=False)
+    called: str = field(default="base", compare=False)
 
     @property
     def kind(self) -> str:
@@ -169,7 +171,7 @@ class ScoreNode:
     @property
     def title(self) -> str:
         """For people: `bbq>csqa, seed 1 on csqa`."""
-        named = [">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"] if self.chain else ["base"]
+        named = [">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"] if self.chain else [self.called]
         return f"{', '.join(named)} on {self.task}{'' if self.split == 'test' else ' (train)'}"
 
     @property

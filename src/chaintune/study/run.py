@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -99,7 +99,7 @@ def run_plan(
     *,
     store: Store,
     engine: Engine,
-    out: Path,
+    out: Path | None,
     tasks: Mapping[str, Task],
     keep: Keep | None = None,
     on_event: OnEvent | None = None,
@@ -113,7 +113,8 @@ def run_plan(
         plan: from `compile_plan`.
         store: where finished work lies and goes.
         engine: computes the nodes.
-        out: folder of the study's results; `status.json` in it tells other processes how far the run is.
+        out: folder of the study's results; `status.json` in it tells other processes how far the run is. None
+            tells nobody.
         tasks: name -> task.
         keep: which checkpoints stay; None is what the plan says.
         on_event: called at every event, many times a second.
@@ -123,11 +124,12 @@ def run_plan(
         KeyboardInterrupt: after the journal was closed; nothing half-written is left.
     """
     run = _Run(plan, store, engine, tasks, keep or plan.keep)
-    with store.lease({node.key for node in plan.stages}) as lease, Journal(out, plan, run.needs.pending()) as journal:
-        run.lease = lease
-        run.listeners = [journal.note, *([on_event] if on_event else [])]
+    journal = Journal(out, plan, run.needs.pending()) if out else None
+    run.listeners = [*([journal.note] if journal else []), *([on_event] if on_event else [])]
+    started = time.monotonic()
+    with store.lease({node.key for node in plan.stages}) as run.lease, journal or nullcontext():
         run.go()
-    return RunOutcome(tuple(run.results.values()), journal.seconds)
+    return RunOutcome(tuple(run.results.values()), time.monotonic() - started)
 
 
 class _UnreachableError(Exception):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from safetensors import safe_open
 
-from chaintune import tasks
 from chaintune.forgetting.choice import USUAL
 from chaintune.models import Precision, Reader, dequantise, load_reader, locate, model_digest, resolve_precision
 from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
@@ -22,6 +21,7 @@ from chaintune.study.plan import Plan, compile_plan
 from chaintune.study.results import write_results
 from chaintune.study.run import OnEvent, RunOutcome, run_plan
 from chaintune.study.store import Store
+from chaintune.study.task_data import load_spec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +123,7 @@ def open_session(
         DataError: a task's data cannot be had, or an example is longer than a base's context.
         ModelError: a base cannot be had.
     """
-    loaded = {name: _load_task(study, name) for name in study.tasks}
+    loaded = {name: load_spec(name, spec) for name, spec in study.tasks.items()}
     bases = {name: open_base(name, store) for name in study.bases}
     precision = resolve_precision(study.precision)
     readers = [load_reader(base.folder, trust_remote_code=trust_remote_code) for base in bases.values()]
@@ -139,19 +139,6 @@ def open_session(
         stage_bytes=lambda base, recipe: _stage_bytes(bases[base], recipe, precision),
     )
     return Session(study, store, loaded, bases, precision, plan)
-
-
-def _load_task(study: Study, name: str) -> Task:
-    spec = study.tasks[name]
-    return tasks.load(
-        name,
-        role=spec.role,
-        train=spec.train,
-        test=spec.test,
-        seed=spec.seed,
-        test_share=spec.test_share,
-        **spec.data(),
-    )
 
 
 def open_base(name: str, store: Store) -> BaseModel:

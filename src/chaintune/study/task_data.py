@@ -1,6 +1,8 @@
-"""What a study file says about a task's data: whether it goes together, before anything is read."""
+"""What a study file says about a task's data: whether it goes together, before anything is read; then the data."""
 
+from chaintune import tasks
 from chaintune.errors import nearest
+from chaintune.records import Task
 from chaintune.study.schema import TaskSpec
 from chaintune.study.source import KeyPath, Source
 from chaintune.tasks.origins import ORIGINS, which
@@ -28,3 +30,20 @@ def check_data(spec: TaskSpec, name: str, source: Source) -> None:
             source.report((*at, key), f"{found.what} takes no '{key}'; {nearest(key, found.takes)}")
     if kind != "known" and spec.role is None:
         source.report((*at, "role"), f"missing; {found.what} needs 'role: safety' or 'role: capability'")
+
+
+def load_spec(name: str, spec: TaskSpec) -> Task:
+    """The task that a study file describes.
+
+    Raises:
+        DataError: its data cannot be had.
+    """
+    return tasks.load(
+        name,
+        role=spec.role,
+        train=spec.train,
+        test=spec.test,
+        seed=spec.seed,
+        test_share=spec.test_share,
+        **spec.data(),
+    )

@@ -7,6 +7,7 @@ import pytest
 
 from chaintune.errors import ConfigError
 from chaintune.study.file import Study
+from chaintune.study.task_data import load_spec
 
 HEAD = "base: m\ntasks:\n  {task}\nchains: [[{name}]]\n"
 
@@ -79,13 +80,11 @@ def test_what_does_not_go_together_is_told(tmp_path: Path, task: str, message: s
     assert complaint(tmp_path, task).startswith(message)
 
 
-def test_a_session_reads_what_the_file_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from chaintune.study import session
-
+def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: dict[str, Any] = {}
     monkeypatch.setattr("chaintune.tasks.load", lambda name, **options: seen.update({name: options}))
     study = read(tmp_path, "qa: {role: safety, train: 3, hub: me/qa, split: validation}")
-    session._load_task(study, "qa")
+    load_spec("qa", study.tasks["qa"])
     assert seen["qa"] == {
         "role": "safety",
         "train": 3,

@@ -1,0 +1,230 @@
+"""Models that exist already: scored, and two of them compared. What `chaintune score` and `chaintune audit` do."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+
+from chaintune.errors import ConfigError, nearest
+from chaintune.interop.options import HowToCompare
+from chaintune.records import Audit, Comparison, Scores, Task
+from chaintune.tasks import Size
+
+if TYPE_CHECKING:
+    from chaintune.gate import Policy
+    from chaintune.scoring import Engine
+    from chaintune.study.given import Watch
+    from chaintune.study.plan import Plan
+    from chaintune.study.store import Store
+
+Watcher: TypeAlias = "Callable[[Plan], Watch]"
+
+
+def score(
+    model: str,
+    task: Task | str,
+    *,
+    test: Size = None,
+    sample_seed: int = 0,
+    precision: str = "auto",
+    engine: "Engine" = "chaintune",
+    store: "Store | None" = None,
+    watch: "Watcher | None" = None,
+    trust_remote_code: bool = False,
+) -> Scores:
+    """What a model answers to a task's test examples; nothing is trained, and what is in the store is reused.
+
+    Args:
+        model: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, or an alias.
+        task: a task, or the name of a known one.
+        test: how many examples of a known task: None for all, a number, or `40 per category`.
+        sample_seed: of the split and the sample of a known task.
+        precision: `auto`, `bf16` or `fp32`.
+        engine: whose arithmetic, ours or that of lm-evaluation-harness (extra `lm-eval`); the prompts are the same.
+        store: where finished scores lie, and where a GGUF file is dequantised to; None is the default store.
+        watch: plan -> context manager with `note`, which is told of every event.
+        trust_remote_code: run Python code that comes with the model.
+
+    Raises:
+        ConfigError: lm-eval is asked for and not installed.
+        ModelError: the model cannot be had.
+        DataError: the task's data cannot be had, or an example is longer than the model's context.
+    """
+    tasks = _loaded([task], test, sample_seed)
+    found = score_all(
+        {Path(model).name: model},
+        tasks,
+        precision=precision,
+        engine=engine,
+        store=store,
+        watch=watch,
+        trust_remote_code=trust_remote_code,
+    )
+    return found[Path(model).name][tasks[0].name]
+
+
+def score_all(
+    models: Mapping[str, str],
+    tasks: Sequence[Task],
+    *,
+    precision: str = "auto",
+    engine: "Engine" = "chaintune",
+    store: "Store | None" = None,
+    watch: "Watcher | None" = None,
+    trust_remote_code: bool = False,
+) -> dict[str, dict[str, Scores]]:
+    """Scores of several models on several tasks: what each model is called, then task -> scores.
+
+    Args:
+        models: what each is called in messages and results -> its name, as for `score`.
+        tasks: with different names.
+        precision: `auto`, `bf16` or `fp32`.
+        engine: whose arithmetic.
+        store: where finished scores lie; None is the default store.
+        watch: plan -> context manager with `note`, which is told of every event.
+        trust_remote_code: run Python code that comes with a model.
+
+    Raises:
+        ConfigError: no task, or two of one name.
+        ModelError: a model cannot be had.
+        DataError: an example is longer than a model's context.
+    """
+    from chaintune.study.scored import open_scoring
+    from chaintune.study.store import Store
+
+    scoring = open_scoring(
+        models,
+        tasks,
+        store or Store(),
+        precision=precision,
+        arithmetic=engine,
+        trust_remote_code=trust_remote_code,
+    )
+    with watch(scoring.plan) if watch else nullcontext() as watcher:
+        return scoring.run(on_event=watcher.note if watcher else None, trust_remote_code=trust_remote_code)
+
+
+def audit(
+    before: str,
+    after: str,
+    *,
+    tasks: Sequence[Task | str],
+    policy: "Policy | Path | str | None" = None,
+    test: Size | Mapping[str, Size] = None,
+    sample_seed: int = 0,
+    metric: str | None = None,
+    precision: str = "auto",
+    store: "Store | None" = None,
+    out: Path | str | None = None,
+    watch: "Watcher | None" = None,
+    trust_remote_code: bool = False,
+    **how: Unpack[HowToCompare],
+) -> Audit:
+    """What was forgotten between two models: both are scored, each once, and compared task by task.
+
+    Args:
+        before: the earlier checkpoint: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, or an alias.
+        after: the later one. Two adapters on one base, or a base and its adapter, load the base once.
+        tasks: tasks, or names of known ones.
+        policy: budgets, or the file that holds them; its dimensions are added to `by`.
+        test: how many examples of a known task: None for all, a number, `40 per category`, or task -> any of these.
+        sample_seed: of the splits and samples of known tasks.
+        metric: `accuracy` by default, or per token or byte of the choices.
+        precision: `auto`, `bf16` or `fp32`.
+        store: where finished scores lie; None is the default store.
+        out: folder for the scores, `report.md` and `comparison.json`; None writes nothing.
+        watch: plan -> context manager with `note`, which is told of every event.
+        trust_remote_code: run Python code that comes with a model.
+        **how: as `compare` takes them: `by` (in each task that has the dimension), `level`, `margin`, `reference`,
+            `adjust`, `resamples`, `seed`, ...
+
+    Raises:
+        ConfigError: an option, a dimension or a policy that cannot be meant.
+        ModelError: a model cannot be had.
+        DataError: a task's data cannot be had, or an example is longer than a model's context.
+
+    Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
+    """
+    from chaintune.gate import judge, read_policy
+
+    rules = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
+    crossed = [f"{one} x {other}" for one, other in how.pop("intersections", ())]
+    asked = [*how.pop("by", ()), *crossed, *(rules.dimensions if rules else ())]
+    dimensions = list(dict.fromkeys(asked))
+    loaded = _loaded(tasks, test, sample_seed)
+    _check_dimensions(dimensions, loaded)
+    found = score_all(
+        {"before": before, "after": after},
+        loaded,
+        precision=precision,
+        store=store,
+        watch=watch,
+        trust_remote_code=trust_remote_code,
+    )
+    comparisons = tuple(
+        _compared(found["before"][task.name], found["after"][task.name], dimensions, {**how, "metric": metric})
+        for task in loaded
+    )
+    audited = Audit(comparisons, judge(rules, comparisons) if rules else None, found["before"], found["after"])
+    if out is not None:
+        write_audit(audited, Path(out))
+    return audited
+
+
+def write_audit(audited: Audit, folder: Path) -> None:
+    """Write the scores of both models, `report.md` and `comparison.json` into a folder, each whole or not at all.
+
+    Raises:
+        ConfigError: the folder holds scores of other models.
+        StoreError: it cannot be written.
+    """
+    from chaintune.report.comparison import comparison_json, comparison_markdown
+    from chaintune.study import atomic
+    from chaintune.study.disk import one_sentence
+    from chaintune.study.scored import write_scores
+
+    for side, scores in (("before", audited.before), ("after", audited.after)):
+        write_scores(scores, folder / side)
+    gate = audited.gate
+    told = {
+        "report.md": comparison_markdown(audited.comparisons, gate),
+        "comparison.json": comparison_json(audited.comparisons, gate.to_dict() if gate else None) + "\n",
+    }
+    with one_sentence(folder, "the report cannot be written"):
+        for name, text in told.items():
+            atomic.write_bytes(folder / name, text.encode("utf-8"))
+
+
+def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: int) -> list[Task]:
+    from chaintune.tasks import load
+
+    names = [task for task in tasks if isinstance(task, str)]
+    sizes = test if isinstance(test, Mapping) else dict.fromkeys(names, test)
+    for name in sizes.keys() - set(names):
+        raise ConfigError(f"test: '{name}' is none of the tasks given by name; {nearest(name, names)}")
+    return [load(task, test=sizes.get(task), seed=seed) if isinstance(task, str) else task for task in tasks]
+
+
+def _check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:
+    """A dimension that no task has is told before hours are spent; one that some lack is left out there."""
+    known = sorted({dimension for task in tasks for dimension in task.dimensions})
+    for text in by:
+        for name in _crossed(text):
+            if name not in known:
+                names = ", ".join(f"'{task.name}'" for task in tasks)
+                raise ConfigError(f"by '{text}': of {names} none has a dimension '{name}': {nearest(name, known)}")
+
+
+def _compared(before: Scores, after: Scores, by: Sequence[str], how: Mapping[str, Any]) -> Comparison:
+    from chaintune.interop import compare
+
+    borne = set(before.dimensions)
+    return compare(before, after, by=[text for text in by if borne.issuperset(_crossed(text))], **how)
+
+
+def _crossed(text: str) -> set[str]:
+    """The dimensions that one entry of `by` names."""
+    from chaintune.interop.log import parse_by
+
+    plain, pairs = parse_by((text,))
+    return {*plain, *(name for pair in pairs for name in pair)}

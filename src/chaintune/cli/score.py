@@ -1,0 +1,136 @@
+"""`chaintune score`: what one checkpoint answers, in files that `chaintune compare` reads."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from chaintune.cli.options import AsJson
+from chaintune.cli.spread import spread
+
+if TYPE_CHECKING:
+    from chaintune.records import Task
+
+Names = Annotated[
+    list[str],
+    typer.Option("--task", metavar="TASK", help="A task; repeat it for more. 'chaintune tasks' lists them."),
+]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Options of how models are scored, shared by every command that scores without training."""
+
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test",
+            metavar="[TASK=]SIZE",
+            help="How many examples: 200, '40 per category', or of one task, bbq='40 per category'. [default: all]",
+            show_default=False,
+        ),
+    ] = None
+    sample_seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Of the weights.")] = "auto"
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A key of a task as in a study file, e.g. tasks.mine.path=items.jsonl.",
+            show_default=False,
+        ),
+    ] = None
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            envvar="CHAINTUNE_STORE",
+            help="Folder where finished scores lie. [default: .chaintune]",
+            show_default=False,
+        ),
+    ] = None
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help="Run Python code that comes with a model. Only for models you trust."),
+    ] = False
+
+    def tasks(self, names: Sequence[str]) -> "list[Task]":
+        """The tasks of these names, with the sizes and keys that are asked for."""
+        from chaintune.study.asked import asked_tasks
+
+        sizes, overrides = self.test or (), self.overrides or ()
+        return asked_tasks(names, sizes=sizes, seed=self.sample_seed, overrides=overrides)
+
+    def options(self) -> dict[str, Any]:
+        """As `auditing.score_all` takes them."""
+        from chaintune.cli.display import RunDisplay
+        from chaintune.study.store import Store
+
+        return {
+            "precision": self.precision,
+            "store": Store(self.store),
+            "watch": RunDisplay,
+            "trust_remote_code": self.trust_remote_code,
+        }
+
+
+@spread
+def score(
+    model: Annotated[str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, or alias.")],
+    task: Names,
+    out: Annotated[
+        Path,
+        typer.Option(help="A .parquet file for one task, or a folder that gets a file a task."),
+    ],
+    scoring: Scoring,
+    by: Annotated[
+        list[str] | None, typer.Option("--by", metavar="DIM", help="Tell each group of this dimension too.")
+    ] = None,
+    engine: Annotated[
+        Literal["chaintune", "lm_eval"], typer.Option(help="Whose arithmetic; lm_eval needs the extra lm-eval.")
+    ] = "chaintune",
+    as_json: AsJson = False,
+) -> int:
+    """Score one checkpoint on tasks; nothing is trained. 'chaintune compare' reads what is written.
+
+    What is in the store is not computed again, also when it was interrupted. When memory runs out, less
+    goes through the model at once.
+
+    For example:
+
+    chaintune score smollm2-135m --task bbq --test "40 per category" --out before.parquet
+
+    chaintune score base+my-adapter --task bbq --task csqa --test bbq="40 per category" --test csqa=200 --out after
+
+    chaintune score my-model --task mine --set tasks.mine.path=items.jsonl --out mine.parquet
+    """
+    from chaintune.auditing import score_all
+    from chaintune.report.scored import scored_rows, scored_tables
+    from chaintune.study.scored import score_paths, write_scores
+
+    score_paths(task, out)  # refuses what cannot be meant before anything is scored
+    tasks = scoring.tasks(task)
+    called = Path(model).name
+    found = score_all({called: model}, tasks, engine=engine, **scoring.options())[called]
+    rows = {name: scored_rows(scores, by or ()) for name, scores in found.items()}
+    paths = write_scores(found, out)
+    if as_json:
+        typer.echo(json.dumps(_plain(rows, paths), indent=2))
+        return 0
+    from chaintune.cli.display import print_tables
+
+    print_tables(scored_tables(rows))
+    for path in dict.fromkeys(paths.values()):
+        typer.echo(f"wrote {path}")
+    return 0
+
+
+def _plain(rows: Mapping[str, Sequence[Any]], paths: Mapping[str, Path]) -> list[dict[str, Any]]:
+    return [
+        {"task": task, "file": str(paths[task]), "accuracy": [row.to_dict() for row in found]}
+        for task, found in rows.items()
+    ]

@@ -1,0 +1,50 @@
+"""Two models scored on the same examples and compared, task by task."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chaintune.records.comparison import Comparison
+from chaintune.records.gate import Gate
+from chaintune.records.scores import Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audit:
+    """What was forgotten between two models, and by whom.
+
+    Attributes:
+        comparisons: one a task, in the order in which the tasks were named.
+        gate: what a policy says of them; None without one.
+        before, after: task -> scores of each model.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    gate: Gate | None
+    before: Mapping[str, Scores]
+    after: Mapping[str, Scores]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain data that JSON can hold; what is undefined is None. The scores are left out."""
+        told = [comparison.to_dict() for comparison in self.comparisons]
+        return {"comparisons": told, "gate": self.gate.to_dict() if self.gate else None}
+
+    def to_polars(self) -> "pl.DataFrame":
+        """One row a group of each task, as `Comparison.to_polars` has them, with the task in front."""
+        import polars as pl  # not needed to compare, only to hand over a frame
+
+        tables = [
+            comparison.to_polars().select(pl.lit(comparison.task).alias("task"), pl.all())
+            for comparison in self.comparisons
+        ]
+        return pl.concat(tables, how="vertical_relaxed")
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The table of `to_polars` for pandas."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_polars().to_dicts())
