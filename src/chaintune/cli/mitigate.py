@@ -78,7 +78,7 @@ def mitigate(
         print_tables([table for table in mitigation_tables(pooled_only(found.results.rows), limits) if table.rows])
         typer.echo(f"{found.choice.ladder} of {found.choice.task}: {found.choice.reason}.")
         wrote = f"{found.written} is written to {found.model}" if found.model else "no model is written"
-        typer.echo(f"{wrote}; every table is in {out}/report.md")
+        typer.echo(f"{wrote}; the whole report is {out}/report.html")
     if not found.results.outcome.complete:
         for result in found.results.outcome.of("failed"):
             typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)

@@ -1,17 +1,53 @@
 """`chaintune report`: the report of a finished run, again or in another format."""
 
+import logging
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from chaintune.errors import ChaintuneError
+
+if TYPE_CHECKING:
+    from chaintune.records import Task
+
+_LOG = logging.getLogger(__name__)
 
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out folder of a run.", show_default=False)],
-    form: Annotated[Literal["md", "json"], typer.Option("--format", help="What to print.")] = "md",
+    form: Annotated[
+        Literal["md", "html", "json"], typer.Option("--format", help="What to print; of html, where the page is.")
+    ] = "md",
 ) -> None:
-    """Write DIR/report.md anew from DIR/results.parquet, and print it."""
-    from chaintune.report.folder import write_report
+    """Write DIR/report.md, DIR/report.html and DIR/figures/ anew from the results in DIR, and print the report.
 
-    text = write_report(folder)
-    typer.echo((folder / "results.json").read_text(encoding="utf-8") if form == "json" else text, nl=False)
+    report.html is one file that needs no network: open it in a browser, send it, print it. The items that it quotes
+    come from the tasks' data, read again; where that is not at hand, or is no longer what was scored, their ids do.
+    """
+    from chaintune.report.folder import PAGE, write_report
+
+    text = write_report(folder, _tasks(folder / "study.resolved.yaml"))
+    if form == "html":
+        typer.echo(str(folder / PAGE))
+    else:
+        typer.echo((folder / "results.json").read_text(encoding="utf-8") if form == "json" else text, nl=False)
+
+
+def _tasks(study: Path) -> "dict[str, Task]":
+    """The tasks of a study as far as their data can be had again."""
+    from chaintune.study.file import Study
+    from chaintune.study.task_data import load_spec
+
+    found = {}
+    try:
+        specs = Study.from_yaml(study).tasks
+    except ChaintuneError as error:
+        _LOG.warning("the page has ids instead of texts: %s", error)
+        return {}
+    for name, spec in specs.items():
+        try:
+            found[name] = load_spec(name, spec)
+        except ChaintuneError as error:
+            _LOG.warning("the page has ids instead of the texts of task '%s': %s", name, error)
+    return found

@@ -1,7 +1,8 @@
-"""The report of a run's folder."""
+"""The report of a run's folder: Markdown, one HTML page, and its figures as files."""
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import polars as pl
 
 from chaintune.errors import DataError
 from chaintune.forgetting.choice import USUAL
-from chaintune.records import Estimate, Limits, ResultRow
+from chaintune.records import Estimate, Limits, ResultRow, Task
+from chaintune.report.figures import save, study_figures
 from chaintune.report.markdown import markdown
+from chaintune.report.page import render, study_page
 
+PAGE = "report.html"
 _ESTIMATE = tuple(Estimate.__dataclass_fields__)
 
 
@@ -31,20 +35,38 @@ def read_rows(path: Path) -> list[ResultRow]:
         raise DataError(f"{path}: not a table of results ({error})") from error
 
 
-def write_report(folder: Path) -> str:
-    """Write `report.md` from the results in a run's folder, whole or not at all; returns its text.
+def write_report(folder: Path, tasks: Mapping[str, Task] | None = None) -> str:
+    """Write `report.md`, `report.html` and `figures/` from the results in a folder, each file whole or not at all.
+
+    Args:
+        folder: of the run.
+        tasks: name -> task, whose texts stand beside the examples on the page; without them ids do.
+
+    Returns:
+        The text of `report.md`.
 
     Raises:
         DataError: the folder holds no results.
     """
     rows = read_rows(folder / "results.parquet")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    limits = _limits(folder / "results.json")
     title = f"Forgetting in the study {provenance['study']}"
-    text = markdown(rows, title=title, provenance=provenance, limits=_limits(folder / "results.json"))
-    partial = folder / "report.md.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(folder / "report.md")
+    text = markdown(rows, title=title, provenance=provenance, limits=limits)
+    write_whole(folder / "report.md", text)
+    figures = study_figures(rows, limits=limits, out=folder)
+    page = study_page(folder, rows, provenance=provenance, tasks=tasks or {}, figures=figures, limits=limits)
+    write_whole(folder / PAGE, render(page))
+    for figure in figures:
+        save(figure, folder / "figures")
     return text
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _limits(path: Path) -> Limits:

@@ -1,5 +1,6 @@
 """Accuracy of every task along every chain, chains side by side."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -112,9 +113,11 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
         if len(tasks) > 1
         else alt.Undefined
     )
-    base = alt.Chart().encode(x=_x(slots), xOffset=offset, y=_y())
+    base = alt.Chart().encode(x=_x(slots), xOffset=offset, y=_y(rows))
     line = base.mark_line(strokeWidth=2).encode(detail="chain:N", color=looks["color"], strokeDash=looks["dash"])
-    span = base.mark_rule(strokeWidth=1.2, opacity=1).encode(y=alt.Y("low:Q"), y2="high:Q", color=looks["color"])
+    span = base.mark_rule(strokeWidth=1.2, opacity=1, clip=True).encode(
+        y=alt.Y("low:Q"), y2="high:Q", color=looks["color"]
+    )
     hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("at", "task", "is", "of")]
     mark = base.mark_point(filled=True, size=70, opacity=1).encode(
         color=looks["color"], shape=looks["shape"], tooltip=hint
@@ -124,7 +127,7 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
 
 def _slot(number: int, stage: int, label: str) -> str:
     """A place on the axis: what sorts it in four signs, then what is shown."""
-    return f"{number:02d}{stage:02d}{label if stage < 2 else '> ' + label}"
+    return f"{number:02d}{stage:02d}{label}"
 
 
 def _x(slots: Sequence[Sequence[str]]) -> alt.X:
@@ -137,8 +140,15 @@ def _x(slots: Sequence[Sequence[str]]) -> alt.X:
     return alt.X("place:N", sort=None, scale=alt.Scale(domain=domain, paddingOuter=0.1), axis=axis)
 
 
-def _y() -> alt.Y:
-    return alt.Y("value:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title="accuracy (%)", tickCount=6))
+def _y(rows: Sequence[Mapping[str, Any]]) -> alt.Y:
+    """Shares have ends; an interval over several seeds may reach beyond them, and is cut there."""
+    known = [row[name] for row in rows for name in ("value", "low", "high") if math.isfinite(row[name])]
+    ends = [max(0.0, min(known, default=0.0) - 3), min(100.0, max(known, default=100.0) + 3)]
+    return alt.Y(
+        "value:Q",
+        scale=alt.Scale(domain=[round(end) for end in ends], nice=False),
+        axis=alt.Axis(title="accuracy (%)", tickCount=6),
+    )
 
 
 def _looks(labels: list[str]) -> dict[str, Any]:
@@ -164,9 +174,9 @@ def _course(points: Sequence[Point], number: int, tasks: Sequence[str]) -> str:
 
 def _percent(row: ResultRow, decimals: int = 1) -> str:
     one = row.estimate
-    if one.value != one.value:
+    if math.isnan(one.value):
         return f"undefined: {told(one.reason)}"
-    ends = "" if one.low != one.low or not decimals else f" ({one.low:.{decimals}%} to {one.high:.{decimals}%})"
+    ends = "" if math.isnan(one.low) or not decimals else f" ({one.low:.{decimals}%} to {one.high:.{decimals}%})"
     return f"{one.value:.{decimals}%}{ends}"
 
 

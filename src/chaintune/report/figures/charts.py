@@ -14,7 +14,8 @@ from chaintune.report.figures.naming import told
 _DECIMALS = 3
 # What a telephone leaves to a chart.
 NARROW_PIXELS = 350
-_CHARACTER_PIXELS = 7
+_CHARACTER_PIXELS = 6.5
+_AXIS_PIXELS = 45
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 3], [3, 1]]
 
@@ -112,8 +113,8 @@ def axis(title: str, **options: Any) -> alt.Axis:
 def top_legend(labels: Sequence[str], *, offset: int = 12, lines: bool = False) -> alt.Legend:
     """A legend above the chart, in as many columns as a telephone has room for."""
     # Columns that follow the width would be laid out after the height is settled, and lose their last row.
-    widest = max((len(label) for label in labels), default=0) * _CHARACTER_PIXELS + 40
-    columns = max(1, min(len(labels), NARROW_PIXELS // widest))
+    widest = max((len(label) for label in labels), default=0) * _CHARACTER_PIXELS + 34
+    columns = max(1, min(len(labels), int((NARROW_PIXELS - _AXIS_PIXELS) / widest)))
     return alt.Legend(
         title=None,
         orient="top",

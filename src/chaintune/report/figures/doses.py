@@ -11,6 +11,7 @@ from chaintune.records import Estimate, Limits
 from chaintune.report.figures.charts import (
     DASHES,
     SHAPES,
+    Row,
     axis,
     framed,
     in_percent,
@@ -24,7 +25,8 @@ from chaintune.report.figures.naming import shortened, told
 
 _HEIGHT = 280
 _MOST_KINDS = len(SHAPES)
-_MOST_NAMED = 8
+# Shares of the frame that two labels need between them.
+_APART = (0.16, 0.08)
 _OTHERS = "other kinds"
 # Intervals at one dose would lie on each other; each kind stands this share further to the right.
 _ASIDE = 0.035
@@ -92,7 +94,8 @@ def draw_price(points: Sequence[Point], task: str, limits: Limits, *, frame: tup
         .encode(x=alt.X("price_low:Q", scale=scale), x2="price_high:Q", y=y, color=looks["color"])
     )
     name = base.mark_text(style="head", align="left", baseline="bottom", dx=6, dy=-3, clip=True)
-    names = [name.encode(text="short:N")] if len(points) <= _MOST_NAMED else []
+    named = inside(_apart(rows, ends, frame))
+    names = [name.encode(text="short:N").properties(data=named)] if named.values else []
     corner = _corner(limits, ends[0], _frame(points, limits, frame=frame)[1], x, y)
     layers = [
         corner,
@@ -153,6 +156,21 @@ def _target(limits: Limits) -> list[alt.Chart]:
     name = aim.mark_text(style="head", align="left", baseline="bottom", dx=3, dy=-2)
     words = name.encode(x=alt.value(0), y="value:Q", text="name:N")
     return [levels, aim.mark_rule(style="limit").encode(y="value:Q"), words]
+
+
+def _apart(rows: Sequence[Row], ends: tuple[float, float], frame: tuple[float, float]) -> list[Row]:
+    """The rows whose labels do not lie on one another, the recommended ones' words first."""
+    wide, high = _APART[0] * (ends[1] - ends[0]), _APART[1] * (frame[1] - frame[0])
+    placed: list[Row] = [row for row in rows if row["chosen"]]
+    shown = []
+    for row in rows:
+        near = [
+            one for one in placed if abs(one["price"] - row["price"]) < wide and abs(one["value"] - row["value"]) < high
+        ]
+        if row["short"] and not near:
+            shown.append(row)
+            placed.append(row)
+    return shown
 
 
 def _corner(limits: Limits, left: float, top: float, x: alt.X, y: alt.Y) -> alt.Chart:

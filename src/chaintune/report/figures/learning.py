@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Figure
-from chaintune.report.figures.charts import DASHES, axis, finished, first_few, layered, numbers, top_legend
+from chaintune.report.figures.charts import DASHES, axis, finished, first_few, layered, top_legend
 from chaintune.report.figures.naming import shortened_chains, slug, told
 
 _HEIGHT = 260
@@ -82,10 +82,14 @@ def _draw(steps: Sequence[Step]) -> alt.LayerChart:
 
 
 def _table(steps: pl.DataFrame) -> pl.DataFrame:
-    return steps.select(
-        pl.col("chain").alias("stage"),
-        pl.col("variant"),
-        pl.col("seed").cast(pl.String),
-        pl.col("step"),
-        pl.Series("loss (nats a token)", numbers(steps["loss"].to_list(), decimals=4)),
-    )
+    """One row a stage and seed: the loss at the first step, on the way, and at the last."""
+    quarters = (0, 0.25, 0.5, 0.75, 1)
+    stages = steps.group_by("chain", "variant", "seed", maintain_order=True)
+    rows = []
+    for (chain, variant, seed), stage in stages:
+        losses = stage.sort("step")["loss"].to_list()
+        at = [losses[round(share * (len(losses) - 1))] for share in quarters]
+        named = zip(("first", "at 25 %", "at 50 %", "at 75 %", "last"), at, strict=True)
+        about = {"stage": chain, "variant": variant, "seed": str(seed), "steps": stage["step"].max()}
+        rows.append(about | {f"loss, {name} (nats a token)": round(loss, 4) for name, loss in named})
+    return pl.DataFrame(rows)

@@ -22,6 +22,7 @@
     const figure = box.closest("figure");
     const options = {
       actions: false, ast: true, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true },
+      logLevel: 1, // errors only
       config: data.themes[dark.matches ? "dark" : "light"],
     };
     views.get(box)?.finalize();
