@@ -25,7 +25,7 @@ _MOST_ROWS = 30
 _MOST_SAID = 12
 _SENTENCES = 3
 _BEFORE, _AFTER = "before", "after"
-_ENDS = (Kind(_BEFORE, 5, "circle"), Kind(_AFTER, 0, "square"))
+_ENDS = (Kind(_BEFORE, 7, "circle"), Kind(_AFTER, 0, "square"))
 
 
 def before_after_figure(comparisons: Sequence[Comparison]) -> Figure:

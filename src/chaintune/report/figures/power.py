@@ -26,7 +26,7 @@ def power_figure(place: Place) -> Figure | None:
         return None
     shown = _sorted(kept_in_view(place.members, MOST_ROWS, place.error_rate))
     title = f"What could have been detected: {place.where}"
-    caption = " ".join(filter(None, (_none(place), _usual(place, _FORGETTING), _usual(place, _BIASED), _left(place))))
+    caption = " ".join(filter(None, (_said(place), _left(place))))
     return Figure(
         name=slug("detectable", place.task, place.dimension, place.tag),
         section="power",
@@ -82,25 +82,26 @@ def _sorted(members: Sequence[Member]) -> list[Member]:
     return sorted(members, key=rank)
 
 
-def _usual(place: Place, what: str) -> str:
-    values = [one.detectable if what == _FORGETTING else one.detectable_biased for one in place.members]
-    known = [value for value in values if not math.isnan(value)]
-    if not known:
-        return f"No {what} of any size could have shown in a group."
-    middle, least = f"{100 * median(known):.0f}", f"{100 * min(known):.0f}"
-    blind = len(values) - len(known)
-    which = (
-        f"a typical group of {place.dimension}" if not blind else f"a typical one of the {len(known)} groups that could"
-    )
-    return (
-        f"In {which} a {what} of {middle} points would have shown in four cases out of five, in the best measured "
-        f"one {least}."
-    )
-
-
-def _none(place: Place) -> str:
+def _said(place: Place) -> str:
+    """What would have shown in the typical group and in the best measured one, and in how many nothing would."""
+    forgetting = _middle_and_least([one.detectable for one in place.members])
+    biased = _middle_and_least([one.detectable_biased for one in place.members])
     blind = sum(math.isnan(one.detectable) for one in place.members)
-    return f"{blind} of {len(place.members)} groups could show none of any size." if blind else ""
+    if not forgetting:
+        return f"In none of the {blind} groups of {place.dimension} could any forgetting have shown."
+    group = f"one of the other {len(place.members) - blind}" if blind else f"group of {place.dimension}"
+    text = (
+        f"in the typical {group} a forgetting of {forgetting[0]} points would have shown in four cases out of five, in "
+        f"the best measured one {forgetting[1]}"
+    )
+    text += f"; a biased forgetting of {biased[0]}, and {biased[1]}." if biased else "; no biased forgetting could."
+    none = f"{blind} of {len(place.members)} groups of {place.dimension} could show none; " if blind else ""
+    return none + text if none else text[0].upper() + text[1:]
+
+
+def _middle_and_least(values: Sequence[float]) -> tuple[str, str] | None:
+    known = [value for value in values if not math.isnan(value)]
+    return (f"{100 * median(known):.0f}", f"{100 * min(known):.0f}") if known else None
 
 
 def _left(place: Place) -> str:
