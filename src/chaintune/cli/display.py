@@ -1,5 +1,6 @@
 """Tables and progress for people: rich on a terminal, plain text elsewhere."""
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -8,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from chaintune.report.tables import Table
 
 if TYPE_CHECKING:
+    from chaintune.cli.live import LiveView
+    from chaintune.study.nodes import Node
     from chaintune.study.plan import Plan
     from chaintune.study.progress import Event
     from chaintune.study.progress import Progress as NodeProgress
@@ -60,60 +62,75 @@ def _rich(table: Table) -> RichTable:
     return shown
 
 
+def doing(event: "Event") -> str:
+    """What is being done to an event's node."""
+    return {"stage": "training", "score": "scoring"}.get(event.node.kind, "measuring")
+
+
+def rate_of(progress: "NodeProgress") -> str:
+    """How far a node is, how fast it goes and how long it will take; what nobody knows is left out."""
+    parts = [f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit}"]
+    if math.isfinite(progress.rate):
+        parts.append(f"{progress.rate:,.0f} {'tokens' if progress.unit == 'steps' else progress.unit}/s")
+    if math.isfinite(progress.seconds_left):
+        parts.append(f"{duration(progress.seconds_left)} left")
+    return ", ".join(parts)
+
+
 class RunDisplay:
-    """Shows on stderr what a run is doing: a bar on a terminal, else a line now and then.
+    """Shows on stderr what a run is doing: its graph on a terminal, else a line now and then.
 
     Use as a context manager; `note` takes the run's events.
+
+    Args:
+        plan: what is run.
+        pending: the nodes that will be computed, where that is known; None is all of them.
+        console: stderr, unless a test looks.
     """
 
-    def __init__(self, plan: "Plan") -> None:
-        self._total = len(plan.nodes)
+    def __init__(self, plan: "Plan", pending: "Sequence[Node] | None" = None, console: Console | None = None) -> None:
+        self._plan = plan
+        self._pending = plan.nodes if pending is None else pending
         self._ended = 0
-        self._console = Console(stderr=True, highlight=False)
-        self._bar: Progress | None = None
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live: LiveView | None = None
         self._last_line = 0.0
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            columns = (TextColumn("{task.fields[count]}"), TextColumn("{task.description}"), BarColumn(bar_width=20))
-            self._bar = Progress(*columns, TextColumn("{task.fields[rate]}"), console=self._console, transient=True)
-            self._bar.add_task("starting", count="", rate="", total=1)
-            self._bar.start()
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            from chaintune.cli.live import LiveView
+
+            self._live = LiveView(self._console, self._plan, self._pending)
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def note(self, event: "Event") -> None:
         """Show one event."""
         if event.kind == "start":
             self._began = time.monotonic()
-            self._update(f"{_verb(event)} {event.node.title}", 0, 1, "")
-        elif event.kind == "progress" and event.progress:
+        if self._live is not None:
+            self._live.note(event)
+        if event.kind == "progress" and event.progress:
             self._progress(event.progress, event)
         elif event.kind in _DONE:
             self._ended += 1
-            self._finish(event)
+            # The graph tells the rest; a cause would not fit into it.
+            if self._live is None or event.kind == "failed":
+                self._finish(event)
 
     def _count(self) -> str:
-        return f"[{self._ended}/{self._total}]"
+        return f"[{self._ended}/{len(self._plan.nodes)}]"
 
     def _progress(self, progress: "NodeProgress", event: "Event") -> None:
-        unit = "tokens/s" if progress.unit == "steps" else "items/s"
-        rate = f"{progress.rate:,.0f} {unit}, {duration(progress.seconds_left)} left"
-        self._update(f"{_verb(event)} {event.node.title}", progress.done, progress.total, rate)
-        if self._bar is None and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
-            done = f"{progress.done:.0f}/{progress.total:.0f} {progress.unit}"
-            self._line(f"{self._count()} {_verb(event)} {event.node.title}: {done}, {rate}")
-
-    def _update(self, what: str, done: float, total: float, rate: str) -> None:
-        if self._bar is not None:
-            task = self._bar.task_ids[0]
-            self._bar.update(task, description=what, completed=done, total=total, count=self._count(), rate=rate)
+        if self._live is None and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._line(f"{self._count()} {doing(event)} {event.node.title}: {rate_of(progress)}")
 
     def _finish(self, event: "Event") -> None:
         took = f", {duration(time.monotonic() - self._began)}" if event.kind == "made" else ""
@@ -123,7 +140,3 @@ class RunDisplay:
     def _line(self, text: str) -> None:
         self._last_line = time.monotonic()
         self._console.print(Text(text), soft_wrap=True)
-
-
-def _verb(event: "Event") -> str:
-    return {"stage": "training", "score": "scoring"}.get(event.node.kind, "measuring")

@@ -18,6 +18,7 @@ from chaintune.errors import ConfigError
 from chaintune.study import atomic
 from chaintune.study.disk import one_sentence
 from chaintune.study.nodes import Node
+from chaintune.study.pace import Pace
 from chaintune.study.plan import Plan
 from chaintune.study.progress import Event, Progress
 
@@ -38,10 +39,7 @@ class Journal:
         self._written = -math.inf
         self._ends: dict[str, Event] = {}
         self._current: dict[str, Any] | None = None
-        self._left = {node.key: node for node in pending}
-        self._spent = Counter[str]()
-        self._worked = Counter[str]()
-        self._began = self._started
+        self._pace = Pace(pending)
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -61,32 +59,17 @@ class Journal:
 
     def note(self, event: Event) -> None:
         """Take up one event of the run."""
+        self._pace.note(event)
         if event.kind == "progress" and event.progress:
             self._current = _current(event.node) | _progress(event.progress)
         elif event.kind == "start":
-            self._current, self._began = _current(event.node), time.monotonic()
+            self._current = _current(event.node)
         elif event.kind != "dropped":
-            self._end(event)
+            self._current = None
+            self._ends[event.node.key] = event
         often = event.kind in {"progress", "reused", "dropped"}
         if not often or time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES:
             self._write("running")
-
-    def _end(self, event: Event) -> None:
-        self._current = None
-        self._ends[event.node.key] = event
-        self._left.pop(event.node.key, None)
-        if event.kind == "made":
-            self._spent[event.node.kind] += round((time.monotonic() - self._began) * 1e6)
-            self._worked[event.node.kind] += _work(event.node)
-
-    def _seconds_left(self) -> float | None:
-        """Tokens that are left over the rates of this run so far; None before there is a rate for each."""
-        left = Counter[str]()
-        for node in self._left.values():
-            left[node.kind] += _work(node)
-        if any(not self._worked[kind] for kind in left):
-            return None
-        return sum(self._spent[kind] / 1e6 * tokens / self._worked[kind] for kind, tokens in left.items())
 
     def _write(self, state: State, cause: str = "") -> None:
         self._written = time.monotonic()
@@ -101,7 +84,7 @@ class Journal:
             "nodes": {"total": len(self._plan.nodes)}
             | {kind: counts[kind] for kind in ("made", "reused", "failed", "skipped")},
             "current": self._current,
-            "seconds_left": self._seconds_left(),
+            "seconds_left": self._pace.seconds_left(),
             "failed": self._troubles("failed"),
             "skipped": self._troubles("skipped"),
         }
@@ -160,11 +143,6 @@ def _is_alive(process: dict[str, Any]) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _work(node: Node) -> int:
-    """Tokens of a node; where nobody counted, nodes are taken to be alike."""
-    return node.tokens or 1
 
 
 def _current(node: Node) -> dict[str, Any]:

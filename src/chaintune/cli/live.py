@@ -1,0 +1,117 @@
+"""The live view of a run on a terminal: its graph with states, what runs now, its rate and the time left."""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from chaintune.cli.display import doing, duration, rate_of
+from chaintune.cli.graph import Graph, Row, State, folded
+from chaintune.study.pace import Pace
+
+if TYPE_CHECKING:
+    from chaintune.study.nodes import Node
+    from chaintune.study.plan import Plan
+    from chaintune.study.progress import Event
+
+# The mark and the word say it; colour only repeats it.
+_MARKS: dict[State, str] = {
+    "waiting": "·", "running": "▶", "done": "✓", "from store": "=", "failed": "✗", "skipped": "-",
+}  # fmt: skip
+_STYLES: dict[State, str] = {
+    "running": "bold cyan", "done": "green", "from store": "dim", "failed": "bold red", "skipped": "yellow",
+}  # fmt: skip
+_PLAIN = str.maketrans("·▶✓✗└├─│█░…", ".>+x`|-|#..")
+_STATE_WIDTH, _SCORED_WIDTH, _BAR_WIDTH = 12, 7, 20
+_OTHER_LINES = 5
+_FEWEST_ROWS = 3
+
+
+class LiveView:
+    """Draws a run anew several times a second; `note` takes its events.
+
+    Args:
+        console: a terminal.
+        plan: what is run.
+        pending: the nodes that will be computed; the others are in the store.
+    """
+
+    def __init__(self, console: Console, plan: "Plan", pending: "Sequence[Node]") -> None:
+        self._console, self._name = console, plan.study
+        self._total = len(plan.nodes)
+        self._graph = Graph(plan, {node.key for node in plan.nodes} - {node.key for node in pending})
+        self._pace = Pace(pending)
+        self._now: Event | None = None
+        self._began = time.monotonic()
+        self._live = Live(get_renderable=self.render, console=console, refresh_per_second=4)
+
+    def start(self) -> None:
+        """Begin to draw."""
+        self._live.start()
+
+    def stop(self) -> None:
+        """Draw once more, and leave that on the screen."""
+        self._now = None
+        self._live.stop()
+
+    def note(self, event: "Event") -> None:
+        """Take up one event of the run."""
+        self._graph.note(event)
+        self._pace.note(event)
+        if event.kind in {"start", "progress"}:
+            self._now = event
+        elif event.kind != "dropped":
+            self._now = None
+
+    def render(self) -> Group:
+        """Everything as it stands now, in as many lines as the terminal has."""
+        width, height = self._console.width, max(self._console.height - _OTHER_LINES, _FEWEST_ROWS)
+        lines = [self._head(), _cells("  checkpoint", "state", "scored", width, "dim")]
+        lines += [_line(row, width) for row in folded(self._graph.rows(), height)]
+        lines += self._foot(width)
+        ascii_only = self._console.options.ascii_only
+        for line in lines:
+            line.plain = line.plain.translate(_PLAIN) if ascii_only else line.plain
+            line.truncate(width)
+            line.no_wrap = True
+        return Group(*lines)
+
+    def _head(self) -> Text:
+        ended = self._total - self._graph.count("waiting", "running")
+        parts = [f"{self._name}: {ended} of {self._total} done", duration(time.monotonic() - self._began)]
+        left = self._pace.seconds_left()
+        if left is not None and ended < self._total:
+            parts.append(f"about {duration(left)} left")
+        failed = self._graph.count("failed")
+        return Text(", ".join([*parts, *([f"{failed} failed"] if failed else [])]), style="bold")
+
+    def _foot(self, width: int) -> list[Text]:
+        if self._now is None:
+            return []
+        told = [Text(f"{doing(self._now)} {self._now.node.title}")]
+        told[0].truncate(width, overflow="ellipsis")
+        progress = self._now.progress
+        if progress and progress.total > 0:
+            share = min(progress.done / progress.total, 1.0)
+            full = math.floor(share * _BAR_WIDTH)
+            bar = "█" * full + "░" * (_BAR_WIDTH - full)
+            told.append(Text(f"{bar} {100 * share:.0f} %  {rate_of(progress)}"))
+        return told
+
+
+def _line(row: Row | str, width: int) -> Text:
+    if isinstance(row, str):
+        return Text(f"  … {row}", style="dim")
+    scored = f"{row.measured}/{row.measures}" if row.measures else ""
+    return _cells(f"{_MARKS[row.state]} {row.tree}{row.label}", row.state, scored, width, _STYLES.get(row.state, ""))
+
+
+def _cells(name: str, state: str, scored: str, width: int, style: str) -> Text:
+    """One line: a name as long as there is room, then two columns."""
+    text = Text(name, style=style)
+    text.truncate(width - _STATE_WIDTH - _SCORED_WIDTH - 1, overflow="ellipsis", pad=True)
+    return text.append(f" {state:<{_STATE_WIDTH}}{scored:>{_SCORED_WIDTH}}")

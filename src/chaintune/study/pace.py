@@ -1,0 +1,47 @@
+"""How long a run will still take, from what it has done so far."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from chaintune.study.nodes import Node
+from chaintune.study.progress import Event
+
+
+class Pace:
+    """Time per token of each kind of node, of this run; `note` takes up its events.
+
+    Args:
+        pending: the nodes that the run will compute.
+    """
+
+    def __init__(self, pending: Iterable[Node]) -> None:
+        self._left = {node.key: node for node in pending}
+        self._spent = Counter[str]()
+        self._worked = Counter[str]()
+        self._began = time.monotonic()
+
+    def note(self, event: Event) -> None:
+        """Take up one event of the run."""
+        node = event.node
+        if event.kind == "start":
+            self._began = time.monotonic()
+        elif event.kind in {"made", "reused", "failed", "skipped"}:
+            self._left.pop(node.key, None)
+        if event.kind == "made":
+            self._spent[node.kind] += round((time.monotonic() - self._began) * 1e6)
+            self._worked[node.kind] += _work(node)
+
+    def seconds_left(self) -> float | None:
+        """Tokens that are left over the rates of this run so far; None before there is a rate for each kind."""
+        left = Counter[str]()
+        for node in self._left.values():
+            left[node.kind] += _work(node)
+        if any(not self._worked[kind] for kind in left):
+            return None
+        return sum(self._spent[kind] / 1e6 * tokens / self._worked[kind] for kind, tokens in left.items())
+
+
+def _work(node: Node) -> int:
+    """Tokens of a node; where nobody counted, nodes are taken to be alike."""
+    return node.tokens or 1
