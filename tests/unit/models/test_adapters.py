@@ -1,0 +1,62 @@
+"""Whether an adapter leaves the weights under it alone, so that they can be read with another one."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peft import LoraConfig
+
+from chaintune.models import load, save, with_adapter
+from chaintune.models.adapters import leaves_base_alone, new_adapter
+from tests.conftest import MakeModel
+
+
+def test_plain_lora_does(adapter_folder: Path) -> None:
+    assert leaves_base_alone(adapter_folder)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"init_lora_weights": "pissa"},
+        {"init_lora_weights": "olora"},
+        {"layer_replication": [[0, 2], [1, 2]]},
+        {"peft_type": "IA3"},
+    ],
+    ids=str,
+)
+def test_what_may_change_them_does_not(changed: dict[str, Any], adapter_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(adapter_folder, tmp_path / "adapter"))
+    config = json.loads((folder / "adapter_config.json").read_text())
+    if changed.get("peft_type") == "IA3":
+        config = {"target_modules": ["k_proj"], "feedforward_modules": []}
+    (folder / "adapter_config.json").write_text(json.dumps(config | changed))
+    assert not leaves_base_alone(folder)
+
+
+@pytest.mark.parametrize("brought", [{"modules_to_save": ["lm_head"]}, {"trainable_token_indices": [5]}], ids=str)
+def test_what_brings_weights_of_its_own_does_not(
+    brought: dict[str, Any], model_folder: MakeModel, tmp_path: Path
+) -> None:
+    loaded = load(model_folder(), precision="fp32")
+    config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"], **brought)
+    loaded.model = new_adapter(loaded.model, config)
+    save(loaded, tmp_path)
+    assert not leaves_base_alone(tmp_path)
+    assert with_adapter(loaded, None, instead_of=tmp_path) is None
+
+
+def test_the_weights_are_the_very_ones_once_it_is_off(model_folder: MakeModel, adapter_folder: Path) -> None:
+    loaded = load(model_folder(), precision="fp32")
+    before = {name: weight.clone() for name, weight in loaded.model.state_dict().items()}
+    adapted = with_adapter(loaded, adapter_folder, instead_of=None)
+    assert adapted is not None
+    assert adapted.has_adapter
+    bare = with_adapter(adapted, None, instead_of=adapter_folder)
+    assert bare is not None
+    assert not bare.has_adapter
+    after = bare.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(weight.equal(after[name]) for name, weight in before.items())
