@@ -1,7 +1,6 @@
 """Tasks as the options of a command ask for them: names, sizes, and keys of a study file."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.records import Task
@@ -31,8 +30,10 @@ def asked_tasks(
         _set_size(text, names, source)
     for text in overrides:
         apply_override(source, text)
+    if not isinstance(source.data["tasks"], dict):
+        raise ConfigError(f"--set tasks={source.data['tasks']}: expected tasks.NAME.KEY=VALUE")
     _check_keys(names, source)
-    for name, said in _written(source).items():
+    for name, said in source.data["tasks"].items():
         if isinstance(said, dict) and which(name, said) != "known":
             said.setdefault("role", "safety")  # nothing is taught, so the role decides nothing
     specs = check_tasks(source)
@@ -41,11 +42,6 @@ def asked_tasks(
             check_data(spec, name, source)
     source.stop_if_wrong()
     return [load_spec(name, specs[name] or TaskSpec()) for name in names]
-
-
-def _written(source: Source) -> Mapping[str, Any]:
-    tasks: Mapping[str, Any] = source.data["tasks"] if isinstance(source.data["tasks"], dict) else {}
-    return tasks
 
 
 def _set_size(text: str, names: Sequence[str], source: Source) -> None:
@@ -62,5 +58,5 @@ def _check_keys(names: Sequence[str], source: Source) -> None:
     """Refuse keys of a study file that are no task's, and tasks that are not scored on."""
     for key in source.data.keys() - {"tasks"}:
         source.report((key,), "only keys of tasks can be set here, as tasks.NAME.KEY=VALUE")
-    for name in _written(source).keys() - set(names):
+    for name in source.data["tasks"].keys() - set(names):
         source.report(("tasks", name), f"'{name}' is none of the tasks that are asked for; {nearest(name, names)}")
