@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from chaintune.records import Task
 from chaintune.scoring import score
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-import tiny
+tiny: Any = import_module("tiny")
 
 TOKENIZER = tiny.make_tokenizer()
 # An odd number, so that the shares are not alike.

@@ -12,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from chaintune.cli.audit import audit
+from chaintune.cli.card import card
 from chaintune.cli.compare import compare
 from chaintune.cli.curvature import curvature
 from chaintune.cli.mitigate import mitigate
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, status, report, tasks, score, compare, audit, curvature):
+for command in (run, plan, status, report, tasks, score, compare, audit, curvature, card):
     app.command()(command)
 app.add_typer(policy, name="policy")
 app.add_typer(store, name="store")

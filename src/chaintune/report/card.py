@@ -1,14 +1,73 @@
-"""The section of a model card that says what was forgotten, what was replayed, and what that brought back."""
+"""Sections of a model card: what was forgotten, by whom, what was replayed, and what that brought back."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaintune.records import Choice, Limits, ResultRow
-from chaintune.report.cells import pooled_only
+from chaintune.records import Choice, Comparison, Gate, Limits, ResultRow
+from chaintune.report.cells import Table, interval, p_text, pooled_only
+from chaintune.report.comparison import comparison_tables
+from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
 from chaintune.report.mitigations import mitigation_tables
+from chaintune.report.model_index import model_index, results_of_rows
+from chaintune.report.readme import merged
+from chaintune.report.words import sentence
+
+_LARGEST_DIMENSION = 15
 
 _FRONT = "---\nlibrary_name: transformers\ntags:\n- chaintune\n---\n"
+_SCOPE = (
+    "These numbers speak about these checkpoints and the examples they were measured on, not about the task as such, "
+    "other tasks, or safety in use."
+)
+_CHOSEN_ON_TEST = (
+    "The checkpoint was chosen with the same test examples that its recovery was measured on; measure it on fresh ones "
+    "before relying on the figure."
+)
+
+
+def comparison_section(comparisons: Sequence[Comparison], *, before: str, gate: Gate | None = None) -> str:
+    """What a comparison found, as the section of the later model's card.
+
+    Args:
+        comparisons: one a task.
+        before: what the earlier checkpoint is called.
+        gate: what a policy says of them.
+    """
+    lead = (
+        f"What this model forgot since {escape(before)}: both answered the same examples. Forgetting is the score "
+        "before minus the score after, in percentage points; positive is worse."
+    )
+    parts = ["## Forgetting", lead]
+    if gate:
+        parts += [f"By the budgets of {escape(gate.policy)}: {escape(gate_sentence(gate))}", _nested(gate_table(gate))]
+    for comparison in comparisons:
+        parts.append(escape(sentence(comparison)))
+        parts += [_nested(table) for table in comparison_tables(comparison)]
+    return "\n\n".join([*parts, _SCOPE]) + "\n"
+
+
+def study_section(rows: Sequence[ResultRow], *, chain: str, level: float) -> str:
+    """What a study found of one of its checkpoints, as the section of that model's card.
+
+    Args:
+        rows: of the study, all of one base and one variant.
+        chain: the checkpoint's.
+        level: of the intervals.
+    """
+    own = [row for row in pooled_only(rows) if row.chain == chain]
+    lost = [row for row in own if row.metric == "forgetting" and not row.dimension]
+    lead = (
+        f"This model is the checkpoint {escape(chain)} of the study {escape(own[0].study)}: tuned on these tasks in "
+        "this order. Forgetting is the accuracy of the earlier checkpoint named minus the accuracy of this model, in "
+        f"percentage points; positive is worse. Intervals have level {level:g}."
+    )
+    parts = ["## Forgetting", lead]
+    parts += [_nested(_lost(lost, own, rows))] if lost else ["No task was followed by another, so none was forgotten."]
+    parts += [_nested(table) for row in lost for table in _who(row, own)]
+    seeds = max((row.estimate.n_seeds for row in lost), default=1)
+    return "\n\n".join([*parts, *([f"Over {seeds} seeds."] if seeds > 1 else []), _SCOPE]) + "\n"
 
 
 def model_card(
@@ -25,16 +84,71 @@ def model_card(
         recipe: of the replay.
     """
     title = f"# {escape(after.rstrip('/').rpartition('/')[2])}, with {escape(choice.task)} replayed"
-    parts = [_FRONT + title, "## Forgetting and mitigation", _made(choice, written, before, after, recipe)]
-    parts.append(_rule(choice, written))
+    parts = ["## Forgetting and mitigation", _made(choice, written, before, after, recipe), _rule(choice, written)]
     limits = Limits(choice.target, choice.margin)
-    parts += [table_markdown(table) for table in mitigation_tables(pooled_only(rows), limits) if table.rows]
-    parts.append(
-        "These numbers speak about these checkpoints and the examples they were measured on, not about the task as "
-        "such, other tasks, or safety in use. The checkpoint was chosen with the same test examples that its recovery "
-        "was measured on; measure it on fresh ones before relying on the figure."
+    parts += [_nested(table) for table in mitigation_tables(pooled_only(rows), limits) if table.rows]
+    section = "\n\n".join([*parts, f"{_SCOPE} {_CHOSEN_ON_TEST}"])
+    own = [row for row in rows if row.chain == written]
+    name = after.rstrip("/").rpartition("/")[2]
+    index = model_index(name, results_of_rows(own))
+    return merged(f"{_FRONT}\n{title}\n", name="mitigation", section=section, index=index, where="README.md")
+
+
+def _nested(table: Table) -> str:
+    """A table under the section's own heading."""
+    return f"#{table_markdown(table)}"
+
+
+def _lost(lost: Sequence[ResultRow], own: Sequence[ResultRow], rows: Sequence[ResultRow]) -> Table:
+    return Table(
+        "Every task that another followed",
+        "",
+        (
+            "task",
+            "n",
+            "clusters",
+            "seeds",
+            "earlier checkpoint",
+            "accuracy then",
+            "accuracy now",
+            "forgetting",
+            "verdict",
+        ),
+        tuple(_lost_cells(row, own, rows) for row in lost),
     )
-    return "\n\n".join(parts) + "\n"
+
+
+def _lost_cells(row: ResultRow, own: Sequence[ResultRow], rows: Sequence[ResultRow]) -> tuple[str, ...]:
+    now = _accuracy(own, row.task, row.chain)
+    before = _accuracy(pooled_only(rows), row.task, row.reference)
+    counts = (row.estimate.n, row.estimate.n_clusters, row.estimate.n_seeds)
+    return (row.task, *map(str, counts), row.reference, before, now, interval(row.estimate), row.verdict)
+
+
+def _accuracy(rows: Sequence[ResultRow], task: str, chain: str) -> str:
+    for row in rows:
+        if (row.metric, row.task, row.chain, row.dimension) == ("accuracy", task, chain, ""):
+            return interval(row.estimate, points=False)
+    return ""
+
+
+def _who(lost: ResultRow, own: Sequence[ResultRow]) -> list[Table]:
+    """A table a dimension of one task, most forgotten groups first."""
+    of_task = [row for row in own if (row.task, row.reference) == (lost.task, lost.reference) and row.dimension]
+    bias = {(row.dimension, row.group): row.estimate for row in of_task if row.metric == "biased_forgetting"}
+    tables = []
+    for dimension in dict.fromkeys(name for name, _ in bias):
+        members = [row for row in of_task if row.metric == "forgetting" and row.dimension == dimension]
+        members.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
+        cells = tuple(
+            (row.group, str(row.estimate.n), str(row.estimate.n_clusters), interval(row.estimate), row.verdict,
+             interval(bias[dimension, row.group]), p_text(bias[dimension, row.group].p_adjusted))
+            for row in members[:_LARGEST_DIMENSION]
+        )  # fmt: skip
+        note = "Biased forgetting: the group's minus the whole task's; positive says that this group loses more."
+        header = (dimension, "n", "clusters", "forgetting", "verdict", "biased forgetting", "p")
+        tables.append(Table(f"Who forgot {lost.task}: {dimension}", f"{note} Its p is adjusted.", header, cells))
+    return tables
 
 
 def _made(choice: Choice, written: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:

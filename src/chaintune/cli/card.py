@@ -1,0 +1,168 @@
+"""`chaintune card`: what was forgotten, as a section of a model card and as metadata for the Hub."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chaintune.cli.compared import Comparing
+from chaintune.cli.spread import spread
+from chaintune.errors import ConfigError, DataError, nearest
+
+if TYPE_CHECKING:
+    from chaintune.records import ResultRow
+    from chaintune.report.model_index import CardResult
+
+SECTION = "forgetting"
+
+Sources = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SOURCE [AFTER]",
+        help="JSON of `compare --format json`, the folder of a study, or the scores before and the scores after.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Options of which checkpoint of a study is meant."""
+
+    chain: Annotated[str | None, typer.Option(help="Of a study: which checkpoint, as 'bbq>csqa'.")] = None
+    base: Annotated[str | None, typer.Option(help="Of a study with several base models: which.")] = None
+    variant: Annotated[str | None, typer.Option(help="Of a study that varies something: which, as it reports it.")] = (
+        None
+    )
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Options of where the card goes."""
+
+    into: Annotated[Path | None, typer.Option(help="README.md to put the section and metadata into.")] = None
+    out: Annotated[Path | None, typer.Option(help="File for the section with its metadata alone.")] = None
+    name: Annotated[str | None, typer.Option(help="The model's name. [default: the README's folder]")] = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    section: str
+    results: "Sequence[CardResult]"
+
+
+@spread
+def card(
+    sources: Sources,
+    comparing: Comparing,
+    checkpoint: Checkpoint,
+    writing: Writing,
+    before: Annotated[str, typer.Option(help="What to call the earlier checkpoint.")] = "the checkpoint before it",
+) -> int:
+    """Write what a model forgot into its model card, with intervals and n, and as `model-index` metadata for the Hub.
+
+    With --into the section replaces that of an earlier time, and the rest of the file stays as it is. Nothing is sent
+    anywhere.
+    """
+    from chaintune.report.model_index import model_index
+    from chaintune.report.readme import merged
+
+    found = _found(sources, comparing, checkpoint, before)
+    folder = writing.into.resolve().parent.name if writing.into else "model"
+    index = model_index(writing.name or folder, found.results)
+    text = merged("", name=SECTION, section=found.section, index=index, where="the card")
+    if writing.out:
+        _write(writing.out, text)
+    if writing.into:
+        old = _read(writing.into)
+        new = merged(old, name=SECTION, section=found.section, index=index, where=str(writing.into))
+        if new == old:
+            typer.echo(f"{writing.into} says so already")
+        else:
+            _write(writing.into, new)
+    if not (writing.out or writing.into):
+        typer.echo(text, nl=False)
+    return 0
+
+
+def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint, before: str) -> _Found:
+    from chaintune.report.card import comparison_section
+    from chaintune.report.model_index import results_of
+
+    if len(sources) > 2:
+        raise ConfigError(f"{sources[2]}: expected one source, or the scores before and the scores after")
+    if len(sources) == 1 and (sources[0] / "results.parquet").is_file():
+        return _of_study(sources[0], checkpoint)
+    given = [f"--{name}" for name, value in asdict(checkpoint).items() if value is not None]
+    if given:
+        raise ConfigError(f"{given[0]} is for the folder of a study (with results.parquet), which {sources[0]} is not")
+    gate = None
+    if len(sources) == 2:
+        from chaintune.interop import compare_all
+
+        comparisons = compare_all(*sources, **asdict(comparing) | {"by": comparing.by or []})
+    else:
+        from chaintune.report.saved import read_comparisons
+
+        comparisons, gate = read_comparisons(sources[0])
+    return _Found(comparison_section(comparisons, before=before, gate=gate), results_of(comparisons))
+
+
+def _of_study(folder: Path, wanted: Checkpoint) -> _Found:
+    from chaintune.report.card import study_section
+    from chaintune.report.folder import read_rows
+    from chaintune.report.model_index import results_of_rows
+
+    rows = read_rows(folder / "results.parquet")
+    lost = [row for row in rows if row.metric == "forgetting"]
+    if not lost:
+        raise DataError(f"{folder}: no task was followed by another in this study, so there is nothing to tell")
+    for field, name in asdict(wanted).items():
+        lost = _chosen(lost, field, name)
+    chosen = lost[0]
+    alike = [row for row in rows if row.base == chosen.base and row.variant in (chosen.variant, "")]
+    own = [row for row in alike if row.chain == chosen.chain]
+    level = _level(folder)
+    return _Found(study_section(alike, chain=chosen.chain, level=level), results_of_rows(own, level=level))
+
+
+def _chosen(rows: "Sequence[ResultRow]", field: str, wanted: str | None) -> "list[ResultRow]":
+    """Rows of the one that is named, or of the only one there is."""
+    known = list(dict.fromkeys(getattr(row, field) for row in rows))
+    if wanted is None and len(known) > 1:
+        raise ConfigError(f"the study has several; name one with --{field}: {', '.join(known)}")
+    name = known[0] if wanted is None else wanted
+    if name not in known:
+        raise ConfigError(f"--{field} {name}: {nearest(name, known)}")
+    return [row for row in rows if getattr(row, field) == name]
+
+
+def _level(folder: Path) -> float:
+    import json
+
+    try:
+        return float(json.loads((folder / "results.json").read_text(encoding="utf-8"))["level"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}/results.json: the level of the intervals cannot be read ({error})") from error
+
+
+def _read(path: Path) -> str:
+    """The file with the line ends that it has; nothing where there is none."""
+    try:
+        return path.read_bytes().decode("utf-8") if path.exists() else ""
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: no UTF-8 text (byte {error.start})") from error
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(text.encode("utf-8"))
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+    typer.echo(f"wrote {path}")
