@@ -1,7 +1,7 @@
 """Accuracy of every task along every chain, chains side by side."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import altair as alt
@@ -34,7 +34,7 @@ Found = Mapping[tuple[str, str], ResultRow]
 Point = tuple[int, int, ResultRow]
 
 
-def accuracy_figures(rows: Sequence[ResultRow]) -> list[Figure]:
+def accuracy_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
     """One figure for every two chains of every base and variant, a chain and its reverse together.
 
     Args:
@@ -42,7 +42,6 @@ def accuracy_figures(rows: Sequence[ResultRow]) -> list[Figure]:
     """
     whole = [row for row in rows if row.metric == "accuracy" and not row.dimension]
     settings = list(dict.fromkeys((row.base, row.variant) for row in whole))
-    figures = []
     for base, variant in settings:
         found = {(row.chain, row.task): row for row in whole if (row.base, row.variant) == (base, variant)}
         tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if _several_bases(whole) else "", variant)))
@@ -50,8 +49,7 @@ def accuracy_figures(rows: Sequence[ResultRow]) -> list[Figure]:
         for start in range(0, len(chains), _CHAINS_BESIDE):
             beside = chains[start : start + _CHAINS_BESIDE]
             names = [">".join(chain) for chain in beside] if len(chains) > _CHAINS_BESIDE else []
-            figures.append(_figure(found, beside, tag, slug("accuracy", *names, tag)))
-    return figures
+            yield _figure(found, beside, tag, slug("accuracy", *names, tag))
 
 
 def _several_bases(rows: Sequence[ResultRow]) -> bool:
@@ -136,7 +134,16 @@ def _x(slots: Sequence[Sequence[str]]) -> alt.X:
     flat = max(len(slot) - 4 for slot in domain) * 7 <= NARROW_PIXELS // (len(domain) + 1)
     side: Literal["center", "right"] = "center" if flat else "right"
     angle = 0 if flat else -35
-    axis = alt.Axis(title=None, labelExpr=label, labelAngle=angle, labelAlign=side, labelLimit=90, ticks=False)
+    stages = ", ".join(slot[4:] for slot in domain if not slot.startswith(_GAP))
+    axis = alt.Axis(
+        title=None,
+        labelExpr=label,
+        labelAngle=angle,
+        labelAlign=side,
+        labelLimit=90,
+        ticks=False,
+        description=f"Stages: {stages}",
+    )
     return alt.X("place:N", sort=None, scale=alt.Scale(domain=domain, paddingOuter=0.1), axis=axis)
 
 

@@ -126,6 +126,7 @@ def top_legend(labels: Sequence[str], *, offset: int = 12, lines: bool = False) 
         symbolSize=400 if lines else alt.Undefined,
         symbolStrokeWidth=2 if lines else 0,
         values=list(labels),
+        description=f"Legend: {', '.join(labels)}",
     )
 
 

@@ -1,7 +1,7 @@
 """Learning curves: the training loss along every stage."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import altair as alt
@@ -19,7 +19,7 @@ _LABEL = 30
 Step = dict[str, Any]
 
 
-def learning_figures(steps: pl.DataFrame) -> list[Figure]:
+def learning_figures(steps: pl.DataFrame) -> Iterator[Figure]:
     """One figure for each base and variant: loss along the steps of each stage, a line for each seed.
 
     Args:
@@ -27,12 +27,10 @@ def learning_figures(steps: pl.DataFrame) -> list[Figure]:
     """
     settings = steps.select("base", "variant").unique(maintain_order=True).rows()
     several = len({base for base, _ in settings}) > 1
-    figures = []
     for base, variant in settings:
         own = steps.filter((pl.col("base") == base) & (pl.col("variant") == variant))
         tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if several else "", variant)))
-        figures.append(_figure(own, tag))
-    return figures
+        yield _figure(own, tag)
 
 
 def _figure(steps: pl.DataFrame, tag: str) -> Figure:

@@ -1,7 +1,7 @@
 """Every checkpoint on every task, as a heat map."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import altair as alt
 import polars as pl
@@ -16,7 +16,7 @@ _STEP = 26
 _LABEL = 26
 
 
-def matrix_figures(rows: Sequence[ResultRow]) -> list[Figure]:
+def matrix_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
     """One heat map for each base and variant: checkpoints, mitigated ones too, by tasks.
 
     Args:
@@ -25,12 +25,10 @@ def matrix_figures(rows: Sequence[ResultRow]) -> list[Figure]:
     whole = [row for row in rows if row.metric == "accuracy" and not row.dimension]
     settings = list(dict.fromkeys((row.base, row.variant) for row in whole))
     several_bases = len({base for base, _ in settings}) > 1
-    figures = []
     for base, variant in settings:
         own = [row for row in whole if (row.base, row.variant) == (base, variant)]
         tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if several_bases else "", variant)))
-        figures.append(_figure(sorted(own, key=lambda row: (row.stage > 0, len(row.chain.split(">")))), tag))
-    return figures
+        yield _figure(sorted(own, key=lambda row: (row.stage > 0, len(row.chain.split(">")))), tag)
 
 
 def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:

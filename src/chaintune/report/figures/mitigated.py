@@ -1,7 +1,7 @@
 """What brings it back, at what price: recovery of every mitigation, along doses, and against its price."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -44,9 +44,9 @@ class Ladder:
 
     @property
     def frame(self) -> tuple[float, float]:
-        """Every value lies within it, in percent, not every interval."""
+        """Every value and the target lie within it, in percent, not every interval."""
         known = [100 * one.recovery.value for one in self.points if not math.isnan(one.recovery.value)]
-        return min([_LEAST, *known]) - 5, max([_MOST, *known]) + 5
+        return min([_LEAST, *known]) - 5, max([_MOST, 100 * self.limits.target, *known]) + 5
 
     @property
     def where(self) -> str:
@@ -54,21 +54,20 @@ class Ladder:
         return f"{told(self.task)} after {told(self.after)}" + (f", {told(self.tag)}" if self.tag else "")
 
 
-def mitigation_figures(rows: Sequence[ResultRow], limits: Limits) -> list[Figure]:
+def mitigation_figures(rows: Sequence[ResultRow], limits: Limits) -> Iterator[Figure]:
     """For each lost task: every recovery, the curve along the doses where there is one, and each price.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed.
         limits: what a recommended dose has to reach.
     """
-    figures: list[Figure] = []
     for ladder in _ladders(rows, limits):
-        figures.append(_recoveries(ladder))
+        yield _recoveries(ladder)
         if any(len(doses) > 1 for doses in _curves(ladder).values()):
-            figures.append(_doses(ladder))
-        paid = dict.fromkeys(task for point in ladder.points for task in point.prices)
-        figures += [figure for task in paid if (figure := _price(ladder, task)) is not None]
-    return figures
+            yield _doses(ladder)
+        for task in dict.fromkeys(task for point in ladder.points for task in point.prices):
+            if priced := _price(ladder, task):
+                yield priced
 
 
 def _ladders(rows: Sequence[ResultRow], limits: Limits) -> list[Ladder]:

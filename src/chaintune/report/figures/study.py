@@ -1,7 +1,8 @@
 """All figures of a study, and all of comparisons, in reading order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +22,7 @@ from chaintune.report.figures.power import power_figure
 from chaintune.report.figures.sharpness import sharpness_figure
 from chaintune.report.mitigations import without_mitigated
 
-_MOST_OF_A_KIND = 12
+_MOST_OF_A_KIND = 24
 
 
 def figures_of_rows(rows: Sequence[ResultRow], limits: Limits, out: Path | None) -> list[Figure]:
@@ -29,19 +30,17 @@ def figures_of_rows(rows: Sequence[ResultRow], limits: Limits, out: Path | None)
     shown = pooled_only(rows)
     plain = without_mitigated(shown)
     places = places_of_rows(plain)
-    chains = chains_figure(plain)
     pairs, steps = _table(out, "curvature.parquet"), _table(out, "training.parquet")
-    bent = sharpness_figure(pairs, rows) if pairs is not None else None
     return _named(
         [
             *_few(accuracy_figures(plain)),
-            *([chains] if chains else []),
+            *_there(chains_figure(plain)),
             *_few(matrix_figures(shown)),
             *_of_groups(places),
             *_few(mitigation_figures(shown, limits)),
-            *([bent] if bent else []),
-            *_few(learning_figures(steps) if steps is not None else []),
-            *_few([figure for place in places if (figure := power_figure(place))]),
+            *(_there(sharpness_figure(pairs, rows)) if pairs is not None else []),
+            *(_few(learning_figures(steps)) if steps is not None else []),
+            *_few(_powers(places)),
         ]
     )
 
@@ -51,29 +50,33 @@ def figures_of_comparisons(comparisons: Sequence[Comparison]) -> list[Figure]:
     if not comparisons:
         return []
     places = [place for one in comparisons for place in places_of(one)]
-    power = [figure for place in places if (figure := power_figure(place))]
     return _named(
-        [before_after_figure(comparisons), tasks_figure(comparisons), *_of_groups(places), *_few(power)],
+        [before_after_figure(comparisons), tasks_figure(comparisons), *_of_groups(places), *_few(_powers(places))],
     )
 
 
 def _of_groups(places: Sequence[Place]) -> list[Figure]:
     """Forgetting and biased forgetting of each place, next to each other."""
-    shown = places[:_MOST_OF_A_KIND]
-    figures = [figure for place in shown for figure in (forgetting_figure(place), bias_figure(place)) if figure]
-    return _closed(figures, len(places) - len(shown))
+    pairs = ((forgetting_figure(place), bias_figure(place)) for place in places)
+    return _few(figure for pair in pairs for figure in pair if figure)
 
 
-def _few(figures: Sequence[Figure]) -> list[Figure]:
-    return _closed(figures[:_MOST_OF_A_KIND], len(figures) - _MOST_OF_A_KIND)
+def _powers(places: Iterable[Place]) -> Iterator[Figure]:
+    return (figure for place in places if (figure := power_figure(place)))
 
 
-def _closed(figures: Sequence[Figure], left: int) -> list[Figure]:
-    """Figures whose last one says how many more there would be."""
-    if left <= 0 or not figures:
-        return list(figures)
-    more = f"{left} more of this kind are not drawn; the tables of results have their numbers."
-    return [*figures[:-1], replace(figures[-1], caption=f"{figures[-1].caption} {more}")]
+def _there(figure: Figure | None) -> list[Figure]:
+    return [figure] if figure else []
+
+
+def _few(figures: Iterable[Figure]) -> list[Figure]:
+    """The first of one kind; the last of them says so where there would be more."""
+    first = list(islice(figures, _MOST_OF_A_KIND + 1))
+    if len(first) <= _MOST_OF_A_KIND:
+        return first
+    last = first[_MOST_OF_A_KIND - 1]
+    more = "More of this kind are not drawn; the tables of results have their numbers."
+    return [*first[: _MOST_OF_A_KIND - 1], replace(last, caption=f"{last.caption} {more}")]
 
 
 def _named(figures: Iterable[Figure]) -> list[Figure]:
