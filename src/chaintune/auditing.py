@@ -132,7 +132,7 @@ def audit(
         metric: `accuracy` by default, or per token or byte of the choices.
         precision: `auto`, `bf16` or `fp32`.
         store: where finished scores lie; None is the default store.
-        out: folder for the scores, `report.md` and `comparison.json`; None writes nothing.
+        out: folder for the scores and the report, see `write_audit`; None writes nothing.
         watch: plan -> context manager with `note`, which is told of every event.
         trust_remote_code: run Python code that comes with a model.
         **how: as `compare` takes them: `by` (in each task that has the dimension), `level`, `margin`, `reference`,
@@ -167,32 +167,32 @@ def audit(
     )
     audited = Audit(comparisons, judge(rules, comparisons) if rules else None, found["before"], found["after"])
     if out is not None:
-        write_audit(audited, Path(out))
+        write_audit(audited, Path(out), tasks=loaded)
     return audited
 
 
-def write_audit(audited: Audit, folder: Path) -> None:
-    """Write the scores of both models, `report.md` and `comparison.json` into a folder, each whole or not at all.
+def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), command: Sequence[str] = ()) -> None:
+    """Write the scores of both models and the report into a folder, each file whole or not at all.
+
+    Args:
+        audited: what was found.
+        folder: gets `before/` and `after/`, which `chaintune compare` reads, `report.md`, `report.html`, `figures/` and
+            `comparison.json`.
+        tasks: whose texts stand beside the examples on the page; without them ids do.
+        command: as it was typed.
 
     Raises:
         ConfigError: the folder holds scores of other models.
         StoreError: it cannot be written.
     """
-    from chaintune.report.comparison import comparison_json, comparison_markdown
-    from chaintune.study import atomic
+    from chaintune.report.audited import write_audit_report
     from chaintune.study.disk import one_sentence
     from chaintune.study.scored import write_scores
 
     for side, scores in (("before", audited.before), ("after", audited.after)):
         write_scores(scores, folder / side)
-    gate = audited.gate
-    told = {
-        "report.md": comparison_markdown(audited.comparisons, gate),
-        "comparison.json": comparison_json(audited.comparisons, gate.to_dict() if gate else None) + "\n",
-    }
     with one_sentence(folder, "the report cannot be written"):
-        for name, text in told.items():
-            atomic.write_bytes(folder / name, text.encode("utf-8"))
+        write_audit_report(audited, folder, tasks={task.name: task for task in tasks}, command=command)
 
 
 def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: int) -> list[Task]:

@@ -143,7 +143,10 @@ def test_audit_equals_two_scorings_and_a_comparison(place: Place, tmp_path: Path
     code, audited, err = run(capsys, "audit", place.base, place.other, *both, *by, "--out", str(out))
     assert code == 0, err
     assert json.loads((out / "comparison.json").read_text()) == json.loads(audited)
-    assert "accuracy went from" in (out / "report.md").read_text()
+    for report in ("report.md", "report.html"):
+        assert "accuracy went from" in (out / report).read_text(encoding="utf-8")
+    assert "Colour of the ball?" in (out / "report.html").read_text(encoding="utf-8"), "texts of what flipped"
+    assert list((out / "figures").glob("*.svg"))
     for side, model in (("before", place.base), ("after", place.other)):
         run(capsys, "score", model, *both, "--out", str(tmp_path / side))
         for path in (tmp_path / side).iterdir():

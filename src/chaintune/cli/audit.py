@@ -1,5 +1,6 @@
 """`chaintune audit`: score two checkpoints and compare them."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ def audit(
     telling: Telling,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for both models' scores, report.md and comparison.json.", show_default=False),
+        typer.Option(help="Folder for the report (HTML, Markdown, JSON) and both models' scores.", show_default=False),
     ] = None,
 ) -> int:
     """Score two checkpoints on the same examples and tell what was forgotten, and by whom. Nothing is trained.
@@ -53,6 +54,7 @@ def audit(
 
     def keep(_comparisons: "Sequence[Comparison]", gate: "Gate | None") -> None:
         if out is not None:
-            auditing.write_audit(replace(audited[0], gate=gate), out)
+            command = ["chaintune", *sys.argv[1:]]
+            auditing.write_audit(replace(audited[0], gate=gate), out, tasks=tasks, command=command)
 
     return tell(compare, comparing, telling, keep=keep)
