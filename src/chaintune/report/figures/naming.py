@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 
 _ELLIPSIS = "…"
-# What could break a line or turn the direction of writing has no place in a label.
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+# What could break a line, turn the direction of writing or be no character at all has no place in a label.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff]+")
 LONGEST_TOLD = 200
 
 

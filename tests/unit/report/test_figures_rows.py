@@ -1,0 +1,269 @@
+"""What figures show of groups, doses, pairs and steps: the order, what is undefined, what is folded, what is said."""
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaintune.records import Estimate, Limits, ResultRow, Verdict
+from chaintune.report.figures.accuracy import accuracy_figures
+from chaintune.report.figures.charts import framed, in_percent, in_points, rounded, top_legend
+from chaintune.report.figures.doses import Point, draw_doses
+from chaintune.report.figures.forest import RING, Forest, Kind, Line
+from chaintune.report.figures.groups import MOST_ROWS, bias_figure, forgetting_figure
+from chaintune.report.figures.learning import learning_figures
+from chaintune.report.figures.naming import listed, shortened, shortened_chains, slug, told, unique
+from chaintune.report.figures.places import Member, Place
+from chaintune.report.figures.power import power_figure
+from chaintune.report.figures.sharpness import sharpness_figure
+
+UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
+
+
+def estimate(value: float, *, p: float = 0.5, clusters: int = 20) -> Estimate:
+    return Estimate(value, value - 0.1, value + 0.1, p, p, n=2 * clusters, n_clusters=clusters)
+
+
+def member(
+    group: str, value: float, *, verdict: Verdict = "inconclusive", p: float = 0.5, clusters: int = 20
+) -> Member:
+    return Member(group, estimate(value, clusters=clusters), estimate(value, p=p, clusters=clusters), verdict, 0.3, 0.4)
+
+
+def undefined(group: str, forgetting: Estimate) -> Member:
+    return Member(group, forgetting, UNDEFINED, "inconclusive", math.nan, math.nan)
+
+
+def place(*members: Member) -> Place:
+    whole = estimate(0.05)
+    return Place("s", "faith", "", "", whole, "s>c forgot s.", "the whole", 0.05, members)
+
+
+def data(spec: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
+    """The rows of the data set that has a column."""
+    return next(rows for rows in spec["datasets"].values() if rows and column in rows[0])
+
+
+def test_groups_are_sorted_and_what_cannot_be_judged_is_last() -> None:
+    lonely = Member(
+        "lonely", Estimate(0.9, n=3, reason="too few clusters"), UNDEFINED, "inconclusive", math.nan, math.nan
+    )
+    gone = undefined("gone", UNDEFINED)
+    figure = forgetting_figure(place(gone, member("b", 0.1), lonely, member("a", 0.2), member("c", -0.1)))
+    assert [row["name"] for row in data(figure.spec, "beside")] == ["a", "b", "c", "lonely", "gone"]
+    assert figure.table["group (faith)"].to_list() == ["a", "b", "c", "lonely", "gone"]
+
+
+def test_what_is_undefined_has_a_row_and_a_reason_and_no_number() -> None:
+    gone = undefined("gone", UNDEFINED)
+    figure = forgetting_figure(place(member("a", 0.2), gone))
+    row = data(figure.spec, "beside")[-1]
+    assert row["name"] == "gone"
+    assert (row["value"], row["low"], row["high"]) == (None, None, None)
+    assert row["is"] == f"undefined: {UNDEFINED.reason}"
+    last = figure.table.row(-1, named=True)
+    assert last["forgetting (points)"] is None
+    assert last["reason"] == UNDEFINED.reason
+    assert "gone: undefined" in figure.alt
+
+
+def test_no_figure_where_no_bias_is_known_and_nothing_could_be_detected() -> None:
+    nothing = undefined("a", estimate(0.2))
+    assert bias_figure(place(nothing)) is None
+    assert power_figure(place(nothing)) is None
+
+
+def test_many_groups_are_folded_to_findings_and_the_best_measured() -> None:
+    noisy = [member(f"noisy {at:02d}", 0.9, clusters=6) for at in range(30)]
+    sure = [member(f"sure {at:02d}", 0.01, clusters=90) for at in range(15)]
+    found = member("found", 0.02, p=0.001, clusters=6)
+    figure = bias_figure(place(*noisy, *sure, found))
+    assert figure is not None
+    shown = {row["name"] for row in data(figure.spec, "beside")}
+    assert len(shown) == MOST_ROWS
+    assert {"found", *(f"sure {at:02d}" for at in range(15))} <= shown
+    assert f"{46 - MOST_ROWS} more are in the table" in figure.caption
+    assert figure.table.height == 46
+
+
+def test_filled_signs_only_where_the_adjusted_p_says_so() -> None:
+    figure = bias_figure(place(member("a", 0.2, p=0.001), member("b", -0.3, p=0.01), member("c", 0.4, p=0.06)))
+    assert figure is not None
+    kinds = {row["name"]: row["kind"] for row in data(figure.spec, "beside")}
+    assert kinds == {"a": "lost more, shown", "b": "lost less, shown", "c": "no difference shown"}
+    assert figure.caption.startswith("b (faith) lost less than the whole, by 30.0 points")
+
+
+def test_a_verdict_is_counted_in_words() -> None:
+    members = [member("a", 0.3, verdict="forgot"), member("b", 0.0, verdict="kept"), member("c", 0.1)]
+    figure = forgetting_figure(place(*members))
+    assert "Verdicts on the 3 groups of faith: forgot 1 (a), kept 1 (b), inconclusive 1." in figure.caption
+
+
+def test_power_says_in_how_many_groups_nothing_could_show() -> None:
+    blind = undefined("blind", estimate(0.1))
+    figure = power_figure(place(member("a", 0.1), blind))
+    assert figure is not None
+    assert figure.caption.startswith("1 of 2 groups of faith could show none; in the typical one of the other 1")
+    assert figure.table.row(-1, named=True)["reason"] == "these data are too few to show any"
+    assert figure.table["detectable forgetting (points)"].to_list() == [30.0, None]
+
+
+def test_a_kind_has_its_colour_whatever_else_occurs() -> None:
+    kinds = (Kind("up", 0, "circle"), Kind("down", 4, RING))
+    lines = [Line("a", estimate(0.1), "down")]
+    spec = Forest("points", kinds).draw(lines).to_dict()
+    colour = next(layer["encoding"]["color"] for layer in spec["layer"] if "color" in layer["encoding"])
+    assert colour["scale"]["domain"].index("down") == 4
+    assert colour["legend"]["values"] == ["down"]
+
+
+def row(chain: str, task: str, value: float, **facts: Any) -> ResultRow:
+    own = {"base": "m", "variant": "", "reference": "", "dimension": "", "group": "", "seed": "0"} | facts
+    stage = 0 if chain == "base" else chain.count(">") + 1
+    found = Estimate.undefined("no item") if math.isnan(value) else estimate(value)
+    return ResultRow(study="x", chain=chain, stage=stage, task=task, metric="accuracy", estimate=found, **own)
+
+
+def test_a_chain_stands_beside_its_reverse() -> None:
+    chains = ["base", "a", "a>b", "a>b>c", "b", "b>a", "c", "c>b", "c>b>a"]
+    titles = [figure.title for figure in accuracy_figures([row(chain, "a", 0.5) for chain in chains])]
+    assert titles == ["Accuracy along a>b>c and c>b>a", "Accuracy along b>a"]
+
+
+def test_accuracy_keeps_to_shares_and_its_reasons() -> None:
+    rows = [row("base", "a", 0.98), row("a", "a", math.nan), row("base", "b", 0.02), row("a", "b", 0.3)]
+    (figure,) = accuracy_figures(rows)
+    scale = next(layer["encoding"]["y"]["scale"] for layer in figure.spec["layer"] if "scale" in layer["encoding"]["y"])
+    assert scale["domain"] == [0, 100]
+    assert "a at a undefined: no item" in figure.alt
+    assert figure.table.filter(pl.col("reason") != "")["accuracy (%)"].to_list() == [None]
+
+
+def test_doses_that_differ_in_kind_stand_beside_each_other() -> None:
+    points = [Point(f"s@{dose}", kind, dose, estimate(0.5), {}, False) for kind in ("x", "y") for dose in (0.1, 0.2)]
+    curves = {kind: [one for one in points if one.kind == kind] for kind in ("x", "y")}
+    rows = data(draw_doses(curves, Limits(), frame=(-50, 150)).to_dict(), "dose")
+    assert [one["x"] for one in rows[:2]] == [10, 20]
+    assert all(one["x"] > one["dose"] for one in rows[2:])
+
+
+PAIRS = {
+    "base": "m", "chain": "a>b", "variant": "", "task": "a", "n": 4, "reason": "",
+    "forgetting_low": None, "forgetting_high": None,
+}  # fmt: skip
+
+
+def pairs(*numbers: tuple[float | None, float | None]) -> pl.DataFrame:
+    rows = [PAIRS | {"seed": str(at), "radius": x, "forgetting": y} for at, (x, y) in enumerate(numbers)]
+    return pl.DataFrame(rows, schema_overrides={"radius": pl.Float64, "forgetting": pl.Float64})
+
+
+def correlation(found: Estimate) -> list[ResultRow]:
+    metric = "curvature_forgetting_correlation"
+    return [ResultRow("x", "m", "", "", 0, "", "a", metric, "", "", "all", found)]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            Estimate(0.8, 0.3, 0.95, n=6),
+            "Sharper checkpoints were followed by more forgetting of a: rank",
+        ),
+        (Estimate(-0.8, -0.95, -0.3, n=6), "Sharper checkpoints were followed by less forgetting of a"),
+        (Estimate(0.5, -0.2, 0.9, n=6), "No relation between curvature and forgetting of a is shown"),
+        (Estimate.undefined("3 pairs"), "The rank correlation with forgetting of a is undefined: 3 pairs."),
+    ],
+)
+def test_curvature_says_what_its_interval_allows(found: Estimate, said: str) -> None:
+    figure = sharpness_figure(pairs((1, 0.1), (2, 0.2)), correlation(found))
+    assert figure is not None
+    assert figure.caption.startswith(said)
+
+
+def test_curvature_leaves_out_and_counts_what_is_undefined() -> None:
+    figure = sharpness_figure(pairs((1, 0.1), (None, 0.2), (3, None)), [])
+    assert figure is not None
+    assert "2 of 3 pairs are undefined and in the table only." in figure.caption
+    assert len(data(figure.spec, "radius")) == 1
+    assert figure.table.height == 3
+    assert sharpness_figure(pairs((None, 0.1)), []) is None
+
+
+@pytest.mark.parametrize(("radii", "scale"), [((1, 2), "linear"), ((1, 50), "log"), ((-1, 50), "linear")])
+def test_curvature_has_a_log_axis_where_the_radii_need_it(radii: Sequence[float], scale: str) -> None:
+    figure = sharpness_figure(pairs(*((radius, 0.1) for radius in radii)), [])
+    assert figure is not None
+    assert figure.spec["layer"][1]["encoding"]["x"]["scale"]["type"] == scale
+
+
+def test_learning_curves_tell_the_mean_over_seeds() -> None:
+    steps = [
+        {"base": "m", "chain": "a", "variant": "", "seed": seed, "step": step, "loss": first / step}
+        for seed, first in (("0", 2.0), ("1", 4.0))
+        for step in (1, 2)
+    ]
+    (figure,) = learning_figures(pl.DataFrame(steps))
+    assert figure.caption == "First and last loss in nats a token: a from 3.00 to 1.50."
+    assert figure.table.height == 2
+
+
+def test_numbers_are_as_long_as_they_need_be() -> None:
+    assert [rounded(value) for value in (12.34567, 0.0123456, -0.0, math.nan, math.inf, 3, "x")] == [
+        12.346, 0.0123, 0.0, None, None, 3, "x",
+    ]  # fmt: skip
+
+
+def test_an_estimate_in_words() -> None:
+    assert in_points(Estimate(0.05, 0.01, 0.09)) == "+5.0 points (+1.0 to +9.0)"
+    assert in_points(Estimate(0.05, reason="one cluster")) == "+5.0 points (one cluster)"
+    assert in_percent(Estimate(0.64, 0.48, 0.82)) == "64% (48% to 82%)"
+    assert in_percent(UNDEFINED).startswith("undefined: too few")
+
+
+def test_a_frame_holds_the_numbers_and_no_more() -> None:
+    assert framed([0, 10], [0, 20], least=-100, most=100) == (-1, 21)
+    assert framed([-500, math.nan], [900], least=-100, most=100) == (-100, 100)
+
+
+def test_a_legend_has_the_columns_that_a_telephone_has_room_for() -> None:
+    assert top_legend(["a", "b"]).to_dict()["columns"] == 2
+    assert top_legend(["a rather long name of a kind"] * 3).to_dict()["columns"] == 1
+
+
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=20), st.integers(8, 30))
+def test_labels_are_short_visible_and_no_two_alike(names: list[str], most: int) -> None:
+    labels = shortened(names, most)
+    assert set(labels) == set(names)
+    assert len(set(labels.values())) == len(labels)
+    assert all(0 < len(label) <= most for label in labels.values())
+    assert not {unicodedata.category(sign) for label in labels.values() for sign in label} & {"Cc", "Cs", "Zl", "Zp"}
+
+
+@given(st.lists(st.text(st.sampled_from("ab>@5% "), min_size=1, max_size=40), min_size=1, max_size=12))
+def test_labels_of_chains_are_no_two_alike(chains: list[str]) -> None:
+    labels = shortened_chains(chains, 12)
+    assert len(set(labels.values())) == len(set(chains))
+
+
+def test_a_long_chain_keeps_its_end() -> None:
+    assert shortened_chains(["bbq>csqa>toxigen>bbq@5%", "bbq"], 14) == {
+        "bbq>csqa>toxigen>bbq@5%": "…>bbq@5%",
+        "bbq": "bbq",
+    }
+
+
+def test_names_in_words_and_files() -> None:
+    assert slug("forgetting", "BBQ>csqa", "", "age & faith") == "forgetting-bbq-csqa-age-faith"
+    assert unique("a", ["a", "a-2"]) == "a-3"
+    assert told("two\nlines\u202e turned") == "two lines  turned"
+    assert listed([]) == "none"
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed("abcdefg", 3) == "a, b, c and 4 more"
