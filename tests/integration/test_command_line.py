@@ -199,7 +199,7 @@ def test_bad_input_is_one_message_and_code_2(
     assert place.files() == before
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "status", "report", "tasks", "curvature"])
+@pytest.mark.parametrize("command", ["run", "plan", "status", "report", "tasks", "score", "audit", "curvature"])
 def test_help_teaches_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--help"], [command, "--help"]):
         with pytest.raises(SystemExit) as ended:
