@@ -6,16 +6,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # One thread a test process: two that share the cores would wait for each other.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
-.PHONY: demo test slow-test docs lint types check clean
+.PHONY: demo test slow-test browser-test docs lint types check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/chaintune run studies/quickstart.yaml --out runs/quickstart
 
 test: $(VENV)/.dev
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow"
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow and not browser"
 
 slow-test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+# The report's page in a real browser: Debian's chromium, or whichever CHROMIUM names.
+browser-test: $(VENV)/.browser
+	$(TEST_ENV) $(BIN)/python -m pytest -m browser tests/browser
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -49,4 +53,9 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml constraints.txt demo-wheels.txt
 $(VENV)/.dev: $(VENV)/.demo
 	@echo "installing what the tests need"
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.dev
+	@echo "installing what drives a browser; chromium itself comes from the system: apt-get install chromium"
+	$(PIP) install --constraint constraints.txt --editable '.[browser]'
 	touch $@

@@ -18,17 +18,15 @@
   const views = new Map();
 
   async function draw(box) {
-    const spec = data.figures[box.dataset.figure];
     const figure = box.closest("figure");
     const options = {
       actions: false, ast: true, renderer: "svg", defaultStyle: false, tooltip: { disableDefaultStyle: true },
-      logLevel: 1, // errors only
       config: data.themes[dark.matches ? "dark" : "light"],
     };
     views.get(box)?.finalize();
     box.hidden = false;
     try {
-      views.set(box, await window.vegaEmbed(box, spec, options));
+      views.set(box, await window.vegaEmbed(box, data.figures[box.dataset.figure], options));
       // Said by the still picture, which stays in the tree for readers of screens.
       box.setAttribute("aria-hidden", "true");
       figure.classList.add("drawn");
@@ -40,6 +38,7 @@
   }
 
   async function drawAll() {
+    delete document.documentElement.dataset.drawn;
     for (const box of document.querySelectorAll("[data-figure]")) await draw(box);
     document.documentElement.dataset.drawn = "yes";
   }
