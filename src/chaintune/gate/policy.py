@@ -63,13 +63,13 @@ def _as_limit(value: Any) -> Limit:
     if isinstance(value, str) and (found := _PERCENT.fullmatch(value)):
         share, relative = float(found[1]) / 100, True
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        share, relative = float(value), False
+        share, relative = value, False
     else:
         raise ValueError(f"expected a share of the score such as 0.02, or '5 %' of the score before, got {value!r}")
-    # Written so that NaN is refused too.
+    # Written so that NaN is refused too, and before a whole number that no float can hold becomes one.
     if not -1 <= share <= 1:
         raise ValueError(f"expected a share from -1 to 1, 0.02 is two points, got {value!r}")
-    return Limit(share, relative)
+    return Limit(float(share), relative)
 
 
 _Limit = Annotated[Any, BeforeValidator(_as_limit)]

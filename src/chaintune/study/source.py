@@ -12,6 +12,10 @@ from chaintune.errors import ConfigError
 KeyPath = tuple[str | int, ...]
 
 _MOST_KEYS = 20_000
+# Python refuses to print longer ones.
+_LONGEST_NUMBER = 1_000
+# What PyYAML's safe constructors let through where a value does not fit its explicit tag.
+_UNFIT = (KeyError, AttributeError)
 _STUDY = "a study file: a mapping with 'base', 'tasks' and 'chains'"
 
 
@@ -119,6 +123,8 @@ def parse_source(text: str, name: str, *, folder: Path, expected: str = _STUDY) 
         raise ConfigError(f"{name}:{line}: not YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{name}: not YAML: {str(error).splitlines()[0]}") from error
+    except _UNFIT as error:
+        raise ConfigError(f"{name}: not YAML: a value does not fit its tag, as in '!!bool x'") from error
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply to be {expected.partition(':')[0]}") from None
     if not isinstance(data, dict):
@@ -141,7 +147,7 @@ def apply_override(source: Source, text: str) -> None:
         return
     try:
         value = yaml.safe_load(value_text)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, *_UNFIT):
         source.problems.append(Problem(place, 10**9, tuple(parts), f"the value {value_text!r} is not YAML"))
         return
     _set(source, parts, value, place)
@@ -172,6 +178,8 @@ def _mark(node: yaml.Node | None, path: KeyPath, source: Source) -> None:
         return
     if len(source.places) > _MOST_KEYS:
         raise RecursionError  # aliases that contain each other, or a file that is no study
+    if node.tag == "tag:yaml.org,2002:int" and len(node.value) > _LONGEST_NUMBER:
+        raise ValueError(f"line {node.start_mark.line + 1} has a number of {len(node.value):,} digits")
     source.places.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):

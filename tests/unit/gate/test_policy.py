@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+import yaml
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chaintune.cli.app import main
 from chaintune.errors import ConfigError
 from chaintune.gate import Policy, read_policy
 
@@ -77,6 +79,10 @@ def test_every_slip_is_told_at_once(tmp_path: Path) -> None:
         ("budgets: [", "not YAML"),
         ("budgets: !!python/object/apply:os.system [x]", "not YAML"),
         ("budgets: &a [*a]", "policy"),
+        ("budgets: [{task: !!bool x, forgetting: 0.1}]", "a value does not fit its tag"),
+        ("budgets: [{task: !!timestamp x, forgetting: 0.1}]", "a value does not fit its tag"),
+        (f"budgets: [{{task: 0x{'f' * 5000}, forgetting: 0.1}}]", "line 1 has a number of 5,002 digits"),
+        (f"budgets: [{{task: t, forgetting: 0x{'f' * 300}}}]", "expected a share from -1 to 1"),
     ],
 )
 def test_what_is_no_policy_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -94,19 +100,47 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 KEYS = st.sampled_from(["task", "by", "group", "forgetting", "biased_forgetting", "disparity", "tier", "required", "x"])
 VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.lists(st.text(max_size=3))
+ENTRIES = st.lists(st.dictionaries(KEYS, VALUES) | VALUES, max_size=3)
+SIGNS = "budgets : [ ] { } , \n - task forgetting 0.1 5% ' \" &a *a !!bool !!int !!timestamp << ? | # --- % .inf 0x x"
+PIECES = st.sampled_from([*SIGNS.split(" "), " ", "  ", "!!python/name:os.system "])
 
 
-@settings(max_examples=150, deadline=None)
-@given(entries=st.lists(st.dictionaries(KEYS, VALUES) | VALUES, max_size=3), noise=st.text(max_size=5))
-def test_nothing_written_makes_a_traceback(
-    tmp_path_factory: pytest.TempPathFactory, entries: list[object], noise: str
-) -> None:
-    import yaml
+@st.composite
+def written(draw: st.DrawFn) -> bytes:
+    """Policies with values of every sort, text made of YAML's signs, and any bytes."""
+    mapping = yaml.safe_dump({"budgets": draw(ENTRIES)}) + draw(st.text(max_size=5))
+    pieces = "".join(draw(st.lists(PIECES | st.text(max_size=2), max_size=30)))
+    text = draw(st.sampled_from([mapping, pieces, f"budgets: [{{{pieces}}}]"]))
+    return draw(st.binary(max_size=20)) if draw(st.booleans()) else text.encode("utf-8", "surrogatepass")
 
+
+@settings(max_examples=300, deadline=None)
+@given(content=written())
+def test_nothing_written_makes_a_traceback(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
-    path.write_bytes((yaml.safe_dump({"budgets": entries}) + noise).encode("utf-8", "surrogatepass"))
+    path.write_bytes(content)
     try:
         found = read_policy(path)
-    except ConfigError:
+    except ConfigError as error:
+        # One sentence, or a line for each of several problems; each says where.
+        first, *others = str(error).splitlines()
+        assert str(path) in first
+        assert all(str(path) in line for line in others)
         return
     assert found.budgets
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=written())
+def test_on_the_command_line_it_is_code_2(
+    content: bytes, capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Of two files that are not there, nothing is said before the policy is understood."""
+    path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "no-before.csv", "no-after.csv", "--policy", str(path)])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert err.startswith("chaintune: ")
+    assert "Traceback" not in err
