@@ -18,7 +18,7 @@ def run(
     """Run a study: tune its chains, score every checkpoint, report forgetting and biased forgetting.
 
     Interrupt it at any time; the same command goes on where it stopped and computes nothing twice.
-    Results land in OUT: report.md, results.parquet, results.json, scores/, study.resolved.yaml,
+    Results land in OUT: report.html, report.md, figures/, results.parquet, results.json, scores/, study.resolved.yaml,
     provenance.json.
     """
     from chaintune.cli.display import RunDisplay, print_tables
@@ -26,19 +26,21 @@ def run(
     from chaintune.report.tables import main_tables
     from chaintune.report.words import summary
     from chaintune.study.file import Study
+    from chaintune.study.needs import Needs
     from chaintune.study.session import open_session
     from chaintune.study.store import Store
 
     wish = Study.from_yaml(study, overrides or ())
     folder = out or Path("runs") / wish.name
     session = open_session(wish, Store(store), trust_remote_code=trust_remote_code)
-    with RunDisplay(session.plan) as display:
+    pending = Needs(session.plan, session.store).pending()
+    with RunDisplay(session.plan, pending) as display:
         found = session.run(folder, on_event=display.note, command=_command(), trust_remote_code=trust_remote_code)
-    write_report(folder)
+    write_report(folder, session.tasks)
     print_tables(main_tables(found.rows))
     typer.echo(summary(found.rows))
     made, reused = len(found.outcome.of("made")), len(found.outcome.of("reused"))
-    typer.echo(f"\n{made} computed, {reused} reused; every table is in {folder}/report.md")
+    typer.echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
     for result in found.outcome.of("failed"):
         typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
     return 0 if found.outcome.complete else 2
