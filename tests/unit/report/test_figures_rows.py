@@ -1,6 +1,8 @@
 """What figures show of groups, doses, pairs and steps: the order, what is undefined, what is folded, what is said."""
 
 import math
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +19,9 @@ from chaintune.report.figures.doses import Point, draw_doses
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
 from chaintune.report.figures.groups import MOST_ROWS, bias_figure, forgetting_figure
 from chaintune.report.figures.learning import learning_figures
-from chaintune.report.figures.naming import listed, shortened, shortened_chains, slug, told, unique
+from chaintune.report.figures.naming import listed, settings, shortened, shortened_chains, slug, told, unique
 from chaintune.report.figures.places import Member, Place
-from chaintune.report.figures.power import power_figure
+from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figure
 
 UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
@@ -112,6 +114,12 @@ def test_power_says_in_how_many_groups_nothing_could_show() -> None:
     assert figure.caption.startswith("1 of 2 groups of faith could show none; in the typical one of the other 1")
     assert figure.table.row(-1, named=True)["reason"] == "these data are too few to show any"
     assert figure.table["detectable forgetting (points)"].to_list() == [30.0, None]
+
+
+def test_power_is_shown_where_least_could_show() -> None:
+    blind = place(member("a", 0.1), undefined("b", estimate(0.1)))
+    assert typical(blind) > typical(place(member("a", 0.1), member("b", 0.1)))
+    assert typical(blind) == (1, 0.3)
 
 
 def test_a_kind_has_its_colour_whatever_else_occurs() -> None:
@@ -214,6 +222,11 @@ def test_learning_curves_tell_the_mean_over_seeds() -> None:
     assert figure.table.height == 2
 
 
+def test_altair_is_loaded_where_something_is_drawn() -> None:
+    code = "import sys, chaintune.report.figures; sys.exit(bool({'altair', 'vl_convert', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+
+
 def test_numbers_are_as_long_as_they_need_be() -> None:
     assert [rounded(value) for value in (12.34567, 0.0123456, -0.0, math.nan, math.inf, 3, "x")] == [
         12.346, 0.0123, 0.0, None, None, 3, "x",
@@ -263,6 +276,7 @@ def test_names_in_words_and_files() -> None:
     assert slug("forgetting", "BBQ>csqa", "", "age & faith") == "forgetting-bbq-csqa-age-faith"
     assert unique("a", ["a", "a-2"]) == "a-3"
     assert told("two\nlines\u202e turned") == "two lines  turned"
+    assert settings("method=full, learning_rate=0.0001") == "full, 0.0001"
     assert listed([]) == "none"
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"

@@ -6,7 +6,6 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Comparison, Estimate, Figure, ResultRow, Verdict
-from chaintune.report.cells import checkpoint
 from chaintune.report.figures.charts import (
     count_columns,
     estimate_columns,
@@ -18,7 +17,7 @@ from chaintune.report.figures.charts import (
 )
 from chaintune.report.figures.forest import Forest, Kind, Line, looks_of, names_axis, texts_beside
 from chaintune.report.figures.groups import VERDICTS, counts
-from chaintune.report.figures.naming import listed, shortened, told
+from chaintune.report.figures.naming import listed, settings, shortened, told
 from chaintune.report.words import overall, verdict_sentence
 
 _MOST_ROWS = 30
@@ -63,9 +62,14 @@ def chains_figure(rows: Sequence[ResultRow]) -> Figure | None:
     if not lost:
         return None
     values: list[tuple[str, Estimate, Verdict]] = [
-        (f"{row.task}, {checkpoint(row, lost)}", row.estimate, row.verdict or "inconclusive") for row in lost
+        (_place(row, lost), row.estimate, row.verdict or "inconclusive") for row in lost
     ]
     return _forest(values, [overall(row) for row in lost], "task and chain")
+
+
+def _place(row: ResultRow, rows: Sequence[ResultRow]) -> str:
+    base = row.base if len({one.base for one in rows}) > 1 else ""
+    return ", ".join(filter(None, (row.task, row.chain, base, settings(row.variant))))
 
 
 def _forest(values: Sequence[tuple[str, Estimate, Verdict]], said: Sequence[str], what: str) -> Figure:

@@ -159,18 +159,15 @@ def _target(limits: Limits) -> list[alt.Chart]:
 
 
 def _apart(rows: Sequence[Row], ends: tuple[float, float], frame: tuple[float, float]) -> list[Row]:
-    """The rows whose labels do not lie on one another, the recommended ones' words first."""
+    """The rows with room for a label at their right: no other point there, nor another label."""
     wide, high = _APART[0] * (ends[1] - ends[0]), _APART[1] * (frame[1] - frame[0])
-    placed: list[Row] = [row for row in rows if row["chosen"]]
-    shown = []
+    shown: list[Row] = []
     for row in rows:
-        near = [
-            one for one in placed if abs(one["price"] - row["price"]) < wide and abs(one["value"] - row["value"]) < high
-        ]
-        if row["short"] and not near:
+        points = [one for one in rows if one is not row and 0 <= one["price"] - row["price"] < wide]
+        labels = [one for one in shown if abs(one["price"] - row["price"]) < wide]
+        if row["short"] and not any(abs(one["value"] - row["value"]) < high for one in points + labels):
             shown.append(row)
-            placed.append(row)
-    return shown
+    return [row for row in shown if not row["chosen"]]
 
 
 def _corner(limits: Limits, left: float, top: float, x: alt.X, y: alt.Y) -> alt.Chart:

@@ -13,7 +13,7 @@ from chaintune.report.figures.naming import shortened, shortened_chains, slug, t
 _MOST_ROWS = 40
 _MOST_SAID = 16
 _STEP = 26
-_LABEL = 26
+_LABEL = 24
 
 
 def matrix_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:

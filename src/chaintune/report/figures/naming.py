@@ -51,6 +51,11 @@ def shortened_chains(chains: Iterable[str], most: int) -> dict[str, str]:
     return dict(zip(known, shortened(ends.values(), most).values(), strict=True))
 
 
+def settings(variant: str) -> str:
+    """A variant without the names of its knobs: `full, 0.0001` of `method=full, learning_rate=0.0001`."""
+    return ", ".join(part.partition("=")[2] or part for part in variant.split(", "))
+
+
 def unique(name: str, taken: Iterable[str]) -> str:
     """The name, numbered if it is taken."""
     used, candidate, number = set(taken), name, 2

@@ -38,6 +38,12 @@ def power_figure(place: Place) -> Figure | None:
     )
 
 
+def typical(place: Place) -> tuple[int, float]:
+    """How little the data of a place show: groups in which nothing could, then the middle of the others."""
+    known = [one.detectable for one in place.members if not math.isnan(one.detectable)]
+    return len(place.members) - len(known), median(known) if known else 0.0
+
+
 def _draw(members: Sequence[Member]) -> alt.LayerChart:
     labels = shortened([one.group for one in members], _LABEL)
     rows = [

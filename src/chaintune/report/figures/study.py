@@ -18,7 +18,7 @@ from chaintune.report.figures.matrix import matrix_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.naming import unique
 from chaintune.report.figures.places import Place, places_of, places_of_rows
-from chaintune.report.figures.power import power_figure
+from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figure
 from chaintune.report.mitigations import without_mitigated
 
@@ -62,7 +62,16 @@ def _of_groups(places: Sequence[Place]) -> list[Figure]:
 
 
 def _powers(places: Iterable[Place]) -> Iterator[Figure]:
-    return (figure for place in places if (figure := power_figure(place)))
+    """One for each dimension of each task, of the checkpoint that could show least."""
+    kin: dict[tuple[str, str], list[Place]] = {}
+    for place in places:
+        kin.setdefault((place.task, place.dimension), []).append(place)
+    for alike in kin.values():
+        figure = power_figure(max(alike, key=typical))
+        if figure and len(alike) > 1:
+            yield replace(figure, caption=f"{figure.caption} Of {len(alike)} checkpoints this one could show least.")
+        elif figure:
+            yield figure
 
 
 def _there(figure: Figure | None) -> list[Figure]:
