@@ -1,15 +1,20 @@
 """`chaintune compare`: what was forgotten between two score files, or two logs of another harness."""
 
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chaintune.cli.compared import Comparing, Telling, tell
 from chaintune.cli.spread import spread
 from chaintune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from chaintune.records import Comparison, Gate
 
 Side = Annotated[
     Path,
@@ -36,7 +41,14 @@ class Reading:
 
 
 @spread
-def compare(before: Side, after: Side, comparing: Comparing, reading: Reading, telling: Telling) -> int:
+def compare(
+    before: Side,
+    after: Side,
+    comparing: Comparing,
+    reading: Reading,
+    telling: Telling,
+    html: Annotated[Path | None, typer.Option(help="Write a page with figures and examples here too.")] = None,
+) -> int:
     """Compare two checkpoints on the same examples: what was forgotten, and by whom. Loads no model.
 
     With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3 when the data do not
@@ -44,7 +56,34 @@ def compare(before: Side, after: Side, comparing: Comparing, reading: Reading, t
     """
     from chaintune.interop import compare_all
 
-    return tell(partial(compare_all, before, after, **reading.options()), comparing, telling)
+    options = reading.options()
+    keep = partial(_write_page, html, (before, after), options | {"metric": comparing.metric}) if html else None
+    return tell(partial(compare_all, before, after, **options), comparing, telling, keep=keep)
+
+
+def _write_page(
+    path: Path,
+    logs: tuple[Path, Path],
+    reading: Mapping[str, Any],
+    comparisons: "Sequence[Comparison]",
+    gate: "Gate | None",
+) -> None:
+    from chaintune.interop.sides import both_sides
+    from chaintune.report.figures import comparison_figures
+    from chaintune.report.folder import write_whole
+    from chaintune.report.page import Step, comparison_page, render
+
+    dimensions = dict.fromkeys(row.dimension for found in comparisons for row in found.groups)
+    sides = both_sides(*logs, by=list(dimensions), reading=reading)
+    steps = [Step(found.task, sides[found.task].before, sides[found.task].after) for found in comparisons]
+    command = ["chaintune", *sys.argv[1:]]
+    page = comparison_page(
+        comparisons, figures=comparison_figures(comparisons), steps=steps, gate=gate, command=command
+    )
+    try:
+        write_whole(path, render(page))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _pairs(text: str | None) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """The page of two checkpoints compared."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import get_args
 
-from chaintune.records import Comparison, Gate, Task
+from chaintune.records import Comparison, Gate, Metric, Task
 from chaintune.records.figures import Figure
 from chaintune.report.comparison import comparison_tables
 from chaintune.report.gate import gate_sentence, gate_table
@@ -45,6 +46,11 @@ def comparison_page(
         unseen=comparison_unseen(comparisons),
         figures=tuple(figures),
         tables=tuple([gate_table(gate), *tables] if gate else tables),
-        examples=examples_data(steps, texts),
+        examples=examples_data(steps, texts, metric=_metric(comparisons)),
         facts=comparison_facts(comparisons, command),
     )
+
+
+def _metric(comparisons: Sequence[Comparison]) -> Metric:
+    """By which answers of our own scores count as right; other logs hold scores alone."""
+    return next((name for name in get_args(Metric) for found in comparisons if found.metric == name), "accuracy")
