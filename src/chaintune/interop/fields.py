@@ -5,8 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from chaintune.errors import DataError, nearest
 from chaintune.interop.lines import Row
+from chaintune.interop.log import Digests
 from chaintune.records.items import Groups, ItemScores, items_table
 
 _MISSING = object()
@@ -33,6 +36,12 @@ class Fields:
     dimensions: Mapping[str, str]
     digests: Mapping[str, str] = field(default_factory=dict)
     scale: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def paths(self) -> list[str]:
+        """Every field that is read."""
+        cluster = [self.cluster] if self.cluster else []
+        return [self.id, self.score, *cluster, *self.dimensions.values(), *self.digests.values()]
 
 
 @dataclass(slots=True)
@@ -76,15 +85,30 @@ class Collected:
         """Names of the first row's fields."""
         return tuple(names_in(self.first))
 
-    def item_scores(self, task: str, where: str, metric: str) -> ItemScores:
-        """The rows as scores of a task.
+    def know(self, digests: Iterable[Mapping[str, str]]) -> None:
+        """Take what is known of each row so far by another way than its fields."""
+        for name, known in zip(self.ids, digests, strict=True):
+            for kind, digest in known.items():
+                self.digests.setdefault(kind, {})[name] = digest
+
+    def item_scores(self, task: str, where: str, metric: str) -> tuple[ItemScores, Digests]:
+        """The rows as scores of a task, and what is known of each in the same order.
 
         Raises:
             DataError: a row was wrong, an id appears twice, or there are no rows.
         """
         self._stop_if_wrong(where)
         table = items_table(self.ids, self.scores, self.groups, self.clusters)
-        return ItemScores(task, table, metric, {"file": where})
+        return ItemScores(task, table, metric, {"file": where}), self._digests_of(table, where)
+
+    def _digests_of(self, table: pa.Table, where: str) -> Digests:
+        ids = table.column("example_id").to_pylist()
+        try:
+            return {
+                kind: pa.array([known.get(name) for name in ids], pa.string()) for kind, known in self.digests.items()
+            }
+        except UnicodeEncodeError as error:
+            raise DataError(f"{where}: {error.object[:40]!r} is no text") from error
 
     def _stop_if_wrong(self, where: str) -> None:
         if self.faults:

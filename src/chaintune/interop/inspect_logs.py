@@ -24,7 +24,6 @@ from chaintune.interop.log import Log, Wanted
 _LOG = logging.getLogger(__name__)
 # All that is needed of a sample; messages and events are most of a log and are not checked.
 _NEEDED = ("id", "epoch", "target", "scores", "score", "metadata")
-_DIGESTS = ("input", "target", "prompt")
 _WRONG = (ValueError, TypeError, LookupError, AttributeError)
 
 _ByExample = dict[str, dict[str, str]]
@@ -117,9 +116,9 @@ def _log_of(log: Any, digests: _ByExample, wanted: Wanted, where: str) -> Log:
         sample = samples[key]
         row = {"id": sample.id, "target": sample.target, "metadata": sample.metadata, "score": values[key]}
         collected.add(row, f"{where}, sample '{sample.id}'", fields)
-    scores = collected.item_scores(log.eval.task, where, scorer)
-    asked = [(name, digests.get(key, {})) for name, key in zip(collected.ids, scored, strict=True)]
-    known = {kind: {name: told[kind] for name, told in asked if kind in told} for kind in _DIGESTS}
+    if not collected.faults:
+        collected.know(digests.get(key, {}) for key in scored)
+    scores, known = collected.item_scores(log.eval.task, where, scorer)
     return Log(scores, where, facts_of(log, scorer), known, fields=collected.names, doubts=_doubts(log))
 
 

@@ -10,6 +10,7 @@ from chaintune.errors import DataError
 
 Row = Mapping[str, Any]
 
+_BATCH_ROWS = 4096
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
 
 
@@ -96,13 +97,14 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            table = file.read([name for name in names if name in columns] if columns else names)
-    except (pa.ArrowException, OSError) as error:
+            chosen = [name for name in names if name in columns] if columns else names
+            # Without any column there are no rows either, whatever the file says.
+            batches = file.iter_batches(_BATCH_ROWS, columns=chosen) if chosen else ()
+            for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
+                yield f"{path}, row {number}", row
+    # Dates out of range are errors of Python's own.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from error
-    if columns and not table.num_columns:
-        table = pa.table({name: [] for name in names})
-    for number, row in enumerate(table.to_pylist(), 1):
-        yield f"{path}, row {number}", row
 
 
 def _mapping(row: Any, where: str) -> Row:

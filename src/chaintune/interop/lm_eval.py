@@ -5,19 +5,22 @@ What tells whether two logs may be compared is in the lines (hashes of document,
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.interop.fields import Collected, Fields
+from chaintune.interop.columns import columns_of
+from chaintune.interop.fields import Collected, Fields, names_in
 from chaintune.interop.lines import Row, parsed, rows_of
-from chaintune.interop.log import Log, Wanted
+from chaintune.interop.log import Digests, Log, Wanted
+from chaintune.interop.regular import raw_columns
+from chaintune.records import ItemScores
 
 _DATED = re.compile(r"samples_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)")
 _DIGESTS = {"document": "doc_hash", "prompt": "prompt_hash", "target": "target_hash"}
 _PREFERRED = "acc"
-_PLAIN_FILTER = "none"
+_FILTER, _PLAIN_FILTER = "filter", "none"
 
 
 def read(path: Path, wanted: Wanted) -> list[Log]:
@@ -48,22 +51,36 @@ def task_of(path: Path) -> str:
 
 
 def _read_file(path: Path, wanted: Wanted) -> Log:
-    filters: dict[str, Collected] = {}
-    fields: Fields | None = None
-    for place, row in rows_of(path):
-        fields = fields or _fields(row, wanted, place)
-        filters.setdefault(str(row.get("filter", _PLAIN_FILTER)), Collected()).add(row, place, fields)
-    if fields is None:
+    first = next(rows_of(path), None)
+    if first is None:
         raise DataError(f"{path}: holds no rows")
-    task, chosen = task_of(path), filters[_filter(filters, wanted.filter, path)]
-    scores = chosen.item_scores(task, str(path), fields.score)
-    return Log(scores, str(path), _facts(path, task), chosen.digests, fields=chosen.names)
+    fields = _fields(first[1], wanted, first[0])
+    task = task_of(path)
+    scores, digests = _regular(path, first[1], wanted, fields) or _row_by_row(path, wanted, fields)
+    return Log(scores, str(path), _facts(path, task), digests, fields=tuple(names_in(first[1])))
 
 
-def _filter(filters: Mapping[str, Collected], asked: str | None, path: Path) -> str:
+def _regular(path: Path, first: Row, wanted: Wanted, fields: Fields) -> tuple[ItemScores, Digests] | None:
+    raw = raw_columns(path, first, fields.paths, number=fields.score, optional=_FILTER)
+    found = columns_of(raw, fields, _FILTER) if raw else None
+    if found is None:
+        return None
+    chosen = found.of_part(_filter(found.parts, wanted.filter, path))
+    return chosen.scores(task_of(path), str(path), fields.score)
+
+
+def _row_by_row(path: Path, wanted: Wanted, fields: Fields) -> tuple[ItemScores, Digests]:
+    filters: dict[str, Collected] = {}
+    for place, row in rows_of(path):
+        filters.setdefault(str(row.get(_FILTER, _PLAIN_FILTER)), Collected()).add(row, place, fields)
+    chosen = filters[_filter(list(filters), wanted.filter, path)]
+    return chosen.item_scores(task_of(path), str(path), fields.score)
+
+
+def _filter(filters: Sequence[str], asked: str | None, path: Path) -> str:
     if asked is not None and asked not in filters:
         raise ConfigError(f"{path}: there is no filter '{asked}': {nearest(asked, filters)}")
-    name = asked or (_PLAIN_FILTER if _PLAIN_FILTER in filters else next(iter(filters)))
+    name = asked or (_PLAIN_FILTER if _PLAIN_FILTER in filters else filters[0])
     if asked is None and name != _PLAIN_FILTER and len(filters) > 1:
         raise ConfigError(f"{path}: answers are filtered in {len(filters)} ways, name one: {', '.join(filters)}")
     return name

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeAlias
+
+import pyarrow as pa
 
 from chaintune.errors import ConfigError
 from chaintune.records import ItemScores, Scores
 
 Pair = tuple[str, str]
+Digests: TypeAlias = "Mapping[str, pa.Array]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +22,7 @@ class Log:
         scores: one row an example.
         where: the file they come from.
         facts: what has to be the same on both sides, by name: task version, few-shot examples.
-        digests: what is known of each example, by name (`prompt`), then by example id.
+        digests: what is known of each row of the scores, by name (`prompt`); null where nothing is.
         content: digest of all examples together; empty when not known.
         fields: names that a dimension could have had, for the message that one is not there.
         doubts: what speaks against comparing this log with any other, such as a run that did not end.
@@ -27,7 +31,7 @@ class Log:
     scores: Scores | ItemScores
     where: str
     facts: Mapping[str, str] = field(default_factory=dict)
-    digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    digests: Digests = field(default_factory=dict)
     content: str = ""
     fields: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
