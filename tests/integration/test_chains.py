@@ -27,9 +27,9 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that keeps no model in memory: every stage and every scoring starts from disk."""
     remembering = LocalEngine._model
 
-    def from_disk(engine: LocalEngine, *arguments: Any) -> LoadedModel:
+    def from_disk(engine: LocalEngine, *arguments: Any, **options: Any) -> LoadedModel:
         engine._held = None
-        return remembering(engine, *arguments)
+        return remembering(engine, *arguments, **options)
 
     monkeypatch.setattr(LocalEngine, "_model", from_disk)
 
