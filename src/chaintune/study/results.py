@@ -33,6 +33,7 @@ from chaintune.records import (
     rows_to_polars,
 )
 from chaintune.study import atomic
+from chaintune.study.cost import spent
 from chaintune.study.disk import one_sentence
 from chaintune.study.file import Study
 from chaintune.study.learning import learning_table
@@ -146,7 +147,8 @@ def write_results(
         _write_rows(rows, study, out, limits)
         _copy_scores(plan, store, out / "scores")
         atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
-        atomic.write_json(out / "provenance.json", provenance(study, plan, tasks, base_keys, command=command))
+        about = provenance(study, plan, tasks, base_keys, command=command) | {"cost": spent(plan, store)}
+        atomic.write_json(out / "provenance.json", about)
     return rows
 
 
