@@ -180,9 +180,9 @@ def test_from_memory_as_from_disk(
     assert held.run(tmp_path / "out").outcome.complete
     remembering = LocalEngine._model
 
-    def from_disk(engine: LocalEngine, *arguments: Any) -> Any:
+    def from_disk(engine: LocalEngine, *arguments: Any, **options: Any) -> Any:
         engine._held = None
-        return remembering(engine, *arguments)
+        return remembering(engine, *arguments, **options)
 
     monkeypatch.setattr(LocalEngine, "_model", from_disk)
     fresh = smoke.open(tmp_path / "fresh", *QUICK, *variant)
