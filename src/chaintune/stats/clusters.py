@@ -1,6 +1,7 @@
 """Sums per cluster: the only thing about examples that any interval or test here needs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,12 @@ class Design:
         columns = sparse.csr_array(sparse.hstack([everybody, members], format="csr"))
         return cls(clusters, columns, _by_cluster(clusters, columns))
 
-    @property
+    @cached_property
     def n(self) -> Integers:
         """Examples in each group. Shape: `[K]`."""
         return np.asarray(self.sizes.sum(axis=0), dtype=np.int64)
 
-    @property
+    @cached_property
     def n_clusters(self) -> Integers:
         """Clusters with an example in each group. Shape: `[K]`."""
         return np.asarray((self.sizes > 0).sum(axis=0), dtype=np.int64)
