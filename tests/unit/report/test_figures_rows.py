@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +152,13 @@ def test_accuracy_keeps_to_shares_and_its_reasons() -> None:
     assert scale["domain"] == [0, 100]
     assert "a at a undefined: no item" in figure.alt
     assert figure.table.filter(pl.col("reason") != "")["accuracy (%)"].to_list() == [None]
+
+
+def test_accuracy_far_from_zero_fills_its_axis() -> None:
+    (figure,) = accuracy_figures([row("base", "a", 0.6), row("a", "a", 0.7)])
+    compiled = vl_convert.vegalite_to_vega(figure.spec)
+    (scale,) = [scale for scale in compiled["scales"] if scale["name"] == "y"]
+    assert (scale["domain"], scale["zero"]) == ([47, 83], False)
 
 
 def test_doses_that_differ_in_kind_stand_beside_each_other() -> None:

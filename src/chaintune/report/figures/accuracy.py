@@ -153,7 +153,7 @@ def _y(rows: Sequence[Mapping[str, Any]]) -> alt.Y:
     ends = [max(0.0, min(known, default=0.0) - 3), min(100.0, max(known, default=100.0) + 3)]
     return alt.Y(
         "value:Q",
-        scale=alt.Scale(domain=[round(end) for end in ends], nice=False),
+        scale=alt.Scale(domain=[round(end) for end in ends], nice=False, zero=False),
         axis=alt.Axis(title="accuracy (%)", tickCount=6),
     )
 
