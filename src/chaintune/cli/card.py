@@ -93,6 +93,11 @@ def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint
 
     if len(sources) > 2:
         raise ConfigError(f"{sources[2]}: expected one source, or the scores before and the scores after")
+    if len(sources) == 1 and comparing != Comparing():
+        raise ConfigError(
+            f"{sources[0]}: options of a comparison, such as --by, are for the scores before and after; what one "
+            "source holds was compared already"
+        )
     if len(sources) == 1 and (sources[0] / "results.parquet").is_file():
         return _of_study(sources[0], checkpoint)
     given = [f"--{name}" for name, value in asdict(checkpoint).items() if value is not None]

@@ -80,7 +80,7 @@ def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, *
 
 def distributed() -> bool:
     """Whether several processes train one model together."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+    return bool(dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
 
 
 @contextmanager
