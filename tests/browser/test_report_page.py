@@ -218,3 +218,13 @@ def test_on_paper_the_still_pictures_stand_for_the_charts(open_page: Opener) -> 
     source = page.evaluate("document.querySelector('figure img').currentSrc")
     assert source == page.locator("figure img").first.get_attribute("src")
     assert page.pdf().startswith(b"%PDF")
+
+
+def test_the_answer_is_on_the_first_screen_of_a_telephone_and_the_contents_one_key_away(open_page: Opener) -> None:
+    page = open_page(width=390).page
+    box = page.locator(".finding").first.bounding_box()
+    assert box
+    assert box["y"] < 844
+    assert not page.locator("nav a").first.is_visible()
+    page.locator("nav summary").press("Enter")
+    assert page.locator("nav a").first.is_visible()

@@ -1,10 +1,12 @@
 """The page: what it says, that nothing in it is markup by mistake, and how large it gets."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as Xml
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +27,7 @@ from chaintune.report.folder import read_rows
 from chaintune.report.page import Page, Step, comparison_page, render, study_page
 from chaintune.report.page.embedded import as_script, weight
 from chaintune.report.page.flips import MOST_FLIPS, _shares, examples_data
+from chaintune.report.page.pictures import picture
 from chaintune.report.page.steps import study_steps
 from tests import made_pages, made_up
 from tests.made_pages import HOSTILE
@@ -125,6 +128,15 @@ def test_nothing_is_fetched_and_only_what_is_inside_may_run(html: str) -> None:
     addresses = [value or "" for name, value in Outline(html).attributes if name in ("src", "srcset", "href")]
     assert addresses
     assert all(value.startswith(("data:", "#")) for value in addresses)
+
+
+def test_still_pictures_leave_room_for_wider_fonts() -> None:
+    found = picture(made_pages.figure())
+    for address in (found.light, found.dark):
+        root = Xml.fromstring(base64.b64decode(address.partition("base64,")[2]))  # noqa: S314 - ours
+        left, _, width, _ = map(float, root.attrib["viewBox"].split())
+        assert -left == 18
+        assert width == float(root.attrib["width"]) == 760 + 2 * 18
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--", HOSTILE, "&lt;", "\u2028", "\u2029"])

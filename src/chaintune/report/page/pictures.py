@@ -1,6 +1,7 @@
 """Figures as the page holds them: a spec to draw from, and pictures for where nothing can be drawn."""
 
 import base64
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,8 @@ from chaintune.records.figures import Figure
 from chaintune.report.figures.themes import Theme
 
 _MOST_ROWS = 400
+_ROOM = 18
+_VIEW = re.compile(r'width="(?P<width>[\d.]+)" height="(?P<height>[\d.]+)" viewBox="0 0 [\d.]+ [\d.]+"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,14 @@ def picture(figure: Figure) -> Picture:
 def _address(figure: Figure, theme: Theme) -> str:
     from chaintune.report.figures.saving import svg  # starts a JavaScript engine, which only a page needs
 
-    return "data:image/svg+xml;base64," + base64.b64encode(svg(figure, theme=theme).encode()).decode()
+    drawing = _VIEW.sub(_widened, svg(figure, theme=theme), count=1)
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
+
+
+def _widened(view: re.Match[str]) -> str:
+    """Room on both sides: the reader's fonts may be wider than those that the chart was laid out with."""
+    width, height = float(view["width"]), view["height"]
+    return f'width="{width + 2 * _ROOM:g}" height="{height}" viewBox="{-_ROOM} 0 {width + 2 * _ROOM:g} {height}"'
 
 
 def _cell(value: Any) -> str:

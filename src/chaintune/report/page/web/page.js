@@ -12,6 +12,9 @@
     return element;
   }
 
+  // On a narrow screen the contents stand before the answer and would push it out of sight.
+  if (window.matchMedia("(max-width: 71.99rem)").matches) byId("contents").open = false;
+
   // Figures: the still picture stays until the chart is drawn, and is what gets printed.
 
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
