@@ -16,7 +16,7 @@ from chaintune.study.engine import BaseModel
 from chaintune.study.file import Study
 from chaintune.study.graph import CountTokens, Graph, TaskFacts
 from chaintune.study.mitigations import DoseSpec, Mitigation
-from chaintune.study.plan import Plan, StageBytes
+from chaintune.study.plan import Plan, StageBytes, plan_of
 from chaintune.study.progress import Event
 from chaintune.study.session import Session, StudyResults, open_session
 from chaintune.study.store import Store
@@ -203,17 +203,12 @@ def compile_given(
     branches = list(_replays(item, tuple(task for task in study.tasks if task != item.task)))
     for branch in branches:
         graph.add_branch(after, variant, branch, known, (item.task, LATER))
-    nodes = tuple(node for key in (base_keys[before], base_keys[after]) for node in graph.walk(key))
-    stages = graph.children[base_keys[after]].values()
-    sizes = {node.key: stage_bytes(node.base, node.recipe) for node in stages} if stage_bytes else {}
-    return Plan(
-        study=study.name,
-        nodes=nodes,
-        cells=tuple(graph.cells.values()),
+    return plan_of(
+        graph,
+        (base_keys[before], base_keys[after]),
         stages_unshared=len(branches),
         scores_unshared=(len(branches) + 2) * len(study.tasks),
-        keep=study.keep,
-        stage_bytes=sizes,
+        stage_bytes=stage_bytes,
     )
 
 

@@ -59,31 +59,46 @@ class Blend:
     fraction: float
 
 
-@dataclass(frozen=True, slots=True)
-class StageNode:
-    """One checkpoint made of another. Its key determines the weights.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AtCheckpoint:
+    """What every node says about the checkpoint that it makes or reads.
 
     Attributes:
-        key: address of the checkpoint in the store.
-        parent_key: key of the stage before, or of the base.
+        key: address of the node's result in the store; determines the result.
         base, base_key: the base model as the study names it, and its content's key.
-        chain: labels of the steps up to and with this one: a task's name, `bbq@5%` for a replay.
-        lesson: what is taught, or what it is blended with.
-        recipe, seed, precision: how.
+        chain: labels of the steps up to the checkpoint: a task's name, `bbq@5%` for a replay; the base has none.
+        seed, precision: of the checkpoint.
         variant: the varied knobs, for people; equal nodes of several variants bear the first one's.
-        train_tokens: counted over all epochs; 0 when nobody counted.
     """
 
     key: str
-    parent_key: str
     base: str
     base_key: str
     chain: tuple[str, ...]
-    lesson: Teaching | Blend
-    recipe: Recipe
     seed: int
     precision: str
     variant: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    @property
+    def checkpoint_title(self) -> str:
+        """For people: `bbq>csqa, learning_rate=2e-05, seed 1`."""
+        return ", ".join([">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageNode(_AtCheckpoint):
+    """One checkpoint made of another; its key is that of the weights.
+
+    Attributes:
+        parent_key: key of the stage before, or of the base.
+        lesson: what is taught, or what it is blended with.
+        recipe: how, with the seed and the precision.
+        train_tokens: counted over all epochs; 0 when nobody counted.
+    """
+
+    parent_key: str
+    lesson: Teaching | Blend
+    recipe: Recipe
     train_tokens: int = field(default=0, compare=False)
 
     @property
@@ -123,7 +138,7 @@ class StageNode:
     @property
     def title(self) -> str:
         """For people: `bbq>csqa, learning_rate=2e-05, seed 1`."""
-        return ", ".join([">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"])
+        return self.checkpoint_title
 
     @property
     def tokens(self) -> int:
@@ -136,30 +151,21 @@ class StageNode:
         return _common(self) | {"parent": self.parent_key, "dose": dose, "tokens": self.train_tokens}
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreNode:
-    """One checkpoint scored on one task. Its key determines the scores.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreNode(_AtCheckpoint):
+    """One checkpoint scored on one task.
 
     Attributes:
-        key: address of the scores in the store.
         checkpoint_key: key of the stage, or of the base, that is scored.
         task: scored on.
         split: of the task's examples; those it was trained on are scored to see which groups lost most.
         score_tokens: 0 when nobody counted.
         called: what people call a checkpoint that is no study's.
-        base, base_key, chain, seed, precision, variant: of the checkpoint; the base has no chain.
     """
 
-    key: str
     checkpoint_key: str
-    base: str
-    base_key: str
-    chain: tuple[str, ...]
     task: str
-    seed: int
-    precision: str
     split: Split = "test"
-    variant: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     score_tokens: int = field(default=0, compare=False)
     called: str = field(default="base", compare=False)
 
@@ -171,8 +177,8 @@ class ScoreNode:
     @property
     def title(self) -> str:
         """For people: `bbq>csqa, seed 1 on csqa`."""
-        named = [">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"] if self.chain else [self.called]
-        return f"{', '.join(named)} on {self.task}{'' if self.split == 'test' else ' (train)'}"
+        named = self.checkpoint_title if self.chain else self.called
+        return f"{named} on {self.task}{'' if self.split == 'test' else ' (train)'}"
 
     @property
     def tokens(self) -> int:
@@ -185,35 +191,26 @@ class ScoreNode:
         return _common(self) | own
 
 
-@dataclass(frozen=True, slots=True)
-class CurvatureNode:
-    """The curvature of one checkpoint on training examples of a task. Its key determines the result.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvatureNode(_AtCheckpoint):
+    """The curvature of one checkpoint on training examples of a task.
 
     Attributes:
-        key: address of the result in the store.
         checkpoint_key: key of the stage that is measured.
         task: whose loss.
         examples, space, batches, tolerance, basis: how, as `landscape.curvature` takes them.
         examples_seed: of the choice of examples; one for the whole study, so that checkpoints share them.
         taught_tokens: of the examples; 0 when nobody counted.
-        base, base_key, chain, seed, precision, variant: of the checkpoint.
     """
 
-    key: str
     checkpoint_key: str
-    base: str
-    base_key: str
-    chain: tuple[str, ...]
     task: str
-    seed: int
-    precision: str
     examples: int
     space: Literal["full", "lora"]
     batches: int
     tolerance: float
     basis: int
     examples_seed: int
-    variant: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     taught_tokens: int = field(default=0, compare=False)
 
     @property
@@ -224,8 +221,7 @@ class CurvatureNode:
     @property
     def title(self) -> str:
         """For people: `bbq, seed 1, curvature on bbq`."""
-        named = [">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"]
-        return f"{', '.join(named)}, curvature on {self.task}"
+        return f"{self.checkpoint_title}, curvature on {self.task}"
 
     @property
     def tokens(self) -> int:

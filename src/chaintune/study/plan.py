@@ -1,6 +1,6 @@
 """A study compiled into one graph of stages and scores, in which equal nodes are one node. Pure: nothing runs here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,16 +131,37 @@ def compile_plan(
     for base in study.bases:
         for variant in study.variants():
             graph.add_family(base, variant, branches)
-    nodes = tuple(node for key in dict.fromkeys(base_keys[base] for base in study.bases) for node in graph.walk(key))
     families = len(study.bases) * len(study.variants())
     steps = sum(len(branch.steps) for branch in branches)
-    sizes = {n.key: stage_bytes(n.base, n.recipe) for n in nodes if isinstance(n, StageNode)} if stage_bytes else {}
-    return Plan(
-        study=study.name,
-        nodes=nodes,
-        cells=tuple(graph.cells.values()),
+    return plan_of(
+        graph,
+        [base_keys[base] for base in study.bases],
         stages_unshared=families * steps,
         scores_unshared=families * (steps + len(branches)) * len(study.tasks),
-        keep=study.keep,
+        stage_bytes=stage_bytes,
+    )
+
+
+def plan_of(
+    graph: Graph, roots: Iterable[str], *, stages_unshared: int, scores_unshared: int, stage_bytes: StageBytes | None
+) -> Plan:
+    """The plan of everything in a graph.
+
+    Args:
+        graph: with every node and cell.
+        roots: keys of the checkpoints that are given, in order.
+        stages_unshared: as in the plan.
+        scores_unshared: as in the plan.
+        stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
+    """
+    nodes = tuple(node for key in dict.fromkeys(roots) for node in graph.walk(key))
+    sizes = {n.key: stage_bytes(n.base, n.recipe) for n in nodes if isinstance(n, StageNode)} if stage_bytes else {}
+    return Plan(
+        study=graph.study.name,
+        nodes=nodes,
+        cells=tuple(graph.cells.values()),
+        stages_unshared=stages_unshared,
+        scores_unshared=scores_unshared,
+        keep=graph.study.keep,
         stage_bytes=sizes,
     )
