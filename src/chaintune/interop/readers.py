@@ -20,6 +20,8 @@ READERS: Mapping[str, str] = {
 
 
 _FIRST_BYTES = 1024
+_RESULTS = "results_*.json"
+_NO_SAMPLES = "{}: results of lm-eval without its samples; run it with --log_samples and compare samples_*.jsonl"
 
 
 class Reader(Protocol):
@@ -81,6 +83,8 @@ def reader_of(path: Path) -> str:
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         first = next(islice(rows_of(path), 1), None)
         return "lm-eval" if first and {"doc_id", "filtered_resps"} <= set(first[1]) else "table"
+    if path.match(_RESULTS):
+        raise DataError(_NO_SAMPLES.format(path))
     if path.suffix.lower() == ".eval" or (path.suffix.lower() == ".json" and _holds_a_mapping(path)):
         return "inspect"
     if path.suffix.lower() in SUFFIXES:
@@ -96,6 +100,8 @@ def _reader_of_folder(path: Path) -> str:
         return "lm-eval"
     if any(path.glob("*.parquet")):
         return "chaintune"
+    if any(path.rglob(_RESULTS)):
+        raise DataError(_NO_SAMPLES.format(path))
     if any(path.rglob("*.eval")) or any(path.rglob("*.json")):
         return "inspect"
     raise DataError(

@@ -118,3 +118,11 @@ def test_a_field_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> 
     before, after = two(tmp_path)
     with pytest.raises(ConfigError, match=r"did you mean 'doc.category'"):
         chaintune.compare(before, after, by=["doc.categry"], resamples=FAST)
+
+
+def test_results_without_samples_are_told_from_other_logs(tmp_path: Path) -> None:
+    folder = logs.write(tmp_path / "b", [logs.sample(0, 1)])
+    next(folder.rglob("samples_*")).unlink()
+    for path in (folder, next(folder.rglob("results_*"))):
+        with pytest.raises(DataError, match="run it with --log_samples"):
+            read_log(path, Wanted())
