@@ -137,7 +137,7 @@ def documented(value: Any) -> bool:
 
 
 def mitigations() -> str:
-    """One entry a mitigation, where its code lies; torch is not loaded for it."""
+    """One entry a mitigation, where its code lies."""
     paths = [f"chaintune.tuning.mitigations.{home.replace(':', '.')}" for home in MITIGATIONS.values()]
     text = "One file each, for a study or for your own Trainer: [how to](../how-to/mitigations.md)."
     return page("chaintune.tuning.mitigations", text, {path: path for path in paths})

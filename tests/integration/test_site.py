@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 from html import unescape
+from importlib import util
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mkdocs.exceptions import PluginError
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -99,3 +102,28 @@ def test_the_tutorial_shows_what_the_demo_printed(site: Path) -> None:
     assert printed.split("\n\n")[1].strip() in shown
     assert printed.split("\n\n")[-1] in shown
     assert (ROOT / "studies" / "quickstart.yaml").read_text(encoding="utf-8").strip() in shown
+
+
+def own(name: str) -> Any:
+    """A module that lies beside the pages."""
+    spec = util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_part_that_the_demo_did_not_print_stops_the_build() -> None:
+    with pytest.raises(PluginError, match="shows no 'Acuracy' of the demo; it shows: Accuracy, "):
+        own("hooks").with_demo("```text\nREADME.md: Acuracy\n```", "page.md")
+    untouched = "README.md: Accuracy, in a sentence"
+    assert own("hooks").with_demo(untouched, "page.md") == untouched
+
+
+def test_fields_that_share_their_words_are_taken_apart() -> None:
+    text = "Two.\n\n    Attributes:\n        low, high: ends,\n            both\n        n: how many\n"
+    assert own("docstrings").one_by_one(text) == (
+        "Two.\n\n    Attributes:\n        low: ends,\n            both\n        high: ends,\n            both\n"
+        "        n: how many\n"
+    )
