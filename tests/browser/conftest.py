@@ -15,6 +15,9 @@ from tests import made_pages
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# Milliseconds; a machine may be busy with other tests.
+PATIENCE = 120_000
+
 Opener = Callable[..., "Opened"]
 
 
@@ -70,6 +73,7 @@ def open_page(browser: "Browser", page_file: Path) -> Iterator[Opener]:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script
         )
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         found = Opened(context.new_page())
         found.page.on("console", lambda message: note(found, message.type, message.text))
@@ -77,7 +81,7 @@ def open_page(browser: "Browser", page_file: Path) -> Iterator[Opener]:
         found.page.on("request", lambda request: found.asked.append(request.url))
         found.page.goto(file.as_uri())
         if script:
-            found.page.wait_for_selector("html[data-drawn=yes]", timeout=120_000)
+            found.page.wait_for_selector("html[data-drawn=yes]", timeout=PATIENCE)
         return found
 
     yield opened
