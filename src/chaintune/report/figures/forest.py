@@ -108,7 +108,7 @@ class Forest:
         layers = [alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(x=x)]
         if not math.isnan(self.limit):
             limit = alt.Chart(inside([{"value": 100 * self.limit}]))
-            layers += [limit.mark_rule(style="limit").encode(x=x), _named(limit, self.limit_name, x)]
+            layers += [limit.mark_rule(style="limit").encode(x=x), _named(limit, self.limit_name, x, to_the_left=True)]
         if self.whole is None or math.isnan(self.whole.value):
             return layers
         told_whole = inside([told_points(self.whole)])
@@ -153,8 +153,14 @@ def beyond(lines: Sequence[Line], forest: Forest) -> int:
     return sum(100 * one.estimate.low < forest.least or 100 * one.estimate.high > forest.most for one in lines)
 
 
-def _named(line: alt.Chart, name: str, x: alt.X) -> alt.Chart:
-    named: alt.Chart = line.mark_text(style="head", dy=-10).encode(x=x, y=alt.value(0), text=alt.value(name))
+def _named(line: alt.Chart, name: str, x: alt.X, *, to_the_left: bool = False) -> alt.Chart:
+    # A limit lies near the right edge, where the texts have their head.
+    words = (
+        line.mark_text(style="head", dy=-10, align="right", dx=4)
+        if to_the_left
+        else line.mark_text(style="head", dy=-10)
+    )
+    named: alt.Chart = words.encode(x=x, y=alt.value(0), text=alt.value(name))
     return named
 
 
