@@ -120,7 +120,7 @@ class Graph:
         cell = Cell(*place, key, scored, final, mitigates)
         if (before := self.cells.get(place)) is not None:
             both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
-            cell = replace(cell, final=final or before.final, mitigates=both)
+            cell = replace(before, final=final or before.final, mitigates=both)
         self.cells[place] = cell
 
     def _add_curvature(self, base: str, variant: Variant, step: Step, made: Mapping[tuple[str, ...], str]) -> None:

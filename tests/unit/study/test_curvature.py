@@ -43,6 +43,14 @@ def test_the_first_checkpoint_of_each_chain_is_measured_once() -> None:
         assert node.tokens == 400
 
 
+def test_mitigations_of_a_chain_leave_the_curvature_of_its_first_checkpoint() -> None:
+    replay = {"replay": {"task": "a", "dose": [0.5, 1.0]}}
+    plan = make_plan(make_study("ab", chains=[["a", "b"]], mitigations=[replay], curvature=FEW))
+    assert {cell.chain: cell.curvature_key for cell in plan.cells if cell.curvature_key} == {
+        ("a",): plan.curvatures[0].key
+    }
+
+
 def test_without_the_option_nothing_changes() -> None:
     plain, bent = make_plan(make_study()), make_plan(make_study(curvature=FEW))
     assert plain.nodes == tuple(node for node in bent.nodes if node not in bent.curvatures)
