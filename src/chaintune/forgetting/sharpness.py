@@ -23,12 +23,17 @@ def sharpness_pairs(bent: Sequence[BentCheckpoint], rows: Sequence[ResultRow]) -
 
     Args:
         bent: the measured first checkpoints.
-        rows: of the study; what the next stage alone made of the first task is looked up there.
+        rows: of the study; what the next stage alone, without a mitigation, made of the first task is looked up there.
     """
+    mitigated = {row.chain for row in rows if row.mitigation}
     lost = {
         (row.base, row.chain, row.variant, row.seed, row.task): row.estimate
         for row in rows
-        if row.metric == "forgetting" and not row.dimension and row.stage == 2 and row.reference == row.task
+        if row.metric == "forgetting"
+        and not row.dimension
+        and row.stage == 2
+        and row.reference == row.task
+        and row.chain not in mitigated
     }
     pairs = []
     for one in bent:

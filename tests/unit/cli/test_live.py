@@ -160,7 +160,7 @@ def test_no_color_is_no_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("NO_COLOR", "1")
     console, file = terminal()
     ran(tmp_path / "none", console)
-    assert "▶" in written(file)
+    assert "✓" in written(file)
     assert not COLOUR.search(written(file))
 
 

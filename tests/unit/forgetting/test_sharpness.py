@@ -1,6 +1,7 @@
 """Pairs of curvature and forgetting, made by hand."""
 
 import math
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -34,6 +35,8 @@ def test_a_pair_joins_a_checkpoint_with_what_the_next_stage_alone_made_of_it() -
         lost("a>c", 0, 0.5),
         lost("a>b", 1, 0.7),
         lost("b>a", 0, 0.6, reference="b"),
+        lost("a>b with a@10%", 0, 0.1),
+        replace(lost("a>b with a@10%", 0, 0.9), metric="recovery", mitigation="rehearse"),
     ]
     pairs = sharpness_pairs([bent("a", 0, 3.0)], rows)
     assert pairs.schema == PAIRS_SCHEMA

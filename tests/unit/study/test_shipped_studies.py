@@ -57,6 +57,8 @@ def test_the_quickstart_has_a_dose_curve_of_two_points() -> None:
 def test_the_mitigations_study_varies_rates_methods_and_seeds() -> None:
     study, plan = planned(FOLDER / "mitigations.yaml")
     families = {(cell.variant, cell.seed) for cell in plan.cells}
-    assert len(families) == len(study.variants()) == 2 * 2 * 3
+    assert len(families) == len(study.variants()) == 3 * 3
+    assert len(plan.curvatures) == 9
+    assert {cell.chain for cell in plan.cells if cell.curvature_key} == {("bbq",)}
     held = {mitigated.ladder for cell in plan.cells for mitigated in cell.mitigates}
     assert held == {"replay", "replay targeted by category", "rehearse", "interpolate"}
