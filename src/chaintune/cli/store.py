@@ -76,7 +76,7 @@ def gc(
     gone = going if dry_run else drop(opened, going)
     for entry in going:
         typer.echo(_line(entry) if entry in gone else f"{_line(entry)} (kept: a running study needs it)")
-    freed = sum(entry.size_bytes for entry in going if entry in gone)
+    freed = _bytes(entry for entry in going if entry in gone)
     typer.echo(f"{'would remove' if dry_run else 'removed'} {len(gone)} entries, {_readable(freed)}")
 
 

@@ -84,9 +84,8 @@ def chosen(entries: Iterable[Entry], rule: Rule, *, now: datetime | None = None)
 
 def drop(store: Store, entries: Iterable[Entry | Damaged]) -> list[Entry | Damaged]:
     """Remove entries, those apart that a living process still needs; what is gone."""
-    return [entry for entry in entries if _gone(store, entry)]
-
-
-def _gone(store: Store, entry: Entry | Damaged) -> bool:
-    store.drop(entry.kind, entry.key, unless_leased=True)
-    return entry.key not in store.keys(entry.kind)
+    wanted = list(entries)
+    for entry in wanted:
+        store.drop(entry.kind, entry.key, unless_leased=True)
+    left = {(kind, key) for kind in store.kinds() for key in store.keys(kind)}
+    return [entry for entry in wanted if (entry.kind, entry.key) not in left]

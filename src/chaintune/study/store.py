@@ -122,12 +122,12 @@ class Store:
 
     def kinds(self) -> list[str]:
         """The kinds of entries that are there, sorted."""
-        return sorted(path.name for path in self.root.glob("*") if path.name != LEASES and _is_kind(path))
+        return sorted(path.name for path in self.root.glob("*") if path.name != LEASES and _is_named_folder(path))
 
     def keys(self, kind: str) -> list[str]:
         """The keys of a kind, sorted, of damaged entries too."""
         folder = self.root / _checked(kind, "kind")
-        return sorted(path.name for path in folder.glob("*") if path.is_dir() and _NAME.fullmatch(path.name))
+        return sorted(path.name for path in folder.glob("*") if _is_named_folder(path))
 
     @contextmanager
     def lease(self, keys: Iterable[str]) -> Iterator[Lease]:
@@ -243,7 +243,7 @@ class Store:
                 continue
 
 
-def _is_kind(path: Path) -> bool:
+def _is_named_folder(path: Path) -> bool:
     return bool(_NAME.fullmatch(path.name)) and path.is_dir()
 
 

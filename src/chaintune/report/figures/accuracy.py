@@ -5,20 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import altair as alt
-import polars as pl
 
 from chaintune.records import Figure, ResultRow
 from chaintune.report.figures.charts import (
     DASHES,
     NARROW_PIXELS,
-    SHAPES,
-    count_columns,
-    estimate_columns,
+    accuracy_table,
     finished,
     first_few,
     layered,
+    looks_by,
     told_points,
-    top_legend,
 )
 from chaintune.report.figures.naming import listed, shortened, slug, told
 
@@ -89,7 +86,7 @@ def _figure(found: Found, chains: Sequence[Chain], tag: str, name: str) -> Figur
         caption=" ".join(_course(points, number, tasks) for number in range(len(chains))) + told_left,
         alt=f"{title}. {first_few([_said(point) for point in points], _MOST_SAID)}",
         spec=finished(_draw(points, chains, tasks[:_MOST_TASKS]), title),
-        table=_table(points),
+        table=accuracy_table(list(dict.fromkeys(row for _, _, row in points))),
     )
 
 
@@ -105,7 +102,7 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
         | {"is": _percent(row)}
         for number, stage, row in points
     ]
-    looks = _looks(list(labels.values()))
+    looks = looks_by("task", list(labels.values()))
     offset = (
         alt.XOffset("task:N", scale=alt.Scale(domain=[*labels.values()], padding=2))
         if len(tasks) > 1
@@ -158,16 +155,6 @@ def _y(rows: Sequence[Mapping[str, Any]]) -> alt.Y:
     )
 
 
-def _looks(labels: list[str]) -> dict[str, Any]:
-    legend = top_legend(labels)
-    dashes, shapes = DASHES[: len(labels)], SHAPES[: len(labels)]
-    return {
-        "color": alt.Color("task:N", scale=alt.Scale(domain=labels, range="category"), legend=legend),
-        "dash": alt.StrokeDash("task:N", scale=alt.Scale(domain=labels, range=dashes), legend=None),
-        "shape": alt.Shape("task:N", scale=alt.Scale(domain=labels, range=shapes), legend=legend),
-    }
-
-
 def _course(points: Sequence[Point], number: int, tasks: Sequence[str]) -> str:
     """Where each task starts and ends along one chain."""
     parts = []
@@ -190,14 +177,3 @@ def _percent(row: ResultRow, decimals: int = 1) -> str:
 def _said(point: Point) -> str:
     row = point[2]
     return f"{told(row.task)} at {told(row.chain)} {_percent(row)}"
-
-
-def _table(points: Sequence[Point]) -> pl.DataFrame:
-    rows = list(dict.fromkeys(row for _, _, row in points))
-    estimates = [row.estimate for row in rows]
-    return pl.DataFrame(
-        {"checkpoint": [row.chain for row in rows], "task": [row.task for row in rows]}
-        | count_columns(estimates)
-        | estimate_columns("accuracy", estimates, "%")
-        | {"reason": [row.estimate.reason for row in rows]}
-    )

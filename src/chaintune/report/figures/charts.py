@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from chaintune.records import Estimate
+from chaintune.records import Estimate, ResultRow
 from chaintune.report.figures.naming import told
 
 # Two more than the one decimal of a percentage point that is shown.
@@ -127,6 +127,28 @@ def top_legend(labels: Sequence[str], *, offset: int = 12, lines: bool = False) 
         symbolStrokeWidth=2 if lines else 0,
         values=list(labels),
         description=f"Legend: {', '.join(labels)}",
+    )
+
+
+def looks_by(field: str, labels: Sequence[str]) -> dict[str, Any]:
+    """Colour, dash and shape of what a field names, so that colour is never the only sign; one legend for all."""
+    legend = top_legend(labels)
+    dashes, shapes = DASHES[: len(labels)], SHAPES[: len(labels)]
+    return {
+        "color": alt.Color(f"{field}:N", scale=alt.Scale(domain=labels, range="category"), legend=legend),
+        "dash": alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=labels, range=dashes), legend=None),
+        "shape": alt.Shape(f"{field}:N", scale=alt.Scale(domain=labels, range=shapes), legend=legend),
+    }
+
+
+def accuracy_table(rows: Sequence[ResultRow]) -> pl.DataFrame:
+    """The data of a figure of accuracies: each checkpoint on each task."""
+    estimates = [row.estimate for row in rows]
+    return pl.DataFrame(
+        {"checkpoint": [row.chain for row in rows], "task": [row.task for row in rows]}
+        | count_columns(estimates)
+        | estimate_columns("accuracy", estimates, "%")
+        | {"reason": [row.estimate.reason for row in rows]}
     )
 
 

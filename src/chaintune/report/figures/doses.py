@@ -9,7 +9,6 @@ import altair as alt
 
 from chaintune.records import Estimate, Limits
 from chaintune.report.figures.charts import (
-    DASHES,
     SHAPES,
     Row,
     axis,
@@ -18,8 +17,8 @@ from chaintune.report.figures.charts import (
     in_points,
     inside,
     layered,
+    looks_by,
     told_points,
-    top_legend,
 )
 from chaintune.report.figures.naming import shortened, told
 
@@ -69,7 +68,7 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], limits: Limits, *, frame: 
         axis=axis("dose (% of the task's training data)", values=doses, grid=False, format=".4~g"),
     )
     base = alt.Chart().encode(x=x, y=_recovery(points, limits, frame=frame))
-    looks = _looks(list(dict.fromkeys(row["kind"] for row in rows)))
+    looks = looks_by("kind", list(dict.fromkeys(row["kind"] for row in rows)))
     line = base.mark_line(strokeWidth=2, clip=True).encode(color=looks["color"], strokeDash=looks["dash"])
     layers = [*_target(limits), line, *_marks(base, looks), *_chosen(base, rows, "x", math.sqrt(doses[0] * doses[-1]))]
     return layered(layers, rows, _HEIGHT)
@@ -87,7 +86,7 @@ def draw_price(points: Sequence[Point], task: str, limits: Limits, *, frame: tup
     x = alt.X("price:Q", scale=scale, axis=axis(f"price in {told(task)[:24]} (points), positive is worse", grid=False))
     y = _recovery(points, limits, frame=frame)
     base = alt.Chart().encode(x=x, y=y)
-    looks = _looks(list(dict.fromkeys(row["kind"] for row in rows)))
+    looks = looks_by("kind", list(dict.fromkeys(row["kind"] for row in rows)))
     across = (
         alt.Chart()
         .mark_rule(strokeWidth=1.2, opacity=0.6, clip=True)
@@ -137,16 +136,6 @@ def _recovery(points: Sequence[Point], limits: Limits, *, frame: tuple[float, fl
     ends = [round(end, 2) for end in _frame(points, limits, frame=frame)]
     title = alt.Axis(title="recovery (% of the loss)", tickCount=6)
     return alt.Y("value:Q", scale=alt.Scale(domain=ends, nice=False), axis=title)
-
-
-def _looks(labels: list[str]) -> dict[str, Any]:
-    legend = top_legend(labels)
-    dashes, shapes = DASHES[: len(labels)], SHAPES[: len(labels)]
-    return {
-        "color": alt.Color("kind:N", scale=alt.Scale(domain=labels, range="category"), legend=legend),
-        "dash": alt.StrokeDash("kind:N", scale=alt.Scale(domain=labels, range=dashes), legend=None),
-        "shape": alt.Shape("kind:N", scale=alt.Scale(domain=labels, range=shapes), legend=legend),
-    }
 
 
 def _target(limits: Limits) -> list[alt.Chart]:

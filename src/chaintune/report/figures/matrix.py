@@ -4,10 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 import altair as alt
-import polars as pl
 
 from chaintune.records import Figure, ResultRow
-from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, layered
+from chaintune.report.figures.charts import accuracy_table, finished, first_few, layered
 from chaintune.report.figures.naming import shortened, shortened_chains, slug, told
 
 _MOST_ROWS = 40
@@ -46,7 +45,7 @@ def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
         caption=" ".join(["Accuracy in percent; compare within a column.", *best, *folded]),
         alt=f"{title}, in percent. {first_few(said, _MOST_SAID)}",
         spec=finished(_draw(shown), title),
-        table=_table(rows),
+        table=accuracy_table(rows),
     )
 
 
@@ -81,13 +80,3 @@ def _best(rows: Sequence[ResultRow]) -> str:
         return f"{told(rows[0].task)} is undefined everywhere."
     low, high = (pick(known, key=lambda row: row.estimate.value) for pick in (min, max))
     return f"{told(low.task)} lies between {_cell(low)} ({told(low.chain)}) and {_cell(high)} ({told(high.chain)})."
-
-
-def _table(rows: Sequence[ResultRow]) -> pl.DataFrame:
-    estimates = [row.estimate for row in rows]
-    return pl.DataFrame(
-        {"checkpoint": [row.chain for row in rows], "task": [row.task for row in rows]}
-        | count_columns(estimates)
-        | estimate_columns("accuracy", estimates, "%")
-        | {"reason": [row.estimate.reason for row in rows]}
-    )
