@@ -15,7 +15,7 @@ _MOST_KEYS = 20_000
 # Python refuses to print longer ones.
 _LONGEST_NUMBER = 1_000
 # What PyYAML's safe constructors let through where a value does not fit its explicit tag.
-_UNFIT = (KeyError, AttributeError)
+_UNFIT = (LookupError, AttributeError, TypeError, OverflowError)
 _STUDY = "a study file: a mapping with 'base', 'tasks' and 'chains'"
 
 
@@ -30,7 +30,7 @@ class Problem:
 
     def __str__(self) -> str:
         key = dotted(self.path)
-        return f"{self.where}: {key}: {self.sentence}" if key else f"{self.where}: {self.sentence}"
+        return _on_one_line(f"{self.where}: {key}: {self.sentence}" if key else f"{self.where}: {self.sentence}")
 
 
 @dataclass(slots=True)
@@ -85,6 +85,11 @@ def dotted(path: Sequence[str | int]) -> str:
     return text.removeprefix(".")
 
 
+def _on_one_line(text: str) -> str:
+    """Text with what would break the line or hide something escaped: keys of a file may hold any character."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def read_source(path: Path) -> Source:
     """Plain data and places of a YAML file, read by the safe loader only.
 
@@ -122,7 +127,7 @@ def parse_source(text: str, name: str, *, folder: Path, expected: str = _STUDY) 
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{name}:{line}: not YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{name}: not YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{name}: not YAML: {_first_line(error)}") from error
     except _UNFIT as error:
         raise ConfigError(f"{name}: not YAML: a value does not fit its tag, as in '!!bool x'") from error
     except RecursionError:
@@ -170,6 +175,10 @@ def _set(source: Source, parts: list[str], value: Any, place: str) -> None:
     here[parts[-1]] = value
     path = tuple(parts)
     source.places = {old: line for old, line in source.places.items() if old[: len(path)] != path} | {path: place}
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _mark(node: yaml.Node | None, path: KeyPath, source: Source) -> None:
