@@ -21,9 +21,13 @@ class Regulariser:
         return [self.kind, {name: list(v) if isinstance(v, tuple) else v for name, v in self.options}]
 
 
+# What does not change the trained weights.
+_NO_CONTENT = frozenset({"report_to", "cpus", "gpus", "memory_gb"})
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one stage trains. Every field but `report_to` is part of the stage's key.
+    """How one stage trains. Every field but `report_to` and what it asks of a cluster is part of the stage's key.
 
     Attributes:
         method: `full` or `lora`.
@@ -43,6 +47,9 @@ class Recipe:
         keep_together: put lessons that begin alike into one step, so that there is more to share; a step is then
             no random sample.
         report_to: trackers, by transformers' names.
+        devices: processes that train the stage together, one a GPU, or one a share of the cores where there is none.
+        cpus, gpus, memory_gb: what the stage, and each scoring of its checkpoint, asks of a cluster; a part of a GPU
+            is a fraction. 0 asks for one core, for one GPU a device where the cluster has any, and for no memory.
         regulariser: what holds the weights back; a study sets it through its mitigations.
     """
 
@@ -63,16 +70,23 @@ class Recipe:
     share_prefixes: bool | None = None
     keep_together: bool = False
     report_to: tuple[str, ...] = ()
+    devices: int = 1
+    cpus: float = 0.0
+    gpus: float = 0.0
+    memory_gb: float = 0.0
     regulariser: Regulariser | None = None
 
     def content(self) -> dict[str, Any]:
         """The fields that determine the trained weights, as canonical JSON-able data."""
-        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("report_to", "regulariser")}
+        apart = {*_NO_CONTENT, "regulariser"}
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         # Left out at their defaults, so that stages of before there were these fields keep their keys.
         if self.share_prefixes is None:
             del named["share_prefixes"]
         if not self.keep_together:
             del named["keep_together"]
+        if self.devices == 1:
+            del named["devices"]  # more of them add up in another order
         if self.method == "full":
             named = {name: value for name, value in named.items() if not name.startswith("lora_")}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}

@@ -68,6 +68,10 @@ _RECIPE_LIMITS: Mapping[str, Any] = {
     "lora_rank": Annotated[Whole, Field(ge=1)],
     "lora_alpha": Annotated[Real, Field(gt=0)],
     "lora_dropout": Annotated[Real, Field(ge=0, lt=1)],
+    "devices": Annotated[Whole, Field(ge=1)],
+    "cpus": Annotated[Real, Field(ge=0)],
+    "gpus": Annotated[Real, Field(ge=0)],
+    "memory_gb": Annotated[Real, Field(ge=0)],
     "report_to": Annotated[tuple[str, ...], BeforeValidator(_as_names)],
 }
 
