@@ -1,0 +1,135 @@
+"""Which nodes of a graph can start, and which of them first. Pure: nothing runs here."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from chaintune.study.nodes import Node, StageNode
+
+# Training reads a token forwards and backwards.
+_TRAINING_FACTOR = 3
+
+
+def inputs_of(node: Node) -> tuple[str, ...]:
+    """Keys of the checkpoints and scores that a node reads, bases among them."""
+    return (*node.parents, *node.weighed_by) if isinstance(node, StageNode) else (node.checkpoint_key,)
+
+
+def usual_cost(node: Node) -> float:
+    """Work of a node against others: its tokens, those of training three times; nodes nobody counted are alike."""
+    factor = _TRAINING_FACTOR if isinstance(node, StageNode) else 1
+    return factor * float(node.tokens or 1)
+
+
+class Frontier:
+    """The nodes still to be computed, each ready as soon as nothing that it reads is among them.
+
+    Of those that are ready, the one with the most work behind it along any path comes first, since no
+    schedule is shorter than that path; among equals the plan's order decides.
+
+    Args:
+        todo: the nodes to compute, in the plan's order; what else they read is there already.
+        cost: seconds, or any measure of work, of one node.
+    """
+
+    def __init__(self, todo: Sequence[Node], *, cost: Callable[[Node], float] = usual_cost) -> None:
+        self._todo = {node.key: node for node in todo}
+        self._taken: set[str] = set()
+        self._readers = readers_of(self._todo.values())
+        self._behind = _work_behind(list(self._todo.values()), self._readers, cost)
+        self._place = {key: place for place, key in enumerate(self._todo)}
+
+    def __len__(self) -> int:
+        """How many nodes are not finished."""
+        return len(self._todo)
+
+    def ready(self) -> list[Node]:
+        """The nodes that can start now, the most urgent first."""
+        found = [node for key, node in self._todo.items() if key not in self._taken and not self._waits(node)]
+        return sorted(found, key=lambda node: (-self._behind[node.key], self._place[node.key]))
+
+    def work_behind(self, key: str) -> float:
+        """Cost of a node and of the longest path of nodes after it."""
+        return self._behind[key]
+
+    def take(self, key: str) -> None:
+        """A node has started."""
+        self._taken.add(key)
+
+    def put_back(self, key: str) -> None:
+        """A node that had started has to start again."""
+        self._taken.discard(key)
+
+    def finish(self, key: str) -> None:
+        """A node's result is there."""
+        self._taken.discard(key)
+        self._todo.pop(key, None)
+
+    def give_up(self, key: str) -> list[Node]:
+        """A node cannot be had: it and everything that reads it goes; the latter, in the plan's order."""
+        lost, following = {key}, [key]
+        while following:
+            found = [reader for reader in self._readers.get(following.pop(), ()) if reader not in lost]
+            lost.update(found)
+            following += found
+        gone = [node for other, node in self._todo.items() if other in lost and other != key]
+        for other in lost:
+            self.finish(other)
+        return gone
+
+    def _waits(self, node: Node) -> bool:
+        return any(key in self._todo for key in inputs_of(node))
+
+
+def place(
+    ready: Iterable[Node], idle: Mapping[str, tuple[str, str]], *, fits: Callable[[Node, str], bool]
+) -> list[tuple[Node, str]]:
+    """Who computes what, as far as there are idle workers: each node goes where it has least to load.
+
+    Args:
+        ready: nodes, the most urgent first.
+        idle: name of each idle worker -> keys of the checkpoint and of the base that it has in memory; empty for none.
+        fits: whether a worker has what a node asks for.
+    """
+    ready, idle, placed = list(ready), dict(idle), []
+    wanted = {key for node in ready for key in inputs_of(node)}
+    for node in ready:
+        if not idle:
+            break
+        suited = [name for name in idle if fits(node, name)]
+        if suited:
+            best = min(suited, key=lambda name: _loading(node, *idle[name], wanted))
+            placed.append((node, best))
+            del idle[best]
+    return placed
+
+
+def _loading(node: Node, checkpoint: str, base: str, wanted: set[str]) -> tuple[bool, bool, bool]:
+    """Least first: the checkpoint is there; its base is there; nothing is there that another node wants."""
+    here = checkpoint in inputs_of(node)
+    return not here, base != node.base_key, checkpoint in wanted
+
+
+def readers_of(nodes: Iterable[Node]) -> dict[str, list[str]]:
+    """Key of each checkpoint, and of scores that stages read -> keys of the nodes that read it."""
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        for key in inputs_of(node):
+            found.setdefault(key, []).append(node.key)
+    return found
+
+
+def _work_behind(
+    nodes: Sequence[Node], readers: Mapping[str, Sequence[str]], cost: Callable[[Node], float]
+) -> dict[str, float]:
+    """Cost of every node and of the longest path after it, without recursion: a chain may be long."""
+    own = {node.key: cost(node) for node in nodes}
+    found: dict[str, float] = {}
+    waiting = [node.key for node in nodes]
+    while waiting:
+        key = waiting[-1]
+        missing = [reader for reader in readers.get(key, ()) if reader not in found]
+        if key in found or not missing:
+            waiting.pop()
+            found[key] = own[key] + max((found[reader] for reader in readers.get(key, ())), default=0.0)
+        else:
+            waiting += missing
+    return found

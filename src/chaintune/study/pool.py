@@ -1,0 +1,189 @@
+"""Workers on the machines of a cluster: who computes what, when to start another worker, when to let one go. Pure."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from chaintune.study.frontier import place
+from chaintune.study.nodes import Node, StageNode
+from chaintune.study.plan import Plan
+
+_GB = 10**9
+_SLACK = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a node asks of a machine: cores, GPUs or a part of one, bytes of memory."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_bytes: float = 0.0
+
+    def __str__(self) -> str:
+        memory = f", {self.memory_bytes / _GB:g} GB of memory" if self.memory_bytes else ""
+        return f"{self.cpus:g} cores, {self.gpus:g} GPUs{memory}"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a machine of the cluster has."""
+
+    name: str
+    cpus: float
+    gpus: float = 0.0
+    memory_bytes: float = 0.0
+
+    def less(self, ask: Ask) -> "Machine":
+        """What is left of it beside a worker."""
+        return replace(
+            self,
+            cpus=self.cpus - ask.cpus,
+            gpus=self.gpus - ask.gpus,
+            memory_bytes=self.memory_bytes - ask.memory_bytes,
+        )
+
+    def fits(self, ask: Ask) -> bool:
+        """Whether it has what is asked for."""
+        return (
+            self.cpus + _SLACK >= ask.cpus
+            and self.gpus + _SLACK >= ask.gpus
+            and self.memory_bytes + _SLACK >= ask.memory_bytes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What to do next.
+
+    Attributes:
+        start: nodes and the idle workers that compute them.
+        hire: machine and ask of each new worker.
+        dismiss: idle workers that make room for others.
+    """
+
+    start: tuple[tuple[Node, str], ...] = ()
+    hire: tuple[tuple[str, Ask], ...] = ()
+    dismiss: tuple[str, ...] = ()
+
+
+class Pool:
+    """The workers of a run. A worker keeps what its ask says until it is let go, for it keeps a model in memory.
+
+    Args:
+        machines: of the cluster.
+    """
+
+    def __init__(self, machines: Iterable[Machine]) -> None:
+        self._machines = {machine.name: machine for machine in machines}
+        self._workers: dict[str, tuple[str, Ask]] = {}
+
+    @property
+    def workers(self) -> Sequence[str]:
+        """Names of all workers, the oldest first."""
+        return list(self._workers)
+
+    def update(self, machines: Iterable[Machine]) -> None:
+        """The cluster grew or shrank."""
+        self._machines = {machine.name: machine for machine in machines}
+
+    def add(self, worker: str, machine: str, ask: Ask) -> None:
+        """A worker was started."""
+        self._workers[worker] = (machine, ask)
+
+    def remove(self, worker: str) -> None:
+        """A worker is gone."""
+        self._workers.pop(worker, None)
+
+    def ask_of(self, worker: str) -> Ask:
+        """What a worker holds."""
+        return self._workers[worker][1]
+
+    def can_ever(self, ask: Ask) -> bool:
+        """Whether some machine, empty, has what is asked for."""
+        return any(machine.fits(ask) for machine in self._machines.values())
+
+    def moves(
+        self,
+        ready: Sequence[Node],
+        idle: Mapping[str, tuple[str, str]],
+        *,
+        ask: Callable[[Node], Ask],
+        arriving: Iterable[str] = (),
+    ) -> Moves:
+        """What to do next.
+
+        Args:
+            ready: nodes that can start, the most urgent first.
+            idle: name of each idle worker -> keys of the checkpoint and the base that it has in memory.
+            ask: what a node asks for.
+            arriving: workers that were started and cannot work yet.
+        """
+        start = place(ready, idle, fits=lambda node, worker: self.ask_of(worker) == ask(node))
+        placed, busy = {node.key for node, _ in start}, {worker for _, worker in start}
+        waiting = Counter(ask(node) for node in ready if node.key not in placed)
+        waiting -= Counter(self.ask_of(worker) for worker in arriving)
+        spare = [worker for worker in idle if worker not in busy]
+        return Moves(tuple(start), *self._staff(waiting, spare))
+
+    def _staff(
+        self, waiting: Counter[Ask], spare: Sequence[str]
+    ) -> tuple[tuple[tuple[str, Ask], ...], tuple[str, ...]]:
+        """Workers to start for what waits, and idle ones to let go where there is no room."""
+        free = self._free(())
+        hire: list[tuple[str, Ask]] = []
+        for ask in waiting.elements():
+            machine = _roomiest(free.values(), ask)
+            if machine is not None:
+                free[machine.name] = machine.less(ask)
+                hire.append((machine.name, ask))
+                continue
+            gone = self._dismissed_for(ask, [worker for worker in spare if self.ask_of(worker) != ask])
+            if gone:
+                return tuple(hire), gone
+        return tuple(hire), ()
+
+    def _dismissed_for(self, ask: Ask, spare: Sequence[str]) -> tuple[str, ...]:
+        """The fewest of the idle workers, the oldest first, whose leaving makes room."""
+        for count in range(1, len(spare) + 1):
+            if _roomiest(self._free(spare[:count]).values(), ask):
+                return tuple(spare[:count])
+        return ()
+
+    def _free(self, without: Iterable[str]) -> dict[str, Machine]:
+        """What is left of each machine, were some workers gone."""
+        free, gone = dict(self._machines), set(without)
+        for worker, (machine, ask) in self._workers.items():
+            if worker not in gone and machine in free:
+                free[machine] = free[machine].less(ask)
+        return free
+
+
+def asks_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], Ask]:
+    """What each node of a plan asks for: a stage what its recipe says, a score what its checkpoint's recipe says.
+
+    Args:
+        plan: of a study.
+        any_gpu: whether the cluster has GPUs, so that a recipe that does not say asks for one a device.
+    """
+    asks: dict[str, Ask] = {}
+    for stage in plan.stages:
+        recipe = stage.recipe
+        asks[stage.key] = Ask(
+            cpus=recipe.cpus or float(recipe.devices),
+            gpus=recipe.gpus or (float(recipe.devices) if any_gpu else 0.0),
+            memory_bytes=recipe.memory_gb * _GB,
+        )
+        asks.setdefault(stage.base_key, asks[stage.key])  # a base is scored as its first child is trained
+    usual = Ask(gpus=float(any_gpu))
+
+    def ask(node: Node) -> Ask:
+        return asks.get(node.key if isinstance(node, StageNode) else node.checkpoint_key, usual)
+
+    return ask
+
+
+def _roomiest(free: Iterable[Machine], ask: Ask) -> Machine | None:
+    """The machine on which the most stays free."""
+    fitting = [machine for machine in free if machine.fits(ask)]
+    return max(fitting, key=lambda machine: (machine.gpus - ask.gpus, machine.cpus - ask.cpus), default=None)
