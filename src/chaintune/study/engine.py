@@ -13,10 +13,10 @@ from chaintune.records import Task
 from chaintune.scoring import Engine, score
 from chaintune.study.learning import STAGE_LOG
 from chaintune.study.lesson import lesson_of
+from chaintune.study.making import Given
 from chaintune.study.nodes import Blend, CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.progress import Progress
 from chaintune.study.results import CURVATURE_FILE, SCORES_FILE
-from chaintune.study.run import Given
 from chaintune.tuning import Step, tune
 from chaintune.tuning.mitigations.interpolate import interpolate
 

@@ -1,17 +1,16 @@
 """Runs a plan over the store, one node after another, on this machine. Knows nothing of how a node is computed."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
-from chaintune.errors import DataError, ModelError, StageError
 from chaintune.records import Task
 from chaintune.study.file import Keep
-from chaintune.study.learning import STAGE_LOG, loss_curve
 from chaintune.study.lease import Lease
+from chaintune.study.making import FAILURES, Engine, Making
 from chaintune.study.needs import Needs
 from chaintune.study.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.plan import Plan
@@ -19,50 +18,7 @@ from chaintune.study.progress import Event, EventKind, Progress
 from chaintune.study.status import Journal
 from chaintune.study.store import Store
 
-Report = Callable[[Progress], None]
 OnEvent = Callable[[Event], None]
-
-FAILURES = (StageError, DataError, ModelError)
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What a stage reads.
-
-    Attributes:
-        parents: key -> model folder.
-        tasks: name -> task.
-        scores: key -> folder with `scores.parquet`.
-    """
-
-    parents: Mapping[str, Path]
-    tasks: Mapping[str, Task]
-    scores: Mapping[str, Path]
-
-
-class Engine(Protocol):
-    """What computes a node. Each call writes files into `out`, an empty folder, and returns what to note."""
-
-    def tune(self, *, node: StageNode, given: Given, out: Path, report: Report) -> Mapping[str, Any]:
-        """Make a checkpoint and write a model folder; the notes hold `train_tokens` and `seconds`.
-
-        Raises:
-            StageError: this stage failed, others need not.
-        """
-        ...
-
-    def score(self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Report) -> Mapping[str, Any]:
-        """Score a checkpoint on the node's split into `scores.parquet`; the notes hold `score_tokens` and `seconds`."""
-        ...
-
-    def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> Mapping[str, Any]:
-        """Measure a checkpoint's curvature and write `curvature.json`; the notes hold `seconds`."""
-        ...
-
-    def base_folder(self, base: str) -> Path:
-        """The model folder of a base, by its name in the study."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -144,16 +100,16 @@ class _Run:
     """State of one run: what became of each node so far, and who listens."""
 
     def __init__(self, plan: Plan, store: Store, engine: Engine, tasks: Mapping[str, Task], keep: Keep) -> None:
-        self.plan, self.store, self.engine, self.tasks = plan, store, engine, tasks
+        self.plan, self.store = plan, store
+        self.making = Making.of(plan, keep, engine=engine, store=store, tasks=tasks)
         self.needs = Needs(plan, store)
         self.results: dict[str, Result] = {}
         self.listeners: Sequence[OnEvent] = ()
         self.lease: Lease | None = None
         self.stages = {node.key: node for node in plan.stages}
         self.scores = {node.key: node for node in plan.scores}
-        self.bases = {node.base_key: node.base for node in plan.nodes}
         self.releases = plan.releases(keep)
-        self.passing = {key for keys in self.releases.values() for key in keys}
+        self.passing = self.making.passing
 
     def go(self) -> None:
         """Visit every node in order, and let each checkpoint go after its last reader."""
@@ -177,11 +133,8 @@ class _Run:
             self._record("reused", node)
 
     def _visit_score(self, node: ScoreNode | CurvatureNode) -> None:
-        def make(out: Path) -> dict[str, Any]:
-            return self._score(node, out) if isinstance(node, ScoreNode) else self._curve(node, out)
-
         try:
-            entry = self.store.get_or_make(node.kind, node.key, make)
+            entry = self.store.get_or_make(node.kind, node.key, lambda out: self._compute(node, out))
         except _UnreachableError as error:
             self._record("skipped", node, str(error))
         except FAILURES as error:
@@ -209,14 +162,16 @@ class _Run:
     def _tune(self, node: StageNode, out: Path, *, if_needed: bool) -> dict[str, Any]:
         if if_needed and not self.needs.stage(node):
             raise _NotNeededError
-        given = Given(
-            {key: self._checkpoint(key) for key in node.parents},
-            {name: self.tasks[name] for name in node.tasks},
-            {key: self._scored(key) for key in node.weighed_by},
+        return self._compute(node, out)
+
+    def _compute(self, node: Node, out: Path) -> dict[str, Any]:
+        return self.making.compute(
+            node, out, folder=self._found, report=self._report, on_start=lambda: self._tell(Event("start", node))
         )
-        with self._timed(node, {"transient": node.key in self.passing}) as notes:
-            notes |= self.engine.tune(node=node, given=given, out=out, report=self._report)
-        return notes
+
+    def _found(self, kind: Literal["stage", "score"], key: str) -> Path:
+        """The folder of what a node reads, computed now if it is not there."""
+        return self._train(self.stages[key]) if kind == "stage" else self._scored(key)
 
     def _scored(self, key: str) -> Path:
         """The folder of scores that a stage reads, computed now if they are not there."""
@@ -226,41 +181,6 @@ class _Run:
         if entry is None:
             raise _UnreachableError(_first_cause(self.results[key]))
         return entry.path
-
-    def _score(self, node: ScoreNode, out: Path) -> dict[str, Any]:
-        checkpoint = self._checkpoint(node.checkpoint_key)
-        task = self.tasks[node.task]
-        with self._timed(node, self._cost(node.checkpoint_key)) as notes:
-            notes |= self.engine.score(node=node, checkpoint=checkpoint, task=task, out=out, report=self._report)
-        return notes
-
-    def _curve(self, node: CurvatureNode, out: Path) -> dict[str, Any]:
-        checkpoint = self._checkpoint(node.checkpoint_key)
-        task = self.tasks[node.task]
-        with self._timed(node, {}) as notes:
-            notes |= self.engine.curve(node=node, checkpoint=checkpoint, task=task, out=out)
-        return notes
-
-    def _cost(self, key: str) -> dict[str, Any]:
-        """What the checkpoint cost, noted with its scores: they outlive a checkpoint that is not kept."""
-        entry = self.store.peek("stage", key) if key in self.stages else None
-        if entry is None:
-            return {}
-        known = {name: entry.info.get(name) for name in ("train_tokens", "seconds")}
-        return {"stage_cost": known | {"loss_curve": loss_curve(entry.path / STAGE_LOG)}}
-
-    def _checkpoint(self, key: str) -> Path:
-        return self._train(self.stages[key]) if key in self.stages else self.engine.base_folder(self.bases[key])
-
-    @contextmanager
-    def _timed(self, node: Node, notes: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Notes that say what a node is and how long it took; the engine's own words win."""
-        self._tell(Event("start", node))
-        started = time.monotonic()
-        yield notes
-        about = {"title": node.title, "base": node.base, "base_key": node.base_key, "task": node.task}
-        measured = {"tokens": node.tokens, "seconds": time.monotonic() - started}
-        notes |= about | measured | notes
 
     def _claim(self, node: StageNode) -> None:
         """A checkpoint that another study would drop stays from now on, if this study keeps it."""

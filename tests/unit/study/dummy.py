@@ -13,10 +13,11 @@ from chaintune.records import Curvature, Example, Task, scores_table
 from chaintune.records.scores import Scores
 from chaintune.study import atomic
 from chaintune.study.file import Study
+from chaintune.study.making import Given
 from chaintune.study.nodes import CurvatureNode, ScoreNode, StageNode
 from chaintune.study.plan import Plan, compile_plan
 from chaintune.study.progress import Progress
-from chaintune.study.run import Given, run_plan
+from chaintune.study.run import run_plan
 from chaintune.study.store import Store
 
 BASE_KEY = "0" * 64

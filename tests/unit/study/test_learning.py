@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 
 from chaintune.study.learning import CURVES_SCHEMA, STAGE_LOG, learning_table, loss_curve
+from chaintune.study.making import Given
 from chaintune.study.nodes import StageNode
 from chaintune.study.progress import Progress
-from chaintune.study.run import Given, run_plan
+from chaintune.study.run import run_plan
 from chaintune.study.store import Store
 from tests.unit.study.dummy import DummyEngine, make_plan, make_study, make_task
 
