@@ -41,6 +41,7 @@ class Recipe:
         weight_decay: of AdamW.
         max_grad_norm: gradients are clipped to this norm; 0 clips nothing.
         lora_rank, lora_alpha, lora_dropout, lora_targets: used when `method` is `lora`.
+        quantize: `4bit` holds the weights under an adapter in 4 bits while it is trained; None as they are stored.
         gradient_checkpointing: recompute activations to save memory.
         share_prefixes: compute what the lessons of a micro-batch begin with once. None does so where it saves a
             fifth of the tokens or more and the model can; not together with `gradient_checkpointing`.
@@ -66,6 +67,7 @@ class Recipe:
     lora_alpha: float = 32.0
     lora_dropout: float = 0.0
     lora_targets: str | tuple[str, ...] = "all-linear"
+    quantize: Literal["4bit"] | None = None
     gradient_checkpointing: bool = False
     share_prefixes: bool | None = None
     keep_together: bool = False
@@ -85,6 +87,8 @@ class Recipe:
             del named["share_prefixes"]
         if not self.keep_together:
             del named["keep_together"]
+        if self.quantize is None:
+            del named["quantize"]
         if self.devices == 1:
             del named["devices"]  # more of them add up in another order
         if self.method == "full":

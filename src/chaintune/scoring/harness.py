@@ -10,8 +10,9 @@ from typing import Any
 
 from chaintune.errors import ConfigError, ModelError
 from chaintune.models.loading import LoadedModel
+from chaintune.models.memory import unless_out_of_memory
 from chaintune.records import Example
-from chaintune.scoring.memory import say_less, too_little, unless_out_of_memory
+from chaintune.scoring.memory import say_less, too_little
 
 _BATCH = 16
 

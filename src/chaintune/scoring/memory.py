@@ -1,49 +1,18 @@
 """What happens when memory runs out: less goes through the model at once, and scoring goes on."""
 
-import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Generic, TypeVar
 
-import torch
-
 from chaintune.errors import ModelError
+from chaintune.models.memory import unless_out_of_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Torch has an error class for devices only; a CPU that has no memory left says one of these.
-_WORDS = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-
 _log = logging.getLogger(__name__)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device, or the machine, has no memory left.
-
-    Example:
-        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
-        True
-    """
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
-
-
-def unless_out_of_memory(compute: Callable[[], R]) -> R | None:
-    """What `compute` returns; None, with what it held freed, when memory ran out."""
-    try:
-        return compute()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-    # Only here are the error, its frames and the tensors in them gone.
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return None
 
 
 @dataclass(slots=True)

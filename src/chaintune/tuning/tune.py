@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,11 +14,13 @@ from transformers import PrinterCallback, TrainingArguments
 from chaintune.errors import DataError, StageError
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
+from chaintune.models.memory import unless_out_of_memory
 from chaintune.models.precision import default_device
 from chaintune.models.tree_attention import takes_trees
 from chaintune.records import Example, Recipe
 from chaintune.tuning.held import Held, hold
 from chaintune.tuning.lessons import Lesson, LessonData, collate, lessons, micro_batch
+from chaintune.tuning.memory import with_less
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
 from chaintune.tuning.seeding import seeded
@@ -44,6 +47,7 @@ class Tuned:
         train_tokens: tokens read, padding not counted.
         seconds: wall time of the training loop.
         first_loss, final_loss: mean answer loss in nats a token over the first and last tenth of the steps.
+        micro_batch_size: examples a forward pass; fewer than the recipe's where memory ran out.
     """
 
     loaded: LoadedModel
@@ -52,6 +56,15 @@ class Tuned:
     seconds: float
     first_loss: float
     final_loss: float
+    micro_batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a step is cut: whether the lessons of a micro-batch are computed as a tree, and how many they are."""
+
+    sharing: bool
+    micro_batch_size: int
 
 
 def tune(
@@ -65,12 +78,16 @@ def tune(
     swapped_in: Sequence[Example] = (),
     guarded: Sequence[Example] = (),
     on_step: Callable[[Step], None] = lambda _: None,
+    reread: Callable[[], LoadedModel] | None = None,
 ) -> Tuned:
     """Train one stage with a fresh optimizer and schedule.
 
     The same parent, examples (in any order), recipe and seed give the same weights on the same machine.
     An adapter of the parent is trained on if the recipe asks for LoRA of the same shape, else it is
     folded into the weights first.
+
+    Where memory runs out, the stage begins again from its parent, with half the micro-batch and steps as large as
+    before: it ends as if the recipe had asked for that micro-batch.
 
     Args:
         parent: changed in place.
@@ -82,15 +99,40 @@ def tune(
         swapped_in: of another task, taught in every pass in place of as many examples, evenly spaced.
         guarded: of a task that must not be lost, looked at by the recipe's regulariser where it asks for them.
         on_step: called after each step.
+        reread: loads the parent once more, as it was; called when memory ran out, with the parent's weights gone.
+            None cannot begin again.
 
     Raises:
         DataError: no example, or one longer than the model's context.
-        StageError: the loss, or a weight after the last step, is not finite.
+        StageError: the loss, or a weight after the last step, is not finite; memory does not suffice.
     """
     if not examples:
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
     data = _lesson_data(parent, examples, swapped_in, task=task, recipe=recipe, seed=seed)
     guard = _taught(parent, guarded, task="the guarded task")
+    while True:
+        way = _way(parent, data, recipe)
+        tuned = unless_out_of_memory(
+            partial(_tune, parent, data, guard, way, recipe=recipe, seed=seed, log=log, on_step=on_step)
+        )
+        if tuned is not None:
+            return tuned
+        recipe = with_less(recipe, way.micro_batch_size, task=task, may_begin_again=reread is not None)
+        parent.model = None  # never two models in memory
+        parent.model = reread().model if reread else None
+
+
+def _tune(
+    parent: LoadedModel,
+    data: LessonData,
+    guard: Sequence[Lesson],
+    way: _Way,
+    *,
+    recipe: Recipe,
+    seed: int,
+    log: Path,
+    on_step: Callable[[Step], None],
+) -> Tuned:
     losses: list[float] = []
 
     def watch(step: Step) -> None:
@@ -101,7 +143,7 @@ def tune(
     with seeded(seed):
         held = hold(trainable(parent, recipe), recipe.regulariser, guard)
         try:
-            trainer = _train(held, data, recipe=recipe, seed=seed, log=log, on_step=watch)
+            trainer = _train(held, data, way, recipe=recipe, seed=seed, log=log, on_step=watch)
         finally:
             loaded = held.release()
     _check_weights(loaded, trainer.state.global_step)
@@ -113,6 +155,7 @@ def tune(
         seconds=time.monotonic() - started,
         first_loss=sum(losses[:tenth]) / tenth,
         final_loss=sum(losses[-tenth:]) / tenth,
+        micro_batch_size=way.micro_batch_size,
     )
 
 
@@ -146,27 +189,27 @@ def _taught(parent: LoadedModel, examples: Sequence[Example], *, task: str) -> l
 
 
 def _train(
-    held: Held, data: LessonData, *, recipe: Recipe, seed: int, log: Path, on_step: Callable[[Step], None]
+    held: Held, data: LessonData, way: _Way, *, recipe: Recipe, seed: int, log: Path, on_step: Callable[[Step], None]
 ) -> AnswerTrainer:
     with tempfile.TemporaryDirectory() as scratch, _training_mode(held.loaded):
-        sharing = _shares(held.loaded, data, recipe)
-        micro = _micro_batch(recipe, sharing=sharing)
-        arguments = _arguments(recipe, seed=seed, examples=len(data), micro=micro, scratch=scratch)
+        arguments = _arguments(recipe, seed=seed, examples=len(data), micro=way.micro_batch_size, scratch=scratch)
         trainer = held.trainer(
             model=held.loaded.model,
             args=arguments,
             train_dataset=data,
-            data_collator=collate_tree if sharing else collate,
+            data_collator=collate_tree if way.sharing else collate,
             optimizer_cls_and_kwargs=(MasterAdamW, {"lr": recipe.learning_rate, "fused": True}),
         )
         trainer.remove_callback(PrinterCallback)
         for callback in (*held.callbacks, StageLog(trainer, log, on_step)):
             trainer.add_callback(callback)
-        try:
-            trainer.train()
-        except torch.OutOfMemoryError as error:
-            raise StageError(f"out of memory; halve recipe.micro_batch_size (now {micro})") from error
+        trainer.train()
     return trainer
+
+
+def _way(parent: LoadedModel, data: LessonData, recipe: Recipe) -> _Way:
+    sharing = _shares(parent, data, recipe)
+    return _Way(sharing, _micro_batch(recipe, sharing=sharing))
 
 
 def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe) -> bool:
