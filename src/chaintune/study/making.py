@@ -8,7 +8,6 @@ from typing import Any, Literal, Protocol
 
 from chaintune.errors import DataError, ModelError, StageError
 from chaintune.records import Task
-from chaintune.study.file import Keep
 from chaintune.study.learning import STAGE_LOG, loss_curve
 from chaintune.study.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.plan import Plan
@@ -80,9 +79,10 @@ class Making:
     passing: frozenset[str]
 
     @classmethod
-    def of(cls, plan: Plan, keep: Keep, *, engine: Engine, store: Store, tasks: Mapping[str, Task]) -> "Making":
+    def of(
+        cls, plan: Plan, *, engine: Engine, store: Store, tasks: Mapping[str, Task], passing: frozenset[str]
+    ) -> "Making":
         """What computes the nodes of a plan."""
-        passing = frozenset(key for keys in plan.releases(keep).values() for key in keys)
         return cls(engine, store, tasks, {node.base_key: node.base for node in plan.nodes}, passing)
 
     def compute(

@@ -14,10 +14,11 @@ from chaintune.study import atomic
 from chaintune.study.disk import one_sentence
 from chaintune.study.engine import BaseModel, LocalEngine
 from chaintune.study.graph import score_key
+from chaintune.study.ledger import OnEvent
 from chaintune.study.nodes import ScoreNode
 from chaintune.study.plan import Plan
 from chaintune.study.results import SCORES_FILE
-from chaintune.study.run import OnEvent, run_plan
+from chaintune.study.run import run_plan
 from chaintune.study.session import open_base
 from chaintune.study.store import Store
 

@@ -17,9 +17,10 @@ from chaintune.scoring.trees import distinct_tokens
 from chaintune.study.engine import BaseModel, LocalEngine
 from chaintune.study.file import Study
 from chaintune.study.graph import CountTokens
+from chaintune.study.ledger import OnEvent, RunOutcome
 from chaintune.study.plan import Plan, compile_plan
 from chaintune.study.results import write_results
-from chaintune.study.run import OnEvent, RunOutcome, run_plan
+from chaintune.study.run import run_plan
 from chaintune.study.store import Store
 from chaintune.study.task_data import load_spec
 

@@ -11,11 +11,12 @@ import yaml
 
 from chaintune.errors import ConfigError
 from chaintune.study.file import Study
+from chaintune.study.ledger import RunOutcome
 from chaintune.study.needs import Needs
 from chaintune.study.nodes import ScoreNode
 from chaintune.study.plan import Plan
 from chaintune.study.results import write_results
-from chaintune.study.run import RunOutcome, run_plan
+from chaintune.study.run import run_plan
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.store import Store
 from tests.unit.study.dummy import BASE_KEY, DummyEngine, make_plan, make_study, make_task

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from chaintune.errors import DataError, ModelError, StageError, StoreError
+from chaintune.study.ledger import RunOutcome
 from chaintune.study.nodes import StageNode
 from chaintune.study.plan import Plan
 from chaintune.study.progress import Event
-from chaintune.study.run import RunOutcome, run_plan
+from chaintune.study.run import run_plan
 from chaintune.study.store import Store
 from tests.unit.study.dummy import DummyEngine, failing, make_plan, make_study, make_task
 
