@@ -132,10 +132,10 @@ def _lessons_of(
 def _in_fp32(name: str, store: "Store | None", trust_remote_code: bool, *, merged: bool) -> "tuple[LoadedModel, str]":
     """A model in fp32 and its content's key."""
     from chaintune import models
+    from chaintune.study.address import open_store
     from chaintune.study.session import open_base
-    from chaintune.study.store import Store
 
-    base = open_base(name, store or Store())
+    base = open_base(name, store or open_store())
     loaded = models.load(
         base.folder, adapter=base.adapter, precision="fp32", trainable=False, trust_remote_code=trust_remote_code
     )
@@ -196,7 +196,7 @@ def mitigate(
     from chaintune.report.card import model_card
     from chaintune.report.folder import write_report
     from chaintune.study import given
-    from chaintune.study.store import Store
+    from chaintune.study.address import open_store
 
     replay = {"dose": list(dose), "who": who} | ({"by": by} if by else {})
     study = given.given_study(
@@ -204,7 +204,7 @@ def mitigate(
     )
     limits = Limits(target, margin)
     choose((), limits)  # refuses what cannot be meant before hours are spent
-    session = given.open_given(study, store or Store(), trust_remote_code=trust_remote_code)
+    session = given.open_given(study, store or open_store(), trust_remote_code=trust_remote_code)
     folder = Path(out)
     with watch(session.plan) if watch else nullcontext() as watcher:
         results = session.run(

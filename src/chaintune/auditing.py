@@ -89,13 +89,13 @@ def score_all(
         ModelError: a model cannot be had.
         DataError: an example is longer than a model's context.
     """
+    from chaintune.study.address import open_store
     from chaintune.study.scored import open_scoring
-    from chaintune.study.store import Store
 
     scoring = open_scoring(
         models,
         tasks,
-        store or Store(),
+        store or open_store(),
         precision=precision,
         arithmetic=engine,
         trust_remote_code=trust_remote_code,

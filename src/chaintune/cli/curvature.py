@@ -58,12 +58,12 @@ def curvature(
     """
     from chaintune.cli.display import print_tables
     from chaintune.report.curvature import curvature_table, line_tables
-    from chaintune.study.store import Store
+    from chaintune.study.address import open_store
 
     if between is not None and space == "lora":
         raise ConfigError("--between measures a line between whole weights; leave --space lora out")
     data = {"examples": examples, "split": split, "seed": seed}
-    shared = data | {"store": Store(store), "trust_remote_code": trust_remote_code}
+    shared = data | {"store": open_store(store), "trust_remote_code": trust_remote_code}
     if between is not None:
         lines = _lines(model, between, task, points=points, **shared)
         _show(lines, as_json, lambda: print_tables(line_tables(lines)))

@@ -51,7 +51,7 @@ def mitigate(
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.cells import pooled_only
     from chaintune.report.mitigations import mitigation_tables
-    from chaintune.study.store import Store
+    from chaintune.study.address import open_store
 
     found = run(
         model,
@@ -66,7 +66,7 @@ def mitigate(
         margin=margin,
         write_best=write_best,
         overrides=[*(overrides or ()), *recipe_overrides(context.args)],
-        store=Store(store),
+        store=open_store(store),
         watch=RunDisplay,
         command=["chaintune", *sys.argv[1:]],
         trust_remote_code=trust_remote_code,

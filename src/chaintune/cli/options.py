@@ -10,11 +10,13 @@ Out = Annotated[
     Path | None, typer.Option("--out", help="Folder for the results. [default: runs/NAME-OF-STUDY]", show_default=False)
 ]
 StoreRoot = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--store",
+        metavar="FOLDER|URL",
         envvar="CHAINTUNE_STORE",
-        help="Folder where finished stages and scores lie, shared by all studies. [default: .chaintune]",
+        help="Where finished stages and scores lie, shared by all studies: a folder, or a URL such as "
+        "s3://bucket/prefix. [default: .chaintune]",
         show_default=False,
     ),
 ]

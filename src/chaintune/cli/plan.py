@@ -16,13 +16,13 @@ def plan(study: StudyFile, store: StoreRoot = None, overrides: Overrides = None,
     """
     from chaintune.cli.display import duration, print_tables
     from chaintune.report.tables import Table
+    from chaintune.study.address import open_store
     from chaintune.study.estimate import forecast
     from chaintune.study.file import Study
     from chaintune.study.probe import probed_rates
     from chaintune.study.session import open_session, parameters_of
-    from chaintune.study.store import Store
 
-    session = open_session(Study.from_yaml(study, overrides or ()), Store(store))
+    session = open_session(Study.from_yaml(study, overrides or ()), open_store(store))
     largest = max(map(parameters_of, session.bases.values()))
     train_rate, score_rate = probed_rates(largest, session.precision)
     ahead = forecast(session.plan, session.store, train_rate=train_rate, score_rate=score_rate)

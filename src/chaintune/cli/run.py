@@ -25,14 +25,14 @@ def run(
     from chaintune.report.folder import write_report
     from chaintune.report.tables import main_tables
     from chaintune.report.words import summary
+    from chaintune.study.address import open_store
     from chaintune.study.file import Study
     from chaintune.study.needs import Needs
     from chaintune.study.session import open_session
-    from chaintune.study.store import Store
 
     wish = Study.from_yaml(study, overrides or ())
     folder = out or Path("runs") / wish.name
-    session = open_session(wish, Store(store), trust_remote_code=trust_remote_code)
+    session = open_session(wish, open_store(store), trust_remote_code=trust_remote_code)
     pending = Needs(session.plan, session.store).pending()
     with RunDisplay(session.plan, pending) as display:
         found = session.run(folder, on_event=display.note, command=_command(), trust_remote_code=trust_remote_code)

@@ -45,11 +45,12 @@ class Scoring:
         ),
     ] = None
     store: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--store",
+            metavar="FOLDER|URL",
             envvar="CHAINTUNE_STORE",
-            help="Folder where finished scores lie. [default: .chaintune]",
+            help="Where finished scores lie: a folder, or a URL such as s3://bucket/prefix. [default: .chaintune]",
             show_default=False,
         ),
     ] = None
@@ -68,11 +69,11 @@ class Scoring:
     def options(self) -> dict[str, Any]:
         """As `auditing.score_all` takes them."""
         from chaintune.cli.display import RunDisplay
-        from chaintune.study.store import Store
+        from chaintune.study.address import open_store
 
         return {
             "precision": self.precision,
-            "store": Store(self.store),
+            "store": open_store(self.store),
             "watch": RunDisplay,
             "trust_remote_code": self.trust_remote_code,
         }

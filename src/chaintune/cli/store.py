@@ -103,14 +103,15 @@ def verify(
         raise typer.Exit(DAMAGED)
 
 
-def _opened(root: Path | None) -> "Store":
+def _opened(address: str | None) -> "Store":
     """A store that is there already; looking into one must not make it."""
-    from chaintune.study.store import Store, default_root
+    from chaintune.study.address import open_store
+    from chaintune.study.store import default_address, is_url
 
-    folder = root or default_root()
-    if not folder.is_dir():
-        raise StoreError(f"{folder}: no store is there; --store or CHAINTUNE_STORE says where it is")
-    return Store(folder)
+    place = address or default_address()
+    if not is_url(place) and not Path(place).is_dir():
+        raise StoreError(f"{place}: no store is there; --store or CHAINTUNE_STORE says where it is")
+    return open_store(place)
 
 
 def _line(entry: "Entry") -> str:

@@ -107,10 +107,10 @@ class Study:
             DataError: a task's data cannot be had.
             ModelError: a base cannot be had.
         """
+        from chaintune.study.address import open_store
         from chaintune.study.session import open_session  # loads torch, which reading a study does not need
-        from chaintune.study.store import Store
 
-        session = open_session(self, store or Store(), trust_remote_code=trust_remote_code)
+        session = open_session(self, store or open_store(), trust_remote_code=trust_remote_code)
         return session.run(Path(out or Path("runs") / self.name), trust_remote_code=trust_remote_code)
 
     def variants(self) -> list[Variant]:

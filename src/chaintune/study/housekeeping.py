@@ -49,7 +49,7 @@ def inventory(store: Store, kinds: Sequence[str] = ()) -> list[Entry]:
     there = store.kinds()
     for kind in kinds:
         if kind not in there:
-            raise ConfigError(f"{store.root}: holds nothing of kind '{kind}'; {nearest(kind, there)}")
+            raise ConfigError(f"{store.address}: holds nothing of kind '{kind}'; {nearest(kind, there)}")
     found = [entry for kind in kinds or there for entry in store.entries(kind)]
     return sorted(found, key=lambda entry: (entry.created_at, entry.kind, entry.key))
 

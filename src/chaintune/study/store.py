@@ -5,30 +5,26 @@ ROOT/<kind>/.locks/<key>.lock        held while an entry is made, rebuilt or dro
 ROOT/<kind>/<key>.<random>.partial   being written, or left by a killed writer
 """
 
-import json
 import logging
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import file_digest
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from chaintune.errors import StoreError
-from chaintune.records import canonical_digest
 from chaintune.study import atomic
 from chaintune.study.disk import one_sentence
 from chaintune.study.lease import Lease, is_leased
+from chaintune.study.manifest import FORMAT, MANIFEST, Entry, damage_of, entry_of, files_of, load, sealed
 
-FORMAT = 1
-MANIFEST = "manifest.json"
+__all__ = ["Entry", "Store", "default_address", "is_url"]
+
 LEASES = "leases"
 Make = Callable[[Path], Mapping[str, Any]]
 
@@ -37,40 +33,34 @@ _SECONDS_OF_SILENCE = 2.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A finished entry of the store.
-
-    Attributes:
-        path: the folder.
-        info: what its maker told about it (tokens, seconds, ...).
-        made: this call made it; False when it was there already.
-    """
-
-    kind: str
-    key: str
-    path: Path
-    created_at: str
-    size_bytes: int
-    info: Mapping[str, Any]
-    made: bool = field(default=False, compare=False)
-
-
-def default_root() -> Path:
+def default_address() -> str:
     """`CHAINTUNE_STORE`, else `.chaintune` in the current folder."""
-    return Path(os.environ.get("CHAINTUNE_STORE") or ".chaintune")
+    return os.environ.get("CHAINTUNE_STORE") or ".chaintune"
+
+
+def is_url(address: Path | str) -> bool:
+    """Whether an address names something else than a folder that this machine sees."""
+    return isinstance(address, str) and "://" in address
 
 
 class Store:
     """A folder of finished work, addressed by what determines it. Safe for several processes at once."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        self.root = (Path(root) if root is not None else default_root()).absolute()
+        place = default_address() if root is None else root
+        if is_url(place):
+            raise StoreError(f"{place}: is a URL and no folder; chaintune.study.open_store opens both")
+        self.root = Path(place).absolute()
         self._verified: set[tuple[str, str]] = set()
         self._warned: set[str] = set()
         with one_sentence(self.root, "the store cannot be opened"):
             self.root.mkdir(parents=True, exist_ok=True)
             self._sweep()
+
+    @property
+    def address(self) -> str:
+        """What `open_store` opens this store by, in another process too."""
+        return str(self.root)
 
     def has(self, kind: str, key: str) -> bool:
         """Whether a finished entry is there; its bytes are not checked."""
@@ -79,8 +69,8 @@ class Store:
     def peek(self, kind: str, key: str) -> Entry | None:
         """The finished entry; None where there is none. Only files that were written to since are read."""
         folder = self._folder(kind, key)
-        manifest = _load(folder / MANIFEST)
-        return None if _damage(folder, manifest, deep=False) else _entry(folder, manifest)
+        manifest = load(folder / MANIFEST)
+        return None if damage_of(folder, manifest, deep=False) else entry_of(folder, manifest)
 
     def get(self, kind: str, key: str) -> Entry | None:
         """The finished entry, its digests checked at the first read of this process; None where there is none.
@@ -118,7 +108,7 @@ class Store:
         """What is wrong with an entry, every byte of it read; empty when nothing is."""
         with one_sentence(self.root, f"entry {kind}/{key} cannot be read"):
             folder = self._folder(kind, key)
-            return _damage(folder, _load(folder / MANIFEST), deep=True)
+            return damage_of(folder, load(folder / MANIFEST), deep=True)
 
     def kinds(self) -> list[str]:
         """The kinds of entries that are there, sorted."""
@@ -160,10 +150,10 @@ class Store:
         """Change what is noted about an entry; its files stay as they are."""
         with self._locked(kind, key):
             folder = self._folder(kind, key)
-            manifest = _load(folder / MANIFEST)
-            if not _damage(folder, manifest, deep=False):
+            manifest = load(folder / MANIFEST)
+            if not damage_of(folder, manifest, deep=False):
                 manifest["info"] |= info
-                atomic.write_json(folder / MANIFEST, _sealed(manifest))
+                atomic.write_json(folder / MANIFEST, sealed(manifest))
 
     def entries(self, kind: str) -> Iterator[Entry]:
         """Every finished entry of a kind, sorted by key; bytes are not checked."""
@@ -199,13 +189,13 @@ class Store:
         folder = self._folder(kind, key)
         if not (folder / MANIFEST).is_file():
             return None
-        manifest = _load(folder / MANIFEST)
-        damage = _damage(folder, manifest, deep=(kind, key) not in self._verified)
+        manifest = load(folder / MANIFEST)
+        damage = damage_of(folder, manifest, deep=(kind, key) not in self._verified)
         if damage:
             self._warn(f"store entry {folder} is damaged ({damage}); it will be rebuilt")
             return None
         self._verified.add((kind, key))
-        return _entry(folder, manifest)
+        return entry_of(folder, manifest)
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:
@@ -223,13 +213,13 @@ class Store:
             with one_sentence(self.root):
                 manifest |= {"info": dict(make(partial))}
             with one_sentence(self.root, f"entry {kind}/{key} cannot be written"):
-                manifest |= {"files": _files(partial)}
-                atomic.write_json(partial / MANIFEST, _sealed(manifest), durable=False)  # publish pushes it
+                manifest |= {"files": files_of(partial)}
+                atomic.write_json(partial / MANIFEST, sealed(manifest), durable=False)  # publish pushes it
                 atomic.publish(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         self._verified.add((kind, key))
-        return _entry(folder, manifest, made=True)
+        return entry_of(folder, manifest, made=True)
 
     def _sweep(self) -> None:
         """Remove what killed writers left: partial folders whose lock nobody holds."""
@@ -256,69 +246,6 @@ def _checked(name: str, what: str) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and digest of every file under a folder, the manifest apart."""
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / MANIFEST]
-    return {path.relative_to(folder).as_posix(): _fingerprint(path) for path in paths}
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    facts = path.stat()
-    return {"bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
-
-
-def _sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with a digest of itself, so that a change of it shows too."""
-    body = {name: value for name, value in manifest.items() if name != "digest"}
-    return body | {"digest": canonical_digest(body)}
-
-
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes(), parse_constant=_refuse)
-    except (ValueError, FileNotFoundError):
-        return None
-
-
-def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
-
-
-def _damage(folder: Path, manifest: Any, *, deep: bool) -> str:
-    """What is wrong with an entry, empty when nothing is.
-
-    `deep` reads every byte; else only those of files that were written to since, as git does.
-    """
-    if not isinstance(manifest, dict):
-        return f"{MANIFEST} is no JSON object"
-    if manifest.get("digest") != _sealed(manifest)["digest"]:
-        return f"{MANIFEST} was changed"
-    if manifest["format"] != FORMAT:
-        return f"it has format {manifest['format']}, not {FORMAT}"
-    if (manifest["kind"], manifest["key"]) != (folder.parent.name, folder.name):
-        return "it was moved here from another key"
-    for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        facts = path.stat()
-        doubtful = deep or facts.st_mtime_ns != expected["mtime_ns"]
-        if facts.st_size != expected["bytes"] or (doubtful and _sha256(path) != expected["sha256"]):
-            return f"the bytes of {name} were changed"
-    return ""
-
-
-def _entry(folder: Path, manifest: Mapping[str, Any], *, made: bool = False) -> Entry:
-    size = sum(file["bytes"] for file in manifest["files"].values())
-    info = MappingProxyType(dict(manifest["info"]))
-    return Entry(folder.parent.name, folder.name, folder, manifest["created_at"], size, info, made)
 
 
 def _clear_partials(folder: Path) -> None:

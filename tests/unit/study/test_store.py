@@ -15,7 +15,8 @@ from filelock import FileLock
 from chaintune.errors import ModelError, StoreError
 from chaintune.study import atomic
 from chaintune.study import store as store_module
-from chaintune.study.store import Store, default_root
+from chaintune.study.address import open_store
+from chaintune.study.store import Store, default_address
 
 KEY = "ab12"
 
@@ -318,8 +319,26 @@ def test_waiting_for_another_process_is_told(
     assert f"another process is working on stage/{KEY}; waiting for it" in caplog.text
 
 
-def test_the_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CHAINTUNE_STORE", raising=False)
-    assert default_root() == Path(".chaintune")
+    assert default_address() == ".chaintune"
     monkeypatch.setenv("CHAINTUNE_STORE", str(tmp_path))
-    assert default_root() == tmp_path
+    assert default_address() == str(tmp_path)
+    assert open_store().root == tmp_path
+
+
+def test_a_folder_is_opened_by_its_address(store: Store) -> None:
+    store.get_or_make("stage", KEY, Maker())
+    again = open_store(store.address)
+    assert type(again) is Store
+    assert again.has("stage", KEY)
+
+
+def test_a_url_never_becomes_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="a URL that was made a path has lost a slash; give it as text"):
+        open_store(Path("s3://bucket/prefix"))
+    monkeypatch.setenv("CHAINTUNE_STORE", "memory://bucket")
+    with pytest.raises(StoreError, match=r"memory://bucket: is a URL and no folder"):
+        Store()
+    assert list(tmp_path.iterdir()) == []
