@@ -1,6 +1,6 @@
 """Which nodes of a graph can start, and which of them first. Pure: nothing runs here."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from chaintune.study.nodes import Node, StageNode
 
@@ -22,8 +22,9 @@ def usual_cost(node: Node) -> float:
 class Frontier:
     """The nodes still to be computed, each ready as soon as nothing that it reads is among them.
 
-    Of those that are ready, the one with the most work behind it along any path comes first, since no
-    schedule is shorter than that path; among equals the plan's order decides.
+    A node is urgent if the longest path of nodes behind it takes as long as everything that is left takes on all
+    workers: to let it wait may make the run longer, so urgent nodes come first, the longest path before others. All
+    others keep the plan's order, which goes into depth: checkpoints are read soon, and may go soon.
 
     Args:
         todo: the nodes to compute, in the plan's order; what else they read is there already.
@@ -31,20 +32,39 @@ class Frontier:
     """
 
     def __init__(self, todo: Sequence[Node], *, cost: Callable[[Node], float] = usual_cost) -> None:
+        self._cost = cost
         self._todo = {node.key: node for node in todo}
         self._taken: set[str] = set()
-        self._readers = readers_of(self._todo.values())
-        self._behind = _work_behind(list(self._todo.values()), self._readers, cost)
         self._place = {key: place for place, key in enumerate(self._todo)}
+        self._look_ahead()
 
     def __len__(self) -> int:
         """How many nodes are not finished."""
         return len(self._todo)
 
-    def ready(self) -> list[Node]:
-        """The nodes that can start now, the most urgent first."""
+    def ready(self, workers: int = 1) -> list[Node]:
+        """The nodes that can start now, the most urgent first.
+
+        Args:
+            workers: how many there can be at once.
+        """
         found = [node for key, node in self._todo.items() if key not in self._taken and not self._waits(node)]
-        return sorted(found, key=lambda node: (-self._behind[node.key], self._place[node.key]))
+        urgent = self.urgent(workers)
+
+        def order(node: Node) -> tuple[bool, float, int]:
+            path = self._behind[node.key] if node.key in urgent else 0.0
+            return node.key not in urgent, -path, self._place[node.key]
+
+        return sorted(found, key=order)
+
+    def urgent(self, workers: int) -> frozenset[str]:
+        """Keys of the nodes that cannot wait without making the run longer.
+
+        Args:
+            workers: how many there can be at once.
+        """
+        share = sum(map(self._cost, self._todo.values())) / max(workers, 1)
+        return frozenset(key for key in self._todo if self._behind[key] >= share)
 
     def work_behind(self, key: str) -> float:
         """Cost of a node and of the longest path of nodes after it."""
@@ -57,6 +77,12 @@ class Frontier:
     def put_back(self, key: str) -> None:
         """A node that had started has to start again."""
         self._taken.discard(key)
+
+    def add(self, node: Node) -> None:
+        """One node more has to be computed; what reads it waits for it."""
+        self._todo.setdefault(node.key, node)
+        self._place.setdefault(node.key, -1)
+        self._look_ahead()
 
     def finish(self, key: str) -> None:
         """A node's result is there."""
@@ -75,31 +101,47 @@ class Frontier:
             self.finish(other)
         return gone
 
+    def _look_ahead(self) -> None:
+        self._readers = readers_of(self._todo.values())
+        self._behind = _work_behind(list(self._todo.values()), self._readers, self._cost)
+
     def _waits(self, node: Node) -> bool:
         return any(key in self._todo for key in inputs_of(node))
 
 
 def place(
-    ready: Iterable[Node], idle: Mapping[str, tuple[str, str]], *, fits: Callable[[Node, str], bool]
+    ready: Sequence[Node],
+    idle: Mapping[str, tuple[str, str]],
+    *,
+    fits: Callable[[Node, str], bool],
+    urgent: Collection[str] = (),
 ) -> list[tuple[Node, str]]:
-    """Who computes what, as far as there are idle workers: each node goes where it has least to load.
+    """Who computes what, as far as there are idle workers.
+
+    Urgent nodes choose first, where they have least to load. Then each worker goes on with what it has in memory, and
+    what is left goes to whom is left.
 
     Args:
         ready: nodes, the most urgent first.
         idle: name of each idle worker -> keys of the checkpoint and of the base that it has in memory; empty for none.
         fits: whether a worker has what a node asks for.
+        urgent: keys of the nodes that cannot wait.
     """
-    ready, idle, placed = list(ready), dict(idle), []
-    wanted = {key for node in ready for key in inputs_of(node)}
-    for node in ready:
-        if not idle:
-            break
-        suited = [name for name in idle if fits(node, name)]
-        if suited:
-            best = min(suited, key=lambda name: _loading(node, *idle[name], wanted))
-            placed.append((node, best))
-            del idle[best]
-    return placed
+    free, wanted = dict(idle), {key for node in ready for key in inputs_of(node)}
+    placed: dict[str, tuple[Node, str]] = {}
+
+    def serve(nodes: Iterable[Node], *, at_hand: bool = False) -> None:
+        for node in nodes:
+            suited = [name for name in free if fits(node, name) and (not at_hand or free[name][0] in inputs_of(node))]
+            if suited and node.key not in placed:
+                best = min(suited, key=lambda name: _loading(node, *free[name], wanted))
+                placed[node.key] = (node, best)
+                del free[best]
+
+    serve(node for node in ready if node.key in urgent)
+    serve(ready, at_hand=True)
+    serve(ready)
+    return list(placed.values())
 
 
 def _loading(node: Node, checkpoint: str, base: str, wanted: set[str]) -> tuple[bool, bool, bool]:

@@ -1,7 +1,7 @@
 """Workers on the machines of a cluster: who computes what, when to start another worker, when to let one go. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chaintune.study.frontier import place
@@ -103,6 +103,14 @@ class Pool:
         """Whether some machine, empty, has what is asked for."""
         return any(machine.fits(ask) for machine in self._machines.values())
 
+    def width(self, ask: Ask) -> int:
+        """How many workers of one ask the empty cluster has room for."""
+        free, count = dict(self._machines), 0
+        while machine := _roomiest(free.values(), ask):
+            free[machine.name] = machine.less(ask)
+            count += 1
+        return count
+
     def moves(
         self,
         ready: Sequence[Node],
@@ -110,6 +118,7 @@ class Pool:
         *,
         ask: Callable[[Node], Ask],
         arriving: Iterable[str] = (),
+        urgent: Collection[str] = (),
     ) -> Moves:
         """What to do next.
 
@@ -118,8 +127,9 @@ class Pool:
             idle: name of each idle worker -> keys of the checkpoint and the base that it has in memory.
             ask: what a node asks for.
             arriving: workers that were started and cannot work yet.
+            urgent: keys of the nodes that cannot wait.
         """
-        start = place(ready, idle, fits=lambda node, worker: self.ask_of(worker) == ask(node))
+        start = place(ready, idle, fits=lambda node, worker: self.ask_of(worker) == ask(node), urgent=urgent)
         placed, busy = {node.key for node, _ in start}, {worker for _, worker in start}
         waiting = Counter(ask(node) for node in ready if node.key not in placed)
         waiting -= Counter(self.ask_of(worker) for worker in arriving)

@@ -19,12 +19,23 @@ def titles(nodes: list[Node]) -> list[str]:
     return [node.title.replace(", seed 0", "") for node in nodes]
 
 
-def test_what_reads_nothing_missing_is_ready_and_the_longest_path_comes_first() -> None:
+def test_what_reads_nothing_missing_is_ready_in_the_order_of_the_plan() -> None:
+    assert titles(Frontier(PLAN.nodes).ready()) == ["base on a", "base on b", "a", "b"]
+
+
+def test_with_many_workers_the_longest_path_comes_first() -> None:
     frontier = Frontier(PLAN.nodes)
     # a stage is 800 tokens three times over, a score 40: two stages and a score, against one score
-    assert titles(frontier.ready()) == ["a", "b", "base on a", "base on b"]
+    assert titles(frontier.ready(workers=4)) == ["a", "b", "base on a", "base on b"]
     (stage,) = named("a")
     assert frontier.work_behind(stage.key) == 3 * 800 + 3 * 800 + 40
+
+
+def test_a_node_is_urgent_when_its_path_is_as_long_as_each_workers_share() -> None:
+    frontier = Frontier(PLAN.nodes)
+    assert frontier.work_behind(named("a")[0].key) == 4840  # of 10,000 in all
+    assert frontier.urgent(2) == frozenset()
+    assert frontier.urgent(3) == {node.key for node in named("a", "b")}
 
 
 def test_a_node_waits_until_what_it_reads_is_there() -> None:
@@ -84,9 +95,12 @@ def test_a_node_goes_where_its_checkpoint_is_in_memory() -> None:
 def test_a_node_that_nobody_holds_leaves_alone_what_others_want() -> None:
     stage, score = named("b", "a on a")
     idle = {"one": (score.checkpoint_key, stage.base_key), "two": ("", "")}  # type: ignore[union-attr]
-    assert place([stage, score], idle, fits=lambda _node, _worker: True)[0] == (stage, "one")  # the same base
+    assert place([stage, score], idle, fits=lambda _node, _worker: True) == [(score, "one"), (stage, "two")]
+    hurried = place([stage, score], idle, fits=lambda _node, _worker: True, urgent={stage.key})
+    assert hurried == [(stage, "one"), (score, "two")]  # the base is there
     idle["two"] = ("f" * 64, stage.base_key)
-    assert place([stage, score], idle, fits=lambda _node, _worker: True) == [(stage, "two"), (score, "one")]
+    hurried = place([stage, score], idle, fits=lambda _node, _worker: True, urgent={stage.key})
+    assert hurried == [(stage, "two"), (score, "one")]
 
 
 def test_workers_are_started_while_there_is_room() -> None:

@@ -1,0 +1,257 @@
+"""Runs a plan over the store, as wide as there are workers. Knows nothing of where they are."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from chaintune.errors import ConfigError, StageError
+from chaintune.study.bench import Answer
+from chaintune.study.frontier import Frontier, inputs_of, readers_of
+from chaintune.study.ledger import Ledger, OnEvent, RunOutcome
+from chaintune.study.needs import Needs
+from chaintune.study.nodes import Node, StageNode
+from chaintune.study.pool import Ask, Machine, Pool, asks_of
+from chaintune.study.progress import Progress
+
+_ATTEMPTS = 5
+_LONGEST_PAUSE = 30.0
+_SECONDS_BETWEEN_LOOKS = 5.0
+_SECONDS_OF_WAITING = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that a worker tells.
+
+    Attributes:
+        worker: its name.
+        answer: what became of its node; else None.
+        progress: of its node; else None.
+        lost: why the worker is gone; empty while it lives. News without any of the three says that it is ready.
+    """
+
+    worker: str
+    answer: Answer | None = None
+    progress: Progress | None = None
+    lost: str = ""
+
+
+class Crew(Protocol):
+    """Workers on the machines of a cluster. A name of a worker is never given twice."""
+
+    def machines(self) -> Sequence[Machine]:
+        """What there is now, in use or not."""
+        ...
+
+    def hire(self, machine: str, ask: Ask) -> str:
+        """Start a worker on a machine; its name. News tells when it is ready."""
+        ...
+
+    def dismiss(self, worker: str) -> None:
+        """Let an idle worker go."""
+        ...
+
+    def start(self, worker: str, node: Node, *, forced: bool) -> None:
+        """Give an idle worker a node."""
+        ...
+
+    def news(self, seconds: float) -> Sequence[News]:
+        """What happened since the last call; waits so long if nothing did."""
+        ...
+
+
+def run_parallel(
+    ledger: Ledger, crew: Crew, *, out: Path | None, on_event: OnEvent | None = None, first_pause: float = 1.0
+) -> RunOutcome:
+    """Compute what the store lacks of a plan on the workers of a crew, and tell what became of every node.
+
+    The results are those of `run_plan`. What fails by itself is not tried again, and its descendants are skipped
+    with the cause; a node whose worker was lost is tried again, after a pause that doubles each time.
+
+    Args:
+        ledger: empty, of the plan and the store that the workers use too.
+        crew: the workers.
+        out: folder of the study's results, for `status.json`; None tells nobody.
+        on_event: called at every event.
+        first_pause: seconds before a node whose worker was lost is tried again.
+
+    Raises:
+        ConfigError: a node asks for more than any machine has.
+        StageError: workers cannot be started.
+        StoreError: the disk is full, or the store cannot be written.
+    """
+    run = _Run(ledger, crew, first_pause)
+    with ledger.opened(out, list(run.todo.values()), on_event):
+        run.go()
+    return ledger.outcome()
+
+
+class _Run:
+    """State of one run: what is left, who does what, and what has to wait."""
+
+    def __init__(self, ledger: Ledger, crew: Crew, first_pause: float) -> None:
+        self.ledger, self.crew, self.first_pause = ledger, crew, first_pause
+        self.plan, self.store = ledger.plan, ledger.store
+        self.nodes = {node.key: node for node in self.plan.nodes}
+        self.forced = {node.key for node in self.plan.stages if self._is_damaged(node)}
+        needed = {node.key for node in Needs(self.plan, self.store).pending()} | self.forced
+        self.todo = {key: node for key, node in self.nodes.items() if key in needed}
+        self.frontier = Frontier(list(self.todo.values()))
+        machines = crew.machines()
+        self.pool = Pool(machines)
+        self.ask = asks_of(self.plan, any_gpu=any(machine.gpus for machine in machines))
+        self.memory: dict[str, tuple[str, str]] = {}
+        self.at_work: dict[str, Node] = {}
+        self.arriving: set[str] = set()
+        self.losses, self.not_before = Counter[str](), dict[str, float]()
+        self.readers = {key: set(found) & self.todo.keys() for key, found in readers_of(self.plan.nodes).items()}
+        self.width = self._width()
+        self.looked = time.monotonic()
+
+    def go(self) -> None:
+        """Until nothing is left to do."""
+        for node in self.plan.nodes:
+            if node.key not in self.todo:
+                if isinstance(node, StageNode):
+                    self.ledger.claim(node)
+                self.ledger.record("reused", node)
+        self._release(self.ledger.passing)
+        while len(self.frontier):
+            self._move()
+            for news in self.crew.news(_SECONDS_OF_WAITING):
+                self._hear(news)
+        for key in self.ledger.passing:
+            self.ledger.release(self.plan_stage(key))
+
+    def plan_stage(self, key: str) -> StageNode:
+        """A stage by its key."""
+        node = self.nodes[key]
+        assert isinstance(node, StageNode)  # noqa: S101 - only stages have checkpoints
+        return node
+
+    def _is_damaged(self, node: StageNode) -> bool:
+        return node.key not in self.ledger.passing and self.store.is_damaged(node.kind, node.key)
+
+    def _move(self) -> None:
+        """Give out work, start workers, let some go."""
+        if time.monotonic() - self.looked > _SECONDS_BETWEEN_LOOKS:
+            self.looked = time.monotonic()
+            self.pool.update(self.crew.machines())
+            self.width = self._width()
+        now = time.monotonic()
+        ready = [node for node in self.frontier.ready(self.width) if self.not_before.get(node.key, 0.0) <= now]
+        idle = {worker: held for worker, held in self.memory.items() if worker not in self.at_work}
+        urgent = self.frontier.urgent(self.width)
+        moves = self.pool.moves(ready, idle, ask=self.ask, arriving=self.arriving, urgent=urgent)
+        for node, worker in moves.start:
+            self._start(node, worker)
+        for worker in moves.dismiss:
+            self.crew.dismiss(worker)
+            self._forget(worker)
+        for machine, ask in moves.hire:
+            worker = self.crew.hire(machine, ask)
+            self.pool.add(worker, machine, ask)
+            self.arriving.add(worker)
+        if ready and not self.pool.workers:
+            self._check_room(ready)
+
+    def _width(self) -> int:
+        """How many workers there can be at once, of the largest kind."""
+        return min((self.pool.width(ask) for ask in {self.ask(node) for node in self.todo.values()}), default=1)
+
+    def _check_room(self, ready: Sequence[Node]) -> None:
+        for node in ready:
+            if not self.pool.can_ever(ask := self.ask(node)):
+                raise ConfigError(
+                    f"{node.title} asks for {ask}, and no machine of the cluster has that; "
+                    "ask for less with recipe.cpus, recipe.gpus, recipe.devices and recipe.memory_gb"
+                )
+
+    def _start(self, node: Node, worker: str) -> None:
+        self.frontier.take(node.key)
+        self.at_work[worker] = node
+        self.ledger.started(node)
+        self.crew.start(worker, node, forced=node.key in self.forced)
+
+    def _hear(self, news: News) -> None:
+        if news.lost:
+            self._lose(news.worker, news.lost)
+        elif news.progress:
+            self.ledger.progressed(news.progress)
+        elif news.answer:
+            self._take(news.worker, self.at_work.pop(news.worker), news.answer)
+        else:
+            self.arriving.discard(news.worker)
+            self.memory[news.worker] = ("", "")
+
+    def _take(self, worker: str, node: Node, answer: Answer) -> None:
+        """A node has come to its end, or has to begin again after something that it reads."""
+        made = answer.kind == "made"
+        checkpoint = node.key if isinstance(node, StageNode) else node.checkpoint_key
+        self.memory[worker] = (checkpoint, node.base_key) if made else ("", "")
+        if answer.kind == "missing":
+            self._make_again(node, answer.missing)
+            return
+        if answer.kind == "failed":
+            self._fail(node, answer.cause)
+            return
+        self.ledger.record(answer.kind, node)
+        self.frontier.finish(node.key)
+        self._has_read(node)
+
+    def _make_again(self, node: Node, key: str) -> None:
+        """What a node reads was dropped by another process, or is damaged: it comes first."""
+        self.losses[node.key] += 1
+        if self.losses[node.key] >= _ATTEMPTS:
+            self._fail(node, f"'{self.nodes[key].title}', which it reads, was removed from the store again and again")
+            return
+        self.forced.add(key)
+        self.frontier.put_back(node.key)
+        self.frontier.add(self.nodes[key])
+        for read in inputs_of(self.nodes[key]):
+            self.readers[read].add(key)
+
+    def _fail(self, node: Node, cause: str) -> None:
+        self.ledger.record("failed", node, cause)
+        for other in (node, *self.frontier.give_up(node.key)):
+            if other is not node:
+                self.ledger.record("skipped", other, self.ledger.results[node.key].first_cause)
+            self._has_read(other)
+
+    def _lose(self, worker: str, why: str) -> None:
+        """A worker is gone; what it was doing is tried again later."""
+        node, arriving = self.at_work.pop(worker, None), worker in self.arriving
+        self._forget(worker)
+        if node is None:
+            self.losses[""] += arriving
+            if self.losses[""] >= _ATTEMPTS:
+                raise StageError(f"no worker could be started in {_ATTEMPTS} attempts; the last one said: {why}")
+            return
+        self.losses[node.key] += 1
+        if self.losses[node.key] >= _ATTEMPTS:
+            self._fail(node, f"its worker was lost {_ATTEMPTS} times; the last time: {why}")
+            return
+        pause = min(self.first_pause * 2 ** (self.losses[node.key] - 1), _LONGEST_PAUSE)
+        self.not_before[node.key] = time.monotonic() + pause
+        self.frontier.put_back(node.key)
+
+    def _forget(self, worker: str) -> None:
+        self.pool.remove(worker)
+        self.memory.pop(worker, None)
+        self.arriving.discard(worker)
+
+    def _has_read(self, node: Node) -> None:
+        """A node reads nothing any more; checkpoints that nobody else reads may go."""
+        read = [key for key in inputs_of(node) if key in self.readers]
+        for key in read:
+            self.readers[key].discard(node.key)
+        self._release([*read, node.key])
+
+    def _release(self, keys: Sequence[str] | frozenset[str]) -> None:
+        for key in keys:
+            done = key in self.ledger.passing and key in self.ledger.results
+            if done and not self.readers.get(key):
+                self.ledger.release(self.plan_stage(key))
