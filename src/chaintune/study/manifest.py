@@ -107,6 +107,28 @@ def trouble_of(manifest: Any, kind: str, key: str) -> str:
     return ""
 
 
+def trouble_from_afar(manifest: Any, kind: str, key: str) -> str:
+    """The same for a manifest that strangers may have written, before anything that it names is touched."""
+    if not isinstance(manifest, dict):
+        return f"{MANIFEST} is no JSON object"
+    if not isinstance(manifest.get("info"), dict) or not isinstance(manifest.get("files"), dict):
+        return f"{MANIFEST} names no files or no notes"
+    if not {"format", "kind", "key", "created_at", "digest"} <= manifest.keys():
+        return f"{MANIFEST} is not complete"
+    for name, told in manifest["files"].items():
+        if not is_plain(name) or name == MANIFEST:
+            return f"{MANIFEST} names {name!r}, which is no name below the entry"
+        if not isinstance(told, dict) or not all(isinstance(told.get(word), int) for word in ("bytes", "mtime_ns")):
+            return f"{MANIFEST} does not tell the size of {name}"
+    return trouble_of(manifest, kind, key)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is a path that stays below where it begins, on any system."""
+    parts = name.split("/")
+    return name.isprintable() and not set(name) & set('\\:*?"<>|') and not {"", ".", ".."} & set(parts)
+
+
 def entry_of(folder: Path, manifest: Mapping[str, Any], *, made: bool = False) -> Entry:
     """What a manifest tells of the entry in a folder."""
     size = sum(file["bytes"] for file in manifest["files"].values())

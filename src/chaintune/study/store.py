@@ -112,12 +112,14 @@ class Store:
 
     def kinds(self) -> list[str]:
         """The kinds of entries that are there, sorted."""
-        return sorted(path.name for path in self.root.glob("*") if path.name != LEASES and _is_named_folder(path))
+        return sorted(
+            path.name for path in self.root.glob("*") if path.name != LEASES and is_name(path.name) and path.is_dir()
+        )
 
     def keys(self, kind: str) -> list[str]:
         """The keys of a kind, sorted, of damaged entries too."""
-        folder = self.root / _checked(kind, "kind")
-        return sorted(path.name for path in folder.glob("*") if _is_named_folder(path))
+        folder = self.root / checked_name(kind, "kind")
+        return sorted(path.name for path in folder.glob("*") if is_name(path.name) and path.is_dir())
 
     @contextmanager
     def lease(self, keys: Iterable[str]) -> Iterator[Lease]:
@@ -140,9 +142,9 @@ class Store:
         """
         with self._locked(kind, key):
             there = self.has(kind, key)
-            if unless_leased and is_leased(self.root / LEASES, key):
+            if unless_leased and self._is_leased(key):
                 return False
-            atomic.vanish(self._folder(kind, key))
+            self._remove(kind, key)
             self._verified.discard((kind, key))
         return there
 
@@ -157,13 +159,24 @@ class Store:
 
     def entries(self, kind: str) -> Iterator[Entry]:
         """Every finished entry of a kind, sorted by key; bytes are not checked."""
-        folder = self.root / _checked(kind, "kind")
+        folder = self.root / checked_name(kind, "kind")
         for path in sorted(folder.glob(f"*/{MANIFEST}")):
-            if _NAME.fullmatch(path.parent.name) and (entry := self.peek(kind, path.parent.name)):
+            if is_name(path.parent.name) and (entry := self.peek(kind, path.parent.name)):
                 yield entry
 
+    def sweep(self) -> None:
+        """Remove what killed writers left and nobody will go on with; opening a store does so too."""
+        with one_sentence(self.root, "the store cannot be written"):
+            self._sweep()
+
+    def _is_leased(self, key: str) -> bool:
+        return is_leased(self.root / LEASES, key)
+
+    def _remove(self, kind: str, key: str) -> None:
+        atomic.vanish(self._folder(kind, key))
+
     def _folder(self, kind: str, key: str) -> Path:
-        return self.root / _checked(kind, "kind") / _checked(key, "key")
+        return self.root / checked_name(kind, "kind") / checked_name(key, "key")
 
     @contextmanager
     def _locked(self, kind: str, key: str) -> Iterator[None]:
@@ -215,11 +228,14 @@ class Store:
             with one_sentence(self.root, f"entry {kind}/{key} cannot be written"):
                 manifest |= {"files": files_of(partial)}
                 atomic.write_json(partial / MANIFEST, sealed(manifest), durable=False)  # publish pushes it
-                atomic.publish(partial, folder)
+                self._publish(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         self._verified.add((kind, key))
         return entry_of(folder, manifest, made=True)
+
+    def _publish(self, partial: Path, folder: Path) -> None:
+        atomic.publish(partial, folder)
 
     def _sweep(self) -> None:
         """Remove what killed writers left: partial folders whose lock nobody holds."""
@@ -233,13 +249,18 @@ class Store:
                 continue
 
 
-def _is_named_folder(path: Path) -> bool:
-    return bool(_NAME.fullmatch(path.name)) and path.is_dir()
+def is_name(name: str) -> bool:
+    """Whether something can be the name of a kind or a key: such a name cannot leave its folder."""
+    return bool(_NAME.fullmatch(name))
 
 
-def _checked(name: str, what: str) -> str:
-    """A name that cannot leave its folder."""
-    if not _NAME.fullmatch(name):
+def checked_name(name: str, what: str) -> str:
+    """A name of a kind or a key.
+
+    Raises:
+        StoreError: it is none.
+    """
+    if not is_name(name):
         raise StoreError(f"store: {what} {name!r} is not made of lower-case letters, digits, '-' and '_'")
     return name
 
