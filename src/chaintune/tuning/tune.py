@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,17 +14,19 @@ from transformers import PrinterCallback, TrainingArguments
 from chaintune.errors import DataError, StageError
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
-from chaintune.models.memory import unless_out_of_memory
+from chaintune.models.memory import free_memory, unless_out_of_memory
 from chaintune.models.precision import default_device
 from chaintune.models.tree_attention import takes_trees
 from chaintune.records import Example, Recipe
 from chaintune.tuning.held import Held, hold
-from chaintune.tuning.lessons import Lesson, LessonData, collate, lessons, micro_batch
+from chaintune.tuning.lessons import Lesson, LessonData, collate, lessons
 from chaintune.tuning.memory import with_less
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
 from chaintune.tuning.seeding import seeded
+from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import collate_tree, pays
+from chaintune.tuning.shares import MemoryRanOutError, Share
 from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import AnswerTrainer, StageLog, Step
 
@@ -35,6 +37,7 @@ _CPU_ATTENTION = "eager"
 _CPU_MICRO_BATCH, _GPU_MICRO_BATCH = 4, 16
 # Lessons that share their beginnings pad nothing, and there is more to share among many.
 _SHARING_FACTOR = 4
+_SEEDS_APART = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +64,19 @@ class Tuned:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a step is cut: whether the lessons of a micro-batch are computed as a tree, and how many they are."""
+    """How a step is computed.
+
+    Attributes:
+        sharing: whether the lessons of a micro-batch are computed as a tree.
+        micro_batch_size: how many they are.
+        share: of this process.
+        shard: whether the weights are spread over the processes.
+    """
 
     sharing: bool
     micro_batch_size: int
+    share: Share
+    shard: bool
 
 
 def tune(
@@ -79,6 +91,7 @@ def tune(
     guarded: Sequence[Example] = (),
     on_step: Callable[[Step], None] = lambda _: None,
     reread: Callable[[], LoadedModel] | None = None,
+    shard: bool = False,
 ) -> Tuned:
     """Train one stage with a fresh optimizer and schedule.
 
@@ -88,6 +101,9 @@ def tune(
 
     Where memory runs out, the stage begins again from its parent, with half the micro-batch and steps as large as
     before: it ends as if the recipe had asked for that micro-batch.
+
+    Where torch.distributed runs, all its processes have to call this alike: they train one model together, each on its
+    share of every step. All end with the same weights, the first one with those of a sharded model.
 
     Args:
         parent: changed in place.
@@ -100,25 +116,34 @@ def tune(
         guarded: of a task that must not be lost, looked at by the recipe's regulariser where it asks for them.
         on_step: called after each step.
         reread: loads the parent once more, as it was; called when memory ran out, with the parent's weights gone.
-            None cannot begin again.
+            None cannot begin again, nor can one of several processes.
+        shard: spread the weights over the processes, because they do not fit one device. The parent may lie in main
+            memory; the tuned model does, and is for saving only.
 
     Raises:
         DataError: no example, or one longer than the model's context.
+        MemoryRanOutError: in one of several processes.
         StageError: the loss, or a weight after the last step, is not finite; memory does not suffice.
     """
     if not examples:
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
     data = _lesson_data(parent, examples, swapped_in, task=task, recipe=recipe, seed=seed)
     guard = _taught(parent, guarded, task="the guarded task")
+    share = Share.here()
+    if shard:
+        check_can_shard(recipe)
     while True:
-        way = _way(parent, data, recipe)
+        way = _way(parent, data, recipe, share=share, shard=shard)
         tuned = unless_out_of_memory(
             partial(_tune, parent, data, guard, way, recipe=recipe, seed=seed, log=log, on_step=on_step)
         )
         if tuned is not None:
             return tuned
+        if share.ranks > 1:
+            raise MemoryRanOutError(way.micro_batch_size)
         recipe = with_less(recipe, way.micro_batch_size, task=task, may_begin_again=reread is not None)
         parent.model = None  # never two models in memory
+        free_memory()
         parent.model = reread().model if reread else None
 
 
@@ -143,7 +168,8 @@ def _tune(
     with seeded(seed):
         held = hold(trainable(parent, recipe), recipe.regulariser, guard)
         try:
-            trainer = _train(held, data, way, recipe=recipe, seed=seed, log=log, on_step=watch)
+            with sharded(held.loaded.model) if way.shard else nullcontext():
+                trainer = _train(held, data, way, recipe=recipe, seed=seed, log=log, on_step=watch)
         finally:
             loaded = held.release()
     _check_weights(loaded, trainer.state.global_step)
@@ -151,7 +177,7 @@ def _tune(
     return Tuned(
         loaded=loaded,
         steps=trainer.state.global_step,
-        train_tokens=trainer.tokens_seen,
+        train_tokens=trainer.all_tokens_seen(),
         seconds=time.monotonic() - started,
         first_loss=sum(losses[:tenth]) / tenth,
         final_loss=sum(losses[-tenth:]) / tenth,
@@ -192,14 +218,23 @@ def _train(
     held: Held, data: LessonData, way: _Way, *, recipe: Recipe, seed: int, log: Path, on_step: Callable[[Step], None]
 ) -> AnswerTrainer:
     with tempfile.TemporaryDirectory() as scratch, _training_mode(held.loaded):
-        arguments = _arguments(recipe, seed=seed, examples=len(data), micro=way.micro_batch_size, scratch=scratch)
+        micro, share = way.micro_batch_size, way.share
+        arguments = _arguments(recipe, seed=seed, examples=len(data), micro=micro, scratch=scratch)
+        arguments.gradient_accumulation_steps = share.accumulation(recipe.batch_size, micro)
+        alone = share.ranks == 1
         trainer = held.trainer(
             model=held.loaded.model,
             args=arguments,
             train_dataset=data,
             data_collator=collate_tree if way.sharing else collate,
             optimizer_cls_and_kwargs=(MasterAdamW, {"lr": recipe.learning_rate, "fused": True}),
+            share=share,
+            batches=None if alone else share.micro_batches(len(data), batch_size=recipe.batch_size, micro=micro),
         )
+        # Trainer begins every process's randomness at one seed; dropout has to differ from share to share.
+        if not alone:
+            torch.manual_seed(seed + share.rank * _SEEDS_APART)
+        trainer.is_distributed_loading_by_transformers = way.shard  # so that it is not wrapped in DDP
         trainer.remove_callback(PrinterCallback)
         for callback in (*held.callbacks, StageLog(trainer, log, on_step)):
             trainer.add_callback(callback)
@@ -207,12 +242,12 @@ def _train(
     return trainer
 
 
-def _way(parent: LoadedModel, data: LessonData, recipe: Recipe) -> _Way:
-    sharing = _shares(parent, data, recipe)
-    return _Way(sharing, _micro_batch(recipe, sharing=sharing))
+def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: Share, shard: bool) -> _Way:
+    sharing = _shares(parent, data, recipe, share)
+    return _Way(sharing, _micro_batch(recipe, share, sharing=sharing), share, shard)
 
 
-def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe) -> bool:
+def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: Share) -> bool:
     """Whether the lessons of a micro-batch are computed as a tree.
 
     Raises:
@@ -221,7 +256,7 @@ def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe) -> bool:
     if recipe.share_prefixes is False:
         return False
     if recipe.share_prefixes is None:
-        worth = pays(data, micro_batch_size=_micro_batch(recipe, sharing=True))
+        worth = pays(data, micro_batch_size=_micro_batch(recipe, share, sharing=True))
         return worth and not recipe.gradient_checkpointing and takes_trees(loaded.model)
     if recipe.gradient_checkpointing:
         raise StageError("share_prefixes and gradient_checkpointing do not go together; leave one of them out")
@@ -232,10 +267,10 @@ def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe) -> bool:
     return True
 
 
-def _micro_batch(recipe: Recipe, *, sharing: bool) -> int:
+def _micro_batch(recipe: Recipe, share: Share, *, sharing: bool) -> int:
     usual = _CPU_MICRO_BATCH if default_device().type == "cpu" else _GPU_MICRO_BATCH
     wanted = recipe.micro_batch_size or usual * (_SHARING_FACTOR if sharing else 1)
-    return micro_batch(recipe.batch_size, wanted)
+    return share.micro_batch(recipe.batch_size, wanted)
 
 
 def _arguments(recipe: Recipe, *, seed: int, examples: int, micro: int, scratch: str) -> TrainingArguments:
@@ -262,6 +297,9 @@ def _arguments(recipe: Recipe, *, seed: int, examples: int, micro: int, scratch:
         dataloader_pin_memory=torch.cuda.is_available(),
         activation_checkpointing=recipe.gradient_checkpointing,
         use_cpu=on_cpu,
+        ddp_backend="gloo" if on_cpu else "nccl",
+        # Everything that is trained is used in every pass; looking for what is not would cost one more walk of the graph.
+        ddp_find_unused_parameters=False,
     )
     # Trainer would split each batch over all GPUs it sees; the second one serves another process better.
     arguments._n_gpu = min(1, arguments.n_gpu)
@@ -273,7 +311,7 @@ def _training_mode(loaded: LoadedModel) -> Iterator[None]:
     """Within this context the model attends as suits training; after it nothing of the training is left but weights."""
     model = loaded.model.get_base_model() if loaded.has_adapter else loaded.model
     attention, use_cache = model.config._attn_implementation, getattr(model.config, "use_cache", True)
-    if loaded.device.type == "cpu":
+    if default_device().type == "cpu":
         model.set_attn_implementation(_CPU_ATTENTION)
     try:
         yield
