@@ -27,6 +27,4 @@ def write_audit_report(
     figures = comparison_figures(comparisons)
     steps = [Step(task, before, audited.after[task]) for task, before in audited.before.items()]
     page = comparison_page(comparisons, figures=figures, steps=steps, tasks=tasks, gate=gate, command=command)
-    write_whole(folder / PAGE, render(page))
-    for figure in figures:
-        save(figure, folder / "figures")
+    write_whole(folder / PAGE, render(page, save(figures, folder / "figures")))

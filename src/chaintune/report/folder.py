@@ -56,9 +56,7 @@ def write_report(folder: Path, tasks: Mapping[str, Task] | None = None) -> str:
     write_whole(folder / "report.md", text)
     figures = study_figures(rows, limits=limits, out=folder)
     page = study_page(folder, rows, provenance=provenance, tasks=tasks or {}, figures=figures, limits=limits)
-    write_whole(folder / PAGE, render(page))
-    for figure in figures:
-        save(figure, folder / "figures")
+    write_whole(folder / PAGE, render(page, save(figures, folder / "figures")))
     return text
 
 

@@ -1,9 +1,11 @@
 """Figures of a study and of comparisons: whole, valid, drawn without a network, saying no more than they may."""
 
+import html
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from chaintune.forgetting import compare, summarise
 from chaintune.records import Comparison, Figure, Limits, Measured, Mitigated, ResultRow, Role, Scores
 from chaintune.report.figures import comparison_figures, save, study_figures
 from chaintune.report.figures.charts import NARROW_PIXELS
-from chaintune.report.figures.saving import png, sized, svg
+from chaintune.report.figures.saving import darkened, png, sized, svg
 from chaintune.report.figures.themes import config
 from tests import made_up
 
@@ -265,14 +267,40 @@ def test_the_recommended_dose_is_marked_only_where_there_is_one(rows: Sequence[R
 
 
 def test_saving_writes_both_files_and_nothing_else(figures: Sequence[Figure], tmp_path: Path) -> None:
-    picture, drawing = save(figures[0], tmp_path / "new")
+    drawings = save(figures[:1], tmp_path / "new")
+    picture, drawing = tmp_path / "new" / "accuracy.png", tmp_path / "new" / "accuracy.svg"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert drawing.read_text(encoding="utf-8").startswith("<svg")
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["accuracy.png", "accuracy.svg"]
+    assert drawings == {"accuracy": drawing.read_text(encoding="utf-8")}
+    assert sorted((tmp_path / "new").iterdir()) == [picture, drawing]
+
+
+def test_a_dark_drawing_is_the_light_one_in_other_colours(figures: Sequence[Figure]) -> None:
+    drawn = []
+    for figure in figures:
+        light, dark = svg(figure), svg(figure, theme="dark")
+        assert darkened(figure, light) == dark != light, figure.name
+        drawn += [figure.name] if "rgb(" in light else []
+    assert drawn == ["checkpoints-by-tasks"]
+
+
+def test_the_same_figure_is_the_same_drawing_whatever_was_drawn_before(figures: Sequence[Figure]) -> None:
+    clipped = next(figure for figure in figures if "clip-path" in svg(figure))
+    assert len({svg(clipped), svg(clipped)}) == 1
+
+
+def test_words_that_look_like_colours_and_clips_stay_words(figures: Sequence[Figure]) -> None:
+    name = ' fill="#1A1A1A" id="clip77'
+    rows = [{"a": name, "b": 1.0, "c": "kept"}]
+    spec = {"$schema": figures[0].spec["$schema"], "data": {"values": rows}, "mark": {"type": "point", "clip": True}}
+    encoding = {"y": {"field": "a", "type": "nominal"}, "x": {"field": "b", "type": "quantitative"}}
+    one = replace(figures[0], spec=spec | {"encoding": encoding})
+    assert name in html.unescape(shown_words(svg(one)))
+    assert darkened(one, svg(one)) == svg(one, theme="dark")
 
 
 def test_a_picture_is_as_wide_as_asked(figures: Sequence[Figure]) -> None:
-    content = png(figures[0], pixels=400, scale=2)
+    content = png(svg(figures[0], pixels=400), scale=2)
     assert int.from_bytes(content[16:20]) == 800
     assert sized(figures[0].spec, 400)["width"] == 400
     assert figures[0].spec["width"] == "container"

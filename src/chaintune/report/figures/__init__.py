@@ -35,8 +35,8 @@ def comparison_figures(comparisons: Sequence[Comparison]) -> list[Figure]:
     return figures_of_comparisons(comparisons)
 
 
-def save(figure: Figure, folder: Path) -> tuple[Path, Path]:
-    """Write `NAME.png` and `NAME.svg` into a folder, with no network; returns where they are."""
+def save(figures: Sequence[Figure], folder: Path) -> dict[str, str]:
+    """Write `NAME.png` and `NAME.svg` of each into a folder, with no network; returns name -> SVG."""
     from chaintune.report.figures.saving import save as write
 
-    return write(figure, folder)
+    return write(figures, folder)

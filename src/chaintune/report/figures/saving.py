@@ -1,15 +1,21 @@
 """A figure as files of their own: PNG and SVG, drawn without a network."""
 
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import vl_convert
 
 from chaintune.records import Figure
-from chaintune.report.figures.themes import Theme, config
+from chaintune.report.figures.themes import Theme, config, in_the_dark
 
 _PIXELS = 760
 _NO_ADDRESS: list[str] = []
+_GROUNDS: dict[Theme, str] = {"light": "#FFFFFF", "dark": "#121212"}
+_TAG = re.compile(r'<(?:[^"<>]|"[^"]*")*>')
+_CLIP = re.compile(r'( clip-path="url\(#| id=")clip([0-9]+)')
+_PAINT = re.compile(r'(?<= )(fill|stroke)="([^"]*)"')
 
 
 def sized(spec: dict[str, Any], pixels: int) -> dict[str, Any]:
@@ -28,29 +34,61 @@ def svg(figure: Figure, *, pixels: int = _PIXELS, theme: Theme = "light") -> str
     drawn: str = vl_convert.vegalite_to_svg(
         sized(figure.spec, pixels), config=config(theme), allowed_base_urls=_NO_ADDRESS
     )
-    return drawn
+    return _TAG.sub(_numbered({}), drawn)
 
 
-def png(figure: Figure, *, pixels: int = _PIXELS, theme: Theme = "light", scale: float = 2) -> bytes:
-    """The figure as PNG on a ground of its own, `scale` dots a pixel."""
-    ground = {"background": "#121212" if theme == "dark" else "#FFFFFF"}
-    drawn: bytes = vl_convert.vegalite_to_png(
-        sized(figure.spec, pixels), config=config(theme) | ground, scale=scale, allowed_base_urls=_NO_ADDRESS
-    )
-    return drawn
+def _numbered(known: dict[str, int]) -> Callable[[re.Match[str]], str]:
+    """Numbers clips by their place in the drawing: Vega counts all that it has drawn, so no two drawings would be alike."""
+    return lambda tag: _CLIP.sub(lambda clip: f"{clip[1]}clip{known.setdefault(clip[2], len(known) + 1)}", tag[0])
 
 
-def save(figure: Figure, folder: Path) -> tuple[Path, Path]:
-    """Write `NAME.png` and `NAME.svg`, each whole or not at all; returns where they are.
+def darkened(figure: Figure, drawing: str) -> str:
+    """The figure as SVG for a dark page, made of the one for a light page where nothing but its colours differs.
+
+    To draw takes a hundred times as long as to exchange colours. Colours that a scale has blended are in no theme, and
+    such a figure is drawn.
 
     Args:
-        figure: with its data inside.
+        figure: that was drawn.
+        drawing: of the figure, by `svg` for a light page.
+    """
+    colours = in_the_dark() | {"none": "none", "transparent": "transparent"}
+    tags = _TAG.findall(drawing)
+    if any(paint not in colours for tag in tags for _, paint in _PAINT.findall(tag)):
+        return svg(figure, theme="dark")
+
+    def painted(tag: re.Match[str]) -> str:
+        return _PAINT.sub(lambda paint: f'{paint[1]}="{colours[paint[2]]}"', tag[0])
+
+    return _TAG.sub(painted, drawing)
+
+
+def png(drawing: str, *, theme: Theme = "light", scale: float = 2) -> bytes:
+    """A drawing as PNG on a ground of its own, `scale` dots a pixel.
+
+    Args:
+        drawing: SVG, as `svg` makes it.
+        theme: that it was drawn for.
+        scale: dots a pixel.
+    """
+    inner = drawing.index(">") + 1
+    ground = f'<rect width="100%" height="100%" fill="{_GROUNDS[theme]}"/>'
+    painted: bytes = vl_convert.svg_to_png(drawing[:inner] + ground + drawing[inner:], scale=scale)
+    return painted
+
+
+def save(figures: Sequence[Figure], folder: Path) -> dict[str, str]:
+    """Write `NAME.png` and `NAME.svg` of each, each whole or not at all; returns name -> SVG, for a page that shows it.
+
+    Args:
+        figures: with their data inside.
         folder: is made where it is not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    picture, drawing = folder / f"{figure.name}.png", folder / f"{figure.name}.svg"
-    for path, content in ((picture, png(figure)), (drawing, svg(figure).encode())):
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(content)
-        partial.replace(path)
-    return picture, drawing
+    drawings = {figure.name: svg(figure) for figure in figures}
+    for name, drawing in drawings.items():
+        for path, content in ((folder / f"{name}.svg", drawing.encode()), (folder / f"{name}.png", png(drawing))):
+            partial = path.with_name(path.name + ".partial")
+            partial.write_bytes(content)
+            partial.replace(path)
+    return drawings

@@ -1,5 +1,6 @@
 """How figures look on a light and on a dark page; specs name styles and hold no colour of their own."""
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 Theme = Literal["light", "dark"]
@@ -34,6 +35,22 @@ def config(theme: Theme = "light") -> dict[str, Any]:
         "range": {"category": colours, "ramp": ramp, "heatmap": ramp},
         "style": _styles(ink, quiet, colours[0]),
     }
+
+
+def in_the_dark() -> dict[str, str]:
+    """Each colour of the light theme -> the one that has its place in the dark theme."""
+    return dict(_side_by_side(config("light"), config("dark")))
+
+
+def _side_by_side(light: Any, dark: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(light, dict):
+        for name, value in light.items():
+            yield from _side_by_side(value, dark[name])
+    elif isinstance(light, list):
+        for value, other in zip(light, dark, strict=True):
+            yield from _side_by_side(value, other)
+    elif isinstance(light, str) and light.startswith("#"):
+        yield light, dark
 
 
 def _styles(ink: str, quiet: str, accent: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaintune.records.figures import Figure
-from chaintune.report.figures.themes import Theme
 
 _MOST_ROWS = 400
 _ROOM = 18
@@ -31,24 +30,28 @@ class Picture:
     left_out: int
 
 
-def picture(figure: Figure) -> Picture:
-    """The figure drawn for a light and for a dark page, and its table as text."""
-    table = figure.table
+def picture(figure: Figure, drawing: str | None = None) -> Picture:
+    """The figure drawn for a light and for a dark page, and its table as text.
+
+    Args:
+        figure: of the page.
+        drawing: of the figure for a light page, where there is one.
+    """
+    from chaintune.report.figures.saving import darkened, svg  # starts a JavaScript engine, which only a page needs
+
+    table, light = figure.table, svg(figure) if drawing is None else drawing
     return Picture(
         figure,
-        _address(figure, "light"),
-        _address(figure, "dark"),
+        _address(light),
+        _address(darkened(figure, light)),
         tuple(table.columns),
         tuple(tuple(map(_cell, row)) for row in table.head(_MOST_ROWS).iter_rows()),
         max(0, table.height - _MOST_ROWS),
     )
 
 
-def _address(figure: Figure, theme: Theme) -> str:
-    from chaintune.report.figures.saving import svg  # starts a JavaScript engine, which only a page needs
-
-    drawing = _VIEW.sub(_widened, svg(figure, theme=theme), count=1)
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
+def _address(drawing: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(_VIEW.sub(_widened, drawing, count=1).encode()).decode()
 
 
 def _widened(view: re.Match[str]) -> str:

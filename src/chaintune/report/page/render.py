@@ -1,6 +1,7 @@
 """A page as one HTML file that needs nothing else: no network, no second file, no inline handler."""
 
 import base64
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -24,11 +25,15 @@ _SHOWN_PARAGRAPHS = 6
 VERDICT_MARKS = {"forgot": "▼", "kept": "=", "gained": "▲", "inconclusive": "?"}
 
 
-def render(page: Page) -> str:
+def render(page: Page, drawings: Mapping[str, str] | None = None) -> str:
     """The page as HTML.
 
     Everything that comes from data is escaped by the template or lies in JSON that the script turns into text nodes.
     A content security policy allows the scripts and the style that are in the file, by their hashes, and nothing else.
+
+    Args:
+        page: what it is made of.
+        drawings: name of a figure -> its SVG for a light page, as `figures.save` returns them; others are drawn.
     """
     import jinja2  # only a page needs it
 
@@ -41,7 +46,7 @@ def render(page: Page) -> str:
     )
     scripts = [_libraries(), _web("page.js")] if page.figures else [_web("page.js")]
     style = _web("page.css")
-    pictures = [picture(figure) for figure in page.figures]
+    pictures = [picture(figure, (drawings or {}).get(figure.name)) for figure in page.figures]
     html = environment.get_template("page.html").render(
         page=page,
         policy=_policy(scripts, style),
