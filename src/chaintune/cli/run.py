@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +14,17 @@ def run(
     out: Out = None,
     store: StoreRoot = None,
     overrides: Overrides = None,
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Who computes: this process, or the workers of a Ray cluster, as many as it has room for."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="A running Ray cluster, such as ray-head:6379 or auto. [default: RAY_ADDRESS, else a new one here]",
+            show_default=False,
+        ),
+    ] = None,
     trust_remote_code: RemoteCode = False,
 ) -> int:
     """Run a study: tune its chains, score every checkpoint, report forgetting and biased forgetting.
@@ -22,6 +34,7 @@ def run(
     provenance.json.
     """
     from chaintune.cli.display import RunDisplay, print_tables
+    from chaintune.errors import ConfigError
     from chaintune.report.folder import write_report
     from chaintune.report.tables import main_tables
     from chaintune.report.words import summary
@@ -30,12 +43,21 @@ def run(
     from chaintune.study.needs import Needs
     from chaintune.study.session import open_session
 
+    if address and executor != "ray":
+        raise ConfigError("--address names a Ray cluster; add --executor ray")
     wish = Study.from_yaml(study, overrides or ())
     folder = out or Path("runs") / wish.name
     session = open_session(wish, open_store(store), trust_remote_code=trust_remote_code)
     pending = Needs(session.plan, session.store).pending()
     with RunDisplay(session.plan, pending) as display:
-        found = session.run(folder, on_event=display.note, command=_command(), trust_remote_code=trust_remote_code)
+        found = session.run(
+            folder,
+            on_event=display.note,
+            command=_command(),
+            executor=executor,
+            address=address,
+            trust_remote_code=trust_remote_code,
+        )
     write_report(folder, session.tasks)
     print_tables(main_tables(found.rows))
     typer.echo(summary(found.rows))

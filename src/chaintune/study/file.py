@@ -17,7 +17,7 @@ from chaintune.study.task_data import check_data
 from chaintune.study.vary import Knob, Knobs, knob_target, read_vary, single_knobs
 
 if TYPE_CHECKING:
-    from chaintune.study.session import StudyResults
+    from chaintune.study.session import Executor, StudyResults
     from chaintune.study.store import Store
 
 Keep = Literal["all", "final", "none"]
@@ -94,16 +94,25 @@ class Study:
         return _built(plain_mapping(mapping, name), name, overrides)
 
     def run(
-        self, out: Path | str | None = None, *, store: "Store | None" = None, trust_remote_code: bool = False
+        self,
+        out: Path | str | None = None,
+        *,
+        store: "Store | None" = None,
+        executor: "Executor" = "local",
+        address: str | None = None,
+        trust_remote_code: bool = False,
     ) -> "StudyResults":
         """Compute what the store lacks, write everything into a folder, and return what was found.
 
         Args:
             out: the folder; None is `runs/NAME`.
             store: where finished stages and scores lie; None is the default store.
+            executor: `local` is this process, one node after another; `ray` a cluster, as wide as it allows.
+            address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
             trust_remote_code: run Python code that comes with a model.
 
         Raises:
+            ConfigError: Ray is missing, or its cluster cannot be reached.
             DataError: a task's data cannot be had.
             ModelError: a base cannot be had.
         """
@@ -111,7 +120,8 @@ class Study:
         from chaintune.study.session import open_session  # loads torch, which reading a study does not need
 
         session = open_session(self, store or open_store(), trust_remote_code=trust_remote_code)
-        return session.run(Path(out or Path("runs") / self.name), trust_remote_code=trust_remote_code)
+        folder = Path(out or Path("runs") / self.name)
+        return session.run(folder, executor=executor, address=address, trust_remote_code=trust_remote_code)
 
     def variants(self) -> list[Variant]:
         """Every setting of the knobs with every seed, the last knob of the file changing fastest."""

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import count
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from chaintune.errors import ConfigError
 from chaintune.study.bench import Bench, Job
@@ -19,7 +20,7 @@ _ASIDE = "progress"
 
 
 class RayCrew:
-    """The workers of one run.
+    """The workers of one run; use as a context manager, which stops them at its end.
 
     Args:
         job: what every worker has to know; sent to the cluster once.
@@ -34,6 +35,15 @@ class RayCrew:
         self._names = (f"worker-{number}" for number in count(1))
         self._actors: dict[str, Any] = {}
         self._calls: dict[Any, tuple[str, str]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in list(self._actors):
+            self.dismiss(worker)
 
     def machines(self) -> Sequence[Machine]:
         """The living nodes of the cluster."""
@@ -92,11 +102,6 @@ class RayCrew:
             if sort == "work" and (worker, "work") in self._calls.values():
                 self._ask_after(worker)
         return found
-
-    def close(self) -> None:
-        """Stop every actor."""
-        for worker in list(self._actors):
-            self.dismiss(worker)
 
     def _heard(self, worker: str, sort: str, call: Any) -> Iterator[News]:
         try:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 from safetensors import safe_open
@@ -26,6 +26,8 @@ from chaintune.study.task_data import load_spec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Executor = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,25 @@ class Session:
         command: Sequence[str] = (),
         trust_remote_code: bool = False,
         limits: Limits = USUAL,
+        executor: Executor = "local",
+        address: str | None = None,
     ) -> StudyResults:
-        """Compute what is missing and write results, scores and provenance into `out`."""
-        engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
-        outcome = run_plan(self.plan, store=self.store, engine=engine, out=out, tasks=self.tasks, on_event=on_event)
+        """Compute what is missing and write results, scores and provenance into `out`.
+
+        Args:
+            out: the folder.
+            on_event: called at every event.
+            command: that is noted as the results' origin.
+            trust_remote_code: run Python code that comes with a model.
+            limits: of a recommended dose.
+            executor: `local` is this process, one node after another; `ray` a cluster, as wide as it allows.
+            address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
+        """
+        if executor == "ray":
+            outcome = self._on_ray(out, address, on_event=on_event, trust_remote_code=trust_remote_code)
+        else:
+            engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
+            outcome = run_plan(self.plan, store=self.store, engine=engine, out=out, tasks=self.tasks, on_event=on_event)
         rows = write_results(
             self.study,
             self.plan,
@@ -103,6 +120,23 @@ class Session:
             limits=limits,
         )
         return StudyResults(tuple(rows), outcome, out)
+
+    def _on_ray(
+        self, out: Path, address: str | None, *, on_event: OnEvent | None, trust_remote_code: bool
+    ) -> RunOutcome:
+        from chaintune.study.elsewhere import run_on_ray  # loads what only a cluster needs
+
+        return run_on_ray(
+            self.plan,
+            store=self.store,
+            bases=self.bases,
+            precision=self.precision,
+            tasks=self.tasks,
+            out=out,
+            address=address,
+            on_event=on_event,
+            trust_remote_code=trust_remote_code,
+        )
 
 
 def open_session(
