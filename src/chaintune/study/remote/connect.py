@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 import fsspec
-from fsspec.registry import available_protocols, known_implementations
+from fsspec.registry import known_implementations, registry
 
 from chaintune.errors import StoreError, nearest
 from chaintune.study.remote.bucket import Bucket
@@ -37,7 +37,7 @@ def connect(url: str) -> Bucket:
 def _check(url: str, protocol: str) -> None:
     if "::" in url:
         raise StoreError(f"{url}: a store lies behind one protocol, not behind a chain of them")
-    if protocol not in (known := available_protocols()):
+    if protocol not in (known := {*known_implementations, *registry}):
         raise StoreError(f"{url}: protocol '{protocol}' is not known; {nearest(protocol, known)}")
     parts = urlsplit(url)
     if parts.username or parts.password:
