@@ -2,55 +2,156 @@
 
 import json
 import math
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chaintune.cli.options import AsJson, Overrides, StoreRoot, StudyFile
 
+if TYPE_CHECKING:
+    from chaintune.report.tables import Table
+    from chaintune.study.cluster import Cluster
+    from chaintune.study.estimate import Forecast
+    from chaintune.study.plan import Plan
+    from chaintune.study.schedule import Schedule
+    from chaintune.study.session import Session
 
-def plan(study: StudyFile, store: StoreRoot = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+
+def plan(
+    study: StudyFile,
+    store: StoreRoot = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="How long it would take on a cluster: '8 gpu 80GB', '2 node 4 gpu 80GB' or '16 cpu 64GB'.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Show what a study would train and score, what is shared, and the time and disk it takes.
 
     Nothing is trained. The time comes from stages of the same base in the store, or, where there is
-    none, from a short measurement of this machine's matrix products.
+    none, from a short measurement of this machine's matrix products. A cluster's time comes from the same
+    rates and the order in which the Ray executor would place what is still to do.
     """
-    from chaintune.cli.display import duration, print_tables
-    from chaintune.report.tables import Table
-    from chaintune.study.address import open_store
+    from chaintune.cli.display import print_tables
+    from chaintune.study.cluster import read_cluster
     from chaintune.study.estimate import forecast
     from chaintune.study.file import Study
     from chaintune.study.probe import probed_rates
     from chaintune.study.session import open_session, parameters_of
+    from chaintune.study.store import Store
 
-    session = open_session(Study.from_yaml(study, overrides or ()), open_store(store))
+    machines = read_cluster(cluster) if cluster else None
+    session = open_session(Study.from_yaml(study, overrides or ()), Store(store))
     largest = max(map(parameters_of, session.bases.values()))
     train_rate, score_rate = probed_rates(largest, session.precision)
     ahead = forecast(session.plan, session.store, train_rate=train_rate, score_rate=score_rate)
+    found = _scheduled(session, ahead, machines) if machines else None
     if as_json:
-        typer.echo(json.dumps(session.plan.to_dict() | {"forecast": ahead.to_dict()}, indent=2))
+        plain = session.plan.to_dict() | {"forecast": ahead.to_dict()}
+        typer.echo(json.dumps(plain | ({"schedule": found.to_dict()} if found else {}), indent=2))
         return
-    counts = session.plan.counts()
-    nodes = tuple((node.kind, node.title, f"{node.tokens:,}") for node in session.plan.nodes)
-    print_tables(
-        [
-            Table("Nodes, in the order in which they run", "", ("kind", "what", "tokens"), nodes),
-            Table(
-                "Shared and not shared",
-                "Not shared: every chain trained and scored from its base on its own.",
-                ("", "shared", "not shared"),
-                (
-                    ("stages", str(counts["stages_shared"]), str(counts["stages_unshared"])),
-                    ("scores", str(counts["scores_shared"]), str(counts["scores_unshared"])),
-                ),
-            ),
-        ]
+    print_tables([*_plan_tables(session.plan), *([_width_table(found)] if found else [])])
+    typer.echo(_to_do(session.plan, ahead))
+    if found and machines:
+        typer.echo(_on_cluster(found, session.plan, machines))
+
+
+def _scheduled(session: "Session", ahead: "Forecast", cluster: "Cluster") -> "Schedule":
+    """The plan on a cluster."""
+    import torch
+
+    from chaintune.study.cluster import check_fits
+    from chaintune.study.estimate import node_seconds
+    from chaintune.study.needs import Needs
+    from chaintune.study.pool import asks_of
+    from chaintune.study.schedule import schedule
+    from chaintune.study.session import parameters_of
+
+    plan, store = session.plan, session.store
+    ask = asks_of(plan, any_gpu=cluster.has_gpus)
+    weights = {name: parameters_of(base) for name, base in session.bases.items()}
+    check_fits(plan, cluster, ask=ask, weights=weights, weight_bytes=2 if session.precision == "bf16" else 4)
+    threads = torch.get_num_threads()
+    return schedule(
+        plan,
+        cluster,
+        todo=Needs(plan, store).pending(),
+        seconds=node_seconds(ahead, power=lambda node: cluster.power_of(ask(node), threads=threads)),
+        ask=ask,
+        present=[node.key for node in plan.stages if store.has(node.kind, node.key)],
     )
+
+
+def _plan_tables(plan: "Plan") -> list["Table"]:
+    from chaintune.report.tables import Table
+
+    counts = plan.counts()
+    nodes = tuple((node.kind, node.title, f"{node.tokens:,}") for node in plan.nodes)
+    return [
+        Table("Nodes, in the order in which they run", "", ("kind", "what", "tokens"), nodes),
+        Table(
+            "Shared and not shared",
+            "Not shared: every chain trained and scored from its base on its own.",
+            ("", "shared", "not shared"),
+            (
+                ("stages", str(counts["stages_shared"]), str(counts["stages_unshared"])),
+                ("scores", str(counts["scores_shared"]), str(counts["scores_unshared"])),
+            ),
+        ),
+    ]
+
+
+def _width_table(found: "Schedule") -> "Table":
+    from chaintune.cli.display import duration
+    from chaintune.report.tables import Table
+
+    rows = tuple(
+        (str(width.units), str(width.workers), duration(width.makespan_seconds), f"{width.idle_fraction:.0%}")
+        for width in found.widths
+    )
+    note = (
+        "Workers: the most at once. Idle: share of the time of all GPUs, or of all cores, in which nothing is computed."
+    )
+    return Table(f"What is still to do, on {found.cluster} and on fewer", note, ("", "workers", "time", "idle"), rows)
+
+
+def _to_do(plan: "Plan", ahead: "Forecast") -> str:
+    from chaintune.cli.display import duration
+
     measured = ahead.train_rate.nodes or ahead.score_rate.nodes
     origin = "measured on earlier stages" if measured else "guessed from this machine's matrix products"
     seconds = "unknown" if math.isnan(ahead.seconds) else f"about {duration(ahead.seconds)}"
-    uncounted = f"not counted: {len(session.plan.curvatures)} curvatures; " if session.plan.curvatures else ""
-    typer.echo(
+    uncounted = f"not counted: {len(plan.curvatures)} curvatures; " if plan.curvatures else ""
+    return (
         f"to do: {ahead.stages} stages ({ahead.train_tokens:,} tokens), {ahead.scores} scores "
         f"({ahead.score_tokens:,} tokens); time {seconds} ({origin}); "
         f"{uncounted}disk {ahead.disk_bytes / 1e9:.2f} GB of {ahead.free_bytes / 1e9:.0f} GB free"
     )
+
+
+def _on_cluster(found: "Schedule", plan: "Plan", cluster: "Cluster") -> str:
+    from chaintune.cli.display import duration
+
+    whole, unit = found.whole, "GPU" if cluster.has_gpus else "core"
+    path = " > ".join(node.title for node in found.critical) or "nothing is left to do"
+    as_fast = "as fast as this machine" if cluster.has_gpus else "as fast as one of this machine's"
+    return (
+        f"on {found.cluster}: about {duration(whole.makespan_seconds)} on {whole.workers} workers, "
+        f"{whole.idle_fraction:.0%} idle; disk {found.disk_bytes / 1e9:.2f} GB at most, keep: {plan.keep}\n"
+        f"critical path, about {duration(found.critical_seconds)}: {path}\n"
+        f"worth having: {_worth(found, unit)}\n"
+        f"A {unit} is taken to be {as_fast}, several as that many times as fast; "
+        "starting workers, loading and saving are not counted."
+    )
+
+
+def _worth(found: "Schedule", unit: str) -> str:
+    some, all_of_them = found.worthwhile_units, found.whole.units
+    if some == all_of_them:
+        return f"all {some} {unit}s" if some > 1 else f"the one {unit}"
+    return f"{some} of {all_of_them} {unit}s; more shorten it by less than 5 %"

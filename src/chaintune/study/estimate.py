@@ -2,12 +2,12 @@
 
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from chaintune.study.needs import Needs
-from chaintune.study.nodes import ScoreNode, StageNode
+from chaintune.study.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.plan import Plan
 from chaintune.study.store import Entry, Store
 
@@ -88,6 +88,23 @@ def forecast(plan: Plan, store: Store, *, train_rate: Rate = UNKNOWN, score_rate
         disk_bytes=plan.disk_bytes,
         free_bytes=shutil.disk_usage(store.root).free,
     )
+
+
+def node_seconds(ahead: Forecast, *, power: Callable[[Node], float]) -> Callable[[Node], float]:
+    """What one node takes, at the rates of a forecast; 0 of a curvature, whose products nobody can count.
+
+    Args:
+        ahead: with rates that are known.
+        power: how many times as fast as this machine a node is computed.
+    """
+
+    def seconds(node: Node) -> float:
+        if isinstance(node, CurvatureNode):
+            return 0.0
+        rate = ahead.train_rate if isinstance(node, StageNode) else ahead.score_rate
+        return _seconds(node.tokens, rate) / power(node)
+
+    return seconds
 
 
 def measured_rate(store: Store, kind: Literal["stage", "score"], base_keys: Iterable[str]) -> Rate:
