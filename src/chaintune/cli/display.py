@@ -95,7 +95,7 @@ class RunDisplay:
         self._console = console or Console(stderr=True, highlight=False)
         self._live: LiveView | None = None
         self._last_line = 0.0
-        self._began = time.monotonic()
+        self._began: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -114,7 +114,7 @@ class RunDisplay:
     def note(self, event: "Event") -> None:
         """Show one event."""
         if event.kind == "start":
-            self._began = time.monotonic()
+            self._began[event.node.key] = time.monotonic()
         if self._live is not None:
             self._live.note(event)
         if event.kind == "progress" and event.progress:
@@ -133,7 +133,8 @@ class RunDisplay:
             self._line(f"{self._count()} {doing(event)} {event.node.title}: {rate_of(progress)}")
 
     def _finish(self, event: "Event") -> None:
-        took = f", {duration(time.monotonic() - self._began)}" if event.kind == "made" else ""
+        began = self._began.pop(event.node.key, None)
+        took = f", {duration(time.monotonic() - began)}" if event.kind == "made" and began is not None else ""
         cause = f": {event.cause}" if event.cause else ""
         self._line(f"{self._count()} {event.node.kind} {event.node.title}: {_DONE[event.kind]}{took}{cause}")
 

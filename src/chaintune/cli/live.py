@@ -27,7 +27,8 @@ _STYLES: dict[State, str] = {
 }  # fmt: skip
 _PLAIN = str.maketrans("·▶✓✗└├─│█░…", ".>+x`|-|#..")
 _STATE_WIDTH, _SCORED_WIDTH, _BAR_WIDTH = 12, 7, 20
-_OTHER_LINES = 5
+_MOST_TOLD = 4
+_OTHER_LINES, _USUAL_FOOT = 3, 2
 _FEWEST_ROWS = 3
 
 
@@ -45,7 +46,7 @@ class LiveView:
         self._total = len(plan.nodes)
         self._graph = Graph(plan, {node.key for node in plan.nodes} - {node.key for node in pending})
         self._pace = Pace(pending)
-        self._now: Event | None = None
+        self._now: dict[str, Event] = {}
         self._began = time.monotonic()
         self._live = Live(get_renderable=self.render, console=console, refresh_per_second=4)
 
@@ -55,7 +56,7 @@ class LiveView:
 
     def stop(self) -> None:
         """Draw once more, and leave that on the screen."""
-        self._now = None
+        self._now.clear()
         self._live.stop()
 
     def note(self, event: "Event") -> None:
@@ -63,16 +64,18 @@ class LiveView:
         self._graph.note(event)
         self._pace.note(event)
         if event.kind in {"start", "progress"}:
-            self._now = event
+            self._now[event.node.key] = event
         elif event.kind != "dropped":
-            self._now = None
+            self._now.pop(event.node.key, None)
 
     def render(self) -> Group:
         """Everything as it stands now, in as many lines as the terminal has."""
-        width, height = self._console.width, max(self._console.height - _OTHER_LINES, _FEWEST_ROWS)
+        width, room = self._console.width, self._console.height - _OTHER_LINES
+        foot = self._foot(width, room - _FEWEST_ROWS)
+        height = max(room - max(len(foot), _USUAL_FOOT), _FEWEST_ROWS)
         lines = [self._head(), _cells("  checkpoint", "state", "scored", width, "dim")]
         lines += [_line(row, width) for row in folded(self._graph.rows(), height)]
-        lines += self._foot(width)
+        lines += foot
         ascii_only = self._console.options.ascii_only
         for line in lines:
             line.plain = line.plain.translate(_PLAIN) if ascii_only else line.plain
@@ -89,18 +92,31 @@ class LiveView:
         failed = self._graph.count("failed")
         return Text(", ".join([*parts, *([f"{failed} failed"] if failed else [])]), style="bold")
 
-    def _foot(self, width: int) -> list[Text]:
-        if self._now is None:
-            return []
-        told = [Text(f"{doing(self._now)} {self._now.node.title}")]
-        told[0].truncate(width, overflow="ellipsis")
-        progress = self._now.progress
-        if progress and progress.total > 0:
-            share = min(progress.done / progress.total, 1.0)
-            full = math.floor(share * _BAR_WIDTH)
-            bar = "█" * full + "░" * (_BAR_WIDTH - full)
-            told.append(Text(f"{bar} {100 * share:.0f} %  {rate_of(progress)}"))
+    def _foot(self, width: int, height: int) -> list[Text]:
+        """What is at work: one node in two lines; of several, a line each."""
+        if len(self._now) > 1:
+            return self._many(width, height)
+        told: list[Text] = []
+        for event in self._now.values():
+            told.append(Text(f"{doing(event)} {event.node.title}"))
+            told[0].truncate(width, overflow="ellipsis")
+            progress = event.progress
+            if progress and progress.total > 0:
+                share = min(progress.done / progress.total, 1.0)
+                full = math.floor(share * _BAR_WIDTH)
+                bar = "█" * full + "░" * (_BAR_WIDTH - full)
+                told.append(Text(f"{bar} {100 * share:.0f} %  {rate_of(progress)}"))
         return told
+
+    def _many(self, width: int, height: int) -> list[Text]:
+        told = []
+        for event in list(self._now.values())[: max(min(_MOST_TOLD, height - 1), 1)]:
+            progress = event.progress
+            share = min(progress.done / progress.total, 1.0) if progress and progress.total else 0.0
+            told.append(Text(f"{100 * share:3.0f} %  {doing(event)} {event.node.title}"))
+            told[-1].truncate(width, overflow="ellipsis")
+        more = len(self._now) - len(told)
+        return [*told, *([Text(f"       and {more} more")] if more else [])]
 
 
 def _line(row: Row | str, width: int) -> Text:

@@ -26,12 +26,9 @@ def status(
     typer.echo(f"{journal['study']}: {found.state}, {done} of {nodes['total']} done")
     if found.state == "dead":
         typer.echo("the process that ran it is gone; run the study again and it goes on where it was")
-    current = journal["current"]
-    if current and found.state == "running":
-        progress = ""
-        if current.get("total"):
-            progress = f": {current['done']:.0f} of {current['total']:.0f} {current['unit']}"
-        typer.echo(f"now: {current['kind']} {current['title']}{progress}")
+    for node in journal["running"] if found.state == "running" else ():
+        progress = f": {node['done']:.0f} of {node['total']:.0f} {node['unit']}" if node.get("total") else ""
+        typer.echo(f"now: {node['kind']} {node['title']}{progress}")
     if journal["seconds_left"] is not None and found.state == "running":
         typer.echo(f"left: about {duration(journal['seconds_left'])}")
     for trouble in journal["failed"] + journal["skipped"]:

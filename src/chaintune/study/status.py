@@ -38,7 +38,7 @@ class Journal:
         self._started_at = _now()
         self._written = -math.inf
         self._ends: dict[str, Event] = {}
-        self._current: dict[str, Any] | None = None
+        self._running: dict[str, dict[str, Any]] = {}
         self._pace = Pace(pending)
         self.seconds = 0.0
 
@@ -50,7 +50,7 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.seconds = time.monotonic() - self._started
-        self._current = None
+        self._running = {}
         if error is not None:
             with suppress(OSError):  # the error on its way says more than that the disk is full here too
                 self._write("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", cause=str(error))
@@ -61,11 +61,11 @@ class Journal:
         """Take up one event of the run."""
         self._pace.note(event)
         if event.kind == "progress" and event.progress:
-            self._current = _current(event.node) | _progress(event.progress)
+            self._running[event.node.key] = _about(event.node) | _progress(event.progress)
         elif event.kind == "start":
-            self._current = _current(event.node)
+            self._running[event.node.key] = _about(event.node)
         elif event.kind != "dropped":
-            self._current = None
+            self._running.pop(event.node.key, None)
             self._ends[event.node.key] = event
         often = event.kind in {"progress", "reused", "dropped"}
         if not often or time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES:
@@ -83,7 +83,7 @@ class Journal:
             "updated_at": _now(),
             "nodes": {"total": len(self._plan.nodes)}
             | {kind: counts[kind] for kind in ("made", "reused", "failed", "skipped")},
-            "current": self._current,
+            "running": list(self._running.values()),
             "seconds_left": self._pace.seconds_left(),
             "failed": self._troubles("failed"),
             "skipped": self._troubles("skipped"),
@@ -145,7 +145,7 @@ def _is_alive(process: dict[str, Any]) -> bool:
     return True
 
 
-def _current(node: Node) -> dict[str, Any]:
+def _about(node: Node) -> dict[str, Any]:
     return {"kind": node.kind, "title": node.title, "base": node.base}
 
 

@@ -201,3 +201,19 @@ def test_the_time_left_is_that_of_all_that_will_be_computed(monkeypatch: pytest.
         view.note(Event("made", node))
     # Two scores of 40 tokens, ten a second; the other nodes are in the store.
     assert lines(view)[0] == "study: 12 of 14 done, 1m28s, about 8s left"
+
+
+@pytest.mark.parametrize("height", [8, 24])
+def test_several_nodes_at_work_have_a_line_each(height: int) -> None:
+    plan = make_plan(make_study("abcd", chains="all orders"))
+    view = LiveView(terminal(height)[0], plan, plan.nodes)
+    for node in plan.stages[:6]:
+        view.note(Event("start", node))
+    view.note(Event("progress", plan.stages[0], Progress(plan.stages[0], 1, 4, "steps")))
+    shown = lines(view)
+    assert len(shown) <= height
+    assert f" 25 %  training {plan.stages[0].title}" in [line.rstrip() for line in shown]
+    assert shown[-1].strip() == f"and {5 if height == 8 else 2} more"
+    for node in plan.stages[1:6]:
+        view.note(Event("made", node))
+    assert lines(view)[-2].startswith(f"training {plan.stages[0].title}")

@@ -42,7 +42,8 @@ def test_while_it_runs(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPat
         open_journal.note(Event("progress", stage, Progress(stage, 30, 100, "tokens", 15.0, 4.5)))
         now = journal(tmp_path)
     assert now["nodes"] == {"total": 14, "made": 2, "reused": 0, "failed": 0, "skipped": 0}
-    assert now["current"] == {
+    (running,) = now["running"]
+    assert running == {
         "kind": "stage",
         "title": "a, seed 0",
         "base": "tiny",
@@ -52,6 +53,25 @@ def test_while_it_runs(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPat
         "rate": 15.0,
         "seconds_left": 4.5,
     }
+
+
+def test_several_nodes_at_work_share_the_time_that_is_left(
+    tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    score, stage, *others = (*plan.scores[:1], *plan.stages)
+    with Journal(tmp_path, plan, [score, stage, *others]) as open_journal:
+        for node in (score, stage):
+            open_journal.note(Event("start", node))
+        clock[0] += 10.0
+        for node in (score, stage):
+            open_journal.note(Event("made", node))
+        for node in others[:2]:
+            open_journal.note(Event("start", node))
+        now = journal(tmp_path)
+    assert [node["title"] for node in now["running"]] == [node.title for node in others[:2]]
+    assert now["seconds_left"] == pytest.approx(10.0 * sum(n.tokens for n in others) / stage.tokens / 2)
 
 
 def test_time_left_comes_from_the_rates_of_this_run(
@@ -72,7 +92,7 @@ def test_a_rate_that_nobody_knows_is_null(tmp_path: Path, plan: Plan, monkeypatc
     monkeypatch.setattr(status, "_SECONDS_BETWEEN_WRITES", 0)
     with Journal(tmp_path, plan, plan.nodes) as open_journal:
         open_journal.note(Event("progress", plan.stages[0], Progress(plan.stages[0], 0, 0)))
-        assert journal(tmp_path)["current"]["rate"] is None
+        assert journal(tmp_path)["running"][0]["rate"] is None
 
 
 def test_the_end(tmp_path: Path, plan: Plan) -> None:
