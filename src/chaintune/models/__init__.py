@@ -4,14 +4,16 @@ from chaintune.models.digest import model_digest
 from chaintune.models.gguf import dequantise
 from chaintune.models.loading import LoadedModel, Reader, load, load_reader, merge_adapter, save, with_adapter
 from chaintune.models.names import ALIASES, ModelFiles, locate
-from chaintune.models.precision import Precision, resolve_precision
+from chaintune.models.precision import Precision, Quantize, check_quantize, resolve_precision
 
 __all__ = [
     "ALIASES",
     "LoadedModel",
     "ModelFiles",
     "Precision",
+    "Quantize",
     "Reader",
+    "check_quantize",
     "dequantise",
     "load",
     "load_reader",

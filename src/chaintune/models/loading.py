@@ -1,5 +1,6 @@
 """A folder on disk becomes a model in memory, and back."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from chaintune.errors import ModelError
 from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off
-from chaintune.models.precision import Precision, default_device, dtype_of
+from chaintune.models.memory import free_memory
+from chaintune.models.precision import Precision, Quantize, check_quantize, default_device, dtype_of, four_bits
 
 
 @dataclass(slots=True)
@@ -26,11 +28,13 @@ class LoadedModel:
         model: a transformers model, or a PEFT model around one.
         tokenizer: its tokenizer.
         precision: number format of the weights (an adapter stays in fp32).
+        quantize: how the matrices under an adapter are held while it is trained; None at `precision`.
     """
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
     precision: Precision
+    quantize: Quantize | None = None
 
     @property
     def device(self) -> torch.device:
@@ -79,6 +83,7 @@ def load(
     adapter: Path | None = None,
     precision: Precision,
     trainable: bool = True,
+    quantize: Quantize | None = None,
     trust_remote_code: bool = False,
 ) -> LoadedModel:
     """The model of a folder, in evaluation mode, on the default device.
@@ -88,22 +93,28 @@ def load(
         adapter: PEFT's layout, put on top.
         precision: number format of the weights.
         trainable: whether the adapter, if there is one, will be tuned further.
+        quantize: `4bit` holds the matrices in 4 bits, to train an adapter on top.
         trust_remote_code: run Python code that comes with the model. Off unless the user says so.
 
     Raises:
-        ModelError: the folder cannot be loaded as a causal language model.
+        ModelError: the folder cannot be loaded as a causal language model, or not in 4 bits on this machine.
     """
+    in_bits: dict[str, Any] = {}
+    if quantize:
+        check_quantize()
+        in_bits = {"quantization_config": four_bits(precision), "device_map": {"": default_device()}}
     tokenizer = load_reader(folder, trust_remote_code=trust_remote_code).tokenizer
     with _speaking(folder):
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype_of(precision), use_safetensors=True, trust_remote_code=trust_remote_code
+            folder, dtype=dtype_of(precision), use_safetensors=True, trust_remote_code=trust_remote_code, **in_bits
         )
     if adapter is not None:
         with _speaking(adapter):
             model = read_adapter(model, adapter, trainable=trainable)
-    model.to(default_device())
+    if not quantize:  # else it lies where it is to be already
+        model.to(default_device())
     model.eval()
-    return LoadedModel(model, tokenizer, precision)
+    return LoadedModel(model, tokenizer, precision, quantize)
 
 
 def with_adapter(loaded: LoadedModel, adapter: Path | None, *, instead_of: Path | None) -> LoadedModel | None:
@@ -138,10 +149,30 @@ def save(loaded: LoadedModel, folder: Path) -> None:
 
 
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
-    """The same model with its adapter folded into the weights; itself where it has none."""
+    """The same model with its adapter folded into the weights; itself where it has none.
+
+    One whose weights are held in 4 bits is used up: the adapter is folded into the weights as they are stored.
+    """
     if not loaded.has_adapter:
         return loaded
+    if loaded.quantize:
+        loaded = _on_stored_weights(loaded)
     return LoadedModel(loaded.model.merge_and_unload(), loaded.tokenizer, loaded.precision)
+
+
+def _on_stored_weights(loaded: LoadedModel) -> LoadedModel:
+    """The adapter on the weights of the folder that the model was read from, at its precision."""
+    kind, folder = type(loaded.model.get_base_model()), Path(loaded.model.get_base_model().config._name_or_path)
+    with tempfile.TemporaryDirectory() as adapter:
+        save(loaded, Path(adapter))
+        loaded.model = None  # never two models in memory
+        free_memory()
+        with _speaking(folder):
+            model = kind.from_pretrained(folder, dtype=dtype_of(loaded.precision), use_safetensors=True)
+            model = read_adapter(model, Path(adapter), trainable=True)
+    model.to(default_device())
+    model.eval()
+    return LoadedModel(model, loaded.tokenizer, loaded.precision)
 
 
 def _context_tokens(config: Any) -> int | None:

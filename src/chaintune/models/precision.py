@@ -3,10 +3,13 @@
 from typing import Literal, cast
 
 import torch
+from transformers import BitsAndBytesConfig
+from transformers.utils import BITSANDBYTES_MIN_VERSION, is_bitsandbytes_available
 
-from chaintune.errors import ConfigError, nearest
+from chaintune.errors import ConfigError, ModelError, nearest
 
 Precision = Literal["fp32", "bf16"]
+Quantize = Literal["4bit"]
 CHOICES = ("auto", "bf16", "fp32")
 
 
@@ -35,6 +38,35 @@ def dtype_of(precision: Precision) -> torch.dtype:
 def default_device() -> torch.device:
     """The first CUDA device if there is one, else the CPU."""
     return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+
+
+def check_quantize() -> None:
+    """Refuse weights in 4 bits where they cannot be had.
+
+    Raises:
+        ModelError: bitsandbytes is missing or too old, or there is no GPU.
+    """
+    if not is_bitsandbytes_available():
+        raise ModelError(
+            f"quantize '4bit' needs bitsandbytes, {BITSANDBYTES_MIN_VERSION} or later; install it with: "
+            "pip install -U bitsandbytes; or leave quantize out of the recipe"
+        )
+    if default_device().type != "cuda":
+        raise ModelError("quantize '4bit' needs a CUDA device, and this machine has none; leave it out of the recipe")
+
+
+def four_bits(precision: Precision) -> BitsAndBytesConfig:
+    """How weights are held in 4 bits, as in the paper: NF4, its scales quantised again, products at `precision`.
+
+    Source:
+        Dettmers et al. 2023, QLoRA: Efficient Finetuning of Quantized LLMs, section 3.
+    """
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype_of(precision),
+    )
 
 
 def _native_bf16() -> bool:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from chaintune.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class Regulariser:
@@ -42,6 +44,7 @@ class Recipe:
         max_grad_norm: gradients are clipped to this norm; 0 clips nothing.
         lora_rank, lora_alpha, lora_dropout, lora_targets: used when `method` is `lora`.
         quantize: `4bit` holds the weights under an adapter in 4 bits while it is trained; None as they are stored.
+            Only where `method` is `lora`.
         gradient_checkpointing: recompute activations to save memory.
         share_prefixes: compute what the lessons of a micro-batch begin with once. None does so where it saves a
             fifth of the tokens or more and the model can; not together with `gradient_checkpointing`.
@@ -77,6 +80,18 @@ class Recipe:
     gpus: float = 0.0
     memory_gb: float = 0.0
     regulariser: Regulariser | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            ConfigError: weights in 4 bits, and no adapter on top.
+        """
+        if self.quantize and self.method != "lora":
+            raise ConfigError(
+                f"recipe.quantize: '{self.quantize}' holds weights under an adapter, and the method is "
+                f"'{self.method}'; write method: lora, or leave quantize out"
+            )
 
     def content(self) -> dict[str, Any]:
         """The fields that determine the trained weights, as canonical JSON-able data."""

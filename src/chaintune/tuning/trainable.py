@@ -1,5 +1,7 @@
 """Which weights a stage trains: all of them, the parent's adapter, or a new one."""
 
+from dataclasses import replace
+
 import torch
 from peft import LoraConfig
 from transformers.pytorch_utils import Conv1D
@@ -24,17 +26,28 @@ def trainable(parent: LoadedModel, recipe: Recipe) -> LoadedModel:
         recipe: how the stage trains.
 
     Raises:
-        StageError: the model has no layers of the names in `lora_targets`.
+        StageError: the model has no layers of the names in `lora_targets`; its weights are held in 4 bits and the
+            recipe does not want that, or the other way round, or they would have to be changed.
     """
+    if parent.quantize != recipe.quantize:
+        raise StageError(
+            f"the recipe says quantize {recipe.quantize or 'nothing'!r}, and the weights are held in "
+            f"{parent.quantize or parent.precision}; load the model with the recipe's quantize"
+        )
     if recipe.method == "full":
         merged = merge_adapter(parent)
         merged.model.requires_grad_(True)
         return merged
     if parent.has_adapter and _same_shape(parent, recipe):
         return parent
+    if parent.has_adapter and recipe.quantize:
+        raise StageError(
+            "quantize '4bit': the parent's adapter is not of the recipe's shape, and weights in 4 bits cannot take it "
+            "in; give every stage of the chain the same lora_rank, lora_alpha, lora_dropout and lora_targets"
+        )
     merged = merge_adapter(parent)
     _check_targets(merged.model, recipe)
-    return LoadedModel(new_adapter(merged.model, _lora(recipe)), merged.tokenizer, merged.precision)
+    return replace(merged, model=new_adapter(merged.model, _lora(recipe)))
 
 
 def _lora(recipe: Recipe) -> LoraConfig:
