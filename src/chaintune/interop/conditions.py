@@ -8,35 +8,44 @@ from chaintune.interop.archives import canonical
 
 _LONGEST = 60
 # Of all settings of generation these change what a model answers; the others change when and how fast.
-_SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "stop_seqs", "system_message")
+SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "stop_seqs", "system_message")
+FRACTIONS = ("temperature", "top_p")
 
 
-def facts_of(log: Any, scorer: str) -> dict[str, str]:
+def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
     """Task version and arguments, solvers, scorer and sampling by name; what the log does not tell is left out.
 
     Args:
-        log: an `EvalLog` of inspect-ai.
+        header: of a log, as plain data of the form that inspect-ai gives it.
         scorer: whose options matter; a judge's model is one of them.
     """
-    found = {"task version": _brief(log.eval.task_version)}
-    found |= _named("task argument", log.eval.task_args)
-    found |= _named("generation setting", dict(_sampling(log)))
-    if steps := log.plan.steps:
-        found["solver"] = ", ".join(step.solver for step in steps)
+    told, plan = header["eval"], header.get("plan") or {}
+    found = {"task version": _brief(told.get("task_version", 0))}
+    found |= _named("task argument", told.get("task_args") or {})
+    found |= _named("generation setting", dict(_sampling(told, plan)))
+    if steps := plan.get("steps"):
+        found["solver"] = ", ".join(step["solver"] for step in steps)
         for number, step in enumerate(steps, 1):
-            found |= _named(f"solver {number}, {step.solver},", step.params)
-    for known in log.eval.scorers or ():
-        if known.name == scorer.partition(".")[0]:
-            found |= _named(f"scorer {known.name}", known.options or {})
+            found |= _named(f"solver {number}, {step['solver']},", step.get("params") or {})
+    for known in told.get("scorers") or ():
+        if known["name"] == scorer.partition(".")[0]:
+            found |= _named(f"scorer {known['name']}", known.get("options") or {})
     return found
 
 
-def _sampling(log: Any) -> Iterator[tuple[str, Any]]:
-    for name in _SAMPLING:
-        for config in (log.plan.config, log.eval.model_generate_config):
-            value = getattr(config, name, None)
+def doubts_of(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """What speaks against a log on its own."""
+    status = header.get("status", "started")
+    ended = () if status == "success" else (f"the run has status '{status}'",)
+    return (*ended, "the log is marked as invalid") if header.get("invalidated") else ended
+
+
+def _sampling(told: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in SAMPLING:
+        for config in (plan.get("config"), told.get("model_generate_config")):
+            value = (config or {}).get(name)
             if value is not None:
-                yield name, value
+                yield name, float(value) if name in FRACTIONS else value
                 break
 
 
