@@ -64,7 +64,8 @@ def gc(
     """Remove finished work that is old or takes up too much; what is asked for again is computed again.
 
     Checkpoints are what takes up room: `chaintune store gc --kind stage --older-than 30d`. What a running
-    study still needs stays. Leftovers of killed runs go whenever a store is opened.
+    study still needs stays. Leftovers of killed runs go whenever a folder is opened as a store, and here behind a URL,
+    a day after they were left.
     """
     from chaintune.study.housekeeping import Rule, chosen, drop, inventory
 
@@ -74,6 +75,8 @@ def gc(
     opened = _opened(root)
     going = chosen(inventory(opened, rule.kinds), rule)
     gone = going if dry_run else drop(opened, going)
+    if not dry_run:
+        opened.sweep()
     for entry in going:
         typer.echo(_line(entry) if entry in gone else f"{_line(entry)} (kept: a running study needs it)")
     freed = _bytes(entry for entry in going if entry in gone)

@@ -1,11 +1,13 @@
 """`chaintune store` on the command line."""
 
+import os
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from chaintune.cli import main
+from chaintune.study.address import open_store
 from chaintune.study.store import Store
 
 
@@ -84,3 +86,39 @@ def test_looking_for_a_store_makes_none(tmp_path: Path, capsys: pytest.CaptureFi
     assert run("ls", "--store", str(tmp_path / "none")) == 2
     assert "no store is there" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_a_store_behind_a_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHAINTUNE_CACHE", str(tmp_path / "cache"))
+    url = f"file://{(tmp_path / 'there').as_posix()}"
+    store = open_store(url)
+    for kind, key, size in (("stage", "aa11", 3000), ("score", "bb22", 20)):
+        store.get_or_make(kind, key, partial(_make, size=size))
+    assert run("ls", "--store", url) == 0
+    assert "2 entries" in capsys.readouterr().out
+    (path,) = (tmp_path / "there").glob("score/bb22/*/bytes")
+    path.write_bytes(b"2" * 20)
+    assert run("verify", "--drop", "--store", url) == 0
+    assert (
+        capsys.readouterr().out == "score/bb22: the bytes of bytes were changed\n2 entries read, 1 damaged, 1 removed\n"
+    )
+    monkeypatch.setenv("CHAINTUNE_STORE", url)
+    assert run("gc", "--max-size", "1KB") == 0
+    assert "removed 1 entries, 3 KB" in capsys.readouterr().out
+    assert store.kinds() == [] or [store.keys(kind) for kind in store.kinds()] == [[]] * len(store.kinds())
+    assert run("ls", "--store", "s9://bucket") == 2
+    assert "protocol 's9' is not known" in capsys.readouterr().err
+
+
+def test_gc_sweeps_what_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAINTUNE_CACHE", str(tmp_path / "cache"))
+    stale = tmp_path / "there" / "stage" / "aa11" / "0123456789ab" / "weights"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"half")
+    os.utime(stale, (0, 0))
+    assert run("gc", "--older-than", "30d", "--dry-run", "--store", f"file://{(tmp_path / 'there').as_posix()}") == 0
+    assert stale.exists()
+    assert run("gc", "--older-than", "30d", "--store", f"file://{(tmp_path / 'there').as_posix()}") == 0
+    assert not stale.exists()

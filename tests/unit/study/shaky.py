@@ -24,6 +24,7 @@ class Weather:
         troubles: raised by the next calls, one each.
         cut: called with the path of an upload after half of it arrived; what it raises ends the upload.
         refuses: whether a conditional put is refused where an object is there; else it overwrites.
+        lose_answers: so many of the next small writes arrive, and their writers never hear of it.
         clock: whether it tells when an object was written.
         calls: operation and path of every call, answered or not.
     """
@@ -32,6 +33,7 @@ class Weather:
     troubles: list[BaseException] = field(default_factory=list)
     cut: Callable[[str], None] | None = None
     refuses: bool = True
+    lose_answers: int = 0
     clock: bool = True
     calls: list[tuple[str, str]] = field(default_factory=list)
 
@@ -68,6 +70,9 @@ class ShakyFileSystem(AbstractFileSystem):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with Path(path).open("xb" if mode == "create" and self.weather.refuses else "wb") as stream:
             stream.write(value)
+        if self.weather.lose_answers:
+            self.weather.lose_answers -= 1
+            raise TimeoutError("no answer")
 
     def put_file(self, lpath: str, rpath: str, **_how: Any) -> None:
         self.weather.strike("put_file", rpath)

@@ -19,7 +19,7 @@ def connect(url: str) -> Bucket:
         StoreError: the URL cannot be meant, or its protocol's package is not installed.
     """
     address = url.rstrip("/")
-    protocol = address.partition("://")[0]
+    protocol = url.partition("://")[0]
     _check(url, protocol)
     try:
         # A listing that is remembered would hide what other processes do.
