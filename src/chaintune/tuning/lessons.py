@@ -56,17 +56,18 @@ class LessonData(Dataset[Lesson]):
 def collate(batch: Sequence[Lesson]) -> dict[str, torch.Tensor]:
     """Token ids and labels, padded on the right; labels are -100 except on the answers.
 
-    No attention mask: under causal attention nothing that counts can see padding on its right.
+    No attention mask: under causal attention nothing that counts can see padding on its right. An empty batch is one
+    token of padding, of which nothing is learned.
 
     Shape:
         `input_ids` and `labels` `[B, T]`, `lengths` `[B]` (tokens without padding).
     """
-    width = max(len(lesson.tokens) for lesson in batch)
-    input_ids = torch.zeros((len(batch), width), dtype=torch.long)
-    labels = torch.full((len(batch), width), IGNORED)
+    width = max((len(lesson.tokens) for lesson in batch), default=1)
+    input_ids = torch.zeros((max(1, len(batch)), width), dtype=torch.long)
+    labels = torch.full_like(input_ids, IGNORED)
     for row, lesson in enumerate(batch):
         end = len(lesson.tokens)
         input_ids[row, :end] = torch.tensor(lesson.tokens)
         labels[row, end - lesson.answer_tokens : end] = input_ids[row, end - lesson.answer_tokens : end]
-    lengths = torch.tensor([len(lesson.tokens) for lesson in batch])
+    lengths = torch.tensor([len(lesson.tokens) for lesson in batch], dtype=torch.long)
     return {"input_ids": input_ids, "labels": labels, "lengths": lengths}

@@ -10,7 +10,8 @@ class MasterAdamW(torch.optim.AdamW):
     """AdamW on an fp32 copy of the weights, written back in the weights' own type after each step.
 
     A bf16 number has 8 significant bits: a step below 1/256 of a weight is rounded away, and at common
-    learning rates most steps are. The copy keeps them. Forward and backward stay in bf16.
+    learning rates most steps are. The copy keeps them. Forward and backward stay in bf16. The copy is made at the
+    first step, since a wrapper such as FSDP puts its own pieces of the weights in place of the weights before that.
 
     Args:
         params: groups or parameters, as for `torch.optim.AdamW`. Weights in fp32 are stepped in place.
@@ -21,14 +22,17 @@ class MasterAdamW(torch.optim.AdamW):
     """
 
     def __init__(self, params: Iterable[Any], **options: Any) -> None:
-        groups = [dict(group) if isinstance(group, dict) else {"params": [group]} for group in params]
+        super().__init__(params, **options)
         self._live: list[torch.Tensor] = []
         self._master: list[torch.Tensor] = []
-        for group in groups:
-            group["params"] = [self._exact(weight) for weight in group["params"]]
-        super().__init__(groups, **options)
+        self._copied = False
 
-    def _exact(self, weight: torch.Tensor) -> torch.Tensor:
+    def _copy(self) -> None:
+        for group in self.param_groups:
+            group["params"] = [self._master_of(weight) for weight in group["params"]]
+        self._copied = True
+
+    def _master_of(self, weight: torch.Tensor) -> torch.Tensor:
         if weight.dtype == torch.float32:
             return weight
         master = weight.detach().float().clone()
@@ -46,6 +50,8 @@ class MasterAdamW(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         """Take one step; gradients are read from the live weights and freed."""
+        if not self._copied:
+            self._copy()
         for live, master in zip(self._live, self._master, strict=True):
             self._pass_gradient(live, master)
         result = super().step(closure)

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.token_tree import TokenTree, grow, last_nodes, size
-from chaintune.models.tree_attention import logits_at, tree_attention
+from chaintune.models.tree_attention import forward_tree, tree_attention
 from chaintune.tuning.lessons import IGNORED, Lesson, LessonData
 
 # Attention along a tree and its bookkeeping cost about a tenth; what saves less is not worth it.
@@ -34,27 +35,38 @@ class LessonTree:
 
 
 def collate_tree(batch: Sequence[Lesson]) -> dict[str, Any]:
-    """Lessons as one tree.
+    """Lessons as one tree; of an empty batch a single token, of which nothing is learned.
 
     Shape:
         `labels` `[1, 1 + N]`: the answer tokens, behind a -100 because Trainer counts what follows a first token.
         `lengths` `[B]`: tokens of each lesson, as if nothing were shared.
     """
     ordered = sorted(batch, key=lambda lesson: lesson.tokens)
-    tree = grow([lesson.tokens[:-1] for lesson in ordered])
-    read, rows = last_nodes(tree, [lesson.answer_tokens for lesson in ordered])
+    tree = grow([lesson.tokens[:-1] for lesson in ordered] or [(0,)])
+    read, rows = last_nodes(tree, [lesson.answer_tokens for lesson in ordered]) if ordered else ([], [])
     answers = [token for lesson in ordered for token in lesson.tokens[-lesson.answer_tokens :]]
     return {
         "tree": LessonTree(tree, tuple(read), tuple(rows)),
         "labels": torch.tensor([[IGNORED, *answers]]),
-        "lengths": torch.tensor([len(lesson.tokens) for lesson in ordered]),
+        "lengths": torch.tensor([len(lesson.tokens) for lesson in ordered], dtype=torch.long),
     }
 
 
-def answer_logits(model: Any, lessons: LessonTree) -> torch.Tensor:
-    """Logits that predict each answer token, in the order of the labels. Shape: `[N, V]`."""
-    with tree_attention(model):
-        logits = logits_at(model, lessons.tree, list(lessons.read))
+def answer_logits(model: Any, lessons: LessonTree, *, wrapped: Any = None) -> torch.Tensor:
+    """Logits that predict each answer token, in the order of the labels.
+
+    Args:
+        model: a causal language model of transformers, or a PEFT model around one.
+        lessons: a micro-batch.
+        wrapped: what to call in place of the model, such as DDP around it.
+
+    Shape:
+        `[N, V]`.
+    """
+    read = torch.zeros((1, len(lessons.tree)), dtype=torch.bool, device=next(model.parameters()).device)
+    read[0, list(lessons.read)] = True
+    with tree_attention(model), logits_only_at(model, read):
+        logits = forward_tree(model if wrapped is None else wrapped, lessons.tree)
     return logits[list(lessons.rows)]
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from chaintune.errors import StageError
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.tuning.lessons import IGNORED, Lesson
 from chaintune.tuning.shared_prefixes import answer_logits
+from chaintune.tuning.shares import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,30 @@ class AnswerTrainer(Trainer):
 
     The vocabulary's logits are computed at answer positions only. Lessons are read in the order
     given, so the order is the caller's alone.
+
+    Args:
+        share: which of several processes that train together this one is; None is the only one.
+        batches: positions of the lessons of each micro-batch of this process; None cuts them front to back.
     """
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self, *arguments: Any, share: Share | None = None, batches: list[list[int]] | None = None, **options: Any
+    ) -> None:
         super().__init__(*arguments, compute_loss_func=answer_loss, **options)
+        self.share, self._batches = share or Share(), batches
         self.tokens_seen = 0
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The lessons in micro-batches; accelerate's own way of sharing them out would fill up a short last step."""
+        if self._batches is None:
+            return super().get_train_dataloader()
+        return DataLoader(self.train_dataset, batch_sampler=self._batches, collate_fn=self.data_collator)
+
+    def all_tokens_seen(self) -> int:
+        """Tokens that all processes have read; they have to ask together."""
+        return self.share.total(self.tokens_seen, self.args.device)
 
     def _get_train_sampler(self, train_dataset: Dataset[Lesson] | None = None) -> SequentialSampler:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
@@ -53,13 +71,16 @@ class AnswerTrainer(Trainer):
             StageError: the loss is not finite.
         """
         self.tokens_seen += int(inputs["lengths"].sum())
+        bare = self.accelerator.unwrap_model(model)
         if "tree" in inputs:
-            logits = answer_logits(model, inputs["tree"])
+            logits = answer_logits(bare, inputs["tree"], wrapped=model)
             loss = mean_loss(logits, inputs["labels"][0, 1:], options.get("num_items_in_batch"))
+            # As Trainer does with its own: gradients are averaged over processes, and what is wanted is their sum.
+            loss = loss * self.share.ranks
         else:
             labels = inputs["labels"]
             inputs = {"input_ids": inputs["input_ids"], "labels": labels, "use_cache": False}
-            with logits_only_at(self.accelerator.unwrap_model(model), predicted_positions(labels)):
+            with logits_only_at(bare, predicted_positions(labels)):
                 loss = super().compute_loss(model, inputs, **options)
         value = loss[0] if isinstance(loss, tuple) else loss
         if not torch.isfinite(value):
@@ -77,12 +98,14 @@ class StageLog(TrainerCallback):
         self._trainer = trainer
         self._path = path
         self._on_step = on_step
+        self._writes = trainer.share.rank == 0
         self._started = time.monotonic()
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Start the clock and an empty log."""
         self._started = time.monotonic()
-        self._path.write_text("", encoding="utf-8")
+        if self._writes:
+            self._path.write_text("", encoding="utf-8")
 
     def on_log(
         self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, logs: Any = None, **_: Any
@@ -90,7 +113,7 @@ class StageLog(TrainerCallback):
         """Take down what the Trainer logs after a step."""
         if not logs or "loss" not in logs:
             return
-        seen = self._trainer.tokens_seen
+        seen = self._trainer.all_tokens_seen()
         step = Step(
             step=state.global_step,
             steps=state.max_steps,
@@ -100,9 +123,10 @@ class StageLog(TrainerCallback):
             tokens=seen,
             tokens_per_second=seen / max(time.monotonic() - self._started, 1e-9),
         )
-        line = {name: getattr(step, name) for name in Step.__slots__}
-        with self._path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+        if self._writes:
+            line = {name: getattr(step, name) for name in Step.__slots__}
+            with self._path.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
         self._on_step(step)
 
 

@@ -219,8 +219,7 @@ def _train(
 ) -> AnswerTrainer:
     with tempfile.TemporaryDirectory() as scratch, _training_mode(held.loaded):
         micro, share = way.micro_batch_size, way.share
-        arguments = _arguments(recipe, seed=seed, examples=len(data), micro=micro, scratch=scratch)
-        arguments.gradient_accumulation_steps = share.accumulation(recipe.batch_size, micro)
+        arguments = _arguments(recipe, way, seed=seed, examples=len(data), scratch=scratch)
         alone = share.ranks == 1
         trainer = held.trainer(
             model=held.loaded.model,
@@ -273,13 +272,14 @@ def _micro_batch(recipe: Recipe, share: Share, *, sharing: bool) -> int:
     return share.micro_batch(recipe.batch_size, wanted)
 
 
-def _arguments(recipe: Recipe, *, seed: int, examples: int, micro: int, scratch: str) -> TrainingArguments:
+def _arguments(recipe: Recipe, way: _Way, *, seed: int, examples: int, scratch: str) -> TrainingArguments:
+    share, micro = way.share, way.micro_batch_size
     on_cpu = default_device().type == "cpu"
     steps = -(-examples // recipe.batch_size)
     arguments = TrainingArguments(
         output_dir=scratch,
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=recipe.batch_size // micro,
+        gradient_accumulation_steps=share.accumulation(recipe.batch_size, micro),
         num_train_epochs=1,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.schedule if recipe.schedule != "constant" else "constant_with_warmup",
@@ -297,8 +297,8 @@ def _arguments(recipe: Recipe, *, seed: int, examples: int, micro: int, scratch:
         dataloader_pin_memory=torch.cuda.is_available(),
         activation_checkpointing=recipe.gradient_checkpointing,
         use_cpu=on_cpu,
-        ddp_backend="gloo" if on_cpu else "nccl",
-        # Everything that is trained is used in every pass; looking for what is not would cost one more walk of the graph.
+        ddp_backend=None if share.ranks == 1 else "gloo" if on_cpu else "nccl",
+        # Everything that is trained is used in every pass; to look for what is not would cost a walk of the graph.
         ddp_find_unused_parameters=False,
     )
     # Trainer would split each batch over all GPUs it sees; the second one serves another process better.

@@ -92,9 +92,9 @@ def test_a_stage_shares_of_itself_where_it_pays(
 ) -> None:
     trees = []
 
-    def watched(model: Any, lessons: Any) -> torch.Tensor:
+    def watched(model: Any, lessons: Any, **options: Any) -> torch.Tensor:
         trees.append(lessons)
-        return answer_logits(model, lessons)
+        return answer_logits(model, lessons, **options)
 
     monkeypatch.setattr("chaintune.tuning.trainer.answer_logits", watched)
     shots = [replace(item, prompt=prefix.format(chr(97 + n)) + item.prompt) for n, item in enumerate(tiny.examples(24))]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from chaintune.tuning.optimizer import exact_weight
 
@@ -38,8 +39,8 @@ class Anchor:
         for name, weight in trainable_weights(model).items():
             if weight.grad is None:
                 continue
-            distance = exact_weight(optimizer, weight) - self.weights[name].to(weight.device)
-            weight.grad.add_(distance if scale is None else distance * scale[name].to(weight.device), alpha=strength)
+            distance = exact_weight(optimizer, weight) - laid_like(weight, self.weights[name])
+            weight.grad.add_(distance if scale is None else distance * laid_like(weight, scale[name]), alpha=strength)
 
     @torch.no_grad()
     def penalty(self, model: Any, strength: float, scale: Mapping[str, torch.Tensor] | None = None) -> float:
@@ -54,3 +55,11 @@ class Anchor:
 def trainable_weights(model: Any) -> dict[str, torch.Tensor]:
     """The weights of a model that are trained, by name; those of an adapter where there is one."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def laid_like(weight: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """A tensor of a weight's shape, on its device; of a weight that FSDP2 shards, the same piece of it."""
+    if not isinstance(weight, DTensor) or isinstance(whole, DTensor):
+        return whole.to(weight.device)
+    # No source: every process has the whole and takes its own piece.
+    return distribute_tensor(whole.to(weight.device), weight.device_mesh, weight.placements, src_data_rank=None)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from chaintune.tuning.mitigations.anchor import trainable_weights
+from chaintune.tuning.mitigations.anchor import laid_like, trainable_weights
 from chaintune.tuning.optimizer import exact_weight
 
 
@@ -36,7 +36,7 @@ class EMA(TrainerCallback):
     def on_step_end(self, *_: Any, model: Any = None, optimizer: Any = None, **__: Any) -> None:
         """Take the step's weights into the average."""
         for name, weight in trainable_weights(model).items():
-            average = self._average[name] = self._average[name].to(weight.device)
+            average = self._average[name] = laid_like(weight, self._average[name])
             average.lerp_(exact_weight(optimizer, weight).float(), 1 - self._decay)
 
     @torch.no_grad()

@@ -37,7 +37,9 @@ class SharpnessAware:
         so_far = [weight.grad for weight in weights]
         for weight in weights:
             weight.grad = None
-        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+        with self.accelerator.no_sync(model=model):  # type: ignore[attr-defined]
+            # Of several processes each looks for the worst point of its own micro-batch.
+            loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
         here = [weight.detach().clone() for weight in weights]
         _climb(weights, self.rho)
         for weight, grad in zip(weights, so_far, strict=True):

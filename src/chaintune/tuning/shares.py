@@ -1,0 +1,88 @@
+"""Several processes train one stage: which lessons of each step are whose."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from chaintune.errors import StageError
+from chaintune.tuning.lessons import micro_batch
+
+
+class MemoryRanOutError(StageError):
+    """In one of several processes memory ran out; they can begin again with less, all together.
+
+    Attributes:
+        micro_batch_size: examples of the micro-batch that did not fit.
+    """
+
+    def __init__(self, micro_batch_size: int) -> None:
+        super().__init__(f"memory ran out with micro-batches of {micro_batch_size}")
+        self.micro_batch_size = micro_batch_size
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One process among those that train a stage together.
+
+    Attributes:
+        rank: which of them this one is; the first writes what all made.
+        ranks: how many they are.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+
+    @classmethod
+    def here(cls) -> "Share":
+        """The share of this process; the whole where torch.distributed does not run."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return cls()
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    def micro_batch(self, batch_size: int, wanted: int) -> int:
+        """Examples of a micro-batch: at most `wanted`, and a whole number of them in the largest share of a step.
+
+        Raises:
+            StageError: a step has fewer examples than there are processes.
+        """
+        if batch_size < self.ranks:
+            raise StageError(
+                f"recipe.devices: {self.ranks} cannot share steps of {batch_size} examples; take at most {batch_size} "
+                f"devices, or a batch_size of {self.ranks} or more"
+            )
+        return micro_batch(self._largest(batch_size), wanted)
+
+    def accumulation(self, batch_size: int, micro: int) -> int:
+        """Micro-batches that each process reads for one step."""
+        return self._largest(batch_size) // micro
+
+    def micro_batches(self, lessons: int, *, batch_size: int, micro: int) -> list[list[int]]:
+        """Positions of the lessons of each micro-batch of this process, in the order in which it reads them.
+
+        A step is cut into the micro-batches that one process would read, and these are dealt out in turn. Where they
+        do not go round, as in a short last step, the last ones to be dealt to get an empty one, so that all processes
+        read equally many: each waits for the others at every pass.
+
+        Example:
+            >>> Share(1, 2).micro_batches(11, batch_size=8, micro=2)
+            [[2, 3], [6, 7], [10]]
+        """
+        mine: list[list[int]] = []
+        for start in range(0, lessons, batch_size):
+            end = min(start + batch_size, lessons)
+            runs = [list(range(at, min(at + micro, end))) for at in range(start, end, micro)]
+            runs += [[] for _ in range(-len(runs) % self.ranks)]
+            mine += runs[self.rank :: self.ranks]
+        return mine
+
+    def total(self, count: int, device: torch.device) -> int:
+        """The sum of a count over all processes, which have to ask together."""
+        if self.ranks == 1:
+            return count
+        summed = torch.tensor(count, dtype=torch.int64, device=device)
+        dist.all_reduce(summed)
+        return int(summed)
+
+    def _largest(self, batch_size: int) -> int:
+        return -(-batch_size // self.ranks)
