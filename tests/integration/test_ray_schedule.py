@@ -1,0 +1,119 @@
+"""A schedule held against what it simulates: the same plan, of sleeps, on a Ray cluster of this machine."""
+
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from chaintune.study.address import open_store
+from chaintune.study.bench import Job
+from chaintune.study.cluster import read_cluster
+from chaintune.study.ledger import Ledger
+from chaintune.study.nodes import Node, StageNode
+from chaintune.study.parallel import News, run_parallel
+from chaintune.study.pool import asks_of
+from chaintune.study.progress import Event
+from chaintune.study.ray_crew import RayCrew, connected
+from chaintune.study.schedule import critical_path, simulate
+from chaintune.study.store import Store
+from tests.unit.study.dummy import DummyEngine, make_plan, make_study, make_task
+
+ray = pytest.importorskip("ray")
+
+WORKERS = 3
+TASKS = {name: make_task(name) for name in "abc"}
+# Chains that share little, so that who comes first matters.
+PLAN = make_plan(make_study("abc", chains=[["a", "b"], ["b", "a"], ["c", "a", "b"], ["a", "c"]]), TASKS)
+
+
+def nap(when: str, what: str) -> float:
+    """Seconds of a node, the same at every call: stages 0.5 to 1, scores 0.2 to 0.4."""
+    length = 0.5 if when == "tune" else 0.2
+    return length * random.Random(f"{when} {what}").uniform(1, 2)  # noqa: S311 - no secret
+
+
+def planned(node: Node) -> float:
+    return nap("tune" if isinstance(node, StageNode) else "score", ">".join(node.chain) or "base")
+
+
+def sleeper(folder: Path, _store: Store) -> DummyEngine:
+    return DummyEngine(folder, hook=lambda when, what: time.sleep(nap(when, what)))
+
+
+class AllAtOnce(RayCrew):
+    """Workers of whom nobody is ready before all are: how long a process takes to start is not what is compared."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self._ready: list[News] = []
+
+    def news(self, seconds: float) -> Sequence[News]:
+        found = super().news(seconds)
+        if len(self._ready) == WORKERS:
+            return found
+        self._ready += found
+        return self._ready if len(self._ready) == WORKERS else ()
+
+
+class Watch:
+    """When each node began and ended."""
+
+    def __init__(self) -> None:
+        self.began: dict[str, float] = {}
+        self.took: dict[str, float] = {}
+
+    def note(self, event: Event) -> None:
+        if event.kind == "start":
+            self.began[event.node.key] = time.monotonic()
+        elif event.kind == "made":
+            self.took[event.node.key] = time.monotonic() - self.began[event.node.key]
+
+    def seconds(self, node: Node) -> float:
+        return self.took[node.key]
+
+    @property
+    def makespan(self) -> float:
+        return max(self.began[key] + took for key, took in self.took.items()) - min(self.began.values())
+
+
+@pytest.fixture
+def cluster() -> Iterator[None]:
+    """So many logical cores; its workers are sent what they need of the tests, which are no installed package."""
+    ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="error")
+    sent = [sys.modules[name] for name in (__name__, DummyEngine.__module__)]
+    for module in sent:
+        ray.cloudpickle.register_pickle_by_value(module)
+    yield
+    for module in sent:
+        ray.cloudpickle.unregister_pickle_by_value(module)
+    ray.shutdown()
+
+
+def test_a_run_takes_what_was_simulated(cluster: None, tmp_path: Path) -> None:
+    store, watch = Store(tmp_path / "store"), Watch()
+    ledger = Ledger.of(PLAN, store, "all")
+    job = Job.of(
+        ledger,
+        TASKS,
+        open_store=partial(open_store, store.address),
+        make_engine=partial(sleeper, tmp_path / "engine"),
+    )
+    with connected(), AllAtOnce(job) as crew:
+        outcome = run_parallel(ledger, crew, out=None, on_event=watch.note)
+    assert outcome.complete
+    assert watch.took.keys() == {node.key for node in PLAN.nodes}
+
+    there = read_cluster(f"{WORKERS} cpu")
+    ask = asks_of(PLAN, any_gpu=False)
+    expected = max(one.end_seconds for one in simulate(PLAN.nodes, there, seconds=planned, ask=ask))
+    # With what each node took in that run, the store and Ray included, the order alone is compared.
+    as_it_was = max(one.end_seconds for one in simulate(PLAN.nodes, there, seconds=watch.seconds, ask=ask))
+    assert as_it_was == pytest.approx(watch.makespan, rel=0.1)
+    assert expected * 0.97 <= watch.makespan <= expected * 1.5
+    # Not by chance: one worker would take more than twice as long, and the longest path is far shorter.
+    assert sum(map(planned, PLAN.nodes)) > 2 * expected
+    assert sum(map(planned, critical_path(PLAN.nodes, planned))) < 0.8 * expected
