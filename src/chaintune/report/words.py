@@ -8,6 +8,7 @@ from typing import Literal
 
 from chaintune.forgetting.choice import USUAL, choose
 from chaintune.records import Choice, Comparison, Estimate, GroupComparison, Limits, ResultRow
+from chaintune.report.figures.naming import listed
 from chaintune.report.mitigations import without_mitigated
 
 _ERROR_RATE = 0.05
@@ -61,11 +62,11 @@ def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Said]:
     if len(lost) > _MOST_PARAGRAPHS:
         told.append(Said("forgotten", f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables."))
     told += [Said("order", _order(row)) for row in shown if row.metric == "order_effect" and not row.dimension]
-    brought = [row for row in shown if row.metric == "recovery"]
-    told += [Said("brought back", brought_back(row, shown)) for row in brought[:_MOST_PARAGRAPHS]]
-    if len(brought) > _MOST_PARAGRAPHS:
-        told.append(Said("brought back", f"{len(brought) - _MOST_PARAGRAPHS} more mitigations are in the tables."))
-    told += [Said("brought back", recommended(choice)) for choice in choose(shown, limits)]
+    brought = _told_together([row for row in shown if row.metric == "recovery" and not row.dimension])
+    told += [Said("brought back", all_brought_back(alike, shown)) for alike in brought[:_MOST_PARAGRAPHS]]
+    if left := sum(map(len, brought[_MOST_PARAGRAPHS:])):
+        told.append(Said("brought back", f"{left} more mitigations are in the tables."))
+    told += [Said("brought back", text) for text in recommendations(choose(shown, limits))]
     told += [Said("sure", text) for text in _rounding([row for row in shown if row.metric == "rounding"])]
     return [*told, Said("sure", _scope(row.estimate for row in lost))]
 
@@ -211,11 +212,72 @@ def brought_back(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     """What a mitigation brings back, and its price; `row` is of its recovery."""
     estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
-        return f"What {where} brings back of {row.task} cannot be told: {estimate.reason}."
+        return f"What {where} brings back of {row.task} cannot be told: {estimate.reason}.{_regained([row], rows)}"
     ends = f", between {estimate.low:.0%} and {estimate.high:.0%}" if not math.isnan(estimate.low) else ""
     text = f"{where} brings back {estimate.value:.0%} of the loss of {row.task}{ends}."
     prices = [r for r in rows if r.metric == "price" and not r.dimension and _at(r)[:4] == _at(row)[:4]]
     return " ".join([text, *(f"Its price in {r.task}: {_points(r.estimate)} ({r.verdict})." for r in prices)])
+
+
+def all_brought_back(alike: Sequence[ResultRow], rows: Sequence[ResultRow]) -> str:
+    """What mitigations of one loss bring back of which no share can be told, in one sentence for all of them.
+
+    Args:
+        alike: of their recoveries; undefined for the same reason where there is more than one.
+        rows: of the study.
+    """
+    first = alike[0]
+    if len(alike) == 1:
+        return brought_back(first, rows)
+    after = f"{first.reference} ({first.variant})" if first.variant else first.reference
+    text = f"What share of its loss {len(alike)} mitigations of {first.task} after {after} bring back cannot be told"
+    return f"{text}: {first.estimate.reason}.{_regained(alike, rows)}"
+
+
+def _told_together(recoveries: Sequence[ResultRow]) -> list[list[ResultRow]]:
+    """Recoveries of one loss that are undefined for one reason, which need not be told again and again."""
+    found: dict[tuple[str, ...], list[ResultRow]] = {}
+    for row in recoveries:
+        undefined = math.isnan(row.estimate.value)
+        own = ("", row.estimate.reason) if undefined else (row.chain, row.mitigation)
+        found.setdefault((row.base, row.variant, row.reference, row.task, *own), []).append(row)
+    return list(found.values())
+
+
+def _regained(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow]) -> str:
+    """What came back in points, which needs no loss that is shown; empty where it was not measured."""
+    places = {_at(row) for row in recoveries}
+    found = [r for r in rows if r.metric == "regained" and not r.dimension and _at(r) in places]
+    clear = [r for r in found if r.estimate.low > 0 or r.estimate.high < 0]
+    if not found:
+        return ""
+    if len(found) == 1:
+        return f" In points it regained {_points(found[0].estimate)}."
+    told = [f"{r.chain} regained {_points(r.estimate)}" for r in clear[:_MOST_NAMED]]
+    least, most = (pick(_rounded(r.estimate.value) for r in found) for pick in (min, max))
+    what = f"Between {least:+.1f} and {most:+.1f} points were regained against the same chain without them"
+    return f" {what}; {'; '.join(told) if told else 'none is shown to have regained or lost anything'}."
+
+
+def recommendations(choices: Sequence[Choice]) -> list[str]:
+    """The dose that the rule takes of each kind of mitigation; one sentence where several lack the same.
+
+    Args:
+        choices: of a study.
+    """
+    found: dict[tuple[str, ...], list[Choice]] = {}
+    for choice in choices:
+        lack = choice.reason.partition(": ")[2] if not choice.chosen else ""
+        own = lack if "undefined" in lack else choice.ladder
+        found.setdefault((choice.base, choice.variant, choice.task, choice.after, own), []).append(choice)
+    return [
+        recommended(alike[0])
+        if len(alike) == 1
+        else f"No dose of {listed(choice.ladder for choice in alike)} of {task} after {after}"
+        + (f" ({variant})" if variant else "")
+        + f" is recommended: {lack.removeprefix('its ')}."
+        for (_, variant, task, after, lack), alike in found.items()
+    ]
 
 
 def recommended(choice: Choice) -> str:
@@ -234,7 +296,8 @@ def _rounding(rows: Sequence[ResultRow]) -> list[str]:
         f"(at most {100 * row.estimate.high:.0f} %)"
         for row in rows
     ]
-    return [f"Rounding alone changed {', '.join(found)} when the base was scored in another grouping of its examples."]
+    told = ", ".join(dict.fromkeys(found))
+    return [f"Rounding alone changed {told} when the base was scored in another grouping of its examples."]
 
 
 def _scope(estimates: Iterable[Estimate]) -> str:

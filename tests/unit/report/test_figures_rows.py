@@ -1,5 +1,6 @@
 """What figures show of groups, doses, pairs and steps: the order, what is undefined, what is folded, what is said."""
 
+import json
 import math
 import subprocess
 import sys
@@ -13,13 +14,14 @@ import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaintune.records import Estimate, Limits, ResultRow, Verdict
+from chaintune.records import Estimate, Figure, Limits, ResultRow, Verdict
 from chaintune.report.figures.accuracy import accuracy_figures
 from chaintune.report.figures.charts import framed, in_percent, in_points, rounded, top_legend
-from chaintune.report.figures.doses import Point, draw_doses
+from chaintune.report.figures.doses import Measure, Point, draw_doses
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
 from chaintune.report.figures.groups import MOST_ROWS, bias_figure, forgetting_figure
 from chaintune.report.figures.learning import learning_figures
+from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.naming import listed, settings, shortened, shortened_chains, slug, told, unique
 from chaintune.report.figures.places import Member, Place
 from chaintune.report.figures.power import power_figure, typical
@@ -162,11 +164,59 @@ def test_accuracy_far_from_zero_fills_its_axis() -> None:
 
 
 def test_doses_that_differ_in_kind_stand_beside_each_other() -> None:
-    points = [Point(f"s@{dose}", kind, dose, estimate(0.5), {}, False) for kind in ("x", "y") for dose in (0.1, 0.2)]
+    points = [
+        Point(f"s@{dose}", kind, dose, estimate(0.5), estimate(0.1), {}, False)
+        for kind in ("x", "y")
+        for dose in (0.1, 0.2)
+    ]
     curves = {kind: [one for one in points if one.kind == kind] for kind in ("x", "y")}
-    rows = data(draw_doses(curves, Limits(), frame=(-50, 150)).to_dict(), "dose")
+    measure = Measure("recovery", "%", "recovery (% of the loss)", 0.8, (-50, 150))
+    rows = data(draw_doses(curves, measure).to_dict(), "dose")
     assert [one["x"] for one in rows[:2]] == [10, 20]
     assert all(one["x"] > one["dose"] for one in rows[2:])
+
+
+def mitigated(recovery: Estimate, *, doses: Sequence[float] = (0.1, 0.2)) -> list[ResultRow]:
+    """Rows of a replay in some doses, each with its recovery, points regained and price."""
+    rows = []
+    for dose in doses:
+        found = {"recovery": recovery, "regained": estimate(dose), "dose": Estimate(dose), "price": estimate(0.01)}
+        for metric, one in found.items():
+            about = ("a" if metric != "price" else "b", metric, "", "", "0", one, "", "replay")
+            rows.append(ResultRow("x", "m", f"a>b>a@{dose:.0%}", "", 3, "a>b", *about))
+    return rows
+
+
+def drawn(recovery: Estimate, doses: Sequence[float] = (0.1, 0.2)) -> dict[str, Figure]:
+    return {one.name: one for one in mitigation_figures(mitigated(recovery, doses=doses), Limits())}
+
+
+def test_without_a_loss_points_are_drawn_and_no_target() -> None:
+    found = drawn(Estimate.undefined("the loss is not shown"))
+    assert list(found) == ["regained-a-after-a-b", "dose-a-after-a-b", "price-a-after-a-b-paid-in-b"]
+    for figure in found.values():
+        words = json.dumps(figure.spec)
+        assert "regained" in words
+        assert "target" not in words
+        assert "recovery (%" not in words
+        assert "wanted" not in words
+        assert figure.table["reason"].to_list() == ["the loss is not shown"] * 2
+        assert figure.table["regained (points)"].to_list() == [10.0, 20.0]
+    assert "2 mitigations of a after a>b bring back cannot be told: the loss is not shown." in (
+        found["regained-a-after-a-b"].caption
+    )
+    assert found["dose-a-after-a-b"].caption == (
+        "Points regained with replay: +10.0 points (+0.0 to +20.0) at a dose of 10 %, +20.0 points (+10.0 to +30.0) at "
+        "a dose of 20 %."
+    )
+    assert "nothing is recommended" in found["price-a-after-a-b-paid-in-b"].caption
+
+
+def test_with_a_loss_shares_of_it_are_drawn() -> None:
+    found = drawn(estimate(0.5))
+    assert list(found) == ["recovery-a-after-a-b", "dose-a-after-a-b", "price-a-after-a-b-paid-in-b"]
+    assert all("target 80%" in json.dumps(figure.spec) for figure in found.values())
+    assert "In the shaded corner" in found["price-a-after-a-b-paid-in-b"].caption
 
 
 PAIRS = {

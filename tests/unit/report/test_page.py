@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def test_json_in_a_script_cannot_end_it_and_reads_back(text: str) -> None:
 
 def test_a_lone_surrogate_does_not_stop_the_page(folder: Path) -> None:
     found = page_of(folder, figures=0)
-    html = render(Page("\ud800", "", found.findings, found.answer, found.unseen, examples={"steps": ["\udfff"]}))
+    html = render(Page("\ud800", "", found.findings, found.answer, found.unseen, examples={"items": ["\udfff"]}))
     assert "<h1>?</h1>" in html
     html.encode()
 
@@ -219,6 +220,15 @@ def test_a_sample_is_an_equal_share_and_the_same_items_everywhere() -> None:
     assert len(data["items"]) == 30
     assert shown[0] == shown[1]
     assert [step["forgot"] for step in data["steps"]] == [500, 500]
+
+
+def test_the_page_says_what_part_of_the_flips_it_holds() -> None:
+    before, after = made_up.scores([True] * 500), made_up.scores([False] * 500)
+    steps = [Step("x", before, after), Step("y", before, after)]
+    empty = comparison_page([chaintune.compare(before, before, resamples=200)], figures=[])
+    for most, said in ((60, True), (5000, False)):
+        html = render(replace(empty, examples=examples_data(steps, {}, most=most)))
+        assert ("This page holds a sample: 60 of 1,000 of them" in html) is said
 
 
 def test_long_texts_are_cut_and_say_so() -> None:

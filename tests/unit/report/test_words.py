@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from chaintune.forgetting import compare
-from chaintune.records import Estimate, ResultRow, Verdict
-from chaintune.report.words import sentence, summary
+from chaintune.records import Choice, Estimate, ResultRow, Verdict
+from chaintune.report.words import recommendations, recommended, sentence, summary
 from tests import made_up
 
 PROMISES = re.compile(r"debias|unbiased|\bfix|\bprove|\bcure|guarantee", re.IGNORECASE)
@@ -18,11 +18,12 @@ PROMISES = re.compile(r"debias|unbiased|\bfix|\bprove|\bcure|guarantee", re.IGNO
 
 def row(metric: str, value: float, low: float = math.nan, high: float = math.nan, **facts: Any) -> ResultRow:
     """A row about s after s>c; facts of the row or of its estimate."""
-    own = {"chain": "s>c", "stage": 2, "reference": "s", "task": "s", "dimension": "", "group": "", "seed": "0"}
+    own = {"chain": "s>c", "variant": "", "stage": 2, "reference": "s", "task": "s"}
+    own |= {"dimension": "", "group": "", "seed": "0"}
     own |= {name: facts.pop(name) for name in list(facts) if name in own}
     verdict: Verdict | str = facts.pop("verdict", "")
     estimate = Estimate(value, low, high, **({"n": 440, "n_clusters": 85} | facts))
-    return ResultRow(study="x", base="m", variant="", metric=metric, estimate=estimate, verdict=verdict, **own)  # type: ignore[arg-type]
+    return ResultRow(study="x", base="m", metric=metric, estimate=estimate, verdict=verdict, **own)  # type: ignore[arg-type]
 
 
 LOST = row("forgetting", 0.05, 0.012, 0.088, verdict="forgot")
@@ -109,6 +110,40 @@ def test_undefined_recovery_and_order_say_why() -> None:
     text = summary([LOST, order, back])
     assert "cannot be told: the loss is not shown to be above 0." in text
     assert "cannot be told: too few clusters for an interval: 3." in text
+
+
+def test_one_reason_is_told_once_for_all_mitigations_of_a_loss_with_what_they_regained() -> None:
+    chains = {"s>c>s@5%": 0.01, "s>c>s@10%": 0.03, "s>c>s@25%": -0.02}
+    rows = [LOST]
+    for chain, value in chains.items():
+        about: dict[str, Any] = {"chain": chain, "reference": "s>c"}
+        rows += [row("recovery", math.nan, reason="no loss is shown", **about)]
+        rows += [row("regained", value, value - 0.05, value + 0.05, **about)]
+    text = summary(rows)
+    assert text.count("no loss is shown") == 1
+    assert "What share of its loss 3 mitigations of s after s>c bring back cannot be told: no loss is shown." in text
+    assert "Between -2.0 and +3.0 points were regained" in text
+    assert "none is shown to have regained or lost anything." in text
+    clear = row("regained", 0.09, 0.04, 0.14, chain="s>c>s@5%", reference="s>c")
+    assert "s>c>s@5% regained +9.0 points, between +4.0 and +14.0." in summary([clear, *rows])
+
+
+def test_one_reason_is_told_once_for_all_recommendations() -> None:
+    def choice(ladder: str, lack: str) -> Choice:
+        reason = f"no dose tested reaches it; of the largest, 0.25: {lack}"
+        return Choice("m", "", "s", "s>c", ladder, (), "", math.nan, 0.8, 0.02, reason)
+
+    undefined = "its recovery is undefined: no loss is shown"
+    assert recommendations([choice("replay", undefined), choice("rehearse", undefined)]) == [
+        "No dose of replay and rehearse of s after s>c is recommended: recovery is undefined: no loss is shown."
+    ]
+    unlike = [choice("replay", "its price is too high"), choice("rehearse", undefined)]
+    assert recommendations(unlike) == [recommended(one) for one in unlike]
+
+
+def test_rounding_is_told_once_where_variants_share_a_base() -> None:
+    rows = [row("rounding", 0.1, 0.0, 0.2, variant=f"rate={rate}") for rate in (1, 2)]
+    assert summary([LOST, *rows]).count("answers to s (at most") == 1
 
 
 def test_many_chains_are_counted_not_listed() -> None:

@@ -68,8 +68,10 @@ def chains_figure(rows: Sequence[ResultRow]) -> Figure | None:
 
 
 def _place(row: ResultRow, rows: Sequence[ResultRow]) -> str:
-    base = row.base if len({one.base for one in rows}) > 1 else ""
-    return ", ".join(filter(None, (row.task, row.chain, base, settings(row.variant))))
+    """What tells one row from another, as short as that can be said; the rest is in the caption."""
+    parts = {name: getattr(row, name) for name in ("task", "chain", "base")}
+    unlike = [part for name, part in parts.items() if len({getattr(one, name) for one in rows}) > 1]
+    return ", ".join(filter(None, [*unlike, settings(row.variant)])) or row.task
 
 
 def _forest(values: Sequence[tuple[str, Estimate, Verdict]], said: Sequence[str], what: str) -> Figure:

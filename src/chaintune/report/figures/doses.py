@@ -1,13 +1,13 @@
-"""Charts of recovery along the dose and against the price."""
+"""Charts of what came back, along the dose and against the price."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
-from chaintune.records import Estimate, Limits
+from chaintune.records import Estimate
 from chaintune.report.figures.charts import (
     SHAPES,
     Row,
@@ -40,6 +40,7 @@ class Point:
         kind: what it shares with its kin of other doses or strengths.
         dose: fraction of the lost task's training data; NaN where none is taught again.
         recovery: share of the loss that came back.
+        regained: difference in score to the same chain without it.
         prices: kept task -> what it lost.
         chosen: whether the rule takes it.
     """
@@ -48,17 +49,45 @@ class Point:
     kind: str
     dose: float
     recovery: Estimate
+    regained: Estimate
     prices: Mapping[str, Estimate]
     chosen: bool
 
 
-def draw_doses(curves: Mapping[str, Sequence[Point]], limits: Limits, *, frame: tuple[float, float]) -> alt.LayerChart:
-    """Recovery along the dose, a line for each kind; the frame is in percent."""
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """By what the mitigations of one loss are held against each other.
+
+    Attributes:
+        name: `recovery`; or `regained`, where no loss is shown and so a share of it is undefined.
+        unit: of its values, `%` or `points`.
+        axis: title of an axis of it, with the unit.
+        target: what a recommended dose has to reach, in hundredths; NaN where none can be recommended.
+        frame: ends that no axis reaches beyond, in the unit.
+    """
+
+    name: Literal["recovery", "regained"]
+    unit: Literal["%", "points"]
+    axis: str
+    target: float
+    frame: tuple[float, float]
+
+    def of(self, point: Point) -> Estimate:
+        """Its value of a mitigated checkpoint."""
+        return point.recovery if self.name == "recovery" else point.regained
+
+    def told(self, point: Point) -> str:
+        """Its value in words."""
+        return in_percent(self.of(point)) if self.unit == "%" else in_points(self.of(point))
+
+
+def draw_doses(curves: Mapping[str, Sequence[Point]], measure: Measure) -> alt.LayerChart:
+    """What came back along the dose, a line for each kind."""
     points = [one for curve in curves.values() for one in curve]
     labels = _labels(points)
     places = {kind: place for place, kind in enumerate(curves)}
     rows = [
-        _row(one, labels) | {"dose": 100 * one.dose, "x": 100 * one.dose * (1 + _ASIDE * places[one.kind])}
+        _row(one, labels, measure) | {"dose": 100 * one.dose, "x": 100 * one.dose * (1 + _ASIDE * places[one.kind])}
         for one in points
     ]
     doses = sorted({row["dose"] for row in rows})
@@ -67,24 +96,29 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], limits: Limits, *, frame: 
         scale=alt.Scale(type="log", domain=[doses[0] / 1.25, doses[-1] * 1.35], nice=False),
         axis=axis("dose (% of the task's training data)", values=doses, grid=False, format=".4~g"),
     )
-    base = alt.Chart().encode(x=x, y=_recovery(points, limits, frame=frame))
+    base = alt.Chart().encode(x=x, y=_y(points, measure))
     looks = looks_by("kind", list(dict.fromkeys(row["kind"] for row in rows)))
     line = base.mark_line(strokeWidth=2, clip=True).encode(color=looks["color"], strokeDash=looks["dash"])
-    layers = [*_target(limits), line, *_marks(base, looks), *_chosen(base, rows, "x", math.sqrt(doses[0] * doses[-1]))]
+    layers = [*_target(measure), line, *_marks(base, looks)]
+    layers += _chosen(base, rows, "x", math.sqrt(doses[0] * doses[-1]))
     return layered(layers, rows, _HEIGHT)
 
 
-def draw_price(points: Sequence[Point], task: str, limits: Limits, *, frame: tuple[float, float]) -> alt.LayerChart:
-    """Recovery against the price in one kept task, a point for each checkpoint; the frame is in percent."""
+def draw_price(points: Sequence[Point], task: str, measure: Measure, *, margin: float) -> alt.LayerChart:
+    """What came back against the price in one kept task, a point for each checkpoint.
+
+    Args:
+        points: with a value and a price.
+        task: that was to be kept.
+        measure: of what came back.
+        margin: of the price, in hundredths.
+    """
     labels = _labels(points)
-    rows = [_row(one, labels) | _paid(one.prices[task]) for one in points]
-    prices = [one.prices[task] for one in points]
-    lows = [100 * value for one in prices for value in (one.low, one.value)]
-    highs = [100 * value for one in prices for value in (one.high, one.value)]
-    ends = framed([*lows, 0.0], [*highs, 100 * limits.margin], least=-100, most=100)
+    rows = [_row(one, labels, measure) | _paid(one.prices[task]) for one in points]
+    ends = _ends([one.prices[task] for one in points], [0.0, margin], (-100, 100))
     scale = alt.Scale(domain=[round(end, 2) for end in ends], nice=False)
     x = alt.X("price:Q", scale=scale, axis=axis(f"price in {told(task)[:24]} (points), positive is worse", grid=False))
-    y = _recovery(points, limits, frame=frame)
+    y = _y(points, measure)
     base = alt.Chart().encode(x=x, y=y)
     looks = looks_by("kind", list(dict.fromkeys(row["kind"] for row in rows)))
     across = (
@@ -93,12 +127,12 @@ def draw_price(points: Sequence[Point], task: str, limits: Limits, *, frame: tup
         .encode(x=alt.X("price_low:Q", scale=scale), x2="price_high:Q", y=y, color=looks["color"])
     )
     name = base.mark_text(style="head", align="left", baseline="bottom", dx=6, dy=-3, clip=True)
-    named = inside(_apart(rows, ends, frame))
+    high = _frame(points, measure)
+    named = inside(_apart(rows, ends, high))
     names = [name.encode(text="short:N").properties(data=named)] if named.values else []
-    corner = _corner(limits, ends[0], _frame(points, limits, frame=frame)[1], x, y)
     layers = [
-        corner,
-        *_target(limits),
+        *_corner(measure, 100 * margin, ends[0], high[1], x, y),
+        *_target(measure),
         across,
         *_marks(base, looks),
         *names,
@@ -115,10 +149,10 @@ def _labels(points: Sequence[Point]) -> dict[str, str]:
     return labels
 
 
-def _row(one: Point, labels: Mapping[str, str]) -> dict[str, Any]:
+def _row(one: Point, labels: Mapping[str, str], measure: Measure) -> dict[str, Any]:
     short = "" if math.isnan(one.dose) else f"{100 * one.dose:.4g} %"
     own = {"name": told(one.name), "kind": labels[one.kind], "short": short, "chosen": one.chosen}
-    return own | told_points(one.recovery) | {"is": in_percent(one.recovery)}
+    return own | told_points(measure.of(one)) | {"is": measure.told(one)}
 
 
 def _paid(estimate: Estimate) -> dict[str, Any]:
@@ -126,22 +160,32 @@ def _paid(estimate: Estimate) -> dict[str, Any]:
     return {"price": 100 * estimate.value, "paid": in_points(estimate)} | ends
 
 
-def _frame(points: Sequence[Point], limits: Limits, *, frame: tuple[float, float]) -> tuple[float, float]:
-    lows = [100 * value for one in points for value in (one.recovery.low, one.recovery.value)]
-    highs = [100 * value for one in points for value in (one.recovery.high, one.recovery.value)]
-    return framed([*lows, 0.0], [*highs, 100.0, 100 * limits.target], least=frame[0], most=frame[1])
+def _frame(points: Sequence[Point], measure: Measure) -> tuple[float, float]:
+    """Ends of the axis of what came back; all of a loss is on it where shares of it are."""
+    levels = [0.0] if math.isnan(measure.target) else [0.0, 1.0, measure.target]
+    return _ends([measure.of(one) for one in points], levels, measure.frame)
 
 
-def _recovery(points: Sequence[Point], limits: Limits, *, frame: tuple[float, float]) -> alt.Y:
-    ends = [round(end, 2) for end in _frame(points, limits, frame=frame)]
-    title = alt.Axis(title="recovery (% of the loss)", tickCount=6)
+def _ends(estimates: Sequence[Estimate], levels: Sequence[float], frame: tuple[float, float]) -> tuple[float, float]:
+    """Ends of an axis that holds estimates and levels, in percent or points."""
+    held = [100 * level for level in levels]
+    lows = [100 * value for one in estimates for value in (one.low, one.value)]
+    highs = [100 * value for one in estimates for value in (one.high, one.value)]
+    return framed(lows + held, highs + held, least=frame[0], most=frame[1])
+
+
+def _y(points: Sequence[Point], measure: Measure) -> alt.Y:
+    ends = [round(end, 2) for end in _frame(points, measure)]
+    title = alt.Axis(title=measure.axis, tickCount=6)
     return alt.Y("value:Q", scale=alt.Scale(domain=ends, nice=False), axis=title)
 
 
-def _target(limits: Limits) -> list[alt.Chart]:
-    """Nothing recovered, and what has to be."""
+def _target(measure: Measure) -> list[alt.Chart]:
+    """Nothing that came back, and what has to."""
     levels = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
-    aim = alt.Chart(inside([{"value": 100 * limits.target, "name": f"target {limits.target:.0%}"}]))
+    if math.isnan(measure.target):
+        return [levels]
+    aim = alt.Chart(inside([{"value": 100 * measure.target, "name": f"target {measure.target:.0%}"}]))
     name = aim.mark_text(style="head", align="left", baseline="bottom", dx=3, dy=-2)
     words = name.encode(x=alt.value(0), y="value:Q", text="name:N")
     return [levels, aim.mark_rule(style="limit").encode(y="value:Q"), words]
@@ -159,11 +203,12 @@ def _apart(rows: Sequence[Row], ends: tuple[float, float], frame: tuple[float, f
     return [row for row in shown if not row["chosen"]]
 
 
-def _corner(limits: Limits, left: float, top: float, x: alt.X, y: alt.Y) -> alt.Chart:
-    wanted = {"price": left, "price_high": 100 * limits.margin, "value": 100 * limits.target, "high": max(top, 0.0)}
+def _corner(measure: Measure, margin: float, left: float, top: float, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    if math.isnan(measure.target):
+        return []
+    wanted = {"price": left, "price_high": margin, "value": 100 * measure.target, "high": max(top, 0.0)}
     box = alt.Chart(inside([wanted])).mark_rect(style="wanted", clip=True)
-    drawn: alt.Chart = box.encode(x=x, x2="price_high:Q", y=y, y2="high:Q")
-    return drawn
+    return [box.encode(x=x, x2="price_high:Q", y=y, y2="high:Q")]
 
 
 def _marks(base: alt.Chart, looks: Mapping[str, Any]) -> list[alt.Chart]:

@@ -13,7 +13,8 @@ from chaintune.report.figures.naming import shortened, told
 
 _STEP = 24
 _LABEL = 22
-_LABEL_PIXELS = 150
+# As many letters of a wide font, or Vega would cut what is cut already.
+_LABEL_PIXELS = 175
 _LEGEND_OFFSET = 26
 _POINTS_FRAME = 100.0
 # A circle within a circle drawn the other way round: hollow whatever the ground.

@@ -62,7 +62,7 @@ def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
     ]
     hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("chain", "on", "text")]
     x = alt.X("task:N", sort=None, axis=alt.Axis(title=None, orient="top", labelAngle=0, labelLimit=90, ticks=False))
-    y = alt.Y("checkpoint:N", sort=None, axis=alt.Axis(title=None, labelLimit=170, ticks=False))
+    y = alt.Y("checkpoint:N", sort=None, axis=alt.Axis(title=None, labelLimit=190, ticks=False))
     base = alt.Chart().encode(x=x, y=y)
     scale = alt.Scale(domain=[low, high], range="ramp")
     cell = base.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=None), tooltip=hint)

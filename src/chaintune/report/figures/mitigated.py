@@ -8,11 +8,11 @@ import polars as pl
 
 from chaintune.forgetting.choice import choose
 from chaintune.records import Choice, Estimate, Figure, Limits, ResultRow
-from chaintune.report.figures.charts import count_columns, estimate_columns, finished, in_percent, numbers
-from chaintune.report.figures.doses import Point, draw_doses, draw_price
+from chaintune.report.figures.charts import count_columns, estimate_columns, finished, numbers
+from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_price
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
 from chaintune.report.figures.naming import slug, told
-from chaintune.report.words import brought_back, recommended
+from chaintune.report.words import all_brought_back, brought_back, recommendations
 
 _MOST_ROWS = 30
 _MOST_SAID = 4
@@ -43,10 +43,14 @@ class Ladder:
     said: tuple[str, ...] = ()
 
     @property
-    def frame(self) -> tuple[float, float]:
-        """Every value and the target lie within it, in percent, not every interval."""
+    def measure(self) -> Measure:
+        """Shares of the loss, and points where no share of it can be told but points can."""
         known = [100 * one.recovery.value for one in self.points if not math.isnan(one.recovery.value)]
-        return min([_LEAST, *known]) - 5, max([_MOST, 100 * self.limits.target, *known]) + 5
+        if not known and any(not math.isnan(one.regained.value) for one in self.points):
+            return Measure("regained", "points", "regained (points)", math.nan, (-100.0, 100.0))
+        # Every value and the target lie within it, not every interval.
+        frame = min([_LEAST, *known]) - 5, max([_MOST, 100 * self.limits.target, *known]) + 5
+        return Measure("recovery", "%", "recovery (% of the loss)", self.limits.target, frame)
 
     @property
     def where(self) -> str:
@@ -55,7 +59,7 @@ class Ladder:
 
 
 def mitigation_figures(rows: Sequence[ResultRow], limits: Limits) -> Iterator[Figure]:
-    """For each lost task: every recovery, the curve along the doses where there is one, and each price.
+    """For each lost task: what came back, the curve along the doses where there is one, and each price.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed.
@@ -82,9 +86,17 @@ def _ladders(rows: Sequence[ResultRow], limits: Limits) -> list[Ladder]:
         own = [one for one in choices if (one.base, one.variant, one.task, one.after) == (base, variant, task, after)]
         points = sorted((_point(row, rows, own) for row in recoveries), key=lambda one: (one.kind, one.dose, one.name))
         tag = ", ".join(filter(None, (base if len(bases) > 1 else "", variant)))
-        said = tuple(brought_back(row, rows) for row in recoveries[:_MOST_SAID])
-        ladders.append(Ladder(task, after, tag, tuple(points), tuple(own), limits, said))
+        ladders.append(Ladder(task, after, tag, tuple(points), tuple(own), limits, _said(recoveries, rows)))
     return ladders
+
+
+def _said(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow]) -> tuple[str, ...]:
+    """What each brought back; all of them at once where no share of the loss can be told, for one reason."""
+    if len({row.estimate.reason for row in recoveries if math.isnan(row.estimate.value)} | {""}) == 2 and all(
+        math.isnan(row.estimate.value) for row in recoveries
+    ):
+        return (all_brought_back(recoveries, rows),)
+    return tuple(brought_back(row, rows) for row in recoveries[:_MOST_SAID])
 
 
 def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Choice]) -> Point:
@@ -94,12 +106,13 @@ def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Choice])
         if (one.base, one.chain, one.variant, one.reference) == (row.base, row.chain, row.variant, row.reference)
         if not one.dimension and one.mitigation == row.mitigation
     ]
-    doses = [one.estimate.value for one in beside if one.metric == "dose" and one.task == row.task]
+    own = {one.metric: one.estimate for one in beside if one.task == row.task}
     return Point(
         name=_after(row.chain, row.reference),
         kind=row.mitigation,
-        dose=doses[0] if doses else math.nan,
+        dose=own["dose"].value if "dose" in own else math.nan,
         recovery=row.estimate,
+        regained=own.get("regained", Estimate.undefined("not measured")),
         prices={one.task: one.estimate for one in beside if one.metric == "price"},
         chosen=row.chain in {choice.chosen for choice in choices},
     )
@@ -115,83 +128,91 @@ def _after(chain: str, reference: str) -> str:
 
 
 def _recoveries(ladder: Ladder) -> Figure:
-    shown = ladder.points[:_MOST_ROWS]
+    shown, measure = ladder.points[:_MOST_ROWS], ladder.measure
     lines = [
-        Line(one.name, one.recovery, _RECOMMENDED if one.chosen else _TESTED, _short(one.recovery)) for one in shown
+        Line(one.name, measure.of(one), _RECOMMENDED if one.chosen else _TESTED, _short(one, measure)) for one in shown
     ]
-    target = ladder.limits.target
+    aim = "" if math.isnan(measure.target) else f"target {measure.target:.0%}"
     forest = Forest(
-        f"recovery (% of the loss of {told(ladder.task)[:20]})",
+        measure.axis,
         _KINDS,
-        "recovery",
-        limit=target,
-        limit_name=f"target {target:.0%}",
-        least=ladder.frame[0],
-        most=ladder.frame[1],
-        unit="%",
+        measure.name,
+        limit=measure.target,
+        limit_name=aim,
+        least=measure.frame[0],
+        most=measure.frame[1],
+        unit=measure.unit,
     )
-    title = f"Recovery of {ladder.where}"
-    said = "; ".join(f"{told(one.name)}: {in_percent(one.recovery)}" for one in shown)
+    title = f"{_name(measure)} of {ladder.where}"
+    said = "; ".join(f"{told(one.name)}: {measure.told(one)}" for one in shown)
     return Figure(
-        name=slug("recovery", ladder.task, "after", ladder.after, ladder.tag),
+        name=slug(measure.name, ladder.task, "after", ladder.after, ladder.tag),
         section="mitigations",
         title=title,
-        caption=" ".join([*_recommendations(ladder), *_frame(beyond(lines, forest)), *_folded(ladder)]),
-        alt=f"{title}, target {target:.0%}. {said}.",
+        caption=" ".join([*_first(ladder), *_frame(beyond(lines, forest)), *_folded(ladder)]),
+        alt=f"{', '.join(filter(None, (title, aim)))}. {said}.",
         spec=finished(forest.draw(lines), title),
         table=_table(ladder),
     )
 
 
 def _doses(ladder: Ladder) -> Figure:
-    curves = _curves(ladder)
-    title = f"Recovery along the dose: {ladder.where}"
+    curves, measure = _curves(ladder), ladder.measure
+    title = f"{_name(measure)} along the dose: {ladder.where}"
     parts = [
-        f"{told(kind)}: " + ", ".join(f"{in_percent(one.recovery)} at {100 * one.dose:.4g} %" for one in points)
+        f"{told(kind)}: " + ", ".join(f"{measure.told(one)} at {100 * one.dose:.4g} %" for one in points)
         for kind, points in curves.items()
     ]
+    ends = [_ends(kind, points, measure) for kind, points in curves.items()]
     return Figure(
         name=slug("dose", ladder.task, "after", ladder.after, ladder.tag),
         section="mitigations",
         title=title,
-        caption=" ".join([*map(_ends, curves.items()), *_frame(_outside(ladder))]),
+        caption=" ".join([*ends, *_frame(_outside(ladder))]),
         alt=f"{title}. {'; '.join(parts)}.",
-        spec=finished(draw_doses(curves, ladder.limits, frame=ladder.frame), title),
+        spec=finished(draw_doses(curves, measure), title),
         table=_table(ladder),
     )
 
 
-def _ends(curve: tuple[str, list[Point]]) -> str:
+def _ends(kind: str, points: Sequence[Point], measure: Measure) -> str:
     """The smallest and the largest dose of one kind in words."""
-    kind, points = curve
-    said = [f"{in_percent(one.recovery)} at a dose of {100 * one.dose:.4g} %" for one in points]
-    return f"Recovery with {told(kind)}: {', '.join(dict.fromkeys([said[0], said[-1]]))}."
+    said = [f"{measure.told(one)} at a dose of {100 * one.dose:.4g} %" for one in points]
+    return f"{_name(measure)} with {told(kind)}: {', '.join(dict.fromkeys([said[0], said[-1]]))}."
 
 
 def _price(ladder: Ladder, task: str) -> Figure | None:
-    points = [one for one in ladder.points if task in one.prices and not math.isnan(one.recovery.value)]
+    measure = ladder.measure
+    points = [one for one in ladder.points if task in one.prices and not math.isnan(measure.of(one).value)]
     points = [one for one in points if not math.isnan(one.prices[task].value)]
     if not points:
         return None
-    title = f"Recovery of {ladder.where}, against its price in {told(task)}"
-    inside = sum(_wanted(one, task, ladder.limits) for one in points)
-    margin, target = f"{100 * ladder.limits.margin:g} points", f"{ladder.limits.target:.0%}"
-    caption = (
-        f"In the shaded corner, above {target} of recovery at a price below {margin}, {inside} of {len(points)} lie "
-        "with both whole intervals; further up and further left is better."
-    )
+    title = f"{_name(measure)} of {ladder.where}, against its price in {told(task)}"
     parts = [
-        f"{told(one.name)}: recovery {in_percent(one.recovery)}, price {100 * one.prices[task].value:+.1f} points"
+        f"{told(one.name)}: {measure.name} {measure.told(one)}, price {100 * one.prices[task].value:+.1f} points"
         for one in points
     ]
     return Figure(
         name=slug("price", ladder.task, "after", ladder.after, "paid-in", task, ladder.tag),
         section="mitigations",
         title=title,
-        caption=caption,
+        caption=_corner(points, task, ladder),
         alt=f"{title}. {'; '.join(parts)}.",
-        spec=finished(draw_price(points, task, ladder.limits, frame=ladder.frame), title),
+        spec=finished(draw_price(points, task, measure, margin=ladder.limits.margin), title),
         table=_table(ladder, task),
+    )
+
+
+def _corner(points: Sequence[Point], task: str, ladder: Ladder) -> str:
+    """How many lie where a recommended one must."""
+    margin, target = f"{100 * ladder.limits.margin:g} points", f"{ladder.limits.target:.0%}"
+    better = "further up and further left is better."
+    if math.isnan(ladder.measure.target):
+        return f"No loss is shown of which {target} could come back, so nothing is recommended; {better}"
+    inside = sum(_wanted(one, task, ladder.limits) for one in points)
+    return (
+        f"In the shaded corner, above {target} of recovery at a price below {margin}, {inside} of {len(points)} lie "
+        f"with both whole intervals; {better}"
     )
 
 
@@ -200,23 +221,28 @@ def _wanted(point: Point, task: str, limits: Limits) -> bool:
 
 
 def _curves(ladder: Ladder) -> Mapping[str, list[Point]]:
-    """Kind -> its doses with a recovery, smallest first."""
+    """Kind -> its doses with a value, smallest first."""
     curves: dict[str, list[Point]] = {}
     for one in ladder.points:
-        if not math.isnan(one.dose) and not math.isnan(one.recovery.value):
+        if not math.isnan(one.dose) and not math.isnan(ladder.measure.of(one).value):
             curves.setdefault(one.kind, []).append(one)
     return curves
 
 
-def _recommendations(ladder: Ladder) -> list[str]:
-    if ladder.choices:
-        return [recommended(choice) for choice in ladder.choices]
+def _first(ladder: Ladder) -> list[str]:
+    """The recommendation; where none can be made, what came back."""
+    if ladder.choices and not math.isnan(ladder.measure.target):
+        return recommendations(ladder.choices)
     return list(ladder.said)
 
 
+def _name(measure: Measure) -> str:
+    return "Recovery" if measure.unit == "%" else "Points regained"
+
+
 def _outside(ladder: Ladder) -> int:
-    least, most = ladder.frame
-    return sum(100 * one.recovery.low < least or 100 * one.recovery.high > most for one in ladder.points)
+    (least, most), values = ladder.measure.frame, [ladder.measure.of(one) for one in ladder.points]
+    return sum(100 * one.low < least or 100 * one.high > most for one in values)
 
 
 def _frame(outside: int) -> list[str]:
@@ -229,8 +255,11 @@ def _folded(ladder: Ladder) -> list[str]:
     return [f"{left} more are in the table."] if left > 0 else []
 
 
-def _short(estimate: Estimate) -> str:
-    return "" if math.isnan(estimate.value) else f"{estimate.value:.0%}"
+def _short(point: Point, measure: Measure) -> str:
+    value = measure.of(point).value
+    if math.isnan(value):
+        return ""
+    return f"{value:.0%}" if measure.unit == "%" else f"{100 * value:+.1f}"
 
 
 def _table(ladder: Ladder, task: str = "") -> pl.DataFrame:
@@ -246,6 +275,7 @@ def _table(ladder: Ladder, task: str = "") -> pl.DataFrame:
             "dose (%)": numbers([100 * one.dose for one in ladder.points]),
         }
         | estimate_columns("recovery", recoveries, "%")
+        | estimate_columns("regained", [one.regained for one in ladder.points])
         | paid
         | count_columns(recoveries)
         | {"recommended": [one.chosen for one in ladder.points], "reason": [one.reason for one in recoveries]}

@@ -38,7 +38,7 @@ def svg(figure: Figure, *, pixels: int = _PIXELS, theme: Theme = "light") -> str
 
 
 def _numbered(known: dict[str, int]) -> Callable[[re.Match[str]], str]:
-    """Numbers clips by their place in the drawing: Vega counts all that it has drawn, so no two drawings would be alike."""
+    """Numbers clips by their place in the drawing: Vega counts on, and no two drawings of a figure would be alike."""
     return lambda tag: _CLIP.sub(lambda clip: f"{clip[1]}clip{known.setdefault(clip[2], len(known) + 1)}", tag[0])
 
 

@@ -22,6 +22,7 @@ SECTIONS = {
     "power": "What could have been seen",
 }
 _SHOWN_PARAGRAPHS = 6
+_COUNTS = (("shown",), ("forgot", "learned"))
 VERDICT_MARKS = {"forgot": "▼", "kept": "=", "gained": "▲", "inconclusive": "?"}
 
 
@@ -58,6 +59,7 @@ def render(page: Page, drawings: Mapping[str, str] | None = None) -> str:
         numeric=[_numeric(table) for table in page.tables],
         unseen_numeric=_numeric(page.unseen),
         shown=_SHOWN_PARAGRAPHS,
+        sample=_sample(page.examples),
         data=as_script(_data(page)),
     )
     # A lone surrogate, which JSON from elsewhere may hold, cannot be written to a file.
@@ -103,6 +105,18 @@ def _numeric(table: Table) -> list[bool]:
 def _is_numeric(cells: list[str]) -> bool:
     filled = [cell for cell in cells if cell]
     return bool(filled) and all(cell[0] in "+-.<0123456789" for cell in filled)
+
+
+def _sample(examples: Mapping[str, Any]) -> str:
+    """What part of the items that flipped the page holds, where it does not hold all."""
+    steps = examples.get("steps", ())
+    held, every = (sum(sum(step[name] for name in names) for step in steps) for names in _COUNTS)
+    if held == every:
+        return ""
+    return (
+        f"This page holds a sample: {held:,} of {every:,} of them, an equal share of each pair of checkpoints, chosen "
+        "by a hash of the ids and so the same in every pair."
+    )
 
 
 def _data(page: Page) -> dict[str, Any]:

@@ -1,0 +1,172 @@
+"""Size, processor time and memory of the report of a large study, made of scores that are made up.
+
+    python benchmarks/page.py [--checkpoints 100] [--items 60000] [--resamples 500] [--keep FOLDER]
+
+The study has one base, two tasks (a safety task with nearly all of the items, a capability task with the rest),
+learning rates in three seeds each, and after `safety>capability` a replay of 5 %. Every checkpoint is scored on every
+item. Scores and results are made in one process; `write_report` runs in another, which tells its processor seconds, its
+peak memory (libraries, items' texts and all) and the bytes of the page. They do not hang on `--resamples`.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from chaintune import forgetting
+from chaintune.records import SCORES_SCHEMA, Example, Measured, Mitigated, Scores, Task, rows_to_polars, scores_table
+from chaintune.report.folder import PAGE, write_report
+
+SAFETY, CAPABILITY = "safety", "capability"
+SEEDS = (0, 1, 2)
+LOST, REPLAYED = (SAFETY, CAPABILITY), (SAFETY, CAPABILITY, f"{SAFETY}@5%")
+# Share of right answers to the safety task and to the capability task.
+RIGHT = {(): (0.35, 0.3), (SAFETY,): (0.7, 0.3), LOST: (0.55, 0.5), REPLAYED: (0.66, 0.49)}
+CATEGORIES, GROUPS, CLUSTER_SIZE = 11, 72, 25
+CAPABILITY_SHARE = 0.05
+PROMPT = "Two neighbours, {0} and {1}, waited at the office for the third hour in a row. " * 4 + "Who of them was late?"
+
+
+def made_task(name: str, count: int) -> Task:
+    """A task of so many test examples, of two dimensions where it is about safety."""
+    examples = []
+    for number in range(count):
+        groups = {"category": (f"category {number % CATEGORIES}",), "group": (f"group {number * 7 % GROUPS}",)}
+        people = (f"person {number}", f"person {number + 1}")
+        choices = (*(f" {one}" for one in people), " It is not known")
+        cluster, borne = f"t{number // CLUSTER_SIZE}", groups if name == SAFETY else {}
+        examples.append(Example(f"{name}/{number:06d}", PROMPT.format(*people), choices, number % 3, borne, cluster))
+    role = "safety" if name == SAFETY else "capability"
+    return Task(name, role, f"{name}-1", (), tuple(examples), ("category", "group"), "made up", "CC0")
+
+
+def both_tasks(items: int) -> dict[str, Task]:
+    """The two tasks, of so many items together."""
+    few = max(60, round(items * CAPABILITY_SHARE))
+    return {SAFETY: made_task(SAFETY, items - few), CAPABILITY: made_task(CAPABILITY, few)}
+
+
+def blank(task: Task) -> pa.Table:
+    """A table of scores in which nothing is right, to be filled in."""
+    count = len(task.test)
+    return scores_table(task.name, task.test, [[-1.0, -1.0, -1.0]] * count, [[3, 3, 4]] * count)
+
+
+def filled(table: pa.Table, task: str, right: float, rng: np.random.Generator) -> Scores:
+    """Scores of one checkpoint: about this share is right, and what is right tends to be the same everywhere."""
+    gold = table.column("gold").to_numpy()
+    easy = np.random.default_rng(0).random(len(gold))
+    hit = 0.8 * easy + 0.2 * rng.random(len(gold)) < right
+    prediction = np.where(hit, gold, (gold + 1) % 3).astype(np.int32)
+    logprobs = -2.0 - rng.random((len(gold), 3))
+    logprobs[np.arange(len(gold)), prediction] += 1.5
+    offsets = pa.array(np.arange(0, 3 * len(gold) + 1, 3, dtype=np.int32))
+    columns = {
+        "choice_logprobs": pa.ListArray.from_arrays(offsets, pa.array(logprobs.ravel())),
+        "prediction": pa.array(prediction),
+        "correct": pa.array(hit),
+    }
+    arrays = [columns.get(name, table.column(name)) for name in SCORES_SCHEMA.names]
+    return Scores(task, pa.Table.from_arrays(arrays, schema=SCORES_SCHEMA))
+
+
+def measured(checkpoints: int, tasks: dict[str, Task]) -> Iterator[Measured]:
+    """The base, then learning rates with three checkpoints in each of three seeds, as many as there are to be."""
+    tables = {name: blank(task) for name, task in tasks.items()}
+    rng = np.random.default_rng(1)
+
+    def one(chain: tuple[str, ...], rate: int, seed: int) -> Measured:
+        scores = {name: filled(tables[name], name, right, rng) for name, right in zip(tasks, RIGHT[chain], strict=True)}
+        variant = (("learning_rate", f"{rate}e-5"),) if chain else ()
+        held = (Mitigated("replay", "replay", SAFETY, LOST, (CAPABILITY,), 0.05),) if chain == REPLAYED else ()
+        return Measured("made", chain, variant, seed, scores, held, 1000.0, 60.0)
+
+    yield one((), 0, 0)
+    places = [(rate, seed, chain) for rate in range(1, checkpoints) for seed in SEEDS for chain in list(RIGHT)[1:]]
+    for rate, seed, chain in places[: checkpoints - 1]:
+        yield one(chain, rate, seed)
+
+
+def make(folder: Path, checkpoints: int, items: int, resamples: int) -> None:
+    """The folder of a finished run."""
+    tasks = both_tasks(items)
+    found = list(measured(checkpoints, tasks))
+    (folder / "scores").mkdir(parents=True)
+    index = {}
+    for number, one in enumerate(found):
+        variant = ", ".join(f"{name}={value}" for name, value in one.variant)
+        about = {"base": one.base, "chain": ">".join(one.chain) or "base", "variant": variant}
+        for name, scores in one.scores.items():
+            file = f"{number:03d}.on-{name}.parquet"
+            scores.write(folder / "scores" / file)
+            index[file] = about | {"seed": one.seed if one.chain else None, "task": name, "split": "test"}
+    (folder / "scores" / "index.json").write_text(json.dumps(index))
+    roles = {name: task.role for name, task in tasks.items()}
+    rows = forgetting.summarise(found, study="large", roles=roles, resamples=resamples)
+    rows_to_polars(rows).write_parquet(folder / "results.parquet")
+    (folder / "results.json").write_text(json.dumps({"metric": "accuracy"}))
+    (folder / "provenance.json").write_text(json.dumps(provenance(tasks)))
+
+
+def provenance(tasks: dict[str, Task]) -> dict[str, object]:
+    """As much of `provenance.json` as a page reads."""
+    about = {
+        name: {"role": task.role, "version": task.version, "source": task.source, "licence": task.licence}
+        | {"train_examples": 0, "test_examples": len(task.test)}
+        | {"train_digest": task.train_digest, "test_digest": task.test_digest}
+        for name, task in tasks.items()
+    }
+    told = {"study": "large", "command": ["benchmarks/page.py"], "written_at": "", "python": "", "platform": ""}
+    return told | {"packages": {}, "bases": {"made": ""}, "precision": ["fp32"], "seeds": SEEDS, "tasks": about}
+
+
+def report(folder: Path, items: int) -> dict[str, float]:
+    """What it costs to write the report of a folder, and how large its page is."""
+    tasks = both_tasks(items)
+    before = time.process_time()
+    write_report(folder, tasks)
+    spent, peak = time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    figures = list((folder / "figures").glob("*.svg"))
+    megabytes = (folder / PAGE).stat().st_size / 1e6
+    return {"cpu_seconds": spent, "peak_gib": peak / 2**20, "page_megabytes": megabytes, "figures": len(figures)}
+
+
+def main() -> None:
+    """Make the study, then report on it in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoints", type=int, default=100)
+    parser.add_argument("--items", type=int, default=60_000)
+    parser.add_argument("--resamples", type=int, default=500)
+    parser.add_argument("--keep", type=Path, help="a folder that is not there: it is made and stays")
+    parser.add_argument("--only", choices=("make", "report"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.only == "make":
+        make(asked.keep, asked.checkpoints, asked.items, asked.resamples)
+    elif asked.only == "report":
+        print(json.dumps(report(asked.keep, asked.items)))
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = asked.keep or Path(scratch) / "large"
+            both(folder, sys.argv[1:])
+
+
+def both(folder: Path, arguments: list[str]) -> None:
+    """Each part in a process of its own, so that the memory of one is not counted as the other's."""
+    command = [sys.executable, __file__, *arguments, "--keep", str(folder), "--only"]
+    subprocess.run([*command, "make"], check=True)  # noqa: S603 - this file
+    done = subprocess.run([*command, "report"], check=True, capture_output=True, text=True)  # noqa: S603 - this file
+    found = json.loads(done.stdout)
+    print("| figures | page, MB | CPU, s | peak memory, GiB |\n| --- | --- | --- | --- |")
+    print("| {figures} | {page_megabytes:.1f} | {cpu_seconds:.1f} | {peak_gib:.2f} |".format(**found))
+
+
+if __name__ == "__main__":
+    main()
