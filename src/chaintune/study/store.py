@@ -28,6 +28,7 @@ __all__ = ["Entry", "Store", "default_address", "is_url"]
 LEASES = "leases"
 Make = Callable[[Path], Mapping[str, Any]]
 
+_URL = re.compile(r"[a-z0-9][a-z0-9+.:-]+://", re.IGNORECASE)  # one letter is a drive
 _NAME = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
 _SECONDS_OF_SILENCE = 2.0
 _log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def default_address() -> str:
 
 def is_url(address: Path | str) -> bool:
     """Whether an address names something else than a folder that this machine sees."""
-    return isinstance(address, str) and "://" in address
+    return isinstance(address, str) and bool(_URL.match(address))
 
 
 class Store:

@@ -16,7 +16,7 @@ from chaintune.errors import ModelError, StoreError
 from chaintune.study import atomic
 from chaintune.study import store as store_module
 from chaintune.study.address import open_store
-from chaintune.study.store import Store, default_address
+from chaintune.study.store import Store, default_address, is_url
 
 KEY = "ab12"
 
@@ -332,6 +332,23 @@ def test_a_folder_is_opened_by_its_address(store: Store) -> None:
     again = open_store(store.address)
     assert type(again) is Store
     assert again.has("stage", KEY)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("s3://bucket/x", True),
+        ("simplecache::s3://bucket/x", True),
+        ("memory://x", True),
+        ("stores/mine", False),
+        ("/stores/mine", False),
+        ("C:\\stores", False),
+        ("C://stores", False),
+        (Path("/stores"), False),
+    ],
+)
+def test_which_addresses_are_urls(address: str | Path, expected: bool) -> None:
+    assert is_url(address) is expected
 
 
 def test_a_url_never_becomes_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_trouble_that_passes_is_waited_out_wherever_it_strikes(machines: Machine
         store, maker, key = machines.open(f"machine{number}"), Maker(), f"k{number}"
         weather.calls.clear()
         strike = Striking(weather, number)
-        assert strike.watched(lambda s=store, k=key, m=maker: s.get_or_make("stage", k, m)).made  # type: ignore[misc]
+        assert strike.watched(lambda s=store, k=key, m=maker: s.get_or_make("stage", k, m)).made
         assert maker.calls == 1
         assert store.damage("stage", key) == ""
         answers += strike.struck
@@ -101,7 +101,7 @@ def test_killed_anywhere_the_next_run_completes(machines: Machines, weather: sha
         weather.calls.clear()
         with suppress(KeyboardInterrupt):
             Striking(weather, number, KeyboardInterrupt()).watched(
-                lambda s=store, k=key, m=maker: s.get_or_make("stage", k, m)  # type: ignore[misc]
+                lambda s=store, k=key, m=maker: s.get_or_make("stage", k, m)
             )
         again = machines.open(f"machine{number}")
         again.get_or_make("stage", key, maker)
@@ -110,17 +110,20 @@ def test_killed_anywhere_the_next_run_completes(machines: Machines, weather: sha
 
 
 class Striking:
-    """Makes one call fail: the one after `number` others."""
+    """Makes one call fail: the one after `number` others, or the first of some operation after them."""
 
-    def __init__(self, weather: shaky.Weather, number: int, error: BaseException | None = None) -> None:
-        self.weather, self.number, self.struck = weather, number, False
+    def __init__(
+        self, weather: shaky.Weather, number: int, error: BaseException | None = None, *, operation: str = ""
+    ) -> None:
+        self.weather, self.number, self.operation, self.struck = weather, number, operation, False
         self.error = error or TimeoutError("timed out")
 
     def watched(self, work: Any) -> Any:
         usual = self.weather.strike
 
         def strike(operation: str, path: str) -> None:
-            if not self.struck and len(self.weather.calls) == self.number:
+            due = operation == self.operation if self.operation else len(self.weather.calls) == self.number
+            if due and not self.struck:
                 self.struck = True
                 self.weather.troubles = [self.error]
             usual(operation, path)
@@ -185,6 +188,17 @@ def test_trouble_that_does_not_pass_ends_at_once(
     with pytest.raises(StoreError, match=rf"^shaky://{there}: the store cannot be read \("):
         store.has("stage", KEY)
     assert len(weather.calls) == before + 1
+
+
+def test_a_full_disk_here_is_told_as_such(machines: Machines, weather: shaky.Weather) -> None:
+    machines.open().get_or_make("stage", KEY, Maker())
+    store = machines.open("two")
+    for call in (store.get, lambda kind, key: store.get_or_make(kind, key, Maker())):
+        with pytest.raises(StoreError, match=rf"^disk full: [0-9,]+ MB free at {store.root}; nothing half-written"):
+            Striking(weather, 0, OSError(errno.ENOSPC, "full"), operation="get_file").watched(
+                lambda c=call: c("stage", KEY)
+            )
+    assert store.get("stage", KEY) is not None
 
 
 def test_a_mistake_of_ours_is_no_trouble_of_the_store(machines: Machines, weather: shaky.Weather) -> None:

@@ -19,10 +19,10 @@ from chaintune.study.remote.bucket import Bucket
 
 BEAT_SECONDS = 15.0
 EXPIRY_SECONDS = 60.0
+HURRY_SECONDS = 2.0  # who leaves does not wait long for a store that is silent
 
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.2, 5.0
 _SECONDS_OF_SILENCE = 2.0
-_HURRY_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -115,7 +115,7 @@ class Claims:
         return read_told(content).get("cache") == self._cache_id or is_expired(self._bucket, name, content)
 
     def _release(self, name: str, owner: str) -> None:
-        hurried = self._bucket.hurried(_HURRY_SECONDS)
+        hurried = self._bucket.hurried(HURRY_SECONDS)
         if read_told(hurried.read(name) or b"").get("owner") == owner:
             hurried.remove(name)
 

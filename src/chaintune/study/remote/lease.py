@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from chaintune.errors import StoreError
 from chaintune.study.lease import Lease
 from chaintune.study.remote.bucket import Bucket
-from chaintune.study.remote.claim import Pulse, is_expired, read_told, told
+from chaintune.study.remote.claim import HURRY_SECONDS, Pulse, is_expired, read_told, told
 
 FOLDER = ".leases"
 
@@ -31,7 +31,7 @@ class RemoteLease(Lease):
         """Nothing is needed any more."""
         self._pulse.stop(self._name)
         with suppress(StoreError):  # it expires
-            self._bucket.hurried(10).remove(self._name)
+            self._bucket.hurried(HURRY_SECONDS).remove(self._name)
         super().end()
 
     def _write(self) -> None:

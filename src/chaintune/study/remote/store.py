@@ -43,6 +43,7 @@ from chaintune.study.remote.lease import RemoteLease, is_leased
 from chaintune.study.store import LEASES, Make, Store, checked_name, is_name
 
 STALE_SECONDS = 24 * 3600.0
+HELD = (".claims", ".leases", ".clock")
 
 _UPLOAD = re.compile(r"[0-9a-f]{12}")
 _AT_ONCE = 16
@@ -129,8 +130,12 @@ class RemoteStore(Store):
                 self._bucket.write(self._manifest_name(kind, key), _bytes(sealed(noted)))
 
     def sweep(self) -> None:
-        """Remove uploads that were cut off a day ago, and copies of entries that are gone."""
+        """Remove uploads that were cut off a day ago, what the dead held, and copies of entries that are gone."""
         super().sweep()
+        for folder in HELD:
+            for name in list(self._bucket.objects(folder)):
+                if (self._bucket.age_seconds(name) or 0.0) > STALE_SECONDS:
+                    self._bucket.remove(name)
         for kind in self.kinds():
             for key in self._bucket.folders(kind):
                 if is_name(key):
@@ -199,9 +204,9 @@ class RemoteStore(Store):
         """Make the cache hold what a manifest tells; what is wrong with the store's files, empty when nothing is."""
         kind, key = manifest["kind"], manifest["key"]
         folder = self._folder(kind, key)
-        with self._cache_locked(kind, key) as place:
+        with one_sentence(self.root, "the cache cannot be written"), self._cache_locked(kind, key) as place:
             copy = self._sound_copy(kind, key)
-            if copy is None or copy.get("upload") != manifest.get("upload"):
+            if copy is None or copy["files"] != manifest["files"]:
                 return self._fetch(manifest, content, place)
             if copy != manifest:  # only the notes changed
                 atomic.write_bytes(folder / MANIFEST, content, durable=False)
