@@ -84,6 +84,7 @@ def load(
     precision: Precision,
     trainable: bool = True,
     quantize: Quantize | None = None,
+    place: bool = True,
     trust_remote_code: bool = False,
 ) -> LoadedModel:
     """The model of a folder, in evaluation mode, on the default device.
@@ -94,6 +95,7 @@ def load(
         precision: number format of the weights.
         trainable: whether the adapter, if there is one, will be tuned further.
         quantize: `4bit` holds the matrices in 4 bits, to train an adapter on top.
+        place: False leaves the model in main memory, where whoever asks for it shares it out over devices.
         trust_remote_code: run Python code that comes with the model. Off unless the user says so.
 
     Raises:
@@ -111,7 +113,7 @@ def load(
     if adapter is not None:
         with _speaking(adapter):
             model = read_adapter(model, adapter, trainable=trainable)
-    if not quantize:  # else it lies where it is to be already
+    if place and not quantize:  # in 4 bits it lies where it is to be already
         model.to(default_device())
     model.eval()
     return LoadedModel(model, tokenizer, precision, quantize)

@@ -36,8 +36,8 @@ def dtype_of(precision: Precision) -> torch.dtype:
 
 
 def default_device() -> torch.device:
-    """The first CUDA device if there is one, else the CPU."""
-    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    """The current CUDA device, the first unless this process was given another, or the CPU where there is none."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def check_quantize() -> None:

@@ -27,11 +27,13 @@ _WHOLE_ONLY = frozenset({"osf", "sam"})
 
 
 def check_can_shard(recipe: Recipe) -> None:
-    """Refuse a regulariser that cannot work on pieces of the weights.
+    """Refuse what cannot work on pieces of the weights.
 
     Raises:
         StageError: there is one.
     """
+    if recipe.quantize:
+        raise StageError("weights in 4 bits cannot be spread over devices; leave recipe.quantize out")
     kind = recipe.regulariser.kind if recipe.regulariser else ""
     if kind in _WHOLE_ONLY:
         raise StageError(
@@ -55,10 +57,10 @@ def training_bytes(model: torch.nn.Module, recipe: Recipe) -> int:
 def must_shard(model: torch.nn.Module, recipe: Recipe) -> bool:
     """Whether a stage of a model needs more memory than a process has on its device; all have to ask together.
 
-    A CPU's memory is the same for all processes, sharded or not, so there nothing is.
+    A CPU's memory is the same for all processes, sharded or not, so there nothing is; weights in 4 bits are not either.
     """
     device = default_device()
-    if device.type == "cpu":
+    if device.type == "cpu" or recipe.quantize:
         return False
     free = torch.tensor(torch.cuda.mem_get_info(device)[0], device=device)
     dist.all_reduce(free, op=dist.ReduceOp.MIN)

@@ -1,0 +1,202 @@
+"""One node on several devices of this machine: processes are started by torch's own launcher, watched and heard.
+
+With `CHAINTUNE_ACCELERATE_CONFIG`, a file of `accelerate config`, accelerate's launcher starts them instead and what
+the file says of FSDP or DeepSpeed holds.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from chaintune import errors
+from chaintune.errors import ConfigError, StageError
+from chaintune.models.precision import default_device
+from chaintune.study.job import PARENT, RESULT, Job
+from chaintune.study.learning import STAGE_LOG
+from chaintune.tuning import Step
+from chaintune.tuning.memory import with_less
+
+ACCELERATE_CONFIG = "CHAINTUNE_ACCELERATE_CONFIG"
+
+_PROGRAM = "chaintune.study.ranks"
+_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_TO_END = 30
+_SAID = "said.txt"
+_LINES_KEPT = 20
+
+_log = logging.getLogger(__name__)
+
+
+def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]:
+    """Train a stage with as many processes as its recipe has devices; the numbers of `Tuned`.
+
+    Where memory runs out in one of them, all begin again with half the micro-batch.
+
+    Args:
+        job: its folder `out` gets the checkpoint and the log.
+        on_step: called with the steps of the log.
+
+    Raises:
+        ConfigError: there are fewer GPUs than devices.
+        StageError: what a process raised, or that one was killed.
+    """
+    if job.recipe.batch_size % job.recipe.devices:
+        _log.warning(
+            "task '%s': %d devices cannot share steps of %d examples alike; some wait for the others at every step",
+            job.task,
+            job.recipe.devices,
+            job.recipe.batch_size,
+        )
+    while True:
+        try:
+            return _run(job, job.recipe.devices, _StepReader(job.out / STAGE_LOG, on_step).look)
+        except _MemoryRanOutError as error:
+            less = with_less(job.recipe, error.micro_batch_size, task=job.task, may_begin_again=True)
+            job = replace(job, recipe=less)
+
+
+def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -> dict[str, Any]:
+    """Score a checkpoint with several processes, each its share of the examples.
+
+    Args:
+        job: its file `out` gets the scores.
+        devices: processes.
+        on_scored: called with the number of examples done.
+
+    Raises:
+        ConfigError: there are fewer GPUs than devices.
+        DataError, ModelError: what a process raised.
+        StageError: a process was killed.
+    """
+
+    def look() -> None:
+        files = (job.progress_file(rank) for rank in range(devices))
+        done = sum(int(file.read_text(encoding="ascii") or 0) for file in files if file.is_file())
+        if done:
+            on_scored(done)
+
+    return _run(job, devices, look)
+
+
+def command(devices: int, job: Path, *, config: str = "") -> list[str]:
+    """What starts the processes of a job.
+
+    Args:
+        devices: how many.
+        job: its file.
+        config: a file of `accelerate config`; empty takes torch's launcher.
+    """
+    if config:
+        # The recipe says in what precision is trained, so the file does not.
+        options = ["--config_file", config, "--num_processes", str(devices), "--mixed_precision", "no"]
+        return [sys.executable, "-m", "accelerate.commands.launch", *options, "--module", _PROGRAM, str(job)]
+    options = ["--standalone", "--nproc-per-node", str(devices), "--max-restarts", "0"]
+    return [sys.executable, "-m", "torch.distributed.run", *options, "--module", _PROGRAM, str(job)]
+
+
+class _MemoryRanOutError(Exception):
+    def __init__(self, micro_batch_size: int) -> None:
+        super().__init__()
+        self.micro_batch_size = micro_batch_size
+
+
+class _StepReader:
+    """Reads the log of a stage while another process writes it."""
+
+    def __init__(self, log: Path, on_step: Callable[[Step], None]) -> None:
+        self._log, self._on_step = log, on_step
+        self._told = 0
+
+    def look(self) -> None:
+        """Tell what is new since the last look; a line that is not whole yet waits."""
+        lines = self._log.read_text(encoding="utf-8").split("\n")[:-1] if self._log.is_file() else []
+        for line in lines[self._told :]:
+            self._on_step(Step(**json.loads(line)))
+        self._told = len(lines)
+
+
+def _run(job: Job, devices: int, look: Callable[[], None]) -> dict[str, Any]:
+    """Start the processes of a job, look at them until they end, and read what came of it."""
+    _check_gpus(devices)
+    for left in job.scratch.iterdir():
+        left.unlink()
+    file, said = job.write(), job.scratch / _SAID
+    asked = command(devices, file, config=os.environ.get(ACCELERATE_CONFIG, ""))
+    with said.open("w", encoding="utf-8") as out, _started(asked, _environment(devices), out) as process:
+        while process.poll() is None:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            look()
+    look()
+    _check(job, devices, process.returncode, said)
+    found: dict[str, Any] = json.loads((job.scratch / RESULT).read_text(encoding="utf-8"))
+    return found
+
+
+@contextmanager
+def _started(asked: list[str], environment: Mapping[str, str], out: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends, with all that it started, at the end of this context."""
+    process = subprocess.Popen(asked, env=environment, stdout=out, stderr=subprocess.STDOUT)  # noqa: S603 - our own program
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()  # the launcher ends its processes
+            try:
+                process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _environment(devices: int) -> dict[str, str]:
+    threads = max(1, (os.cpu_count() or 1) // devices)
+    return {"OMP_NUM_THREADS": str(threads)} | os.environ | {PARENT: str(os.getpid())}
+
+
+def _check_gpus(devices: int) -> None:
+    if default_device().type != "cuda":
+        return
+    import torch
+
+    there = torch.cuda.device_count()
+    if there < devices:
+        raise ConfigError(f"recipe.devices: expected at most the {there} GPUs that are visible here, got {devices}")
+
+
+def _check(job: Job, devices: int, code: int, said: Path) -> None:
+    """Raise what a process raised.
+
+    Raises:
+        ChaintuneError: the same, with the same sentence.
+        StageError: a process ended without a word.
+        RuntimeError: a bug, with its traceback.
+    """
+    for rank in range(devices):
+        if job.error_file(rank).is_file():
+            _raise(json.loads(job.error_file(rank).read_text(encoding="utf-8")), rank)
+    if code or not (job.scratch / RESULT).is_file():
+        lines = said.read_text(encoding="utf-8", errors="replace").splitlines()
+        last = next(
+            (line.strip() for line in reversed(lines) if "Signal" in line or "Error" in line), "no reason given"
+        )
+        _log.error("task '%s': the processes said last: %s", job.task, "\n".join(lines[-_LINES_KEPT:]))
+        raise StageError(
+            f"task '{job.task}': one of the {devices} processes was killed or could not start ({last}); a machine that "
+            "runs out of main memory kills one; take fewer devices or a smaller model"
+        )
+
+
+def _raise(told: Mapping[str, Any], rank: int) -> None:
+    if told["micro_batch_size"]:
+        raise _MemoryRanOutError(told["micro_batch_size"])
+    if told["traceback"]:
+        raise RuntimeError(f"process {rank} of several: {told['traceback']}")
+    raise getattr(errors, told["error"], StageError)(told["sentence"])

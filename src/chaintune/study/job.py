@@ -1,0 +1,102 @@
+"""What several processes on one machine do together, as plain data that travels from the one that starts them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from chaintune.models import Precision
+from chaintune.records import Example, Recipe, Regulariser
+
+JOB, RESULT = "job.json", "result.json"
+# Tells the processes which one started them.
+PARENT = "CHAINTUNE_PARENT_PROCESS"
+_TUPLES = ("lora_targets", "report_to")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stage to be trained, or a checkpoint to be scored, by several processes.
+
+    Attributes:
+        kind: which of the two.
+        weights, adapter: folders of the model that is read.
+        precision: it is held in.
+        trust_remote_code: whether the user said so.
+        task: named in errors and scores.
+        examples: that are taught, or scored.
+        out: folder that the checkpoint is written into, or file of the scores.
+        scratch: folder where the processes tell how far they are and what went wrong.
+        recipe, seed, swapped_in, guarded: of a stage, as `tune` takes them.
+        alone: whether a new adapter may be stored without the weights under it.
+        shard: whether the weights are spread over the processes; None is where one device has not room for them.
+        provenance, measure_rounding: of scores, as `score` takes them.
+    """
+
+    kind: Literal["tune", "score"]
+    weights: Path
+    adapter: Path | None
+    precision: Precision
+    task: str
+    examples: Sequence[Example]
+    out: Path
+    scratch: Path
+    trust_remote_code: bool = False
+    recipe: Recipe = field(default_factory=Recipe)
+    seed: int = 0
+    swapped_in: Sequence[Example] = ()
+    guarded: Sequence[Example] = ()
+    alone: bool = False
+    shard: bool | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    measure_rounding: bool = False
+
+    def write(self) -> Path:
+        """Write the job into its scratch folder; the file to hand to the processes."""
+        plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        for name in ("examples", "swapped_in", "guarded"):
+            plain[name] = [example.content() for example in plain[name]]
+        plain["recipe"] = asdict(self.recipe)
+        path = self.scratch / JOB
+        path.write_text(json.dumps(plain, default=_plain), encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> "Job":
+        """The job of a file."""
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("examples", "swapped_in", "guarded"):
+            plain[name] = [_example(content) for content in plain[name]]
+        for name in ("weights", "adapter", "out", "scratch"):
+            plain[name] = None if plain[name] is None else Path(plain[name])
+        return cls(**plain | {"recipe": _recipe(plain["recipe"])})
+
+    def progress_file(self, rank: int) -> Path:
+        """Where a process tells how many examples it has scored."""
+        return self.scratch / f"scored-{rank}"
+
+    def error_file(self, rank: int) -> Path:
+        """Where a process tells what went wrong."""
+        return self.scratch / f"error-{rank}.json"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot travel in a job")
+
+
+def _example(content: list[Any]) -> Example:
+    name, prompt, choices, gold, groups, cluster, roles = content
+    borne = {dimension: tuple(found) for dimension, found in groups.items()}
+    return Example(name, prompt, tuple(choices), gold, borne, cluster, tuple(roles))
+
+
+def _recipe(plain: dict[str, Any]) -> Recipe:
+    tuples = {name: tuple(plain[name]) for name in _TUPLES if isinstance(plain[name], list)}
+    regulariser = plain["regulariser"]
+    if regulariser is not None:
+        options = tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in regulariser["options"])
+        regulariser = Regulariser(regulariser["kind"], options)
+    return Recipe(**plain | tuples | {"regulariser": regulariser})

@@ -1,0 +1,136 @@
+"""One of several processes that train a stage, or score a checkpoint, together: `python -m chaintune.study.ranks JOB`.
+
+Started by a launcher that sets torchrun's variables. It ends when the process that started them all is gone.
+"""
+
+import json
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from chaintune.errors import ChaintuneError
+from chaintune.models import LoadedModel, load, merge_adapter, save
+from chaintune.models.precision import default_device
+from chaintune.scoring import score
+from chaintune.study.job import PARENT, RESULT, Job
+from chaintune.study.learning import STAGE_LOG
+from chaintune.tuning import tune
+from chaintune.tuning.sharding import must_shard
+from chaintune.tuning.shares import MemoryRanOutError
+
+_FAILED, _ORPHANED = 1, 3
+
+
+def main(path: Path) -> int:
+    """Do this process's part of a job; the exit code. What went wrong is left in a file."""
+    job = Job.read(path)
+    _join()
+    try:
+        _tune(job) if job.kind == "tune" else _score(job)
+    except Exception as error:  # noqa: BLE001 - told to the process that started this one, traceback and all
+        told = json.dumps(_told(error))
+        job.error_file(dist.get_rank()).write_text(told, encoding="utf-8")
+        return _FAILED
+    dist.barrier()
+    dist.destroy_process_group()
+    return 0
+
+
+def _join() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl", device_id=torch.device("cuda", torch.cuda.current_device()))
+    else:
+        dist.init_process_group("gloo")
+
+
+def _tune(job: Job) -> None:
+    parent = load(
+        job.weights,
+        adapter=job.adapter,
+        precision=job.precision,
+        quantize=job.recipe.quantize,
+        place=False,
+        trust_remote_code=job.trust_remote_code,
+    )
+    shard = must_shard(parent.model, job.recipe) if job.shard is None else job.shard
+    if not shard and not job.recipe.quantize:
+        parent.model.to(default_device())
+    before = parent.model
+    tuned = tune(
+        parent,
+        job.examples,
+        task=job.task,
+        recipe=job.recipe,
+        seed=job.seed,
+        log=job.out / STAGE_LOG,
+        swapped_in=job.swapped_in,
+        guarded=job.guarded,
+        on_step=lambda _: _end_if_orphaned(),
+        shard=shard,
+    )
+    if dist.get_rank() == 0:
+        save(_to_store(tuned.loaded, before, job), job.out)
+        numbers = ("steps", "train_tokens", "seconds", "first_loss", "final_loss", "micro_batch_size")
+        _write(job, {name: getattr(tuned, name) for name in numbers} | {"sharded": shard})
+
+
+def _to_store(tuned: LoadedModel, before: Any, job: Job) -> LoadedModel:
+    """The adapter alone where what lies under it is the base's own folder, else everything in one."""
+    return tuned if tuned.model is before or job.alone else merge_adapter(tuned)
+
+
+def _score(job: Job) -> None:
+    loaded = load(job.weights, adapter=job.adapter, precision=job.precision, trust_remote_code=job.trust_remote_code)
+    rank = dist.get_rank()
+    seen = job.progress_file(rank)
+
+    def watch(done: int) -> None:
+        _end_if_orphaned()
+        seen.write_text(str(done), encoding="ascii")
+
+    scores = score(
+        loaded,
+        job.examples,
+        task=job.task,
+        provenance=job.provenance,
+        measure_rounding=job.measure_rounding and rank == 0,
+        on_scored=watch,
+        shared=True,
+    )
+    if rank == 0:
+        scores.write(job.out)
+        _write(job, {"examples": len(scores)})
+
+
+def _write(job: Job, result: dict[str, Any]) -> None:
+    (job.scratch / RESULT).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _told(error: Exception) -> dict[str, Any]:
+    known = isinstance(error, ChaintuneError)
+    return {
+        "error": type(error).__name__ if known else "",
+        "sentence": str(error),
+        "micro_batch_size": error.micro_batch_size if isinstance(error, MemoryRanOutError) else 0,
+        "traceback": "" if known else traceback.format_exc(),
+    }
+
+
+def _end_if_orphaned() -> None:
+    """Leave at once, as nobody waits for the result."""
+    try:
+        os.kill(int(os.environ.get(PARENT, os.getpid())), 0)
+    except ProcessLookupError:
+        os._exit(_ORPHANED)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    sys.exit(main(Path(sys.argv[1])))
