@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -51,11 +52,12 @@ TAUGHT_SHARE, ASKED_SHARE = 12, 10
 
 @dataclass
 class Side:
-    """What one side took for the study: seconds by the clock, of which training and scoring proper."""
+    """What one side took: seconds by the clock, of which training and scoring proper, and seconds of all cores."""
 
     seconds: float = 0.0
     training: float = 0.0
     scoring: float = 0.0
+    cpu: float = 0.0
     accuracy: dict[tuple[str, str], float] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
     scored: dict[str, float] = field(default_factory=dict)
@@ -175,6 +177,12 @@ def _run(command: Sequence[str]) -> float:
     return time.monotonic() - started
 
 
+def _cpu_seconds() -> float:
+    """What the finished processes of this one took of all cores."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def unshared(plan: Plan, side: Side) -> float:
     """What the peer would have taken, had each chain been trained and scored from its base.
 
@@ -193,15 +201,15 @@ def unshared(plan: Plan, side: Side) -> float:
 def report(session: Session, ours: Sequence[Side], theirs: Sequence[Side]) -> None:
     """Print the times, the ratios and how far accuracies lie apart."""
     alone = [unshared(session.plan, side) for side in theirs]
-    print("\n| | seconds | training | scoring | starting, loading, saving, reporting | ratio |")
-    print("|---|---|---|---|---|---|")
+    print("\n| | seconds | training | scoring | starting, loading, saving, reporting | CPU seconds | ratio |")
+    print("|---|---|---|---|---|---|---|")
     for name, sides in (("chaintune", ours), ("by hand, sharing prefixes", theirs)):
-        parts = [[getattr(side, part) for side in sides] for part in ("seconds", "training", "scoring", "rest")]
+        parts = [[getattr(side, part) for side in sides] for part in ("seconds", "training", "scoring", "rest", "cpu")]
         ratios = [side.seconds / mine.seconds for mine, side in zip(ours, sides, strict=True)]
         print(f"| {name} | {' | '.join(map(_spread, parts))} | {_spread(ratios, 2)} |")
     ratios = [seconds / mine.seconds for mine, seconds in zip(ours, alone, strict=True)]
-    print(f"| by hand, each chain from its base (added up) | {_spread(alone)} | | | | {_spread(ratios, 2)} |\n")
-    for part in ("training", "scoring", "rest"):
+    print(f"| by hand, each chain from its base (added up) | {_spread(alone)} | | | | | {_spread(ratios, 2)} |\n")
+    for part in ("training", "scoring", "rest", "cpu"):
         ratios = [getattr(b, part) / getattr(a, part) for a, b in zip(ours, theirs, strict=True)]
         print(f"ratio of {part}: {_spread(ratios, 2)}")
     _report_accuracy(session, ours[-1], theirs[-1])
@@ -235,8 +243,10 @@ def compete(session: Session, file: Path, folder: Path, wanted: argparse.Namespa
     found: dict[str, list[Side]] = {name: [] for name in contenders}
     for number in range(wanted.rounds):
         for name in list(contenders)[:: 1 if number % 2 == 0 else -1]:
+            before = _cpu_seconds()
             with tempfile.TemporaryDirectory() as scratch:
                 side = contenders[name](Path(scratch))
+            side.cpu = _cpu_seconds() - before
             found[name].append(side)
             parts = f"training {side.training:.1f}, scoring {side.scoring:.1f}, the rest {side.rest:.1f}"
             print(f"round {number + 1}  {name:10} {side.seconds:7.1f} s: {parts}", flush=True)
