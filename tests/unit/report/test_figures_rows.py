@@ -171,7 +171,7 @@ def test_doses_that_differ_in_kind_stand_beside_each_other() -> None:
     ]
     curves = {kind: [one for one in points if one.kind == kind] for kind in ("x", "y")}
     measure = Measure("recovery", "%", "recovery (% of the loss)", 0.8, (-50, 150))
-    rows = data(draw_doses(curves, measure).to_dict(), "dose")
+    rows = data(draw_doses(curves, ["x", "y"], measure).to_dict(), "dose")
     assert [one["x"] for one in rows[:2]] == [10, 20]
     assert all(one["x"] > one["dose"] for one in rows[2:])
 
@@ -210,6 +210,15 @@ def test_without_a_loss_points_are_drawn_and_no_target() -> None:
         "a dose of 20 %."
     )
     assert "nothing is recommended" in found["price-a-after-a-b-paid-in-b"].caption
+
+
+def test_a_kind_of_mitigation_looks_the_same_whichever_others_a_chart_shows() -> None:
+    measure = Measure("recovery", "%", "recovery (% of the loss)", 0.8, (-50, 150))
+    point = Point("s@10%", "y", 0.1, estimate(0.5), estimate(0.1), {}, chosen=False)
+    spec = draw_doses({"y": [point]}, ["x", "y"], measure).to_dict()
+    colour = next(layer["encoding"]["color"] for layer in spec["layer"] if "color" in layer.get("encoding", {}))
+    assert colour["scale"]["domain"] == ["x", "y"]
+    assert colour["legend"]["values"] == ["y"]
 
 
 def test_with_a_loss_shares_of_it_are_drawn() -> None:

@@ -103,6 +103,11 @@ def test_everything_that_was_measured_is_on_the_page(html: str) -> None:
     assert html.count('id="made-0"') == 1
 
 
+def test_contents_fold_what_is_many(folder: Path) -> None:
+    for figures, folded in ((8, False), (9, True)):
+        assert (f"<summary>{figures} figures</summary>" in render(page_of(folder, figures=figures))) is folded
+
+
 def test_every_link_within_the_page_has_its_target_and_no_id_comes_twice(html: str) -> None:
     attributes = Outline(html).attributes
     ids = [value for name, value in attributes if name == "id"]

@@ -130,13 +130,21 @@ def top_legend(labels: Sequence[str], *, offset: int = 12, lines: bool = False) 
     )
 
 
-def looks_by(field: str, labels: Sequence[str]) -> dict[str, Any]:
-    """Colour, dash and shape of what a field names, so that colour is never the only sign; one legend for all."""
-    legend = top_legend(labels)
+def looks_by(field: str, labels: Sequence[str], *, shown: Sequence[str] = (), lines: bool = False) -> dict[str, Any]:
+    """Colour, dash and shape of what a field names, so that colour is never the only sign; one legend for all.
+
+    Args:
+        field: of the data.
+        labels: that it may hold; each looks the same in every chart that is given the same ones.
+        shown: those that occur; all by default.
+        lines: the legend shows dashes, for charts without points.
+    """
+    legend = top_legend(shown or labels, lines=lines)
     dashes, shapes = DASHES[: len(labels)], SHAPES[: len(labels)]
+    dash = alt.Scale(domain=labels, range=dashes)
     return {
         "color": alt.Color(f"{field}:N", scale=alt.Scale(domain=labels, range="category"), legend=legend),
-        "dash": alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=labels, range=dashes), legend=None),
+        "dash": alt.StrokeDash(f"{field}:N", scale=dash, legend=legend if lines else None),
         "shape": alt.Shape(f"{field}:N", scale=alt.Scale(domain=labels, range=shapes), legend=legend),
     }
 

@@ -81,10 +81,16 @@ class Measure:
         return in_percent(self.of(point)) if self.unit == "%" else in_points(self.of(point))
 
 
-def draw_doses(curves: Mapping[str, Sequence[Point]], measure: Measure) -> alt.LayerChart:
-    """What came back along the dose, a line for each kind."""
+def draw_doses(curves: Mapping[str, Sequence[Point]], kinds: Sequence[str], measure: Measure) -> alt.LayerChart:
+    """What came back along the dose, a line for each kind.
+
+    Args:
+        curves: kind -> its doses, smallest first.
+        kinds: of all mitigations of the loss; each looks the same in all charts of them.
+        measure: of what came back.
+    """
     points = [one for curve in curves.values() for one in curve]
-    labels = _labels(points)
+    labels = _labels(kinds)
     places = {kind: place for place, kind in enumerate(curves)}
     rows = [
         _row(one, labels, measure) | {"dose": 100 * one.dose, "x": 100 * one.dose * (1 + _ASIDE * places[one.kind])}
@@ -97,30 +103,33 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], measure: Measure) -> alt.L
         axis=axis("dose (% of the task's training data)", values=doses, grid=False, format=".4~g"),
     )
     base = alt.Chart().encode(x=x, y=_y(points, measure))
-    looks = looks_by("kind", list(dict.fromkeys(row["kind"] for row in rows)))
+    looks = _looks(labels, rows)
     line = base.mark_line(strokeWidth=2, clip=True).encode(color=looks["color"], strokeDash=looks["dash"])
     layers = [*_target(measure), line, *_marks(base, looks)]
     layers += _chosen(base, rows, "x", math.sqrt(doses[0] * doses[-1]))
     return layered(layers, rows, _HEIGHT)
 
 
-def draw_price(points: Sequence[Point], task: str, measure: Measure, *, margin: float) -> alt.LayerChart:
+def draw_price(
+    points: Sequence[Point], kinds: Sequence[str], *, task: str, measure: Measure, margin: float
+) -> alt.LayerChart:
     """What came back against the price in one kept task, a point for each checkpoint.
 
     Args:
         points: with a value and a price.
+        kinds: of all mitigations of the loss.
         task: that was to be kept.
         measure: of what came back.
         margin: of the price, in hundredths.
     """
-    labels = _labels(points)
+    labels = _labels(kinds)
     rows = [_row(one, labels, measure) | _paid(one.prices[task]) for one in points]
     ends = _ends([one.prices[task] for one in points], [0.0, margin], (-100, 100))
     scale = alt.Scale(domain=[round(end, 2) for end in ends], nice=False)
     x = alt.X("price:Q", scale=scale, axis=axis(f"price in {told(task)[:24]} (points), positive is worse", grid=False))
     y = _y(points, measure)
     base = alt.Chart().encode(x=x, y=y)
-    looks = looks_by("kind", list(dict.fromkeys(row["kind"] for row in rows)))
+    looks = _looks(labels, rows)
     across = (
         alt.Chart()
         .mark_rule(strokeWidth=1.2, opacity=0.6, clip=True)
@@ -141,8 +150,13 @@ def draw_price(points: Sequence[Point], task: str, measure: Measure, *, margin: 
     return layered(layers, rows, _HEIGHT)
 
 
-def _labels(points: Sequence[Point]) -> dict[str, str]:
-    kinds = list(dict.fromkeys(one.kind for one in points))
+def _looks(labels: Mapping[str, str], rows: Sequence[Row]) -> dict[str, Any]:
+    return looks_by(
+        "kind", list(dict.fromkeys(labels.values())), shown=list(dict.fromkeys(row["kind"] for row in rows))
+    )
+
+
+def _labels(kinds: Sequence[str]) -> dict[str, str]:
     labels = shortened(kinds[:_MOST_KINDS], 30)
     if len(kinds) > _MOST_KINDS:
         labels |= dict.fromkeys(kinds[_MOST_KINDS - 1 :], _OTHERS)

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Figure
-from chaintune.report.figures.charts import DASHES, axis, finished, first_few, layered, top_legend
+from chaintune.report.figures.charts import DASHES, axis, finished, first_few, layered, looks_by
 from chaintune.report.figures.naming import shortened_chains, slug, told
 
 _HEIGHT = 260
@@ -64,16 +64,13 @@ def _draw(steps: Sequence[Step]) -> alt.LayerChart:
         {"stage": labels[step["chain"]], "seed": str(step["seed"]), "step": step["step"], "loss": float(step["loss"])}
         for step in steps
     ]
-    names = list(labels.values())
-    legend = top_legend(names, lines=True)
-    scale = alt.Scale(domain=names, range="category")
-    dashes = alt.Scale(domain=names, range=DASHES[: len(names)])
+    looks = looks_by("stage", list(labels.values()), lines=True)
     line = alt.Chart().mark_line(strokeWidth=1.8)
     drawn = line.encode(
         x=alt.X("step:Q", axis=axis("optimizer step", grid=False)),
         y=alt.Y("loss:Q", axis=alt.Axis(title="answer loss (nats a token)", tickCount=6), scale=alt.Scale(zero=True)),
-        color=alt.Color("stage:N", scale=scale, legend=legend),
-        strokeDash=alt.StrokeDash("stage:N", scale=dashes, legend=legend),
+        color=looks["color"],
+        strokeDash=looks["dash"],
         detail="seed:N",
     )
     return layered([drawn], rows, _HEIGHT)

@@ -47,10 +47,15 @@ class Ladder:
         """Shares of the loss, and points where no share of it can be told but points can."""
         known = [100 * one.recovery.value for one in self.points if not math.isnan(one.recovery.value)]
         if not known and any(not math.isnan(one.regained.value) for one in self.points):
-            return Measure("regained", "points", "regained (points)", math.nan, (-100.0, 100.0))
+            return Measure("regained", "points", "regained (points), positive is better", math.nan, (-100.0, 100.0))
         # Every value and the target lie within it, not every interval.
         frame = min([_LEAST, *known]) - 5, max([_MOST, 100 * self.limits.target, *known]) + 5
         return Measure("recovery", "%", "recovery (% of the loss)", self.limits.target, frame)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of its mitigations, each once."""
+        return list(dict.fromkeys(one.kind for one in self.points))
 
     @property
     def where(self) -> str:
@@ -170,7 +175,7 @@ def _doses(ladder: Ladder) -> Figure:
         title=title,
         caption=" ".join([*ends, *_frame(_outside(ladder))]),
         alt=f"{title}. {'; '.join(parts)}.",
-        spec=finished(draw_doses(curves, measure), title),
+        spec=finished(draw_doses(curves, ladder.kinds, measure), title),
         table=_table(ladder),
     )
 
@@ -192,13 +197,14 @@ def _price(ladder: Ladder, task: str) -> Figure | None:
         f"{told(one.name)}: {measure.name} {measure.told(one)}, price {100 * one.prices[task].value:+.1f} points"
         for one in points
     ]
+    chart = draw_price(points, ladder.kinds, task=task, measure=measure, margin=ladder.limits.margin)
     return Figure(
         name=slug("price", ladder.task, "after", ladder.after, "paid-in", task, ladder.tag),
         section="mitigations",
         title=title,
         caption=_corner(points, task, ladder),
         alt=f"{title}. {'; '.join(parts)}.",
-        spec=finished(draw_price(points, task, measure, margin=ladder.limits.margin), title),
+        spec=finished(chart, title),
         table=_table(ladder, task),
     )
 

@@ -15,8 +15,8 @@ from chaintune.report.figures.charts import (
     first_few,
     inside,
     layered,
+    looks_by,
     numbers,
-    top_legend,
 )
 from chaintune.report.figures.naming import shortened, told
 
@@ -79,16 +79,13 @@ def _draw(pairs: Sequence[Pair]) -> alt.LayerChart:
         | {"name": pair["name"], "is": pair["is"], "curvature": f"radius {pair['radius']:.3g}"}
         for pair in pairs
     ]
-    names = list(dict.fromkeys(row["kind"] for row in rows))
-    legend = top_legend(names)
-    color = alt.Color("kind:N", scale=alt.Scale(domain=names, range="category"), legend=legend)
-    shape = alt.Shape("kind:N", scale=alt.Scale(domain=names, range=SHAPES[: len(names)]), legend=legend)
+    looks = looks_by("kind", list(dict.fromkeys(row["kind"] for row in rows)))
     y = alt.Y("value:Q", axis=alt.Axis(title="forgetting (points)", tickCount=6))
-    base = alt.Chart().encode(x=_x([pair["radius"] for pair in pairs]), y=y, color=color)
+    base = alt.Chart().encode(x=_x([pair["radius"] for pair in pairs]), y=y, color=looks["color"])
     hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("name", "curvature", "is", "kind")]
     zero = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
     span = base.mark_rule(strokeWidth=1.2, opacity=0.6).encode(y="low:Q", y2="high:Q")
-    point = base.mark_point(filled=True, size=80, opacity=1).encode(shape=shape, tooltip=hint)
+    point = base.mark_point(filled=True, size=80, opacity=1).encode(shape=looks["shape"], tooltip=hint)
     return layered([zero, span, point], rows, _HEIGHT)
 
 

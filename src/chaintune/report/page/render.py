@@ -22,6 +22,8 @@ SECTIONS = {
     "power": "What could have been seen",
 }
 _SHOWN_PARAGRAPHS = 6
+# Figures of a section that the contents show at once.
+_LISTED_FIGURES = 8
 _COUNTS = (("shown",), ("forgot", "learned"))
 VERDICT_MARKS = {"forgot": "▼", "kept": "=", "gained": "▲", "inconclusive": "?"}
 
@@ -59,6 +61,7 @@ def render(page: Page, drawings: Mapping[str, str] | None = None) -> str:
         numeric=[_numeric(table) for table in page.tables],
         unseen_numeric=_numeric(page.unseen),
         shown=_SHOWN_PARAGRAPHS,
+        listed=_LISTED_FIGURES,
         sample=_sample(page.examples),
         data=as_script(_data(page)),
     )
