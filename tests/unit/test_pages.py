@@ -33,6 +33,7 @@ RUN_BY = {
     "docs/how-to/card.md": "tests/unit/cli/test_card_page.py",
     "docs/how-to/compare.md": "tests/unit/cli/test_pages.py",
     "docs/how-to/gate.md": "tests/unit/gate/test_page.py",
+    "docs/how-to/memory.md": "tests/unit/tuning/test_memory_page.py",
     "docs/how-to/mitigations.md": "tests/unit/tuning/mitigations/test_page.py",
     "docs/how-to/own-data.md": "tests/unit/tasks/test_own_data_page.py",
     "docs/how-to/tasks.md": "tests/unit/tasks/test_tasks_page.py",
