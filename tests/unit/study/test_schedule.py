@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaintune.study.cluster import read_cluster
@@ -19,7 +19,9 @@ from tests.unit.study.dummy import make_plan, make_study, make_task
 
 # Four stages, a, a>b, b and b>a, and ten scores.
 PLAN = make_plan(make_study("ab"))
-MANY = make_plan(make_study("abc", mitigations=[{"replay": {"task": "a", "dose": [0.25, 0.5]}}]))
+MANY = make_plan(
+    make_study("ab", mitigations=[{"replay": {"task": "a", "dose": [0.25, 0.5, 0.75]}}], vary={"seed": [0, 1]})
+)
 
 
 def stage_or_score(stage: float, score: float) -> Callable[[Node], float]:
@@ -91,6 +93,7 @@ def test_nothing_to_do() -> None:
     assert (found.critical, found.placed, found.worthwhile_units) == ((), (), 1)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.floats(0.01, 100), min_size=len(MANY.nodes), max_size=len(MANY.nodes)),
     st.integers(1, 9),
