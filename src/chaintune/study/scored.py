@@ -74,7 +74,7 @@ class Scoring:
     def _read(self, key: str, model: str) -> Scores:
         entry = self.store.get("score", key)
         if entry is None:
-            raise ModelError(f"the scores {key} are not in the store {self.store.root}; run the command again")
+            raise ModelError(f"the scores {key} are not in the store {self.store.address}; run the command again")
         scores = Scores.read(entry.path / SCORES_FILE)
         return replace(scores, provenance={**scores.provenance, "model": model})
 

@@ -78,8 +78,6 @@ class Store:
 
         A damaged entry counts as none; `get_or_make` rebuilds it.
         """
-        if not self.has(kind, key):
-            return None
         with one_sentence(self.root, f"entry {kind}/{key} cannot be read"):
             return self._read(kind, key)
 

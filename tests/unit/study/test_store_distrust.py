@@ -1,5 +1,6 @@
 """What lies behind a URL may have been written by anybody: it is checked before anything is written here."""
 
+import errno
 import json
 import logging
 import os
@@ -205,6 +206,20 @@ def test_a_bucket_refuses_names_outside_itself(there: Path) -> None:
             bucket.write(name, b"")
         with pytest.raises(StoreError, match="is not a name below the store's own"):
             bucket.remove_all(name)
+
+
+def test_a_mount_without_hard_links_serves_too(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(_source: Path, _target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    bucket = connect(f"file://{there.as_posix()}")
+    assert bucket.create("a", b"1")
+    assert not bucket.create("a", b"2")
+    assert bucket.read("a") == b"1"
+    store, maker = opened(there), Maker()
+    assert [store.get_or_make("stage", KEY, maker).made for _ in range(2)] == [True, False]
+    assert list(there.rglob("*.partial")) == []
 
 
 @pytest.mark.parametrize(

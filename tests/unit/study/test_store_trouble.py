@@ -4,7 +4,7 @@ import errno
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Barrier, Thread
@@ -188,6 +188,34 @@ def test_trouble_that_does_not_pass_ends_at_once(
     with pytest.raises(StoreError, match=rf"^shaky://{there}: the store cannot be read \("):
         store.has("stage", KEY)
     assert len(weather.calls) == before + 1
+
+
+def test_a_store_that_is_full_loses_nothing_that_is_finished(machines: Machines, weather: shaky.Weather) -> None:
+    maker, store = Maker(), machines.open()
+    with pytest.raises(StoreError, match=r": the store cannot be written \(.*No space left"):
+        Striking(weather, 0, OSError(errno.ENOSPC, "No space left"), operation="put_file").watched(
+            lambda: store.get_or_make("stage", KEY, maker)
+        )
+    assert not store.has("stage", KEY)
+    assert store.get_or_make("stage", KEY, maker).path.is_dir()
+    assert maker.calls == 1
+
+
+def requests(weather: shaky.Weather, work: Callable[[], object]) -> int:
+    weather.calls.clear()
+    work()
+    return len(weather.calls)
+
+
+def test_what_a_store_asks_of_the_network(machines: Machines, weather: shaky.Weather) -> None:
+    """The numbers in docs/how-to/store.md; an entry of two files."""
+    one, two = machines.open(), machines.open("two")
+    assert requests(weather, lambda: one.get_or_make("stage", KEY, Maker())) == 7 + 2 * 2
+    assert requests(weather, lambda: one.get("stage", KEY)) == 1
+    assert requests(weather, lambda: two.get("stage", KEY)) == 1 + 2
+    assert requests(weather, lambda: two.get("stage", KEY)) == 1
+    assert requests(weather, lambda: two.has("stage", KEY)) == 1
+    assert requests(weather, lambda: two.get("stage", "cd34")) == 1
 
 
 def test_a_full_disk_here_is_told_as_such(machines: Machines, weather: shaky.Weather) -> None:

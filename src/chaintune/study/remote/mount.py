@@ -3,10 +3,13 @@
 import os
 import shutil
 from contextlib import suppress
+from errno import EMLINK, ENOSYS, ENOTSUP, EOPNOTSUPP, EPERM
 from pathlib import Path
 
 from chaintune.study import atomic
 from chaintune.study.remote.bucket import Bucket
+
+_NO_LINKS = {EPERM, ENOSYS, ENOTSUP, EOPNOTSUPP, EMLINK}
 
 
 class Mount(Bucket):
@@ -25,7 +28,7 @@ class Mount(Bucket):
         partial = atomic.partial_path(target)
         try:
             partial.write_bytes(content)
-            os.link(partial, target)  # atomic also on NFS, where opening for creation was not always
+            _link(partial, target)
         finally:
             with suppress(FileNotFoundError):
                 partial.unlink()
@@ -34,3 +37,15 @@ class Mount(Bucket):
         Path(remote).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, remote)
         atomic.sync_file(Path(remote))
+
+
+def _link(partial: Path, target: Path) -> None:
+    """Give a file its name if nobody has it: at once also on NFS, where opening for creation was not always so."""
+    try:
+        os.link(partial, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if target.exists():
+            raise FileExistsError(target) from error
+        partial.replace(target)  # whole at least; of two, both may be told that they created it

@@ -139,7 +139,7 @@ class RemoteStore(Store):
         for kind in self.kinds():
             for key in self._bucket.folders(kind):
                 if is_name(key):
-                    self._sweep_uploads(kind, key)
+                    self._sweep_uploads(kind, key, (self._sound_manifest(kind, key) or {}).get("upload"))
         for copy in self.root.glob(f"*/*/{MANIFEST}"):
             kind, key = copy.parent.parent.name, copy.parent.name
             if is_name(kind) and is_name(key) and (load(copy) or {}).get("upload") and not self.has(kind, key):
@@ -257,7 +257,7 @@ class RemoteStore(Store):
             self._bucket.write(self._manifest_name(kind, key), content)
         with one_sentence(self.root, "the cache cannot be written"), self._cache_locked(kind, key):
             atomic.write_bytes(folder / MANIFEST, content, durable=False)
-        self._sweep_uploads(kind, key)
+        self._sweep_uploads(kind, key, manifest["upload"])
         return entry
 
     def _publish(self, partial: Path, folder: Path) -> None:
@@ -265,11 +265,10 @@ class RemoteStore(Store):
             atomic.vanish(folder)
             super()._publish(partial, folder)
 
-    def _sweep_uploads(self, kind: str, key: str) -> None:
+    def _sweep_uploads(self, kind: str, key: str, named: str | None) -> None:
         """Remove uploads of an entry that its manifest does not name and that nothing was added to for a day."""
-        manifest = self._sound_manifest(kind, key) or {}
         for upload in self._bucket.folders(f"{kind}/{key}"):
-            if _UPLOAD.fullmatch(upload) and upload != manifest.get("upload"):
+            if _UPLOAD.fullmatch(upload) and upload != named:
                 files = list(self._bucket.objects(f"{kind}/{key}/{upload}"))
                 ages = [age for name in files if (age := self._bucket.age_seconds(name)) is not None]
                 if min(ages, default=0.0) > STALE_SECONDS:
