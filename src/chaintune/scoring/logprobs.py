@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from chaintune.models.encoding import Encoded
+from chaintune.models.processes import WHOLE, Share
 from chaintune.models.tree_attention import takes_trees
 from chaintune.scoring.shared_prompts import shared_prompt_logprobs
 from chaintune.scoring.trees import tree_logprobs
@@ -27,6 +28,8 @@ def choice_logprobs(
     *,
     batch_tokens: int | None = None,
     on_scored: Callable[[int], None] = lambda _: None,
+    may_halve: bool = True,
+    share: Share = WHOLE,
 ) -> list[list[float]]:
     """Natural-log probability of each choice given its prefix, in the order of `encoded`.
 
@@ -38,6 +41,8 @@ def choice_logprobs(
         encoded: examples as token ids.
         batch_tokens: tokens that go through the model together; None is what suits the device.
         on_scored: called with the number of examples done after each batch.
+        may_halve: whether to go on with less at once when memory runs out.
+        share: what of the work to do; choices that are not computed get 0.
 
     Shape:
         One row an example, one column a choice.
@@ -45,9 +50,13 @@ def choice_logprobs(
     tokens, answers = batch_tokens or _batch_tokens(model), _batch_answers(model)
     with _answering(model):
         if takes_trees(model):
-            return tree_logprobs(model, encoded, bin_tokens=min(tokens, answers), on_scored=on_scored)
+            capacity = min(tokens, answers)
+            return tree_logprobs(
+                model, encoded, bin_tokens=capacity, on_scored=on_scored, may_halve=may_halve, share=share
+            )
         _say_once(type(model).__name__)
-        return shared_prompt_logprobs(model, encoded, batch_tokens=tokens, batch_answers=answers, on_scored=on_scored)
+        limits = {"batch_tokens": tokens, "batch_answers": answers, "may_halve": may_halve}
+        return shared_prompt_logprobs(model, encoded, **limits, on_scored=on_scored, share=share)
 
 
 def alone_logprobs(model: Any, encoded: Sequence[Encoded]) -> list[list[float]]:
@@ -71,7 +80,8 @@ def _answering(model: Any) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        # Not inference_mode: FSDP keeps what it gathers in tensors that training uses again.
+        with torch.no_grad():
             yield
     finally:
         model.train(was_training)

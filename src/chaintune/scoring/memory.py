@@ -25,6 +25,7 @@ class Portions(Generic[T]):
         cut: items and tokens -> portions of so many tokens at most, each of one item at least.
         weigh: tokens of some items.
         on_less: called after memory ran out, to drop what the failed portion may have left half-done.
+        may_halve: whether to go on with less; not where other processes wait for the pass that failed.
     """
 
     architecture: str
@@ -32,6 +33,7 @@ class Portions(Generic[T]):
     cut: Callable[[Sequence[T], int], Iterable[Sequence[T]]]
     weigh: Callable[[Sequence[T]], int]
     on_less: Callable[[], None] = lambda: None
+    may_halve: bool = True
     _halved: bool = False
 
     def each(self, items: Sequence[T], compute: Callable[[Sequence[T]], R]) -> Iterator[tuple[Sequence[T], R]]:
@@ -42,7 +44,7 @@ class Portions(Generic[T]):
             compute: a portion -> its result, which is not None.
 
         Raises:
-            ModelError: memory does not even suffice for one item.
+            ModelError: memory does not even suffice for one item, or ran out where less must not be tried.
         """
         waiting = [items]
         while waiting:
@@ -59,6 +61,11 @@ class Portions(Generic[T]):
 
     def _halve(self, failed: Sequence[T]) -> None:
         held = self.weigh(failed)
+        if not self.may_halve:
+            raise ModelError(
+                f"{self.architecture}: memory ran out with {held:,} tokens at once, and processes that hold one model "
+                f"together cannot try again with less; take a smaller batch_tokens, at most {max(1, held // 2)}"
+            )
         if len(failed) == 1:
             raise ModelError(too_little(self.architecture, f"one example's {held:,} tokens"))
         # Half of what failed and not of what was allowed, which a small portion never reached.

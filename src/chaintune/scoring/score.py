@@ -7,6 +7,7 @@ from typing import Literal
 from chaintune.errors import ModelError
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
+from chaintune.models.processes import WHOLE, Share
 from chaintune.records import Example, Scores, scores_table
 from chaintune.scoring.harness import harness_logprobs
 from chaintune.scoring.logprobs import choice_logprobs
@@ -24,6 +25,7 @@ def score(
     measure_rounding: bool = False,
     engine: Engine = "chaintune",
     on_scored: Callable[[int], None] = lambda _: None,
+    share: Share = WHOLE,
 ) -> Scores:
     """What the model answers to every example.
 
@@ -35,6 +37,8 @@ def score(
         measure_rounding: score some examples a second way and keep the differences with the scores.
         engine: whose arithmetic; `lm_eval` needs the extra of that name and tells no progress.
         on_scored: called with the number of examples done.
+        share: of the work that is this process's, where several score together, each with the whole model; they have
+            to call this alike, and all get all scores. Not for another's arithmetic.
 
     Raises:
         ConfigError: lm-eval is asked for and not installed.
@@ -45,7 +49,7 @@ def score(
     encoded = encode_examples(loaded.tokenizer, ordered)
     check_lengths(ordered, [example.longest_tokens for example in encoded], loaded.context_tokens, task=task)
     if engine == "chaintune":
-        logprobs = choice_logprobs(loaded.model, encoded, on_scored=on_scored)
+        logprobs = share.merged(choice_logprobs(loaded.model, encoded, on_scored=on_scored, share=share), loaded.device)
     else:
         logprobs = harness_logprobs(loaded, ordered)
     for example, row in zip(ordered, logprobs, strict=True):

@@ -15,6 +15,7 @@ from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
+from chaintune.models.processes import WHOLE, Share
 from chaintune.scoring.batches import cut, equal_prefix_batches, held_tokens
 from chaintune.scoring.memory import Portions
 
@@ -26,6 +27,8 @@ def shared_prompt_logprobs(
     batch_tokens: int,
     batch_answers: int,
     on_scored: Callable[[int], None] = lambda _: None,
+    may_halve: bool = True,
+    share: Share = WHOLE,
 ) -> list[list[float]]:
     """Natural-log probability of each choice given its prefix, in the order of `encoded`.
 
@@ -35,19 +38,23 @@ def shared_prompt_logprobs(
         batch_tokens: tokens that go through the model together; fewer once memory has run out.
         batch_answers: rows of logits that are held together.
         on_scored: called with the number of examples done after each batch.
+        may_halve: whether to go on with less at once when memory runs out.
+        share: which batches to compute; choices of the others get 0.
 
     Raises:
         ModelError: memory does not even suffice for one example.
     """
-    rows: list[list[float]] = [[] for _ in encoded]
+    rows = [[0.0] * len(example.continuations) for example in encoded]
     done = 0
     portions = Portions[int](
         type(model).__name__,
         batch_tokens,
         cut=lambda batch, tokens: cut(batch, encoded, batch_tokens=tokens, batch_answers=batch_answers),
         weigh=lambda batch: sum(held_tokens(encoded[index]) for index in batch),
+        may_halve=may_halve,
     )
-    for whole in equal_prefix_batches(encoded, batch_tokens=batch_tokens, batch_answers=batch_answers):
+    batches = equal_prefix_batches(encoded, batch_tokens=batch_tokens, batch_answers=batch_answers)
+    for whole in share.in_turn(batches):
         for batch, scored in portions.each(whole, lambda batch: _score_batch(model, [encoded[i] for i in batch])):
             for index, row in zip(batch, scored, strict=True):
                 rows[index] = row

@@ -15,6 +15,7 @@ from transformers import DynamicCache
 
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
+from chaintune.models.processes import WHOLE, Share
 from chaintune.models.token_tree import TokenTree, common_beginning, cuts, grow, last_nodes, size
 from chaintune.models.tree_attention import logits_at, tree_attention
 from chaintune.scoring.memory import Portions
@@ -76,7 +77,13 @@ def count_tokens(encoded: Sequence[Encoded], *, bin_tokens: int) -> int:
 
 
 def tree_logprobs(
-    model: Any, encoded: Sequence[Encoded], *, bin_tokens: int, on_scored: Callable[[int], None] = lambda _: None
+    model: Any,
+    encoded: Sequence[Encoded],
+    *,
+    bin_tokens: int,
+    on_scored: Callable[[int], None] = lambda _: None,
+    may_halve: bool = True,
+    share: Share = WHOLE,
 ) -> list[list[float]]:
     """Natural-log probability of each choice given its prefix, in the order of `encoded`.
 
@@ -85,6 +92,8 @@ def tree_logprobs(
         encoded: examples as token ids.
         bin_tokens: tokens that go through the model together; fewer once memory has run out.
         on_scored: called with the number of examples done after each bin.
+        may_halve: whether to go on with less at once when memory runs out.
+        share: which bins to compute; choices of the others get 0.
 
     Raises:
         ModelError: memory does not even suffice for one choice.
@@ -105,8 +114,9 @@ def tree_logprobs(
         cut=lambda branches, tokens: _cut(branches, tokens, skip),
         weigh=lambda branches: len(_tree(branches, skip)),
         on_less=beginning.forget,
+        may_halve=may_halve,
     )
-    for whole in bins(encoded, bin_tokens=bin_tokens, skip=skip):
+    for whole in share.in_turn(bins(encoded, bin_tokens=bin_tokens, skip=skip)):
         for branches, sums in portions.each(whole, compute):
             for branch, value in zip(branches, sums, strict=True):
                 rows[branch.example][branch.choice] = value

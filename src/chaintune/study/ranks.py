@@ -17,6 +17,7 @@ import torch.distributed as dist
 from chaintune.errors import ChaintuneError
 from chaintune.models import LoadedModel, load, merge_adapter, save
 from chaintune.models.precision import default_device
+from chaintune.models.processes import Share
 from chaintune.scoring import score
 from chaintune.study.job import PARENT, RESULT, Job
 from chaintune.study.learning import STAGE_LOG
@@ -102,7 +103,7 @@ def _score(job: Job) -> None:
         provenance=job.provenance,
         measure_rounding=job.measure_rounding and rank == 0,
         on_scored=watch,
-        shared=True,
+        share=Share.here(),
     )
     if rank == 0:
         scores.write(job.out)

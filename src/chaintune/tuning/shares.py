@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-import torch
-import torch.distributed as dist
-
 from chaintune.errors import StageError
+from chaintune.models.processes import Share
 from chaintune.tuning.lessons import micro_batch
 
 
@@ -22,23 +20,8 @@ class MemoryRanOutError(StageError):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """One process among those that train a stage together.
-
-    Attributes:
-        rank: which of them this one is; the first writes what all made.
-        ranks: how many they are.
-    """
-
-    rank: int = 0
-    ranks: int = 1
-
-    @classmethod
-    def here(cls) -> "Share":
-        """The share of this process; the whole where torch.distributed does not run."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return cls()
-        return cls(dist.get_rank(), dist.get_world_size())
+class StepShare(Share):
+    """The lessons of every step that one of several processes reads."""
 
     def micro_batch(self, batch_size: int, wanted: int) -> int:
         """Examples of a micro-batch: at most `wanted`, and a whole number of them in the largest share of a step.
@@ -65,7 +48,7 @@ class Share:
         read equally many: each waits for the others at every pass.
 
         Example:
-            >>> Share(1, 2).micro_batches(11, batch_size=8, micro=2)
+            >>> StepShare(1, 2).micro_batches(11, batch_size=8, micro=2)
             [[2, 3], [6, 7], [10]]
         """
         mine: list[list[int]] = []
@@ -73,16 +56,8 @@ class Share:
             end = min(start + batch_size, lessons)
             runs = [list(range(at, min(at + micro, end))) for at in range(start, end, micro)]
             runs += [[] for _ in range(-len(runs) % self.ranks)]
-            mine += runs[self.rank :: self.ranks]
+            mine += self.in_turn(runs)
         return mine
-
-    def total(self, count: int, device: torch.device) -> int:
-        """The sum of a count over all processes, which have to ask together."""
-        if self.ranks == 1:
-            return count
-        summed = torch.tensor(count, dtype=torch.int64, device=device)
-        dist.all_reduce(summed)
-        return int(summed)
 
     def _largest(self, batch_size: int) -> int:
         return -(-batch_size // self.ranks)

@@ -15,7 +15,7 @@ from chaintune.errors import StageError
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.tuning.lessons import IGNORED, Lesson
 from chaintune.tuning.shared_prefixes import answer_logits
-from chaintune.tuning.shares import Share
+from chaintune.tuning.shares import StepShare
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class AnswerTrainer(Trainer):
     loss_is_scaled_for_ga = True
 
     def __init__(
-        self, *arguments: Any, share: Share | None = None, batches: list[list[int]] | None = None, **options: Any
+        self, *arguments: Any, share: StepShare | None = None, batches: list[list[int]] | None = None, **options: Any
     ) -> None:
         super().__init__(*arguments, compute_loss_func=answer_loss, **options)
-        self.share, self._batches = share or Share(), batches
+        self.share, self._batches = share or StepShare(), batches
         self.tokens_seen = 0
 
     def get_train_dataloader(self) -> DataLoader[Any]:

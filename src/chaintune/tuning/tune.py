@@ -26,7 +26,7 @@ from chaintune.tuning.order import training_order
 from chaintune.tuning.seeding import seeded
 from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import collate_tree, pays
-from chaintune.tuning.shares import MemoryRanOutError, Share
+from chaintune.tuning.shares import MemoryRanOutError, StepShare
 from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import AnswerTrainer, StageLog, Step
 
@@ -75,7 +75,7 @@ class _Way:
 
     sharing: bool
     micro_batch_size: int
-    share: Share
+    share: StepShare
     shard: bool
 
 
@@ -129,7 +129,7 @@ def tune(
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
     data = _lesson_data(parent, examples, swapped_in, task=task, recipe=recipe, seed=seed)
     guard = _taught(parent, guarded, task="the guarded task")
-    share = Share.here()
+    share = StepShare.here()
     if shard:
         check_can_shard(recipe)
     while True:
@@ -241,12 +241,12 @@ def _train(
     return trainer
 
 
-def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: Share, shard: bool) -> _Way:
+def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: StepShare, shard: bool) -> _Way:
     sharing = _shares(parent, data, recipe, share)
     return _Way(sharing, _micro_batch(recipe, share, sharing=sharing), share, shard)
 
 
-def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: Share) -> bool:
+def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepShare) -> bool:
     """Whether the lessons of a micro-batch are computed as a tree.
 
     Raises:
@@ -266,7 +266,7 @@ def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: Share)
     return True
 
 
-def _micro_batch(recipe: Recipe, share: Share, *, sharing: bool) -> int:
+def _micro_batch(recipe: Recipe, share: StepShare, *, sharing: bool) -> int:
     usual = _CPU_MICRO_BATCH if default_device().type == "cpu" else _GPU_MICRO_BATCH
     wanted = recipe.micro_batch_size or usual * (_SHARING_FACTOR if sharing else 1)
     return share.micro_batch(recipe.batch_size, wanted)
