@@ -101,7 +101,7 @@ def takes_trees(model: Any) -> bool:
     if not getattr(base, "_supports_attention_backend", False) or kinds - {"full_attention", "sliding_attention"}:
         return False
     probe = _probe(base.config.get_text_config().vocab_size)
-    with torch.inference_mode():
+    with torch.no_grad():
         try:
             with tree_attention(model):
                 got = forward_tree(model, probe).float()
@@ -125,9 +125,20 @@ def _probe(vocabulary: int) -> TokenTree:
 def _agrees(model: Any, probe: TokenTree, got: torch.Tensor) -> bool:
     """Whether the second branch came out as it does alone. Half of its positions must, as some are mostly rounding."""
     branch = probe.tokens[probe.path(int(probe.ends[1]))]
-    alone = model(input_ids=torch.tensor(branch, device=got.device)[None], use_cache=False).logits[0].float()[_TRUNK:]
+    computed = {model.dtype}
+
+    def see(_module: torch.nn.Module, _inputs: tuple[torch.Tensor, ...], logits: torch.Tensor) -> None:
+        # Autocast and FSDP compute fp32 weights in bf16, and may hand their results on in fp32.
+        computed.add(logits.dtype)
+
+    handle = model.get_output_embeddings().register_forward_hook(see)
+    try:
+        out = model(input_ids=torch.tensor(branch, device=got.device)[None], use_cache=False)
+    finally:
+        handle.remove()
+    alone = out.logits[0].float()[_TRUNK:]
     off = (got[_LENGTH:] - alone).square().mean(dim=-1).sqrt() / alone.std(dim=-1)
-    return bool(off.median() < (1e-3 if model.dtype == torch.float32 else 0.2))
+    return bool(off.median() < (1e-3 if computed == {torch.float32} else 0.2))
 
 
 def _transformer(model: Any) -> Any:

@@ -6,12 +6,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from chaintune.models import load, tree_attention
 from chaintune.models.encoding import Encoded, encode_examples
+from chaintune.models.token_tree import TokenTree
 from chaintune.scoring import logprobs, trees
 from chaintune.scoring.batches import equal_prefix_batches
 from chaintune.scoring.logprobs import choice_logprobs
@@ -71,6 +73,31 @@ def test_it_agrees_with_a_plain_forward_pass(architecture: str) -> None:
     expected = plainly(model, EXAMPLES)
     assert max(map(max, expected)) - min(map(min, expected)) > 10  # answers differ, so agreement says something
     assert largest_difference(got, expected) < 1e-4
+
+
+@pytest.mark.parametrize("architecture", ALONG_TREES)
+def test_fp32_weights_that_autocast_computes_in_bf16_go_along_trees_too(architecture: str) -> None:
+    model = tiny.make_model(architecture, **ALONG_TREES[architecture])
+    exact = plainly(model, EXAMPLES)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert tree_attention.takes_trees(model)
+        plain, got = plainly(model, EXAMPLES), choice_logprobs(model, EXAMPLES)
+    torch.clear_autocast_cache()
+    assert largest_difference(plain, exact) > 1e-3  # it was bf16
+    assert largest_difference(got, exact) < 2 * largest_difference(plain, exact)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "autocast"])
+def test_a_model_whose_tokens_see_other_branches_is_found_out(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_a_row(model: Any, tree: TokenTree) -> torch.Tensor:
+        model.set_attn_implementation("sdpa")
+        logits: torch.Tensor = model(input_ids=torch.from_numpy(tree.tokens)[None]).logits[0]
+        return logits
+
+    monkeypatch.setattr(tree_attention, "forward_tree", in_a_row)
+    model = tiny.make_model().to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "autocast"):
+        assert not tree_attention.takes_trees(model)
 
 
 @pytest.mark.parametrize("architecture", ALONG_TREES)
