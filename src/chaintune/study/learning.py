@@ -32,9 +32,11 @@ def loss_curve(log: Path) -> Curve:
     Args:
         log: of a stage, one JSON line a step; one that is not there gives no pair.
     """
-    if not log.is_file():
-        return []
-    steps = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    return _points(log.read_bytes()) if log.is_file() else []
+
+
+def _points(log: bytes) -> Curve:
+    steps = [json.loads(line) for line in log.decode().splitlines()]
     width = max(1, -(-len(steps) // _MOST_POINTS))
     parts = [steps[start : start + width] for start in range(0, len(steps), width)]
     return [[part[-1]["step"], round(sum(step["loss"] for step in part) / len(part), 5)] for part in parts]
@@ -54,9 +56,8 @@ def learning_table(plan: Plan, store: Store) -> pl.DataFrame:
 
 def _curve(store: Store, cell: Cell) -> Curve:
     """From the checkpoint's own log, or from what its scores took down of it before it was dropped."""
-    entry = store.peek("stage", cell.checkpoint_key)
-    if entry:
-        return loss_curve(entry.path / STAGE_LOG)
+    if store.peek("stage", cell.checkpoint_key):
+        return _points(store.read("stage", cell.checkpoint_key, STAGE_LOG) or b"")
     scored = (store.peek("score", key) for key in cell.scores.values())
     costs = [one.info.get("stage_cost", {}) for one in scored if one]
     return next((curve for cost in costs if (curve := cost.get("loss_curve"))), [])

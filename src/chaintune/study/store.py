@@ -81,6 +81,12 @@ class Store:
         with one_sentence(self.root, f"entry {kind}/{key} cannot be read"):
             return self._read(kind, key)
 
+    def read(self, kind: str, key: str, name: str) -> bytes | None:
+        """One file of a finished entry, without the others; None where there is none."""
+        path = self._folder(kind, key) / name
+        with one_sentence(self.root, f"entry {kind}/{key} cannot be read"):
+            return path.read_bytes() if self.has(kind, key) and path.is_file() else None
+
     def get_or_make(self, kind: str, key: str, make: Make) -> Entry:
         """The finished entry, made now if it is not there.
 

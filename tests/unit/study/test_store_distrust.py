@@ -134,6 +134,7 @@ def test_bytes_are_checked_when_they_arrive(there: Path, monkeypatch: pytest.Mon
     other = opened(there, monkeypatch)
     assert other.get("stage", KEY) is None
     assert other.damage("stage", KEY) == "the bytes of weights were changed"
+    assert other.read("stage", KEY, "weights") is None
     weights(there).unlink()
     assert other.get("stage", KEY) is None
     assert other.damage("stage", KEY) == "weights is missing"

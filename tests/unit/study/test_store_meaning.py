@@ -95,6 +95,16 @@ def test_what_is_there_is_listed(place: Place) -> None:
     assert peeked.info["seconds"] == 1.5
 
 
+def test_one_file_is_read_without_the_others(place: Place) -> None:
+    place.open().get_or_make("stage", KEY, Maker())
+    other = place.open("two")
+    assert other.read("stage", KEY, "sub/more") == b"2"
+    assert other.read("stage", KEY, "absent") is None
+    assert other.read("stage", "cd34", "weights") is None
+    if other.address != str(other.root):
+        assert not (other.root / "stage").exists()
+
+
 def test_notes_change_and_files_stay(place: Place) -> None:
     store, other, maker = place.open(), place.open("two"), Maker()
     store.get_or_make("stage", KEY, maker)

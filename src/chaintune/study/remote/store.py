@@ -80,6 +80,13 @@ class RemoteStore(Store):
             return None
         return entry_of(self._folder(kind, key), manifest)
 
+    def read(self, kind: str, key: str, name: str) -> bytes | None:
+        """One file of a finished entry, without the others; None where there is none, or where its bytes changed."""
+        manifest = self._sound_manifest(kind, key) or {}
+        told = manifest.get("files", {}).get(name)
+        content = self._bucket.read(_file_name(manifest, name)) if told else None
+        return content if content is not None and sha256(content).hexdigest() == told["sha256"] else None
+
     def damage(self, kind: str, key: str) -> str:
         """What is wrong with an entry, every byte of it read; empty when nothing is."""
         manifest = parse(self._bucket.read(self._manifest_name(kind, key)) or b"")
