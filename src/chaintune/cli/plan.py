@@ -75,7 +75,7 @@ def _scheduled(session: "Session", ahead: "Forecast", cluster: "Cluster") -> "Sc
     plan, store = session.plan, session.store
     ask = asks_of(plan, any_gpu=cluster.has_gpus)
     weights = {name: parameters_of(base) for name, base in session.bases.items()}
-    check_fits(plan, cluster, ask=ask, weights=weights, weight_bytes=2 if session.precision == "bf16" else 4)
+    check_fits(plan, cluster, ask=ask, weights=weights, precision=session.precision)
     threads = torch.get_num_threads()
     return schedule(
         plan,

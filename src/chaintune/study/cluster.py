@@ -14,8 +14,10 @@ _WORD = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<word>[A-Za-z]+)\s*,?")
 _COUNTED = {"node": "nodes", "machine": "nodes", "gpu": "gpus", "cpu": "cpus", "core": "cpus"}
 _SIZES = {"GB": 1e9, "TB": 1e12, "GIB": 2.0**30, "TIB": 2.0**40}
 _WORDS = "write '8 gpu 80GB', '2 node 4 gpu 80GB' or '16 cpu 64GB'; a size is that of each GPU, or of a node's memory"
-# A weight while it is tuned in full: itself and its gradient, and in fp32 a copy and two moments of AdamW.
-_TUNED_BYTES = 16.0
+# Bytes of a weight as it is stored; and while it is tuned in full, with its gradient, two moments of AdamW, and in bf16 a
+# copy in fp32 with a gradient of its own. docs/how-to/memory.md shows the sum, and its test counts it on a model.
+_STORED_BYTES = {"bf16": 2.0, "fp32": 4.0}
+_TUNED_BYTES = {"bf16": 20.0, "fp32": 16.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def _words_of(text: str) -> Mapping[str, float]:
 
 
 def check_fits(
-    plan: Plan, cluster: Cluster, *, ask: Callable[[Node], Ask], weights: Mapping[str, int], weight_bytes: int
+    plan: Plan, cluster: Cluster, *, ask: Callable[[Node], Ask], weights: Mapping[str, int], precision: str
 ) -> None:
     """Refuse a cluster on which a node could never run.
 
@@ -121,7 +123,7 @@ def check_fits(
         cluster: that should run it.
         ask: what a node asks for.
         weights: name of each base -> how many it has.
-        weight_bytes: of one, at the study's precision.
+        precision: of their weights.
 
     Raises:
         ConfigError: a node asks for more than a machine has, or a stage's weights take more than its GPUs have.
@@ -133,7 +135,7 @@ def check_fits(
                 f"--cluster: no node of {cluster} has what '{node.title}' asks for, {wanted}; ask for less with "
                 "recipe.devices, recipe.gpus, recipe.cpus or recipe.memory_gb, or take larger nodes"
             )
-        taken, there = _least_bytes(node, weights[node.base], weight_bytes), cluster.memory_for(wanted)
+        taken, there = _least_bytes(node, weights[node.base], precision), cluster.memory_for(wanted)
         if taken > there:
             raise ConfigError(
                 f"--cluster: '{node.title}' takes {taken / 1e9:,.1f} GB or more for {weights[node.base]:,} weights and "
@@ -142,7 +144,7 @@ def check_fits(
             )
 
 
-def _least_bytes(node: Node, weights: int, weight_bytes: int) -> float:
+def _least_bytes(node: Node, weights: int, precision: str) -> float:
     """Weights, gradients and the optimizer's state; of anything but full tuning the weights alone."""
     tuned = isinstance(node, StageNode) and not isinstance(node.lesson, Blend) and node.recipe.method == "full"
-    return weights * (_TUNED_BYTES if tuned else float(weight_bytes))
+    return weights * (_TUNED_BYTES if tuned else _STORED_BYTES)[precision]

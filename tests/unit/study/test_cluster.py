@@ -47,10 +47,10 @@ def test_what_is_asked_for_is_counted_in_the_cluster_s_own_unit() -> None:
     assert (gpus.power_of(ask, threads=2), cores.power_of(ask, threads=2)) == (0.5, 1.5)
 
 
-def check(words: str, *, weights: int = 10**9, **recipe: object) -> None:
+def check(words: str, *, weights: int = 10**9, precision: str = "bf16", **recipe: object) -> None:
     plan, cluster = make_plan(make_study("ab", recipe=recipe)), read_cluster(words)
     ask = asks_of(plan, any_gpu=cluster.has_gpus)
-    check_fits(plan, cluster, ask=ask, weights={"tiny": weights}, weight_bytes=2)
+    check_fits(plan, cluster, ask=ask, weights={"tiny": weights}, precision=precision)
 
 
 def test_a_stage_needs_devices_on_one_node() -> None:
@@ -63,10 +63,11 @@ def test_a_stage_needs_devices_on_one_node() -> None:
 
 
 def test_weights_need_memory() -> None:
-    check("8 gpu 80GB", weights=5 * 10**9)
-    check("8 gpu 80GB", weights=10**10, devices=2)
+    check("8 gpu 80GB", weights=4 * 10**9)
+    check("8 gpu 80GB", weights=5 * 10**9, precision="fp32")
+    check("8 gpu 80GB", weights=10**10, devices=3)
     check("8 gpu 80GB", weights=10**10, method="lora")
-    with pytest.raises(ConfigError, match=r"takes 160.0 GB or more for 10,000,000,000 weights .* 80.0 GB on 8 GPUs"):
+    with pytest.raises(ConfigError, match=r"takes 200.0 GB or more for 10,000,000,000 weights .* 80.0 GB on 8 GPUs"):
         check("8 gpu 80GB", weights=10**10)
     with pytest.raises(ConfigError, match=r"takes 200.0 GB or more"):
         check("8 gpu 80GB", weights=10**11, method="lora")
