@@ -1,6 +1,7 @@
 """Workers on a Ray cluster: each is an actor that holds its cores and GPUs while it has a model in memory."""
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from chaintune.study.pool import Ask, Machine
 # What decides results or where data is looked for is the same on every machine.
 _PASSED_ON = ("CHAINTUNE_", "HF_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 _ASIDE = "progress"
+_SECONDS_TO_ANSWER = 10.0
 
 
 class RayCrew:
@@ -148,6 +150,7 @@ def connected(address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _check_reachable(address or os.environ.get("RAY_ADDRESS", ""))
     passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     try:
         ray.init(
@@ -163,6 +166,17 @@ def connected(address: str | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Knock first: Ray itself waits a minute and more for an address where nothing is."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in address:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise ConfigError(f"--address {address}: no Ray cluster can be reached there ({error})") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,89 @@
+"""The smoke study on a Ray cluster of this machine, with real models."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaintune.errors import ConfigError, ModelError
+from chaintune.study import elsewhere
+from chaintune.study.address import open_store
+from chaintune.study.elsewhere import EngineElsewhere
+from chaintune.study.engine import LocalEngine
+from chaintune.study.file import Study
+from chaintune.study.session import open_session
+from chaintune.study.status import read_status
+from chaintune.study.store import Store
+from tests.integration.conftest import STUDY, Smoke, checkpoints, scores
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Two cores of this machine; its address."""
+    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    yield context.address_info["gcs_address"]
+    ray.shutdown()
+
+
+def test_the_same_scores_as_one_process(cluster: str, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store")
+    found = session.run(tmp_path / "out", executor="ray")
+    assert found.outcome.complete
+    assert scores(session) == straight
+    assert (tmp_path / "out" / "results.parquet").is_file()
+    assert read_status(tmp_path / "out").state == "done"
+    again = smoke.open(tmp_path / "store").run(tmp_path / "again", executor="ray").outcome
+    assert (len(again.of("made")), again.complete) == (0, True)
+
+
+def test_adapters_on_one_base_over_a_store_behind_a_url(
+    cluster: str, smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAINTUNE_CACHE", str(tmp_path / "cache"))
+    lora = ["recipe.method=lora", "recipe.lora_rank=4", "recipe.epochs=0.5", "keep=none"]
+    alone = smoke.open(tmp_path / "alone", *lora)
+    assert alone.run(tmp_path / "out").outcome.complete
+    study = Study.from_yaml(STUDY, [*smoke.places, *lora])
+    session = open_session(study, open_store((tmp_path / "bucket").as_uri()))
+    assert session.run(tmp_path / "out", executor="ray").outcome.complete
+    assert scores(session) == scores(alone)
+    assert checkpoints(session) == checkpoints(alone) == {}
+
+
+def test_the_command_joins_a_cluster_and_says_what_failed(cluster: str, smoke: Smoke, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "chaintune", "run", str(STUDY), "--executor", "ray", "--address", cluster]
+    places = [f"--set={place}" for place in [*smoke.places, "tasks.boxes.recipe.learning_rate=9", "recipe.epochs=0.5"]]
+    folders = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
+    done = subprocess.run([*command, *places, *folders], capture_output=True, text=True, check=False)  # noqa: S603
+    journal = json.loads((tmp_path / "out" / "status.json").read_text())
+    assert done.returncode == (2 if journal["failed"] else 0), done.stderr
+    assert journal["nodes"]["total"] == sum(journal["nodes"][kind] for kind in ("made", "failed", "skipped"))
+
+
+def test_an_address_where_nothing_is_says_so(tmp_path: Path) -> None:
+    code = "from chaintune.study.ray_crew import connected\nwith connected('127.0.0.1:1'): pass"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    assert "ConfigError: --address 127.0.0.1:1: no Ray cluster can be reached there" in done.stderr
+
+
+def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    from chaintune.study.ray_crew import connected
+
+    with pytest.raises(ConfigError, match=r"pip install 'chaintune\[ray\]'"), connected():
+        pass
+
+
+def test_another_machine_needs_the_same_base(smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = smoke.open(tmp_path / "store")
+    engine = EngineElsewhere(session.bases, session.precision, False, "another machine")
+    assert isinstance(engine(session.store), LocalEngine)
+    (base,) = session.bases.values()
+    monkeypatch.setattr(elsewhere, "open_base", lambda name, _store: type(base)(name, "0" * 64, base.folder))
+    with pytest.raises(ModelError, match="is not the model that the study was planned with"):
+        engine(Store(tmp_path / "other"))
