@@ -1,0 +1,92 @@
+"""A program that runs a study of text on a Ray cluster, and notes what is computed where.
+
+`python ray_program.py FOLDER STORE ADDRESS` runs with results in FOLDER/out. Each line of FOLDER/calls is the key of a
+node and the process that begins to compute it. While FOLDER/full is there, the disk is full.
+"""
+
+import errno
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ray import cloudpickle
+
+from chaintune.study.address import open_store
+from chaintune.study.bench import Job
+from chaintune.study.ledger import Ledger, RunOutcome
+from chaintune.study.parallel import run_parallel
+from chaintune.study.ray_crew import RayCrew, connected
+from chaintune.study.store import Store
+
+NAP = 0.05
+
+
+def by_path(name: str) -> ModuleType:
+    """A module of the tests beside this one; workers get it by value, since they cannot import it."""
+    path = Path(__file__).parents[1] / "unit" / "study" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    cloudpickle.register_pickle_by_value(module)
+    return module
+
+
+dummy, shaky = by_path("dummy"), by_path("shaky")
+TASKS = {name: dummy.make_task(name) for name in "abc"}
+PLAN = dummy.make_plan(dummy.make_study("abc", chains="all orders"), TASKS)
+
+
+class NotingEngine(dummy.DummyEngine):  # type: ignore[name-defined]
+    """Notes each node before it is computed, and takes its time."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.folder = folder
+
+    def tune(self, **given: Any) -> Any:
+        self.begin(given["node"].key)
+        return super().tune(**given)
+
+    def score(self, **given: Any) -> Any:
+        self.begin(given["node"].key)
+        return super().score(**given)
+
+    def begin(self, key: str) -> None:
+        with (self.folder / "calls").open("a") as stream:
+            stream.write(f"{key} {os.getpid()}\n")
+        time.sleep(NAP)
+        if (self.folder / "full").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def opener(address: str) -> Callable[[], Store]:
+    """Opens the store wherever it is called; the weather is the same everywhere."""
+    weather = os.environ.get(shaky.DOWN_MARKER, "")
+
+    def opened() -> Store:
+        os.environ[shaky.DOWN_MARKER] = weather
+        shaky.register()
+        return open_store(address)
+
+    return opened
+
+
+def run(folder: Path, store: str, address: str) -> RunOutcome:
+    opened = opener(store)
+    ledger = Ledger.of(PLAN, opened(), PLAN.keep)
+    job = Job.of(ledger, TASKS, open_store=opened, make_engine=lambda _store: NotingEngine(folder))
+    with connected(address), RayCrew(job) as crew:
+        return run_parallel(ledger, crew, out=folder / "out", first_pause=0.1)
+
+
+if __name__ == "__main__":
+    cloudpickle.register_pickle_by_value(sys.modules["__main__"])
+    sys.exit(0 if run(Path(sys.argv[1]), sys.argv[2], sys.argv[3]).complete else 2)

@@ -1,0 +1,232 @@
+"""Studies on a Ray cluster while workers and drivers are killed, the disk fills, and the store goes away."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from chaintune.study.file import Study
+from chaintune.study.run import run_plan
+from chaintune.study.session import Session, open_session
+from chaintune.study.store import Store
+from tests import tiny
+from tests.integration.conftest import STUDY, scores
+from tests.unit.study.dummy import DummyEngine, make_plan, make_study, make_task
+
+ray = pytest.importorskip("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="Windows kills otherwise")]
+
+PROGRAM = Path(__file__).with_name("ray_program.py")
+TASKS = {name: make_task(name) for name in "abc"}
+PLAN = make_plan(make_study("abc", chains="all orders"), TASKS)
+KILLS = 100
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Two cores of this machine, for one driver after another; its address."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+        yield context.address_info["gcs_address"]
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Scores of the study, run by one process that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("reference")
+    store = Store(folder / "store")
+    run_plan(PLAN, store=store, engine=DummyEngine(folder), out=None, tasks=TASKS)
+    return stored(store)
+
+
+class Site:
+    """A folder with a store, and drivers that run the study there."""
+
+    def __init__(self, folder: Path, cluster: str) -> None:
+        self.folder, self.cluster = folder, cluster
+        self.address = str(folder / "store")
+        folder.mkdir(exist_ok=True)
+
+    def start(self) -> subprocess.Popen[str]:
+        command = [sys.executable, str(PROGRAM), str(self.folder), self.address, self.cluster]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own file
+
+    def finish(self) -> None:
+        """Run until the end."""
+        driver = self.start()
+        _, said = driver.communicate(timeout=120)
+        assert driver.returncode == 0, said
+
+    def calls(self) -> list[tuple[str, int]]:
+        """Keys of the nodes that were begun, in order, with the process."""
+        with suppress(FileNotFoundError):
+            lines = [line.split() for line in (self.folder / "calls").read_text().splitlines()]
+            return [(key, int(process)) for key, process in lines]
+        return []
+
+    def wait_for_calls(self, count: int, driver: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + 120
+        while len(self.calls()) < count:
+            assert driver.poll() is None, driver.communicate()[1]
+            assert time.monotonic() < deadline, "no progress"
+            time.sleep(0.005)
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder / "store")
+
+    def finished(self) -> set[str]:
+        return {key for kind in ("stage", "score") for key in self.store.keys(kind)}
+
+
+def stored(store: Store) -> dict[str, bytes]:
+    entries = {node.title: store.get("score", node.key) for node in PLAN.scores}
+    return {title: (entry.path / "scores.parquet").read_bytes() for title, entry in entries.items() if entry}
+
+
+def hit(victim: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(victim, signal.SIGKILL)
+
+
+@pytest.fixture
+def site(tmp_path: Path, cluster: str) -> Site:
+    return Site(tmp_path, cluster)
+
+
+def test_a_killed_worker_costs_the_node_that_it_computed(site: Site, reference: dict[str, bytes]) -> None:
+    driver = site.start()
+    site.wait_for_calls(10, driver)
+    finished = site.finished()
+    begun = len(site.calls())
+    hit(site.calls()[-1][1])
+    _, said = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    assert stored(site.store) == reference
+    assert not finished & {key for key, _ in site.calls()[begun:]}
+    assert len(site.calls()) <= len(PLAN.nodes) + 1
+
+
+def test_a_killed_driver_costs_what_was_in_flight(site: Site, reference: dict[str, bytes]) -> None:
+    driver = site.start()
+    site.wait_for_calls(10, driver)
+    hit(driver.pid)
+    driver.communicate()
+    finished = site.finished()
+    assert 0 < len(finished) < len(PLAN.nodes)
+    site.finish()
+    assert stored(site.store) == reference
+    assert len(site.calls()) <= len(PLAN.nodes) + 2
+
+
+def test_a_full_disk_stops_the_run_in_one_sentence_and_the_next_goes_on(
+    site: Site, reference: dict[str, bytes]
+) -> None:
+    driver = site.start()
+    site.wait_for_calls(10, driver)
+    (site.folder / "full").touch()
+    _, said = driver.communicate(timeout=120)
+    assert driver.returncode != 0
+    assert "StoreError: disk full" in said
+    assert list((site.folder / "store").rglob("*.partial")) == []
+    (site.folder / "full").unlink()
+    finished, begun = site.finished(), len(site.calls())
+    site.finish()
+    assert stored(site.store) == reference
+    assert not finished & {key for key, _ in site.calls()[begun:]}
+
+
+@pytest.mark.parametrize("kind", ["stage", "score"])
+def test_a_corrupt_entry_is_made_again_and_nothing_else(kind: str, site: Site, reference: dict[str, bytes]) -> None:
+    driver = site.start()
+    site.wait_for_calls(30, driver)
+    chosen = site.store.keys(kind)[0]
+    entry = site.store.peek(kind, chosen)
+    assert entry
+    path = entry.path / ("weights" if kind == "stage" else "scores.parquet")
+    path.write_bytes(b"\0" + path.read_bytes()[1:])
+    driver.communicate(timeout=120)
+    begun = len(site.calls())
+    site.finish()
+    assert stored(site.store) == reference
+    again = Counter(key for key, _ in site.calls())
+    assert {key for key, count in again.items() if count > 1} == {chosen}
+    assert {key for key, _ in site.calls()[begun:]} <= {chosen}
+    assert not site.store.damage(kind, chosen)
+
+
+def test_a_store_that_is_away_for_ten_seconds_is_waited_for(
+    site: Site, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = site.folder / "away"
+    monkeypatch.setenv("SHAKY_DOWN", str(away))
+    monkeypatch.setenv("CHAINTUNE_CACHE", str(site.folder / "cache"))
+    site.address = f"shaky://{site.folder / 'bucket'}"
+    driver = site.start()
+    site.wait_for_calls(10, driver)
+    away.touch()
+    time.sleep(10)
+    away.unlink()
+    _, said = driver.communicate(timeout=240)
+    assert driver.returncode == 0, said
+    assert Counter(key for key, _ in site.calls()).most_common(1)[0][1] == 1
+    site.finish()
+    assert len(site.calls()) == len(PLAN.nodes)
+
+
+def test_at_random_points_nothing_that_was_finished_is_lost_or_computed_twice(
+    tmp_path: Path, cluster: str, reference: dict[str, bytes]
+) -> None:
+    """A worker or the driver is killed; the next run completes."""
+    again = 0
+    for seed in range(KILLS):
+        chance = random.Random(seed)  # noqa: S311 - no secret
+        site = Site(tmp_path / str(seed), cluster)
+        driver = site.start()
+        site.wait_for_calls(chance.randrange(1, len(PLAN.nodes) - 2), driver)
+        time.sleep(chance.uniform(0, 0.1))
+        finished, begun = site.finished(), len(site.calls())
+        hit(driver.pid if chance.random() < 0.5 else chance.choice(site.calls())[1])
+        driver.communicate(timeout=120)
+        site.finish()
+        assert stored(site.store) == reference, seed
+        assert not finished & {key for key, _ in site.calls()[begun:]}, seed
+        assert len(site.calls()) <= len(PLAN.nodes) + 2, seed
+        again += len(site.calls()) - len(PLAN.nodes)
+    assert again > 0  # some of the kills met a node in flight
+
+
+def smoke(folder: Path, store: Path) -> Session:
+    """Forty stages of a two-layer model."""
+    if not (folder / "model").exists():
+        tiny.write_smoke(folder)
+    data = [f"tasks.{name}.path={folder / name}.jsonl" for name in ("balls", "boxes")]
+    more = ["recipe.epochs=0.5", f"vary.seed={list(range(5))}", "vary.recipe.learning_rate=[1e-3, 3e-3]"]
+    return open_session(Study.from_yaml(STUDY, [f"base={folder / 'model'}", *data, *more]), Store(store))
+
+
+def test_forty_stages_on_two_workers_give_the_scores_of_one_process(cluster: str, tmp_path: Path) -> None:
+    alone, spread = smoke(tmp_path, tmp_path / "alone"), smoke(tmp_path, tmp_path / "spread")
+    assert len(alone.plan.stages) == 40
+    assert alone.run(tmp_path / "out").outcome.complete
+    outcome = spread.run(tmp_path / "out", executor="ray").outcome
+    assert outcome.complete
+    assert len(outcome.of("made")) == len(spread.plan.nodes)
+    assert scores(spread) == scores(alone)
+    assert weights(spread) == weights(alone)
+
+
+def weights(session: Session) -> dict[str, bytes]:
+    """Bytes of every checkpoint, by key."""
+    entries = [session.store.get(node.kind, node.key) for node in session.plan.stages]
+    return {entry.key: (entry.path / "model.safetensors").read_bytes() for entry in entries if entry}
