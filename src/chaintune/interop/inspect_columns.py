@@ -25,7 +25,7 @@ Path = tuple[str, ...]
 
 _FIRST_BYTES, _FIRST = 2**18, 100
 _TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
-_ID, _EPOCH, _TARGET, _INPUT, _CHOICES = ("id",), ("epoch",), ("target",), ("input",), ("choices",)
+_ID, _EPOCH, _CHOICES = ("id",), ("epoch",), ("choices",)
 # From this length on Inspect may have cut a text of the metadata, and put another in the place of a large value.
 _CUT_LENGTH = 1000
 _REMOVED = "Key removed from summary"
@@ -72,9 +72,8 @@ def summaries_of(data: bytes, fields: Fields, asked: str | None, where: str) -> 
     if asked is None and not _only(scorer, data):
         raise Doubtful("some samples may have other scores")
     paths = {path: _path(path) for path in fields.paths if path != fields.score}
-    wanted = [_ID, _EPOCH, _TARGET, _CHOICES, place, *filter(None, paths.values())]
-    if all(isinstance(row["input"], str) for row in first):
-        wanted.append(_INPUT)
+    wanted = [_ID, _EPOCH, _CHOICES, place, *filter(None, paths.values())]
+    wanted += [(name,) for name in ("input", "target") if _are_texts([row[name] for row in first])]
     rows = _rows(data, _tree(wanted, first, place))
     raw = {path: _deep(rows, steps) if steps else pa.nulls(len(rows), pa.string()) for path, steps in paths.items()}
     for path, column in raw.items():
@@ -84,7 +83,7 @@ def summaries_of(data: bytes, fields: Fields, asked: str | None, where: str) -> 
         epochs=_deep(rows, _EPOCH),
         values=_values(_deep(rows, place)),
         raw=raw,
-        digests={"input": _input(rows), "target": _told(_deep(rows, _TARGET))},
+        digests={"input": _input(rows), "target": _told(_deep(rows, ("target",)))},
         scorer=scorer,
         first=first[0],
     )
@@ -169,7 +168,8 @@ def _tree(wanted: Sequence[Path], first: Sequence[Mapping[str, Any]], number: Pa
             branch = branch.setdefault(step, {})
             if not isinstance(branch, dict):
                 raise Doubtful(f"'{'.'.join(path)}' lies in something else that is read")
-        kind = _kind([_at(row, path) for row in first])
+        # Only NaN is not equal to itself, and it fits any type.
+        kind = _kind([value for row in first if (value := _at(row, path)) == value])
         if path[-1] in branch:
             raise Doubtful(f"something that is read lies in '{'.'.join(path)}'")
         branch[path[-1]] = pa.float64() if path == number and kind == pa.int64() else kind
@@ -198,7 +198,7 @@ def _rows(data: bytes, tree: Mapping[str, Any]) -> pa.StructArray:
     if b'"value":null' in data:
         raise Doubtful("a value is null")
     _check_text(data)
-    row = b'{"rows":' + data.replace(b'"value":NaN', b'"value":null') + b"}"
+    row = b"".join((b'{"rows":', data.replace(b'"value":NaN', b'"value":null'), b"}"))
     try:
         table = pj.read_json(
             pa.BufferReader(row),
@@ -232,14 +232,13 @@ def _check_text(data: bytes) -> None:
 
 
 def _deep(rows: pa.StructArray, path: Path) -> pa.Array:
-    """A field with the nulls of all that it lies in."""
-    return pc.struct_field(rows, [rows.type.get_field_index(path[0])]) if len(path) == 1 else _deeper(rows, path)
-
-
-def _deeper(rows: pa.StructArray, path: Path) -> pa.Array:
+    """A field; null where it is, or something that it lies in, and where it was not read."""
     here = rows
     for step in path:
-        here = pc.struct_field(here, [here.type.get_field_index(step)])
+        place = here.type.get_field_index(step)
+        if place < 0:
+            return pa.nulls(len(rows), pa.string())
+        here = pc.struct_field(here, [place])
     return here
 
 
@@ -258,26 +257,32 @@ def _values(column: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
             raise Doubtful("a value is no score")
         column = pa.array(numbers, pa.float64()).take(encoded.indices)
     try:
-        values: np.ndarray[Any, np.dtype[np.float64]] = (
-            pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
+        values: np.ndarray[Any, np.dtype[np.float64]] = pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy(
+            zero_copy_only=False
         )
     except pa.ArrowException as error:
         raise Doubtful("a value is no number") from error
     return values
 
 
+def _are_texts(values: Sequence[Any]) -> bool:
+    """Whether all are texts, or all lists of them."""
+    return {type(value) for value in values} in ({str}, {list}) and all(
+        isinstance(part, str) for value in values for part in value
+    )
+
+
 def _input(rows: pa.StructArray) -> pa.Array:
     """The question and its choices as one text."""
-    if rows.type.get_field_index(_INPUT[0]) < 0:
+    if rows.type.get_field_index("input") < 0:
         return pa.nulls(len(rows), pa.string())
     choices = _told(_deep(rows, _CHOICES))
-    asked = _deep(rows, _INPUT)
-    return _short(pc.binary_join_element_wise(asked, choices, BETWEEN, null_handling="skip"))
+    return _short(pc.binary_join_element_wise(_deep(rows, ("input",)), choices, BETWEEN, null_handling="skip"))
 
 
 def _told(column: pa.Array) -> pa.Array:
     if not pa.types.is_list(column.type):
-        return _short(column) if pa.types.is_string(column.type) else pa.nulls(len(column), pa.string())
+        return _short(column)
     if pc.list_flatten(column).null_count:
         raise Doubtful("a text is null")
     kept = pc.if_else(pc.equal(pc.list_value_length(column), 0), pa.scalar(None, column.type), column)

@@ -67,8 +67,8 @@ def _log_of(members: Members, header: Mapping[str, Any], wanted: Wanted, where: 
     fields, asked = fields_of(wanted), wanted.metric or wanted.columns.get("score")
     data = members.read(_NAME, most_bytes=_MOST_BYTES)
     told = summaries_of(data, fields, asked, where)
-    _check_complete(members, told)
     rows, values = _examples(told, header["eval"]["config"].get("epochs_reducer") or [MEAN])
+    _check_complete(members, told)
     digests = _looked_at(members, told, rows)
     scored = np.flatnonzero(~np.isnan(values))
     known = {name: column.take(pa.array(scored)) for name, column in digests.items()}
@@ -88,20 +88,22 @@ def _log_of(members: Members, header: Mapping[str, Any], wanted: Wanted, where: 
 
 def _check_complete(members: Members, told: Summaries) -> None:
     """Every sample has a summary, and every summary a sample."""
-    if told.ids.null_count or told.epochs.null_count or not pa.types.is_int64(told.epochs.type):
-        raise Doubtful("a summary lacks its id or epoch")
-    there = {name for name in members.names if name.startswith(b"samples/") and name.endswith(b".json")}
-    pairs = zip(told.ids.to_pylist(), told.epochs.to_pylist(), strict=True)
-    if {_member(*pair) for pair in pairs} != there:
+    there = sum(name.startswith(b"samples/") and name.endswith(b".json") for name in members.names)
+    # No two are of one id and epoch, as `_examples` made sure.
+    if there != len(told.ids) or not all(map(members.names.__contains__, _members(told.ids, told.epochs).to_pylist())):
         raise Doubtful("its summaries are not those of its samples")
 
 
-def _member(name: str | int, epoch: int) -> bytes:
-    return f"samples/{name}_epoch_{epoch}.json".encode()
+def _members(ids: pa.Array, epochs: pa.Array) -> pa.Array:
+    """Names of samples in the archive, as bytes."""
+    parts = ("samples/", ids.cast(pa.string()), "_epoch_", epochs.cast(pa.string()), ".json", "")
+    return pc.binary_join_element_wise(*parts).cast(pa.binary())
 
 
 def _examples(told: Summaries, ways: Sequence[str]) -> tuple[Rows, Numbers]:
     """The row of each example's first epoch, and what it scored over all of them."""
+    if told.ids.null_count or told.epochs.null_count or not pa.types.is_int64(told.epochs.type):
+        raise Doubtful("a summary lacks its id or epoch")
     columns = pa.table({"id": told.ids, "epoch": told.epochs})
     order = pc.sort_indices(columns, [("id", "ascending"), ("epoch", "ascending")])
     ids, epochs = told.ids.take(order), told.epochs.take(order).to_numpy()
@@ -142,11 +144,11 @@ def _completed(column: pa.Array | None, seen: Mapping[int, str], length: int) ->
 
 def _samples(members: Members, told: Summaries, rows: Rows) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Some samples with their places among the examples and the summaries; of the same examples in every log."""
-    ids, epochs = told.ids.take(pa.array(rows)).to_pylist(), told.epochs.take(pa.array(rows)).to_pylist()
-    drawn = np.argsort(np.array([zlib.crc32(str(name).encode()) for name in ids]), kind="stable")
-    left = _MOST_BYTES_LOOKED_AT
-    for place in drawn[:_LOOKED_AT].tolist():
-        name = _member(ids[place], epochs[place])
+    ids = told.ids.take(pa.array(rows)).cast(pa.string()).cast(pa.binary())
+    drawn = np.argsort(np.fromiter(map(zlib.crc32, ids.to_pylist()), np.int64, len(ids)), kind="stable")[:_LOOKED_AT]
+    kept, left = pa.array(rows[drawn]), _MOST_BYTES_LOOKED_AT
+    names = _members(told.ids.take(kept), told.epochs.take(kept)).to_pylist()
+    for place, name in zip(drawn.tolist(), names, strict=True):
         left -= members.size(name)
         if left < 0:
             return

@@ -23,7 +23,7 @@ _ENTRY_BYTES = 46
 _STORED, _DEFLATED, _ZSTANDARD = 0, 8, 93
 # How a member was deflated, that its sizes follow it, and that its name is UTF-8.
 _HARMLESS_FLAGS = 0b1000_0000_1110
-_ELSEWHERE, _ELSEWHERE_SHORT = 0xFFFFFFFF, 0xFFFF
+_ELSEWHERE = 0xFFFFFFFF
 
 
 class Members:
@@ -88,10 +88,10 @@ class Members:
 def _directory(file: BinaryIO) -> bytes:
     """The directory, when it ends where the archive's end begins."""
     end = file.seek(0, 2) - _END.size
-    sign, *_, entries, size, offset, _ = _END.unpack(_at(file, end, _END.size))
+    sign, *_, size, offset, _ = _END.unpack(_at(file, end, _END.size))
     if sign != b"PK\x05\x06":
         raise Doubtful("it does not end as a zip archive does")
-    if _ELSEWHERE in (size, offset) or entries == _ELSEWHERE_SHORT:
+    if end >= _LOCATOR.size and _at(file, end - _LOCATOR.size, _LOCATOR.size).startswith(b"PK\x06\x07"):
         end, size, offset = _of_a_large_archive(file, end)
     if offset + size != end:
         raise Doubtful("there is something before or after it")
@@ -100,8 +100,8 @@ def _directory(file: BinaryIO) -> bytes:
 
 def _of_a_large_archive(file: BinaryIO, end: int) -> tuple[int, int, int]:
     """End, size and beginning of a directory of more members than fit the short form."""
-    sign, _, place, _ = _LOCATOR.unpack(_at(file, end - _LOCATOR.size, _LOCATOR.size))
-    if sign != b"PK\x06\x07" or place + _END_64.size + _LOCATOR.size != end:
+    _, _, place, _ = _LOCATOR.unpack(_at(file, end - _LOCATOR.size, _LOCATOR.size))
+    if place + _END_64.size + _LOCATOR.size != end:
         raise Doubtful("its end is not of one piece")
     sign, *_, size, offset = _END_64.unpack(_at(file, place, _END_64.size))
     if sign != b"PK\x06\x06":

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# What a summary has of its sample.
+SUMMARISED = ("id", "epoch", "input", "choices", "target", "metadata", "scores")
+
 
 def sample(number: int, scores: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
     """One sample with a short transcript; scores by scorer."""
@@ -40,17 +43,46 @@ def log(samples: Sequence[Any], **changes: Any) -> dict[str, Any]:
     return {"version": 2, "status": "success", "eval": spec | changes, "samples": list(samples)} | outer
 
 
-def write(path: Path, told: Mapping[str, Any]) -> Path:
-    """The log as JSON, or as the archive that the path's name asks for."""
+def write(path: Path, told: Mapping[str, Any], *, summaries: bool = True) -> Path:
+    """The log as JSON, or as the archive that the path's name asks for; old archives have no summaries."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":
         path.write_text(json.dumps(told), encoding="utf-8")
         return path
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, part in enumerate(told["samples"]):
-            archive.writestr(f"samples/{number}.json", json.dumps(part))
+            archive.writestr(member(part) if summaries else f"samples/{number}.json", compact(part))
         if told.get("reductions"):
-            archive.writestr("reductions.json", json.dumps(told["reductions"]))
+            archive.writestr("reductions.json", compact(told["reductions"]))
+        if summaries:
+            archive.writestr("summaries.json", compact([summary(part) for part in told["samples"]]))
         header = {name: value for name, value in told.items() if name not in ("samples", "reductions")}
-        archive.writestr("header.json", json.dumps(header))
+        archive.writestr("header.json", compact(header))
+    return path
+
+
+def compact(told: Any) -> str:
+    """JSON as Inspect writes it into archives."""
+    return json.dumps(told, separators=(",", ":"), ensure_ascii=True)
+
+
+def member(part: Any) -> str:
+    """A sample's name in an archive."""
+    told = part if isinstance(part, dict) else {}
+    return f"samples/{str(told.get('id'))[:99]!r}_epoch_{str(told.get('epoch'))[:9]!r}.json".replace("'", "")
+
+
+def summary(part: Any) -> Any:
+    """What Inspect's summary of a sample holds, as far as it is read."""
+    return {name: part[name] for name in SUMMARISED if name in part} if isinstance(part, dict) else part
+
+
+def changed(path: Path, changes: Mapping[str, str | None]) -> Path:
+    """The archive with other members in place of those that it has; None to leave one out."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (members | dict(changes)).items():
+            if content is not None:
+                archive.writestr(name, content)
     return path

@@ -80,6 +80,21 @@ def test_a_value_of_another_type_anywhere_in_a_log_of_inspect(
         assert sum(found.get(name) != score for name, score in RIGHT.items()) <= 1
 
 
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), value=JSON | st.text(alphabet="\ud800x", max_size=2))
+def test_a_value_of_another_type_anywhere_in_summaries_of_inspect(
+    folder: Path, data: st.DataObject, value: Any
+) -> None:
+    told = whole()
+    summaries = [inspected.summary(part) for part in told["samples"]]
+    wrong = replaced(summaries, data.draw(st.sampled_from(paths_in(summaries)[1:])), value)
+    path = inspected.write(folder / "summaries.eval", told)
+    inspected.changed(path, {"summaries.json": inspected.compact(wrong)})
+    # The samples are right, and they are read of any doubt; summaries may seem to have several scores.
+    assert read(path, Wanted(dimensions=("metadata.group",))) in (RIGHT, None)
+    assert read(path, Wanted(metric="match")) == RIGHT
+
+
 @settings(max_examples=25, deadline=None)
 @given(cut=st.floats(0, 1), suffix=st.sampled_from([".json", ".eval"]))
 def test_a_log_of_inspect_that_was_cut_off(folder: Path, cut: float, suffix: str) -> None:
@@ -90,9 +105,11 @@ def test_a_log_of_inspect_that_was_cut_off(folder: Path, cut: float, suffix: str
 
 
 @settings(max_examples=50, deadline=None)
-@given(data=st.data(), zstandard=st.booleans())
-def test_an_archive_with_some_bytes_changed(folder: Path, data: st.DataObject, zstandard: bool) -> None:
-    path = inspected.write(folder / "bytes.eval", whole())
+@given(data=st.data(), zstandard=st.booleans(), summaries=st.booleans())
+def test_an_archive_with_some_bytes_changed(
+    folder: Path, data: st.DataObject, zstandard: bool, summaries: bool
+) -> None:
+    path = inspected.write(folder / "bytes.eval", whole(), summaries=summaries)
     if zstandard:
         pytest.importorskip("zipfile_zstd")
         compressed_again(path, 93)
@@ -115,13 +132,14 @@ def compressed_again(path: Path, method: int) -> None:
             archive.writestr(name, content)
 
 
-def test_a_bomb_of_zstandard_is_given_up(folder: Path) -> None:
+@pytest.mark.parametrize("member", ["samples/0.json", "summaries.json"])
+def test_a_bomb_of_zstandard_is_given_up(folder: Path, member: str) -> None:
     """Its directory tells a small size, and 50 MB would come out of it."""
     pytest.importorskip("zipfile_zstd")
     path = folder / "bomb.eval"
     with zipfile.ZipFile(path, "w", 93) as archive:
         archive.writestr("header.json", json.dumps(inspected.log([])))
-        archive.writestr("samples/0.json", b" " * 50_000_000)
+        archive.writestr(member, b" " * 50_000_000)
     data = path.read_bytes()
     assert len(data) < 100_000
     at = data.rindex(b"PK\x01\x02")
@@ -137,6 +155,8 @@ def test_names_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
         for number, name in enumerate(("../../out.json", "/out.json", "samples/../../out.json", "samples/0.json")):
             archive.writestr(name, json.dumps(inspected.sample(number, {"match": 1})))
     assert read(path) == {"q2": 1.0, "q3": 1.0}
+    samples = [inspected.sample(0, {"match": 1}, id=name) for name in ("../../../out", "/out", "a/b")]
+    assert read(inspected.write(path, inspected.log(samples))) == {"../../../out": 1.0, "/out": 1.0, "a/b": 1.0}
     assert [file.name for file in tmp_path.rglob("*")] == ["inner", "names.eval"]
 
 

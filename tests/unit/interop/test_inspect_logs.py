@@ -224,10 +224,15 @@ def test_a_run_that_was_cut_short_has_only_its_beginning(tmp_path: Path) -> None
     assert read_log(path, Wanted())["who"].doubts == ("the run has status 'started'",)
 
 
-def test_the_last_of_two_members_of_one_name_holds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("summarised", [True, False])
+def test_the_last_of_two_members_of_one_name_holds(tmp_path: Path, summarised: bool) -> None:
+    told = inspected.sample(0, {"match": 1})
     path = inspected.write(tmp_path / "l.eval", inspected.log([inspected.sample(0, {"match": 0})]))
-    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
-        archive.writestr("samples/0.json", json.dumps(inspected.sample(0, {"match": 1})))
+    again = {inspected.member(told): told} | ({"summaries.json": [inspected.summary(told)]} if summarised else {})
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, content in again.items():
+            with pytest.warns(UserWarning, match="Duplicate name"):
+                archive.writestr(name, inspected.compact(content))
     assert read_log(path, Wanted())["who"].scores.item_scores().tolist() == [1]
 
 
@@ -284,10 +289,20 @@ def test_other_methods_and_encryption_are_refused(tmp_path: Path) -> None:
 
 
 def test_without_inspect_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = side(tmp_path / "b.eval", 0)
+    path = side(tmp_path / "b.json", 0)
     monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
     with pytest.raises(ConfigError, match=r"pip install 'chaintune\[inspect\]'"):
         read_log(path, Wanted())
+
+
+def test_summaries_are_read_without_inspect(tmp_path: Path) -> None:
+    paths = [str(side(tmp_path / name, seed)) for seed, name in enumerate(("b.eval", "a.eval"))]
+    code = (
+        "import sys, pathlib\nfrom chaintune.interop import compare_all\n"
+        f"before, after = map(pathlib.Path, {paths})\ncompare_all(before, after, resamples=100)\n"
+        "sys.exit(bool({'inspect_ai', 'pydantic_core', 'zstandard', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
 
 
 def test_only_a_log_of_inspect_loads_it(tmp_path: Path) -> None:
