@@ -1,10 +1,11 @@
-"""Seconds of `chaintune compare` for each kind of file, start-up included, beside pandas that only subtracts.
+"""Seconds of `chaintune compare` for each kind of file, start-up included, beside a peer that only subtracts.
 
     python benchmarks/compare.py [--examples 60000] [--rounds 3] [--by]
 
 Each kind is written twice, before and after, and compared in a process of its own; `user+system` is the time of all
 processors. Every example is its own cluster, which is the slowest case. The peer reads the same two files with pandas,
-joins them by id and prints the mean difference: no check, no interval, no test. Inspect's archives have no peer.
+joins them by id and prints the mean difference: no check, no interval, no test. Of Inspect's archives the peer is
+inspect-ai, which reads their summaries.
 """
 
 import argparse
@@ -17,8 +18,9 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,13 @@ one, other = (getattr(pd, "read_" + kind)(path, **options) for path in paths)
 both = one.merge(other, on=name)
 print((both[score + "_x"].astype(float) - both[score + "_y"]).mean())
 """
+INSPECT_PEER = """
+import sys
+from inspect_ai.log import read_eval_log_sample_summaries
+one, other = ({row.id: row.scores["choice"].value for row in read_eval_log_sample_summaries(path)}
+              for path in sys.argv[1:])
+print(sum((one[name] == "C") - (other[name] == "C") for name in one) / len(one))
+"""
 
 
 @dataclass(frozen=True)
@@ -48,21 +57,23 @@ class Kind:
     Attributes:
         name: as the table shows it.
         dimension: what `--by` names.
-        peer: pandas' reader, and the columns that hold id and score; none without a peer.
+        peer: a program that takes the paths, and what it takes before them.
     """
 
     name: str
     dimension: str
-    peer: tuple[str, str, str] | None
+    peer: tuple[str, ...]
 
 
 KINDS = {
-    "scores.parquet": Kind("score files", "category", ("parquet", "example_id", "correct")),
-    "table.jsonl": Kind("JSONL table", "category", ("json", "id", "score")),
-    "table.csv": Kind("CSV table", "category", ("csv", "id", "score")),
-    "table.parquet": Kind("Parquet table", "category", ("parquet", "id", "score")),
-    "samples_bbq_2026-01-02T03-04-05.678.jsonl": Kind("lm-eval samples", "doc.category", ("json", "doc_id", "acc")),
-    "log.eval": Kind("Inspect archive", "metadata.category", None),
+    "scores.parquet": Kind("score files", "category", (PEER, "parquet", "example_id", "correct")),
+    "table.jsonl": Kind("JSONL table", "category", (PEER, "json", "id", "score")),
+    "table.csv": Kind("CSV table", "category", (PEER, "csv", "id", "score")),
+    "table.parquet": Kind("Parquet table", "category", (PEER, "parquet", "id", "score")),
+    "samples_bbq_2026-01-02T03-04-05.678.jsonl": Kind(
+        "lm-eval samples", "doc.category", (PEER, "json", "doc_id", "acc")
+    ),
+    "log.eval": Kind("Inspect archive", "metadata.category", (INSPECT_PEER,)),
 }
 
 
@@ -71,8 +82,8 @@ def question(number: int) -> str:
     return f"{number}: " + " ".join(WORDS[(number + k) % len(WORDS)] for k in range(40))
 
 
-def write_all(folder: Path, right: Sequence[bool]) -> None:
-    """One file of each kind."""
+def write_all(folder: Path, right: Sequence[bool], *, archive: bool) -> None:
+    """One file of each kind; the archive takes a minute."""
     folder.mkdir()
     rows = [{"id": f"e{k:06d}", "score": int(good), "category": f"c{k % GROUPS:02d}"} for k, good in enumerate(right)]
     write_scores(folder / "scores.parquet", right)
@@ -84,7 +95,8 @@ def write_all(folder: Path, right: Sequence[bool]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), folder / "table.parquet")
     with (folder / "samples_bbq_2026-01-02T03-04-05.678.jsonl").open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(sample(k, good), ensure_ascii=False) + "\n" for k, good in enumerate(right))
-    write_archive(folder / "log.eval", right)
+    if archive:
+        write_archive(folder / "log.eval", right)
 
 
 def write_scores(path: Path, right: Sequence[bool]) -> None:
@@ -121,20 +133,57 @@ def sample(number: int, good: bool) -> dict[str, Any]:
 
 
 def write_archive(path: Path, right: Sequence[bool]) -> None:
-    """A log of Inspect whose samples hold no transcript."""
+    """A log as Inspect 0.3.285 writes it for questions with three choices, some 6 kB a sample with its transcript."""
+    # Teaches zipfile the compression that Inspect uses.
+    import_module("zipfile_zstd")
     spec = {"created": "2026-01-02T03:04:05+00:00", "task": "bbq", "dataset": {}, "model": "m", "config": {}}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("header.json", json.dumps({"version": 2, "status": "success", "eval": spec}))
+    summaries = []
+    with zipfile.ZipFile(path, "w", 93, compresslevel=3) as archive:
         for k, good in enumerate(right):
-            told = {
-                "id": f"e{k:06d}",
-                "epoch": 1,
-                "input": question(k),
-                "target": "yes",
-                "scores": {"choice": {"value": "IC"[int(good)]}},
-                "metadata": {"category": f"c{k % GROUPS:02d}"},
-            }
-            archive.writestr(f"samples/e{k:06d}_epoch_1.json", json.dumps(told))
+            told = inspected(k, good)
+            summaries.append(told | {"uuid": f"{k:022x}", "retries": 0, "completed": True, "message_count": 2})
+            archive.writestr(f"samples/{told['id']}_epoch_1.json", dumped(told | transcript(told)))
+        archive.writestr("summaries.json", dumped(summaries))
+        archive.writestr("header.json", dumped({"version": 2, "status": "success", "eval": spec}))
+
+
+def dumped(told: Any) -> str:
+    """JSON without spaces, as Inspect writes it."""
+    return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+
+
+def inspected(number: int, good: bool) -> dict[str, Any]:
+    """What Inspect's summary of a sample and the sample have in common."""
+    answer = "BA"[good]
+    score = {"value": "IC"[good], "answer": answer, "explanation": f"ANSWER: {answer}", "history": []}
+    usage = {"input_tokens": 90, "output_tokens": 4, "total_tokens": 94}
+    return {
+        "id": f"e{number:06d}",
+        "epoch": 1,
+        "input": question(number),
+        "choices": ["yes", "no", "unknown"],
+        "target": "A",
+        "metadata": {"category": f"c{number % GROUPS:02d}"},
+        "scores": {"choice": score},
+        "model_usage": {"mockllm/model": usage},
+        "role_usage": {},
+        "started_at": "2026-01-02T03:04:05.678901+00:00",
+        "completed_at": "2026-01-02T03:04:06.789012+00:00",
+        "total_time": 1.111,
+        "working_time": 0.814,
+    }
+
+
+def transcript(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What only the sample has: messages, and events that hold them again and again."""
+    asked = f"Answer the following question with ANSWER: $LETTER.\n\n{told['input']}\n\nA) yes\nB) no\nC) unknown"
+    answer = told["scores"]["choice"]["explanation"]
+    messages = [
+        {"id": f"u{told['id']:>21}", "content": asked, "role": "user"},
+        {"id": f"a{told['id']:>21}", "content": answer, "source": "generate", "role": "assistant"},
+    ]
+    event = {"uuid": f"{told['id']:>22}", "timestamp": told["started_at"], "working_start": 0.066, "event": "state"}
+    return {"messages": messages, "store": {}, "events": [event | {"messages": messages}] * 10, "attachments": {}}
 
 
 def measured(command: Sequence[str], rounds: int) -> tuple[float, float]:
@@ -162,13 +211,14 @@ def main() -> None:
     asked.add_argument("--only", choices=sorted(KINDS), action="append", help="this kind only; may be repeated")
     options = asked.parse_args()
     print(f"{options.examples} examples a side, best of {options.rounds}, {os.cpu_count()} processors")
-    heads = ("files", "MB a side", "user+system s", "wall s", "pandas: user+system s", "wall s")
+    heads = ("files", "MB a side", "user+system s", "wall s", "peer: user+system s", "wall s")
     print("{:18} {:>9} {:>14} {:>7} {:>22} {:>7}".format(*heads))
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
         sides = [Path(folder) / side for side in ("before", "after")]
         for side, share in zip(sides, (0.7, 0.6), strict=True):
-            write_all(side, (rng.random(options.examples) < share).tolist())
+            right = (rng.random(options.examples) < share).tolist()
+            write_all(side, right, archive="log.eval" in (options.only or KINDS))
         for file in options.only or KINDS:
             report(KINDS[file], [str(side / file) for side in sides], options)
 
@@ -178,10 +228,8 @@ def report(kind: Kind, paths: Sequence[str], options: argparse.Namespace) -> Non
     by = ["--by", kind.dimension] if options.by else []
     ours = measured([sys.executable, "-m", "chaintune", "compare", *paths, *by], options.rounds)
     line = f"{kind.name:18} {Path(paths[0]).stat().st_size / 1e6:9.1f} {ours[0]:14.2f} {ours[1]:7.2f}"
-    if kind.peer:
-        peer = measured([sys.executable, "-c", PEER, *kind.peer, *paths], options.rounds)
-        line += f" {peer[0]:22.2f} {peer[1]:7.2f}"
-    print(line, flush=True)
+    peer = measured([sys.executable, "-c", *kind.peer, *paths], options.rounds)
+    print(f"{line} {peer[0]:22.2f} {peer[1]:7.2f}", flush=True)
 
 
 if __name__ == "__main__":
