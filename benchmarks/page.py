@@ -22,7 +22,17 @@ import numpy as np
 import pyarrow as pa
 
 from chaintune import forgetting
-from chaintune.records import SCORES_SCHEMA, Example, Measured, Mitigated, Scores, Task, rows_to_polars, scores_table
+from chaintune.records import (
+    SCORES_SCHEMA,
+    Example,
+    Measured,
+    Mitigated,
+    Role,
+    Scores,
+    Task,
+    rows_to_polars,
+    scores_table,
+)
 from chaintune.report.folder import PAGE, write_report
 
 SAFETY, CAPABILITY = "safety", "capability"
@@ -44,7 +54,7 @@ def made_task(name: str, count: int) -> Task:
         choices = (*(f" {one}" for one in people), " It is not known")
         cluster, borne = f"t{number // CLUSTER_SIZE}", groups if name == SAFETY else {}
         examples.append(Example(f"{name}/{number:06d}", PROMPT.format(*people), choices, number % 3, borne, cluster))
-    role = "safety" if name == SAFETY else "capability"
+    role: Role = "safety" if name == SAFETY else "capability"
     return Task(name, role, f"{name}-1", (), tuple(examples), ("category", "group"), "made up", "CC0")
 
 
@@ -79,20 +89,22 @@ def filled(table: pa.Table, task: str, right: float, rng: np.random.Generator) -
 
 
 def measured(checkpoints: int, tasks: dict[str, Task]) -> Iterator[Measured]:
-    """The base, then learning rates with three checkpoints in each of three seeds, as many as there are to be."""
+    """The base, shared by all, and checkpoints of learning rates in three seeds each, as many as there are to be."""
     tables = {name: blank(task) for name, task in tasks.items()}
     rng = np.random.default_rng(1)
 
-    def one(chain: tuple[str, ...], rate: int, seed: int) -> Measured:
-        scores = {name: filled(tables[name], name, right, rng) for name, right in zip(tasks, RIGHT[chain], strict=True)}
-        variant = (("learning_rate", f"{rate}e-5"),) if chain else ()
-        held = (Mitigated("replay", "replay", SAFETY, LOST, (CAPABILITY,), 0.05),) if chain == REPLAYED else ()
-        return Measured("made", chain, variant, seed, scores, held, 1000.0, 60.0)
+    def scored(chain: tuple[str, ...]) -> dict[str, Scores]:
+        shares = zip(tasks, RIGHT[chain], strict=True)
+        return {name: filled(tables[name], name, right, rng) for name, right in shares}
 
-    yield one((), 0, 0)
-    places = [(rate, seed, chain) for rate in range(1, checkpoints) for seed in SEEDS for chain in list(RIGHT)[1:]]
-    for rate, seed, chain in places[: checkpoints - 1]:
-        yield one(chain, rate, seed)
+    base, chains = scored(()), list(RIGHT)[1:]
+    for number in range(checkpoints - 1):
+        run, place = divmod(number, len(chains))
+        chain, variant = chains[place], (("learning_rate", f"{1 + run // len(SEEDS)}e-5"),)
+        if place == 0:
+            yield Measured("made", (), variant, SEEDS[run % len(SEEDS)], base)
+        held = (Mitigated("replay", "replay", SAFETY, LOST, (CAPABILITY,), 0.05),) if chain == REPLAYED else ()
+        yield Measured("made", chain, variant, SEEDS[run % len(SEEDS)], scored(chain), held, 1000.0, 60.0)
 
 
 def make(folder: Path, checkpoints: int, items: int, resamples: int) -> None:
@@ -100,20 +112,27 @@ def make(folder: Path, checkpoints: int, items: int, resamples: int) -> None:
     tasks = both_tasks(items)
     found = list(measured(checkpoints, tasks))
     (folder / "scores").mkdir(parents=True)
-    index = {}
+    index: dict[str, dict[str, object]] = {}
     for number, one in enumerate(found):
-        variant = ", ".join(f"{name}={value}" for name, value in one.variant)
-        about = {"base": one.base, "chain": ">".join(one.chain) or "base", "variant": variant}
-        for name, scores in one.scores.items():
-            file = f"{number:03d}.on-{name}.parquet"
-            scores.write(folder / "scores" / file)
-            index[file] = about | {"seed": one.seed if one.chain else None, "task": name, "split": "test"}
+        if one.chain or not index:
+            index |= written(folder / "scores", number, one)
     (folder / "scores" / "index.json").write_text(json.dumps(index))
     roles = {name: task.role for name, task in tasks.items()}
     rows = forgetting.summarise(found, study="large", roles=roles, resamples=resamples)
     rows_to_polars(rows).write_parquet(folder / "results.parquet")
     (folder / "results.json").write_text(json.dumps({"metric": "accuracy"}))
     (folder / "provenance.json").write_text(json.dumps(provenance(tasks)))
+
+
+def written(folder: Path, number: int, one: Measured) -> dict[str, dict[str, object]]:
+    """Name of each file of scores that was written -> what it is of."""
+    variant = ", ".join(f"{name}={value}" for name, value in one.variant) if one.chain else ""
+    about: dict[str, object] = {"base": one.base, "chain": ">".join(one.chain) or "base", "variant": variant}
+    about |= {"seed": one.seed if one.chain else None, "split": "test"}
+    files = {name: f"{number:03d}.on-{name}.parquet" for name in one.scores}
+    for name, scores in one.scores.items():
+        scores.write(folder / files[name])
+    return {file: about | {"task": name} for name, file in files.items()}
 
 
 def provenance(tasks: dict[str, Task]) -> dict[str, object]:

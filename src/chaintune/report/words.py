@@ -89,7 +89,7 @@ def sentence(comparison: Comparison) -> str:
             dimension, found, limits, error_rate, "the whole" if comparison.reference == "overall" else "the rest"
         )
     if comparison.n_left_out:
-        parts.append(f"{comparison.n_left_out} examples that only one of the two answered were left out.")
+        parts.append(f"{comparison.n_left_out:,} examples that only one of the two answered were left out.")
     parts += [f"Not comparable, and compared all the same: {reason}." for reason in comparison.forced]
     return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
 
@@ -98,8 +98,8 @@ def _flips(row: GroupComparison, comparison: Comparison) -> str:
     how = "scored lower after than before" if comparison.graded else "were right before and wrong after"
     metric = "accuracy" if comparison.metric in ("accuracy", "acc") else comparison.metric
     return (
-        f"Of {row.forgetting.n} examples of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot} {how}, "
-        f"{row.learned} the other way round: {metric} went from {row.before.value:.1%} to {row.after.value:.1%}."
+        f"Of {row.forgetting.n:,} examples of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot:,} {how}, "
+        f"{row.learned:,} the other way round: {metric} went from {row.before.value:.1%} to {row.after.value:.1%}."
     )
 
 
@@ -138,7 +138,7 @@ def overall(row: ResultRow) -> str:
         "kept": f"{where} kept {row.task}",
     }.get(row.verdict, f"Whether {where} forgot {row.task} is inconclusive")
     why = f"; {estimate.reason}" if math.isnan(estimate.low) and estimate.reason else ""
-    return f"{did}: {_points(estimate)} ({estimate.n} examples, {_clusters(estimate)}{why})."
+    return f"{did}: {_points(estimate)} ({estimate.n:,} examples, {_clusters(estimate)}{why})."
 
 
 def _little_learned(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
@@ -292,7 +292,7 @@ def _rounding(rows: Sequence[ResultRow]) -> list[str]:
     if not rows:
         return []
     found = [
-        f"{round(row.estimate.value * row.estimate.n)} of {row.estimate.n} answers to {row.task} "
+        f"{round(row.estimate.value * row.estimate.n):,} of {row.estimate.n:,} answers to {row.task} "
         f"(at most {100 * row.estimate.high:.0f} %)"
         for row in rows
     ]
@@ -332,7 +332,7 @@ def _p(value: float) -> str:
 
 
 def _clusters(estimate: Estimate) -> str:
-    return f"{estimate.n_clusters} cluster{'s' if estimate.n_clusters != 1 else ''}"
+    return f"{estimate.n_clusters:,} cluster{'s' if estimate.n_clusters != 1 else ''}"
 
 
 def _checkpoint(row: ResultRow) -> str:
