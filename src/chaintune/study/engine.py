@@ -1,6 +1,7 @@
 """Computes the nodes of a plan on this machine: loads, tunes, scores, and keeps the last model in memory."""
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from typing import Any
 
 from chaintune import landscape
 from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, with_adapter
+from chaintune.models.memory import free_memory
 from chaintune.records import Task
 from chaintune.scoring import Engine, score
+from chaintune.study.devices import score_on_devices, tune_on_devices
+from chaintune.study.job import Job
 from chaintune.study.learning import STAGE_LOG
-from chaintune.study.lesson import lesson_of
+from chaintune.study.lesson import TaughtExamples, lesson_of
 from chaintune.study.making import Given
 from chaintune.study.nodes import Blend, CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.progress import Progress
@@ -87,7 +91,10 @@ class LocalEngine:
         if isinstance(node.lesson, Blend):
             return self._blend(node, node.lesson, given, out)
         lesson = lesson_of(node, given)
-        loaded = self._model(node.parent_key, given.parents[node.parent_key], node)
+        if node.recipe.devices > 1:
+            return self._tune_on_devices(node, lesson, given, out, report)
+        read = self._reader(node, given)
+        loaded = read() if node.recipe.quantize else self._model(node.parent_key, given.parents[node.parent_key], node)
         self._held = None  # from here on the parent's weights change
         tuned = tune(
             loaded,
@@ -99,12 +106,14 @@ class LocalEngine:
             swapped_in=lesson.swapped_in,
             guarded=lesson.guarded,
             on_step=lambda step: report(_tuning_progress(node, step)),
+            reread=read,
         )
         checkpoint = tuned.loaded
         if checkpoint.has_adapter and not self._rests_on_base(node, checkpoint, loaded):
             checkpoint = merge_adapter(checkpoint)
         save(checkpoint, out)
-        self._held = _Held(node.key, checkpoint)
+        # What was trained on weights in 4 bits is scored on the weights as they are stored.
+        self._held = None if checkpoint.quantize else _Held(node.key, checkpoint)
         return {
             "train_tokens": tuned.train_tokens,
             "train_examples": len(lesson.examples),
@@ -112,7 +121,50 @@ class LocalEngine:
             "seconds": tuned.seconds,
             "first_loss": tuned.first_loss,
             "final_loss": tuned.final_loss,
+            "micro_batch_size": tuned.micro_batch_size,
         } | lesson.notes
+
+    def _reader(self, node: StageNode, given: Given) -> Callable[[], LoadedModel]:
+        """What reads the parent of a stage as the stage wants it held."""
+        weights, adapter = self._folders(node.parent_key, given.parents[node.parent_key], node)
+
+        def read() -> LoadedModel:
+            self._let_go()
+            return load(
+                weights,
+                adapter=adapter,
+                precision=self._precision,
+                quantize=node.recipe.quantize,
+                trust_remote_code=self._trust_remote_code,
+            )
+
+        return read
+
+    def _tune_on_devices(
+        self, node: StageNode, lesson: TaughtExamples, given: Given, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        """Have other processes train a stage; this one lets go of its model, for one of them needs its device."""
+        weights, adapter = self._folders(node.parent_key, given.parents[node.parent_key], node)
+        self._let_go()
+        with tempfile.TemporaryDirectory() as scratch:
+            job = Job(
+                "tune",
+                weights,
+                adapter,
+                self._precision,
+                node.task,
+                lesson.examples,
+                out,
+                Path(scratch),
+                trust_remote_code=self._trust_remote_code,
+                recipe=node.recipe,
+                seed=node.seed,
+                swapped_in=lesson.swapped_in,
+                guarded=lesson.guarded,
+                alone=self._follows_bare_base(node),
+            )
+            numbers = tune_on_devices(job, lambda step: report(_tuning_progress(node, step)))
+        return numbers | {"train_examples": len(lesson.examples), "devices": node.recipe.devices} | lesson.notes
 
     def _blend(self, node: StageNode, blend: Blend, given: Given, out: Path) -> dict[str, Any]:
         """Write the weights between two checkpoints. Two models are in memory while it lasts."""
@@ -131,24 +183,38 @@ class LocalEngine:
     ) -> dict[str, Any]:
         """Score a checkpoint on a split of a task and write `scores.parquet` into `out`."""
         examples, digest = (task.test, task.test_digest) if node.split == "test" else (task.train, task.train_digest)
-        loaded = self._model(node.checkpoint_key, checkpoint, node, to_train=False)
-        started = time.monotonic()
         ours = self._arithmetic == "chaintune"
-        scores = score(
-            loaded,
-            examples,
-            task=task.name,
-            provenance={
-                "checkpoint": node.checkpoint_key,
-                "task_version": task.version,
-                f"{node.split}_digest": digest,
-            },
-            measure_rounding=ours and node.checkpoint_key == node.base_key and node.split == "test",
-            engine=self._arithmetic,
-            on_scored=lambda done: report(_scoring_progress(node, done, len(examples), started)),
-        )
-        scores.write(out / SCORES_FILE)
-        return {"score_tokens": node.tokens, "examples": len(scores), "seconds": time.monotonic() - started}
+        about = {"checkpoint": node.checkpoint_key, "task_version": task.version, f"{node.split}_digest": digest}
+        rounding = ours and node.checkpoint_key == node.base_key and node.split == "test"
+        started = time.monotonic()
+
+        def watch(done: int) -> None:
+            report(_scoring_progress(node, done, len(examples), started))
+
+        if ours and node.devices > 1:
+            weights, adapter = self._folders(node.checkpoint_key, checkpoint, node)
+            self._let_go()
+            with tempfile.TemporaryDirectory() as scratch:
+                job = Job(
+                    "score",
+                    weights,
+                    adapter,
+                    self._precision,
+                    task.name,
+                    examples,
+                    out / SCORES_FILE,
+                    Path(scratch),
+                    trust_remote_code=self._trust_remote_code,
+                    provenance=about,
+                    measure_rounding=rounding,
+                )
+                score_on_devices(job, node.devices, watch)
+        else:
+            loaded = self._model(node.checkpoint_key, checkpoint, node, to_train=False)
+            started = time.monotonic()
+            options = {"provenance": about, "measure_rounding": rounding, "engine": self._arithmetic}
+            score(loaded, examples, task=task.name, on_scored=watch, **options).write(out / SCORES_FILE)
+        return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started}
 
     def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
         """Measure the curvature of a checkpoint on a task's training examples and write it into `out`."""
@@ -170,10 +236,7 @@ class LocalEngine:
     def _model(self, key: str, folder: Path, node: Node, *, to_train: bool = True) -> LoadedModel:
         if self._held is not None and self._held.key == key and (self._held.to_train or not to_train):
             return self._held.loaded
-        base = self._bases[node.base]
-        weights, adapter = folder, base.adapter if key == base.key else None
-        if key != base.key and (folder / "adapter_config.json").is_file():
-            weights, adapter = base.folder, folder
+        weights, adapter = self._folders(key, folder, node)
         known = None if to_train else self._on_held_weights(weights, adapter)
         self._held = None  # never two models in memory
         loaded = known or load(
@@ -181,6 +244,18 @@ class LocalEngine:
         )
         self._held = _Held(key, loaded, weights, adapter, to_train=known is None)
         return loaded
+
+    def _folders(self, key: str, folder: Path, node: Node) -> tuple[Path, Path | None]:
+        """Where the weights of a checkpoint lie, and the adapter on top of them if there is one."""
+        base = self._bases[node.base]
+        if key == base.key:
+            return folder, base.adapter
+        return (base.folder, folder) if (folder / "adapter_config.json").is_file() else (folder, None)
+
+    def _let_go(self) -> None:
+        """Free the memory of the model that is held."""
+        self._held = None
+        free_memory()
 
     def _on_held_weights(self, weights: Path, adapter: Path | None) -> LoadedModel | None:
         """The model in memory with another adapter on top, where it has these weights."""
@@ -190,8 +265,9 @@ class LocalEngine:
 
     def _rests_on_base(self, node: StageNode, tuned: LoadedModel, before: LoadedModel) -> bool:
         """Whether under the adapter lie the weights of the base's own folder, so that it can be stored alone."""
-        if tuned.model is before.model:
-            return True
+        return tuned.model is before.model or self._follows_bare_base(node)
+
+    def _follows_bare_base(self, node: StageNode) -> bool:
         return node.parent_key == node.base_key and self._bases[node.base].adapter is None
 
 

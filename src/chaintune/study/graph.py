@@ -95,14 +95,21 @@ class Graph:
             mitigated = (branch.mitigated,) if final and branch.mitigated else ()
             self.add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated)
 
-    def walk(self, key: str) -> Iterator[Node]:
-        """Scores of a checkpoint, then each child with everything under it."""
-        yield from self.scores[key].values()
+    def walk(self, key: str, devices: int = 0) -> Iterator[Node]:
+        """Scores of a checkpoint, then each child with everything under it.
+
+        Args:
+            key: of the checkpoint.
+            devices: that it was trained on; a base is scored on as many as its first child is trained on.
+        """
+        children = self.children.get(key, {}).values()
+        devices = devices or next((child.recipe.devices for child in children), 1)
+        yield from (replace(score, devices=devices) for score in self.scores[key].values())
         if key in self.curvatures:
             yield self.curvatures[key]
-        for child in self.children.get(key, {}).values():
+        for child in children:
             yield child
-            yield from self.walk(child.key)
+            yield from self.walk(child.key, child.recipe.devices)
 
     def add_cell(
         self,

@@ -67,7 +67,7 @@ class Job:
         """The job of a file."""
         plain = json.loads(path.read_text(encoding="utf-8"))
         for name in ("examples", "swapped_in", "guarded"):
-            plain[name] = [_example(content) for content in plain[name]]
+            plain[name] = tuple(_example(content) for content in plain[name])
         for name in ("weights", "adapter", "out", "scratch"):
             plain[name] = None if plain[name] is None else Path(plain[name])
         return cls(**plain | {"recipe": _recipe(plain["recipe"])})

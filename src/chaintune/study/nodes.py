@@ -160,6 +160,7 @@ class ScoreNode(_AtCheckpoint):
         task: scored on.
         split: of the task's examples; those it was trained on are scored to see which groups lost most.
         score_tokens: 0 when nobody counted.
+        devices: processes that score it together, as many as trained it.
         called: what people call a checkpoint that is no study's.
     """
 
@@ -167,6 +168,7 @@ class ScoreNode(_AtCheckpoint):
     task: str
     split: Split = "test"
     score_tokens: int = field(default=0, compare=False)
+    devices: int = field(default=1, compare=False)
     called: str = field(default="base", compare=False)
 
     @property
