@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from chaintune.cli.options import Out, Overrides, RemoteCode, StoreRoot, StudyFile
+from chaintune.cli.sizes import read_size
 
 
 def run(
@@ -25,6 +26,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    max_store: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="The most that the store may take, such as 50GB; a run that needs more does not begin.",
+            show_default=False,
+        ),
+    ] = "",
     trust_remote_code: RemoteCode = False,
 ) -> int:
     """Run a study: tune its chains, score every checkpoint, report forgetting and biased forgetting.
@@ -41,14 +50,17 @@ def run(
     from chaintune.study.address import open_store
     from chaintune.study.file import Study
     from chaintune.study.needs import Needs
+    from chaintune.study.room import check_room
     from chaintune.study.session import open_session
 
     if address and executor != "ray":
         raise ConfigError("--address names a Ray cluster; add --executor ray")
+    most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
     folder = out or Path("runs") / wish.name
     session = open_session(wish, open_store(store), trust_remote_code=trust_remote_code)
     pending = Needs(session.plan, session.store).pending()
+    check_room(session.plan, session.store, pending, max_bytes=most)
     with RunDisplay(session.plan, pending) as display:
         found = session.run(
             folder,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chaintune.cli.options import StoreRoot
+from chaintune.cli.sizes import read_size, size_shown
 from chaintune.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ Kinds = Annotated[
     list[str] | None, typer.Option("--kind", help="Only entries of this kind: base, stage, score. Repeat for more.")
 ]
 
-_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SPANS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -71,7 +71,7 @@ def gc(
 
     if not older_than and not max_size:
         raise ConfigError("store gc: say what may go, with --older-than 30d, --max-size 20GB, or both")
-    rule = Rule(tuple(kinds or ()), _span(older_than), _size(max_size))
+    rule = Rule(tuple(kinds or ()), _span(older_than), read_size(max_size, "--max-size"))
     opened = _opened(root)
     going = chosen(inventory(opened, rule.kinds), rule)
     gone = going if dry_run else drop(opened, going)
@@ -80,7 +80,7 @@ def gc(
     for entry in going:
         typer.echo(_line(entry) if entry in gone else f"{_line(entry)} (kept: a running study needs it)")
     freed = _bytes(entry for entry in going if entry in gone)
-    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(gone)} entries, {_readable(freed)}")
+    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(gone)} entries, {size_shown(freed)}")
 
 
 @store.command()
@@ -119,31 +119,16 @@ def _opened(address: str | None) -> "Store":
 
 def _line(entry: "Entry") -> str:
     title = entry.info.get("title") or entry.info.get("name") or ""
-    size = _readable(entry.size_bytes)
+    size = size_shown(entry.size_bytes)
     return f"{entry.created_at[:16]}  {entry.kind:<9}  {entry.key[:12]}  {size:>9}  {title}".rstrip()
 
 
 def _sum(name: str, entries: Sequence["Entry"]) -> str:
-    return f"{name:<9}  {len(entries):>6,} entries  {_readable(_bytes(entries)):>9}"
+    return f"{name:<9}  {len(entries):>6,} entries  {size_shown(_bytes(entries)):>9}"
 
 
 def _bytes(entries: Iterable["Entry"]) -> int:
     return sum(entry.size_bytes for entry in entries)
-
-
-def _readable(size: int) -> str:
-    unit = next((name for name, factor in reversed(_UNITS.items()) if size >= factor), "B")
-    return f"{size / _UNITS[unit]:.3g} {unit}" if unit != "B" else f"{size} B"
-
-
-def _size(text: str) -> int | None:
-    """`20GB` as bytes."""
-    if not text:
-        return None
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?B)", text.upper())
-    if not match:
-        raise ConfigError(f"--max-size: expected a size such as 500MB or 20GB, got {text!r}")
-    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def _span(text: str) -> timedelta | None:

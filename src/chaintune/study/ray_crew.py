@@ -137,8 +137,8 @@ def connected(address: str | None = None) -> Iterator[None]:
     """While this lasts, there is a Ray cluster; one that this call started or joined is left at its end.
 
     Args:
-        address: of a running cluster, as Ray writes it; None is the one that `RAY_ADDRESS` names, or a new one
-            on this machine.
+        address: of a running cluster, as Ray writes it: `host:port`, or `auto` for the one that this machine belongs
+            to; None is the one that `RAY_ADDRESS` names, else a new one on this machine.
 
     Raises:
         ConfigError: Ray is not installed, or the cluster cannot be reached.
@@ -150,13 +150,14 @@ def connected(address: str | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _check_reachable(address or os.environ.get("RAY_ADDRESS", ""))
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _check_reachable(address)
     passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     try:
         ray.init(
             address,
             runtime_env={"env_vars": passed},
-            include_dashboard=None if address or os.environ.get("RAY_ADDRESS") else False,
+            include_dashboard=False if address == "local" else None,
             log_to_driver=False,
             logging_level="error",
         )

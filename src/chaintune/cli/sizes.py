@@ -1,0 +1,32 @@
+"""Bytes as people write and read them."""
+
+import re
+
+from chaintune.errors import ConfigError
+
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def read_size(text: str, option: str) -> int | None:
+    """`20GB` as bytes; None for nothing.
+
+    Raises:
+        ConfigError: it is no size.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?B)", text.upper())
+    if not match:
+        raise ConfigError(f"{option}: expected a size such as 500MB or 20GB, got {text!r}")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def size_shown(size: int) -> str:
+    """Bytes in the largest unit that fits.
+
+    Example:
+        >>> size_shown(512), size_shown(1_234_000_000)
+        ('512 B', '1.23 GB')
+    """
+    unit = next((name for name, factor in reversed(_UNITS.items()) if size >= factor), "B")
+    return f"{size / _UNITS[unit]:.3g} {unit}" if unit != "B" else f"{size} B"
