@@ -10,7 +10,7 @@ from threading import Lock, Thread
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-BUCKET = "bucket"
+BUCKET = "my-bucket"
 
 
 class S3Server(ThreadingHTTPServer):
@@ -30,6 +30,17 @@ class S3Server(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads the client here, and nowhere else."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
 
 @contextmanager
 def running() -> Iterator[S3Server]:
@@ -45,7 +56,15 @@ def running() -> Iterator[S3Server]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet, or each answer waits 40 ms
+    disable_nagle_algorithm = True
     server: S3Server
+
+    def handle_expect_100(self) -> bool:
+        """The client sends no body before it hears this."""
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
 
     def log_message(self, *_words: object) -> None:
         """Say nothing."""

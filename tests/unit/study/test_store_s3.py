@@ -20,13 +20,7 @@ s3fs = pytest.importorskip("s3fs", reason="s3fs is the user's to install")
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_server.S3Server]:
     with s3_server.running() as running:
-        for name, value in {
-            "AWS_ENDPOINT_URL": running.url,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }.items():
+        for name, value in running.environment.items():
             monkeypatch.setenv(name, value)
         s3fs.S3FileSystem.clear_instance_cache()  # one of another test would go on talking to another server
         yield running
