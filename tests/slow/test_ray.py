@@ -230,3 +230,26 @@ def weights(session: Session) -> dict[str, bytes]:
     """Bytes of every checkpoint, by key."""
     entries = [session.store.get(node.kind, node.key) for node in session.plan.stages]
     return {entry.key: (entry.path / "model.safetensors").read_bytes() for entry in entries if entry}
+
+
+def test_a_machine_that_is_lost_costs_what_it_computed(tmp_path: Path, reference: dict[str, bytes]) -> None:
+    """Two nodes of Ray on this machine, of which one goes."""
+    from ray.cluster_utils import Cluster
+
+    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    other = machines.add_node(num_cpus=1)
+    try:
+        site = Site(tmp_path, machines.address)
+        driver = site.start()
+        deadline = time.monotonic() + 120
+        while len({process for _, process in site.calls()}) < 2:  # both have begun something
+            assert driver.poll() is None, driver.communicate()[1]
+            assert time.monotonic() < deadline, "one machine does nothing"
+            time.sleep(0.005)
+        machines.remove_node(other, allow_graceful=False)
+        _, said = driver.communicate(timeout=240)
+        assert driver.returncode == 0, said
+        assert stored(site.store) == reference
+        assert len(site.calls()) <= len(PLAN.nodes) + 1
+    finally:
+        machines.shutdown()
