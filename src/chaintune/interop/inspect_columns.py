@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chaintune.interop.doubts import Doubtful
 from chaintune.interop.fields import Fields
 from chaintune.interop.inspect_samples import BETWEEN, LONGEST_TEXT
 from chaintune.interop.inspect_scores import number_of, scorer_of
+from chaintune.interop.irregular import Irregular
 from chaintune.interop.regular import Raw
 
 Path = tuple[str, ...]
@@ -64,13 +64,13 @@ def summaries_of(data: bytes, fields: Fields, asked: str | None, where: str) -> 
         where: the file.
 
     Raises:
-        Doubtful: they are not regular.
+        Irregular: they are not regular.
         ConfigError: no scorer was asked for, and there are several.
     """
     first, whole = _beginning(data)
     scorer, place = _place_of(first, asked, where, whole=whole)
     if asked is None and not _only(scorer, data):
-        raise Doubtful("some samples may have other scores")
+        raise Irregular("some samples may have other scores")
     paths = {path: _path(path) for path in fields.paths if path != fields.score}
     wanted = [_ID, _EPOCH, _CHOICES, place, *filter(None, paths.values())]
     wanted += [(name,) for name in ("input", "target") if _are_texts([row[name] for row in first])]
@@ -93,7 +93,7 @@ def _beginning(data: bytes) -> tuple[list[dict[str, Any]], bool]:
     """Some summaries, and whether these are all."""
     text = data[:_FIRST_BYTES].decode("utf-8", "ignore")
     if not text.startswith('[{"id":') or b"\n" in data or not data.endswith(b"}]"):
-        raise Doubtful("its summaries are not written as Inspect writes them")
+        raise Irregular("its summaries are not written as Inspect writes them")
     found: list[dict[str, Any]] = []
     place, decoder = 0, json.JSONDecoder()
     while len(found) < _FIRST and text[place : place + 1] in ("[", ","):
@@ -102,12 +102,12 @@ def _beginning(data: bytes) -> tuple[list[dict[str, Any]], bool]:
         except (ValueError, RecursionError):
             break
         if not isinstance(row, dict) or not {"id", "epoch", "input", "target"} <= set(row):
-            raise Doubtful("a summary lacks an id, epoch, input or target")
+            raise Irregular("a summary lacks an id, epoch, input or target")
         if not isinstance(row.get("scores") or {}, dict) or not isinstance(row.get("metadata") or {}, dict):
-            raise Doubtful("scores or metadata of a summary are no mapping")
+            raise Irregular("scores or metadata of a summary are no mapping")
         found.append(row)
     if not found:
-        raise Doubtful("its first summary is too long")
+        raise Irregular("its first summary is too long")
     return found, text[place:] == "]"
 
 
@@ -116,18 +116,18 @@ def _place_of(first: Sequence[Mapping[str, Any]], asked: str | None, where: str,
     told = [scores for row in first if (scores := _scores(row))]
     names = {name: value for scores in told for name, value in scores.items()}
     if not told or (asked is not None and not whole and _steps(names, asked) is None):
-        raise Doubtful("the first samples have not that score")
+        raise Irregular("the first samples have not that score")
     scorer = scorer_of(told, asked, where)
     steps = _steps(names, scorer)
     if steps is None:
-        raise Doubtful("the name of the score may mean two of them")
+        raise Irregular("the name of the score may mean two of them")
     return scorer, steps
 
 
 def _scores(row: Mapping[str, Any]) -> dict[str, Any]:
     scores = row.get("scores") or {}
     if not all(isinstance(score, dict) and "value" in score for score in scores.values()):
-        raise Doubtful("a score has no value")
+        raise Irregular("a score has no value")
     return {name: score["value"] for name, score in scores.items()}
 
 
@@ -155,7 +155,7 @@ def _path(path: str) -> Path | None:
     if path in ("id", "target"):
         return (path,)
     if root == "score" or path == "metadata":
-        raise Doubtful(f"'{path}' was asked for")
+        raise Irregular(f"'{path}' was asked for")
     return (root, *inner) if root == "metadata" else None
 
 
@@ -167,11 +167,11 @@ def _tree(wanted: Sequence[Path], first: Sequence[Mapping[str, Any]], number: Pa
         for step in path[:-1]:
             branch = branch.setdefault(step, {})
             if not isinstance(branch, dict):
-                raise Doubtful(f"'{'.'.join(path)}' lies in something else that is read")
+                raise Irregular(f"'{'.'.join(path)}' lies in something else that is read")
         # Only NaN is not equal to itself, and it fits any type.
         kind = _kind([value for row in first if (value := _at(row, path)) == value])
         if path[-1] in branch:
-            raise Doubtful(f"something that is read lies in '{'.'.join(path)}'")
+            raise Irregular(f"something that is read lies in '{'.'.join(path)}'")
         branch[path[-1]] = pa.float64() if path == number and kind == pa.int64() else kind
     return tree
 
@@ -187,7 +187,7 @@ def _kind(values: Sequence[Any]) -> pa.DataType:
     if kinds == {int, float}:
         return pa.float64()
     if len(kinds) > 1 or not kinds <= set(_TYPES):
-        raise Doubtful("a field is not of one plain type")
+        raise Irregular("a field is not of one plain type")
     return _TYPES[kinds.pop()] if kinds else pa.string()
 
 
@@ -196,7 +196,7 @@ def _rows(data: bytes, tree: Mapping[str, Any]) -> pa.StructArray:
 
     # Null is no value of a score, and NaN the one of those that were not scored; Arrow takes one for the other.
     if b'"value":null' in data:
-        raise Doubtful("a value is null")
+        raise Irregular("a value is null")
     _check_text(data)
     row = b"".join((b'{"rows":', data.replace(b'"value":NaN', b'"value":null'), b"}"))
     try:
@@ -209,9 +209,9 @@ def _rows(data: bytes, tree: Mapping[str, Any]) -> pa.StructArray:
             ),
         )
     except pa.ArrowException as error:
-        raise Doubtful("its summaries are not regular") from error
+        raise Irregular("its summaries are not regular") from error
     if table.num_rows != 1:
-        raise Doubtful("its summaries are not one list")
+        raise Irregular("its summaries are not one list")
     return table.column("rows").combine_chunks().flatten()
 
 
@@ -228,7 +228,7 @@ def _check_text(data: bytes) -> None:
             decoder.decode(data[start : start + _FIRST_BYTES])
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise Doubtful("its summaries are not UTF-8") from error
+        raise Irregular("its summaries are not UTF-8") from error
 
 
 def _deep(rows: pa.StructArray, path: Path) -> pa.Array:
@@ -246,7 +246,7 @@ def _check_whole(path: str, column: pa.Array) -> None:
     if pa.types.is_string(column.type):
         long = pc.any(pc.greater_equal(pc.utf8_length(column), _CUT_LENGTH)).as_py()
         if long or pc.any(pc.starts_with(column, _REMOVED)).as_py():
-            raise Doubtful(f"'{path}' may be cut in its summaries")
+            raise Irregular(f"'{path}' may be cut in its summaries")
 
 
 def _values(column: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -254,14 +254,14 @@ def _values(column: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
         encoded = column.dictionary_encode()
         numbers = [number_of(word) for word in encoded.dictionary.to_pylist()]
         if any(isinstance(number, str) for number in numbers):
-            raise Doubtful("a value is no score")
+            raise Irregular("a value is no score")
         column = pa.array(numbers, pa.float64()).take(encoded.indices)
     try:
         values: np.ndarray[Any, np.dtype[np.float64]] = pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy(
             zero_copy_only=False
         )
     except pa.ArrowException as error:
-        raise Doubtful("a value is no number") from error
+        raise Irregular("a value is no number") from error
     return values
 
 
@@ -284,7 +284,7 @@ def _told(column: pa.Array) -> pa.Array:
     if not pa.types.is_list(column.type):
         return _short(column)
     if pc.list_flatten(column).null_count:
-        raise Doubtful("a text is null")
+        raise Irregular("a text is null")
     kept = pc.if_else(pc.equal(pc.list_value_length(column), 0), pa.scalar(None, column.type), column)
     return _short(pc.binary_join(kept, BETWEEN))
 

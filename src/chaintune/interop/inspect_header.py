@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from chaintune.interop.conditions import FRACTIONS, SAMPLING
-from chaintune.interop.doubts import Doubtful
+from chaintune.interop.irregular import Irregular
 from chaintune.interop.zip_members import Members
 
 _NAME = b"header.json"
@@ -20,16 +20,16 @@ def header_of(members: Members) -> Mapping[str, Any]:
     """The header as it stands in the archive.
 
     Raises:
-        Doubtful: there is none, as in a run that was cut short, or one of another form.
+        Irregular: there is none, as in a run that was cut short, or one of another form.
     """
     data = members.read(_NAME, most_bytes=_MOST_BYTES)
     try:
         header = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Doubtful("its header is no JSON") from error
+        raise Irregular("its header is no JSON") from error
     for part, fits in _checks(header):
         if not fits:
-            raise Doubtful(f"of its header {part} is not as expected")
+            raise Irregular(f"of its header {part} is not as expected")
     return dict(header)
 
 

@@ -17,11 +17,11 @@ from typing import Any
 from chaintune.errors import ConfigError, DataError
 from chaintune.interop.archives import Parts, canonical, opened
 from chaintune.interop.conditions import doubts_of, facts_of
-from chaintune.interop.doubts import Doubtful
 from chaintune.interop.fields import Collected
 from chaintune.interop.inspect_samples import digests_of, row_of
 from chaintune.interop.inspect_scores import scorer_of, tell_unscored, told_by, values_of
 from chaintune.interop.inspect_summaries import fields_of, read_summarised
+from chaintune.interop.irregular import Irregular
 from chaintune.interop.log import Log, Wanted
 
 _LOG = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def _read_file(path: Path, wanted: Wanted) -> Log | None:
         return read_checked(path, wanted)
     try:
         return read_summarised(path, wanted)
-    except Doubtful as doubt:
+    except Irregular as doubt:
         _LOG.info("%s: read sample by sample, since %s", path, doubt)
         return read_checked(path, wanted)
 

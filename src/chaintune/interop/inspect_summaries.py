@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chaintune.interop.columns import columns_of
+from chaintune.interop.columns import Columns, columns_of
 from chaintune.interop.conditions import doubts_of, facts_of
-from chaintune.interop.doubts import Doubtful
 from chaintune.interop.fields import Fields, names_in, value
 from chaintune.interop.inspect_columns import Summaries, summaries_of
 from chaintune.interop.inspect_header import header_of
 from chaintune.interop.inspect_samples import digests_of, row_of
 from chaintune.interop.inspect_scores import MEAN, mean_of, tell_unscored, value_of
+from chaintune.interop.irregular import Irregular
 from chaintune.interop.log import Log, Wanted
 from chaintune.interop.zip_members import Members
 
@@ -38,7 +38,7 @@ def read_summarised(path: Path, wanted: Wanted) -> Log | None:
     """An archive's log; None when it is of another task than the one wanted.
 
     Raises:
-        Doubtful: it has no summaries, or they are not enough.
+        Irregular: it has no summaries, or they are not enough.
         ConfigError: no score was asked for, and there are several.
     """
     try:
@@ -49,7 +49,7 @@ def read_summarised(path: Path, wanted: Wanted) -> Log | None:
                 return None
             return _log_of(members, header, wanted, str(path))
     except OSError as error:
-        raise Doubtful("it cannot be read") from error
+        raise Irregular("it cannot be read") from error
 
 
 def fields_of(wanted: Wanted) -> Fields:
@@ -64,26 +64,33 @@ def fields_of(wanted: Wanted) -> Fields:
 
 
 def _log_of(members: Members, header: Mapping[str, Any], wanted: Wanted, where: str) -> Log:
-    fields, asked = fields_of(wanted), wanted.metric or wanted.columns.get("score")
+    fields, task = fields_of(wanted), header["eval"]["task"]
     data = members.read(_NAME, most_bytes=_MOST_BYTES)
-    told = summaries_of(data, fields, asked, where)
+    told = summaries_of(data, fields, wanted.metric or wanted.columns.get("score"), where)
     rows, values = _examples(told, header["eval"]["config"].get("epochs_reducer") or [MEAN])
     _check_complete(members, told)
     digests = _looked_at(members, told, rows)
-    scored = np.flatnonzero(~np.isnan(values))
-    known = {name: column.take(pa.array(scored)) for name, column in digests.items()}
-    kept = pa.array(rows[scored])
-    raw = {path: column.take(kept) for path, column in told.raw.items()}
-    raw |= {fields.score: pa.array(values[scored])} | {f"digest of {name}": column for name, column in known.items()}
-    told_fields = replace(fields, digests={name: f"digest of {name}" for name in known})
-    task = header["eval"]["task"]
-    columns = columns_of(raw, told_fields, "task", unnamed=task)
+    columns = _columns(told, fields, rows, values, digests, task)
     found = columns.scores(task, where, told.scorer) if columns else None
     if found is None:
-        raise Doubtful("an id, a score or a group is not regular")
-    tell_unscored(where, len(values) - len(scored), len(values))
+        raise Irregular("an id, a score or a group is not regular")
+    scores, known = found
+    tell_unscored(where, len(values) - len(scores.table), len(values))
     names = tuple(names_in({**row_of(told.first), fields.score: 0.0}))
-    return Log(found[0], where, facts_of(header, told.scorer), found[1], fields=names, doubts=doubts_of(header))
+    return Log(scores, where, facts_of(header, told.scorer), known, fields=names, doubts=doubts_of(header))
+
+
+def _columns(
+    told: Summaries, fields: Fields, rows: Rows, values: Numbers, digests: Mapping[str, pa.Array], task: str
+) -> Columns | None:
+    """The examples that were scored, as any other log has them."""
+    scored = np.flatnonzero(~np.isnan(values))
+    raw = {path: column.take(pa.array(rows[scored])) for path, column in told.raw.items()}
+    raw[fields.score] = pa.array(values[scored])
+    # Named as no field can be.
+    names = {name: f"{name}\0" for name in digests}
+    raw |= {names[name]: column.take(pa.array(scored)) for name, column in digests.items()}
+    return columns_of(raw, replace(fields, digests=names), "\0", unnamed=task)
 
 
 def _check_complete(members: Members, told: Summaries) -> None:
@@ -91,7 +98,7 @@ def _check_complete(members: Members, told: Summaries) -> None:
     there = sum(name.startswith(b"samples/") and name.endswith(b".json") for name in members.names)
     # No two are of one id and epoch, as `_examples` made sure.
     if there != len(told.ids) or not all(map(members.names.__contains__, _members(told.ids, told.epochs).to_pylist())):
-        raise Doubtful("its summaries are not those of its samples")
+        raise Irregular("its summaries are not those of its samples")
 
 
 def _members(ids: pa.Array, epochs: pa.Array) -> pa.Array:
@@ -102,18 +109,19 @@ def _members(ids: pa.Array, epochs: pa.Array) -> pa.Array:
 
 def _examples(told: Summaries, ways: Sequence[str]) -> tuple[Rows, Numbers]:
     """The row of each example's first epoch, and what it scored over all of them."""
-    if told.ids.null_count or told.epochs.null_count or not pa.types.is_int64(told.epochs.type):
-        raise Doubtful("a summary lacks its id or epoch")
+    kinds = (told.ids.type in (pa.string(), pa.int64()), told.epochs.type == pa.int64())
+    if told.ids.null_count or told.epochs.null_count or not all(kinds):
+        raise Irregular("a summary lacks its id or epoch")
     columns = pa.table({"id": told.ids, "epoch": told.epochs})
     order = pc.sort_indices(columns, [("id", "ascending"), ("epoch", "ascending")])
     ids, epochs = told.ids.take(order), told.epochs.take(order).to_numpy()
     again = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False).astype(bool)
     if (again & (epochs[1:] == epochs[:-1])).any():
-        raise Doubtful("an epoch of a sample is there twice")
+        raise Irregular("an epoch of a sample is there twice")
     first, values = np.flatnonzero(np.concatenate([[True], ~again])), told.values[order.to_numpy()]
     if len(first) < len(values):
         if MEAN not in ways:
-            raise Doubtful("epochs are not averaged")
+            raise Irregular("epochs are not averaged")
         parts = np.split(values, first[1:])
         values = np.array([mean_of(part.tolist()) for part in parts], dtype=np.float64)
     return order.to_numpy()[first].astype(np.int64), values
@@ -128,7 +136,7 @@ def _looked_at(members: Members, told: Summaries, rows: Rows) -> dict[str, pa.Ar
         _check_same(sample, told, row)
         for name, digest in digests.items():
             if name in found and found[name][place].as_py() not in (None, digest):
-                raise Doubtful("a sample asks something else than its summary tells")
+                raise Irregular("a sample asks something else than its summary tells")
             seen[name][place] = digest
     return {name: _completed(found.get(name), seen[name], len(rows)) for name in seen if name in found or seen[name]}
 
@@ -155,7 +163,7 @@ def _samples(members: Members, told: Summaries, rows: Rows) -> Iterator[tuple[in
         try:
             sample = json.loads(members.read(name, most_bytes=_MOST_BYTES_LOOKED_AT))
         except (ValueError, RecursionError) as error:
-            raise Doubtful("a sample is no JSON") from error
+            raise Irregular("a sample is no JSON") from error
         yield place, int(rows[place]), sample
 
 
@@ -166,10 +174,10 @@ def _check_same(sample: Any, told: Summaries, row: int) -> None:
         score = value_of({name: score["value"] for name, score in (sample.get("scores") or {}).items()}, told.scorer)
         fields = row_of(sample)
     except (LookupError, TypeError, AttributeError) as error:
-        raise Doubtful("a sample is not as expected") from error
+        raise Irregular("a sample is not as expected") from error
     same = names == (told.ids[row].as_py(), told.epochs[row].as_py()) and type(names[0]) is type(told.ids[row].as_py())
     for path, column in told.raw.items():
         known, held = value(fields, path), column[row].as_py()
         same &= known == held if held is not None else not isinstance(known, str | int | float | list)
     if not same or not np.array_equal([told.values[row]], [score], equal_nan=True):
-        raise Doubtful("a sample is not what its summary says")
+        raise Irregular("a sample is not what its summary says")

@@ -1,7 +1,7 @@
 """Members of a zip archive of the plain kind, its directory read at a third of what `zipfile` takes for it.
 
 Plain means: one file, whole, not encrypted, deflated, stored or compressed by Zstandard, and under 4 GiB. Of any other
-archive this says `Doubtful`; `zipfile` then reads it, or tells what is wrong.
+archive this says `Irregular`; `zipfile` then reads it, or tells what is wrong.
 """
 
 import struct
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from chaintune.interop.doubts import Doubtful
+from chaintune.interop.irregular import Irregular
 
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -33,7 +33,7 @@ class Members:
         file: the archive, open as long as members are read.
 
     Raises:
-        Doubtful: it is no plain archive.
+        Irregular: it is no plain archive.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -50,10 +50,10 @@ class Members:
         """Bytes of a member when unpacked, as the directory has it.
 
         Raises:
-            Doubtful: there is no such member.
+            Irregular: there is no such member.
         """
         if name not in self._places:
-            raise Doubtful(f"there is no {name.decode(errors='replace')} in it")
+            raise Irregular(f"there is no {name.decode(errors='replace')} in it")
         size: int = _ENTRY.unpack_from(self._directory, self._places[name])[5]
         return size
 
@@ -61,26 +61,26 @@ class Members:
         """A member, unpacked and its checksum right.
 
         Raises:
-            Doubtful: it is not there, larger than that, damaged, or packed in another way.
+            Irregular: it is not there, larger than that, damaged, or packed in another way.
         """
         size = self.size(name)
         place = self._places[name]
         _, flags, method, checksum, packed, _, length, *_, offset = _ENTRY.unpack_from(self._directory, place)
         if size > most_bytes or flags & ~_HARMLESS_FLAGS or _ELSEWHERE in (packed, size, offset):
-            raise Doubtful(f"{name.decode(errors='replace')} is large or packed in another way")
+            raise Irregular(f"{name.decode(errors='replace')} is large or packed in another way")
         data = _unpacked(self._packed(name, length, packed, offset), method, size)
         if len(data) != size or zlib.crc32(data) != checksum:
-            raise Doubtful(f"{name.decode(errors='replace')} is damaged")
+            raise Irregular(f"{name.decode(errors='replace')} is damaged")
         return data
 
     def _packed(self, name: bytes, length: int, packed: int, offset: int) -> bytes:
         self._file.seek(offset)
         head = self._file.read(_LOCAL.size + length)
         if len(head) < _LOCAL.size + length or head[_LOCAL.size :] != name:
-            raise Doubtful("its directory leads elsewhere")
+            raise Irregular("its directory leads elsewhere")
         sign, _, extra = _LOCAL.unpack_from(head)
         if sign != b"PK\x03\x04":
-            raise Doubtful("its directory leads elsewhere")
+            raise Irregular("its directory leads elsewhere")
         self._file.seek(extra, 1)
         return self._file.read(packed)
 
@@ -90,11 +90,11 @@ def _directory(file: BinaryIO) -> bytes:
     end = file.seek(0, 2) - _END.size
     sign, *_, size, offset, _ = _END.unpack(_at(file, end, _END.size))
     if sign != b"PK\x05\x06":
-        raise Doubtful("it does not end as a zip archive does")
+        raise Irregular("it does not end as a zip archive does")
     if end >= _LOCATOR.size and _at(file, end - _LOCATOR.size, _LOCATOR.size).startswith(b"PK\x06\x07"):
         end, size, offset = _of_a_large_archive(file, end)
     if offset + size != end:
-        raise Doubtful("there is something before or after it")
+        raise Irregular("there is something before or after it")
     return _at(file, offset, size)
 
 
@@ -102,20 +102,20 @@ def _of_a_large_archive(file: BinaryIO, end: int) -> tuple[int, int, int]:
     """End, size and beginning of a directory of more members than fit the short form."""
     _, _, place, _ = _LOCATOR.unpack(_at(file, end - _LOCATOR.size, _LOCATOR.size))
     if place + _END_64.size + _LOCATOR.size != end:
-        raise Doubtful("its end is not of one piece")
+        raise Irregular("its end is not of one piece")
     sign, *_, size, offset = _END_64.unpack(_at(file, place, _END_64.size))
     if sign != b"PK\x06\x06":
-        raise Doubtful("its end is not of one piece")
+        raise Irregular("its end is not of one piece")
     return place, size, offset
 
 
 def _at(file: BinaryIO, place: int, size: int) -> bytes:
     if place < 0:
-        raise Doubtful("it is truncated")
+        raise Irregular("it is truncated")
     file.seek(place)
     data = file.read(size)
     if len(data) != size:
-        raise Doubtful("it is truncated")
+        raise Irregular("it is truncated")
     return data
 
 
@@ -129,7 +129,7 @@ def _places(directory: bytes) -> dict[bytes, int]:
         found[directory[place + _ENTRY_BYTES : place + _ENTRY_BYTES + name]] = place
         place += _ENTRY_BYTES + name + extra + comment
     if place != end:
-        raise Doubtful("its directory is damaged")
+        raise Irregular("its directory is damaged")
     return found
 
 
@@ -144,5 +144,5 @@ def _unpacked(data: bytes, method: int, size: int) -> bytes:
             unpacked: bytes = pa.Codec("zstd").decompress(data, size, asbytes=True)
             return unpacked
     except (zlib.error, OSError) as error:
-        raise Doubtful("a member cannot be unpacked") from error
-    raise Doubtful(f"it is compressed by method {method}")
+        raise Irregular("a member cannot be unpacked") from error
+    raise Irregular(f"it is compressed by method {method}")

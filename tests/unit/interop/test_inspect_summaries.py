@@ -17,9 +17,9 @@ from inspect_ai.log import read_eval_log, write_eval_log
 from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.interop import inspect_columns, inspect_logs, inspect_summaries
 from chaintune.interop.comparable import objections
-from chaintune.interop.doubts import Doubtful
 from chaintune.interop.inspect_logs import read_checked
 from chaintune.interop.inspect_summaries import read_summarised
+from chaintune.interop.irregular import Irregular
 from chaintune.interop.log import Log, Wanted
 from chaintune.interop.readers import read_log
 from tests.unit.interop import inspected
@@ -214,7 +214,7 @@ def test_drawn_logs_are_read_the_same_or_left_to_inspect(
     path, wanted = written(folder / "l.eval", inspected.log(samples)), Wanted(dimensions=(dimension,))
     try:
         quick: Log | str = answer_of(read_summarised, path, wanted)
-    except Doubtful:
+    except Irregular:
         assert kind is None or dimension == "metadata.h.i"
         return
     checked = answer_of(read_checked, path, wanted)
@@ -242,7 +242,7 @@ def header(**changes: Any) -> dict[str, str]:
     return {"header.json": inspected.compact({name: value for name, value in told.items() if name != "samples"})}
 
 
-DOUBTS: dict[str, Mapping[str, str | None]] = {
+IRREGULAR: dict[str, Mapping[str, str | None]] = {
     "without summaries": {"summaries.json": None},
     "with an empty list of them": {"summaries.json": "[]"},
     "with spaces": {"summaries.json": json.dumps([inspected.summary(part) for part in plain()], indent=2)},
@@ -275,12 +275,12 @@ DOUBTS: dict[str, Mapping[str, str | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", DOUBTS)
-def test_what_is_doubtful_is_left_to_inspect(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", IRREGULAR)
+def test_what_is_irregular_is_left_to_inspect(tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
     path, wanted = inspected.write(tmp_path / "l.eval", inspected.log(plain())), Wanted(dimensions=("metadata.group",))
     assert_same(*read_both(path, wanted))
-    inspected.changed(path, DOUBTS[name])
-    with pytest.raises(Doubtful):
+    inspected.changed(path, IRREGULAR[name])
+    with pytest.raises(Irregular):
         read_summarised(path, wanted)
     with caplog.at_level(logging.INFO, logger="chaintune"):
         found, expected = (
@@ -308,12 +308,12 @@ def test_one_score_has_to_be_named_before_any_sample_is_read(tmp_path: Path, mon
 def test_a_scorer_of_a_late_sample_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspect_columns, "_FIRST", 2)
     path = inspected.write(tmp_path / "l.eval", inspected.log([*plain(), inspected.sample(7, {"match": "C", "b": 1})]))
-    with pytest.raises(Doubtful, match="may have other scores"):
+    with pytest.raises(Irregular, match="may have other scores"):
         read_summarised(path, Wanted())
     with pytest.raises(ConfigError, match="2 scores, name one as the metric: match, b"):
         read_log(path, Wanted())
     assert_same(*read_both(path, Wanted(metric="match")))
-    with pytest.raises(Doubtful, match="have not that score"):
+    with pytest.raises(Irregular, match="have not that score"):
         read_summarised(path, Wanted(metric="b"))
     assert read_log(path, Wanted(metric="b"))["who"].scores.item_scores().tolist() == [1]
 
@@ -353,7 +353,7 @@ def test_samples_that_are_looked_at_are_not_read_beyond_a_bound(
     assert found is not None
     assert found.digests["prompt"].null_count == 2
     monkeypatch.setattr(inspect_summaries, "_MOST_BYTES", 100)
-    with pytest.raises(Doubtful, match="large"):
+    with pytest.raises(Irregular, match="large"):
         read_summarised(path, Wanted())
 
 
@@ -383,10 +383,10 @@ def test_a_size_that_is_a_lie_is_not_believed(tmp_path: Path, member: str) -> No
     at = data.rindex(b"PK\x01\x02", 0, data.rindex(member.encode()))
     for size in (10, 2**25):
         path.write_bytes(data[: at + 24] + size.to_bytes(4, "little") + data[at + 28 :])
-        with pytest.raises(Doubtful, match="damaged"):
+        with pytest.raises(Irregular, match="damaged"):
             read_summarised(path, Wanted())
     path.write_bytes(b"something before " + data)
-    with pytest.raises(Doubtful, match="before or after"):
+    with pytest.raises(Irregular, match="before or after"):
         read_summarised(path, Wanted())
     with pytest.raises(DataError, match="no such file"):
         read_log(tmp_path / "no.eval", Wanted())
