@@ -1,14 +1,14 @@
 """A study compiled into one graph of stages and scores, in which equal nodes are one node. Pure: nothing runs here."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chaintune.records import Recipe, Task
 from chaintune.study.branches import branches_of
 from chaintune.study.file import Keep, Study
 from chaintune.study.graph import CountTokens, Graph, TaskFacts
-from chaintune.study.nodes import Cell, CurvatureNode, Node, ScoreNode, StageNode
+from chaintune.study.nodes import Cell, CurvatureNode, Node, ScoreNode, StageNode, Teaching
 
 StageBytes = Callable[[str, Recipe], int]
 
@@ -155,7 +155,7 @@ def plan_of(
         stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
     """
     nodes = tuple(node for key in dict.fromkeys(roots) for node in graph.walk(key))
-    sizes = {n.key: stage_bytes(n.base, n.recipe) for n in nodes if isinstance(n, StageNode)} if stage_bytes else {}
+    stages = [node for node in nodes if isinstance(node, StageNode)]
     return Plan(
         study=graph.study.name,
         nodes=nodes,
@@ -163,5 +163,23 @@ def plan_of(
         stages_unshared=stages_unshared,
         scores_unshared=scores_unshared,
         keep=graph.study.keep,
-        stage_bytes=sizes,
+        stage_bytes=_sizes(stages, stage_bytes) if stage_bytes else {},
     )
+
+
+def _sizes(stages: Iterable[StageNode], stage_bytes: StageBytes) -> dict[str, int]:
+    """Size of every checkpoint: an adapter is stored alone while the base lies under it, else all weights are."""
+    sizes: dict[str, int] = {}
+    shapes: dict[str, tuple[Any, ...]] = {}
+    for node in stages:
+        recipe, shape = node.recipe, _lora_shape(node.recipe)
+        on_base = node.parent_key == node.base_key or shapes.get(node.parent_key) == shape
+        if isinstance(node.lesson, Teaching) and recipe.method == "lora" and on_base:
+            shapes[node.key] = shape
+        sizes[node.key] = stage_bytes(node.base, recipe if node.key in shapes else replace(recipe, method="full"))
+    return sizes
+
+
+def _lora_shape(recipe: Recipe) -> tuple[Any, ...]:
+    """What two stages have to share so that the second goes on with the first one's adapter."""
+    return recipe.lora_rank, recipe.lora_alpha, recipe.lora_dropout, recipe.lora_targets

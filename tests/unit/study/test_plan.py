@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaintune.errors import ConfigError, DataError
-from chaintune.records import Task
+from chaintune.records import Recipe, Task
 from chaintune.study.branches import dose_label
 from chaintune.study.file import Study
 from chaintune.study.nodes import ScoreNode, StageNode
@@ -230,3 +230,24 @@ def _parents_come_first_and_stay_until_their_last_reader(plan: Plan, places: dic
         gone |= set(releases.get(index, ()))
     kept = {"all": {n.key for n in plan.stages}, "final": plan.final_keys, "none": set()}[plan.keep]
     assert gone == {n.key for n in plan.stages} - kept
+
+
+def test_an_adapter_is_counted_alone_only_while_the_base_lies_under_it() -> None:
+    def size(_base: str, recipe: Recipe) -> int:
+        return recipe.lora_rank if recipe.method == "lora" else 1_000
+
+    def sizes(**own: Any) -> dict[str, int]:
+        tasks = {name: {"role": "safety", "path": "x", "recipe": own.get(name, {})} for name in "ab"}
+        study = make_study("ab", tasks=tasks, recipe={"method": "lora", "lora_rank": 4})
+        plan = compile_plan(
+            study,
+            base_keys={"tiny": "0" * 64},
+            tasks={n: make_task(n) for n in "ab"},
+            precision="fp32",
+            stage_bytes=size,
+        )
+        return {">".join(node.chain): plan.stage_bytes[node.key] for node in plan.stages}
+
+    assert sizes() == {"a": 4, "a>b": 4, "b": 4, "b>a": 4}
+    assert sizes(b={"lora_rank": 2}) == {"a": 4, "a>b": 1_000, "b": 2, "b>a": 1_000}
+    assert sizes(b={"method": "full"}) == {"a": 4, "a>b": 1_000, "b": 1_000, "b>a": 1_000}
