@@ -182,8 +182,8 @@ def mitigated(recovery: Estimate, *, doses: Sequence[float] = (0.1, 0.2)) -> lis
     for dose in doses:
         found = {"recovery": recovery, "regained": estimate(dose), "dose": Estimate(dose), "price": estimate(0.01)}
         for metric, one in found.items():
-            about = ("a" if metric != "price" else "b", metric, "", "", "0", one, "", "replay")
-            rows.append(ResultRow("x", "m", f"a>b>a@{dose:.0%}", "", 3, "a>b", *about))
+            task, chain = "b" if metric == "price" else "a", f"a>b>a@{dose:.0%}"
+            rows.append(ResultRow("x", "m", chain, "", 3, "a>b", task, metric, "", "", "0", one, mitigation="replay"))
     return rows
 
 
