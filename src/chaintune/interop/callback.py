@@ -12,18 +12,19 @@ import torch
 import torch.distributed as dist
 from accelerate.utils import extract_model_from_parallel
 from transformers import Trainer, TrainerCallback
-from transformers.integrations import is_deepspeed_zero3_enabled
 
 from chaintune import tasks as known_tasks
 from chaintune.errors import ConfigError, DataError, ModelError, nearest
 from chaintune.forgetting.options import Inference
 from chaintune.gate import Policy, judge, read_policy
 from chaintune.interop.compare import compare_all
-from chaintune.interop.live import ReadTask, distributed, read_task, score_live
+from chaintune.interop.live import ReadTask, read_task, score_live
 from chaintune.interop.log import parse_by
 from chaintune.interop.options import HowToCompare
 from chaintune.interop.series import Groups, curves
+from chaintune.interop.sharding import check_can_watch, whole_weights
 from chaintune.interop.step_scores import check_same, read_scores, step_folder, write_scores
+from chaintune.models.processes import Share
 from chaintune.records import Comparison, Gate, Scores, Task
 
 _LOG = logging.getLogger(__name__)
@@ -105,11 +106,11 @@ class ForgettingCallback(TrainerCallback):
         """This callback, put into a Trainer that is not training yet.
 
         Raises:
-            ConfigError: the Trainer has no tokenizer, or shards its weights over processes.
+            ConfigError: the Trainer has no tokenizer, or spreads its weights over processes otherwise than by FSDP2.
             DataError: an example is longer than the model's context.
             ModelError: the model is no causal language model.
         """
-        _check_whole(trainer)
+        check_can_watch(trainer)
         model = _bare(trainer.model)
         if getattr(model, "get_output_embeddings", lambda: None)() is None:
             raise ModelError(f"{type(model).__name__} has no output layer over a vocabulary, so it has no answers")
@@ -251,12 +252,13 @@ class ForgettingCallback(TrainerCallback):
         control.should_log = wanted
 
     def _keep(self, state: Any) -> None:
-        self.kept_step = state.global_step
+        self.kept_step, model = state.global_step, _bare(self._trainer.model)
+        weights = whole_weights(model)
         if not state.is_world_process_zero:
             return
         best, partial = self._folder / "best", self._folder / "best.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        _bare(self._trainer.model).save_pretrained(partial)
+        model.save_pretrained(partial, state_dict=weights)
         if self._trainer.processing_class is not None:
             self._trainer.processing_class.save_pretrained(partial)
         shutil.rmtree(best, ignore_errors=True)
@@ -268,7 +270,7 @@ class ForgettingCallback(TrainerCallback):
 
     def _agreed(self, **flags: bool) -> Mapping[str, bool]:
         """What the first process says, so that all go the same way."""
-        if not distributed():
+        if Share.here().ranks == 1:
             return flags
         said = torch.tensor(list(flags.values()), dtype=torch.int32, device=_bare(self._trainer.model).device)
         dist.broadcast(said, 0)
@@ -297,12 +299,3 @@ def _parts(by: str) -> tuple[str, ...]:
 def _bare(model: Any) -> Any:
     """The model under what accelerate and DDP wrap around it."""
     return extract_model_from_parallel(model, keep_fp32_wrapper=True, keep_torch_compile=False)
-
-
-def _check_whole(trainer: Any) -> None:
-    sharded = [name for name in ("is_fsdp_enabled", "is_tp_enabled") if getattr(trainer, name, False)]
-    if sharded or (trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled()):
-        raise ConfigError(
-            "ForgettingCallback scores models that each process holds whole (one process, or DDP); this Trainer "
-            "shards its weights (FSDP, tensor parallel, or ZeRO stage 3); score its checkpoints instead"
-        )

@@ -5,16 +5,17 @@ weights, bit for bit, as if nobody had looked.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 
+from chaintune.interop.sharding import in_step, is_sharded
 from chaintune.models.encoding import Encoded, check_lengths, encode_examples
+from chaintune.models.processes import Share
 from chaintune.records import Example, Scores, Task, scores_table
 from chaintune.scoring.logprobs import choice_logprobs
 
@@ -52,35 +53,32 @@ def read_task(task: Task, tokenizer: Any, context_tokens: int | None) -> ReadTas
 def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, **about: str) -> Scores | None:
     """What a model in training answers now; the model is left as it was found.
 
-    Where torch.distributed runs, each process scores its share of the examples with its own replica and all get the
-    whole; so all have to call this together.
+    Where torch.distributed runs, each process scores its share of the task and all get the whole; so all have to
+    call this together.
 
     Args:
-        model: a causal language model whose weights this process holds whole.
+        model: a causal language model whose weights this process holds whole, or shares with the others by FSDP2.
         read: the task.
         batch_tokens: tokens that go through the model together; None is what suits the device.
         about: provenance.
 
     Returns:
         None when the model answers with something that is no number.
+
+    Raises:
+        ModelError: memory runs out, and cannot be made to suffice by letting less through the model at once.
     """
-    rank, world = (dist.get_rank(), dist.get_world_size()) if distributed() else (0, 1)
-    # Every world-th example, so that the long ones, which lie together, are shared out too.
-    mine = range(rank, len(read.encoded), world)
-    with undisturbed(model):
-        rows = choice_logprobs(model, [read.encoded[index] for index in mine], batch_tokens=batch_tokens)
-    whole = _gathered(read, mine, rows, next(model.parameters()).device)
+    sharded, share = is_sharded(model), Share.here()
+    with undisturbed(model), in_step(model) if sharded else nullcontext():
+        model.eval()
+        rows = choice_logprobs(model, read.encoded, batch_tokens=batch_tokens, may_halve=not sharded, share=share)
+    whole = share.merged(rows, next(model.parameters()).device)
     if any(np.isnan(row).any() for row in whole):
         return None
     tokens = [[len(choice) for choice in item.continuations] for item in read.encoded]
     table = scores_table(read.name, read.examples, whole, tokens)
     precision = str(model.dtype).removeprefix("torch.")
     return Scores(read.name, table, {**read.about, "precision": precision, **about})
-
-
-def distributed() -> bool:
-    """Whether several processes train one model together."""
-    return bool(dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1)
 
 
 @contextmanager
@@ -109,21 +107,3 @@ def _random_states(model: Any) -> Iterator[None]:
     finally:
         random.setstate(own)
         np.random.set_state(legacy)  # noqa: NPY002 - as above
-
-
-def _gathered(
-    read: ReadTask, mine: Sequence[int], rows: Sequence[Sequence[float]], device: torch.device
-) -> list[list[float]]:
-    """Log-probabilities of all examples from those of this process."""
-    if not distributed():
-        return [list(row) for row in rows]
-    sizes = [len(item.continuations) for item in read.encoded]
-    starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
-    flat = torch.zeros(starts[-1], dtype=torch.float64)
-    for index, row in zip(mine, rows, strict=True):
-        flat[starts[index] : starts[index + 1]] = torch.tensor(row, dtype=torch.float64)
-    # Every number is one process's and 0 in the others, so the sum is exact.
-    flat = flat.to(device)
-    dist.all_reduce(flat)
-    values = flat.tolist()
-    return [values[starts[index] : starts[index + 1]] for index in range(len(sizes))]

@@ -3,7 +3,9 @@
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -290,11 +292,34 @@ def test_trainers_that_it_cannot_watch(tmp_path: Path) -> None:
     trainer.processing_class = None
     with pytest.raises(ConfigError, match="no tokenizer"):
         ForgettingCallback(TASK).attach(trainer)
-    trainer.is_fsdp_enabled = True
-    with pytest.raises(ConfigError, match="shards its weights"):
-        ForgettingCallback(TASK).attach(trainer)
-    trainer.is_fsdp_enabled, trainer.model = False, torch.nn.Linear(2, 2)
+    trainer.model = torch.nn.Linear(2, 2)
     with pytest.raises(ModelError, match="no output layer"):
+        ForgettingCallback(TASK).attach(trainer)
+
+
+@pytest.mark.parametrize(
+    ("where", "told", "said"),
+    [
+        ("accelerator.state", {"fsdp_plugin": SimpleNamespace(fsdp_version=1, cpu_offload=None)}, "uses FSDP1"),
+        ("accelerator.state", {"parallelism_config": SimpleNamespace(tp_enabled=True)}, "uses tensor parallel"),
+        ("accelerator.state", {"parallelism_config": SimpleNamespace(cp_enabled=True)}, "uses context parallel"),
+        ("model.config", {"distributed_config": SimpleNamespace(tp_size=2)}, "uses tensor parallel"),
+        ("model.config", {"distributed_config": SimpleNamespace(tp_size=1, pp_size=4)}, "uses pipeline parallel"),
+        ("", {"is_fsdp_xla_enabled": True}, "uses FSDP of XLA"),
+        ("", {"is_deepspeed_enabled": True}, "uses ZeRO stage 3"),
+    ],
+)
+def test_weights_spread_in_ways_that_were_not_tried_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, told: dict[str, Any], said: str
+) -> None:
+    trainer = make_trainer(tmp_path, tiny.make_model())
+    trainer.is_fsdp_enabled = "fsdp_plugin" in told
+    monkeypatch.setattr("chaintune.interop.sharding.is_deepspeed_zero3_enabled", lambda: True)
+    ForgettingCallback(TASK).attach(trainer)
+    target = attrgetter(where)(trainer) if where else trainer
+    for name, value in told.items():
+        monkeypatch.setattr(target, name, value, raising=False)
+    with pytest.raises(ConfigError, match=f"{said}; score its checkpoints instead"):
         ForgettingCallback(TASK).attach(trainer)
 
 

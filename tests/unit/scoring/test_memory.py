@@ -123,6 +123,15 @@ def test_memory_for_nothing_at_all_is_one_sentence(trees: bool, monkeypatch: pyt
     assert model.config._attn_implementation != "chaintune_tree"
 
 
+@pytest.mark.parametrize("trees", [True, False])
+def test_where_others_wait_for_the_pass_nothing_is_halved(trees: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "takes_trees", lambda _: trees)
+    model = tiny.make_model()
+    with at_most(model, 40) as seen, pytest.raises(ModelError, match=r"take a smaller batch_tokens, at most \d+"):
+        choice_logprobs(model, ENCODED, may_halve=False)
+    assert len(seen) == 1
+
+
 def test_other_errors_are_left_alone() -> None:
     model = tiny.make_model()
     with at_most(model, 5, RuntimeError("a bug")), pytest.raises(RuntimeError, match="a bug"):

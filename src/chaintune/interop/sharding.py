@@ -1,0 +1,118 @@
+"""Weights that are spread over processes: which of them can be watched, and how all processes keep in step.
+
+With FSDP2 a layer's weights are gathered while it runs and given back after it, so a forward pass of one process is
+one of all of them. Nobody has to know how many passes the others need: before each pass every process tells whether
+it has work, and one that has none runs a single token along, until nobody has any.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import FSDPModule
+from transformers.integrations import is_deepspeed_zero3_enabled
+
+from chaintune.errors import ConfigError
+
+_SPLITS = {"tp": "tensor parallel", "cp": "context parallel", "sp": "sequence parallel"}
+
+
+def is_sharded(model: Any) -> bool:
+    """Whether FSDP2 holds weights of this model."""
+    return bool(_shards(model))
+
+
+def check_can_watch(trainer: Any) -> None:
+    """Refuse what would wait for ever, or was never tried.
+
+    Raises:
+        ConfigError: the Trainer spreads its weights over processes otherwise than by FSDP2.
+    """
+    found = _refused(trainer)
+    if found:
+        raise ConfigError(
+            f"ForgettingCallback scores models that each process holds whole (one process, or DDP), or that FSDP2 "
+            f"shards (fsdp_config={{'version': 2}}); this Trainer uses {found}; score its checkpoints instead"
+        )
+
+
+@contextmanager
+def in_step(model: Any) -> Iterator[None]:
+    """Within this context all processes run equally many forward passes of a sharded model; all have to enter it.
+
+    Weights that the last pass left gathered are given back at the end. A process in which an error is raised leaves at
+    once, as the others may already wait for it in the middle of a pass; it is its end that ends them.
+    """
+    device = next(model.parameters()).device
+
+    def tell(*_: Any) -> None:
+        _anybody_works(device, mine=True)
+
+    # In front of the hook with which FSDP2 begins to gather.
+    handle = model.register_forward_pre_hook(tell, prepend=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+    token = torch.zeros((1, 1), dtype=torch.long, device=device)
+    with torch.no_grad():
+        while _anybody_works(device, mine=False):
+            model(input_ids=token, use_cache=False)
+    for shard in _shards(model):
+        shard.reshard()
+
+
+def whole_weights(model: Any) -> dict[str, Any] | None:
+    """Weights to be saved by the first process; None where each holds them whole. All processes have to call it.
+
+    They are gathered one by one into the first process's main memory; of a model with an adapter only what is trained.
+    """
+    if not is_sharded(model):
+        return None
+    adapted = hasattr(model, "peft_config")
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapted)
+    return get_model_state_dict(model, options=options)
+
+
+def _shards(model: Any) -> list[FSDPModule]:
+    return [module for module in model.modules() if isinstance(module, FSDPModule)]
+
+
+def _anybody_works(device: torch.device, *, mine: bool) -> bool:
+    working = torch.tensor(mine, dtype=torch.int32, device=device)
+    dist.all_reduce(working)
+    # Who works knows the answer, and does not wait for the device to tell it.
+    return mine or bool(working.item())
+
+
+def _refused(trainer: Any) -> str:
+    """What of a Trainer cannot be watched; empty where nothing stands against it."""
+    if trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled():
+        return "ZeRO stage 3"
+    if getattr(trainer, "is_fsdp_xla_enabled", False):
+        return "FSDP of XLA"
+    sizes = getattr(getattr(trainer.model, "config", None), "distributed_config", None)
+    for name, words in (_SPLITS | {"pp": "pipeline parallel", "ep": "expert parallel"}).items():
+        if (getattr(sizes, f"{name}_size", None) or 1) > 1:
+            return words
+    layout = getattr(trainer.accelerator, "parallelism_config", None)
+    for name, words in _SPLITS.items():
+        if getattr(layout, f"{name}_enabled", False):
+            return words
+    return _refused_fsdp(trainer, offloads=bool(getattr(sizes, "fsdp_cpu_offload", False)))
+
+
+def _refused_fsdp(trainer: Any, *, offloads: bool) -> str:
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None) if trainer.is_fsdp_enabled else None
+    if plugin is None and not is_sharded(trainer.model):
+        return ""
+    if plugin is not None and plugin.fsdp_version != 2:
+        return "FSDP1"
+    if trainer.args.torch_compile:
+        return "FSDP2 and torch_compile"
+    if (offloads or (plugin is not None and plugin.cpu_offload)) and trainer.args.device.type != "cpu":
+        return "FSDP2 whose weights lie in main memory (cpu_offload)"
+    return ""
