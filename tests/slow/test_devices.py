@@ -4,23 +4,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from chaintune.errors import DataError, StageError
 from chaintune.models import load, save
-from chaintune.records import Recipe, Regulariser
-from chaintune.study.devices import tune_on_devices
+from chaintune.records import Recipe, Regulariser, Scores
+from chaintune.scoring import score
+from chaintune.study.devices import score_on_devices, tune_on_devices
+from chaintune.study.file import Study
 from chaintune.study.job import Job
+from chaintune.study.nodes import ScoreNode
+from chaintune.study.session import open_session
+from chaintune.study.store import Store
 from chaintune.tuning import Step, tune
 from tests import tiny
 
+STUDY = Path(__file__).parents[2] / "studies" / "smoke.yaml"
+
 EXAMPLES = tiny.examples(30)
-RECIPE = Recipe(learning_rate=5e-3, epochs=1.5, batch_size=8, weight_decay=0.1, devices=2)
+RECIPE = Recipe(learning_rate=5e-3, epochs=1.5, batch_size=8, weight_decay=0.1, share_prefixes=False, devices=2)
 
 # Rates of a tiny model are large: a weight moves by 0.06 in all. Sums in another order move it by this much otherwise.
 WEIGHTS_OFF = 2e-5
 LOSSES_OFF = 1e-5
+SCORES_OFF = 1e-3
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ def off(left: Trained, right: Trained) -> float:
     return max(float((left.weights[name] - right.weights[name]).abs().max()) for name in left.weights)
 
 
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "full": {},
     "full as trees": {"share_prefixes": True},
     "lora": {"method": "lora", "lora_rank": 4},
@@ -94,7 +104,7 @@ WAYS = {
 def test_two_processes_train_as_one(way: str, shard: bool, model: Path, tmp_path: Path) -> None:
     if shard and way == "sam":
         pytest.skip("refused: see test_what_cannot_be_sharded_is_refused")
-    recipe = replace(RECIPE, **{"share_prefixes": False} | WAYS[way])
+    recipe = replace(RECIPE, **WAYS[way])
     guarded = tiny.examples(4, rule="box", task="boxes") if way == "ewc" else ()
     alone = one(job(tmp_path / "one", model, recipe, guarded=guarded))
     both = several(job(tmp_path / "two", model, recipe, guarded=guarded, shard=shard))
@@ -103,3 +113,78 @@ def test_two_processes_train_as_one(way: str, shard: bool, model: Path, tmp_path
     assert both.norms == pytest.approx(alone.norms, rel=1e-4)
     assert both.numbers["train_tokens"] == alone.numbers["train_tokens"]
     assert both.numbers["steps"] == alone.numbers["steps"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["llama", "bloom"])  # along trees, and prompt by prompt
+def test_two_processes_score_bit_for_bit_as_one(
+    architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))  # which sums are made depends on it
+    folder = tiny.write_model(tmp_path / "model", architecture)
+    examples = tiny.examples(700)
+    told: list[int] = []
+    asked = job(tmp_path, folder, RECIPE, kind="score", examples=examples, out=tmp_path / "scores.parquet")
+    assert score_on_devices(asked, 2, told.append) == {"examples": 700}
+    alone = score(load(folder, precision="fp32"), examples, task="balls")
+    assert Scores.read(asked.out).table.equals(alone.table)
+    assert told == sorted(told)
+    assert 0 < told[-1] <= 700
+
+
+@pytest.mark.slow
+def test_an_error_is_the_one_of_a_single_process(model: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, learning_rate=1e30)
+    with pytest.raises(StageError, match="became") as alone:
+        one(job(tmp_path / "one", model, recipe))
+    with pytest.raises(StageError) as both:
+        several(job(tmp_path / "two", model, recipe))
+    assert str(both.value) == str(alone.value)
+    with pytest.raises(DataError, match="a stage needs at least one training example, got none"):
+        several(job(tmp_path / "three", model, recipe, examples=[]))
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_them_all(model: Path, tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def kill(_: Step) -> None:
+        if not killed:
+            rank = next(process for process in started() if "chaintune.study.ranks" in process.cmdline()[2])
+            killed.append(rank.pid)
+            rank.kill()
+
+    with pytest.raises(StageError, match=r"one of the 2 processes was killed.*Signal 9"):
+        tune_on_devices(job(tmp_path, model, replace(RECIPE, epochs=500)), kill)
+    assert killed
+    assert not started()
+
+
+def started() -> list[Any]:
+    return list(psutil.Process().children(recursive=True))
+
+
+@pytest.mark.slow
+def test_a_study_runs_on_several_devices(tmp_path: Path) -> None:
+    tiny.write_smoke(tmp_path)
+    places = [
+        f"base={tmp_path / 'model'}",
+        *(f"tasks.{name}.path={tmp_path / name}.jsonl" for name in ("balls", "boxes")),
+    ]
+    found = []
+    for devices in (1, 2):
+        changes = ["chains=[[balls]]", f"recipe.devices={devices}", "precision=fp32"]
+        session = open_session(Study.from_yaml(STUDY, [*places, *changes]), Store(tmp_path / f"store-{devices}"))
+        outcome = session.run(tmp_path / f"out-{devices}").outcome
+        assert outcome.complete, [result.cause for result in outcome.of("failed")]
+        entries = {entry.info["title"]: entry.path for entry in session.store.entries("score")}
+        found.append({title: Scores.read(path / "scores.parquet") for title, path in entries.items()})
+        assert {node.devices for node in session.plan.nodes if isinstance(node, ScoreNode)} == {devices}
+    assert len(found[0]) == 4
+    for title, alone in found[0].items():
+        pairs = zip(logprobs(alone), logprobs(found[1][title]), strict=True)
+        assert max(abs(left - right) for left, right in pairs) < SCORES_OFF, title
+
+
+def logprobs(scores: Scores) -> list[float]:
+    return [value for row in scores.table["choice_logprobs"].to_pylist() for value in row]

@@ -55,8 +55,15 @@ def choice_logprobs(
                 model, encoded, bin_tokens=capacity, on_scored=on_scored, may_halve=may_halve, share=share
             )
         _say_once(type(model).__name__)
-        limits = {"batch_tokens": tokens, "batch_answers": answers, "may_halve": may_halve}
-        return shared_prompt_logprobs(model, encoded, **limits, on_scored=on_scored, share=share)
+        return shared_prompt_logprobs(
+            model,
+            encoded,
+            batch_tokens=tokens,
+            batch_answers=answers,
+            on_scored=on_scored,
+            may_halve=may_halve,
+            share=share,
+        )
 
 
 def alone_logprobs(model: Any, encoded: Sequence[Encoded]) -> list[list[float]]:

@@ -3,15 +3,15 @@
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chaintune import landscape
 from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, with_adapter
 from chaintune.models.memory import free_memory
-from chaintune.records import Task
+from chaintune.records import Example, Task
 from chaintune.scoring import Engine, score
 from chaintune.study.devices import score_on_devices, tune_on_devices
 from chaintune.study.job import Job
@@ -192,29 +192,33 @@ class LocalEngine:
             report(_scoring_progress(node, done, len(examples), started))
 
         if ours and node.devices > 1:
-            weights, adapter = self._folders(node.checkpoint_key, checkpoint, node)
             self._let_go()
             with tempfile.TemporaryDirectory() as scratch:
-                job = Job(
-                    "score",
-                    weights,
-                    adapter,
-                    self._precision,
-                    task.name,
-                    examples,
-                    out / SCORES_FILE,
-                    Path(scratch),
-                    trust_remote_code=self._trust_remote_code,
-                    provenance=about,
-                    measure_rounding=rounding,
-                )
+                job = self._score_job(node, checkpoint, task.name, examples, Path(scratch), out)
+                job = replace(job, provenance=about, measure_rounding=rounding)
                 score_on_devices(job, node.devices, watch)
         else:
             loaded = self._model(node.checkpoint_key, checkpoint, node, to_train=False)
             started = time.monotonic()
-            options = {"provenance": about, "measure_rounding": rounding, "engine": self._arithmetic}
-            score(loaded, examples, task=task.name, on_scored=watch, **options).write(out / SCORES_FILE)
+            scores = score(
+                loaded,
+                examples,
+                task=task.name,
+                provenance=about,
+                measure_rounding=rounding,
+                engine=self._arithmetic,
+                on_scored=watch,
+            )
+            scores.write(out / SCORES_FILE)
         return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started}
+
+    def _score_job(
+        self, node: ScoreNode, checkpoint: Path, task: str, examples: Sequence[Example], scratch: Path, out: Path
+    ) -> Job:
+        weights, adapter = self._folders(node.checkpoint_key, checkpoint, node)
+        trust = self._trust_remote_code
+        precision, file = self._precision, out / SCORES_FILE
+        return Job("score", weights, adapter, precision, task, examples, file, scratch, trust_remote_code=trust)
 
     def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
         """Measure the curvature of a checkpoint on a task's training examples and write it into `out`."""

@@ -1,17 +1,24 @@
 """What travels to the processes of a node, how they are started, what is made of what they tell. None is started."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from chaintune.errors import ConfigError, DataError, StageError
 from chaintune.records import Example, Recipe, Regulariser
 from chaintune.study import devices
 from chaintune.study.job import RESULT, Job
+from chaintune.study.nodes import ScoreNode
 from tests import tiny
+from tests.unit.study.dummy import make_plan, make_study
+
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "devices.md"
+BLOCKS = dict(re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL))
 
 RECIPE = Recipe(
     method="lora",
@@ -68,7 +75,7 @@ class Launched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *starts: Any, code: int = 1) -> None:
         self.jobs: list[Job] = []
         self._starts, self._code = list(starts), code
-        monkeypatch.setattr(devices.subprocess, "Popen", self._start)
+        monkeypatch.setattr("chaintune.study.devices.subprocess.Popen", self._start)
 
     def _start(self, asked: list[str], stdout: Any, **_: Any) -> Any:
         job = Job.read(Path(asked[-1]))
@@ -123,3 +130,13 @@ def test_more_devices_than_gpus_are_refused(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(ConfigError, match="at most the 1 GPUs that are visible here, got 2"):
         devices.tune_on_devices(make_job(tmp_path), lambda _: None)
+
+
+def test_the_page_names_what_is_read() -> None:
+    assert BLOCKS.keys() == {"yaml", "console"}
+    recipe = yaml.safe_load(BLOCKS["yaml"])["recipe"]
+    study = make_study(recipe=recipe)
+    plan = make_plan(study)
+    assert {node.recipe.devices for node in plan.stages} == {4}
+    assert {node.devices for node in plan.nodes if isinstance(node, ScoreNode)} == {4}
+    assert BLOCKS["console"].startswith(f"$ export {devices.ACCELERATE_CONFIG}=")
