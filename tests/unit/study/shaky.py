@@ -20,6 +20,7 @@ class Weather:
     """What the file system suffers from.
 
     Attributes:
+        outage_seconds: from the next call on nothing answers for so long.
         down_until: moment (`time.monotonic`) until which nothing answers.
         troubles: raised by the next calls, one each.
         cut: called with the path of an upload after half of it arrived; what it raises ends the upload.
@@ -29,6 +30,7 @@ class Weather:
         calls: operation and path of every call, answered or not.
     """
 
+    outage_seconds: float = 0.0
     down_until: float = 0.0
     troubles: list[BaseException] = field(default_factory=list)
     cut: Callable[[str], None] | None = None
@@ -39,6 +41,8 @@ class Weather:
 
     def strike(self, operation: str, path: str) -> None:
         self.calls.append((operation, path))
+        if self.outage_seconds:
+            self.down_until, self.outage_seconds = time.monotonic() + self.outage_seconds, 0.0
         marker = os.environ.get(DOWN_MARKER)
         if time.monotonic() < self.down_until or (marker and Path(marker).exists()):
             raise ConnectionError("no answer")

@@ -21,7 +21,7 @@ KEY = "ab12"
 def main() -> None:
     """Ask for one entry of the store at `URL`; its making takes `SECONDS`, and is noted in `FOLDER`."""
     url, folder, seconds = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
-    claim.EXPIRY_SECONDS, claim.BEAT_SECONDS = 1.0, 0.1
+    claim.EXPIRY_SECONDS, claim.BEAT_SECONDS = 2.0, 0.1
 
     def make(out: Path) -> dict[str, Any]:
         (folder / f"making-{os.getpid()}").write_text("")
