@@ -176,7 +176,9 @@ def _sizes(stages: Iterable[StageNode], stage_bytes: StageBytes) -> dict[str, in
         on_base = node.parent_key == node.base_key or shapes.get(node.parent_key) == shape
         if isinstance(node.lesson, Teaching) and recipe.method == "lora" and on_base:
             shapes[node.key] = shape
-        sizes[node.key] = stage_bytes(node.base, recipe if node.key in shapes else replace(recipe, method="full"))
+        sizes[node.key] = stage_bytes(
+            node.base, recipe if node.key in shapes else replace(recipe, method="full", quantize=None)
+        )
     return sizes
 
 

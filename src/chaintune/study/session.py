@@ -10,7 +10,16 @@ import polars as pl
 from safetensors import safe_open
 
 from chaintune.forgetting.choice import USUAL
-from chaintune.models import Precision, Reader, dequantise, load_reader, locate, model_digest, resolve_precision
+from chaintune.models import (
+    Precision,
+    Reader,
+    check_quantize,
+    dequantise,
+    load_reader,
+    locate,
+    model_digest,
+    resolve_precision,
+)
 from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
 from chaintune.records import Example, Limits, Recipe, ResultRow, Task, rows_to_polars
 from chaintune.scoring.trees import distinct_tokens
@@ -107,6 +116,8 @@ class Session:
         if executor == "ray":
             outcome = self._on_ray(out, address, on_event=on_event, trust_remote_code=trust_remote_code)
         else:
+            if any(node.recipe.quantize for node in self.plan.stages):
+                check_quantize()
             engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
             outcome = run_plan(self.plan, store=self.store, engine=engine, out=out, tasks=self.tasks, on_event=on_event)
         rows = write_results(
