@@ -45,7 +45,10 @@ def is_url(address: Path | str) -> bool:
 
 
 class Store:
-    """A folder of finished work, addressed by what determines it. Safe for several processes at once."""
+    """A folder of finished work, addressed by what determines it. Safe for several processes at once.
+
+    What its public methods promise, every store promises; `open_store` opens one in a folder or behind a URL.
+    """
 
     def __init__(self, root: Path | str | None = None) -> None:
         place = default_address() if root is None else root
