@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 
 class MasterAdamW(torch.optim.AdamW):
@@ -56,7 +57,7 @@ class MasterAdamW(torch.optim.AdamW):
             self._pass_gradient(live, master)
         result = super().step(closure)
         if self._live:
-            torch._foreach_copy_(self._live, self._master)
+            torch._foreach_copy_([_piece(live) for live in self._live], [_piece(master) for master in self._master])
         return result
 
     def _pass_gradient(self, live: torch.Tensor, master: torch.Tensor) -> None:
@@ -67,6 +68,11 @@ class MasterAdamW(torch.optim.AdamW):
         else:  # into the memory of the step before: asking the system for as much again takes longer than the copy
             master.grad.copy_(live.grad)
         live.grad = None
+
+
+def _piece(weight: torch.Tensor) -> torch.Tensor:
+    """What this process holds of a weight; all of it unless FSDP2 shards it."""
+    return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 def exact_weight(optimizer: Any, weight: torch.Tensor) -> torch.Tensor:

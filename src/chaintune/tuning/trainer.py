@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,10 @@ class AnswerTrainer(Trainer):
         if self._batches is None:
             return super().get_train_dataloader()
         return DataLoader(self.train_dataset, batch_sampler=self._batches, collate_fn=self.data_collator)
+
+    def _defer_fsdp_gradient_reduction(self) -> AbstractContextManager[None]:
+        """Of a sharded model gradients are added up at every micro-batch: kept until the last they would be whole."""
+        return nullcontext()
 
     def all_tokens_seen(self) -> int:
         """Tokens that all processes have read; they have to ask together."""
