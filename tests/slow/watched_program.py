@@ -1,6 +1,7 @@
 """One process of trainings that several share: `python watched_program.py FOLDER KIND`, with torchrun's variables set.
 
-KIND is `ddp`, or `fsdp2`, where accelerate shards the weights; `lora`, `bloom` and `bf16` may follow it.
+KIND is `ddp`; `fsdp2`, where accelerate shards the weights, to which `lora`, `bloom` and `bf16` may be added; or
+`loaded`, where transformers shards them when it reads them from `model` in the folder.
 """
 
 import json
@@ -16,7 +17,8 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from peft import LoraConfig
 from safetensors.torch import load_file
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from transformers import Trainer, TrainingArguments, default_data_collator
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments, default_data_collator
+from transformers.distributed import DistributedConfig
 
 from chaintune import ForgettingCallback
 from chaintune.interop.live import read_task
@@ -41,9 +43,12 @@ def row(number: int) -> dict[str, torch.Tensor]:
     return {"input_ids": tokens, "labels": tokens}
 
 
-def make_model(kind: str) -> Any:
-    """One with dropout, so that training depends on the random state, but for `bloom`, which takes no trees."""
-    model = tiny.make_model("bloom" if "bloom" in kind else "gpt2")
+def make_model(kind: str, folder: Path | None = None) -> Any:
+    """One with dropout, so that training depends on the random state, but for `loaded` and `bloom`."""
+    if folder and kind == "loaded":
+        shards = DistributedConfig(fsdp_size=dist.get_world_size())
+        return AutoModelForCausalLM.from_pretrained(folder / "model", distributed_config=shards)
+    model = tiny.make_model({"loaded": "llama", "fsdp2 bloom": "bloom"}.get(kind, "gpt2"))
     if "lora" in kind:
         with torch.random.fork_rng():
             torch.manual_seed(3)
@@ -64,7 +69,7 @@ def make_trainer(folder: Path, kind: str) -> Any:
         max_steps=3,
     )
     trainer = Trainer(
-        model=make_model(kind),
+        model=make_model(kind, folder),
         args=args,
         train_dataset=[row(number) for number in range(16)],
         data_collator=default_data_collator,
@@ -109,8 +114,8 @@ def differs(kind: str, weights: Mapping[str, torch.Tensor], watch: ForgettingCal
     """The largest difference between the last scores and those of the same weights in one process."""
     alone = make_model(kind).eval()
     alone.load_state_dict(weights)
-    alone.to(torch.bfloat16 if "bf16" in kind else torch.float32)
-    plain = score(LoadedModel(alone, TOKENIZER, "any"), TASK.test, task="colours").table
+    loaded = LoadedModel(alone.to(torch.bfloat16 if "bf16" in kind else torch.float32), TOKENIZER, "fp32")
+    plain = score(loaded, TASK.test, task="colours").table
     last = watch.scores_after["colours"].table
     ours, others = (table["choice_logprobs"].combine_chunks().flatten().to_numpy() for table in (last, plain))
     return float(abs(ours - others).max())
@@ -125,6 +130,8 @@ def is_kept(best: Path, weights: Mapping[str, torch.Tensor]) -> bool:
 
 
 def main(folder: Path, kind: str) -> None:
+    # Transformers reads shards before there is a Trainer that makes the processes known to each other.
+    dist.init_process_group("gloo")
     plain, _, without = trained(folder, kind, watched=False) if kind != "ddp" else (None, None, 0)
     trainer, watch, passes = trained(folder, kind, watched=True)
     assert watch is not None

@@ -22,7 +22,7 @@ from chaintune.interop.live import ReadTask, read_task, score_live
 from chaintune.interop.log import parse_by
 from chaintune.interop.options import HowToCompare
 from chaintune.interop.series import Groups, curves
-from chaintune.interop.sharding import check_can_watch, whole_weights
+from chaintune.interop.sharding import check_can_watch, save_whole
 from chaintune.interop.step_scores import check_same, read_scores, step_folder, write_scores
 from chaintune.models.processes import Share
 from chaintune.records import Comparison, Gate, Scores, Task
@@ -252,13 +252,13 @@ class ForgettingCallback(TrainerCallback):
         control.should_log = wanted
 
     def _keep(self, state: Any) -> None:
-        self.kept_step, model = state.global_step, _bare(self._trainer.model)
-        weights = whole_weights(model)
-        if not state.is_world_process_zero:
-            return
+        self.kept_step, leads = state.global_step, state.is_world_process_zero
         best, partial = self._folder / "best", self._folder / "best.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        model.save_pretrained(partial, state_dict=weights)
+        if leads:
+            shutil.rmtree(partial, ignore_errors=True)
+        save_whole(_bare(self._trainer.model), partial, leads=leads)
+        if not leads:
+            return
         if self._trainer.processing_class is not None:
             self._trainer.processing_class.save_pretrained(partial)
         shutil.rmtree(best, ignore_errors=True)

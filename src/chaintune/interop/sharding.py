@@ -7,6 +7,7 @@ it has work, and one that has none runs a single token along, until nobody has a
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,16 +66,23 @@ def in_step(model: Any) -> Iterator[None]:
         shard.reshard()
 
 
-def whole_weights(model: Any) -> dict[str, Any] | None:
-    """Weights to be saved by the first process; None where each holds them whole. All processes have to call it.
+def save_whole(model: Any, folder: Path, *, leads: bool) -> None:
+    """Have the process that leads write a model as `save_pretrained` does; all processes have to call it.
 
-    They are gathered one by one into the first process's main memory; of a model with an adapter only what is trained.
+    Sharded weights are gathered one by one into the writer's main memory; of a model with an adapter only what is
+    trained.
     """
-    if not is_sharded(model):
-        return None
     adapted = hasattr(model, "peft_config")
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapted)
-    return get_model_state_dict(model, options=options)
+    if getattr(model, "is_distributed_loading_by_transformers", False) and not adapted:
+        # What transformers has sharded it gathers as well.
+        model.save_pretrained(folder, is_main_process=leads)
+        return
+    weights = None
+    if is_sharded(model):
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapted)
+        weights = get_model_state_dict(model, options=options)
+    if leads:
+        model.save_pretrained(folder, state_dict=weights)
 
 
 def _shards(model: Any) -> list[FSDPModule]:
