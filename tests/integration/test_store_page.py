@@ -23,8 +23,11 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), 
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_server.S3Server]:
     monkeypatch.chdir(tmp_path)
     tiny.write_smoke(tmp_path / "tiny")
-    study = (ROOT / "studies" / "smoke.yaml").read_text(encoding="utf-8").replace("runs/tiny", "tiny")
-    Path("study.yaml").write_text(study.replace("../tiny", "tiny"), encoding="utf-8")
+    study = (ROOT / "studies" / "smoke.yaml").read_text(encoding="utf-8")
+    for long, short in (("runs/tiny", "tiny"), ("../tiny", "tiny"), ("epochs: 4", "epochs: 1"), ("1000", "200")):
+        assert long in study
+        study = study.replace(long, short)
+    Path("study.yaml").write_text(study, encoding="utf-8")
     with s3_server.running() as running:
         for name, value in running.environment.items():
             monkeypatch.setenv(name, value)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -72,6 +73,18 @@ def test_an_answer_that_got_lost_does_no_harm(machines: Machines, there: Path, w
     assert machines.open().get_or_make("stage", KEY, maker).made
     assert (maker.calls, weather.lose_answers, len(uploads(there))) == (1, 0, 1)
     assert not claim_path(there).exists()
+
+
+def test_a_file_system_that_knows_no_conditional_put_serves_too(machines: Machines, weather: shaky.Weather) -> None:
+    store, other, maker = machines.open(), machines.open("two"), Maker()
+    unknown = partial(Striking, weather, 0, operation="pipe_file")
+    made = unknown(TypeError("unexpected keyword argument 'mode'")).watched(
+        lambda: store.get_or_make("stage", KEY, maker)
+    )
+    again = unknown(TypeError("unexpected keyword argument 'mode'")).watched(
+        lambda: other.get_or_make("stage", KEY, maker)
+    )
+    assert (made.made, again.made, maker.calls) == (True, False, 1)
 
 
 def calls_of_one_making(machines: Machines, weather: shaky.Weather) -> int:

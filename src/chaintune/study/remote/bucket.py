@@ -181,6 +181,10 @@ class Bucket:
                 raise
             # Some servers refuse with an error that has another name.
             raise FileExistsError(path) from error
+        except TypeError as error:  # a file system that knows no such way of writing
+            if self._system.exists(path):
+                raise FileExistsError(path) from error
+            self._write(path, content)
 
     def _put(self, path: Path, remote: str) -> None:
         self._system.put_file(str(path), remote)

@@ -91,9 +91,7 @@ class Claims:
     def _take(self, name: str, content: bytes, entry: str) -> None:
         started, look, said = time.monotonic(), _FIRST_LOOK_SECONDS, False
         while not self._bucket.create(name, content):
-            if self._is_void(name):
-                continue
-            if not said and time.monotonic() - started > _SECONDS_OF_SILENCE:
+            if not self._is_void(name) and not said and time.monotonic() - started > _SECONDS_OF_SILENCE:
                 said = True
                 _log.info("another machine is working on %s; waiting for it", entry)
             time.sleep(look)
