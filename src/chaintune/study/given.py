@@ -162,7 +162,9 @@ def write_model(session: Session, chain: str, folder: Path, *, trust_remote_code
     node = next(node for node in session.plan.stages if ">".join(node.chain) == chain)
     entry = session.store.get(node.kind, node.key)
     if entry is None:
-        raise ModelError(f"the checkpoint of {chain} is not in the store {session.store.address}; run the command again")
+        raise ModelError(
+            f"the checkpoint of {chain} is not in the store {session.store.address}; run the command again"
+        )
     adapter = entry.path if (entry.path / "adapter_config.json").is_file() else None
     weights = session.bases[node.base].folder if adapter else entry.path
     loaded = load(
