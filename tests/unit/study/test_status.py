@@ -60,7 +60,7 @@ def test_several_nodes_at_work_share_the_time_that_is_left(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    score, stage, *others = (*plan.scores[:1], *plan.stages)
+    score, (stage, *others) = plan.scores[0], plan.stages
     with Journal(tmp_path, plan, [score, stage, *others]) as open_journal:
         for node in (score, stage):
             open_journal.note(Event("start", node))
