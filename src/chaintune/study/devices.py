@@ -7,6 +7,7 @@ the file says of FSDP or DeepSpeed holds.
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -31,6 +32,8 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_END = 30
 _SAID = "said.txt"
 _LINES_KEPT = 20
+# As torch's launcher says it; it ends the others by SIGTERM.
+_KILLED = re.compile(r"Signal \d+ \(SIG(?!TERM)\w+\)")
 
 _log = logging.getLogger(__name__)
 
@@ -176,27 +179,30 @@ def _check(job: Job, devices: int, code: int, said: Path) -> None:
 
     Raises:
         ChaintuneError: the same, with the same sentence.
-        StageError: a process ended without a word.
+        StageError: a process was killed, or ended without a word.
         RuntimeError: a bug, with its traceback.
     """
-    for rank in range(devices):
-        if job.error_file(rank).is_file():
-            _raise(json.loads(job.error_file(rank).read_text(encoding="utf-8")), rank)
+    files = [file for rank in range(devices) if (file := job.error_file(rank)).is_file()]
+    told = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files, key=lambda f: f.stat().st_mtime_ns)]
+    for error in told:
+        if not error["traceback"]:
+            _raise(error)
+    text = said.read_text(encoding="utf-8", errors="replace")
+    killed = _KILLED.search(text)
+    # The others only say that they lost the one that was killed.
+    if told and not killed:
+        raise RuntimeError(f"a process of several: {told[0]['traceback']}")
     if code or not (job.scratch / RESULT).is_file():
-        lines = said.read_text(encoding="utf-8", errors="replace").splitlines()
-        last = next(
-            (line.strip() for line in reversed(lines) if "Signal" in line or "Error" in line), "no reason given"
-        )
-        _log.error("task '%s': the processes said last: %s", job.task, "\n".join(lines[-_LINES_KEPT:]))
+        last = "\n".join(text.splitlines()[-_LINES_KEPT:])
+        _log.error("task '%s': the processes said last: %s", job.task, last)
+        end = f"was killed ({killed[0]})" if killed else "could not start, or ended without a word"
         raise StageError(
-            f"task '{job.task}': one of the {devices} processes was killed or could not start ({last}); a machine that "
-            "runs out of main memory kills one; take fewer devices or a smaller model"
+            f"task '{job.task}': one of the {devices} processes {end}; a machine that runs out of main memory kills one; "
+            "take fewer devices or a smaller model"
         )
 
 
-def _raise(told: Mapping[str, Any], rank: int) -> None:
+def _raise(told: Mapping[str, Any]) -> None:
     if told["micro_batch_size"]:
         raise _MemoryRanOutError(told["micro_batch_size"])
-    if told["traceback"]:
-        raise RuntimeError(f"process {rank} of several: {told['traceback']}")
     raise getattr(errors, told["error"], StageError)(told["sentence"])

@@ -106,7 +106,7 @@ def test_an_error_of_a_process_is_raised_with_its_sentence(tmp_path: Path, monke
 
 def test_a_bug_of_a_process_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Launched(monkeypatch, fails(sentence="x", traceback="Traceback ... ZeroDivisionError"))
-    with pytest.raises(RuntimeError, match=r"process 0 of several: Traceback .* ZeroDivisionError") as raised:
+    with pytest.raises(RuntimeError, match=r"a process of several: Traceback .* ZeroDivisionError") as raised:
         devices.tune_on_devices(make_job(tmp_path), lambda _: None)
     assert not isinstance(raised.value, StageError)
 
@@ -114,6 +114,16 @@ def test_a_bug_of_a_process_keeps_its_traceback(tmp_path: Path, monkeypatch: pyt
 def test_a_process_that_ends_without_a_word_fails_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Launched(monkeypatch, lambda _, said: said.write("rank 1: Signal 9 (SIGKILL) received\n"))
     with pytest.raises(StageError, match=r"one of the 2 processes was killed.*Signal 9"):
+        devices.tune_on_devices(make_job(tmp_path), lambda _: None)
+
+
+def test_who_loses_a_killed_process_is_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def both(job: Job, said: Any) -> None:
+        fails(traceback="Connection reset by peer")(job, said)
+        said.write("rank 0: Signal 15 (SIGTERM) received\nrank 1: Signal 9 (SIGKILL) received\n")
+
+    Launched(monkeypatch, both)
+    with pytest.raises(StageError, match=r"one of the 2 processes was killed \(Signal 9 \(SIGKILL\)\)"):
         devices.tune_on_devices(make_job(tmp_path), lambda _: None)
 
 
