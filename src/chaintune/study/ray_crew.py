@@ -153,6 +153,7 @@ def connected(address: str | None = None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _check_reachable(address)
     passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours tells nobody about itself
     try:
         ray.init(
             address,
