@@ -195,9 +195,9 @@ def _check(job: Job, devices: int, code: int, said: Path) -> None:
     if code or not (job.scratch / RESULT).is_file():
         last = "\n".join(text.splitlines()[-_LINES_KEPT:])
         _log.error("task '%s': the processes said last: %s", job.task, last)
-        end = f"was killed ({killed[0]})" if killed else "could not start, or ended without a word"
+        end = f"was killed ({killed[0]})" if killed else "could not start, or ended unsaid"
         raise StageError(
-            f"task '{job.task}': one of the {devices} processes {end}; a machine that runs out of main memory kills one; "
+            f"task '{job.task}': one of the {devices} processes {end}; a machine without memory left kills one; "
             "take fewer devices or a smaller model"
         )
 
