@@ -50,6 +50,8 @@ class Recipe:
             fifth of the tokens or more and the model can; not together with `gradient_checkpointing`.
         keep_together: put lessons that begin alike into one step, so that there is more to share; a step is then
             no random sample.
+        fp32_masters: at bf16 the optimizer steps an fp32 copy of the weights. Without it a weight takes 8 bytes and
+            not 20, and every step smaller than a bf16 number can show is lost; fp32 weights are stepped as they are.
         report_to: trackers, by transformers' names.
         devices: processes that train the stage together, one a GPU, or one a share of the cores where there is none.
         cpus, gpus, memory_gb: what the stage, and each scoring of its checkpoint, asks of a cluster; a part of a GPU
@@ -74,6 +76,7 @@ class Recipe:
     gradient_checkpointing: bool = False
     share_prefixes: bool | None = None
     keep_together: bool = False
+    fp32_masters: bool = True
     report_to: tuple[str, ...] = ()
     devices: int = 1
     cpus: float = 0.0
@@ -104,6 +107,8 @@ class Recipe:
             del named["keep_together"]
         if self.quantize is None:
             del named["quantize"]
+        if self.fp32_masters:
+            del named["fp32_masters"]
         if self.devices == 1:
             del named["devices"]  # more of them add up in another order
         if self.method == "full":

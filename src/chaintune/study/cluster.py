@@ -18,6 +18,7 @@ _WORDS = "write '8 gpu 80GB', '2 node 4 gpu 80GB' or '16 cpu 64GB'; a size is th
 # a copy in fp32 with a gradient of its own. docs/how-to/memory.md shows the sum, and its test counts it on a model.
 _STORED_BYTES = {"bf16": 2.0, "fp32": 4.0}
 _TUNED_BYTES = {"bf16": 20.0, "fp32": 16.0}
+_TUNED_BYTES_IN_BF16_ALONE = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +147,7 @@ def check_fits(
 
 def _least_bytes(node: Node, weights: int, precision: str) -> float:
     """Weights, gradients and the optimizer's state; of anything but full tuning the weights alone."""
-    tuned = isinstance(node, StageNode) and not isinstance(node.lesson, Blend) and node.recipe.method == "full"
-    return weights * (_TUNED_BYTES if tuned else _STORED_BYTES)[precision]
+    if not isinstance(node, StageNode) or isinstance(node.lesson, Blend) or node.recipe.method != "full":
+        return weights * _STORED_BYTES[precision]
+    bare = precision == "bf16" and not node.recipe.fp32_masters
+    return weights * (_TUNED_BYTES_IN_BF16_ALONE if bare else _TUNED_BYTES[precision])

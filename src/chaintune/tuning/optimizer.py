@@ -16,17 +16,18 @@ class MasterAdamW(torch.optim.AdamW):
 
     Args:
         params: groups or parameters, as for `torch.optim.AdamW`. Weights in fp32 are stepped in place.
+        masters: keep the copy; without it bf16 weights are stepped in place too, and small steps are lost.
         options: passed on.
 
     Source:
         Micikevicius et al. 2018, Mixed Precision Training, section 3.1.
     """
 
-    def __init__(self, params: Iterable[Any], **options: Any) -> None:
+    def __init__(self, params: Iterable[Any], *, masters: bool = True, **options: Any) -> None:
         super().__init__(params, **options)
         self._live: list[torch.Tensor] = []
         self._master: list[torch.Tensor] = []
-        self._copied = False
+        self._copied = not masters
 
     def _copy(self) -> None:
         for group in self.param_groups:

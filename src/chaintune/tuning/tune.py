@@ -226,7 +226,10 @@ def _train(
             args=arguments,
             train_dataset=data,
             data_collator=collate_tree if way.sharing else collate,
-            optimizer_cls_and_kwargs=(MasterAdamW, {"lr": recipe.learning_rate, "fused": True}),
+            optimizer_cls_and_kwargs=(
+                MasterAdamW,
+                {"lr": recipe.learning_rate, "fused": True, "masters": recipe.fp32_masters},
+            ),
             share=share,
             batches=None if alone else share.micro_batches(len(data), batch_size=recipe.batch_size, micro=micro),
         )

@@ -1,11 +1,13 @@
 """AdamW in fp32, whatever the weights are stored in."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from chaintune.tuning.optimizer import MasterAdamW
 
-OPTIONS = {"lr": 1e-2, "weight_decay": 0.1, "betas": (0.9, 0.99)}
+OPTIONS: dict[str, Any] = {"lr": 1e-2, "weight_decay": 0.1, "betas": (0.9, 0.99)}
 
 
 def parameter(seed: int, dtype: torch.dtype = torch.float32) -> torch.nn.Parameter:
@@ -72,3 +74,19 @@ def test_a_schedule_reaches_it() -> None:
     optimizer.step()
     schedule.step()
     assert weight.item() == 1.0
+
+
+def test_without_the_copy_it_is_adamw_on_bf16_and_small_steps_are_lost() -> None:
+    ours, theirs, exact = (parameter(0, torch.bfloat16) for _ in range(3))
+    optimizers = (
+        MasterAdamW([ours], masters=False, lr=1e-5),
+        torch.optim.AdamW([theirs], lr=1e-5),
+        MasterAdamW([exact], lr=1e-5),
+    )
+    before = ours.detach().clone()
+    for gradient in gradients(200):
+        for weight, optimizer in zip((ours, theirs, exact), optimizers, strict=True):
+            weight.grad = gradient.bfloat16()
+            optimizer.step()
+    assert ours.equal(theirs)
+    assert (exact != before).sum() > (ours != before).sum()
