@@ -1,8 +1,10 @@
 """Several processes share every step among them, and nothing of it twice."""
 
 from itertools import chain
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +13,7 @@ from chaintune.models.encoding import Encoded
 from chaintune.records import Recipe, Regulariser
 from chaintune.scoring.batches import equal_prefix_batches
 from chaintune.tuning.lessons import collate
-from chaintune.tuning.sharding import check_can_shard
+from chaintune.tuning.sharding import check_can_shard, training_bytes
 from chaintune.tuning.shared_prefixes import collate_tree
 from chaintune.tuning.shares import StepShare
 
@@ -55,6 +57,20 @@ def test_work_is_dealt_out_whole(ranks: int) -> None:
     batches = equal_prefix_batches(encoded, batch_tokens=12, batch_answers=99)
     dealt = chain(*(StepShare(rank, ranks).in_turn(batches) for rank in range(ranks)))
     assert sorted(dealt) == sorted(batches)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "changes", "bytes_a_weight"),
+    [
+        (torch.float32, {}, 16),
+        (torch.bfloat16, {}, 20),
+        (torch.bfloat16, {"fp32_masters": False}, 8),
+        (torch.bfloat16, {"method": "lora"}, 2),
+    ],
+)
+def test_bytes_of_a_stage_are_counted(dtype: torch.dtype, changes: dict[str, Any], bytes_a_weight: int) -> None:
+    model = torch.nn.Linear(3, 5, dtype=dtype)
+    assert training_bytes(model, Recipe(**changes)) == 20 * bytes_a_weight
 
 
 @pytest.mark.parametrize("kind", ["sam", "osf"])
