@@ -32,7 +32,7 @@ from chaintune.models.precision import dtype_of
 from chaintune.records import Example
 from chaintune.scoring.logprobs import choice_logprobs
 from chaintune.scoring.trees import count_tokens
-from chaintune.study.session import open_base
+from chaintune.study.bases import open_base
 from chaintune.study.store import Store
 from chaintune.tasks.prompts import question_prompt
 

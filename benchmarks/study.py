@@ -35,6 +35,7 @@ import trl
 import yaml
 
 from chaintune.records import Example, Scores
+from chaintune.study.bases import open_base
 from chaintune.study.cost import spent
 from chaintune.study.file import Study
 from chaintune.study.lesson import lesson_of
@@ -42,7 +43,7 @@ from chaintune.study.making import Given
 from chaintune.study.nodes import StageNode
 from chaintune.study.plan import Plan
 from chaintune.study.results import SCORES_FILE
-from chaintune.study.session import Session, open_base, open_session
+from chaintune.study.session import Session, open_session
 from chaintune.study.store import Store
 
 BY_HAND = Path(__file__).with_name("by_hand.py")

@@ -29,7 +29,7 @@ from chaintune import models, tasks
 from chaintune.models.encoding import encode_examples
 from chaintune.models.precision import dtype_of
 from chaintune.records import Recipe, Task
-from chaintune.study.session import open_base
+from chaintune.study.bases import open_base
 from chaintune.study.store import Store
 from chaintune.tuning import tune
 from chaintune.tuning.order import families

@@ -133,7 +133,7 @@ def _in_fp32(name: str, store: "Store | None", trust_remote_code: bool, *, merge
     """A model in fp32 and its content's key."""
     from chaintune import models
     from chaintune.study.address import open_store
-    from chaintune.study.session import open_base
+    from chaintune.study.bases import open_base
 
     base = open_base(name, store or open_store())
     loaded = models.load(

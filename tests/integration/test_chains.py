@@ -12,9 +12,9 @@ from chaintune.models import LoadedModel, load
 from chaintune.records import Scores
 from chaintune.scoring import score
 from chaintune.study import engine
+from chaintune.study.bases import open_base
 from chaintune.study.engine import LocalEngine
 from chaintune.study.nodes import StageNode
-from chaintune.study.session import open_base
 from chaintune.study.store import Store
 from tests.integration.conftest import Smoke, checkpoints, scores
 

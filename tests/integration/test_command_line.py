@@ -176,7 +176,7 @@ def test_a_stage_that_fails_leaves_the_others(place: Place, tmp_path: Path) -> N
         (["run", "studies/smoke.yaml", "--address", "head:6379"], "--executor ray"),
         (["run", "studies/smoke.yaml", "--executor", "slurm"], "ray"),
         (["run", "studies/smoke.yaml", "--max-store", "lots"], "expected a size"),
-        (["run", "studies/smoke.yaml", "--max-store", "1KB"], "keep: all"),
+        (["run", "studies/smoke.yaml", "--set", "seed=99", "--max-store", "1KB"], "keep: all"),
         (["status", "nowhere"], "status.json"),
         (["report", "nowhere"], "results.parquet"),
         (["tasks", "bqq"], "bbq"),

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from chaintune.errors import ConfigError, ModelError
-from chaintune.study import elsewhere
 from chaintune.study.address import open_store
-from chaintune.study.elsewhere import EngineElsewhere
+from chaintune.study.cluster import elsewhere
+from chaintune.study.cluster.elsewhere import EngineElsewhere
 from chaintune.study.engine import LocalEngine
 from chaintune.study.file import Study
 from chaintune.study.session import open_session
@@ -66,14 +66,14 @@ def test_the_command_joins_a_cluster_and_says_what_failed(cluster: str, smoke: S
 
 
 def test_an_address_where_nothing_is_says_so(tmp_path: Path) -> None:
-    code = "from chaintune.study.ray_crew import connected\nwith connected('127.0.0.1:1'): pass"
+    code = "from chaintune.study.cluster.ray_crew import connected\nwith connected('127.0.0.1:1'): pass"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
     assert "ConfigError: --address 127.0.0.1:1: no Ray cluster can be reached there" in done.stderr
 
 
 def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    from chaintune.study.ray_crew import connected
+    from chaintune.study.cluster.ray_crew import connected
 
     with pytest.raises(ConfigError, match=r"pip install 'chaintune\[ray\]'"), connected():
         pass

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from chaintune.study.address import open_store
-from chaintune.study.bench import Job
-from chaintune.study.cluster import read_cluster
+from chaintune.study.cluster.bench import Job
+from chaintune.study.cluster.described import read_cluster
+from chaintune.study.cluster.parallel import News, run_parallel
+from chaintune.study.cluster.pool import asks_of
+from chaintune.study.cluster.ray_crew import RayCrew, connected
+from chaintune.study.cluster.schedule import critical_path, simulate
 from chaintune.study.ledger import Ledger
 from chaintune.study.nodes import Node, StageNode
-from chaintune.study.parallel import News, run_parallel
-from chaintune.study.pool import asks_of
 from chaintune.study.progress import Event
-from chaintune.study.ray_crew import RayCrew, connected
-from chaintune.study.schedule import critical_path, simulate
 from chaintune.study.store import Store
 from tests.unit.study.dummy import DummyEngine, make_plan, make_study, make_task
 

@@ -17,10 +17,10 @@ from typing import Any
 from ray import cloudpickle
 
 from chaintune.study.address import open_store
-from chaintune.study.bench import Job
+from chaintune.study.cluster.bench import Job
+from chaintune.study.cluster.parallel import run_parallel
+from chaintune.study.cluster.ray_crew import RayCrew, connected
 from chaintune.study.ledger import Ledger, RunOutcome
-from chaintune.study.parallel import run_parallel
-from chaintune.study.ray_crew import RayCrew, connected
 from chaintune.study.store import Store
 
 NAP = 0.05

@@ -13,9 +13,9 @@ from chaintune.errors import DataError, StageError
 from chaintune.models import load, save
 from chaintune.records import Recipe, Regulariser, Scores
 from chaintune.scoring import score
-from chaintune.study.devices import score_on_devices, tune_on_devices
+from chaintune.study.devices.job import Job
+from chaintune.study.devices.launch import score_on_devices, tune_on_devices
 from chaintune.study.file import Study
-from chaintune.study.job import Job
 from chaintune.study.nodes import ScoreNode
 from chaintune.study.session import open_session
 from chaintune.study.store import Store

@@ -10,8 +10,7 @@ from chaintune import tasks
 from chaintune.models import LoadedModel, load
 from chaintune.records import Example
 from chaintune.scoring import score
-from chaintune.study.engine import BaseModel
-from chaintune.study.session import open_base
+from chaintune.study.bases import BaseModel, open_base
 from chaintune.study.store import Store
 
 pytestmark = pytest.mark.slow

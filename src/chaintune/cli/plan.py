@@ -10,10 +10,10 @@ from chaintune.cli.options import AsJson, Overrides, StoreRoot, StudyFile
 
 if TYPE_CHECKING:
     from chaintune.report.tables import Table
-    from chaintune.study.cluster import Cluster
+    from chaintune.study.cluster.described import Cluster
+    from chaintune.study.cluster.schedule import Schedule
     from chaintune.study.estimate import Forecast
     from chaintune.study.plan import Plan
-    from chaintune.study.schedule import Schedule
     from chaintune.study.session import Session
 
 
@@ -38,7 +38,7 @@ def plan(
     rates and the order in which the Ray executor would place what is still to do.
     """
     from chaintune.cli.display import print_tables
-    from chaintune.study.cluster import read_cluster
+    from chaintune.study.cluster.described import read_cluster
     from chaintune.study.estimate import forecast
     from chaintune.study.file import Study
     from chaintune.study.probe import probed_rates
@@ -65,11 +65,11 @@ def _scheduled(session: "Session", ahead: "Forecast", cluster: "Cluster") -> "Sc
     """The plan on a cluster."""
     import torch
 
-    from chaintune.study.cluster import check_fits
+    from chaintune.study.cluster.described import check_fits
+    from chaintune.study.cluster.pool import asks_of
+    from chaintune.study.cluster.schedule import schedule
     from chaintune.study.estimate import node_seconds
     from chaintune.study.needs import Needs
-    from chaintune.study.pool import asks_of
-    from chaintune.study.schedule import schedule
     from chaintune.study.session import parameters_of
 
     plan, store = session.plan, session.store

@@ -13,8 +13,9 @@ from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, 
 from chaintune.models.memory import free_memory
 from chaintune.records import Example, Task
 from chaintune.scoring import Engine, score
-from chaintune.study.devices import score_on_devices, tune_on_devices
-from chaintune.study.job import Job
+from chaintune.study.bases import BaseModel
+from chaintune.study.devices.job import Job
+from chaintune.study.devices.launch import score_on_devices, tune_on_devices
 from chaintune.study.learning import STAGE_LOG
 from chaintune.study.lesson import TaughtExamples, lesson_of
 from chaintune.study.making import Given
@@ -23,23 +24,6 @@ from chaintune.study.progress import Progress
 from chaintune.study.results import CURVATURE_FILE, SCORES_FILE
 from chaintune.tuning import Step, tune
 from chaintune.tuning.mitigations.interpolate import interpolate
-
-
-@dataclass(frozen=True, slots=True)
-class BaseModel:
-    """A base model ready to be loaded.
-
-    Attributes:
-        name: as the study writes it.
-        key: digest of its content.
-        folder: transformers' layout.
-        adapter: PEFT's layout, put on top; usually none.
-    """
-
-    name: str
-    key: str
-    folder: Path
-    adapter: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from chaintune.errors import ConfigError, ModelError
 from chaintune.models import load, merge_adapter, save
 from chaintune.records import Choice, Mitigated, ResultRow, Task
+from chaintune.study.bases import BaseModel
 from chaintune.study.branches import Branch, replay_step, resolved
-from chaintune.study.engine import BaseModel
 from chaintune.study.file import Study
 from chaintune.study.graph import CountTokens, Graph, TaskFacts
 from chaintune.study.mitigations import DoseSpec, Mitigation

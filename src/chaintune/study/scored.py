@@ -11,15 +11,15 @@ from chaintune.records import Scores, Task
 from chaintune.scoring import Engine
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.study import atomic
+from chaintune.study.bases import BaseModel, open_base
 from chaintune.study.disk import one_sentence
-from chaintune.study.engine import BaseModel, LocalEngine
+from chaintune.study.engine import LocalEngine
 from chaintune.study.graph import score_key
 from chaintune.study.ledger import OnEvent
 from chaintune.study.nodes import ScoreNode
 from chaintune.study.plan import Plan
 from chaintune.study.results import SCORES_FILE
 from chaintune.study.run import run_plan
-from chaintune.study.session import open_base
 from chaintune.study.store import Store
 
 

@@ -14,16 +14,14 @@ from chaintune.models import (
     Precision,
     Reader,
     check_quantize,
-    dequantise,
     load_reader,
-    locate,
-    model_digest,
     resolve_precision,
 )
 from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
 from chaintune.records import Example, Limits, Recipe, ResultRow, Task, rows_to_polars
 from chaintune.scoring.trees import distinct_tokens
-from chaintune.study.engine import BaseModel, LocalEngine
+from chaintune.study.bases import BaseModel, open_base
+from chaintune.study.engine import LocalEngine
 from chaintune.study.file import Study
 from chaintune.study.graph import CountTokens
 from chaintune.study.ledger import OnEvent, RunOutcome
@@ -135,7 +133,7 @@ class Session:
     def _on_ray(
         self, out: Path, address: str | None, *, on_event: OnEvent | None, trust_remote_code: bool
     ) -> RunOutcome:
-        from chaintune.study.elsewhere import run_on_ray  # loads what only a cluster needs
+        from chaintune.study.cluster.elsewhere import run_on_ray  # loads what only a cluster needs
 
         return run_on_ray(
             self.plan,
@@ -185,27 +183,6 @@ def open_session(
         stage_bytes=lambda base, recipe: _stage_bytes(bases[base], recipe, precision),
     )
     return Session(study, store, loaded, bases, precision, plan)
-
-
-def open_base(name: str, store: Store) -> BaseModel:
-    """A model by the name a user gives it, ready to be loaded; a GGUF file is dequantised into the store once.
-
-    Raises:
-        ModelError: it cannot be had.
-    """
-    files = locate(name)
-    key = model_digest(files)
-    folder = files.weights
-    if files.is_gguf:
-        # The store checks every byte on first read, and only the weights matter here, not the adapter.
-        weights_key = model_digest(type(files)(name, files.weights))
-
-        def make(out: Path) -> dict[str, str]:
-            dequantise(files.weights, out)
-            return {"name": name}
-
-        folder = store.get_or_make("base", weights_key, make).path
-    return BaseModel(name, key, folder, files.adapter)
 
 
 def _check_readable(task: Task, reader: Reader) -> None:

@@ -10,6 +10,7 @@ from chaintune.models.precision import default_device, dtype_of
 
 def hardware(monkeypatch: pytest.MonkeyPatch, *, cuda: bool | None, avx512: bool, amx: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda is not None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or cuda)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from chaintune.errors import ConfigError
-from chaintune.study.cluster import check_fits, read_cluster
-from chaintune.study.pool import Ask, asks_of
+from chaintune.study.cluster.described import check_fits, read_cluster
+from chaintune.study.cluster.pool import Ask, asks_of
 from tests.unit.study.dummy import make_plan, make_study
 
 

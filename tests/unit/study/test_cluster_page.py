@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from chaintune.cli.app import app
+from chaintune.study.cluster.pool import Ask, asks_of
 from chaintune.study.file import Study
-from chaintune.study.pool import Ask, asks_of
 from tests.unit.study.dummy import make_plan, make_task
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "cluster.md"

@@ -11,8 +11,8 @@ import yaml
 
 from chaintune.errors import ConfigError, DataError, StageError
 from chaintune.records import Example, Recipe, Regulariser
-from chaintune.study import devices
-from chaintune.study.job import RESULT, Job
+from chaintune.study.devices import launch
+from chaintune.study.devices.job import RESULT, Job
 from chaintune.study.nodes import ScoreNode
 from tests import tiny
 from tests.unit.study.dummy import make_plan, make_study
@@ -60,13 +60,13 @@ def test_the_launchers_are_those_of_the_libraries(tmp_path: Path) -> None:
     from accelerate.commands.launch import launch_command_parser
     from torch.distributed.run import get_args_parser
 
-    asked = devices.command(3, tmp_path / "job.json")
+    asked = launch.command(3, tmp_path / "job.json")
     torch_run = get_args_parser().parse_args(asked[3:])
     assert (torch_run.nproc_per_node, torch_run.max_restarts, torch_run.module) == ("3", 0, True)
     assert torch_run.training_script_args == [str(tmp_path / "job.json")]
-    by_file = launch_command_parser().parse_args(devices.command(3, tmp_path / "job.json", config="mine.yaml")[3:])
+    by_file = launch_command_parser().parse_args(launch.command(3, tmp_path / "job.json", config="mine.yaml")[3:])
     assert (by_file.config_file, by_file.num_processes, by_file.mixed_precision) == ("mine.yaml", 3, "no")
-    assert (by_file.module, by_file.training_script) == (True, "chaintune.study.ranks")
+    assert (by_file.module, by_file.training_script) == (True, "chaintune.study.devices.ranks")
 
 
 class Launched:
@@ -75,7 +75,7 @@ class Launched:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *starts: Any, code: int = 1) -> None:
         self.jobs: list[Job] = []
         self._starts, self._code = list(starts), code
-        monkeypatch.setattr("chaintune.study.devices.subprocess.Popen", self._start)
+        monkeypatch.setattr("chaintune.study.devices.launch.subprocess.Popen", self._start)
 
     def _start(self, asked: list[str], stdout: Any, **_: Any) -> Any:
         job = Job.read(Path(asked[-1]))
@@ -101,20 +101,20 @@ def ends(job: Job, _: Any) -> None:
 def test_an_error_of_a_process_is_raised_with_its_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Launched(monkeypatch, fails(rank=1, error="DataError", sentence="example 'a' is too long"))
     with pytest.raises(DataError, match=r"^example 'a' is too long$"):
-        devices.tune_on_devices(make_job(tmp_path), lambda _: None)
+        launch.tune_on_devices(make_job(tmp_path), lambda _: None)
 
 
 def test_a_bug_of_a_process_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Launched(monkeypatch, fails(sentence="x", traceback="Traceback ... ZeroDivisionError"))
     with pytest.raises(RuntimeError, match=r"a process of several: Traceback .* ZeroDivisionError") as raised:
-        devices.tune_on_devices(make_job(tmp_path), lambda _: None)
+        launch.tune_on_devices(make_job(tmp_path), lambda _: None)
     assert not isinstance(raised.value, StageError)
 
 
 def test_a_process_that_ends_without_a_word_fails_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Launched(monkeypatch, lambda _, said: said.write("rank 1: Signal 9 (SIGKILL) received\n"))
     with pytest.raises(StageError, match=r"one of the 2 processes was killed.*Signal 9"):
-        devices.tune_on_devices(make_job(tmp_path), lambda _: None)
+        launch.tune_on_devices(make_job(tmp_path), lambda _: None)
 
 
 def test_who_loses_a_killed_process_is_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,22 +124,22 @@ def test_who_loses_a_killed_process_is_not_blamed(tmp_path: Path, monkeypatch: p
 
     Launched(monkeypatch, both)
     with pytest.raises(StageError, match=r"one of the 2 processes was killed \(Signal 9 \(SIGKILL\)\)"):
-        devices.tune_on_devices(make_job(tmp_path), lambda _: None)
+        launch.tune_on_devices(make_job(tmp_path), lambda _: None)
 
 
 def test_when_memory_runs_out_in_one_all_begin_again_with_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     launched = Launched(monkeypatch, fails(rank=1, error="MemoryRanOutError", micro_batch_size=4), ends, code=0)
-    assert devices.tune_on_devices(make_job(tmp_path), told.append) == {"steps": 1}
+    assert launch.tune_on_devices(make_job(tmp_path), told.append) == {"steps": 1}
     assert [job.recipe.micro_batch_size for job in launched.jobs] == [0, 2]
     assert [step.step for step in told] == [1]  # the line that is not whole is not told
 
 
 def test_more_devices_than_gpus_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "default_device", lambda: SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(launch, "default_device", lambda: SimpleNamespace(type="cuda"))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(ConfigError, match="at most the 1 GPUs that are visible here, got 2"):
-        devices.tune_on_devices(make_job(tmp_path), lambda _: None)
+        launch.tune_on_devices(make_job(tmp_path), lambda _: None)
 
 
 def test_the_page_names_what_is_read() -> None:
@@ -149,4 +149,4 @@ def test_the_page_names_what_is_read() -> None:
     plan = make_plan(study)
     assert {node.recipe.devices for node in plan.stages} == {4}
     assert {node.devices for node in plan.nodes if isinstance(node, ScoreNode)} == {4}
-    assert BLOCKS["console"].startswith(f"$ export {devices.ACCELERATE_CONFIG}=")
+    assert BLOCKS["console"].startswith(f"$ export {launch.ACCELERATE_CONFIG}=")

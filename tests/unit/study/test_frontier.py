@@ -2,9 +2,9 @@
 
 import pytest
 
-from chaintune.study.frontier import Frontier, inputs_of, place
+from chaintune.study.cluster.frontier import Frontier, inputs_of, place
+from chaintune.study.cluster.pool import Ask, Machine, Pool, asks_of
 from chaintune.study.nodes import Node
-from chaintune.study.pool import Ask, Machine, Pool, asks_of
 from tests.unit.study.dummy import make_plan, make_study
 
 PLAN = make_plan(make_study("ab"))

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from chaintune.errors import ConfigError, DataError, ModelError, StageError
-from chaintune.study.bench import Answer, Bench, Job
+from chaintune.study.cluster.bench import Answer, Bench, Job
+from chaintune.study.cluster.parallel import News, run_parallel
+from chaintune.study.cluster.pool import Ask, Machine
 from chaintune.study.file import Keep
 from chaintune.study.ledger import Ledger, RunOutcome
 from chaintune.study.nodes import Node
-from chaintune.study.parallel import News, run_parallel
 from chaintune.study.plan import Plan
-from chaintune.study.pool import Ask, Machine
 from chaintune.study.progress import Event
 from chaintune.study.run import run_plan
 from chaintune.study.status import read_status
@@ -241,7 +241,7 @@ def test_recipes_of_different_shapes_take_turns(setting: Setting) -> None:
 
 
 def test_a_machine_that_joins_is_used(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaintune.study.parallel._SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("chaintune.study.cluster.parallel._SECONDS_BETWEEN_LOOKS", 0.0)
     plan = make_plan(make_study("abc"))
     setting.prepare(plan)
     start = setting.crew.start

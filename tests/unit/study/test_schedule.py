@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaintune.study.cluster import read_cluster
+from chaintune.study.cluster.described import read_cluster
+from chaintune.study.cluster.frontier import inputs_of
+from chaintune.study.cluster.pool import asks_of
+from chaintune.study.cluster.schedule import Placed, Schedule, critical_path, disk_high_water, schedule, simulate
 from chaintune.study.estimate import UNKNOWN, Forecast, Rate, node_seconds
-from chaintune.study.frontier import inputs_of
 from chaintune.study.nodes import Node, StageNode
 from chaintune.study.plan import Plan
-from chaintune.study.pool import asks_of
-from chaintune.study.schedule import Placed, Schedule, critical_path, disk_high_water, schedule, simulate
 from tests.unit.study.dummy import make_plan, make_study, make_task
 
 # Four stages, a, a>b, b and b>a, and ten scores.

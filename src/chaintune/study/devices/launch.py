@@ -20,14 +20,14 @@ from typing import Any
 from chaintune import errors
 from chaintune.errors import ConfigError, StageError
 from chaintune.models.precision import default_device
-from chaintune.study.job import PARENT, RESULT, Job
+from chaintune.study.devices.job import PARENT, RESULT, Job
 from chaintune.study.learning import STAGE_LOG
 from chaintune.tuning import Step
 from chaintune.tuning.memory import with_less
 
 ACCELERATE_CONFIG = "CHAINTUNE_ACCELERATE_CONFIG"
 
-_PROGRAM = "chaintune.study.ranks"
+_PROGRAM = "chaintune.study.devices.ranks"
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_END = 30
 _SAID = "said.txt"

@@ -10,13 +10,13 @@ from chaintune.errors import ModelError
 from chaintune.models import Precision
 from chaintune.records import Task
 from chaintune.study.address import open_store
-from chaintune.study.bench import Job
-from chaintune.study.engine import BaseModel, LocalEngine
+from chaintune.study.bases import BaseModel, open_base
+from chaintune.study.cluster.bench import Job
+from chaintune.study.cluster.parallel import run_parallel
+from chaintune.study.cluster.ray_crew import RayCrew, connected
+from chaintune.study.engine import LocalEngine
 from chaintune.study.ledger import Ledger, OnEvent, RunOutcome
-from chaintune.study.parallel import run_parallel
 from chaintune.study.plan import Plan
-from chaintune.study.ray_crew import RayCrew, connected
-from chaintune.study.session import open_base
 from chaintune.study.store import Store
 
 

@@ -1,6 +1,7 @@
-"""One of several processes that train a stage, or score a checkpoint, together: `python -m chaintune.study.ranks JOB`.
+"""One of several processes that train a stage, or score a checkpoint, together.
 
-Started by a launcher that sets torchrun's variables. It ends when the process that started them all is gone.
+`python -m chaintune.study.devices.ranks JOB`, started by a launcher that sets torchrun's variables. It ends when the
+process that started them all is gone.
 """
 
 import json
@@ -19,7 +20,7 @@ from chaintune.models import LoadedModel, load, merge_adapter, save
 from chaintune.models.precision import default_device
 from chaintune.models.processes import Share
 from chaintune.scoring import score
-from chaintune.study.job import PARENT, RESULT, Job
+from chaintune.study.devices.job import PARENT, RESULT, Job
 from chaintune.study.learning import STAGE_LOG
 from chaintune.tuning import tune
 from chaintune.tuning.sharding import must_shard

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from chaintune.study.frontier import place
+from chaintune.study.cluster.frontier import place
 from chaintune.study.nodes import Node, StageNode
 from chaintune.study.plan import Plan
 

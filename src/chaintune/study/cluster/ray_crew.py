@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from chaintune.errors import ConfigError
-from chaintune.study.bench import Bench, Job
+from chaintune.study.cluster.bench import Bench, Job
+from chaintune.study.cluster.parallel import News
+from chaintune.study.cluster.pool import Ask, Machine
 from chaintune.study.nodes import Node
-from chaintune.study.parallel import News
-from chaintune.study.pool import Ask, Machine
 
 # What decides results or where data is looked for is the same on every machine.
 _PASSED_ON = ("CHAINTUNE_", "HF_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")

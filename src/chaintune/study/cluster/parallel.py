@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from chaintune.errors import ConfigError, StageError
-from chaintune.study.bench import Answer
-from chaintune.study.frontier import Frontier, inputs_of, readers_of
+from chaintune.study.cluster.bench import Answer
+from chaintune.study.cluster.frontier import Frontier, inputs_of, readers_of
+from chaintune.study.cluster.pool import Ask, Machine, Pool, asks_of
 from chaintune.study.ledger import Ledger, OnEvent, RunOutcome
 from chaintune.study.needs import Needs
 from chaintune.study.nodes import Node, StageNode
-from chaintune.study.pool import Ask, Machine, Pool, asks_of
 from chaintune.study.progress import Progress
 
 _ATTEMPTS = 5

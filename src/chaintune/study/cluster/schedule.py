@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chaintune.study.cluster import Cluster
+from chaintune.study.cluster.described import Cluster
+from chaintune.study.cluster.frontier import Frontier, readers_of
+from chaintune.study.cluster.pool import Ask, Moves, Pool
 from chaintune.study.file import Keep
-from chaintune.study.frontier import Frontier, readers_of
 from chaintune.study.nodes import Node, StageNode
 from chaintune.study.plan import Plan
-from chaintune.study.pool import Ask, Moves, Pool
 
 Seconds = Callable[[Node], float]
 Asks = Callable[[Node], Ask]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from chaintune.errors import ConfigError
+from chaintune.study.cluster.pool import Ask, Machine, Pool
 from chaintune.study.nodes import Blend, Node, StageNode
 from chaintune.study.plan import Plan
-from chaintune.study.pool import Ask, Machine, Pool
 
 _WORD = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<word>[A-Za-z]+)\s*,?")
 _COUNTED = {"node": "nodes", "machine": "nodes", "gpu": "gpus", "cpu": "cpus", "core": "cpus"}
