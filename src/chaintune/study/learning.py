@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -26,17 +25,13 @@ _MOST_POINTS = 60
 Curve = list[list[float]]
 
 
-def loss_curve(log: Path) -> Curve:
+def loss_curve(log: bytes | None) -> Curve:
     """At most sixty pairs of a step and the mean loss of the steps up to it since the pair before, in nats a token.
 
     Args:
-        log: of a stage, one JSON line a step; one that is not there gives no pair.
+        log: of a stage, one JSON line a step; None, where there is none, gives no pair.
     """
-    return _points(log.read_bytes()) if log.is_file() else []
-
-
-def _points(log: bytes) -> Curve:
-    steps = [json.loads(line) for line in log.decode().splitlines()]
+    steps = [json.loads(line) for line in (log or b"").decode().splitlines()]
     width = max(1, -(-len(steps) // _MOST_POINTS))
     parts = [steps[start : start + width] for start in range(0, len(steps), width)]
     return [[part[-1]["step"], round(sum(step["loss"] for step in part) / len(part), 5)] for part in parts]
@@ -57,7 +52,7 @@ def learning_table(plan: Plan, store: Store) -> pl.DataFrame:
 def _curve(store: Store, cell: Cell) -> Curve:
     """From the checkpoint's own log, or from what its scores took down of it before it was dropped."""
     if store.peek("stage", cell.checkpoint_key):
-        return _points(store.read("stage", cell.checkpoint_key, STAGE_LOG) or b"")
+        return loss_curve(store.read("stage", cell.checkpoint_key, STAGE_LOG))
     scored = (store.peek("score", key) for key in cell.scores.values())
     costs = [one.info.get("stage_cost", {}) for one in scored if one]
     return next((curve for cost in costs if (curve := cost.get("loss_curve"))), [])

@@ -135,4 +135,5 @@ class Making:
             return {}
         # Noted with the scores, since they outlive a checkpoint that is not kept.
         known = {name: entry.info.get(name) for name in ("train_tokens", "seconds")}
-        return {"stage_cost": known | {"loss_curve": loss_curve(entry.path / STAGE_LOG)}}
+        log = self.store.read("stage", node.checkpoint_key, STAGE_LOG)
+        return {"stage_cost": known | {"loss_curve": loss_curve(log)}}

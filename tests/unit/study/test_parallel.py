@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chaintune.errors import ConfigError, DataError, ModelError, StageError
+from chaintune.study.cluster import ray_crew
 from chaintune.study.cluster.bench import Answer, Bench, Job
 from chaintune.study.cluster.parallel import News, run_parallel
 from chaintune.study.cluster.pool import Ask, Machine
@@ -312,3 +313,16 @@ def test_an_answer_says_what_the_store_lacks(setting: Setting) -> None:
     bench.prepare()
     child = next(node for node in plan.stages if node.chain == ("a", "b"))
     assert bench.compute(child) == Answer("missing", missing=child.parent_key)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("The actor died unexpectedly.\n\tclass_name: Bench", "The actor died unexpectedly."),
+        ("\x1b[36mray::Bench\x1b[39m\nTraceback (most recent call last):\n  x\nModuleNotFoundError: chaintune\n",
+         "ModuleNotFoundError: chaintune"),
+        ("", "RuntimeError"),
+    ],
+)  # fmt: skip
+def test_why_a_worker_is_gone_is_one_line(text: str, said: str) -> None:
+    assert ray_crew._said(RuntimeError(text)) == said

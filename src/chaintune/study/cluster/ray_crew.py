@@ -1,6 +1,7 @@
 """Workers on a Ray cluster: each is an actor that holds its cores and GPUs while it has a model in memory."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from chaintune.study.nodes import Node
 # What decides results or where data is looked for is the same on every machine.
 _PASSED_ON = ("CHAINTUNE_", "HF_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 _ASIDE = "progress"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SECONDS_TO_ANSWER = 10.0
 
 
@@ -110,7 +112,7 @@ class RayCrew:
             value = self._ray.get(call)
         except self._ray.exceptions.RayActorError as error:
             self._actors.pop(worker, None)
-            yield News(worker, lost=_first_line(error))
+            yield News(worker, lost=_said(error))
             return
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from error  # a bug, or a store that cannot be written: as it would be here
@@ -183,3 +185,11 @@ def _check_reachable(address: str) -> None:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _said(error: BaseException) -> str:
+    """Why a worker is gone, in one line: the end of its traceback if there is one, else how Ray begins."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
