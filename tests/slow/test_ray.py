@@ -138,12 +138,13 @@ def test_a_full_disk_stops_the_run_in_one_sentence_and_the_next_goes_on(
     _, said = driver.communicate(timeout=120)
     assert driver.returncode != 0
     assert "StoreError: disk full" in said
-    assert list((site.folder / "store").rglob("*.partial")) == []
     (site.folder / "full").unlink()
     finished, begun = site.finished(), len(site.calls())
     site.finish()
     assert stored(site.store) == reference
     assert not finished & {key for key, _ in site.calls()[begun:]}
+    # The other worker may have been ended in the middle of an entry; the next run swept what it left.
+    assert list((site.folder / "store").rglob("*.partial")) == []
 
 
 @pytest.mark.parametrize("kind", ["stage", "score"])
