@@ -14,6 +14,11 @@ from chaintune.study.plan import Plan
 from chaintune.study.progress import Progress
 from chaintune.study.store import Store
 
+
+class NotNeededError(Exception):
+    """While this process waited for the lock, another one made everything that needed the checkpoint."""
+
+
 Report = Callable[[Progress], None]
 Folder = Callable[[Literal["stage", "score"], str], Path]
 

@@ -76,11 +76,21 @@ class Plan:
     @property
     def disk_bytes(self) -> int:
         """The most that checkpoints take at any one time under the study's `keep`."""
-        releases, now, most = self.releases(), 0, 0
+        return self.added_bytes(self.nodes)
+
+    def added_bytes(self, made: Iterable[Node], *, keep: Keep | None = None) -> int:
+        """The most that a run's checkpoints add to the store at any one time, one node after another.
+
+        Args:
+            made: nodes that the run computes; what is in the store already adds nothing.
+            keep: which checkpoints stay; None is what the plan says.
+        """
+        sizes = {node.key: self.stage_bytes.get(node.key, 0) for node in made}
+        releases, now, most = self.releases(keep), 0, 0
         for index, node in enumerate(self.nodes):
-            now += self.stage_bytes.get(node.key, 0)
+            now += sizes.get(node.key, 0)
             most = max(most, now)
-            now -= sum(self.stage_bytes.get(key, 0) for key in releases.get(index, ()))
+            now -= sum(sizes.get(key, 0) for key in releases.get(index, ()))
         return most
 
     def counts(self) -> dict[str, int]:

@@ -14,23 +14,6 @@ from chaintune.study.store import Store, is_url
 _log = logging.getLogger(__name__)
 
 
-def added_bytes(plan: Plan, pending: Iterable[Node], *, keep: Keep | None = None) -> int:
-    """The most that a run's checkpoints add to the store at any one time, one node after another.
-
-    Args:
-        plan: with the sizes of its checkpoints.
-        pending: nodes that the run computes; what is in the store already adds nothing.
-        keep: which checkpoints stay; None is what the plan says.
-    """
-    made = {node.key for node in pending if isinstance(node, StageNode)}
-    releases, now, most = plan.releases(keep), 0, 0
-    for index, node in enumerate(plan.nodes):
-        now += plan.stage_bytes.get(node.key, 0) if node.key in made else 0
-        most = max(most, now)
-        now -= sum(plan.stage_bytes.get(key, 0) for key in releases.get(index, ()) if key in made)
-    return most
-
-
 def check_room(plan: Plan, store: Store, pending: Iterable[Node], *, max_bytes: int | None = None) -> None:
     """Refuse a run whose checkpoints do not fit, and say which `keep` would; warn where their size is not known.
 
@@ -52,7 +35,7 @@ def check_room(plan: Plan, store: Store, pending: Iterable[Node], *, max_bytes: 
         return
     if not all(plan.stage_bytes.get(node.key) for node in stages):
         _log.warning("%s: nobody knows how much the checkpoints take; %s", store.address, why)
-    if (needed := added_bytes(plan, pending)) <= left:
+    if (needed := plan.added_bytes(pending)) <= left:
         return
     raise StoreError(
         f"{store.address}: the checkpoints of this run take up to {_readable(needed)} at once under "
@@ -75,7 +58,7 @@ def _way_out(plan: Plan, pending: Iterable[Node], left: int) -> str:
     """What would make a run fit, the `keep` first that keeps most."""
     pending = list(pending)
     for keep in get_args(Keep):
-        if (needed := added_bytes(plan, pending, keep=keep)) <= left:
+        if (needed := plan.added_bytes(pending, keep=keep)) <= left:
             return f"'keep: {keep}' takes {_readable(needed)}; write that, or make room (chaintune store gc, --store)"
     return "no other 'keep' would fit; make room (chaintune store gc), or choose another place (--store)"
 

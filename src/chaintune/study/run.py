@@ -8,7 +8,7 @@ from typing import Any, Literal
 from chaintune.records import Task
 from chaintune.study.file import Keep
 from chaintune.study.ledger import Ledger, OnEvent, RunOutcome
-from chaintune.study.making import FAILURES, Engine, Making
+from chaintune.study.making import FAILURES, Engine, Making, NotNeededError
 from chaintune.study.needs import Needs
 from chaintune.study.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.plan import Plan
@@ -56,10 +56,6 @@ class _UnreachableError(Exception):
     """A checkpoint that this node needs cannot be made; holds the first cause."""
 
 
-class _NotNeededError(Exception):
-    """While this process waited for the lock, another one made everything that needed the checkpoint."""
-
-
 class _Run:
     """The nodes of one run, visited in the plan's order."""
 
@@ -85,7 +81,7 @@ class _Run:
     def _visit_stage(self, node: StageNode) -> None:
         damaged = node.key not in self.ledger.passing and self.store.is_damaged(node.kind, node.key)
         if damaged or self.needs.stage(node):
-            with suppress(_UnreachableError, _NotNeededError):
+            with suppress(_UnreachableError, NotNeededError):
                 self._train(node, if_needed=not damaged)
         if node.key not in self.ledger.results:
             self.ledger.claim(node)
@@ -119,7 +115,7 @@ class _Run:
 
     def _tune(self, node: StageNode, out: Path, *, if_needed: bool) -> dict[str, Any]:
         if if_needed and not self.needs.stage(node):
-            raise _NotNeededError
+            raise NotNeededError
         return self._compute(node, out)
 
     def _compute(self, node: Node, out: Path) -> dict[str, Any]:

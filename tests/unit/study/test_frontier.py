@@ -26,7 +26,7 @@ def test_what_reads_nothing_missing_is_ready_in_the_order_of_the_plan() -> None:
 def test_with_many_workers_the_longest_path_comes_first() -> None:
     frontier = Frontier(PLAN.nodes)
     # a stage is 800 tokens three times over, a score 40: two stages and a score, against one score
-    assert titles(frontier.ready(workers=4)) == ["a", "b", "base on a", "base on b"]
+    assert titles(frontier.ready(frontier.urgent(4))) == ["a", "b", "base on a", "base on b"]
     (stage,) = named("a")
     assert frontier.work_behind(stage.key) == 3 * 800 + 3 * 800 + 40
 

@@ -11,7 +11,7 @@ from chaintune.errors import StoreError
 from chaintune.study.needs import Needs
 from chaintune.study.nodes import Node
 from chaintune.study.plan import Plan
-from chaintune.study.room import added_bytes, check_room
+from chaintune.study.room import check_room
 from chaintune.study.run import run_plan
 from chaintune.study.store import Store
 from tests.unit.study.dummy import DummyEngine, make_plan, make_study, make_task
@@ -48,8 +48,8 @@ def pending(plan: Plan, store: Store) -> list[Node]:
 )
 def test_the_high_water_mark_follows_what_is_kept(keep: str, expected: int, store: Store) -> None:
     plan = plan_of(keep)
-    assert added_bytes(plan, pending(plan, store)) == expected * MB
-    assert added_bytes(plan, pending(plan, store)) == plan.disk_bytes, "nothing is there yet"
+    assert plan.added_bytes(pending(plan, store)) == expected * MB
+    assert plan.added_bytes(pending(plan, store)) == plan.disk_bytes, "nothing is there yet"
 
 
 def test_a_run_really_takes_no_more(store: Store, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_run_really_takes_no_more(store: Store, tmp_path: Path) -> None:
         def look(_event: object, here: Store = here, most: list[int] = most) -> None:
             most[0] = max(most[0], len(here.keys("stage")) if "stage" in here.kinds() else 0)
 
-        expected = added_bytes(plan, pending(plan, here))
+        expected = plan.added_bytes(pending(plan, here))
         run_plan(plan, store=here, engine=DummyEngine(tmp_path), out=None, tasks=tasks, on_event=look)
         assert most[0] * MB == expected
 
@@ -71,9 +71,9 @@ def test_what_is_in_the_store_adds_nothing(store: Store, tmp_path: Path) -> None
     shorter = plan_of("all", names="ab")
     run_plan(shorter, store=store, engine=DummyEngine(tmp_path), out=None, tasks=tasks)
     longer = make_plan(make_study("ab", keep="all", mitigations=[{"replay": {"task": "a", "dose": [0.5]}}]), tasks)
-    assert added_bytes(longer, pending(longer, store)) == 1_000
+    assert longer.added_bytes(pending(longer, store)) == 1_000
     assert longer.disk_bytes == 5_000
-    assert added_bytes(shorter, pending(shorter, store)) == 0
+    assert shorter.added_bytes(pending(shorter, store)) == 0
 
 
 def test_what_fits_is_let_through(store: Store, free: dict[str, int]) -> None:

@@ -17,22 +17,7 @@ from chaintune.study import atomic
 from chaintune.study import store as store_module
 from chaintune.study.address import open_store
 from chaintune.study.store import Store, default_address, is_url
-
-KEY = "ab12"
-
-
-class Maker:
-    """Writes two files and counts how often."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def __call__(self, folder: Path) -> dict[str, Any]:
-        self.calls += 1
-        (folder / "weights").write_bytes(b"1" * 1000)
-        (folder / "sub").mkdir()
-        (folder / "sub" / "more").write_bytes(b"2")
-        return {"seconds": 1.5}
+from tests.unit.study.entries import KEY, Maker
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from chaintune.study.address import open_store
 from chaintune.study.manifest import is_plain, sealed
 from chaintune.study.remote.connect import connect
 from chaintune.study.store import Store
-from tests.unit.study.test_store_meaning import KEY, Maker
+from tests.unit.study.entries import KEY, Maker
 
 Change = Callable[[dict[str, Any]], object]
 

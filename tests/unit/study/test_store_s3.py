@@ -12,7 +12,7 @@ from chaintune.study.remote.bucket import Bucket
 from chaintune.study.remote.connect import connect
 from chaintune.study.store import Store
 from tests.unit.study import s3_server
-from tests.unit.study.test_store_meaning import KEY, Maker
+from tests.unit.study.entries import KEY, Maker
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs is the user's to install")
 

@@ -22,7 +22,7 @@ from chaintune.study.run import run_plan
 from chaintune.study.store import Store
 from tests.unit.study import shaky
 from tests.unit.study.dummy import DummyEngine, make_plan, make_study, make_task
-from tests.unit.study.test_store_meaning import KEY, Maker
+from tests.unit.study.entries import KEY, Maker
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from chaintune.records import Task
 from chaintune.study.ledger import Ledger
-from chaintune.study.making import FAILURES, Engine, Making
+from chaintune.study.making import FAILURES, Engine, Making, NotNeededError
 from chaintune.study.needs import Needs
 from chaintune.study.nodes import Node, StageNode
 from chaintune.study.plan import Plan
@@ -71,10 +71,6 @@ class _MissingError(Exception):
         self.key = key
 
 
-class _NotNeededError(Exception):
-    """Another process has made everything that needed the checkpoint."""
-
-
 class Bench:
     """Computes nodes, and keeps the last model in memory; `progress` may be asked from another thread meanwhile."""
 
@@ -105,7 +101,7 @@ class Bench:
 
         def make(out: Path) -> dict[str, Any]:
             if isinstance(node, StageNode) and not forced and not Needs(self._job.plan, self._store).stage(node):
-                raise _NotNeededError
+                raise NotNeededError
             return self._making.compute(node, out, folder=self._folder, report=self._note)
 
         try:
@@ -114,7 +110,7 @@ class Bench:
             return Answer("failed", cause=str(error))
         except _MissingError as error:
             return Answer("missing", missing=error.key)
-        except _NotNeededError:
+        except NotNeededError:
             return Answer("reused")
         return Answer("made" if entry.made else "reused")
 

@@ -42,14 +42,13 @@ class Frontier:
         """How many nodes are not finished."""
         return len(self._todo)
 
-    def ready(self, workers: int = 1) -> list[Node]:
-        """The nodes that can start now, the most urgent first.
+    def ready(self, urgent: Collection[str] = ()) -> list[Node]:
+        """The nodes that can start now, the urgent ones first.
 
         Args:
-            workers: how many there can be at once.
+            urgent: keys of the nodes that cannot wait.
         """
         found = [node for key, node in self._todo.items() if key not in self._taken and not self._waits(node)]
-        urgent = self.urgent(workers)
 
         def order(node: Node) -> tuple[bool, float, int]:
             path = self._behind[node.key] if node.key in urgent else 0.0

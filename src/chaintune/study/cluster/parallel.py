@@ -96,6 +96,7 @@ class _Run:
         self.ledger, self.crew, self.first_pause = ledger, crew, first_pause
         self.plan, self.store = ledger.plan, ledger.store
         self.nodes = {node.key: node for node in self.plan.nodes}
+        self.stages = {node.key: node for node in self.plan.stages}
         self.forced = {node.key for node in self.plan.stages if self._is_damaged(node)}
         needed = {node.key for node in Needs(self.plan, self.store).pending()} | self.forced
         self.todo = {key: node for key, node in self.nodes.items() if key in needed}
@@ -124,13 +125,7 @@ class _Run:
             for news in self.crew.news(_SECONDS_OF_WAITING):
                 self._hear(news)
         for key in self.ledger.passing:
-            self.ledger.release(self.plan_stage(key))
-
-    def plan_stage(self, key: str) -> StageNode:
-        """A stage by its key."""
-        node = self.nodes[key]
-        assert isinstance(node, StageNode)  # noqa: S101 - only stages have checkpoints
-        return node
+            self.ledger.release(self.stages[key])
 
     def _is_damaged(self, node: StageNode) -> bool:
         return node.key not in self.ledger.passing and self.store.is_damaged(node.kind, node.key)
@@ -142,9 +137,9 @@ class _Run:
             self.pool.update(self.crew.machines())
             self.width = self._width()
         now = time.monotonic()
-        ready = [node for node in self.frontier.ready(self.width) if self.not_before.get(node.key, 0.0) <= now]
-        idle = {worker: held for worker, held in self.memory.items() if worker not in self.at_work}
         urgent = self.frontier.urgent(self.width)
+        ready = [node for node in self.frontier.ready(urgent) if self.not_before.get(node.key, 0.0) <= now]
+        idle = {worker: held for worker, held in self.memory.items() if worker not in self.at_work}
         moves = self.pool.moves(ready, idle, ask=self.ask, arriving=self.arriving, urgent=urgent)
         for node, worker in moves.start:
             self._start(node, worker)
@@ -254,4 +249,4 @@ class _Run:
         for key in keys:
             done = key in self.ledger.passing and key in self.ledger.results
             if done and not self.readers.get(key):
-                self.ledger.release(self.plan_stage(key))
+                self.ledger.release(self.stages[key])

@@ -162,7 +162,8 @@ class _Simulation:
     def go(self) -> tuple[Placed, ...]:
         """Let everything happen."""
         while len(self._frontier):
-            ready, urgent = self._frontier.ready(self._width), self._frontier.urgent(self._width)
+            urgent = self._frontier.urgent(self._width)
+            ready = self._frontier.ready(urgent)
             moves = self._pool.moves(ready, self._idle, ask=self._ask, arriving=self._arriving, urgent=urgent)
             self._take(moves)
             if not moves.dismiss:  # who was let go made room, so ask again
