@@ -25,6 +25,7 @@ class Regulariser:
 
 # What does not change the trained weights.
 _NO_CONTENT = frozenset({"report_to", "cpus", "gpus", "memory_gb"})
+_FP32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Recipe:
         keep_together: put lessons that begin alike into one step, so that there is more to share; a step is then
             no random sample.
         fp32_masters: at bf16 the optimizer steps an fp32 copy of the weights. Without it a weight takes 8 bytes and
-            not 20, and every step smaller than a bf16 number can show is lost; fp32 weights are stepped as they are.
+            not 16, and every step smaller than a bf16 number can show is lost; fp32 weights are stepped as they are.
         report_to: trackers, by transformers' names.
         devices: processes that train the stage together, one a GPU, or one a share of the cores where there is none.
         cpus, gpus, memory_gb: what the stage, and each scoring of its checkpoint, asks of a cluster; a part of a GPU
@@ -95,6 +96,20 @@ class Recipe:
                 f"recipe.quantize: '{self.quantize}' holds weights under an adapter, and the method is "
                 f"'{self.method}'; write method: lora, or leave quantize out"
             )
+
+    def weight_bytes(self, stored_bytes: int) -> int:
+        """What one weight of the model takes while it is trained, activations not counted; adapters are few beside it.
+
+        In full tuning its gradient and AdamW's two averages are beside it, and in fewer bits than fp32 a copy in fp32,
+        of which the averages are then. docs/how-to/memory.md shows the sums, and its test counts them on a model.
+
+        Args:
+            stored_bytes: of the weight as it is held.
+        """
+        if self.method != "full":
+            return stored_bytes
+        copied = self.fp32_masters and stored_bytes < _FP32_BYTES
+        return 2 * stored_bytes + (3 * _FP32_BYTES if copied else 2 * stored_bytes)
 
     def content(self) -> dict[str, Any]:
         """The fields that determine the trained weights, as canonical JSON-able data."""

@@ -1,10 +1,15 @@
 """AdamW whose steps are exact although the weights are stored in bf16."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor
+
+# Weights that are stepped at once: only so many have a gradient in fp32 at a time, or one weight that is larger alone.
+_AT_ONCE = 2**24
+
+_Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 class MasterAdamW(torch.optim.AdamW):
@@ -25,26 +30,25 @@ class MasterAdamW(torch.optim.AdamW):
 
     def __init__(self, params: Iterable[Any], *, masters: bool = True, **options: Any) -> None:
         super().__init__(params, **options)
-        self._live: list[torch.Tensor] = []
-        self._master: list[torch.Tensor] = []
+        self._copies: list[_Pair] = []
+        self._parts: list[tuple[int, Sequence[_Pair]]] = []
         self._copied = not masters
+        self._room = torch.empty(0)
 
     def _copy(self) -> None:
-        for group in self.param_groups:
-            group["params"] = [self._master_of(weight) for weight in group["params"]]
+        for index, group in enumerate(self.param_groups):
+            pairs = [(weight, _master_of(weight)) for weight in group["params"]]
+            group["params"] = [master for _, master in pairs]
+            self._copies += [pair for pair in pairs if pair[0] is not pair[1]]
+            self._parts += [(index, part) for part in _parts(pairs)]
+        first = self._copies[0][0] if self._copies else None
+        if first is not None and first.device.type == "cpu" and not isinstance(first, DTensor):
+            self._room = torch.empty(max(sum(live.numel() for live, _ in part) for _, part in self._parts))
         self._copied = True
-
-    def _master_of(self, weight: torch.Tensor) -> torch.Tensor:
-        if weight.dtype == torch.float32:
-            return weight
-        master = weight.detach().float().clone()
-        self._live.append(weight)
-        self._master.append(master)
-        return master
 
     def exact(self, weight: torch.Tensor) -> torch.Tensor:
         """The weight as it is stepped: its copy in fp32, or itself."""
-        for live, master in zip(self._live, self._master, strict=True):
+        for live, master in self._copies:
             if live is weight:
                 return master
         return weight
@@ -54,21 +58,59 @@ class MasterAdamW(torch.optim.AdamW):
         """Take one step; gradients are read from the live weights and freed."""
         if not self._copied:
             self._copy()
-        for live, master in zip(self._live, self._master, strict=True):
-            self._pass_gradient(live, master)
-        result = super().step(closure)
-        if self._live:
-            torch._foreach_copy_([_piece(live) for live in self._live], [_piece(master) for master in self._master])
-        return result
+        if not self._copies:
+            return super().step(closure)
+        with torch.enable_grad():
+            loss = closure() if closure else None
+        groups = self.param_groups
+        try:
+            for index, part in self._parts:
+                self.param_groups = [groups[index] | {"params": [master for _, master in part]}]
+                self._step_part([pair for pair in part if pair[0] is not pair[1]])
+        finally:
+            self.param_groups = groups
+        return loss
 
-    def _pass_gradient(self, live: torch.Tensor, master: torch.Tensor) -> None:
-        if live.grad is None:
+    def _step_part(self, copies: Sequence[_Pair]) -> None:
+        """Step the only group there is now; a gradient in fp32 lives no longer than this takes."""
+        room = self._room
+        for live, master in copies:
+            if live.grad is not None:
+                master.grad, room = _in_fp32(live.grad, room)
+            live.grad = None
+        super().step()
+        for _, master in copies:
             master.grad = None
-        elif master.grad is None:
-            master.grad = live.grad.float()
-        else:  # into the memory of the step before: asking the system for as much again takes longer than the copy
-            master.grad.copy_(live.grad)
-        live.grad = None
+        if copies:
+            torch._foreach_copy_([_piece(live) for live, _ in copies], [_piece(master) for _, master in copies])
+
+
+def _master_of(weight: torch.Tensor) -> torch.Tensor:
+    return weight if weight.dtype == torch.float32 else weight.detach().float().clone()
+
+
+def _in_fp32(gradient: torch.Tensor, room: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A copy of a gradient, and what is left of the room for it.
+
+    A CPU's room is kept from step to step: asking the system for it again takes longer than the copy.
+    """
+    size = gradient.numel()
+    if size > room.numel() or isinstance(gradient, DTensor) or not gradient.is_contiguous():
+        return gradient.float(), room
+    return room[:size].view(gradient.shape).copy_(gradient), room[size:]
+
+
+def _parts(pairs: Sequence[_Pair]) -> Iterator[Sequence[_Pair]]:
+    """The weights in their order, as many together as may be stepped at once, and at least one."""
+    part: list[_Pair] = []
+    size = 0
+    for pair in pairs:
+        size += pair[0].numel()
+        if part and size > _AT_ONCE:
+            yield part
+            part, size = [], pair[0].numel()
+        part.append(pair)
+    yield part
 
 
 def _piece(weight: torch.Tensor) -> torch.Tensor:

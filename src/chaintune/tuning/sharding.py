@@ -20,8 +20,6 @@ from chaintune.records import Recipe
 
 # Of a device's free memory; the rest is for activations, which depend on the lessons.
 _WEIGHTS_SHARE = 0.7
-# Of a weight in fewer bits: its copy in fp32, with its gradient and AdamW's two averages.
-_COPY_BYTES = 16
 # They look at whole weight matrices, or at gradients before they are added up over the processes.
 _WHOLE_ONLY = frozenset({"osf", "sam"})
 
@@ -44,13 +42,7 @@ def check_can_shard(recipe: Recipe) -> None:
 
 def training_bytes(model: torch.nn.Module, recipe: Recipe) -> int:
     """Memory of weights, gradients and optimizer of a stage of a model, adapters and activations not counted."""
-    total = 0
-    for weight in model.parameters():
-        size = weight.element_size()
-        copied = weight.dtype != torch.float32 and recipe.fp32_masters
-        trained = size + (_COPY_BYTES if copied else 2 * size)  # its gradient; AdamW's two averages
-        total += weight.numel() * (size + (trained if recipe.method == "full" else 0))
-    return total
+    return sum(weight.numel() * recipe.weight_bytes(weight.element_size()) for weight in model.parameters())
 
 
 def must_shard(model: torch.nn.Module, recipe: Recipe) -> bool:

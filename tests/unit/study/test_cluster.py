@@ -63,11 +63,11 @@ def test_a_stage_needs_devices_on_one_node() -> None:
 
 
 def test_weights_need_memory() -> None:
-    check("8 gpu 80GB", weights=4 * 10**9)
+    check("8 gpu 80GB", weights=5 * 10**9)
     check("8 gpu 80GB", weights=5 * 10**9, precision="fp32")
     check("8 gpu 80GB", weights=10**10, devices=3)
     check("8 gpu 80GB", weights=10**10, method="lora")
-    with pytest.raises(ConfigError, match=r"takes 200.0 GB or more for 10,000,000,000 weights .* 80.0 GB on 8 GPUs"):
+    with pytest.raises(ConfigError, match=r"takes 160.0 GB or more for 10,000,000,000 weights .* 80.0 GB on 8 GPUs"):
         check("8 gpu 80GB", weights=10**10)
     with pytest.raises(ConfigError, match=r"takes 200.0 GB or more"):
         check("8 gpu 80GB", weights=10**11, method="lora")

@@ -75,3 +75,4 @@ def test_the_bytes_of_a_weight_are_those_of_the_page(
     written = [float(number) for number in row[2:]]
     assert list(count.found) == pytest.approx(written[:-1], abs=0.01)
     assert sum(count.found) == pytest.approx(written[-1], abs=0.01)
+    assert recipe.weight_bytes(int(row[2])) == written[-1]

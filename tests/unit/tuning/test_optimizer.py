@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from chaintune.tuning import optimizer as module
 from chaintune.tuning.optimizer import MasterAdamW
 
 OPTIONS: dict[str, Any] = {"lr": 1e-2, "weight_decay": 0.1, "betas": (0.9, 0.99)}
@@ -43,6 +44,36 @@ def test_on_bf16_weights_it_is_adamw_in_fp32_rounded_once() -> None:
         theirs.step()
         assert stored.equal(exact.bfloat16())
         assert stored.grad is None
+
+
+def test_gradients_in_fp32_are_of_few_weights_at_a_time_and_of_none_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 60)  # two of the weights
+    stored = [parameter(seed, torch.bfloat16) for seed in range(5)]
+    exact = [torch.nn.Parameter(weight.detach().float()) for weight in stored]
+    beside, same = parameter(7), parameter(7)  # in fp32 among the others
+    groups = [{"params": [*stored[:3], beside]}, {"params": stored[3:], "weight_decay": 0.0}]
+    alike = [{"params": [*exact[:3], same]}, {"params": exact[3:], "weight_decay": 0.0}]
+    ours, theirs = MasterAdamW(groups, **OPTIONS), torch.optim.AdamW(alike, **OPTIONS)
+    held: list[list[float]] = []
+    step = torch.optim.AdamW.step
+
+    def counted(self: torch.optim.AdamW, closure: Any = None) -> Any:
+        held.append([ours.exact(weight).grad is not None for weight in stored])
+        return step(self, closure)
+
+    for gradient in gradients(20):
+        for weight in (*stored, *exact, beside, same):
+            weight.grad = gradient.to(weight.dtype) if weight.dtype == torch.bfloat16 else gradient.bfloat16().float()
+        theirs.step()
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.optim.AdamW, "step", counted)
+            ours.step()
+        assert all(weight.equal(other.bfloat16()) for weight, other in zip(stored, exact, strict=True))
+        assert beside.equal(same)
+        assert not any(ours.exact(weight).grad is not None for weight in stored)
+    assert [sum(now) for now in held] == [2, 1, 2] * 20
+    assert ours._room.numel() == 60
+    assert [len(group["params"]) for group in ours.param_groups] == [4, 2]
 
 
 def test_many_steps_too_small_for_bf16_are_not_lost() -> None:

@@ -63,7 +63,7 @@ def test_work_is_dealt_out_whole(ranks: int) -> None:
     ("dtype", "changes", "bytes_a_weight"),
     [
         (torch.float32, {}, 16),
-        (torch.bfloat16, {}, 20),
+        (torch.bfloat16, {}, 16),
         (torch.bfloat16, {"fp32_masters": False}, 8),
         (torch.bfloat16, {"method": "lora"}, 2),
     ],

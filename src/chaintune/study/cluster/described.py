@@ -14,11 +14,7 @@ _WORD = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<word>[A-Za-z]+)\s*,?")
 _COUNTED = {"node": "nodes", "machine": "nodes", "gpu": "gpus", "cpu": "cpus", "core": "cpus"}
 _SIZES = {"GB": 1e9, "TB": 1e12, "GIB": 2.0**30, "TIB": 2.0**40}
 _WORDS = "write '8 gpu 80GB', '2 node 4 gpu 80GB' or '16 cpu 64GB'; a size is that of each GPU, or of a node's memory"
-# Bytes of a weight as it is stored; and while it is tuned in full, with its gradient, two moments of AdamW, and in bf16
-# a copy in fp32 with a gradient of its own. docs/how-to/memory.md shows the sum, and its test counts it on a model.
-_STORED_BYTES = {"bf16": 2.0, "fp32": 4.0}
-_TUNED_BYTES = {"bf16": 20.0, "fp32": 16.0}
-_TUNED_BYTES_IN_BF16_ALONE = 8.0
+_STORED_BYTES = {"bf16": 2, "fp32": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +141,8 @@ def check_fits(
             )
 
 
-def _least_bytes(node: Node, weights: int, precision: str) -> float:
+def _least_bytes(node: Node, weights: int, precision: str) -> int:
     """Weights, gradients and the optimizer's state; of anything but full tuning the weights alone."""
-    if not isinstance(node, StageNode) or isinstance(node.lesson, Blend) or node.recipe.method != "full":
-        return weights * _STORED_BYTES[precision]
-    bare = precision == "bf16" and not node.recipe.fp32_masters
-    return weights * (_TUNED_BYTES_IN_BF16_ALONE if bare else _TUNED_BYTES[precision])
+    stored = _STORED_BYTES[precision]
+    trains = isinstance(node, StageNode) and not isinstance(node.lesson, Blend)
+    return weights * (node.recipe.weight_bytes(stored) if trains else stored)
