@@ -9,7 +9,7 @@ from pydantic import Field, create_model
 from chaintune.errors import nearest
 from chaintune.study.chains import Chain
 from chaintune.study.nodes import Who
-from chaintune.study.schema import Dose, Names, Real, Spec, Whole, as_shown, check, check_recipe
+from chaintune.study.schema import Dose, Names, Real, Spec, Whole, as_list, as_shown, check, check_recipe
 from chaintune.study.source import KeyPath, Source
 
 Positive = Annotated[Real, Field(gt=0), as_shown]
@@ -47,7 +47,7 @@ class DoseSpec(MitigationSpec):
         by: dimension of the groups, where `who` asks for groups.
     """
 
-    dose: Annotated[list[Dose], Several] = Field(default_factory=lambda: [0.01, 0.02, 0.05, 0.1, 0.25])
+    dose: Annotated[list[Dose], Several, as_list] = Field(default_factory=lambda: [0.01, 0.02, 0.05, 0.1, 0.25])
     who: Who = "uniform"
     by: str | None = None
 
@@ -75,7 +75,7 @@ class InterpolateSpec(MitigationSpec):
     """
 
     toward: Literal["trained", "base"] = "trained"
-    fraction: Annotated[list[Fraction], Several] = Field(default_factory=lambda: [0.25, 0.5, 0.75])
+    fraction: Annotated[list[Fraction], Several, as_list] = Field(default_factory=lambda: [0.25, 0.5, 0.75])
 
     varied: ClassVar[str] = "fraction"
 
@@ -83,7 +83,7 @@ class InterpolateSpec(MitigationSpec):
 class L2spSpec(MitigationSpec):
     """A pull to the weights before the stage."""
 
-    strength: Annotated[list[Positive], Several]
+    strength: Annotated[list[Positive], Several, as_list]
 
     varied: ClassVar[str] = "strength"
 
@@ -101,7 +101,7 @@ class EwcSpec(L2spSpec):
 class SamSpec(MitigationSpec):
     """Gradients at the worst point within a distance."""
 
-    rho: Annotated[list[Positive], Several] = Field(default_factory=lambda: [0.05])
+    rho: Annotated[list[Positive], Several, as_list] = Field(default_factory=lambda: [0.05])
 
     varied: ClassVar[str] = "rho"
 
@@ -109,7 +109,7 @@ class SamSpec(MitigationSpec):
 class EmaSpec(MitigationSpec):
     """The average of the weights along the stage."""
 
-    decay: Annotated[list[Inside], Several] = Field(default_factory=lambda: [0.99])
+    decay: Annotated[list[Inside], Several, as_list] = Field(default_factory=lambda: [0.99])
 
     varied: ClassVar[str] = "decay"
 
@@ -134,7 +134,7 @@ class OsfSpec(MitigationSpec):
         rank: share of the directions that are kept.
     """
 
-    rank: Annotated[list[Inside], Several] = Field(default_factory=lambda: [0.5])
+    rank: Annotated[list[Inside], Several, as_list] = Field(default_factory=lambda: [0.5])
 
     varied: ClassVar[str] = "rank"
 

@@ -42,12 +42,19 @@ def _as_names(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _as_list(value: Any) -> Any:
+    """One value or a list of values, as a list."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
 def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
 # As many digits as a chain's name shows, so that two names are two doses.
 as_shown = AfterValidator(_rounded)
+# A value alone is a list of one.
+as_list = BeforeValidator(_as_list)
 
 
 Size = Annotated[int | str | None, BeforeValidator(_as_size)]

@@ -56,7 +56,7 @@ def read_vary(source: Source, tasks: Sequence[str]) -> list[Knobs]:
     for name, values in written.items():
         if name not in valid:
             source.report(("vary", name), f"no such knob; {nearest(str(name), valid)}")
-        elif not isinstance(values, list) or not values:
+        elif values in (None, []) or (name == "seed" and not isinstance(values, list)):  # seed: 3 may mean three seeds
             source.report(("vary", name), f"expected a list of values such as [{values}], got {values!r}")
         else:
             knobs.append((name, _values(name, values, source)))
@@ -74,8 +74,10 @@ def _valid_knobs(tasks: Sequence[str]) -> list[str]:
     ]
 
 
-def _values(name: str, values: list[Any], source: Source) -> tuple[Any, ...]:
-    """The values of one knob, each checked as where it would stand, none twice."""
+def _values(name: str, values: Any, source: Source) -> tuple[Any, ...]:
+    """The values of one knob, each checked as where it would stand, none twice; one alone needs no list."""
+    if not isinstance(values, list):
+        return (_value(name, values, ("vary", name), source),)
     checked = [_value(name, value, ("vary", name, index), source) for index, value in enumerate(values)]
     for index, value in enumerate(checked):
         if value is not None and value in checked[:index]:

@@ -333,6 +333,21 @@ def test_bad_input_gets_one_sentence_with_its_line(case: str, tmp_path: Path) ->
     assert "\n" not in found
 
 
+def test_a_knob_with_one_value_needs_no_list(tmp_path: Path) -> None:
+    def vary(**knobs: Any) -> tuple[Any, ...]:
+        written = {"base": "m", "tasks": tasks("a"), "chains": [["a"]], "vary": knobs}
+        return Study.from_mapping(written).vary
+
+    alone = {"recipe.learning_rate": 1e-3, "recipe": {"method": "lora", "lora_rank": 2}, "recipe.schedule": "cosine"}
+    assert vary(**alone) == vary(**{name: [value] for name, value in alone.items()})
+    wrong = changed("[2e-5, 1e-4]", "-1")
+    assert complaint(tmp_path, wrong).startswith(
+        "mine.yaml:7: vary.recipe.learning_rate: expected greater than 0, got -1"
+    )
+    nothing = changed("[2e-5, 1e-4]", "")
+    assert complaint(tmp_path, nothing).startswith("mine.yaml:7: vary.recipe.learning_rate: expected a list of values")
+
+
 def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = GOOD
     for old, new in [("role: safety", "role: safe"), ("both orders", "[[bbq, x]]"), ("method: full", "method: f")]:

@@ -155,6 +155,30 @@ def test_what_cannot_be_meant_gets_one_sentence(bad: str) -> None:
     assert "\n" not in str(told.value)
 
 
+ALONE = [
+    *({kind: {"task": "a", "dose": 0.25}} for kind in ("replay", "rehearse")),
+    {"interpolate": {"task": "a", "fraction": 0.5}},
+    *({kind: {"task": "a", "strength": 2}} for kind in ("l2sp", "ewc")),
+    {"sam": {"task": "a", "rho": 0.1}},
+    {"ema": {"task": "a", "decay": 0.9}},
+    {"freeze": {"task": "a", "parts": "layers"}},
+    {"osf": {"task": "a", "rank": 0.25}},
+]
+
+
+@pytest.mark.parametrize("alone", ALONE, ids=lambda item: next(iter(item)))
+def test_a_value_alone_is_a_list_of_one(alone: dict[str, dict[str, Any]]) -> None:
+    ((kind, told),) = alone.items()
+    varied = next(name for name in told if name != "task")
+    listed = {kind: told | {varied: [told[varied]]}}
+    assert planned(alone).nodes == planned(listed).nodes
+
+
+def test_a_value_alone_that_cannot_be_meant_is_told_where_it_stands() -> None:
+    with pytest.raises(ConfigError, match=r"mitigations\[0\].replay.dose: expected less than or equal to 1, got 5"):
+        planned({"replay": {"task": "a", "dose": 5}})
+
+
 def test_an_item_that_an_earlier_one_asked_for_already() -> None:
     with pytest.raises(ConfigError, match="ewc: strength 5 of 'a' is asked for by an earlier item too"):
         planned({"ewc": {"task": "a", "strength": [5]}}, {"ewc": {"task": "a", "strength": [1, 5]}})
