@@ -28,6 +28,8 @@ class MasterAdamW(torch.optim.AdamW):
         Micikevicius et al. 2018, Mixed Precision Training, section 3.1.
     """
 
+    param_groups: list[dict[str, Any]]
+
     def __init__(self, params: Iterable[Any], *, masters: bool = True, **options: Any) -> None:
         super().__init__(params, **options)
         self._copies: list[_Pair] = []

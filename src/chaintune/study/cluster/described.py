@@ -144,5 +144,6 @@ def check_fits(
 def _least_bytes(node: Node, weights: int, precision: str) -> int:
     """Weights, gradients and the optimizer's state; of anything but full tuning the weights alone."""
     stored = _STORED_BYTES[precision]
-    trains = isinstance(node, StageNode) and not isinstance(node.lesson, Blend)
-    return weights * (node.recipe.weight_bytes(stored) if trains else stored)
+    if not isinstance(node, StageNode) or isinstance(node.lesson, Blend):
+        return weights * stored
+    return weights * node.recipe.weight_bytes(stored)
