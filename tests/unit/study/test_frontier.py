@@ -1,10 +1,15 @@
 """Which node comes first, where it goes, and what is lost with one."""
 
+import sys
+from types import FrameType
+from typing import Any
+
 import pytest
 
 from chaintune.study.cluster.frontier import Frontier, inputs_of, place
 from chaintune.study.cluster.pool import Ask, Machine, Pool, asks_of
 from chaintune.study.nodes import Node
+from chaintune.study.plan import Plan
 from tests.unit.study.dummy import make_plan, make_study
 
 PLAN = make_plan(make_study("ab"))
@@ -64,6 +69,48 @@ def test_everything_is_finished_in_an_order_that_never_reads_what_is_missing() -
         frontier.finish(node.key)
         done.add(node.key)
     assert done >= {node.key for node in PLAN.nodes}
+
+
+def lines_run(plan: Plan, workers: int) -> int:
+    """Lines of the frontier that are run, turns of loops included, while a plan is gone through from end to end."""
+    code, count = Frontier.ready.__code__.co_filename, [0]
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        count[0] += event == "line"
+        return trace if frame.f_code.co_filename == code else None
+
+    frontier, before = Frontier(plan.nodes), sys.gettrace()
+    sys.settrace(trace)
+    try:
+        while len(frontier):
+            first = frontier.ready(frontier.urgent(workers))[:workers]
+            for node in first:
+                frontier.take(node.key)
+            for node in first:
+                frontier.finish(node.key)
+    finally:
+        sys.settrace(before)
+    return count[0]
+
+
+def test_a_turn_costs_what_changed_and_not_what_is_left() -> None:
+    small, large = (make_plan(make_study(names, chains="all orders of 3")) for names in ("abcdef", "abcdefghi"))
+    assert len(large.nodes) > 5000
+    longer = len(large.nodes) / len(small.nodes)  # about 5 times
+    assert lines_run(large, 4) / lines_run(small, 4) == pytest.approx(longer, rel=0.25)
+
+
+def test_what_waits_again_is_not_ready_when_it_is_put_back() -> None:
+    frontier = Frontier(PLAN.nodes)
+    first, second = named("a", "a>b")
+    frontier.finish(first.key)
+    frontier.take(second.key)
+    frontier.add(first)  # its checkpoint is gone
+    frontier.put_back(second.key)
+    assert first in frontier.ready()
+    assert second not in frontier.ready()
+    frontier.finish(first.key)
+    assert second in frontier.ready()
 
 
 def test_with_a_node_goes_everything_that_reads_it() -> None:

@@ -1,5 +1,6 @@
 """Which nodes of a graph can start, and which of them first. Pure: nothing runs here."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from chaintune.study.nodes import Node, StageNode
@@ -48,22 +49,21 @@ class Frontier:
         Args:
             urgent: keys of the nodes that cannot wait.
         """
-        found = [node for key, node in self._todo.items() if key not in self._taken and not self._waits(node)]
 
         def order(node: Node) -> tuple[bool, float, int]:
             path = self._behind[node.key] if node.key in urgent else 0.0
             return node.key not in urgent, -path, self._place[node.key]
 
-        return sorted(found, key=order)
+        return sorted(self._ready.values(), key=order)
 
     def urgent(self, workers: int) -> frozenset[str]:
-        """Keys of the nodes that cannot wait without making the run longer.
+        """Keys of the nodes that can start now and cannot wait without making the run longer.
 
         Args:
             workers: how many there can be at once.
         """
-        share = sum(map(self._cost, self._todo.values())) / max(workers, 1)
-        return frozenset(key for key in self._todo if self._behind[key] >= share)
+        share = self._left / max(workers, 1)
+        return frozenset(key for key in self._ready if self._behind[key] >= share)
 
     def work_behind(self, key: str) -> float:
         """Cost of a node and of the longest path of nodes after it."""
@@ -72,10 +72,12 @@ class Frontier:
     def take(self, key: str) -> None:
         """A node has started."""
         self._taken.add(key)
+        self._ready.pop(key, None)
 
     def put_back(self, key: str) -> None:
         """A node that had started has to start again."""
         self._taken.discard(key)
+        self._let_start(key)
 
     def add(self, node: Node) -> None:
         """One node more has to be computed; what reads it waits for it."""
@@ -86,7 +88,13 @@ class Frontier:
     def finish(self, key: str) -> None:
         """A node's result is there."""
         self._taken.discard(key)
-        self._todo.pop(key, None)
+        self._ready.pop(key, None)
+        if (node := self._todo.pop(key, None)) is None:
+            return
+        self._left -= self._cost(node)
+        for reader in self._readers.get(key, ()):
+            self._missing[reader] -= 1
+            self._let_start(reader)
 
     def give_up(self, key: str) -> list[Node]:
         """A node cannot be had: it and everything that reads it goes; the latter, in the plan's order."""
@@ -103,9 +111,16 @@ class Frontier:
     def _look_ahead(self) -> None:
         self._readers = readers_of(self._todo.values())
         self._behind = _work_behind(list(self._todo.values()), self._readers, self._cost)
+        self._left = sum(map(self._cost, self._todo.values()))
+        self._missing = Counter(reader for key in self._todo for reader in self._readers.get(key, ()))
+        self._ready: dict[str, Node] = {}
+        for key in self._todo:
+            self._let_start(key)
 
-    def _waits(self, node: Node) -> bool:
-        return any(key in self._todo for key in inputs_of(node))
+    def _let_start(self, key: str) -> None:
+        """A node is ready if it is neither done nor at work, and nothing that it reads is missing."""
+        if key in self._todo and key not in self._taken and not self._missing[key]:
+            self._ready[key] = self._todo[key]
 
 
 def place(
