@@ -14,6 +14,7 @@ from chaintune.scoring import score
 from chaintune.study import engine
 from chaintune.study.bases import open_base
 from chaintune.study.engine import LocalEngine
+from chaintune.study.hardware import noted, this_hardware
 from chaintune.study.nodes import StageNode
 from chaintune.study.store import Store
 from tests.integration.conftest import Smoke, checkpoints, scores
@@ -58,6 +59,7 @@ def test_chains_from_memory_equal_chains_from_disk(
     assert outcome.complete
     assert checkpoints(fresh) == checkpoints(held)
     assert scores(fresh) == scores(held)
+    assert {noted(entry.info) for kind in ("stage", "score") for entry in held.store.entries(kind)} == {this_hardware()}
     assert len(set(checkpoints(held).values())) == len(held.plan.stages)
     anew = Store(held.store.root)  # it reads every byte again
     assert all(anew.get(node.kind, node.key) for node in held.plan.nodes)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from chaintune.report.tables import Table
     from chaintune.study.cluster.described import Cluster
     from chaintune.study.cluster.schedule import Schedule
-    from chaintune.study.estimate import Forecast
+    from chaintune.study.estimate import Forecast, Rates
     from chaintune.study.plan import Plan
     from chaintune.study.session import Session
 
@@ -39,8 +39,9 @@ def plan(
     """
     from chaintune.cli.display import print_tables
     from chaintune.study.cluster.described import read_cluster
-    from chaintune.study.estimate import forecast
+    from chaintune.study.estimate import forecast, rates_of
     from chaintune.study.file import Study
+    from chaintune.study.hardware import this_hardware
     from chaintune.study.probe import probed_rates
     from chaintune.study.session import open_session, parameters_of
     from chaintune.study.store import Store
@@ -49,8 +50,9 @@ def plan(
     session = open_session(Study.from_yaml(study, overrides or ()), Store(store))
     largest = max(map(parameters_of, session.bases.values()))
     train_rate, score_rate = probed_rates(largest, session.precision)
-    ahead = forecast(session.plan, session.store, train_rate=train_rate, score_rate=score_rate)
-    found = _scheduled(session, ahead, machines) if machines else None
+    rates = rates_of(session.plan, session.store, here=this_hardware(), train_rate=train_rate, score_rate=score_rate)
+    ahead = forecast(session.plan, session.store, rates)
+    found = _scheduled(session, rates, machines) if machines else None
     if as_json:
         plain = session.plan.to_dict() | {"forecast": ahead.to_dict()}
         typer.echo(json.dumps(plain | ({"schedule": found.to_dict()} if found else {}), indent=2))
@@ -61,7 +63,7 @@ def plan(
         typer.echo(_on_cluster(found, session.plan, machines))
 
 
-def _scheduled(session: "Session", ahead: "Forecast", cluster: "Cluster") -> "Schedule":
+def _scheduled(session: "Session", rates: "Rates", cluster: "Cluster") -> "Schedule":
     """The plan on a cluster."""
     import torch
 
@@ -81,7 +83,11 @@ def _scheduled(session: "Session", ahead: "Forecast", cluster: "Cluster") -> "Sc
         plan,
         cluster,
         todo=Needs(plan, store).pending(),
-        seconds=node_seconds(ahead, power=lambda node: cluster.power_of(ask(node), threads=threads)),
+        seconds=node_seconds(
+            rates,
+            on=lambda node: cluster.hardware_of(ask(node)),
+            power=lambda node: cluster.power_of(ask(node), threads=threads),
+        ),
         ask=ask,
         present=[node.key for node in plan.stages if store.has(node.kind, node.key)],
     )
@@ -145,7 +151,7 @@ def _on_cluster(found: "Schedule", plan: "Plan", cluster: "Cluster") -> str:
         f"{whole.idle_fraction:.0%} idle; disk {found.disk_bytes / 1e9:.2f} GB at most, keep: {plan.keep}\n"
         f"critical path, about {duration(found.critical_seconds)}: {path}\n"
         f"worth having: {_worth(found, unit)}\n"
-        f"A {unit} is taken to be {as_fast}, several as that many times as fast; "
+        f"Where nothing was measured on a {unit}, it is taken to be {as_fast}, several as that many times as fast; "
         "starting workers, loading and saving are not counted."
     )
 

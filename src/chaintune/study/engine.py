@@ -16,6 +16,7 @@ from chaintune.scoring import Engine, score
 from chaintune.study.bases import BaseModel
 from chaintune.study.devices.job import Job
 from chaintune.study.devices.launch import score_on_devices, tune_on_devices
+from chaintune.study.hardware import this_hardware
 from chaintune.study.learning import STAGE_LOG
 from chaintune.study.lesson import TaughtExamples, lesson_of
 from chaintune.study.making import Given
@@ -106,7 +107,9 @@ class LocalEngine:
             "first_loss": tuned.first_loss,
             "final_loss": tuned.final_loss,
             "micro_batch_size": tuned.micro_batch_size,
-        } | lesson.notes
+            **this_hardware().note(),
+            **lesson.notes,
+        }
 
     def _reader(self, node: StageNode, given: Given) -> Callable[[], LoadedModel]:
         """What reads the parent of a stage as the stage wants it held."""
@@ -148,7 +151,9 @@ class LocalEngine:
                 alone=self._follows_bare_base(node),
             )
             numbers = tune_on_devices(job, lambda step: report(_tuning_progress(node, step)))
-        return numbers | {"train_examples": len(lesson.examples), "devices": node.recipe.devices} | lesson.notes
+        devices = node.recipe.devices
+        about = {"train_examples": len(lesson.examples), "devices": devices, **this_hardware(devices).note()}
+        return numbers | about | lesson.notes
 
     def _blend(self, node: StageNode, blend: Blend, given: Given, out: Path) -> dict[str, Any]:
         """Write the weights between two checkpoints. Two models are in memory while it lasts."""
@@ -194,7 +199,8 @@ class LocalEngine:
                 on_scored=watch,
             )
             scores.write(out / SCORES_FILE)
-        return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started}
+        ran_on = this_hardware(node.devices if ours else 1).note()
+        return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started} | ran_on
 
     def _score_job(
         self, node: ScoreNode, checkpoint: Path, task: str, examples: Sequence[Example], scratch: Path, out: Path

@@ -2,10 +2,11 @@
 
 import math
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
+from chaintune.study.hardware import CPU, Hardware, noted
 from chaintune.study.needs import Needs
 from chaintune.study.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.plan import Plan
@@ -36,7 +37,7 @@ class Forecast:
         stages, scores: nodes that a run would compute now.
         train_tokens, score_tokens: in them.
         seconds: NaN when there is work and no rate for it; without curvatures, whose products nobody can count.
-        train_rate, score_rate: that the seconds come from.
+        train_rate, score_rate: of one process of this machine.
         disk_bytes: the most that the plan's checkpoints take at any one time.
         free_bytes: at the store.
     """
@@ -61,68 +62,118 @@ class Forecast:
         return plain
 
 
-def forecast(plan: Plan, store: Store, *, train_rate: Rate = UNKNOWN, score_rate: Rate = UNKNOWN) -> Forecast:
-    """What a run of the plan would take now.
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Tokens a second of training and of scoring, by what computes.
+
+    Attributes:
+        here: what a node that one process computes on this machine has.
+        work: kind of node -> what nodes ran on -> tokens, seconds and number of those that are finished.
+        guessed: kind of node -> rate on `here`, used where nothing was measured.
+    """
+
+    here: Hardware
+    work: Mapping[str, Mapping[Hardware, tuple[float, float, int]]]
+    guessed: Mapping[str, Rate]
+
+    def measured(self, kind: str, on: Hardware) -> Rate:
+        """On just as much of the same device; else on more or less of it, in proportion; else unknown."""
+        alike = {found: work for found, work in self.work[kind].items() if found.is_like(on)}
+        found = {one: work for one, work in alike.items() if one.units == on.units} or alike
+        # Several at once add up their seconds, so a device's time is its seconds times its units.
+        tokens, seconds = sum(w[0] for w in found.values()), sum(one.units * w[1] for one, w in found.items())
+        return Rate(tokens / seconds * on.units, sum(w[2] for w in found.values())) if found else UNKNOWN
+
+    def of(self, kind: str) -> Rate:
+        """On this machine, measured if it was, else guessed."""
+        found = self.measured(kind, self.here)
+        return found if found.nodes else self.guessed[kind]
+
+
+def rates_of(
+    plan: Plan, store: Store, *, here: Hardware, train_rate: Rate = UNKNOWN, score_rate: Rate = UNKNOWN
+) -> Rates:
+    """The rates that a store knows of a plan's bases.
 
     Args:
         plan: of a study.
-        store: whose finished entries of the same bases tell the rates, and what need not be done.
+        store: whose finished entries of the same bases tell the rates; those that do not say what they ran on count as
+            computed `here`.
+        here: what a node that one process computes on this machine has.
         train_rate: used when the store knows none, measured on a short trial for example.
         score_rate: the same for scoring.
+    """
+    bases = {node.base_key for node in plan.nodes}
+    work: dict[str, dict[Hardware, tuple[float, float, int]]] = {"stage": {}, "score": {}}
+    for kind, known in work.items():
+        for entry in store.entries(kind):
+            tokens, seconds = _work(entry)
+            if entry.info.get("base_key") in bases and tokens > 0 and seconds > 0:
+                on = noted(entry.info) or here
+                before = known.get(on, (0.0, 0.0, 0))
+                known[on] = (before[0] + tokens, before[1] + seconds, before[2] + 1)
+    return Rates(here, work, {"stage": train_rate, "score": score_rate})
+
+
+def forecast(plan: Plan, store: Store, rates: Rates) -> Forecast:
+    """What a run of the plan on this machine would take now.
+
+    Args:
+        plan: of a study.
+        store: whose finished entries tell what need not be done.
+        rates: of the plan's bases.
     """
     pending = Needs(plan, store).pending()
     stages = [node for node in pending if isinstance(node, StageNode)]
     scores = [node for node in pending if isinstance(node, ScoreNode)]
-    bases = {node.base_key for node in plan.nodes}
-    train_rate = _or_else(measured_rate(store, "stage", bases), train_rate)
-    score_rate = _or_else(measured_rate(store, "score", bases), score_rate)
-    train_tokens, score_tokens = sum(n.tokens for n in stages), sum(n.tokens for n in scores)
+    here = rates.here
+
+    def on(node: Node) -> Hardware:
+        return here if here.device == CPU else replace(here, units=_devices(node))
+
+    seconds = node_seconds(rates, on=on, power=lambda node: on(node).units / here.units)
     return Forecast(
         stages=len(stages),
         scores=len(scores),
-        train_tokens=train_tokens,
-        score_tokens=score_tokens,
-        seconds=_seconds(train_tokens, train_rate) + _seconds(score_tokens, score_rate),
-        train_rate=train_rate,
-        score_rate=score_rate,
+        train_tokens=sum(node.tokens for node in stages),
+        score_tokens=sum(node.tokens for node in scores),
+        seconds=math.fsum(map(seconds, pending)),
+        train_rate=rates.of("stage"),
+        score_rate=rates.of("score"),
         disk_bytes=plan.disk_bytes,
         free_bytes=shutil.disk_usage(store.root).free,
     )
 
 
-def node_seconds(ahead: Forecast, *, power: Callable[[Node], float]) -> Callable[[Node], float]:
-    """What one node takes, at the rates of a forecast; 0 of a curvature, whose products nobody can count.
+def node_seconds(
+    rates: Rates, *, on: Callable[[Node], Hardware], power: Callable[[Node], float]
+) -> Callable[[Node], float]:
+    """What one node takes; 0 of a curvature, whose products nobody can count.
 
     Args:
-        ahead: with rates that are known.
-        power: how many times as fast as this machine a node is computed.
+        rates: of the nodes' bases.
+        on: what computes a node.
+        power: how many times as fast as this machine that is taken to be, where nothing was measured on it.
     """
 
     def seconds(node: Node) -> float:
         if isinstance(node, CurvatureNode):
             return 0.0
-        rate = ahead.train_rate if isinstance(node, StageNode) else ahead.score_rate
-        return _seconds(node.tokens, rate) / power(node)
+        found = rates.measured(node.kind, on(node))
+        return _seconds(node.tokens, found) if found.nodes else _seconds(node.tokens, rates.of(node.kind)) / power(node)
 
     return seconds
 
 
-def measured_rate(store: Store, kind: Literal["stage", "score"], base_keys: Iterable[str]) -> Rate:
-    """Tokens over seconds of all finished nodes of some bases; unknown when there are none."""
-    keys = set(base_keys)
-    work = [_work(entry) for entry in store.entries(kind) if entry.info.get("base_key") in keys]
-    work = [(tokens, seconds) for tokens, seconds in work if tokens > 0 and seconds > 0]
-    tokens, seconds = sum(t for t, _ in work), sum(s for _, s in work)
-    return Rate(tokens / seconds, len(work)) if work else UNKNOWN
+def _devices(node: Node) -> int:
+    return (
+        1 if isinstance(node, CurvatureNode) else node.recipe.devices if isinstance(node, StageNode) else node.devices
+    )
 
 
 def _work(entry: Entry) -> tuple[float, float]:
     tokens = entry.info.get("train_tokens" if entry.kind == "stage" else "score_tokens") or entry.info.get("tokens")
     return float(tokens or 0), float(entry.info.get("seconds") or 0)
-
-
-def _or_else(rate: Rate, other: Rate) -> Rate:
-    return other if math.isnan(rate.tokens_per_second) else rate
 
 
 def _seconds(tokens: int, rate: Rate) -> float:

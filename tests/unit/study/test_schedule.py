@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,8 @@ from chaintune.study.cluster.described import read_cluster
 from chaintune.study.cluster.frontier import inputs_of
 from chaintune.study.cluster.pool import asks_of
 from chaintune.study.cluster.schedule import Placed, Schedule, critical_path, disk_high_water, schedule, simulate
-from chaintune.study.estimate import UNKNOWN, Forecast, Rate, node_seconds
+from chaintune.study.estimate import UNKNOWN, Rate, Rates, node_seconds
+from chaintune.study.hardware import Hardware
 from chaintune.study.nodes import Node, StageNode
 from chaintune.study.plan import Plan
 from tests.unit.study.dummy import make_plan, make_study, make_task
@@ -141,14 +143,19 @@ def test_disk_of_many_workers_is_more_and_what_is_there_counts() -> None:
 
 
 def test_seconds_of_a_node_come_from_the_rates() -> None:
-    ahead = Forecast(1, 1, 0, 0, 0.0, Rate(100), Rate(400), 0, 0)
-    seconds = node_seconds(ahead, power=lambda _: 2.0)
+    here = Hardware("cpu", 2)
+    known = Rates(here, {"stage": {}, "score": {}}, {"stage": Rate(100), "score": Rate(400)})
+    seconds = node_seconds(known, on=lambda _: Hardware("cpu", 4), power=lambda _: 2.0)
     assert seconds(PLAN.stages[0]) == 800 / 100 / 2
     assert seconds(PLAN.scores[0]) == 40 / 400 / 2
     measured = make_plan(make_study("ab", curvature={"examples": 4, "batches": 2}))
     assert seconds(measured.curvatures[0]) == 0
-    unknown = node_seconds(Forecast(1, 1, 0, 0, 0.0, UNKNOWN, UNKNOWN, 0, 0), power=lambda _: 1.0)
-    assert math.isnan(unknown(PLAN.stages[0]))
+    nothing = replace(known, guessed={"stage": UNKNOWN, "score": UNKNOWN})
+    assert math.isnan(node_seconds(nothing, on=lambda _: here, power=lambda _: 1.0)(PLAN.stages[0]))
+    one_core = replace(known, work={"stage": {Hardware("cpu", 1): (50.0, 1.0, 1)}, "score": {}})
+    on_one = node_seconds(one_core, on=lambda _: Hardware("cpu", 1), power=lambda _: 9.0)
+    on_four = node_seconds(one_core, on=lambda _: Hardware("cpu", 4), power=lambda _: 9.0)
+    assert (on_one(PLAN.stages[0]), on_four(PLAN.stages[0])) == (800 / 50, 800 / 200)
 
 
 def test_plain_data_names_every_node() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chaintune.records import Task
+from chaintune.study.cluster.pool import asks_of
+from chaintune.study.hardware import of_a_worker
 from chaintune.study.ledger import Ledger
 from chaintune.study.making import FAILURES, Engine, Making, NotNeededError
 from chaintune.study.needs import Needs
@@ -89,6 +91,7 @@ class Bench:
         job, self._store = self._job, self._job.open_store()
         engine = job.make_engine(self._store)
         self._making = Making.of(job.plan, engine=engine, store=self._store, tasks=job.tasks, passing=job.passing)
+        self._ask = asks_of(job.plan, any_gpu=True)
         return version("chaintune")
 
     def compute(self, node: Node, *, forced: bool = False) -> Answer:
@@ -102,7 +105,8 @@ class Bench:
         def make(out: Path) -> dict[str, Any]:
             if isinstance(node, StageNode) and not forced and not Needs(self._job.plan, self._store).stage(node):
                 raise NotNeededError
-            return self._making.compute(node, out, folder=self._folder, report=self._note)
+            notes, asked = self._making.compute(node, out, folder=self._folder, report=self._note), self._ask(node)
+            return notes | of_a_worker(notes, cpus=asked.cpus, gpus=asked.gpus)
 
         try:
             entry = self._store.get_or_make(node.kind, node.key, make)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from chaintune.errors import ConfigError
 from chaintune.study.cluster.pool import Ask, Machine, Pool
+from chaintune.study.hardware import ANY_GPU, CPU, Hardware
 from chaintune.study.nodes import Blend, Node, StageNode
 from chaintune.study.plan import Plan
 
@@ -42,6 +43,10 @@ class Cluster:
     def units_of(self, ask: Ask) -> float:
         """How many of them are asked for."""
         return ask.gpus if self.has_gpus else ask.cpus
+
+    def hardware_of(self, ask: Ask) -> Hardware:
+        """What computes a node that asks for so much; of a GPU nobody said the name."""
+        return Hardware(ANY_GPU if self.has_gpus else CPU, self.units_of(ask))
 
     def power_of(self, ask: Ask, *, threads: int) -> float:
         """How many times as fast as this machine what is asked for is taken to be.

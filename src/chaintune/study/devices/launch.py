@@ -21,6 +21,7 @@ from chaintune import errors
 from chaintune.errors import ConfigError, StageError
 from chaintune.models.precision import default_device
 from chaintune.study.devices.job import PARENT, RESULT, Job
+from chaintune.study.hardware import threads_a_process
 from chaintune.study.learning import STAGE_LOG
 from chaintune.tuning import Step
 from chaintune.tuning.memory import with_less
@@ -160,8 +161,7 @@ def _started(asked: list[str], environment: Mapping[str, str], out: Any) -> Iter
 
 
 def _environment(devices: int) -> dict[str, str]:
-    threads = max(1, (os.cpu_count() or 1) // devices)
-    return {"OMP_NUM_THREADS": str(threads)} | os.environ | {PARENT: str(os.getpid())}
+    return {"OMP_NUM_THREADS": str(threads_a_process(devices))} | os.environ | {PARENT: str(os.getpid())}
 
 
 def _check_gpus(devices: int) -> None:

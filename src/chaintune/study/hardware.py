@@ -1,0 +1,65 @@
+"""What computes a node: which device, and how much of it. Rates are told apart by it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+CPU, ANY_GPU = "cpu", "gpu"
+_NOTE = "ran_on"
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Cores of a CPU, or GPUs.
+
+    Attributes:
+        device: `cpu`, a GPU's name, or `gpu` for one of any name.
+        units: cores, or GPUs; of a GPU that is shared, the part.
+    """
+
+    device: str
+    units: float
+
+    def is_like(self, other: "Hardware") -> bool:
+        """Whether both are of one device, however much of it."""
+        if ANY_GPU in {self.device, other.device}:
+            return CPU not in {self.device, other.device}
+        return self.device == other.device
+
+    def note(self) -> dict[str, Any]:
+        """What is noted of it with a finished node."""
+        return {_NOTE: asdict(self)}
+
+
+def this_hardware(devices: int = 1) -> Hardware:
+    """What so many processes of this machine compute with."""
+    import torch  # a plan's cluster is described without it
+
+    from chaintune.models.precision import default_device
+
+    device = default_device()
+    if device.type == "cuda":
+        return Hardware(torch.cuda.get_device_name(device), devices)
+    return Hardware(device.type, torch.get_num_threads() if devices == 1 else devices * threads_a_process(devices))
+
+
+def threads_a_process(devices: int) -> int:
+    """Of several processes that compute together on a CPU."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdigit() else max(1, (os.cpu_count() or 1) // devices)
+
+
+def noted(info: Mapping[str, Any]) -> Hardware | None:
+    """What a finished node ran on; None where nobody noted it."""
+    match info.get(_NOTE):
+        case {"device": str(device), "units": int() | float() as units} if units > 0:
+            return Hardware(device, float(units))
+    return None
+
+
+def of_a_worker(info: Mapping[str, Any], *, cpus: float, gpus: float) -> dict[str, Any]:
+    """The note of a node that ran on a part of a machine: how large the part is, and not what the process saw."""
+    found = noted(info)
+    units = gpus if found and found.device != CPU else cpus
+    return Hardware(found.device, units).note() if found and units else {}
