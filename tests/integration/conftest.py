@@ -1,11 +1,14 @@
 """The smoke study with its model and data, opened and run inside this process."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chaintune.models import LoadedModel
+from chaintune.study.engine import LocalEngine
 from chaintune.study.file import Study
 from chaintune.study.results import SCORES_FILE
 from chaintune.study.session import Session, open_session
@@ -54,6 +57,18 @@ def files(session: Session, kind: str, names: Iterable[str]) -> dict[str, bytes]
         (path,) = [entry.path / name for name in names if (entry.path / name).exists()]
         found[entry.info["title"].replace(", seed 0", "")] = path.read_bytes()
     return found
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on an engine keeps no model in memory: every stage and every scoring starts from disk."""
+    remembering = LocalEngine._model
+
+    def from_disk(engine: LocalEngine, *arguments: Any, **options: Any) -> LoadedModel:
+        engine._held = None
+        return remembering(engine, *arguments, **options)
+
+    return lambda: monkeypatch.setattr(LocalEngine, "_model", from_disk)
 
 
 @pytest.fixture(scope="session")

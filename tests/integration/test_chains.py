@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from chaintune.records import Scores
 from chaintune.scoring import score
 from chaintune.study import engine
 from chaintune.study.bases import open_base
-from chaintune.study.engine import LocalEngine
 from chaintune.study.hardware import noted, this_hardware
 from chaintune.study.nodes import StageNode
 from chaintune.study.store import Store
@@ -21,18 +21,6 @@ from tests.integration.conftest import Smoke, checkpoints, scores
 
 CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
 LORA = ["recipe.method=lora", "recipe.lora_rank=4"]
-
-
-@pytest.fixture
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that keeps no model in memory: every stage and every scoring starts from disk."""
-    remembering = LocalEngine._model
-
-    def from_disk(engine: LocalEngine, *arguments: Any, **options: Any) -> LoadedModel:
-        engine._held = None
-        return remembering(engine, *arguments, **options)
-
-    monkeypatch.setattr(LocalEngine, "_model", from_disk)
 
 
 VARIANTS = {
@@ -48,12 +36,12 @@ VARIANTS = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_chains_from_memory_equal_chains_from_disk(
-    variant: str, smoke: Smoke, tmp_path: Path, request: pytest.FixtureRequest
+    variant: str, smoke: Smoke, tmp_path: Path, forgetful: Callable[[], None]
 ) -> None:
     quick = [*VARIANTS[variant], "recipe.epochs=0.5"]
     held = smoke.open(tmp_path / "held", *quick)
     held.run(tmp_path / "out")
-    request.getfixturevalue("forgetful")
+    forgetful()
     fresh = smoke.open(tmp_path / "fresh", *quick)
     outcome = fresh.run(tmp_path / "out").outcome
     assert outcome.complete

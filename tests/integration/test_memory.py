@@ -1,12 +1,12 @@
 """Studies whose stages run out of memory, or hold their weights in 4 bits, and what is stored of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from chaintune.study.engine import LocalEngine
 from chaintune.tuning.trainer import AnswerTrainer
 from tests import four_bits
 from tests.integration.conftest import Smoke, checkpoints, scores
@@ -50,7 +50,13 @@ def test_stages_that_run_out_of_memory_end_as_if_they_had_begun_with_less(
     ],
 )
 def test_only_training_is_in_four_bits(
-    recipes: list[str], in_four_bits: int, alone: int, smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipes: list[str],
+    in_four_bits: int,
+    alone: int,
+    smoke: Smoke,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    forgetful: Callable[[], None],
 ) -> None:
     asked = four_bits.pretend(monkeypatch)
     held = smoke.open(tmp_path / "held", *QUICK, *recipes)
@@ -58,13 +64,7 @@ def test_only_training_is_in_four_bits(
     assert len(asked) == in_four_bits
     stored = [(entry.path / "adapter_config.json").exists() for entry in held.store.entries("stage")]
     assert (len(stored), sum(stored)) == (4, alone)
-    remembering = LocalEngine._model
-
-    def from_disk(engine: LocalEngine, *arguments: Any, **options: Any) -> Any:
-        engine._held = None
-        return remembering(engine, *arguments, **options)
-
-    monkeypatch.setattr(LocalEngine, "_model", from_disk)
+    forgetful()
     fresh = smoke.open(tmp_path / "fresh", *QUICK, *recipes)
     fresh.run(tmp_path / "out")
     assert checkpoints(fresh) == checkpoints(held)

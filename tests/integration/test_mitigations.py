@@ -1,7 +1,7 @@
 """Every mitigation in whole chains on two-layer models in which forgetting is real."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import pytest
 
 from chaintune.records import ResultRow, Scores
 from chaintune.report.tables import study_tables
-from chaintune.study.engine import LocalEngine
 from chaintune.study.nodes import StageNode
 from chaintune.study.results import SCORES_FILE
 from chaintune.study.session import Session, StudyResults
@@ -173,18 +172,12 @@ VARIANTS = [
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_from_memory_as_from_disk(
-    variant: list[str], smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variant: list[str], smoke: Smoke, tmp_path: Path, forgetful: Callable[[], None]
 ) -> None:
     """No regulariser leaves anything on a model that the next stage or scoring would feel."""
     held = smoke.open(tmp_path / "held", *QUICK, *variant)
     assert held.run(tmp_path / "out").outcome.complete
-    remembering = LocalEngine._model
-
-    def from_disk(engine: LocalEngine, *arguments: Any, **options: Any) -> Any:
-        engine._held = None
-        return remembering(engine, *arguments, **options)
-
-    monkeypatch.setattr(LocalEngine, "_model", from_disk)
+    forgetful()
     fresh = smoke.open(tmp_path / "fresh", *QUICK, *variant)
     assert fresh.run(tmp_path / "out").outcome.complete
     assert checkpoints(fresh) == checkpoints(held)
