@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from transformers import PrinterCallback, TrainingArguments
@@ -18,6 +19,7 @@ from chaintune.models.memory import free_memory, unless_out_of_memory
 from chaintune.models.precision import default_device
 from chaintune.models.tree_attention import takes_trees
 from chaintune.records import Example, Recipe
+from chaintune.tuning.deepspeed import by_deepspeed, check_can_deepspeed
 from chaintune.tuning.held import Held, hold
 from chaintune.tuning.lessons import Lesson, LessonData, collate, lessons
 from chaintune.tuning.memory import with_less
@@ -38,6 +40,8 @@ _CPU_MICRO_BATCH, _GPU_MICRO_BATCH = 4, 16
 # Lessons that share their beginnings pad nothing, and there is more to share among many.
 _SHARING_FACTOR = 4
 _SEEDS_APART = 1_000_003
+
+Spread = Literal["fsdp", "deepspeed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +74,13 @@ class _Way:
         sharing: whether the lessons of a micro-batch are computed as a tree.
         micro_batch_size: how many they are.
         share: of this process.
-        shard: whether the weights are spread over the processes.
+        spread: what spreads weights, gradients or optimizer over the processes.
     """
 
     sharing: bool
     micro_batch_size: int
     share: StepShare
-    shard: bool
+    spread: Spread | None
 
 
 def tune(
@@ -91,7 +95,7 @@ def tune(
     guarded: Sequence[Example] = (),
     on_step: Callable[[Step], None] = lambda _: None,
     reread: Callable[[], LoadedModel] | None = None,
-    shard: bool = False,
+    spread: Spread | None = None,
 ) -> Tuned:
     """Train one stage with a fresh optimizer and schedule.
 
@@ -103,7 +107,8 @@ def tune(
     before: it ends as if the recipe had asked for that micro-batch.
 
     Where torch.distributed runs, all its processes have to call this alike: they train one model together, each on its
-    share of every step. All end with the same weights, the first one with those of a sharded model.
+    share of every step. All end with the same weights, the first one with those of a model that was
+    spread over them.
 
     Args:
         parent: changed in place.
@@ -117,8 +122,9 @@ def tune(
         on_step: called after each step.
         reread: loads the parent once more, as it was; called when memory ran out, with the parent's weights gone.
             None cannot begin again, nor can one of several processes.
-        shard: spread the weights over the processes, because they do not fit one device. The parent may lie in main
-            memory; the tuned model does, and is for saving only.
+        spread: `fsdp` spreads the weights over the processes, because they do not fit one device; `deepspeed` leaves
+            it to DeepSpeed what is spread, for which accelerate's launcher has to have started the processes. The
+            parent may lie in main memory; the tuned model does, and is for saving only.
 
     Raises:
         DataError: no example, or one longer than the model's context.
@@ -130,10 +136,12 @@ def tune(
     data = _lesson_data(parent, examples, swapped_in, task=task, recipe=recipe, seed=seed)
     guard = _taught(parent, guarded, task="the guarded task")
     share = StepShare.here()
-    if shard:
+    if spread == "fsdp":
         check_can_shard(recipe)
+    elif spread == "deepspeed":
+        check_can_deepspeed(recipe, parent.precision)
     while True:
-        way = _way(parent, data, recipe, share=share, shard=shard)
+        way = _way(parent, data, recipe, share=share, spread=spread)
         tuned = unless_out_of_memory(
             partial(_tune, parent, data, guard, way, recipe=recipe, seed=seed, log=log, on_step=on_step)
         )
@@ -168,7 +176,7 @@ def _tune(
     with seeded(seed):
         held = hold(trainable(parent, recipe), recipe.regulariser, guard)
         try:
-            with sharded(held.loaded.model) if way.shard else nullcontext():
+            with sharded(held.loaded.model) if way.spread == "fsdp" else nullcontext():
                 trainer = _train(held, data, way, recipe=recipe, seed=seed, log=log, on_step=watch)
         finally:
             loaded = held.release()
@@ -226,27 +234,32 @@ def _train(
             args=arguments,
             train_dataset=data,
             data_collator=collate_tree if way.sharing else collate,
-            optimizer_cls_and_kwargs=(
-                MasterAdamW,
-                {"lr": recipe.learning_rate, "fused": True, "masters": recipe.fp32_masters},
-            ),
+            optimizer_cls_and_kwargs=_optimizer(recipe, way),
             share=share,
             batches=None if alone else share.micro_batches(len(data), batch_size=recipe.batch_size, micro=micro),
         )
         # Trainer begins every process's randomness at one seed; dropout has to differ from share to share.
         if not alone:
             torch.manual_seed(seed + share.rank * _SEEDS_APART)
-        trainer.is_distributed_loading_by_transformers = way.shard  # so that it is not wrapped in DDP
+        trainer.is_distributed_loading_by_transformers = way.spread == "fsdp"  # so that it is not wrapped in DDP
         trainer.remove_callback(PrinterCallback)
         for callback in (*held.callbacks, StageLog(trainer, log, on_step)):
             trainer.add_callback(callback)
-        trainer.train()
+        with by_deepspeed(trainer, held.loaded.precision) if way.spread == "deepspeed" else nullcontext():
+            trainer.train()
     return trainer
 
 
-def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: StepShare, shard: bool) -> _Way:
+def _optimizer(recipe: Recipe, way: _Way) -> tuple[type[torch.optim.AdamW], dict[str, Any]]:
+    options = {"lr": recipe.learning_rate, "fused": True}
+    if way.spread == "deepspeed":  # which keeps the fp32 copies itself
+        return torch.optim.AdamW, options
+    return MasterAdamW, options | {"masters": recipe.fp32_masters}
+
+
+def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: StepShare, spread: Spread | None) -> _Way:
     sharing = _shares(parent, data, recipe, share)
-    return _Way(sharing, _micro_batch(recipe, share, sharing=sharing), share, shard)
+    return _Way(sharing, _micro_batch(recipe, share, sharing=sharing), share, spread)
 
 
 def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepShare) -> bool:
@@ -299,7 +312,8 @@ def _arguments(recipe: Recipe, way: _Way, *, seed: int, examples: int, scratch: 
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         activation_checkpointing=recipe.gradient_checkpointing,
-        use_cpu=on_cpu,
+        # Told to take the CPU accelerate takes no DeepSpeed; left alone it finds out that there is nothing else.
+        use_cpu=on_cpu and way.spread != "deepspeed",
         ddp_backend=None if share.ranks == 1 else "gloo" if on_cpu else "nccl",
         # Everything that is trained is used in every pass; to look for what is not would cost a walk of the graph.
         ddp_find_unused_parameters=False,

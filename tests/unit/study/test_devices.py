@@ -12,6 +12,7 @@ import yaml
 from chaintune.errors import ConfigError, DataError, StageError
 from chaintune.records import Example, Recipe, Regulariser
 from chaintune.study.devices import launch
+from chaintune.study.devices.accelerate import ACCELERATE_CONFIG
 from chaintune.study.devices.job import RESULT, Job
 from chaintune.study.nodes import ScoreNode
 from tests import tiny
@@ -74,12 +75,14 @@ class Launched:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *starts: Any, code: int = 1) -> None:
         self.jobs: list[Job] = []
+        self.asked: list[list[str]] = []
         self._starts, self._code = list(starts), code
         monkeypatch.setattr("chaintune.study.devices.launch.subprocess.Popen", self._start)
 
     def _start(self, asked: list[str], stdout: Any, **_: Any) -> Any:
         job = Job.read(Path(asked[-1]))
         self.jobs.append(job)
+        self.asked.append(asked)
         self._starts.pop(0)(job, stdout)
         return SimpleNamespace(poll=lambda: self._code, returncode=self._code)
 
@@ -149,4 +152,4 @@ def test_the_page_names_what_is_read() -> None:
     plan = make_plan(study)
     assert {node.recipe.devices for node in plan.stages} == {4}
     assert {node.devices for node in plan.nodes if isinstance(node, ScoreNode)} == {4}
-    assert BLOCKS["console"].startswith(f"$ export {launch.ACCELERATE_CONFIG}=")
+    assert BLOCKS["console"].startswith(f"$ export {ACCELERATE_CONFIG}=")

@@ -31,6 +31,7 @@ class Job:
         recipe, seed, swapped_in, guarded: of a stage, as `tune` takes them.
         alone: whether a new adapter may be stored without the weights under it.
         shard: whether the weights are spread over the processes; None is where one device has not room for them.
+        deepspeed: whether DeepSpeed spreads them instead.
         provenance, measure_rounding: of scores, as `score` takes them.
     """
 
@@ -49,6 +50,7 @@ class Job:
     guarded: Sequence[Example] = ()
     alone: bool = False
     shard: bool | None = None
+    deepspeed: bool = False
     provenance: Mapping[str, str] = field(default_factory=dict)
     measure_rounding: bool = False
 

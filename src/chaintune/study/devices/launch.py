@@ -1,7 +1,7 @@
 """One node on several devices of this machine: processes are started by torch's own launcher, watched and heard.
 
-With `CHAINTUNE_ACCELERATE_CONFIG`, a file of `accelerate config`, accelerate's launcher starts them instead and what
-the file says of FSDP or DeepSpeed holds.
+With `CHAINTUNE_ACCELERATE_CONFIG`, a file of `accelerate config` that asks for DeepSpeed, accelerate's launcher starts
+those that train.
 """
 
 import json
@@ -20,13 +20,12 @@ from typing import Any
 from chaintune import errors
 from chaintune.errors import ConfigError, StageError
 from chaintune.models.precision import default_device
+from chaintune.study.devices.accelerate import ACCELERATE_CONFIG, check_file, launch_options
 from chaintune.study.devices.job import PARENT, RESULT, Job
 from chaintune.study.hardware import threads_a_process
 from chaintune.study.learning import STAGE_LOG
 from chaintune.tuning import Step
 from chaintune.tuning.memory import with_less
-
-ACCELERATE_CONFIG = "CHAINTUNE_ACCELERATE_CONFIG"
 
 _PROGRAM = "chaintune.study.devices.ranks"
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -49,9 +48,12 @@ def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]
         on_step: called with the steps of the log.
 
     Raises:
-        ConfigError: there are fewer GPUs than devices.
+        ConfigError: there are fewer GPUs than devices, or the accelerate file cannot hold.
         StageError: what a process raised, or that one was killed.
     """
+    if config := os.environ.get(ACCELERATE_CONFIG, ""):
+        check_file(Path(config))
+        job = replace(job, deepspeed=True)
     if job.recipe.batch_size % job.recipe.devices:
         _log.warning(
             "task '%s': %d devices cannot share steps of %d examples alike; some wait for the others at every step",
@@ -99,8 +101,7 @@ def command(devices: int, job: Path, *, config: str = "") -> list[str]:
         config: a file of `accelerate config`; empty takes torch's launcher.
     """
     if config:
-        # The recipe says in what precision is trained, so the file does not.
-        options = ["--config_file", config, "--num_processes", str(devices), "--mixed_precision", "no"]
+        options = launch_options(config, devices)
         return [sys.executable, "-m", "accelerate.commands.launch", *options, "--module", _PROGRAM, str(job)]
     options = ["--standalone", "--nproc-per-node", str(devices), "--max-restarts", "0"]
     return [sys.executable, "-m", "torch.distributed.run", *options, "--module", _PROGRAM, str(job)]
@@ -133,7 +134,7 @@ def _run(job: Job, devices: int, look: Callable[[], None]) -> dict[str, Any]:
     for left in job.scratch.iterdir():
         left.unlink()
     file, said = job.write(), job.scratch / _SAID
-    asked = command(devices, file, config=os.environ.get(ACCELERATE_CONFIG, ""))
+    asked = command(devices, file, config=os.environ[ACCELERATE_CONFIG] if job.deepspeed else "")
     with said.open("w", encoding="utf-8") as out, _started(asked, _environment(devices), out) as process:
         while process.poll() is None:
             time.sleep(_SECONDS_BETWEEN_LOOKS)

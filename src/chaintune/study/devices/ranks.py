@@ -25,6 +25,7 @@ from chaintune.study.learning import STAGE_LOG
 from chaintune.tuning import tune
 from chaintune.tuning.sharding import must_shard
 from chaintune.tuning.shares import MemoryRanOutError
+from chaintune.tuning.tune import Spread
 
 _FAILED, _ORPHANED = 1, 3
 
@@ -61,8 +62,8 @@ def _tune(job: Job) -> None:
         place=False,
         trust_remote_code=job.trust_remote_code,
     )
-    shard = must_shard(parent.model, job.recipe) if job.shard is None else job.shard
-    if not shard and not job.recipe.quantize:
+    spread = _spread(parent.model, job)
+    if not spread and not job.recipe.quantize:
         parent.model.to(default_device())
     before = parent.model
     tuned = tune(
@@ -75,12 +76,20 @@ def _tune(job: Job) -> None:
         swapped_in=job.swapped_in,
         guarded=job.guarded,
         on_step=lambda _: _end_if_orphaned(),
-        shard=shard,
+        spread=spread,
     )
     if dist.get_rank() == 0:
         save(_to_store(tuned.loaded, before, job), job.out)
         numbers = ("steps", "train_tokens", "seconds", "first_loss", "final_loss", "micro_batch_size")
-        _write(job, {name: getattr(tuned, name) for name in numbers} | {"sharded": shard})
+        _write(job, {name: getattr(tuned, name) for name in numbers} | {"spread": spread})
+
+
+def _spread(model: Any, job: Job) -> Spread | None:
+    """What spreads a stage: DeepSpeed where the user asks for it, FSDP where one device has not room for it."""
+    if job.deepspeed:
+        return "deepspeed"
+    shard = must_shard(model, job.recipe) if job.shard is None else job.shard
+    return "fsdp" if shard else None
 
 
 def _to_store(tuned: LoadedModel, before: Any, job: Job) -> LoadedModel:
