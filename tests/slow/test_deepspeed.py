@@ -19,6 +19,7 @@ from chaintune.study.devices.launch import tune_on_devices
 from chaintune.study.file import Study
 from chaintune.study.session import open_session
 from chaintune.study.store import Store
+from chaintune.tuning import Step
 from tests import tiny
 from tests.slow.test_devices import (
     LOSSES_OFF,
@@ -32,6 +33,7 @@ from tests.slow.test_devices import (
     off,
     one,
     several,
+    started,
 )
 
 pytestmark = [
@@ -95,7 +97,11 @@ ZERO: dict[int, dict[str, Any]] = {
     },
     3: {"zero_stage": 3, "offload_param_device": "none", "zero3_save_16bit_model": True},
 }
-RUNS = [*((stage, way) for stage in (2, 3) for way in WAYS), (1, "full"), (1, "four to a step")]
+RUNS = [
+    *((3, way) for way in WAYS),
+    *((2, way) for way in ("full as trees", "lora", "three to a share", "four to a step", "clipped")),
+    (1, "four to a step"),
+]
 
 
 @pytest.mark.parametrize(("stage", "way"), RUNS)
@@ -110,7 +116,7 @@ def test_two_processes_train_as_one(stage: int, way: str, model: Path, tmp_path:
     assert both.numbers["spread"] == "deepspeed"
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("stage", [1, 3])
 def test_bf16_weights_are_trained_as_without(stage: int, model: Path, tmp_path: Path, asked: Any) -> None:
     asked(**ZERO[stage])
     alone, both = trained(tmp_path, model, RECIPE, precision="bf16")
@@ -179,6 +185,22 @@ def test_an_error_is_the_one_of_a_single_process(model: Path, tmp_path: Path, as
     with pytest.raises(StageError) as both:
         several(job(tmp_path / "two", model, recipe))
     assert str(both.value) == str(alone.value)
+
+
+def test_a_killed_process_ends_them_all(model: Path, tmp_path: Path, asked: Any) -> None:
+    asked(**ZERO[2])
+    killed: list[int] = []
+
+    def kill(_: Step) -> None:
+        if not killed:
+            rank = next(process for process in started() if "accelerate.commands.launch" not in process.cmdline())
+            killed.append(rank.pid)
+            rank.kill()
+
+    with pytest.raises(StageError, match=r"one of the 2 processes was killed.*Signal 9"):
+        tune_on_devices(job(tmp_path, model, replace(RECIPE, epochs=500)), kill)
+    assert killed
+    assert not started()
 
 
 REFUSED: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from chaintune.errors import ConfigError, nearest
 
 ACCELERATE_CONFIG = "CHAINTUNE_ACCELERATE_CONFIG"
 
-# Earlier ones also round what a model keeps in fp32 beside its weights, such as the frequencies of its positions.
+# Some before it also round what a model keeps in fp32 beside its weights, such as the frequencies of its positions.
 _OLDEST = "0.19.8"
 _STAGES = (1, 2, 3)
 _SPREADING = frozenset({"zero_optimization", "zero_allow_untested_optimizer", "zero_force_ds_cpu_optimizer", "aio"})
