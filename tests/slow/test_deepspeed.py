@@ -149,7 +149,10 @@ def test_an_adapter_is_folded_into_weights_that_were_spread(model: Path, tmp_pat
 
 def test_tied_weights_stay_tied(tmp_path: Path, asked: Any) -> None:
     asked(**ZERO[3])
-    alone, both = trained(tmp_path, tiny.write_model(tmp_path / "model", "gpt2"), RECIPE)
+    folder = tmp_path / "model"
+    tiny.make_model(**tiny.ARCHITECTURES["llama"], tie_word_embeddings=True).save_pretrained(folder)
+    tiny.make_tokenizer().save_pretrained(folder)
+    alone, both = trained(tmp_path, folder, RECIPE)
     assert "lm_head.weight" not in both.weights
     assert off(alone, both) < WEIGHTS_OFF
 
@@ -177,14 +180,13 @@ def test_what_deepspeed_does_not_take_is_told_in_a_sentence(model: Path, tmp_pat
         several(job(tmp_path / "two", model, RECIPE))
 
 
-def test_an_error_is_the_one_of_a_single_process(model: Path, tmp_path: Path, asked: Any) -> None:
+def test_a_step_that_deepspeed_leaves_out_fails_the_stage(model: Path, tmp_path: Path, asked: Any) -> None:
     asked(**ZERO[2])
     recipe = replace(RECIPE, learning_rate=1e30)
-    with pytest.raises(StageError, match="became") as alone:
+    with pytest.raises(StageError, match="the loss became nan at step 4"):  # after a step that made no sense
         one(job(tmp_path / "one", model, recipe))
-    with pytest.raises(StageError) as both:
+    with pytest.raises(StageError, match="the gradients became inf at step 3 of 6; a smaller learning_rate"):
         several(job(tmp_path / "two", model, recipe))
-    assert str(both.value) == str(alone.value)
 
 
 def test_a_killed_process_ends_them_all(model: Path, tmp_path: Path, asked: Any) -> None:
