@@ -11,6 +11,7 @@ import pytest
 from chaintune.errors import ConfigError, ModelError
 from chaintune.study.address import open_store
 from chaintune.study.cluster import elsewhere
+from chaintune.study.cluster.connection import connected
 from chaintune.study.cluster.elsewhere import EngineElsewhere
 from chaintune.study.engine import LocalEngine
 from chaintune.study.file import Study
@@ -25,7 +26,7 @@ ray = pytest.importorskip("ray")
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Two cores of this machine; its address."""
-    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    context = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield context.address_info["gcs_address"]
     ray.shutdown()
 
@@ -66,15 +67,31 @@ def test_the_command_joins_a_cluster_and_says_what_failed(cluster: str, smoke: S
 
 
 def test_an_address_where_nothing_is_says_so(tmp_path: Path) -> None:
-    code = "from chaintune.study.cluster.ray_crew import connected\nwith connected('127.0.0.1:1'): pass"
+    code = "from chaintune.study.cluster.connection import connected\nwith connected('127.0.0.1:1'): pass"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
     assert "ConfigError: --address 127.0.0.1:1: no Ray cluster can be reached there" in done.stderr
 
 
+def test_a_cluster_that_asks_for_a_token_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        cause = RuntimeError("RPC error: InvalidAuthToken: Authentication token is missing or incorrect.")
+        raise ConnectionError("Failed to connect to Ray cluster at head:6379") from cause
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refused)
+    with pytest.raises(ConfigError, match="asks for a token; set RAY_AUTH_MODE=token"), connected("auto"):
+        pass
+
+
+def test_what_is_about_ray_alone_is_refused_without_it(smoke: Smoke) -> None:
+    for option in (["--address", "auto"], ["--autoscale", "15m"]):
+        command = [sys.executable, "-m", "chaintune", "run", str(STUDY), *option]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+        assert (done.returncode, f"{option[0]} is about a Ray cluster; add --executor ray" in done.stderr) == (2, True)
+
+
 def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    from chaintune.study.cluster.ray_crew import connected
-
     with pytest.raises(ConfigError, match=r"pip install 'chaintune\[ray\]'"), connected():
         pass
 

@@ -11,10 +11,11 @@ import pytest
 
 from chaintune.study.address import open_store
 from chaintune.study.cluster.bench import Job
+from chaintune.study.cluster.connection import connected
 from chaintune.study.cluster.described import read_cluster
 from chaintune.study.cluster.parallel import News, run_parallel
 from chaintune.study.cluster.pool import asks_of
-from chaintune.study.cluster.ray_crew import RayCrew, connected
+from chaintune.study.cluster.ray_crew import RayCrew
 from chaintune.study.cluster.schedule import critical_path, simulate
 from chaintune.study.ledger import Ledger
 from chaintune.study.nodes import Node, StageNode
@@ -83,7 +84,7 @@ class Watch:
 @pytest.fixture
 def cluster() -> Iterator[None]:
     """So many logical cores; its workers are sent what they need of the tests, which are no installed package."""
-    ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init("local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="error")
     sent = [sys.modules[name] for name in (__name__, DummyEngine.__module__)]
     for module in sent:
         ray.cloudpickle.register_pickle_by_value(module)

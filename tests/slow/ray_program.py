@@ -18,8 +18,9 @@ from ray import cloudpickle
 
 from chaintune.study.address import open_store
 from chaintune.study.cluster.bench import Job
+from chaintune.study.cluster.connection import connected
 from chaintune.study.cluster.parallel import run_parallel
-from chaintune.study.cluster.ray_crew import RayCrew, connected
+from chaintune.study.cluster.ray_crew import RayCrew
 from chaintune.study.ledger import Ledger, RunOutcome
 from chaintune.study.store import Store
 
@@ -79,14 +80,16 @@ def opener(address: str) -> Callable[[], Store]:
     return opened
 
 
-def run(folder: Path, store: str, address: str) -> RunOutcome:
+def run(folder: Path, store: str, address: str, growth_seconds: float | None) -> RunOutcome:
     opened = opener(store)
     ledger = Ledger.of(PLAN, opened(), PLAN.keep)
     job = Job.of(ledger, TASKS, open_store=opened, make_engine=lambda _store: NotingEngine(folder))
     with connected(address), RayCrew(job) as crew:
-        return run_parallel(ledger, crew, out=folder / "out", first_pause=0.1)
+        return run_parallel(ledger, crew, out=folder / "out", first_pause=0.1, growth_seconds=growth_seconds)
 
 
 if __name__ == "__main__":
     cloudpickle.register_pickle_by_value(sys.modules["__main__"])
-    sys.exit(0 if run(Path(sys.argv[1]), sys.argv[2], sys.argv[3]).complete else 2)
+    folder, store, address, *growth = sys.argv[1:]
+    found = run(Path(folder), store, address, float(growth[0]) if growth else None)
+    sys.exit(0 if found.complete else 2)

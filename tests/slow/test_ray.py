@@ -35,7 +35,7 @@ def cluster() -> Iterator[str]:
     """Two cores of this machine, for one driver after another; its address."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
-        context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+        context = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
         yield context.address_info["gcs_address"]
         ray.shutdown()
 

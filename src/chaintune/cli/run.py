@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from chaintune.cli.amounts import read_size, read_span
 from chaintune.cli.options import Out, Overrides, RemoteCode, StoreRoot, StudyFile
-from chaintune.cli.sizes import read_size
 
 
 def run(
@@ -26,6 +26,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    autoscale: Annotated[
+        str,
+        typer.Option(
+            metavar="SPAN",
+            help="With ray: ask a cluster that grows by demand for machines, and wait so long for the first: 15m.",
+            show_default=False,
+        ),
+    ] = "",
     max_store: Annotated[
         str,
         typer.Option(
@@ -53,8 +61,10 @@ def run(
     from chaintune.study.room import check_room
     from chaintune.study.session import open_session
 
-    if address and executor != "ray":
-        raise ConfigError("--address names a Ray cluster; add --executor ray")
+    about_ray = [name for name, value in (("--address", address), ("--autoscale", autoscale)) if value]
+    if about_ray and executor != "ray":
+        raise ConfigError(f"{about_ray[0]} is about a Ray cluster; add --executor ray")
+    growth = read_span(autoscale, "--autoscale")
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
     folder = out or Path("runs") / wish.name
@@ -68,6 +78,7 @@ def run(
             command=_command(),
             executor=executor,
             address=address,
+            growth_seconds=growth.total_seconds() if growth else None,
             trust_remote_code=trust_remote_code,
         )
     write_report(folder, session.tasks)

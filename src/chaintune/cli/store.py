@@ -1,16 +1,14 @@
 """`chaintune store`: what finished work takes up, whether it is whole, and room for more."""
 
-import re
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chaintune.cli.amounts import read_size, read_span, size_shown
 from chaintune.cli.options import StoreRoot
-from chaintune.cli.sizes import read_size, size_shown
 from chaintune.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -27,8 +25,6 @@ store = typer.Typer(
 Kinds = Annotated[
     list[str] | None, typer.Option("--kind", help="Only entries of this kind: base, stage, score. Repeat for more.")
 ]
-
-_SPANS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 @store.command("ls")
@@ -71,7 +67,7 @@ def gc(
 
     if not older_than and not max_size:
         raise ConfigError("store gc: say what may go, with --older-than 30d, --max-size 20GB, or both")
-    rule = Rule(tuple(kinds or ()), _span(older_than), read_size(max_size, "--max-size"))
+    rule = Rule(tuple(kinds or ()), read_span(older_than, "--older-than"), read_size(max_size, "--max-size"))
     opened = _opened(root)
     going = chosen(inventory(opened, rule.kinds), rule)
     gone = going if dry_run else drop(opened, going)
@@ -129,13 +125,3 @@ def _sum(name: str, entries: Sequence["Entry"]) -> str:
 
 def _bytes(entries: Iterable["Entry"]) -> int:
     return sum(entry.size_bytes for entry in entries)
-
-
-def _span(text: str) -> timedelta | None:
-    """`30d` as a span of time."""
-    if not text:
-        return None
-    match = re.fullmatch(r"([0-9]{1,5})([hdw])", text.lower())
-    if not match:
-        raise ConfigError(f"--older-than: expected a span such as 12h, 30d or 8w, got {text!r}")
-    return int(match[1]) * _SPANS[match[2]]

@@ -100,6 +100,7 @@ class Study:
         store: "Store | None" = None,
         executor: "Executor" = "local",
         address: str | None = None,
+        growth_seconds: float | None = None,
         trust_remote_code: bool = False,
     ) -> "StudyResults":
         """Compute what the store lacks, write everything into a folder, and return what was found.
@@ -109,6 +110,8 @@ class Study:
             store: where finished stages and scores lie; None is the default store.
             executor: `local` is this process, one node after another; `ray` a cluster, as wide as it allows.
             address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
+            growth_seconds: ask a cluster that grows by demand for machines, and wait so long for the first; None takes
+                it as it is.
             trust_remote_code: run Python code that comes with a model.
 
         Raises:
@@ -121,7 +124,13 @@ class Study:
 
         session = open_session(self, store or open_store(), trust_remote_code=trust_remote_code)
         folder = Path(out or Path("runs") / self.name)
-        return session.run(folder, executor=executor, address=address, trust_remote_code=trust_remote_code)
+        return session.run(
+            folder,
+            executor=executor,
+            address=address,
+            growth_seconds=growth_seconds,
+            trust_remote_code=trust_remote_code,
+        )
 
     def variants(self) -> list[Variant]:
         """Every setting of the knobs with every seed, the last knob of the file changing fastest."""

@@ -99,6 +99,7 @@ class Session:
         limits: Limits = USUAL,
         executor: Executor = "local",
         address: str | None = None,
+        growth_seconds: float | None = None,
     ) -> StudyResults:
         """Compute what is missing and write results, scores and provenance into `out`.
 
@@ -110,9 +111,13 @@ class Session:
             limits: of a recommended dose.
             executor: `local` is this process, one node after another; `ray` a cluster, as wide as it allows.
             address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
+            growth_seconds: ask a cluster that grows by demand for machines, and wait so long for the first; None takes
+                it as it is.
         """
         if executor == "ray":
-            outcome = self._on_ray(out, address, on_event=on_event, trust_remote_code=trust_remote_code)
+            outcome = self._on_ray(
+                out, address, on_event=on_event, trust_remote_code=trust_remote_code, growth_seconds=growth_seconds
+            )
         else:
             if any(node.recipe.quantize for node in self.plan.stages):
                 check_quantize()
@@ -131,7 +136,13 @@ class Session:
         return StudyResults(tuple(rows), outcome, out)
 
     def _on_ray(
-        self, out: Path, address: str | None, *, on_event: OnEvent | None, trust_remote_code: bool
+        self,
+        out: Path,
+        address: str | None,
+        *,
+        on_event: OnEvent | None,
+        trust_remote_code: bool,
+        growth_seconds: float | None,
     ) -> RunOutcome:
         from chaintune.study.cluster.elsewhere import run_on_ray  # loads what only a cluster needs
 
@@ -145,6 +156,7 @@ class Session:
             address=address,
             on_event=on_event,
             trust_remote_code=trust_remote_code,
+            growth_seconds=growth_seconds,
         )
 
 

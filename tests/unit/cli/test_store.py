@@ -68,7 +68,7 @@ def test_verify_finds_and_drops_damage(root: Path, capsys: pytest.CaptureFixture
     ("arguments", "sentence"),
     [
         (("gc",), "say what may go, with --older-than 30d, --max-size 20GB, or both"),
-        (("gc", "--older-than", "soon"), "--older-than: expected a span such as 12h, 30d or 8w, got 'soon'"),
+        (("gc", "--older-than", "soon"), "--older-than: expected a span such as 15m, 12h or 30d, got 'soon'"),
         (("gc", "--max-size", "20"), "--max-size: expected a size such as 500MB or 20GB, got '20'"),
         (("ls", "--kind", "stagge"), "holds nothing of kind 'stagge'; did you mean 'stage'"),
     ],

@@ -31,7 +31,7 @@ def parses(command: str) -> bool:
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     assert {language for language, _ in BLOCKS} == {"bash", "yaml"}
-    assert (len(YAML), len(SHELL)) == (2, 5)
+    assert (len(YAML), len(SHELL)) == (2, 7)
 
 
 def test_the_recipe_asks_for_what_the_page_says() -> None:
@@ -59,3 +59,10 @@ def test_the_job_of_kubernetes_runs_a_command_that_exists() -> None:
     job = YAML[1]["spec"]
     assert parses(job["entrypoint"])
     assert job["rayClusterSpec"]["workerGroupSpecs"][0]["replicas"] == 4
+
+
+def test_the_commands_of_plain_clusters_exist() -> None:
+    lines = [line for text in SHELL if "SBATCH" not in text for line in text.splitlines()]
+    commands = [line for line in lines if line.startswith("chaintune ")]
+    assert all(map(parses, commands))
+    assert any("--autoscale 15m" in command for command in commands)

@@ -39,6 +39,8 @@ class InTurn:
         self.losses: list[str] = []
         self._news: list[News] = []
         self.never_ready = ""
+        self.wishes: list[tuple[Ask, ...]] = []
+        self.grows = False
 
     def machines(self) -> Sequence[Machine]:
         return self.there
@@ -62,6 +64,13 @@ class InTurn:
         assert worker not in {other for other, _, _ in self.work}
         self.log.append(("start", f"{worker} {node.title.replace(', seed 0', '')}"))
         self.work.append((worker, node, forced))
+
+    def wish(self, asks: Sequence[Ask]) -> bool:
+        self.wishes.append(tuple(asks))
+        if asks and self.grows and len(self.there) < 3:
+            self.there.append(Machine(f"new-{len(self.there)}", cpus=asks[0].cpus))
+            return True
+        return False
 
     def news(self, _seconds: float) -> Sequence[News]:
         found, self._news = self._news, []
@@ -102,9 +111,11 @@ class Setting:
         make_engine = partial(self.engine, hook=hook)
         self.crew = InTurn(Job.of(self.ledger, TASKS, open_store=lambda: self.store, make_engine=make_engine))
 
-    def go(self) -> RunOutcome:
-        out = self.folder / "out"
-        return run_parallel(self.ledger, self.crew, out=out, on_event=self.events.append, first_pause=0.01)
+    def go(self, growth_seconds: float | None = None) -> RunOutcome:
+        out, seen = self.folder / "out", self.events.append
+        return run_parallel(
+            self.ledger, self.crew, out=out, on_event=seen, first_pause=0.01, growth_seconds=growth_seconds
+        )
 
     def calls(self) -> list[str]:
         return sorted(call for engine in self.engines for call in engine.calls)
@@ -255,6 +266,40 @@ def test_a_machine_that_joins_is_used(setting: Setting, monkeypatch: pytest.Monk
     monkeypatch.setattr(setting.crew, "start", joining)
     assert setting.go().complete
     assert {text.split(":")[0] for what, text in setting.crew.log if what == "hire"} == {"one", "two"}
+
+
+def test_a_cluster_that_grows_is_asked_for_room_while_nodes_wait(setting: Setting) -> None:
+    plan = make_plan(make_study("abc", recipe={"cpus": 2}))
+    setting.prepare(plan)
+    setting.crew.there, setting.crew.grows = [Machine("head", cpus=0)], True
+    assert setting.go(growth_seconds=30).complete
+    hired = {text.split(":")[0] for what, text in setting.crew.log if what == "hire"}
+    assert hired == {"new-1", "new-2"}
+    assert setting.crew.wishes[0][0] == Ask(cpus=2)
+    assert setting.crew.wishes[-1] == ()
+    assert setting.scores(plan) == alone(plan, setting.folder / "alone")[0]
+
+
+def test_a_cluster_that_does_not_grow_in_time_is_told(setting: Setting) -> None:
+    setting.prepare(make_plan(make_study("ab", recipe={"cpus": 64})))
+    with pytest.raises(ConfigError, match="asks for 64 cores, 0 GPUs, and no machine of the cluster has that"):
+        setting.go(growth_seconds=0.05)
+    assert len(setting.crew.wishes) > 1
+    assert set(map(len, setting.crew.wishes)) == {4}  # two stages, and two scores of their base
+
+
+def test_only_where_it_is_said_does_a_cluster_grow(setting: Setting) -> None:
+    assert setting.run(make_plan(make_study("abc")), grows=True).complete
+    assert setting.crew.wishes == []
+
+
+def test_a_worker_without_work_leaves_a_cluster_that_shrinks(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaintune.study.cluster.parallel._SECONDS_IDLE", 0.0)
+    plan = make_plan(make_study("ab", chains=[["a", "b"]]))
+    setting.prepare(plan)
+    assert setting.go(growth_seconds=30).complete
+    assert [text for what, text in setting.crew.log if what == "dismiss"]
+    assert Counter(setting.calls()) == Counter(alone(plan, setting.folder / "alone")[2])
 
 
 def test_what_another_process_dropped_is_made_again_first(setting: Setting) -> None:

@@ -12,8 +12,9 @@ from chaintune.records import Task
 from chaintune.study.address import open_store
 from chaintune.study.bases import BaseModel, open_base
 from chaintune.study.cluster.bench import Job
+from chaintune.study.cluster.connection import connected
 from chaintune.study.cluster.parallel import run_parallel
-from chaintune.study.cluster.ray_crew import RayCrew, connected
+from chaintune.study.cluster.ray_crew import RayCrew
 from chaintune.study.engine import LocalEngine
 from chaintune.study.ledger import Ledger, OnEvent, RunOutcome
 from chaintune.study.plan import Plan
@@ -58,6 +59,7 @@ def run_on_ray(
     address: str | None = None,
     on_event: OnEvent | None = None,
     trust_remote_code: bool = False,
+    growth_seconds: float | None = None,
 ) -> RunOutcome:
     """Compute what the store lacks of a plan on a Ray cluster.
 
@@ -71,6 +73,7 @@ def run_on_ray(
         address: of a running cluster; None is the one that `RAY_ADDRESS` names, or a new one on this machine.
         on_event: called at every event.
         trust_remote_code: run Python code that comes with a model.
+        growth_seconds: as `run_parallel` takes it.
 
     Raises:
         ConfigError: Ray is missing, the cluster cannot be reached, or no machine has what a node asks for.
@@ -81,7 +84,7 @@ def run_on_ray(
     engine = EngineElsewhere(bases, precision, trust_remote_code, socket.gethostname())
     job = Job.of(ledger, tasks, open_store=partial(open_store, store.address), make_engine=engine)
     with connected(address), RayCrew(job) as crew:
-        return run_parallel(ledger, crew, out=out, on_event=on_event)
+        return run_parallel(ledger, crew, out=out, on_event=on_event, growth_seconds=growth_seconds)
 
 
 def _here(base: BaseModel, store: Store, host: str) -> BaseModel:

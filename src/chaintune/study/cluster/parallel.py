@@ -20,6 +20,8 @@ _ATTEMPTS = 5
 _LONGEST_PAUSE = 30.0
 _SECONDS_BETWEEN_LOOKS = 5.0
 _SECONDS_OF_WAITING = 0.5
+# Longer than most pauses between two nodes; a machine that is idle costs money.
+_SECONDS_IDLE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,23 @@ class Crew(Protocol):
         """Give an idle worker a node."""
         ...
 
+    def wish(self, asks: Sequence[Ask]) -> bool:
+        """Ask a cluster that grows by demand for room, in place of the last wish; whether some came since then."""
+        ...
+
     def news(self, seconds: float) -> Sequence[News]:
         """What happened since the last call; waits so long if nothing did."""
         ...
 
 
 def run_parallel(
-    ledger: Ledger, crew: Crew, *, out: Path | None, on_event: OnEvent | None = None, first_pause: float = 1.0
+    ledger: Ledger,
+    crew: Crew,
+    *,
+    out: Path | None,
+    on_event: OnEvent | None = None,
+    first_pause: float = 1.0,
+    growth_seconds: float | None = None,
 ) -> RunOutcome:
     """Compute what the store lacks of a plan on the workers of a crew, and tell what became of every node.
 
@@ -77,13 +89,15 @@ def run_parallel(
         out: folder of the study's results, for `status.json`; None tells nobody.
         on_event: called at every event.
         first_pause: seconds before a node whose worker was lost is tried again.
+        growth_seconds: ask the cluster for machines wherever nodes wait for room, wait so long where there is none for
+            any of them, and let workers go that have nothing to do; None takes the cluster as it is.
 
     Raises:
         ConfigError: a node asks for more than any machine has.
         StageError: workers cannot be started.
         StoreError: the disk is full, or the store cannot be written.
     """
-    run = _Run(ledger, crew, first_pause)
+    run = _Run(ledger, crew, first_pause, growth_seconds)
     with ledger.opened(out, list(run.todo.values()), on_event):
         run.go()
     return ledger.outcome()
@@ -92,8 +106,9 @@ def run_parallel(
 class _Run:
     """State of one run: what is left, who does what, and what has to wait."""
 
-    def __init__(self, ledger: Ledger, crew: Crew, first_pause: float) -> None:
-        self.ledger, self.crew, self.first_pause = ledger, crew, first_pause
+    def __init__(self, ledger: Ledger, crew: Crew, first_pause: float, growth_seconds: float | None) -> None:
+        self.ledger, self.crew = ledger, crew
+        self.first_pause, self.growth_seconds = first_pause, growth_seconds
         self.plan, self.store = ledger.plan, ledger.store
         self.nodes = {node.key: node for node in self.plan.nodes}
         self.stages = {node.key: node for node in self.plan.stages}
@@ -107,10 +122,11 @@ class _Run:
         self.memory: dict[str, tuple[str, str]] = {}
         self.at_work: dict[str, Node] = {}
         self.arriving: set[str] = set()
+        self.idle_since: dict[str, float] = {}
         self.losses, self.not_before = Counter[str](), dict[str, float]()
         self.readers = {key: set(found) & self.todo.keys() for key, found in readers_of(self.plan.nodes).items()}
         self.width = self._width()
-        self.looked = time.monotonic()
+        self.looked = self.staffed = time.monotonic()
 
     def go(self) -> None:
         """Until nothing is left to do."""
@@ -132,11 +148,9 @@ class _Run:
 
     def _move(self) -> None:
         """Give out work, start workers, let some go."""
-        if time.monotonic() - self.looked > _SECONDS_BETWEEN_LOOKS:
-            self.looked = time.monotonic()
-            self.pool.update(self.crew.machines())
-            self.width = self._width()
         now = time.monotonic()
+        if now - self.looked > _SECONDS_BETWEEN_LOOKS:
+            self._look(now)
         urgent = self.frontier.urgent(self.width)
         ready = [node for node in self.frontier.ready(urgent) if self.not_before.get(node.key, 0.0) <= now]
         idle = {worker: held for worker, held in self.memory.items() if worker not in self.at_work}
@@ -150,8 +164,29 @@ class _Run:
             worker = self.crew.hire(machine, ask)
             self.pool.add(worker, machine, ask)
             self.arriving.add(worker)
-        if ready and not self.pool.workers:
+        if self.growth_seconds is not None:
+            self._grow(moves.lacking, now)
+        if self.pool.workers or not ready:
+            self.staffed = now
+        elif now - self.staffed >= (self.growth_seconds or 0.0):
             self._check_room(ready)
+
+    def _look(self, now: float) -> None:
+        """See what machines there are."""
+        self.looked = now
+        self.pool.update(self.crew.machines())
+        self.width = self._width()
+
+    def _grow(self, lacking: Sequence[Ask], now: float) -> None:
+        """Ask for the room that is lacking, and let workers go that have long had nothing to do."""
+        if self.crew.wish(lacking):
+            self._look(now)
+        idle = self.memory.keys() - self.at_work.keys()
+        self.idle_since = {worker: self.idle_since.get(worker, now) for worker in idle}
+        for worker, since in self.idle_since.items():
+            if now - since >= _SECONDS_IDLE:
+                self.crew.dismiss(worker)
+                self._forget(worker)
 
     def _width(self) -> int:
         """How many workers there can be at once, of the largest kind."""

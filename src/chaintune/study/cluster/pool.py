@@ -60,11 +60,13 @@ class Moves:
         start: nodes and the idle workers that compute them.
         hire: machine and ask of each new worker.
         dismiss: idle workers that make room for others.
+        lacking: what is asked for by nodes that wait because no machine has room.
     """
 
     start: tuple[tuple[Node, str], ...] = ()
     hire: tuple[tuple[str, Ask], ...] = ()
     dismiss: tuple[str, ...] = ()
+    lacking: tuple[Ask, ...] = ()
 
 
 class Pool:
@@ -134,7 +136,9 @@ class Pool:
         waiting = Counter(ask(node) for node in ready if node.key not in placed)
         waiting -= Counter(self.ask_of(worker) for worker in arriving)
         spare = [worker for worker in idle if worker not in busy]
-        return Moves(tuple(start), *self._staff(waiting, spare))
+        hire, dismiss = self._staff(waiting, spare)
+        lacking = waiting - Counter(ask for _, ask in hire)
+        return Moves(tuple(start), hire, dismiss, tuple(lacking.elements()))
 
     def _staff(
         self, waiting: Counter[Ask], spare: Sequence[str]

@@ -1,12 +1,11 @@
 """Workers on a Ray cluster: each is an actor that holds its cores and GPUs while it has a model in memory."""
 
-import os
 import re
-import socket
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib.metadata import version
-from itertools import count
+from itertools import count, islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,11 +15,10 @@ from chaintune.study.cluster.parallel import News
 from chaintune.study.cluster.pool import Ask, Machine
 from chaintune.study.nodes import Node
 
-# What decides results or where data is looked for is the same on every machine.
-_PASSED_ON = ("CHAINTUNE_", "HF_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 _ASIDE = "progress"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_SECONDS_TO_ANSWER = 10.0
+# No autoscaler brings more machines than that at a time, and each wish costs the cluster a little.
+_MOST_WISHES = 256
 
 
 class RayCrew:
@@ -39,6 +37,7 @@ class RayCrew:
         self._names = (f"worker-{number}" for number in count(1))
         self._actors: dict[str, Any] = {}
         self._calls: dict[Any, tuple[str, str]] = {}
+        self._wishes: list[tuple[Ask, Any]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -48,6 +47,7 @@ class RayCrew:
     ) -> None:
         for worker in list(self._actors):
             self.dismiss(worker)
+        self.wish(())
 
     def machines(self) -> Sequence[Machine]:
         """The living nodes of the cluster."""
@@ -85,6 +85,27 @@ class RayCrew:
         self._calls[self._actors[worker].compute.remote(node, forced=forced)] = (worker, "work")
         self._ask_after(worker)
 
+    def wish(self, asks: Sequence[Ask]) -> bool:
+        """Ask for room, by placement groups that wait for it: an autoscaler sees them, and they end with the driver.
+
+        One for which there is room is given up at once, so that a worker can be hired there.
+        """
+        from ray.util import placement_group, placement_group_table, remove_placement_group
+
+        known = placement_group_table() if self._wishes else {}
+        wanted, kept, came = Counter(asks), [], False
+        for ask, group in self._wishes:
+            there = known.get(group.id.hex(), {}).get("state") == "CREATED"
+            if there or not wanted[ask]:
+                remove_placement_group(group)
+            else:
+                wanted[ask] -= 1
+                kept.append((ask, group))
+            came |= there
+        more = islice(wanted.elements(), max(0, _MOST_WISHES - len(kept)))
+        self._wishes = [*kept, *((ask, placement_group([_bundle(ask)])) for ask in more)]
+        return came
+
     def news(self, seconds: float) -> Sequence[News]:
         """What was answered since the last call.
 
@@ -94,6 +115,9 @@ class RayCrew:
         """
         about = dict(self._calls)
         answered = [call for call, (_, sort) in about.items() if sort != _ASIDE]
+        if not answered:  # Ray does not wait for nothing
+            time.sleep(seconds)
+            return []
         # Word of progress is no reason to wake: it is looked at when there is something else, or time is up.
         self._ray.wait(answered, num_returns=1, timeout=seconds)
         ready, _ = self._ray.wait(list(about), num_returns=len(about), timeout=0)
@@ -134,62 +158,15 @@ class RayCrew:
             self._calls[ask.remote()] = (worker, _ASIDE)
 
 
-@contextmanager
-def connected(address: str | None = None) -> Iterator[None]:
-    """While this lasts, there is a Ray cluster; one that this call started or joined is left at its end.
-
-    Args:
-        address: of a running cluster, as Ray writes it: `host:port`, or `auto` for the one that this machine belongs
-            to; None is the one that `RAY_ADDRESS` names, else a new one on this machine.
-
-    Raises:
-        ConfigError: Ray is not installed, or the cluster cannot be reached.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError("--executor ray: Ray is not installed; pip install 'chaintune[ray]'") from error
-    if ray.is_initialized():
-        yield
-        return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    _check_reachable(address)
-    passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours tells nobody about itself
-    try:
-        ray.init(
-            address,
-            runtime_env={"env_vars": passed},
-            include_dashboard=False if address == "local" else None,
-            log_to_driver=False,
-            logging_level="error",
-        )
-    except (ConnectionError, ValueError) as error:
-        raise ConfigError(f"--address {address}: no Ray cluster can be reached there ({_first_line(error)})") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    """Knock first: Ray itself waits a minute and more for an address where nothing is."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in address:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
-    except OSError as error:
-        raise ConfigError(f"--address {address}: no Ray cluster can be reached there ({error})") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
 def _said(error: BaseException) -> str:
     """Why a worker is gone, in one line: the end of its traceback if there is one, else how Ray begins."""
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
     return lines[-1] if any(line.startswith("Traceback") for line in lines) else lines[0]
+
+
+def _bundle(ask: Ask) -> dict[str, float]:
+    """An ask as Ray writes it."""
+    asked = {"CPU": ask.cpus, "GPU": ask.gpus, "memory": ask.memory_bytes}
+    return {name: amount for name, amount in asked.items() if amount}

@@ -1,10 +1,17 @@
-"""Bytes as people write and read them."""
+"""Bytes and spans of time as people write and read them."""
 
 import re
+from datetime import timedelta
 
 from chaintune.errors import ConfigError
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SPANS = {
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
 
 
 def read_size(text: str, option: str) -> int | None:
@@ -19,6 +26,20 @@ def read_size(text: str, option: str) -> int | None:
     if not match:
         raise ConfigError(f"{option}: expected a size such as 500MB or 20GB, got {text!r}")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def read_span(text: str, option: str) -> timedelta | None:
+    """`30d` as a span of time; None for nothing.
+
+    Raises:
+        ConfigError: it is no span.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"([0-9]{1,5})([mhdw])", text.lower())
+    if not match:
+        raise ConfigError(f"{option}: expected a span such as 15m, 12h or 30d, got {text!r}")
+    return int(match[1]) * _SPANS[match[2]]
 
 
 def size_shown(size: int) -> str:
