@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerState
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from chaintune.errors import ConfigError, StageError
-from chaintune.models.precision import Precision, dtype_of
+from chaintune.models.precision import Precision, default_device, dtype_of
 from chaintune.records import Recipe
 
 # From this stage of ZeRO on no process holds whole weights.
@@ -123,6 +123,8 @@ def _spread(model: Any, config: Mapping[str, Any], precision: Precision) -> None
         weight.data = weight.data.to(dtype_of(precision))
     if config["zero_optimization"]["stage"] == _WEIGHTS_SPREAD:
         zero.Init(module=model, config_dict_or_path=config)
+        for buffer in model.buffers():  # a model whose weights are spread DeepSpeed moves no more
+            buffer.data = buffer.data.to(default_device())
 
 
 @torch.no_grad()

@@ -107,8 +107,7 @@ def tune(
     before: it ends as if the recipe had asked for that micro-batch.
 
     Where torch.distributed runs, all its processes have to call this alike: they train one model together, each on its
-    share of every step. All end with the same weights, the first one with those of a model that was
-    spread over them.
+    share of every step. All end with the same weights; of a model that was spread over them the first one has them.
 
     Args:
         parent: changed in place.

@@ -1,15 +1,17 @@
 """What of a stage DeepSpeed can have, and who says what of a step. DeepSpeed itself is not needed."""
 
+import sys
 from dataclasses import replace
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from transformers import TrainerControl, TrainerState
 
-from chaintune.errors import StageError
+from chaintune.errors import ConfigError, StageError
 from chaintune.records import Recipe, Regulariser
-from chaintune.tuning.deepspeed import _EveryStep, check_can_deepspeed, follow_recipe
+from chaintune.tuning.deepspeed import _EveryStep, _spread, check_can_deepspeed, follow_recipe
 
 RECIPE = Recipe(devices=2)
 
@@ -66,6 +68,40 @@ def test_the_recipe_says_how_a_step_is_made(precision: Any) -> None:
         "bf16": {"enabled": precision == "bf16"},
     }
     assert not plugin.hf_ds_config.mismatches
+
+
+class Doubled:
+    """What is used of DeepSpeed to spread a model, in a double that takes any configuration but one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.spread: list[Any] = []
+        zero = ModuleType("deepspeed.zero")
+        vars(zero)["Init"] = lambda module, **_: self.spread.append(module)
+        config = ModuleType("deepspeed.runtime.config")
+        vars(config)["DeepSpeedConfig"] = self._check
+        whole = ModuleType("deepspeed")
+        vars(whole)["zero"] = zero
+        for module in (whole, zero, ModuleType("deepspeed.runtime"), config):
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def _check(self, config: dict[str, Any]) -> None:
+        if "wrong" in config:
+            raise ValueError("1 validation error\n  wrong: must not be")
+
+
+@pytest.mark.parametrize(("stage", "spread"), [(1, 0), (2, 0), (3, 1)])
+def test_whole_weights_are_spread_at_stage_3_only(stage: int, spread: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    double, model = Doubled(monkeypatch), torch.nn.BatchNorm1d(3)
+    _spread(model, {"zero_optimization": {"stage": stage}}, "bf16")
+    assert double.spread == [model] * spread
+    assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in model.buffers()} == {torch.float32, torch.int64}  # as they were
+
+
+def test_a_configuration_that_deepspeed_does_not_take_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    Doubled(monkeypatch)
+    with pytest.raises(ConfigError, match=r"does not take .* \(1 validation error wrong: must not be\)$"):
+        _spread(torch.nn.Linear(2, 2), {"zero_optimization": {"stage": 2}, "wrong": 1}, "fp32")
 
 
 def test_a_step_that_was_left_out_fails_the_stage() -> None:
