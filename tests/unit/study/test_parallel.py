@@ -217,7 +217,8 @@ def test_a_node_whose_worker_is_lost_is_computed_by_another(setting: Setting) ->
     assert outcome.complete
     assert setting.scores(plan) == alone(plan, setting.folder / "alone")[0]
     assert Counter(setting.calls()) == Counter(alone(plan, setting.folder / "again")[2])
-    assert len([entry for entry in setting.crew.log if entry[0] == "hire"]) == 5
+    # Whether the last one to be lost is replaced hangs on what is left to do by then.
+    assert len([entry for entry in setting.crew.log if entry[0] == "hire"]) in {4, 5}
 
 
 def test_a_node_that_costs_every_worker_its_life_fails_in_the_end(setting: Setting) -> None:
