@@ -158,6 +158,7 @@ def mitigate(
     settings: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
     store: "Store | None" = None,
+    max_store: int | None = None,
     watch: "Callable[[Plan], Watch] | None" = None,
     command: Sequence[str] = (),
     trust_remote_code: bool = False,
@@ -182,6 +183,7 @@ def mitigate(
         settings: other keys of a study file: `recipe`, `seed`, `precision`, `tasks`.
         overrides: `key=value` with dotted keys, as `--set` takes them.
         store: where finished work lies; None is the default store.
+        max_store: bytes that the whole store may take; None allows what the disk holds.
         watch: plan -> context manager with `note`, which is told of every event.
         command: as it was typed, for the provenance.
         trust_remote_code: run Python code that comes with a model.
@@ -191,6 +193,7 @@ def mitigate(
         DataError: a task's data cannot be had.
         ModelError: a model cannot be had, or the two are of different shapes.
         StageError: no dose could be trained.
+        StoreError: the checkpoints do not fit.
     """
     from chaintune.forgetting import choose
     from chaintune.report.card import model_card
@@ -213,6 +216,7 @@ def mitigate(
             command=command,
             trust_remote_code=trust_remote_code,
             limits=limits,
+            max_store=max_store,
         )
     write_report(folder, session.tasks)
     choices = choose(results.rows, limits)

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import chaintune
 from chaintune.cli import main
-from chaintune.errors import ConfigError, ModelError
+from chaintune.errors import ConfigError, ModelError, StoreError
 from chaintune.study.store import Store
 from tests import tiny
 from tests.integration.conftest import Smoke
@@ -47,6 +47,13 @@ def options(pair: Pair, out: Path, **changed: Any) -> dict[str, Any]:
         "out": out, "store": Store(out / "store"),
     }  # fmt: skip
     return plain | changed
+
+
+def test_checkpoints_that_do_not_fit_are_refused_before_anything_is_scored(pair: Pair, tmp_path: Path) -> None:
+    asked = options(pair, tmp_path, max_store=1000)
+    with pytest.raises(StoreError, match=r"of the 0\.0 MB that the store may take"):
+        chaintune.mitigate(pair.after, **asked)
+    assert "score" not in asked["store"].kinds()
 
 
 def test_from_python(pair: Pair, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from chaintune.cli.options import AsJson, Overrides, RemoteCode, StoreRoot
+from chaintune.cli.amounts import read_size
+from chaintune.cli.options import AsJson, MaxStore, Overrides, RemoteCode, StoreRoot
 from chaintune.errors import ConfigError
 from chaintune.records import Limits
 
@@ -37,6 +38,7 @@ def mitigate(
         bool, typer.Option("--write-best", help="Write the model with the largest recovery if none reaches the target.")
     ] = False,
     store: StoreRoot = None,
+    max_store: MaxStore = "",
     overrides: Overrides = None,
     as_json: AsJson = False,
     trust_remote_code: RemoteCode = False,
@@ -67,6 +69,7 @@ def mitigate(
         write_best=write_best,
         overrides=[*(overrides or ()), *recipe_overrides(context.args)],
         store=open_store(store),
+        max_store=read_size(max_store, "--max-store"),
         watch=RunDisplay,
         command=["chaintune", *sys.argv[1:]],
         trust_remote_code=trust_remote_code,

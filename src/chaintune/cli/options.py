@@ -20,6 +20,14 @@ StoreRoot = Annotated[
         show_default=False,
     ),
 ]
+MaxStore = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE",
+        help="The most that the store may take, such as 50GB; a run that needs more does not begin.",
+        show_default=False,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(

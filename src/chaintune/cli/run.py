@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from chaintune.cli.amounts import read_size, read_span
-from chaintune.cli.options import Out, Overrides, RemoteCode, StoreRoot, StudyFile
+from chaintune.cli.options import MaxStore, Out, Overrides, RemoteCode, StoreRoot, StudyFile
 
 
 def run(
@@ -34,14 +34,7 @@ def run(
             show_default=False,
         ),
     ] = "",
-    max_store: Annotated[
-        str,
-        typer.Option(
-            metavar="SIZE",
-            help="The most that the store may take, such as 50GB; a run that needs more does not begin.",
-            show_default=False,
-        ),
-    ] = "",
+    max_store: MaxStore = "",
     trust_remote_code: RemoteCode = False,
 ) -> int:
     """Run a study: tune its chains, score every checkpoint, report forgetting and biased forgetting.
@@ -58,7 +51,6 @@ def run(
     from chaintune.study.address import open_store
     from chaintune.study.file import Study
     from chaintune.study.needs import Needs
-    from chaintune.study.room import check_room
     from chaintune.study.session import open_session
 
     about_ray = [name for name, value in (("--address", address), ("--autoscale", autoscale)) if value]
@@ -70,7 +62,6 @@ def run(
     folder = out or Path("runs") / wish.name
     session = open_session(wish, open_store(store), trust_remote_code=trust_remote_code)
     pending = Needs(session.plan, session.store).pending()
-    check_room(session.plan, session.store, pending, max_bytes=most)
     with RunDisplay(session.plan, pending) as display:
         found = session.run(
             folder,
@@ -79,6 +70,7 @@ def run(
             executor=executor,
             address=address,
             growth_seconds=growth.total_seconds() if growth else None,
+            max_store=most,
             trust_remote_code=trust_remote_code,
         )
     write_report(folder, session.tasks)

@@ -101,6 +101,7 @@ class Study:
         executor: "Executor" = "local",
         address: str | None = None,
         growth_seconds: float | None = None,
+        max_store: int | None = None,
         trust_remote_code: bool = False,
     ) -> "StudyResults":
         """Compute what the store lacks, write everything into a folder, and return what was found.
@@ -112,12 +113,14 @@ class Study:
             address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
             growth_seconds: ask a cluster that grows by demand for machines, and wait so long for the first; None takes
                 it as it is.
+            max_store: bytes that the whole store may take; None allows what the disk holds.
             trust_remote_code: run Python code that comes with a model.
 
         Raises:
             ConfigError: Ray is missing, or its cluster cannot be reached.
             DataError: a task's data cannot be had.
             ModelError: a base cannot be had.
+            StoreError: the checkpoints do not fit.
         """
         from chaintune.study.address import open_store
         from chaintune.study.session import open_session  # loads torch, which reading a study does not need
@@ -129,6 +132,7 @@ class Study:
             executor=executor,
             address=address,
             growth_seconds=growth_seconds,
+            max_store=max_store,
             trust_remote_code=trust_remote_code,
         )
 

@@ -1,8 +1,10 @@
 """A study made ready on this machine: its data read, its bases at hand, its plan drawn; then run."""
 
 import math
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,8 +27,10 @@ from chaintune.study.engine import LocalEngine
 from chaintune.study.file import Study
 from chaintune.study.graph import CountTokens
 from chaintune.study.ledger import OnEvent, RunOutcome
+from chaintune.study.needs import Needs
 from chaintune.study.plan import Plan, compile_plan
 from chaintune.study.results import write_results
+from chaintune.study.room import check_room
 from chaintune.study.run import run_plan
 from chaintune.study.store import Store
 from chaintune.study.task_data import load_spec
@@ -100,6 +104,7 @@ class Session:
         executor: Executor = "local",
         address: str | None = None,
         growth_seconds: float | None = None,
+        max_store: int | None = None,
     ) -> StudyResults:
         """Compute what is missing and write results, scores and provenance into `out`.
 
@@ -113,16 +118,17 @@ class Session:
             address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
             growth_seconds: ask a cluster that grows by demand for machines, and wait so long for the first; None takes
                 it as it is.
+            max_store: bytes that the whole store may take; None allows what the disk holds.
+
+        Raises:
+            StoreError: the checkpoints do not fit, which is asked before anything is computed.
         """
+        check_room(self.plan, self.store, Needs(self.plan, self.store).pending(), max_bytes=max_store)
         if executor == "ray":
-            outcome = self._on_ray(
-                out, address, on_event=on_event, trust_remote_code=trust_remote_code, growth_seconds=growth_seconds
-            )
+            execute = self._on_ray(address, growth_seconds, trust_remote_code)
         else:
-            if any(node.recipe.quantize for node in self.plan.stages):
-                check_quantize()
-            engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
-            outcome = run_plan(self.plan, store=self.store, engine=engine, out=out, tasks=self.tasks, on_event=on_event)
+            execute = self._here(trust_remote_code)
+        outcome = execute(self.plan, store=self.store, out=out, tasks=self.tasks, on_event=on_event)
         rows = write_results(
             self.study,
             self.plan,
@@ -135,29 +141,19 @@ class Session:
         )
         return StudyResults(tuple(rows), outcome, out)
 
-    def _on_ray(
-        self,
-        out: Path,
-        address: str | None,
-        *,
-        on_event: OnEvent | None,
-        trust_remote_code: bool,
-        growth_seconds: float | None,
-    ) -> RunOutcome:
-        from chaintune.study.cluster.elsewhere import run_on_ray  # loads what only a cluster needs
+    def _here(self, trust_remote_code: bool) -> Callable[..., RunOutcome]:
+        if any(node.recipe.quantize for node in self.plan.stages):
+            check_quantize()
+        engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
+        return partial(run_plan, engine=engine)
 
-        return run_on_ray(
-            self.plan,
-            store=self.store,
-            bases=self.bases,
-            precision=self.precision,
-            tasks=self.tasks,
-            out=out,
-            address=address,
-            on_event=on_event,
-            trust_remote_code=trust_remote_code,
-            growth_seconds=growth_seconds,
-        )
+    def _on_ray(
+        self, address: str | None, growth_seconds: float | None, trust_remote_code: bool
+    ) -> Callable[..., RunOutcome]:
+        from chaintune.study.cluster.elsewhere import EngineElsewhere, run_on_ray  # loads what only a cluster needs
+
+        engine = EngineElsewhere(self.bases, self.precision, trust_remote_code, socket.gethostname())
+        return partial(run_on_ray, make_engine=engine, address=address, growth_seconds=growth_seconds)
 
 
 def open_session(

@@ -52,13 +52,11 @@ def run_on_ray(
     plan: Plan,
     *,
     store: Store,
-    bases: Mapping[str, BaseModel],
-    precision: Precision,
+    make_engine: EngineElsewhere,
     tasks: Mapping[str, Task],
     out: Path,
     address: str | None = None,
     on_event: OnEvent | None = None,
-    trust_remote_code: bool = False,
     growth_seconds: float | None = None,
 ) -> RunOutcome:
     """Compute what the store lacks of a plan on a Ray cluster.
@@ -66,13 +64,11 @@ def run_on_ray(
     Args:
         plan: of a study.
         store: that every machine can open at the same address.
-        bases: name -> base model.
-        precision: of every checkpoint.
+        make_engine: what computes, on each machine.
         tasks: name -> task; sent to the workers.
         out: folder of the study's results, on this machine.
         address: of a running cluster; None is the one that `RAY_ADDRESS` names, or a new one on this machine.
         on_event: called at every event.
-        trust_remote_code: run Python code that comes with a model.
         growth_seconds: as `run_parallel` takes it.
 
     Raises:
@@ -81,8 +77,7 @@ def run_on_ray(
         StoreError: the disk is full, or the store cannot be written.
     """
     ledger = Ledger.of(plan, store, plan.keep)
-    engine = EngineElsewhere(bases, precision, trust_remote_code, socket.gethostname())
-    job = Job.of(ledger, tasks, open_store=partial(open_store, store.address), make_engine=engine)
+    job = Job.of(ledger, tasks, open_store=partial(open_store, store.address), make_engine=make_engine)
     with connected(address), RayCrew(job) as crew:
         return run_parallel(ledger, crew, out=out, on_event=on_event, growth_seconds=growth_seconds)
 

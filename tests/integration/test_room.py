@@ -1,0 +1,26 @@
+"""A study whose checkpoints do not fit does not begin, whoever computes it."""
+
+from pathlib import Path
+
+import pytest
+
+from chaintune.errors import StoreError
+from chaintune.study.file import Study
+from chaintune.study.session import Executor
+from chaintune.study.store import Store
+from tests.integration.conftest import STUDY, Smoke
+
+
+@pytest.mark.parametrize("executor", ["local", "ray"])
+def test_a_session_is_refused_on_either_executor(executor: Executor, smoke: Smoke, tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store")
+    with pytest.raises(StoreError, match=r"the checkpoints of this run take up to .* that the store may take"):
+        session.run(tmp_path / "out", executor=executor, address="nowhere:1", max_store=1000)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_is_refused_in_python_too(smoke: Smoke, tmp_path: Path) -> None:
+    study, store = Study.from_yaml(STUDY, smoke.places), Store(tmp_path / "store")
+    with pytest.raises(StoreError, match=r"'keep: none' takes|no other 'keep' would fit"):
+        study.run(tmp_path / "out", store=store, max_store=1000)
+    assert not {"stage", "score"} & set(store.kinds())
