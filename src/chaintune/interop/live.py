@@ -6,14 +6,13 @@ weights, bit for bit, as if nobody had looked.
 
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from chaintune.interop.sharding import in_step, is_sharded
 from chaintune.models.encoding import Encoded, check_lengths, encode_examples
 from chaintune.models.processes import Share
 from chaintune.records import Example, Scores, Task, scores_table
@@ -68,10 +67,9 @@ def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, *
     Raises:
         ModelError: memory runs out, and cannot be made to suffice by letting less through the model at once.
     """
-    sharded, share = is_sharded(model), Share.here()
-    with undisturbed(model), in_step(model) if sharded else nullcontext():
-        model.eval()
-        rows = choice_logprobs(model, read.encoded, batch_tokens=batch_tokens, may_halve=not sharded, share=share)
+    share = Share.here()
+    with undisturbed(model):
+        rows = choice_logprobs(model, read.encoded, batch_tokens=batch_tokens, share=share)
     whole = share.merged(rows, next(model.parameters()).device)
     if any(np.isnan(row).any() for row in whole):
         return None

@@ -1,29 +1,15 @@
-"""Weights that are spread over processes: which of them can be watched, and how all processes keep in step.
+"""Weights that a Trainer spreads over processes: which of them can be watched, and how they are saved."""
 
-With FSDP2 a layer's weights are gathered while it runs and given back after it, so a forward pass of one process is
-one of all of them. Nobody has to know how many passes the others need: before each pass every process tells whether
-it has work, and one that has none runs a single token along, until nobody has any.
-"""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.fsdp import FSDPModule
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from chaintune.errors import ConfigError
+from chaintune.models.sharding import is_sharded
 
 _SPLITS = {"tp": "tensor parallel", "cp": "context parallel", "sp": "sequence parallel"}
-
-
-def is_sharded(model: Any) -> bool:
-    """Whether FSDP2 holds weights of this model."""
-    return bool(_shards(model))
 
 
 def check_can_watch(trainer: Any) -> None:
@@ -38,32 +24,6 @@ def check_can_watch(trainer: Any) -> None:
             f"ForgettingCallback scores models that each process holds whole (one process, or DDP), or that FSDP2 "
             f"shards (fsdp_config={{'version': 2}}); this Trainer uses {found}; score its checkpoints instead"
         )
-
-
-@contextmanager
-def in_step(model: Any) -> Iterator[None]:
-    """Within this context all processes run equally many forward passes of a sharded model; all have to enter it.
-
-    Weights that the last pass left gathered are given back at the end. A process in which an error is raised leaves at
-    once, as the others may already wait for it in the middle of a pass; it is its end that ends them.
-    """
-    device = next(model.parameters()).device
-
-    def tell(*_: Any) -> None:
-        _anybody_works(device, mine=True)
-
-    # In front of the hook with which FSDP2 begins to gather.
-    handle = model.register_forward_pre_hook(tell, prepend=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-    token = torch.zeros((1, 1), dtype=torch.long, device=device)
-    with torch.no_grad():
-        while _anybody_works(device, mine=False):
-            model(input_ids=token, use_cache=False)
-    for shard in _shards(model):
-        shard.reshard()
 
 
 def save_whole(model: Any, folder: Path, *, leads: bool) -> None:
@@ -83,17 +43,6 @@ def save_whole(model: Any, folder: Path, *, leads: bool) -> None:
         weights = get_model_state_dict(model, options=options)
     if leads:
         model.save_pretrained(folder, state_dict=weights)
-
-
-def _shards(model: Any) -> list[FSDPModule]:
-    return [module for module in model.modules() if isinstance(module, FSDPModule)]
-
-
-def _anybody_works(device: torch.device, *, mine: bool) -> bool:
-    working = torch.tensor(mine, dtype=torch.int32, device=device)
-    dist.all_reduce(working)
-    # Who works knows the answer, and does not wait for the device to tell it.
-    return mine or bool(working.item())
 
 
 def _refused(trainer: Any) -> str:

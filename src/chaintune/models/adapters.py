@@ -21,8 +21,8 @@ def new_adapter(model: Any, config: PeftConfig) -> PeftModel:
         return get_peft_model(model, config)
 
 
-def read_adapter(model: Any, folder: Path, *, trainable: bool) -> PeftModel:
-    """The model with the adapter of a folder on top.
+def read_adapter(model: Any, folder: Path, *, trainable: bool, hollow: bool = False) -> PeftModel:
+    """The model with the adapter of a folder on top; of a hollow model (on the meta device) a hollow one.
 
     Raises:
         ModelError: the adapter is of a kind that cannot be folded into the weights.
@@ -33,7 +33,9 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool) -> PeftModel:
             f"adapter {folder}: it is of type {config.peft_type.value}, expected one such as LoRA that can be merged"
         )
     with _without_noise():
-        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=hollow)
+    if hollow:
+        adapted.to("meta")  # PEFT fills its own weights where it can
     # What lies under it, so that PEFT, when it saves, compares with that and not with a name on the Hub.
     adapted.peft_config["default"].base_model_name_or_path = model.config._name_or_path
     return adapted

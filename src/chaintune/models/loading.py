@@ -14,8 +14,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from chaintune.errors import ModelError
 from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off
-from chaintune.models.memory import free_memory
+from chaintune.models.memory import SEVERAL_DEVICES, free_memory, unless_out_of_memory
 from chaintune.models.precision import Precision, Quantize, check_quantize, default_device, dtype_of, four_bits
+from chaintune.models.sharding import weight_bytes
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ def load(
     trainable: bool = True,
     quantize: Quantize | None = None,
     place: bool = True,
+    hollow: bool = False,
     trust_remote_code: bool = False,
 ) -> LoadedModel:
     """The model of a folder, in evaluation mode, on the default device.
@@ -96,25 +98,28 @@ def load(
         trainable: whether the adapter, if there is one, will be tuned further.
         quantize: `4bit` holds the matrices in 4 bits, to train an adapter on top.
         place: False leaves the model in main memory, where whoever asks for it shares it out over devices.
+        hollow: read shapes and number formats but no weights; the model lies on the meta device until `shard` gives
+            this process its pieces of what another one has read.
         trust_remote_code: run Python code that comes with the model. Off unless the user says so.
 
     Raises:
-        ModelError: the folder cannot be loaded as a causal language model, or not in 4 bits on this machine.
+        ModelError: the folder cannot be loaded as a causal language model, not in 4 bits on this machine, or its
+            weights do not fit the device.
     """
-    in_bits: dict[str, Any] = {}
+    where: dict[str, Any] = {"device_map": {"": torch.device("meta")}} if hollow else {}
     if quantize:
         check_quantize()
-        in_bits = {"quantization_config": four_bits(precision), "device_map": {"": default_device()}}
+        where = {"quantization_config": four_bits(precision), "device_map": {"": default_device()}}
     tokenizer = load_reader(folder, trust_remote_code=trust_remote_code).tokenizer
     with _speaking(folder):
         model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype_of(precision), use_safetensors=True, trust_remote_code=trust_remote_code, **in_bits
+            folder, dtype=dtype_of(precision), use_safetensors=True, trust_remote_code=trust_remote_code, **where
         )
     if adapter is not None:
         with _speaking(adapter):
-            model = read_adapter(model, adapter, trainable=trainable)
-    if place and not quantize:  # in 4 bits it lies where it is to be already
-        model.to(default_device())
+            model = read_adapter(model, adapter, trainable=trainable, hollow=hollow)
+    if place and not quantize and not hollow:  # in 4 bits it lies where it is to be already
+        _put(model, default_device(), folder)
     model.eval()
     return LoadedModel(model, tokenizer, precision, quantize)
 
@@ -175,6 +180,20 @@ def _on_stored_weights(loaded: LoadedModel) -> LoadedModel:
     model.to(default_device())
     model.eval()
     return LoadedModel(model, loaded.tokenizer, loaded.precision)
+
+
+def _put(model: Any, device: torch.device, folder: Path) -> None:
+    """Move a model to a device.
+
+    Raises:
+        ModelError: its weights do not fit there.
+    """
+    if unless_out_of_memory(lambda: model.to(device)) is None:
+        gigabytes = weight_bytes(model) / 1e9
+        raise ModelError(
+            f"model folder {folder}: its weights, {gigabytes:.1f} GB, do not fit the free memory of {device}; take "
+            f"precision bf16, a device with more free memory, or several, which share it: {SEVERAL_DEVICES}"
+        )
 
 
 def _context_tokens(config: Any) -> int | None:

@@ -10,6 +10,8 @@ R = TypeVar("R")
 
 # Torch has an error class for devices only; a CPU that has no memory left says one of these.
 _WORDS = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+# How a user asks for them.
+SEVERAL_DEVICES = "--devices, or recipe.devices in a study"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

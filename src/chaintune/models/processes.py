@@ -42,6 +42,14 @@ class Share:
         dist.all_reduce(summed)
         return int(summed)
 
+    def first_says(self, answer: bool, device: torch.device) -> bool:
+        """What the first process answers; all have to ask together."""
+        if self.ranks == 1:
+            return answer
+        said = torch.tensor(answer, dtype=torch.int32, device=device)
+        dist.broadcast(said, 0)
+        return bool(said)
+
     def merged(self, rows: Sequence[Sequence[float]], device: torch.device) -> list[list[float]]:
         """Rows of numbers, each of them made by one process and 0 in the others; all have to ask together."""
         if self.ranks == 1:

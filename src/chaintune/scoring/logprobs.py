@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
 import torch
 
 from chaintune.models.encoding import Encoded
+from chaintune.models.in_step import in_step
 from chaintune.models.processes import WHOLE, Share
+from chaintune.models.sharding import is_sharded
 from chaintune.models.tree_attention import takes_trees
 from chaintune.scoring.shared_prompts import shared_prompt_logprobs
 from chaintune.scoring.trees import tree_logprobs
@@ -28,7 +30,6 @@ def choice_logprobs(
     *,
     batch_tokens: int | None = None,
     on_scored: Callable[[int], None] = lambda _: None,
-    may_halve: bool = True,
     share: Share = WHOLE,
 ) -> list[list[float]]:
     """Natural-log probability of each choice given its prefix, in the order of `encoded`.
@@ -36,18 +37,24 @@ def choice_logprobs(
     Models that attend along trees compute each distinct beginning of the whole task once. Others compute
     each prompt once; the log says so. The model's mode is restored; random state is not touched.
 
+    Of a model whose weights are spread over processes, all of them have to call this together; they run equally many
+    passes, and none of them can go on with less when memory runs out.
+
     Args:
         model: a causal language model of transformers, or a PEFT model around one.
         encoded: examples as token ids.
         batch_tokens: tokens that go through the model together; None is what suits the device.
         on_scored: called with the number of examples done after each batch.
-        may_halve: whether to go on with less at once when memory runs out.
         share: what of the work to do; choices that are not computed get 0.
 
     Shape:
         One row an example, one column a choice.
+
+    Raises:
+        MemoryRanOutError: of a model that is spread over processes; another call may take less at once.
+        ModelError: memory does not even suffice for one example.
     """
-    tokens, answers = batch_tokens or _batch_tokens(model), _batch_answers(model)
+    tokens, answers, may_halve = batch_tokens or _batch_tokens(model), _batch_answers(model), not is_sharded(model)
     with _answering(model):
         if takes_trees(model):
             capacity = min(tokens, answers)
@@ -66,12 +73,20 @@ def choice_logprobs(
         )
 
 
-def alone_logprobs(model: Any, encoded: Sequence[Encoded]) -> list[list[float]]:
+def alone_logprobs(
+    model: Any, encoded: Sequence[Encoded], *, batch_tokens: int | None = None, share: Share = WHOLE
+) -> list[list[float]]:
     """The same numbers with nothing shared between examples: what differs from them is rounding."""
     # Models that attend along trees are held to prompts side by side, the others to one prompt after another.
     with _answering(model):
-        tokens = _batch_tokens(model) if takes_trees(model) else 1
-        return shared_prompt_logprobs(model, encoded, batch_tokens=tokens, batch_answers=_batch_answers(model))
+        return shared_prompt_logprobs(
+            model,
+            encoded,
+            batch_tokens=(batch_tokens or _batch_tokens(model)) if takes_trees(model) else 1,
+            batch_answers=_batch_answers(model),
+            may_halve=not is_sharded(model),
+            share=share,
+        )
 
 
 def _batch_tokens(model: Any) -> int:
@@ -88,7 +103,7 @@ def _answering(model: Any) -> Iterator[None]:
     model.eval()
     try:
         # Not inference_mode: FSDP keeps what it gathers in tensors that training uses again.
-        with torch.no_grad():
+        with torch.no_grad(), in_step(model) if is_sharded(model) else nullcontext():
             yield
     finally:
         model.train(was_training)

@@ -7,12 +7,27 @@ from functools import cache, partial
 from typing import Generic, TypeVar
 
 from chaintune.errors import ModelError
-from chaintune.models.memory import unless_out_of_memory
+from chaintune.models.memory import SEVERAL_DEVICES, unless_out_of_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
+
+
+class MemoryRanOutError(ModelError):
+    """In one of several processes that hold one model together memory ran out; all of them can begin again with less.
+
+    Attributes:
+        batch_tokens: that may suffice.
+    """
+
+    def __init__(self, architecture: str, held_tokens: int) -> None:
+        self.batch_tokens = max(1, held_tokens // 2)
+        super().__init__(
+            f"{architecture}: memory ran out with {held_tokens:,} tokens at once, and processes that hold one model "
+            f"together cannot go on with less; take a smaller batch_tokens, at most {self.batch_tokens}"
+        )
 
 
 @dataclass(slots=True)
@@ -44,7 +59,8 @@ class Portions(Generic[T]):
             compute: a portion -> its result, which is not None.
 
         Raises:
-            ModelError: memory does not even suffice for one item, or ran out where less must not be tried.
+            MemoryRanOutError: it did where less must not be tried.
+            ModelError: memory does not even suffice for one item.
         """
         waiting = [items]
         while waiting:
@@ -61,13 +77,11 @@ class Portions(Generic[T]):
 
     def _halve(self, failed: Sequence[T]) -> None:
         held = self.weigh(failed)
-        if not self.may_halve:
-            raise ModelError(
-                f"{self.architecture}: memory ran out with {held:,} tokens at once, and processes that hold one model "
-                f"together cannot try again with less; take a smaller batch_tokens, at most {max(1, held // 2)}"
-            )
         if len(failed) == 1:
-            raise ModelError(too_little(self.architecture, f"one example's {held:,} tokens"))
+            sentence = too_little(self.architecture, f"one example's {held:,} tokens")
+            raise ModelError(f"{sentence}, or several, which share a model that nearly fills one: {SEVERAL_DEVICES}")
+        if not self.may_halve:
+            raise MemoryRanOutError(self.architecture, held)
         # Half of what failed and not of what was allowed, which a small portion never reached.
         self.tokens, self._halved = max(1, held // 2), True
         self.on_less()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chaintune.models.encoding import Encoded
+from chaintune.models.processes import WHOLE, Share
 from chaintune.records import Example
 from chaintune.records.scores import preferred
 from chaintune.scoring.logprobs import alone_logprobs
@@ -20,7 +21,13 @@ EXAMPLES = 64
 
 
 def rounding(
-    model: Any, examples: Sequence[Example], encoded: Sequence[Encoded], logprobs: Sequence[Sequence[float]]
+    model: Any,
+    examples: Sequence[Example],
+    encoded: Sequence[Encoded],
+    logprobs: Sequence[Sequence[float]],
+    *,
+    batch_tokens: int | None = None,
+    share: Share = WHOLE,
 ) -> str:
     """JSON of what changed when up to 64 examples, evenly spaced, were scored with their prompts read one by one.
 
@@ -29,12 +36,15 @@ def rounding(
         examples: in the order of their ids.
         encoded: the same as token ids.
         logprobs: their scores.
+        batch_tokens: that go through the model together, where prompts are read side by side.
+        share: of several processes that measure together.
 
     Returns:
         `example_id`; `changed`, whether another choice is preferred; `nats`, the largest change of a choice.
     """
     chosen = np.unique(np.linspace(0, len(examples) - 1, min(EXAMPLES, len(examples))).round().astype(int))
-    again = alone_logprobs(model, [encoded[index] for index in chosen])
+    rows = alone_logprobs(model, [encoded[index] for index in chosen], batch_tokens=batch_tokens, share=share)
+    again = share.merged(rows, next(model.parameters()).device)
     pairs = [(logprobs[index], row) for index, row in zip(chosen, again, strict=True)]
     return json.dumps(
         {

@@ -24,6 +24,7 @@ def score(
     provenance: Mapping[str, str] | None = None,
     measure_rounding: bool = False,
     engine: Engine = "chaintune",
+    batch_tokens: int | None = None,
     on_scored: Callable[[int], None] = lambda _: None,
     share: Share = WHOLE,
 ) -> Scores:
@@ -36,20 +37,22 @@ def score(
         provenance: what made the scores, to be kept with them.
         measure_rounding: score some examples a second way and keep the differences with the scores.
         engine: whose arithmetic; `lm_eval` needs the extra of that name and tells no progress.
+        batch_tokens: tokens that go through the model together; None is what suits the device.
         on_scored: called with the number of examples done.
-        share: of the work that is this process's, where several score together, each with the whole model; they have
-            to call this alike, and all get all scores. Not for another's arithmetic.
+        share: of the work that is this process's, where several score together, each with the whole model or its
+            piece of it; they have to call this alike, and all get all scores. Not for another's arithmetic.
 
     Raises:
         ConfigError: lm-eval is asked for and not installed.
         DataError: an example is longer than the model's context.
-        ModelError: the model answers with something that is no number.
+        ModelError: the model answers with something that is no number, or memory does not suffice.
     """
     ordered = sorted(examples, key=lambda example: example.id)
     encoded = encode_examples(loaded.tokenizer, ordered)
     check_lengths(ordered, [example.longest_tokens for example in encoded], loaded.context_tokens, task=task)
     if engine == "chaintune":
-        logprobs = share.merged(choice_logprobs(loaded.model, encoded, on_scored=on_scored, share=share), loaded.device)
+        rows = choice_logprobs(loaded.model, encoded, batch_tokens=batch_tokens, on_scored=on_scored, share=share)
+        logprobs = share.merged(rows, loaded.device)
     else:
         logprobs = harness_logprobs(loaded, ordered)
     for example, row in zip(ordered, logprobs, strict=True):
@@ -61,5 +64,5 @@ def score(
     if engine != "chaintune":
         about["engine"] = engine
     if measure_rounding and ordered:
-        about["rounding"] = rounding(loaded.model, ordered, encoded, logprobs)
+        about["rounding"] = rounding(loaded.model, ordered, encoded, logprobs, batch_tokens=batch_tokens, share=share)
     return Scores(task, table, about)

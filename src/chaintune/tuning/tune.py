@@ -123,7 +123,8 @@ def tune(
             None cannot begin again, nor can one of several processes.
         spread: `fsdp` spreads the weights over the processes, because they do not fit one device; `deepspeed` leaves
             it to DeepSpeed what is spread, for which accelerate's launcher has to have started the processes. The
-            parent may lie in main memory; the tuned model does, and is for saving only.
+            parent may lie in main memory, and under `fsdp` be hollow in all processes but the first; the tuned model
+            lies there, and is for saving only.
 
     Raises:
         DataError: no example, or one longer than the model's context.
@@ -271,14 +272,19 @@ def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepSh
         return False
     if recipe.share_prefixes is None:
         worth = pays(data, micro_batch_size=_micro_batch(recipe, share, sharing=True))
-        return worth and not recipe.gradient_checkpointing and takes_trees(loaded.model)
+        return worth and not recipe.gradient_checkpointing and _takes_trees(loaded, share)
     if recipe.gradient_checkpointing:
         raise StageError("share_prefixes and gradient_checkpointing do not go together; leave one of them out")
-    if not takes_trees(loaded.model):
+    if not _takes_trees(loaded, share):
         raise StageError(
             f"{type(loaded.model).__name__} cannot attend along a tree of tokens; leave share_prefixes out"
         )
     return True
+
+
+def _takes_trees(loaded: LoadedModel, share: StepShare) -> bool:
+    """What the first of all processes finds, as the others may hold no weights yet."""
+    return share.first_says(share.rank == 0 and takes_trees(loaded.model), default_device())
 
 
 def _micro_batch(recipe: Recipe, share: StepShare, *, sharing: bool) -> int:

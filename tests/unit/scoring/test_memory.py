@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -126,10 +126,16 @@ def test_memory_for_nothing_at_all_is_one_sentence(trees: bool, monkeypatch: pyt
 @pytest.mark.parametrize("trees", [True, False])
 def test_where_others_wait_for_the_pass_nothing_is_halved(trees: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logprobs, "takes_trees", lambda _: trees)
+    monkeypatch.setattr(logprobs, "is_sharded", lambda _: True)
+    monkeypatch.setattr(logprobs, "in_step", nullcontext)
     model = tiny.make_model()
-    with at_most(model, 40) as seen, pytest.raises(ModelError, match=r"take a smaller batch_tokens, at most \d+"):
-        choice_logprobs(model, ENCODED, may_halve=False)
+    with at_most(model, 40) as seen, pytest.raises(ModelError, match=r"take a smaller batch_tokens, at") as raised:
+        choice_logprobs(model, ENCODED)
     assert len(seen) == 1
+    assert isinstance(raised.value, memory.MemoryRanOutError)
+    assert raised.value.batch_tokens == seen[0] // 2
+    with at_most(model, 5), pytest.raises(ModelError, match=r"even with one ex.* share a model.*--devices"):
+        choice_logprobs(model, ENCODED, batch_tokens=1)
 
 
 def test_other_errors_are_left_alone() -> None:

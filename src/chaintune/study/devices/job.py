@@ -32,7 +32,7 @@ class Job:
         alone: whether a new adapter may be stored without the weights under it.
         shard: whether the weights are spread over the processes; None is where one device has not room for them.
         deepspeed: whether DeepSpeed spreads them instead.
-        provenance, measure_rounding: of scores, as `score` takes them.
+        provenance, measure_rounding, batch_tokens: of scores, as `score` takes them.
     """
 
     kind: Literal["tune", "score"]
@@ -53,6 +53,7 @@ class Job:
     deepspeed: bool = False
     provenance: Mapping[str, str] = field(default_factory=dict)
     measure_rounding: bool = False
+    batch_tokens: int | None = None
 
     def write(self) -> Path:
         """Write the job into its scratch folder; the file to hand to the processes."""

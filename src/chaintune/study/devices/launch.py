@@ -65,12 +65,14 @@ def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]
         try:
             return _run(job, job.recipe.devices, _StepReader(job.out / STAGE_LOG, on_step).look)
         except _MemoryRanOutError as error:
-            less = with_less(job.recipe, error.micro_batch_size, task=job.task, may_begin_again=True)
+            less = with_less(job.recipe, error.at_once, task=job.task, may_begin_again=True)
             job = replace(job, recipe=less)
 
 
 def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -> dict[str, Any]:
-    """Score a checkpoint with several processes, each its share of the examples.
+    """Score a checkpoint with several processes, each its share of the examples; the numbers of what was done.
+
+    Where the weights are spread over them and memory runs out in one, all begin again with less at once.
 
     Args:
         job: its file `out` gets the scores.
@@ -89,7 +91,12 @@ def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -
         if done:
             on_scored(done)
 
-    return _run(job, devices, look)
+    while True:
+        try:
+            return _run(job, devices, look)
+        except _MemoryRanOutError as error:
+            _log.warning("task '%s': memory ran out; all begin again, with %d tokens at once", job.task, error.at_once)
+            job = replace(job, batch_tokens=error.at_once)
 
 
 def command(devices: int, job: Path, *, config: str = "") -> list[str]:
@@ -108,9 +115,9 @@ def command(devices: int, job: Path, *, config: str = "") -> list[str]:
 
 
 class _MemoryRanOutError(Exception):
-    def __init__(self, micro_batch_size: int) -> None:
+    def __init__(self, at_once: int) -> None:
         super().__init__()
-        self.micro_batch_size = micro_batch_size
+        self.at_once = at_once
 
 
 class _StepReader:
@@ -204,6 +211,7 @@ def _check(job: Job, devices: int, code: int, said: Path) -> None:
 
 
 def _raise(told: Mapping[str, Any]) -> None:
-    if told["micro_batch_size"]:
-        raise _MemoryRanOutError(told["micro_batch_size"])
+    at_once = told["micro_batch_size"] or told["batch_tokens"]
+    if at_once:
+        raise _MemoryRanOutError(at_once)
     raise getattr(errors, told["error"], StageError)(told["sentence"])

@@ -9,6 +9,8 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,15 @@ import torch.distributed as dist
 
 from chaintune.errors import ChaintuneError
 from chaintune.models import LoadedModel, load, merge_adapter, save
-from chaintune.models.precision import default_device
+from chaintune.models.adapters import leaves_base_alone
 from chaintune.models.processes import Share
+from chaintune.models.sharding import fits_each_device, shard, weight_bytes
 from chaintune.scoring import score
+from chaintune.scoring.memory import MemoryRanOutError as ScoringRanOutError
 from chaintune.study.devices.job import PARENT, RESULT, Job
 from chaintune.study.learning import STAGE_LOG
 from chaintune.tuning import tune
-from chaintune.tuning.sharding import must_shard
+from chaintune.tuning.sharding import reads_pieces, training_bytes
 from chaintune.tuning.shares import MemoryRanOutError
 from chaintune.tuning.tune import Spread
 
@@ -54,17 +58,7 @@ def _join() -> None:
 
 
 def _tune(job: Job) -> None:
-    parent = load(
-        job.weights,
-        adapter=job.adapter,
-        precision=job.precision,
-        quantize=job.recipe.quantize,
-        place=False,
-        trust_remote_code=job.trust_remote_code,
-    )
-    spread = _spread(parent.model, job)
-    if not spread and not job.recipe.quantize:
-        parent.model.to(default_device())
+    parent, spread = _parent(job)
     before = parent.model
     tuned = tune(
         parent,
@@ -84,12 +78,32 @@ def _tune(job: Job) -> None:
         _write(job, {name: getattr(tuned, name) for name in numbers} | {"spread": spread})
 
 
-def _spread(model: Any, job: Job) -> Spread | None:
-    """What spreads a stage: DeepSpeed where the user asks for it, FSDP where one device has not room for it."""
+def _parent(job: Job) -> tuple[LoadedModel, Spread | None]:
+    """The parent of a stage, and what spreads it: DeepSpeed if the user says so, FSDP where one device has no room."""
+    recipe = job.recipe
     if job.deepspeed:
-        return "deepspeed"
-    shard = must_shard(model, job.recipe) if job.shard is None else job.shard
-    return "fsdp" if shard else None
+        trust = job.trust_remote_code
+        read = load(job.weights, adapter=job.adapter, precision=job.precision, place=False, trust_remote_code=trust)
+        return read, "deepspeed"
+    parent, sharded = _read(job, lambda model: training_bytes(model, recipe), hollow=reads_pieces(recipe))
+    return parent, "fsdp" if sharded else None
+
+
+def _read(job: Job, needed_bytes: Callable[[Any], int], *, hollow: bool = True) -> tuple[LoadedModel, bool]:
+    """The model of a job, and whether it has to be sharded: then it lies in main memory, and in one process alone.
+
+    Args:
+        job: the model is named there.
+        needed_bytes: of a model, on each device that is to hold it whole.
+        hollow: whether pieces are enough for all processes but the first.
+    """
+    reading = partial(load, job.weights, precision=job.precision, trust_remote_code=job.trust_remote_code)
+    quantize, sharded = job.recipe.quantize, job.shard
+    if sharded is None:
+        sharded = not quantize and not fits_each_device(lambda: needed_bytes(reading(hollow=True).model))
+    # An adapter that changes what lies under it has to find it there.
+    hollow = hollow and (job.adapter is None or leaves_base_alone(job.adapter)) and dist.get_rank() > 0
+    return reading(adapter=job.adapter, quantize=quantize, place=not sharded, hollow=sharded and hollow), sharded
 
 
 def _to_store(tuned: LoadedModel, before: Any, job: Job) -> LoadedModel:
@@ -98,7 +112,10 @@ def _to_store(tuned: LoadedModel, before: Any, job: Job) -> LoadedModel:
 
 
 def _score(job: Job) -> None:
-    loaded = load(job.weights, adapter=job.adapter, precision=job.precision, trust_remote_code=job.trust_remote_code)
+    loaded, sharded = _read(job, weight_bytes)
+    if sharded:
+        loaded.model.requires_grad_(False)  # weights of one layer may differ in number format then
+        shard(loaded.model)
     rank = dist.get_rank()
     seen = job.progress_file(rank)
 
@@ -111,13 +128,14 @@ def _score(job: Job) -> None:
         job.examples,
         task=job.task,
         provenance=job.provenance,
-        measure_rounding=job.measure_rounding and rank == 0,
+        measure_rounding=job.measure_rounding,
+        batch_tokens=job.batch_tokens,
         on_scored=watch,
         share=Share.here(),
     )
     if rank == 0:
         scores.write(job.out)
-        _write(job, {"examples": len(scores)})
+        _write(job, {"examples": len(scores), "sharded": sharded})
 
 
 def _write(job: Job, result: dict[str, Any]) -> None:
@@ -130,6 +148,7 @@ def _told(error: Exception) -> dict[str, Any]:
         "error": type(error).__name__ if known else "",
         "sentence": str(error),
         "micro_batch_size": error.micro_batch_size if isinstance(error, MemoryRanOutError) else 0,
+        "batch_tokens": error.batch_tokens if isinstance(error, ScoringRanOutError) else 0,
         "traceback": "" if known else traceback.format_exc(),
     }
 

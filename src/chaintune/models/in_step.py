@@ -1,0 +1,48 @@
+"""Processes that hold one model together run equally many forward passes of it.
+
+With FSDP2 a layer's weights are gathered while it runs and given back after it, so a forward pass of one process is
+one of all of them. Nobody has to know how many passes the others need: before each pass every process tells whether
+it has work, and one that has none runs a single token along, until nobody has any.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from chaintune.models.sharding import shards
+
+
+@contextmanager
+def in_step(model: Any) -> Iterator[None]:
+    """Within this context all processes run equally many forward passes of a sharded model; all have to enter it.
+
+    Weights that the last pass left gathered are given back at the end. A process in which an error is raised leaves at
+    once, as the others may already wait for it in the middle of a pass; it is its end that ends them.
+    """
+    device = next(model.parameters()).device
+
+    def tell(*_: Any) -> None:
+        _anybody_works(device, mine=True)
+
+    # In front of the hook with which FSDP2 begins to gather.
+    handle = model.register_forward_pre_hook(tell, prepend=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+    token = torch.zeros((1, 1), dtype=torch.long, device=device)
+    with torch.no_grad():
+        while _anybody_works(device, mine=False):
+            model(input_ids=token, use_cache=False)
+    for part in shards(model):
+        part.reshard()
+
+
+def _anybody_works(device: torch.device, *, mine: bool) -> bool:
+    working = torch.tensor(mine, dtype=torch.int32, device=device)
+    dist.all_reduce(working)
+    # Who works knows the answer, and does not wait for the device to tell it.
+    return mine or bool(working.item())
