@@ -27,6 +27,7 @@ def score(
     test: Size = None,
     sample_seed: int = 0,
     precision: str = "auto",
+    devices: int = 1,
     engine: "Engine" = "chaintune",
     store: "Store | None" = None,
     watch: "Watcher | None" = None,
@@ -40,13 +41,14 @@ def score(
         test: how many examples of a known task: None for all, a number, or `40 per category`.
         sample_seed: of the split and the sample of a known task.
         precision: `auto`, `bf16` or `fp32`.
+        devices: processes that score together, one a GPU; a model too large for one is spread over them.
         engine: whose arithmetic, ours or that of lm-evaluation-harness (extra `lm-eval`); the prompts are the same.
         store: where finished scores lie, and where a GGUF file is dequantised to; None is the default store.
         watch: plan -> context manager with `note`, which is told of every event.
         trust_remote_code: run Python code that comes with the model.
 
     Raises:
-        ConfigError: lm-eval is asked for and not installed.
+        ConfigError: lm-eval is asked for and not installed, or by several devices; there are fewer GPUs than devices.
         ModelError: the model cannot be had.
         DataError: the task's data cannot be had, or an example is longer than the model's context.
     """
@@ -55,6 +57,7 @@ def score(
         {Path(model).name: model},
         tasks,
         precision=precision,
+        devices=devices,
         engine=engine,
         store=store,
         watch=watch,
@@ -68,6 +71,7 @@ def score_all(
     tasks: Sequence[Task],
     *,
     precision: str = "auto",
+    devices: int = 1,
     engine: "Engine" = "chaintune",
     store: "Store | None" = None,
     watch: "Watcher | None" = None,
@@ -79,6 +83,7 @@ def score_all(
         models: what each is called in messages and results -> its name, as for `score`.
         tasks: with different names.
         precision: `auto`, `bf16` or `fp32`.
+        devices: processes that score together, one a GPU; a model too large for one is spread over them.
         engine: whose arithmetic.
         store: where finished scores lie; None is the default store.
         watch: plan -> context manager with `note`, which is told of every event.
@@ -97,6 +102,7 @@ def score_all(
         tasks,
         store or open_store(),
         precision=precision,
+        devices=devices,
         arithmetic=engine,
         trust_remote_code=trust_remote_code,
     )
@@ -114,6 +120,7 @@ def audit(
     sample_seed: int = 0,
     metric: str | None = None,
     precision: str = "auto",
+    devices: int = 1,
     store: "Store | None" = None,
     out: Path | str | None = None,
     watch: "Watcher | None" = None,
@@ -131,6 +138,7 @@ def audit(
         sample_seed: of the splits and samples of known tasks.
         metric: `accuracy` by default, or per token or byte of the choices.
         precision: `auto`, `bf16` or `fp32`.
+        devices: processes that score together, one a GPU; a model too large for one is spread over them.
         store: where finished scores lie; None is the default store.
         out: folder for the scores and the report, see `write_audit`; None writes nothing.
         watch: plan -> context manager with `note`, which is told of every event.
@@ -157,6 +165,7 @@ def audit(
         {"before": before, "after": after},
         loaded,
         precision=precision,
+        devices=devices,
         store=store,
         watch=watch,
         trust_remote_code=trust_remote_code,

@@ -16,7 +16,9 @@ from chaintune.errors import ConfigError, DataError, ModelError
 from chaintune.models import load, save
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Scores, Task
+from chaintune.scoring import score
 from chaintune.study import engine
+from chaintune.study.devices.job import Job
 from chaintune.study.progress import Event
 from chaintune.study.store import Store
 from tests import tiny
@@ -264,6 +266,7 @@ def test_a_dimension_is_needed_in_one_task_only(place: Place) -> None:
         ({"test": {"bals": 3}}, ConfigError, "'bals' is none of the tasks"),
         ({"tasks": ["bqq"]}, DataError, "bbq"),
         ({"after": "/nowhere/at/all"}, ModelError, "no such folder"),
+        ({"devices": 0}, ConfigError, "devices: expected a number of processes, at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_meant_is_told_before_anything_is_scored(
@@ -280,6 +283,27 @@ def test_what_cannot_be_meant_is_told_before_anything_is_scored(
     assert not loads
 
 
+def test_several_devices_score_both_and_the_store_makes_no_difference(
+    place: Place, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def double(job: Job, devices: int, _: Any) -> dict[str, Any]:
+        asked.append(devices)
+        loaded = load(job.weights, adapter=job.adapter, precision=job.precision)
+        score(loaded, job.examples, task=job.task, provenance=job.provenance).write(job.out)
+        return {}
+
+    monkeypatch.setattr(engine, "score_on_devices", double)
+    options = ["--task", "balls", "--test", "9", *place.options[:2], *FAST, *COMPARED, "--store", str(tmp_path / "s")]
+    code, several, err = run(capsys, "audit", place.base, place.other, *options, "--devices", "3")
+    assert code == 0, err
+    assert asked == [3, 3]
+    code, alone, _ = run(capsys, "audit", place.base, place.other, *options)
+    assert (code, alone) == (0, several)
+    assert asked == [3, 3], "scores that are there are not computed again by another number of processes"
+
+
 def test_what_cannot_be_meant_is_one_message_on_the_command_line(place: Place, tmp_path: Path, capsys: Any) -> None:
     rest = [*FAST, "--store", str(tmp_path / "store")]
     balls, boxes = place.options[:2], place.options[2:]
@@ -292,6 +316,10 @@ def test_what_cannot_be_meant_is_one_message_on_the_command_line(place: Place, t
         (
             ["score", place.base, "--task", "balls", "--out", str(folder), "--set", "recipe.epochs=3"],
             "only keys of tasks",
+        ),
+        (
+            ["score", place.base, "--task", "balls", "--out", str(folder), "--devices", "2", "--engine", "lm_eval"],
+            "engine 'lm_eval' scores in one process, got devices 2",
         ),
         (["audit", place.base, "nowhere", "--task", "balls"], "nowhere"),
         (["audit", place.base, place.other, "--task", "balls", "--junit", "x.xml"], "--policy"),

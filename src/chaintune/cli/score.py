@@ -35,6 +35,16 @@ class Scoring:
     ] = None
     sample_seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0
     precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Of the weights.")] = "auto"
+    devices: Annotated[
+        int,
+        typer.Option(
+            "--devices",
+            min=1,
+            metavar="N",
+            help="Score by N processes, one a GPU, or one a share of the cores: the same scores, sooner. A model that "
+            "does not fit one GPU is spread over them.",
+        ),
+    ] = 1
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,6 +83,7 @@ class Scoring:
 
         return {
             "precision": self.precision,
+            "devices": self.devices,
             "store": open_store(self.store),
             "watch": RunDisplay,
             "trust_remote_code": self.trust_remote_code,
@@ -108,6 +119,8 @@ def score(
     chaintune score base+my-adapter --task bbq --task csqa --test bbq="40 per category" --test csqa=200 --out after
 
     chaintune score my-model --task mine --set tasks.mine.path=items.jsonl --out mine.parquet
+
+    chaintune score large-model --task bbq --devices 4 --out large.parquet
     """
     from chaintune.auditing import score_all
     from chaintune.report.scored import scored_rows, scored_tables

@@ -18,6 +18,9 @@ from chaintune.models.memory import SEVERAL_DEVICES, free_memory, unless_out_of_
 from chaintune.models.precision import Precision, Quantize, check_quantize, default_device, dtype_of, four_bits
 from chaintune.models.sharding import weight_bytes
 
+# As torch aligns what it allocates on a CPU.
+_ALIGNED_BYTES = 64
+
 
 @dataclass(slots=True)
 class LoadedModel:
@@ -188,12 +191,24 @@ def _put(model: Any, device: torch.device, folder: Path) -> None:
     Raises:
         ModelError: its weights do not fit there.
     """
-    if unless_out_of_memory(lambda: model.to(device)) is None:
+    if unless_out_of_memory(lambda: _aligned(model.to(device))) is None:
         gigabytes = weight_bytes(model) / 1e9
         raise ModelError(
             f"model folder {folder}: its weights, {gigabytes:.1f} GB, do not fit the free memory of {device}; take "
             f"precision bf16, a device with more free memory, or several, which share it: {SEVERAL_DEVICES}"
         )
+
+
+def _aligned(model: Any) -> Any:
+    """The model with every weight where torch would have put it.
+
+    Weights that are wanted as they lie in a file are views of its pages, at any byte, and matrix products of a CPU sum
+    in another order there: the same weights would answer otherwise than in the process that trained them.
+    """
+    for weight in model.parameters():
+        if weight.data_ptr() % _ALIGNED_BYTES:
+            weight.data = weight.data.clone()
+    return model
 
 
 def _context_tokens(config: Any) -> int | None:

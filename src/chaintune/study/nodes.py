@@ -160,7 +160,7 @@ class ScoreNode(_AtCheckpoint):
         task: scored on.
         split: of the task's examples; those it was trained on are scored to see which groups lost most.
         score_tokens: 0 when nobody counted.
-        devices: processes that score it together, as many as trained it.
+        devices: processes that score it together, as many as trained it; nothing of its scores depends on them.
         called: what people call a checkpoint that is no study's.
     """
 

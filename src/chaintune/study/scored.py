@@ -85,6 +85,7 @@ def open_scoring(
     store: Store,
     *,
     precision: str = "auto",
+    devices: int = 1,
     arithmetic: Engine = "chaintune",
     trust_remote_code: bool = False,
 ) -> Scoring:
@@ -95,15 +96,17 @@ def open_scoring(
         tasks: with different names.
         store: where finished work lies; a GGUF file is dequantised into it.
         precision: `auto`, `bf16` or `fp32`.
+        devices: processes that score together; the scores, and so their keys, do not depend on them.
         arithmetic: whose.
         trust_remote_code: run Python code that comes with a model.
 
     Raises:
-        ConfigError: no task, or two of one name.
+        ConfigError: no task, or two of one name; several devices for another's arithmetic.
         DataError: an example is longer than a model's context.
         ModelError: a model cannot be had.
     """
     _check_names(tasks)
+    _check_devices(devices, arithmetic)
     bases = {name: open_base(name, store) for name in dict.fromkeys(models.values())}
     chosen = resolve_precision(precision)
     keys: dict[tuple[str, str], str] = {}
@@ -116,7 +119,7 @@ def open_scoring(
             keys[called, task.name] = key
             if key not in nodes:
                 tokens = 0 if store.has("score", key) else _read_tokens(task, reader)
-                nodes[key] = _node(key, base, task, called, precision=chosen, tokens=tokens)
+                nodes[key] = _node(key, base, task, called, precision=chosen, devices=devices, tokens=tokens)
     plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
     return Scoring(store, {task.name: task for task in tasks}, models, bases, keys, chosen, arithmetic, plan)
 
@@ -170,7 +173,9 @@ def _check_folder(folder: Path, found: Mapping[str, Scores]) -> None:
             raise ConfigError(f"{folder}: {path.name} there is of {name}; name another folder, or remove it")
 
 
-def _node(key: str, base: BaseModel, task: Task, called: str, *, precision: Precision, tokens: int) -> ScoreNode:
+def _node(
+    key: str, base: BaseModel, task: Task, called: str, *, precision: Precision, devices: int, tokens: int
+) -> ScoreNode:
     return ScoreNode(
         key=key,
         checkpoint_key=base.key,
@@ -181,8 +186,19 @@ def _node(key: str, base: BaseModel, task: Task, called: str, *, precision: Prec
         seed=0,
         precision=precision,
         score_tokens=tokens,
+        devices=devices,
         called=called,
     )
+
+
+def _check_devices(devices: int, arithmetic: Engine) -> None:
+    if devices < 1:
+        raise ConfigError(f"devices: expected a number of processes, at least 1, got {devices}")
+    if devices > 1 and arithmetic != "chaintune":
+        raise ConfigError(
+            f"engine '{arithmetic}' scores in one process, got devices {devices}; leave devices out, or take engine "
+            "'chaintune'"
+        )
 
 
 def _check_names(tasks: Sequence[Task]) -> None:

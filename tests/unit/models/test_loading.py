@@ -11,6 +11,8 @@ from transformers import PretrainedConfig
 
 from chaintune.errors import ModelError
 from chaintune.models import Precision, dequantise, load, load_reader, merge_adapter, save
+from chaintune.models.encoding import encode_examples
+from chaintune.scoring.logprobs import alone_logprobs, choice_logprobs
 from tests import tiny
 from tests.conftest import MakeModel
 
@@ -55,6 +57,16 @@ def test_an_adapter_is_saved_alone(
     assert same_bits(first.model, again.model)
     dtypes = {name.split(".")[-3]: weight.dtype for name, weight in again.model.named_parameters() if "lora_" in name}
     assert dtypes == {"lora_A": torch.float32, "lora_B": torch.float32}
+
+
+@pytest.mark.parametrize("architecture", ["llama", "bloom"])
+def test_a_model_answers_from_its_file_as_it_did_in_memory(architecture: str, tmp_path: Path) -> None:
+    folder = tiny.write_model(tmp_path, architecture)
+    saved, read = tiny.make_model(architecture), load(folder, precision="fp32")
+    encoded = encode_examples(read.tokenizer, tiny.examples(5))
+    assert all(weight.data_ptr() % 64 == 0 for weight in read.model.parameters())
+    assert alone_logprobs(read.model, encoded) == alone_logprobs(saved, encoded)
+    assert choice_logprobs(read.model, encoded) == choice_logprobs(saved, encoded)
 
 
 def test_saving_an_adapter_asks_no_hub_about_its_base(

@@ -179,7 +179,7 @@ def _check_gpus(devices: int) -> None:
 
     there = torch.cuda.device_count()
     if there < devices:
-        raise ConfigError(f"recipe.devices: expected at most the {there} GPUs that are visible here, got {devices}")
+        raise ConfigError(f"devices: expected at most the {there} GPUs that are visible here, got {devices}")
 
 
 def _check(job: Job, devices: int, code: int, said: Path) -> None:
