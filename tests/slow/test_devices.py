@@ -133,7 +133,7 @@ def test_two_processes_score_bit_for_bit_as_one(
     examples = tiny.examples(700)
     told: list[int] = []
     asked = job(tmp_path, folder, RECIPE, kind="score", examples=examples, out=tmp_path / "scores.parquet")
-    assert score_on_devices(asked, 2, told.append) == {"examples": 700}
+    assert score_on_devices(asked, 2, told.append) == {"examples": 700, "sharded": False}
     alone = score(load(folder, precision="fp32"), examples, task="balls")
     assert Scores.read(asked.out).table.equals(alone.table)
     assert told == sorted(told)

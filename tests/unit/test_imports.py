@@ -24,7 +24,7 @@ BELOW = {
     "study": {"errors", "records", "stats", "forgetting", "tasks", "models", "scoring", "tuning", "landscape"},
 }
 # The callback in a Trainer scores the live model and judges it; the rest of its room loads no torch.
-WATCHING = {"callback", "live", "step_scores"}
+WATCHING = {"callback", "live", "sharding", "step_scores"}
 ALSO = {"interop/" + name + ".py": {"tasks", "models", "scoring", "gate"} for name in WATCHING}
 TOP = {"cli", "__init__", "__main__", "api", "auditing"}
 

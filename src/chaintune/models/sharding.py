@@ -115,7 +115,7 @@ def _hand_out(part: torch.nn.Module, room: torch.Tensor) -> torch.Tensor:
 
 
 def _padded_bytes(tensor: torch.Tensor) -> int:
-    return -(-tensor.nbytes // _ALIGNED_BYTES) * _ALIGNED_BYTES
+    return -(-int(tensor.nbytes) // _ALIGNED_BYTES) * _ALIGNED_BYTES
 
 
 def _from_first(held: torch.Tensor, place: torch.Tensor) -> torch.Tensor:

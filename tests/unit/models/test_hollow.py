@@ -10,7 +10,7 @@ from peft import LoraConfig
 
 from chaintune.models import Precision, load, merge_adapter, save
 from chaintune.models.adapters import new_adapter
-from chaintune.models.loading import SEVERAL_DEVICES
+from chaintune.models.memory import SEVERAL_DEVICES
 from chaintune.models.sharding import is_sharded, weight_bytes
 from tests import tiny
 from tests.conftest import MakeModel
