@@ -133,7 +133,8 @@ def test_where_others_wait_for_the_pass_nothing_is_halved(trees: bool, monkeypat
         choice_logprobs(model, ENCODED)
     assert len(seen) == 1
     assert isinstance(raised.value, memory.MemoryRanOutError)
-    assert raised.value.batch_tokens == seen[0] // 2
+    assert seen[0] // 2 <= raised.value.batch_tokens < 2 * seen[0]  # a prefix counts for each of its choices
+    assert str(raised.value).endswith(f"at most {raised.value.batch_tokens}")
     with at_most(model, 5), pytest.raises(ModelError, match=r"even with one ex.* share a model.*--devices"):
         choice_logprobs(model, ENCODED, batch_tokens=1)
 
