@@ -158,8 +158,8 @@ def test_workers_are_started_while_there_is_room() -> None:
     for place_, (machine, ask) in enumerate(first.hire):
         pool.add(f"w{place_}", machine, ask)
     again = pool.moves(ready, {}, ask=lambda _node: Ask(), arriving=pool.workers)
-    assert again == pool.moves(ready, {}, ask=lambda _node: Ask())
-    assert (again.hire, again.dismiss) == ((), ())
+    assert (again.start, again.hire, again.dismiss) == ((), (), ())
+    assert again.lacking == (Ask(),) * (len(ready) - len(pool.workers))  # who arrives will take one each
     assert len(pool.moves(ready, {"w0": ("", ""), "w2": ("", "")}, ask=lambda _node: Ask()).start) == 2
 
 
