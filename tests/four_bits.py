@@ -30,4 +30,5 @@ def pretend(patch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     patch.setattr(AutoModelForCausalLM, "from_pretrained", load)
     patch.setattr(precision, "is_bitsandbytes_available", lambda: True)
     patch.setattr(precision, "default_device", lambda: torch.device("cuda:0"))
+    patch.setattr(torch.cuda, "get_device_name", lambda _device: "pretended")
     return asked
