@@ -183,7 +183,7 @@ class LocalEngine:
         if ours and node.devices > 1:
             self._let_go()
             with tempfile.TemporaryDirectory() as scratch:
-                job = self._score_job(node, checkpoint, task.name, examples, Path(scratch), out)
+                job = self._score_job(node, checkpoint, task.name, examples, scratch=Path(scratch), out=out)
                 job = replace(job, provenance=about, measure_rounding=rounding)
                 score_on_devices(job, node.devices, watch)
         else:
@@ -203,7 +203,7 @@ class LocalEngine:
         return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started} | ran_on
 
     def _score_job(
-        self, node: ScoreNode, checkpoint: Path, task: str, examples: Sequence[Example], scratch: Path, out: Path
+        self, node: ScoreNode, checkpoint: Path, task: str, examples: Sequence[Example], *, scratch: Path, out: Path
     ) -> Job:
         weights, adapter = self._folders(node.checkpoint_key, checkpoint, node)
         trust = self._trust_remote_code
