@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chaintune.study.nodes import ScoreNode
 from chaintune.study.plan import Plan
 from chaintune.study.store import Store
 
@@ -15,9 +14,13 @@ def spent(plan: Plan, store: Store) -> dict[str, float | int]:
 
     A stage whose checkpoint was dropped is known from what its scores took down of it.
     """
-    scored = {node: entry.info for node in plan.scores if (entry := store.peek(node.kind, node.key))}
-    trained = [_trained(store, node.key, scored) for node in plan.stages]
-    stages, scores = [notes for notes in trained if notes], [notes for notes in scored.values() if "seconds" in notes]
+    scored = [entry.info for node in plan.scores if (entry := store.peek(node.kind, node.key))]
+    keys: dict[str, list[str]] = {}
+    for node in plan.scores:
+        keys.setdefault(node.checkpoint_key, []).append(node.key)
+    trained = [stage_notes(store, node.key, keys.get(node.key, ())) for node in plan.stages]
+    stages = [notes for notes in trained if notes.get("seconds") is not None]
+    scores = [notes for notes in scored if "seconds" in notes]
     return {
         "train_tokens": int(_sum(stages, "train_tokens")),
         "train_seconds": round(_sum(stages, "seconds"), 1),
@@ -27,11 +30,18 @@ def spent(plan: Plan, store: Store) -> dict[str, float | int]:
     }
 
 
-def _trained(store: Store, key: str, scored: Mapping[ScoreNode, Notes]) -> Notes:
-    entry = store.peek("stage", key)
-    beside = (info.get("stage_cost", {}) for node, info in scored.items() if node.checkpoint_key == key)
-    notes = entry.info if entry else next(filter(None, beside), {})
-    return notes if notes.get("seconds") is not None else {}
+def stage_notes(store: Store, key: str, scores: Iterable[str]) -> Notes:
+    """What is noted of a stage: with its checkpoint, or, where that was dropped, with its scores; else nothing.
+
+    Args:
+        store: of both.
+        key: of the stage.
+        scores: keys of scores of its checkpoint.
+    """
+    if entry := store.peek("stage", key):
+        return entry.info
+    scored = (store.peek("score", score) for score in scores)
+    return next((notes for one in scored if one and (notes := one.info.get("stage_cost"))), {})
 
 
 def _sum(notes: Iterable[Notes], name: str) -> float:

@@ -129,7 +129,7 @@ def forecast(plan: Plan, store: Store, rates: Rates) -> Forecast:
     here = rates.here
 
     def on(node: Node) -> Hardware:
-        return here if here.device == CPU else replace(here, units=_devices(node))
+        return here if here.device == CPU else replace(here, units=node.devices)
 
     seconds = node_seconds(rates, on=on, power=lambda node: on(node).units / here.units)
     return Forecast(
@@ -163,12 +163,6 @@ def node_seconds(
         return _seconds(node.tokens, found) if found.nodes else _seconds(node.tokens, rates.of(node.kind)) / power(node)
 
     return seconds
-
-
-def _devices(node: Node) -> int:
-    return (
-        1 if isinstance(node, CurvatureNode) else node.recipe.devices if isinstance(node, StageNode) else node.devices
-    )
 
 
 def _work(entry: Entry) -> tuple[float, float]:

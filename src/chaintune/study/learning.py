@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from chaintune.forgetting.runs import named
+from chaintune.study.cost import stage_notes
 from chaintune.study.nodes import Cell
 from chaintune.study.plan import Plan
 from chaintune.study.store import Store
@@ -51,8 +52,7 @@ def learning_table(plan: Plan, store: Store) -> pl.DataFrame:
 
 def _curve(store: Store, cell: Cell) -> Curve:
     """From the checkpoint's own log, or from what its scores took down of it before it was dropped."""
-    if store.peek("stage", cell.checkpoint_key):
-        return loss_curve(store.read("stage", cell.checkpoint_key, STAGE_LOG))
-    scored = (store.peek("score", key) for key in cell.scores.values())
-    costs = [one.info.get("stage_cost", {}) for one in scored if one]
-    return next((curve for cost in costs if (curve := cost.get("loss_curve"))), [])
+    if log := store.read("stage", cell.checkpoint_key, STAGE_LOG):
+        return loss_curve(log)
+    noted: Curve = stage_notes(store, cell.checkpoint_key, cell.scores.values()).get("loss_curve") or []
+    return noted

@@ -86,6 +86,32 @@ class _AtCheckpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _OfCheckpoint(_AtCheckpoint):
+    """What is measured at one checkpoint.
+
+    Attributes:
+        checkpoint_key: key of the stage, or of the base, that is looked at.
+    """
+
+    checkpoint_key: str
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Keys of the checkpoints that the node reads."""
+        return (self.checkpoint_key,)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Keys of everything in the store that the node reads."""
+        return self.parents
+
+    @property
+    def held_key(self) -> str:
+        """Key of the checkpoint that is in memory when the node is done."""
+        return self.checkpoint_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageNode(_AtCheckpoint):
     """One checkpoint made of another; its key is that of the weights.
 
@@ -136,6 +162,21 @@ class StageNode(_AtCheckpoint):
         return tuple(key for portion in self.lesson.portions for key in portion.weighed_by)
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Keys of everything in the store that the stage reads, and of a base."""
+        return (*self.parents, *self.weighed_by)
+
+    @property
+    def held_key(self) -> str:
+        """Key of the checkpoint that is in memory when the node is done."""
+        return self.key
+
+    @property
+    def devices(self) -> int:
+        """Processes that train it together."""
+        return self.recipe.devices
+
+    @property
     def title(self) -> str:
         """For people: `bbq>csqa, learning_rate=2e-05, seed 1`."""
         return self.checkpoint_title
@@ -152,11 +193,10 @@ class StageNode(_AtCheckpoint):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreNode(_AtCheckpoint):
+class ScoreNode(_OfCheckpoint):
     """One checkpoint scored on one task.
 
     Attributes:
-        checkpoint_key: key of the stage, or of the base, that is scored.
         task: scored on.
         split: of the task's examples; those it was trained on are scored to see which groups lost most.
         score_tokens: 0 when nobody counted.
@@ -164,7 +204,6 @@ class ScoreNode(_AtCheckpoint):
         called: what people call a checkpoint that is no study's.
     """
 
-    checkpoint_key: str
     task: str
     split: Split = "test"
     score_tokens: int = field(default=0, compare=False)
@@ -194,18 +233,16 @@ class ScoreNode(_AtCheckpoint):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CurvatureNode(_AtCheckpoint):
+class CurvatureNode(_OfCheckpoint):
     """The curvature of one checkpoint on training examples of a task.
 
     Attributes:
-        checkpoint_key: key of the stage that is measured.
         task: whose loss.
         examples, space, batches, tolerance, basis: how, as `landscape.curvature` takes them.
         examples_seed: of the choice of examples; one for the whole study, so that checkpoints share them.
         taught_tokens: of the examples; 0 when nobody counted.
     """
 
-    checkpoint_key: str
     task: str
     examples: int
     space: Literal["full", "lora"]
@@ -224,6 +261,11 @@ class CurvatureNode(_AtCheckpoint):
     def title(self) -> str:
         """For people: `bbq, seed 1, curvature on bbq`."""
         return f"{self.checkpoint_title}, curvature on {self.task}"
+
+    @property
+    def devices(self) -> int:
+        """One process measures it."""
+        return 1
 
     @property
     def tokens(self) -> int:

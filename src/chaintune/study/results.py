@@ -33,7 +33,7 @@ from chaintune.records import (
     rows_to_polars,
 )
 from chaintune.study import atomic
-from chaintune.study.cost import spent
+from chaintune.study.cost import spent, stage_notes
 from chaintune.study.disk import one_sentence
 from chaintune.study.file import Study
 from chaintune.study.learning import learning_table
@@ -83,10 +83,7 @@ def gather_curvatures(plan: Plan, store: Store) -> list[BentCheckpoint]:
 
 def _cost(store: Store, cell: Cell) -> tuple[float, float]:
     """Tokens and seconds of a checkpoint's last stage, from its own notes or from those of its scores."""
-    entry = store.peek("stage", cell.checkpoint_key)
-    scored = (store.peek("score", key) for key in cell.scores.values())
-    notes = [entry.info] if entry else [one.info["stage_cost"] for one in scored if one and "stage_cost" in one.info]
-    known = notes[0] if notes else {}
+    known = stage_notes(store, cell.checkpoint_key, cell.scores.values())
     tokens, seconds = (known.get(name) for name in ("train_tokens", "seconds"))
     return (math.nan if tokens is None else float(tokens), math.nan if seconds is None else float(seconds))
 
@@ -163,7 +160,7 @@ def provenance(
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "packages": dict(sorted({dist.name: dist.version for dist in distributions()}.items())),
+        "packages": dict(sorted((dist.name, dist.version) for dist in distributions() if dist.name)),
         "bases": dict(base_keys),
         "precision": sorted({node.precision for node in plan.nodes}),
         "seeds": sorted({cell.seed for cell in plan.cells}),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chaintune.study.cluster.frontier import Frontier, inputs_of, place
+from chaintune.study.cluster.frontier import Frontier, place
 from chaintune.study.cluster.pool import Ask, Machine, Pool, asks_of
 from chaintune.study.nodes import Node
 from chaintune.study.plan import Plan
@@ -64,7 +64,7 @@ def test_everything_is_finished_in_an_order_that_never_reads_what_is_missing() -
     frontier, done = Frontier(PLAN.nodes), {PLAN.nodes[0].base_key}
     while len(frontier):
         node = frontier.ready()[-1]
-        assert done >= set(inputs_of(node))
+        assert done >= set(node.reads)
         frontier.take(node.key)
         frontier.finish(node.key)
         done.add(node.key)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -192,3 +193,11 @@ def test_a_second_writing_gives_the_same_bytes(tmp_path: Path) -> None:
     write(tmp_path, study, out="again")
     for name in ("results.parquet", "results.json", "study.resolved.yaml", "scores/a-b.seed0.on-a.parquet"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_package_without_a_name_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [SimpleNamespace(name="one", version="1"), SimpleNamespace(name=None, version=None)]
+    monkeypatch.setattr(results, "distributions", lambda: found)
+    study = small()
+    about = results.provenance(study, make_plan(study, TASKS), TASKS, {})
+    assert about["packages"] == {"one": "1"}

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaintune.study.cluster.described import read_cluster
-from chaintune.study.cluster.frontier import inputs_of
 from chaintune.study.cluster.pool import asks_of
 from chaintune.study.cluster.schedule import Placed, Schedule, critical_path, disk_high_water, schedule, simulate
 from chaintune.study.estimate import UNKNOWN, Rate, Rates, node_seconds
@@ -112,7 +111,7 @@ def test_every_schedule_can_be_run_and_lies_within_its_bounds(durations: list[fl
     assert len(placed) == len(took)
     _check_nobody_does_two_at_once(placed)
     ends = {one.node.key: one.end_seconds for one in placed}
-    assert all(ends.get(key, 0) <= one.start_seconds for one in placed for key in inputs_of(one.node))
+    assert all(ends.get(key, 0) <= one.start_seconds for one in placed for key in one.node.reads)
     makespan, work = max(ends.values()), sum(durations)
     longest = sum(map(seconds, critical_path(MANY.nodes, seconds)))
     assert makespan >= max(longest, work / gpus) * (1 - 1e-9)

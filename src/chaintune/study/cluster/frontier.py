@@ -9,11 +9,6 @@ from chaintune.study.nodes import Node, StageNode
 _TRAINING_FACTOR = 3
 
 
-def inputs_of(node: Node) -> tuple[str, ...]:
-    """Keys of the checkpoints and scores that a node reads, bases among them."""
-    return (*node.parents, *node.weighed_by) if isinstance(node, StageNode) else (node.checkpoint_key,)
-
-
 def usual_cost(node: Node) -> float:
     """Work of a node against others: its tokens, those of training three times; nodes nobody counted are alike."""
     factor = _TRAINING_FACTOR if isinstance(node, StageNode) else 1
@@ -141,12 +136,12 @@ def place(
         fits: whether a worker has what a node asks for.
         urgent: keys of the nodes that cannot wait.
     """
-    free, wanted = dict(idle), {key for node in ready for key in inputs_of(node)}
+    free, wanted = dict(idle), {key for node in ready for key in node.reads}
     placed: dict[str, tuple[Node, str]] = {}
 
     def serve(nodes: Iterable[Node], *, at_hand: bool = False) -> None:
         for node in nodes:
-            suited = [name for name in free if fits(node, name) and (not at_hand or free[name][0] in inputs_of(node))]
+            suited = [name for name in free if fits(node, name) and (not at_hand or free[name][0] in node.reads)]
             if suited and node.key not in placed:
                 best = min(suited, key=lambda name: _loading(node, *free[name], wanted))
                 placed[node.key] = (node, best)
@@ -160,7 +155,7 @@ def place(
 
 def _loading(node: Node, checkpoint: str, base: str, wanted: set[str]) -> tuple[bool, bool, bool]:
     """Least first: the checkpoint is there; its base is there; nothing is there that another node wants."""
-    here = checkpoint in inputs_of(node)
+    here = checkpoint in node.reads
     return not here, base != node.base_key, checkpoint in wanted
 
 
@@ -168,7 +163,7 @@ def readers_of(nodes: Iterable[Node]) -> dict[str, list[str]]:
     """Key of each checkpoint, and of scores that stages read -> keys of the nodes that read it."""
     found: dict[str, list[str]] = {}
     for node in nodes:
-        for key in inputs_of(node):
+        for key in node.reads:
             found.setdefault(key, []).append(node.key)
     return found
 

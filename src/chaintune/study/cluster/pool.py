@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chaintune.study.cluster.frontier import place
-from chaintune.study.nodes import Node, StageNode
+from chaintune.study.nodes import Node
 from chaintune.study.plan import Plan
 
 _GB = 10**9
@@ -192,7 +192,7 @@ def asks_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], Ask]:
     usual = Ask(gpus=float(any_gpu))
 
     def ask(node: Node) -> Ask:
-        return asks.get(node.key if isinstance(node, StageNode) else node.checkpoint_key, usual)
+        return asks.get(node.held_key, usual)
 
     return ask
 

@@ -196,14 +196,9 @@ class _Simulation:
         while self._ahead and self._ahead[0][0] == self._now:
             _, _, worker, node = heapq.heappop(self._ahead)
             self._arriving.discard(worker)
-            self._idle[worker] = _in_memory(node) if node else ("", "")
+            self._idle[worker] = (node.held_key, node.base_key) if node else ("", "")
             if node:
                 self._frontier.finish(node.key)
-
-
-def _in_memory(node: Node) -> tuple[str, str]:
-    """The checkpoint and the base that a worker holds after a node."""
-    return node.key if isinstance(node, StageNode) else node.checkpoint_key, node.base_key
 
 
 def critical_path(todo: Iterable[Node], seconds: Seconds) -> tuple[Node, ...]:
@@ -229,22 +224,18 @@ def disk_high_water(plan: Plan, placed: Iterable[Placed], *, keep: Keep, present
     """
     going = {key for keys in plan.releases(keep).values() for key in keys}
     done = sorted(placed, key=lambda one: one.end_seconds)
-    unread = Counter(key for one in done for key in {*_checkpoints(one.node)})
+    unread = Counter(key for one in done for key in set(one.node.parents))
     here = {key: plan.stage_bytes.get(key, 0) for key in present}
     most = sum(here.values())
     for one in done:
         if isinstance(one.node, StageNode):
             here[one.node.key] = plan.stage_bytes.get(one.node.key, 0)
         most = max(most, sum(here.values()))
-        unread.subtract({*_checkpoints(one.node)})
-        for key in {*_checkpoints(one.node), one.node.key} & going:
+        unread.subtract(set(one.node.parents))
+        for key in {*one.node.parents, one.node.key} & going:
             if not unread[key]:
                 here.pop(key, None)
     return most
-
-
-def _checkpoints(node: Node) -> tuple[str, ...]:
-    return node.parents if isinstance(node, StageNode) else (node.checkpoint_key,)
 
 
 def _width(cluster: Cluster, placed: Sequence[Placed], ask: Asks) -> Width:
