@@ -12,10 +12,11 @@ from chaintune.errors import DataError, StageError
 from chaintune.models import LoadedModel, load
 from chaintune.records import Scores
 from chaintune.scoring import score
-from chaintune.study import engine
+from chaintune.study import engine, housekeeping
 from chaintune.study.bases import open_base
 from chaintune.study.hardware import noted, this_hardware
 from chaintune.study.nodes import StageNode
+from chaintune.study.progress import Event
 from chaintune.study.store import Store
 from tests.integration.conftest import Smoke, checkpoints, scores
 
@@ -52,6 +53,20 @@ def test_chains_from_memory_equal_chains_from_disk(
     anew = Store(held.store.root)  # it reads every byte again
     assert all(anew.get(node.kind, node.key) for node in held.plan.nodes)
     assert open_base(held.study.bases[0], anew).key in {node.base_key for node in held.plan.nodes}
+
+
+def test_what_a_running_study_needs_is_not_cleared_away(smoke: Smoke, tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store", "recipe.epochs=0.5")
+    other, last = Store(tmp_path / "store"), session.plan.scores[-1]
+
+    def clear(event: Event) -> None:
+        if (event.kind, event.node) == ("start", last):
+            housekeeping.drop(other, housekeeping.inventory(other))
+
+    found = session.run(tmp_path / "out", on_event=clear)
+    assert found.outcome.complete
+    assert all(other.has(node.kind, node.key) for node in session.plan.scores)
+    assert len(list((tmp_path / "out" / "scores").glob("*.parquet"))) == len(session.plan.scores)
 
 
 def test_what_is_learned_is_forgotten(straight: dict[str, bytes], tmp_path: Path) -> None:

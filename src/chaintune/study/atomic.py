@@ -57,6 +57,28 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_files(folder: Path) -> Iterator[Path]:
+    """A temporary folder to write to; its files take their places in `folder` when the block ends without an error.
+
+    A folder that was not there appears whole. In one that was, other files stay.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(folder)
+    partial.mkdir()
+    try:
+        yield partial
+        if folder.exists():
+            for path in [path for path in sorted(partial.rglob("*")) if path.is_file()]:
+                target = folder / path.relative_to(partial)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
+        else:
+            publish(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
     with replacing(path, durable=durable) as partial:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import safe_open
+
 from chaintune.models import dequantise, locate, model_digest
 from chaintune.study.store import Store
 
@@ -16,12 +18,23 @@ class BaseModel:
         key: digest of its content.
         folder: transformers' layout.
         adapter: PEFT's layout, put on top; usually none.
+        entry: key of the store's entry that the folder is; empty where it lies elsewhere.
     """
 
     name: str
     key: str
     folder: Path
     adapter: Path | None = None
+    entry: str = ""
+
+
+def shapes_of(folder: Path) -> dict[str, list[int]]:
+    """Name -> shape of every weight of a model folder, read from its files' headers."""
+    found: dict[str, list[int]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as weights:
+            found |= {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no mapping
+    return found
 
 
 def open_base(name: str, store: Store) -> BaseModel:
@@ -32,14 +45,14 @@ def open_base(name: str, store: Store) -> BaseModel:
     """
     files = locate(name)
     key = model_digest(files)
-    folder = files.weights
+    folder, entry = files.weights, ""
     if files.is_gguf:
         # The store checks every byte on first read, and only the weights matter here, not the adapter.
-        weights_key = model_digest(type(files)(name, files.weights))
+        entry = model_digest(type(files)(name, files.weights))
 
         def make(out: Path) -> dict[str, str]:
             dequantise(files.weights, out)
             return {"name": name}
 
-        folder = store.get_or_make("base", weights_key, make).path
-    return BaseModel(name, key, folder, files.adapter)
+        folder = store.get_or_make("base", entry, make).path
+    return BaseModel(name, key, folder, files.adapter, entry)

@@ -6,13 +6,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from safetensors import safe_open
-
 from chaintune.errors import ConfigError, ModelError
 from chaintune.models import load, merge_adapter, save
 from chaintune.records import Choice, Mitigated, ResultRow, Task
-from chaintune.study.bases import BaseModel
+from chaintune.study import atomic
+from chaintune.study.bases import BaseModel, shapes_of
 from chaintune.study.branches import Branch, replay_step, resolved
+from chaintune.study.disk import one_sentence
 from chaintune.study.file import Study
 from chaintune.study.graph import CountTokens, Graph, TaskFacts
 from chaintune.study.mitigations import DoseSpec, Mitigation
@@ -158,6 +158,7 @@ def write_model(session: Session, chain: str, folder: Path, *, trust_remote_code
 
     Raises:
         ModelError: the checkpoint is not in the store.
+        StoreError: the disk is full, or the folder cannot be written; what was there before is still there.
     """
     node = next(node for node in session.plan.stages if ">".join(node.chain) == chain)
     entry = session.store.get(node.kind, node.key)
@@ -170,8 +171,11 @@ def write_model(session: Session, chain: str, folder: Path, *, trust_remote_code
     loaded = load(
         weights, adapter=adapter, precision=session.precision, trainable=False, trust_remote_code=trust_remote_code
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    save(merge_adapter(loaded), folder)
+    with (
+        one_sentence(folder.parent, f"the model {folder.name} cannot be written"),
+        atomic.replacing_files(folder) as new,
+    ):
+        save(merge_adapter(loaded), new)
 
 
 def compile_given(
@@ -225,7 +229,7 @@ def _check_pair(before: BaseModel, after: BaseModel) -> None:
     """Refuse two names of one model, and two models that cannot be checkpoints of one."""
     if before.key == after.key:
         raise ConfigError(f"'{before.name}' and '{after.name}' are the same model, so nothing was lost between them")
-    one, other = _shapes(before.folder), _shapes(after.folder)
+    one, other = shapes_of(before.folder), shapes_of(after.folder)
     for name in sorted(one.keys() & other.keys()):
         if one[name] != other[name]:
             raise ModelError(
@@ -236,11 +240,3 @@ def _check_pair(before: BaseModel, after: BaseModel) -> None:
         raise ModelError(
             f"'{before.name}' and '{after.name}' have no weight in common; both have to be checkpoints of one model"
         )
-
-
-def _shapes(folder: Path) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="numpy") as weights:
-            found |= {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no mapping
-    return found

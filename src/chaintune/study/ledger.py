@@ -91,6 +91,8 @@ class Ledger:
 
     def record(self, kind: EventKind, node: Node, cause: str = "") -> None:
         """A node has come to its end."""
+        if kind == "reused" and isinstance(node, StageNode):
+            self._claim(node)
         self.results[node.key] = Result(kind, node, cause)
         self.tell(Event(kind, node, cause=cause))
 
@@ -112,19 +114,27 @@ class Ledger:
         for listener in self._listeners:
             listener(event)
 
-    def claim(self, node: StageNode) -> None:
+    def _claim(self, node: StageNode) -> None:
         """A checkpoint that another study would drop stays from now on, if this study keeps it."""
         entry = self.store.peek(node.kind, node.key)
         if entry and entry.info.get("transient") and node.key not in self.passing:
             self.store.annotate(node.kind, node.key, transient=False)
 
+    def is_damaged(self, node: StageNode) -> bool:
+        """Whether a checkpoint that this run keeps was changed since it was made."""
+        return node.key not in self.passing and self.store.is_damaged(node.kind, node.key)
+
+    def release_all(self) -> None:
+        """Drop what had to be trained again after its turn."""
+        for node in self.plan.stages:
+            if node.key in self.passing:
+                self.release(node)
+
     def release(self, node: StageNode) -> None:
         """Drop a checkpoint that only runs like this one made, and that no other run needs."""
         if self._lease:
             self._lease.give_back(node.key)
-        if not self.store.has(node.kind, node.key):
-            return
-        entry = self.store.peek(node.kind, node.key)
-        passing = entry is None or entry.info.get("transient")
-        if passing and self.store.drop(node.kind, node.key, unless_leased=True):
+        if self.store.has(node.kind, node.key) and self.store.drop(
+            node.kind, node.key, unless_leased=True, spared=lambda entry: not entry.info.get("transient")
+        ):
             self.tell(Event("dropped", node))

@@ -84,14 +84,18 @@ def damage_of(folder: Path, manifest: Any, *, deep: bool) -> str:
     if trouble := trouble_of(manifest, folder.parent.name, folder.name):
         return trouble
     for name, expected in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
+        try:
+            if _is_changed(folder / name, expected, deep=deep):
+                return f"the bytes of {name} were changed"
+        except (FileNotFoundError, IsADirectoryError):  # another process may drop the entry at any moment
             return f"{name} is missing"
-        facts = path.stat()
-        doubtful = deep or facts.st_mtime_ns != expected["mtime_ns"]
-        if facts.st_size != expected["bytes"] or (doubtful and sha256_of(path) != expected["sha256"]):
-            return f"the bytes of {name} were changed"
     return ""
+
+
+def _is_changed(path: Path, expected: Mapping[str, Any], *, deep: bool) -> bool:
+    facts = path.stat()
+    doubtful = deep or facts.st_mtime_ns != expected["mtime_ns"]
+    return bool(facts.st_size != expected["bytes"] or (doubtful and sha256_of(path) != expected["sha256"]))
 
 
 def trouble_of(manifest: Any, kind: str, key: str) -> str:

@@ -31,22 +31,35 @@ class Needs:
             self._seen.add(node.key)
         return node.key in self._seen
 
-    def checkpoint(self, key: str) -> bool:
-        """Whether anything that is missing reads this checkpoint: scores of its own, or a missing child."""
-        if any(node.key not in self._hopeless and not self.scored(node) for node in self._scores.get(key, ())):
-            return True
-        return any(self.stage(child) for child in self._children.get(key, ()))
-
-    def stage(self, node: StageNode) -> bool:
+    def stage(self, stage: StageNode) -> bool:
         """Whether a stage has to be trained: it is missing, and something that is missing reads it."""
-        if node.key in self._hopeless or self._store.has(node.kind, node.key):
+        if self._is_settled(stage):
             return False
-        return self.checkpoint(node.key)
+        waiting, seen = [stage.key], {stage.key}  # without recursion: a chain may be long
+        while waiting:
+            key = waiting.pop()
+            if any(node.key not in self._hopeless and not self.scored(node) for node in self._scores.get(key, ())):
+                return True
+            missing = {child.key for child in self._children.get(key, ()) if not self._is_settled(child)} - seen
+            seen |= missing
+            waiting += missing
+        return False
 
     def pending(self) -> list[Node]:
         """Every node that a run would compute now, in the plan's order."""
-        return [
-            node
-            for node in self._plan.nodes
-            if (not self.scored(node) if not isinstance(node, StageNode) else self.stage(node))
-        ]
+        found: list[Node] = []
+        read: set[str] = set()
+        for node in reversed(self._plan.nodes):  # what reads a checkpoint stands behind what makes it
+            if isinstance(node, StageNode):
+                if node.key in read and not self._is_settled(node):
+                    found.append(node)
+                    read.update(node.parents)
+            elif not self.scored(node):
+                found.append(node)
+                if node.key not in self._hopeless:
+                    read.add(node.checkpoint_key)
+        return found[::-1]
+
+    def _is_settled(self, node: StageNode) -> bool:
+        """Whether a checkpoint is there or cannot be had."""
+        return node.key in self._hopeless or self._store.has(node.kind, node.key)

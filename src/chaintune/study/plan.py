@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chaintune.records import Recipe, Task
+from chaintune.study.bases import BaseModel
 from chaintune.study.branches import branches_of
 from chaintune.study.file import Keep, Study
 from chaintune.study.graph import CountTokens, Graph, TaskFacts
@@ -49,6 +50,15 @@ class Plan:
         """The nodes that measure curvature."""
         return tuple(node for node in self.nodes if isinstance(node, CurvatureNode))
 
+    def kept_for(self, bases: Iterable[BaseModel]) -> set[str]:
+        """Keys of everything in the store that has to be there until the results are written, checkpoints apart.
+
+        Args:
+            bases: of the plan.
+        """
+        results = {node.key for node in self.nodes if not isinstance(node, StageNode)}
+        return results | {base.entry for base in bases if base.entry}
+
     @property
     def final_keys(self) -> frozenset[str]:
         """Keys of the checkpoints that end a chain."""
@@ -58,8 +68,7 @@ class Plan:
         """Key of each stage -> index of the last node that reads its checkpoint, or its own when none does."""
         last: dict[str, int] = {}
         for index, node in enumerate(self.nodes):
-            read = node.parents if isinstance(node, StageNode) else (node.checkpoint_key,)
-            last |= dict.fromkeys((*read, node.key), index)
+            last |= dict.fromkeys((*node.parents, node.key), index)
         stages = {node.key for node in self.stages}
         return {key: index for key, index in last.items() if key in stages}
 

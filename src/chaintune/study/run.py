@@ -75,16 +75,14 @@ class _Run:
                 self._visit_score(node)
             for key in releases.get(index, ()):
                 self.ledger.release(self.stages[key])
-        for key in self.ledger.passing:  # what had to be trained again after its turn
-            self.ledger.release(self.stages[key])
+        self.ledger.release_all()
 
     def _visit_stage(self, node: StageNode) -> None:
-        damaged = node.key not in self.ledger.passing and self.store.is_damaged(node.kind, node.key)
+        damaged = self.ledger.is_damaged(node)
         if damaged or self.needs.stage(node):
             with suppress(_UnreachableError, NotNeededError):
                 self._train(node, if_needed=not damaged)
         if node.key not in self.ledger.results:
-            self.ledger.claim(node)
             self._record("reused", node)
 
     def _visit_score(self, node: ScoreNode | CurvatureNode) -> None:
@@ -129,7 +127,7 @@ class _Run:
 
     def _scored(self, key: str) -> Path:
         """The folder of scores that a stage reads, computed now if they are not there."""
-        if self.store.get("score", key) is None:
+        if not self.ledger.lost(key) and self.store.get("score", key) is None:
             self._visit_score(self.scores[key])
         entry = self.store.get("score", key)
         if entry is None:

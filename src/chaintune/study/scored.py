@@ -63,12 +63,15 @@ class Scoring:
             trust_remote_code=trust_remote_code,
             arithmetic=self.arithmetic,
         )
-        outcome = run_plan(self.plan, store=self.store, engine=engine, out=None, tasks=self.tasks, on_event=on_event)
-        for failed in outcome.of("failed"):
-            raise ModelError(f"{failed.node.title}: {failed.cause}")
         found: dict[str, dict[str, Scores]] = {}
-        for (called, task), key in self.keys.items():
-            found.setdefault(called, {})[task] = self._read(key, self.models[called])
+        with self.store.lease(self.plan.kept_for(self.bases.values())):
+            outcome = run_plan(
+                self.plan, store=self.store, engine=engine, out=None, tasks=self.tasks, on_event=on_event
+            )
+            for failed in outcome.of("failed"):
+                raise ModelError(f"{failed.node.title}: {failed.cause}")
+            for (called, task), key in self.keys.items():
+                found.setdefault(called, {})[task] = self._read(key, self.models[called])
         return found
 
     def _read(self, key: str, model: str) -> Scores:
@@ -157,7 +160,11 @@ def score_paths(tasks: Iterable[str], out: Path) -> dict[str, Path]:
     """
     names = list(tasks)
     if out.suffix != ".parquet":
-        return {task: out / f"{task.replace(':', '_')}.parquet" for task in names}
+        paths = {task: out / f"{task.replace(':', '_')}.parquet" for task in names}
+        for task, path in paths.items():
+            if twin := next((other for other in names if other != task and paths[other] == path), None):
+                raise ConfigError(f"'{task}' and '{twin}' would both be written to {path}; score them one at a time")
+        return paths
     if len(names) > 1:
         raise ConfigError(f"{out}: one file holds the scores of one task, not of {len(names)}; name a folder")
     return dict.fromkeys(names, out)

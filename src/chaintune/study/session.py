@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
-from safetensors import safe_open
 
 from chaintune.forgetting.choice import USUAL
 from chaintune.models import (
@@ -22,7 +21,7 @@ from chaintune.models import (
 from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
 from chaintune.records import Example, Limits, Recipe, ResultRow, Task, rows_to_polars
 from chaintune.scoring.trees import distinct_tokens
-from chaintune.study.bases import BaseModel, open_base
+from chaintune.study.bases import BaseModel, open_base, shapes_of
 from chaintune.study.engine import LocalEngine
 from chaintune.study.file import Study
 from chaintune.study.graph import CountTokens
@@ -128,17 +127,18 @@ class Session:
             execute = self._on_ray(address, growth_seconds, trust_remote_code)
         else:
             execute = self._here(trust_remote_code)
-        outcome = execute(self.plan, store=self.store, out=out, tasks=self.tasks, on_event=on_event)
-        rows = write_results(
-            self.study,
-            self.plan,
-            store=self.store,
-            tasks=self.tasks,
-            base_keys=self.base_keys,
-            out=out,
-            command=command,
-            limits=limits,
-        )
+        with self.store.lease(self.plan.kept_for(self.bases.values())):
+            outcome = execute(self.plan, store=self.store, out=out, tasks=self.tasks, on_event=on_event)
+            rows = write_results(
+                self.study,
+                self.plan,
+                store=self.store,
+                tasks=self.tasks,
+                base_keys=self.base_keys,
+                out=out,
+                command=command,
+                limits=limits,
+            )
         return StudyResults(tuple(rows), outcome, out)
 
     def _here(self, trust_remote_code: bool) -> Callable[..., RunOutcome]:
@@ -220,21 +220,12 @@ def _taught_tokens(encoded: Encoded, example: Example, end: int | None) -> int:
 
 def parameters_of(base: BaseModel) -> int:
     """How many weights a base has, read from its files' headers."""
-    return sum(math.prod(shape) for shape in _shapes_of(base))
+    return sum(math.prod(shape) for shape in shapes_of(base.folder).values())
 
 
 def _stage_bytes(base: BaseModel, recipe: Recipe, precision: Precision) -> int:
     """Size of a checkpoint: every weight at the precision, or an adapter in fp32 on every layer's matrices."""
     if recipe.method == "full":
         return parameters_of(base) * (2 if precision == "bf16" else 4)
-    layers = [shape for shape in _shapes_of(base) if len(shape) == 2 and max(shape) < 8 * min(shape)]
+    layers = [shape for shape in shapes_of(base.folder).values() if len(shape) == 2 and max(shape) < 8 * min(shape)]
     return sum(recipe.lora_rank * sum(shape) * 4 for shape in layers)
-
-
-def _shapes_of(base: BaseModel) -> list[list[int]]:
-    return [shape for path in sorted(base.folder.glob("*.safetensors")) for shape in _shapes(path)]
-
-
-def _shapes(path: Path) -> list[list[int]]:
-    with safe_open(path, framework="numpy") as weights:
-        return [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118 - no mapping

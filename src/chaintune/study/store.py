@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -133,26 +133,33 @@ class Store:
     def lease(self, keys: Iterable[str]) -> Iterator[Lease]:
         """A note to other processes that this one will read the entries of these keys."""
         lease = Lease(self.root / LEASES, keys)
-        with one_sentence(self.root, "the store cannot be written"):
+        with one_sentence(self.root, "the store cannot be written"), self._leases_still():
             lease.take()
         try:
             yield lease
         finally:
             lease.end()
 
-    def drop(self, kind: str, key: str, *, unless_leased: bool = False) -> bool:
+    def drop(
+        self, kind: str, key: str, *, unless_leased: bool = False, spared: Callable[[Entry], bool] | None = None
+    ) -> bool:
         """Remove an entry; whether it was there and is gone.
 
         Args:
             kind: of the entry.
             key: of the entry.
             unless_leased: leave it when a living process has a lease on it.
+            spared: whether to leave an undamaged entry, asked when nobody else can change it.
         """
         with self._locked(kind, key):
             there = self.has(kind, key)
-            if unless_leased and self._is_leased(key):
+            if spared and (entry := self.peek(kind, key)) and spared(entry):
                 return False
-            self._remove(kind, key)
+            # A lease that is taken while this looks for one would be on an entry that is on its way out.
+            with self._leases_still() if unless_leased else nullcontext():
+                if unless_leased and self._is_leased(key):
+                    return False
+                self._remove(kind, key)
             self._verified.discard((kind, key))
         return there
 
@@ -176,6 +183,12 @@ class Store:
         """Remove what killed writers left and nobody will go on with; opening a store does so too."""
         with one_sentence(self.root, "the store cannot be written"):
             self._sweep()
+
+    @contextmanager
+    def _leases_still(self) -> Iterator[None]:
+        """While this lasts, no process of this machine takes a lease."""
+        with FileLock(self.root / f".{LEASES}.lock"):
+            yield
 
     def _is_leased(self, key: str) -> bool:
         return is_leased(self.root / LEASES, key)

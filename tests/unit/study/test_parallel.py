@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from chaintune.errors import ConfigError, DataError, ModelError, StageError
 from chaintune.study.cluster import ray_crew
 from chaintune.study.cluster.bench import Answer, Bench, Job
+from chaintune.study.cluster.connection import connected
 from chaintune.study.cluster.parallel import News, run_parallel
 from chaintune.study.cluster.pool import Ask, Machine
 from chaintune.study.file import Keep
@@ -242,6 +244,50 @@ def test_more_than_any_machine_has_is_told(setting: Setting) -> None:
         setting.run(plan)
 
 
+def test_a_node_that_nobody_can_compute_is_told_once_all_others_are_done(setting: Setting) -> None:
+    tasks = {"a": {"role": "safety", "path": "x"}, "b": {"role": "safety", "path": "x", "recipe": {"cpus": 8}}}
+    plan = make_plan(make_study("ab", tasks=tasks, chains=[["a"], ["b"]]))
+    with pytest.raises(ConfigError, match="b, seed 0 asks for 8 cores, 0 GPUs, and no machine of the cluster"):
+        setting.run(plan)
+    assert set(setting.scores(plan)) == {f"{name} on {task}" for name in ("base", "a, seed 0") for task in "ab"}
+
+
+def test_workers_that_are_lost_now_and_then_while_they_start_do_not_end_a_run(setting: Setting) -> None:
+    plan = make_plan(make_study("ab", vary={"seed": [0, 1, 2, 3]}))
+    setting.prepare(plan)
+    hire, hired = setting.crew.hire, Counter[bool]()
+
+    def hire_in_vain(machine: str, ask: Ask) -> str:
+        in_vain = hired.total() % 2 == 1
+        hired[in_vain] += 1
+        if not in_vain:
+            return hire(machine, ask)
+        setting.crew._news.append(News(f"gone-{hired.total()}", lost="a spot machine went away"))
+        return f"gone-{hired.total()}"
+
+    setting.crew.hire = hire_in_vain  # type: ignore[method-assign]
+    setting.crew.losses = [node.title for node in plan.scores if node.chain]
+    assert setting.go().complete
+    assert hired[True] > 5
+
+
+def test_progress_that_comes_after_the_end_of_its_node_is_not_told(setting: Setting) -> None:
+    plan = make_plan(make_study("ab"))
+    setting.prepare(plan)
+    news, late = setting.crew.news, deque[News]()
+
+    def tardy(_seconds: float) -> Sequence[News]:
+        found = news(_seconds)
+        late.extend(one for one in found if one.progress)
+        told = [one for one in found if not one.progress]
+        return [*told, *(late.popleft() for _ in range(len(late)) if told)]
+
+    setting.crew.news = tardy  # type: ignore[method-assign]
+    assert setting.go().complete
+    assert "progress" not in {event.kind for event in setting.events}
+    assert read_status(setting.folder / "out").journal["running"] == []
+
+
 def test_recipes_of_different_shapes_take_turns(setting: Setting) -> None:
     plan = make_plan(make_study("ab", vary={"recipe.cpus": [1, 2]}))
     assert len(plan.stages) == 4  # what a stage asks for does not change it
@@ -372,3 +418,30 @@ def test_an_answer_says_what_the_store_lacks(setting: Setting) -> None:
 )  # fmt: skip
 def test_why_a_worker_is_gone_is_one_line(text: str, said: str) -> None:
     assert ray_crew._said(RuntimeError(text)) == said
+
+
+def test_a_worker_that_ray_ended_for_want_of_memory_is_lost_and_lets_go_of_what_it_held() -> None:
+    ray = pytest.importorskip("ray")
+    killed: list[object] = []
+
+    def get(_call: object) -> None:
+        raise ray.exceptions.OutOfMemoryError("Task was killed due to the node running low on memory.")
+
+    crew = object.__new__(ray_crew.RayCrew)
+    crew._ray = SimpleNamespace(exceptions=ray.exceptions, get=get, kill=killed.append)
+    crew._actors = {"w1": "actor"}
+    (news,) = crew._heard("w1", "work", "call")
+    assert news == News("w1", lost="Task was killed due to the node running low on memory.")
+    assert (killed, crew._actors) == (["actor"], {})
+
+
+def test_a_cluster_of_another_version_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def init(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.40.0\n    Python: 3.10.1")
+
+    monkeypatch.setattr(ray, "init", init)
+    sentence = "has other versions; install the same on both sides .*Ray: 2.40.0 Python: 3.10.1"
+    with pytest.raises(ConfigError, match=sentence), connected("auto"):
+        pass

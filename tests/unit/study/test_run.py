@@ -2,14 +2,17 @@
 
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from chaintune.errors import DataError, ModelError, StageError, StoreError
 from chaintune.study.ledger import RunOutcome
+from chaintune.study.needs import Needs
 from chaintune.study.nodes import StageNode
 from chaintune.study.plan import Plan
 from chaintune.study.progress import Event
@@ -203,6 +206,23 @@ def test_a_study_that_keeps_claims_what_another_would_drop(bench: Bench) -> None
     assert bench.checkpoints() == {"a"}
 
 
+def test_a_checkpoint_that_was_waited_for_is_claimed_too(bench: Bench) -> None:
+    """One run makes it and would drop it; the other one, which keeps it, waits for its lock meanwhile."""
+    passing = make_plan(make_study("ab", chains=[["a", "b"]], keep="none"))
+    keeping = make_plan(make_study("ab", chains=[["a"]], keep="all"))
+    waiting = Thread(target=Bench(bench.folder).run, args=(keeping,))
+
+    def hook(when: str, what: str) -> None:
+        if (when, what) == ("tune", "a"):
+            waiting.start()
+            time.sleep(0.5)
+        if (when, what) == ("tune", "a>b"):
+            waiting.join()
+
+    assert bench.run(passing, hook=hook).complete
+    assert bench.checkpoints() == {"a"}
+
+
 def interrupt(when: str, what: str) -> Hook:
     def hook(now: str, chain: str) -> None:
         if (now, chain) == (when, what):
@@ -309,3 +329,26 @@ def test_the_manifest_tells_what_the_node_was_and_what_it_took(bench: Bench) -> 
     assert manifest["info"]["final_loss"] == 0.5
     assert math.isfinite(manifest["info"]["seconds"])
     assert not manifest["info"]["transient"]
+
+
+def test_a_score_that_fails_is_tried_once_whoever_reads_it(bench: Bench) -> None:
+    replay = {"replay": {"task": "a", "dose": [0.125, 0.25, 0.5], "who": "targeted"}}
+    plan = make_plan(make_study("ab", chains=[["a", "b"]], mitigations=[replay]))
+
+    def hook(when: str, what: str) -> None:
+        if (when, what) == ("score", "a") and "(train)" in bench.engine.calls[-1]:
+            raise StageError("no number")
+
+    outcome = bench.run(plan, hook=hook)
+    assert bench.engine.calls.count("score a on a (train)") == 1
+    assert len(outcome.of("failed")) == 1
+    assert [result.cause for result in outcome.of("skipped") if isinstance(result.node, StageNode)] == [
+        "'a, seed 0 on a (train)' failed: no number"
+    ] * 3
+
+
+def test_a_long_chain_is_no_trouble(bench: Bench) -> None:
+    plan = make_plan(make_study("ab", chains=[["a", "b"] * 150]))
+    needs = Needs(plan, bench.store)
+    assert needs.pending() == list(plan.nodes)
+    assert needs.stage(plan.stages[0])

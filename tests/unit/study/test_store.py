@@ -4,6 +4,8 @@ import errno
 import json
 import logging
 import os
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
@@ -13,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from chaintune.errors import ModelError, StoreError
-from chaintune.study import atomic
+from chaintune.study import atomic, manifest
 from chaintune.study import store as store_module
 from chaintune.study.address import open_store
 from chaintune.study.store import Store, default_address, is_url
@@ -250,6 +252,52 @@ def test_a_lease_of_a_dead_process_counts_for_nothing(store: Store) -> None:
     (folder / "dead.json").write_text(json.dumps([KEY]))
     assert store.drop("stage", KEY, unless_leased=True)
     assert list(folder.iterdir()) == []
+
+
+def test_nobody_takes_a_lease_between_the_look_for_one_and_the_drop(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.get_or_make("stage", KEY, Maker())
+    found: list[bool] = []
+    other = Store(store.root)
+
+    def read() -> None:
+        with other.lease({KEY}):
+            found.append(other.has("stage", KEY))
+
+    reader, look = Thread(target=read), store._is_leased
+
+    def slow_look(key: str) -> bool:
+        answer = look(key)
+        reader.start()
+        time.sleep(0.3)
+        return answer
+
+    monkeypatch.setattr(store, "_is_leased", slow_look)
+    assert store.drop("stage", KEY, unless_leased=True)
+    reader.join()
+    assert found == [False]  # told that it is gone, not handed what is on its way out
+
+
+def test_an_entry_can_be_spared_by_what_is_noted(store: Store) -> None:
+    store.get_or_make("stage", KEY, Maker())
+    assert not store.drop("stage", KEY, spared=lambda entry: entry.info["seconds"] == 1.5)
+    assert store.drop("stage", KEY, spared=lambda entry: entry.info["seconds"] != 1.5)
+
+
+@pytest.mark.parametrize("look", ["peek", "get", "damage"])
+def test_an_entry_that_goes_while_it_is_read_counts_as_none(
+    look: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.get_or_make("stage", KEY, Maker()).path
+    changed = manifest._is_changed
+
+    def late(file: Path, expected: dict[str, Any], *, deep: bool) -> bool:
+        shutil.rmtree(path, ignore_errors=True)
+        return changed(file, expected, deep=deep)
+
+    monkeypatch.setattr(manifest, "_is_changed", late)
+    assert getattr(Store(store.root), look)("stage", KEY) in {None, "sub/more is missing", "weights is missing"}
 
 
 def test_annotate_changes_notes_only(store: Store) -> None:

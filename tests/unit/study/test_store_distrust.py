@@ -14,6 +14,7 @@ import pytest
 from chaintune.errors import StoreError
 from chaintune.study.address import open_store
 from chaintune.study.manifest import is_plain, sealed
+from chaintune.study.remote import claim
 from chaintune.study.remote.connect import connect
 from chaintune.study.store import Store
 from tests.unit.study.entries import KEY, Maker
@@ -193,6 +194,26 @@ def test_what_a_killed_download_left_is_swept(there: Path) -> None:
     (left / "weights").write_text("half")
     opened(there)
     assert not left.exists()
+
+
+def test_what_a_killed_download_left_does_not_stand_in_the_way(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(there).get_or_make("stage", KEY, Maker())
+    other = opened(there, monkeypatch)
+    left = other.root / ".fetching" / f"stage.{KEY}"
+    left.mkdir(parents=True)
+    (left / "weights").write_text("half")
+    assert other.get("stage", KEY) is not None
+
+
+def test_a_lease_that_is_being_written_or_is_none_is_passed_over(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = opened(there)
+    store.get_or_make("stage", KEY, Maker())
+    (there / ".leases").mkdir()
+    half, odd = there / ".leases" / "ab.json.12.partial", there / ".leases" / "odd.json"
+    half.write_bytes(claim.told(cache="elsewhere", keys=[KEY]))
+    odd.write_bytes(claim.told(cache="elsewhere", keys=5))
+    assert store.drop("stage", KEY, unless_leased=True)
+    assert half.exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "a\\b", "", "a//b"])

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -400,6 +401,29 @@ def test_a_holder_that_works_long_stays_alive(machines: Machines, monkeypatch: p
     machines.open().get_or_make("stage", KEY, make)
     waiting.join()
     assert maker.calls == 1
+
+
+def test_no_error_ends_the_pulse(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(claim, "BEAT_SECONDS", 0.02)
+    beats: list[int] = []
+
+    def write(*_: Any) -> None:
+        beats.append(1)
+        raise RuntimeError("a client that breaks off")
+
+    def make(folder: Path) -> dict[str, Any]:
+        with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+            patch.setattr(claim.Pulse, "_bucket", property(lambda _: SimpleNamespace(write=write)), raising=False)
+            deadline = time.monotonic() + 10
+            while len(beats) < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return Maker()(folder)
+
+    assert machines.open().get_or_make("stage", KEY, make).made
+    assert len(beats) >= 3
+    assert "could not be written; the next beat tries again" in caplog.text
 
 
 def test_a_lease_of_the_dead_counts_for_nothing(

@@ -12,6 +12,7 @@ _PASSED_ON = ("CHAINTUNE_", "HF_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENI
 _SECONDS_TO_ANSWER = 10.0
 # Ray says it in the text of whatever error it raises.
 _UNKNOWN_CALLER = "authentication token"
+_OTHER_VERSION = "version mismatch"
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def connected(address: str | None = None) -> Iterator[None]:
             to; None is the one that `RAY_ADDRESS` names, else a new one on this machine.
 
     Raises:
-        ConfigError: Ray is not installed, or the cluster cannot be reached.
+        ConfigError: Ray is not installed, or the cluster cannot be reached, or has other versions of Ray or Python.
     """
     try:
         import ray
@@ -44,7 +45,7 @@ def connected(address: str | None = None) -> Iterator[None]:
             log_to_driver=False,
             logging_level="error",
         )
-    except (ConnectionError, ValueError, ray.exceptions.AuthenticationError) as error:
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
         raise ConfigError(f"--address {address}: {_why(error)}") from error
     try:
         yield
@@ -77,4 +78,6 @@ def _why(error: BaseException) -> str:
             "the Ray cluster there asks for a token; set RAY_AUTH_MODE=token, and on every machine the same token in "
             "~/.ray/auth_token or RAY_AUTH_TOKEN (ray get-auth-token shows it)"
         )
+    if _OTHER_VERSION in said.lower():
+        return f"the Ray cluster there has other versions; install the same on both sides ({' '.join(said.split())})"
     return f"no Ray cluster can be reached there ({_first_line(error)})"

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from chaintune.errors import ConfigError, StageError
 from chaintune.study.cluster.bench import Answer
-from chaintune.study.cluster.frontier import Frontier, inputs_of, readers_of
+from chaintune.study.cluster.frontier import Frontier, readers_of
 from chaintune.study.cluster.pool import Ask, Machine, Pool, asks_of
 from chaintune.study.ledger import Ledger, OnEvent, RunOutcome
 from chaintune.study.needs import Needs
-from chaintune.study.nodes import Node, StageNode
+from chaintune.study.nodes import Node
 from chaintune.study.progress import Progress
 
 _ATTEMPTS = 5
@@ -112,7 +112,7 @@ class _Run:
         self.plan, self.store = ledger.plan, ledger.store
         self.nodes = {node.key: node for node in self.plan.nodes}
         self.stages = {node.key: node for node in self.plan.stages}
-        self.forced = {node.key for node in self.plan.stages if self._is_damaged(node)}
+        self.forced = {node.key for node in self.plan.stages if ledger.is_damaged(node)}
         needed = {node.key for node in Needs(self.plan, self.store).pending()} | self.forced
         self.todo = {key: node for key, node in self.nodes.items() if key in needed}
         self.frontier = Frontier(list(self.todo.values()))
@@ -132,19 +132,13 @@ class _Run:
         """Until nothing is left to do."""
         for node in self.plan.nodes:
             if node.key not in self.todo:
-                if isinstance(node, StageNode):
-                    self.ledger.claim(node)
                 self.ledger.record("reused", node)
         self._release(self.ledger.passing)
         while len(self.frontier):
             self._move()
             for news in self.crew.news(_SECONDS_OF_WAITING):
                 self._hear(news)
-        for key in self.ledger.passing:
-            self.ledger.release(self.stages[key])
-
-    def _is_damaged(self, node: StageNode) -> bool:
-        return node.key not in self.ledger.passing and self.store.is_damaged(node.kind, node.key)
+        self.ledger.release_all()
 
     def _move(self) -> None:
         """Give out work, start workers, let some go."""
@@ -166,7 +160,7 @@ class _Run:
             self.arriving.add(worker)
         if self.growth_seconds is not None:
             self._grow(moves.lacking, now)
-        if self.pool.workers or not ready:
+        if self.at_work or self.arriving or not ready:
             self.staffed = now
         elif now - self.staffed >= (self.growth_seconds or 0.0):
             self._check_room(ready)
@@ -210,18 +204,19 @@ class _Run:
         if news.lost:
             self._lose(news.worker, news.lost)
         elif news.progress:
-            self.ledger.progressed(news.progress)
+            if self.at_work.get(news.worker) == news.progress.node:  # else it came after the node's end
+                self.ledger.progressed(news.progress)
         elif news.answer:
             self._take(news.worker, self.at_work.pop(news.worker), news.answer)
         else:
             self.arriving.discard(news.worker)
+            self.losses.pop("", None)  # only workers that are lost one after another say that none can be had
             self.memory[news.worker] = ("", "")
 
     def _take(self, worker: str, node: Node, answer: Answer) -> None:
         """A node has come to its end, or has to begin again after something that it reads."""
         made = answer.kind == "made"
-        checkpoint = node.key if isinstance(node, StageNode) else node.checkpoint_key
-        self.memory[worker] = (checkpoint, node.base_key) if made else ("", "")
+        self.memory[worker] = (node.held_key, node.base_key) if made else ("", "")
         if answer.kind == "missing":
             self._make_again(node, answer.missing)
             return
@@ -241,7 +236,7 @@ class _Run:
         self.forced.add(key)
         self.frontier.put_back(node.key)
         self.frontier.add(self.nodes[key])
-        for read in inputs_of(self.nodes[key]):
+        for read in self.nodes[key].reads:
             self.readers[read].add(key)
 
     def _fail(self, node: Node, cause: str) -> None:
@@ -275,7 +270,7 @@ class _Run:
 
     def _has_read(self, node: Node) -> None:
         """A node reads nothing any more; checkpoints that nobody else reads may go."""
-        read = [key for key in inputs_of(node) if key in self.readers]
+        read = [key for key in node.reads if key in self.readers]
         for key in read:
             self.readers[key].discard(node.key)
         self._release([*read, node.key])

@@ -134,12 +134,13 @@ class RayCrew:
     def _heard(self, worker: str, sort: str, call: Any) -> Iterator[News]:
         try:
             value = self._ray.get(call)
-        except self._ray.exceptions.RayActorError as error:
-            self._actors.pop(worker, None)
-            yield News(worker, lost=_said(error))
-            return
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from error  # a bug, or a store that cannot be written: as it would be here
+        except self._ray.exceptions.RayError as error:
+            # The actor is dead, was ended for want of memory, or cannot be reached; then it may still hold its GPU.
+            self._ray.kill(self._actors.pop(worker))
+            yield News(worker, lost=_said(error))
+            return
         if sort == "hello":
             if value != (here := version("chaintune")):
                 raise ConfigError(

@@ -57,8 +57,14 @@ class Pulse:
             for name in list(self._held):
                 with self._lock:
                     if content := self._held.get(name):
-                        with suppress(StoreError):  # the next beat may get through, and an outage hits all alike
-                            self._bucket.write(name, content())
+                        self._write(name, content)
+
+    def _write(self, name: str, content: Callable[[], bytes]) -> None:
+        try:
+            with suppress(StoreError):  # the next beat may get through, and an outage hits all alike
+                self._bucket.write(name, content())
+        except Exception:  # noqa: BLE001 - a pulse that ends would give away everything that is held
+            _log.warning("%s could not be written; the next beat tries again", name, exc_info=True)
 
 
 class Claims:

@@ -51,10 +51,12 @@ def is_leased(bucket: Bucket, key: str, *, local: Path, cache_id: str) -> bool:
         local: folder of this machine's leases, whose locks tell at once who lives.
         cache_id: of this machine's cache.
     """
-    for name in list(bucket.objects(FOLDER)):
+    # What another process is still writing has another ending.
+    for name in [name for name in bucket.objects(FOLDER) if name.endswith(".json")]:
         content = bucket.read(name)
         facts = read_told(content) if content else {}
-        if content is None or key not in facts.get("keys", ()):
+        keys = facts.get("keys")
+        if content is None or not isinstance(keys, list) or key not in keys:
             continue
         here = facts.get("cache") == cache_id
         lock = (local / Path(name).name).with_suffix(".lock")

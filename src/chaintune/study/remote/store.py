@@ -122,7 +122,7 @@ class RemoteStore(Store):
     def lease(self, keys: Iterable[str]) -> Iterator[Lease]:
         """A note to processes everywhere that this one will read the entries of these keys."""
         lease = RemoteLease(self.root / LEASES, keys, bucket=self._bucket, pulse=self._pulse, cache_id=self._cache_id)
-        with one_sentence(self.root, "the cache cannot be written"):
+        with one_sentence(self.root, "the cache cannot be written"), self._leases_still():
             lease.take()
         try:
             yield lease
@@ -183,6 +183,7 @@ class RemoteStore(Store):
         with one_sentence(self.root, "the cache cannot be written"):
             self._fetching.mkdir(exist_ok=True)
         with FileLock(place.with_name(f"{place.name}.lock")):
+            shutil.rmtree(place, ignore_errors=True)  # of a download that was killed
             try:
                 yield place
             finally:
