@@ -38,6 +38,8 @@ def _folder(folder: Path, config_name: str) -> dict[str, str]:
     tokenizer = {path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)}
     digests = {path.name: _file(path) for path in (*weight_files(folder), *tokenizer)}
     config = _config(folder / config_name)
+    if "auto_map" in config:  # it computes with code of its own
+        digests |= {path.relative_to(folder).as_posix(): _file(path) for path in sorted(folder.rglob("*.py"))}
     digests[config_name] = canonical_digest({k: v for k, v in config.items() if k not in _IGNORED_CONFIG})
     return digests
 

@@ -64,6 +64,17 @@ def test_what_does_not_change_the_answers_does_not_count(folder: Path) -> None:
     assert digest(folder) == before
 
 
+def test_code_of_a_models_own_counts_where_it_is_used(folder: Path) -> None:
+    (folder / "modeling_own.py").write_text("scale = 1")
+    unused = digest(folder)
+    (folder / "modeling_own.py").write_text("scale = 2")
+    assert digest(folder) == unused
+    edit_config(folder / "config.json", auto_map={"AutoModelForCausalLM": "modeling_own.Own"})
+    used = digest(folder)
+    (folder / "modeling_own.py").write_text("scale = 3")
+    assert len({digest(folder), used, unused}) == 3
+
+
 def test_an_adapter_makes_another_model(folder: Path, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
