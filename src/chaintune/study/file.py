@@ -224,9 +224,9 @@ def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
 
 
 def _located(path: str | None, at: KeyPath, source: Source) -> str | None:
-    """A path of the file starts at the file's folder, one of an override at the current folder."""
+    """In full: a path of the file starts at the file's folder, one of an override at the current folder."""
     from_override = isinstance(source.places.get(at), str)
-    return path if path is None or from_override else str(source.folder / path)
+    return path if path is None else str(((Path() if from_override else source.folder) / path).absolute())
 
 
 def _check_twice(values: Any, path: KeyPath, source: Source) -> None:

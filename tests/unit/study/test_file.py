@@ -113,7 +113,18 @@ def test_a_data_path_starts_at_the_study_file_and_an_override_at_the_current_fol
     text = "base: m\ntasks:\n  mine: {role: safety, path: items.jsonl}\nchains: [[mine]]\n"
     path = written(tmp_path, text)
     assert Study.from_yaml(path).tasks["mine"].path == str(tmp_path / "items.jsonl")
-    assert Study.from_yaml(path, ["tasks.mine.path=other.jsonl"]).tasks["mine"].path == "other.jsonl"
+    overridden = Study.from_yaml(path, ["tasks.mine.path=other.jsonl"])
+    assert overridden.tasks["mine"].path == str(Path("other.jsonl").absolute())
+
+
+def test_a_resolved_study_means_the_same_wherever_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "base: m\ntasks:\n  mine: {role: safety, path: items.jsonl}\nchains: [[mine]]\n")
+    monkeypatch.chdir(tmp_path)
+    study = Study.from_yaml(path.name)
+    (tmp_path / "elsewhere").mkdir()
+    resolved = tmp_path / "elsewhere" / "study.resolved.yaml"
+    resolved.write_text(study.to_yaml())
+    assert Study.from_yaml(resolved).tasks["mine"].path == study.tasks["mine"].path == str(tmp_path / "items.jsonl")
 
 
 @pytest.mark.parametrize(
