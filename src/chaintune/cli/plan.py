@@ -38,16 +38,16 @@ def plan(
     rates and the order in which the Ray executor would place what is still to do.
     """
     from chaintune.cli.display import print_tables
+    from chaintune.study.address import open_store
     from chaintune.study.cluster.described import read_cluster
     from chaintune.study.estimate import forecast, rates_of
     from chaintune.study.file import Study
     from chaintune.study.hardware import this_hardware
     from chaintune.study.probe import probed_rates
     from chaintune.study.session import open_session, parameters_of
-    from chaintune.study.store import Store
 
     machines = read_cluster(cluster) if cluster else None
-    session = open_session(Study.from_yaml(study, overrides or ()), Store(store))
+    session = open_session(Study.from_yaml(study, overrides or ()), open_store(store))
     largest = max(map(parameters_of, session.bases.values()))
     train_rate, score_rate = probed_rates(largest, session.precision)
     rates = rates_of(session.plan, session.store, here=this_hardware(), train_rate=train_rate, score_rate=score_rate)
