@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
+import psutil
+
 from chaintune.errors import ConfigError
 from chaintune.study import atomic
 from chaintune.study.disk import one_sentence
@@ -40,7 +42,6 @@ class Journal:
         self._ends: dict[str, Event] = {}
         self._running: dict[str, dict[str, Any]] = {}
         self._pace = Pace(pending)
-        self.seconds = 0.0
 
     def __enter__(self) -> Self:
         self._write("running")
@@ -49,7 +50,6 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.seconds = time.monotonic() - self._started
         self._running = {}
         if error is not None:
             with suppress(OSError):  # the error on its way says more than that the disk is full here too
@@ -134,15 +134,7 @@ def read_status(out: Path) -> Status:
 
 def _is_alive(process: dict[str, Any]) -> bool:
     """Whether a process of this host lives; one of another host is believed."""
-    if process["host"] != socket.gethostname():
-        return True
-    try:
-        os.kill(process["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return process["host"] != socket.gethostname() or bool(psutil.pid_exists(process["pid"]))
 
 
 def _about(node: Node) -> dict[str, Any]:

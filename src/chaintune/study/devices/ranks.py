@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import torch.distributed as dist
 
@@ -155,9 +156,7 @@ def _told(error: Exception) -> dict[str, Any]:
 
 def _end_if_orphaned() -> None:
     """Leave at once, as nobody waits for the result."""
-    try:
-        os.kill(int(os.environ.get(PARENT, os.getpid())), 0)
-    except ProcessLookupError:
+    if not psutil.pid_exists(int(os.environ.get(PARENT, os.getpid()))):
         os._exit(_ORPHANED)
 
 
