@@ -40,9 +40,8 @@ from chaintune.study.cost import spent
 from chaintune.study.file import Study
 from chaintune.study.lesson import lesson_of
 from chaintune.study.making import Given
-from chaintune.study.nodes import StageNode
+from chaintune.study.nodes import SCORES_FILE, StageNode
 from chaintune.study.plan import Plan
-from chaintune.study.results import SCORES_FILE
 from chaintune.study.session import Session, open_session
 from chaintune.study.store import Store
 

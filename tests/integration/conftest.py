@@ -10,7 +10,7 @@ import pytest
 from chaintune.models import LoadedModel
 from chaintune.study.engine import LocalEngine
 from chaintune.study.file import Study
-from chaintune.study.results import SCORES_FILE
+from chaintune.study.nodes import SCORES_FILE
 from chaintune.study.session import Session, open_session
 from chaintune.study.store import Store
 from tests import tiny

@@ -10,8 +10,7 @@ import pytest
 
 from chaintune.records import ResultRow, Scores
 from chaintune.report.tables import study_tables
-from chaintune.study.nodes import StageNode
-from chaintune.study.results import SCORES_FILE
+from chaintune.study.nodes import SCORES_FILE, StageNode
 from chaintune.study.session import Session, StudyResults
 from tests.integration.conftest import Smoke, checkpoints, scores
 

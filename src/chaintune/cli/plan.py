@@ -44,7 +44,8 @@ def plan(
     from chaintune.study.file import Study
     from chaintune.study.hardware import this_hardware
     from chaintune.study.probe import probed_rates
-    from chaintune.study.session import open_session, parameters_of
+    from chaintune.study.session import open_session
+    from chaintune.study.sizing import parameters_of
 
     machines = read_cluster(cluster) if cluster else None
     session = open_session(Study.from_yaml(study, overrides or ()), open_store(store))
@@ -72,7 +73,7 @@ def _scheduled(session: "Session", rates: "Rates", cluster: "Cluster") -> "Sched
     from chaintune.study.cluster.schedule import schedule
     from chaintune.study.estimate import node_seconds
     from chaintune.study.needs import Needs
-    from chaintune.study.session import parameters_of
+    from chaintune.study.sizing import parameters_of
 
     plan, store = session.plan, session.store
     ask = asks_of(plan, any_gpu=cluster.has_gpus)

@@ -20,9 +20,8 @@ from chaintune.study.hardware import this_hardware
 from chaintune.study.learning import STAGE_LOG
 from chaintune.study.lesson import TaughtExamples, lesson_of
 from chaintune.study.making import Given
-from chaintune.study.nodes import Blend, CurvatureNode, Node, ScoreNode, StageNode
+from chaintune.study.nodes import CURVATURE_FILE, SCORES_FILE, Blend, CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.study.progress import Progress
-from chaintune.study.results import CURVATURE_FILE, SCORES_FILE
 from chaintune.tuning import Step, tune
 from chaintune.tuning.mitigations.interpolate import interpolate
 

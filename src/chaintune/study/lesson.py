@@ -7,8 +7,7 @@ from typing import Any
 from chaintune.forgetting import compare
 from chaintune.records import Example, Scores
 from chaintune.study.making import Given
-from chaintune.study.nodes import Portion, StageNode, Teaching
-from chaintune.study.results import SCORES_FILE
+from chaintune.study.nodes import SCORES_FILE, Portion, StageNode, Teaching
 from chaintune.tuning.mitigations.joint import together
 from chaintune.tuning.mitigations.replay import group_weights, take_dose
 

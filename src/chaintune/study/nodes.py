@@ -10,6 +10,9 @@ Labels = Sequence[tuple[str, str]]
 Who = Literal["uniform", "balanced", "targeted"]
 Split = Literal["train", "test"]
 
+# What an entry of the store holds for a node of that sort.
+SCORES_FILE, CURVATURE_FILE = "scores.parquet", "curvature.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Portion:

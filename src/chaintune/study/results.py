@@ -37,12 +37,9 @@ from chaintune.study.cost import spent, stage_notes
 from chaintune.study.disk import one_sentence
 from chaintune.study.file import Study
 from chaintune.study.learning import learning_table
-from chaintune.study.nodes import Cell
+from chaintune.study.nodes import CURVATURE_FILE, SCORES_FILE, Cell
 from chaintune.study.plan import Plan
 from chaintune.study.store import Store
-
-SCORES_FILE = "scores.parquet"
-CURVATURE_FILE = "curvature.json"
 
 
 def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Measured]:

@@ -16,9 +16,8 @@ from chaintune.study.disk import one_sentence
 from chaintune.study.engine import LocalEngine
 from chaintune.study.graph import score_key
 from chaintune.study.ledger import OnEvent
-from chaintune.study.nodes import ScoreNode
+from chaintune.study.nodes import SCORES_FILE, ScoreNode
 from chaintune.study.plan import Plan
-from chaintune.study.results import SCORES_FILE
 from chaintune.study.run import run_plan
 from chaintune.study.store import Store
 

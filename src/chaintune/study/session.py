@@ -1,6 +1,5 @@
 """A study made ready on this machine: its data read, its bases at hand, its plan drawn; then run."""
 
-import math
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,26 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from chaintune.forgetting.choice import USUAL
-from chaintune.models import (
-    Precision,
-    Reader,
-    check_quantize,
-    load_reader,
-    resolve_precision,
-)
-from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
-from chaintune.records import Example, Limits, Recipe, ResultRow, Task, rows_to_polars
-from chaintune.scoring.trees import distinct_tokens
-from chaintune.study.bases import BaseModel, open_base, shapes_of
+from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
+from chaintune.records import Limits, ResultRow, Task, rows_to_polars
+from chaintune.study.bases import BaseModel, open_base
 from chaintune.study.engine import LocalEngine
 from chaintune.study.file import Study
-from chaintune.study.graph import CountTokens
 from chaintune.study.ledger import OnEvent, RunOutcome
 from chaintune.study.needs import Needs
 from chaintune.study.plan import Plan, compile_plan
 from chaintune.study.results import write_results
 from chaintune.study.room import check_room
 from chaintune.study.run import run_plan
+from chaintune.study.sizing import check_readable, stage_bytes, token_counter
 from chaintune.study.store import Store
 from chaintune.study.task_data import load_spec
 
@@ -181,51 +172,13 @@ def open_session(
     readers = [load_reader(base.folder, trust_remote_code=trust_remote_code) for base in bases.values()]
     for reader in readers:
         for task in loaded.values():
-            _check_readable(task, reader)
+            check_readable(task, reader)
     plan = compiled(
         study,
         base_keys={name: base.key for name, base in bases.items()},
         tasks=loaded,
         precision=precision,
-        count_tokens=_token_counter(readers[0]),
-        stage_bytes=lambda base, recipe: _stage_bytes(bases[base], recipe, precision),
+        count_tokens=token_counter(readers[0]),
+        stage_bytes=lambda base, recipe: stage_bytes(bases[base], recipe, precision),
     )
     return Session(study, store, loaded, bases, precision, plan)
-
-
-def _check_readable(task: Task, reader: Reader) -> None:
-    """Refuse, before anything is trained, what a stage or a scoring would refuse later."""
-    taught, asked = (encode_examples(reader.tokenizer, examples) for examples in (task.train, task.test))
-    end = reader.tokenizer.eos_token_id
-    lengths = [_taught_tokens(item, example, end) for item, example in zip(taught, task.train, strict=True)]
-    check_lengths(task.train, lengths, reader.context_tokens, task=task.name)
-    check_lengths(task.test, [item.longest_tokens for item in asked], reader.context_tokens, task=task.name)
-
-
-def _token_counter(reader: Reader) -> CountTokens:
-    """Tokens of one epoch of training and of one scoring of some examples, each distinct beginning counted once."""
-
-    def count(examples: Sequence[Example]) -> tuple[int, int]:
-        encoded = encode_examples(reader.tokenizer, examples)
-        end = reader.tokenizer.eos_token_id
-        taught = sum(_taught_tokens(item, example, end) for item, example in zip(encoded, examples, strict=True))
-        return taught, distinct_tokens(encoded)
-
-    return count
-
-
-def _taught_tokens(encoded: Encoded, example: Example, end: int | None) -> int:
-    return len(encoded.prefix) + len(answer_tokens(encoded, example.gold, end))
-
-
-def parameters_of(base: BaseModel) -> int:
-    """How many weights a base has, read from its files' headers."""
-    return sum(math.prod(shape) for shape in shapes_of(base.folder).values())
-
-
-def _stage_bytes(base: BaseModel, recipe: Recipe, precision: Precision) -> int:
-    """Size of a checkpoint: every weight at the precision, or an adapter in fp32 on every layer's matrices."""
-    if recipe.method == "full":
-        return parameters_of(base) * (2 if precision == "bf16" else 4)
-    layers = [shape for shape in shapes_of(base.folder).values() if len(shape) == 2 and max(shape) < 8 * min(shape)]
-    return sum(recipe.lora_rank * sum(shape) * 4 for shape in layers)
