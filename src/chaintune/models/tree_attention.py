@@ -25,6 +25,8 @@ from chaintune.models.tree_layout import BLOCK, Blocks, TreeLayout, layout
 NAME = "chaintune_tree"
 
 _layout: ContextVar[TreeLayout] = ContextVar("layout")
+# Windows that attention was called with since the probe began; None outside it.
+_windows: ContextVar[set[int] | None] = ContextVar("windows", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +95,44 @@ def logits_at(model: Any, tree: TokenTree, nodes: list[int], *, cache: DynamicCa
 def takes_trees(model: Any) -> bool:
     """Whether a model's forward pass over a tree equals its passes over the branches.
 
-    It must take its attention from transformers' interface, in all layers, and know positions from
-    `position_ids` alone. Two short branches are compared to make sure.
+    It must take its attention from transformers' interface, in all layers, with the window where there is one, and
+    know positions from `position_ids` alone. Two short branches are compared to make sure.
     """
     base = _transformer(model)
-    kinds = set(getattr(base.config.get_text_config(), "layer_types", None) or ())
+    config = base.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ())
     if not getattr(base, "_supports_attention_backend", False) or kinds - {"full_attention", "sliding_attention"}:
         return False
-    probe = _probe(base.config.get_text_config().vocab_size)
-    with torch.no_grad():
+    probe = _probe(config.vocab_size)
+    with torch.no_grad(), _recorded_windows() as windows:
         try:
             with tree_attention(model):
                 got = forward_tree(model, probe).float()
         except (ModelError, TypeError, ValueError, RuntimeError):
             return False
+        # The branches are shorter than most windows, so they agree even where the model hides the past by a mask that
+        # a tree does not get.
+        if _has_window(config) and not windows:
+            return False
         return _agrees(model, probe, got)
+
+
+@contextmanager
+def _recorded_windows() -> Iterator[set[int]]:
+    windows: set[int] = set()
+    token = _windows.set(windows)
+    try:
+        yield windows
+    finally:
+        _windows.reset(token)
+
+
+def _has_window(config: Any) -> bool:
+    """Whether some layer sees a part of the past only."""
+    if not getattr(config, "sliding_window", None):
+        return False
+    kinds = getattr(config, "layer_types", None)
+    return "sliding_attention" in kinds if kinds else getattr(config, "use_sliding_window", True) is not False
 
 
 # Two branches of 24 tokens with 8 in common. The first tokens of a vocabulary are often special, and rounding
@@ -165,6 +190,8 @@ def _attend(
     """
     if others.get("s_aux") is not None or others.get("position_bias") is not None:
         raise ModelError(f"{type(module).__name__}: attention with sinks or biases cannot follow a tree")
+    if sliding_window and (windows := _windows.get()) is not None:
+        windows.add(sliding_window)
     tree = _layout.get()
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     queries = _in_blocks(query[0])

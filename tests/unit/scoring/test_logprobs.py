@@ -35,6 +35,7 @@ EXAMPLES = [encoded(*shape, seed=seed) for shape in SHAPES for seed in range(3)]
 
 
 LLAMA = tiny.ARCHITECTURES["llama"]
+_EXPERTS = {"num_experts": 2, "num_local_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 16}
 # Rotary, partly rotary, learned and ALiBi positions; grouped queries; sliding windows; capped attention.
 ALONG_TREES: dict[str, dict[str, Any]] = tiny.ARCHITECTURES | {
     "qwen2": LLAMA,
@@ -54,6 +55,9 @@ BY_PROMPT: dict[str, dict[str, Any]] = tiny.ALIBI | {
     "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 4},
     "mamba": {"hidden_size": 32, "state_size": 8, "num_hidden_layers": 2},
     "lfm2": LLAMA | {"layer_types": ["conv", "full_attention"]},
+    # These put the window into a mask, which a tree does not get. The probe's branches are shorter than it.
+    "phimoe": LLAMA | _EXPERTS | {"sliding_window": 26},
+    "qwen2_moe": LLAMA | _EXPERTS | {"sliding_window": 26, "use_sliding_window": True, "max_window_layers": 2},
     "gpt_oss": LLAMA | {"num_local_experts": 2, "num_experts_per_tok": 1, "layer_types": ["full_attention"] * 2},
 }
 
