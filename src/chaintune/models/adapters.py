@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftConfig, PeftModel, PeftType, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
 from safetensors import safe_open
 
 from chaintune.errors import ModelError
@@ -59,6 +60,27 @@ def leaves_base_alone(folder: Path) -> bool:
 def take_off(adapted: PeftModel) -> Any:
     """The model under an adapter that `leaves_base_alone`; its weights stay frozen, so it is good for reading only."""
     return adapted.unload()
+
+
+def tied_targets(model: Any, config: PeftConfig) -> list[str]:
+    """Names of the embeddings that an adapter would lie on although they share one weight; empty where there are none.
+
+    What such an adapter adds for one of them would, folded into the weight, be added for the other as well.
+    """
+    return [name for name in _tied_embeddings(model) if check_target_module_exists(config, name)]
+
+
+def tied_and_adapted(adapted: PeftModel) -> list[str]:
+    """Names of the embeddings that an adapter lies on although they share one weight; empty where there are none."""
+    base = adapted.get_base_model()
+    return [name for name, layer in _tied_embeddings(base).items() if isinstance(layer, BaseTunerLayer)]
+
+
+def _tied_embeddings(model: Any) -> dict[str, Any]:
+    ends = [layer for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None]
+    if len({id(layer.weight) for layer in ends}) == len(ends):
+        return {}
+    return {name: layer for name, layer in model.named_modules() if any(layer is end for end in ends)}
 
 
 def _weight_names(folder: Path) -> list[str]:

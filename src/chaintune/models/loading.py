@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from chaintune.errors import ModelError
-from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off
+from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off, tied_and_adapted
 from chaintune.models.memory import SEVERAL_DEVICES, free_memory, unless_out_of_memory
 from chaintune.models.precision import Precision, Quantize, check_quantize, default_device, dtype_of, four_bits
 from chaintune.models.sharding import weight_bytes
@@ -162,9 +162,18 @@ def merge_adapter(loaded: LoadedModel) -> LoadedModel:
     """The same model with its adapter folded into the weights; itself where it has none.
 
     One whose weights are held in 4 bits is used up: the adapter is folded into the weights as they are stored.
+
+    Raises:
+        ModelError: the adapter lies on embeddings that share their weight, which would change what it answers.
     """
     if not loaded.has_adapter:
         return loaded
+    if tied := tied_and_adapted(loaded.model):
+        raise ModelError(
+            f"the adapter changes {' and '.join(tied)}, and input and output embeddings share one weight, so that "
+            "folding it in would change both; train an adapter without these targets, or one on a model whose "
+            "embeddings are not tied"
+        )
     if loaded.quantize:
         loaded = _on_stored_weights(loaded)
     return LoadedModel(loaded.model.merge_and_unload(), loaded.tokenizer, loaded.precision)

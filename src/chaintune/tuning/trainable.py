@@ -1,13 +1,14 @@
 """Which weights a stage trains: all of them, the parent's adapter, or a new one."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from peft import LoraConfig
 from transformers.pytorch_utils import Conv1D
 
 from chaintune.errors import StageError, nearest
-from chaintune.models.adapters import new_adapter
+from chaintune.models.adapters import new_adapter, tied_targets
 from chaintune.models.loading import LoadedModel, merge_adapter
 from chaintune.records import Recipe
 
@@ -26,8 +27,10 @@ def trainable(parent: LoadedModel, recipe: Recipe) -> LoadedModel:
         recipe: how the stage trains.
 
     Raises:
-        StageError: the model has no layers of the names in `lora_targets`; its weights are held in 4 bits and the
-            recipe does not want that, or the other way round, or they would have to be changed.
+        ModelError: the parent's adapter cannot be folded into the weights.
+        StageError: the model has no layers of the names in `lora_targets`, or ties those that they name; its weights
+            are held in 4 bits and the recipe does not want that, or the other way round, or they would have to be
+            changed.
     """
     if parent.quantize != recipe.quantize:
         raise StageError(
@@ -38,6 +41,7 @@ def trainable(parent: LoadedModel, recipe: Recipe) -> LoadedModel:
         merged = merge_adapter(parent)
         merged.model.requires_grad_(True)
         return merged
+    _check_untied(parent.model.get_base_model() if parent.has_adapter else parent.model, recipe)
     if parent.has_adapter and _same_shape(parent, recipe):
         return parent
     if parent.has_adapter and recipe.quantize:
@@ -69,6 +73,14 @@ def _check_targets(model: torch.nn.Module, recipe: Recipe) -> None:
         if not any(name == target or name.endswith(f".{target}") for name in names):
             last = {name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if isinstance(layer, _LINEAR)}
             raise StageError(f"recipe.lora_targets: the model has no layer '{target}'; {nearest(target, last)}")
+
+
+def _check_untied(model: Any, recipe: Recipe) -> None:
+    if tied := tied_targets(model, _lora(recipe)):
+        raise StageError(
+            f"recipe.lora_targets: {' and '.join(tied)} cannot have an adapter, as input and output embeddings share "
+            "one weight and merging would change both; name other layers, or 'all-linear'"
+        )
 
 
 def _same_shape(parent: LoadedModel, recipe: Recipe) -> bool:

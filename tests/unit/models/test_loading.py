@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from peft import LoraConfig
 from transformers import PretrainedConfig
 
 from chaintune.errors import ModelError
-from chaintune.models import Precision, dequantise, load, load_reader, merge_adapter, save
+from chaintune.models import LoadedModel, Precision, dequantise, load, load_reader, merge_adapter, save
+from chaintune.models.adapters import new_adapter
 from chaintune.models.encoding import encode_examples
 from chaintune.scoring.logprobs import alone_logprobs, choice_logprobs
 from tests import tiny
@@ -94,6 +96,27 @@ def test_a_merged_adapter_answers_the_same(model_folder: MakeModel, adapter_fold
     assert merge_adapter(merged) is merged
     save(merged, tmp_path)
     assert same_bits(load(tmp_path, precision="fp32").model, merged.model)
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True` and a tied layer is part of the adapter")
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_an_adapter_on_tied_embeddings_is_not_merged(target: str) -> None:
+    model = tiny.make_model(**tiny.ARCHITECTURES["llama"] | {"tie_word_embeddings": True})
+    adapted = new_adapter(model, LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj", target]))
+    before = {name: weight.clone() for name, weight in adapted.state_dict().items()}
+    with pytest.raises(ModelError, match=f"the adapter changes .*{target}, and input and output embeddings share"):
+        merge_adapter(LoadedModel(adapted, tiny.make_tokenizer(), "fp32"))
+    assert all(weight.equal(before[name]) for name, weight in adapted.state_dict().items())
+
+
+def test_tokens_that_an_adapter_trains_of_tied_embeddings_are_merged() -> None:
+    model = tiny.make_model(**tiny.ARCHITECTURES["llama"] | {"tie_word_embeddings": True})
+    config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"], trainable_token_indices=[5])
+    adapted, tokens = new_adapter(model, config), torch.arange(3, 20)[None]
+    with torch.no_grad():
+        before = adapted(tokens).logits
+        merged = merge_adapter(LoadedModel(adapted, tiny.make_tokenizer(), "fp32"))
+        torch.testing.assert_close(merged.model(tokens).logits, before, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)

@@ -17,6 +17,7 @@ from tests.conftest import MakeModel
 LORA = Recipe(method="lora", learning_rate=1e-2, epochs=2, batch_size=8, lora_rank=4, lora_alpha=8)
 FULL = replace(LORA, method="full", learning_rate=1e-3)
 EXAMPLES = tiny.examples(16)
+TIED = tiny.ARCHITECTURES["llama"] | {"tie_word_embeddings": True}
 
 
 def stage(parent: LoadedModel, folder: Path, recipe: Recipe = LORA, *, seed: int = 0) -> Tuned:
@@ -145,3 +146,20 @@ def test_a_target_that_the_model_lacks_is_named(model_folder: MakeModel, tmp_pat
     recipe = replace(LORA, lora_targets=("q_proj", "v_porj"))
     with pytest.raises(StageError, match="no layer 'v_porj'; did you mean 'v_proj'"):
         stage(load(model_folder(), precision="fp32"), tmp_path, recipe)
+
+
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens", ".*(q_proj|lm_head)"])
+def test_targets_that_are_tied_are_refused(target: str, tmp_path: Path) -> None:
+    recipe = replace(LORA, lora_targets=target if "*" in target else ("q_proj", target))
+    untied = stage(LoadedModel(tiny.make_model(), tiny.make_tokenizer(), "fp32"), tmp_path, recipe).loaded
+    assert not merge_adapter(untied).has_adapter
+    tied = LoadedModel(tiny.make_model(**TIED), tiny.make_tokenizer(), "fp32")
+    with pytest.raises(StageError, match=r"(lm_head|embed_tokens) cannot have an adapter, as input and output"):
+        stage(tied, tmp_path, recipe)
+    assert not any("lora" in name for name, _ in tied.model.named_parameters())
+
+
+def test_all_linear_layers_of_a_tied_model_have_an_adapter(tmp_path: Path) -> None:
+    done = stage(LoadedModel(tiny.make_model(**TIED), tiny.make_tokenizer(), "fp32"), tmp_path)
+    assert done.final_loss < done.first_loss
+    assert not merge_adapter(done.loaded).has_adapter
