@@ -6,6 +6,7 @@ of its first node's ancestors and of the block itself, and no others: attention 
 depth and block size, not to the size of the tree, and no mask of tree size is ever built.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from transformers import AttentionInterface, DynamicCache
 
 from chaintune.errors import ModelError
 from chaintune.models.answer_logits import logits_only_at
+from chaintune.models.longrope import are_read_alike
 from chaintune.models.token_tree import TokenTree
 from chaintune.models.tree_layout import BLOCK, Blocks, TreeLayout, layout
 
@@ -92,16 +94,22 @@ def logits_at(model: Any, tree: TokenTree, nodes: list[int], *, cache: DynamicCa
         return forward_tree(model, tree, cache=cache)
 
 
-def takes_trees(model: Any) -> bool:
+def takes_trees(model: Any, *, longest_tokens: int | None = None) -> bool:
     """Whether a model's forward pass over a tree equals its passes over the branches.
 
     It must take its attention from transformers' interface, in all layers, with the window where there is one, and
     know positions from `position_ids` alone. Two short branches are compared to make sure.
+
+    Args:
+        model: a causal language model of transformers, or a PEFT model around one.
+        longest_tokens: of the longest branch that trees will have; None is any.
     """
     base = _transformer(model)
     config = base.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ())
     if not getattr(base, "_supports_attention_backend", False) or kinds - {"full_attention", "sliding_attention"}:
+        return False
+    if not are_read_alike(base, (1, longest_tokens or sys.maxsize)):
         return False
     probe = _probe(config.vocab_size)
     with torch.no_grad(), _recorded_windows() as windows:

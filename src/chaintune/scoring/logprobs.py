@@ -56,7 +56,7 @@ def choice_logprobs(
     """
     tokens, answers, may_halve = batch_tokens or _batch_tokens(model), _batch_answers(model), not is_sharded(model)
     with _answering(model):
-        if takes_trees(model):
+        if _takes_trees(model, encoded):
             capacity = min(tokens, answers)
             return tree_logprobs(
                 model, encoded, bin_tokens=capacity, on_scored=on_scored, may_halve=may_halve, share=share
@@ -82,11 +82,15 @@ def alone_logprobs(
         return shared_prompt_logprobs(
             model,
             encoded,
-            batch_tokens=(batch_tokens or _batch_tokens(model)) if takes_trees(model) else 1,
+            batch_tokens=(batch_tokens or _batch_tokens(model)) if _takes_trees(model, encoded) else 1,
             batch_answers=_batch_answers(model),
             may_halve=not is_sharded(model),
             share=share,
         )
+
+
+def _takes_trees(model: Any, encoded: Sequence[Encoded]) -> bool:
+    return takes_trees(model, longest_tokens=max((example.longest_tokens for example in encoded), default=1))
 
 
 def _batch_tokens(model: Any) -> int:

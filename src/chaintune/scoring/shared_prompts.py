@@ -15,6 +15,7 @@ from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
+from chaintune.models.longrope import are_read_alike
 from chaintune.models.processes import WHOLE, Share
 from chaintune.scoring.batches import cut, equal_prefix_batches, held_tokens
 from chaintune.scoring.memory import Portions
@@ -64,6 +65,8 @@ def shared_prompt_logprobs(
 
 
 def _score_batch(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
+    if not are_read_alike(model, _read_lengths(batch)):
+        return [_score_one_by_one(model, example) for example in batch]
     device = next(model.parameters()).device
     prefixes = torch.tensor([example.prefix for example in batch], device=device)  # [B, P]
     last = torch.zeros_like(prefixes, dtype=torch.bool)
@@ -90,6 +93,15 @@ def _score_batch(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
 
 def _can_be_shared(cache: Any) -> bool:
     return cache is not None and not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
+
+
+def _read_lengths(batch: Sequence[Encoded]) -> list[int]:
+    """Tokens of what goes through the model: the prefixes, and each with all of a choice but its last token."""
+    return [len(example.prefix) + len(rest) - 1 for example in batch for rest in ((0,), *example.continuations)]
+
+
+def _score_one_by_one(model: Any, example: Encoded) -> list[float]:
+    return [_score_whole(model, Encoded(example.prefix, (choice,)))[0] for choice in example.continuations]
 
 
 def _score_whole(model: Any, example: Encoded) -> list[float]:

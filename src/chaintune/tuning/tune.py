@@ -272,19 +272,20 @@ def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepSh
         return False
     if recipe.share_prefixes is None:
         worth = pays(data, micro_batch_size=_micro_batch(recipe, share, sharing=True))
-        return worth and not recipe.gradient_checkpointing and _takes_trees(loaded, share)
+        return worth and not recipe.gradient_checkpointing and _takes_trees(loaded, data, share)
     if recipe.gradient_checkpointing:
         raise StageError("share_prefixes and gradient_checkpointing do not go together; leave one of them out")
-    if not _takes_trees(loaded, share):
+    if not _takes_trees(loaded, data, share):
         raise StageError(
             f"{type(loaded.model).__name__} cannot attend along a tree of tokens; leave share_prefixes out"
         )
     return True
 
 
-def _takes_trees(loaded: LoadedModel, share: StepShare) -> bool:
+def _takes_trees(loaded: LoadedModel, data: LessonData, share: StepShare) -> bool:
     """What the first of all processes finds, as the others may hold no weights yet."""
-    return share.first_says(share.rank == 0 and takes_trees(loaded.model), default_device())
+    longest = max(len(data[position].tokens) for position in range(len(data)))
+    return share.first_says(share.rank == 0 and takes_trees(loaded.model, longest_tokens=longest), default_device())
 
 
 def _micro_batch(recipe: Recipe, share: StepShare, *, sharing: bool) -> int:

@@ -131,9 +131,43 @@ def test_the_fused_kernel_of_gpus_agrees(architecture: str, monkeypatch: pytest.
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_prompts_read_one_by_one_agree_too(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logprobs, "takes_trees", lambda _: False)
+    monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: False)
     model = tiny.make_model(architecture)
     assert largest_difference(choice_logprobs(model, EXAMPLES), plain_logprobs(model, EXAMPLES)) < 1e-4
+
+
+def long_rope(turn: int) -> Any:
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [1.0, 2.0, 4.0, 8.0]}
+    rope["original_max_position_embeddings"] = turn
+    return tiny.make_model("phi3", **LLAMA, original_max_position_embeddings=turn, rope_parameters=rope)
+
+
+@pytest.mark.parametrize("way", [choice_logprobs, logprobs.alone_logprobs])
+def test_what_stands_beside_a_text_does_not_choose_its_frequencies(way: Any) -> None:
+    """LongRoPE's turn at 24 tokens falls between examples, and between the choices of some."""
+    model = long_rope(24)
+    items = [*EXAMPLES, *(encoded(20, choices) for choices in ((2, 9), (1, 9), (9, 12), (3, 2)))]
+    assert {len(item.prefix) > 24 for item in items} == {True, False}
+    assert largest_difference(way(model, items), plain_logprobs(model, items)) < 1e-4
+    assert largest_difference(plain_logprobs(model, items), plain_logprobs(long_rope(99), items)) > 0.1
+
+
+def test_texts_before_the_turn_to_other_frequencies_go_along_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, short = long_rope(24), [item for item in EXAMPLES if item.longest_tokens <= 24]
+    assert not tree_attention.takes_trees(model)
+    assert not tree_attention.takes_trees(model, longest_tokens=25)
+    assert tree_attention.takes_trees(model, longest_tokens=24)
+    monkeypatch.setattr(logprobs, "shared_prompt_logprobs", None)
+    assert largest_difference(choice_logprobs(model, short), plain_logprobs(model, short)) < 1e-4
+
+
+def test_dynamic_frequencies_stay_as_they_are_within_the_context() -> None:
+    rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 8.0}
+    model = tiny.make_model("llama", **LLAMA | {"max_position_embeddings": 42, "rope_parameters": rope})
+    assert max(item.longest_tokens for item in EXAMPLES) == 42
+    usual = plain_logprobs(model, EXAMPLES)
+    assert largest_difference(choice_logprobs(model, EXAMPLES), usual) < 1e-4
+    assert plain_logprobs(model, EXAMPLES) == usual
 
 
 def test_examples_that_share_their_beginnings_agree() -> None:

@@ -72,7 +72,7 @@ def test_bins_are_halved_and_the_answers_stay(error: Exception, encoded: list[En
 
 @pytest.mark.parametrize("error", NO_MEMORY.values(), ids=NO_MEMORY)
 def test_batches_of_prompts_are_halved_too(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logprobs, "takes_trees", lambda _: False)
+    monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: False)
     model = tiny.make_model()
     usual = choice_logprobs(model, ENCODED)
     with at_most(model, 60, error) as seen:
@@ -114,7 +114,7 @@ def test_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("trees", [True, False])
 def test_memory_for_nothing_at_all_is_one_sentence(trees: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logprobs, "takes_trees", lambda _: trees)
+    monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: trees)
     model = tiny.make_model().train()
     with at_most(model, 5), pytest.raises(ModelError, match=r"LlamaForCausalLM: memory runs out even with one ex.* \d"):
         choice_logprobs(model, ENCODED)
@@ -125,7 +125,7 @@ def test_memory_for_nothing_at_all_is_one_sentence(trees: bool, monkeypatch: pyt
 
 @pytest.mark.parametrize("trees", [True, False])
 def test_where_others_wait_for_the_pass_nothing_is_halved(trees: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logprobs, "takes_trees", lambda _: trees)
+    monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: trees)
     monkeypatch.setattr(logprobs, "is_sharded", lambda _: True)
     monkeypatch.setattr(logprobs, "in_step", nullcontext)
     model = tiny.make_model()

@@ -2,6 +2,7 @@
 
 import json
 import random
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from chaintune.errors import StageError
-from chaintune.models import load
+from chaintune.models import LoadedModel, load
 from chaintune.records import Example, Recipe
 from chaintune.tuning import tune
 from chaintune.tuning.lessons import Lesson, LessonData
@@ -119,3 +120,14 @@ def test_keys_of_earlier_stages_stay() -> None:
     assert not {"share_prefixes", "keep_together"} & Recipe().content().keys()
     assert Recipe(share_prefixes=False).content()["share_prefixes"] is False
     assert Recipe(keep_together=True).content()["keep_together"] is True
+
+
+@pytest.mark.parametrize(("turn", "shares"), [(20, False), (200, True)])
+def test_lessons_of_unlike_frequencies_are_not_shared(turn: int, shares: bool, tmp_path: Path) -> None:
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [8.0] * 4}
+    rope["original_max_position_embeddings"] = turn
+    shape = tiny.ARCHITECTURES["llama"] | {"original_max_position_embeddings": turn, "rope_parameters": rope}
+    loaded = LoadedModel(tiny.make_model("phi3", **shape), tiny.make_tokenizer(), "fp32")
+    recipe = replace(RECIPE, share_prefixes=True)
+    with nullcontext() if shares else pytest.raises(StageError, match="Phi3ForCausalLM cannot attend along a tree"):
+        tune(loaded, tiny.examples(8), task="balls", recipe=recipe, seed=0, log=tmp_path / "log")
