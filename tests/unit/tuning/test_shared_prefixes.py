@@ -122,7 +122,7 @@ def test_keys_of_earlier_stages_stay() -> None:
     assert Recipe(keep_together=True).content()["keep_together"] is True
 
 
-@pytest.mark.parametrize(("turn", "shares"), [(20, False), (200, True)])
+@pytest.mark.parametrize(("turn", "shares"), [(12, False), (200, True)])
 def test_lessons_of_unlike_frequencies_are_not_shared(turn: int, shares: bool, tmp_path: Path) -> None:
     rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [8.0] * 4}
     rope["original_max_position_embeddings"] = turn
