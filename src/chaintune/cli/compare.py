@@ -28,8 +28,16 @@ Side = Annotated[
 class Reading:
     """Options of how logs are read."""
 
-    task: Annotated[str | None, typer.Option(help="Compare this task only.", show_default=False)] = None
-    columns: Annotated[str | None, typer.Option(help="Other names: id=qid,score=acc.", show_default=False)] = None
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="TASK", help="Compare this task only; repeat it for more.", show_default=False),
+    ] = None
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--columns", metavar="NAME=COLUMN", help="Other names: id=qid,score=acc; or repeat it.", show_default=False
+        ),
+    ] = None
     cluster: Annotated[str | None, typer.Option(metavar="FIELD", help="Examples alike here are dependent.")] = None
     scale: Annotated[str | None, typer.Option(metavar="WORST,BEST", help="Ends of the scores, if not 0,1.")] = None
     filter: Annotated[str | None, typer.Option(help="Which filter's answers of an lm-eval log.")] = None
@@ -37,7 +45,7 @@ class Reading:
 
     def options(self) -> dict[str, Any]:
         """As `interop.compare_all` takes them."""
-        return asdict(self) | {"columns": _pairs(self.columns), "scale": _ends(self.scale)}
+        return asdict(self) | {"columns": _pairs(self.columns or ()), "scale": _ends(self.scale)}
 
 
 @spread
@@ -86,14 +94,15 @@ def _write_page(
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _pairs(text: str | None) -> dict[str, str]:
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
     """`id=qid,score=acc` as a mapping."""
     found = {}
-    for part in text.split(",") if text else ():
-        name, equals, called = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and called):
-            raise ConfigError(f"--columns {text}: expected NAME=COLUMN, several separated by commas")
-        found[name] = called
+    for text in texts:
+        for part in text.split(","):
+            name, equals, called = (piece.strip() for piece in part.partition("="))
+            if not (name and equals and called):
+                raise ConfigError(f"--columns {text}: expected NAME=COLUMN, several separated by commas")
+            found[name] = called
     return found
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, cast
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.forgetting import compare as compare_scores
+from chaintune.interop.asked import asked_of, wanted_of
 from chaintune.interop.comparable import objections
-from chaintune.interop.log import Log, Pair, Wanted, parse_by
+from chaintune.interop.log import Log, Pair, Wanted, of_tasks
 from chaintune.interop.options import HowToCompare, HowToRead
 from chaintune.interop.readers import read_log
 from chaintune.interop.scores_files import log_of
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Logged: TypeAlias = "Path | str | Scores | ItemScores | Sequence[Scores] | pl.DataFrame | pd.DataFrame"
 
 _LOG = logging.getLogger(__name__)
-_KNOWN = (*HowToRead.__annotations__, *HowToCompare.__annotations__)
 
 
 class _Options(HowToRead, HowToCompare):
@@ -59,22 +59,17 @@ def compare_all(before: Logged, after: Logged, **options: Unpack[_Options]) -> l
         ConfigError: an option, field or dimension that does not exist.
         DataError: a log cannot be read, or the two are not comparable.
     """
-    unknown = sorted(set(options) - set(_KNOWN))
-    if unknown:
-        raise ConfigError(f"option '{unknown[0]}': {nearest(unknown[0], _KNOWN)}")
-    given = cast("Mapping[str, Any]", options)
-    how = {name: given[name] for name in HowToCompare.__annotations__ if name in given}
-    by, crossed = parse_by(tuple(how.pop("by", ())))
-    dimensions = _Dimensions(by, tuple(dict.fromkeys([*crossed, *how.pop("intersections", ())])))
-    reading = {name: given[name] for name in HowToRead.__annotations__ if name in given}
-    wanted = Wanted(dimensions=dimensions.names, **reading)
-    one, other = _logs(before, wanted, "before"), _logs(after, wanted, "after")
-    tasks = _common(one, other, how.get("on_missing", "error"))
+    asked = asked_of(options)
+    dimensions = _Dimensions(asked.by, asked.crossed)
+    wanted = wanted_of(asked.reading, dimensions.names)
+    one, other = (
+        of_tasks(_logs(given, wanted, side), wanted.tasks, side)
+        for given, side in ((before, "before"), (after, "after"))
+    )
+    tasks = _common(one, other, asked.comparing.get("on_missing", "error"))
     dimensions.check([one[task] for task in tasks])
-    force = bool(how.pop("force", False))
-    return [
-        _compared(one[task], other[task], dimensions, how | {"metric": wanted.metric}, force=force) for task in tasks
-    ]
+    how = {**asked.comparing, "metric": wanted.metric}
+    return [_compared(one[task], other[task], dimensions, how, force=asked.force) for task in tasks]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def read(path: Path, wanted: Wanted) -> list[Log]:
     files = sorted(file for kind in ("*.eval", "*.json") for file in path.rglob(kind)) if path.is_dir() else [path]
     logs = [log for file in files if (log := _read_file(file, wanted))]
     if not logs:
-        raise ConfigError(f"{path}: no log of task '{wanted.task}' among {len(files)}")
+        raise ConfigError(f"{path}: no log of task {', '.join(map(repr, wanted.tasks))} among {len(files)}")
     return logs
 
 
@@ -66,7 +66,7 @@ def read_checked(path: Path, wanted: Wanted) -> Log | None:
     reader = _inspect()
     with opened(path) as parts:
         header = _checked(path, parts.header, reader)
-        if wanted.task not in (None, header.eval.task):
+        if not wanted.wants(header.eval.task):
             return None
         samples, digests = _slim(parts, path)
         log = _checked(path, {**parts.header, "samples": samples, "reductions": parts.reductions}, reader)

@@ -45,7 +45,7 @@ def read_summarised(path: Path, wanted: Wanted) -> Log | None:
         with path.open("rb") as file:
             members = Members(file)
             header = header_of(members)
-            if wanted.task not in (None, header["eval"]["task"]):
+            if not wanted.wants(header["eval"]["task"]):
                 return None
             return _log_of(members, header, wanted, str(path))
     except OSError as error:

@@ -34,9 +34,10 @@ def read(path: Path, wanted: Wanted) -> list[Log]:
     if not files:
         raise DataError(f"{path}: the folder holds no samples_*.jsonl")
     named = {task_of(file) for file in files}
-    if wanted.task is not None and wanted.task not in named:
-        raise ConfigError(f"{path}: there is no task '{wanted.task}': {nearest(wanted.task, named)}")
-    return [_read_file(file, wanted) for file in files if wanted.task in (None, task_of(file))]
+    for task in wanted.tasks:
+        if task not in named:
+            raise ConfigError(f"{path}: there is no task '{task}': {nearest(task, named)}")
+    return [_read_file(file, wanted) for file in files if wanted.wants(task_of(file))]
 
 
 def task_of(path: Path) -> str:

@@ -1,13 +1,13 @@
 """What one log says about one task, and what a reader is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
 import pyarrow as pa
 
-from chaintune.errors import ConfigError
+from chaintune.errors import ConfigError, nearest
 from chaintune.records import ItemScores, Scores
 
 Pair = tuple[str, str]
@@ -53,7 +53,7 @@ class Wanted:
         cluster: the field that says which examples are not independent.
         metric: which score, where a log has several.
         filter: which answer, where lm-eval took several from each response.
-        task: the only task to read.
+        tasks: the only ones to read; none for all.
         scale: the worst and the best score there can be, where they are not 0 and 1.
         reader: name of the reader; None to tell by the file.
 
@@ -66,7 +66,7 @@ class Wanted:
     cluster: str | None = None
     metric: str | None = None
     filter: str | None = None
-    task: str | None = None
+    tasks: tuple[str, ...] = ()
     scale: tuple[float, float] = (0.0, 1.0)
     reader: str | None = None
 
@@ -79,6 +79,22 @@ class Wanted:
     def called(self, name: str) -> str:
         """What a field is called in the log."""
         return self.columns.get(name, name)
+
+    def wants(self, task: str) -> bool:
+        """Whether a task is to be read."""
+        return not self.tasks or task in self.tasks
+
+
+def of_tasks(found: Mapping[str, Log], tasks: Sequence[str], where: str) -> Mapping[str, Log]:
+    """The logs of the tasks asked for; every one when none is.
+
+    Raises:
+        ConfigError: there is no log of a task.
+    """
+    for task in tasks:
+        if task not in found:
+            raise ConfigError(f"{where}: there is no task '{task}': {nearest(task, found)}")
+    return {task: found[task] for task in dict.fromkeys(tasks)} if tasks else found
 
 
 def parse_by(by: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Pair, ...]]:

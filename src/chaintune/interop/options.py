@@ -12,7 +12,7 @@ class HowToRead(TypedDict, total=False):
         cluster: the field that says which examples are not independent, dotted where it lies deeper.
         metric: which score, where there are several.
         filter: which answers, where lm-eval filtered them in several ways.
-        task: the only task to compare.
+        task: the only task to compare, or several.
         scale: the worst and the best score there can be, where they are not 0 and 1.
         reader: `chaintune`, `inspect`, `lm-eval` or `table`; None to tell by the file.
     """
@@ -21,7 +21,7 @@ class HowToRead(TypedDict, total=False):
     cluster: str | None
     metric: str | None
     filter: str | None
-    task: str | None
+    task: str | Sequence[str] | None
     scale: tuple[float, float]
     reader: str | None
 
@@ -42,7 +42,7 @@ class HowToCompare(TypedDict, total=False):
         force: compare what is not comparable, and say so in the result.
     """
 
-    by: Sequence[str]
+    by: str | Sequence[str]
     intersections: Sequence[tuple[str, str]]
     reference: Literal["overall", "rest"]
     level: float

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.interop.lines import SUFFIXES, rows_of
-from chaintune.interop.log import Log, Wanted
+from chaintune.interop.log import Log, Wanted, of_tasks
 
 READERS: Mapping[str, str] = {
     "chaintune": "chaintune.interop.scores_files",
@@ -36,7 +36,7 @@ class Reader(Protocol):
         ...
 
 
-def read_log(path: Path, wanted: Wanted) -> dict[str, Log]:
+def read_log(path: Path, wanted: Wanted) -> Mapping[str, Log]:
     """Every task of a log, by name.
 
     Args:
@@ -61,11 +61,7 @@ def read_log(path: Path, wanted: Wanted) -> dict[str, Log]:
                 f"{path}: task '{task}' is in {found[task].where} and in {log.where}; name one of the files"
             )
         found[task] = log
-    if wanted.task is None:
-        return found
-    if wanted.task not in found:
-        raise ConfigError(f"{path}: there is no task '{wanted.task}': {nearest(wanted.task, found)}")
-    return {wanted.task: found[wanted.task]}
+    return of_tasks(found, wanted.tasks, str(path))
 
 
 def reader_of(path: Path) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from chaintune.errors import DataError
 from chaintune.forgetting.pairing import Pair, pair
-from chaintune.interop.log import Wanted, parse_by
+from chaintune.interop.asked import wanted_of
+from chaintune.interop.log import parse_by
 from chaintune.interop.readers import read_log
 from chaintune.records import ItemScores, Scores
 
@@ -26,8 +27,7 @@ def both_sides(before: Path, after: Path, *, by: Sequence[str] = (), reading: Ma
         DataError: a log cannot be read, or the two are not of the same examples.
     """
     plain, crossed = parse_by(tuple(by))
-    names = dict.fromkeys([*plain, *(name for both in crossed for name in both)])
-    wanted = Wanted(dimensions=tuple(names), **reading)
+    wanted = wanted_of(reading, list(dict.fromkeys([*plain, *(name for both in crossed for name in both)])))
     one, other = read_log(before, wanted), read_log(after, wanted)
     return {task: _paired(one[task].scores, other[task].scores) for task in one if task in other}
 

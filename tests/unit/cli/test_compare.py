@@ -118,3 +118,31 @@ def test_comparing_loads_nothing_heavy(sides: tuple[str, str], tmp_path: Path) -
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)  # noqa: S603
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> tuple[str, str]:
+    """Two tables of the tasks A, which loses half, and B and C, which lose nothing; ids are called `qid`."""
+    paths = (tmp_path / "several-before.csv", tmp_path / "several-after.csv")
+    for path, lost in zip(paths, ("", "A"), strict=True):
+        rows = [f"{task},q{i},{int(task != lost or i % 2)}" for task in "ABC" for i in range(60)]
+        path.write_text("\n".join(["task,qid,right", *rows]))
+    return str(paths[0]), str(paths[1])
+
+
+NAMED = ["--columns", "id=qid", "--columns", "score=right"]
+
+
+def test_every_task_that_is_named_is_judged(
+    several: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text("budgets: [{task: '*', forgetting: 0.1}]")
+    named = ["--task", "A", "--task", "B"]
+    code, text, _ = run(capsys, "compare", *several, *NAMED, *named, "--policy", str(policy), "--format", "json", *FAST)
+    assert (code, [found["task"] for found in json.loads(text)["comparisons"]]) == (1, ["A", "B"])
+
+
+def test_a_task_that_one_side_lacks_is_told(several: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "compare", *several, *NAMED, "--task", "A", "--task", "D", *FAST)
+    assert (code, "there is no task 'D'" in err) == (2, True)

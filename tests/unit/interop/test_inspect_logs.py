@@ -59,9 +59,9 @@ def test_folders_hold_tasks_and_one_may_be_named(tmp_path: Path) -> None:
         side(tmp_path / when / "deeper" / "two.json", seed, task="whom")
     found = chaintune.interop.compare_all(tmp_path / "b", tmp_path / "a", resamples=FAST)
     assert sorted(row.task for row in found) == ["who", "whom"]
-    assert list(read_log(tmp_path / "b", Wanted(task="whom"))) == ["whom"]
+    assert list(read_log(tmp_path / "b", Wanted(tasks=("whom",)))) == ["whom"]
     with pytest.raises(ConfigError, match="no log of task 'nobody'"):
-        read_log(tmp_path / "b", Wanted(task="nobody"))
+        read_log(tmp_path / "b", Wanted(tasks=("nobody",)))
     side(tmp_path / "b" / "again.eval", 0)
     with pytest.raises(DataError, match="name one of the files"):
         read_log(tmp_path / "b", Wanted())

@@ -302,7 +302,7 @@ def test_one_score_has_to_be_named_before_any_sample_is_read(tmp_path: Path, mon
     with pytest.raises(ConfigError, match="did you mean 'match'"):
         read_log(path, Wanted(metric="mach"))
     with pytest.raises(ConfigError, match="no log of task 'nobody'"):
-        read_log(path, Wanted(task="nobody"))
+        read_log(path, Wanted(tasks=("nobody",)))
 
 
 def test_a_scorer_of_a_late_sample_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,3 +266,40 @@ def test_no_bytes_make_a_traceback(tmp_path_factory: pytest.TempPathFactory, dat
         return
     for log in found.values():
         assert np.isfinite(log.scores.item_scores()).all()
+
+
+def test_tasks_are_chosen_among_frames_and_scores_too() -> None:
+    frames = [pl.DataFrame([{**row, "task": name} for name in "AB" for row in rows(seed)]) for seed in (0, 1)]
+    assert [found.task for found in compare_all(*frames, task=["B", "A"], resamples=FAST)] == ["B", "A"]
+    assert chaintune.compare(*frames, task="B", resamples=FAST).task == "B"
+    ours = [made_up.scores([1, 0] * 10, task=name) for name in "AB"]
+    assert [found.task for found in compare_all(ours, ours, task="A", resamples=FAST)] == ["A"]
+    with pytest.raises(ConfigError, match="there is no task 'C'"):
+        compare_all(ours, ours, task="C", resamples=FAST)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"by": 3}, "by 3: expected a name or a list of names"),
+        ({"task": [1]}, r"task \[1\]: expected a name"),
+        ({"columns": "id=q"}, "columns 'id=q': expected a mapping"),
+        ({"scale": 1}, "scale 1: expected two numbers"),
+        ({"level": "0.9"}, "level '0.9': expected a number such as 0.95"),
+        ({"margin": None}, "margin None: expected a number"),
+        ({"resamples": 1e4}, "resamples 10000.0: expected a whole number"),
+        ({"seed": -1}, "seed -1: expected 0 or more"),
+        ({"metric": 1}, "metric 1: expected a name"),
+        ({"intersections": ["faith"]}, "expected pairs of dimensions"),
+    ],
+)
+def test_an_option_of_another_kind_is_one_sentence(options: dict[str, Any], said: str) -> None:
+    frame = pl.DataFrame(rows(0))
+    with pytest.raises(ConfigError, match=said):
+        chaintune.compare(frame, frame, **options)
+
+
+def test_one_dimension_needs_no_list() -> None:
+    frames = [pl.DataFrame(rows(seed)) for seed in (0, 1)]
+    found = chaintune.compare(*frames, by="faith", resamples=FAST)
+    assert figures(found) == figures(expected())
