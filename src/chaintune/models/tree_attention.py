@@ -21,6 +21,7 @@ from transformers import AttentionInterface, DynamicCache
 from chaintune.errors import ModelError
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.longrope import are_read_alike
+from chaintune.models.memory import is_out_of_memory
 from chaintune.models.token_tree import TokenTree
 from chaintune.models.tree_layout import BLOCK, Blocks, TreeLayout, layout
 
@@ -103,6 +104,9 @@ def takes_trees(model: Any, *, longest_tokens: int | None = None) -> bool:
     Args:
         model: a causal language model of transformers, or a PEFT model around one.
         longest_tokens: of the longest branch that trees will have; None is any.
+
+    Raises:
+        RuntimeError: memory runs out, which says nothing about the model.
     """
     base = _transformer(model)
     config = base.config.get_text_config()
@@ -116,7 +120,9 @@ def takes_trees(model: Any, *, longest_tokens: int | None = None) -> bool:
         try:
             with tree_attention(model):
                 got = forward_tree(model, probe).float()
-        except (ModelError, TypeError, ValueError, RuntimeError):
+        except (ModelError, TypeError, ValueError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             return False
         # The branches are shorter than most windows, so they agree even where the model hides the past by a mask that
         # a tree does not get.

@@ -3,16 +3,19 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 
+from chaintune.errors import ModelError
 from chaintune.models.encoding import Encoded
 from chaintune.models.in_step import in_step
+from chaintune.models.memory import unless_out_of_memory
 from chaintune.models.processes import WHOLE, Share
 from chaintune.models.sharding import is_sharded
 from chaintune.models.tree_attention import takes_trees
+from chaintune.scoring.memory import too_little
 from chaintune.scoring.shared_prompts import shared_prompt_logprobs
 from chaintune.scoring.trees import tree_logprobs
 
@@ -55,8 +58,9 @@ def choice_logprobs(
         ModelError: memory does not even suffice for one example.
     """
     tokens, answers, may_halve = batch_tokens or _batch_tokens(model), _batch_answers(model), not is_sharded(model)
+    along_trees = _takes_trees(model, encoded, share)
     with _answering(model):
-        if _takes_trees(model, encoded):
+        if along_trees:
             capacity = min(tokens, answers)
             return tree_logprobs(
                 model, encoded, bin_tokens=capacity, on_scored=on_scored, may_halve=may_halve, share=share
@@ -78,19 +82,29 @@ def alone_logprobs(
 ) -> list[list[float]]:
     """The same numbers with nothing shared between examples: what differs from them is rounding."""
     # Models that attend along trees are held to prompts side by side, the others to one prompt after another.
+    along_trees = _takes_trees(model, encoded, share)
     with _answering(model):
         return shared_prompt_logprobs(
             model,
             encoded,
-            batch_tokens=(batch_tokens or _batch_tokens(model)) if _takes_trees(model, encoded) else 1,
+            batch_tokens=(batch_tokens or _batch_tokens(model)) if along_trees else 1,
             batch_answers=_batch_answers(model),
             may_halve=not is_sharded(model),
             share=share,
         )
 
 
-def _takes_trees(model: Any, encoded: Sequence[Encoded]) -> bool:
-    return takes_trees(model, longest_tokens=max((example.longest_tokens for example in encoded), default=1))
+def _takes_trees(model: Any, encoded: Sequence[Encoded], share: Share) -> bool:
+    """What the first of all processes finds, as the pieces that they deal out have to be the same ones.
+
+    All of them look, as it takes all to run a sharded model.
+    """
+    longest = max((example.longest_tokens for example in encoded), default=1)
+    with _answering(model):
+        found = unless_out_of_memory(partial(takes_trees, model, longest_tokens=longest))
+    if found is None:
+        raise ModelError(too_little(type(model).__name__, "a few dozen tokens"))
+    return share.first_says(found, next(model.parameters()).device)
 
 
 def _batch_tokens(model: Any) -> int:

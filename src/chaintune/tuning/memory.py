@@ -23,13 +23,18 @@ def with_less(recipe: Recipe, failed: int, *, task: str, may_begin_again: bool) 
         StageError: a micro-batch of one example does not fit, or the stage cannot begin again.
     """
     if failed == 1:
-        raise StageError(f"task '{task}': memory runs out even with one example at once; take {_remedies(recipe)}")
+        raise too_little(recipe, task=task)
     half = micro_batch(recipe.batch_size, failed // 2)
     ran_out = f"task '{task}': memory ran out with micro-batches of {failed}"
     if not may_begin_again:
         raise StageError(f"{ran_out}; load the model again, and take micro_batch_size {half} in the recipe")
     _log.warning("%s; the stage begins again with %d, its steps still of %d", ran_out, half, recipe.batch_size)
     return replace(recipe, micro_batch_size=half)
+
+
+def too_little(recipe: Recipe, *, task: str) -> StageError:
+    """The error for memory that does not suffice at all."""
+    return StageError(f"task '{task}': memory runs out even with one example at once; take {_remedies(recipe)}")
 
 
 def _remedies(recipe: Recipe) -> str:

@@ -22,7 +22,7 @@ from chaintune.records import Example, Recipe
 from chaintune.tuning.deepspeed import by_deepspeed, check_can_deepspeed
 from chaintune.tuning.held import Held, hold
 from chaintune.tuning.lessons import Lesson, LessonData, collate, lessons
-from chaintune.tuning.memory import with_less
+from chaintune.tuning.memory import too_little, with_less
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
 from chaintune.tuning.seeding import seeded
@@ -141,7 +141,9 @@ def tune(
     elif spread == "deepspeed":
         check_can_deepspeed(recipe, parent.precision)
     while True:
-        way = _way(parent, data, recipe, share=share, spread=spread)
+        way = unless_out_of_memory(partial(_way, parent, data, recipe, share=share, spread=spread))
+        if way is None:
+            raise too_little(recipe, task=task)
         tuned = unless_out_of_memory(
             partial(_tune, parent, data, guard, way, recipe=recipe, seed=seed, log=log, on_step=on_step)
         )

@@ -11,6 +11,7 @@ import torch
 from chaintune.errors import ModelError
 from chaintune.models import LoadedModel
 from chaintune.models.encoding import Encoded, encode_examples
+from chaintune.models.tree_attention import takes_trees
 from chaintune.scoring import harness, logprobs, memory, score
 from chaintune.scoring.logprobs import choice_logprobs
 from tests import tiny
@@ -143,3 +144,15 @@ def test_other_errors_are_left_alone() -> None:
     model = tiny.make_model()
     with at_most(model, 5, RuntimeError("a bug")), pytest.raises(RuntimeError, match="a bug"):
         choice_logprobs(model, ENCODED)
+
+
+@pytest.mark.parametrize("error", NO_MEMORY.values(), ids=NO_MEMORY)
+@pytest.mark.parametrize("way", [choice_logprobs, logprobs.alone_logprobs])
+def test_a_probe_that_memory_ran_out_for_says_nothing_of_the_model(way: Any, error: Exception) -> None:
+    model = tiny.make_model().train()
+    with at_most(model, 5, error), pytest.raises(type(error)):
+        takes_trees(model)
+    with at_most(model, 5, error), pytest.raises(ModelError, match="LlamaForCausalLM: memory runs out even with a few"):
+        way(model, ENCODED)
+    assert model.training
+    assert model.config._attn_implementation != "chaintune_tree"

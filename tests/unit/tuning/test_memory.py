@@ -105,6 +105,16 @@ def test_every_way_to_say_so_is_understood(
     assert random_states() == states
 
 
+@pytest.mark.parametrize("error", NO_MEMORY.values(), ids=NO_MEMORY)
+def test_memory_for_not_even_the_probe_is_one_sentence(
+    error: Exception, model_folder: MakeModel, tmp_path: Path
+) -> None:
+    machine = Small(model_folder(), 5, error, of="tokens")
+    with pytest.raises(StageError, match=r"task 'balls': memory runs out even with one example at once; take grad"):
+        run(machine.load(), tmp_path, replace(RECIPE, share_prefixes=True), machine.load)
+    assert machine.loads == 1
+
+
 def test_trees_become_smaller_too(model_folder: MakeModel, tmp_path: Path) -> None:
     recipe = replace(RECIPE, share_prefixes=True)
     machine = Small(model_folder(), 60, NO_MEMORY["a GPU's"], of="tokens")
