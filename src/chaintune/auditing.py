@@ -133,7 +133,7 @@ def audit(
         before: the earlier checkpoint: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, or an alias.
         after: the later one. Two adapters on one base, or a base and its adapter, load the base once.
         tasks: tasks, or names of known ones.
-        policy: budgets, or the file that holds them; its dimensions are added to `by`.
+        policy: budgets, or the file that holds them; its dimensions are added to `by`, where a task has them.
         test: how many examples of a known task: None for all, a number, `40 per category`, or task -> any of these.
         sample_seed: of the splits and samples of known tasks.
         metric: `accuracy` by default, or per token or byte of the choices.
@@ -154,13 +154,15 @@ def audit(
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """
     from chaintune.gate import judge, read_policy
+    from chaintune.interop.asked import as_names
 
     rules = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
     crossed = [f"{one} x {other}" for one, other in how.pop("intersections", ())]
-    asked = [*how.pop("by", ()), *crossed, *(rules.dimensions if rules else ())]
-    dimensions = list(dict.fromkeys(asked))
+    asked = [*as_names("by", how.pop("by", ())), *crossed]
+    also = [*as_names("also_by", how.pop("also_by", ())), *(rules.dimensions if rules else ())]
+    dimensions = list(dict.fromkeys([*asked, *also]))
     loaded = _loaded(tasks, test, sample_seed)
-    _check_dimensions(dimensions, loaded)
+    _check_dimensions(asked, loaded)
     found = score_all(
         {"before": before, "after": after},
         loaded,

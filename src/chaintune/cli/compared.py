@@ -61,8 +61,8 @@ def tell(
     """Compare, judge by the policy if there is one, print; the exit code.
 
     Args:
-        compare: takes the fields of `Comparing` by name. It is called once the policy has been read, so that a slip
-            in the policy is told before anything is scored.
+        compare: takes the fields of `Comparing`, and `also_by` for the policy's dimensions, by name. It is called once
+            the policy has been read, so that a slip in the policy is told before anything is scored.
         comparing: how to compare.
         telling: how to judge and print.
         keep: called with what was found before it is printed, to write it down.
@@ -71,8 +71,8 @@ def tell(
         ConfigError: an option or a policy that cannot be meant, or a file that cannot be written.
     """
     rules = _policy(telling)
-    asked = [*(comparing.by or ()), *(rules.dimensions if rules else ())]
-    options: dict[str, Any] = asdict(comparing) | {"by": list(dict.fromkeys(asked))}
+    also = list(rules.dimensions) if rules else []
+    options: dict[str, Any] = asdict(comparing) | {"by": comparing.by or [], "also_by": also}
     comparisons = compare(**options)
     gate = _judged(rules, comparisons, telling.junit)
     if keep:

@@ -40,10 +40,11 @@ def judge(policy: Policy, comparisons: Sequence[Comparison]) -> Gate:
         comparisons: one a task, by every dimension of the policy.
     """
     found = {comparison.task: comparison for comparison in comparisons}
+    left_out = [task for comparison in comparisons for task in comparison.tasks_left_out]
+    every = list(dict.fromkeys([*found, *left_out]))
     judgements: list[Judgement] = []
     for budget in policy.budgets:
-        tasks = list(found) if budget.task == EVERY else [budget.task]
-        for task in tasks:
+        for task in every if budget.task == EVERY else [budget.task]:
             judgements += _of_task(budget, task, found.get(task))
     return Gate(policy.name, tuple(judgements))
 
@@ -53,14 +54,16 @@ def _of_task(budget: Budget, task: str, comparison: Comparison | None) -> list[J
         return [_missing(budget, task, "", "the task was not compared")]
     dimension = budget.by.replace(_TIMES, " & ")
     rows = [row for row in (comparison.overall, *comparison.groups) if row.dimension == dimension]
+    left_out = [group for name, group in comparison.groups_left_out if name == dimension and not budget.groups]
+    gone = [_missing(budget, task, group, f"no example of '{group}' is on both sides") for group in left_out]
     if not rows:
-        return [_missing(budget, task, "", f"the task has no groups on '{budget.by}'")]
+        return gone or [_missing(budget, task, "", f"the task has no groups on '{budget.by}'")]
     if budget.measure == "disparity":
-        return [_judgement(budget, comparison, dimension, "", _disparity(budget, comparison, rows))]
+        return [*gone, _judgement(budget, comparison, dimension, "", _disparity(budget, comparison, rows))]
     known = {row.group: row for row in rows}
     chosen = budget.groups or tuple(known)
     tests = sum(group in known for group in chosen)
-    return [
+    return gone + [
         _judgement(budget, comparison, dimension, group, _number(budget, known[group], comparison.level, tests))
         if group in known
         else _missing(budget, task, group, f"there is no example of '{group}'")

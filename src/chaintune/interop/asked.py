@@ -21,6 +21,7 @@ class Asked:
     Attributes:
         by: dimensions.
         crossed: pairs of dimensions whose groups are crossed.
+        needed: those of all these dimensions that some task has to have.
         reading: how to read, as `HowToRead` has it.
         comparing: how to compare, as `forgetting.compare` takes it, without the dimensions.
         force: compare what is not comparable.
@@ -28,6 +29,7 @@ class Asked:
 
     by: tuple[str, ...]
     crossed: tuple[Pair, ...]
+    needed: frozenset[str]
     reading: Mapping[str, Any]
     comparing: Mapping[str, Any]
     force: bool
@@ -45,9 +47,12 @@ def asked_of(options: Mapping[str, Any]) -> Asked:
     how = {name: options[name] for name in HowToCompare.__annotations__ if name in options}
     _check_numbers(how)
     by, crossed = parse_by(as_names("by", how.pop("by", ())))
-    pairs = tuple(dict.fromkeys([*crossed, *_pairs(how.pop("intersections", ()))]))
+    pairs = [*crossed, *_pairs(how.pop("intersections", ()))]
+    needed = frozenset([*by, *(name for pair in pairs for name in pair)])
+    also, also_crossed = parse_by(as_names("also_by", how.pop("also_by", ())))
+    by, crossed = tuple(dict.fromkeys([*by, *also])), tuple(dict.fromkeys([*pairs, *also_crossed]))
     reading = {name: options[name] for name in HowToRead.__annotations__ if name in options}
-    return Asked(by, pairs, reading, how, bool(how.pop("force", False)))
+    return Asked(by, crossed, needed, reading, how, bool(how.pop("force", False)))
 
 
 def wanted_of(reading: Mapping[str, Any], dimensions: Sequence[str]) -> Wanted:

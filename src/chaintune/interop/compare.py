@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, cast
 
+import pyarrow.compute as pc
+
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.forgetting import compare as compare_scores
+from chaintune.forgetting.grouping import grouping
 from chaintune.interop.asked import asked_of, wanted_of
 from chaintune.interop.comparable import objections
 from chaintune.interop.log import Log, Pair, Wanted, of_tasks
@@ -60,24 +63,27 @@ def compare_all(before: Logged, after: Logged, **options: Unpack[_Options]) -> l
         DataError: a log cannot be read, or the two are not comparable.
     """
     asked = asked_of(options)
-    dimensions = _Dimensions(asked.by, asked.crossed)
+    dimensions = _Dimensions(asked.by, asked.crossed, asked.needed)
     wanted = wanted_of(asked.reading, dimensions.names)
     one, other = (
         of_tasks(_logs(given, wanted, side), wanted.tasks, side)
         for given, side in ((before, "before"), (after, "after"))
     )
     tasks = _common(one, other, asked.comparing.get("on_missing", "error"))
-    dimensions.check([one[task] for task in tasks])
+    dimensions.check([side[task] for side in (one, other) for task in tasks])
     how = {**asked.comparing, "metric": wanted.metric}
-    return [_compared(one[task], other[task], dimensions, how, force=asked.force) for task in tasks]
+    found = [_compared(one[task], other[task], dimensions, how, force=asked.force) for task in tasks]
+    lonely = tuple(sorted(set(one) ^ set(other)))
+    return [replace(comparison, tasks_left_out=lonely) for comparison in found]
 
 
 @dataclass(frozen=True)
 class _Dimensions:
-    """Dimensions asked for, and pairs of them to cross."""
+    """Dimensions asked for, pairs of them to cross, and which of them some task has to have."""
 
     by: tuple[str, ...]
     intersections: tuple[Pair, ...]
+    needed: frozenset[str]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,9 +92,23 @@ class _Dimensions:
     def check(self, logs: Sequence[Log]) -> None:
         """One task need not have what another has, but a dimension that no task has is a slip."""
         for name in self.names:
-            if not any(name in log.dimensions for log in logs):
-                fields = [field for log in logs for field in log.fields]
-                raise ConfigError(f"{logs[0].where}: no example has a group on '{name}': {nearest(name, fields)}")
+            if name in self.needed and not any(name in log.dimensions for log in logs):
+                others = [field for log in logs for field in log.fields if field != name]
+                empty = ", that field is empty throughout" if any(name in log.fields for log in logs) else ""
+                raise ConfigError(
+                    f"{logs[0].where}: no example has a group on '{name}'{empty}: {nearest(name, others)}"
+                )
+
+    def check_both(self, before: Log, after: Log) -> None:
+        """Groups that one side alone has are no groups to compare."""
+        for name in self.names:
+            borne = [log for log in (before, after) if name in log.dimensions]
+            if len(borne) == 1:
+                one, none = (before, after) if borne[0] is before else (after, before)
+                raise DataError(
+                    f"task '{before.scores.task}': only {one.where} has groups on '{name}', {none.where} has none; "
+                    "give both the same groups, or compare by another dimension"
+                )
 
     def of(self, log: Log) -> dict[str, Sequence[Any]]:
         borne = set(log.dimensions)
@@ -146,7 +166,9 @@ def _compared(before: Log, after: Log, dimensions: _Dimensions, how: Mapping[str
             f"task '{one.task}' of {before.where} and {after.where} cannot be compared: "
             f"{'; '.join(against)}; to compare them all the same, and have the result say so, use force (--force)"
         )
-    how = {**how, **dimensions.of(before)}
+    shared = _shared(before, after)
+    dimensions.check_both(shared, _shared(after, before))
+    how = {**how, **dimensions.of(shared)}
     if isinstance(one, Scores) and isinstance(other, Scores):
         found = compare_scores(one, other, **how)
     elif isinstance(one, ItemScores) and isinstance(other, ItemScores):
@@ -155,4 +177,20 @@ def _compared(before: Log, after: Log, dimensions: _Dimensions, how: Mapping[str
         found = compare_scores(one, other, **how)
     else:
         raise DataError(f"{before.where} and {after.where} are logs of different kinds; compare two of one kind")
-    return replace(found, forced=tuple(against))
+    gone = _vanished(found, (before, after), dimensions) if found.n_left_out else ()
+    return replace(found, forced=tuple(against), groups_left_out=tuple(gone))
+
+
+def _shared(log: Log, other: Log) -> Log:
+    """The part of a log whose examples the other one has too."""
+    table = log.scores.table
+    ids, other_ids = (one.scores.table.column("example_id").combine_chunks() for one in (log, other))
+    if ids.equals(other_ids):
+        return log
+    return replace(log, scores=replace(log.scores, table=table.filter(pc.is_in(ids, value_set=other_ids))))
+
+
+def _vanished(found: Comparison, logs: Sequence[Log], dimensions: _Dimensions) -> list[tuple[str, str]]:
+    """Groups that some example bears, and none that both sides answered."""
+    labels = (label for log in logs for label in grouping(log.scores, **dimensions.of(log)).labels if label[0])
+    return sorted(set(labels) - {(row.dimension, row.group) for row in found.groups})

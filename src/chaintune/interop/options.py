@@ -31,6 +31,7 @@ class HowToCompare(TypedDict, total=False):
 
     Attributes:
         by: dimensions whose groups are compared; `a x b` crosses two.
+        also_by: the same of dimensions that no task need have, as those of a policy.
         intersections: pairs of dimensions whose groups are crossed.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
         level: of the intervals.
@@ -43,6 +44,7 @@ class HowToCompare(TypedDict, total=False):
     """
 
     by: str | Sequence[str]
+    also_by: str | Sequence[str]
     intersections: Sequence[tuple[str, str]]
     reference: Literal["overall", "rest"]
     level: float

@@ -74,6 +74,8 @@ class Comparison:
         provenance_before, provenance_after: what made the two scores.
         graded: scores other than 0 and 1 occur.
         forced: why the two should not be compared, where it was done all the same.
+        groups_left_out: dimension and group of each group asked for none of whose examples both checkpoints answered.
+        tasks_left_out: tasks that only one side of the comparison has, the same ones for every task compared with it.
     """
 
     task: str
@@ -92,6 +94,8 @@ class Comparison:
     provenance_after: Mapping[str, str] = field(default_factory=dict)
     graded: bool = False
     forced: tuple[str, ...] = ()
+    groups_left_out: tuple[tuple[str, str], ...] = ()
+    tasks_left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold; what is undefined is None."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -53,13 +53,30 @@ def comparison_schema() -> dict[str, Any]:
 
 def _whole(comparison: Comparison) -> Table:
     flips = "fell; learned: rose" if comparison.graded else "right, then wrong; learned: wrong, then right"
+    note = (
+        f"Forgetting in percentage points, with an interval of level {comparison.level:g}; positive is worse. "
+        f"Forgot: {flips}."
+    )
     return Table(
         f"{comparison.task}: {comparison.metric} before and after",
-        f"Forgetting in percentage points, with an interval of level {comparison.level:g}; positive is worse. "
-        f"Forgot: {flips}.",
+        " ".join([note, *_left_out(comparison)]),
         ("task", *_HEADER),
         ((comparison.task, *_cells(comparison.overall)),),
     )
+
+
+def _left_out(comparison: Comparison) -> Iterator[str]:
+    """What vanished whole, which no row of a table tells."""
+    groups = [f"{dimension} {group}" for dimension, group in comparison.groups_left_out]
+    if groups:
+        yield f"Left out, as no example is on both sides: {_listed(groups)}."
+    if comparison.tasks_left_out:
+        yield f"Tasks left out, as only one side has them: {_listed(comparison.tasks_left_out)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _LARGEST_DIMENSION
+    return ", ".join(names[:_LARGEST_DIMENSION]) + (f", and {more} more; the JSON format has all" if more > 0 else "")
 
 
 def _groups(comparison: Comparison, dimension: str) -> Table:

@@ -30,7 +30,7 @@ def markdown(
 def table_markdown(table: Table) -> str:
     """A table with its title and note."""
     lines = [_line(table.header), _line(["---"] * len(table.header)), *(_line(row) for row in table.rows)]
-    return "\n\n".join(filter(None, (f"## {escape(table.title)}", table.note, "\n".join(lines))))
+    return "\n\n".join(filter(None, (f"## {escape(table.title)}", escape(table.note), "\n".join(lines))))
 
 
 def escape(text: str) -> str:

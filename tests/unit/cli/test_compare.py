@@ -146,3 +146,28 @@ def test_every_task_that_is_named_is_judged(
 def test_a_task_that_one_side_lacks_is_told(several: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "compare", *several, *NAMED, "--task", "A", "--task", "D", *FAST)
     assert (code, "there is no task 'D'" in err) == (2, True)
+
+
+@pytest.mark.parametrize(("required", "code"), [("true", 3), ("false", 0)])
+def test_a_dimension_of_the_policy_that_the_task_lacks_is_missing(
+    sides: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path, required: str, code: int
+) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        f"budgets: [{{task: items, forgetting: 0.9}}, {{task: items, by: age, forgetting: 0.9, required: {required}}}]"
+    )
+    found, out, _ = run(capsys, "compare", *sides, "--policy", str(policy), *FAST)
+    assert (found, "MISSING" in out) == (code, True)
+    assert run(capsys, "compare", *sides, "--policy", str(policy), "--by", "age", *FAST)[0] == 2
+
+
+def test_what_vanished_does_not_pass(
+    several: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    after = Path(several[1])
+    after.write_text("\n".join(line for line in after.read_text().splitlines() if not line.startswith(("A", "C"))))
+    policy = tmp_path / "p.yaml"
+    policy.write_text("budgets: [{task: '*', forgetting: 0.9}]")
+    options = [*NAMED, "--on-missing", "intersect", "--policy", str(policy), "--format", "md"]
+    code, page, _ = run(capsys, "compare", *several, *options, *FAST)
+    assert (code, "Tasks left out, as only one side has them: A, C." in page) == (3, True)

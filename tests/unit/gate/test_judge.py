@@ -176,3 +176,18 @@ def test_that_one_of_many_groups_fails_by_chance_is_rare() -> None:
     ]
     assert failed / pairs <= 0.07
     assert sum(spreads) <= 4
+
+
+def test_what_only_one_side_has_is_missing() -> None:
+    found = comparison(400, 0.0, groups=["a", "b"] * 200)
+    found = replace(found, groups_left_out=(("faith", "z"), ("age", "old")), tasks_left_out=("u",))
+    for measure in ("forgetting", "biased_forgetting", "disparity"):
+        gate = judge(budget(0.9, measure, by="faith"), [found])
+        assert [j.group for j in gate.judgements if j.answer == "missing"] == ["z"]
+        assert gate.answer == "inconclusive"
+        spared = judge(budget(0.9, measure, by="faith", required=False), [found])
+        assert [(j.answer, j.tier) for j in spared.judgements if j.group == "z"] == [("missing", "note")]
+    assert [j.group for j in judge(budget(0.9, by="age"), [found]).judgements] == ["old"]
+    assert judge(budget(0.9, by="faith", groups=("a",)), [found]).answer == "pass"
+    every = judge(budget(0.9, task="*"), [found])
+    assert [(j.task, j.answer) for j in every.judgements] == [("t", "pass"), ("u", "missing")]

@@ -303,3 +303,36 @@ def test_one_dimension_needs_no_list() -> None:
     frames = [pl.DataFrame(rows(seed)) for seed in (0, 1)]
     found = chaintune.compare(*frames, by="faith", resamples=FAST)
     assert figures(found) == figures(expected())
+
+
+def test_groups_and_tasks_that_only_one_side_has_are_told() -> None:
+    before = [{**row, "task": name} for name in "AB" for row in rows(0)]
+    after = [row for row in before if row["task"] == "A" and row["faith"] != "c"]
+    frames = pl.DataFrame(before), pl.DataFrame(after)
+    found = compare_all(*frames, by=["faith", "faith x cluster"], on_missing="intersect", resamples=FAST)[0]
+    crossed = {("faith & cluster", f"c & {row['cluster']}") for row in rows(0) if row["faith"] == "c"}
+    assert set(found.groups_left_out) == {("faith", "c"), *crossed}
+    assert found.tasks_left_out == ("B",)
+    same = compare_all(frames[0], frames[0], by=["faith"], resamples=FAST)
+    assert [(one.groups_left_out, one.tasks_left_out) for one in same] == [((), ()), ((), ())]
+
+
+def test_a_dimension_that_only_left_out_examples_have_is_left_out_whole() -> None:
+    before = pl.DataFrame(rows(0)).with_columns(g=pl.when(pl.col("id") < "e05").then(pl.lit("x")))
+    found = chaintune.compare(before, before[5:], by="g", on_missing="intersect", resamples=FAST)
+    assert (found.groups, found.groups_left_out) == ((), (("g", "x"),))
+
+
+def test_dimensions_that_no_task_need_have() -> None:
+    frame = pl.DataFrame(rows(0)).with_columns(g=pl.lit(None, pl.String))
+    found = chaintune.compare(frame, frame, by="faith", also_by=["g", "none", "faith x none"], resamples=FAST)
+    assert {row.dimension for row in found.groups} == {"faith"}
+    with pytest.raises(ConfigError, match="no example has a group on 'g', that field is empty throughout: valid: "):
+        chaintune.compare(frame, frame, by="g", resamples=FAST)
+
+
+def test_groups_of_one_side_alone_say_which() -> None:
+    frame = pl.DataFrame(rows(0))
+    for sides, which in (((frame, frame.drop("faith")), "before"), ((frame.drop("faith"), frame), "after")):
+        with pytest.raises(DataError, match=f"task 'items': only {which} has groups on 'faith'"):
+            chaintune.compare(*sides, by="faith", resamples=FAST)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as Xml
 
@@ -173,3 +174,12 @@ def test_a_whole_gate_from_a_file(tmp_path: Any) -> None:
     gate = judge(read_policy(tmp_path / "p.yaml"), [compared()])
     assert gate.answer == "fail"
     assert json.loads(comparison_json([compared()], gate.to_dict()))["gate"]["answer"] == "fail"
+
+
+def test_what_was_left_out_whole_is_named() -> None:
+    found = replace(compared(), groups_left_out=(("faith", "z*"),), tasks_left_out=("u",))
+    page = comparison_markdown([found])
+    assert r"Left out, as no example is on both sides: faith z\*. Tasks left out, as only one side has them: u." in page
+    assert not faults(json.loads(comparison_json([found])))
+    many = replace(found, tasks_left_out=tuple(f"t{i:02d}" for i in range(17)))
+    assert "t14, and 2 more; the JSON format has all." in comparison_tables(many)[0].note
