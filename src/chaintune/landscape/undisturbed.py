@@ -8,6 +8,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from chaintune.errors import ModelError
+from chaintune.models.evaluating import evaluating
 from chaintune.models.loading import LoadedModel
 from chaintune.records import Space
 
@@ -50,7 +51,7 @@ def ready(loaded: LoadedModel, parameters: Callable[[str], bool]) -> Iterator[No
     """
     with ExitStack() as stack:
         stack.enter_context(_plain_attention(loaded))
-        stack.enter_context(_evaluating(loaded.model))
+        stack.enter_context(evaluating(loaded.model))
         stack.enter_context(_in_fp32(loaded.model))
         stack.enter_context(_differentiable(loaded.model, parameters))
         yield
@@ -67,17 +68,6 @@ def _plain_attention(loaded: LoadedModel) -> Iterator[None]:
             yield
     finally:
         model.set_attn_implementation(before)
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from chaintune.errors import DataError
+from chaintune.models.evaluating import evaluating
 from chaintune.tuning.mitigations.anchor import Anchor, trainable_weights
 
 
@@ -25,6 +26,8 @@ def diagonal_fisher(
 
     Empirical: the gradients are those of the right answers, not of answers drawn from the model. On examples that the
     model has learned the two are close, and no answer has to be drawn.
+
+    Dropout is off, as it is when the model answers; modes are put back.
 
     Memory: 4 bytes a trained weight for the result, and the gradients of one example.
 
@@ -39,13 +42,14 @@ def diagonal_fisher(
     weights = trainable_weights(model)
     found = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in weights.items()}
     count = 0
-    for example in examples:
-        model.zero_grad(set_to_none=True)
-        (model(**example).loss if loss is None else loss(model, example)).backward()
-        for name, weight in weights.items():
-            if weight.grad is not None:
-                found[name] += weight.grad.float() ** 2
-        count += 1
+    with evaluating(model):
+        for example in examples:
+            model.zero_grad(set_to_none=True)
+            (model(**example).loss if loss is None else loss(model, example)).backward()
+            for name, weight in weights.items():
+                if weight.grad is not None:
+                    found[name] += weight.grad.float() ** 2
+            count += 1
     model.zero_grad(set_to_none=True)
     if not count:
         raise DataError("ewc: the Fisher matrix needs at least one example of the earlier task, got none")

@@ -30,6 +30,15 @@ def test_fisher_by_hand() -> None:
     torch.testing.assert_close(found["weight"], torch.tensor([[0.625, 0.125]]))
 
 
+def test_fisher_is_that_of_the_model_without_dropout() -> None:
+    """A new LoRA adapter's dropout is in training mode whatever mode the model is in."""
+    dropped = torch.nn.Sequential(torch.nn.Dropout(0.5), linear()).eval()
+    dropped[0].train()
+    found = diagonal_fisher(dropped, ROWS, loss)
+    torch.testing.assert_close(found["1.weight"], torch.tensor([[0.625, 0.125]]))
+    assert [module.training for module in dropped.modules()] == [False, True, False]
+
+
 def test_penalty_by_hand() -> None:
     model = linear()
     pull = EWC(model, diagonal_fisher(model, ROWS, loss), strength=4.0)
