@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from chaintune.interop.fields import Fields
 from chaintune.interop.log import Digests
 from chaintune.interop.regular import Raw
+from chaintune.records.examples import NO_GROUP
 from chaintune.records.items import ITEMS_SCHEMA, ItemScores
 
 
@@ -117,7 +118,7 @@ def _groups(column: pa.Array) -> tuple[np.ndarray[Any, Any], pa.Array]:
         column = column.cast(pa.string())
     elif not pa.types.is_string(column.type):
         raise _Doubtful
-    kept = pc.fill_null(pc.not_equal(column, ""), False)
+    kept = pc.and_(pc.is_valid(column), pc.invert(pc.is_in(column, value_set=pa.array(NO_GROUP))))
     counts = np.bincount(rows[kept.to_numpy(zero_copy_only=False)], minlength=0)
     return counts, column.filter(kept)
 

@@ -129,11 +129,19 @@ def _logs(given: Logged, wanted: Wanted, side: str) -> Mapping[str, Log]:
     if hasattr(given, "to_dicts"):
         rows = cast("pl.DataFrame", given).to_dicts()
     elif hasattr(given, "to_dict"):
-        rows = cast("list[dict[str, Any]]", cast("pd.DataFrame", given).to_dict("records"))
+        rows = _pandas_rows(cast("pd.DataFrame", given))
     else:
         raise DataError(f"{side}: expected a path, scores or a frame, got a {type(given).__name__}")
     numbered = ((f"{side}, row {number}", row) for number, row in enumerate(rows, 1))
     return {log.scores.task: log for log in logs_of(numbered, side, wanted)}
+
+
+def _pandas_rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Rows with Python's own values: pandas holds lists as arrays, and what is missing in several ways."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [
+        {str(name): cell.tolist() if hasattr(cell, "tolist") else cell for name, cell in row.items()} for row in rows
+    ]
 
 
 def _several(given: Sequence[Scores], side: str) -> Mapping[str, Log]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from chaintune.errors import DataError, nearest
 from chaintune.interop.lines import Row
 from chaintune.interop.log import Digests
+from chaintune.records.examples import is_no_group
 from chaintune.records.items import Groups, ItemScores, items_table
 
 _MISSING = object()
@@ -192,10 +193,10 @@ def _number(found: Any) -> float:
 
 
 def _groups(found: Any, path: str, where: str) -> tuple[str, ...]:
-    if type(found) is str and found:
-        return (found,)
-    if found is _MISSING or found is None or found == "":
+    if found is _MISSING or (not isinstance(found, list | tuple | Mapping) and is_no_group(found)):
         return ()
+    if isinstance(found, str):
+        return (found,)
     if isinstance(found, list | tuple):
         return tuple(name for part in found for name in _groups(part, path, where))
     if isinstance(found, bool):

@@ -1,12 +1,26 @@
 """What is taught and measured: examples, tasks, and the digests that tell two of them apart."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
 
 Role = Literal["safety", "capability"]
+NO_GROUP = ("", "NaN", "nan")
+
+
+def is_no_group(value: Any) -> bool:
+    """Whether a value of a data file stands for no group: nothing, NaN, or NaN written out as text.
+
+    Formats without a type for missing values write them in one of these ways, and all have to mean the same.
+
+    Example:
+        >>> [is_no_group(value) for value in (None, float("nan"), "", "NaN", "Nan", 0)]
+        [True, True, True, True, False, False]
+    """
+    return value is None or (isinstance(value, float) and math.isnan(value)) or value in NO_GROUP
 
 
 def canonical_digest(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from chaintune.errors import DataError, nearest
 from chaintune.records import Example, canonical_digest
+from chaintune.records.examples import is_no_group
 from chaintune.tasks.columns import IN_BRACES, Columns, resolve_columns
 from chaintune.tasks.definition import Part
 from chaintune.tasks.prompts import choice_defect, continuation
@@ -175,13 +176,12 @@ def _group_map(row: Row, column: str) -> dict[str, Any]:
 
 
 def _group_names(row: Row, dimension: str, value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
     if isinstance(value, str) and row.untyped and value.lstrip().startswith("["):
         value = _parsed(row, dimension, value)
     what = f"{row.where}: group of dimension '{dimension}'"
-    listed = value if isinstance(value, list | tuple) else [value]
-    return tuple(sorted({str(name) if type(name) is int else checked_text(name, what) for name in listed}))
+    listed = [] if value is None else value if isinstance(value, list | tuple) else [value]
+    named = [name for name in listed if not is_no_group(name) or name in (None, "")]
+    return tuple(sorted({str(name) if type(name) is int else checked_text(name, what) for name in named}))
 
 
 def _split(row: Row, column: str) -> str:

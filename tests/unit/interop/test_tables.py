@@ -336,3 +336,30 @@ def test_groups_of_one_side_alone_say_which() -> None:
     for sides, which in (((frame, frame.drop("faith")), "before"), ((frame.drop("faith"), frame), "after")):
         with pytest.raises(DataError, match=f"task 'items': only {which} has groups on 'faith'"):
             chaintune.compare(*sides, by="faith", resamples=FAST)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "NaN", "nan", ""])
+@pytest.mark.parametrize("way", [".jsonl", ".json", ".csv", ".parquet", "pandas", "polars"])
+def test_nan_is_no_group_wherever_it_comes_from(tmp_path: Path, way: str, missing: Any) -> None:
+    if way in (".parquet", "polars") and isinstance(missing, float):
+        missing = None  # a column of text has no other way to say it
+    data = [{**row, "faith": row["faith"] if i % 2 else missing} for i, row in enumerate(rows(0))]
+    if way == "pandas":
+        import pandas as pd
+
+        side: Any = pd.DataFrame(data)
+    else:
+        side = pl.DataFrame(data) if way == "polars" else write(tmp_path / f"x{way}", data)
+    found = chaintune.compare(side, side, by="faith", resamples=FAST)
+    assert [row.group for row in found.groups] == ["a", "b", "c"]
+
+
+def test_pandas_frames_may_hold_lists_of_groups() -> None:
+    import pandas as pd
+
+    lists = [{**row, "faith": [row["faith"], "z"] if i % 2 else None} for i, row in enumerate(rows(0))]
+    arrays = pd.DataFrame([{**row, "faith": row["faith"] and np.array(row["faith"])} for row in lists])
+    plain = chaintune.compare(pl.DataFrame(lists), pl.DataFrame(lists), by="faith", resamples=FAST)
+    assert figures(chaintune.compare(arrays, arrays, by="faith", resamples=FAST)) == figures(plain)
+    arrays["faith"] = pd.Series([row["faith"][0] if row["faith"] else None for row in lists], dtype="string")
+    assert len(chaintune.compare(arrays, arrays, by="faith", resamples=FAST).groups) == 3

@@ -280,3 +280,22 @@ def test_a_description_counts_groups_and_clusters_and_shows_prompts(tmp_path: Pa
     assert told.test == tasks.SplitCounts(2, 1, {"faith": {"a": 2}})
     assert told.prompts == ("Question 4: no", "Question 5: maybe")
     assert json.loads(json.dumps(told.to_dict()))["train"]["groups"] == {"faith": {"a": 4, "b": 1}}
+
+
+@pytest.mark.parametrize("missing", ["NaN", "nan", ""])
+def test_a_cell_that_says_nan_is_no_group(tmp_path: Path, missing: str) -> None:
+    (tmp_path / "items.csv").write_text(
+        "id,prompt,choices,gold,faith\n" + "".join(f"r{k},q{k},a|b,a,{['x', missing][k % 2]}\n" for k in range(8))
+    )
+    task = load(tmp_path / "items.csv", columns={"groups": {"faith": "faith"}}, test_share=1)
+    assert [example.groups for example in task.test] == [{"faith": ("x",)}, {}] * 4
+
+
+def test_nan_in_parquet_is_no_group(tmp_path: Path) -> None:
+    data = [{**row(k), "age": [1.0, float("nan")][k % 2]} for k in range(4)]
+    pq.write_table(
+        pa.Table.from_pylist([{**r, "age": r["age"] if k % 2 else None} for k, r in enumerate(data)]),
+        tmp_path / "items.parquet",
+    )
+    with pytest.raises(DataError, match="dimension 'age': no row has a group"):
+        load(tmp_path / "items.parquet", columns={"groups": {"age": "age"}})
