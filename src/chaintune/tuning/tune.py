@@ -348,8 +348,11 @@ def _training_mode(loaded: LoadedModel) -> Iterator[None]:
 
 
 def _check_weights(loaded: LoadedModel, step: int) -> None:
-    for name, weight in loaded.model.named_parameters():
-        if weight.requires_grad and not torch.isfinite(weight).all():
+    weights = dict(loaded.model.named_parameters())
+    # Of weights that `osf` has put together again none asks for gradients.
+    trained = {name: weight for name, weight in weights.items() if weight.requires_grad} or weights
+    for name, weight in trained.items():
+        if not torch.isfinite(weight).all():
             raise StageError(
                 f"the weights became NaN or infinite at the last step, {step} ({name}); "
                 "a smaller learning_rate or max_grad_norm usually helps"

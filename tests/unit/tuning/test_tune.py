@@ -13,7 +13,7 @@ from chaintune.errors import DataError, StageError
 from chaintune.models import LoadedModel, Precision, load, save
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import encode_examples
-from chaintune.records import Example, Recipe
+from chaintune.records import Example, Recipe, Regulariser
 from chaintune.scoring import score
 from chaintune.tuning import Step, Tuned, tune
 from chaintune.tuning.lessons import collate, lessons
@@ -217,9 +217,20 @@ def test_a_loss_that_is_no_number_names_the_step(poisoned: bool, parent: LoadedM
     assert not parent.model.training
 
 
-def test_weights_that_break_in_the_last_step_are_found(parent: LoadedModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("regulariser", [None, Regulariser("osf", (("rank", 0.5),))])
+def test_weights_that_break_in_the_last_step_are_found(
+    regulariser: Regulariser | None, parent: LoadedModel, tmp_path: Path
+) -> None:
     with pytest.raises(StageError, match=r"the weights became NaN or infinite at the last step, 1 \("):
-        run(parent, tmp_path, examples=EXAMPLES[:4], epochs=1, learning_rate=1e39, warmup_fraction=0.0)
+        run(
+            parent,
+            tmp_path,
+            examples=EXAMPLES[:4],
+            epochs=1,
+            learning_rate=1e39,
+            warmup_fraction=0.0,
+            regulariser=regulariser,
+        )
 
 
 def test_an_example_longer_than_the_context_is_refused_before_anything_changes(
