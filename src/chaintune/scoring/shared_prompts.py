@@ -4,14 +4,14 @@ The prefix that all choices of an example share is computed once and its keys an
 choices then continue from there, side by side. Prefixes of one batch have equal lengths and choices are
 padded on the right, where causal attention cannot see the padding, so no attention mask is needed and
 any causal architecture of transformers works. Recurrent layers keep a state that cannot be handed to
-several choices; models that have them read the prefix again with each choice.
+several choices, and some models bring a cache of their own; those read the prefix again with each choice.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers.cache_utils import LinearAttentionCacheLayerMixin
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
@@ -19,6 +19,9 @@ from chaintune.models.longrope import are_read_alike
 from chaintune.models.processes import WHOLE, Share
 from chaintune.scoring.batches import cut, equal_prefix_batches, held_tokens
 from chaintune.scoring.memory import Portions
+
+# What derives from these may hold more than can be handed to several choices.
+_KEYS_AND_VALUES = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
 def shared_prompt_logprobs(
@@ -92,7 +95,7 @@ def _score_batch(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
 
 
 def _can_be_shared(cache: Any) -> bool:
-    return cache is not None and not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)
+    return isinstance(cache, DynamicCache) and all(type(layer) in _KEYS_AND_VALUES for layer in cache.layers)
 
 
 def _read_lengths(batch: Sequence[Encoded]) -> list[int]:

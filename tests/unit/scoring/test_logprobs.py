@@ -59,6 +59,8 @@ BY_PROMPT: dict[str, dict[str, Any]] = tiny.ALIBI | {
     # These put the window into a mask, which a tree does not get. The probe's branches are shorter than it.
     "phimoe": LLAMA | _EXPERTS | {"sliding_window": 26},
     "qwen2_moe": LLAMA | _EXPERTS | {"sliding_window": 26, "use_sliding_window": True, "max_window_layers": 2},
+    # Its layers keep compressed keys in a cache of their own.
+    "deepseek_v4": LLAMA | _EXPERTS | {"n_routed_experts": 4, "sliding_window": 16},
     "gpt_oss": LLAMA | {"num_local_experts": 2, "num_experts_per_tok": 1, "layer_types": ["full_attention"] * 2},
 }
 
@@ -169,6 +171,18 @@ def test_dynamic_frequencies_stay_as_they_are_within_the_context() -> None:
     usual = plain_logprobs(model, EXAMPLES)
     assert largest_difference(choice_logprobs(model, EXAMPLES), usual) < 1e-4
     assert plain_logprobs(model, EXAMPLES) == usual
+
+
+def test_a_cache_of_the_old_kind_is_not_handed_on() -> None:
+    def old(_model: Any, _arguments: Any, out: Any) -> Any:
+        if out.past_key_values is not None:
+            out.past_key_values = tuple((layer.keys, layer.values) for layer in out.past_key_values.layers)
+        return out
+
+    model = tiny.make_model("bloom")
+    usual = plain_logprobs(model, EXAMPLES)
+    model.register_forward_hook(old)
+    assert largest_difference(choice_logprobs(model, EXAMPLES), usual) < 1e-4
 
 
 def test_examples_that_share_their_beginnings_agree() -> None:
