@@ -52,6 +52,12 @@ def _rounded(value: float) -> float:
 
 
 # As many digits as a chain's name shows, so that two names are two doses.
+def _part_or_whole(gpus: float) -> float:
+    if gpus > 1 and gpus != int(gpus):
+        raise ValueError(f"expected a whole number of GPUs, or a part of one such as 0.5, got {gpus:g}")
+    return gpus
+
+
 as_shown = AfterValidator(_rounded)
 # A value alone is a list of one.
 as_list = BeforeValidator(_as_list)
@@ -77,7 +83,7 @@ _RECIPE_LIMITS: Mapping[str, Any] = {
     "lora_dropout": Annotated[Real, Field(ge=0, lt=1)],
     "devices": Annotated[Whole, Field(ge=1)],
     "cpus": Annotated[Real, Field(ge=0)],
-    "gpus": Annotated[Real, Field(ge=0)],
+    "gpus": Annotated[Real, Field(ge=0), AfterValidator(_part_or_whole)],
     "memory_gb": Annotated[Real, Field(ge=0)],
     "report_to": Annotated[tuple[str, ...], BeforeValidator(_as_names)],
 }

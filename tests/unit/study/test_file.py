@@ -437,3 +437,13 @@ def test_the_mapping_is_not_changed() -> None:
     mapping = {"base": "m", "tasks": tasks("a"), "chains": [["a"]]}
     Study.from_mapping(mapping, ["tasks.a.train=3"])
     assert mapping == {"base": "m", "tasks": tasks("a"), "chains": [["a"]]}
+
+
+@pytest.mark.parametrize(("gpus", "fine"), [(0.5, True), (1, True), (2, True), (1.5, False)])
+def test_gpus_are_whole_or_a_part_of_one(gpus: float, fine: bool) -> None:
+    mapping = {"base": "m", "tasks": tasks("ab"), "chains": "both orders", "recipe": {"gpus": gpus}}
+    if fine:
+        assert Study.from_mapping(mapping).recipe.gpus == gpus
+    else:
+        with pytest.raises(ConfigError, match="expected a whole number of GPUs, or a part of one such as"):
+            Study.from_mapping(mapping)

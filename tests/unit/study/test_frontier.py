@@ -195,3 +195,13 @@ def test_a_recipe_says_what_its_stage_and_its_scores_ask_for() -> None:
     pairs = make_plan(make_study("ab", recipe={"devices": 2}))
     assert {asks_of(pairs, any_gpu=False)(node) for node in pairs.nodes} == {Ask(2)}
     assert {asks_of(pairs, any_gpu=True)(node) for node in pairs.nodes} == {Ask(2, 2)}
+
+
+@pytest.mark.parametrize(("part", "workers"), [(0.6, 2), (0.5, 4), (0.4, 4), (0.3, 6), (1, 2), (2, 1)])
+def test_no_part_of_a_gpu_stretches_over_two(part: float, workers: int) -> None:
+    assert Pool([Machine("one", cpus=64, gpus=2)]).width(Ask(gpus=part)) == workers
+
+
+def test_every_process_of_a_stage_has_a_gpu() -> None:
+    plan = make_plan(make_study("ab", recipe={"devices": 2, "gpus": 1}))
+    assert {asks_of(plan, any_gpu=True)(node).gpus for node in plan.stages} == {2.0}

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from chaintune.records import Recipe
 from chaintune.study.cluster.frontier import place
 from chaintune.study.nodes import Node
 from chaintune.study.plan import Plan
@@ -19,6 +20,11 @@ class Ask:
     cpus: float = 1.0
     gpus: float = 0.0
     memory_bytes: float = 0.0
+
+    @property
+    def gpu_share(self) -> float:
+        """What it takes up of a machine's GPUs: no part of one stretches over two, so one that takes 0.6 is full."""
+        return 1 / int(1 / self.gpus + _SLACK) if 0 < self.gpus < 1 else self.gpus
 
     def __str__(self) -> str:
         memory = f", {self.memory_bytes / _GB:g} GB of memory" if self.memory_bytes else ""
@@ -39,7 +45,7 @@ class Machine:
         return replace(
             self,
             cpus=self.cpus - ask.cpus,
-            gpus=self.gpus - ask.gpus,
+            gpus=self.gpus - ask.gpu_share,
             memory_bytes=self.memory_bytes - ask.memory_bytes,
         )
 
@@ -47,7 +53,7 @@ class Machine:
         """Whether it has what is asked for."""
         return (
             self.cpus + _SLACK >= ask.cpus
-            and self.gpus + _SLACK >= ask.gpus
+            and self.gpus + _SLACK >= ask.gpu_share
             and self.memory_bytes + _SLACK >= ask.memory_bytes
         )
 
@@ -185,7 +191,7 @@ def asks_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], Ask]:
         recipe = stage.recipe
         asks[stage.key] = Ask(
             cpus=recipe.cpus or float(recipe.devices),
-            gpus=recipe.gpus or (float(recipe.devices) if any_gpu else 0.0),
+            gpus=_gpus(recipe, any_gpu=any_gpu),
             memory_bytes=recipe.memory_gb * _GB,
         )
         asks.setdefault(stage.base_key, asks[stage.key])  # a base is scored as its first child is trained
@@ -195,6 +201,12 @@ def asks_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], Ask]:
         return asks.get(node.held_key, usual)
 
     return ask
+
+
+def _gpus(recipe: Recipe, *, any_gpu: bool) -> float:
+    """GPUs of a stage: what its recipe says, and never fewer than it has processes, if it has several."""
+    several = recipe.devices if recipe.devices > 1 else 0
+    return float(max(recipe.gpus, several)) if recipe.gpus else float(recipe.devices * any_gpu)
 
 
 def _roomiest(free: Iterable[Machine], ask: Ask) -> Machine | None:
