@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from chaintune.records import Recipe
+from chaintune.study.devices.job import PARENT, Job
 from chaintune.study.status import read_status
+from tests import tiny
 from tests.integration import program
 from tests.integration.conftest import STUDY, Smoke, scores
 
@@ -70,3 +73,23 @@ def test_two_runs_at_once_on_one_store_do_the_work_once(
     assert made_here.isdisjoint(made_there)
     assert made_here | made_there == {node.title for node in session.plan.nodes}
     assert scores(session) == straight
+
+
+def test_one_of_several_processes_ends_with_the_one_that_wants_the_result(tmp_path: Path) -> None:
+    """Also while it waits for the others, which may never come."""
+    weights = tiny.write_model(tmp_path / "model")
+    scratch, out = tmp_path / "scratch", tmp_path / "out"
+    scratch.mkdir()
+    out.mkdir()
+    job = Job("tune", weights, None, "fp32", "balls", tuple(tiny.examples(4)), out, scratch, recipe=Recipe(devices=2))
+    parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    command = [sys.executable, "-m", "chaintune.study.devices.ranks", str(job.write())]
+    rank = subprocess.Popen(command, env=os.environ | alone | {PARENT: str(parent.pid)})  # noqa: S603
+    try:
+        time.sleep(1)
+        parent.kill()
+        parent.wait()
+        assert rank.wait(timeout=120) == 3
+    finally:
+        rank.kill()

@@ -1,14 +1,17 @@
 """The smoke study on a Ray cluster of this machine, with real models."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from chaintune.errors import ConfigError, ModelError
+from chaintune.errors import ConfigError, ModelError, StoreError
 from chaintune.study.address import open_store
 from chaintune.study.cluster import elsewhere
 from chaintune.study.cluster.connection import connected
@@ -58,12 +61,42 @@ def test_adapters_on_one_base_over_a_store_behind_a_url(
 
 def test_the_command_joins_a_cluster_and_says_what_failed(cluster: str, smoke: Smoke, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "chaintune", "run", str(STUDY), "--executor", "ray", "--address", cluster]
-    places = [f"--set={place}" for place in [*smoke.places, "tasks.boxes.recipe.learning_rate=9", "recipe.epochs=0.5"]]
+    # Weights that overflow at the first step.
+    diverging = ["tasks.boxes.recipe.learning_rate=9", "tasks.boxes.recipe.weight_decay=1e38", "recipe.epochs=0.5"]
+    places = [f"--set={place}" for place in [*smoke.places, *diverging]]
     folders = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
     done = subprocess.run([*command, *places, *folders], capture_output=True, text=True, check=False)  # noqa: S603
     journal = json.loads((tmp_path / "out" / "status.json").read_text())
-    assert done.returncode == (2 if journal["failed"] else 0), done.stderr
+    assert done.returncode == 2, done.stderr
+    assert {found["title"] for found in journal["failed"]} == {"boxes, seed 0", "balls>boxes, seed 0"}
+    assert {found["cause"] for found in journal["skipped"]} == {
+        f"'{found['title']}' failed: {found['cause']}" for found in journal["failed"]
+    }
+    assert journal["nodes"]["made"] == 5  # the base's scores, balls and its own
     assert journal["nodes"]["total"] == sum(journal["nodes"][kind] for kind in ("made", "failed", "skipped"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+@pytest.mark.parametrize("executor", ["local", "ray"])
+def test_a_command_that_is_asked_to_end_says_how_to_go_on(
+    executor: str, cluster: str, smoke: Smoke, tmp_path: Path
+) -> None:
+    """As SLURM and Kubernetes ask it."""
+    folders = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
+    where = ["--executor", "ray", "--address", cluster] if executor == "ray" else []
+    command = [sys.executable, "-m", "chaintune", "run", str(STUDY), *folders, *where]
+    process = subprocess.Popen([*command, *(f"--set={place}" for place in smoke.places)], stderr=subprocess.PIPE)  # noqa: S603
+    journal = tmp_path / "out" / "status.json"
+    while not (journal.exists() and json.loads(journal.read_text())["running"]):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143, said
+    assert said.decode().splitlines()[-1] == "chaintune: interrupted; the same command goes on where it stopped"
+    assert read_status(tmp_path / "out").state == "interrupted"
+    if executor == "local":  # a worker is ended at once; the next run sweeps what it left
+        assert not list((tmp_path / "store").rglob("*.partial"))
 
 
 def test_an_address_where_nothing_is_says_so(tmp_path: Path) -> None:
@@ -98,9 +131,29 @@ def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_another_machine_needs_the_same_base(smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = smoke.open(tmp_path / "store")
-    engine = EngineElsewhere(session.bases, session.precision, False, "another machine")
+    engine = EngineElsewhere.of(session.bases, session.precision, trust_remote_code=False)
     assert isinstance(engine(session.store), LocalEngine)
     (base,) = session.bases.values()
     monkeypatch.setattr(elsewhere, "open_base", lambda name, _store: type(base)(name, "0" * 64, base.folder))
     with pytest.raises(ModelError, match="is not the model that the study was planned with"):
         engine(Store(tmp_path / "other"))
+
+
+def test_a_base_that_is_named_from_a_folder_is_the_same_from_any_other(
+    smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers run in another folder than the command."""
+    monkeypatch.chdir(smoke.folder)
+    session = smoke.open(tmp_path / "store", "base=model")
+    engine = EngineElsewhere.of(session.bases, session.precision, trust_remote_code=False)
+    monkeypatch.chdir(tmp_path)
+    assert engine(session.store).base_folder(session.study.bases[0]) == smoke.folder / "model"
+
+
+def test_workers_that_see_another_store_say_so(cluster: str, smoke: Smoke) -> None:
+    """What is in the memory of one process is not in that of another."""
+    address = "memory://apart/store"
+    session = open_session(Study.from_yaml(STUDY, smoke.places), open_store(address))
+    with pytest.raises(StoreError, match=f"{address} on .* is not the store of this run; name one that every machine"):
+        session.run(smoke.folder / "apart", executor="ray", address=cluster)
+    assert session.store.keys("mark") == []

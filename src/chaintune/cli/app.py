@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -26,7 +28,7 @@ from chaintune.cli.store import store
 from chaintune.cli.tasks import tasks
 from chaintune.errors import ChaintuneError
 
-BAD_INPUT, BUG, INTERRUPTED = 2, 70, 130
+BAD_INPUT, BUG, INTERRUPTED, TERMINATED = 2, 70, 130, 143
 
 app = typer.Typer(
     help="What a language model forgot when it was fine-tuned again, whom it forgot, and what brings it back.",
@@ -65,8 +67,20 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code."""
-    sys.exit(_exit_code(arguments))
+    """Run the command line and exit with its code.
+
+    What asks a process to end, a scheduler for one, is answered as Ctrl-C is: nothing half-written is left.
+    """
+    asked: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
+    code = _exit_code(arguments)
+    sys.exit(TERMINATED if asked and code == INTERRUPTED else code)
 
 
 def _exit_code(arguments: Sequence[str] | None) -> int:

@@ -20,6 +20,7 @@ _STATES: Mapping["EventKind", State] = {
     "reused": "from store",
     "failed": "failed",
     "skipped": "skipped",
+    "lost": "waiting",
 }
 _OUTWEIGHS: tuple[State, ...] = ("failed", "skipped", "running", "waiting", "done")
 _LAST, _NOT_LAST, _BESIDE = ("└─ ", "├─ ", "│  ")

@@ -3,7 +3,7 @@
 from chaintune.models.digest import model_digest
 from chaintune.models.gguf import dequantise
 from chaintune.models.loading import LoadedModel, Reader, load, load_reader, merge_adapter, save, with_adapter
-from chaintune.models.names import ALIASES, ModelFiles, locate
+from chaintune.models.names import ALIASES, ModelFiles, locate, whole_name
 from chaintune.models.precision import Precision, Quantize, check_quantize, resolve_precision
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "model_digest",
     "resolve_precision",
     "save",
+    "whole_name",
     "with_adapter",
 ]

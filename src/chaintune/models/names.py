@@ -64,8 +64,21 @@ def locate(name: str) -> ModelFiles:
     """
     if "+" in name and not Path(name).exists():
         model, adapter = _split(name)
-        return ModelFiles(name, _weights(model), _adapter(adapter))
-    return ModelFiles(name, _weights(name))
+        return ModelFiles(name, _weights(model).absolute(), _adapter(adapter).absolute())
+    return ModelFiles(name, _weights(name).absolute())
+
+
+def whole_name(name: str) -> str:
+    """A model's name that means the same in every folder: paths of this machine are written in full.
+
+    Example:
+        >>> whole_name("owner/name+owner/adapter@v2")
+        'owner/name+owner/adapter@v2'
+    """
+    if "+" in name and not Path(name).exists():
+        return "+".join(map(whole_name, _split(name)))
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.exists() else name
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from chaintune.study.nodes import Node
 
-EventKind = Literal["start", "progress", "made", "reused", "failed", "skipped", "dropped"]
+EventKind = Literal["start", "progress", "made", "reused", "failed", "skipped", "dropped", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,10 @@ class Event:
 
     Attributes:
         kind: `start`, `progress`, then one of `made`, `reused` (it was in the store, or nothing needs
-            it), `failed`, `skipped` (an ancestor failed); `dropped` when its checkpoint was removed.
+            it), `failed`, `skipped` (an ancestor failed); `dropped` when its checkpoint was removed; `lost` when its
+            worker is gone, and it has to start again.
         progress: with `progress` only.
-        cause: with `failed` and `skipped` only.
+        cause: with `failed`, `skipped` and `lost` only.
     """
 
     kind: EventKind

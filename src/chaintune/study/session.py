@@ -1,6 +1,5 @@
 """A study made ready on this machine: its data read, its bases at hand, its plan drawn; then run."""
 
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from chaintune.errors import StoreError
 from chaintune.forgetting.choice import USUAL
 from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
 from chaintune.records import Limits, ResultRow, Task, rows_to_polars
@@ -111,7 +111,8 @@ class Session:
             max_store: bytes that the whole store may take; None allows what the disk holds.
 
         Raises:
-            StoreError: the checkpoints do not fit, which is asked before anything is computed.
+            StoreError: the checkpoints do not fit, which is asked before anything is computed; or scores that were
+                computed are gone.
         """
         check_room(self.plan, self.store, Needs(self.plan, self.store).pending(), max_bytes=max_store)
         if executor == "ray":
@@ -120,6 +121,7 @@ class Session:
             execute = self._here(trust_remote_code)
         with self.store.lease(self.plan.kept_for(self.bases.values())):
             outcome = execute(self.plan, store=self.store, out=out, tasks=self.tasks, on_event=on_event)
+            self._check_there(outcome)
             rows = write_results(
                 self.study,
                 self.plan,
@@ -132,6 +134,16 @@ class Session:
             )
         return StudyResults(tuple(rows), outcome, out)
 
+    def _check_there(self, outcome: RunOutcome) -> None:
+        """Results that lack scores which were computed would look like those of another study."""
+        done = {result.node.key for result in (*outcome.of("made"), *outcome.of("reused"))}
+        gone = [node for node in self.plan.scores if node.key in done and not self.store.has(node.kind, node.key)]
+        if gone:
+            raise StoreError(
+                f"{self.store.address}: {len(gone)} scores that were computed are not there, '{gone[0].title}' for "
+                "one; something removed them, and the same command computes them again"
+            )
+
     def _here(self, trust_remote_code: bool) -> Callable[..., RunOutcome]:
         if any(node.recipe.quantize for node in self.plan.stages):
             check_quantize()
@@ -143,7 +155,7 @@ class Session:
     ) -> Callable[..., RunOutcome]:
         from chaintune.study.cluster.elsewhere import EngineElsewhere, run_on_ray  # loads what only a cluster needs
 
-        engine = EngineElsewhere(self.bases, self.precision, trust_remote_code, socket.gethostname())
+        engine = EngineElsewhere.of(self.bases, self.precision, trust_remote_code=trust_remote_code)
         return partial(run_on_ray, make_engine=engine, address=address, growth_seconds=growth_seconds)
 
 

@@ -64,6 +64,8 @@ class Journal:
             self._running[event.node.key] = _about(event.node) | _progress(event.progress)
         elif event.kind == "start":
             self._running[event.node.key] = _about(event.node)
+        elif event.kind == "lost":
+            self._running.pop(event.node.key, None)
         elif event.kind != "dropped":
             self._running.pop(event.node.key, None)
             self._ends[event.node.key] = event

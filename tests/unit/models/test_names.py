@@ -120,3 +120,15 @@ def test_an_adapter_needs_its_own_configuration_and_weights(
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     with pytest.raises(ModelError, match=r"only adapter_model\.bin"):
         locate(f"{model_folder()}+{adapter}")
+
+
+def test_a_whole_name_means_the_same_in_every_folder(
+    model_folder: MakeModel, adapter_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = model_folder()
+    monkeypatch.chdir(folder.parent)
+    assert locate(folder.name).weights == folder
+    assert names.whole_name(folder.name) == str(folder)
+    assert names.whole_name(f"{folder.name}+{adapter_folder}") == f"{folder}+{adapter_folder}"
+    assert names.whole_name("owner/name@v1") == "owner/name@v1"
+    assert names.whole_name("smollm2-135m") == "smollm2-135m"

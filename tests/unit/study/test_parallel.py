@@ -213,12 +213,15 @@ def test_a_bug_is_not_hidden(setting: Setting) -> None:
     assert read_status(setting.folder / "out").state == "failed"
 
 
-def test_a_node_whose_worker_is_lost_is_computed_by_another(setting: Setting) -> None:
+def test_a_node_whose_worker_is_lost_is_computed_by_another(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:
     plan = make_plan(make_study("ab"))
     outcome = setting.run(plan, losses=["a, seed 0", "a, seed 0", "b>a, seed 0 on a"])
     assert outcome.complete
     assert setting.scores(plan) == alone(plan, setting.folder / "alone")[0]
     assert Counter(setting.calls()) == Counter(alone(plan, setting.folder / "again")[2])
+    lost = [(event.node.title, event.cause) for event in setting.events if event.kind == "lost"]
+    assert lost == [(title, "the machine is gone") for title in ("a, seed 0", "a, seed 0", "b>a, seed 0 on a")]
+    assert "a, seed 0 is computed again, as its worker is gone: the machine is gone" in caplog.text
     # Whether the last one to be lost is replaced hangs on what is left to do by then.
     assert len([entry for entry in setting.crew.log if entry[0] == "hire"]) in {4, 5}
 

@@ -1,5 +1,6 @@
 """A worker's side of a run in parallel: one node after another, from the store and into it."""
 
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from chaintune.errors import StoreError
 from chaintune.records import Task
 from chaintune.study.cluster.pool import asks_of
 from chaintune.study.hardware import of_a_worker
@@ -17,6 +19,8 @@ from chaintune.study.nodes import Node, StageNode
 from chaintune.study.plan import Plan
 from chaintune.study.progress import Progress
 from chaintune.study.store import Store
+
+MARK = "mark"  # kind of the entry by which workers tell the run's store from another
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Job:
         passing: keys of the checkpoints that the run does not keep.
         open_store: opens the store that all share.
         make_engine: builds what computes, on the worker's machine.
+        mark: key of an entry that tells the store from any other; empty where all workers are in this process.
     """
 
     plan: Plan
@@ -36,6 +41,7 @@ class Job:
     passing: frozenset[str]
     open_store: Callable[[], Store]
     make_engine: Callable[[Store], Engine]
+    mark: str = ""
 
     @classmethod
     def of(
@@ -45,9 +51,10 @@ class Job:
         *,
         open_store: Callable[[], Store],
         make_engine: Callable[[Store], Engine],
+        mark: str = "",
     ) -> "Job":
         """The job of a run."""
-        return cls(ledger.plan, tasks, ledger.passing, open_store, make_engine)
+        return cls(ledger.plan, tasks, ledger.passing, open_store, make_engine, mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +93,14 @@ class Bench:
 
         Raises:
             ModelError: a base cannot be had on this machine.
-            StoreError: the store cannot be opened.
+            StoreError: the store cannot be opened, or is another one than that of the run.
         """
         job, self._store = self._job, self._job.open_store()
+        if job.mark and not self._store.has(MARK, job.mark):
+            raise StoreError(
+                f"{self._store.address} on {socket.gethostname()} is not the store of this run; "
+                "name one that every machine sees with --store, a shared folder or a URL"
+            )
         engine = job.make_engine(self._store)
         self._making = Making.of(job.plan, engine=engine, store=self._store, tasks=job.tasks, passing=job.passing)
         self._ask = asks_of(job.plan, any_gpu=True)

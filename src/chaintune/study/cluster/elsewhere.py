@@ -1,17 +1,19 @@
 """A study's nodes computed on a Ray cluster: what each machine needs to have, and where it finds it."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from chaintune.errors import ModelError
-from chaintune.models import Precision
+from chaintune.models import Precision, whole_name
 from chaintune.records import Task
 from chaintune.study.address import open_store
 from chaintune.study.bases import BaseModel, open_base
-from chaintune.study.cluster.bench import Job
+from chaintune.study.cluster.bench import MARK, Job
 from chaintune.study.cluster.connection import connected
 from chaintune.study.cluster.parallel import run_parallel
 from chaintune.study.cluster.ray_crew import RayCrew
@@ -26,16 +28,20 @@ class EngineElsewhere:
     """Builds a local engine on whichever machine it is called.
 
     Attributes:
-        bases: as the machine that planned the study has them.
+        bases: name in the study -> a name that means the same in every folder, and the key of the content.
         precision: of every checkpoint.
         trust_remote_code: run Python code that comes with a model.
-        host: the machine that planned the study.
     """
 
-    bases: Mapping[str, BaseModel]
+    bases: Mapping[str, tuple[str, str]]
     precision: Precision
     trust_remote_code: bool
-    host: str
+
+    @classmethod
+    def of(cls, bases: Mapping[str, BaseModel], precision: Precision, *, trust_remote_code: bool) -> "EngineElsewhere":
+        """For the bases as the machine that planned the study has them."""
+        named = {name: (whole_name(base.name), base.key) for name, base in bases.items()}
+        return cls(named, precision, trust_remote_code)
 
     def __call__(self, store: Store) -> LocalEngine:
         """An engine that reads the bases as this machine has them.
@@ -43,8 +49,7 @@ class EngineElsewhere:
         Raises:
             ModelError: this machine has not the same base under a base's name.
         """
-        here = socket.gethostname()
-        bases = dict(self.bases) if here == self.host else {n: _here(b, store, here) for n, b in self.bases.items()}
+        bases = {name: _here(*about, store) for name, about in self.bases.items()}
         return LocalEngine(bases, precision=self.precision, trust_remote_code=self.trust_remote_code)
 
 
@@ -74,19 +79,37 @@ def run_on_ray(
     Raises:
         ConfigError: Ray is missing, the cluster cannot be reached, or no machine has what a node asks for.
         ModelError: a machine has not the same base.
-        StoreError: the disk is full, or the store cannot be written.
+        StoreError: the disk is full, the store cannot be written, or a worker sees another one at its address.
     """
     ledger = Ledger.of(plan, store, plan.keep)
-    job = Job.of(ledger, tasks, open_store=partial(open_store, store.address), make_engine=make_engine)
-    with connected(address), RayCrew(job) as crew:
-        return run_parallel(ledger, crew, out=out, on_event=on_event, growth_seconds=growth_seconds)
+    opened = partial(open_store, store.address)
+    with _marked(store) as mark, connected(address):
+        job = Job.of(ledger, tasks, open_store=opened, make_engine=make_engine, mark=mark)
+        with RayCrew(job) as crew:
+            return run_parallel(ledger, crew, out=out, on_event=on_event, growth_seconds=growth_seconds)
 
 
-def _here(base: BaseModel, store: Store, host: str) -> BaseModel:
-    found = open_base(base.name, store)
-    if found.key != base.key:
+@contextmanager
+def _marked(store: Store) -> Iterator[str]:
+    """While this lasts the store holds a mark, by which a worker tells that it sees the same one; its key."""
+    mark = uuid4().hex
+    store.get_or_make(MARK, mark, lambda _: {})
+    try:
+        yield mark
+    finally:
+        store.drop(MARK, mark)
+
+
+def _here(name: str, key: str, store: Store) -> BaseModel:
+    """A base as this machine has it; its content is looked at, for a name says nothing about it."""
+    host = socket.gethostname()
+    try:
+        found = open_base(name, store)
+    except ModelError as error:
+        raise ModelError(f"on {host}: {error}") from error
+    if found.key != key:
         raise ModelError(
-            f"'{base.name}' on {host} is not the model that the study was planned with; "
+            f"'{name}' on {host} is not the model that the study was planned with; "
             "name a Hub id, or a folder that every machine sees"
         )
     return found

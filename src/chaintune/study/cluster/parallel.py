@@ -1,5 +1,6 @@
 """Runs a plan over the store, as wide as there are workers. Knows nothing of where they are."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ from chaintune.study.cluster.pool import Ask, Machine, Pool, asks_of
 from chaintune.study.ledger import Ledger, OnEvent, RunOutcome
 from chaintune.study.needs import Needs
 from chaintune.study.nodes import Node
-from chaintune.study.progress import Progress
+from chaintune.study.progress import Event, Progress
 
+_log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 _LONGEST_PAUSE = 30.0
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -259,6 +261,8 @@ class _Run:
         if self.losses[node.key] >= _ATTEMPTS:
             self._fail(node, f"its worker was lost {_ATTEMPTS} times; the last time: {why}")
             return
+        _log.warning("%s is computed again, as its worker is gone: %s", node.title, why)
+        self.ledger.tell(Event("lost", node, cause=why))
         pause = min(self.first_pause * 2 ** (self.losses[node.key] - 1), _LONGEST_PAUSE)
         self.not_before[node.key] = time.monotonic() + pause
         self.frontier.put_back(node.key)

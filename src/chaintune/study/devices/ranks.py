@@ -8,10 +8,12 @@ import json
 import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -33,11 +35,13 @@ from chaintune.tuning.shares import MemoryRanOutError
 from chaintune.tuning.tune import Spread
 
 _FAILED, _ORPHANED = 1, 3
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def main(path: Path) -> int:
     """Do this process's part of a job; the exit code. What went wrong is left in a file."""
     job = Job.read(path)
+    Thread(target=_end_with_parent, daemon=True).start()
     _join()
     try:
         _tune(job) if job.kind == "tune" else _score(job)
@@ -70,7 +74,6 @@ def _tune(job: Job) -> None:
         log=job.out / STAGE_LOG,
         swapped_in=job.swapped_in,
         guarded=job.guarded,
-        on_step=lambda _: _end_if_orphaned(),
         spread=spread,
     )
     if dist.get_rank() == 0:
@@ -121,7 +124,6 @@ def _score(job: Job) -> None:
     seen = job.progress_file(rank)
 
     def watch(done: int) -> None:
-        _end_if_orphaned()
         seen.write_text(str(done), encoding="ascii")
 
     scores = score(
@@ -154,10 +156,12 @@ def _told(error: Exception) -> dict[str, Any]:
     }
 
 
-def _end_if_orphaned() -> None:
-    """Leave at once, as nobody waits for the result."""
-    if not psutil.pid_exists(int(os.environ.get(PARENT, os.getpid()))):
-        os._exit(_ORPHANED)
+def _end_with_parent() -> None:
+    """Leave once nobody waits for the result; also while the processes still wait for each other."""
+    parent = int(os.environ.get(PARENT, os.getpid()))
+    while psutil.pid_exists(parent):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(_ORPHANED)
 
 
 if __name__ == "__main__":
