@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from chaintune.errors import ConfigError, ModelError, nearest
 from chaintune.landscape.examples import choose_examples, taught
@@ -14,6 +13,7 @@ from chaintune.landscape.lanczos import Product, Search, Vector, extreme, spectr
 from chaintune.landscape.loss import AnswerLoss
 from chaintune.landscape.undisturbed import ready, space_of
 from chaintune.models.loading import LoadedModel
+from chaintune.models.memory import unless_out_of_memory
 from chaintune.records import Curvature, Example, Space
 from chaintune.tuning.lessons import Lesson
 
@@ -74,8 +74,18 @@ def curvature(
     lessons = taught(loaded, chosen, task=task)
     started = time.monotonic()
     names = space_of(loaded, space)
-    with ready(loaded, names.__contains__):
-        found = _measure(loaded, lessons, [*names.values()], batches=batches, search=search, on_product=on_product)
+
+    def measure() -> dict[str, Any]:
+        with ready(loaded, names.__contains__):
+            return _measure(loaded, lessons, [*names.values()], batches=batches, search=search, on_product=on_product)
+
+    found = unless_out_of_memory(measure)
+    if found is None:
+        gigabytes = 4e-9 * sum(weight.numel() for weight in names.values())
+        raise ModelError(
+            f"out of memory: beside the model in fp32, Lanczos holds {basis + 8} vectors of {gigabytes:.2f} GB; "
+            "take a smaller basis, or space 'lora'"
+        )
     return Curvature(
         task=task,
         space=space,
@@ -126,15 +136,8 @@ def _measure(
     value, gradient = whole.value_and_gradient()
     if not math.isfinite(value):
         raise ModelError(f"the loss is {value}, so it has no curvature; the model's weights are broken")
-    try:
-        ends = spectrum_ends(counted(whole), whole.dimension, search)
-        radii = [abs(extreme(counted(part), part.dimension, search)[0]) for part in parts]
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        gigabytes = 4e-9 * whole.dimension
-        raise ModelError(
-            f"out of memory: Lanczos holds {search.basis + 8} vectors of {gigabytes:.2f} GB; "
-            "take a smaller basis, or space 'lora'"
-        ) from error
+    ends = spectrum_ends(counted(whole), whole.dimension, search)
+    radii = [abs(extreme(counted(part), part.dimension, search)[0]) for part in parts]
     if any(map(math.isnan, radii)):
         missing = f"a part's radius did not converge within {search.max_products} products"
         ends["reason"] = "; ".join(filter(None, (ends["reason"], missing)))

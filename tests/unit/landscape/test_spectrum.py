@@ -171,12 +171,33 @@ def test_what_cannot_be_measured_is_refused() -> None:
         curvature(broken, EXAMPLES, **FEW)
 
 
-def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+    ids=["a GPU's", "a CPU's", "Python's"],
+)
+@pytest.mark.parametrize("where", ["lanczos.eigsh", "loss.AnswerLoss.value_and_gradient", "undisturbed._in_fp32"])
+def test_too_little_memory_is_one_sentence(where: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def greedy(*_: Any, **__: Any) -> None:
-        raise MemoryError
+        raise error
 
-    monkeypatch.setattr("chaintune.landscape.lanczos.eigsh", greedy)
+    monkeypatch.setattr(f"chaintune.landscape.{where}", greedy)
+    model = small_model()
     with pytest.raises(ModelError, match=r"Lanczos holds 14 vectors of .* take a smaller basis, or space 'lora'"):
+        curvature(model, EXAMPLES, **FEW)
+    assert model.model.config._attn_implementation != "eager"
+
+
+def test_an_error_that_is_not_about_memory_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no second derivative")
+
+    monkeypatch.setattr("chaintune.landscape.lanczos.eigsh", broken)
+    with pytest.raises(RuntimeError, match="no second derivative"):
         curvature(small_model(), EXAMPLES, **FEW)
 
 
