@@ -13,8 +13,8 @@ from transformers import set_seed
 def seeded(seed: int) -> Iterator[None]:
     """Within this context every random state of the process starts at `seed`; after it all are as they were."""
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the state that other libraries draw from
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices):
+    # All of them, as that is what set_seed seeds.
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         set_seed(seed)
         try:
             yield

@@ -1,6 +1,8 @@
 """Randomness that begins at a seed and leaves no trace."""
 
 import random
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import pytest
@@ -24,6 +26,24 @@ def test_the_process_draws_on_as_if_nothing_had_been() -> None:
     before = random_states()
     draws(1)
     assert random_states() == before
+
+
+def test_the_states_of_all_gpus_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+
+    def fork_rng(devices: Iterable[int]) -> AbstractContextManager[None]:
+        kept.extend(devices)
+        return nullcontext()
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.random, "fork_rng", fork_rng)
+    monkeypatch.setattr("chaintune.tuning.seeding.set_seed", lambda _: None)
+    before = torch.get_rng_state()
+    draws(1)
+    torch.set_rng_state(before)
+    assert kept == [0, 1, 2]
 
 
 def test_after_an_error_too() -> None:
