@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 from chaintune.forgetting.compare import adjusted_by_dimension, detectable_limits, dimension_disparity
 from chaintune.forgetting.grouping import Grouping
@@ -80,7 +79,7 @@ def forgetting_rows(
         labelled = zip(adjusted_by_dimension(groups, bias, options)[1:], groups.labels[1:], strict=True)
         rows += [about.row("biased_forgetting", seed, e, label) for e, label in labelled]
         rows += _disparity_rows(about, groups, seed, sample, options)
-        rows += _detectable_rows(about, groups, seed, (sample, lost, bias), options)
+        rows += _detectable_rows(about, groups, seed, (sample, lost), options)
     return rows
 
 
@@ -121,17 +120,11 @@ def _detectable_rows(
     about: About,
     groups: Grouping,
     seed: str,
-    found: tuple[Sample, list[Estimate], list[Estimate]],
+    found: tuple[Sample, list[Estimate]],
     options: Inference,
 ) -> list[ResultRow]:
-    sample, lost, bias = found
-    limits: tuple[Sequence[float], Sequence[float]] = (
-        [_from_width(e, options.level) for e in lost],
-        [_from_width(e, options.level) for e in bias],
-    )
-    if sample.n_seeds == 1:
-        one, other = detectable_limits(groups, sample, options)
-        limits = (one.tolist(), other.tolist())
+    sample, lost = found
+    limits = detectable_limits(groups, sample, options)
     rows = []
     for metric, values in zip(("detectable_forgetting", "detectable_biased_forgetting"), limits, strict=True):
         for label, value, estimate in zip(groups.labels, values, lost, strict=True):
@@ -139,12 +132,6 @@ def _detectable_rows(
                 facts = replace(Estimate(float(value)), n=estimate.n, n_clusters=estimate.n_clusters)
                 reason = "no interval: what these data could show with 80 % probability"
                 if math.isnan(value):
-                    reason = "too few clusters to show any change"
+                    reason = f"too few clusters{' or seeds' if sample.n_seeds > 1 else ''} to show any change"
                 rows.append(about.row(metric, seed, replace(facts, n_seeds=estimate.n_seeds, reason=reason), label))
     return rows
-
-
-def _from_width(estimate: Estimate, level: float) -> float:
-    """Detectable change as the interval's width tells it, which holds the seeds' share as well."""
-    one, other = (NormalDist().inv_cdf(p) for p in ((1 + level) / 2, 0.8))
-    return (estimate.high - estimate.low) / 2 * (one + other) / one

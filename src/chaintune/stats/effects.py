@@ -10,10 +10,10 @@ from chaintune.records import Estimate
 from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.halves import Halves, interval, ratio_draws, sign_flip_p
 from chaintune.stats.multiplicity import Adjustment, adjust
-from chaintune.stats.power import detectable
+from chaintune.stats.power import SeedScatter, detectable, detectable_over_seeds
 from chaintune.stats.rates import Differences, Rates, standard_errors, t_quantile, t_tails
 from chaintune.stats.sample import Sample, needed_clusters, skewness
-from chaintune.stats.seeds import crossed, seed_noise
+from chaintune.stats.seeds import crossed, seed_noise, seed_variances
 
 Reference = Literal["overall", "rest"]
 Numbers = tuple[Floats, Floats, Floats, Floats]
@@ -131,7 +131,8 @@ def adjusted(estimates: list[Estimate], method: Adjustment) -> list[Estimate]:
 def detectable_means(sample: Sample, *, error_rate: float) -> Floats:
     """Smallest mean that these data show with 80 % probability. Shape: `[K]`."""
     errors = standard_errors(sample.sums, sample.design.sizes)
-    return detectable(sample.design, errors, _variances(sample), error_rate=error_rate)
+    sizes = np.broadcast_to(sample.design.sizes, sample.seed_sums.shape)
+    return _detectable(sample, errors, (sample.seed_sums, sizes), error_rate)
 
 
 def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference = "overall") -> Floats:
@@ -139,8 +140,16 @@ def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference
     seed_sums, sizes, *_ = _contrast_sums(sample)
     share = shares(sample.design)
     errors = np.maximum(standard_errors(seed_sums.mean(axis=0), sizes[0]), _least_error(sample, sizes[0]))
-    found = detectable(sample.design, errors, _variances(sample), error_rate=error_rate)
+    found = _detectable(sample, errors, (seed_sums, sizes), error_rate)
     return np.asarray(np.where(share < 1, found * (1 - share if reference == "overall" else 1.0), np.nan))
+
+
+def _detectable(sample: Sample, errors: Floats, by_seed: tuple[Floats, Floats], error_rate: float) -> Floats:
+    """Of ratios of totals. Shape: errors `[K]`, sums and sizes by seed `[S, C, K]`."""
+    if sample.n_seeds == 1:
+        return detectable(sample.design, errors, _variances(sample), error_rate=error_rate)
+    scatter = SeedScatter(sample.n_seeds, *seed_variances(*by_seed))
+    return detectable_over_seeds(sample.design, errors, _variances(sample), scatter, error_rate=error_rate)
 
 
 def _variances(sample: Sample) -> Floats:
