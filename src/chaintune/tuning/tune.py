@@ -343,7 +343,9 @@ def _training_mode(loaded: LoadedModel) -> Iterator[None]:
     finally:
         model.set_attn_implementation(attention)
         model.config.use_cache = use_cache
-        model.activation_checkpointing_disable()
+        if model.is_activation_checkpointing:
+            model.activation_checkpointing_disable()
+            model.disable_input_require_grads()  # which came with it and does not go with it
         loaded.model.eval()
 
 

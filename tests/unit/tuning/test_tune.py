@@ -142,11 +142,17 @@ def test_micro_batches_change_nothing_beyond_rounding(micro: int, model_folder: 
     assert losses[0] == pytest.approx(losses[1], rel=2e-3)
 
 
-def test_gradient_checkpointing_changes_no_bit_and_ends_with_the_stage(model_folder: MakeModel, tmp_path: Path) -> None:
-    plain = run(load(model_folder("gpt2"), precision="fp32"), tmp_path)
-    checkpointed = run(load(model_folder("gpt2"), precision="fp32"), tmp_path, gradient_checkpointing=True)
-    assert same_bits(weights(plain.loaded), weights(checkpointed.loaded))
-    assert not checkpointed.loaded.model.is_activation_checkpointing
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_gradient_checkpointing_changes_no_bit_and_ends_with_the_stage(
+    method: str, model_folder: MakeModel, tmp_path: Path
+) -> None:
+    plain, checkpointed = (
+        run(load(model_folder("gpt2"), precision="fp32"), tmp_path, gradient_checkpointing=wanted, method=method).loaded
+        for wanted in (False, True)
+    )
+    assert same_bits(weights(plain), weights(checkpointed))
+    assert not any(getattr(part, "gradient_checkpointing", False) for part in checkpointed.model.modules())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in checkpointed.model.modules())
 
 
 def test_each_stage_has_a_fresh_optimizer_and_schedule(model_folder: MakeModel, tmp_path: Path) -> None:
