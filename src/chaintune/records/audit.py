@@ -34,14 +34,10 @@ class Audit:
         return {"comparisons": told, "gate": self.gate.to_dict() if self.gate else None}
 
     def to_polars(self) -> "pl.DataFrame":
-        """One row a group of each task, as `Comparison.to_polars` has them, with the task in front."""
+        """One row a group of each task, as `Comparison.to_polars` has them."""
         import polars as pl  # not needed to compare, only to hand over a frame
 
-        tables = [
-            comparison.to_polars().select(pl.lit(comparison.task).alias("task"), pl.all())
-            for comparison in self.comparisons
-        ]
-        return pl.concat(tables, how="vertical_relaxed")
+        return pl.concat([comparison.to_polars() for comparison in self.comparisons], how="vertical_relaxed")
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table of `to_polars` for pandas."""

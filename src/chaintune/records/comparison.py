@@ -106,7 +106,8 @@ class Comparison:
         """One row a group, the whole task first; estimates spread over columns (`forgetting_low`, ...)."""
         import polars as pl  # not needed to compare, only to hand over a frame
 
-        return pl.DataFrame([_flat(row) for row in (self.overall, *self.groups)], infer_schema_length=None)
+        rows = [{"task": self.task} | _flat(row) for row in (self.overall, *self.groups)]
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table of `to_polars` for pandas."""

@@ -82,9 +82,11 @@ class ResultRow:
     mitigation: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """One flat mapping: the row's own fields, then the estimate's."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "estimate"}
-        return own | {f.name: getattr(self.estimate, f.name) for f in fields(self.estimate)}
+        """One flat mapping that JSON can hold: the row's own fields, then the estimate's; what is undefined is None."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in _flat(self).items()
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,4 +117,9 @@ def rows_to_polars(rows: Sequence[ResultRow]) -> "pl.DataFrame":
     """The tidy table of result rows, one row each, columns in the order of `ResultRow.to_dict`."""
     import polars as pl  # comparing two files needs none, and starts sooner
 
-    return pl.DataFrame([row.to_dict() for row in rows], infer_schema_length=None)
+    return pl.DataFrame([_flat(row) for row in rows], infer_schema_length=None)
+
+
+def _flat(row: ResultRow) -> dict[str, Any]:
+    own = {f.name: getattr(row, f.name) for f in fields(row) if f.name != "estimate"}
+    return own | {f.name: getattr(row.estimate, f.name) for f in fields(row.estimate)}

@@ -1,10 +1,11 @@
 """What one checkpoint answered: `Scores`, their table and their file."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,10 @@ import pyarrow.parquet as pq
 
 from chaintune.errors import DataError
 from chaintune.records.examples import Example
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
 
 Metric = Literal["accuracy", "accuracy_per_token", "accuracy_per_byte"]
 
@@ -98,6 +103,32 @@ class Scores:
         lengths = "choice_tokens" if metric == "accuracy_per_token" else "choice_bytes"
         gold = self.table.column("gold").to_numpy()
         return np.asarray(_preferred(self.table, lengths) == gold, dtype=np.float64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain data that JSON can hold, one mapping an example; a log-probability of no finite size is None."""
+        rows = [
+            row
+            | {"groups": dict(row["groups"] or ())}
+            | {"choice_logprobs": [value if math.isfinite(value) else None for value in row["choice_logprobs"]]}
+            for row in self.table.to_pylist()
+        ]
+        return {"task": self.task, "provenance": dict(self.provenance), "examples": rows}
+
+    def to_polars(self) -> "pl.DataFrame":
+        """One row an example; its groups are lists, in a column for each dimension (`groups_category`, ...)."""
+        import polars as pl  # not needed to score, only to hand over a frame
+
+        groups = [
+            pl.Series(f"groups_{name}", [list(borne) for borne in self.groups(name)], pl.List(pl.String))
+            for name in self.dimensions
+        ]
+        return pl.DataFrame(self.table.drop_columns(["groups"])).with_columns(groups)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The table of `to_polars` for pandas."""
+        import pandas as pd  # a quarter of a second to import, and few ask for it
+
+        return pd.DataFrame(self.to_polars().to_dicts())
 
     def write(self, path: Path) -> None:
         """Write one Parquet file; the provenance travels in its metadata. Same scores, same bytes."""
