@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from chaintune.auditing import opened
 from chaintune.errors import ConfigError, StageError, nearest
 from chaintune.records import Curvature, Example, Limits, LossLine, Space, Task, examples_digest
 
@@ -18,7 +19,7 @@ Split = Literal["train", "test"]
 
 
 def curvature(
-    model: str,
+    model: str | Path,
     task: Task | str,
     *,
     examples: int | None = 16,
@@ -29,7 +30,7 @@ def curvature(
     tolerance: float = 0.01,
     basis: int = 6,
     max_products: int = 200,
-    store: "Store | None" = None,
+    store: "Store | Path | str | None" = None,
     trust_remote_code: bool = False,
     on_product: Callable[[int], None] = lambda _: None,
 ) -> Curvature:
@@ -69,21 +70,21 @@ def curvature(
         tolerance=tolerance,
         basis=basis,
         max_products=max_products,
-        provenance={"model": model, "checkpoint": key} | about,
+        provenance={"model": str(model), "checkpoint": key} | about,
         on_product=on_product,
     )
 
 
 def loss_line(
-    first: str,
-    second: str,
+    first: str | Path,
+    second: str | Path,
     task: Task | str,
     *,
     examples: int | None = 16,
     split: Split = "train",
     points: int = 11,
     seed: int = 0,
-    store: "Store | None" = None,
+    store: "Store | Path | str | None" = None,
     trust_remote_code: bool = False,
 ) -> LossLine:
     """The loss along the straight line between two models' weights, and the barrier on it.
@@ -110,7 +111,7 @@ def loss_line(
     (here, here_key), (there, there_key) = (
         _in_fp32(name, store, trust_remote_code, merged=True) for name in (first, second)
     )
-    about |= {"first": first, "first_checkpoint": here_key, "second": second, "second_checkpoint": there_key}
+    about |= {"first": str(first), "first_checkpoint": here_key, "second": str(second), "second_checkpoint": there_key}
     return landscape.loss_line(here, there, chosen, task=wanted, points=points, seed=seed, provenance=about)
 
 
@@ -129,13 +130,14 @@ def _lessons_of(
     return wanted.name, chosen, about
 
 
-def _in_fp32(name: str, store: "Store | None", trust_remote_code: bool, *, merged: bool) -> "tuple[LoadedModel, str]":
+def _in_fp32(
+    name: str | Path, store: "Store | Path | str | None", trust_remote_code: bool, *, merged: bool
+) -> "tuple[LoadedModel, str]":
     """A model in fp32 and its content's key."""
     from chaintune import models
-    from chaintune.study.address import open_store
     from chaintune.study.bases import open_base
 
-    base = open_base(name, store or open_store())
+    base = open_base(str(name), opened(store))
     loaded = models.load(
         base.folder, adapter=base.adapter, precision="fp32", trainable=False, trust_remote_code=trust_remote_code
     )
@@ -143,9 +145,9 @@ def _in_fp32(name: str, store: "Store | None", trust_remote_code: bool, *, merge
 
 
 def mitigate(
-    model: str,
+    model: str | Path,
     *,
-    before: str,
+    before: str | Path,
     forgotten: str,
     keep: Sequence[str],
     out: Path | str,
@@ -157,7 +159,7 @@ def mitigate(
     write_best: bool = False,
     settings: Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
-    store: "Store | None" = None,
+    store: "Store | Path | str | None" = None,
     max_store: int | None = None,
     watch: "Callable[[Plan], Watch] | None" = None,
     command: Sequence[str] = (),
@@ -199,15 +201,15 @@ def mitigate(
     from chaintune.report.card import model_card
     from chaintune.report.folder import write_report
     from chaintune.study import given
-    from chaintune.study.address import open_store
 
     replay = {"dose": list(dose), "who": who} | ({"by": by} if by else {})
+    model, before = str(model), str(before)
     study = given.given_study(
         model, before, forgotten=forgotten, keep=keep, replay=replay, settings=settings or {}, overrides=overrides
     )
     limits = Limits(target, margin)
     choose((), limits)  # refuses what cannot be meant before hours are spent
-    session = given.open_given(study, store or open_store(), trust_remote_code=trust_remote_code)
+    session = given.open_given(study, opened(store), trust_remote_code=trust_remote_code)
     folder = Path(out)
     with watch(session.plan) if watch else nullcontext() as watcher:
         results = session.run(

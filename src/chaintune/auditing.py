@@ -21,7 +21,7 @@ Watcher: TypeAlias = "Callable[[Plan], Watch]"
 
 
 def score(
-    model: str,
+    model: str | Path,
     task: Task | str,
     *,
     test: Size = None,
@@ -29,7 +29,7 @@ def score(
     precision: str = "auto",
     devices: int = 1,
     engine: "Engine" = "chaintune",
-    store: "Store | None" = None,
+    store: "Store | Path | str | None" = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
 ) -> Scores:
@@ -38,8 +38,8 @@ def score(
     Args:
         model: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, or an alias.
         task: a task, or the name of a known one.
-        test: how many examples of a known task: None for all, a number, or `40 per category`.
-        sample_seed: of the split and the sample of a known task.
+        test: how many test examples: None for all, a number, or `40 per category`.
+        sample_seed: of the sample, and of the split of a known task.
         precision: `auto`, `bf16` or `fp32`.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
         engine: whose arithmetic, ours or that of lm-evaluation-harness (extra `lm-eval`); the prompts are the same.
@@ -54,7 +54,7 @@ def score(
     """
     tasks = _loaded([task], test, sample_seed)
     found = score_all(
-        {Path(model).name: model},
+        {Path(model).name: str(model)},
         tasks,
         precision=precision,
         devices=devices,
@@ -73,7 +73,7 @@ def score_all(
     precision: str = "auto",
     devices: int = 1,
     engine: "Engine" = "chaintune",
-    store: "Store | None" = None,
+    store: "Store | Path | str | None" = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
 ) -> dict[str, dict[str, Scores]]:
@@ -94,13 +94,12 @@ def score_all(
         ModelError: a model cannot be had.
         DataError: an example is longer than a model's context.
     """
-    from chaintune.study.address import open_store
     from chaintune.study.scored import open_scoring
 
     scoring = open_scoring(
         models,
         tasks,
-        store or open_store(),
+        opened(store),
         precision=precision,
         devices=devices,
         arithmetic=engine,
@@ -110,18 +109,29 @@ def score_all(
         return scoring.run(on_event=watcher.note if watcher else None, trust_remote_code=trust_remote_code)
 
 
+def opened(store: "Store | Path | str | None") -> "Store":
+    """A store by its address, or the one that is given; None is the default store.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    from chaintune.study.address import open_store
+
+    return open_store(store) if isinstance(store, Path | str | None) else store
+
+
 def audit(
-    before: str,
-    after: str,
+    before: str | Path,
+    after: str | Path,
     *,
-    tasks: Sequence[Task | str],
+    tasks: Task | str | Sequence[Task | str],
     policy: "Policy | Path | str | None" = None,
     test: Size | Mapping[str, Size] = None,
     sample_seed: int = 0,
     metric: str | None = None,
     precision: str = "auto",
     devices: int = 1,
-    store: "Store | None" = None,
+    store: "Store | Path | str | None" = None,
     out: Path | str | None = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
@@ -132,10 +142,10 @@ def audit(
     Args:
         before: the earlier checkpoint: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, or an alias.
         after: the later one. Two adapters on one base, or a base and its adapter, load the base once.
-        tasks: tasks, or names of known ones.
+        tasks: tasks, or names of known ones; one alone needs no list.
         policy: budgets, or the file that holds them; its dimensions are added to `by`, where a task has them.
-        test: how many examples of a known task: None for all, a number, `40 per category`, or task -> any of these.
-        sample_seed: of the splits and samples of known tasks.
+        test: how many test examples: None for all, a number, `40 per category`, or task -> any of these.
+        sample_seed: of the samples, and of the splits of known tasks.
         metric: `accuracy` by default, or per token or byte of the choices.
         precision: `auto`, `bf16` or `fp32`.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
@@ -161,10 +171,10 @@ def audit(
     asked = [*as_names("by", how.pop("by", ())), *crossed]
     also = [*as_names("also_by", how.pop("also_by", ())), *(rules.dimensions if rules else ())]
     dimensions = list(dict.fromkeys([*asked, *also]))
-    loaded = _loaded(tasks, test, sample_seed)
+    loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed)
     _check_dimensions(asked, loaded)
     found = score_all(
-        {"before": before, "after": after},
+        {"before": str(before), "after": str(after)},
         loaded,
         precision=precision,
         devices=devices,
@@ -207,13 +217,24 @@ def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), com
 
 
 def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: int) -> list[Task]:
-    from chaintune.tasks import load
+    from chaintune.tasks import load, sample_test
 
-    names = [task for task in tasks if isinstance(task, str)]
+    for task in tasks:
+        if not isinstance(task, str | Task):
+            raise ConfigError(
+                f"task {task!r}: expected a task or the name of a known one; a file of your own is a task as "
+                "chaintune.tasks.load(name, path=..., role=...) gives it"
+            )
+    names = [task if isinstance(task, str) else task.name for task in tasks]
     sizes = test if isinstance(test, Mapping) else dict.fromkeys(names, test)
     for name in sizes.keys() - set(names):
-        raise ConfigError(f"test: '{name}' is none of the tasks given by name; {nearest(name, names)}")
-    return [load(task, test=sizes.get(task), seed=seed) if isinstance(task, str) else task for task in tasks]
+        raise ConfigError(f"test: '{name}' is none of the tasks; {nearest(name, names)}")
+    return [
+        load(task, test=sizes.get(name), seed=seed)
+        if isinstance(task, str)
+        else sample_test(task, sizes.get(name), seed=seed)
+        for name, task in zip(names, tasks, strict=True)
+    ]
 
 
 def _check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:

@@ -248,6 +248,34 @@ def test_a_required_task_or_group_that_is_missing_is_no_pass(place: Place, tmp_p
         assert [judgement.answer for judgement in found.gate.judgements] == ["pass", "missing"]
 
 
+def test_paths_will_do_and_a_task_at_hand_is_sampled(place: Place, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"precision": "fp32", "test": 9, "sample_seed": 1}
+    task = place.task("balls")
+    one = chaintune.score(Path(place.base), task, store=tmp_path / "one", **given)
+    other = chaintune.score(
+        place.base, tasks.sample_test(task, 9, seed=1), store=str(tmp_path / "two"), precision="fp32"
+    )
+    assert len(one) == 9
+    assert one.table == other.table
+    sides = Path(place.base), Path(place.other)
+    found = chaintune.audit(*sides, tasks=task, store=tmp_path / "one", by="owner", resamples=200, **given)
+    assert found.comparisons[0].overall.forgetting.n == 9
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
+
+
+def test_a_policys_dimension_that_no_task_has_is_missing(place: Place, tmp_path: Path, capsys: Any) -> None:
+    policy = tmp_path / "p.yaml"
+    rest = [*place.options[:2], *FAST, *COMPARED, "--store", str(place.data / "store")]
+    for required, answer in (("true", 3), ("false", 0)):
+        policy.write_text(
+            f"budgets: [{{task: balls, forgetting: 1}}, {{task: balls, by: age, forgetting: 1, required: {required}}}]"
+        )
+        code, out, err = run(
+            capsys, "audit", place.base, place.other, "--task", "balls", "--policy", str(policy), *rest
+        )
+        assert (code, "MISSING" in out) == (answer, True), err
+
+
 def test_a_dimension_is_needed_in_one_task_only(place: Place) -> None:
     balls = place.task("balls")
     bare = tuple(replace(example, groups={}) for example in tiny.examples(6))
@@ -263,7 +291,10 @@ def test_a_dimension_is_needed_in_one_task_only(place: Place) -> None:
         ({"by": ["onwer"]}, ConfigError, "by 'onwer': of 'balls' none has a dimension 'onwer'.*owner"),
         ({"tasks": []}, ConfigError, "name at least one"),
         ({"policy": "nowhere.yaml"}, ConfigError, "nowhere.yaml"),
-        ({"test": {"bals": 3}}, ConfigError, "'bals' is none of the tasks"),
+        ({"test": {"bals": 3}}, ConfigError, "'bals' is none of the tasks; did you mean 'balls'"),
+        ({"test": {"balls": 999}}, DataError, "task 'balls', test: 999 examples asked for, there are"),
+        ({"tasks": [Path("items.jsonl")]}, ConfigError, "a file of your own is a task as chaintune.tasks.load"),
+        ({"tasks": "bqq"}, DataError, "task 'bqq' is not known; did you mean 'bbq'.*tasks.NAME.path=FILE"),
         ({"tasks": ["bqq"]}, DataError, "bbq"),
         ({"after": "/nowhere/at/all"}, ModelError, "no such folder"),
         ({"devices": 0}, ConfigError, "devices: expected a number of processes, at least 1, got 0"),

@@ -62,7 +62,9 @@ def test_json_agrees_with_the_api_and_names_what_was_measured(
     assert (found["radius"], found["top"], found["bottom"]) == (same.radius, same.top, same.bottom)
     assert found["provenance"]["split"] == "train"
     assert {"model", "checkpoint", "task_version", "examples_digest"} <= set(found["provenance"])
-    test = chaintune.curvature(str(model_folder()), balls, examples=6, batches=0, split="test", store=store)
+    test = chaintune.curvature(
+        model_folder(), balls, examples=6, batches=0, split="test", store=str(tmp_path / "store")
+    )
     assert test.radius != same.radius
 
 

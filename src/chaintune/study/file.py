@@ -97,7 +97,7 @@ class Study:
         self,
         out: Path | str | None = None,
         *,
-        store: "Store | None" = None,
+        store: "Store | Path | str | None" = None,
         executor: "Executor" = "local",
         address: str | None = None,
         growth_seconds: float | None = None,
@@ -108,7 +108,7 @@ class Study:
 
         Args:
             out: the folder; None is `runs/NAME`.
-            store: where finished stages and scores lie; None is the default store.
+            store: where finished stages and scores lie, or its address; None is the default store.
             executor: `local` is this process, one node after another; `ray` a cluster, as wide as it allows.
             address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
             growth_seconds: ask a cluster that grows by demand for machines, and wait so long for the first; None takes
@@ -125,7 +125,8 @@ class Study:
         from chaintune.study.address import open_store
         from chaintune.study.session import open_session  # loads torch, which reading a study does not need
 
-        session = open_session(self, store or open_store(), trust_remote_code=trust_remote_code)
+        opened = open_store(store) if isinstance(store, Path | str | None) else store
+        session = open_session(self, opened, trust_remote_code=trust_remote_code)
         folder = Path(out or Path("runs") / self.name)
         return session.run(
             folder,

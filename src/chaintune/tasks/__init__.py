@@ -2,7 +2,7 @@
 
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.description import SplitCounts, TaskDescription, describe
-from chaintune.tasks.loading import load
+from chaintune.tasks.loading import load, sample_test
 from chaintune.tasks.origins import DataOptions
 from chaintune.tasks.registry import is_offensive, names
 from chaintune.tasks.sizes import Size
@@ -18,4 +18,5 @@ __all__ = [
     "is_offensive",
     "load",
     "names",
+    "sample_test",
 ]

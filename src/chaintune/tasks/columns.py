@@ -54,6 +54,8 @@ def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], where: s
         ConfigError: a key that is not known, or a column name that is no text.
         DataError: the data lacks a column.
     """
+    if not isinstance(columns, Mapping):
+        raise ConfigError(f"columns: expected a mapping such as {{'prompt': 'question'}}, got {kind(columns)}")
     columns = {key: column for key, column in columns.items() if column is not None}
     _check_keys(columns)
     there = list(present)

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from numbers import Real
 from typing import Unpack
 
 from chaintune.errors import ConfigError, DataError, nearest
@@ -59,8 +61,23 @@ def load(
     )
 
 
+def sample_test(task: Task, size: Size, *, seed: int = 0) -> Task:
+    """The task with as many test examples as asked for, the same ones as `load` takes of the same split.
+
+    Args:
+        task: as it is.
+        size: None for all of them, a number, or `40 per category`.
+        seed: of the sample.
+
+    Raises:
+        DataError: the size is none, or there are fewer examples.
+    """
+    wanted = parse_size(size, f"task '{task.name}', test")
+    return replace(task, test=_sample({"train": task.train, "test": task.test}, "test", wanted, task, seed))
+
+
 def _sample(
-    whole: Mapping[str, Sequence[Example]], split: str, size: Wanted | None, found: TaskDefinition, seed: int
+    whole: Mapping[str, Sequence[Example]], split: str, size: Wanted | None, found: TaskDefinition | Task, seed: int
 ) -> tuple[Example, ...]:
     what = f"task '{found.name}', {split}"
     check_dimension(size, found.dimensions, what)
@@ -129,6 +146,8 @@ def _checked_role(what: str, role: str) -> Role:
 
 
 def _checked_share(what: str, share: float, pool: Pool) -> float:
+    if isinstance(share, bool) or not isinstance(share, Real):
+        raise ConfigError(f"{what}: test_share {share!r} must be a number, more than 0 and at most 1")
     if pool.test is not None:
         raise ConfigError(f"{what}: the data has a test split of its own, so it takes no test_share")
     if not 0 < share <= 1:

@@ -38,7 +38,10 @@ def definition(name: str) -> TaskDefinition:
     elif name in (offered := _offered()):
         found = offered[name].load()
     else:
-        raise DataError(f"task '{name}' is not known; {nearest(name, names())}; or give the path of a file of your own")
+        raise DataError(
+            f"task '{name}' is not known; {nearest(name, names())}; a file of your own is a task by "
+            "tasks.NAME.path=FILE in a study file or after --set, in Python by chaintune.tasks.load(name, path=...)"
+        )
     if not isinstance(found, TaskDefinition):
         raise DataError(f"task '{name}': its entry point gives a {type(found).__name__}, expected a TaskDefinition")
     return found

@@ -299,3 +299,27 @@ def test_nan_in_parquet_is_no_group(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="dimension 'age': no row has a group"):
         load(tmp_path / "items.parquet", columns={"groups": {"age": "age"}})
+
+
+def test_a_sample_of_a_task_at_hand_is_the_one_that_loading_takes(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, [row(k, groups={"faith": "abc"[k % 3]}) for k in range(60)])
+    whole = load(path, seed=4)
+    for size in (None, 7, "3 per faith"):
+        assert tasks.sample_test(whole, size, seed=4) == load(path, seed=4, test=size)
+    with pytest.raises(DataError, match=r"task 'mine', test: 100 examples asked for, there are \d+"):
+        tasks.sample_test(whole, 100)
+    with pytest.raises(DataError, match=r"no such dimension; did you mean .faith.\?"):
+        tasks.sample_test(whole, "3 per fath")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"test_share": "1"}, "task 'mine': test_share '1' must be a number"),
+        ({"test_share": True}, "test_share True must be a number"),
+        ({"columns": "x"}, "columns: expected a mapping such as {'prompt': 'question'}, got str 'x'"),
+    ],
+)
+def test_an_argument_of_another_kind_is_one_sentence(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(jsonl(tmp_path, [row(k) for k in range(8)]), **options)

@@ -48,7 +48,7 @@ def test_the_built_in_tasks_have_the_names_that_they_are_listed_under() -> None:
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:
-    with pytest.raises(DataError, match=r"task 'bqq' is not known; did you mean 'bbq'\? Valid: .*or give the path of"):
+    with pytest.raises(DataError, match=r"task 'bqq' is not known; did you mean 'bbq'\? Valid: .*tasks.NAME.path=FILE"):
         tasks.load("bqq")
 
 
