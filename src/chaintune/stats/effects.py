@@ -104,6 +104,7 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
     # Flips of few clusters spread too little; the factor is that of a variance from as many values.
     spreading = np.sqrt(clusters / np.maximum(clusters - 1, 1)) / n
     null = (flipped[:, groups] - sample.value[0] * flipped_sizes[:, groups]) * spreading
+    null = null + _missing_scatter(sample, groups, null)
     if sample.n_seeds > 1:
         seed_sums, sizes, *_ = _contrast_sums(sample)
         null = null + seed_noise(seed_sums[:, :, groups], sizes[:, :, groups], len(null), sample.seed)
@@ -116,7 +117,7 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
         n=int(sample.design.n[0]),
         n_clusters=int((sample.design.sizes[:, groups].sum(axis=1) > 0).sum()),
         n_seeds=sample.n_seeds,
-        method=f"{SIGN_FLIP} with equality imposed",
+        method=f"{SIGN_FLIP} with equality imposed; at no less than {SCATTER_FLOOR:.0%} of the common scatter",
         reason="no interval: a maximum over noisy groups is too large on average, see its null expectation",
     )
     return estimate, float(spread[1:].mean()) if len(spread) > 1 else math.nan
@@ -234,16 +235,33 @@ def _least_error(sample: Sample, weights: Floats) -> Floats:
     understates it; so it is held against that of the whole task.
     """
     sizes, share = sample.design.sizes, shares(sample.design)
-    n = max(len(sample.values), 1)
-    residuals = sample.values - sample.value[0]
-    variance = float((residuals**2).sum()) / n
-    between = float(((sample.sums[:, 0] - sample.value[0] * sizes[:, 0]) ** 2).sum()) - variance * n
-    pairs = variance * float((sizes[:, 0] ** 2 - sizes[:, 0]).sum())
-    correlation = min(max(between / pairs, 0.0), 1.0) if pairs > 0 else 0.0
+    variance, correlation = _common_scatter(sample)
     leaned = (sizes - share * sizes[:, :1]) ** 2
     total = variance * ((1 - correlation) * weights + correlation * leaned).sum(axis=0)
     denominator = weights.sum(axis=0)
     return np.asarray(SCATTER_FLOOR * np.sqrt(total) / np.where(denominator > 0, denominator, 1.0))
+
+
+def _missing_scatter(sample: Sample, groups: list[int], null: Floats) -> Floats:
+    """Draws of what the means of quiet groups lack to the least scatter that is believed. Shape: null `[R + 1, G]`."""
+    sizes = sample.design.sizes[:, groups]
+    variance, correlation = _common_scatter(sample)
+    common = variance * ((1 - correlation) * sizes + correlation * sizes**2).sum(axis=0)
+    least = SCATTER_FLOOR**2 * common / sample.design.n[groups] ** 2
+    lacking = np.sqrt(np.maximum(least - (null**2).mean(axis=0), 0.0))
+    # Another stream than those of the halves and of the seeds.
+    return np.asarray(np.random.default_rng([sample.seed, 2]).standard_normal(null.shape) * lacking)
+
+
+def _common_scatter(sample: Sample) -> tuple[float, float]:
+    """Variance of the whole task's values, and their correlation within clusters."""
+    sizes = sample.design.sizes[:, 0]
+    n = max(len(sample.values), 1)
+    residuals = sample.values - sample.value[0]
+    variance = float((residuals**2).sum()) / n
+    between = float(((sample.sums[:, 0] - sample.value[0] * sizes) ** 2).sum()) - variance * n
+    pairs = variance * float((sizes**2 - sizes).sum())
+    return variance, min(max(between / pairs, 0.0), 1.0) if pairs > 0 else 0.0
 
 
 def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: float) -> list[Estimate]:

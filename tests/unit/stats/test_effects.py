@@ -203,6 +203,14 @@ def test_disparity_is_seen_where_one_group_alone_forgot() -> None:
     assert disparity(sample(found, values), [1, 2, 3, 4])[0].p_value < 0.02
 
 
+def test_disparity_of_a_group_quiet_by_chance_raises_few_alarms() -> None:
+    rng = np.random.default_rng(4)
+    codes = np.repeat(np.arange(110), 3)
+    found = made_up.design(codes.tolist(), [[int(code >= 100)] for code in codes], n_groups=2)
+    drawn = [sample(found, made_up.changes(rng, 330, 0.05, 0.0), seed) for seed in range(80)]
+    assert np.mean([disparity(each, [1, 2])[0].p_value <= 0.05 for each in drawn]) <= 0.08
+
+
 def test_adjusted_keeps_everything_else() -> None:
     rng = np.random.default_rng(0)
     found = means(sample(made_up.nested(rng), made_up.changes(rng, 192)))
