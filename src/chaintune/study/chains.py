@@ -48,7 +48,8 @@ def _read_item(item: Any, path: KeyPath, source: Source, tasks: Sequence[str]) -
 def _orders(word: str, length: str | None, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
     """Every order of all the tasks, or of `length` of them."""
     if word == "both" and (len(tasks) != 2 or length):
-        source.report(path, f"'both orders' needs exactly 2 tasks, the study has {len(tasks)}; write 'all orders of 2'")
+        todo = "write 'all orders of 2'" if len(tasks) > 1 else f"name the chain of one, [[{tasks[0]}]], or add a task"
+        source.report(path, f"'both orders' needs exactly 2 tasks, the study has {len(tasks)}; {todo}")
         return []
     steps = int(length or len(tasks))
     if not 1 <= steps <= len(tasks):

@@ -71,11 +71,11 @@ class Study:
     curvature: CurvatureSpec | None = None
 
     @classmethod
-    def from_yaml(cls, path: Path | str, overrides: Iterable[str] = ()) -> "Study":
+    def from_yaml(cls, path: Path | str, overrides: str | Iterable[str] = ()) -> "Study":
         """The study that a YAML file describes.
 
         Args:
-            path: of the file; relative data paths in it start at its folder.
+            path: of the file; relative paths in it, of data and of base models, start at its folder.
             overrides: `key=value` with dotted keys, as `--set` takes them; later ones win.
 
         Raises:
@@ -85,7 +85,9 @@ class Study:
         return _built(source, Path(path).stem, overrides)
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any], overrides: Iterable[str] = (), *, name: str = "study") -> "Study":
+    def from_mapping(
+        cls, mapping: Mapping[str, Any], overrides: str | Iterable[str] = (), *, name: str = "study"
+    ) -> "Study":
         """The study that a mapping with the keys of a study file describes.
 
         Raises:
@@ -186,9 +188,9 @@ class Study:
         return yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
 
 
-def _built(source: Source, name: str, overrides: Iterable[str]) -> Study:
+def _built(source: Source, name: str, overrides: str | Iterable[str]) -> Study:
     """The study, or one error with everything that is wrong."""
-    for text in overrides:
+    for text in [overrides] if isinstance(overrides, str) else overrides:
         apply_override(source, text)
     spec = check(StudySpec, source.data, (), source)
     specs = check_tasks(source)
@@ -205,7 +207,7 @@ def _built(source: Source, name: str, overrides: Iterable[str]) -> Study:
     }
     return Study(
         name=name,
-        bases=tuple(spec.base),
+        bases=tuple(_located_model(base, _folder(("base",), source)) for base in spec.base),
         tasks=tasks,
         chains=tuple(chains),
         recipe=_fitted(Recipe(**recipe)),
@@ -226,8 +228,20 @@ def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
 
 def _located(path: str | None, at: KeyPath, source: Source) -> str | None:
     """In full: a path of the file starts at the file's folder, one of an override at the current folder."""
-    from_override = isinstance(source.places.get(at), str)
-    return path if path is None else str(((Path() if from_override else source.folder) / path).absolute())
+    return path if path is None else str((_folder(at, source) / path).absolute())
+
+
+def _folder(at: KeyPath, source: Source) -> Path:
+    return Path() if isinstance(source.places.get(at), str) else source.folder
+
+
+def _located_model(name: str, folder: Path) -> str:
+    """A model's name, in full where it is a path that starts at a folder; what is no path there is left as it is."""
+    path = folder / name
+    if path.is_dir() or path.is_file():
+        return str(path.absolute())
+    base, plus, adapter = name.rpartition("+")
+    return f"{_located_model(base, folder)}+{_located_model(adapter, folder)}" if plus and base and adapter else name
 
 
 def _check_twice(values: Any, path: KeyPath, source: Source) -> None:

@@ -19,6 +19,9 @@ Knobs = tuple[str, tuple[Any, ...]]
 """A name and all its values."""
 
 
+_ABBREVIATED = {"lr": "learning_rate", "bs": "batch_size", "rank": "lora_rank", "r": "lora_rank", "wd": "weight_decay"}
+
+
 def knob_target(name: str) -> tuple[str, str]:
     """The task (empty for all of them) and the recipe field that a knob turns.
 
@@ -55,7 +58,7 @@ def read_vary(source: Source, tasks: Sequence[str]) -> list[Knobs]:
     knobs = []
     for name, values in written.items():
         if name not in valid:
-            source.report(("vary", name), f"no such knob; {nearest(str(name), valid)}")
+            source.report(("vary", name), f"no such knob; {nearest(_spelled_out(str(name)), valid)}")
         elif values in (None, []) or (name == "seed" and not isinstance(values, list)):  # seed: 3 may mean three seeds
             source.report(("vary", name), f"expected a list of values such as [{values}], got {values!r}")
         else:
@@ -63,6 +66,12 @@ def read_vary(source: Source, tasks: Sequence[str]) -> list[Knobs]:
     _check_crossed(knobs, source)
     _check_lora(knobs, source)
     return knobs
+
+
+def _spelled_out(name: str) -> str:
+    """A knob's name without the abbreviations of other trainers, which resemble no field."""
+    owner, dot, field = name.rpartition(".")
+    return owner + dot + _ABBREVIATED.get(field, field)
 
 
 def _valid_knobs(tasks: Sequence[str]) -> list[str]:

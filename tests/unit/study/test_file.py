@@ -218,6 +218,10 @@ BAD = {
         changed("both orders", "[[bbq, csqa, csqa]]"),
         "mine.yaml:5: chains[0]: 'csqa' twice in a row; train it once with more epochs instead",
     ),
+    "both orders of one": (
+        "base: m\ntasks: {bbq: {}}\nchains: both orders\n",
+        "mine.yaml:3: chains: 'both orders' needs exactly 2 tasks, the study has 1; name the chain of one, [[bbq]], or add a task",
+    ),
     "both orders of three": (
         changed("chains:", "  openbookqa: {}\nchains:"),
         "mine.yaml:6: chains: 'both orders' needs exactly 2 tasks, the study has 3; write 'all orders of 2'",
@@ -231,6 +235,10 @@ BAD = {
         "mine.yaml:5: chains: expected 'both orders', 'all orders', 'all orders of N', or a list of chains",
     ),
     "empty chain": (changed("both orders", "[[]]"), "mine.yaml:5: chains[0]: expected 'both orders'"),
+    "abbreviated knob": (
+        changed("recipe.learning_rate: [", "recipe.lr: ["),
+        "mine.yaml:7: vary.recipe.lr: no such knob; did you mean 'recipe.learning_rate'?",
+    ),
     "unknown knob": (
         changed("recipe.learning_rate: [", "recipe.learning_rte: ["),
         "mine.yaml:7: vary.recipe.learning_rte: no such knob; did you mean 'recipe.learning_rate'?",
@@ -447,3 +455,21 @@ def test_gpus_are_whole_or_a_part_of_one(gpus: float, fine: bool) -> None:
     else:
         with pytest.raises(ConfigError, match="expected a whole number of GPUs, or a part of one such as"):
             Study.from_mapping(mapping)
+
+
+def test_a_base_that_lies_beside_the_file_is_found_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here / "m0", here / "adapters" / "a", there / "m1"):
+        folder.mkdir(parents=True)
+    (here / "m.gguf").touch()
+    monkeypatch.chdir(there)
+    path = written(here, changed("smollm2-135m", "[m0, m.gguf, m0+adapters/a, owner/name, m0+owner/a, smollm2-135m]"))
+    study = Study.from_yaml(path)
+    m0 = str(here / "m0")
+    assert study.bases == (
+        m0, str(here / "m.gguf"), f"{m0}+{here / 'adapters' / 'a'}", "owner/name", f"{m0}+owner/a", "smollm2-135m"
+    )  # fmt: skip
+    assert Study.from_yaml(written(there, study.to_yaml())).bases == study.bases
+    assert Study.from_yaml(path, "base=m1").bases == (str(there / "m1"),)
