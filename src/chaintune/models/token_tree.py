@@ -37,10 +37,10 @@ class TokenTree:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def path(self, node: int) -> list[int]:
-        """A node and its ancestors, from the root down; empty for -1."""
-        nodes = []
-        while node >= 0:
+    def path(self, node: int, *, last: int | None = None) -> list[int]:
+        """A node and its ancestors, or the last few of them, from the root down; empty for -1."""
+        nodes: list[int] = []
+        while node >= 0 and len(nodes) != last:
             nodes.append(node)
             node = int(self.parents[node])
         return nodes[::-1]
@@ -112,7 +112,7 @@ def last_nodes(tree: TokenTree, counts: Sequence[int]) -> tuple[list[int], list[
         tree: of some sequences.
         counts: how many of each sequence, at least one.
     """
-    nodes = [node for end, count in zip(tree.ends, counts, strict=True) for node in tree.path(int(end))[-count:]]
+    nodes = [node for end, count in zip(tree.ends, counts, strict=True) for node in tree.path(int(end), last=count)]
     once = sorted(set(nodes))
     place = {node: row for row, node in enumerate(once)}
     return once, [place[node] for node in nodes]

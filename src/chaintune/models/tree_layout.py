@@ -5,6 +5,7 @@ ancestors and of the block itself. Blocks lie at different depths, so they are p
 how many keys they need: within a group, shorter rows of keys are filled up to the longest.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,7 +87,7 @@ def layout(tree: TokenTree, *, before: int = 0, device: torch.device | str = "cp
         device: where the model is.
     """
     starts = np.arange(0, len(tree), BLOCK)
-    paths = [tree.path(int(tree.parents[start])) for start in starts]
+    paths = list(_paths_to_blocks(tree))
     needed = np.array([len(path) for path in paths]) + np.minimum(BLOCK, len(tree) - starts)
     order = np.argsort(needed, kind="stable")
     parts = [part for part in np.array_split(order, _GROUPS) if len(part)]
@@ -96,6 +97,17 @@ def layout(tree: TokenTree, *, before: int = 0, device: torch.device | str = "cp
         tuple(_blocks(tree, part, [paths[place] for place in part], device) for part in parts),
         torch.from_numpy(rows.ravel()[: len(tree)]).to(device),
     )
+
+
+def _paths_to_blocks(tree: TokenTree) -> Iterator[list[int]]:
+    """The ancestors of the first node of each block, from the root down."""
+    path: list[int] = []
+    for node, parent in enumerate(tree.parents.tolist()):
+        while path and path[-1] != parent:
+            path.pop()
+        if node % BLOCK == 0:
+            yield path.copy()
+        path.append(node)
 
 
 def _blocks(tree: TokenTree, places: np.ndarray[Any, Any], paths: list[list[int]], device: Any) -> Blocks:

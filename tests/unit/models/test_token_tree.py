@@ -1,10 +1,14 @@
 """A tree of tokens holds every sequence once, in walking order, whatever is cut."""
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaintune.models.token_tree import Tokens, TokenTree, common_beginning, cuts, grow
+from chaintune.models.token_tree import Tokens, TokenTree, common_beginning, cuts, grow, last_nodes
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8).map(tuple), min_size=1, max_size=20).map(
     sorted
@@ -35,6 +39,29 @@ def test_what_lies_below_a_node_follows_it_without_a_gap(sequences: list[tuple[i
         below = [other for other in range(len(tree)) if node in tree.path(other)]
         assert below == list(range(node, node + len(below)))
         assert tree.depths[node] == len(tree.path(node)) - 1
+
+
+@given(SEQUENCES, st.integers(1, 8))
+def test_the_last_nodes_are_found_from_below(sequences: list[tuple[int, ...]], count: int) -> None:
+    tree = grow(sequences)
+    counts = [min(count, len(sequence)) for sequence in sequences]
+    nodes, places = last_nodes(tree, counts)
+    wanted = [node for end, few in zip(tree.ends, counts, strict=True) for node in tree.path(int(end))[-few:]]
+    assert [nodes[place] for place in places] == wanted
+    assert nodes == sorted(set(wanted))
+
+
+def test_finding_the_last_nodes_does_not_walk_up_to_the_root() -> None:
+    tree, looked = grow([tuple(range(500))]), list[int]()
+
+    class Parents(np.ndarray):
+        def __getitem__(self, node: Any) -> Any:
+            looked.append(node)
+            return super().__getitem__(node)
+
+    watched = replace(tree, parents=tree.parents.view(Parents))
+    assert last_nodes(watched, [3]) == ([497, 498, 499], [0, 1, 2])
+    assert len(looked) <= 3
 
 
 @given(SEQUENCES, st.integers(1, 12))

@@ -1,11 +1,12 @@
 """Blocks of queries cover a tree once, and each query sees its ancestors and itself."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaintune.models.token_tree import grow
+from chaintune.models.token_tree import TokenTree, grow
 from chaintune.models.tree_layout import BLOCK, layout
 
 branches = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=70).map(tuple), min_size=1, max_size=12)
@@ -36,3 +37,12 @@ def test_blocks_that_need_few_keys_are_not_filled_up_to_the_longest(written: lis
     assert widths == sorted(widths)
     places = torch.cat([blocks.places for blocks in found.groups]).tolist()
     assert sorted(places) == list(range(len(places)))
+
+
+def test_no_block_walks_up_to_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = grow([tuple(range(200)), tuple(range(100)) + (1,) * 90])
+    usual = layout(tree)
+    monkeypatch.setattr(TokenTree, "path", None)
+    for ours, before in zip(layout(tree).groups, usual.groups, strict=True):
+        assert ours.keys.equal(before.keys)
+        assert ours.visible.equal(before.visible)
