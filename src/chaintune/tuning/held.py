@@ -71,10 +71,11 @@ def hold(loaded: LoadedModel, regulariser: Regulariser | None, guarded: Sequence
 
 def _fisher(loaded: LoadedModel, guarded: Sequence[Lesson]) -> dict[str, torch.Tensor]:
     def loss(model: Any, lesson: Lesson) -> torch.Tensor:
-        batch = {name: tensor.to(loaded.device) for name, tensor in collate([lesson]).items()}
-        with logits_only_at(model, predicted_positions(batch["labels"])):
-            outputs = model(input_ids=batch["input_ids"], use_cache=False)
-        return answer_loss(outputs, batch["labels"], torch.tensor(1.0))
+        batch = collate([lesson])
+        labels = batch["labels"].to(loaded.device)
+        with logits_only_at(model, predicted_positions(labels)):
+            outputs = model(input_ids=batch["input_ids"].to(loaded.device), use_cache=False)
+        return answer_loss(outputs, labels, torch.tensor(1.0))
 
     return diagonal_fisher(loaded.model, guarded, loss)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -53,14 +54,14 @@ class LessonData(Dataset[Lesson]):
         return self._taught[self._order[position]]
 
 
-def collate(batch: Sequence[Lesson]) -> dict[str, torch.Tensor]:
+def collate(batch: Sequence[Lesson]) -> dict[str, Any]:
     """Token ids and labels, padded on the right; labels are -100 except on the answers.
 
     No attention mask: under causal attention nothing that counts can see padding on its right. An empty batch is one
     token of padding, of which nothing is learned.
 
     Shape:
-        `input_ids` and `labels` `[B, T]`, `lengths` `[B]` (tokens without padding).
+        `input_ids` and `labels` `[B, T]`, `lengths` `[B]` (tokens without padding); `tokens`, their sum, is an int.
     """
     width = max((len(lesson.tokens) for lesson in batch), default=1)
     input_ids = torch.zeros((max(1, len(batch)), width), dtype=torch.long)
@@ -70,4 +71,9 @@ def collate(batch: Sequence[Lesson]) -> dict[str, torch.Tensor]:
         input_ids[row, :end] = torch.tensor(lesson.tokens)
         labels[row, end - lesson.answer_tokens : end] = input_ids[row, end - lesson.answer_tokens : end]
     lengths = torch.tensor([len(lesson.tokens) for lesson in batch], dtype=torch.long)
-    return {"input_ids": input_ids, "labels": labels, "lengths": lengths}
+    return {"input_ids": input_ids, "labels": labels, "lengths": lengths, "tokens": count_tokens(batch)}
+
+
+def count_tokens(batch: Sequence[Lesson]) -> int:
+    """Tokens of some lessons; a number and no tensor, for which a device would have to be waited for."""
+    return sum(len(lesson.tokens) for lesson in batch)

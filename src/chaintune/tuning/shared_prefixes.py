@@ -13,7 +13,7 @@ import torch
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.token_tree import TokenTree, grow, last_nodes, size
 from chaintune.models.tree_attention import forward_tree, tree_attention
-from chaintune.tuning.lessons import IGNORED, Lesson, LessonData
+from chaintune.tuning.lessons import IGNORED, Lesson, LessonData, count_tokens
 
 # Attention along a tree and its bookkeeping cost about a tenth; what saves less is not worth it.
 _WORTH_SHARING = 0.8
@@ -39,7 +39,7 @@ def collate_tree(batch: Sequence[Lesson]) -> dict[str, Any]:
 
     Shape:
         `labels` `[1, 1 + N]`: the answer tokens, behind a -100 because Trainer counts what follows a first token.
-        `lengths` `[B]`: tokens of each lesson, as if nothing were shared.
+        `lengths` `[B]`: tokens of each lesson, as if nothing were shared; `tokens`, their sum, is an int.
     """
     ordered = sorted(batch, key=lambda lesson: lesson.tokens)
     tree = grow([lesson.tokens[:-1] for lesson in ordered] or [(0,)])
@@ -49,6 +49,7 @@ def collate_tree(batch: Sequence[Lesson]) -> dict[str, Any]:
         "tree": LessonTree(tree, tuple(read), tuple(rows)),
         "labels": torch.tensor([[IGNORED, *answers]]),
         "lengths": torch.tensor([len(lesson.tokens) for lesson in ordered], dtype=torch.long),
+        "tokens": count_tokens(ordered),
     }
 
 

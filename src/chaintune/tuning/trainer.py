@@ -51,6 +51,7 @@ class AnswerTrainer(Trainer):
         super().__init__(*arguments, compute_loss_func=answer_loss, **options)
         self.share, self._batches = share or StepShare(), batches
         self.tokens_seen = 0
+        self._unchecked: list[torch.Tensor] = []
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """The lessons in micro-batches; accelerate's own way of sharing them out would fill up a short last step."""
@@ -73,9 +74,10 @@ class AnswerTrainer(Trainer):
         """Loss of one micro-batch, already divided by the answer tokens of the whole step.
 
         Raises:
-            StageError: the loss is not finite.
+            StageError: the loss of a micro-batch of the step is not finite; raised at the step's last one, as to look
+                is to wait for the device.
         """
-        self.tokens_seen += int(inputs["lengths"].sum())
+        self.tokens_seen += inputs["tokens"]
         bare = self.accelerator.unwrap_model(model)
         if "tree" in inputs:
             logits = answer_logits(bare, inputs["tree"], wrapped=model)
@@ -88,12 +90,19 @@ class AnswerTrainer(Trainer):
             with logits_only_at(bare, predicted_positions(labels)):
                 loss = super().compute_loss(model, inputs, **options)
         value = loss[0] if isinstance(loss, tuple) else loss
-        if not torch.isfinite(value):
+        self._unchecked.append(value.detach())
+        if self.accelerator.sync_gradients:
+            self._check_losses()
+        return loss
+
+    def _check_losses(self) -> None:
+        losses, self._unchecked = torch.stack(self._unchecked), []
+        broken = losses[~torch.isfinite(losses)].tolist()
+        if broken:
             raise StageError(
-                f"the loss became {value.item()} at step {self.state.global_step + 1} of {self.state.max_steps}; "
+                f"the loss became {broken[0]} at step {self.state.global_step + 1} of {self.state.max_steps}; "
                 "a smaller learning_rate or max_grad_norm usually helps"
             )
-        return loss
 
 
 class StageLog(TrainerCallback):

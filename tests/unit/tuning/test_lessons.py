@@ -26,6 +26,7 @@ def test_a_batch_is_padded_on_the_right_and_learns_the_answers_only() -> None:
     no = IGNORED
     assert batch["labels"].tolist() == [[no, no, no, 4], [no, 6, no, no], [no, 8, 9, no]]
     assert batch["lengths"].tolist() == [4, 2, 3]
+    assert batch["tokens"] == 9
 
 
 def test_the_data_set_reads_in_training_order() -> None:

@@ -49,6 +49,7 @@ def test_an_empty_micro_batch_teaches_nothing() -> None:
     assert collate([])["labels"].tolist() == [[-100]]
     assert collate_tree([])["labels"].tolist() == [[-100]]
     assert collate([])["lengths"].sum() == collate_tree([])["lengths"].sum() == 0
+    assert collate([])["tokens"] == collate_tree([])["tokens"] == 0
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])

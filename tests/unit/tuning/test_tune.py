@@ -4,6 +4,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -221,6 +222,35 @@ def test_a_loss_that_is_no_number_names_the_step(poisoned: bool, parent: LoadedM
         with pytest.raises(StageError, match=r"the loss became (nan|inf) at step [23] of 6"):
             run(parent, tmp_path, learning_rate=1e20, warmup_fraction=0.0, max_grad_norm=0.0)
     assert not parent.model.training
+
+
+@pytest.mark.parametrize("micro_batch", [3, 4])
+def test_a_micro_batch_whose_loss_is_no_number_names_its_step(
+    micro_batch: int, parent: LoadedModel, tmp_path: Path
+) -> None:
+    """Two micro-batches a step: the third is the first of the second step."""
+    passes = iter(range(1, 99))
+
+    def poison(_module: Any, _inputs: Any, logits: torch.Tensor) -> torch.Tensor:
+        return logits * float("inf") if next(passes) == micro_batch else logits
+
+    parent.model.lm_head.register_forward_hook(poison)
+    with pytest.raises(StageError, match=r"the loss became (nan|inf) at step 2 of 6; a smaller learning_rate"):
+        run(parent, tmp_path)
+    assert len((tmp_path / "steps.jsonl").read_text().splitlines()) == 1
+    assert all(weight.isfinite().all() for weight in parent.model.parameters())
+
+
+def test_losses_are_looked_at_once_a_step(parent: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def isfinite(losses: torch.Tensor) -> torch.Tensor:
+        looked.append(losses.numel())
+        return losses.abs() < torch.inf
+
+    monkeypatch.setattr("chaintune.tuning.trainer.torch", SimpleNamespace(**vars(torch) | {"isfinite": isfinite}))
+    assert run(parent, tmp_path).steps == 6
+    assert looked == [2] * 6
 
 
 @pytest.mark.parametrize("regulariser", [None, Regulariser("osf", (("rank", 0.5),))])
