@@ -172,7 +172,7 @@ def audit(
     also = [*as_names("also_by", how.pop("also_by", ())), *(rules.dimensions if rules else ())]
     dimensions = list(dict.fromkeys([*asked, *also]))
     loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed)
-    _check_dimensions(asked, loaded)
+    check_dimensions(asked, loaded)
     found = score_all(
         {"before": str(before), "after": str(after)},
         loaded,
@@ -237,8 +237,12 @@ def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: 
     ]
 
 
-def _check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:
-    """A dimension that no task has is told before hours are spent; one that some lack is left out there."""
+def check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:
+    """Refuse a dimension that no task has, before hours are spent; one that some lack is left out there.
+
+    Raises:
+        ConfigError: no task has a dimension of this name.
+    """
     known = sorted({dimension for task in tasks for dimension in task.dimensions})
     for text in by:
         for name in _crossed(text):

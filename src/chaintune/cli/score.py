@@ -10,9 +10,13 @@ import typer
 
 from chaintune.cli.options import AsJson
 from chaintune.cli.spread import spread
+from chaintune.errors import ConfigError
 
 if TYPE_CHECKING:
     from chaintune.records import Task
+
+# Endings of files that nobody means as the name of a folder.
+_OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".xlsx", ".pq", ".feather", ".arrow")
 
 Names = Annotated[
     list[str],
@@ -122,12 +126,15 @@ def score(
 
     chaintune score large-model --task bbq --devices 4 --out large.parquet
     """
-    from chaintune.auditing import score_all
+    from chaintune.auditing import check_dimensions, score_all
     from chaintune.report.scored import scored_rows, scored_tables
     from chaintune.study.scored import score_paths, write_scores
 
+    if out.suffix.lower() in _OTHER_FORMATS:
+        raise ConfigError(f"--out {out}: scores are written as Parquet; name a .parquet file, or a folder")
     score_paths(task, out)  # refuses what cannot be meant before anything is scored
     tasks = scoring.tasks(task)
+    check_dimensions(by or (), tasks)
     called = Path(model).name
     found = score_all({called: model}, tasks, engine=engine, **scoring.options())[called]
     rows = {name: scored_rows(scores, by or ()) for name, scores in found.items()}

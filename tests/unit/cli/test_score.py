@@ -1,0 +1,29 @@
+"""What `chaintune score` refuses before it looks for the model."""
+
+from pathlib import Path
+
+import pytest
+
+from chaintune.cli.app import main
+from tests import tiny
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--by", "ownr", "--out", "x.parquet"],
+            "by 'ownr': of 'balls' none has a dimension 'ownr': did you mean 'owner'",
+        ),
+        (["--out", "b.csv"], "--out b.csv: scores are written as Parquet; name a .parquet file, or a folder"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_before_anything_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.write_task(tmp_path / "balls.jsonl", rule="ball")
+    with pytest.raises(SystemExit) as ended:
+        main(["score", "nowhere", "--task", "balls", "--set", "tasks.balls.path=balls.jsonl", *arguments])
+    assert (ended.value.code, said in capsys.readouterr().err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["balls.jsonl"]
