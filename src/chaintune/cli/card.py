@@ -108,6 +108,11 @@ def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint
         from chaintune.interop import compare_all
 
         comparisons = compare_all(*sources, **asdict(comparing) | {"by": comparing.by or []})
+    elif sources[0].suffix.lower() == ".parquet":
+        raise ConfigError(
+            f"{sources[0]}: scores of one checkpoint tell nothing that was forgotten; name the scores before and the "
+            "scores after"
+        )
     else:
         from chaintune.report.saved import read_comparisons
 

@@ -27,6 +27,7 @@ from chaintune.interop.log import Log, Wanted
 _LOG = logging.getLogger(__name__)
 # All that is needed of a sample; messages and events are most of a log and are not checked.
 _NEEDED = ("id", "epoch", "target", "scores", "score", "metadata")
+_NAMED = 5
 _WRONG = (ValueError, TypeError, LookupError, AttributeError)
 
 _Digests = dict[tuple[str, str], dict[str, str]]
@@ -63,8 +64,14 @@ def read_checked(path: Path, wanted: Wanted) -> Log | None:
         ConfigError: inspect-ai is not installed; a score or dimension that the log has not; several scores.
         DataError: the log cannot be read, or an example's score is no number.
     """
-    reader = _inspect()
     with opened(path) as parts:
+        if "eval" not in parts.header:
+            named = ", ".join(map(repr, list(parts.header)[:_NAMED])) or "nothing"
+            raise DataError(
+                f"{path}: expected a log of Inspect, a mapping with 'eval', or a list of rows with id and score; "
+                f"got a mapping with {named}"
+            )
+        reader = _inspect()
         header = _checked(path, parts.header, reader)
         if not wanted.wants(header.eval.task):
             return None

@@ -81,6 +81,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
     with path.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
         try:
+            _check_commas(reader.fieldnames or (), path)
             for row in reader:
                 where = f"{path}:{reader.line_num}"
                 if None in row or None in row.values():
@@ -88,6 +89,13 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
                 yield where, row
         except csv.Error as error:
             raise DataError(f"{path}:{reader.line_num}: not CSV ({error})") from error
+
+
+def _check_commas(names: Sequence[str], path: Path) -> None:
+    for sign, called in ((";", "semicolons"), ("\t", "tabs")):
+        # An id and a score are always two columns, or more.
+        if len(names) == 1 and sign in names[0]:
+            raise DataError(f"{path}:1: {called} lie between the fields, expected commas; save the file with commas")
 
 
 def _parquet(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, Row]]:

@@ -22,6 +22,8 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         DataError: no such file, a suffix not known, a line that cannot be read, or no rows.
     """
+    if path.is_dir():
+        raise DataError(f"{path}: expected one file, got a folder; name a file that ends in {', '.join(READERS)}")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: suffix '{path.suffix}' is not known; {nearest(path.suffix, READERS)}")
@@ -76,6 +78,7 @@ def _read_csv(path: Path) -> list[Row]:
     rows, problems = [], []
     try:
         names = list(reader.fieldnames or ())
+        _check_commas(names, path)
         problems += [f"{path}, line 1: column '{name}' appears twice" for name in set(names) if names.count(name) > 1]
         for values in reader:
             where = f"{path}, line {reader.line_num}"
@@ -86,6 +89,15 @@ def _read_csv(path: Path) -> list[Row]:
         problems.append(f"{path}, line {reader.reader.line_num}: not readable as CSV ({error})")
     raise_problems(problems)
     return rows
+
+
+def _check_commas(names: Sequence[str], path: Path) -> None:
+    for sign, called in ((";", "semicolons"), ("\t", "tabs")):
+        # Of choices and a prompt there are always two columns, or more.
+        if len(names) == 1 and sign in names[0]:
+            raise DataError(
+                f"{path}, line 1: {called} lie between the fields, expected commas; save the file with commas"
+            )
 
 
 def _read_parquet(path: Path) -> list[Row]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaintune.errors import ConfigError
+from chaintune.errors import ConfigError, DataError
 from chaintune.records import Example
 from chaintune.tasks.columns import Columns
 from chaintune.tasks.definition import Pool
@@ -37,6 +37,12 @@ def read_local(path: Path, columns: Mapping[str, Any], test_path: Path | None) -
         raise ConfigError(f"{path}: column '{found.split}' tells the split, so give no test_path beside it")
     tested, found_there = _read(test_path, columns)
     test = _examples(tested, found_there)
+    if shared := sorted({example.id for example in examples} & {example.id for example in test}):
+        raise DataError(
+            f"{path} and {test_path} share rows: {len(shared):,} ids are in both, such as '{shared[0]}', and what was "
+            "taught cannot be tested; give test_path other rows with ids of their own, or leave it out to have one file "
+            "split by cluster"
+        )
     source += f", tested on {test_path} (sha256 {files_digest([test_path])})"
     return Pool(examples, test, source), dimensions_of(found, [*examples, *test], str(path))
 

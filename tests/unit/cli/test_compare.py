@@ -171,3 +171,15 @@ def test_what_vanished_does_not_pass(
     options = [*NAMED, "--on-missing", "intersect", "--policy", str(policy), "--format", "md"]
     code, page, _ = run(capsys, "compare", *several, *options, *FAST)
     assert (code, "Tasks left out, as only one side has them: A, C." in page) == (3, True)
+
+
+def test_other_files_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text('{"a": 1, "b": 2}')
+    (tmp_path / "x.csv").write_text("id;score\nq1;1")
+    for name, said in (
+        ("x.json", "a list of rows with id and score; got a mapping with 'a', 'b'"),
+        ("x.csv", "semicolons"),
+    ):
+        path = str(tmp_path / name)
+        code, _, err = run(capsys, "compare", path, path)
+        assert (code, said in err) == (2, True), err

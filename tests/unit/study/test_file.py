@@ -220,7 +220,7 @@ BAD = {
     ),
     "both orders of one": (
         "base: m\ntasks: {bbq: {}}\nchains: both orders\n",
-        "mine.yaml:3: chains: 'both orders' needs exactly 2 tasks, the study has 1; name the chain of one, [[bbq]], or add a task",
+        "mine.yaml:3: chains: 'both orders' needs exactly 2 tasks, the study has 1; name the chain of one, [[bbq]]",
     ),
     "both orders of three": (
         changed("chains:", "  openbookqa: {}\nchains:"),

@@ -267,7 +267,7 @@ def test_a_given_split_must_keep_clusters_whole_and_both_parts_filled(tmp_path: 
 
 def test_an_id_in_both_files_is_refused(tmp_path: Path) -> None:
     one, two = jsonl(tmp_path, [row(0), row(2)], "a.jsonl"), jsonl(tmp_path, [row(2), row(4)], "b.jsonl")
-    with pytest.raises(DataError, match="1 ids are borne by several rows: 'r2'"):
+    with pytest.raises(DataError, match="share rows: 1 ids are in both, such as 'r2'"):
         load(one, test_path=two)
 
 
@@ -323,3 +323,24 @@ def test_a_sample_of_a_task_at_hand_is_the_one_that_loading_takes(tmp_path: Path
 def test_an_argument_of_another_kind_is_one_sentence(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load(jsonl(tmp_path, [row(k) for k in range(8)]), **options)
+
+
+def test_what_is_taught_and_tested_may_share_no_row(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, [row(k) for k in range(8)])
+    other = jsonl(tmp_path, [row(k) for k in range(6, 10)], "other.jsonl")
+    for test_path, shared in ((path, "8 ids are in both, such as 'r0'"), (other, "2 ids are in both, such as 'r6'")):
+        with pytest.raises(DataError, match=f"share rows: {shared}, and what was taught cannot be tested"):
+            load(path, test_path=test_path)
+
+
+@pytest.mark.parametrize(("sign", "called"), [(";", "semicolons"), ("\t", "tabs")])
+def test_another_separator_is_named(tmp_path: Path, sign: str, called: str) -> None:
+    lines = [["id", "prompt", "choices", "gold"], *(["r", "one, two", "a|b", "a"] for _ in range(2))]
+    (tmp_path / "items.csv").write_text("\n".join(map(sign.join, lines)))
+    with pytest.raises(DataError, match=f"items.csv, line 1: {called} lie between the fields, expected commas"):
+        load(tmp_path / "items.csv")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected one file, got a folder; name a file that ends in"):
+        load(tmp_path)
