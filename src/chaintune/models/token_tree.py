@@ -72,7 +72,14 @@ def grow(ordered: Sequence[Tokens], *, skip: int = 0) -> TokenTree:
     return TokenTree(*(np.array(column, dtype=np.int64) for column in (tokens, parents, depths, ends)))
 
 
-def cuts(ordered: Sequence[Tokens], *, capacity_tokens: int, skip: int = 0) -> Iterator[slice]:
+def cuts(
+    ordered: Sequence[Tokens],
+    *,
+    capacity_tokens: int,
+    skip: int = 0,
+    predicted: Sequence[int] = (),
+    capacity_rows: int | None = None,
+) -> Iterator[slice]:
     """Runs of sequences whose trees hold `capacity_tokens` nodes at most, or one sequence where it alone is longer.
 
     What sequences of two runs share is computed once in each, so a run ends where its last
@@ -82,22 +89,44 @@ def cuts(ordered: Sequence[Tokens], *, capacity_tokens: int, skip: int = 0) -> I
         ordered: in lexicographic order.
         capacity_tokens: nodes of a tree.
         skip: tokens that all begin with and that the trees leave out.
+        predicted: of each sequence, how many of its last nodes predict something; looked at with `capacity_rows` only.
+        capacity_rows: nodes of a tree that predict something, each of which costs a row of logits, at most.
     """
     shared = [0, *map(common_beginning, ordered, ordered[1:])]
     start = 0
     while start < len(ordered):
-        sizes = [len(ordered[start]) - skip]  # of the tree up to and with each sequence
-        for index in range(start + 1, len(ordered)):
-            size = sizes[-1] + len(ordered[index]) - shared[index]
-            if size > capacity_tokens:
+        fills: list[float] = []  # of the tree up to and with each sequence, as a fraction of what it may hold
+        tokens, rows, predicts = -skip, 0, list[bool]()
+        for index in range(start, len(ordered)):
+            known = shared[index] if fills else 0
+            tokens += len(ordered[index]) - known
+            if capacity_rows:
+                rows += _mark(predicts, known, len(ordered[index]), predicted[index])
+            fill = max(tokens / capacity_tokens, rows / capacity_rows if capacity_rows else 0.0)
+            if fills and fill > 1:
                 break
-            sizes.append(size)
-        end = start + len(sizes)
+            fills.append(fill)
+        end = start + len(fills)
         if end < len(ordered):
-            late = [k for k, size in enumerate(sizes, start + 1) if size >= 0.75 * capacity_tokens] or [end]
+            late = [k for k, fill in enumerate(fills, start + 1) if fill >= 0.75] or [end]
             end = min(late, key=lambda k: (shared[k], -k))
         yield slice(start, end)
         start = end
+
+
+def _mark(predicts: list[bool], known: int, length: int, count: int) -> int:
+    """Mark what predicts on the path to a sequence's end, and return how many nodes did not yet.
+
+    Args:
+        predicts: of the nodes on the path to the sequence before; changed in place.
+        known: nodes that the two paths have in common.
+        length: of the path.
+        count: how many of its last nodes predict something.
+    """
+    predicts[known:] = [False] * (length - known)
+    new = count - sum(predicts[length - count :])
+    predicts[length - count :] = [True] * count
+    return new
 
 
 def size(ordered: Sequence[Tokens]) -> int:

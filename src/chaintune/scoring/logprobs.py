@@ -61,9 +61,14 @@ def choice_logprobs(
     along_trees = _takes_trees(model, encoded, share)
     with _answering(model):
         if along_trees:
-            capacity = min(tokens, answers)
             return tree_logprobs(
-                model, encoded, bin_tokens=capacity, on_scored=on_scored, may_halve=may_halve, share=share
+                model,
+                encoded,
+                bin_tokens=min(tokens, answers) if _on_cpu(model) else tokens,
+                bin_answers=answers,
+                on_scored=on_scored,
+                may_halve=may_halve,
+                share=share,
             )
         _say_once(type(model).__name__)
         return shared_prompt_logprobs(
@@ -108,7 +113,11 @@ def _takes_trees(model: Any, encoded: Sequence[Encoded], share: Share) -> bool:
 
 
 def _batch_tokens(model: Any) -> int:
-    return _CPU_TOKENS if next(model.parameters()).device.type == "cpu" else _GPU_TOKENS
+    return _CPU_TOKENS if _on_cpu(model) else _GPU_TOKENS
+
+
+def _on_cpu(model: Any) -> bool:
+    return bool(next(model.parameters()).device.type == "cpu")
 
 
 def _batch_answers(model: Any) -> int:

@@ -45,7 +45,9 @@ def shared_beginning(encoded: Sequence[Encoded]) -> tuple[int, ...]:
     return first[:length] if length >= _WORTH_CACHING_TOKENS else ()
 
 
-def bins(encoded: Sequence[Encoded], *, bin_tokens: int, skip: int = 0) -> Iterator[Sequence[Branch]]:
+def bins(
+    encoded: Sequence[Encoded], *, bin_tokens: int, bin_answers: int | None = None, skip: int = 0
+) -> Iterator[Sequence[Branch]]:
     """The tree of all examples in pieces, each a run of branches in lexicographic order.
 
     The pieces depend on the examples alone, never on the order in which they come. Branches are made a few
@@ -55,6 +57,7 @@ def bins(encoded: Sequence[Encoded], *, bin_tokens: int, skip: int = 0) -> Itera
     Args:
         encoded: examples as token ids.
         bin_tokens: nodes of one bin at most; a branch that is longer gets a bin of its own.
+        bin_answers: nodes of one bin that predict something, at most, as each costs a row of logits; None is any.
         skip: tokens that all begin with and that the bins leave out.
     """
     order = sorted(range(len(encoded)), key=lambda index: (encoded[index].prefix, encoded[index].continuations))
@@ -62,7 +65,7 @@ def bins(encoded: Sequence[Encoded], *, bin_tokens: int, skip: int = 0) -> Itera
         branches = sorted(
             _branches(encoded, order[start : start + _CHUNK_EXAMPLES]), key=lambda b: (b.read, b.predicted)
         )
-        yield from _cut(branches, bin_tokens, skip)
+        yield from _cut(branches, bin_tokens, bin_answers, skip)
 
 
 def distinct_tokens(encoded: Sequence[Encoded]) -> int:
@@ -81,6 +84,7 @@ def tree_logprobs(
     encoded: Sequence[Encoded],
     *,
     bin_tokens: int,
+    bin_answers: int | None = None,
     on_scored: Callable[[int], None] = lambda _: None,
     may_halve: bool = True,
     share: Share = WHOLE,
@@ -91,6 +95,7 @@ def tree_logprobs(
         model: one that `takes_trees`, in evaluation mode.
         encoded: examples as token ids.
         bin_tokens: tokens that go through the model together; fewer once memory has run out.
+        bin_answers: rows of logits that are held together; None is any number.
         on_scored: called with the number of examples done after each bin.
         may_halve: whether to go on with less at once when memory runs out.
         share: which bins to compute; choices of the others get 0.
@@ -111,12 +116,12 @@ def tree_logprobs(
     portions = Portions[Branch](
         type(model).__name__,
         bin_tokens,
-        cut=lambda branches, tokens: _cut(branches, tokens, skip),
+        cut=lambda branches, tokens: _cut(branches, tokens, bin_answers, skip),
         weigh=lambda branches: len(_tree(branches, skip)),
         on_less=beginning.forget,
         may_halve=may_halve,
     )
-    for whole in share.in_turn(bins(encoded, bin_tokens=bin_tokens, skip=skip)):
+    for whole in share.in_turn(bins(encoded, bin_tokens=bin_tokens, bin_answers=bin_answers, skip=skip)):
         for branches, sums in portions.each(whole, compute):
             for branch, value in zip(branches, sums, strict=True):
                 rows[branch.example][branch.choice] = value
@@ -145,8 +150,14 @@ class _Beginning:
         self._cache = None
 
 
-def _cut(branches: Sequence[Branch], tokens: int, skip: int) -> list[Sequence[Branch]]:
-    runs = cuts([branch.read for branch in branches], capacity_tokens=tokens, skip=skip)
+def _cut(branches: Sequence[Branch], tokens: int, answers: int | None, skip: int) -> list[Sequence[Branch]]:
+    runs = cuts(
+        [branch.read for branch in branches],
+        capacity_tokens=tokens,
+        skip=skip,
+        predicted=[len(branch.predicted) for branch in branches],
+        capacity_rows=answers,
+    )
     return [branches[run] for run in runs]
 
 

@@ -72,6 +72,21 @@ def test_runs_hold_everything_once_and_no_more_than_they_may(sequences: list[tup
         assert len(set(sequences[run])) == 1 or len(grow(sequences[run])) <= capacity
 
 
+@given(SEQUENCES, st.integers(1, 12), st.integers(1, 12), st.integers(1, 4))
+def test_runs_predict_at_no_more_nodes_than_they_may(
+    sequences: list[tuple[int, ...]], capacity: int, rows: int, most: int
+) -> None:
+    predicted = [min(1 + number % most, len(sequence)) for number, sequence in enumerate(sequences)]
+    runs = list(cuts(sequences, capacity_tokens=capacity, predicted=predicted, capacity_rows=rows))
+    assert [sequence for run in runs for sequence in sequences[run]] == sequences
+    for run in runs:
+        tree = grow(sequences[run])
+        counted = len(last_nodes(tree, predicted[run])[0])
+        assert run.stop - run.start == 1 or (len(tree) <= capacity and counted <= rows)
+    if rows >= capacity:
+        assert runs == list(cuts(sequences, capacity_tokens=capacity))
+
+
 def test_a_run_ends_where_least_is_shared() -> None:
     family = [(1, 1, n) for n in range(6)], [(2, 2, n) for n in range(6)]
     runs = list(cuts([*family[0], *family[1]], capacity_tokens=10))

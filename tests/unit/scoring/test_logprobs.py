@@ -333,3 +333,26 @@ def test_a_large_vocabulary_makes_smaller_batches(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(logprobs, "BATCH_LOGITS", 20 * model.config.vocab_size)
     assert largest_difference(choice_logprobs(model, EXAMPLES, on_scored=told.append), usual) < 1e-5
     assert max(after - before for before, after in pairwise([0, *told])) <= 10
+
+
+def test_a_large_vocabulary_leaves_bins_long_where_a_gpu_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a prompt only the end predicts, so its rows of logits are few where its nodes are many."""
+    sizes: list[tuple[int, int]] = []
+    usual_logits = tree_attention.logits_at
+
+    def watched(model: Any, tree: TokenTree, nodes: list[int], **options: Any) -> torch.Tensor:
+        sizes.append((len(tree), len(nodes)))
+        return usual_logits(model, tree, nodes, **options)
+
+    monkeypatch.setattr(trees, "logits_at", watched)
+    model = tiny.make_model()
+    monkeypatch.setattr(logprobs, "BATCH_LOGITS", 60 * model.config.vocab_size)
+    expected = choice_logprobs(model, EXAMPLES)
+    assert max(nodes for nodes, _ in sizes) <= 60  # as it was, so that scores of a CPU keep their bits
+    few = len(sizes)
+    sizes.clear()
+    monkeypatch.setattr(logprobs, "_on_cpu", lambda _: False)
+    assert largest_difference(choice_logprobs(model, EXAMPLES), expected) < 1e-5
+    assert len(sizes) < few
+    assert max(nodes for nodes, _ in sizes) > 60
+    assert max(rows for _, rows in sizes) <= 60
