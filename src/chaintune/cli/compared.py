@@ -116,10 +116,11 @@ def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", form: str) -
     else:
         from chaintune.cli.display import print_tables
         from chaintune.report.gate import gate_sentence, gate_table
+        from chaintune.report.markdown import visible
         from chaintune.report.words import sentence
 
         for comparison in comparisons:
-            typer.echo(sentence(comparison) + "\n")
+            typer.echo(visible(sentence(comparison)) + "\n")
             print_tables(told.comparison_tables(comparison))
         if gate:
             print_tables([gate_table(gate)])

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from chaintune.report.markdown import visible
 from chaintune.report.tables import Table
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
     """Print tables to stdout, one under the other."""
     console = console or Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
     for table in tables:
-        console.print(Text(table.title, style="bold"))
+        console.print(Text(visible(table.title), style="bold"))
         console.print(_rich(table))
         if table.note:
-            console.print(Text(table.note, style="dim"))
+            console.print(Text(visible(table.note), style="dim"))
         console.print()
 
 
@@ -55,10 +56,10 @@ def duration(seconds: float) -> str:
 def _rich(table: Table) -> RichTable:
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in table.header:
-        shown.add_column(Text(name), overflow="fold")
+        shown.add_column(Text(visible(name)), overflow="fold")
     for row in table.rows:
         # Text, not markup: the cells come from data.
-        shown.add_row(*(Text(cell) for cell in row))
+        shown.add_row(*(Text(visible(cell)) for cell in row))
     return shown
 
 

@@ -46,6 +46,7 @@ def run(
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.errors import ConfigError
     from chaintune.report.folder import write_report
+    from chaintune.report.markdown import visible
     from chaintune.report.tables import main_tables
     from chaintune.report.words import summary
     from chaintune.study.address import open_store
@@ -75,7 +76,7 @@ def run(
         )
     write_report(folder, session.tasks)
     print_tables(main_tables(found.rows))
-    typer.echo(summary(found.rows))
+    typer.echo(visible(summary(found.rows)))
     made, reused = len(found.outcome.of("made")), len(found.outcome.of("reused"))
     typer.echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
     for result in found.outcome.of("failed"):

@@ -1,12 +1,15 @@
 """A study's results as one Markdown page."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaintune.forgetting.choice import USUAL
 from chaintune.records import Limits, ResultRow
 from chaintune.report.tables import Table, study_tables
-from chaintune.report.words import summary
+from chaintune.report.words import paragraphs
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def markdown(
@@ -20,7 +23,7 @@ def markdown(
         provenance: command, versions, tasks, as `provenance.json` holds them.
         limits: what a recommended dose has to reach.
     """
-    parts = [f"# {escape(title)}", summary(rows, limits)]
+    parts = [f"# {escape(title)}", *(escape(said.text) for said in paragraphs(rows, limits))]
     parts += [table_markdown(table) for table in study_tables(rows, limits)]
     if provenance:
         parts.append(_provenance(provenance))
@@ -37,7 +40,12 @@ def escape(text: str) -> str:
     """Text from data, so that no Markdown reader takes any of it for markup."""
     for mark in "\\`*[]<|":
         text = text.replace(mark, f"\\{mark}")
-    return text.replace("\n", " ")
+    return visible(text).replace("\n", " ")
+
+
+def visible(text: str) -> str:
+    """Text from data without characters that a terminal would take for a command."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -40,8 +40,8 @@ def read_local(path: Path, columns: Mapping[str, Any], test_path: Path | None) -
     if shared := sorted({example.id for example in examples} & {example.id for example in test}):
         raise DataError(
             f"{path} and {test_path} share rows: {len(shared):,} ids are in both, such as '{shared[0]}', and what was "
-            "taught cannot be tested; give test_path other rows with ids of their own, or leave it out to have one file "
-            "split by cluster"
+            "taught cannot be tested; give test_path other rows with ids of their own, or leave it out to have one "
+            "file split by cluster"
         )
     source += f", tested on {test_path} (sha256 {files_digest([test_path])})"
     return Pool(examples, test, source), dimensions_of(found, [*examples, *test], str(path))

@@ -183,3 +183,12 @@ def test_other_files_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixtur
         path = str(tmp_path / name)
         code, _, err = run(capsys, "compare", path, path)
         assert (code, said in err) == (2, True), err
+
+
+def test_names_from_data_reach_no_terminal_as_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps({"id": i, "score": i % 2, "g": "\x1b[31mred\x07"}) + "\n" for i in range(40)))
+    for form in ("text", "md"):
+        _, out, _ = run(capsys, "compare", str(path), str(path), "--by", "g", "--format", form, *FAST)
+        assert "\N{REPLACEMENT CHARACTER}" in out
+        assert not {"\x1b", "\x07"} & set(out)
