@@ -1,17 +1,23 @@
 """Ratios of means, and sums of means over tasks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from chaintune.records import Estimate
 from chaintune.stats.clusters import Design, Floats
-from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, SEEDS, SIGN_FLIP
+from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, RATES, SEEDS, SIGN_FLIP
 from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_flip_p
+from chaintune.stats.rates import Differences
 from chaintune.stats.sample import Sample, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise, seed_variances
+
+Ends = Callable[[float], tuple[float, float]]
+
+# Bisections of the p-values between 0 and 1.
+_HALVINGS = 16
 
 
 def ratios(
@@ -102,17 +108,74 @@ def combination(samples: Sequence[Sample], weights: Sequence[float], *, level: f
     if min(clusters) < needed_clusters(level):
         needed = f"at least {needed_clusters(level)} are needed"
         return replace(known, reason=f"too few clusters for an interval: {min(clusters)} in one task, {needed}")
-    drawn = value + _errors(samples, weights, np.random.default_rng(seed))
-    tail = (1 - level) / 2
+    errors, noise = _errors(samples, weights, np.random.default_rng(seed))
+    drawn, tail = value + errors + noise, (1 - level) / 2
     low, high = float(np.quantile(drawn, tail)), float(np.quantile(drawn, 1 - tail))
     rarer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    method = f"{HALVES} of each task" + (f"; {SEEDS}" if known.n_seeds > 1 else "")
     p_value = min(1.0, 2 * (rarer + 1) / (len(drawn) + 1))
+    method = f"{HALVES} of each task"
+    if any(_is_rare(sample) for sample in samples):
+        tasks = [(weight, float(one.value[0]), _ends(one)) for one, weight in zip(samples, weights, strict=True)]
+        ends = _guarded(tasks, level, noise)
+        low, high = min(low, ends[0]), max(high, ends[1])
+        p_value = max(p_value, _guarded_p(tasks, noise))
+        method = f"{method}, {RATES} where changes are rare"
+    method += f"; {SEEDS}" if known.n_seeds > 1 else ""
     return replace(known, low=low, high=high, p_value=p_value, method=method)
 
 
-def _errors(samples: Sequence[Sample], weights: Sequence[float], rng: np.random.Generator) -> Floats:
-    """Draws of the error of a weighted sum of tasks' means, from their clusters and from the seeds."""
+def _is_rare(sample: Sample) -> bool:
+    residuals = sample.sums - sample.value * sample.design.sizes
+    return bool(skewness(residuals[:, :1])[0] > MEAN_SKEWNESS)
+
+
+def _guarded(tasks: Sequence[tuple[float, float, Ends]], level: float, noise: Floats) -> tuple[float, float]:
+    """Ends from those of the tasks' means, as if tasks were independent but for their seeds (Zou and Donner 2008).
+
+    Args:
+        tasks: weight, mean and ends of the mean at any level.
+        level: of the interval.
+        noise: draws of the error that comes from the seeds.
+    """
+    value, below, above = 0.0, 0.0, 0.0
+    for weight, mean, ends in tasks:
+        low, high = ends(level)
+        sides = (mean - low, high - mean) if weight > 0 else (high - mean, mean - low)
+        value += weight * mean
+        below += (weight * sides[0]) ** 2
+        above += (weight * sides[1]) ** 2
+    margin = float(np.quantile(np.abs(noise), level))
+    return value - math.hypot(math.sqrt(below), margin), value + math.hypot(math.sqrt(above), margin)
+
+
+def _ends(sample: Sample) -> Ends:
+    """Ends of a task's mean from its clusters alone, exact limits where changes are rare."""
+    first = [Halves(half.sums[:, :1], half.totals[:1]) for half in (sample.half_sums, sample.half_sizes)]
+    drawn = ratio_draws(*first)
+    exact = Differences.of(sample.design, sample.values) if _is_rare(sample) else None
+
+    def ends(level: float) -> tuple[float, float]:
+        low, high = (float(end[0]) for end in interval(*drawn, level))
+        if exact is None:
+            return low, high
+        least, most = (float(end[0]) for end in exact.limits(level))
+        return min(low, least), max(high, most)
+
+    return ends
+
+
+def _guarded_p(tasks: Sequence[tuple[float, float, Ends]], noise: Floats) -> float:
+    """Smallest error rate at which the guarded interval leaves out 0."""
+    least, most = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        rate = (least + most) / 2
+        low, high = _guarded(tasks, 1 - rate, noise)
+        least, most = (rate, most) if low <= 0 <= high else (least, rate)
+    return most
+
+
+def _errors(samples: Sequence[Sample], weights: Sequence[float], rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Draws of the error of a weighted sum of tasks' means, from their clusters and from the seeds apart."""
     draws = 2 * max(len(sample.half_sums.sums) for sample in samples)
     errors = np.zeros(draws)
     deviations, within = np.zeros(samples[0].n_seeds), 0.0
@@ -127,10 +190,10 @@ def _errors(samples: Sequence[Sample], weights: Sequence[float], rng: np.random.
             within += weight**2 * float(seed_variances(sample.seed_sums[:, :, :1], sizes_of)[1][0])
     seeds = len(deviations)
     if seeds == 1:
-        return errors
+        return errors, np.zeros(draws)
     between = float(deviations.var(ddof=1)) / seeds
     spread = np.maximum(between * (seeds - 1) / rng.chisquare(seeds - 1, draws) - within, 0.0)
-    return np.asarray(errors + rng.standard_normal(draws) * np.sqrt(spread))
+    return errors, np.asarray(rng.standard_normal(draws) * np.sqrt(spread))
 
 
 def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tuple[bool, float]) -> Estimate:

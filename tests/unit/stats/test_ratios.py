@@ -96,6 +96,23 @@ def test_sum_of_tasks_needs_clusters_in_each() -> None:
     assert "3 in one task" in estimate.reason
 
 
+def test_sum_of_tasks_covers_where_changes_are_rare_and_its_p_value_agrees() -> None:
+    rng = np.random.default_rng(2)
+    designs = [made_up.nested(rng, groups=1, clusters=clusters, size=3) for clusters in (20, 100)]
+    covered = []
+    for number in range(80):
+        drawn = [
+            Sample.of(found, made_up.changes(rng, len(found.clusters), 0.05, 0.0), resamples=FAST, seed=number)
+            for found in designs
+        ]
+        alike, shown = (combination(drawn, weights, seed=number) for weights in ((1.0, -1.0), (0.5, 0.5)))
+        covered.append(alike.low <= 0 <= alike.high)
+        for estimate in (alike, shown):
+            assert estimate.p_value > 0.05 or not estimate.low <= 0 <= estimate.high
+            assert estimate.low <= estimate.value <= estimate.high
+    assert np.mean(covered) >= 0.93
+
+
 def test_same_seed_same_bits() -> None:
     rng = np.random.default_rng(1)
     found, values = made_up.nested(rng), made_up.changes(rng, 192)
