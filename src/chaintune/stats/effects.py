@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from typing import Literal
+from zlib import crc32
 
 import numpy as np
 
@@ -249,8 +250,10 @@ def _missing_scatter(sample: Sample, groups: list[int], null: Floats) -> Floats:
     common = variance * ((1 - correlation) * sizes + correlation * sizes**2).sum(axis=0)
     least = SCATTER_FLOOR**2 * common / sample.design.n[groups] ** 2
     lacking = np.sqrt(np.maximum(least - (null**2).mean(axis=0), 0.0))
-    # Another stream than those of the halves and of the seeds.
-    return np.asarray(np.random.default_rng([sample.seed, 2]).standard_normal(null.shape) * lacking)
+    # Another stream than those of the halves and of the seeds, and one a group, so that their order says nothing.
+    streams = [np.random.default_rng([sample.seed, 2, crc32(column.tobytes())]) for column in sizes.T]
+    draws = np.stack([stream.standard_normal(len(null)) for stream in streams], axis=1)
+    return np.asarray(draws * lacking)
 
 
 def _common_scatter(sample: Sample) -> tuple[float, float]:
