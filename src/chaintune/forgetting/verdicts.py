@@ -12,7 +12,7 @@ def verdict(forgetting: Estimate, *, margin: float, level: float) -> Verdict:
 
     1. `kept`: the whole interval lies within the margin, so that any change is too small to matter.
     2. `forgot` or `gained`: the p-value, corrected for the other groups where there are any, is at most
-       `1 - level`, and the value is positive or negative.
+       `1 - level`, and the interval leaves out 0, which it may not where changes are few.
     3. `inconclusive`: everything else; a p-value above `1 - level` alone never means `kept`.
 
     Args:
@@ -23,6 +23,6 @@ def verdict(forgetting: Estimate, *, margin: float, level: float) -> Verdict:
     if -margin <= forgetting.low and forgetting.high <= margin:
         return "kept"
     p_value = forgetting.p_value if math.isnan(forgetting.p_adjusted) else forgetting.p_adjusted
-    if p_value <= 1 - level and forgetting.value != 0:
+    if p_value <= 1 - level and not forgetting.low <= 0 <= forgetting.high and forgetting.value != 0:
         return "forgot" if forgetting.value > 0 else "gained"
     return "inconclusive"
