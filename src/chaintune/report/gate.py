@@ -14,6 +14,10 @@ _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def gate_sentence(gate: Gate) -> str:
     """The answer in a sentence, and what it rests on."""
     blocking = [judgement for judgement in gate.judgements if judgement.tier == "block"]
+    if not blocking:
+        exceeded = sum(judgement.answer == "fail" for judgement in gate.judgements)
+        others = f"of {len(gate.judgements)} that only tell, {exceeded or 'none'} exceeded"
+        return f"{gate.answer.upper()}: no budget is blocking; {others}."
     counts = {
         name: sum(judgement.answer == name for judgement in blocking) for name in ("fail", "inconclusive", "missing")
     }

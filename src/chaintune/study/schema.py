@@ -38,8 +38,8 @@ def _as_size(value: Any) -> int | str | None:
 
 
 def _as_names(value: Any) -> Any:
-    """One name or a list of names, as a list."""
-    return [value] if isinstance(value, str) else value
+    """One name or a list of names, as a list; also one that YAML takes for a number."""
+    return [value] if isinstance(value, str | int | float) else value
 
 
 def _as_list(value: Any) -> Any:
@@ -287,7 +287,9 @@ def _sentence(found: Mapping[str, Any]) -> str:
         "string_too_short": "text of at least one letter",
         "finite_number": "a finite number",
     }.get(found["type"]) or _lowered(found["msg"])
-    return f"expected {expected}, got {got!r}"
+    # YAML reads names such as 1, 2024-05-01 and no as something else than text.
+    hint = "; put it in quotes" if expected == "text" and not isinstance(got, dict | list | None) else ""
+    return f"expected {expected}, got {got!r}{hint}"
 
 
 def _lowered(message: str) -> str:

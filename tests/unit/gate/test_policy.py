@@ -76,6 +76,8 @@ def test_every_slip_is_told_at_once(tmp_path: Path) -> None:
         ("- 1", "expected a mapping with 'budgets' at the top, got a list"),
         ("budgets: []", "expected at least one, got"),
         ("budgets: 3", "expected a list, got 3"),
+        ("budgets: [{task: t, by: d, group: 1, forgetting: 1}]", "group: expected text, got 1; put it in quotes"),
+        ("budgets: [{task: t, by: d, group: [a, no], forgetting: 1}]", "expected text, got False; put it in quotes"),
         ("budgets: [", "not YAML"),
         ("budgets: !!python/object/apply:os.system [x]", "not YAML"),
         ("budgets: &a [*a]", "policy"),

@@ -183,3 +183,10 @@ def test_what_was_left_out_whole_is_named() -> None:
     assert not faults(json.loads(comparison_json([found])))
     many = replace(found, tasks_left_out=tuple(f"t{i:02d}" for i in range(17)))
     assert "t14, and 2 more; the JSON format has all." in comparison_tables(many)[0].note
+
+
+def test_a_gate_without_a_blocking_budget_says_whether_another_is_exceeded() -> None:
+    told = Gate("p", (judgement("fail", "warn"), judgement("pass", "warn"), judgement("missing", "note")))
+    assert gate_sentence(told) == "PASS: no budget is blocking; of 3 that only tell, 1 exceeded."
+    kept = Gate("p", (judgement("pass", "warn"),))
+    assert gate_sentence(kept) == "PASS: no budget is blocking; of 1 that only tell, none exceeded."
