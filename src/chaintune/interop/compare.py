@@ -40,7 +40,11 @@ def compare(before: Logged, after: Logged, **options: Unpack[_Options]) -> Compa
         before: what the earlier checkpoint scored: scores of a task or a list of several tasks', a frame with the
             columns `id` and `score`, or the path of a score file, of a table, or of another harness's log.
         after: the same of the later checkpoint.
-        **options: how to read (`interop.options.HowToRead`) and how to compare (`HowToCompare`).
+        **options: how to compare: `by` (dimensions whose groups are compared; `a x b` crosses two), `also_by` (those
+            that no task need have), `intersections` (pairs of dimensions), `level` 0.95, `margin` 0.02,
+            `reference` (`overall` or `rest`), `adjust` (`holm` or `bh`), `resamples` 10000, `seed` 0, `on_missing`
+            (`error` or `intersect`), `force`; see `interop.options.HowToCompare`. How to read: `task`, `columns`
+            (`{"id": "qid"}`), `cluster`, `metric`, `filter`, `scale` (worst and best), `reader`; see `HowToRead`.
 
     Raises:
         ConfigError: an option, field or dimension that does not exist.

@@ -54,6 +54,7 @@ class Collected:
     clusters: list[str] = field(default_factory=list)
     groups: list[Groups] = field(default_factory=list)
     digests: dict[str, dict[str, str]] = field(default_factory=dict)
+    places: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     first: Row = field(default_factory=dict)
 
@@ -73,6 +74,7 @@ class Collected:
             self.faults.append(str(error))
             return
         self.ids.append(name)
+        self.places.append(where)
         self.scores.append(score)
         self.clusters.append(cluster)
         self.groups.append(borne)
@@ -120,9 +122,15 @@ class Collected:
         if not self.ids:
             raise DataError(f"{where}: holds no rows")
         if len(set(self.ids)) < len(self.ids):
-            seen: set[str] = set()
-            twice = next(name for name in self.ids if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-            raise DataError(f"{where}: id '{twice}' appears twice; every example needs an id of its own")
+            raise DataError(self._repeated())
+
+    def _repeated(self) -> str:
+        first: dict[str, str] = {}
+        for name, place in zip(self.ids, self.places, strict=True):
+            if name in first:
+                return f"{place}: id '{name}' appears twice, first in {first[name]}; every example needs one of its own"
+            first[name] = place
+        return ""
 
 
 def value(row: Row, path: str) -> Any:
@@ -173,7 +181,8 @@ def _score(row: Row, fields: Fields, where: str) -> float:
     if not 0 <= share <= 1:
         ends = f"from {low:g}, the worst, to {high:g}, the best"
         raise DataError(
-            f"{where}: {fields.score} is {_shown(found)}, expected a number {ends}; name the ends of another scale"
+            f"{where}: {fields.score} is {_shown(found)}, expected a number {ends}; name the ends of another scale as "
+            "--scale (in Python scale)"
         )
     return share
 

@@ -45,7 +45,7 @@ class ItemScores:
         if len(strange):
             raise DataError(
                 f"scores of task '{self.task}': example '{ids[strange[0]]}' has {scores[strange[0]]:g}, expected a "
-                "number from 0, the worst, to 1, the best; name the ends of another scale"
+                "number from 0, the worst, to 1, the best; name the ends of another scale as --scale (in Python scale)"
             )
 
     def __len__(self) -> int:

@@ -116,6 +116,11 @@ def _choices(row: Row, columns: str | tuple[str, ...]) -> list[str]:
 def _listed_choices(row: Row, column: str) -> list[str]:
     value = row.value(column)
     if isinstance(value, str):
+        if "|" not in value and not value.lstrip().startswith("["):
+            raise DataError(
+                f"{row.where}: field '{column}' is one text, {kind(value)}; write a list of texts, or all of them in "
+                "one with '|' between"
+            )
         value = _parsed(row, column, value) if value.lstrip().startswith("[") else value.split("|")
     if not isinstance(value, list | tuple):
         raise DataError(f"{row.where}: field '{column}' must be a list of texts, got {kind(value)}")
@@ -152,10 +157,21 @@ def _gold(row: Row, column: str, choices: Sequence[str]) -> int:
             )
         index = index if text_index is None else text_index
     if index is None:
-        raise DataError(f"{row.where}: gold must be an index or the text of a choice ({listed}), got {kind(value)}")
+        what = f"{row.where}: gold must be an index or the text of a choice ({listed}), got {kind(value)}"
+        raise DataError(what + _meant(value))
     if not 0 <= index < len(texts):
         raise DataError(f"{row.where}: gold {index} is out of range; valid: 0 to {len(texts) - 1}, for {listed}")
     return index
+
+
+def _meant(value: Any) -> str:
+    """What to do about a gold that is a number in quotes, or one letter."""
+    text = value.strip() if isinstance(value, str) else ""
+    if text.isdecimal():
+        return f"; write {text} without quotes for an index, which counts from 0"
+    if len(text) == 1 and text.isalpha():
+        return "; where it is the label of a choice, name the column that lists the labels as 'labels' under 'columns'"
+    return ""
 
 
 def _group_map(row: Row, column: str) -> dict[str, Any]:

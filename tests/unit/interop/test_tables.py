@@ -202,7 +202,7 @@ def test_a_slip_is_told_with_what_was_meant() -> None:
         ('{"id": 1, "score": "x"}', r"score is 'x'"),
         ('{"id": 1}', r"there is no field 'score'"),
         ('{"id": null, "score": 1}', r"id is None, expected text or a whole number"),
-        ('{"id": 1, "score": 1}\n{"id": 1, "score": 0}', r"id '1' appears twice"),
+        ('{"id": 1, "score": 1}\n{"id": 1, "score": 0}', r":2: id '1' appears twice, first in .*:1;"),
         ('{"id": 1, "score": 1', r"f.jsonl:1: not JSON"),
         ("[1]", r"expected a row with named fields, got a list"),
         ("", r"holds no rows"),

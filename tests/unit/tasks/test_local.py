@@ -344,3 +344,23 @@ def test_another_separator_is_named(tmp_path: Path, sign: str, called: str) -> N
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected one file, got a folder; name a file that ends in"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"gold": "1"}, "got str '1'; write 1 without quotes for an index, which counts from 0"),
+        ({"gold": "B"}, "name the column that lists the labels as 'labels' under 'columns'"),
+        ({"choices": "yes, no"}, "field 'choices' is one text, str 'yes, no'; write a list of texts"),
+    ],
+)
+def test_what_was_likely_meant_is_said(tmp_path: Path, values: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        load(jsonl(tmp_path, [row(0, **values), row(2)]))
+
+
+def test_more_than_there_is_says_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="200 examples asked for, there are 4; ask for 4 or fewer, or leave the size out"
+    ):
+        load(jsonl(tmp_path, [row(k) for k in range(8)]), test=200)
