@@ -33,7 +33,6 @@ BAD_INPUT, BUG, INTERRUPTED, TERMINATED = 2, 70, 130, 143
 app = typer.Typer(
     help="What a language model forgot when it was fine-tuned again, whom it forgot, and what brings it back.",
     epilog="Begin with: chaintune run studies/quickstart.yaml",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -52,13 +51,16 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
     # Bars of the libraries underneath would break ours, and stderr may be a log file.

@@ -4,12 +4,15 @@ Knobs are crossed. Fields that belong together, such as LoRA and the larger lear
 of mappings under `recipe`, each setting the same fields.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from chaintune.errors import nearest
+from chaintune.records import Recipe
 from chaintune.study.schema import Seed, check_recipe, recipe_fields
 from chaintune.study.source import KeyPath, Source
 
@@ -20,6 +23,10 @@ Knobs = tuple[str, tuple[Any, ...]]
 
 
 _ABBREVIATED = {"lr": "learning_rate", "bs": "batch_size", "rank": "lora_rank", "r": "lora_rank", "wd": "weight_decay"}
+
+
+_USUAL = asdict(Recipe())
+_LOG = logging.getLogger(__name__)
 
 
 def knob_target(name: str) -> tuple[str, str]:
@@ -128,9 +135,17 @@ def _check_lora(knobs: Sequence[Knobs], source: Source) -> None:
     methods = [recipe.get("method") for recipe in recipes if isinstance(recipe, dict)]
     single = [knob for name, values in knobs for value in values for knob in single_knobs(name, value)]
     methods += [value for name, value in single if knob_target(name)[1] == "method"]
+    for name in _set_for_lora(source.data.get("recipe")) if "lora" not in methods else ():
+        _LOG.warning("%s: recipe.%s changes nothing, because no stage has 'method: lora'", source.name, name)
     for name in dict.fromkeys(name for name, _ in single):
         if knob_target(name)[1].startswith("lora_") and "lora" not in methods:
             source.report(("vary", name), "changes nothing, because no stage has 'method: lora'")
+
+
+def _set_for_lora(recipe: Any) -> list[str]:
+    """Fields of LoRA with another value than the usual one, which a resolved study names too."""
+    written = recipe if isinstance(recipe, dict) else {}
+    return [name for name, value in written.items() if str(name).startswith("lora_") and value != _USUAL.get(name)]
 
 
 def _inner(value: Any) -> list[Any]:

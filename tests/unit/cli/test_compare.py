@@ -192,3 +192,16 @@ def test_names_from_data_reach_no_terminal_as_commands(tmp_path: Path, capsys: p
         _, out, _ = run(capsys, "compare", str(path), str(path), "--by", "g", "--format", form, *FAST)
         assert "\N{REPLACEMENT CHARACTER}" in out
         assert not {"\x1b", "\x07"} & set(out)
+
+
+def test_the_bare_command_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert (code, out.startswith("Usage: "), err) == (0, True, "")
+
+
+def test_the_function_tells_its_options() -> None:
+    import chaintune
+    from chaintune.interop.options import HowToCompare, HowToRead
+
+    told = chaintune.compare.__doc__ or ""
+    assert all(f"`{name}`" in told for name in (*HowToRead.__annotations__, *HowToCompare.__annotations__))

@@ -473,3 +473,15 @@ def test_a_base_that_lies_beside_the_file_is_found_from_everywhere(
     )  # fmt: skip
     assert Study.from_yaml(written(there, study.to_yaml())).bases == study.bases
     assert Study.from_yaml(path, "base=m1").bases == (str(there / "m1"),)
+
+
+def test_fields_of_lora_without_lora_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Study.from_yaml(written(tmp_path, changed("method: full", "lora_rank: 4")))
+    assert "recipe.lora_rank changes nothing, because no stage has 'method: lora'" in caplog.text
+    caplog.clear()
+    for text in (
+        changed("method: full", "method: lora, lora_rank: 4"),
+        Study.from_yaml(written(tmp_path, GOOD)).to_yaml(),
+    ):
+        Study.from_yaml(written(tmp_path, text))
+    assert not caplog.text
