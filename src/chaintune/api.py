@@ -149,7 +149,7 @@ def mitigate(
     *,
     before: str | Path,
     forgotten: str,
-    keep: Sequence[str],
+    keep: str | Sequence[str],
     out: Path | str,
     dose: Sequence[float] = (0.01, 0.02, 0.05, 0.1, 0.25),
     who: Literal["uniform", "balanced", "targeted"] = "uniform",
@@ -204,6 +204,7 @@ def mitigate(
 
     replay = {"dose": list(dose), "who": who} | ({"by": by} if by else {})
     model, before = str(model), str(before)
+    keep = [keep] if isinstance(keep, str) else keep
     study = given.given_study(
         model, before, forgotten=forgotten, keep=keep, replay=replay, settings=settings or {}, overrides=overrides
     )

@@ -215,7 +215,9 @@ def _check_name(name: Any, source: Source) -> None:
             ("tasks", str(name)), f"expected a name, got the {type(name).__name__} {name!r}; put it in quotes"
         )
     elif not _NAME.fullmatch(name) or name == "base":
-        source.report(("tasks", name), f"{name!r} cannot name a task; use letters, digits, '-' and '_', and not 'base'")
+        file = "; a file of your own is named by tasks.NAME.path=FILE" if "." in name else ""
+        valid = f"use letters, digits, '-' and '_', and not 'base'{file}"
+        source.report(("tasks", name), f"{name!r} cannot name a task; {valid}")
 
 
 def check_recipe(value: Any, path: KeyPath, source: Source, *, at_value: bool = False) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def definition(name: str) -> TaskDefinition:
     else:
         raise DataError(
             f"task '{name}' is not known; {nearest(name, names())}; a file of your own is a task by "
-            "tasks.NAME.path=FILE in a study file or after --set, in Python by chaintune.tasks.load(name, path=...)"
+            "tasks.NAME.path=FILE in a study file or after --set of score and audit, in Python by "
+            "chaintune.tasks.load(name, path=...)"
         )
     if not isinstance(found, TaskDefinition):
         raise DataError(f"task '{name}': its entry point gives a {type(found).__name__}, expected a TaskDefinition")

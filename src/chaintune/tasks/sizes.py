@@ -64,8 +64,9 @@ def take(
         return list(examples)
     if not wanted.dimension:
         if wanted.count > len(examples):
-            todo = f"ask for {len(examples):,} or fewer, or leave the size out for all of them"
-            raise DataError(f"{what}: {wanted.count:,} examples asked for, there are {len(examples):,}; {todo}")
+            fewer = f"ask for {len(examples):,} or fewer, or " if examples else ""
+            there = f"there are {len(examples):,}; {fewer}leave the size out"
+            raise DataError(f"{what}: {wanted.count:,} examples asked for, {there} for all of them")
         return spread(examples, task=task, seed=seed)[: wanted.count]
     by_group: dict[str, list[Example]] = {group: [] for group in groups}
     for example in examples:

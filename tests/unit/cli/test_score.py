@@ -15,6 +15,7 @@ from tests import tiny
             ["--by", "ownr", "--out", "x.parquet"],
             "by 'ownr': of 'balls' none has a dimension 'ownr': did you mean 'owner'",
         ),
+        (["--task", "balls.jsonl", "--out", "x"], "a file of your own is named by tasks.NAME.path=FILE"),
         (["--out", "b.csv"], "--out b.csv: scores are written as Parquet; name a .parquet file, or a folder"),
     ],
 )

@@ -364,3 +364,5 @@ def test_more_than_there_is_says_what_there_is(tmp_path: Path) -> None:
         DataError, match="200 examples asked for, there are 4; ask for 4 or fewer, or leave the size out"
     ):
         load(jsonl(tmp_path, [row(k) for k in range(8)]), test=200)
+    with pytest.raises(DataError, match="train: 2 examples asked for, there are 0; leave the size out"):
+        load(jsonl(tmp_path, [row(k) for k in range(8)]), test_share=1, train=2)
