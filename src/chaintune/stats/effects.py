@@ -8,10 +8,10 @@ from zlib import crc32
 import numpy as np
 
 from chaintune.records import Estimate
-from chaintune.stats.clusters import Design, Floats
+from chaintune.stats.clusters import Design, Floats, Integers
 from chaintune.stats.halves import Halves, interval, ratio_draws, sign_flip_p
 from chaintune.stats.multiplicity import Adjustment, adjust
-from chaintune.stats.power import SeedScatter, detectable, detectable_over_seeds
+from chaintune.stats.power import SeedScatter, detectable, detectable_over_seeds, effective_clusters
 from chaintune.stats.rates import Differences, Rates, standard_errors, t_quantile, t_tails
 from chaintune.stats.sample import Sample, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise, seed_variances
@@ -52,12 +52,13 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
 
     The group's share of the task is held at its observed value, so both references share one test.
 
-    Undefined: in the whole task, and in a group that holds every example.
+    Undefined: in the whole task, and in a group that holds every example; the interval where clusters are too few
+        in the group or outside it.
     """
     seed_sums, sizes, numerator, denominator = _contrast_sums(sample)
     value, low, high, p_value = _inferred(seed_sums, sizes, (numerator, denominator), level, sample.seed)
-    error = _least_error(sample, sizes[0])
-    freedom = np.full_like(error, len(sample.sums) - 1.0)
+    scatter = _contrast_scatter(sample, sizes[0])
+    error, freedom = _least_error(scatter, sizes[0]), effective_clusters(scatter) - 1
     margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, _seed_margin(seed_sums, sizes, level, sample.seed))
     low, high = np.minimum(low, value - margin), np.maximum(high, value + margin)
     p_value = np.maximum(p_value, t_tails(value, error, freedom))
@@ -65,7 +66,9 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
     scale = 1 - share if reference == "overall" else np.ones_like(share)
     value, low, high = (np.where(scale > 0, array, 0.0) * scale for array in (value, low, high))
     found = _estimates(sample, (value, low, high, p_value), [BIASED] * len(share), level)
-    return [_comparable(estimate, part) for estimate, part in zip(found, share, strict=True)]
+    outside = _clusters_outside(sample.design)
+    needed = needed_clusters(level)
+    return [_comparable(*each, needed) for each in zip(found, share.tolist(), outside.tolist(), strict=True)]
 
 
 def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0) -> list[Estimate]:
@@ -134,22 +137,27 @@ def detectable_means(sample: Sample, *, error_rate: float) -> Floats:
     """Smallest mean that these data show with 80 % probability. Shape: `[K]`."""
     errors = standard_errors(sample.sums, sample.design.sizes)
     sizes = np.broadcast_to(sample.design.sizes, sample.seed_sums.shape)
-    return _detectable(sample, errors, (sample.seed_sums, sizes), error_rate)
+    return _detectable(sample, errors, (sample.seed_sums, sizes), error_rate, effective_clusters(sizes[0]) - 1)
 
 
 def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference = "overall") -> Floats:
     """Smallest difference between group and reference that these data show with 80 % probability."""
     seed_sums, sizes, *_ = _contrast_sums(sample)
     share = shares(sample.design)
-    errors = np.maximum(standard_errors(seed_sums.mean(axis=0), sizes[0]), _least_error(sample, sizes[0]))
-    found = _detectable(sample, errors, (seed_sums, sizes), error_rate)
-    return np.asarray(np.where(share < 1, found * (1 - share if reference == "overall" else 1.0), np.nan))
+    scatter = _contrast_scatter(sample, sizes[0])
+    errors = np.maximum(standard_errors(seed_sums.mean(axis=0), sizes[0]), _least_error(scatter, sizes[0]))
+    freedom = np.minimum(effective_clusters(sample.design.sizes), effective_clusters(scatter)) - 1
+    found = _detectable(sample, errors, (seed_sums, sizes), error_rate, freedom)
+    enough = _clusters_outside(sample.design) >= needed_clusters(1 - error_rate)
+    return np.asarray(np.where((share < 1) & enough, found * (1 - share if reference == "overall" else 1.0), np.nan))
 
 
-def _detectable(sample: Sample, errors: Floats, by_seed: tuple[Floats, Floats], error_rate: float) -> Floats:
-    """Of ratios of totals. Shape: errors `[K]`, sums and sizes by seed `[S, C, K]`."""
+def _detectable(
+    sample: Sample, errors: Floats, by_seed: tuple[Floats, Floats], error_rate: float, freedom: Floats
+) -> Floats:
+    """Of ratios of totals. Shape: errors and freedom `[K]`, sums and sizes by seed `[S, C, K]`."""
     if sample.n_seeds == 1:
-        return detectable(sample.design, errors, _variances(sample), error_rate=error_rate)
+        return detectable(sample.design, errors, _variances(sample), freedom, error_rate=error_rate)
     scatter = SeedScatter(sample.n_seeds, *seed_variances(*by_seed))
     return detectable_over_seeds(sample.design, errors, _variances(sample), scatter, error_rate=error_rate)
 
@@ -229,18 +237,27 @@ def _weights(design: Design, sizes: Floats) -> Floats:
     return sizes * (1 - 2 * share) + share**2 * sizes[:, :1]
 
 
-def _least_error(sample: Sample, weights: Floats) -> Floats:
-    """Least standard error of group minus rest that is believed. Shape: weights `[C, K]`, result `[K]`.
+def _contrast_scatter(sample: Sample, weights: Floats) -> Floats:
+    """What each cluster adds to the variance of group minus rest, at the task's common scatter. Shape: `[C, K]`."""
+    sizes = sample.design.sizes
+    variance, correlation = _common_scatter(sample)
+    leaned = (sizes - shares(sample.design) * sizes[:, :1]) ** 2
+    return np.asarray(variance * ((1 - correlation) * weights + correlation * leaned))
+
+
+def _least_error(scatter: Floats, weights: Floats) -> Floats:
+    """Least standard error of group minus rest that is believed. Shape: both `[C, K]`, result `[K]`.
 
     Flipping signs takes a group at its own scatter, and a group that happens to have few changes
     understates it; so it is held against that of the whole task.
     """
-    sizes, share = sample.design.sizes, shares(sample.design)
-    variance, correlation = _common_scatter(sample)
-    leaned = (sizes - share * sizes[:, :1]) ** 2
-    total = variance * ((1 - correlation) * weights + correlation * leaned).sum(axis=0)
-    denominator = weights.sum(axis=0)
+    total, denominator = scatter.sum(axis=0), weights.sum(axis=0)
     return np.asarray(SCATTER_FLOOR * np.sqrt(total) / np.where(denominator > 0, denominator, 1.0))
+
+
+def _clusters_outside(design: Design) -> Integers:
+    """Clusters with an example that does not lie in each group. Shape: `[K]`."""
+    return np.asarray((design.sizes[:, :1] > design.sizes).sum(axis=0), dtype=np.int64)
 
 
 def _missing_scatter(sample: Sample, groups: list[int], null: Floats) -> Floats:
@@ -285,10 +302,15 @@ def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: floa
     return found
 
 
-def _comparable(estimate: Estimate, share: float) -> Estimate:
-    """The estimate of a contrast, unless there is nothing to compare with or nothing that scatters."""
-    if share < 1 and estimate.high != estimate.low:
+def _comparable(estimate: Estimate, share: float, outside: int, needed: int) -> Estimate:
+    """The estimate of a contrast, unless there is too little to compare with or nothing that scatters."""
+    if share < 1 and outside >= needed and estimate.high != estimate.low:
         return estimate
     value = estimate.value if share < 1 else math.nan
-    reason = "all examples changed alike" if share < 1 else "the group is the whole task"
+    if share == 1:
+        reason = "the group is the whole task"
+    elif not math.isnan(estimate.low) and outside < needed:
+        reason = f"too few clusters outside the group for an interval: {outside}, at least {needed} are needed"
+    else:
+        reason = estimate.reason or "all examples changed alike"
     return Estimate(value, n=estimate.n, n_clusters=estimate.n_clusters, n_seeds=estimate.n_seeds, reason=reason)

@@ -33,7 +33,9 @@ class SeedScatter:
     within: Floats
 
 
-def detectable(design: Design, errors: Floats, variances: Floats, *, error_rate: float, power: float = 0.8) -> Floats:
+def detectable(
+    design: Design, errors: Floats, variances: Floats, freedom: Floats, *, error_rate: float, power: float = 0.8
+) -> Floats:
     """Smallest true value that a test at `error_rate` shows with probability `power`, in each group.
 
     The larger of two bounds: what the scatter between clusters allows, and what it takes to have enough
@@ -43,14 +45,14 @@ def detectable(design: Design, errors: Floats, variances: Floats, *, error_rate:
         design: whose groups are asked about.
         errors: standard errors of the estimates.
         variances: of the values of each group's examples.
+        freedom: degrees of freedom of the errors.
         error_rate: two-sided, already divided by the number of tests.
         power: between 0 and 1.
 
-    Shape: errors, variances and result `[K]`.
+    Shape: errors, variances, freedom and result `[K]`.
 
     Undefined: NaN when even a change of every example would not show.
     """
-    freedom = effective_clusters(design.sizes) - 1
     factor = (t_quantile(1 - error_rate / 2, freedom) + t_quantile(power, freedom)) ** 2
     # The root of d**2 = factor * (errors**2 + d * (1 - d) / worth): turning a share d of the examples adds
     # their binomial variance, at as many independent examples as the group is worth.
@@ -138,6 +140,6 @@ def _enough_clusters(design: Design, error_rate: float, power: float) -> Floats:
 
 
 def effective_clusters(sizes: Floats) -> Floats:
-    """How many clusters of equal size each group is worth. Shape: sizes `[C, K]`, result `[K]`."""
+    """How many clusters of equal size, or of equal share in a sum, there are. Shape: sizes `[C, K]`, result `[K]`."""
     squares = (sizes**2).sum(axis=0)
     return np.asarray(sizes.sum(axis=0) ** 2 / np.where(squares == 0, 1.0, squares))

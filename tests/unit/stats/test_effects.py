@@ -116,6 +116,29 @@ def test_a_group_that_holds_everything_has_no_bias() -> None:
     assert estimate.reason == "the group is the whole task"
 
 
+def test_a_rest_of_few_clusters_has_no_interval() -> None:
+    codes = np.repeat(np.arange(60), 4)
+    found = made_up.design(codes.tolist(), [[int(code < 4)] for code in codes], n_groups=2)
+    drawn = sample(found, made_up.changes(np.random.default_rng(0), 240))
+    large = biased(drawn)[1]
+    assert math.isnan(large.p_value)
+    assert large.reason == "too few clusters outside the group for an interval: 4, at least 6 are needed"
+    assert np.isnan(detectable_biased(drawn, error_rate=0.05)[1])
+
+
+def test_one_giant_cluster_raises_few_alarms() -> None:
+    rng = np.random.default_rng(4)
+    sizes = [100] + [2] * 14 + [8] * 15
+    codes = np.repeat(np.arange(30), sizes)
+    found = made_up.design(codes.tolist(), [[int(code >= 15)] for code in codes], n_groups=2)
+    alarms = []
+    for seed in range(150):
+        shared, own = made_up.changes(rng, 30, 0.25, 0.1)[codes], made_up.changes(rng, len(codes), 0.25, 0.1)
+        values = np.where(rng.random(len(codes)) < 0.3, shared, own)
+        alarms.append(biased(sample(found, values, seed))[1].p_value <= 0.05)
+    assert np.mean(alarms) <= 0.03
+
+
 def test_an_empty_group_is_undefined() -> None:
     found = made_up.design(range(20), [[0]] * 20, n_groups=2)
     estimate = means(sample(found, np.tile([1.0, 0.0], 10)))[2]
