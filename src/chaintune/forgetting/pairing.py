@@ -74,7 +74,8 @@ def _common(one: pa.Table, other: pa.Table, task: str, on_missing: OnMissing) ->
         ]
         raise DataError(
             f"scores of task '{task}' are not of the same examples: {', '.join(found)}; "
-            "score both on the same examples, or compare the common ones with on_missing='intersect'"
+            "score both on the same examples, or compare the common ones with on_missing 'intersect' "
+            "(--on-missing intersect)"
         )
     if len(gone) == len(ids):
         raise DataError(
