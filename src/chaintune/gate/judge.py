@@ -9,14 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from statistics import NormalDist
 
 import numpy as np
 
 from chaintune.gate.policy import EVERY, Budget, Policy
 from chaintune.records import Comparison, Estimate, Gate, GroupComparison, Judgement, Tier
 from chaintune.stats.clusters import Floats
-from chaintune.stats.rates import combine
+from chaintune.stats.rates import combine, t_quantile
 
 _TIMES = " x "
 
@@ -81,7 +80,7 @@ def _missing(budget: Budget, task: str, group: str, reason: str) -> Judgement:
 
 def _number(budget: Budget, row: GroupComparison, level: float, tests: int) -> _Judged:
     estimate = row.forgetting if budget.measure == "forgetting" else row.biased_forgetting
-    low = estimate.value - (estimate.value - estimate.low) * _widening(level, tests)
+    low = estimate.value - (estimate.value - estimate.low) * _widening(level, tests, estimate.n_clusters)
     ends = (estimate.value, low, estimate.high)
     return _less_relative(budget, _Judged(*ends, estimate.n, estimate.reason), row.before)
 
@@ -107,10 +106,11 @@ def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupCompa
     if len(known) < 2:
         return _Judged(math.nan, math.nan, math.nan, n, "fewer than two groups have an interval")
     pairs = list(permutations(known, 2))
-    factor = _widening(comparison.level, len(pairs) // 2)
+    fewest = [min(a.n_clusters, b.n_clusters) for a, b in pairs]
+    factors = [_widening(comparison.level, len(pairs) // 2, clusters) for clusters in fewest]
     ends = [_ends((a.value, a.low, a.high), (b.value, b.low, b.high)) for a, b in pairs]
     differences = [a.value - b.value for a, b in pairs]
-    low = max(d - (d - low) * factor for d, (low, _) in zip(differences, ends, strict=True))
+    low = max(d - (d - low) * factor for d, (low, _), factor in zip(differences, ends, factors, strict=True))
     judged = _Judged(max(differences), low, max(high for _, high in ends), n, _without_interval(rows))
     return _less_relative(budget, judged, comparison.overall.before)
 
@@ -131,11 +131,11 @@ def _arrays(numbers: tuple[float, float, float]) -> tuple[Floats, Floats, Floats
     return value, low, high
 
 
-def _widening(level: float, tests: int) -> float:
-    """How much longer one side of a normal interval is at an error rate divided by the number of tests."""
+def _widening(level: float, tests: int, clusters: int) -> float:
+    """How much longer one side of an interval from so many clusters is at an error rate divided by the tests."""
     tail = (1 - level) / 2
-    normal = NormalDist()
-    return normal.inv_cdf(tail / max(tests, 1)) / normal.inv_cdf(tail)
+    strict, usual = t_quantile(1 - tail * np.array([1 / max(tests, 1), 1.0]), np.array(clusters - 1.0))
+    return float(strict / usual)
 
 
 def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: str, judged: _Judged) -> Judgement:

@@ -12,6 +12,7 @@ import chaintune
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
 from chaintune.records import Comparison, ItemScores, Judgement, Measure, items_table
+from tests import made_up
 from tests.made_up import Floats
 
 FAST = 400
@@ -163,6 +164,21 @@ def test_at_the_edge_of_the_budget_both_errors_are_rare(lost: float) -> None:
     # Three standard errors above the nominal 2.5 % on each side stay below 5 %.
     assert answers.count("pass") / pairs <= 0.05
     assert answers.count("fail") / pairs <= 0.05
+
+
+def test_the_lower_side_of_one_of_many_groups_is_lengthened_as_its_few_clusters_call_for() -> None:
+    codes = np.repeat(np.arange(11 * 8), 4)
+    names, templates = [f"g{code // 8}" for code in codes], [f"c{code:02d}" for code in codes]
+    change = made_up.changes(np.random.default_rng(0), len(codes), 0.25, 0.1)
+    pair = [scores(np.maximum(side, 0.0), names, templates) for side in (change, -change)]
+    found = chaintune.compare(*pair, by=["faith"], resamples=FAST)
+    told = judge(budget(0.15, by="faith"), [found]).judgements
+    # Student's quantiles of 7 degrees of freedom at 1 - 0.025 / 11 and at 1 - 0.025.
+    for judgement, row in zip(told, found.groups, strict=True):
+        side = row.forgetting.value - row.forgetting.low
+        assert judgement.value - judgement.low == pytest.approx(side * 4.1048 / 2.3646, rel=1e-3)
+    spread = only(budget(0.0, "disparity", by="faith"), found)
+    assert spread.answer != "fail"
 
 
 @pytest.mark.slow
