@@ -1,9 +1,8 @@
 """What was found, in plain words: what was forgotten, by whom, how sure, and what could not be seen."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Literal
 
 from chaintune.forgetting.choice import USUAL, choose
@@ -83,7 +82,7 @@ def sentence(comparison: Comparison) -> str:
     for dimension in dict.fromkeys(row.dimension for row in comparison.groups):
         members = [row for row in comparison.groups if row.dimension == dimension]
         found = {row.group: row.biased_forgetting for row in members}
-        limits = [row.detectable_biased_forgetting for row in members]
+        limits = {row.group: row.detectable_biased_forgetting for row in members}
         error_rate = 1 - comparison.level
         parts += group_differences(
             dimension, found, limits, error_rate, "the whole" if comparison.reference == "overall" else "the rest"
@@ -122,7 +121,7 @@ def _forgetting(row: ResultRow, rows: Sequence[ResultRow]) -> Said:
     dimensions = dict.fromkeys(r.dimension for r in rows if r.metric == "biased_forgetting" and _at(r) == _at(row))
     for dimension in dimensions:
         found = {r.group: r.estimate for r in _like(rows, row, "biased_forgetting", dimension)}
-        least = [r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)]
+        least = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
         parts += group_differences(dimension, found, least, _ERROR_RATE, "the whole")
     return Said("forgotten", overall(row), " ".join(parts))
 
@@ -169,9 +168,17 @@ def _limit(limit: float, verdict: str) -> list[str]:
 
 
 def group_differences(
-    dimension: str, found: dict[str, Estimate], limits: Sequence[float], error_rate: float, reference: str
+    dimension: str, found: Mapping[str, Estimate], limits: Mapping[str, float], error_rate: float, reference: str
 ) -> list[str]:
-    """Which groups lost more or less than the reference, and how small a difference could have been seen."""
+    """Which groups lost more or less than the reference, and how small a difference could have been seen.
+
+    Args:
+        dimension: of the groups.
+        found: biased forgetting of each group.
+        limits: detectable biased forgetting of each group; one that is absent could show none.
+        error_rate: of what is called shown.
+        reference: what biased forgetting is relative to, in words.
+    """
     clear = [(e, name) for name, e in found.items() if e.p_adjusted <= error_rate]
     unknown = [name for name, e in found.items() if math.isnan(e.p_value)]
     parts = []
@@ -181,21 +188,25 @@ def group_differences(
         parts.append(f"{name} ({dimension}) lost {more} than {reference}, by {size}.")
     if len(clear) > _MOST_NAMED:
         parts.append(f"So did {len(clear) - _MOST_NAMED} more of {dimension}.")
-    others = len(found) - len(clear) - len(unknown)
+    named = {*(name for _, name in clear), *unknown}
+    others = [limits.get(name, math.nan) for name in found if name not in named]
     if others:
         also = "other " if clear else ""
-        of = f"the {others} {also}groups" if others > 1 else f"the one {also}group"
-        parts.append(f"For {of} of {dimension} no difference is shown{_least(limits)}.")
+        of = f"the {len(others)} {also}groups" if len(others) > 1 else f"the one {also}group"
+        parts.append(f"For {of} of {dimension} no difference is shown{_least(others)}.")
     if unknown:
         parts.append(f"{len(unknown)} of {dimension} cannot be judged: {found[unknown[0]].reason}.")
     return parts
 
 
 def _least(limits: Sequence[float]) -> str:
+    """What would have shown in each of some groups: the largest of their limits, and how many have none."""
     known = [limit for limit in limits if not math.isnan(limit)]
     if not known:
         return ", and these data could show none"
-    return f"; one of {100 * median(known):.0f} points would have shown in four cases out of five"
+    none = len(limits) - len(known)
+    but = f", but in {none} of them none could" if none else ""
+    return f"; one of {100 * max(known):.0f} points would have shown in four cases out of five{but}"
 
 
 def _order(row: ResultRow) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from chaintune.forgetting import compare
 from chaintune.records import Choice, Estimate, ResultRow, Verdict
-from chaintune.report.words import recommendations, recommended, sentence, summary
+from chaintune.report.words import group_differences, recommendations, recommended, sentence, summary
 from tests import made_up
 
 PROMISES = re.compile(r"debias|unbiased|\bfix|\bprove|\bcure|guarantee", re.IGNORECASE)
@@ -62,8 +62,16 @@ def test_says_who_lost_more_and_who_less() -> None:
 
 def test_says_what_could_not_be_seen_and_who_cannot_be_judged() -> None:
     text = summary([LOST, *GROUPS])
-    assert "For the one other group of faith no difference is shown; one of 13 points would have shown" in text
+    assert "For the one other group of faith no difference is shown; one of 14 points would have shown" in text
     assert "1 of faith cannot be judged: too few clusters for an interval: 2." in text
+
+
+def test_says_the_largest_limit_of_the_groups_spoken_of_and_how_many_could_show_none() -> None:
+    found = {name: Estimate(0.01, -0.1, 0.1, 0.8, 0.9) for name in "abcd"} | {"e": Estimate(0.3, 0.1, 0.5, 0.0, 0.0)}
+    limits = {"a": 0.1, "b": 0.3, "c": math.nan, "d": 0.12, "e": 0.6}
+    text = " ".join(group_differences("faith", found, limits, 0.05, "the whole"))
+    assert "no difference is shown; one of 30 points would have shown in four cases out of five, but in 1 of" in text
+    assert "and these data could show none." in " ".join(group_differences("faith", found, {}, 0.05, "the whole"))
 
 
 def test_says_what_change_an_inconclusive_task_could_have_shown() -> None:

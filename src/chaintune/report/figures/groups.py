@@ -53,7 +53,7 @@ def bias_figure(place: Place) -> Figure | None:
     forest = Forest(f"points more than {place.reference}", _DIFFERENCES, "n · clusters")
     title = f"Biased forgetting of {place.where}"
     found = {one.group: one.biased for one in place.members}
-    limits = [one.detectable_biased for one in place.members]
+    limits = {one.group: one.detectable_biased for one in place.members}
     said = group_differences(place.dimension, found, limits, place.error_rate, place.reference)
     return Figure(
         name=slug("biased-forgetting", place.task, place.dimension, place.tag),
