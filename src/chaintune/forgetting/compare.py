@@ -109,13 +109,13 @@ def compared(
     sample = Sample.of(groups.design, scores[0] - scores[1], resamples=options.resamples, seed=options.seed)
     forgetting = adjusted_by_dimension(groups, means(sample, level=options.level), options)
     bias = adjusted_by_dimension(groups, biased(sample, level=options.level, reference=options.reference), options)
+    limits = detectable_limits(groups, sample, options, (forgetting, bias))
     if identical:
         forgetting, bias = ([_unchanged(estimate) for estimate in row] for row in (forgetting, bias))
     before, after = (accuracies(groups.design, score, level=options.level) for score in scores)
     forgot, learned = (
         groups.design.sums((d > 0).astype(np.float64)).sum(axis=0) for d in (sample.values, -sample.values)
     )
-    limits = detectable_limits(groups, sample, options)
     rows = [
         GroupComparison(
             *groups.labels[k], before[k], after[k], forgetting[k], bias[k], round(forgot[k]), round(learned[k]),
@@ -146,19 +146,28 @@ def dimension_disparity(groups: Grouping, sample: Sample, dimension: str, option
     return Disparity(dimension, *disparity(sample, columns), len(columns))
 
 
-def detectable_limits(groups: Grouping, sample: Sample, options: Inference) -> tuple[Floats, Floats]:
-    """Detectable forgetting and biased forgetting; a group shares the error rate with its dimension's others."""
-    pair_of = [np.full(len(groups.labels), np.nan) for _ in range(2)]
+def detectable_limits(
+    groups: Grouping, sample: Sample, options: Inference, found: tuple[list[Estimate], list[Estimate]]
+) -> tuple[Floats, Floats]:
+    """Detectable forgetting and biased forgetting; a group shares the error rate with its dimension's tested ones.
+
+    Args:
+        groups: of the examples.
+        sample: of the changes.
+        options: how sure, and relative to what.
+        found: forgetting and biased forgetting of each group; those without a p-value were not tested.
+    """
+    lost, bias = (np.full(len(groups.labels), np.nan) for _ in range(2))
     for dimension in ("", *groups.dimensions):
         columns = groups.columns(dimension)
-        rate = (1 - options.level) / len(columns)
-        found = (
-            detectable_means(sample, error_rate=rate),
-            detectable_biased(sample, error_rate=rate, reference=options.reference),
-        )
-        for limits, values in zip(pair_of, found, strict=True):
-            limits[columns] = values[columns]
-    return pair_of[0], pair_of[1]
+        rates = [(1 - options.level) / max(_tested(estimates, columns), 1) for estimates in found]
+        lost[columns] = detectable_means(sample, error_rate=rates[0])[columns]
+        bias[columns] = detectable_biased(sample, error_rate=rates[1], reference=options.reference)[columns]
+    return lost, bias
+
+
+def _tested(estimates: list[Estimate], columns: list[int]) -> int:
+    return sum(not np.isnan(estimates[column].p_value) for column in columns)
 
 
 def _unchanged(estimate: Estimate) -> Estimate:

@@ -79,7 +79,7 @@ def forgetting_rows(
         labelled = zip(adjusted_by_dimension(groups, bias, options)[1:], groups.labels[1:], strict=True)
         rows += [about.row("biased_forgetting", seed, e, label) for e, label in labelled]
         rows += _disparity_rows(about, groups, seed, sample, options)
-        rows += _detectable_rows(about, groups, seed, (sample, lost), options)
+        rows += _detectable_rows(about, groups, seed, (sample, lost, bias), options)
     return rows
 
 
@@ -120,11 +120,11 @@ def _detectable_rows(
     about: About,
     groups: Grouping,
     seed: str,
-    found: tuple[Sample, list[Estimate]],
+    found: tuple[Sample, list[Estimate], list[Estimate]],
     options: Inference,
 ) -> list[ResultRow]:
-    sample, lost = found
-    limits = detectable_limits(groups, sample, options)
+    sample, lost, bias = found
+    limits = detectable_limits(groups, sample, options, (lost, bias))
     rows = []
     for metric, values in zip(("detectable_forgetting", "detectable_biased_forgetting"), limits, strict=True):
         for label, value, estimate in zip(groups.labels, values, lost, strict=True):

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.forgetting import compare
+from chaintune.forgetting.grouping import grouping
 from chaintune.records import Comparison, GroupComparison, Scores
+from chaintune.stats import Sample, detectable_biased, detectable_means
 from tests import made_up
 
 FAST = 200
@@ -174,6 +176,15 @@ def test_p_values_are_corrected_within_a_dimension_only() -> None:
     alone = compare(*two(groups=groups), by=["half"], resamples=FAST)
     assert row(found, "x").forgetting.p_adjusted == pytest.approx(row(alone, "x").forgetting.p_adjusted)
     assert math.isnan(found.overall.forgetting.p_adjusted)
+
+
+def test_what_is_detectable_shares_the_error_rate_with_the_groups_that_are_tested() -> None:
+    small = [f"s{number // 3}" for number in range(30)]
+    pair = two(150, groups={"faith": ["a", "b"] * 60 + small})
+    sample = Sample.of(grouping(pair[0], ["faith"]).design, pair[0].item_scores() - pair[1].item_scores())
+    found = row(compare(*pair, by=["faith"], resamples=FAST), "a")
+    assert found.detectable_forgetting == pytest.approx(detectable_means(sample, error_rate=0.05 / 2)[1])
+    assert found.detectable_biased_forgetting == pytest.approx(detectable_biased(sample, error_rate=0.05 / 2)[1])
 
 
 @pytest.mark.parametrize("adjust", ["holm", "bh"])
