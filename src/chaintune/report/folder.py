@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 
 from chaintune.errors import DataError
-from chaintune.forgetting.choice import USUAL
 from chaintune.records import Estimate, Limits, ResultRow, Task
 from chaintune.report.figures import save, study_figures
 from chaintune.report.markdown import markdown
@@ -50,12 +49,14 @@ def write_report(folder: Path, tasks: Mapping[str, Task] | None = None) -> str:
     """
     rows = read_rows(folder / "results.parquet")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    limits = _limits(folder / "results.json")
+    limits, level = _limits(folder / "results.json")
     title = f"Forgetting in the study {provenance['study']}"
-    text = markdown(rows, title=title, provenance=provenance, limits=limits)
+    text = markdown(rows, title=title, provenance=provenance, limits=limits, level=level)
     write_whole(folder / "report.md", text)
-    figures = study_figures(rows, limits=limits, out=folder)
-    page = study_page(folder, rows, provenance=provenance, tasks=tasks or {}, figures=figures, limits=limits)
+    figures = study_figures(rows, limits=limits, out=folder, level=level)
+    page = study_page(
+        folder, rows, provenance=provenance, tasks=tasks or {}, figures=figures, limits=limits, level=level
+    )
     write_whole(folder / PAGE, render(page, save(figures, folder / "figures")))
     return text
 
@@ -67,11 +68,10 @@ def write_whole(path: Path, text: str) -> None:
     partial.replace(path)
 
 
-def _limits(path: Path) -> Limits:
-    """What a recommended dose had to reach when the results were written."""
-    if not path.is_file():
-        return USUAL
-    return Limits(**json.loads(path.read_text(encoding="utf-8")).get("limits", {}))
+def _limits(path: Path) -> tuple[Limits, float]:
+    """What a recommended dose had to reach when the results were written, and the level of the intervals."""
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return Limits(**told.get("limits", {})), told.get("level", 0.95)
 
 
 def _row(row: dict[str, Any]) -> ResultRow:

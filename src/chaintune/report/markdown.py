@@ -13,7 +13,12 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def markdown(
-    rows: Sequence[ResultRow], *, title: str, provenance: Mapping[str, Any] | None = None, limits: Limits = USUAL
+    rows: Sequence[ResultRow],
+    *,
+    title: str,
+    provenance: Mapping[str, Any] | None = None,
+    limits: Limits = USUAL,
+    level: float = 0.95,
 ) -> str:
     """The report: what was found in words, then every table, then where it comes from.
 
@@ -22,8 +27,9 @@ def markdown(
         title: heading of the page.
         provenance: command, versions, tasks, as `provenance.json` holds them.
         limits: what a recommended dose has to reach.
+        level: of the intervals; one minus it is the error rate of what is called shown.
     """
-    parts = [f"# {escape(title)}", *(escape(said.text) for said in paragraphs(rows, limits))]
+    parts = [f"# {escape(title)}", *(escape(said.text) for said in paragraphs(rows, limits, level=level))]
     parts += [table_markdown(table) for table in study_tables(rows, limits)]
     if provenance:
         parts.append(_provenance(provenance))

@@ -8,18 +8,18 @@ from chaintune.records import Limits, ResultRow
 from chaintune.report.cells import Table, checkpoint, interval, p_text, share
 
 _MOST_COLUMNS = 6
-_ERROR_RATE = 0.05
 Place = tuple[str, ...]
 
 
-def mitigation_tables(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Table]:
+def mitigation_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float = 0.95) -> list[Table]:
     """The tables of a study's mitigations, in reading order; none without any.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed.
         limits: what a recommended dose has to reach.
+        level: of the intervals; one minus it is the error rate of what is called shown.
     """
-    return [_compared(rows, limits), _recommended(rows, limits), _gaps(rows), *_groups(rows)]
+    return [_compared(rows, limits), _recommended(rows, limits), _gaps(rows, 1 - level), *_groups(rows)]
 
 
 def without_mitigated(rows: Sequence[ResultRow]) -> list[ResultRow]:
@@ -82,7 +82,7 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
     return Table("Recommended doses", note, ("after", "task", "mitigation", "dose", "why"), lines)
 
 
-def _gaps(rows: Sequence[ResultRow]) -> Table:
+def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
     """Whether the gap between groups closed: the spread of their forgetting without and with the mitigation."""
     lines = []
     found = _recoveries(rows)
@@ -107,24 +107,24 @@ def _gaps(rows: Sequence[ResultRow]) -> Table:
                     shown[1],
                     p_text(after.estimate.p_value),
                     p_text(unequal.estimate.p_value),
-                    _gap(before.estimate.p_value, after.estimate.p_value),
+                    _gap(before.estimate.p_value, after.estimate.p_value, error_rate),
                 )
             )
     note = (
         "Spread: largest minus smallest forgetting among the groups, in points, with what chance alone gives behind "
         "it; p tests that all groups forgot alike. Regained: p of the test that the mitigation brought all groups back "
-        "alike. No longer shown is not the same as closed: these data may be too few to show what is left."
+        "alike. No longer shown is not the same as closed, nor now shown as opened: data may be too few to show it."
     )
     header = ("checkpoint", "groups", "spread without", "p", "spread with", "p", "regained p", "gap")
     return Table("Did the gap between groups close?", note, header, tuple(lines))
 
 
-def _gap(before: float, after: float) -> str:
+def _gap(before: float, after: float, error_rate: float) -> str:
     if math.isnan(before) or math.isnan(after):
         return "unknown"
-    if before > _ERROR_RATE:
-        return "none shown" if after > _ERROR_RATE else "new"
-    return "no longer shown" if after > _ERROR_RATE else "still there"
+    if before > error_rate:
+        return "none shown" if after > error_rate else "now shown"
+    return "no longer shown" if after > error_rate else "still there"
 
 
 def _expected(rows: Sequence[ResultRow], like: ResultRow) -> str:

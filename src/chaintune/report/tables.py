@@ -12,12 +12,13 @@ from chaintune.report.mitigations import mitigation_tables, without_mitigated
 __all__ = ["Table", "interval", "main_tables", "study_tables"]
 
 
-def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Table]:
+def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float = 0.95) -> list[Table]:
     """Every table of a report, in reading order; a table without rows is left out.
 
     Args:
         rows: of a study.
         limits: what a recommended dose has to reach.
+        level: of the intervals; one minus it is the error rate of what is called shown.
     """
     shown = pooled_only(rows)
     plain = without_mitigated(shown)
@@ -27,21 +28,26 @@ def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Tabl
             _first_tasks(plain),
             _order(shown),
             *_groups(plain),
-            *mitigation_tables(shown, limits),
+            *mitigation_tables(shown, limits, level=level),
             curvature_rows_table(shown),
             *_others(plain),
         ]
     )
 
 
-def main_tables(rows: Sequence[ResultRow]) -> list[Table]:
-    """What a reader wants first: as `study_tables`, with the groups of each task's first dimension only."""
+def main_tables(rows: Sequence[ResultRow], *, level: float = 0.95) -> list[Table]:
+    """What a reader wants first: as `study_tables`, with the groups of each task's first dimension only.
+
+    Args:
+        rows: of a study.
+        level: of the intervals; one minus it is the error rate of what is called shown.
+    """
     shown = pooled_only(rows)
     first = {row.task: row.dimension for row in reversed(shown) if row.metric == "forgetting" and row.dimension}
     members = [row for row in shown if not row.dimension or row.dimension == first.get(row.task)]
     plain = without_mitigated(members)
-    tables = [_accuracy(shown), _first_tasks(plain), _order(shown), *_groups(plain), *mitigation_tables(members)]
-    return _filled(tables)
+    mitigated = mitigation_tables(members, level=level)
+    return _filled([_accuracy(shown), _first_tasks(plain), _order(shown), *_groups(plain), *mitigated])
 
 
 def _filled(tables: Sequence[Table | None]) -> list[Table]:

@@ -10,7 +10,6 @@ from chaintune.records import Choice, Comparison, Estimate, GroupComparison, Lim
 from chaintune.report.figures.naming import listed
 from chaintune.report.mitigations import without_mitigated
 
-_ERROR_RATE = 0.05
 _MOST_PARAGRAPHS = 12
 _MOST_NAMED = 5
 
@@ -37,7 +36,7 @@ class Said:
         return f"{self.first} {self.rest}".rstrip()
 
 
-def summary(rows: Sequence[ResultRow], limits: Limits = USUAL) -> str:
+def summary(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float = 0.95) -> str:
     """What a study found, a paragraph for each task that another followed, then what the numbers speak about.
 
     Rows of all seeds together are told where there are some, else those of the one seed.
@@ -45,11 +44,12 @@ def summary(rows: Sequence[ResultRow], limits: Limits = USUAL) -> str:
     Args:
         rows: of `results.parquet`.
         limits: what a recommended dose has to reach.
+        level: of the study's intervals; one minus it is the error rate of what is called shown.
     """
-    return "\n\n".join(said.text for said in paragraphs(rows, limits))
+    return "\n\n".join(said.text for said in paragraphs(rows, limits, level=level))
 
 
-def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Said]:
+def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float = 0.95) -> list[Said]:
     """The paragraphs of `summary`, each with its topic."""
     pooled = {_place(row) for row in rows if row.seed == "all"}
     shown = [row for row in rows if row.seed == "all" or _place(row) not in pooled]
@@ -57,7 +57,7 @@ def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Said]:
     lost = [row for row in plain if row.metric == "forgetting" and not row.dimension]
     if not lost:
         return [Said("forgotten", "No task was followed by another, so nothing could be forgotten.")]
-    told = [_forgetting(row, shown) for row in lost[:_MOST_PARAGRAPHS]]
+    told = [_forgetting(row, shown, 1 - level) for row in lost[:_MOST_PARAGRAPHS]]
     if len(lost) > _MOST_PARAGRAPHS:
         told.append(Said("forgotten", f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables."))
     told += [Said("order", _order(row)) for row in shown if row.metric == "order_effect" and not row.dimension]
@@ -114,7 +114,7 @@ def verdict_sentence(row: GroupComparison, margin: float) -> str:
     return f"{did}: forgetting is {size}, p = {_p(estimate.p_value)}."
 
 
-def _forgetting(row: ResultRow, rows: Sequence[ResultRow]) -> Said:
+def _forgetting(row: ResultRow, rows: Sequence[ResultRow], error_rate: float) -> Said:
     parts = _little_learned(row, rows)
     limits = _like(rows, row, "detectable_forgetting", "")
     parts += _limit(limits[0].estimate.value if limits else math.nan, row.verdict)
@@ -122,7 +122,7 @@ def _forgetting(row: ResultRow, rows: Sequence[ResultRow]) -> Said:
     for dimension in dimensions:
         found = {r.group: r.estimate for r in _like(rows, row, "biased_forgetting", dimension)}
         least = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
-        parts += group_differences(dimension, found, least, _ERROR_RATE, "the whole")
+        parts += group_differences(dimension, found, least, error_rate, "the whole")
     return Said("forgotten", overall(row), " ".join(parts))
 
 

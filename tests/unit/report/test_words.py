@@ -10,6 +10,7 @@ import pytest
 
 from chaintune.forgetting import compare
 from chaintune.records import Choice, Estimate, ResultRow, Verdict
+from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.words import group_differences, recommendations, recommended, sentence, summary
 from tests import made_up
 
@@ -58,6 +59,25 @@ def test_says_who_lost_more_and_who_less() -> None:
     text = summary([LOST, *GROUPS])
     assert "a (faith) lost more than the whole, by 7.1 points, between +2.0 and +12.0." in text
     assert "b (faith) lost less than the whole, by 6.0 points, between +1.0 and +11.0." in text
+
+
+def test_what_is_called_shown_follows_the_level() -> None:
+    text = summary([LOST, *GROUPS], level=0.99)
+    assert "(faith) lost" not in text
+    assert "For the 3 groups of faith no difference is shown" in text
+
+
+@pytest.mark.parametrize(("level", "gap"), [(0.95, "now shown"), (0.99, "none shown")])
+def test_a_gap_that_is_only_shown_with_a_mitigation_is_not_called_new(level: float, gap: str) -> None:
+    about: dict[str, Any] = {"chain": "s>c>s@5%", "reference": "s>c", "dimension": "faith"}
+    rows = [
+        row("recovery", 0.5, 0.2, 0.8, chain="s>c>s@5%", reference="s>c"),
+        row("regained_disparity", 0.1, p_value=0.3, **about),
+        row("disparity", 0.1, p_value=0.2, chain="s>c", dimension="faith"),
+        row("disparity", 0.2, p_value=0.02, **(about | {"reference": "s"})),
+    ]
+    tables = {table.title: table for table in mitigation_tables(rows, level=level)}
+    assert tables["Did the gap between groups close?"].rows[0][-1] == gap
 
 
 def test_says_what_could_not_be_seen_and_who_cannot_be_judged() -> None:

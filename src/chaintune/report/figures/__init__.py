@@ -12,20 +12,23 @@ __all__ = ["comparison_figures", "save", "study_figures"]
 # Altair and Vega take a quarter of a second to load, and most commands draw nothing.
 
 
-def study_figures(rows: Sequence[ResultRow], *, limits: Limits = USUAL, out: Path | None = None) -> list[Figure]:
+def study_figures(
+    rows: Sequence[ResultRow], *, limits: Limits = USUAL, out: Path | None = None, level: float = 0.95
+) -> list[Figure]:
     """Every figure of a study, in reading order; what was not measured has none.
 
     Args:
         rows: of `results.parquet`.
         limits: what a recommended dose has to reach.
         out: the run's folder, for `curvature.parquet` and `training.parquet`.
+        level: of the intervals; one minus it is the error rate of what is called shown.
 
     Raises:
         DataError: a file of the folder is no table.
     """
     from chaintune.report.figures.study import figures_of_rows
 
-    return figures_of_rows(rows, limits, out)
+    return figures_of_rows(rows, limits, out, level)
 
 
 def comparison_figures(comparisons: Sequence[Comparison]) -> list[Figure]:

@@ -8,8 +8,6 @@ from chaintune.records import Comparison, Estimate, GroupComparison, ResultRow, 
 from chaintune.report.cells import checkpoint
 from chaintune.report.words import overall, verdict_sentence
 
-_ERROR_RATE = 0.05
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -62,11 +60,12 @@ class Place:
         return f"{self.task} by {self.dimension}" + (f", {self.checkpoint}" if self.checkpoint else "")
 
 
-def places_of_rows(rows: Sequence[ResultRow]) -> list[Place]:
+def places_of_rows(rows: Sequence[ResultRow], error_rate: float = 0.05) -> list[Place]:
     """Of a study: one for each task that a checkpoint may have forgotten, and each dimension of its groups.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed; without mitigated checkpoints.
+        error_rate: of what is called shown.
     """
     lost = [row for row in rows if row.metric == "forgetting"]
     found: dict[tuple[str, ...], list[ResultRow]] = {}
@@ -75,7 +74,7 @@ def places_of_rows(rows: Sequence[ResultRow]) -> list[Place]:
             found.setdefault((*_at(row), row.dimension), []).append(row)
     beside = {(row.metric, *_at(row), row.dimension, row.group): row.estimate for row in rows}
     wholes = {_at(row): row for row in lost if not row.dimension}
-    return [_place(members, wholes[_at(members[0])], beside, lost) for members in found.values()]
+    return [_place(members, wholes[_at(members[0])], beside, lost, error_rate) for members in found.values()]
 
 
 def places_of(comparison: Comparison) -> list[Place]:
@@ -116,7 +115,11 @@ def kept_in_view(members: Iterable[Member], most: int, error_rate: float) -> lis
 
 
 def _place(
-    members: Sequence[ResultRow], whole: ResultRow, beside: dict[tuple[str, ...], Estimate], lost: Sequence[ResultRow]
+    members: Sequence[ResultRow],
+    whole: ResultRow,
+    beside: dict[tuple[str, ...], Estimate],
+    lost: Sequence[ResultRow],
+    error_rate: float,
 ) -> Place:
     pairs = {_at(row) for row in lost if row.dimension and row.task == whole.task}
     return Place(
@@ -127,7 +130,7 @@ def _place(
         whole.estimate,
         overall(whole),
         "the whole",
-        _ERROR_RATE,
+        error_rate,
         tuple(_member(row, beside) for row in members),
     )
 

@@ -25,11 +25,11 @@ from chaintune.report.mitigations import without_mitigated
 _MOST_OF_A_KIND = 24
 
 
-def figures_of_rows(rows: Sequence[ResultRow], limits: Limits, out: Path | None) -> list[Figure]:
+def figures_of_rows(rows: Sequence[ResultRow], limits: Limits, out: Path | None, level: float) -> list[Figure]:
     """See `chaintune.report.figures.study_figures`."""
     shown = pooled_only(rows)
     plain = without_mitigated(shown)
-    places = places_of_rows(plain)
+    places = places_of_rows(plain, 1 - level)
     pairs, steps = _table(out, "curvature.parquet"), _table(out, "training.parquet")
     return _named(
         [

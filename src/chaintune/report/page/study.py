@@ -25,6 +25,7 @@ def study_page(
     tasks: Mapping[str, Task],
     figures: Sequence[Figure],
     limits: Limits = USUAL,
+    level: float = 0.95,
 ) -> Page:
     """The page of a finished run.
 
@@ -35,6 +36,7 @@ def study_page(
         tasks: name -> task, for the texts of its examples; only those whose test examples are the ones scored count.
         figures: of the study.
         limits: what a recommended dose has to reach.
+        level: of the intervals; one minus it is the error rate of what is called shown.
     """
     known = {
         name: {example.id: example for example in task.test}
@@ -47,10 +49,10 @@ def study_page(
         title=f"Forgetting in the study {provenance['study']}",
         subtitle=_subtitle(provenance),
         findings=study_findings(rows),
-        answer=by_heading(paragraphs(rows, limits)),
+        answer=by_heading(paragraphs(rows, limits, level=level)),
         unseen=study_unseen(rows),
         figures=tuple(figures),
-        tables=tuple(study_tables(rows, limits)),
+        tables=tuple(study_tables(rows, limits, level=level)),
         examples=examples_data(study_steps(folder, rows, metric=metric), known, metric=metric),
         facts=study_facts(provenance, resolved.read_text(encoding="utf-8") if resolved.is_file() else ""),
         assumptions=ASSUMPTIONS,
