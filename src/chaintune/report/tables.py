@@ -161,7 +161,8 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
         members.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
         shown = members[:_LARGEST_DIMENSION]
         note = "In percentage points, most forgotten first; biased forgetting is the group's forgetting minus the "
-        note += "whole task's, positive says that this group loses more. p is adjusted for the number of groups."
+        note += "whole task's, positive says that this group loses more. p and "
+        note += "verdicts are adjusted for the number of groups, intervals are not."
         if len(members) > len(shown):
             note += (
                 f" {len(shown)} of {len(members)} groups, those with too few clusters last; results.parquet has all."

@@ -1,6 +1,7 @@
 """What was found, in plain words: what was forgotten, by whom, how sure, and what could not be seen."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -137,7 +138,8 @@ def overall(row: ResultRow) -> str:
         "kept": f"{where} kept {row.task}",
     }.get(row.verdict, f"Whether {where} forgot {row.task} is inconclusive")
     why = f"; {estimate.reason}" if math.isnan(estimate.low) and estimate.reason else ""
-    return f"{did}: {_points(estimate)} ({estimate.n:,} examples, {_clusters(estimate)}{why})."
+    size = _points(_turned(estimate) if row.verdict == "gained" else estimate)
+    return f"{did}: {size} ({estimate.n:,} examples, {_clusters(estimate)}{why})."
 
 
 def _little_learned(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
@@ -182,12 +184,14 @@ def group_differences(
     clear = [(e, name) for name, e in found.items() if e.p_adjusted <= error_rate]
     unknown = [name for name, e in found.items() if math.isnan(e.p_value)]
     parts = []
-    for estimate, name in sorted(clear, key=lambda item: -abs(item[0].value))[:_MOST_NAMED]:
+    clear.sort(key=lambda item: -abs(item[0].value))
+    for estimate, name in clear[:_MOST_NAMED]:
         more = "more" if estimate.value > 0 else "less"
         size = _points(estimate, sign=False) if estimate.value > 0 else _points(_turned(estimate), sign=False)
         parts.append(f"{name} ({dimension}) lost {more} than {reference}, by {size}.")
-    if len(clear) > _MOST_NAMED:
-        parts.append(f"So did {len(clear) - _MOST_NAMED} more of {dimension}.")
+    if left := [estimate.value > 0 for estimate, _ in clear[_MOST_NAMED:]]:
+        sides = [f"{n} lost {how}" for n, how in ((sum(left), "more"), (len(left) - sum(left), "less")) if n]
+        parts.append(f"Of {len(left)} others of {dimension} {' and '.join(sides)}.")
     named = {*(name for _, name in clear), *unknown}
     others = [limits.get(name, math.nan) for name in found if name not in named]
     if others:
@@ -195,8 +199,17 @@ def group_differences(
         of = f"the {len(others)} {also}groups" if len(others) > 1 else f"the one {also}group"
         parts.append(f"For {of} of {dimension} no difference is shown{_least(others)}.")
     if unknown:
-        parts.append(f"{len(unknown)} of {dimension} cannot be judged: {found[unknown[0]].reason}.")
+        parts.append(f"{len(unknown)} of {dimension} cannot be judged: {_reasons(found[name] for name in unknown)}.")
     return parts
+
+
+def _reasons(estimates: Iterable[Estimate]) -> str:
+    """Why some groups cannot be judged: the reason of all, or each kind of reason and of how many."""
+    reasons = [estimate.reason for estimate in estimates]
+    if len(set(reasons)) == 1:
+        return reasons[0]
+    kinds = Counter(reason.partition(":")[0] for reason in reasons)
+    return next(iter(kinds)) if len(kinds) == 1 else "; ".join(f"{n} for {kind}" for kind, n in kinds.items())
 
 
 def _least(limits: Sequence[float]) -> str:
@@ -226,6 +239,8 @@ def brought_back(row: ResultRow, rows: Sequence[ResultRow]) -> str:
         return f"What {where} brings back of {row.task} cannot be told: {estimate.reason}.{_regained([row], rows)}"
     ends = f", between {estimate.low:.0%} and {estimate.high:.0%}" if not math.isnan(estimate.low) else ""
     text = f"{where} brings back {estimate.value:.0%} of the loss of {row.task}{ends}."
+    if estimate.low <= 0:
+        text = f"That {where} brings back any of the loss of {row.task} is not shown: {estimate.value:.0%}{ends}."
     prices = [r for r in rows if r.metric == "price" and not r.dimension and _at(r)[:4] == _at(row)[:4]]
     return " ".join([text, *(f"Its price in {r.task}: {_points(r.estimate)} ({r.verdict})." for r in prices)])
 

@@ -132,6 +132,28 @@ def test_order_and_mitigation_have_their_sentences() -> None:
     assert "Its price in c: +3.0 points, between -1.0 and +7.0 (inconclusive)." in text
 
 
+def test_a_gain_is_told_with_its_own_sign_and_a_recovery_that_is_not_shown_as_such() -> None:
+    gained = row("forgetting", -0.05, -0.08, -0.02, verdict="gained")
+    assert "s>c is better at s than s: +5.0 points, between +2.0 and +8.0" in summary([gained])
+    back = row("recovery", 0.36, -0.05, 0.63, chain="s>c>s@5%", reference="s>c")
+    text = summary([LOST, back])
+    assert "That s>c>s@5% brings back any of the loss of s is not shown: 36%, between -5% and 63%." in text
+
+
+def test_groups_that_are_not_named_are_counted_on_their_side_and_reasons_are_not_mixed_up() -> None:
+    shown = {f"g{n}": Estimate(value, p_value=0.0, p_adjusted=0.001) for n, value in enumerate([0.3] * 5 + [-0.2, 0.1])}
+    unknown = {
+        "x": Estimate(0.1, reason="too few clusters for an interval: 1"),
+        "y": Estimate(0.1, reason="too few clusters for an interval: 5"),
+    }
+    text = " ".join(group_differences("faith", shown | unknown, {}, 0.05, "the whole"))
+    assert "Of 2 others of faith 1 lost more and 1 lost less." in text
+    assert "2 of faith cannot be judged: too few clusters for an interval." in text
+    other = {"z": Estimate(0.0, reason="all examples changed alike")}
+    text = " ".join(group_differences("faith", unknown | other, {}, 0.05, "the whole"))
+    assert "2 for too few clusters for an interval; 1 for all examples changed alike." in text
+
+
 def test_undefined_recovery_and_order_say_why() -> None:
     back = row("recovery", math.nan, reason="the loss is not shown to be above 0")
     order = row("order_effect", 0.1, reason="too few clusters for an interval: 3")
