@@ -75,5 +75,8 @@ def _nearly_all_or_nothing(
         low, high = 1 - high, 1 - low
     came_back = Sample.of(design, part, resamples=options.resamples, seed=options.seed)
     p_value = means(came_back, level=options.level)[0].p_value
+    # The loss is uncertain as well: the limits reach further than a test of what came back alone.
+    if low <= 0 <= high:
+        p_value = max(p_value, math.nextafter(1 - options.level, 1))
     method = f"{few.method}; divided by the loss"
     return replace(share, low=low, high=high, p_value=p_value, method=method, reason="")

@@ -50,8 +50,9 @@ def ratios(
     positive = bottom.totals > 0
     value = np.divide(top.totals, bottom.totals, out=np.full(k, np.nan), where=positive)
     if len(tops) == 1:
-        low, high = interval(*ratio_draws(top, bottom), level)
-        p_value = sign_flip_p(top, np.abs(tops[0]).sum(axis=0))
+        drawn_ratios = ratio_draws(top, bottom)
+        low, high = interval(*drawn_ratios, level)
+        p_value = np.maximum(sign_flip_p(top, np.abs(tops[0]).sum(axis=0)), _share_beyond(value, *drawn_ratios))
     else:
         noise = seed_noise(tops, bottoms, 2 * (len(drawn.sums) - 1), seed)
         low, high, p_value = crossed(top, bottom, noise, level)
@@ -59,6 +60,12 @@ def ratios(
     rare = skewness(residuals) > MEAN_SKEWNESS
     numbers = np.stack([value, low, high, p_value])
     return [_ratio(design, column, numbers[:, column], len(tops), (bool(rare[column]), level)) for column in range(k)]
+
+
+def _share_beyond(value: Floats, lows: Floats, highs: Floats) -> Floats:
+    """Share of the halves whose ratio lies beyond 0 or is none, which the sign flips of the numerator leave out."""
+    turned = np.where(value > 0, lows, -highs)
+    return np.asarray(((turned < 0) + (turned == 0) / 2).mean(axis=0))
 
 
 def ratio_limits(top: Estimate, bottom: Estimate) -> tuple[float, float]:
@@ -202,8 +209,10 @@ def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tupl
     n, clusters = int(design.n[column]), int(design.n_clusters[column])
     if math.isnan(value):
         return Estimate.undefined("nothing to divide by", n=n, n_clusters=clusters, n_seeds=seeds)
-    if clusters < needed_clusters(level) or not math.isfinite(low + high):
+    if clusters < needed_clusters(level):
         reason = f"too few clusters for an interval: {clusters}"
+    elif not math.isfinite(low + high):
+        reason = f"what it is divided by is 0 or less in too many halves of the {clusters} clusters for an interval"
     elif rare:
         reason = f"too few and too one-sided changes among {clusters} clusters for an interval"
     else:

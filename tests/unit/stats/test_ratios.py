@@ -77,6 +77,23 @@ def test_ratio_covers_at_its_level() -> None:
     assert 0.9 < np.mean(covered) < 0.99
 
 
+def test_p_value_of_a_ratio_agrees_with_its_interval() -> None:
+    rng = np.random.default_rng(3)
+    found = made_up.nested(rng, groups=1, clusters=12, size=4)
+    for number in range(150):
+        whole = made_up.changes(rng, 48, 0.5, 0.2)
+        estimate = ratios(found, whole * (rng.random(48) < 0.6), whole, resamples=4000, seed=number)[0]
+        if not math.isnan(estimate.low):
+            assert (estimate.p_value <= 0.05) == (not estimate.low <= 0 <= estimate.high)
+
+
+def test_a_denominator_that_halves_may_turn_is_the_reason_and_not_the_clusters() -> None:
+    whole = np.tile([1.0, -1.0, 1.0, -1.0, 0.0], 6)
+    whole[0] = 0.0
+    estimate = ratios(made_up.design(range(30)), np.abs(whole), whole + 0.05, resamples=FAST)[0]
+    assert estimate.reason.startswith("what it is divided by is 0 or less in too many halves of the 30 clusters")
+
+
 def test_sum_of_tasks_by_hand_and_beside_the_normal_approximation() -> None:
     rng = np.random.default_rng(1)
     one, other = made_up.design(range(300)), made_up.design(range(200))
