@@ -58,7 +58,9 @@ def summarise(
         seed: of the draws; same seed, same bits.
         adjust: correction for the number of groups of a dimension, `holm` or `bh`.
         reference: the checkpoint that forgetting is counted from: right after the task was `trained`, the
-            `best` of the earlier stages, the `base`, or the `previous` stage.
+            `best` of the earlier stages, the `base`, or the `previous` stage. The best is picked by the same examples
+            that forgetting is then measured on, so it looks better than it is, and forgetting larger; neither interval
+            nor p-value reckons with that.
         margin: a change within it counts as none.
 
     Raises:
