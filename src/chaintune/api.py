@@ -231,6 +231,14 @@ def mitigate(
         return given.Mitigations(results, choices[0], "", None)
     given.write_model(session, written, folder / "model", trust_remote_code=trust_remote_code)
     recipe = study.recipe_of(forgotten).content()
-    card = model_card(results.rows, choices[0], written=written, before=before, after=model, recipe=recipe)
+    card = model_card(
+        results.rows,
+        choices[0],
+        written=written,
+        before=before,
+        after=model,
+        recipe=recipe,
+        level=results.level,
+    )
     (folder / "model" / "README.md").write_text(card, encoding="utf-8")
     return given.Mitigations(results, choices[0], written, folder / "model")

@@ -77,8 +77,9 @@ def mitigate(
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2, default=str))
     else:
-        limits = Limits(target, margin)
-        print_tables([table for table in mitigation_tables(pooled_only(found.results.rows), limits) if table.rows])
+        rows, limits = pooled_only(found.results.rows), Limits(target, margin)
+        tables = mitigation_tables(rows, limits, level=found.results.level)
+        print_tables([table for table in tables if table.rows])
         typer.echo(f"{found.choice.ladder} of {found.choice.task}: {found.choice.reason}.")
         wrote = f"{found.written} is written to {found.model}" if found.model else "no model is written"
         typer.echo(f"{wrote}; the whole report is {out}/report.html")

@@ -75,8 +75,8 @@ def run(
             trust_remote_code=trust_remote_code,
         )
     write_report(folder, session.tasks)
-    print_tables(main_tables(found.rows))
-    typer.echo(visible(summary(found.rows)))
+    print_tables(main_tables(found.rows, level=found.level))
+    typer.echo(visible(summary(found.rows, level=found.level)))
     made, reused = len(found.outcome.of("made")), len(found.outcome.of("reused"))
     typer.echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
     for result in found.outcome.of("failed"):

@@ -71,7 +71,14 @@ def study_section(rows: Sequence[ResultRow], *, chain: str, level: float) -> str
 
 
 def model_card(
-    rows: Sequence[ResultRow], choice: Choice, *, written: str, before: str, after: str, recipe: Mapping[str, Any]
+    rows: Sequence[ResultRow],
+    choice: Choice,
+    *,
+    written: str,
+    before: str,
+    after: str,
+    recipe: Mapping[str, Any],
+    level: float = 0.95,
 ) -> str:
     """A model card whose only section is about forgetting; merge it into one that says what the model is for.
 
@@ -82,11 +89,12 @@ def model_card(
         before: name of the model that still knew the task.
         after: name of the model that was replayed to.
         recipe: of the replay.
+        level: of the intervals.
     """
     title = f"# {escape(after.rstrip('/').rpartition('/')[2])}, with {escape(choice.task)} replayed"
     parts = ["## Forgetting and mitigation", _made(choice, written, before, after, recipe), _rule(choice, written)]
     limits = Limits(choice.target, choice.margin)
-    parts += [_nested(table) for table in mitigation_tables(pooled_only(rows), limits) if table.rows]
+    parts += [_nested(table) for table in mitigation_tables(pooled_only(rows), limits, level=level) if table.rows]
     section = "\n\n".join([*parts, f"{_SCOPE} {_CHOSEN_ON_TEST}"])
     own = [row for row in rows if row.chain == written]
     name = after.rstrip("/").rpartition("/")[2]

@@ -39,11 +39,13 @@ class StudyResults:
         rows: of `results.parquet`.
         outcome: what became of each node.
         folder: where everything was written.
+        level: of the intervals.
     """
 
     rows: tuple[ResultRow, ...]
     outcome: RunOutcome
     folder: Path
+    level: float = 0.95
 
     def to_polars(self) -> pl.DataFrame:
         """The rows as a table, a column for each field of the row and of its estimate."""
@@ -132,7 +134,7 @@ class Session:
                 command=command,
                 limits=limits,
             )
-        return StudyResults(tuple(rows), outcome, out)
+        return StudyResults(tuple(rows), outcome, out, self.study.level)
 
     def _check_there(self, outcome: RunOutcome) -> None:
         """Results that lack scores which were computed would look like those of another study."""
