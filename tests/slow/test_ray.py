@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from chaintune.study.file import Study
 from chaintune.study.run import run_plan
@@ -216,6 +217,16 @@ def smoke(folder: Path, store: Path) -> Session:
     return open_session(Study.from_yaml(STUDY, [f"base={folder / 'model'}", *data, *more]), Store(store))
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many as each worker has, for bits hang on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_forty_stages_on_two_workers_give_the_scores_of_one_process(cluster: str, tmp_path: Path) -> None:
     alone, spread = smoke(tmp_path, tmp_path / "alone"), smoke(tmp_path, tmp_path / "spread")
     assert len(alone.plan.stages) == 40
