@@ -27,13 +27,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from chaintune import models, tasks
+from chaintune.execution.bases import open_base
 from chaintune.models.encoding import encode_examples
 from chaintune.models.precision import dtype_of
 from chaintune.records import Example
 from chaintune.scoring.logprobs import choice_logprobs
 from chaintune.scoring.trees import count_tokens
-from chaintune.study.bases import open_base
-from chaintune.study.store import Store
+from chaintune.store.store import Store
 from chaintune.tasks.prompts import question_prompt
 
 SETS = ("religion", "random", "csqa", "csqa-listed", "openbookqa", "openbookqa-listed", "harness-bbq")

@@ -34,16 +34,16 @@ import transformers
 import trl
 import yaml
 
+from chaintune.execution.bases import open_base
+from chaintune.execution.compute import Given
+from chaintune.execution.cost import spent
+from chaintune.execution.stage_data import lesson_of
+from chaintune.plan.nodes import SCORES_FILE, StageNode
+from chaintune.plan.plan import Plan
 from chaintune.records import Example, Scores
-from chaintune.study.bases import open_base
-from chaintune.study.cost import spent
-from chaintune.study.file import Study
-from chaintune.study.lesson import lesson_of
-from chaintune.study.making import Given
-from chaintune.study.nodes import SCORES_FILE, StageNode
-from chaintune.study.plan import Plan
-from chaintune.study.session import Session, open_session
-from chaintune.study.store import Store
+from chaintune.runs.session import Session, open_session
+from chaintune.store.store import Store
+from chaintune.study.study import Study
 
 BY_HAND = Path(__file__).with_name("by_hand.py")
 # The quickstart's proportions: CommonsenseQA's examples for each one of a category of BBQ.

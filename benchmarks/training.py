@@ -26,11 +26,11 @@ import transformers
 import trl
 
 from chaintune import models, tasks
+from chaintune.execution.bases import open_base
 from chaintune.models.encoding import encode_examples
 from chaintune.models.precision import dtype_of
 from chaintune.records import Recipe, Task
-from chaintune.study.bases import open_base
-from chaintune.study.store import Store
+from chaintune.store.store import Store
 from chaintune.tuning import tune
 from chaintune.tuning.order import families
 

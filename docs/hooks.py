@@ -22,7 +22,7 @@ from chaintune.tuning.mitigations import MITIGATIONS
 
 FOLDERS = ("Tutorial", "How-to", "Reference", "Explanation", "Decisions")
 # Beside the public door; each shows what its `__all__` names and what no page before it has shown.
-ROOMS = ("records", "forgetting", "stats", "tasks", "gate", "landscape")
+ROOMS = ("records", "forgetting", "stats", "tasks", "gate", "hessian")
 FIRST = ("command-line", "python")
 HELP_WIDTH = 84
 ROOT = Path(__file__).parents[1]
@@ -117,7 +117,7 @@ def door() -> dict[str, str]:
     names = sorted(chaintune.__all__, key=lambda name: name.endswith("Error"))
     found = {f"chaintune.{name}": f"chaintune.{homes.get(name, 'errors')}.{name}" for name in names}
     # The file that it lies in has its name, and would be shown instead.
-    return found | {"chaintune.compare": "chaintune.interop.compare.compare"}
+    return found | {"chaintune.compare": "chaintune.logs.compare.compare"}
 
 
 def rooms() -> Iterable[tuple[str, str]]:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from chaintune.errors import ChaintuneError, ConfigError, DataError, ModelError, StageError, StoreError
 
 if TYPE_CHECKING:
-    from chaintune.api import curvature, loss_line, mitigate
+    from chaintune.api import Study, curvature, loss_line, mitigate
     from chaintune.auditing import audit, score
-    from chaintune.interop import compare
-    from chaintune.interop.callback import ForgettingCallback
+    from chaintune.callback.callback import ForgettingCallback
+    from chaintune.logs import compare
     from chaintune.records import (
         Audit,
         Comparison,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         Scores,
         Task,
     )
-    from chaintune.study.file import Study
 
 __all__ = [
     "Audit",
@@ -66,10 +65,10 @@ _HOMES = dict.fromkeys(
     ("Audit", "Comparison", "Curvature", "Estimate", "Example", "LossLine", "Recipe", "ResultRow", "Scores", "Task"),
     "records",
 ) | {
-    "ForgettingCallback": "interop.callback",
-    "Study": "study.file",
+    "ForgettingCallback": "callback.callback",
+    "Study": "api",
     "audit": "auditing",
-    "compare": "interop",
+    "compare": "logs",
     "curvature": "api",
     "loss_line": "api",
     "mitigate": "api",

@@ -5,17 +5,70 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from chaintune.auditing import opened
 from chaintune.errors import ConfigError, StageError, nearest
 from chaintune.records import Curvature, Example, Limits, LossLine, Space, Task, examples_digest
+from chaintune.study import study
 
 if TYPE_CHECKING:
     from chaintune.models import LoadedModel
-    from chaintune.study.given import Mitigations, Watch
-    from chaintune.study.plan import Plan
-    from chaintune.study.store import Store
+    from chaintune.plan.plan import Plan
+    from chaintune.runs.mitigation import Mitigations, Watch
+    from chaintune.runs.session import Executor, StudyResults
+    from chaintune.store.store import Store
 
 Split = Literal["train", "test"]
+
+
+class Study(study.Study):
+    """A study file, ready to run.
+
+    Example:
+        chaintune.Study.from_yaml("study.yaml").run().to_polars()
+    """
+
+    __slots__ = ()
+
+    def run(
+        self,
+        out: Path | str | None = None,
+        *,
+        store: "Store | Path | str | None" = None,
+        executor: "Executor" = "local",
+        address: str | None = None,
+        growth_seconds: float | None = None,
+        max_store: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> "StudyResults":
+        """Compute what the store lacks, write everything into a folder, and return the results.
+
+        Args:
+            out: the folder; None is `runs/NAME`.
+            store: where finished stages and scores lie, or its address; None is the default store.
+            executor: `local` is this process, one node after another; `ray` a cluster, as wide as it allows.
+            address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
+            growth_seconds: ask a cluster that grows by demand for machines, and wait so long for the first; None takes
+                it as it is.
+            max_store: bytes that the whole store may take; None allows what the disk holds.
+            trust_remote_code: run Python code that comes with a model.
+
+        Raises:
+            ConfigError: Ray is missing, or its cluster cannot be reached.
+            DataError: a task's data cannot be loaded.
+            ModelError: a base cannot be loaded.
+            StoreError: the checkpoints do not fit.
+        """
+        from chaintune.runs.session import open_session  # loads torch, which reading a study does not need
+        from chaintune.store.address import open_store
+
+        session = open_session(self, open_store(store), trust_remote_code=trust_remote_code)
+        return session.run(
+            Path(out or Path("runs") / self.name),
+            executor=executor,
+            address=address,
+            growth_seconds=growth_seconds,
+            max_store=max_store,
+            trust_remote_code=trust_remote_code,
+        )
 
 
 def curvature(
@@ -56,11 +109,11 @@ def curvature(
         DataError: the task's data cannot be had, or is less than what is asked for.
         ModelError: the model cannot be had, or has no such space.
     """
-    from chaintune import landscape
+    from chaintune import hessian
 
     wanted, chosen, about = _lessons_of(task, examples, split, seed)
     loaded, key = _in_fp32(model, store, trust_remote_code, merged=space == "full")
-    return landscape.curvature(
+    return hessian.curvature(
         loaded,
         chosen,
         task=wanted,
@@ -105,27 +158,27 @@ def loss_line(
         DataError: the task's data cannot be had, or is less than what is asked for.
         ModelError: a model cannot be had, or the two cannot be mixed.
     """
-    from chaintune import landscape
+    from chaintune import hessian
 
     wanted, chosen, about = _lessons_of(task, examples, split, seed)
     (here, here_key), (there, there_key) = (
         _in_fp32(name, store, trust_remote_code, merged=True) for name in (first, second)
     )
     about |= {"first": str(first), "first_checkpoint": here_key, "second": str(second), "second_checkpoint": there_key}
-    return landscape.loss_line(here, there, chosen, task=wanted, points=points, seed=seed, provenance=about)
+    return hessian.loss_line(here, there, chosen, task=wanted, points=points, seed=seed, provenance=about)
 
 
 def _lessons_of(
     task: Task | str, count: int | None, split: Split, seed: int
 ) -> tuple[str, tuple[Example, ...], dict[str, str]]:
     """A task's name, the examples chosen of it, and what they are."""
-    from chaintune import landscape, tasks
+    from chaintune import hessian, tasks
 
     if split not in get_args(Split):
         raise ConfigError(f"split '{split}' is not known; {nearest(split, get_args(Split))}")
     wanted = tasks.load(task) if isinstance(task, str) else task
     pool = wanted.train if split == "train" else wanted.test
-    chosen = landscape.choose_examples(pool, count, task=f"{wanted.name}, {split}", seed=seed)
+    chosen = hessian.choose_examples(pool, count, task=f"{wanted.name}, {split}", seed=seed)
     about = {"task_version": wanted.version, "split": split, "examples_digest": examples_digest(chosen)}
     return wanted.name, chosen, about
 
@@ -135,9 +188,10 @@ def _in_fp32(
 ) -> "tuple[LoadedModel, str]":
     """A model in fp32 and its content's key."""
     from chaintune import models
-    from chaintune.study.bases import open_base
+    from chaintune.execution.bases import open_base
+    from chaintune.store.address import open_store
 
-    base = open_base(str(name), opened(store))
+    base = open_base(str(name), open_store(store))
     loaded = models.load(
         base.folder, adapter=base.adapter, precision="fp32", trainable=False, trust_remote_code=trust_remote_code
     )
@@ -200,17 +254,18 @@ def mitigate(
     from chaintune.forgetting import choose
     from chaintune.report.card import model_card
     from chaintune.report.folder import write_report
-    from chaintune.study import given
+    from chaintune.runs import mitigation
+    from chaintune.store.address import open_store
 
     replay = {"dose": list(dose), "who": who} | ({"by": by} if by else {})
     model, before = str(model), str(before)
     keep = [keep] if isinstance(keep, str) else keep
-    study = given.given_study(
+    study = mitigation.given_study(
         model, before, forgotten=forgotten, keep=keep, replay=replay, settings=settings or {}, overrides=overrides
     )
     limits = Limits(target, margin)
     choose((), limits)  # refuses what cannot be meant before hours are spent
-    session = given.open_given(study, opened(store), trust_remote_code=trust_remote_code)
+    session = mitigation.open_given(study, open_store(store), trust_remote_code=trust_remote_code)
     folder = Path(out)
     with watch(session.plan) if watch else nullcontext() as watcher:
         results = session.run(
@@ -226,10 +281,10 @@ def mitigate(
     if not choices:
         causes = [result.cause for result in results.outcome.of("failed")]
         raise StageError(f"no dose of '{forgotten}' was trained and scored: {'; '.join(causes)}")
-    written = given.chosen_chain(choices[0], results.rows, best=write_best)
+    written = mitigation.chosen_chain(choices[0], results.rows, best=write_best)
     if not written:
-        return given.Mitigations(results, choices[0], "", None)
-    given.write_model(session, written, folder / "model", trust_remote_code=trust_remote_code)
+        return mitigation.Mitigations(results, choices[0], "", None)
+    mitigation.write_model(session, written, folder / "model", trust_remote_code=trust_remote_code)
     recipe = study.recipe_of(forgotten).content()
     card = model_card(
         results.rows,
@@ -241,4 +296,4 @@ def mitigate(
         level=results.level,
     )
     (folder / "model" / "README.md").write_text(card, encoding="utf-8")
-    return given.Mitigations(results, choices[0], written, folder / "model")
+    return mitigation.Mitigations(results, choices[0], written, folder / "model")

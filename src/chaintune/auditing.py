@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from chaintune.errors import ConfigError, nearest
-from chaintune.interop.options import HowToCompare
+from chaintune.logs.options import HowToCompare
 from chaintune.records import Audit, Comparison, Scores, Task
 from chaintune.tasks import Size
 
 if TYPE_CHECKING:
     from chaintune.gate import Policy
+    from chaintune.plan.plan import Plan
+    from chaintune.runs.mitigation import Watch
     from chaintune.scoring import Engine
-    from chaintune.study.given import Watch
-    from chaintune.study.plan import Plan
-    from chaintune.study.store import Store
+    from chaintune.store.store import Store
 
 Watcher: TypeAlias = "Callable[[Plan], Watch]"
 
@@ -94,12 +94,13 @@ def score_all(
         ModelError: a model cannot be had.
         DataError: an example is longer than a model's context.
     """
-    from chaintune.study.scored import open_scoring
+    from chaintune.runs.scoring import open_scoring
+    from chaintune.store.address import open_store
 
     scoring = open_scoring(
         models,
         tasks,
-        opened(store),
+        open_store(store),
         precision=precision,
         devices=devices,
         arithmetic=engine,
@@ -107,17 +108,6 @@ def score_all(
     )
     with watch(scoring.plan) if watch else nullcontext() as watcher:
         return scoring.run(on_event=watcher.note if watcher else None, trust_remote_code=trust_remote_code)
-
-
-def opened(store: "Store | Path | str | None") -> "Store":
-    """A store by its address, or the one that is given; None is the default store.
-
-    Raises:
-        StoreError: it cannot be opened.
-    """
-    from chaintune.study.address import open_store
-
-    return open_store(store) if isinstance(store, Path | str | None) else store
 
 
 def audit(
@@ -164,7 +154,7 @@ def audit(
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """
     from chaintune.gate import judge, read_policy
-    from chaintune.interop.asked import as_names
+    from chaintune.logs.asked import as_names
 
     rules = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
     crossed = [f"{one} x {other}" for one, other in how.pop("intersections", ())]
@@ -206,9 +196,9 @@ def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), com
         ConfigError: the folder holds scores of other models.
         StoreError: it cannot be written.
     """
+    from chaintune.files.disk import one_sentence
     from chaintune.report.audited import write_audit_report
-    from chaintune.study.disk import one_sentence
-    from chaintune.study.scored import write_scores
+    from chaintune.runs.scoring import write_scores
 
     for side, scores in (("before", audited.before), ("after", audited.after)):
         write_scores(scores, folder / side)
@@ -252,7 +242,7 @@ def check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:
 
 
 def _compared(before: Scores, after: Scores, by: Sequence[str], how: Mapping[str, Any]) -> Comparison:
-    from chaintune.interop import compare
+    from chaintune.logs import compare
 
     borne = set(before.dimensions)
     return compare(before, after, by=[text for text in by if borne.issuperset(_crossed(text))], **how)
@@ -260,7 +250,7 @@ def _compared(before: Scores, after: Scores, by: Sequence[str], how: Mapping[str
 
 def _crossed(text: str) -> set[str]:
     """The dimensions that one entry of `by` names."""
-    from chaintune.interop.log import parse_by
+    from chaintune.logs.log import parse_by
 
     plain, pairs = parse_by((text,))
     return {*plain, *(name for pair in pairs for name in pair)}

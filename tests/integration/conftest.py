@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from chaintune.execution.engine import LocalEngine
 from chaintune.models import LoadedModel
-from chaintune.study.engine import LocalEngine
-from chaintune.study.file import Study
-from chaintune.study.nodes import SCORES_FILE
-from chaintune.study.session import Session, open_session
-from chaintune.study.store import Store
+from chaintune.plan.nodes import SCORES_FILE
+from chaintune.runs.session import Session, open_session
+from chaintune.store.store import Store
+from chaintune.study.study import Study
 from tests import tiny
 
 STUDY = Path(__file__).parents[2] / "studies" / "smoke.yaml"

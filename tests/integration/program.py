@@ -10,12 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+from chaintune.execution import engine
+from chaintune.execution.events import Event
+from chaintune.files import atomic
 from chaintune.models import LoadedModel
-from chaintune.study import atomic, engine
-from chaintune.study.file import Study
-from chaintune.study.progress import Event
-from chaintune.study.session import Session, open_session
-from chaintune.study.store import Store
+from chaintune.runs.session import Session, open_session
+from chaintune.store.store import Store
+from chaintune.study.study import Study
 
 
 def main() -> None:

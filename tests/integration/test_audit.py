@@ -13,14 +13,14 @@ import chaintune
 from chaintune import tasks
 from chaintune.cli import main
 from chaintune.errors import ConfigError, DataError, ModelError
+from chaintune.execution import engine
+from chaintune.execution.events import Event
+from chaintune.execution.processes.job import Job
 from chaintune.models import load, save
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Scores, Task
 from chaintune.scoring import score
-from chaintune.study import engine
-from chaintune.study.devices.job import Job
-from chaintune.study.progress import Event
-from chaintune.study.store import Store
+from chaintune.store.store import Store
 from tests import tiny
 from tests.conftest import MakeModel
 

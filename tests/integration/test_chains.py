@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from chaintune.errors import DataError, StageError
+from chaintune.execution import engine
+from chaintune.execution.bases import open_base
+from chaintune.execution.events import Event
+from chaintune.execution.hardware import noted, this_hardware
 from chaintune.models import LoadedModel, load
+from chaintune.plan.nodes import StageNode
 from chaintune.records import Scores
 from chaintune.scoring import score
-from chaintune.study import engine, housekeeping
-from chaintune.study.bases import open_base
-from chaintune.study.hardware import noted, this_hardware
-from chaintune.study.nodes import StageNode
-from chaintune.study.progress import Event
-from chaintune.study.store import Store
+from chaintune.store import inventory
+from chaintune.store.store import Store
 from tests.integration.conftest import Smoke, checkpoints, scores
 
 CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
@@ -61,7 +62,7 @@ def test_what_a_running_study_needs_is_not_cleared_away(smoke: Smoke, tmp_path: 
 
     def clear(event: Event) -> None:
         if (event.kind, event.node) == ("start", last):
-            housekeeping.drop(other, housekeeping.inventory(other))
+            inventory.drop(other, inventory.inventory(other))
 
     found = session.run(tmp_path / "out", on_event=clear)
     assert found.outcome.complete

@@ -10,12 +10,12 @@ import pytest
 import chaintune
 from chaintune.cli import main
 from chaintune.errors import ConfigError, DataError
-from chaintune.landscape import choose_examples, curvature
+from chaintune.hessian import choose_examples, curvature
 from chaintune.models import load
 from chaintune.models.precision import dtype_of
 from chaintune.records import Task
 from chaintune.report.folder import write_report
-from chaintune.study.store import Store
+from chaintune.store.store import Store
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.integration.conftest import Smoke, checkpoints

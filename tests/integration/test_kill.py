@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from chaintune.execution.processes.job import PARENT, Job
+from chaintune.execution.status import read_status
 from chaintune.records import Recipe
-from chaintune.study.devices.job import PARENT, Job
-from chaintune.study.status import read_status
 from tests import tiny
 from tests.integration import program
 from tests.integration.conftest import STUDY, Smoke, scores
@@ -84,7 +84,7 @@ def test_one_of_several_processes_ends_with_the_one_that_wants_the_result(tmp_pa
     job = Job("tune", weights, None, "fp32", "balls", tuple(tiny.examples(4)), out, scratch, recipe=Recipe(devices=2))
     parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    command = [sys.executable, "-m", "chaintune.study.devices.ranks", str(job.write())]
+    command = [sys.executable, "-m", "chaintune.execution.processes.ranks", str(job.write())]
     rank = subprocess.Popen(command, env=os.environ | alone | {PARENT: str(parent.pid)})  # noqa: S603
     try:
         time.sleep(1)

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import chaintune
 from chaintune.cli import main
 from chaintune.errors import ConfigError, ModelError, StoreError
-from chaintune.study.store import Store
+from chaintune.store.store import Store
 from tests import tiny
 from tests.integration.conftest import Smoke
 

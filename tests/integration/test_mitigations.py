@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chaintune.plan.nodes import SCORES_FILE, StageNode
 from chaintune.records import ResultRow, Scores
 from chaintune.report.tables import study_tables
-from chaintune.study.nodes import SCORES_FILE, StageNode
-from chaintune.study.session import Session, StudyResults
+from chaintune.runs.session import Session, StudyResults
 from tests.integration.conftest import Smoke, checkpoints, scores
 
 SIZES = [f"tasks.{name}.{split}=40" for name in ("balls", "boxes") for split in ("train", "test")]

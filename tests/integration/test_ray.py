@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from chaintune.errors import ConfigError, ModelError, StoreError
-from chaintune.study.address import open_store
-from chaintune.study.cluster import elsewhere
-from chaintune.study.cluster.connection import connected
-from chaintune.study.cluster.elsewhere import EngineElsewhere
-from chaintune.study.engine import LocalEngine
-from chaintune.study.file import Study
-from chaintune.study.session import open_session
-from chaintune.study.status import read_status
-from chaintune.study.store import Store
+from chaintune.execution.engine import LocalEngine
+from chaintune.execution.ray import elsewhere
+from chaintune.execution.ray.connection import connected
+from chaintune.execution.ray.elsewhere import EngineElsewhere
+from chaintune.execution.status import read_status
+from chaintune.runs.session import open_session
+from chaintune.store.address import open_store
+from chaintune.store.store import Store
+from chaintune.study.study import Study
 from tests.integration.conftest import STUDY, Smoke, checkpoints, scores
 
 ray = pytest.importorskip("ray")
@@ -100,7 +100,7 @@ def test_a_command_that_is_asked_to_end_says_how_to_go_on(
 
 
 def test_an_address_where_nothing_is_says_so(tmp_path: Path) -> None:
-    code = "from chaintune.study.cluster.connection import connected\nwith connected('127.0.0.1:1'): pass"
+    code = "from chaintune.execution.ray.connection import connected\nwith connected('127.0.0.1:1'): pass"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
     assert "ConfigError: --address 127.0.0.1:1: no Ray cluster can be reached there" in done.stderr
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from chaintune.study.address import open_store
-from chaintune.study.cluster.bench import Job
-from chaintune.study.cluster.connection import connected
-from chaintune.study.cluster.described import read_cluster
-from chaintune.study.cluster.parallel import News, run_parallel
-from chaintune.study.cluster.pool import asks_of
-from chaintune.study.cluster.ray_crew import RayCrew
-from chaintune.study.cluster.schedule import critical_path, simulate
-from chaintune.study.ledger import Ledger
-from chaintune.study.nodes import Node, StageNode
-from chaintune.study.progress import Event
-from chaintune.study.store import Store
-from tests.unit.study.dummy import DummyEngine, make_plan, make_study, make_task
+from chaintune.execution.events import Event
+from chaintune.execution.ray.bench import Job
+from chaintune.execution.ray.connection import connected
+from chaintune.execution.ray.described import read_cluster
+from chaintune.execution.ray.parallel import News, run_parallel
+from chaintune.execution.ray.pool import asks_of
+from chaintune.execution.ray.ray_crew import RayCrew
+from chaintune.execution.ray.schedule import critical_path, simulate
+from chaintune.execution.state import Ledger
+from chaintune.plan.nodes import Node, StageNode
+from chaintune.store.address import open_store
+from chaintune.store.store import Store
+from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 
 ray = pytest.importorskip("ray")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from chaintune import Study
 from chaintune.errors import StoreError
-from chaintune.study.file import Study
-from chaintune.study.session import Executor
-from chaintune.study.store import Store
+from chaintune.runs.session import Executor
+from chaintune.store.store import Store
 from tests.integration.conftest import STUDY, Smoke
 
 

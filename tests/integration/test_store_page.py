@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from chaintune.cli import main
-from chaintune.study.store import Store
+from chaintune.store.store import Store
 from tests import tiny
-from tests.unit.study import s3_server
+from tests.unit.store import s3_server
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs is the user's to install")
 

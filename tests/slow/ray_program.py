@@ -16,13 +16,13 @@ from typing import Any
 
 from ray import cloudpickle
 
-from chaintune.study.address import open_store
-from chaintune.study.cluster.bench import Job
-from chaintune.study.cluster.connection import connected
-from chaintune.study.cluster.parallel import run_parallel
-from chaintune.study.cluster.ray_crew import RayCrew
-from chaintune.study.ledger import Ledger, RunOutcome
-from chaintune.study.store import Store
+from chaintune.execution.ray.bench import Job
+from chaintune.execution.ray.connection import connected
+from chaintune.execution.ray.parallel import run_parallel
+from chaintune.execution.ray.ray_crew import RayCrew
+from chaintune.execution.state import Ledger, RunOutcome
+from chaintune.store.address import open_store
+from chaintune.store.store import Store
 
 NAP = 0.05
 

@@ -11,14 +11,14 @@ import torch
 import yaml
 
 from chaintune.errors import ConfigError, StageError
+from chaintune.execution.processes.accelerate import ACCELERATE_CONFIG
+from chaintune.execution.processes.job import Job
+from chaintune.execution.processes.launch import tune_on_devices
 from chaintune.models import load
 from chaintune.records import Recipe, Regulariser, Scores
-from chaintune.study.devices.accelerate import ACCELERATE_CONFIG
-from chaintune.study.devices.job import Job
-from chaintune.study.devices.launch import tune_on_devices
-from chaintune.study.file import Study
-from chaintune.study.session import open_session
-from chaintune.study.store import Store
+from chaintune.runs.session import open_session
+from chaintune.store.store import Store
+from chaintune.study.study import Study
 from chaintune.tuning import Step
 from tests import tiny
 from tests.slow.test_devices import (

@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from chaintune.errors import DataError, StageError
+from chaintune.execution.processes.job import Job
+from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
 from chaintune.models import load, save
+from chaintune.plan.nodes import ScoreNode
 from chaintune.records import Recipe, Regulariser, Scores
+from chaintune.runs.session import open_session
 from chaintune.scoring import score
-from chaintune.study.devices.job import Job
-from chaintune.study.devices.launch import score_on_devices, tune_on_devices
-from chaintune.study.file import Study
-from chaintune.study.nodes import ScoreNode
-from chaintune.study.session import open_session
-from chaintune.study.store import Store
+from chaintune.store.store import Store
+from chaintune.study.study import Study
 from chaintune.tuning import Step, tune
 from tests import tiny
 

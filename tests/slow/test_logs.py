@@ -14,8 +14,8 @@ import yaml
 import chaintune
 from chaintune import models, tasks
 from chaintune.errors import ConfigError, DataError
-from chaintune.interop.log import Wanted
-from chaintune.interop.readers import read_log
+from chaintune.logs.log import Wanted
+from chaintune.logs.readers import read_log
 from chaintune.records import Comparison, Scores
 from chaintune.scoring.score import Engine, score
 from tests import tiny

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from chaintune.study.file import Study
-from chaintune.study.run import run_plan
-from chaintune.study.session import Session, open_session
-from chaintune.study.store import Store
+from chaintune.execution.local import run_plan
+from chaintune.runs.session import Session, open_session
+from chaintune.store.store import Store
+from chaintune.study.study import Study
 from tests import tiny
+from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 from tests.integration.conftest import STUDY, scores
-from tests.unit.study.dummy import DummyEngine, make_plan, make_study, make_task
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="Windows kills otherwise")]

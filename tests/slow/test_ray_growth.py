@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from chaintune.errors import ConfigError
-from chaintune.study.cluster.connection import connected
-from chaintune.study.store import Store
+from chaintune.execution.ray.connection import connected
+from chaintune.store.store import Store
 from tests.slow.test_ray import PLAN, PROGRAM
 
 ray = pytest.importorskip("ray")

@@ -15,12 +15,12 @@ from peft import LoraConfig
 
 from chaintune.cli import main
 from chaintune.errors import ModelError
+from chaintune.execution.processes.job import Job
+from chaintune.execution.processes.launch import score_on_devices
 from chaintune.models import Precision, load, save
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Scores
 from chaintune.scoring import score
-from chaintune.study.devices.job import Job
-from chaintune.study.devices.launch import score_on_devices
 from tests import tiny
 
 PROGRAM = Path(__file__).with_name("sharded_program.py")

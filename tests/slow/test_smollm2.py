@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from chaintune import tasks
+from chaintune.execution.bases import BaseModel, open_base
 from chaintune.models import LoadedModel, load
 from chaintune.records import Example
 from chaintune.scoring import score
-from chaintune.study.bases import BaseModel, open_base
-from chaintune.study.store import Store
+from chaintune.store.store import Store
 
 pytestmark = pytest.mark.slow
 ALIAS = "smollm2-135m"

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, Trainer, TrainingArguments, defau
 from transformers.distributed import DistributedConfig
 
 from chaintune import ForgettingCallback
-from chaintune.interop.live import read_task
+from chaintune.callback.live import read_task
 from chaintune.models import LoadedModel
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Task

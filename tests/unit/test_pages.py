@@ -11,10 +11,10 @@ import typer
 import yaml
 
 from chaintune.cli.app import app
+from chaintune.plan.plan import compile_plan
 from chaintune.records import Example, Task
-from chaintune.study.file import Study
-from chaintune.study.plan import compile_plan
-from tests.unit.study.dummy import make_plan, make_study, make_task
+from chaintune.study.study import Study
+from tests.dummy_engine import make_plan, make_study, make_task
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -29,11 +29,11 @@ RUN_BY = {
     "README.md": "tests/integration/test_pages.py",
     "docs/explanation/curvature.md": "tests/unit/test_pages.py",
     "docs/how-to/audit.md": "tests/integration/test_audit_page.py",
-    "docs/how-to/callback.md": "tests/unit/interop/test_callback_page.py",
+    "docs/how-to/callback.md": "tests/unit/callback/test_callback_page.py",
     "docs/how-to/card.md": "tests/unit/cli/test_card_page.py",
-    "docs/how-to/cluster.md": "tests/unit/study/test_cluster_page.py",
+    "docs/how-to/cluster.md": "tests/unit/execution/test_cluster_page.py",
     "docs/how-to/compare.md": "tests/unit/cli/test_pages.py",
-    "docs/how-to/devices.md": "tests/unit/study/test_devices.py",
+    "docs/how-to/devices.md": "tests/unit/execution/test_processes.py",
     "docs/how-to/gate.md": "tests/unit/gate/test_page.py",
     "docs/how-to/memory.md": "tests/unit/tuning/test_memory_page.py",
     "docs/how-to/mitigations.md": "tests/unit/tuning/mitigations/test_page.py",

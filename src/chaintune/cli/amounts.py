@@ -1,9 +1,15 @@
-"""Bytes and spans of time as people write and read them."""
+"""Amounts as people write and read them: bytes, spans of time, progress."""
 
+import math
 import re
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from chaintune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from chaintune.execution.events import Event
+    from chaintune.execution.events import Progress as NodeProgress
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SPANS = {
@@ -51,3 +57,33 @@ def size_shown(size: int) -> str:
     """
     unit = next((name for name, factor in reversed(_UNITS.items()) if size >= factor), "B")
     return f"{size / _UNITS[unit]:.3g} {unit}" if unit != "B" else f"{size} B"
+
+
+def duration(seconds: float) -> str:
+    """A time span for people.
+
+    Example:
+        >>> duration(75), duration(3720)
+        ('1m15s', '1h02m')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def doing(event: "Event") -> str:
+    """What is being done to an event's node."""
+    return {"stage": "training", "score": "scoring"}.get(event.node.kind, "measuring")
+
+
+def rate_of(progress: "NodeProgress") -> str:
+    """How far a node is, how fast it goes and how long it will take; what nobody knows is left out."""
+    parts = [f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit}"]
+    if math.isfinite(progress.rate):
+        parts.append(f"{progress.rate:,.0f} {'tokens' if progress.unit == 'steps' else progress.unit}/s")
+    if math.isfinite(progress.seconds_left):
+        parts.append(f"{duration(progress.seconds_left)} left")
+    return ", ".join(parts)

@@ -105,7 +105,7 @@ def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint
         raise ConfigError(f"{given[0]} is for the folder of a study (with results.parquet), which {sources[0]} is not")
     gate = None
     if len(sources) == 2:
-        from chaintune.interop import compare_all
+        from chaintune.logs import compare_all
 
         comparisons = compare_all(*sources, **asdict(comparing) | {"by": comparing.by or []})
     elif sources[0].suffix.lower() == ".parquet":

@@ -44,7 +44,7 @@ class Reading:
     reader: Annotated[str | None, typer.Option(help="Read as: chaintune, inspect, lm-eval, table.")] = None
 
     def options(self) -> dict[str, Any]:
-        """As `interop.compare_all` takes them."""
+        """As `logs.compare_all` takes them."""
         return asdict(self) | {"columns": _pairs(self.columns or ()), "scale": _ends(self.scale)}
 
 
@@ -62,7 +62,7 @@ def compare(
     With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3 when the data do not
     tell or something required is missing.
     """
-    from chaintune.interop import compare_all
+    from chaintune.logs import compare_all
 
     options = reading.options()
     keep = partial(_write_page, html, (before, after), options | {"metric": comparing.metric}) if html else None
@@ -76,7 +76,7 @@ def _write_page(
     comparisons: "Sequence[Comparison]",
     gate: "Gate | None",
 ) -> None:
-    from chaintune.interop.sides import both_sides
+    from chaintune.logs.sides import both_sides
     from chaintune.report.figures import comparison_figures
     from chaintune.report.folder import write_whole
     from chaintune.report.page import Step, comparison_page, render

@@ -18,7 +18,7 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 @dataclass(frozen=True)
 class Comparing:
-    """Options of a comparison; the fields are called as those of `interop.compare_all` are."""
+    """Options of a comparison; the fields are called as those of `logs.compare_all` are."""
 
     by: Annotated[
         list[str] | None,

@@ -58,7 +58,7 @@ def curvature(
     """
     from chaintune.cli.display import print_tables
     from chaintune.report.curvature import curvature_table, line_tables
-    from chaintune.study.address import open_store
+    from chaintune.store.address import open_store
 
     if between is not None and space == "lora":
         raise ConfigError("--between measures a line between whole weights; leave --space lora out")

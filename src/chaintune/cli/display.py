@@ -1,6 +1,5 @@
 """Tables and progress for people: rich on a terminal, plain text elsewhere."""
 
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -12,15 +11,16 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from chaintune.cli.amounts import doing, duration, rate_of
 from chaintune.report.markdown import visible
 from chaintune.report.tables import Table
 
 if TYPE_CHECKING:
     from chaintune.cli.live import LiveView
-    from chaintune.study.nodes import Node
-    from chaintune.study.plan import Plan
-    from chaintune.study.progress import Event
-    from chaintune.study.progress import Progress as NodeProgress
+    from chaintune.execution.events import Event
+    from chaintune.execution.events import Progress as NodeProgress
+    from chaintune.plan.nodes import Node
+    from chaintune.plan.plan import Plan
 
 _SECONDS_BETWEEN_LINES = 30.0
 _PLAIN_WIDTH = 118
@@ -38,21 +38,6 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
         console.print()
 
 
-def duration(seconds: float) -> str:
-    """A time span for people.
-
-    Example:
-        >>> duration(75), duration(3720)
-        ('1m15s', '1h02m')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-
-
 def _rich(table: Table) -> RichTable:
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in table.header:
@@ -61,21 +46,6 @@ def _rich(table: Table) -> RichTable:
         # Text, not markup: the cells come from data.
         shown.add_row(*(Text(visible(cell)) for cell in row))
     return shown
-
-
-def doing(event: "Event") -> str:
-    """What is being done to an event's node."""
-    return {"stage": "training", "score": "scoring"}.get(event.node.kind, "measuring")
-
-
-def rate_of(progress: "NodeProgress") -> str:
-    """How far a node is, how fast it goes and how long it will take; what nobody knows is left out."""
-    parts = [f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit}"]
-    if math.isfinite(progress.rate):
-        parts.append(f"{progress.rate:,.0f} {'tokens' if progress.unit == 'steps' else progress.unit}/s")
-    if math.isfinite(progress.seconds_left):
-        parts.append(f"{duration(progress.seconds_left)} left")
-    return ", ".join(parts)
 
 
 class RunDisplay:

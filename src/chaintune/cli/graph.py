@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from chaintune.study.nodes import StageNode
-    from chaintune.study.plan import Plan
-    from chaintune.study.progress import Event, EventKind
+    from chaintune.execution.events import Event, EventKind
+    from chaintune.plan.nodes import StageNode
+    from chaintune.plan.plan import Plan
 
 State = Literal["waiting", "running", "done", "from store", "failed", "skipped"]
 

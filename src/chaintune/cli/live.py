@@ -9,14 +9,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from chaintune.cli.display import doing, duration, rate_of
+from chaintune.cli.amounts import doing, duration, rate_of
 from chaintune.cli.graph import Graph, Row, State, folded
-from chaintune.study.pace import Pace
+from chaintune.execution.eta import Pace
 
 if TYPE_CHECKING:
-    from chaintune.study.nodes import Node
-    from chaintune.study.plan import Plan
-    from chaintune.study.progress import Event
+    from chaintune.execution.events import Event
+    from chaintune.plan.nodes import Node
+    from chaintune.plan.plan import Plan
 
 # The mark and the word say it; colour only repeats it.
 _MARKS: dict[State, str] = {

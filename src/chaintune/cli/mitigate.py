@@ -53,7 +53,7 @@ def mitigate(
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.cells import pooled_only
     from chaintune.report.mitigations import mitigation_tables
-    from chaintune.study.address import open_store
+    from chaintune.store.address import open_store
 
     found = run(
         model,

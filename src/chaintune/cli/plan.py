@@ -9,12 +9,12 @@ import typer
 from chaintune.cli.options import AsJson, Overrides, StoreRoot, StudyFile
 
 if TYPE_CHECKING:
+    from chaintune.execution.estimate import Forecast, Rates
+    from chaintune.execution.ray.described import Cluster
+    from chaintune.execution.ray.schedule import Schedule
+    from chaintune.plan.plan import Plan
     from chaintune.report.tables import Table
-    from chaintune.study.cluster.described import Cluster
-    from chaintune.study.cluster.schedule import Schedule
-    from chaintune.study.estimate import Forecast, Rates
-    from chaintune.study.plan import Plan
-    from chaintune.study.session import Session
+    from chaintune.runs.session import Session
 
 
 def plan(
@@ -38,14 +38,14 @@ def plan(
     rates and the order in which the Ray executor would place what is still to do.
     """
     from chaintune.cli.display import print_tables
-    from chaintune.study.address import open_store
-    from chaintune.study.cluster.described import read_cluster
-    from chaintune.study.estimate import forecast, rates_of
-    from chaintune.study.file import Study
-    from chaintune.study.hardware import this_hardware
-    from chaintune.study.probe import probed_rates
-    from chaintune.study.session import open_session
-    from chaintune.study.sizing import parameters_of
+    from chaintune.execution.estimate import forecast, rates_of
+    from chaintune.execution.hardware import this_hardware
+    from chaintune.execution.probe import probed_rates
+    from chaintune.execution.ray.described import read_cluster
+    from chaintune.execution.sizing import parameters_of
+    from chaintune.runs.session import open_session
+    from chaintune.store.address import open_store
+    from chaintune.study.study import Study
 
     machines = read_cluster(cluster) if cluster else None
     session = open_session(Study.from_yaml(study, overrides or ()), open_store(store))
@@ -68,12 +68,12 @@ def _scheduled(session: "Session", rates: "Rates", cluster: "Cluster") -> "Sched
     """The plan on a cluster."""
     import torch
 
-    from chaintune.study.cluster.described import check_fits
-    from chaintune.study.cluster.pool import asks_of
-    from chaintune.study.cluster.schedule import schedule
-    from chaintune.study.estimate import node_seconds
-    from chaintune.study.needs import Needs
-    from chaintune.study.sizing import parameters_of
+    from chaintune.execution.estimate import node_seconds
+    from chaintune.execution.pending import Needs
+    from chaintune.execution.ray.described import check_fits
+    from chaintune.execution.ray.pool import asks_of
+    from chaintune.execution.ray.schedule import schedule
+    from chaintune.execution.sizing import parameters_of
 
     plan, store = session.plan, session.store
     ask = asks_of(plan, any_gpu=cluster.has_gpus)
@@ -114,7 +114,7 @@ def _plan_tables(plan: "Plan") -> list["Table"]:
 
 
 def _width_table(found: "Schedule") -> "Table":
-    from chaintune.cli.display import duration
+    from chaintune.cli.amounts import duration
     from chaintune.report.tables import Table
 
     rows = tuple(
@@ -128,7 +128,7 @@ def _width_table(found: "Schedule") -> "Table":
 
 
 def _to_do(plan: "Plan", ahead: "Forecast") -> str:
-    from chaintune.cli.display import duration
+    from chaintune.cli.amounts import duration
 
     measured = ahead.train_rate.nodes or ahead.score_rate.nodes
     origin = "measured on earlier stages" if measured else "guessed from this machine's matrix products"
@@ -142,7 +142,7 @@ def _to_do(plan: "Plan", ahead: "Forecast") -> str:
 
 
 def _on_cluster(found: "Schedule", plan: "Plan", cluster: "Cluster") -> str:
-    from chaintune.cli.display import duration
+    from chaintune.cli.amounts import duration
 
     whole, unit = found.whole, "GPU" if cluster.has_gpus else "core"
     path = " > ".join(node.title for node in found.critical) or "nothing is left to do"

@@ -36,8 +36,8 @@ def report(
 
 def _tasks(study: Path) -> "dict[str, Task]":
     """The tasks of a study as far as their data can be had again."""
-    from chaintune.study.file import Study
-    from chaintune.study.task_data import load_spec
+    from chaintune.study.study import Study
+    from chaintune.study.task_spec import load_spec
 
     found = {}
     try:

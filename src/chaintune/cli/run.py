@@ -45,14 +45,14 @@ def run(
     """
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.errors import ConfigError
+    from chaintune.execution.pending import Needs
     from chaintune.report.folder import write_report
     from chaintune.report.markdown import visible
     from chaintune.report.tables import main_tables
     from chaintune.report.words import summary
-    from chaintune.study.address import open_store
-    from chaintune.study.file import Study
-    from chaintune.study.needs import Needs
-    from chaintune.study.session import open_session
+    from chaintune.runs.session import open_session
+    from chaintune.store.address import open_store
+    from chaintune.study.study import Study
 
     about_ray = [name for name, value in (("--address", address), ("--autoscale", autoscale)) if value]
     if about_ray and executor != "ray":

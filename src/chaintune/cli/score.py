@@ -75,7 +75,7 @@ class Scoring:
 
     def tasks(self, names: Sequence[str]) -> "list[Task]":
         """The tasks of these names, with the sizes and keys that are asked for."""
-        from chaintune.study.asked import asked_tasks
+        from chaintune.study.task_options import asked_tasks
 
         sizes, overrides = self.test or (), self.overrides or ()
         return asked_tasks(names, sizes=sizes, seed=self.sample_seed, overrides=overrides)
@@ -83,7 +83,7 @@ class Scoring:
     def options(self) -> dict[str, Any]:
         """As `auditing.score_all` takes them."""
         from chaintune.cli.display import RunDisplay
-        from chaintune.study.address import open_store
+        from chaintune.store.address import open_store
 
         return {
             "precision": self.precision,
@@ -128,7 +128,7 @@ def score(
     """
     from chaintune.auditing import check_dimensions, score_all
     from chaintune.report.scored import scored_rows, scored_tables
-    from chaintune.study.scored import score_paths, write_scores
+    from chaintune.runs.scoring import score_paths, write_scores
 
     if out.suffix.lower() in _OTHER_FORMATS:
         raise ConfigError(f"--out {out}: scores are written as Parquet; name a .parquet file, or a folder")

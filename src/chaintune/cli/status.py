@@ -14,8 +14,8 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Tell where a run stands: what is done, what is running, how long it will take."""
-    from chaintune.cli.display import duration
-    from chaintune.study.status import read_status
+    from chaintune.cli.amounts import duration
+    from chaintune.execution.status import read_status
 
     found = read_status(folder)
     if as_json:

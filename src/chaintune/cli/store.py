@@ -12,8 +12,8 @@ from chaintune.cli.options import StoreRoot
 from chaintune.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from chaintune.study.housekeeping import Damaged
-    from chaintune.study.store import Entry, Store
+    from chaintune.store.inventory import Damaged
+    from chaintune.store.store import Entry, Store
 
 DAMAGED = 1
 
@@ -34,7 +34,7 @@ def list_entries(
     every: Annotated[bool, typer.Option("--all", "-a", help="Every entry, the oldest first, not only sums.")] = False,
 ) -> None:
     """Tell what a store holds: how many entries of each kind, and what they take up."""
-    from chaintune.study.housekeeping import inventory
+    from chaintune.store.inventory import inventory
 
     entries = inventory(_opened(root), kinds or ())
     if every:
@@ -63,7 +63,7 @@ def gc(
     study still needs stays. Leftovers of killed runs go whenever a folder is opened as a store, and here behind a URL,
     a day after they were left.
     """
-    from chaintune.study.housekeeping import Rule, chosen, drop, inventory
+    from chaintune.store.inventory import Rule, chosen, drop, inventory
 
     if not older_than and not max_size:
         raise ConfigError("store gc: say what may go, with --older-than 30d, --max-size 20GB, or both")
@@ -88,7 +88,7 @@ def verify(
 
     A run finds damage by itself when it reads an entry, and makes it again.
     """
-    from chaintune.study.housekeeping import damaged, drop
+    from chaintune.store.inventory import damaged, drop
 
     opened, count, found = _opened(root), 0, list["Damaged"]()
     for trouble in damaged(opened):
@@ -104,8 +104,8 @@ def verify(
 
 def _opened(address: str | None) -> "Store":
     """A store that is there already; looking into one must not make it."""
-    from chaintune.study.address import open_store
-    from chaintune.study.store import default_address, is_url
+    from chaintune.store.address import open_store
+    from chaintune.store.store import default_address, is_url
 
     place = address or default_address()
     if not is_url(place) and not Path(place).is_dir():

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from chaintune.config.source import Source, parse_source
+from chaintune.config.validation import Names, Spec, check
 from chaintune.errors import ConfigError
 from chaintune.records import Measure, Tier
-from chaintune.study.schema import Names, Spec, check
-from chaintune.study.source import Source, parse_source
 
 EVERY = "*"
 MEASURES: tuple[Measure, ...] = ("forgetting", "biased_forgetting", "disparity")

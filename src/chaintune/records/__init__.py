@@ -10,7 +10,7 @@ from chaintune.records.examples import Example, Role, Task, canonical_digest, ex
 from chaintune.records.figures import Figure, Section
 from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
 from chaintune.records.items import ITEMS_SCHEMA, ItemScores, items_table
-from chaintune.records.mitigations import Choice, Limits, Mitigated
+from chaintune.records.mitigations import Choice, Limits, Mitigated, Who
 from chaintune.records.recipe import Recipe, Regulariser
 from chaintune.records.results import Estimate, Measured, ResultRow, Verdict, rows_to_polars
 from chaintune.records.scores import SCORES_SCHEMA, Metric, Scores, scores_table
@@ -48,6 +48,7 @@ __all__ = [
     "Task",
     "Tier",
     "Verdict",
+    "Who",
     "canonical_digest",
     "examples_digest",
     "items_table",

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+Who = Literal["uniform", "balanced", "targeted"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaintune.forgetting.choice import USUAL
+from chaintune.forgetting.recommend import USUAL
 from chaintune.records import Limits, ResultRow
 from chaintune.report.tables import Table, study_tables
 from chaintune.report.words import paragraphs

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from chaintune.forgetting.choice import USUAL, choose, shortfall
+from chaintune.forgetting.recommend import USUAL, choose, shortfall
 from chaintune.records import Limits, ResultRow
 from chaintune.report.cells import Table, checkpoint, interval, p_text, share
 

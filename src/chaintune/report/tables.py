@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from chaintune.forgetting.choice import USUAL
+from chaintune.forgetting.recommend import USUAL
 from chaintune.records import Limits, ResultRow
 from chaintune.report.cells import Table, checkpoint, interval, p_text, pooled_only, share
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table

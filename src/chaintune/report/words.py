@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from chaintune.forgetting.choice import USUAL, choose
+from chaintune.forgetting.recommend import USUAL, choose
 from chaintune.records import Choice, Comparison, Estimate, GroupComparison, Limits, ResultRow
-from chaintune.report.figures.naming import listed
+from chaintune.report.labels import listed
 from chaintune.report.mitigations import without_mitigated
 
 _MOST_PARAGRAPHS = 12

@@ -10,7 +10,7 @@ import torch
 
 from chaintune.errors import ModelError
 from chaintune.models.encoding import Encoded
-from chaintune.models.in_step import in_step
+from chaintune.models.lockstep import in_step
 from chaintune.models.memory import unless_out_of_memory
 from chaintune.models.processes import WHOLE, Share
 from chaintune.models.sharding import is_sharded

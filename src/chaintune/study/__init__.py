@@ -1,7 +1,5 @@
-"""A study file in; a plan, then a run of it over the store."""
+"""What is asked: the study file and its schema."""
 
-from chaintune.study.address import open_store
-from chaintune.study.file import Study
-from chaintune.study.store import Store
+from chaintune.study.study import Study
 
-__all__ = ["Store", "Study", "open_store"]
+__all__ = ["Study"]

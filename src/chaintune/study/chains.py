@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from itertools import pairwise, permutations
 from typing import Any
 
+from chaintune.config.source import KeyPath, Source
 from chaintune.errors import nearest
-from chaintune.study.source import KeyPath, Source
 
 Chain = tuple[str, ...]
 

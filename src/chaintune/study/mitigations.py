@@ -6,11 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, create_model
 
+from chaintune.config.source import KeyPath, Source
+from chaintune.config.validation import Dose, Names, Real, Spec, Whole, as_list, as_shown, check
 from chaintune.errors import nearest
+from chaintune.records import Who
 from chaintune.study.chains import Chain
-from chaintune.study.nodes import Who
-from chaintune.study.schema import Dose, Names, Real, Spec, Whole, as_list, as_shown, check, check_recipe
-from chaintune.study.source import KeyPath, Source
+from chaintune.study.schema import check_recipe
 
 Positive = Annotated[Real, Field(gt=0), as_shown]
 Fraction = Annotated[Real, Field(ge=0, le=1), as_shown]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from chaintune.errors import StageError
 from chaintune.records import Recipe
-from chaintune.tuning.lessons import micro_batch
+from chaintune.tuning.tokenized import micro_batch
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import torch
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.token_tree import TokenTree, grow, last_nodes, size
 from chaintune.models.tree_attention import forward_tree, tree_attention
-from chaintune.tuning.lessons import IGNORED, Lesson, LessonData, count_tokens
+from chaintune.tuning.tokenized import IGNORED, Lesson, LessonData, count_tokens
 
 # Attention along a tree and its bookkeeping cost about a tenth; what saves less is not worth it.
 _WORTH_SHARING = 0.8

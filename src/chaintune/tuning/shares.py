@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from chaintune.errors import StageError
 from chaintune.models.processes import Share
-from chaintune.tuning.lessons import micro_batch
+from chaintune.tuning.tokenized import micro_batch
 
 
 class MemoryRanOutError(StageError):

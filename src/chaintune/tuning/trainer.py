@@ -14,9 +14,9 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from chaintune.errors import StageError
 from chaintune.models.answer_logits import logits_only_at
-from chaintune.tuning.lessons import IGNORED, Lesson
 from chaintune.tuning.shared_prefixes import answer_logits
 from chaintune.tuning.shares import StepShare
+from chaintune.tuning.tokenized import IGNORED, Lesson
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,15 +20,15 @@ from chaintune.models.precision import default_device
 from chaintune.models.tree_attention import takes_trees
 from chaintune.records import Example, Recipe
 from chaintune.tuning.deepspeed import by_deepspeed, check_can_deepspeed
-from chaintune.tuning.held import Held, hold
-from chaintune.tuning.lessons import Lesson, LessonData, collate, lessons
 from chaintune.tuning.memory import too_little, with_less
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
+from chaintune.tuning.regularised import Held, hold
 from chaintune.tuning.seeding import seeded
 from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import collate_tree, pays
 from chaintune.tuning.shares import MemoryRanOutError, StepShare
+from chaintune.tuning.tokenized import Lesson, LessonData, collate, lessons
 from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import AnswerTrainer, StageLog, Step
 

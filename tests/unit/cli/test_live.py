@@ -14,13 +14,13 @@ from chaintune.cli import display
 from chaintune.cli.display import RunDisplay
 from chaintune.cli.graph import Graph, Row, folded
 from chaintune.cli.live import LiveView
-from chaintune.study.needs import Needs
-from chaintune.study.nodes import Node
-from chaintune.study.plan import Plan
-from chaintune.study.progress import Event, Progress
-from chaintune.study.run import run_plan
-from chaintune.study.store import Store
-from tests.unit.study.dummy import DummyEngine, failing, make_plan, make_study, make_task
+from chaintune.execution.events import Event, Progress
+from chaintune.execution.local import run_plan
+from chaintune.execution.pending import Needs
+from chaintune.plan.nodes import Node
+from chaintune.plan.plan import Plan
+from chaintune.store.store import Store
+from tests.dummy_engine import DummyEngine, failing, make_plan, make_study, make_task
 
 LARGE: dict[str, Any] = {"vary": {"seed": [0, 1], "recipe.learning_rate": [1e-4, 2e-5]}}
 COLOUR = re.compile(r"\x1b\[[\d;]*3\d[\d;]*m")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from chaintune.cli import main
-from chaintune.study.address import open_store
-from chaintune.study.store import Store
+from chaintune.store.address import open_store
+from chaintune.store.store import Store
 
 
 @pytest.fixture

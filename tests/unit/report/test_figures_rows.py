@@ -19,13 +19,13 @@ from chaintune.report.figures.accuracy import accuracy_figures
 from chaintune.report.figures.charts import framed, in_percent, in_points, rounded, top_legend
 from chaintune.report.figures.doses import Measure, Point, draw_doses
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
+from chaintune.report.figures.group_results import Member, Place
 from chaintune.report.figures.groups import MOST_ROWS, bias_figure, forgetting_figure
 from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.mitigated import mitigation_figures
-from chaintune.report.figures.naming import listed, settings, shortened, shortened_chains, slug, told, unique
-from chaintune.report.figures.places import Member, Place
 from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figure
+from chaintune.report.labels import listed, settings, shortened, shortened_chains, slug, told, unique
 
 UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
 

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from chaintune.errors import ConfigError
+from chaintune.execution.local import run_plan
+from chaintune.execution.pending import Needs
+from chaintune.plan.nodes import Blend, StageNode, Teaching
+from chaintune.plan.plan import Plan
 from chaintune.records import Example
-from chaintune.study.file import Study
-from chaintune.study.needs import Needs
-from chaintune.study.nodes import Blend, StageNode, Teaching
-from chaintune.study.plan import Plan
-from chaintune.study.run import run_plan
-from chaintune.study.store import Store
-from tests.unit.study.dummy import DummyEngine, failing, make_plan, make_study, make_task
+from chaintune.store.store import Store
+from chaintune.study.study import Study
+from tests.dummy_engine import DummyEngine, failing, make_plan, make_study, make_task
 
 AB: dict[str, Any] = {"chains": [["a", "b"]]}
 

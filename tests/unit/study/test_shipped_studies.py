@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from chaintune.plan.plan import Plan, compile_plan
 from chaintune.records import Example, Task
-from chaintune.study.file import Study
-from chaintune.study.plan import Plan, compile_plan
-from tests.unit.study.dummy import make_task
+from chaintune.study.study import Study
+from tests.dummy_engine import make_task
 
 FOLDER = Path(__file__).parents[3] / "studies"
 FILES = sorted(FOLDER.glob("*.yaml"))

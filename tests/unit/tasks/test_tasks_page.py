@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from chaintune import tasks
 from chaintune.cli.app import app
-from chaintune.study.file import Study
+from chaintune.study.study import Study
 from chaintune.tasks.lm_eval_items import whole_manager
 from tests.unit.tasks.hub_server import Hub, serving
 from tests.unit.tasks.test_self import toxigen_row, write

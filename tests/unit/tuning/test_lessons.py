@@ -3,7 +3,7 @@
 import pytest
 
 from chaintune.models.encoding import Encoded
-from chaintune.tuning.lessons import IGNORED, Lesson, LessonData, collate, lessons, micro_batch
+from chaintune.tuning.tokenized import IGNORED, Lesson, LessonData, collate, lessons, micro_batch
 
 
 def test_a_lesson_is_the_prompt_the_right_choice_and_the_end() -> None:

@@ -15,7 +15,7 @@ from chaintune.tuning import tune
 from chaintune.tuning.optimizer import MasterAdamW
 from tests import tiny
 from tests.conftest import MakeModel
-from tests.unit.study.dummy import make_plan, make_study
+from tests.dummy_engine import make_plan, make_study
 
 TEXT = (Path(__file__).parents[3] / "docs" / "how-to" / "memory.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

@@ -14,8 +14,8 @@ from chaintune.errors import StageError
 from chaintune.models import LoadedModel, load
 from chaintune.records import Example, Recipe
 from chaintune.tuning import tune
-from chaintune.tuning.lessons import Lesson, LessonData
 from chaintune.tuning.shared_prefixes import answer_logits, collate_tree, pays
+from chaintune.tuning.tokenized import Lesson, LessonData
 from chaintune.tuning.trainer import mean_loss
 from tests import tiny
 from tests.conftest import MakeModel

@@ -12,10 +12,10 @@ from chaintune.errors import StageError
 from chaintune.models.encoding import Encoded
 from chaintune.records import Recipe, Regulariser
 from chaintune.scoring.batches import equal_prefix_batches
-from chaintune.tuning.lessons import collate
 from chaintune.tuning.sharding import check_can_shard, training_bytes
 from chaintune.tuning.shared_prefixes import collate_tree
 from chaintune.tuning.shares import StepShare
+from chaintune.tuning.tokenized import collate
 
 SIZES = st.integers(1, 20)
 

@@ -17,8 +17,8 @@ from chaintune.models.encoding import encode_examples
 from chaintune.records import Example, Recipe, Regulariser
 from chaintune.scoring import score
 from chaintune.tuning import Step, Tuned, tune
-from chaintune.tuning.lessons import collate, lessons
 from chaintune.tuning.order import training_order
+from chaintune.tuning.tokenized import collate, lessons
 from chaintune.tuning.trainer import answer_loss, predicted_positions
 from tests import tiny
 from tests.conftest import MakeModel

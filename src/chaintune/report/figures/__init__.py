@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from chaintune.forgetting.choice import USUAL
+from chaintune.forgetting.recommend import USUAL
 from chaintune.records import Comparison, Figure, Limits, ResultRow
 
 __all__ = ["comparison_figures", "save", "study_figures"]

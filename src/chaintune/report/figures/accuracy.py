@@ -17,7 +17,7 @@ from chaintune.report.figures.charts import (
     looks_by,
     told_points,
 )
-from chaintune.report.figures.naming import listed, shortened, slug, told
+from chaintune.report.labels import listed, shortened, slug, told
 
 _CHAINS_BESIDE = 2
 _MOST_TASKS = len(DASHES)

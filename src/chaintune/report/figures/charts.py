@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Estimate, ResultRow
-from chaintune.report.figures.naming import told
+from chaintune.report.labels import told
 
 # Two more than the one decimal of a percentage point that is shown.
 _DECIMALS = 3

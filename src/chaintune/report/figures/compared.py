@@ -17,7 +17,7 @@ from chaintune.report.figures.charts import (
 )
 from chaintune.report.figures.forest import Forest, Kind, Line, looks_of, names_axis, texts_beside
 from chaintune.report.figures.groups import VERDICTS, counts
-from chaintune.report.figures.naming import listed, settings, shortened, told
+from chaintune.report.labels import listed, settings, shortened, told
 from chaintune.report.words import overall, verdict_sentence
 
 _MOST_ROWS = 30

@@ -20,7 +20,7 @@ from chaintune.report.figures.charts import (
     looks_by,
     told_points,
 )
-from chaintune.report.figures.naming import shortened, told
+from chaintune.report.labels import shortened, told
 
 _HEIGHT = 280
 _MOST_KINDS = len(SHAPES)

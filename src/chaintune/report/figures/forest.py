@@ -9,7 +9,7 @@ import altair as alt
 
 from chaintune.records import Estimate
 from chaintune.report.figures.charts import Row, axis, framed, in_percent, inside, layered, told_points, top_legend
-from chaintune.report.figures.naming import shortened, told
+from chaintune.report.labels import shortened, told
 
 _STEP = 24
 _LABEL = 22

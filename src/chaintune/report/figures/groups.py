@@ -9,8 +9,8 @@ import polars as pl
 from chaintune.records import Estimate, Figure, Verdict
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, in_points, numbers
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
-from chaintune.report.figures.naming import listed, slug, told
-from chaintune.report.figures.places import Member, Place, kept_in_view
+from chaintune.report.figures.group_results import Member, Place, kept_in_view
+from chaintune.report.labels import listed, slug, told
 from chaintune.report.words import group_differences
 
 MOST_ROWS = 20

@@ -9,7 +9,7 @@ import polars as pl
 
 from chaintune.records import Figure
 from chaintune.report.figures.charts import DASHES, axis, finished, first_few, layered, looks_by
-from chaintune.report.figures.naming import shortened_chains, slug, told
+from chaintune.report.labels import shortened_chains, slug, told
 
 _HEIGHT = 260
 _MOST_STAGES = len(DASHES)

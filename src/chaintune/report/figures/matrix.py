@@ -7,7 +7,7 @@ import altair as alt
 
 from chaintune.records import Figure, ResultRow
 from chaintune.report.figures.charts import accuracy_table, finished, first_few, layered
-from chaintune.report.figures.naming import shortened, shortened_chains, slug, told
+from chaintune.report.labels import shortened, shortened_chains, slug, told
 
 _MOST_ROWS = 40
 _MOST_SAID = 16

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from chaintune.forgetting.choice import choose
+from chaintune.forgetting.recommend import choose
 from chaintune.records import Choice, Estimate, Figure, Limits, ResultRow
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, numbers
 from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_price
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
-from chaintune.report.figures.naming import slug, told
+from chaintune.report.labels import slug, told
 from chaintune.report.words import all_brought_back, brought_back, recommendations
 
 _MOST_ROWS = 30

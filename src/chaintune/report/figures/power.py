@@ -10,9 +10,9 @@ import polars as pl
 from chaintune.records import Figure
 from chaintune.report.figures.charts import axis, count_columns, finished, inside, layered, numbers, top_legend
 from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
+from chaintune.report.figures.group_results import Member, Place, kept_in_view
 from chaintune.report.figures.groups import MOST_ROWS, counts
-from chaintune.report.figures.naming import shortened, slug, told
-from chaintune.report.figures.places import Member, Place, kept_in_view
+from chaintune.report.labels import shortened, slug, told
 
 _FORGETTING, _BIASED = "forgetting", "biased forgetting"
 _KINDS = (Kind(_FORGETTING, 0, "circle"), Kind(_BIASED, 1, "diamond"))

@@ -12,14 +12,14 @@ from chaintune.records import Comparison, Figure, Limits, ResultRow
 from chaintune.report.cells import pooled_only
 from chaintune.report.figures.accuracy import accuracy_figures
 from chaintune.report.figures.compared import before_after_figure, chains_figure, tasks_figure
+from chaintune.report.figures.group_results import Place, places_of, places_of_rows
 from chaintune.report.figures.groups import bias_figure, forgetting_figure
 from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.matrix import matrix_figures
 from chaintune.report.figures.mitigated import mitigation_figures
-from chaintune.report.figures.naming import unique
-from chaintune.report.figures.places import Place, places_of, places_of_rows
 from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figure
+from chaintune.report.labels import unique
 from chaintune.report.mitigations import without_mitigated
 
 _MOST_OF_A_KIND = 24

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaintune.forgetting.choice import USUAL
+from chaintune.forgetting.recommend import USUAL
 from chaintune.records import Limits, ResultRow, Task
 from chaintune.records.figures import Figure
 from chaintune.report.page.content import Page

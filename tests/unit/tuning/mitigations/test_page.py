@@ -10,7 +10,7 @@ import yaml
 from chaintune.study.mitigations import SPECS
 from chaintune.tuning.mitigations import MITIGATIONS
 from tests import tiny
-from tests.unit.study.dummy import make_plan, make_study
+from tests.dummy_engine import make_plan, make_study
 from tests.unit.tuning.mitigations.plain_trainer import Texts, arguments
 
 PAGE = Path(__file__).parents[4] / "docs" / "how-to" / "mitigations.md"

@@ -1,0 +1,1 @@
+"""The Trainer callback that measures forgetting while a model is trained."""

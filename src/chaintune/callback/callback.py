@@ -1,0 +1,301 @@
+"""What a model forgets while it trains, seen from inside a `transformers.Trainer` or any Trainer of TRL."""
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+from accelerate.utils import extract_model_from_parallel
+from transformers import Trainer, TrainerCallback
+
+from chaintune import tasks as known_tasks
+from chaintune.callback.live import ReadTask, read_task, score_live
+from chaintune.callback.series import Groups, curves
+from chaintune.callback.sharding import check_can_watch, save_whole
+from chaintune.callback.step_scores import check_same, read_scores, step_folder, write_scores
+from chaintune.errors import ConfigError, DataError, ModelError, nearest
+from chaintune.forgetting.options import Inference
+from chaintune.gate import Policy, judge, read_policy
+from chaintune.logs.compare import compare_all
+from chaintune.logs.log import parse_by
+from chaintune.logs.options import HowToCompare
+from chaintune.models.processes import Share
+from chaintune.records import Comparison, Gate, Scores, Task
+
+_LOG = logging.getLogger(__name__)
+_FOLDER = "forgetting"
+
+
+class ForgettingCallback(TrainerCallback):
+    """Scores the live model before the first step, every N steps and at the end, and logs what it forgot since.
+
+    Use as `watch = ForgettingCallback(["bbq"], by=["category"]).attach(trainer)` before `trainer.train()`. The numbers
+    go where the Trainer's own go. Training is not changed: it ends with the same weights, bit for bit, unless `stop`
+    ends it early.
+
+    Args:
+        tasks: a task or its name, or several; their test examples are scored.
+        every: optimizer steps from one scoring to the next.
+        by: dimensions whose groups are compared.
+        test: how many examples of tasks given by name: None for all, a number, or `40 per category`.
+        policy: budgets of forgetting, or the path of a policy file.
+        stop: end the training when a blocking budget of the policy is exceeded for sure.
+        keep_best: keep in `out/best` the latest model that keeps every blocking budget for sure.
+        before: score files, or a folder of them, to hold the model against instead of its own start.
+        out: folder for score files; None is `forgetting` in the Trainer's output folder.
+        tokenizer: of the model; None is the Trainer's.
+        worst: groups of each dimension that are logged, those that forgot most.
+        level, margin, resamples: see `chaintune.compare`.
+        batch_tokens: tokens that go through the model together; None is what suits the device.
+
+    Attributes:
+        scores_before, scores_after: by task, of the start and of the last scoring.
+        comparisons: by task, of the last scoring; in the first process only, where there are several.
+        gate: what the policy says of them; None without one.
+        kept_step: of the model in `out/best`; None when none passed.
+    """
+
+    def __init__(
+        self,
+        tasks: Task | str | Sequence[Task | str],
+        *,
+        every: int = 100,
+        by: Sequence[str] = (),
+        test: known_tasks.Size = None,
+        policy: Policy | Path | str | None = None,
+        stop: bool = False,
+        keep_best: bool = False,
+        before: Sequence[Scores] | Path | str | None = None,
+        out: Path | str | None = None,
+        tokenizer: Any = None,
+        worst: int = 3,
+        level: float = 0.95,
+        margin: float = 0.02,
+        resamples: int = 10_000,
+        batch_tokens: int | None = None,
+    ) -> None:
+        if every < 1:
+            raise ConfigError(f"every={every}: expected a number of optimizer steps, at least 1")
+        if (stop or keep_best) and policy is None:
+            raise ConfigError("stop and keep_best go by a policy; give one as policy=, such as 'policy.yaml'")
+        Inference(level=level, margin=margin, resamples=resamples)
+        self._every, self._worst, self._batch_tokens = every, worst, batch_tokens
+        self._how: HowToCompare = {"level": level, "margin": margin, "resamples": resamples}
+        self._policy = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
+        self._by = list(dict.fromkeys([*by, *(self._policy.dimensions if self._policy else ())]))
+        self._stop, self._keep_best = stop, keep_best
+        self._tasks = _loaded(tasks, test, self._by)
+        self._given = {} if before is None else read_scores(before)
+        self._out, self._tokenizer = Path(out) if out else None, tokenizer
+        self._read: list[ReadTask] = []
+        self._trainer: Any = None
+        self._followed: Groups = set()
+        self._last_step = -1
+        self.scores_before: dict[str, Scores] = {}
+        self.scores_after: dict[str, Scores] = {}
+        self.comparisons: dict[str, Comparison] = {}
+        self.gate: Gate | None = None
+        self.kept_step: int | None = None
+
+    def attach(self, trainer: Any) -> Self:
+        """This callback, put into a Trainer that is not training yet.
+
+        Raises:
+            ConfigError: the Trainer has no tokenizer, or spreads its weights over processes otherwise than by FSDP2.
+            DataError: an example is longer than the model's context.
+            ModelError: the model is no causal language model.
+        """
+        check_can_watch(trainer)
+        model = _bare(trainer.model)
+        if getattr(model, "get_output_embeddings", lambda: None)() is None:
+            raise ModelError(f"{type(model).__name__} has no output layer over a vocabulary, so it has no answers")
+        tokenizer = self._tokenizer or trainer.processing_class
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
+        if tokenizer is None:
+            raise ConfigError("the Trainer has no tokenizer; give it one as processing_class=, or the callback one")
+        context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._read = [read_task(task, tokenizer, context) for task in self._tasks]
+        self._trainer = trainer
+        trainer.add_callback(self)
+        return self
+
+    @property
+    def comparison(self) -> Comparison:
+        """That of the last scoring, where one task is watched.
+
+        Raises:
+            DataError: nothing was compared yet, or several tasks were.
+        """
+        if len(self.comparisons) != 1:
+            names = ", ".join(self.comparisons) or "none yet"
+            raise DataError(f"comparison: expected one compared task, there are: {names}; look into comparisons")
+        return next(iter(self.comparisons.values()))
+
+    def write(self, folder: Path | str) -> None:
+        """Write the score files of the start and of the last scoring, for `chaintune compare`."""
+        for name, scores in (("before", self.scores_before), ("after", self.scores_after)):
+            write_scores(Path(folder) / name, scores)
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Score the model that training starts from, or find the scores of where it once started.
+
+        Raises:
+            ConfigError: the callback was not attached to the Trainer.
+        """
+        if self._trainer is None:
+            raise ConfigError(
+                "ForgettingCallback cannot reach the Trainer's log from `callbacks=[...]`; call "
+                "ForgettingCallback(...).attach(trainer) before trainer.train()"
+            )
+        self._last_step, self.kept_step, started = state.global_step, None, time.monotonic()
+        leads = state.is_world_process_zero
+        if leads and not state.global_step:
+            # A model that an earlier run kept here is not one of this run.
+            shutil.rmtree(self._folder / "best", ignore_errors=True)
+        self.scores_before = self.scores_after = self._start(state.global_step, leads=leads)
+        if leads:
+            numbers = {f"accuracy/{name}": float(one.item_scores().mean()) for name, one in self.scores_before.items()}
+            self._log(numbers, started)
+
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Score every N steps, and after the last one."""
+        if state.global_step % self._every == 0 or control.should_training_stop:
+            self._look(state, control)
+
+    def on_epoch_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Score where another callback ends the training."""
+        if control.should_training_stop:
+            self._look(state, control)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Score what nobody foresaw to be the last step, unless the Trainer has put an earlier model back."""
+        if not (args.load_best_model_at_end and state.best_model_checkpoint):
+            self._look(state, control)
+
+    def _look(self, state: Any, control: Any) -> None:
+        """Score, compare with the start, log, and do as the policy says; once a step at most."""
+        if state.global_step == self._last_step:
+            return
+        self._last_step, started = state.global_step, time.monotonic()
+        self.scores_after = self._scored(state.global_step)
+        if state.is_world_process_zero:
+            self._compare()
+            self._log(self._numbers(), started)
+        answer = self.gate.answer if self.gate else ""
+        told = self._agreed(stop=self._stop and answer == "fail", keep=self._keep_best and answer == "pass")
+        if told["keep"]:
+            self._keep(state)
+        if told["stop"]:
+            _LOG.warning("training stops at step %d: a budget of forgetting is exceeded", state.global_step)
+            control.should_training_stop = True
+
+    def _start(self, step: int, *, leads: bool) -> dict[str, Scores]:
+        """What the model is held against: scores given, those of an earlier run that goes on, or those of now."""
+        first = step_folder(self._folder, 0)
+        found = self._given or (read_scores(first) if step and leads and first.is_dir() else {})
+        # The first process alone may see the files.
+        if self._agreed(found=bool(found))["found"]:
+            if leads:
+                check_same(found, self._read)
+            return found
+        if step:
+            _LOG.warning("%s holds no scores of the start; forgetting is held against step %d", first, step)
+        found = self._scored(step)
+        broken = [read.name for read in self._read if read.name not in found]
+        if broken:
+            raise ModelError(
+                f"the model answers to {broken[0]} with something that is no number; its weights are broken"
+            )
+        return found
+
+    def _scored(self, step: int) -> dict[str, Scores]:
+        model, found = _bare(self._trainer.model), {}
+        for read in self._read:
+            scores = score_live(model, read, batch_tokens=self._batch_tokens, step=str(step))
+            if scores is None:
+                _LOG.warning("step %d: the model answers to %s with something that is no number", step, read.name)
+            else:
+                found[read.name] = scores
+        if self._trainer.is_world_process_zero():
+            write_scores(step_folder(self._folder, step), found)
+        return found
+
+    def _compare(self) -> None:
+        names = [name for name in self.scores_after if name in self.scores_before]
+        sides = [[scores[name] for name in names] for scores in (self.scores_before, self.scores_after)]
+        borne = {dimension for scores in sides[0] for dimension in scores.dimensions}
+        how: HowToCompare = {**self._how, "by": [name for name in self._by if borne.issuperset(_parts(name))]}
+        found = compare_all(sides[0], sides[1], **how) if names else []
+        self.comparisons = {comparison.task: comparison for comparison in found}
+        self.gate = judge(self._policy, found) if self._policy else None
+
+    def _numbers(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for comparison in self.comparisons.values():
+            found |= curves(comparison, worst=self._worst, followed=self._followed)
+        if self.gate:
+            found |= {f"gate/{answer}": float(self.gate.answer == answer) for answer in ("pass", "fail")}
+        return found
+
+    def _log(self, numbers: dict[str, float], started: float) -> None:
+        """Hand numbers to whatever the Trainer reports to."""
+        control = self._trainer.control
+        wanted = control.should_log
+        # Not the Trainer's own `log`: TRL's empties what it has gathered for its next line into ours.
+        Trainer.log(self._trainer, {**numbers, "forgetting/seconds": time.monotonic() - started})
+        # Telling the trackers strikes out that the Trainer still has its own line to log at this step.
+        control.should_log = wanted
+
+    def _keep(self, state: Any) -> None:
+        self.kept_step, leads = state.global_step, state.is_world_process_zero
+        best, partial = self._folder / "best", self._folder / "best.partial"
+        if leads:
+            shutil.rmtree(partial, ignore_errors=True)
+        save_whole(_bare(self._trainer.model), partial, leads=leads)
+        if not leads:
+            return
+        if self._trainer.processing_class is not None:
+            self._trainer.processing_class.save_pretrained(partial)
+        shutil.rmtree(best, ignore_errors=True)
+        partial.rename(best)
+
+    @property
+    def _folder(self) -> Path:
+        return self._out or Path(self._trainer.args.output_dir) / _FOLDER
+
+    def _agreed(self, **flags: bool) -> Mapping[str, bool]:
+        """What the first process says, so that all go the same way."""
+        if Share.here().ranks == 1:
+            return flags
+        said = torch.tensor(list(flags.values()), dtype=torch.int32, device=_bare(self._trainer.model).device)
+        dist.broadcast(said, 0)
+        return dict(zip(flags, map(bool, said.tolist()), strict=True))
+
+
+def _loaded(tasks: Task | str | Sequence[Task | str], test: known_tasks.Size, by: Sequence[str]) -> list[Task]:
+    """The tasks, without what is only taught of them."""
+    several = [tasks] if isinstance(tasks, Task | str) else list(tasks)
+    found = [known_tasks.load(task, test=test) if isinstance(task, str) else task for task in several]
+    if not found:
+        raise ConfigError("tasks: expected at least one task")
+    dimensions = {dimension for task in found for example in task.test for dimension in example.groups}
+    for dimension in (part for name in by for part in _parts(name)):
+        if dimension not in dimensions:
+            raise ConfigError(f"by: no example has a group on '{dimension}'; {nearest(dimension, dimensions)}")
+    return [replace(task, train=()) for task in found]
+
+
+def _parts(by: str) -> tuple[str, ...]:
+    """A dimension, or the two that are crossed."""
+    plain, crossed = parse_by((by,))
+    return plain or crossed[0]
+
+
+def _bare(model: Any) -> Any:
+    """The model under what accelerate and DDP wrap around it."""
+    return extract_model_from_parallel(model, keep_fp32_wrapper=True, keep_torch_compile=False)

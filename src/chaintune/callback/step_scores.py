@@ -1,0 +1,54 @@
+"""Score files of the steps of one training: a folder a step, a file a task."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from chaintune.callback.live import ReadTask
+from chaintune.errors import DataError
+from chaintune.records import Scores
+
+
+def step_folder(out: Path, step: int) -> Path:
+    """Where the scores of a step lie."""
+    return out / f"step-{step:06d}"
+
+
+def read_scores(before: Sequence[Scores] | Path | str) -> dict[str, Scores]:
+    """Scores by task: those given, or those of a score file or of a folder of them.
+
+    Raises:
+        DataError: there is no score file, or one cannot be read.
+    """
+    if isinstance(before, Path | str):
+        path = Path(before)
+        before = [Scores.read(file) for file in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
+        if not before:
+            raise DataError(f"{path}: the folder holds no score file (*.parquet)")
+    return {scores.task: scores for scores in before}
+
+
+def write_scores(folder: Path, scores: Mapping[str, Scores]) -> None:
+    """Write one file a task, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, one in scores.items():
+        path = folder / f"{quote(name, safe='')}.parquet"
+        partial = path.with_suffix(".partial")
+        one.write(partial)
+        partial.replace(path)
+
+
+def check_same(before: Mapping[str, Scores], read: Sequence[ReadTask]) -> None:
+    """Refuse scores of other examples at once, not after the first N steps.
+
+    Raises:
+        DataError: a task has no scores, or its scores are of other examples.
+    """
+    for task in read:
+        if task.name not in before:
+            known = ", ".join(before) or "none"
+            raise DataError(f"task '{task.name}': no scores to hold the model against; there are: {known}")
+        scores = before[task.name]
+        digests = {scores.provenance.get("test_digest", ""), task.about["test_digest"]} - {""}
+        if scores.example_ids != [example.id for example in task.examples] or len(digests) > 1:
+            raise DataError(f"task '{task.name}': the scores to hold the model against are of other examples")

@@ -1,0 +1,156 @@
+"""What a key of a file may hold, and pydantic's findings as one sentence a place."""
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from chaintune.config.source import KeyPath, Source
+from chaintune.errors import nearest
+
+
+def no_bool(value: Any) -> Any:
+    """YAML's `yes` is true, which Python would count as 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, got {str(value).lower()}")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def as_names(value: Any) -> Any:
+    """One name or a list of names, as a list; also one that YAML takes for a number."""
+    return [value] if isinstance(value, str | int | float) else value
+
+
+def _as_list(value: Any) -> Any:
+    """One value or a list of values, as a list."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+# As many digits as a chain's name shows, so that two names are two doses.
+as_shown = AfterValidator(_rounded)
+
+
+# A value alone is a list of one.
+as_list = BeforeValidator(_as_list)
+
+
+Whole = Annotated[int, BeforeValidator(no_bool)]
+
+
+Real = Annotated[float, BeforeValidator(no_bool)]
+
+
+Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(as_names)]
+
+
+Seed = Annotated[int, BeforeValidator(no_bool), Field(ge=0, lt=2**32)]
+
+
+Dose = Annotated[float, BeforeValidator(no_bool), Field(gt=0, le=1), as_shown]
+
+
+class Spec(BaseModel):
+    """A mapping of a study file: no key but those declared, no infinite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def check(model: type[S], value: Any, path: KeyPath, source: Source) -> S | None:
+    """A part of the file as its model; None, with the problems noted, when something in it cannot be meant."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        note(error, model, path, source)
+        return None
+
+
+def note(
+    error: ValidationError, model: type[BaseModel], at: KeyPath, source: Source, *, at_value: bool = False
+) -> None:
+    """Put pydantic's findings into our sentences."""
+    every = error.errors(include_url=False)
+    unknown = [found["loc"] for found in every if found["type"] == "extra_forbidden"]
+    for found in every:
+        if found["type"] == "missing" and _is_misspelled(found["loc"], unknown):
+            continue
+        path = at if at_value else _written_part((*at, *found["loc"]), source)
+        if found["type"] == "missing":
+            path = (*at, *found["loc"])
+            source.report(path, "missing; it is needed")
+        elif found["type"] == "extra_forbidden":
+            valid = _keys_of(model, found["loc"][:-1])
+            source.report(path, f"unknown key '{found['loc'][-1]}'; {nearest(str(found['loc'][-1]), valid)}")
+        else:
+            source.report(path, _sentence(found))
+
+
+def _is_misspelled(missing: KeyPath, unknown: Sequence[KeyPath]) -> bool:
+    """Whether an unknown key beside a missing one is likely to be meant for it."""
+    beside = [str(path[-1]) for path in unknown if path[:-1] == missing[:-1]]
+    return bool(get_close_matches(str(missing[-1]), beside, cutoff=0.6))
+
+
+def _sentence(found: Mapping[str, Any]) -> str:
+    """Expected and got, from one finding of pydantic."""
+    got = found["input"]
+    if found["type"] == "value_error":
+        return str(found["ctx"]["error"])
+    if found["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", found["ctx"]["expected"])
+        return f"{got!r} is no valid value; {nearest(str(got), valid)}"
+    expected = {
+        "model_type": "a mapping",
+        "dict_type": "a mapping",
+        "list_type": "a list",
+        "tuple_type": "a list",
+        "string_type": "text",
+        "too_short": "at least one",
+        "string_too_short": "text of at least one letter",
+        "finite_number": "a finite number",
+    }.get(found["type"]) or _lowered(found["msg"])
+    # YAML reads names such as 1, 2024-05-01 and no as something else than text.
+    hint = "; put it in quotes" if expected == "text" and not isinstance(got, dict | list | None) else ""
+    return f"expected {expected}, got {got!r}{hint}"
+
+
+def _lowered(message: str) -> str:
+    """Pydantic's message as the end of `expected ...`."""
+    text = re.sub(r"^Input should be |, unable to parse.*$", "", message)
+    return text[:1].lower() + text[1:]
+
+
+def _written_part(path: KeyPath, source: Source) -> KeyPath:
+    """The part of pydantic's location that stands in the file; the rest names members of unions."""
+    here: Any = source.data
+    for depth, part in enumerate(path):
+        inside = isinstance(here, dict) and part in here
+        if not inside and not (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+            return path[:depth]
+        here = here[part]
+    return path
+
+
+def _keys_of(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """Valid keys of the mapping at a path inside a model."""
+    here: Any = model
+    for part in path:
+        if isinstance(here, type) and issubclass(here, BaseModel) and part in here.model_fields:
+            here = _inner(here.model_fields[str(part)].annotation)
+        elif isinstance(part, int) or not isinstance(here, type):
+            continue
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def _inner(annotation: Any) -> Any:
+    """The model inside `dict[str, M]`, `list[M]`, `M | None`."""
+    models = [arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, BaseModel)]
+    return models[0] if models else annotation

@@ -1,0 +1,1 @@
+"""Does what a plan says, over the store."""

@@ -1,0 +1,67 @@
+"""Whether the checkpoints of a run fit on the disk, asked before anything is computed."""
+
+import logging
+import shutil
+from collections.abc import Iterable
+from typing import get_args
+
+from chaintune.errors import StoreError
+from chaintune.plan.nodes import Node, StageNode
+from chaintune.plan.plan import Plan
+from chaintune.store.store import Store, is_url
+from chaintune.study.study import Keep
+
+_log = logging.getLogger(__name__)
+
+
+def check_room(plan: Plan, store: Store, pending: Iterable[Node], *, max_bytes: int | None = None) -> None:
+    """Refuse a run whose checkpoints do not fit, and say which `keep` would; warn where their size is not known.
+
+    Scores are not counted: they are small beside checkpoints. A store behind a URL is held against `max_bytes` only.
+
+    Args:
+        plan: what will be run.
+        store: where its checkpoints go.
+        pending: nodes that the run computes, as `Needs(plan, store).pending()` finds them.
+        max_bytes: what the whole store may take; None allows what the disk holds.
+
+    Raises:
+        StoreError: they do not fit.
+    """
+    pending = list(pending)
+    stages = [node for node in pending if isinstance(node, StageNode)]
+    left, why = _left(store, max_bytes)
+    if left is None or not stages:
+        return
+    if not all(plan.stage_bytes.get(node.key) for node in stages):
+        _log.warning("%s: nobody knows how much the checkpoints take; %s", store.address, why)
+    if (needed := plan.added_bytes(pending)) <= left:
+        return
+    raise StoreError(
+        f"{store.address}: the checkpoints of this run take up to {_readable(needed)} at once under "
+        f"'keep: {plan.keep}', and {why}; {_way_out(plan, pending, left)}"
+    )
+
+
+def _left(store: Store, max_bytes: int | None) -> tuple[int | None, str]:
+    """Bytes that may be added, None for any number, and the half-sentence that says why not more."""
+    free = None if is_url(store.address) else shutil.disk_usage(store.root).free
+    if max_bytes is not None:
+        held = sum(entry.size_bytes for kind in store.kinds() for entry in store.entries(kind))
+        left = max(0, max_bytes - held)
+        if free is None or left < free:
+            return left, f"of the {_readable(max_bytes)} that the store may take, {_readable(held)} are taken"
+    return free, f"{_readable(free or 0)} are free there"
+
+
+def _way_out(plan: Plan, pending: Iterable[Node], left: int) -> str:
+    """What would make a run fit, the `keep` first that keeps most."""
+    pending = list(pending)
+    for keep in get_args(Keep):
+        if (needed := plan.added_bytes(pending, keep=keep)) <= left:
+            return f"'keep: {keep}' takes {_readable(needed)}; write that, or make room (chaintune store gc, --store)"
+    return "no other 'keep' would fit; make room (chaintune store gc), or choose another place (--store)"
+
+
+def _readable(size: int) -> str:
+    return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,281 @@
+"""Computes the nodes of a plan on this machine: loads, tunes, scores, and keeps the last model in memory."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from chaintune import hessian
+from chaintune.execution.bases import BaseModel
+from chaintune.execution.compute import Given
+from chaintune.execution.events import Progress
+from chaintune.execution.hardware import this_hardware
+from chaintune.execution.learning import STAGE_LOG
+from chaintune.execution.processes.job import Job
+from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
+from chaintune.execution.stage_data import TaughtExamples, lesson_of
+from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, with_adapter
+from chaintune.models.memory import free_memory
+from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, Blend, CurvatureNode, Node, ScoreNode, StageNode
+from chaintune.records import Example, Task
+from chaintune.scoring import Engine, score
+from chaintune.tuning import Step, tune
+from chaintune.tuning.mitigations.interpolate import interpolate
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A model in memory.
+
+    Attributes:
+        key: of the checkpoint that it is.
+        loaded: the model.
+        weights, adapter: folders that it was read from; None of a model that was trained since.
+        to_train: whether it may be trained further.
+    """
+
+    key: str
+    loaded: LoadedModel
+    weights: Path | None = None
+    adapter: Path | None = None
+    to_train: bool = True
+
+
+class LocalEngine:
+    """The engine of the local executor.
+
+    Holds one model: a child that follows its parent starts from memory, adapters on one base are scored
+    on the base in memory, anything else is loaded from its folder. All give the same bits, since a
+    checkpoint is stored in the precision it is held in.
+    """
+
+    def __init__(
+        self,
+        bases: Mapping[str, BaseModel],
+        *,
+        precision: Precision,
+        trust_remote_code: bool = False,
+        arithmetic: Engine = "chaintune",
+    ) -> None:
+        self._bases = bases
+        self._precision = precision
+        self._trust_remote_code = trust_remote_code
+        self._arithmetic = arithmetic
+        self._held: _Held | None = None
+
+    def base_folder(self, base: str) -> Path:
+        """The model folder of a base, by its name in the study."""
+        return self._bases[base].folder
+
+    def tune(self, *, node: StageNode, given: Given, out: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
+        """Train a stage and write its checkpoint and its log into `out`."""
+        if isinstance(node.lesson, Blend):
+            return self._blend(node, node.lesson, given, out)
+        lesson = lesson_of(node, given)
+        if node.recipe.devices > 1:
+            return self._tune_on_devices(node, lesson, given, out, report)
+        read = self._reader(node, given)
+        loaded = read() if node.recipe.quantize else self._model(node.parent_key, given.parents[node.parent_key], node)
+        self._held = None  # from here on the parent's weights change
+        tuned = tune(
+            loaded,
+            lesson.examples,
+            task=node.task,
+            recipe=node.recipe,
+            seed=node.seed,
+            log=out / STAGE_LOG,
+            swapped_in=lesson.swapped_in,
+            guarded=lesson.guarded,
+            on_step=lambda step: report(_tuning_progress(node, step)),
+            reread=read,
+        )
+        checkpoint = tuned.loaded
+        if checkpoint.has_adapter and not self._rests_on_base(node, checkpoint, loaded):
+            checkpoint = merge_adapter(checkpoint)
+        save(checkpoint, out)
+        # What was trained on weights in 4 bits is scored on the weights as they are stored.
+        self._held = None if checkpoint.quantize else _Held(node.key, checkpoint)
+        return {
+            "train_tokens": tuned.train_tokens,
+            "train_examples": len(lesson.examples),
+            "steps": tuned.steps,
+            "seconds": tuned.seconds,
+            "first_loss": tuned.first_loss,
+            "final_loss": tuned.final_loss,
+            "micro_batch_size": tuned.micro_batch_size,
+            **this_hardware().note(),
+            **lesson.notes,
+        }
+
+    def _reader(self, node: StageNode, given: Given) -> Callable[[], LoadedModel]:
+        """What reads the parent of a stage as the stage wants it held."""
+        weights, adapter = self._folders(node.parent_key, given.parents[node.parent_key], node)
+
+        def read() -> LoadedModel:
+            self._let_go()
+            return load(
+                weights,
+                adapter=adapter,
+                precision=self._precision,
+                quantize=node.recipe.quantize,
+                trust_remote_code=self._trust_remote_code,
+            )
+
+        return read
+
+    def _tune_on_devices(
+        self, node: StageNode, lesson: TaughtExamples, given: Given, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        """Have other processes train a stage; this one lets go of its model, for one of them needs its device."""
+        weights, adapter = self._folders(node.parent_key, given.parents[node.parent_key], node)
+        self._let_go()
+        with tempfile.TemporaryDirectory() as scratch:
+            job = Job(
+                "tune",
+                weights,
+                adapter,
+                self._precision,
+                node.task,
+                lesson.examples,
+                out,
+                Path(scratch),
+                trust_remote_code=self._trust_remote_code,
+                recipe=node.recipe,
+                seed=node.seed,
+                swapped_in=lesson.swapped_in,
+                guarded=lesson.guarded,
+                alone=self._follows_bare_base(node),
+            )
+            numbers = tune_on_devices(job, lambda step: report(_tuning_progress(node, step)))
+        devices = node.recipe.devices
+        about = {"train_examples": len(lesson.examples), "devices": devices, **this_hardware(devices).note()}
+        return numbers | about | lesson.notes
+
+    def _blend(self, node: StageNode, blend: Blend, given: Given, out: Path) -> dict[str, Any]:
+        """Write the weights between two checkpoints. Two models are in memory while it lasts."""
+        started = time.monotonic()
+        loaded = merge_adapter(self._model(node.parent_key, given.parents[node.parent_key], node))
+        self._held = None
+        other = self._model(blend.other_key, given.parents[blend.other_key], node)
+        self._held = None
+        interpolate(loaded.model, merge_adapter(other).model, blend.fraction)
+        save(loaded, out)
+        self._held = _Held(node.key, loaded)
+        return {"train_tokens": 0, "steps": 0, "seconds": time.monotonic() - started, "fraction": blend.fraction}
+
+    def score(
+        self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        """Score a checkpoint on a split of a task and write `scores.parquet` into `out`."""
+        examples, digest = (task.test, task.test_digest) if node.split == "test" else (task.train, task.train_digest)
+        ours = self._arithmetic == "chaintune"
+        about = {"checkpoint": node.checkpoint_key, "task_version": task.version, f"{node.split}_digest": digest}
+        rounding = ours and node.checkpoint_key == node.base_key and node.split == "test"
+        started = time.monotonic()
+
+        def watch(done: int) -> None:
+            report(_scoring_progress(node, done, len(examples), started))
+
+        if ours and node.devices > 1:
+            self._let_go()
+            with tempfile.TemporaryDirectory() as scratch:
+                job = self._score_job(node, checkpoint, task.name, examples, scratch=Path(scratch), out=out)
+                job = replace(job, provenance=about, measure_rounding=rounding)
+                score_on_devices(job, node.devices, watch)
+        else:
+            loaded = self._model(node.checkpoint_key, checkpoint, node, to_train=False)
+            started = time.monotonic()
+            scores = score(
+                loaded,
+                examples,
+                task=task.name,
+                provenance=about,
+                measure_rounding=rounding,
+                engine=self._arithmetic,
+                on_scored=watch,
+            )
+            scores.write(out / SCORES_FILE)
+        ran_on = this_hardware(node.devices if ours else 1).note()
+        return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started} | ran_on
+
+    def _score_job(
+        self, node: ScoreNode, checkpoint: Path, task: str, examples: Sequence[Example], *, scratch: Path, out: Path
+    ) -> Job:
+        weights, adapter = self._folders(node.checkpoint_key, checkpoint, node)
+        trust = self._trust_remote_code
+        precision, file = self._precision, out / SCORES_FILE
+        return Job("score", weights, adapter, precision, task, examples, file, scratch, trust_remote_code=trust)
+
+    def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
+        """Measure the curvature of a checkpoint on a task's training examples and write it into `out`."""
+        loaded = self._model(node.checkpoint_key, checkpoint, node)
+        found = hessian.curvature(
+            loaded,
+            hessian.choose_examples(task.train, node.examples, task=task.name, seed=node.examples_seed),
+            task=task.name,
+            space=node.space,
+            batches=node.batches,
+            seed=node.examples_seed,
+            tolerance=node.tolerance,
+            basis=node.basis,
+            provenance={"checkpoint": node.checkpoint_key, "task_version": task.version, "split": "train"},
+        )
+        (out / CURVATURE_FILE).write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
+        return {"products": found.products, "examples": found.n, "seconds": found.seconds}
+
+    def _model(self, key: str, folder: Path, node: Node, *, to_train: bool = True) -> LoadedModel:
+        if self._held is not None and self._held.key == key and (self._held.to_train or not to_train):
+            return self._held.loaded
+        weights, adapter = self._folders(key, folder, node)
+        known = None if to_train else self._on_held_weights(weights, adapter)
+        self._held = None  # never two models in memory
+        loaded = known or load(
+            weights, adapter=adapter, precision=self._precision, trust_remote_code=self._trust_remote_code
+        )
+        self._held = _Held(key, loaded, weights, adapter, to_train=known is None)
+        return loaded
+
+    def _folders(self, key: str, folder: Path, node: Node) -> tuple[Path, Path | None]:
+        """Where the weights of a checkpoint lie, and the adapter on top of them if there is one."""
+        base = self._bases[node.base]
+        if key == base.key:
+            return folder, base.adapter
+        return (base.folder, folder) if (folder / "adapter_config.json").is_file() else (folder, None)
+
+    def _let_go(self) -> None:
+        """Free the memory of the model that is held."""
+        self._held = None
+        free_memory()
+
+    def _on_held_weights(self, weights: Path, adapter: Path | None) -> LoadedModel | None:
+        """The model in memory with another adapter on top, where it has these weights."""
+        if self._held is None or self._held.weights != weights:
+            return None
+        return with_adapter(self._held.loaded, adapter, instead_of=self._held.adapter)
+
+    def _rests_on_base(self, node: StageNode, tuned: LoadedModel, before: LoadedModel) -> bool:
+        """Whether under the adapter lie the weights of the base's own folder, so that it can be stored alone."""
+        return tuned.model is before.model or self._follows_bare_base(node)
+
+    def _follows_bare_base(self, node: StageNode) -> bool:
+        return node.parent_key == node.base_key and self._bases[node.base].adapter is None
+
+
+def _tuning_progress(node: StageNode, step: Step) -> Progress:
+    seconds_a_step = step.tokens / step.step / max(step.tokens_per_second, 1e-9)
+    return Progress(
+        node=node,
+        done=step.step,
+        total=step.steps,
+        unit="steps",
+        rate=step.tokens_per_second,
+        seconds_left=(step.steps - step.step) * seconds_a_step,
+    )
+
+
+def _scoring_progress(node: ScoreNode, done: int, total: int, started: float) -> Progress:
+    rate = done / max(time.monotonic() - started, 1e-9)
+    return Progress(node, done, total, "examples", rate, (total - done) / max(rate, 1e-9))

@@ -1,0 +1,174 @@
+"""How long a plan will take and how much disk, from what earlier nodes took."""
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from chaintune.execution.hardware import CPU, Hardware, noted
+from chaintune.execution.pending import Needs
+from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
+from chaintune.plan.plan import Plan
+from chaintune.store.store import Entry, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Tokens a second.
+
+    Attributes:
+        tokens_per_second: NaN when nothing was measured.
+        nodes: that it was measured on; 0 when it was given.
+    """
+
+    tokens_per_second: float
+    nodes: int = 0
+
+
+UNKNOWN = Rate(math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is still to be computed of a plan, and what it will take.
+
+    Attributes:
+        stages, scores: nodes that a run would compute now.
+        train_tokens, score_tokens: in them.
+        seconds: NaN when there is work and no rate for it; without curvatures, whose products nobody can count.
+        train_rate, score_rate: of one process of this machine.
+        disk_bytes: the most that the plan's checkpoints take at any one time.
+        free_bytes: at the store.
+    """
+
+    stages: int
+    scores: int
+    train_tokens: int
+    score_tokens: int
+    seconds: float
+    train_rate: Rate
+    score_rate: Rate
+    disk_bytes: int
+    free_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; None for what is not known."""
+        plain = asdict(self)
+        plain |= {"seconds": None if math.isnan(self.seconds) else self.seconds}
+        for name in ("train_rate", "score_rate"):
+            rate = plain[name]["tokens_per_second"]
+            plain[name]["tokens_per_second"] = None if math.isnan(rate) else rate
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Tokens a second of training and of scoring, by what computes.
+
+    Attributes:
+        here: what a node that one process computes on this machine has.
+        work: kind of node -> what nodes ran on -> tokens, seconds and number of those that are finished.
+        guessed: kind of node -> rate on `here`, used where nothing was measured.
+    """
+
+    here: Hardware
+    work: Mapping[str, Mapping[Hardware, tuple[float, float, int]]]
+    guessed: Mapping[str, Rate]
+
+    def measured(self, kind: str, on: Hardware) -> Rate:
+        """On just as much of the same device; else on more or less of it, in proportion; else unknown."""
+        alike = {found: work for found, work in self.work[kind].items() if found.is_like(on)}
+        found = {one: work for one, work in alike.items() if one.units == on.units} or alike
+        # Several at once add up their seconds, so a device's time is its seconds times its units.
+        tokens, seconds = sum(w[0] for w in found.values()), sum(one.units * w[1] for one, w in found.items())
+        return Rate(tokens / seconds * on.units, sum(w[2] for w in found.values())) if found else UNKNOWN
+
+    def of(self, kind: str) -> Rate:
+        """On this machine, measured if it was, else guessed."""
+        found = self.measured(kind, self.here)
+        return found if found.nodes else self.guessed[kind]
+
+
+def rates_of(
+    plan: Plan, store: Store, *, here: Hardware, train_rate: Rate = UNKNOWN, score_rate: Rate = UNKNOWN
+) -> Rates:
+    """The rates that a store knows of a plan's bases.
+
+    Args:
+        plan: of a study.
+        store: whose finished entries of the same bases tell the rates; those that do not say what they ran on count as
+            computed `here`.
+        here: what a node that one process computes on this machine has.
+        train_rate: used when the store knows none, measured on a short trial for example.
+        score_rate: the same for scoring.
+    """
+    bases = {node.base_key for node in plan.nodes}
+    work: dict[str, dict[Hardware, tuple[float, float, int]]] = {"stage": {}, "score": {}}
+    for kind, known in work.items():
+        for entry in store.entries(kind):
+            tokens, seconds = _work(entry)
+            if entry.info.get("base_key") in bases and tokens > 0 and seconds > 0:
+                on = noted(entry.info) or here
+                before = known.get(on, (0.0, 0.0, 0))
+                known[on] = (before[0] + tokens, before[1] + seconds, before[2] + 1)
+    return Rates(here, work, {"stage": train_rate, "score": score_rate})
+
+
+def forecast(plan: Plan, store: Store, rates: Rates) -> Forecast:
+    """What a run of the plan on this machine would take now.
+
+    Args:
+        plan: of a study.
+        store: whose finished entries tell what need not be done.
+        rates: of the plan's bases.
+    """
+    pending = Needs(plan, store).pending()
+    stages = [node for node in pending if isinstance(node, StageNode)]
+    scores = [node for node in pending if isinstance(node, ScoreNode)]
+    here = rates.here
+
+    def on(node: Node) -> Hardware:
+        return here if here.device == CPU else replace(here, units=node.devices)
+
+    seconds = node_seconds(rates, on=on, power=lambda node: on(node).units / here.units)
+    return Forecast(
+        stages=len(stages),
+        scores=len(scores),
+        train_tokens=sum(node.tokens for node in stages),
+        score_tokens=sum(node.tokens for node in scores),
+        seconds=math.fsum(map(seconds, pending)),
+        train_rate=rates.of("stage"),
+        score_rate=rates.of("score"),
+        disk_bytes=plan.disk_bytes,
+        free_bytes=shutil.disk_usage(store.root).free,
+    )
+
+
+def node_seconds(
+    rates: Rates, *, on: Callable[[Node], Hardware], power: Callable[[Node], float]
+) -> Callable[[Node], float]:
+    """What one node takes; 0 of a curvature, whose products nobody can count.
+
+    Args:
+        rates: of the nodes' bases.
+        on: what computes a node.
+        power: how many times as fast as this machine that is taken to be, where nothing was measured on it.
+    """
+
+    def seconds(node: Node) -> float:
+        if isinstance(node, CurvatureNode):
+            return 0.0
+        found = rates.measured(node.kind, on(node))
+        return _seconds(node.tokens, found) if found.nodes else _seconds(node.tokens, rates.of(node.kind)) / power(node)
+
+    return seconds
+
+
+def _work(entry: Entry) -> tuple[float, float]:
+    tokens = entry.info.get("train_tokens" if entry.kind == "stage" else "score_tokens") or entry.info.get("tokens")
+    return float(tokens or 0), float(entry.info.get("seconds") or 0)
+
+
+def _seconds(tokens: int, rate: Rate) -> float:
+    return tokens / rate.tokens_per_second if tokens else 0.0

@@ -1,0 +1,58 @@
+"""Learning curves: the training loss along every stage, thinned to what a figure shows."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from chaintune.execution.cost import stage_notes
+from chaintune.forgetting.runs import named
+from chaintune.plan.nodes import Cell
+from chaintune.plan.plan import Plan
+from chaintune.store.store import Store
+
+STAGE_LOG = "steps.jsonl"
+CURVES_SCHEMA = {
+    "base": pl.String,
+    "chain": pl.String,
+    "variant": pl.String,
+    "seed": pl.String,
+    "step": pl.Int64,
+    "loss": pl.Float64,
+}
+_MOST_POINTS = 60
+
+Curve = list[list[float]]
+
+
+def loss_curve(log: bytes | None) -> Curve:
+    """At most sixty pairs of a step and the mean loss of the steps up to it since the pair before, in nats a token.
+
+    Args:
+        log: of a stage, one JSON line a step; None, where there is none, gives no pair.
+    """
+    steps = [json.loads(line) for line in (log or b"").decode().splitlines()]
+    width = max(1, -(-len(steps) // _MOST_POINTS))
+    parts = [steps[start : start + width] for start in range(0, len(steps), width)]
+    return [[part[-1]["step"], round(sum(step["loss"] for step in part) / len(part), 5)] for part in parts]
+
+
+def learning_table(plan: Plan, store: Store) -> pl.DataFrame:
+    """Steps and losses of the last stage of every checkpoint whose log is still known; a row for each point."""
+    stages = {node.key for node in plan.stages}
+    rows: list[Mapping[str, Any]] = []
+    for cell in plan.cells:
+        if cell.checkpoint_key in stages:
+            variant = ", ".join(f"{name}={value}" for name, value in cell.variant)
+            about = {"base": cell.base, "chain": named(cell.chain), "variant": variant, "seed": str(cell.seed)}
+            rows += [about | {"step": step, "loss": loss} for step, loss in _curve(store, cell)]
+    return pl.DataFrame(rows, schema=CURVES_SCHEMA)
+
+
+def _curve(store: Store, cell: Cell) -> Curve:
+    """From the checkpoint's own log, or from what its scores took down of it before it was dropped."""
+    if log := store.read("stage", cell.checkpoint_key, STAGE_LOG):
+        return loss_curve(log)
+    noted: Curve = stage_notes(store, cell.checkpoint_key, cell.scores.values()).get("loss_curve") or []
+    return noted

@@ -1,0 +1,217 @@
+"""One node on several devices of this machine: processes are started by torch's own launcher, watched and heard.
+
+With `CHAINTUNE_ACCELERATE_CONFIG`, a file of `accelerate config` that asks for DeepSpeed, accelerate's launcher starts
+those that train.
+"""
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from chaintune import errors
+from chaintune.errors import ConfigError, StageError
+from chaintune.execution.hardware import threads_a_process
+from chaintune.execution.learning import STAGE_LOG
+from chaintune.execution.processes.accelerate import ACCELERATE_CONFIG, check_file, launch_options
+from chaintune.execution.processes.job import PARENT, RESULT, Job
+from chaintune.models.precision import default_device
+from chaintune.tuning import Step
+from chaintune.tuning.memory import with_less
+
+_PROGRAM = "chaintune.execution.processes.ranks"
+_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_TO_END = 30
+_SAID = "said.txt"
+_LINES_KEPT = 20
+# As torch's launcher says it; it ends the others by SIGTERM.
+_KILLED = re.compile(r"Signal \d+ \(SIG(?!TERM)\w+\)")
+
+_log = logging.getLogger(__name__)
+
+
+def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]:
+    """Train a stage with as many processes as its recipe has devices; the numbers of `Tuned`.
+
+    Where memory runs out in one of them, all begin again with half the micro-batch.
+
+    Args:
+        job: its folder `out` gets the checkpoint and the log.
+        on_step: called with the steps of the log.
+
+    Raises:
+        ConfigError: there are fewer GPUs than devices, or the accelerate file cannot hold.
+        StageError: what a process raised, or that one was killed.
+    """
+    if config := os.environ.get(ACCELERATE_CONFIG, ""):
+        check_file(Path(config))
+        job = replace(job, deepspeed=True)
+    if job.recipe.batch_size % job.recipe.devices:
+        _log.warning(
+            "task '%s': %d devices cannot share steps of %d examples alike; some wait for the others at every step",
+            job.task,
+            job.recipe.devices,
+            job.recipe.batch_size,
+        )
+    while True:
+        try:
+            return _run(job, job.recipe.devices, _StepReader(job.out / STAGE_LOG, on_step).look)
+        except _MemoryRanOutError as error:
+            less = with_less(job.recipe, error.at_once, task=job.task, may_begin_again=True)
+            job = replace(job, recipe=less)
+
+
+def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -> dict[str, Any]:
+    """Score a checkpoint with several processes, each its share of the examples; the numbers of what was done.
+
+    Where the weights are spread over them and memory runs out in one, all begin again with less at once.
+
+    Args:
+        job: its file `out` gets the scores.
+        devices: processes.
+        on_scored: called with the number of examples done.
+
+    Raises:
+        ConfigError: there are fewer GPUs than devices.
+        DataError, ModelError: what a process raised.
+        StageError: a process was killed.
+    """
+
+    def look() -> None:
+        files = (job.progress_file(rank) for rank in range(devices))
+        done = sum(int(file.read_text(encoding="ascii") or 0) for file in files if file.is_file())
+        if done:
+            on_scored(done)
+
+    while True:
+        try:
+            return _run(job, devices, look)
+        except _MemoryRanOutError as error:
+            _log.warning("task '%s': memory ran out; all begin again, with %d tokens at once", job.task, error.at_once)
+            job = replace(job, batch_tokens=error.at_once)
+
+
+def command(devices: int, job: Path, *, config: str = "") -> list[str]:
+    """What starts the processes of a job.
+
+    Args:
+        devices: how many.
+        job: its file.
+        config: a file of `accelerate config`; empty takes torch's launcher.
+    """
+    if config:
+        options = launch_options(config, devices)
+        return [sys.executable, "-m", "accelerate.commands.launch", *options, "--module", _PROGRAM, str(job)]
+    options = ["--standalone", "--nproc-per-node", str(devices), "--max-restarts", "0"]
+    return [sys.executable, "-m", "torch.distributed.run", *options, "--module", _PROGRAM, str(job)]
+
+
+class _MemoryRanOutError(Exception):
+    def __init__(self, at_once: int) -> None:
+        super().__init__()
+        self.at_once = at_once
+
+
+class _StepReader:
+    """Reads the log of a stage while another process writes it."""
+
+    def __init__(self, log: Path, on_step: Callable[[Step], None]) -> None:
+        self._log, self._on_step = log, on_step
+        self._told = 0
+
+    def look(self) -> None:
+        """Tell what is new since the last look; a line that is not whole yet waits."""
+        lines = self._log.read_text(encoding="utf-8").split("\n")[:-1] if self._log.is_file() else []
+        for line in lines[self._told :]:
+            self._on_step(Step(**json.loads(line)))
+        self._told = len(lines)
+
+
+def _run(job: Job, devices: int, look: Callable[[], None]) -> dict[str, Any]:
+    """Start the processes of a job, look at them until they end, and read what came of it."""
+    _check_gpus(devices)
+    for left in job.scratch.iterdir():
+        left.unlink()
+    file, said = job.write(), job.scratch / _SAID
+    asked = command(devices, file, config=os.environ[ACCELERATE_CONFIG] if job.deepspeed else "")
+    with said.open("w", encoding="utf-8") as out, _started(asked, _environment(devices), out) as process:
+        while process.poll() is None:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            look()
+    look()
+    _check(job, devices, process.returncode, said)
+    found: dict[str, Any] = json.loads((job.scratch / RESULT).read_text(encoding="utf-8"))
+    return found
+
+
+@contextmanager
+def _started(asked: list[str], environment: Mapping[str, str], out: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends, with all that it started, at the end of this context."""
+    process = subprocess.Popen(asked, env=environment, stdout=out, stderr=subprocess.STDOUT)  # noqa: S603 - our own program
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()  # the launcher ends its processes
+            try:
+                process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _environment(devices: int) -> dict[str, str]:
+    return {"OMP_NUM_THREADS": str(threads_a_process(devices))} | os.environ | {PARENT: str(os.getpid())}
+
+
+def _check_gpus(devices: int) -> None:
+    if default_device().type != "cuda":
+        return
+    import torch
+
+    there = torch.cuda.device_count()
+    if there < devices:
+        raise ConfigError(f"devices: expected at most the {there} GPUs that are visible here, got {devices}")
+
+
+def _check(job: Job, devices: int, code: int, said: Path) -> None:
+    """Raise what a process raised.
+
+    Raises:
+        ChaintuneError: the same, with the same sentence.
+        StageError: a process was killed, or ended without a word.
+        RuntimeError: a bug, with its traceback.
+    """
+    files = [file for rank in range(devices) if (file := job.error_file(rank)).is_file()]
+    told = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files, key=lambda f: f.stat().st_mtime_ns)]
+    for error in told:
+        if not error["traceback"]:
+            _raise(error)
+    text = said.read_text(encoding="utf-8", errors="replace")
+    killed = _KILLED.search(text)
+    # The others only say that they lost the one that was killed.
+    if told and not killed:
+        raise RuntimeError(f"a process of several: {told[0]['traceback']}")
+    if code or not (job.scratch / RESULT).is_file():
+        last = "\n".join(text.splitlines()[-_LINES_KEPT:])
+        _log.error("task '%s': the processes said last: %s", job.task, last)
+        end = f"was killed ({killed[0]})" if killed else "could not start, or ended unsaid"
+        raise StageError(
+            f"task '{job.task}': one of the {devices} processes {end}; a machine without memory left kills one; "
+            "take fewer devices or a smaller model"
+        )
+
+
+def _raise(told: Mapping[str, Any]) -> None:
+    at_once = told["micro_batch_size"] or told["batch_tokens"]
+    if at_once:
+        raise _MemoryRanOutError(at_once)
+    raise getattr(errors, told["error"], StageError)(told["sentence"])

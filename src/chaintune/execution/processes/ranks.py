@@ -1,0 +1,169 @@
+"""One of several processes that train a stage, or score a checkpoint, together.
+
+`python -m chaintune.execution.processes.ranks JOB`, started by a launcher that sets torchrun's variables. It ends when
+the process that started them all is gone.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psutil
+import torch
+import torch.distributed as dist
+
+from chaintune.errors import ChaintuneError
+from chaintune.execution.learning import STAGE_LOG
+from chaintune.execution.processes.job import PARENT, RESULT, Job
+from chaintune.models import LoadedModel, load, merge_adapter, save
+from chaintune.models.adapters import leaves_base_alone
+from chaintune.models.processes import Share
+from chaintune.models.sharding import fits_each_device, shard, weight_bytes
+from chaintune.scoring import score
+from chaintune.scoring.memory import MemoryRanOutError as ScoringRanOutError
+from chaintune.tuning import tune
+from chaintune.tuning.sharding import reads_pieces, training_bytes
+from chaintune.tuning.shares import MemoryRanOutError
+from chaintune.tuning.tune import Spread
+
+_FAILED, _ORPHANED = 1, 3
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+def main(path: Path) -> int:
+    """Do this process's part of a job; the exit code. What went wrong is left in a file."""
+    job = Job.read(path)
+    Thread(target=_end_with_parent, daemon=True).start()
+    _join()
+    try:
+        _tune(job) if job.kind == "tune" else _score(job)
+    except Exception as error:  # noqa: BLE001 - told to the process that started this one, traceback and all
+        told = json.dumps(_told(error))
+        job.error_file(dist.get_rank()).write_text(told, encoding="utf-8")
+        return _FAILED
+    dist.barrier()
+    dist.destroy_process_group()
+    return 0
+
+
+def _join() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl", device_id=torch.device("cuda", torch.cuda.current_device()))
+    else:
+        dist.init_process_group("gloo")
+
+
+def _tune(job: Job) -> None:
+    parent, spread = _parent(job)
+    before = parent.model
+    tuned = tune(
+        parent,
+        job.examples,
+        task=job.task,
+        recipe=job.recipe,
+        seed=job.seed,
+        log=job.out / STAGE_LOG,
+        swapped_in=job.swapped_in,
+        guarded=job.guarded,
+        spread=spread,
+    )
+    if dist.get_rank() == 0:
+        save(_to_store(tuned.loaded, before, job), job.out)
+        numbers = ("steps", "train_tokens", "seconds", "first_loss", "final_loss", "micro_batch_size")
+        _write(job, {name: getattr(tuned, name) for name in numbers} | {"spread": spread})
+
+
+def _parent(job: Job) -> tuple[LoadedModel, Spread | None]:
+    """The parent of a stage, and what spreads it: DeepSpeed if the user says so, FSDP where one device has no room."""
+    recipe = job.recipe
+    if job.deepspeed:
+        trust = job.trust_remote_code
+        read = load(job.weights, adapter=job.adapter, precision=job.precision, place=False, trust_remote_code=trust)
+        return read, "deepspeed"
+    parent, sharded = _read(job, lambda model: training_bytes(model, recipe), hollow=reads_pieces(recipe))
+    return parent, "fsdp" if sharded else None
+
+
+def _read(job: Job, needed_bytes: Callable[[Any], int], *, hollow: bool = True) -> tuple[LoadedModel, bool]:
+    """The model of a job, and whether it has to be sharded: then it lies in main memory, and in one process alone.
+
+    Args:
+        job: the model is named there.
+        needed_bytes: of a model, on each device that is to hold it whole.
+        hollow: whether pieces are enough for all processes but the first.
+    """
+    reading = partial(load, job.weights, precision=job.precision, trust_remote_code=job.trust_remote_code)
+    quantize, sharded = job.recipe.quantize, job.shard
+    if sharded is None:
+        sharded = not quantize and not fits_each_device(lambda: needed_bytes(reading(hollow=True).model))
+    # An adapter that changes what lies under it has to find it there.
+    hollow = hollow and (job.adapter is None or leaves_base_alone(job.adapter)) and dist.get_rank() > 0
+    return reading(adapter=job.adapter, quantize=quantize, place=not sharded, hollow=sharded and hollow), sharded
+
+
+def _to_store(tuned: LoadedModel, before: Any, job: Job) -> LoadedModel:
+    """The adapter alone where what lies under it is the base's own folder, else everything in one."""
+    return tuned if tuned.model is before or job.alone else merge_adapter(tuned)
+
+
+def _score(job: Job) -> None:
+    loaded, sharded = _read(job, weight_bytes)
+    if sharded:
+        loaded.model.requires_grad_(False)  # weights of one layer may differ in number format then
+        shard(loaded.model)
+    rank = dist.get_rank()
+    seen = job.progress_file(rank)
+
+    def watch(done: int) -> None:
+        seen.write_text(str(done), encoding="ascii")
+
+    scores = score(
+        loaded,
+        job.examples,
+        task=job.task,
+        provenance=job.provenance,
+        measure_rounding=job.measure_rounding,
+        batch_tokens=job.batch_tokens,
+        on_scored=watch,
+        share=Share.here(),
+    )
+    if rank == 0:
+        scores.write(job.out)
+        _write(job, {"examples": len(scores), "sharded": sharded})
+
+
+def _write(job: Job, result: dict[str, Any]) -> None:
+    (job.scratch / RESULT).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _told(error: Exception) -> dict[str, Any]:
+    known = isinstance(error, ChaintuneError)
+    return {
+        "error": type(error).__name__ if known else "",
+        "sentence": str(error),
+        "micro_batch_size": error.micro_batch_size if isinstance(error, MemoryRanOutError) else 0,
+        "batch_tokens": error.batch_tokens if isinstance(error, ScoringRanOutError) else 0,
+        "traceback": "" if known else traceback.format_exc(),
+    }
+
+
+def _end_with_parent() -> None:
+    """Leave once nobody waits for the result; also while the processes still wait for each other."""
+    parent = int(os.environ.get(PARENT, os.getpid()))
+    while psutil.pid_exists(parent):
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(_ORPHANED)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,53 @@
+"""How large the texts and the models of a study are, known before anything runs."""
+
+import math
+from collections.abc import Sequence
+
+from chaintune.execution.bases import BaseModel, shapes_of
+from chaintune.models import Precision, Reader
+from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
+from chaintune.plan.graph import CountTokens
+from chaintune.records import Example, Recipe, Task
+from chaintune.scoring.trees import distinct_tokens
+
+
+def check_readable(task: Task, reader: Reader) -> None:
+    """Refuse, before anything is trained, what a stage or a scoring would refuse later.
+
+    Raises:
+        DataError: an example is longer than the model's context.
+    """
+    taught, asked = (encode_examples(reader.tokenizer, examples) for examples in (task.train, task.test))
+    end = reader.tokenizer.eos_token_id
+    lengths = [_taught_tokens(item, example, end) for item, example in zip(taught, task.train, strict=True)]
+    check_lengths(task.train, lengths, reader.context_tokens, task=task.name)
+    check_lengths(task.test, [item.longest_tokens for item in asked], reader.context_tokens, task=task.name)
+
+
+def token_counter(reader: Reader) -> CountTokens:
+    """Tokens of one epoch of training and of one scoring of some examples, each distinct beginning counted once."""
+
+    def count(examples: Sequence[Example]) -> tuple[int, int]:
+        encoded = encode_examples(reader.tokenizer, examples)
+        end = reader.tokenizer.eos_token_id
+        taught = sum(_taught_tokens(item, example, end) for item, example in zip(encoded, examples, strict=True))
+        return taught, distinct_tokens(encoded)
+
+    return count
+
+
+def _taught_tokens(encoded: Encoded, example: Example, end: int | None) -> int:
+    return len(encoded.prefix) + len(answer_tokens(encoded, example.gold, end))
+
+
+def parameters_of(base: BaseModel) -> int:
+    """How many weights a base has, read from its files' headers."""
+    return sum(math.prod(shape) for shape in shapes_of(base.folder).values())
+
+
+def stage_bytes(base: BaseModel, recipe: Recipe, precision: Precision) -> int:
+    """Size of a checkpoint: every weight at the precision, or an adapter in fp32 on every layer's matrices."""
+    if recipe.method == "full":
+        return parameters_of(base) * (2 if precision == "bf16" else 4)
+    layers = [shape for shape in shapes_of(base.folder).values() if len(shape) == 2 and max(shape) < 8 * min(shape)]
+    return sum(recipe.lora_rank * sum(shape) * 4 for shape in layers)

@@ -1,0 +1,85 @@
+"""What a stage is taught, as examples: doses drawn, groups weighed, the guarded task's examples chosen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chaintune.execution.compute import Given
+from chaintune.forgetting import compare
+from chaintune.plan.nodes import SCORES_FILE, Portion, StageNode, Teaching
+from chaintune.records import Example, Scores
+from chaintune.tuning.mitigations.joint import together
+from chaintune.tuning.mitigations.replay import group_weights, take_dose
+
+# Weights need the groups' values alone; the intervals that come with them may be rough.
+_RESAMPLES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtExamples:
+    """The examples of one stage.
+
+    Attributes:
+        examples: what is taught throughout.
+        swapped_in: what stands in place of as many of them.
+        guarded: what a regulariser looks at.
+        notes: how they were chosen, for the checkpoint's manifest.
+    """
+
+    examples: Sequence[Example]
+    swapped_in: Sequence[Example] = ()
+    guarded: Sequence[Example] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def lesson_of(node: StageNode, given: Given) -> TaughtExamples:
+    """The examples of a stage.
+
+    Args:
+        node: a stage that is taught something.
+        given: tasks and scores that it reads.
+    """
+    lesson = node.lesson
+    assert isinstance(lesson, Teaching)  # noqa: S101 - blends are made elsewhere
+    notes: dict[str, Any] = {}
+    drawn = [_drawn(portion, node.seed, given, notes) for portion in lesson.portions]
+    examples = together(drawn) if lesson.mixing == "shuffled" else drawn[0]
+    swapped_in = drawn[1] if lesson.mixing == "swapped" else ()
+    if swapped_in:
+        notes["swapped_in_examples"] = len(swapped_in)
+    return TaughtExamples(examples, swapped_in, _guarded(node, lesson.guarded, given), notes)
+
+
+def _drawn(portion: Portion, seed: int, given: Given, notes: dict[str, Any]) -> Sequence[Example]:
+    train = given.tasks[portion.task].train
+    if portion.dose == 1:
+        return train
+    weights = None
+    if portion.who == "targeted":
+        before, after = (Scores.read(given.scores[key] / SCORES_FILE) for key in portion.weighed_by)
+        lost = _lost_by(before, after, portion.by)
+        weights = group_weights(lost)
+        notes |= {"forgetting_on_train": lost, "replay_weights": weights}
+    taken = take_dose(train, portion.dose, task=portion.task, seed=seed, by=portion.by, weights=weights)
+    if portion.by:
+        notes["replayed_of_each_group"] = _counts(taken, portion.by)
+    return taken
+
+
+def _lost_by(before: Scores, after: Scores, by: str) -> dict[str, float]:
+    """Forgetting of each group of a dimension."""
+    found = compare(before, after, by=[by], resamples=_RESAMPLES)
+    return {row.group: row.forgetting.value for row in found.groups}
+
+
+def _counts(examples: Sequence[Example], by: str) -> dict[str, int]:
+    groups = [group for example in examples for group in example.groups.get(by, ())]
+    return {group: groups.count(group) for group in sorted(set(groups))}
+
+
+def _guarded(node: StageNode, task: str, given: Given) -> Sequence[Example]:
+    if not task or node.recipe.regulariser is None:
+        return ()
+    train = given.tasks[task].train
+    wanted = min(dict(node.recipe.regulariser.options)["examples"], len(train))
+    return take_dose(train, wanted / len(train), task=task, seed=node.seed)

@@ -1,0 +1,157 @@
+"""Where a run stands: a journal that the run writes and that any other process can read."""
+
+import json
+import math
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import psutil
+
+from chaintune.errors import ConfigError
+from chaintune.execution.eta import Pace
+from chaintune.execution.events import Event, Progress
+from chaintune.files import atomic
+from chaintune.files.disk import one_sentence
+from chaintune.plan.nodes import Node
+from chaintune.plan.plan import Plan
+
+JOURNAL = "status.json"
+State = Literal["running", "done", "failed", "interrupted", "dead"]
+
+_SECONDS_BETWEEN_WRITES = 0.5
+
+
+class Journal:
+    """Writes `status.json` while a run lasts: at once when a node begins or ends, else twice a second."""
+
+    def __init__(self, out: Path, plan: Plan, pending: Sequence[Node]) -> None:
+        self._path = out / JOURNAL
+        self._plan = plan
+        self._started = time.monotonic()
+        self._started_at = _now()
+        self._written = -math.inf
+        self._ends: dict[str, Event] = {}
+        self._running: dict[str, dict[str, Any]] = {}
+        self._pace = Pace(pending)
+
+    def __enter__(self) -> Self:
+        self._write("running")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running = {}
+        if error is not None:
+            with suppress(OSError):  # the error on its way says more than that the disk is full here too
+                self._write("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", cause=str(error))
+            return
+        self._write("failed" if any(event.kind == "failed" for event in self._ends.values()) else "done")
+
+    def note(self, event: Event) -> None:
+        """Take up one event of the run."""
+        self._pace.note(event)
+        if event.kind == "progress" and event.progress:
+            self._running[event.node.key] = _about(event.node) | _progress(event.progress)
+        elif event.kind == "start":
+            self._running[event.node.key] = _about(event.node)
+        elif event.kind == "lost":
+            self._running.pop(event.node.key, None)
+        elif event.kind != "dropped":
+            self._running.pop(event.node.key, None)
+            self._ends[event.node.key] = event
+        often = event.kind in {"progress", "reused", "dropped"}
+        if not often or time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES:
+            self._write("running")
+
+    def _write(self, state: State, cause: str = "") -> None:
+        self._written = time.monotonic()
+        counts = Counter(event.kind for event in self._ends.values())
+        value = {
+            "study": self._plan.study,
+            "state": state,
+            "cause": cause,
+            "process": {"host": socket.gethostname(), "pid": os.getpid()},
+            "started_at": self._started_at,
+            "updated_at": _now(),
+            "nodes": {"total": len(self._plan.nodes)}
+            | {kind: counts[kind] for kind in ("made", "reused", "failed", "skipped")},
+            "running": list(self._running.values()),
+            "seconds_left": self._pace.seconds_left(),
+            "failed": self._troubles("failed"),
+            "skipped": self._troubles("skipped"),
+        }
+        with one_sentence(self._path.parent, f"{JOURNAL} cannot be written"):
+            atomic.write_json(self._path, value, durable=False)
+
+    def _troubles(self, kind: str) -> list[dict[str, str]]:
+        ends = [event for event in self._ends.values() if event.kind == kind]
+        return [{"kind": event.node.kind, "title": event.node.title, "cause": event.cause} for event in ends]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `status.json` says, and whether the process that wrote it lives.
+
+    Attributes:
+        state: `dead` when the journal says `running` and its process is gone; running the study again
+            goes on where it was.
+        journal: the file's content.
+    """
+
+    state: State
+    journal: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The journal with the state as it is now."""
+        return self.journal | {"state": self.state}
+
+
+def read_status(out: Path) -> Status:
+    """Where the run that writes into a folder stands.
+
+    Raises:
+        ConfigError: no run has written there.
+    """
+    try:
+        journal = json.loads((out / JOURNAL).read_bytes())
+        state: State = journal["state"]
+    except FileNotFoundError as error:
+        raise ConfigError(f"{out}: no {JOURNAL} there; expected the --out folder of a run") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{out / JOURNAL}: not a run's journal ({error})") from error
+    if state == "running" and not _is_alive(journal["process"]):
+        state = "dead"
+    return Status(state, journal)
+
+
+def _is_alive(process: dict[str, Any]) -> bool:
+    """Whether a process of this host lives; one of another host is believed."""
+    return process["host"] != socket.gethostname() or bool(psutil.pid_exists(process["pid"]))
+
+
+def _about(node: Node) -> dict[str, Any]:
+    return {"kind": node.kind, "title": node.title, "base": node.base}
+
+
+def _progress(progress: Progress) -> dict[str, Any]:
+    numbers = {
+        "done": progress.done,
+        "total": progress.total,
+        "rate": progress.rate,
+        "seconds_left": progress.seconds_left,
+    }
+    return {"unit": progress.unit} | {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""Files written whole or not at all, rows read with their places, and disk space."""

@@ -1,0 +1,151 @@
+"""Curvature at a checkpoint: the two ends of the spectrum of the loss's Hessian."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chaintune.errors import ConfigError, ModelError, nearest
+from chaintune.hessian.examples import choose_examples, taught
+from chaintune.hessian.lanczos import Product, Search, Vector, extreme, spectrum_ends
+from chaintune.hessian.loss import AnswerLoss
+from chaintune.hessian.undisturbed import ready, space_of
+from chaintune.models.loading import LoadedModel
+from chaintune.models.memory import unless_out_of_memory
+from chaintune.records import Curvature, Example, Space
+from chaintune.tuning.tokenized import Lesson
+
+SPACES = ("full", "lora")
+OnProduct = Callable[[int], None]
+
+
+def curvature(
+    loaded: LoadedModel,
+    examples: Sequence[Example],
+    *,
+    task: str,
+    space: Space = "full",
+    batches: int = 4,
+    seed: int = 0,
+    tolerance: float = 0.01,
+    basis: int = 6,
+    max_products: int = 200,
+    provenance: Mapping[str, str] | None = None,
+    on_product: OnProduct = lambda _: None,
+) -> Curvature:
+    """Both ends of the spectrum of the loss's Hessian, and its radius, on some examples.
+
+    The loss is the one that tuning minimises: mean cross entropy of the right answers' tokens, here of all
+    examples together, without dropout. It is computed in fp32 whatever the model is held in.
+
+    Memory: beside the model in fp32 and the graph of one micro-batch, `basis + 8` vectors as long as the space,
+    4 bytes a number. Time: each product costs about as much as two steps of tuning on the examples; the two
+    ends take some 10 to 30 products, and the parts together as much as one end.
+
+    Args:
+        loaded: the model; it is left as it was found.
+        examples: in any order; the result does not depend on it.
+        task: name that the result bears.
+        space: `full`, or `lora` for the weights of the model's adapter alone.
+        batches: disjoint parts of the examples whose radius is measured too, for its spread; 0 for none.
+        seed: of Lanczos's first vector and of who is in which part.
+        tolerance: of convergence, as a fraction of the radius.
+        basis: Lanczos vectors held in memory; fewer take more products.
+        max_products: about how many products the search for one eigenvalue may take.
+        provenance: what is measured, to be kept with the result.
+        on_product: called with the number of products done so far.
+
+    Raises:
+        ConfigError: an argument is out of its range.
+        DataError: there is no example, or one is longer than the model's context.
+        ModelError: the model has no adapter to measure, its loss is not finite, or memory does not suffice.
+
+    Undefined:
+        What did not converge within `max_products` is NaN, and `reason` says so.
+
+    Source:
+        Lanczos with implicit restarts is ARPACK's, through `scipy.sparse.linalg.eigsh`; products by double
+        backward after Pearlmutter (1994).
+    """
+    search = _checked(Search(tolerance, basis, max_products, seed), space, batches, len(examples))
+    chosen = choose_examples(examples, None, task=task, seed=seed)
+    lessons = taught(loaded, chosen, task=task)
+    started = time.monotonic()
+    names = space_of(loaded, space)
+
+    def measure() -> dict[str, Any]:
+        with ready(loaded, names.__contains__):
+            return _measure(loaded, lessons, [*names.values()], batches=batches, search=search, on_product=on_product)
+
+    found = unless_out_of_memory(measure)
+    if found is None:
+        gigabytes = 4e-9 * sum(weight.numel() for weight in names.values())
+        raise ModelError(
+            f"out of memory: beside the model in fp32, Lanczos holds {basis + 8} vectors of {gigabytes:.2f} GB; "
+            "take a smaller basis, or space 'lora'"
+        )
+    return Curvature(
+        task=task,
+        space=space,
+        n=len(chosen),
+        n_clusters=len({example.cluster for example in chosen}),
+        seconds=time.monotonic() - started,
+        seed=seed,
+        provenance=dict(provenance or {}),
+        **found,
+    )
+
+
+def _checked(search: Search, space: str, batches: int, count: int) -> Search:
+    if space not in SPACES:
+        raise ConfigError(f"space '{space}' is not known; {nearest(space, SPACES)}")
+    if not 0 <= batches <= max(count, 1):
+        raise ConfigError(f"batches {batches}: expected 0 for none, or at most one for each of the {count} examples")
+    if not 0 < search.tolerance < 1:
+        raise ConfigError(f"tolerance {search.tolerance}: expected a fraction of the radius, such as 0.01")
+    if search.basis < 3:
+        raise ConfigError(f"basis {search.basis}: Lanczos needs at least 3 vectors")
+    if search.max_products < search.basis:
+        raise ConfigError(f"max_products {search.max_products}: expected at least the basis, {search.basis}")
+    return search
+
+
+def _measure(
+    loaded: LoadedModel,
+    lessons: Sequence[Lesson],
+    parameters: Sequence[Any],
+    *,
+    batches: int,
+    search: Search,
+    on_product: OnProduct,
+) -> dict[str, Any]:
+    whole = AnswerLoss(loaded.model, lessons, parameters)
+    parts = [AnswerLoss(loaded.model, lessons[start::batches], parameters) for start in range(batches)]
+    losses = [whole, *parts]
+
+    def counted(loss: AnswerLoss) -> Product:
+        def product(vector: Vector) -> Vector:
+            image = loss.hessian_product(vector)
+            on_product(sum(one.products for one in losses))
+            return image
+
+        return product
+
+    value, gradient = whole.value_and_gradient()
+    if not math.isfinite(value):
+        raise ModelError(f"the loss is {value}, so it has no curvature; the model's weights are broken")
+    ends = spectrum_ends(counted(whole), whole.dimension, search)
+    radii = [abs(extreme(counted(part), part.dimension, search)[0]) for part in parts]
+    if any(map(math.isnan, radii)):
+        missing = f"a part's radius did not converge within {search.max_products} products"
+        ends["reason"] = "; ".join(filter(None, (ends["reason"], missing)))
+    return ends | {
+        "batch_radii": tuple(radii),
+        "loss": value,
+        "gradient_norm": float(np.linalg.norm(gradient.astype(np.float64))),
+        "answer_tokens": whole.answer_tokens,
+        "parameters": whole.dimension,
+        "products": sum(loss.products for loss in losses),
+    }

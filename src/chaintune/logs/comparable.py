@@ -1,0 +1,48 @@
+"""Whether two logs of one task may be compared, and why not."""
+
+from collections.abc import Iterator
+
+import pyarrow.compute as pc
+
+from chaintune.logs.log import Log
+
+_NAMED = 3
+
+
+def objections(before: Log, after: Log) -> list[str]:
+    """Why two logs should not be compared; nothing when nothing speaks against it.
+
+    What is known of one side only says nothing. Models and tokenizers may differ; the questions may not.
+
+    Args:
+        before: the log of the earlier checkpoint.
+        after: the log of the later one.
+    """
+    found = [f"{side}, {doubt}" for side, log in (("before", before), ("after", after)) for doubt in log.doubts]
+    for name, known in before.facts.items():
+        other = after.facts.get(name, known)
+        if other != known:
+            found.append(f"{name} is {known} before and {other} after")
+    found += [told for name in before.digests if name in after.digests for told in _differing(before, after, name)]
+    if before.content and after.content and before.content != after.content and _same_ids(before, after):
+        found.append("the examples have the same ids but not the same content")
+    return found
+
+
+def _differing(before: Log, after: Log, name: str) -> Iterator[str]:
+    """That what is known of some examples by that name differs, if it does."""
+    ids, other_ids = (log.scores.table.column("example_id").combine_chunks() for log in (before, after))
+    one, other = before.digests[name], after.digests[name]
+    if not ids.equals(other_ids):
+        other = other.take(pc.index_in(ids, value_set=other_ids))
+    compared = pc.not_equal(one, other)
+    shared = len(compared) - compared.null_count
+    differing = ids.filter(pc.fill_null(compared, False))
+    if len(differing):
+        some = ", ".join(f"'{key}'" for key in differing[:_NAMED].to_pylist())
+        some += ", ..." if len(differing) > _NAMED else ""
+        yield f"the {name} differs in {len(differing)} of {shared} examples ({some})"
+
+
+def _same_ids(before: Log, after: Log) -> bool:
+    return before.scores.example_ids == after.scores.example_ids

@@ -1,0 +1,61 @@
+"""Under what conditions Inspect ran a task, as facts that have to be the same before and after."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chaintune.logs.archives import canonical
+
+_LONGEST = 60
+# Of all settings of generation these change what a model answers; the others change when and how fast.
+SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "stop_seqs", "system_message")
+FRACTIONS = ("temperature", "top_p")
+
+
+def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
+    """Task version and arguments, solvers, scorer and sampling by name; what the log does not tell is left out.
+
+    Args:
+        header: of a log, as plain data of the form that inspect-ai gives it.
+        scorer: whose options matter; a judge's model is one of them.
+    """
+    told, plan = header["eval"], header.get("plan") or {}
+    found = {"task version": _brief(told.get("task_version", 0))}
+    found |= _named("task argument", told.get("task_args") or {})
+    found |= _named("generation setting", dict(_sampling(told, plan)))
+    if steps := plan.get("steps"):
+        found["solver"] = ", ".join(step["solver"] for step in steps)
+        for number, step in enumerate(steps, 1):
+            found |= _named(f"solver {number}, {step['solver']},", step.get("params") or {})
+    for known in told.get("scorers") or ():
+        if known["name"] == scorer.partition(".")[0]:
+            found |= _named(f"scorer {known['name']}", known.get("options") or {})
+    return found
+
+
+def doubts_of(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """What speaks against a log on its own."""
+    status = header.get("status", "started")
+    ended = () if status == "success" else (f"the run has status '{status}'",)
+    return (*ended, "the log is marked as invalid") if header.get("invalidated") else ended
+
+
+def _sampling(told: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in SAMPLING:
+        for config in (plan.get("config"), told.get("model_generate_config")):
+            value = (config or {}).get(name)
+            if value is not None:
+                yield name, float(value) if name in FRACTIONS else value
+                break
+
+
+def _named(kind: str, values: Mapping[str, Any]) -> dict[str, str]:
+    return {f"{kind} '{name}'": _brief(value) for name, value in values.items()}
+
+
+def _brief(value: Any) -> str:
+    """A value for people; a long one is cut, and its digest still tells it from others."""
+    text = value if isinstance(value, str) else canonical(value)
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST]}... ({hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]})"

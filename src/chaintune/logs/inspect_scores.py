@@ -1,0 +1,120 @@
+"""What a log of Inspect says each example scored: which scorer, what its values mean, one number over the epochs."""
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.logs.archives import canonical
+
+_LOG = logging.getLogger(__name__)
+_GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
+_WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+MEAN = "mean"
+_LARGEST = 1e300
+
+
+def scorer_of(told: Iterable[Mapping[str, Any]], asked: str | None, where: str) -> str:
+    """The score asked for, or the only one; `scorer.name` where a scorer gives several values by name.
+
+    Args:
+        told: what each sample scored, by scorer.
+        asked: the score's name; None for the only one.
+        where: the file.
+
+    Raises:
+        ConfigError: there is no such score, or there are several and none was asked for.
+    """
+    names: dict[str, None] = {}
+    for scores in told:
+        for name, value in scores.items():
+            inner = [f"{name}.{key}" for key in value] if isinstance(value, Mapping) else [name]
+            names.update(dict.fromkeys(inner))
+    if not names:
+        raise DataError(f"{where}: no sample was scored")
+    if asked is not None and asked not in names:
+        raise ConfigError(f"{where}: there is no score '{asked}': {nearest(asked, names)}")
+    if asked is None and len(names) > 1:
+        raise ConfigError(f"{where}: there are {len(names)} scores, name one as the metric: {', '.join(names)}")
+    return asked or next(iter(names))
+
+
+def values_of(log: Any, scorer: str, where: str) -> dict[str, Any]:
+    """Score of each example by the JSON of its id; NaN where it has none, and what is no number as it stands.
+
+    Args:
+        log: an `EvalLog` of inspect-ai.
+        scorer: as `scorer_of` found it.
+        where: the file.
+
+    Raises:
+        DataError: an epoch is there twice, or the epochs are reduced in a way that the log does not tell.
+    """
+    epochs: dict[str, dict[int, Any]] = {}
+    for sample in log.samples:
+        known = epochs.setdefault(canonical(sample.id), {})
+        if sample.epoch in known:
+            raise DataError(f"{where}: sample '{sample.id}' of epoch {sample.epoch} appears twice")
+        known[sample.epoch] = value_of(told_by(sample), scorer)
+    ways = log.eval.config.epochs_reducer or [MEAN]
+    if MEAN in ways or all(len(known) == 1 for known in epochs.values()):
+        return {key: mean_of(list(known.values())) for key, known in epochs.items()}
+    reduced = dict(_reductions(log, scorer, ways, where))
+    return {key: reduced.get(key, math.nan) for key in epochs}
+
+
+def told_by(sample: Any) -> dict[str, Any]:
+    """What a sample of inspect-ai's scored, by scorer."""
+    return {name: score.value for name, score in (sample.scores or {}).items()}
+
+
+def value_of(told: Mapping[str, Any], scorer: str) -> Any:
+    """What a sample scored as a number, NaN where it was not scored, and what is no number as it stands."""
+    if scorer in told:
+        return number_of(told[scorer])
+    for name, value in told.items():
+        if isinstance(value, Mapping) and scorer.startswith(f"{name}."):
+            return number_of(value.get(scorer.removeprefix(f"{name}.")))
+    return math.nan
+
+
+def number_of(value: Any) -> Any:
+    """A grade or a word as the number that Inspect takes it for; Inspect takes what it does not know for 0."""
+    if value is None:
+        return math.nan
+    if not isinstance(value, str):
+        return value
+    if value in _GRADES:
+        return _GRADES[value]
+    try:
+        found = float(value)
+    except ValueError:
+        return _WORDS.get(value.lower(), value)
+    return found if math.isfinite(found) else value
+
+
+def tell_unscored(where: str, without: int, total: int) -> None:
+    """Say how many examples are left out, where some are."""
+    if without:
+        _LOG.warning("%s: %d of %d examples have no score", where, without, total)
+
+
+def mean_of(values: Sequence[Any]) -> Any:
+    """Mean of the epochs that were scored; a value that cannot be averaged stays, for whoever refuses it."""
+    strange = [value for value in values if not isinstance(value, int | float) or abs(value) > _LARGEST]
+    if strange or len(values) == 1:
+        return (strange or values)[0]
+    known = [float(value) for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
+
+
+def _reductions(log: Any, scorer: str, ways: Sequence[str], where: str) -> Iterator[tuple[str, Any]]:
+    """Scores over the epochs as the log has them, where the task asked for another way than the mean."""
+    if len(ways) > 1:
+        raise DataError(f"{where}: epochs are reduced in {len(ways)} ways ({', '.join(ways)}), none of them the mean")
+    kept = [part for part in log.reductions or () if scorer == part.scorer or scorer.startswith(f"{part.scorer}.")]
+    if len(kept) != 1:
+        raise DataError(f"{where}: expected one reduction ({ways[0]}) of '{scorer}' over epochs, got {len(kept)}")
+    for score in kept[0].samples:
+        yield canonical(score.sample_id), value_of({kept[0].scorer: score.value}, scorer)

@@ -1,0 +1,299 @@
+"""Stages by parent and scores by checkpoint, each with the key that its results depend on."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from chaintune.errors import ConfigError
+from chaintune.plan.branches import Branch, Step
+from chaintune.plan.nodes import Blend, Cell, CurvatureNode, Node, Portion, ScoreNode, Split, StageNode, Teaching
+from chaintune.records import Example, Mitigated, Recipe, Task, canonical_digest
+from chaintune.study.schema import CurvatureSpec
+from chaintune.study.study import Study, Variant
+
+if TYPE_CHECKING:
+    from chaintune.scoring import Engine  # loads torch
+
+STAGE_FORMAT = 1
+SCORE_FORMAT = 1
+CURVATURE_FORMAT = 1
+
+CountTokens = Callable[[Sequence[Example]], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """What the graph needs to know of a task: digests, tokens of one pass, and how many examples teach.
+
+    Attributes:
+        train_digest, test_digest: of the examples.
+        taught: tokens of one epoch of training.
+        scored: tokens of scoring, by split.
+        examples: of the train split.
+    """
+
+    train_digest: str
+    test_digest: str
+    taught: int
+    scored: Mapping[Split, int]
+    examples: int
+
+    @classmethod
+    def of(cls, task: Task, count: CountTokens | None) -> "TaskFacts":
+        """The facts of a task; without `count` there are 0 tokens."""
+        train, test = (count(task.train), count(task.test)) if count else ((0, 0), (0, 0))
+        scored: Mapping[Split, int] = {"train": train[1], "test": test[1]}
+        return cls(task.train_digest, task.test_digest, train[0], scored, len(task.train))
+
+
+class Graph:
+    """The nodes of a study, in order of first mention."""
+
+    def __init__(
+        self, study: Study, base_keys: Mapping[str, str], facts: Mapping[str, TaskFacts], precision: str
+    ) -> None:
+        self.study, self.base_keys, self.facts, self.precision = study, base_keys, facts, precision
+        self.children: dict[str, dict[str, StageNode]] = {}
+        self.scores: dict[str, dict[tuple[str, Split], ScoreNode]] = {}
+        self.curvatures: dict[str, CurvatureNode] = {}
+        self.cells: dict[tuple[Any, ...], Cell] = {}
+
+    def add_family(self, base: str, variant: Variant, branches: Sequence[Branch]) -> None:
+        """Every chain of one base and variant, each prefix once."""
+        self.add_cell(base, (), variant, self.base_keys[base])
+        made: dict[tuple[str, ...], str] = {(): self.base_keys[base]}
+        for branch in branches:
+            self.add_branch(base, variant, branch, made)
+            if self.study.curvature and branch.mitigated is None and len(branch.steps) > 1:
+                self._add_curvature(base, variant, branch.steps[0], made)
+
+    def add_branch(
+        self,
+        base: str,
+        variant: Variant,
+        branch: Branch,
+        made: dict[tuple[str, ...], str],
+        start: tuple[str, ...] = (),
+    ) -> None:
+        """The steps of a branch, one after another.
+
+        Args:
+            base: of the family.
+            variant: of the family.
+            branch: to be added.
+            made: keys of what the family's chains have made so far, by chain; added to.
+            start: the chain that the branch's first step follows.
+        """
+        chain = start
+        for place, step in enumerate(branch.steps, start=1):
+            path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
+            chain = (*chain, step.label)
+            node = self._stage(base, chain, variant, path, self._weighed(base, variant, branch, step, made))
+            self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
+            made[chain] = node.key
+            final = place == len(branch.steps)
+            mitigated = (branch.mitigated,) if final and branch.mitigated else ()
+            self.add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated)
+
+    def walk(self, key: str, devices: int = 0) -> Iterator[Node]:
+        """Scores of a checkpoint, then each child with everything under it.
+
+        Args:
+            key: of the checkpoint.
+            devices: that it was trained on; a base is scored on as many as its first child is trained on.
+        """
+        children = self.children.get(key, {}).values()
+        devices = devices or next((child.recipe.devices for child in children), 1)
+        yield from (replace(score, devices=devices) for score in self.scores[key].values())
+        if key in self.curvatures:
+            yield self.curvatures[key]
+        for child in children:
+            yield child
+            yield from self.walk(child.key, child.recipe.devices)
+
+    def add_cell(
+        self,
+        base: str,
+        chain: tuple[str, ...],
+        variant: Variant,
+        key: str,
+        *,
+        final: bool = False,
+        mitigates: tuple[Mitigated, ...] = (),
+    ) -> None:
+        """Name a checkpoint, and have it scored on every task."""
+        scored = {task: self._score(base, chain, variant, key, (task, "test")).key for task in self.study.tasks}
+        place = (base, chain, variant.labels, variant.seed)
+        cell = Cell(*place, key, scored, final, mitigates)
+        if (before := self.cells.get(place)) is not None:
+            both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
+            cell = replace(before, final=final or before.final, mitigates=both)
+        self.cells[place] = cell
+
+    def _add_curvature(self, base: str, variant: Variant, step: Step, made: Mapping[tuple[str, ...], str]) -> None:
+        """Have the first checkpoint of a chain measured, on the task that the next stage will overwrite."""
+        chain, wanted = (step.label,), self.study.curvature
+        assert wanted is not None  # noqa: S101 - asked before
+        facts, key = self.facts[step.task], made[chain]
+        check_curvature(wanted, step.task, facts.examples, self._recipe(step, variant))
+        how = wanted.model_dump() | {"examples_seed": self.study.seed}
+        payload = {"format": CURVATURE_FORMAT, "kind": "curvature", "checkpoint": key, "task": facts.train_digest}
+        node = CurvatureNode(
+            key=canonical_digest(payload | how),
+            checkpoint_key=key,
+            base=base,
+            base_key=self.base_keys[base],
+            chain=chain,
+            task=step.task,
+            seed=variant.seed,
+            precision=self.precision,
+            variant=variant.labels,
+            taught_tokens=round(facts.taught * wanted.examples / facts.examples),
+            **how,
+        )
+        self.curvatures.setdefault(key, node)
+        place = (base, chain, variant.labels, variant.seed)
+        self.cells[place] = replace(self.cells[place], curvature_key=node.key)
+
+    def _weighed(
+        self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[tuple[str, ...], str]
+    ) -> Step:
+        """The step, its targeted portions pointing to the scores of the training examples before and after the loss."""
+        if branch.mitigated is None or all(portion.who != "targeted" for portion in step.portions):
+            return step
+        task, chains = branch.mitigated.task, (branch.trained, branch.mitigated.chain)
+        keys = tuple(self._score(base, chain, variant, made[chain], (task, "train")).key for chain in chains)
+        portions = (replace(p, weighed_by=keys) if p.who == "targeted" else p for p in step.portions)
+        return replace(step, portions=tuple(portions))
+
+    def _stage(self, base: str, chain: tuple[str, ...], variant: Variant, path: Sequence[str], step: Step) -> StageNode:
+        recipe = self._recipe(step, variant)
+        lesson: Teaching | Blend = Teaching(step.portions, step.mixing, step.guarded)
+        payload = {
+            "format": STAGE_FORMAT,
+            "kind": "stage",
+            "parent": path[-1],
+            "precision": self.precision,
+        }
+        if step.back_to is not None:
+            lesson = Blend(path[step.back_to], step.fraction)
+            payload |= {"blend": [lesson.other_key, lesson.fraction]}
+        else:
+            payload |= {"recipe": recipe.content(), "seed": variant.seed, **self._taught(step)}
+        return StageNode(
+            key=canonical_digest(payload),
+            parent_key=path[-1],
+            base=base,
+            base_key=self.base_keys[base],
+            chain=chain,
+            lesson=lesson,
+            recipe=recipe,
+            seed=variant.seed,
+            precision=self.precision,
+            variant=variant.labels,
+            train_tokens=self._tokens(step, recipe.epochs),
+        )
+
+    def _recipe(self, step: Step, variant: Variant) -> Recipe:
+        if step.back_to is not None:
+            return Recipe()  # a blend is stored whole, whatever trained what it is made of
+        recipe = self.study.recipe_of(step.task, variant, dict(step.recipe))
+        return replace(recipe, regulariser=step.regulariser)
+
+    def _taught(self, step: Step) -> dict[str, Any]:
+        """What of the lesson determines the weights; a plain portion is written as it always was."""
+        if step.mixing == "alone":
+            found = self._portion(step.portions[0])
+        else:
+            found = {"mixing": step.mixing, "portions": [self._portion(portion) for portion in step.portions]}
+        return found | ({"guarded": self.facts[step.guarded].train_digest} if step.guarded else {})
+
+    def _portion(self, portion: Portion) -> dict[str, Any]:
+        plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}
+        who = {"who": portion.who, "by": portion.by, "weighed_by": list(portion.weighed_by)}
+        return plain | (who if portion.who != "uniform" else {})
+
+    def _tokens(self, step: Step, epochs: float) -> int:
+        """Tokens of all passes; of swapped rows as many as an average row has."""
+        if step.back_to is not None:
+            return 0
+        doses = [self.facts[portion.task].taught * portion.dose for portion in step.portions]
+        if step.mixing == "swapped":
+            first, second = (self.facts[portion.task].examples for portion in step.portions)
+            doses[0] *= 1 - round(step.portions[1].dose * second) / first
+        return round(sum(doses) * epochs)
+
+    def _score(
+        self, base: str, chain: tuple[str, ...], variant: Variant, key: str, what: tuple[str, Split]
+    ) -> ScoreNode:
+        """The node that scores a checkpoint on a split of a task, made at its first mention."""
+        known = self.scores.setdefault(key, {})
+        if what not in known:
+            known[what] = self._new_score(base, chain, variant, key, what)
+        return known[what]
+
+    def _new_score(
+        self, base: str, chain: tuple[str, ...], variant: Variant, key: str, what: tuple[str, Split]
+    ) -> ScoreNode:
+        task, split = what
+        facts = self.facts[task]
+        owner = next((name for name, own in self.base_keys.items() if own == key and self.base_keys[base] != key), base)
+        digest = facts.test_digest if split == "test" else facts.train_digest
+        return ScoreNode(
+            key=score_key(key, digest, self.precision, split=split),
+            checkpoint_key=key,
+            base=owner,
+            base_key=self.base_keys[owner],
+            chain=chain,
+            task=task,
+            seed=variant.seed,
+            precision=self.precision,
+            split=split,
+            variant=variant.labels if chain else (),
+            score_tokens=facts.scored[split],
+        )
+
+
+def score_key(
+    checkpoint_key: str, digest: str, precision: str, *, split: Split = "test", arithmetic: "Engine" = "chaintune"
+) -> str:
+    """The address of scores in the store.
+
+    Args:
+        checkpoint_key: of what is scored.
+        digest: of the examples.
+        precision: of the weights.
+        split: of the task that the examples are.
+        arithmetic: whose; scores by ours are addressed as they were when there was no other.
+    """
+    payload = {
+        "format": SCORE_FORMAT,
+        "kind": "score",
+        "checkpoint": checkpoint_key,
+        "task": digest,
+        "precision": precision,
+    }
+    if split == "train":
+        payload["split"] = split
+    if arithmetic != "chaintune":
+        payload["engine"] = arithmetic
+    return canonical_digest(payload)
+
+
+def check_curvature(wanted: CurvatureSpec, task: str, available: int, recipe: Recipe) -> None:
+    """Refuse, before anything is trained, a curvature that could not be measured afterwards.
+
+    Raises:
+        ConfigError: more examples than the task teaches, more parts than examples, or a LoRA space without LoRA.
+    """
+    if wanted.examples > available:
+        raise ConfigError(
+            f"curvature.examples: {wanted.examples} are wanted, and task '{task}' teaches {available}; take fewer"
+        )
+    if wanted.batches > wanted.examples:
+        raise ConfigError(f"curvature.batches: {wanted.batches} parts of {wanted.examples} examples; take fewer parts")
+    if wanted.space == "lora" and recipe.method != "lora":
+        raise ConfigError(
+            f"curvature.space: 'lora' needs an adapter, and stages on task '{task}' tune by method '{recipe.method}'; "
+            "write space 'full', or method 'lora' in the recipe"
+        )

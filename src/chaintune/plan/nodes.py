@@ -1,0 +1,321 @@
+"""The nodes of a study's graph: frozen values addressed by what determines their results."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from chaintune.records import Mitigated, Recipe, Who
+
+Labels = Sequence[tuple[str, str]]
+Split = Literal["train", "test"]
+
+# What an entry of the store holds for a node of that sort.
+SCORES_FILE, CURVATURE_FILE = "scores.parquet", "curvature.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A share of one task's training data.
+
+    Attributes:
+        task: whose data.
+        dose: fraction of it, in (0, 1].
+        who: which examples: drawn alike, equally many of each group, or more of the groups that lost most.
+        by: dimension of the groups; empty when all are drawn alike.
+        weighed_by: keys of the scores, before and after the loss, of the task's training examples.
+    """
+
+    task: str
+    dose: float = 1.0
+    who: Who = "uniform"
+    by: str = ""
+    weighed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """What a stage is taught.
+
+    Attributes:
+        portions: what is taught; of two the second is swapped in or shuffled in.
+        mixing: `alone` is one portion; `swapped` puts the second in place of rows of the first, evenly spaced;
+            `shuffled` is all portions as one.
+        guarded: task whose examples tell which weights it needs, for a regulariser that asks; else empty.
+    """
+
+    portions: tuple[Portion, ...]
+    mixing: Literal["alone", "swapped", "shuffled"] = "alone"
+    guarded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """Weights on the straight line from the parent to another checkpoint; nothing is trained.
+
+    Attributes:
+        other_key: of that checkpoint.
+        fraction: of the way, in [0, 1]; 0 is the parent.
+    """
+
+    other_key: str
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AtCheckpoint:
+    """What every node says about the checkpoint that it makes or reads.
+
+    Attributes:
+        key: address of the node's result in the store; determines the result.
+        base, base_key: the base model as the study names it, and its content's key.
+        chain: labels of the steps up to the checkpoint: a task's name, `bbq@5%` for a replay; the base has none.
+        seed, precision: of the checkpoint.
+        variant: the varied knobs, for people; equal nodes of several variants bear the first one's.
+    """
+
+    key: str
+    base: str
+    base_key: str
+    chain: tuple[str, ...]
+    seed: int
+    precision: str
+    variant: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    @property
+    def checkpoint_title(self) -> str:
+        """For people: `bbq>csqa, learning_rate=2e-05, seed 1`."""
+        return ", ".join([">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfCheckpoint(_AtCheckpoint):
+    """What is measured at one checkpoint.
+
+    Attributes:
+        checkpoint_key: key of the stage, or of the base, that is looked at.
+    """
+
+    checkpoint_key: str
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Keys of the checkpoints that the node reads."""
+        return (self.checkpoint_key,)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Keys of everything in the store that the node reads."""
+        return self.parents
+
+    @property
+    def held_key(self) -> str:
+        """Key of the checkpoint that is in memory when the node is done."""
+        return self.checkpoint_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageNode(_AtCheckpoint):
+    """One checkpoint made of another; its key is that of the weights.
+
+    Attributes:
+        parent_key: key of the stage before, or of the base.
+        lesson: what is taught, or what it is blended with.
+        recipe: how, with the seed and the precision.
+        train_tokens: counted over all epochs; 0 when nobody counted.
+    """
+
+    parent_key: str
+    lesson: Teaching | Blend
+    recipe: Recipe
+    train_tokens: int = field(default=0, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """Of the store's entry."""
+        return "stage"
+
+    @property
+    def task(self) -> str:
+        """What is taught, for people: a task's name, several joined by `+`; empty where nothing is."""
+        if isinstance(self.lesson, Blend):
+            return ""
+        taught = self.lesson.portions if self.lesson.mixing == "shuffled" else self.lesson.portions[:1]
+        return "+".join(portion.task for portion in taught)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks whose data the stage reads."""
+        if isinstance(self.lesson, Blend):
+            return ()
+        named = [*(portion.task for portion in self.lesson.portions), self.lesson.guarded]
+        return tuple(dict.fromkeys(filter(None, named)))
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Keys of the checkpoints that the stage reads."""
+        other = (self.lesson.other_key,) if isinstance(self.lesson, Blend) else ()
+        return (self.parent_key, *other)
+
+    @property
+    def weighed_by(self) -> tuple[str, ...]:
+        """Keys of the scores that the stage reads."""
+        if isinstance(self.lesson, Blend):
+            return ()
+        return tuple(key for portion in self.lesson.portions for key in portion.weighed_by)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Keys of everything in the store that the stage reads, and of a base."""
+        return (*self.parents, *self.weighed_by)
+
+    @property
+    def held_key(self) -> str:
+        """Key of the checkpoint that is in memory when the node is done."""
+        return self.key
+
+    @property
+    def devices(self) -> int:
+        """Processes that train it together."""
+        return self.recipe.devices
+
+    @property
+    def title(self) -> str:
+        """For people: `bbq>csqa, learning_rate=2e-05, seed 1`."""
+        return self.checkpoint_title
+
+    @property
+    def tokens(self) -> int:
+        """Work of this node."""
+        return self.train_tokens
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        dose = self.lesson.portions[-1].dose if isinstance(self.lesson, Teaching) else None
+        return _common(self) | {"parent": self.parent_key, "dose": dose, "tokens": self.train_tokens}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreNode(_OfCheckpoint):
+    """One checkpoint scored on one task.
+
+    Attributes:
+        task: scored on.
+        split: of the task's examples; those it was trained on are scored to see which groups lost most.
+        score_tokens: 0 when nobody counted.
+        devices: processes that score it together, as many as trained it; nothing of its scores depends on them.
+        called: what people call a checkpoint that is no study's.
+    """
+
+    task: str
+    split: Split = "test"
+    score_tokens: int = field(default=0, compare=False)
+    devices: int = field(default=1, compare=False)
+    called: str = field(default="base", compare=False)
+
+    @property
+    def kind(self) -> str:
+        """Of the store's entry."""
+        return "score"
+
+    @property
+    def title(self) -> str:
+        """For people: `bbq>csqa, seed 1 on csqa`."""
+        named = self.checkpoint_title if self.chain else self.called
+        return f"{named} on {self.task}{'' if self.split == 'test' else ' (train)'}"
+
+    @property
+    def tokens(self) -> int:
+        """Work of this node."""
+        return self.score_tokens
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        own = {"checkpoint": self.checkpoint_key, "split": self.split, "tokens": self.score_tokens}
+        return _common(self) | own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvatureNode(_OfCheckpoint):
+    """The curvature of one checkpoint on training examples of a task.
+
+    Attributes:
+        task: whose loss.
+        examples, space, batches, tolerance, basis: how, as `hessian.curvature` takes them.
+        examples_seed: of the choice of examples; one for the whole study, so that checkpoints share them.
+        taught_tokens: of the examples; 0 when nobody counted.
+    """
+
+    task: str
+    examples: int
+    space: Literal["full", "lora"]
+    batches: int
+    tolerance: float
+    basis: int
+    examples_seed: int
+    taught_tokens: int = field(default=0, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """Of the store's entry."""
+        return "curvature"
+
+    @property
+    def title(self) -> str:
+        """For people: `bbq, seed 1, curvature on bbq`."""
+        return f"{self.checkpoint_title}, curvature on {self.task}"
+
+    @property
+    def devices(self) -> int:
+        """One process measures it."""
+        return 1
+
+    @property
+    def tokens(self) -> int:
+        """Work of this node: tokens that one product reads. How many products it takes is not known before."""
+        return self.taught_tokens
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        own = {"checkpoint": self.checkpoint_key, "examples": self.examples, "tokens": self.tokens}
+        return _common(self) | own
+
+
+Node = StageNode | ScoreNode | CurvatureNode
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One checkpoint as the study's tables name it; several cells may share one checkpoint.
+
+    Attributes:
+        scores: task -> key of the scores.
+        final: whether a chain of the study ends here.
+        mitigates: the chains that lost a task and that this checkpoint is held against.
+        curvature_key: of the curvature measured at it; empty when none is.
+    """
+
+    base: str
+    chain: tuple[str, ...]
+    variant: tuple[tuple[str, str], ...]
+    seed: int
+    checkpoint_key: str
+    scores: Mapping[str, str]
+    final: bool
+    mitigates: tuple[Mitigated, ...] = ()
+    curvature_key: str = ""
+
+
+def _labels(variant: Labels) -> list[str]:
+    return [f"{name}={value}" for name, value in variant]
+
+
+def _common(node: Node) -> dict[str, Any]:
+    return {
+        "kind": node.kind,
+        "key": node.key,
+        "base": node.base,
+        "chain": ">".join(node.chain) or "base",
+        "variant": ", ".join(_labels(node.variant)),
+        "seed": node.seed if node.chain else None,
+        "task": node.task,
+    }

@@ -1,0 +1,201 @@
+"""A study compiled into one graph of stages and scores, in which equal nodes are one node. Pure: nothing runs here."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chaintune.plan.branches import branches_of
+from chaintune.plan.graph import CountTokens, Graph, TaskFacts
+from chaintune.plan.nodes import Cell, CurvatureNode, Node, ScoreNode, StageNode, Teaching
+from chaintune.records import Recipe, Task
+from chaintune.study.study import Keep, Study
+
+StageBytes = Callable[[str, Recipe], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a study trains and scores, in an order in which a child follows its parent.
+
+    Attributes:
+        study: its name.
+        nodes: depth first; the scores of a checkpoint come right after it.
+        cells: base, then each prefix of each chain, for every variant and seed.
+        stages_unshared, scores_unshared: how many there would be if every chain were trained alone from
+            its base and scored after each of its stages and before the first.
+        stage_bytes: key -> size of the checkpoint; 0 when nobody said.
+    """
+
+    study: str
+    nodes: tuple[Node, ...]
+    cells: tuple[Cell, ...]
+    stages_unshared: int
+    scores_unshared: int
+    keep: Keep
+    stage_bytes: Mapping[str, int]
+
+    @property
+    def stages(self) -> tuple[StageNode, ...]:
+        """The nodes that make checkpoints."""
+        return tuple(node for node in self.nodes if isinstance(node, StageNode))
+
+    @property
+    def scores(self) -> tuple[ScoreNode, ...]:
+        """The nodes that score."""
+        return tuple(node for node in self.nodes if isinstance(node, ScoreNode))
+
+    @property
+    def curvatures(self) -> tuple[CurvatureNode, ...]:
+        """The nodes that measure curvature."""
+        return tuple(node for node in self.nodes if isinstance(node, CurvatureNode))
+
+    @property
+    def result_keys(self) -> set[str]:
+        """Keys of the scores and curvatures, which have to be in the store until the results are written."""
+        return {node.key for node in self.nodes if not isinstance(node, StageNode)}
+
+    @property
+    def final_keys(self) -> frozenset[str]:
+        """Keys of the checkpoints that end a chain."""
+        return frozenset(cell.checkpoint_key for cell in self.cells if cell.final)
+
+    def last_use(self) -> dict[str, int]:
+        """Key of each stage -> index of the last node that reads its checkpoint, or its own when none does."""
+        last: dict[str, int] = {}
+        for index, node in enumerate(self.nodes):
+            last |= dict.fromkeys((*node.parents, node.key), index)
+        stages = {node.key for node in self.stages}
+        return {key: index for key, index in last.items() if key in stages}
+
+    def releases(self, keep: Keep | None = None) -> dict[int, tuple[str, ...]]:
+        """Index of a node -> keys of the checkpoints that may go once that node is done."""
+        keep = keep or self.keep
+        kept = {"all": {node.key for node in self.stages}, "final": self.final_keys, "none": frozenset()}[keep]
+        found: dict[int, tuple[str, ...]] = {}
+        for key, index in self.last_use().items():
+            if key not in kept:
+                found[index] = (*found.get(index, ()), key)
+        return found
+
+    @property
+    def disk_bytes(self) -> int:
+        """The most that checkpoints take at any one time under the study's `keep`."""
+        return self.added_bytes(self.nodes)
+
+    def added_bytes(self, made: Iterable[Node], *, keep: Keep | None = None) -> int:
+        """The most that a run's checkpoints add to the store at any one time, one node after another.
+
+        Args:
+            made: nodes that the run computes; what is in the store already adds nothing.
+            keep: which checkpoints stay; None is what the plan says.
+        """
+        sizes = {node.key: self.stage_bytes.get(node.key, 0) for node in made}
+        releases, now, most = self.releases(keep), 0, 0
+        for index, node in enumerate(self.nodes):
+            now += sizes.get(node.key, 0)
+            most = max(most, now)
+            now -= sum(sizes.get(key, 0) for key in releases.get(index, ()))
+        return most
+
+    def counts(self) -> dict[str, int]:
+        """How much there is to do, with and without sharing."""
+        return {
+            "stages_shared": len(self.stages),
+            "stages_unshared": self.stages_unshared,
+            "scores_shared": len(self.scores),
+            "scores_unshared": self.scores_unshared,
+            "curvatures": len(self.curvatures),
+            "train_tokens": sum(node.train_tokens for node in self.stages),
+            "score_tokens": sum(node.score_tokens for node in self.scores),
+            "disk_bytes": self.disk_bytes,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The counts and the nodes as plain data, as `plan --json` prints them."""
+        return {"study": self.study, **self.counts(), "nodes": [node.to_dict() for node in self.nodes]}
+
+
+def compile_plan(
+    study: Study,
+    *,
+    base_keys: Mapping[str, str],
+    tasks: Mapping[str, Task],
+    precision: str,
+    count_tokens: CountTokens | None = None,
+    stage_bytes: StageBytes | None = None,
+) -> Plan:
+    """The stage graph of a study.
+
+    Args:
+        study: what is wanted.
+        base_keys: name of each base -> key of its content.
+        tasks: name -> task, as loaded.
+        precision: what `auto` came to.
+        count_tokens: examples -> tokens of one epoch of training, tokens of scoring; None counts 0.
+        stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
+
+    Raises:
+        ConfigError: a dose of a task's training data holds no example; a dimension that a task has not; a
+            curvature that cannot be measured.
+        DataError: a chain trains on a task that has nothing to train on.
+    """
+    branches = branches_of(study, tasks)
+    facts = {name: TaskFacts.of(tasks[name], count_tokens) for name in study.tasks}
+    graph = Graph(study, base_keys, facts, precision)
+    for base in study.bases:
+        for variant in study.variants():
+            graph.add_family(base, variant, branches)
+    families = len(study.bases) * len(study.variants())
+    steps = sum(len(branch.steps) for branch in branches)
+    return plan_of(
+        graph,
+        [base_keys[base] for base in study.bases],
+        stages_unshared=families * steps,
+        scores_unshared=families * (steps + len(branches)) * len(study.tasks),
+        stage_bytes=stage_bytes,
+    )
+
+
+def plan_of(
+    graph: Graph, roots: Iterable[str], *, stages_unshared: int, scores_unshared: int, stage_bytes: StageBytes | None
+) -> Plan:
+    """The plan of everything in a graph.
+
+    Args:
+        graph: with every node and cell.
+        roots: keys of the checkpoints that are given, in order.
+        stages_unshared: as in the plan.
+        scores_unshared: as in the plan.
+        stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
+    """
+    nodes = tuple(node for key in dict.fromkeys(roots) for node in graph.walk(key))
+    stages = [node for node in nodes if isinstance(node, StageNode)]
+    return Plan(
+        study=graph.study.name,
+        nodes=nodes,
+        cells=tuple(graph.cells.values()),
+        stages_unshared=stages_unshared,
+        scores_unshared=scores_unshared,
+        keep=graph.study.keep,
+        stage_bytes=_sizes(stages, stage_bytes) if stage_bytes else {},
+    )
+
+
+def _sizes(stages: Iterable[StageNode], stage_bytes: StageBytes) -> dict[str, int]:
+    """Size of every checkpoint: an adapter is stored alone while the base lies under it, else all weights are."""
+    sizes: dict[str, int] = {}
+    shapes: dict[str, tuple[Any, ...]] = {}
+    for node in stages:
+        recipe, shape = node.recipe, _lora_shape(node.recipe)
+        on_base = node.parent_key == node.base_key or shapes.get(node.parent_key) == shape
+        if isinstance(node.lesson, Teaching) and recipe.method == "lora" and on_base:
+            shapes[node.key] = shape
+        sizes[node.key] = stage_bytes(
+            node.base, recipe if node.key in shapes else replace(recipe, method="full", quantize=None)
+        )
+    return sizes
+
+
+def _lora_shape(recipe: Recipe) -> tuple[Any, ...]:
+    """What two stages have to share so that the second goes on with the first one's adapter."""
+    return recipe.lora_rank, recipe.lora_alpha, recipe.lora_dropout, recipe.lora_targets

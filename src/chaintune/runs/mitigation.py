@@ -1,0 +1,242 @@
+"""A mitigation of two checkpoints that exist already: planned, run and stored as a study is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from chaintune.errors import ConfigError, ModelError
+from chaintune.models import load, merge_adapter, save
+from chaintune.records import Choice, Mitigated, ResultRow, Task
+from chaintune.files import atomic
+from chaintune.execution.bases import BaseModel, shapes_of
+from chaintune.plan.branches import Branch, replay_step, resolved
+from chaintune.files.disk import one_sentence
+from chaintune.study.study import Study
+from chaintune.plan.graph import CountTokens, Graph, TaskFacts
+from chaintune.study.mitigations import DoseSpec, Mitigation
+from chaintune.plan.plan import Plan, StageBytes, plan_of
+from chaintune.execution.events import Event
+from chaintune.runs.session import Session, StudyResults, open_session
+from chaintune.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+# Stands in a chain's name for whatever happened between the two checkpoints; no task can be named so.
+LATER = "(later)"
+
+
+class Watch(Protocol):
+    """What is told of a run's events while it lasts."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def note(self, event: Event) -> None:
+        """Take up one event."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mitigations:
+    """What replaying a lost task brought back, and which model was written.
+
+    Attributes:
+        results: of every dose, as a study's.
+        choice: the recommended dose, or that none is.
+        written: chain of the model that was written; empty when none was.
+        model: its folder; None when none was written.
+    """
+
+    results: StudyResults
+    choice: Choice
+    written: str
+    model: Path | None
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Every row as a table."""
+        return self.results.to_polars()
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The same for pandas."""
+        return self.results.to_pandas()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The choice and every row as plain data."""
+        model = str(self.model) if self.model else None
+        return {"choice": self.choice.to_dict(), "model": model, "rows": self.results.to_dict()}
+
+
+def given_study(
+    model: str,
+    before: str,
+    *,
+    forgotten: str,
+    keep: Sequence[str],
+    replay: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+) -> Study:
+    """The study that a mitigation of two given checkpoints is.
+
+    Args:
+        model: the checkpoint after the loss.
+        before: the checkpoint that still knew the task.
+        forgotten: task that was lost.
+        keep: tasks that should not pay, at least one.
+        replay: `dose`, `who`, `by` and `recipe` of the replays, as in a study file.
+        settings: other keys of a study file, such as `recipe`, `seed`, `precision` or `tasks`.
+        overrides: `key=value` with dotted keys.
+
+    Raises:
+        ConfigError: anything in it cannot be meant.
+    """
+    if model == before:
+        raise ConfigError(f"'{model}' is given as the model before and after, so nothing was lost between them")
+    if forgotten in keep:
+        raise ConfigError(f"task '{forgotten}' is named as forgotten and as one to keep; name it once")
+    if not keep:
+        raise ConfigError("name at least one task to keep, whose price is measured")
+    described = dict(settings.get("tasks") or {})
+    mapping = dict(settings) | {
+        "base": [model, before],
+        "tasks": {name: described.get(name) for name in (forgotten, *keep)},
+        "chains": [[forgotten, keep[0]]],
+        "mitigations": [{"replay": {"task": forgotten, **replay}}],
+    }
+    return Study.from_mapping(mapping, overrides, name="mitigate")
+
+
+def open_given(study: Study, store: Store, *, trust_remote_code: bool = False) -> Session:
+    """Everything that a mitigation needs, read once; its plan trains replays only.
+
+    Args:
+        study: from `given_study`.
+        store: where finished work lies.
+        trust_remote_code: run Python code that comes with a model.
+
+    Raises:
+        ConfigError: the two checkpoints are one.
+        DataError: a task's data cannot be had.
+        ModelError: a model cannot be had, or the two are of different shapes.
+    """
+    session = open_session(study, store, trust_remote_code=trust_remote_code, compiled=compile_given)
+    after, before = (session.bases[name] for name in study.bases)
+    _check_pair(before, after)
+    return session
+
+
+def chosen_chain(choice: Choice, rows: Sequence[ResultRow], *, best: bool) -> str:
+    """The chain whose model is written: the choice's, else, if the best is wanted, that with the largest recovery.
+
+    Args:
+        choice: of the doses tested.
+        rows: of the results.
+        best: write one even if no dose reaches the target.
+    """
+    if choice.chosen or not best:
+        return choice.chosen
+    found = {row.chain: row.estimate.value for row in rows if row.metric == "recovery" and row.chain in choice.tested}
+    known = {chain: value for chain, value in found.items() if value == value}
+    return max(known, key=lambda chain: known[chain], default="")
+
+
+def write_model(session: Session, chain: str, folder: Path, *, trust_remote_code: bool = False) -> None:
+    """Write the model at the end of a chain into a folder, whole, an adapter folded in.
+
+    Args:
+        session: that was run.
+        chain: its name in the results.
+        folder: made where it is missing.
+        trust_remote_code: run Python code that comes with the model.
+
+    Raises:
+        ModelError: the checkpoint is not in the store.
+        StoreError: the disk is full, or the folder cannot be written; what was there before is still there.
+    """
+    node = next(node for node in session.plan.stages if ">".join(node.chain) == chain)
+    entry = session.store.get(node.kind, node.key)
+    if entry is None:
+        raise ModelError(
+            f"the checkpoint of {chain} is not in the store {session.store.address}; run the command again"
+        )
+    adapter = entry.path if (entry.path / "adapter_config.json").is_file() else None
+    weights = session.bases[node.base].folder if adapter else entry.path
+    loaded = load(
+        weights, adapter=adapter, precision=session.precision, trainable=False, trust_remote_code=trust_remote_code
+    )
+    with (
+        one_sentence(folder.parent, f"the model {folder.name} cannot be written"),
+        atomic.replacing_files(folder) as new,
+    ):
+        save(merge_adapter(loaded), new)
+
+
+def compile_given(
+    study: Study,
+    *,
+    base_keys: Mapping[str, str],
+    tasks: Mapping[str, Task],
+    precision: str,
+    count_tokens: CountTokens | None = None,
+    stage_bytes: StageBytes | None = None,
+) -> Plan:
+    """The plan of a mitigation: both checkpoints and every replay of the later one, scored on every task.
+
+    Args:
+        study: from `given_study`.
+        base_keys: name of each checkpoint -> key of its content.
+        tasks: name -> task, as loaded.
+        precision: what `auto` came to.
+        count_tokens: examples -> tokens of one epoch of training, tokens of scoring; None counts 0.
+        stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
+
+    Raises:
+        ConfigError: a dose holds no example; a dimension that the task has not.
+    """
+    item = resolved(study.mitigations[0], tasks[study.mitigations[0].task])
+    graph = Graph(study, base_keys, {name: TaskFacts.of(tasks[name], count_tokens) for name in study.tasks}, precision)
+    (after, before), (variant,) = study.bases, study.variants()
+    known = {(item.task,): base_keys[before], (item.task, LATER): base_keys[after]}
+    for chain, key in known.items():
+        graph.add_cell(after, chain, variant, key)
+    branches = list(_replays(item, tuple(task for task in study.tasks if task != item.task)))
+    for branch in branches:
+        graph.add_branch(after, variant, branch, known, (item.task, LATER))
+    return plan_of(
+        graph,
+        (base_keys[before], base_keys[after]),
+        stages_unshared=len(branches),
+        scores_unshared=(len(branches) + 2) * len(study.tasks),
+        stage_bytes=stage_bytes,
+    )
+
+
+def _replays(item: Mitigation, keep: tuple[str, ...]) -> Iterator[Branch]:
+    spec = item.spec
+    for dose in spec.dose if isinstance(spec, DoseSpec) else ():
+        mitigated = Mitigated("replay", item.ladder, item.task, (item.task, LATER), keep, dose)
+        yield Branch((replay_step(item, dose),), mitigated)
+
+
+def _check_pair(before: BaseModel, after: BaseModel) -> None:
+    """Refuse two names of one model, and two models that cannot be checkpoints of one."""
+    if before.key == after.key:
+        raise ConfigError(f"'{before.name}' and '{after.name}' are the same model, so nothing was lost between them")
+    one, other = shapes_of(before.folder), shapes_of(after.folder)
+    for name in sorted(one.keys() & other.keys()):
+        if one[name] != other[name]:
+            raise ModelError(
+                f"'{before.name}' and '{after.name}' are of different shapes: {name} is {one[name]} and {other[name]}; "
+                "both have to be checkpoints of one model"
+            )
+    if not one.keys() & other.keys():
+        raise ModelError(
+            f"'{before.name}' and '{after.name}' have no weight in common; both have to be checkpoints of one model"
+        )

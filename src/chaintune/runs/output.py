@@ -1,0 +1,268 @@
+"""What a finished run leaves in its folder: tables, scores, the resolved study and where everything came from."""
+
+import io
+import json
+import math
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from chaintune import forgetting
+from chaintune.forgetting.recommend import USUAL
+from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
+from chaintune.records import (
+    BentCheckpoint,
+    Curvature,
+    Estimate,
+    Limits,
+    Measured,
+    Metric,
+    ResultRow,
+    Scores,
+    Task,
+    rows_to_polars,
+)
+from chaintune.files import atomic
+from chaintune.execution.cost import spent, stage_notes
+from chaintune.files.disk import one_sentence
+from chaintune.study.study import Study
+from chaintune.execution.learning import learning_table
+from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, Cell
+from chaintune.plan.plan import Plan
+from chaintune.store.store import Store
+
+
+def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Measured]:
+    """The finished scores of a plan, one record for each checkpoint as the study names it.
+
+    The base, which has no seed, comes once for each variant and seed, so that every family of chains
+    is complete. Scores that failed are absent; a checkpoint without any is left out.
+
+    Args:
+        plan: of the study.
+        store: holds the scores.
+        metric: which choice counts as preferred; `prediction` and `correct` follow it.
+    """
+    read: dict[str, Scores | None] = {}
+    found = []
+    stages = {node.key for node in plan.stages}
+    for cell in plan.cells:
+        for key in cell.scores.values():
+            if key not in read:
+                read[key] = _read(store, key, metric)
+        scores = {task: table for task, key in cell.scores.items() if (table := read[key]) is not None}
+        if scores:
+            cost = _cost(store, cell) if cell.checkpoint_key in stages else (0.0, 0.0)
+            found.append(Measured(cell.base, cell.chain, cell.variant, cell.seed, scores, cell.mitigates, *cost))
+    return found
+
+
+def gather_curvatures(plan: Plan, store: Store) -> list[BentCheckpoint]:
+    """The finished curvatures of a plan, one for each checkpoint as the study names it."""
+    found = []
+    for cell in plan.cells:
+        entry = store.get("curvature", cell.curvature_key) if cell.curvature_key else None
+        if entry is not None:
+            curvature = Curvature.from_dict(json.loads((entry.path / CURVATURE_FILE).read_bytes()))
+            found.append(BentCheckpoint(cell.base, cell.chain, cell.variant, cell.seed, curvature))
+    return found
+
+
+def _cost(store: Store, cell: Cell) -> tuple[float, float]:
+    """Tokens and seconds of a checkpoint's last stage, from its own notes or from those of its scores."""
+    known = stage_notes(store, cell.checkpoint_key, cell.scores.values())
+    tokens, seconds = (known.get(name) for name in ("train_tokens", "seconds"))
+    return (math.nan if tokens is None else float(tokens), math.nan if seconds is None else float(seconds))
+
+
+def write_results(
+    study: Study,
+    plan: Plan,
+    *,
+    store: Store,
+    tasks: Mapping[str, Task],
+    base_keys: Mapping[str, str],
+    out: Path,
+    command: Sequence[str] = (),
+    limits: Limits = USUAL,
+) -> list[ResultRow]:
+    """Summarise what is in the store and write it down; each file appears whole or not at all.
+
+    Files: `results.parquet`, `results.json`, `scores/*.parquet` with `scores/index.json`,
+    `study.resolved.yaml`, `provenance.json`; with curvatures `curvature.parquet`, a row for each pair of
+    checkpoints; where stages were trained `training.parquet`, the loss along each.
+
+    Args:
+        study: what was wanted.
+        plan: what it came to.
+        store: holds the scores.
+        tasks: name -> task, as loaded.
+        base_keys: name of each base -> key of its content.
+        out: the folder.
+        command: as it was typed; empty is this process's own.
+        limits: what a recommended dose has to reach.
+
+    Returns:
+        The rows of `results.parquet`.
+
+    Raises:
+        StoreError: the folder cannot be written to.
+    """
+    rows = forgetting.summarise(
+        gather(plan, store, metric=study.metric),
+        study=study.name,
+        roles={name: tasks[name].role for name in study.tasks},
+        level=study.level,
+        resamples=study.resamples,
+        seed=study.seed,
+    )
+    bent = gather_curvatures(plan, store)
+    pairs = sharpness_pairs(bent, rows)
+    if plan.curvatures:
+        rows += sharpness_rows(
+            bent, pairs, study=study.name, level=study.level, resamples=study.resamples, seed=study.seed
+        )
+    curves = learning_table(plan, store)
+    with one_sentence(out, "the results cannot be written"):
+        if curves.height:
+            _write_table(curves, out / "training.parquet")
+        if plan.curvatures:
+            _write_table(pairs, out / "curvature.parquet")
+        _write_rows(rows, study, out, limits)
+        _copy_scores(plan, store, out / "scores")
+        atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
+        about = provenance(study, plan, tasks, base_keys, command=command) | {"cost": spent(plan, store)}
+        atomic.write_json(out / "provenance.json", about)
+    return rows
+
+
+def provenance(
+    study: Study, plan: Plan, tasks: Mapping[str, Task], base_keys: Mapping[str, str], *, command: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Where the results of a study come from: command, versions, machine, digests and seeds."""
+    return {
+        "study": study.name,
+        "command": list(command or sys.argv),
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": dict(sorted((dist.name, dist.version) for dist in distributions() if dist.name)),
+        "bases": dict(base_keys),
+        "precision": sorted({node.precision for node in plan.nodes}),
+        "seeds": sorted({cell.seed for cell in plan.cells}),
+        "tasks": {name: _task_provenance(tasks[name]) for name in study.tasks},
+    }
+
+
+def _task_provenance(task: Task) -> dict[str, Any]:
+    return {
+        "role": task.role,
+        "version": task.version,
+        "source": task.source,
+        "licence": task.licence,
+        "train_examples": len(task.train),
+        "test_examples": len(task.test),
+        "train_digest": task.train_digest,
+        "test_digest": task.test_digest,
+    }
+
+
+def _read(store: Store, key: str, metric: Metric) -> Scores | None:
+    entry = store.get("score", key)
+    return _preferring(Scores.read(entry.path / SCORES_FILE), metric) if entry else None
+
+
+def _preferring(scores: Scores, metric: Metric) -> Scores:
+    """The scores with the choice that a metric prefers as the prediction."""
+    if metric == "accuracy":
+        return scores
+    lengths = scores.table.column("choice_tokens" if metric == "accuracy_per_token" else "choice_bytes").to_pylist()
+    logprobs = scores.table.column("choice_logprobs").to_pylist()
+    chosen = [int(np.argmax(np.asarray(row) / np.asarray(n))) for row, n in zip(logprobs, lengths, strict=True)]
+    table = _replaced(scores.table, "prediction", chosen)
+    return replace(scores, table=_replaced(table, "correct", scores.item_scores(metric).astype(bool).tolist()))
+
+
+def _replaced(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+
+
+def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path, limits: Limits = USUAL) -> None:
+    _write_table(rows_to_polars(rows) if rows else _no_rows(), out / "results.parquet")
+    plain = [{name: _finite(value) for name, value in row.to_dict().items()} for row in rows]
+    atomic.write_json(
+        out / "results.json",
+        {
+            "study": study.name,
+            "metric": study.metric,
+            "level": study.level,
+            "rows": plain,
+            "limits": asdict(limits),
+            "recommended": [choice.to_dict() for choice in forgetting.choose(rows, limits)],
+        },
+    )
+
+
+def _write_table(table: pl.DataFrame, path: Path) -> None:
+    content = io.BytesIO()
+    table.write_parquet(content)
+    atomic.write_bytes(path, content.getvalue())
+
+
+def _no_rows() -> pl.DataFrame:
+    """The table of a study of which nothing could be measured: every column, no row."""
+    one = ResultRow("", "", "", "", 0, "", "", "", "", "", "", Estimate.undefined(""))
+    return rows_to_polars([one]).clear()
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: what is undefined is null, and the row's `reason` says why."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _copy_scores(plan: Plan, store: Store, folder: Path) -> None:
+    """Copies under names that people can read; those of an earlier run that are no more are removed."""
+    index: dict[str, dict[str, Any]] = {}
+    for node in plan.scores:
+        entry = store.get(node.kind, node.key)
+        if entry is None:
+            continue
+        name = _file_name(node.to_dict(), several_bases=len({cell.base for cell in plan.cells}) > 1)
+        if name in index:  # two names that differ in signs only
+            name = name.replace(".parquet", f".{node.key[:8]}.parquet")
+        atomic.write_bytes(folder / name, (entry.path / SCORES_FILE).read_bytes())
+        index[name] = node.to_dict()
+    for name in _earlier(folder) - set(index):
+        (folder / name).unlink(missing_ok=True)
+    atomic.write_json(folder / "index.json", index)
+
+
+def _earlier(folder: Path) -> set[str]:
+    """File names, and nothing but names, that an earlier run put into its index."""
+    try:
+        names = json.loads((folder / "index.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return set()
+    return {name for name in names if Path(name).name == name and name.endswith(".parquet")}
+
+
+def _file_name(node: Mapping[str, Any], *, several_bases: bool) -> str:
+    """`bbq-csqa.learning_rate=2e-05.seed1.on-bbq.parquet`."""
+    parts = [node["base"]] if several_bases else []
+    parts += [node["chain"].replace(">", "-")]
+    if node["seed"] is not None:
+        parts += [node["variant"].replace(", ", "."), f"seed{node['seed']}"]
+    parts += [f"on-{node['task']}", node["split"].removeprefix("test")]
+    return re.sub(r"[^A-Za-z0-9._@%=+-]", "_", ".".join(filter(None, parts))) + ".parquet"

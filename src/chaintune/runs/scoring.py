@@ -1,0 +1,223 @@
+"""Models that exist already, scored on tasks: what the store lacks is computed, nothing is trained."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from chaintune.errors import ConfigError, ModelError
+from chaintune.models import Precision, Reader, load_reader, resolve_precision
+from chaintune.models.encoding import check_lengths, encode_examples
+from chaintune.records import Scores, Task
+from chaintune.scoring import Engine
+from chaintune.scoring.trees import distinct_tokens
+from chaintune.files import atomic
+from chaintune.execution.bases import BaseModel, entry_keys, open_base
+from chaintune.files.disk import one_sentence
+from chaintune.execution.engine import LocalEngine
+from chaintune.plan.graph import score_key
+from chaintune.execution.state import OnEvent
+from chaintune.plan.nodes import SCORES_FILE, ScoreNode
+from chaintune.plan.plan import Plan
+from chaintune.execution.local import run_plan
+from chaintune.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Models and tasks, read once, and what is to be computed.
+
+    Attributes:
+        store: where scores lie.
+        tasks: name -> task, as loaded.
+        models: what a model is called here -> its name.
+        bases: name -> model.
+        keys: what a model is called here, and a task -> key of the scores.
+        precision: what `auto` came to on this machine.
+        arithmetic: whose.
+        plan: one node for each pair of a model and a task; equal models have theirs together.
+    """
+
+    store: Store
+    tasks: Mapping[str, Task]
+    models: Mapping[str, str]
+    bases: Mapping[str, BaseModel]
+    keys: Mapping[tuple[str, str], str]
+    precision: Precision
+    arithmetic: Engine
+    plan: Plan
+
+    def run(self, *, on_event: OnEvent | None = None, trust_remote_code: bool = False) -> dict[str, dict[str, Scores]]:
+        """Compute what the store lacks; scores by what the model is called, then by task.
+
+        Args:
+            on_event: called at every event.
+            trust_remote_code: run Python code that comes with a model.
+
+        Raises:
+            ModelError: a model cannot be loaded, or answers with something that is no number.
+        """
+        engine = LocalEngine(
+            self.bases,
+            precision=self.precision,
+            trust_remote_code=trust_remote_code,
+            arithmetic=self.arithmetic,
+        )
+        found: dict[str, dict[str, Scores]] = {}
+        with self.store.lease(self.plan.result_keys | entry_keys(self.bases.values())):
+            outcome = run_plan(
+                self.plan, store=self.store, engine=engine, out=None, tasks=self.tasks, on_event=on_event
+            )
+            for failed in outcome.of("failed"):
+                raise ModelError(f"{failed.node.title}: {failed.cause}")
+            for (called, task), key in self.keys.items():
+                found.setdefault(called, {})[task] = self._read(key, self.models[called])
+        return found
+
+    def _read(self, key: str, model: str) -> Scores:
+        entry = self.store.get("score", key)
+        if entry is None:
+            raise ModelError(f"the scores {key} are not in the store {self.store.address}; run the command again")
+        scores = Scores.read(entry.path / SCORES_FILE)
+        return replace(scores, provenance={**scores.provenance, "model": model})
+
+
+def open_scoring(
+    models: Mapping[str, str],
+    tasks: Sequence[Task],
+    store: Store,
+    *,
+    precision: str = "auto",
+    devices: int = 1,
+    arithmetic: Engine = "chaintune",
+    trust_remote_code: bool = False,
+) -> Scoring:
+    """Find the models, refuse what could not be scored, and plan the rest; nothing is computed yet.
+
+    Args:
+        models: what each is called in messages and results -> its name as a user gives it.
+        tasks: with different names.
+        store: where finished work lies; a GGUF file is dequantised into it.
+        precision: `auto`, `bf16` or `fp32`.
+        devices: processes that score together; the scores, and so their keys, do not depend on them.
+        arithmetic: whose.
+        trust_remote_code: run Python code that comes with a model.
+
+    Raises:
+        ConfigError: no task, or two of one name; several devices for another's arithmetic.
+        DataError: an example is longer than a model's context.
+        ModelError: a model cannot be had.
+    """
+    _check_names(tasks)
+    _check_devices(devices, arithmetic)
+    bases = {name: open_base(name, store) for name in dict.fromkeys(models.values())}
+    chosen = resolve_precision(precision)
+    keys: dict[tuple[str, str], str] = {}
+    nodes: dict[str, ScoreNode] = {}
+    for called, name in models.items():
+        base = bases[name]
+        reader = load_reader(base.folder, trust_remote_code=trust_remote_code)
+        for task in tasks:
+            key = score_key(base.key, task.test_digest, chosen, arithmetic=arithmetic)
+            keys[called, task.name] = key
+            if key not in nodes:
+                tokens = 0 if store.has("score", key) else _read_tokens(task, reader)
+                nodes[key] = _node(key, base, task, called, precision=chosen, devices=devices, tokens=tokens)
+    plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
+    return Scoring(store, {task.name: task for task in tasks}, models, bases, keys, chosen, arithmetic, plan)
+
+
+def write_scores(found: Mapping[str, Scores], out: Path) -> dict[str, Path]:
+    """Write score files that `chaintune compare` reads, each whole or not at all; task -> its file.
+
+    Args:
+        found: task -> scores of one model.
+        out: a `.parquet` file for one task, or a folder that gets a file a task.
+
+    Raises:
+        ConfigError: several tasks are to go into one file, or the folder holds scores of another model.
+        StoreError: it cannot be written.
+    """
+    paths = score_paths(found, out)
+    if out not in paths.values():
+        _check_folder(out, found)
+    with one_sentence(out.parent, "the scores cannot be written"):
+        for task, path in paths.items():
+            with atomic.replacing(path) as partial:
+                found[task].write(partial)
+    return paths
+
+
+def score_paths(tasks: Iterable[str], out: Path) -> dict[str, Path]:
+    """Where the scores of each task go.
+
+    Args:
+        tasks: their names.
+        out: a `.parquet` file for one task, or a folder.
+
+    Raises:
+        ConfigError: several tasks are to go into one file.
+    """
+    names = list(tasks)
+    if out.suffix != ".parquet":
+        paths = {task: out / f"{task.replace(':', '_')}.parquet" for task in names}
+        for task, path in paths.items():
+            if twin := next((other for other in names if other != task and paths[other] == path), None):
+                raise ConfigError(f"'{task}' and '{twin}' would both be written to {path}; score them one at a time")
+        return paths
+    if len(names) > 1:
+        raise ConfigError(f"{out}: one file holds the scores of one task, not of {len(names)}; name a folder")
+    return dict.fromkeys(names, out)
+
+
+def _check_folder(folder: Path, found: Mapping[str, Scores]) -> None:
+    """Scores of two models side by side would be compared as if they were of one."""
+    ours = {scores.provenance["checkpoint"] for scores in found.values()}
+    for path in sorted(folder.glob("*.parquet")):
+        theirs = Scores.read(path).provenance
+        if theirs.get("checkpoint") not in ours:
+            name = theirs.get("model", "another model")
+            raise ConfigError(f"{folder}: {path.name} there is of {name}; name another folder, or remove it")
+
+
+def _node(
+    key: str, base: BaseModel, task: Task, called: str, *, precision: Precision, devices: int, tokens: int
+) -> ScoreNode:
+    return ScoreNode(
+        key=key,
+        checkpoint_key=base.key,
+        base=base.name,
+        base_key=base.key,
+        chain=(),
+        task=task.name,
+        seed=0,
+        precision=precision,
+        score_tokens=tokens,
+        devices=devices,
+        called=called,
+    )
+
+
+def _check_devices(devices: int, arithmetic: Engine) -> None:
+    if devices < 1:
+        raise ConfigError(f"devices: expected a number of processes, at least 1, got {devices}")
+    if devices > 1 and arithmetic != "chaintune":
+        raise ConfigError(
+            f"engine '{arithmetic}' scores in one process, got devices {devices}; leave devices out, or take engine "
+            "'chaintune'"
+        )
+
+
+def _check_names(tasks: Sequence[Task]) -> None:
+    names = [task.name for task in tasks]
+    if not names:
+        raise ConfigError("no task is named; name at least one to score on")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"task '{name}' is named twice; name each task once")
+
+
+def _read_tokens(task: Task, reader: Reader) -> int:
+    """How many tokens a scoring reads, after a check that each example fits into the model's context."""
+    encoded = encode_examples(reader.tokenizer, task.test)
+    check_lengths(task.test, [example.longest_tokens for example in encoded], reader.context_tokens, task=task.name)
+    return distinct_tokens(encoded)

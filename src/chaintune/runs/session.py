@@ -1,0 +1,198 @@
+"""A study made ready on this machine: its data read, its bases at hand, its plan drawn; then run."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from chaintune.errors import StoreError
+from chaintune.forgetting.recommend import USUAL
+from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
+from chaintune.records import Limits, ResultRow, Task, rows_to_polars
+from chaintune.execution.bases import BaseModel, entry_keys, open_base
+from chaintune.execution.engine import LocalEngine
+from chaintune.study.study import Study
+from chaintune.execution.state import OnEvent, RunOutcome
+from chaintune.execution.pending import Needs
+from chaintune.plan.plan import Plan, compile_plan
+from chaintune.runs.output import write_results
+from chaintune.execution.disk_space import check_room
+from chaintune.execution.local import run_plan
+from chaintune.execution.sizing import check_readable, stage_bytes, token_counter
+from chaintune.store.store import Store
+from chaintune.study.task_spec import load_spec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Executor = Literal["local", "ray"]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResults:
+    """What a study found.
+
+    Attributes:
+        rows: of `results.parquet`.
+        outcome: what became of each node.
+        folder: where everything was written.
+        level: of the intervals.
+    """
+
+    rows: tuple[ResultRow, ...]
+    outcome: RunOutcome
+    folder: Path
+    level: float = 0.95
+
+    def to_polars(self) -> pl.DataFrame:
+        """The rows as a table, a column for each field of the row and of its estimate."""
+        return rows_to_polars(self.rows)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The same for pandas."""
+        return self.to_polars().to_pandas()
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The same as plain data, one mapping a row."""
+        return [row.to_dict() for row in self.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything that a run of a study needs, read once.
+
+    Attributes:
+        study: what is wanted.
+        store: where finished work lies.
+        tasks: name -> task, as loaded.
+        bases: name -> base model.
+        precision: what `auto` came to on this machine.
+        plan: what will be trained and scored.
+    """
+
+    study: Study
+    store: Store
+    tasks: dict[str, Task]
+    bases: dict[str, BaseModel]
+    precision: Precision
+    plan: Plan
+
+    @property
+    def base_keys(self) -> dict[str, str]:
+        """Name of each base -> digest of its content."""
+        return {name: base.key for name, base in self.bases.items()}
+
+    def run(
+        self,
+        out: Path,
+        *,
+        on_event: OnEvent | None = None,
+        command: Sequence[str] = (),
+        trust_remote_code: bool = False,
+        limits: Limits = USUAL,
+        executor: Executor = "local",
+        address: str | None = None,
+        growth_seconds: float | None = None,
+        max_store: int | None = None,
+    ) -> StudyResults:
+        """Compute what is missing and write results, scores and provenance into `out`.
+
+        Args:
+            out: the folder.
+            on_event: called at every event.
+            command: that is noted as the results' origin.
+            trust_remote_code: run Python code that comes with a model.
+            limits: of a recommended dose.
+            executor: `local` is this process, one node after another; `ray` a cluster, as wide as it allows.
+            address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
+            growth_seconds: ask a cluster that grows by demand for machines, and wait so long for the first; None takes
+                it as it is.
+            max_store: bytes that the whole store may take; None allows what the disk holds.
+
+        Raises:
+            StoreError: the checkpoints do not fit, which is asked before anything is computed; or scores that were
+                computed are gone.
+        """
+        check_room(self.plan, self.store, Needs(self.plan, self.store).pending(), max_bytes=max_store)
+        if executor == "ray":
+            execute = self._on_ray(address, growth_seconds, trust_remote_code)
+        else:
+            execute = self._here(trust_remote_code)
+        with self.store.lease(self.plan.result_keys | entry_keys(self.bases.values())):
+            outcome = execute(self.plan, store=self.store, out=out, tasks=self.tasks, on_event=on_event)
+            self._check_there(outcome)
+            rows = write_results(
+                self.study,
+                self.plan,
+                store=self.store,
+                tasks=self.tasks,
+                base_keys=self.base_keys,
+                out=out,
+                command=command,
+                limits=limits,
+            )
+        return StudyResults(tuple(rows), outcome, out, self.study.level)
+
+    def _check_there(self, outcome: RunOutcome) -> None:
+        """Results that lack scores which were computed would look like those of another study."""
+        done = {result.node.key for result in (*outcome.of("made"), *outcome.of("reused"))}
+        gone = [node for node in self.plan.scores if node.key in done and not self.store.has(node.kind, node.key)]
+        if gone:
+            raise StoreError(
+                f"{self.store.address}: {len(gone)} scores that were computed are not there, '{gone[0].title}' for "
+                "one; something removed them, and the same command computes them again"
+            )
+
+    def _here(self, trust_remote_code: bool) -> Callable[..., RunOutcome]:
+        if any(node.recipe.quantize for node in self.plan.stages):
+            check_quantize()
+        engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
+        return partial(run_plan, engine=engine)
+
+    def _on_ray(
+        self, address: str | None, growth_seconds: float | None, trust_remote_code: bool
+    ) -> Callable[..., RunOutcome]:
+        from chaintune.execution.ray.elsewhere import EngineElsewhere, run_on_ray  # loads what only a cluster needs
+
+        engine = EngineElsewhere.of(self.bases, self.precision, trust_remote_code=trust_remote_code)
+        return partial(run_on_ray, make_engine=engine, address=address, growth_seconds=growth_seconds)
+
+
+def open_session(
+    study: Study,
+    store: Store,
+    *,
+    trust_remote_code: bool = False,
+    compiled: Callable[..., Plan] = compile_plan,
+) -> Session:
+    """Read the data of a study, find its models, and plan it.
+
+    Args:
+        study: what is wanted.
+        store: where finished work lies.
+        trust_remote_code: run Python code that comes with a model.
+        compiled: makes the plan, as `compile_plan` does.
+
+    Raises:
+        DataError: a task's data cannot be had, or an example is longer than a base's context.
+        ModelError: a base cannot be had.
+    """
+    loaded = {name: load_spec(name, spec) for name, spec in study.tasks.items()}
+    bases = {name: open_base(name, store) for name in study.bases}
+    precision = resolve_precision(study.precision)
+    readers = [load_reader(base.folder, trust_remote_code=trust_remote_code) for base in bases.values()]
+    for reader in readers:
+        for task in loaded.values():
+            check_readable(task, reader)
+    plan = compiled(
+        study,
+        base_keys={name: base.key for name, base in bases.items()},
+        tasks=loaded,
+        precision=precision,
+        count_tokens=token_counter(readers[0]),
+        stage_bytes=lambda base, recipe: stage_bytes(bases[base], recipe, precision),
+    )
+    return Session(study, store, loaded, bases, precision, plan)

@@ -1,0 +1,91 @@
+"""What lies in a store, whether it is whole, and what may go."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from chaintune.errors import ConfigError, nearest
+from chaintune.store.store import Entry, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """An entry that is not as it was made.
+
+    Attributes:
+        why: the end of a sentence: `the bytes of model.safetensors were changed`.
+    """
+
+    kind: str
+    key: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What may go. An entry goes if any of the two says so; with neither, nothing goes.
+
+    Attributes:
+        kinds: of entries; empty means all of them.
+        older_than: entries made longer ago than this.
+        max_bytes: the oldest entries, until what is left of these kinds is no larger.
+    """
+
+    kinds: tuple[str, ...] = ()
+    older_than: timedelta | None = None
+    max_bytes: int | None = None
+
+
+def inventory(store: Store, kinds: Sequence[str] = ()) -> list[Entry]:
+    """Every finished entry, the oldest first.
+
+    Args:
+        store: that is looked into; bytes are not checked.
+        kinds: of entries; empty means all of them.
+
+    Raises:
+        ConfigError: a kind that the store does not hold.
+    """
+    there = store.kinds()
+    for kind in kinds:
+        if kind not in there:
+            raise ConfigError(f"{store.address}: holds nothing of kind '{kind}'; {nearest(kind, there)}")
+    found = [entry for kind in kinds or there for entry in store.entries(kind)]
+    return sorted(found, key=lambda entry: (entry.created_at, entry.kind, entry.key))
+
+
+def damaged(store: Store) -> Iterator[Damaged | None]:
+    """Every entry read to the last byte, one at a time: what is wrong with it, or None."""
+    for kind in store.kinds():
+        for key in store.keys(kind):
+            why = store.damage(kind, key)
+            yield Damaged(kind, key, why) if why else None
+
+
+def chosen(entries: Iterable[Entry], rule: Rule, *, now: datetime | None = None) -> list[Entry]:
+    """Which entries a rule lets go.
+
+    Args:
+        entries: the oldest first, of the rule's kinds.
+        rule: what may go.
+        now: the present moment, by default.
+    """
+    now, entries = now or datetime.now(UTC), list(entries)
+    left = sum(entry.size_bytes for entry in entries)
+    going = []
+    for entry in entries:
+        too_old = rule.older_than is not None and now - datetime.fromisoformat(entry.created_at) > rule.older_than
+        too_much = rule.max_bytes is not None and left > rule.max_bytes
+        if too_old or too_much:
+            going.append(entry)
+            left -= entry.size_bytes
+    return going
+
+
+def drop(store: Store, entries: Iterable[Entry | Damaged]) -> list[Entry | Damaged]:
+    """Remove entries, those apart that a living process still needs; what is gone."""
+    wanted = list(entries)
+    for entry in wanted:
+        store.drop(entry.kind, entry.key, unless_leased=True)
+    left = {(kind, key) for kind in store.kinds() for key in store.keys(kind)}
+    return [entry for entry in wanted if (entry.kind, entry.key) not in left]

@@ -1,0 +1,226 @@
+"""A study: base models x chains x recipes x seeds x mitigations, read from a file and checked whole."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+
+from chaintune.config.source import KeyPath, Source, apply_override, plain_mapping, read_source
+from chaintune.config.validation import check
+from chaintune.records import Metric, Recipe
+from chaintune.study.chains import Chain, read_chains
+from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
+from chaintune.study.mitigations import Mitigation, read_mitigations
+from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks
+from chaintune.study.task_spec import check_data
+
+Keep = Literal["all", "final", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One setting of the varied knobs and one seed.
+
+    Attributes:
+        labels: the knobs, seed apart, as `(name, value)` in the order of the file.
+        knobs: the same with the values themselves, under the names of the file.
+        seed: of every stage.
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    knobs: tuple[Knob, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What a study file means: every default filled in, every word expanded.
+
+    Attributes:
+        name: of the file, without its suffix.
+        bases: names of the base models.
+        tasks: name -> what is taught and measured.
+        chains: names of the tasks of each chain, in order.
+        recipe: of every stage, where a task's own or a knob does not differ.
+        seed: used where `vary` has no seeds.
+        vary: knobs in the order of the file, each with its values.
+        mitigations: branches after or around a loss.
+        precision, metric, keep, level, resamples: as in the file.
+        curvature: how each chain's first checkpoint is measured before it is overwritten; None measures nothing.
+    """
+
+    name: str
+    bases: tuple[str, ...]
+    tasks: Mapping[str, TaskSpec]
+    chains: tuple[Chain, ...]
+    recipe: Recipe
+    seed: int
+    vary: tuple[Knobs, ...]
+    mitigations: tuple[Mitigation, ...]
+    precision: Literal["auto", "fp32", "bf16"]
+    metric: Metric
+    keep: Keep
+    level: float
+    resamples: int
+    curvature: CurvatureSpec | None = None
+
+    @classmethod
+    def from_yaml(cls, path: Path | str, overrides: str | Iterable[str] = ()) -> Self:
+        """The study that a YAML file describes.
+
+        Args:
+            path: of the file; relative paths in it, of data and of base models, start at its folder.
+            overrides: `key=value` with dotted keys, as `--set` takes them; later ones win.
+
+        Raises:
+            ConfigError: anything in it cannot be meant; the message tells every such place.
+        """
+        source = read_source(Path(path))
+        return cls(**_fields(source, Path(path).stem, overrides))
+
+    @classmethod
+    def from_mapping(
+        cls, mapping: Mapping[str, Any], overrides: str | Iterable[str] = (), *, name: str = "study"
+    ) -> Self:
+        """The study that a mapping with the keys of a study file describes.
+
+        Raises:
+            ConfigError: anything in it cannot be meant; the message tells every such key.
+        """
+        return cls(**_fields(plain_mapping(mapping, name), name, overrides))
+
+    def variants(self) -> list[Variant]:
+        """Every setting of the knobs with every seed, the last knob of the file changing fastest."""
+        seeds = dict(self.vary).get("seed", (self.seed,))
+        knobs = [(name, values) for name, values in self.vary if name != "seed"]
+        found = []
+        for chosen in product(*(values for _, values in knobs)):
+            named = zip((name for name, _ in knobs), chosen, strict=True)
+            pairs = tuple(knob for name, value in named for knob in single_knobs(name, value))
+            labels = tuple((name.removeprefix("recipe."), _as_text(value)) for name, value in pairs)
+            found += [Variant(labels, pairs, seed) for seed in seeds]
+        return found
+
+    def recipe_of(self, task: str, variant: Variant | None = None, extra: Mapping[str, Any] | None = None) -> Recipe:
+        """The recipe of a stage on a task.
+
+        The study's recipe, then the knobs of the variant, then the task's own fields and knobs, then
+        `extra`: the later one wins.
+        """
+        knobs = [(knob_target(name), value) for name, value in (variant.knobs if variant else ())]
+        chosen = {name: value for (owner, name), value in knobs if not owner}
+        chosen |= self.tasks[task].recipe
+        chosen |= {name: value for (owner, name), value in knobs if owner == task}
+        return _fitted(replace(self.recipe, **(chosen | dict(extra or {}))))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The resolved study with the keys of a study file; reading it gives an equal study."""
+        recipe = {name: value for name, value in asdict(self.recipe).items() if name != "regulariser"}
+        return {
+            "base": list(self.bases),
+            "tasks": {name: _as_lists(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()},
+            "chains": [list(chain) for chain in self.chains],
+            "recipe": _as_lists(recipe),
+            "seed": self.seed,
+            "vary": {name: list(map(_as_lists, values)) for name, values in self.vary},
+            "precision": self.precision,
+            "metric": self.metric,
+            "keep": self.keep,
+            "level": self.level,
+            "resamples": self.resamples,
+            "mitigations": [
+                {item.kind: _as_lists(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
+            ],
+        } | ({"curvature": self.curvature.model_dump()} if self.curvature else {})
+
+    def to_yaml(self) -> str:
+        """The resolved study as a study file."""
+        return yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
+
+
+def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[str, Any]:
+    """The fields of a study, or one error with everything that is wrong."""
+    for text in [overrides] if isinstance(overrides, str) else overrides:
+        apply_override(source, text)
+    spec = check(StudySpec, source.data, (), source)
+    specs = check_tasks(source)
+    chains = read_chains(source, list(specs))
+    recipe = check_recipe(source.data.get("recipe") or {}, ("recipe",), source)
+    knobs = read_vary(source, list(specs))
+    tasks = {task: _task(own, task, source) for task, own in specs.items() if own is not None}
+    mitigations = read_mitigations(source, list(specs), chains)
+    _check_twice(source.data.get("base"), ("base",), source)
+    source.stop_if_wrong()
+    assert spec is not None  # noqa: S101 - a problem was noted otherwise
+    plain = {
+        key: getattr(spec, key) for key in ("seed", "precision", "metric", "keep", "level", "resamples", "curvature")
+    }
+    return plain | {
+        "name": name,
+        "bases": tuple(_located_model(base, _folder(("base",), source)) for base in spec.base),
+        "tasks": tasks,
+        "chains": tuple(chains),
+        "recipe": _fitted(Recipe(**recipe)),
+        "vary": tuple(knobs),
+        "mitigations": tuple(mitigations),
+    }
+
+
+def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
+    """The task with its recipe checked and its paths made to start at the study file's folder."""
+    at: KeyPath = ("tasks", name)
+    recipe = check_recipe(spec.recipe, (*at, "recipe"), source)
+    check_data(spec, name, source)
+    paths = {key: _located(getattr(spec, key), (*at, key), source) for key in ("path", "test_path", "include_path")}
+    return spec.model_copy(update={"recipe": recipe, **paths})
+
+
+def _located(path: str | None, at: KeyPath, source: Source) -> str | None:
+    """In full: a path of the file starts at the file's folder, one of an override at the current folder."""
+    return path if path is None else str((_folder(at, source) / path).absolute())
+
+
+def _folder(at: KeyPath, source: Source) -> Path:
+    return Path() if isinstance(source.places.get(at), str) else source.folder
+
+
+def _located_model(name: str, folder: Path) -> str:
+    """A model's name, in full where it is a path that starts at a folder; what is no path there is left as it is."""
+    path = folder / name
+    if path.is_dir() or path.is_file():
+        return str(path.absolute())
+    base, plus, adapter = name.rpartition("+")
+    return f"{_located_model(base, folder)}+{_located_model(adapter, folder)}" if plus and base and adapter else name
+
+
+def _check_twice(values: Any, path: KeyPath, source: Source) -> None:
+    for index, value in enumerate(values if isinstance(values, list) else []):
+        if value in values[:index]:
+            source.report((*path, index), f"{value!r} is listed twice")
+
+
+def _fitted(recipe: Recipe) -> Recipe:
+    """The recipe with the largest micro-batch, up to its own, that divides the batch."""
+    if not recipe.micro_batch_size:
+        return recipe
+    sizes = range(1, min(recipe.micro_batch_size, recipe.batch_size) + 1)
+    return replace(recipe, micro_batch_size=max(size for size in sizes if recipe.batch_size % size == 0))
+
+
+def _as_text(value: Any) -> str:
+    """A knob's value as it stands in tables: `2e-05`, `lora`, `q_proj+v_proj`."""
+    if isinstance(value, list | tuple):
+        return "+".join(map(_as_text, value))
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
+
+
+def _as_lists(value: Any) -> Any:
+    """Tuples as lists, which YAML knows."""
+    if isinstance(value, dict):
+        return {key: _as_lists(inner) for key, inner in value.items()}
+    return [_as_lists(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,49 @@
+"""What a study file says about a task's data: whether it goes together, before anything is read; then the data."""
+
+from chaintune import tasks
+from chaintune.config.source import KeyPath, Source
+from chaintune.errors import nearest
+from chaintune.records import Task
+from chaintune.study.schema import TaskSpec
+from chaintune.tasks.origins import ORIGINS, which
+from chaintune.tasks.registry import names as known_tasks
+
+ELSEWHERE = "a 'hub' data set or an 'lm_eval' task"
+
+
+def check_data(spec: TaskSpec, name: str, source: Source) -> None:
+    """Note what cannot be meant, each under its own key."""
+    at: KeyPath = ("tasks", name)
+    said, known = spec.data(), known_tasks()
+    kind = which(name, said)
+    if kind == "known" and name not in known:
+        meant = nearest(name, known)
+        source.report(at, f"no task is known as '{name}' and no 'path' is given; {meant}; or name {ELSEWHERE}")
+        return
+    found = ORIGINS[kind]
+    for key in said:
+        if key in found.takes:
+            continue
+        if kind == "known":
+            source.report((*at, key), f"'{name}' has a shape of its own; choose another name for a file of yours")
+        else:
+            source.report((*at, key), f"{found.what} takes no '{key}'; {nearest(key, found.takes)}")
+    if kind != "known" and spec.role is None:
+        source.report((*at, "role"), f"missing; {found.what} needs 'role: safety' or 'role: capability'")
+
+
+def load_spec(name: str, spec: TaskSpec) -> Task:
+    """The task that a study file describes.
+
+    Raises:
+        DataError: its data cannot be had.
+    """
+    return tasks.load(
+        name,
+        role=spec.role,
+        train=spec.train,
+        test=spec.test,
+        seed=spec.seed,
+        test_share=spec.test_share,
+        **spec.data(),
+    )

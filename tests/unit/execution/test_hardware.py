@@ -1,0 +1,74 @@
+"""What a node ran on is noted with it, and a worker's node with the part of the machine that it was given."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from chaintune.execution.compute import Given
+from chaintune.execution.events import Progress
+from chaintune.execution.hardware import ANY_GPU, Hardware, noted, this_hardware
+from chaintune.execution.ray.bench import Bench, Job
+from chaintune.execution.ray.described import read_cluster
+from chaintune.execution.ray.pool import Ask
+from chaintune.plan.nodes import StageNode
+from chaintune.store.store import Store
+from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
+
+
+class NotingEngine(DummyEngine):
+    """Says that it trained on all of a machine."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        super().__init__(folder)
+        self.device = device
+
+    def tune(self, *, node: StageNode, given: Given, out: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
+        notes = super().tune(node=node, given=given, out=out, report=report)
+        return notes | Hardware(self.device, 64).note()
+
+
+@pytest.mark.parametrize(("device", "units"), [("cpu", 3.0), ("NVIDIA H100", 0.5)])
+def test_of_a_worker_the_part_of_the_machine_is_noted(device: str, units: float, tmp_path: Path) -> None:
+    plan = make_plan(make_study("ab", recipe={"cpus": 3, "gpus": 0.5}))
+    store = Store(tmp_path / "store")
+    tasks = {name: make_task(name) for name in "ab"}
+    make_engine = partial(_engine, folder=tmp_path, device=device)
+    bench = Bench(Job(plan, tasks, frozenset(), lambda: store, make_engine))
+    bench.prepare()
+    (stage, *_) = plan.stages
+    assert bench.compute(stage).kind == "made"
+    entry = store.get("stage", stage.key)
+    assert entry is not None
+    assert noted(entry.info) == Hardware(device, units)
+    score = next(node for node in plan.scores if node.checkpoint_key == stage.key)
+    bench.compute(score)  # this engine notes nothing with scores
+    scored = store.get("score", score.key)
+    assert scored is not None
+    assert noted(scored.info) is None
+
+
+def _engine(_store: Store, *, folder: Path, device: str) -> NotingEngine:
+    return NotingEngine(folder, device)
+
+
+def test_this_machine_counts_its_threads_or_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaintune.models.precision.default_device", lambda: torch.device("cpu"))
+    assert this_hardware() == Hardware("cpu", torch.get_num_threads())
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert this_hardware(2) == Hardware("cpu", 6)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert this_hardware(2) == Hardware("cpu", 8)
+    monkeypatch.setattr("chaintune.models.precision.default_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "NVIDIA H100")
+    assert this_hardware(2) == Hardware("NVIDIA H100", 2)
+
+
+def test_a_cluster_is_of_cores_or_of_gpus_of_any_name() -> None:
+    ask = Ask(cpus=3, gpus=0.5)
+    assert read_cluster("16 cpu").hardware_of(ask) == Hardware("cpu", 3)
+    assert read_cluster("8 gpu 80GB").hardware_of(ask) == Hardware(ANY_GPU, 0.5)

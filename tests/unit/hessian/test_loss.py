@@ -1,0 +1,61 @@
+"""The loss and its derivatives beside the plain ones, in bounded memory."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from chaintune.hessian.examples import micro_batches
+from chaintune.hessian.loss import AnswerLoss
+from chaintune.models.encoding import encode_examples
+from chaintune.models.loading import LoadedModel
+from chaintune.tuning.tokenized import Lesson, lessons
+from tests.unit.hessian.conftest import EXAMPLES, Dense, small_model
+
+
+def taught(loaded: LoadedModel) -> list[Lesson]:
+    encoded = encode_examples(loaded.tokenizer, EXAMPLES)
+    return lessons(encoded, [item.gold for item in EXAMPLES], end=loaded.tokenizer.eos_token_id)
+
+
+def answer_loss(loaded: LoadedModel, tokens: int | None = None) -> AnswerLoss:
+    loaded.model.set_attn_implementation("eager")
+    return AnswerLoss(loaded.model, taught(loaded), list(loaded.model.parameters()), micro_batch_tokens=tokens)
+
+
+@pytest.mark.parametrize("tokens", [1, 40, 100_000])
+def test_value_gradient_and_product_however_it_is_cut(tokens: int, dense_llama: Dense) -> None:
+    loss = answer_loss(small_model(), tokens)
+    value, gradient = loss.value_and_gradient()
+    assert value == pytest.approx(dense_llama.loss, rel=1e-5)
+    assert loss.value() == pytest.approx(value, rel=1e-6)
+    np.testing.assert_allclose(gradient, dense_llama.gradient, atol=1e-4 * np.abs(dense_llama.gradient).max())
+    vector = np.random.default_rng(0).normal(size=loss.dimension)
+    exact = dense_llama.hessian @ vector
+    found = loss.hessian_product(vector.astype(np.float32))
+    np.testing.assert_allclose(found, exact, atol=1e-4 * np.abs(exact).max())
+
+
+def test_micro_batches_hold_every_lesson_once_within_the_bound() -> None:
+    every = taught(small_model())
+    for tokens in (1, 40, 100_000):
+        parts = micro_batches(every, tokens=tokens)
+        assert sorted(lesson.tokens for part in parts for lesson in part) == sorted(one.tokens for one in every)
+        for part in parts:
+            assert len(part) == 1 or max(len(lesson.tokens) for lesson in part) * len(part) <= tokens
+    assert len(micro_batches(every, tokens=40)) > 2
+
+
+def test_logits_are_computed_at_answer_positions_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = answer_loss(small_model())
+    rows: list[int] = []
+    real = torch.nn.functional.cross_entropy
+
+    def watched(logits: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+        rows.append(len(logits))
+        return real(logits, *arguments, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", watched)
+    loss.hessian_product(np.ones(loss.dimension, dtype=np.float32))
+    assert sum(rows) == loss.answer_tokens == sum(lesson.answer_tokens for lesson in taught(small_model()))

@@ -1,0 +1,220 @@
+"""Files read a column at a time give what the same files give row by row."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chaintune.errors import ChaintuneError
+from chaintune.logs import lm_eval, tables
+from chaintune.logs.columns import columns_of
+from chaintune.logs.fields import Fields
+from chaintune.logs.log import Log, Wanted
+from tests.unit.logs import logs
+
+WANTED = Wanted(dimensions=("g", "d.g"))
+
+
+def told(found: list[Log]) -> list[Any]:
+    return [
+        (
+            log.scores.task,
+            log.scores.table.to_pydict(),
+            {kind: known for kind, array in log.digests.items() if any(known := array.to_pylist())},
+            log.facts,
+        )
+        for log in found
+    ]
+
+
+def both_ways(reader: Any, path: Path, wanted: Wanted) -> tuple[Any, Any, bool]:
+    """What a file gives a column at a time and row by row, errors too, and whether the first way was taken."""
+    taken = []
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        taken.append(columns_of(*args, **kwargs))
+        return taken[-1]
+
+    found: list[Any] = []
+    for way in (watched, lambda *_, **__: None):
+        with mock.patch.object(reader, "columns_of", way):
+            try:
+                found.append(told(reader.read(path, wanted)))
+            except ChaintuneError as error:
+                found.append(str(error))
+    return found[0], found[1], bool(taken and taken[0])
+
+
+NAMES = st.sampled_from(["a", "b", "x y", "é", '"', "1", "", "\u2028", "\x00"])
+ODD = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.5, 1e3, float("nan"), 10**30]) | NAMES
+GROUPS = NAMES | st.lists(NAMES | st.none(), max_size=3) | st.integers(0, 2) | st.booleans() | st.none() | ODD
+
+
+@st.composite
+def sides(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Rows that are alike in most ways, so that many of the files are regular."""
+    n = draw(st.integers(1, 6))
+    numbered = draw(st.booleans())
+    nested, task = draw(st.booleans()), draw(st.sampled_from([None, "t", "two"]))
+    scores = draw(st.sampled_from([st.integers(0, 1), st.sampled_from([0, 0.25, 1]), st.booleans()]))
+    kind = draw(st.sampled_from([NAMES, st.lists(NAMES, max_size=3), st.integers(0, 2), st.booleans(), GROUPS]))
+    rows = []
+    for number in range(n):
+        row: dict[str, Any] = {"id": number if numbered else f"e{number}", "score": draw(scores), "g": draw(kind)}
+        row |= {"d": {"g": draw(kind), "other": number}} if nested else {"d.g": draw(kind)}
+        if task:
+            row["task"] = task if task == "t" else f"t{number % 2}"
+        rows.append(row)
+    # And then something is wrong with one of them, half of the time.
+    if draw(st.booleans()):
+        row = draw(st.sampled_from(rows))
+        field = draw(st.sampled_from(["id", "score", "g", "d", "task", "cluster", "d.g"]))
+        change = draw(st.one_of(ODD, GROUPS, st.just("drop"), st.just({"g": 1})))
+        row.pop(field, None)
+        if change != "drop":
+            row[field] = change
+    return rows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    return tmp_path_factory.mktemp("regular")  # type: ignore[return-value]
+
+
+@settings(max_examples=120, deadline=None)
+@given(rows=sides(), ascii_only=st.booleans(), end=st.sampled_from(["\n", "", "\n\n", "\r\n"]))
+def test_json_lines_give_the_same_either_way(folder: Path, rows: list[Any], ascii_only: bool, end: str) -> None:
+    path = folder / "f.jsonl"
+    text = "\n".join(json.dumps(row, ensure_ascii=ascii_only) for row in rows) + end
+    path.write_bytes(text.encode())
+    quick, slow, _ = both_ways(tables, path, WANTED)
+    assert quick == slow
+
+
+@settings(max_examples=80, deadline=None)
+@given(rows=sides())
+def test_csv_gives_the_same_either_way(folder: Path, rows: list[dict[str, Any]]) -> None:
+    path = folder / "f.csv"
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes(text.getvalue().encode())
+    quick, slow, _ = both_ways(tables, path, Wanted(dimensions=("g",)))
+    assert quick == slow
+
+
+@settings(max_examples=80, deadline=None)
+@given(rows=sides(), kind=st.sampled_from([None, pa.large_string(), pa.dictionary(pa.int32(), pa.string())]))
+def test_parquet_gives_the_same_either_way(folder: Path, rows: list[dict[str, Any]], kind: Any) -> None:
+    path = folder / "f.parquet"
+    try:
+        table = pa.Table.from_pylist(rows)
+        if kind is not None:
+            table = table.set_column(0, "id", table.column("id").cast(pa.string()).cast(kind))
+    except (pa.ArrowException, OverflowError):
+        return
+    pq.write_table(table, path)
+    quick, slow, _ = both_ways(tables, path, Wanted(dimensions=("g",)))
+    assert quick == slow
+
+
+CHANGES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "doc_id": ODD,
+        "acc": ODD | st.just(0.5),
+        "filter": st.sampled_from(["none", "other", None, 1]),
+        "prompt_hash": ODD,
+        "doc": st.none() | st.just({}) | st.just({"category": ["a", "b"]}) | st.just({"category": None}) | NAMES,
+        "doc.category": NAMES,
+        "metrics": st.just([]),
+    },
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(change=CHANGES, at=st.integers(0, 7), twice=st.booleans(), asked=st.sampled_from([None, "none", "other"]))
+def test_samples_of_lm_eval_give_the_same_either_way(
+    folder: Path, change: dict[str, Any], at: int, twice: bool, asked: str | None
+) -> None:
+    rows = [logs.sample(number, number % 2) for number in range(8)]
+    rows[at] |= change
+    if twice:
+        rows += [row | {"filter": "other"} for row in rows]
+    path = folder / "samples_x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    quick, slow, _ = both_ways(lm_eval, path, Wanted(dimensions=("doc.category",), filter=asked))
+    assert quick == slow
+
+
+@pytest.mark.parametrize("name", ["f.jsonl", "f.csv", "f.parquet", "samples_x.jsonl"])
+def test_regular_files_are_read_a_column_at_a_time(tmp_path: Path, name: str) -> None:
+    """The tests above would say nothing if every file were read row by row."""
+    path = tmp_path / name
+    rows = [{"id": f"e{number}", "score": number % 2, "g": "ab"[number % 2]} for number in range(8)]
+    if name == "samples_x.jsonl":
+        rows = [logs.sample(number, number % 2) for number in range(8)]
+    if name == "f.csv":
+        path.write_text("id,score,g\n" + "".join("{id},{score},{g}\n".format(**row) for row in rows))
+    elif name == "f.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    samples = name == "samples_x.jsonl"
+    quick, slow, taken = both_ways(
+        lm_eval if samples else tables, path, Wanted(dimensions=("doc.category" if samples else "g",))
+    )
+    assert quick == slow
+    assert taken
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id": 1, "score": 1}{"id": 2, "score": 0}\n\n',
+        '{"id": 1, "score": 1, "id": 2}\n',
+        '{"id": 1,\n"score": 1}\n',
+        '{"id": 1, "score": 1}\n[1]\n',
+        '{"id": 1, "score": 1} x}\n',
+        '{"id": 1, "score": 1}\r{"id": 2, "score": 1}\n',
+        '{"id": 1, "score": 1, "d": {"g": "a"}, "d.g": null}\n',
+        '\ufeff{"id": 1, "score": 1}\n',
+    ],
+)
+def test_what_arrow_and_python_take_differently_is_the_same_either_way(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(text.encode())
+    quick, slow, _ = both_ways(tables, path, Wanted(dimensions=("d.g",)))
+    assert quick == slow
+
+
+def test_bytes_that_are_no_text_are_refused_though_nobody_asked_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(b'{"id": 1, "score": 1, "x": "\xff"}\n')
+    quick, slow, taken = both_ways(tables, path, Wanted())
+    assert quick == slow
+    assert "not UTF-8" in quick
+    assert not taken
+
+
+def test_a_line_longer_than_a_block_is_read_row_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(json.dumps({"id": 1, "score": 1, "x": "y" * 10_000_000}) + '\n{"id": 2, "score": 0}\n')
+    quick, slow, _ = both_ways(tables, path, Wanted())
+    assert quick == slow
+    assert quick[0][1]["example_id"] == ["1", "2"]
+
+
+def test_fields_name_everything_that_is_read() -> None:
+    fields = Fields("a", "b", "c", {"x": "d.e"}, {"prompt": "f"})
+    assert fields.paths == ["a", "b", "c", "d.e", "f"]

@@ -1,0 +1,365 @@
+"""Any table with an id and a score, from files of every format and from frames."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import chaintune
+from chaintune.errors import ChaintuneError, ConfigError, DataError
+from chaintune.logs import compare_all
+from chaintune.logs.log import Wanted
+from chaintune.logs.readers import read_log
+from chaintune.records import Comparison, ItemScores, Scores
+from tests import made_up
+
+FAST = 200
+N = 40
+
+
+def rows(seed: int, n: int = N) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    return [
+        {"id": f"e{i:02d}", "score": int(rng.random() < 0.6), "faith": "abc"[i % 3], "cluster": f"c{i // 2}"}
+        for i in range(n)
+    ]
+
+
+def write(path: Path, data: list[dict[str, Any]]) -> Path:
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in data), encoding="utf-8")
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(data), encoding="utf-8")
+    elif path.suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, data[0])
+            writer.writeheader()
+            writer.writerows(data)
+    else:
+        pq.write_table(pa.Table.from_pylist(data), path)
+    return path
+
+
+def figures(found: Comparison) -> list[dict[str, Any]]:
+    """The whole task and every group; NaN is None, which is equal to itself."""
+    told = found.to_dict()
+    return [told["overall"], *told["groups"]]
+
+
+def expected(seeds: tuple[int, int] = (0, 1)) -> Comparison:
+    sides = []
+    for seed in seeds:
+        data = rows(seed)
+        groups = {"faith": [row["faith"] for row in data]}
+        right, names = [row["score"] for row in data], [row["id"] for row in data]
+        clusters = [row["cluster"] for row in data]
+        sides.append(made_up.scores(right, groups=groups, clusters=clusters, ids=names, noise=seed))
+    return chaintune.compare(sides[0], sides[1], by=["faith"], resamples=FAST)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
+def test_every_format_gives_the_figures_of_our_own_scores(tmp_path: Path, suffix: str) -> None:
+    paths = [write(tmp_path / f"{seed}{suffix}", rows(seed)) for seed in (0, 1)]
+    found = chaintune.compare(paths[0], paths[1], by=["faith"], resamples=FAST)
+    assert figures(found) == figures(expected())
+
+
+def test_frames_give_the_same(tmp_path: Path) -> None:
+    frames = [pl.DataFrame(rows(seed)) for seed in (0, 1)]
+    found = chaintune.compare(frames[0], frames[1], by=["faith"], resamples=FAST)
+    import pandas as pd
+
+    pandas = [pd.DataFrame(rows(seed)) for seed in (0, 1)]
+    again = chaintune.compare(pandas[0], pandas[1], by=["faith"], resamples=FAST)
+    assert figures(found) == figures(again) == figures(expected())
+
+
+def test_score_files_are_read_by_path(tmp_path: Path) -> None:
+    own = [made_up.scores(rights, groups={"faith": list("aabb") * 5}) for rights in ([1] * 20, [0, 1] * 10)]
+    for name, scores in zip(("b", "a"), own, strict=True):
+        (tmp_path / name).mkdir()
+        scores.write(tmp_path / name / "t.parquet")
+    found = chaintune.compare(tmp_path / "b", tmp_path / "a" / "t.parquet", by=["faith"], resamples=FAST)
+    assert found.to_dict() == chaintune.compare(own[0], own[1], by=["faith"], resamples=FAST).to_dict()
+    with pytest.raises(DataError, match="different kinds"):
+        chaintune.compare(own[0], ItemScores("t", items([1.0])), resamples=FAST)
+    with pytest.raises(ConfigError, match="columns, clusters and scale of their own"):
+        chaintune.compare(tmp_path / "b", tmp_path / "a", cluster="x")
+
+
+def test_scores_of_several_tasks_are_compared_task_by_task() -> None:
+    sides = [[made_up.scores(rights, task=task) for task in ("s", "t")] for rights in ([1] * 20, [0, 1] * 10)]
+    found = compare_all(sides[0], sides[1], resamples=FAST)
+    assert [row.task for row in found] == ["s", "t"]
+    assert found[1].to_dict() == chaintune.compare(sides[0][1], sides[1][1], resamples=FAST).to_dict()
+    for strange in ([], [sides[0][0], sides[0][0]]):
+        with pytest.raises(DataError, match="each task once"):
+            compare_all(strange, sides[1], resamples=FAST)
+
+
+def test_other_content_of_the_same_ids_is_refused() -> None:
+    sides = [made_up.scores([1, 0] * 10) for _ in range(2)]
+    told = [Scores(s.task, s.table, {"test_digest": digest}) for s, digest in zip(sides, "xy", strict=True)]
+    with pytest.raises(DataError, match="not the same content"):
+        chaintune.compare(told[0], told[1], resamples=FAST)
+    version = [Scores(s.task, s.table, {"task_version": digest}) for s, digest in zip(sides, "12", strict=True)]
+    with pytest.raises(DataError, match="task version is 1 before and 2 after"):
+        chaintune.compare(version[0], version[1], resamples=FAST)
+
+
+def items(scores: list[float]) -> pa.Table:
+    from chaintune.records import items_table
+
+    return items_table([f"e{i}" for i in range(len(scores))], scores, [{}] * len(scores))
+
+
+def test_columns_may_have_other_names_and_lie_deeper(tmp_path: Path) -> None:
+    sides = []
+    for seed in (0, 1):
+        data = [
+            {"qid": row["id"], "acc": bool(row["score"]), "meta": {"faith": [row["faith"]], "unit": row["cluster"]}}
+            for row in rows(seed)
+        ]
+        sides.append(write(tmp_path / f"{seed}.jsonl", data))
+    columns = {"id": "qid", "score": "acc", "cluster": "meta.unit", "faith": "meta.faith"}
+    found = chaintune.compare(sides[0], sides[1], by=["faith"], columns=columns, resamples=FAST)
+    assert figures(found) == figures(expected())
+    deep = chaintune.compare(
+        sides[0],
+        sides[1],
+        by=["meta.faith"],
+        columns={"id": "qid", "score": "acc"},
+        cluster="meta.unit",
+        resamples=FAST,
+    )
+    assert [row["forgetting"] for row in figures(deep)] == [row["forgetting"] for row in figures(expected())]
+
+
+def test_graded_scores_count_falls_and_rises_and_take_a_scale(tmp_path: Path) -> None:
+    stars = [[1, 2, 3, 4, 5] * 6, [1, 1, 3, 5, 1] * 6]
+    paths = [
+        write(tmp_path / f"{k}.csv", [{"id": i, "score": s} for i, s in enumerate(side)])
+        for k, side in enumerate(stars)
+    ]
+    found = chaintune.compare(paths[0], paths[1], scale=(1, 5), resamples=FAST)
+    assert found.graded
+    assert (found.overall.forgot, found.overall.learned) == (12, 6)
+    assert found.overall.forgetting.value == pytest.approx((1 + 0 - 1 + 4) / 4 / 5)
+    worse_is_more = chaintune.compare(paths[0], paths[1], scale=(5, 1), resamples=FAST)
+    assert worse_is_more.overall.forgetting.value == pytest.approx(-found.overall.forgetting.value)
+    with pytest.raises(DataError, match="expected a number from 0, the worst, to 1, the best"):
+        chaintune.compare(paths[0], paths[1], resamples=FAST)
+    with pytest.raises(ConfigError, match="two different numbers"):
+        chaintune.compare(paths[0], paths[1], scale=(1, 1), resamples=FAST)
+
+
+def test_intersections_are_named_with_an_x() -> None:
+    frames = [pl.DataFrame([row | {"age": "xy"[i % 2]} for i, row in enumerate(rows(seed))]) for seed in (0, 1)]
+    found = chaintune.compare(frames[0], frames[1], by=["faith x age"], resamples=FAST)
+    assert {row.dimension for row in found.groups} == {"faith & age"}
+    assert len(found.groups) == 6
+    with pytest.raises(ConfigError, match="two of them as"):
+        chaintune.compare(frames[0], frames[1], by=["faith x age x cluster"], resamples=FAST)
+
+
+def test_missing_examples_and_tasks_are_an_error_or_counted(tmp_path: Path) -> None:
+    before, after = rows(0), rows(1)[5:]
+    paths = [write(tmp_path / f"{k}.jsonl", data) for k, data in enumerate((before, after))]
+    with pytest.raises(DataError, match="5 only before"):
+        chaintune.compare(paths[0], paths[1], resamples=FAST)
+    assert chaintune.compare(paths[0], paths[1], on_missing="intersect", resamples=FAST).n_left_out == 5
+    several = write(tmp_path / "s.jsonl", [row | {"task": "one"} for row in before] + [before[0] | {"task": "two"}])
+    single = write(tmp_path / "o.jsonl", [row | {"task": "one"} for row in before])
+    with pytest.raises(DataError, match="only one of the two has two"):
+        chaintune.compare(several, single, resamples=FAST)
+    assert chaintune.compare(several, single, on_missing="intersect", resamples=FAST).task == "one"
+    with pytest.raises(DataError, match="no task is on both sides"):
+        chaintune.compare(single, paths[0], resamples=FAST)
+
+
+def test_a_slip_is_told_with_what_was_meant() -> None:
+    frame = pl.DataFrame(rows(0))
+    with pytest.raises(ConfigError, match="did you mean 'level'"):
+        chaintune.compare(frame, frame, levl=0.9)  # type: ignore[call-arg]
+    with pytest.raises(ConfigError, match="did you mean 'faith'"):
+        chaintune.compare(frame, frame, by=["fiath"], resamples=FAST)
+    with pytest.raises(ConfigError, match="did you mean 'table'"):
+        chaintune.compare("before.jsonl", "after.jsonl", reader="tabel")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"id": 1, "score": NaN}', r"f.jsonl:1: score is nan, expected a number"),
+        ('{"id": 1, "score": "x"}', r"score is 'x'"),
+        ('{"id": 1}', r"there is no field 'score'"),
+        ('{"id": null, "score": 1}', r"id is None, expected text or a whole number"),
+        ('{"id": 1, "score": 1}\n{"id": 1, "score": 0}', r":2: id '1' appears twice, first in .*:1;"),
+        ('{"id": 1, "score": 1', r"f.jsonl:1: not JSON"),
+        ("[1]", r"expected a row with named fields, got a list"),
+        ("", r"holds no rows"),
+        ('{"id": "\\ud800", "score": 1}', r"is no text"),
+        ("[" * 100_000, r"f.jsonl:1: n"),
+        ('{"id": 1, "score": ' + "9" * 5000 + "}", r"f.jsonl:1"),
+        ('{"id": 1, "score": 1, "faith": {"a": 1}}', r"faith is a dict, expected a group"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        chaintune.compare(path, path, by=["faith"], resamples=FAST)
+
+
+def test_every_fault_is_told_up_to_five(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.jsonl", [{"id": i, "score": 7} for i in range(9)])
+    with pytest.raises(DataError) as caught:
+        read_log(path, Wanted())
+    assert str(caught.value).count("score is 7") == 5
+    assert "and 4 more like these" in str(caught.value)
+
+
+def test_files_of_no_known_kind_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("x")
+    with pytest.raises(DataError, match="columns id and score"):
+        read_log(tmp_path / "x.txt", Wanted())
+    with pytest.raises(DataError, match="no such file or folder"):
+        read_log(tmp_path / "none", Wanted())
+    with pytest.raises(DataError, match="the folder holds neither"):
+        read_log(tmp_path, Wanted())
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1nonsense")
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        read_log(tmp_path / "bad.parquet", Wanted())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+ROW = st.fixed_dictionaries({}, optional=dict.fromkeys(("id", "score", "cluster", "task", "g", "doc_id"), JSON))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    data=st.one_of(
+        st.binary(max_size=200),
+        st.lists(ROW, max_size=4).map(lambda found: "\n".join(map(json.dumps, found)).encode()),
+        st.lists(ROW, max_size=4).map(lambda found: json.dumps(found).encode("utf-16")),
+    ),
+    suffix=st.sampled_from([".jsonl", ".json", ".csv", ".parquet"]),
+)
+def test_no_bytes_make_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: bytes, suffix: str) -> None:
+    path = tmp_path_factory.getbasetemp() / f"fuzzed{suffix}"
+    path.write_bytes(data)
+    try:
+        found = read_log(path, Wanted(dimensions=("g",)))
+    except ChaintuneError:
+        return
+    for log in found.values():
+        assert np.isfinite(log.scores.item_scores()).all()
+
+
+def test_tasks_are_chosen_among_frames_and_scores_too() -> None:
+    frames = [pl.DataFrame([{**row, "task": name} for name in "AB" for row in rows(seed)]) for seed in (0, 1)]
+    assert [found.task for found in compare_all(*frames, task=["B", "A"], resamples=FAST)] == ["B", "A"]
+    assert chaintune.compare(*frames, task="B", resamples=FAST).task == "B"
+    ours = [made_up.scores([1, 0] * 10, task=name) for name in "AB"]
+    assert [found.task for found in compare_all(ours, ours, task="A", resamples=FAST)] == ["A"]
+    with pytest.raises(ConfigError, match="there is no task 'C'"):
+        compare_all(ours, ours, task="C", resamples=FAST)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"by": 3}, "by 3: expected a name or a list of names"),
+        ({"task": [1]}, r"task \[1\]: expected a name"),
+        ({"columns": "id=q"}, "columns 'id=q': expected a mapping"),
+        ({"scale": 1}, "scale 1: expected two numbers"),
+        ({"level": "0.9"}, "level '0.9': expected a number such as 0.95"),
+        ({"margin": None}, "margin None: expected a number"),
+        ({"resamples": 1e4}, "resamples 10000.0: expected a whole number"),
+        ({"seed": -1}, "seed -1: expected 0 or more"),
+        ({"metric": 1}, "metric 1: expected a name"),
+        ({"intersections": ["faith"]}, "expected pairs of dimensions"),
+    ],
+)
+def test_an_option_of_another_kind_is_one_sentence(options: dict[str, Any], said: str) -> None:
+    frame = pl.DataFrame(rows(0))
+    with pytest.raises(ConfigError, match=said):
+        chaintune.compare(frame, frame, **options)
+
+
+def test_one_dimension_needs_no_list() -> None:
+    frames = [pl.DataFrame(rows(seed)) for seed in (0, 1)]
+    found = chaintune.compare(*frames, by="faith", resamples=FAST)
+    assert figures(found) == figures(expected())
+
+
+def test_groups_and_tasks_that_only_one_side_has_are_told() -> None:
+    before = [{**row, "task": name} for name in "AB" for row in rows(0)]
+    after = [row for row in before if row["task"] == "A" and row["faith"] != "c"]
+    frames = pl.DataFrame(before), pl.DataFrame(after)
+    found = compare_all(*frames, by=["faith", "faith x cluster"], on_missing="intersect", resamples=FAST)[0]
+    crossed = {("faith & cluster", f"c & {row['cluster']}") for row in rows(0) if row["faith"] == "c"}
+    assert set(found.groups_left_out) == {("faith", "c"), *crossed}
+    assert found.tasks_left_out == ("B",)
+    same = compare_all(frames[0], frames[0], by=["faith"], resamples=FAST)
+    assert [(one.groups_left_out, one.tasks_left_out) for one in same] == [((), ()), ((), ())]
+
+
+def test_a_dimension_that_only_left_out_examples_have_is_left_out_whole() -> None:
+    before = pl.DataFrame(rows(0)).with_columns(g=pl.when(pl.col("id") < "e05").then(pl.lit("x")))
+    found = chaintune.compare(before, before[5:], by="g", on_missing="intersect", resamples=FAST)
+    assert (found.groups, found.groups_left_out) == ((), (("g", "x"),))
+
+
+def test_dimensions_that_no_task_need_have() -> None:
+    frame = pl.DataFrame(rows(0)).with_columns(g=pl.lit(None, pl.String))
+    found = chaintune.compare(frame, frame, by="faith", also_by=["g", "none", "faith x none"], resamples=FAST)
+    assert {row.dimension for row in found.groups} == {"faith"}
+    with pytest.raises(ConfigError, match="no example has a group on 'g', that field is empty throughout: valid: "):
+        chaintune.compare(frame, frame, by="g", resamples=FAST)
+
+
+def test_groups_of_one_side_alone_say_which() -> None:
+    frame = pl.DataFrame(rows(0))
+    for sides, which in (((frame, frame.drop("faith")), "before"), ((frame.drop("faith"), frame), "after")):
+        with pytest.raises(DataError, match=f"task 'items': only {which} has groups on 'faith'"):
+            chaintune.compare(*sides, by="faith", resamples=FAST)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "NaN", "nan", ""])
+@pytest.mark.parametrize("way", [".jsonl", ".json", ".csv", ".parquet", "pandas", "polars"])
+def test_nan_is_no_group_wherever_it_comes_from(tmp_path: Path, way: str, missing: Any) -> None:
+    if way in (".parquet", "polars") and isinstance(missing, float):
+        missing = None  # a column of text has no other way to say it
+    data = [{**row, "faith": row["faith"] if i % 2 else missing} for i, row in enumerate(rows(0))]
+    if way == "pandas":
+        import pandas as pd
+
+        side: Any = pd.DataFrame(data)
+    else:
+        side = pl.DataFrame(data) if way == "polars" else write(tmp_path / f"x{way}", data)
+    found = chaintune.compare(side, side, by="faith", resamples=FAST)
+    assert [row.group for row in found.groups] == ["a", "b", "c"]
+
+
+def test_pandas_frames_may_hold_lists_of_groups() -> None:
+    import pandas as pd
+
+    lists = [{**row, "faith": [row["faith"], "z"] if i % 2 else None} for i, row in enumerate(rows(0))]
+    arrays = pd.DataFrame([{**row, "faith": row["faith"] and np.array(row["faith"])} for row in lists])
+    plain = chaintune.compare(pl.DataFrame(lists), pl.DataFrame(lists), by="faith", resamples=FAST)
+    assert figures(chaintune.compare(arrays, arrays, by="faith", resamples=FAST)) == figures(plain)
+    arrays["faith"] = pd.Series([row["faith"][0] if row["faith"] else None for row in lists], dtype="string")
+    assert len(chaintune.compare(arrays, arrays, by="faith", resamples=FAST).groups) == 3

@@ -1,0 +1,203 @@
+"""What a finished run leaves in its folder."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from chaintune import forgetting
+from chaintune.errors import StageError, StoreError
+from chaintune.records import Estimate, ResultRow, Scores
+from chaintune.runs import output
+from chaintune.study.study import Study
+from chaintune.runs.output import gather, write_results
+from chaintune.execution.local import run_plan
+from chaintune.store.store import Store
+from tests.dummy_engine import BASE_KEY, DummyEngine, failing, make_plan, make_study, make_task
+
+TASKS = {name: make_task(name, train=16, test=16) for name in "ab"}
+Hook = Callable[[str, str], None]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics that take no time, where they are not what is tested."""
+    row = ResultRow("s", "m", "a", "", 1, "", "a", "gain", "", "", "0", Estimate.undefined("no example"))
+    monkeypatch.setattr(forgetting, "summarise", lambda measured, **_: [row] * len(measured))
+
+
+def ran(folder: Path, study: Study, hook: Hook | None = None) -> Store:
+    store = Store(folder / "store")
+    engine = DummyEngine(folder, hook=hook)
+    run_plan(make_plan(study, TASKS), store=store, engine=engine, out=folder / "out", tasks=TASKS)
+    return store
+
+
+def write(folder: Path, study: Study, hook: Hook | None = None, *, out: str = "out") -> list[ResultRow]:
+    store = ran(folder, study, hook)
+    plan = make_plan(study, TASKS)
+    keys = dict.fromkeys(study.bases, BASE_KEY)
+    return write_results(study, plan, store=store, tasks=TASKS, base_keys=keys, out=folder / out, command=["chaintune"])
+
+
+def small(**keys: Any) -> Study:
+    return make_study("ab", resamples=100, **keys)
+
+
+def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed(tmp_path: Path) -> None:
+    study = small(vary={"seed": [0, 1], "recipe.epochs": [1, 2]})
+    found = gather(make_plan(study, TASKS), ran(tmp_path, study))
+    named = [(one.chain, one.variant, one.seed) for one in found]
+    chains = [(), ("a",), ("a", "b"), ("b",), ("b", "a")]
+    assert sorted(named) == sorted(
+        (chain, (("epochs", epochs),), seed) for chain in chains for epochs in "12" for seed in (0, 1)
+    )
+    assert all(set(one.scores) == {"a", "b"} for one in found)
+
+
+def test_what_failed_is_absent(tmp_path: Path) -> None:
+    study = small()
+    found = gather(make_plan(study, TASKS), ran(tmp_path, study, failing("a>b")))
+    assert [one.chain for one in found] == [(), ("a",), ("b",), ("b", "a")]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "accuracy_per_token", "accuracy_per_byte"])
+def test_predictions_follow_the_metric(metric: Any, tmp_path: Path) -> None:
+    study = small()
+    store = ran(tmp_path, study)
+    plain = gather(make_plan(study, TASKS), store)
+    chosen = gather(make_plan(study, TASKS), store, metric=metric)
+    for before, after in zip(plain, chosen, strict=True):
+        for task in "ab":
+            np.testing.assert_array_equal(after.scores[task].item_scores(), before.scores[task].item_scores(metric))
+            gold = np.asarray(after.scores[task].table["gold"])
+            right = np.asarray(after.scores[task].table["prediction"]) == gold
+            np.testing.assert_array_equal(right, after.scores[task].item_scores().astype(bool))
+
+
+def test_files_of_a_finished_study(tmp_path: Path) -> None:
+    study = small()
+    rows = write(tmp_path, study)
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "provenance.json",
+        "results.json",
+        "results.parquet",
+        "scores",
+        "status.json",
+        "study.resolved.yaml",
+    ]
+    table = pl.read_parquet(out / "results.parquet")
+    assert len(table) == len(rows) > 0
+    assert set(table["chain"]) >= {"base", "a", "a>b", "b", "b>a"}
+    assert len(json.loads((out / "results.json").read_bytes())["rows"]) == len(rows)
+    assert Study.from_yaml(out / "study.resolved.yaml").chains == study.chains
+    origin = json.loads((out / "provenance.json").read_bytes())
+    assert origin["command"] == ["chaintune"]
+    assert origin["packages"]["polars"] == pl.__version__
+    assert origin["bases"] == {"tiny": BASE_KEY}
+    assert origin["tasks"]["a"]["train_digest"] == TASKS["a"].train_digest
+    assert origin["seeds"] == [0]
+
+
+def broken(when: str, what: str) -> Hook:
+    def hook(now: str, chain: str) -> None:
+        if when == now and what in {chain, "every"}:
+            raise StageError("broken")
+
+    return hook
+
+
+@pytest.mark.parametrize("hook", [broken("tune", "a"), broken("score", "base"), broken("score", "every")])
+def test_results_of_a_study_of_which_a_part_failed(hook: Hook, tmp_path: Path) -> None:
+    rows = write(tmp_path, small(), hook)
+    table = pl.read_parquet(tmp_path / "out" / "results.parquet")
+    assert len(table) == len(rows)
+    assert {"study", "metric", "value", "n"} <= set(table.columns)
+
+
+@pytest.mark.usefixtures("quick")
+def test_scores_are_copied_under_names_that_people_can_read(tmp_path: Path) -> None:
+    write(tmp_path, small(vary={"recipe.learning_rate": [2e-5]}, chains=[["a", "b"]]))
+    folder = tmp_path / "out" / "scores"
+    assert sorted(path.name for path in folder.glob("*.parquet")) == [
+        "a-b.learning_rate=2e-05.seed0.on-a.parquet",
+        "a-b.learning_rate=2e-05.seed0.on-b.parquet",
+        "a.learning_rate=2e-05.seed0.on-a.parquet",
+        "a.learning_rate=2e-05.seed0.on-b.parquet",
+        "base.on-a.parquet",
+        "base.on-b.parquet",
+    ]
+    assert Scores.read(folder / "base.on-a.parquet").task == "a"
+    index = json.loads((folder / "index.json").read_bytes())
+    assert index["a-b.learning_rate=2e-05.seed0.on-a.parquet"]["chain"] == "a>b"
+
+
+@pytest.mark.usefixtures("quick")
+def test_names_that_differ_in_signs_only_stay_apart(tmp_path: Path) -> None:
+    tasks = {name: replace(make_task("a", train=16, test=16), name=name) for name in ("x", "y", "x-y")}
+    plain = {name: {"role": "safety", "path": "f.jsonl"} for name in tasks}
+    study = Study.from_mapping({"base": "tiny", "tasks": plain, "chains": [["x", "y"], ["x-y"]], "resamples": 100})
+    plan = make_plan(study, tasks)
+    store = Store(tmp_path / "store")
+    run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=tmp_path / "out", tasks=tasks)
+    output._copy_scores(plan, store, tmp_path / "scores")
+    assert len(list((tmp_path / "scores").glob("*.parquet"))) == len(plan.scores) == 12
+
+
+@pytest.mark.usefixtures("quick")
+def test_copies_that_are_no_more_part_of_the_study_go_and_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path, small())
+    folder = tmp_path / "out" / "scores"
+    (folder / "mine.parquet").write_text("of the user")
+    write(tmp_path, small(chains=[["a"]]))
+    names = {path.name for path in folder.glob("*.parquet")}
+    assert names == {f"{chain}.on-{task}.parquet" for chain in ("base", "a.seed0") for task in "ab"} | {"mine.parquet"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_index_cannot_remove_what_lies_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path, small())
+    victim = tmp_path / "out" / "results.parquet"
+    (tmp_path / "out" / "scores" / "index.json").write_text(json.dumps({"../results.parquet": {}, "../x": {}}))
+    write(tmp_path, small())
+    assert victim.exists()
+
+
+def test_what_is_undefined_is_null_in_json_and_nan_in_parquet(tmp_path: Path) -> None:
+    row = ResultRow("s", "m", "a", "", 1, "", "a", "gain", "", "", "0", Estimate.undefined("no example"))
+    output._write_rows([row], small(), tmp_path)
+    (read,) = json.loads((tmp_path / "results.json").read_bytes())["rows"]
+    assert (read["value"], read["reason"]) == (None, "no example")
+    assert math.isnan(pl.read_parquet(tmp_path / "results.parquet")["value"][0])
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    ran(tmp_path, small())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"file: the results cannot be written"):
+        write(tmp_path, small(), out="file")
+
+
+def test_a_second_writing_gives_the_same_bytes(tmp_path: Path) -> None:
+    study = small()
+    write(tmp_path, study)
+    write(tmp_path, study, out="again")
+    for name in ("results.parquet", "results.json", "study.resolved.yaml", "scores/a-b.seed0.on-a.parquet"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_package_without_a_name_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [SimpleNamespace(name="one", version="1"), SimpleNamespace(name=None, version=None)]
+    monkeypatch.setattr(output, "distributions", lambda: found)
+    study = small()
+    about = output.provenance(study, make_plan(study, TASKS), TASKS, {})
+    assert about["packages"] == {"one": "1"}

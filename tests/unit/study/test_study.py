@@ -1,0 +1,487 @@
+"""What a study file means, and one clear sentence for each thing that it cannot mean."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaintune.errors import ConfigError
+from chaintune.study.study import Study
+
+GOOD = """\
+base: smollm2-135m
+tasks:
+  bbq:  {role: safety, train: 30 per category, test: 40 per category}
+  csqa: {role: capability, train: 400, test: 200}
+chains: both orders
+recipe: {method: full, learning_rate: 1e-4, epochs: 1, batch_size: 16}
+vary: {seed: [0, 1, 2], recipe.learning_rate: [2e-5, 1e-4]}
+mitigations:
+  - replay: {task: bbq, dose: [0.01, 0.05, 0.10]}
+"""
+
+
+def tasks(names: str) -> dict[str, Any]:
+    return {name: {"role": "safety", "path": f"{name}.jsonl"} for name in names}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def complaint(folder: Path, text: str, overrides: list[str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        Study.from_yaml(written(folder, text), overrides or [])
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+def changed(old: str, new: str) -> str:
+    assert old in GOOD
+    return GOOD.replace(old, new)
+
+
+def test_a_study_file_means_what_it_says(tmp_path: Path) -> None:
+    study = Study.from_yaml(written(tmp_path, GOOD))
+    assert study.name == "mine"
+    assert study.bases == ("smollm2-135m",)
+    assert study.chains == (("bbq", "csqa"), ("csqa", "bbq"))
+    assert study.tasks["bbq"].train == "30 per category"
+    assert study.tasks["csqa"].test == 200
+    assert tuple(value for _, value in study.mitigations[0].spec.settings) == (0.01, 0.05, 0.1)
+    assert study.recipe.learning_rate == 1e-4  # YAML 1.1 reads 1e-4 as text
+    assert (study.seed, study.keep, study.level, study.resamples) == (0, "all", 0.95, 10_000)
+
+
+def test_variants_are_every_setting_of_the_knobs_with_every_seed(tmp_path: Path) -> None:
+    variants = Study.from_yaml(written(tmp_path, GOOD)).variants()
+    assert [(dict(v.labels)["learning_rate"], v.seed) for v in variants] == [
+        (rate, seed) for rate in ("2e-05", "0.0001") for seed in (0, 1, 2)
+    ]
+
+
+def test_two_values_have_two_labels() -> None:
+    vary = {"recipe.learning_rate": [1e-4, 0.00010000001], "recipe.epochs": [1, 0.5]}
+    study = Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]], "vary": vary})
+    assert [" ".join(dict(v.labels).values()) for v in study.variants()] == [
+        "0.0001 1",
+        "0.0001 0.5",
+        "0.00010000001 1",
+        "0.00010000001 0.5",
+    ]
+
+
+def test_without_knobs_there_is_one_variant() -> None:
+    study = Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]], "seed": 7})
+    (variant,) = study.variants()
+    assert (variant.labels, variant.seed) == ((), 7)
+
+
+def test_the_resolved_study_reads_back_equal(tmp_path: Path) -> None:
+    study = Study.from_yaml(written(tmp_path, GOOD), ["tasks.csqa.recipe={method: lora, lora_targets: [q, v]}"])
+    again = Study.from_yaml(written(tmp_path, study.to_yaml()))
+    assert again == study
+
+
+def test_later_words_win_in_a_recipe() -> None:
+    study = Study.from_mapping(
+        {
+            "base": "m",
+            "tasks": {"a": tasks("a")["a"] | {"recipe": {"epochs": 3}}} | tasks("b"),
+            "chains": "both orders",
+            "recipe": {"learning_rate": 1e-5, "epochs": 2},
+            "vary": {"recipe.learning_rate": [1e-3], "tasks.b.recipe.epochs": [5]},
+        }
+    )
+    (variant,) = study.variants()
+    assert [(study.recipe_of(t, variant).learning_rate, study.recipe_of(t, variant).epochs) for t in "ab"] == [
+        (1e-3, 3.0),
+        (1e-3, 5.0),
+    ]
+    assert study.recipe_of("a", variant, {"epochs": 9.0}).epochs == 9.0
+
+
+@pytest.mark.parametrize(("batch", "micro", "fitted"), [(16, 8, 8), (4, 8, 4), (12, 8, 6), (7, 3, 1)])
+def test_the_micro_batch_divides_the_batch(batch: int, micro: int, fitted: int) -> None:
+    recipe = {"batch_size": batch, "micro_batch_size": micro}
+    study = Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["a"]], "recipe": recipe})
+    assert study.recipe.micro_batch_size == fitted
+
+
+def test_a_data_path_starts_at_the_study_file_and_an_override_at_the_current_folder(tmp_path: Path) -> None:
+    text = "base: m\ntasks:\n  mine: {role: safety, path: items.jsonl}\nchains: [[mine]]\n"
+    path = written(tmp_path, text)
+    assert Study.from_yaml(path).tasks["mine"].path == str(tmp_path / "items.jsonl")
+    overridden = Study.from_yaml(path, ["tasks.mine.path=other.jsonl"])
+    assert overridden.tasks["mine"].path == str(Path("other.jsonl").absolute())
+
+
+def test_a_resolved_study_means_the_same_wherever_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "base: m\ntasks:\n  mine: {role: safety, path: items.jsonl}\nchains: [[mine]]\n")
+    monkeypatch.chdir(tmp_path)
+    study = Study.from_yaml(path.name)
+    (tmp_path / "elsewhere").mkdir()
+    resolved = tmp_path / "elsewhere" / "study.resolved.yaml"
+    resolved.write_text(study.to_yaml())
+    assert Study.from_yaml(resolved).tasks["mine"].path == study.tasks["mine"].path == str(tmp_path / "items.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("chains", "expected"),
+    [
+        ("all orders", 6),
+        ("all orders of 2", 6),
+        (["all orders of 2", "all orders of 3"], 12),
+        ([["a"], "a>b", "a > b", ["a", "b"]], 2),
+        ([["a", "b", "a"]], 1),
+    ],
+)
+def test_chains_can_be_words_or_lists(chains: Any, expected: int) -> None:
+    study = Study.from_mapping({"base": "m", "tasks": tasks("abc"), "chains": chains})
+    assert len(study.chains) == len(set(study.chains)) == expected
+
+
+BAD = {
+    "misspelled key": (
+        changed("recipe:", "recipes:"),
+        "mine.yaml:6: recipes: unknown key 'recipes'; did you mean 'recipe'? Valid: recipe, ",
+    ),
+    "misspelled recipe field": (
+        changed("epochs: 1", "epoch: 1"),
+        "mine.yaml:6: recipe.epoch: unknown key 'epoch'; did you mean 'epochs'?",
+    ),
+    "misspelled task field": (
+        changed("train: 400", "trian: 400"),
+        "mine.yaml:4: tasks.csqa.trian: unknown key 'trian'; did you mean 'train'?",
+    ),
+    "no base": (changed("base: smollm2-135m\n", ""), "mine.yaml:1: base: missing; it is needed"),
+    "misspelled needed key": (
+        changed("chains:", "chain:"),
+        "mine.yaml:5: chain: unknown key 'chain'; did you mean 'chains'?",
+    ),
+    "base twice": (changed("base: smollm2-135m", "base: [m, m]"), "mine.yaml:1: base[1]: 'm' is listed twice"),
+    "base without a name": (
+        changed("base: smollm2-135m", "base: ['']"),
+        "mine.yaml:1: base[0]: expected text of at least one letter, got ''",
+    ),
+    "doses that one name would stand for": (
+        changed("[0.01,", "[0.05000000001,"),
+        "mine.yaml:9: mitigations[0].replay.dose[1]: 0.05 is listed twice",
+    ),
+    "no chains": (changed("chains: both orders\n", ""), "mine.yaml:1: chains: missing; it is needed"),
+    "no tasks": (
+        "base: m\ntasks: {}\nchains: both orders\n",
+        "mine.yaml:2: tasks: expected at least one, got {}",
+    ),
+    "unknown role": (
+        changed("role: safety", "role: safe"),
+        "mine.yaml:3: tasks.bbq.role: 'safe' is no valid value; did you mean 'safety'? Valid: safety, capability",
+    ),
+    "unknown method": (
+        changed("method: full", "method: ful"),
+        "mine.yaml:6: recipe.method: 'ful' is no valid value; did you mean 'full'? Valid: full, lora",
+    ),
+    "rate that is no number": (
+        changed("learning_rate: 1e-4", "learning_rate: fast"),
+        "mine.yaml:6: recipe.learning_rate: expected a valid number, got 'fast'",
+    ),
+    "rate of zero": (
+        changed("learning_rate: 1e-4", "learning_rate: 0"),
+        "mine.yaml:6: recipe.learning_rate: expected greater than 0, got 0",
+    ),
+    "rate that is NaN": (
+        changed("learning_rate: 1e-4", "learning_rate: .nan"),
+        "mine.yaml:6: recipe.learning_rate: expected a finite number, got nan",
+    ),
+    "yes for a number": (
+        changed("epochs: 1", "epochs: yes"),
+        "mine.yaml:6: recipe.epochs: expected a number, got true",
+    ),
+    "batch of zero": (
+        changed("batch_size: 16", "batch_size: 0"),
+        "mine.yaml:6: recipe.batch_size: expected greater than or equal to 1, got 0",
+    ),
+    "size that is none": (
+        changed("train: 400", "train: many"),
+        "mine.yaml:4: tasks.csqa.train: size 'many' is not understood; write a number, or '30 per category'",
+    ),
+    "size of zero": (
+        changed("train: 400", "train: 0"),
+        "mine.yaml:4: tasks.csqa.train: size 0 would leave the split empty",
+    ),
+    "chain names an unknown task": (
+        changed("both orders", "[[bbq, cqsa]]"),
+        "mine.yaml:5: chains[0][1]: no task is named 'cqsa'; did you mean 'csqa'? Valid: csqa, bbq",
+    ),
+    "same task twice in a row": (
+        changed("both orders", "[[bbq, csqa, csqa]]"),
+        "mine.yaml:5: chains[0]: 'csqa' twice in a row; train it once with more epochs instead",
+    ),
+    "both orders of one": (
+        "base: m\ntasks: {bbq: {}}\nchains: both orders\n",
+        "mine.yaml:3: chains: 'both orders' needs exactly 2 tasks, the study has 1; name the chain of one, [[bbq]]",
+    ),
+    "both orders of three": (
+        changed("chains:", "  openbookqa: {}\nchains:"),
+        "mine.yaml:6: chains: 'both orders' needs exactly 2 tasks, the study has 3; write 'all orders of 2'",
+    ),
+    "too many steps": (
+        changed("both orders", "all orders of 3"),
+        "mine.yaml:5: chains: 'all orders of 3' of 2 tasks: expected 1 to 2",
+    ),
+    "words not known": (
+        changed("both orders", "any order"),
+        "mine.yaml:5: chains: expected 'both orders', 'all orders', 'all orders of N', or a list of chains",
+    ),
+    "empty chain": (changed("both orders", "[[]]"), "mine.yaml:5: chains[0]: expected 'both orders'"),
+    "abbreviated knob": (
+        changed("recipe.learning_rate: [", "recipe.lr: ["),
+        "mine.yaml:7: vary.recipe.lr: no such knob; did you mean 'recipe.learning_rate'?",
+    ),
+    "unknown knob": (
+        changed("recipe.learning_rate: [", "recipe.learning_rte: ["),
+        "mine.yaml:7: vary.recipe.learning_rte: no such knob; did you mean 'recipe.learning_rate'?",
+    ),
+    "knob without a list": (
+        changed("seed: [0, 1, 2]", "seed: 3"),
+        "mine.yaml:7: vary.seed: expected a list of values such as [3], got 3",
+    ),
+    "knob with a wrong value": (
+        changed("[2e-5, 1e-4]", "[2e-5, -1]"),
+        "mine.yaml:7: vary.recipe.learning_rate[1]: expected greater than 0, got -1",
+    ),
+    "value twice": (
+        changed("[2e-5, 1e-4]", "[1e-4, 0.0001]"),
+        "mine.yaml:7: vary.recipe.learning_rate[1]: 0.0001 is listed twice",
+    ),
+    "seed that is none": (
+        changed("[0, 1, 2]", "[0, -1]"),
+        "mine.yaml:7: vary.seed[1]: expected a whole number from 0 to 4294967295, got -1",
+    ),
+    "knob that turns nothing": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe.lora_rank: [4, 8]"),
+        "mine.yaml:7: vary.recipe.lora_rank: changes nothing, because no stage has 'method: lora'",
+    ),
+    "recipe with a misspelled field": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe: [{epochs: 2}, {epocks: 3}]"),
+        "mine.yaml:7: vary.recipe[1].epocks: unknown key 'epocks'; did you mean 'epochs'?",
+    ),
+    "recipe that sets nothing": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe: [{epochs: 2}, {}]"),
+        "mine.yaml:7: vary.recipe[1]: sets no field; name those that belong together",
+    ),
+    "recipes that set different fields": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe: [{epochs: 2}, {method: lora}]"),
+        "mine.yaml:7: vary.recipe[1]: sets method, and the first recipe epochs; set the same fields",
+    ),
+    "field in a recipe and by itself": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe.epochs: [1], recipe: [{epochs: 2}]"),
+        "mine.yaml:7: vary.recipe.epochs: is set by 'vary.recipe' too; keep one of the two",
+    ),
+    "replay of an unknown task": (
+        changed("task: bbq,", "task: bqb,"),
+        "mine.yaml:9: mitigations[0].replay.task: no task is named 'bqb'; did you mean 'bbq'?",
+    ),
+    "replay of what was never lost": (
+        changed("both orders", "[[csqa, bbq]]"),
+        "mine.yaml:9: mitigations[0].replay.task: no chain learns 'bbq' and then another task, so there is nothing",
+    ),
+    "dose above 1": (
+        changed("0.10]", "10]"),
+        "mine.yaml:9: mitigations[0].replay.dose[2]: expected less than or equal to 1, got 10",
+    ),
+    "dose of zero": (
+        changed("[0.01,", "[0,"),
+        "mine.yaml:9: mitigations[0].replay.dose[0]: expected greater than 0, got 0",
+    ),
+    "dose twice": (
+        changed("[0.01,", "[0.05,"),
+        "mine.yaml:9: mitigations[0].replay.dose[1]: 0.05 is listed twice",
+    ),
+    "unknown mitigation": (
+        changed("replay:", "reply:"),
+        "mine.yaml:9: mitigations[0].reply: unknown key 'reply'; did you mean 'replay'?",
+    ),
+    "file without a role": (
+        GOOD.replace("csqa: {role: capability, train: 400, test: 200}", "own: {path: x.jsonl}"),
+        "mine.yaml:4: tasks.own.role: missing; a file of your own needs 'role: safety' or 'role: capability'",
+    ),
+    "columns of a known task": (
+        changed("train: 400", "columns: {id: key}"),
+        "mine.yaml:4: tasks.csqa.columns: 'csqa' has a shape of its own; choose another name for a file of yours",
+    ),
+    "unknown task": (
+        changed("csqa: {", "cqsa: {"),
+        "mine.yaml:4: tasks.cqsa: no task is known as 'cqsa' and no 'path' is given; did you mean 'csqa'? Valid: csqa",
+    ),
+    "key twice": (
+        GOOD + "chains: all orders\n",
+        "mine.yaml:10: chains: the key is written twice, first on line 5; remove one",
+    ),
+    "task name with a dot": (
+        changed("csqa: {", "cs.qa: {path: x, "),
+        "mine.yaml:4: tasks.cs.qa: 'cs.qa' cannot name a task; use letters, digits, '-' and '_', and not 'base'",
+    ),
+    "task name that is a number": (
+        changed("csqa: {", "7: {path: x, "),
+        "mine.yaml:4: tasks.7: expected a name, got the int 7; put it in quotes",
+    ),
+    "level in percent": (GOOD + "level: 95\n", "mine.yaml:10: level: expected less than 1, got 95"),
+    "unknown keep": (
+        GOOD + "keep: al\n",
+        "mine.yaml:10: keep: 'al' is no valid value; did you mean 'all'? Valid: all, final, none",
+    ),
+    "not YAML": ("base: [m\ntasks: {}\n", "mine.yaml:2: not YAML: expected ',' or ']', but got ':'"),
+    "not a mapping": ("- base\n", "mine.yaml: expected a mapping with 'base', 'tasks' and 'chains' at the top"),
+    "empty": ("", "mine.yaml: expected a mapping with 'base', 'tasks' and 'chains' at the top, got nothing"),
+    "a Python object": (
+        "base: !!python/object/apply:os.system [true]\n",
+        "mine.yaml:1: not YAML: could not determine a constructor",
+    ),
+    "aliases in a circle": ("base: &b [*b]\ntasks: {}\n", "mine.yaml: nested too deeply to be a study file"),
+    "deep nesting": ("[" * 600, "mine.yaml: nested too deeply to be a study file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_sentence_with_its_line(case: str, tmp_path: Path) -> None:
+    text, sentence = BAD[case]
+    found = complaint(tmp_path, text)
+    assert found.startswith(sentence)
+    assert "\n" not in found
+
+
+def test_a_knob_with_one_value_needs_no_list(tmp_path: Path) -> None:
+    def vary(**knobs: Any) -> tuple[Any, ...]:
+        written = {"base": "m", "tasks": tasks("a"), "chains": [["a"]], "vary": knobs}
+        return Study.from_mapping(written).vary
+
+    alone = {"recipe.learning_rate": 1e-3, "recipe": {"method": "lora", "lora_rank": 2}, "recipe.schedule": "cosine"}
+    assert vary(**alone) == vary(**{name: [value] for name, value in alone.items()})
+    wrong = changed("[2e-5, 1e-4]", "-1")
+    assert complaint(tmp_path, wrong).startswith(
+        "mine.yaml:7: vary.recipe.learning_rate: expected greater than 0, got -1"
+    )
+    nothing = changed("[2e-5, 1e-4]", "")
+    assert complaint(tmp_path, nothing).startswith("mine.yaml:7: vary.recipe.learning_rate: expected a list of values")
+
+
+def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = GOOD
+    for old, new in [("role: safety", "role: safe"), ("both orders", "[[bbq, x]]"), ("method: full", "method: f")]:
+        text = text.replace(old, new)
+    text = text.replace("seed: [", "sed: [").replace("0.10]", "2]")
+    lines = complaint(tmp_path, text).splitlines()
+    assert lines[0] == "mine.yaml: 5 problems"
+    assert [line.split(": ")[0].strip() for line in lines[1:]] == [f"mine.yaml:{n}" for n in (3, 5, 6, 7, 9)]
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot read the study file \(No such file"):
+        Study.from_yaml(tmp_path / "none.yaml")
+
+
+def test_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"base: \xff\xfe")
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        Study.from_yaml(path)
+
+
+def test_recipes_that_belong_together_are_one_knob() -> None:
+    recipes = [{"method": "full", "learning_rate": 1e-4}, {"method": "lora", "learning_rate": 1e-3}]
+    written = {"base": "m", "tasks": tasks("a"), "chains": [["a"]], "vary": {"recipe": recipes, "seed": [0, 1]}}
+    study = Study.from_mapping(written)
+    assert [(dict(v.labels), v.seed) for v in study.variants()] == [
+        ({"method": method, "learning_rate": rate}, seed)
+        for method, rate in [("full", "0.0001"), ("lora", "0.001")]
+        for seed in (0, 1)
+    ]
+    made = [study.recipe_of("a", variant) for variant in study.variants()]
+    assert [(recipe.method, recipe.learning_rate) for recipe in made[::2]] == [("full", 1e-4), ("lora", 1e-3)]
+    assert Study.from_mapping(study.to_mapping()) == study
+
+
+def test_overrides_set_dotted_keys(tmp_path: Path) -> None:
+    study = Study.from_yaml(
+        written(tmp_path, GOOD),
+        [
+            "recipe.epochs=3",
+            "tasks.bbq.train=10 per category",
+            "vary.recipe.learning_rate=[1e-3]",
+            "keep=none",
+        ],
+    )
+    assert study.recipe.epochs == 3
+    assert study.tasks["bbq"].train == "10 per category"
+    assert dict(study.vary)["recipe.learning_rate"] == (1e-3,)
+    assert study.keep == "none"
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("recipe.lerning_rate=1", "--set recipe.lerning_rate=1: recipe.lerning_rate: unknown key 'lerning_rate'; did"),
+        ("recipe.epochs=0", "--set recipe.epochs=0: recipe.epochs: expected greater than 0, got 0"),
+        ("nothing", "--set nothing: expected key=value with a dotted key"),
+        ("=3", "--set =3: expected key=value with a dotted key"),
+        ("keep=[", "--set keep=[: keep: the value '[' is not YAML"),
+        ("base.x=1", "--set base.x=1: base.x: 'base' is not a mapping, it has no keys"),
+        ("vary.seed=[0, 0]", "--set vary.seed=[0, 0]: vary.seed[1]: 0 is listed twice"),
+    ],
+)
+def test_a_bad_override_is_named(override: str, sentence: str, tmp_path: Path) -> None:
+    assert complaint(tmp_path, GOOD, [override]).startswith(sentence)
+
+
+def test_a_mapping_has_no_lines() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Study.from_mapping({"base": "m", "tasks": tasks("a"), "chains": [["b"]]}, name="here")
+    assert str(caught.value) == "here: chains[0][0]: no task is named 'b'; valid: a"
+
+
+def test_the_mapping_is_not_changed() -> None:
+    mapping = {"base": "m", "tasks": tasks("a"), "chains": [["a"]]}
+    Study.from_mapping(mapping, ["tasks.a.train=3"])
+    assert mapping == {"base": "m", "tasks": tasks("a"), "chains": [["a"]]}
+
+
+@pytest.mark.parametrize(("gpus", "fine"), [(0.5, True), (1, True), (2, True), (1.5, False)])
+def test_gpus_are_whole_or_a_part_of_one(gpus: float, fine: bool) -> None:
+    mapping = {"base": "m", "tasks": tasks("ab"), "chains": "both orders", "recipe": {"gpus": gpus}}
+    if fine:
+        assert Study.from_mapping(mapping).recipe.gpus == gpus
+    else:
+        with pytest.raises(ConfigError, match="expected a whole number of GPUs, or a part of one such as"):
+            Study.from_mapping(mapping)
+
+
+def test_a_base_that_lies_beside_the_file_is_found_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here / "m0", here / "adapters" / "a", there / "m1"):
+        folder.mkdir(parents=True)
+    (here / "m.gguf").touch()
+    monkeypatch.chdir(there)
+    path = written(here, changed("smollm2-135m", "[m0, m.gguf, m0+adapters/a, owner/name, m0+owner/a, smollm2-135m]"))
+    study = Study.from_yaml(path)
+    m0 = str(here / "m0")
+    assert study.bases == (
+        m0, str(here / "m.gguf"), f"{m0}+{here / 'adapters' / 'a'}", "owner/name", f"{m0}+owner/a", "smollm2-135m"
+    )  # fmt: skip
+    assert Study.from_yaml(written(there, study.to_yaml())).bases == study.bases
+    assert Study.from_yaml(path, "base=m1").bases == (str(there / "m1"),)
+
+
+def test_fields_of_lora_without_lora_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Study.from_yaml(written(tmp_path, changed("method: full", "lora_rank: 4")))
+    assert "recipe.lora_rank changes nothing, because no stage has 'method: lora'" in caplog.text
+    caplog.clear()
+    for text in (
+        changed("method: full", "method: lora, lora_rank: 4"),
+        Study.from_yaml(written(tmp_path, GOOD)).to_yaml(),
+    ):
+        Study.from_yaml(written(tmp_path, text))
+    assert not caplog.text
