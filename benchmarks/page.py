@@ -104,7 +104,8 @@ def measured(checkpoints: int, tasks: dict[str, Task]) -> Iterator[Measured]:
         if place == 0:
             yield Measured("made", (), variant, SEEDS[run % len(SEEDS)], base)
         held = (Mitigated("replay", "replay", SAFETY, LOST, (CAPABILITY,), 0.05),) if chain == REPLAYED else ()
-        yield Measured("made", chain, variant, SEEDS[run % len(SEEDS)], scored(chain), held, 1000.0, 60.0)
+        taught = tuple(() if chain == REPLAYED and step == REPLAYED[-1] else (step,) for step in chain)
+        yield Measured("made", chain, variant, SEEDS[run % len(SEEDS)], scored(chain), held, 1000.0, 60.0, taught)
 
 
 def make(folder: Path, checkpoints: int, items: int, resamples: int) -> None:

@@ -10,7 +10,7 @@ from chaintune.forgetting.compare import dimension_disparity
 from chaintune.forgetting.mitigation import recovery
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import About, by_seed, estimate_rows, mean_rows, samples, with_verdict
-from chaintune.forgetting.runs import Chain, Condition, Runs, named, trained_at
+from chaintune.forgetting.runs import Chain, Condition, Runs, named
 from chaintune.records import Estimate, Mitigated, ResultRow
 
 COSTS = ("extra_tokens", "extra_seconds")
@@ -56,7 +56,7 @@ def share_rows(
 def _returns(runs: Runs, study: str, condition: Condition, mitigated: Mitigated, options: Inference) -> list[ResultRow]:
     task, after = mitigated.task, condition.at(mitigated.chain)
     about = About(study, condition, named(after.chain), task)
-    points = [condition.at(trained_at(mitigated.chain, task)), after, condition]
+    points = [condition.at(runs.trained_at(mitigated.chain, task)), after, condition]
     rows = share_rows(runs, about, "recovery", points, recovery, options)
     seeds = runs.seeds([after, condition], task)
     if not seeds:

@@ -1,11 +1,10 @@
 """Does the order matter? Two chains that are each other's reverse, side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import About, estimate_rows, mean_rows
 from chaintune.forgetting.runs import Condition, Runs, named
-from chaintune.forgetting.steps import is_plain
 from chaintune.records import Estimate, ResultRow, Role
 from chaintune.stats import Sample, combination
 
@@ -18,7 +17,7 @@ def order_rows(runs: Runs, study: str, roles: Mapping[str, Role], options: Infer
     minus the forgetting of the capability task when that comes first.
     """
     rows: list[ResultRow] = []
-    for one, other in _reversed_pairs(runs.conditions):
+    for one, other in _reversed_pairs(runs):
         for task in (step for step in one.chain if roles[step] == "safety"):
             early, late = sorted((one, other), key=lambda condition: condition.chain.index(task))
             if early.chain.index(task) < late.chain.index(task):
@@ -28,12 +27,13 @@ def order_rows(runs: Runs, study: str, roles: Mapping[str, Role], options: Infer
     return rows
 
 
-def _reversed_pairs(conditions: Sequence[Condition]) -> list[tuple[Condition, Condition]]:
+def _reversed_pairs(runs: Runs) -> list[tuple[Condition, Condition]]:
+    conditions = runs.conditions
     known = set(conditions)
     pairs = []
     for position, one in enumerate(conditions):
         other = one.at(one.chain[::-1])
-        plain = len(one.chain) > 1 and len(set(one.chain)) == len(one.chain) and all(map(is_plain, one.chain))
+        plain = len(one.chain) > 1 and len(set(one.chain)) == len(one.chain) and runs.is_plain(one.chain)
         if plain and other in known and other not in conditions[:position]:
             pairs.append((one, other))
     return pairs

@@ -8,8 +8,8 @@ import numpy as np
 from chaintune.errors import DataError
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.pairing import pair
-from chaintune.forgetting.steps import tasks_at, tasks_of
 from chaintune.records import Measured, Mitigated, Scores
+from chaintune.records.results import Taught
 from chaintune.stats.clusters import Floats
 
 Chain = tuple[str, ...]
@@ -39,6 +39,7 @@ class Runs:
         groups: clusters and groups of each task's examples, on all its dimensions.
         mitigates: what a mitigated checkpoint is held against; plain ones are absent.
         costs: tokens and seconds of the last stage, by condition and seed.
+        taught: tasks that each step teaches whole, by chain; of every chain measured.
     """
 
     items: Mapping[tuple[Condition, int, str], Floats]
@@ -46,6 +47,7 @@ class Runs:
     groups: Mapping[str, Grouping]
     mitigates: Mapping[Condition, tuple[Mitigated, ...]]
     costs: Mapping[tuple[Condition, int], tuple[float, float]]
+    taught: Mapping[Chain, Taught]
 
     @classmethod
     def of(cls, measured: Sequence[Measured]) -> "Runs":
@@ -72,7 +74,8 @@ class Runs:
             for condition, one in zip(conditions, measured, strict=True)
         }
         groups = {task: grouping(found, found.dimensions) for task, found in first.items()}
-        return cls(items, scores, groups, {c: found for c, found in mitigates.items() if found}, costs)
+        held = {c: found for c, found in mitigates.items() if found}
+        return cls(items, scores, groups, held, costs, {one.chain: taught_of(one) for one in measured})
 
     @property
     def conditions(self) -> list[Condition]:
@@ -102,6 +105,28 @@ class Runs:
         """Item scores of a task, a row for each seed. Shape: `[S, E]`."""
         return np.stack([self.values(condition, seed, task) for seed in seeds])
 
+    def is_plain(self, chain: Chain) -> bool:
+        """Whether every step of a chain is an ordinary stage on the whole of one task."""
+        return self._taught(chain) == _plain(chain)
+
+    def trained_at(self, chain: Chain, task: str) -> Chain:
+        """The part of the chain that ends with the task's last tuning before the chain's final step; empty if none."""
+        ends = [stage for stage, tasks in enumerate(self._taught(chain)[:-1], start=1) if task in tasks]
+        return chain[: ends[-1]] if ends else ()
+
+    def earlier_tasks(self, chain: Chain) -> list[str]:
+        """Tasks that were tuned on before the final step and are not tuned on in it."""
+        earlier = dict.fromkeys(task for tasks in self._taught(chain)[:-1] for task in tasks)
+        return [task for task in earlier if task not in self.last_tasks(chain)]
+
+    def last_tasks(self, chain: Chain) -> list[str]:
+        """Tasks that the final step teaches whole."""
+        return list(dict.fromkeys(task for tasks in self._taught(chain)[-1:] for task in tasks))
+
+    def _taught(self, chain: Chain) -> Taught:
+        # A chain of which nothing was measured is only ever a plain one that a mitigation is held against.
+        return self.taught.get(chain, _plain(chain))
+
     def _base_keys(self, condition: Condition, task: str) -> list[tuple[Condition, int, str]]:
         bases = [key for key in self.items if key[0].base == condition.base and not key[0].chain and key[2] == task]
         return sorted(bases, key=lambda key: key[0].variant != condition.variant)
@@ -112,12 +137,10 @@ def named(chain: Chain) -> str:
     return ">".join(chain) or "base"
 
 
-def trained_at(chain: Chain, task: str) -> Chain:
-    """The part of the chain that ends with the task's last tuning before the chain's final step; empty if none."""
-    ends = [stage for stage, step in enumerate(chain[:-1], start=1) if task in tasks_at(step)]
-    return chain[: ends[-1]] if ends else ()
+def taught_of(one: Measured) -> Taught:
+    """Tasks that each step of a checkpoint's chain teaches whole."""
+    return _plain(one.chain) if one.taught is None else one.taught
 
 
-def earlier_tasks(chain: Chain) -> list[str]:
-    """Tasks that were tuned on before the final step and are not tuned on in it."""
-    return [task for task in tasks_of(chain[:-1]) if task not in tasks_of(chain[-1:])]
+def _plain(chain: Chain) -> Taught:
+    return tuple((task,) for task in chain)

@@ -9,7 +9,7 @@ import numpy as np
 
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import About, estimate_rows
-from chaintune.forgetting.runs import Condition, Runs, Variant, earlier_tasks, named, trained_at
+from chaintune.forgetting.runs import Condition, Runs, Variant, named
 from chaintune.records import Estimate, ResultRow
 from chaintune.stats import Sample, means
 from chaintune.stats.clusters import Floats
@@ -23,7 +23,7 @@ def slope_rows(runs: Runs, study: str, options: Inference) -> list[ResultRow]:
     """
     rows: list[ResultRow] = []
     for others, points in _ladders(runs.conditions).items():
-        for task in earlier_tasks(others.chain):
+        for task in runs.earlier_tasks(others.chain):
             rows += _task_slope(runs, study, task, others, points, options)
     return rows
 
@@ -44,7 +44,7 @@ def _ladders(conditions: Sequence[Condition]) -> Mapping[Condition, Mapping[floa
 def _task_slope(
     runs: Runs, study: str, task: str, others: Condition, points: Mapping[float, Condition], options: Inference
 ) -> list[ResultRow]:
-    start = trained_at(others.chain, task)
+    start = runs.trained_at(others.chain, task)
     both = [point for condition in points.values() for point in (condition, condition.at(start))]
     seeds = runs.seeds(both, task)
     if not seeds:

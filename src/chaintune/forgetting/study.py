@@ -20,9 +20,8 @@ from chaintune.forgetting.rows import (
     forgetting_rows,
     mean_rows,
 )
-from chaintune.forgetting.runs import Chain, Condition, Runs, earlier_tasks, named, trained_at
+from chaintune.forgetting.runs import Chain, Condition, Runs, named, taught_of
 from chaintune.forgetting.slope import slope_rows
-from chaintune.forgetting.steps import is_plain, task_of, tasks_at, tasks_of
 from chaintune.forgetting.transfer import transfer_estimate
 from chaintune.records import Measured, ResultRow, Role
 from chaintune.stats import Adjustment, Sample
@@ -84,8 +83,8 @@ def summarise(
 
 
 def _check_roles(measured: Sequence[Measured], roles: Mapping[str, Role]) -> None:
-    steps = {step for one in measured for step in one.chain}
-    for task in sorted({task for step in steps for task in (task_of(step), *tasks_at(step)) if task}):
+    taught = {task for one in measured for tasks in taught_of(one) for task in tasks}
+    for task in sorted(taught | {mitigated.task for one in measured for mitigated in one.mitigates}):
         if task not in roles:
             raise ConfigError(f"task '{task}' has no role: {nearest(task, roles)}")
 
@@ -102,7 +101,7 @@ def _accuracies(runs: Runs, study: str, condition: Condition, options: Inference
 
 def _gains(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
     rows, base = [], condition.at(())
-    for task in tasks_of(condition.chain[-1:]):
+    for task in runs.last_tasks(condition.chain):
         if seeds := runs.seeds([condition, base], task):
             values = runs.stacked(condition, seeds, task) - runs.stacked(base, seeds, task)
             about = About(study, condition, "base", task)
@@ -112,9 +111,10 @@ def _gains(runs: Runs, study: str, condition: Condition, options: Inference) -> 
 
 def _losses(runs: Runs, study: str, condition: Condition, options: Inference, reference: Checkpoint) -> list[ResultRow]:
     rows = []
-    starts = {task: _references(condition.chain, task, reference) for task in earlier_tasks(condition.chain)}
+    chain = condition.chain
+    starts = {task: _references(runs, chain, task, reference) for task in runs.earlier_tasks(chain)}
     if reference == "trained":  # a checkpoint that learned everything at once is held to where the task was learned
-        starts |= {m.task: [trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
+        starts |= {m.task: [runs.trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
     for task, chains in starts.items():
         candidates = [condition.at(chain) for chain in chains]
         known = [candidate for candidate in candidates if runs.seeds([condition, candidate], task)]
@@ -130,10 +130,10 @@ def _losses(runs: Runs, study: str, condition: Condition, options: Inference, re
     return rows
 
 
-def _references(chain: Chain, task: str, reference: Checkpoint) -> list[Chain]:
+def _references(runs: Runs, chain: Chain, task: str, reference: Checkpoint) -> list[Chain]:
     if reference == "best":
         return [chain[:stage] for stage in range(1, len(chain))]
-    single: Mapping[str, Chain] = {"trained": trained_at(chain, task), "base": (), "previous": chain[:-1]}
+    single: Mapping[str, Chain] = {"trained": runs.trained_at(chain, task), "base": (), "previous": chain[:-1]}
     return [single[reference]]
 
 
@@ -143,15 +143,15 @@ def _best(runs: Runs, candidates: Sequence[Condition], seed: int, task: str) -> 
 
 def _retained(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
     rows = []
-    for task in earlier_tasks(condition.chain):
-        points = [condition.at(()), condition.at(trained_at(condition.chain, task)), condition]
+    for task in runs.earlier_tasks(condition.chain):
+        points = [condition.at(()), condition.at(runs.trained_at(condition.chain, task)), condition]
         rows += share_rows(runs, About(study, condition, "base", task), "retained_gain", points, retained_gain, options)
     return rows
 
 
 def _transfers(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
     chain = condition.chain
-    if len(chain) < 2 or not all(map(is_plain, chain)) or len(set(chain)) < len(chain):
+    if len(chain) < 2 or not runs.is_plain(chain) or len(set(chain)) < len(chain):
         return []
     stages = [condition.at(chain[:stage]) for stage in range(len(chain) + 1)]
     backward = [(task, stages[stage], condition) for stage, task in enumerate(chain[:-1], start=1)]

@@ -20,6 +20,7 @@ class Step:
     Attributes:
         label: in the chain's name.
         task: whose recipe it follows; empty where nothing is trained.
+        taught: tasks that it teaches whole; none for a dose or a blend.
         portions, mixing: what is taught; keys of scores are not known yet.
         recipe: fields in which it differs from the task's recipe.
         regulariser: what holds the weights back.
@@ -30,6 +31,7 @@ class Step:
 
     label: str
     task: str
+    taught: tuple[str, ...]
     portions: tuple[Portion, ...] = ()
     mixing: Literal["alone", "swapped", "shuffled"] = "alone"
     recipe: tuple[tuple[str, Any], ...] = ()
@@ -67,7 +69,7 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
     mitigations = [resolved(item, tasks[item.task]) for item in study.mitigations]
     found: list[Branch] = []
     for chain in study.chains:
-        plain = tuple(Step(task, task, (Portion(task),)) for task in chain)
+        plain = tuple(Step(task, task, (task,), (Portion(task),)) for task in chain)
         found.append(Branch(plain))
         for item in mitigations:
             if was_lost(item.task, chain):
@@ -87,7 +89,7 @@ def _branch(item: Mitigation, plain: tuple[Step, ...], setting: tuple[str, Any],
         named = tuple(dict.fromkeys(chain))
         # Sorted, because what is shuffled has no order: both orders of two tasks have one upper reference.
         portions = tuple(Portion(task) for task in sorted(named))
-        return Branch((Step("+".join(named), chain[-1], portions, "shuffled", recipe),), mitigated)
+        return Branch((Step("+".join(named), chain[-1], named, portions, "shuffled", recipe),), mitigated)
     if isinstance(item.spec, InterpolateSpec):
         return Branch((*plain, _blend(item.spec, chain, setting[1])), mitigated)
     # Flatness helps where it is to be left, so SAM begins with the stage that learns the task.
@@ -124,7 +126,7 @@ def _changed(
 def replay_step(item: Mitigation, dose: float) -> Step:
     """A stage on a dose of a task's data."""
     label = dose_label(item.task, dose) + item.who
-    return Step(label, item.task, (_portion(item, dose),), recipe=tuple(item.spec.recipe.items()))
+    return Step(label, item.task, (), (_portion(item, dose),), recipe=tuple(item.spec.recipe.items()))
 
 
 def dose_label(task: str, dose: float) -> str:
@@ -140,7 +142,7 @@ def dose_label(task: str, dose: float) -> str:
 def _blend(spec: InterpolateSpec, chain: Chain, fraction: float) -> Step:
     back_to = _learned_at(spec.task, chain) if spec.toward == "trained" else 0
     name = spec.task if spec.toward == "trained" else "base"
-    return Step(f"{fraction * 100:.6g}% back to {name}", "", back_to=back_to, fraction=fraction)
+    return Step(f"{fraction * 100:.6g}% back to {name}", "", (), back_to=back_to, fraction=fraction)
 
 
 def _portion(item: Mitigation, dose: float) -> Portion:

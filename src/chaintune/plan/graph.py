@@ -8,6 +8,7 @@ from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
 from chaintune.plan.nodes import Blend, Cell, CurvatureNode, Node, Portion, ScoreNode, Split, StageNode, Teaching
 from chaintune.records import Example, Mitigated, Recipe, Task, canonical_digest
+from chaintune.records.results import Taught
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.study import Study, Variant
 
@@ -60,7 +61,7 @@ class Graph:
 
     def add_family(self, base: str, variant: Variant, branches: Sequence[Branch]) -> None:
         """Every chain of one base and variant, each prefix once."""
-        self.add_cell(base, (), variant, self.base_keys[base])
+        self.add_cell(base, (), variant, self.base_keys[base], taught=())
         made: dict[tuple[str, ...], str] = {(): self.base_keys[base]}
         for branch in branches:
             self.add_branch(base, variant, branch, made)
@@ -85,15 +86,16 @@ class Graph:
             start: the chain that the branch's first step follows.
         """
         chain = start
+        taught = self.cells[base, start, variant.labels, variant.seed].taught
         for place, step in enumerate(branch.steps, start=1):
             path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
-            chain = (*chain, step.label)
+            chain, taught = (*chain, step.label), (*taught, step.taught)
             node = self._stage(base, chain, variant, path, self._weighed(base, variant, branch, step, made))
             self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
             made[chain] = node.key
             final = place == len(branch.steps)
             mitigated = (branch.mitigated,) if final and branch.mitigated else ()
-            self.add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated)
+            self.add_cell(base, chain, variant, node.key, taught=taught, final=final, mitigates=mitigated)
 
     def walk(self, key: str, devices: int = 0) -> Iterator[Node]:
         """Scores of a checkpoint, then each child with everything under it.
@@ -118,13 +120,14 @@ class Graph:
         variant: Variant,
         key: str,
         *,
+        taught: Taught,
         final: bool = False,
         mitigates: tuple[Mitigated, ...] = (),
     ) -> None:
         """Name a checkpoint, and have it scored on every task."""
         scored = {task: self._score(base, chain, variant, key, (task, "test")).key for task in self.study.tasks}
         place = (base, chain, variant.labels, variant.seed)
-        cell = Cell(*place, key, scored, final, mitigates)
+        cell = Cell(*place, taught, key, scored, final, mitigates)
         if (before := self.cells.get(place)) is not None:
             both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
             cell = replace(before, final=final or before.final, mitigates=both)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chaintune.records import Mitigated, Recipe, Who
+from chaintune.records.results import Taught
 
 Labels = Sequence[tuple[str, str]]
 Split = Literal["train", "test"]
@@ -288,6 +289,7 @@ class Cell:
     """One checkpoint as the study's tables name it; several cells may share one checkpoint.
 
     Attributes:
+        taught: tasks that each step of the chain teaches whole.
         scores: task -> key of the scores.
         final: whether a chain of the study ends here.
         mitigates: the chains that lost a task and that this checkpoint is held against.
@@ -298,6 +300,7 @@ class Cell:
     chain: tuple[str, ...]
     variant: tuple[tuple[str, str], ...]
     seed: int
+    taught: Taught
     checkpoint_key: str
     scores: Mapping[str, str]
     final: bool

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from chaintune.errors import DataError
 from chaintune.records.mitigations import Mitigated
 from chaintune.records.scores import Scores
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Verdict = Literal["forgot", "kept", "gained", "inconclusive"]
+Taught = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,17 @@ class Measured:
 
     Attributes:
         base: the base model's name.
-        chain: names of the tasks tuned on so far, in order; empty for the base itself.
+        chain: labels of the steps so far, in order; empty for the base itself. Names, which nothing is read out of.
         variant: varied knobs, seed apart, in the order of the study file.
         seed: of the chain.
         scores: task name -> scores.
         mitigates: the chains that lost a task and that this one is held against; none for a plain chain.
         train_tokens, train_seconds: that the last stage took; NaN when not known.
+        taught: of each step of the chain, the tasks that it teaches whole: one, several at once, or none, as a dose
+            or a blend does. None where every step is a plain stage on the task that it is named by.
+
+    Raises:
+        DataError: not as many steps are described as the chain has.
     """
 
     base: str
@@ -111,6 +118,13 @@ class Measured:
     mitigates: tuple[Mitigated, ...] = ()
     train_tokens: float = math.nan
     train_seconds: float = math.nan
+    taught: Taught | None = None
+
+    def __post_init__(self) -> None:
+        if self.taught is not None and len(self.taught) != len(self.chain):
+            raise DataError(
+                f"chain {'>'.join(self.chain)}: {len(self.taught)} of its {len(self.chain)} steps described"
+            )
 
 
 def rows_to_polars(rows: Sequence[ResultRow]) -> "pl.DataFrame":

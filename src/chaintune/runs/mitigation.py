@@ -204,8 +204,8 @@ def compile_given(
     graph = Graph(study, base_keys, {name: TaskFacts.of(tasks[name], count_tokens) for name in study.tasks}, precision)
     (after, before), (variant,) = study.bases, study.variants()
     known = {(item.task,): base_keys[before], (item.task, LATER): base_keys[after]}
-    for chain, key in known.items():
-        graph.add_cell(after, chain, variant, key)
+    graph.add_cell(after, (item.task,), variant, base_keys[before], taught=((item.task,),))
+    graph.add_cell(after, (item.task, LATER), variant, base_keys[after], taught=((item.task,), ()))
     branches = list(_replays(item, tuple(task for task in study.tasks if task != item.task)))
     for branch in branches:
         graph.add_branch(after, variant, branch, known, (item.task, LATER))

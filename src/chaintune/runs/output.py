@@ -63,7 +63,8 @@ def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Mea
         scores = {task: table for task, key in cell.scores.items() if (table := read[key]) is not None}
         if scores:
             cost = _cost(store, cell) if cell.checkpoint_key in stages else (0.0, 0.0)
-            found.append(Measured(cell.base, cell.chain, cell.variant, cell.seed, scores, cell.mitigates, *cost))
+            place = (cell.base, cell.chain, cell.variant, cell.seed)
+            found.append(Measured(*place, scores, cell.mitigates, *cost, taught=cell.taught))
     return found
 
 

@@ -1,14 +1,14 @@
-"""Rows of mitigated checkpoints by hand, and the labels that chains are made of."""
+"""Rows of mitigated checkpoints by hand, whatever their tasks are called."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from chaintune.forgetting import summarise
-from chaintune.forgetting.steps import is_plain, is_replay, task_of, tasks_at, tasks_of
-from chaintune.records import Measured, Mitigated, ResultRow, Role, Scores
+from chaintune.records import Measured, Mitigated, ResultRow, Role, Scores, rows_to_polars
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
 from chaintune.report.words import summary
 from tests import made_up
@@ -19,59 +19,39 @@ FAITHS = [("a", "b")[row % 2] for row in range(N)]
 Chain = tuple[str, ...]
 
 
-@pytest.mark.parametrize(
-    ("step", "plain", "replay", "task", "taught"),
-    [
-        ("bbq", True, False, "bbq", ["bbq"]),
-        ("bbq@5%", False, True, "bbq", []),
-        ("bbq@5% targeted by category", False, True, "bbq", []),
-        ("csqa with bbq@5%", False, False, "csqa", ["csqa"]),
-        ("csqa with freeze embed_tokens+layers.0", False, False, "csqa", ["csqa"]),
-        ("bbq+csqa", False, False, "", ["bbq", "csqa"]),
-        ("50% back to bbq", False, False, "", []),
-        ("(later)", False, False, "", []),
-    ],
-)
-def test_labels(step: str, plain: bool, replay: bool, task: str, taught: list[str]) -> None:
-    assert (is_plain(step), is_replay(step), task_of(step), tasks_at(step)) == (plain, replay, task, taught)
-
-
-def test_tasks_of_a_chain() -> None:
-    assert tasks_of(("a", "b with a@5%", "a@5%", "50% back to a", "c+b")) == ["a", "b", "c"]
-
-
-def scored(right: Sequence[int], task: str) -> Scores:
+def scored(right: Sequence[int], task: str, *, grouped: bool) -> Scores:
     """Scores with so many right in group a and in group b."""
     flags = [row // 2 < right[row % 2] for row in range(N)]
-    groups = {"faith": FAITHS} if task == "s" else None
-    return made_up.scores(flags, task=task, groups=groups, noise=sum(right))
+    return made_up.scores(flags, task=task, groups={"faith": FAITHS} if grouped else None, noise=sum(right))
 
 
-PLAIN: dict[Chain, tuple[Sequence[int], Sequence[int]]] = {
-    (): ((10, 10), (10, 10)),
-    ("s",): ((35, 35), (10, 10)),
-    ("s", "c"): ((15, 25), (34, 34)),
-}
-HELD = Mitigated("ewc", "ewc", "s", ("s", "c"), ("c",))
-JOINT = Mitigated("joint", "joint", "s", ("s", "c"), ("c",))
-REHEARSED = Mitigated("rehearse", "rehearse", "s", ("s", "c"), ("c",), 0.5)
-COSTS = {("s",): (100.0, 10.0), ("s", "c"): (200.0, 20.0)}
+def measured(first: str = "s", then: str = "c") -> list[Measured]:
+    """The chain of two tasks and three mitigations of it, with the labels that a study gives them."""
 
+    def at(
+        chain: Chain,
+        right: Sequence[Sequence[int]],
+        taught: tuple[Chain, ...],
+        held: tuple[Mitigated, ...],
+        tokens: float,
+        seconds: float,
+    ) -> Measured:
+        both = zip((first, then), right, (True, False), strict=True)
+        scores = {task: scored(counts, task, grouped=grouped) for task, counts, grouped in both}
+        return Measured("m", chain, (), 0, scores, held, tokens, seconds, taught)
 
-def measured() -> list[Measured]:
-    mitigated: dict[Chain, tuple[Sequence[int], Sequence[int], Mitigated, float, float]] = {
-        ("s", "c with ewc 5"): ((30, 30), (30, 30), HELD, 200.0, 26.0),
-        ("s", "c with s@50%"): ((25, 25), (33, 33), REHEARSED, 190.0, 21.0),
-        ("s+c",): ((33, 33), (34, 34), JOINT, 300.0, math.nan),
-    }
-    found = [
-        Measured("m", chain, (), 0, {"s": scored(s, "s"), "c": scored(c, "c")}, (), *COSTS.get(chain, (0.0, 0.0)))
-        for chain, (s, c) in PLAIN.items()
+    def held(kind: str, dose: float | None = None) -> tuple[Mitigated, ...]:
+        return (Mitigated(kind, kind, first, (first, then), (then,), dose),)
+
+    both = ((first,), (then,))
+    return [
+        at((), ((10, 10), (10, 10)), (), (), 0.0, 0.0),
+        at((first,), ((35, 35), (10, 10)), both[:1], (), 100.0, 10.0),
+        at((first, then), ((15, 25), (34, 34)), both, (), 200.0, 20.0),
+        at((first, f"{then} with ewc 5"), ((30, 30), (30, 30)), both, held("ewc"), 200.0, 26.0),
+        at((first, f"{then} with {first}@50%"), ((25, 25), (33, 33)), both, held("rehearse", 0.5), 190.0, 21.0),
+        at((f"{first}+{then}",), ((33, 33), (34, 34)), ((first, then),), held("joint"), 300.0, math.nan),
     ]
-    for chain, (s, c, held, tokens, seconds) in mitigated.items():
-        both = {"s": scored(s, "s"), "c": scored(c, "c")}
-        found.append(Measured("m", chain, (), 0, both, (held,), tokens, seconds))
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +89,26 @@ def test_joint_training_is_held_to_where_the_task_was_learned(rows: list[ResultR
     assert "not known" in unknown.estimate.reason
 
 
+@pytest.mark.parametrize(
+    "names", [("lm_eval:crows", "lm_eval:arc_easy"), ("a@5%", "b+d with ewc 5"), ("50% back", "(x)")]
+)
+def test_no_number_hangs_on_what_a_task_is_called(names: tuple[str, str], rows: list[ResultRow]) -> None:
+    first, then = names
+    found = summarise(
+        measured(first, then), study="made-up", roles={first: "safety", then: "capability"}, resamples=300
+    )
+    own = {"s": first, "c": then, "": ""}
+    chains = {
+        ">".join(one.chain): ">".join(other.chain) for one, other in zip(measured(), measured(*names), strict=True)
+    }
+    chains = {"base": "base", **{one: other for one, other in chains.items() if one}, "": ""}
+    expected = [
+        replace(row, chain=chains[row.chain], reference=chains[row.reference], task=own[row.task]) for row in rows
+    ]
+    assert {row.metric for row in found} >= {"forgetting", "gain", "retained_gain", "bwt", "recovery", "price"}
+    assert rows_to_polars(found).equals(rows_to_polars(expected), null_equal=True)
+
+
 def test_rows_of_mitigations_say_so_and_others_do_not(rows: list[ResultRow]) -> None:
     named = {row.metric for row in rows if row.mitigation}
     assert named == {
@@ -118,7 +118,7 @@ def test_rows_of_mitigations_say_so_and_others_do_not(rows: list[ResultRow]) -> 
 
 
 def test_the_gap_is_shown_without_and_with(rows: list[ResultRow]) -> None:
-    tables = {table.title: table for table in mitigation_tables(rows)}
+    tables = {table.title: table for table in mitigation_tables(rows, level=0.95)}
     lines = {row[0]: row for row in tables["Did the gap between groups close?"].rows}
     # Without: 20 of 40 lost in group a, 10 of 40 in b. With EWC 5 of 40 in each.
     assert lines["s>c with ewc 5"][2].startswith("+25.0")
@@ -135,7 +135,7 @@ def test_the_gap_is_shown_without_and_with(rows: list[ResultRow]) -> None:
 
 
 def test_the_words_name_what_came_back_and_what_is_recommended(rows: list[ResultRow]) -> None:
-    text = summary(rows)
+    text = summary(rows, level=0.95)
     assert "s>c with ewc 5 brings back 67% of the loss of s" in text
     assert "Recommended for rehearse of s after s>c: no dose tested reaches it" in text
     assert "s>c with ewc 5 forgot" not in text

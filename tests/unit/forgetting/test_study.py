@@ -50,8 +50,14 @@ def measured(
     for seed in seeds:
         for chain, tasks in table.items():
             scores = {task: scored(task, right, seed=seed if chain else 0) for task, right in tasks.items()}
-            found.append(Measured("m", chain, variant if chain else (), seed, scores, mitigates(chain)))
+            at = (chain, variant if chain else (), seed)
+            found.append(Measured("m", *at, scores, mitigates(chain), taught=taught(chain)))
     return found
+
+
+def taught(chain: Chain) -> tuple[tuple[str, ...], ...]:
+    """A dose of a task teaches none whole."""
+    return tuple(() if "@" in step else (step,) for step in chain)
 
 
 BOTH_ORDERS: dict[Chain, dict[str, int]] = {
@@ -282,6 +288,11 @@ def test_other_examples_under_another_checkpoint_are_refused() -> None:
     given[1] = Measured("m", ("s",), (), 0, {"s": short})
     with pytest.raises(DataError, match="not of the same examples"):
         summed(given)
+
+
+def test_steps_that_are_described_but_in_part_are_refused() -> None:
+    with pytest.raises(DataError, match="chain s>c: 1 of its 2 steps described"):
+        Measured("m", ("s", "c"), (), 0, {}, taught=(("s",),))
 
 
 def _numbers(estimate: Estimate) -> tuple[float, ...]:

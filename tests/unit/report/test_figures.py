@@ -64,7 +64,8 @@ def measured() -> list[Measured]:
     for at, (chain, (s, c, dose)) in enumerate(REPLAYED.items(), start=10):
         held = (Mitigated("replay", "replay", "s", ("s", "c"), ("c",), dose),)
         scores = {"s": scored("s", s, noise=at), "c": scored("c", c, noise=at)}
-        replayed.append(Measured("m", chain, (), 0, scores, held, 100.0, 10.0))
+        taught = (("s",), ("c",), ())
+        replayed.append(Measured("m", chain, (), 0, scores, held, 100.0, 10.0, taught))
     return plain + replayed
 
 
@@ -103,7 +104,7 @@ def comparisons() -> list[Comparison]:
 
 @pytest.fixture(scope="module")
 def figures(rows: Sequence[ResultRow], folder: Path, comparisons: Sequence[Comparison]) -> list[Figure]:
-    return study_figures(rows, out=folder) + comparison_figures(comparisons)
+    return study_figures(rows, level=0.95, out=folder) + comparison_figures(comparisons)
 
 
 def marks(drawing: str) -> int:
@@ -129,7 +130,7 @@ def every_value(spec: Any) -> Iterator[Any]:
 
 
 def test_a_study_has_every_kind_of_figure(rows: Sequence[ResultRow], folder: Path) -> None:
-    found = study_figures(rows, out=folder)
+    found = study_figures(rows, level=0.95, out=folder)
     assert [figure.name for figure in found] == [
         "accuracy",
         "forgetting-of-every-task",
@@ -154,20 +155,20 @@ def test_a_comparison_has_its_figures(comparisons: Sequence[Comparison]) -> None
 
 
 def test_what_was_not_measured_has_no_figure(rows: Sequence[ResultRow], tmp_path: Path) -> None:
-    assert study_figures([]) == []
+    assert study_figures([], level=0.95) == []
     only_base = [row for row in rows if row.chain == "base"]
-    assert [figure.name for figure in study_figures(only_base, out=tmp_path)] == ["checkpoints-by-tasks"]
+    assert [figure.name for figure in study_figures(only_base, level=0.95, out=tmp_path)] == ["checkpoints-by-tasks"]
 
 
 def test_a_broken_file_of_the_folder_is_one_sentence(rows: Sequence[ResultRow], tmp_path: Path) -> None:
     (tmp_path / "curvature.parquet").write_text("no table")
     with pytest.raises(DataError, match=r"curvature\.parquet: cannot be read as a table .* run the study again"):
-        study_figures(rows, out=tmp_path)
+        study_figures(rows, level=0.95, out=tmp_path)
 
 
 def test_names_are_anchors_and_files_and_no_two_are_alike(figures: Sequence[Figure], rows: Sequence[ResultRow]) -> None:
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", figure.name) for figure in figures)
-    twice = study_figures([*rows, *[row for row in rows if row.chain != "base"]])
+    twice = study_figures([*rows, *[row for row in rows if row.chain != "base"]], level=0.95)
     assert len({figure.name for figure in twice}) == len(twice)
 
 
@@ -260,7 +261,7 @@ def test_tables_have_units_in_their_names_and_reasons_beside_what_is_undefined(f
 def test_the_recommended_dose_is_marked_only_where_there_is_one(rows: Sequence[ResultRow]) -> None:
     reachable, beyond = Limits(target=0.5, margin=0.1), Limits(target=5.0, margin=0.1)
     for limits, marked in ((reachable, True), (beyond, False)):
-        found = {figure.name: figure for figure in study_figures(rows, limits=limits)}
+        found = {figure.name: figure for figure in study_figures(rows, level=0.95, limits=limits)}
         for name in ("recovery-s-after-s-c", "dose-s-after-s-c", "price-s-after-s-c-paid-in-c"):
             assert ("recommended" in shown_words(svg(found[name]))) is marked, name
             assert any(found[name].table["recommended"].to_list()) is marked, name

@@ -58,6 +58,17 @@ def test_a_mitigation_is_a_branch_that_says_what_it_is_held_against(mitigation: 
     assert make_plan(again).cells == plan.cells
 
 
+@pytest.mark.parametrize(("mitigation", "chain"), BRANCHES, ids=[chain for _, chain in BRANCHES])
+def test_each_checkpoint_says_what_its_steps_taught(mitigation: dict[str, Any], chain: str) -> None:
+    (kind, how), (first, then) = next(iter(mitigation.items())), ("lm_eval:a", "lm_eval:b")
+    tasks = {name: {"role": "capability"} for name in (first, then)}
+    plan = make_plan(make_study(tasks=tasks, chains=[[first, then]], mitigations=[{kind: how | {"task": first}}]))
+    plain = ((first,), (then,))
+    later = {"replay": (*plain, ()), "interpolate": (*plain, ()), "joint": ((first, then),)}
+    assert [cell.taught for cell in plan.cells if cell.mitigates] == [later.get(kind, plain)]
+    assert [cell.taught for cell in plan.cells if not cell.mitigates][:3] == [(), plain[:1], plain]
+
+
 def test_no_two_branches_are_one_checkpoint() -> None:
     plan = planned(*(mitigation for mitigation, _ in BRANCHES))
     assert len(plan.stages) == 2 + len(BRANCHES) + 1  # SAM has a first stage of its own

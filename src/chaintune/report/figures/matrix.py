@@ -27,7 +27,7 @@ def matrix_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
     for base, variant in settings:
         own = [row for row in whole if (row.base, row.variant) == (base, variant)]
         tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if several_bases else "", variant)))
-        yield _figure(sorted(own, key=lambda row: (row.stage > 0, len(row.chain.split(">")))), tag)
+        yield _figure(sorted(own, key=lambda row: row.stage), tag)
 
 
 def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
