@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from chaintune.errors import ConfigError, nearest
+from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.logs.options import HowToCompare
 from chaintune.records import Audit, Comparison, Scores, Task
 from chaintune.tasks import Size
@@ -157,7 +158,7 @@ def audit(
     from chaintune.logs.asked import as_names
 
     rules = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
-    crossed = [f"{one} x {other}" for one, other in how.pop("intersections", ())]
+    crossed = [joined(*pair) for pair in how.pop("intersections", ())]
     asked = [*as_names("by", how.pop("by", ())), *crossed]
     also = [*as_names("also_by", how.pop("also_by", ())), *(rules.dimensions if rules else ())]
     dimensions = list(dict.fromkeys([*asked, *also]))
@@ -235,7 +236,7 @@ def check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:
     """
     known = sorted({dimension for task in tasks for dimension in task.dimensions})
     for text in by:
-        for name in _crossed(text):
+        for name in parts_of(text):
             if name not in known:
                 names = ", ".join(f"'{task.name}'" for task in tasks)
                 raise ConfigError(f"by '{text}': of {names} none has a dimension '{name}': {nearest(name, known)}")
@@ -245,12 +246,4 @@ def _compared(before: Scores, after: Scores, by: Sequence[str], how: Mapping[str
     from chaintune.logs import compare
 
     borne = set(before.dimensions)
-    return compare(before, after, by=[text for text in by if borne.issuperset(_crossed(text))], **how)
-
-
-def _crossed(text: str) -> set[str]:
-    """The dimensions that one entry of `by` names."""
-    from chaintune.logs.log import parse_by
-
-    plain, pairs = parse_by((text,))
-    return {*plain, *(name for pair in pairs for name in pair)}
+    return compare(before, after, by=[text for text in by if borne.issuperset(parts_of(text))], **how)

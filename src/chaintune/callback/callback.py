@@ -19,10 +19,10 @@ from chaintune.callback.series import Groups, curves
 from chaintune.callback.sharding import check_can_watch, save_whole
 from chaintune.callback.step_scores import check_same, read_scores, step_folder, write_scores
 from chaintune.errors import ConfigError, DataError, ModelError, nearest
+from chaintune.forgetting.crossing import parts_of
 from chaintune.forgetting.options import Inference
 from chaintune.gate import Policy, judge, read_policy
 from chaintune.logs.compare import compare_all
-from chaintune.logs.log import parse_by
 from chaintune.logs.options import HowToCompare
 from chaintune.models.processes import Share
 from chaintune.records import Comparison, Gate, Scores, Task
@@ -229,7 +229,7 @@ class ForgettingCallback(TrainerCallback):
         names = [name for name in self.scores_after if name in self.scores_before]
         sides = [[scores[name] for name in names] for scores in (self.scores_before, self.scores_after)]
         borne = {dimension for scores in sides[0] for dimension in scores.dimensions}
-        how: HowToCompare = {**self._how, "by": [name for name in self._by if borne.issuperset(_parts(name))]}
+        how: HowToCompare = {**self._how, "by": [name for name in self._by if borne.issuperset(parts_of(name))]}
         found = compare_all(sides[0], sides[1], **how) if names else []
         self.comparisons = {comparison.task: comparison for comparison in found}
         self.gate = judge(self._policy, found) if self._policy else None
@@ -284,16 +284,10 @@ def _loaded(tasks: Task | str | Sequence[Task | str], test: known_tasks.Size, by
     if not found:
         raise ConfigError("tasks: expected at least one task")
     dimensions = {dimension for task in found for example in task.test for dimension in example.groups}
-    for dimension in (part for name in by for part in _parts(name)):
+    for dimension in (part for name in by for part in parts_of(name)):
         if dimension not in dimensions:
             raise ConfigError(f"by: no example has a group on '{dimension}'; {nearest(dimension, dimensions)}")
     return [replace(task, train=()) for task in found]
-
-
-def _parts(by: str) -> tuple[str, ...]:
-    """A dimension, or the two that are crossed."""
-    plain, crossed = parse_by((by,))
-    return plain or crossed[0]
 
 
 def _bare(model: Any) -> Any:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from chaintune.errors import ConfigError, nearest
+from chaintune.forgetting.crossing import joined
 from chaintune.records import ItemScores, Scores
 from chaintune.stats import Design
 
@@ -64,7 +65,7 @@ def grouping(scores: Scores | ItemScores, by: Sequence[str], intersections: Sequ
         blocks.append(members)
     for one, other in dict.fromkeys(intersections):
         names, members = _intersection(borne[one], borne[other])
-        labels += [(f"{one} & {other}", name) for name in names]
+        labels += [(joined(one, other), name) for name in names]
         blocks.append(members)
     members = sparse.csr_array(sparse.hstack(blocks)) if blocks else sparse.csr_array((len(scores), 0))
     return Grouping((("", ""), *labels), Design.of(cluster_codes(scores.table), members))
@@ -111,6 +112,6 @@ def _intersection(
     for index, name in enumerate(names):
         both = sparse.csr_array(other_members.multiply(members[:, [index]].toarray()))
         kept = np.flatnonzero(both.sum(axis=0))
-        labels += [f"{name} & {other_names[column]}" for column in kept]
+        labels += [joined(name, other_names[column]) for column in kept]
         columns.append(both[:, kept])
     return labels, sparse.csr_array(sparse.hstack(columns))

@@ -12,12 +12,11 @@ from itertools import permutations
 
 import numpy as np
 
+from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.gate.policy import EVERY, Budget, Policy
 from chaintune.records import Comparison, Estimate, Gate, GroupComparison, Judgement, Tier
 from chaintune.stats.clusters import Floats
 from chaintune.stats.rates import combine, t_quantile
-
-_TIMES = " x "
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def judge(policy: Policy, comparisons: Sequence[Comparison]) -> Gate:
 def _of_task(budget: Budget, task: str, comparison: Comparison | None) -> list[Judgement]:
     if comparison is None:
         return [_missing(budget, task, "", "the task was not compared")]
-    dimension = budget.by.replace(_TIMES, " & ")
+    dimension = joined(*parts_of(budget.by)) if budget.by else ""
     rows = [row for row in (comparison.overall, *comparison.groups) if row.dimension == dimension]
     left_out = [group for name, group in comparison.groups_left_out if name == dimension and not budget.groups]
     gone = [_missing(budget, task, group, f"no example of '{group}' is on both sides") for group in left_out]

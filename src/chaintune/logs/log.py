@@ -8,6 +8,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from chaintune.errors import ConfigError, nearest
+from chaintune.forgetting.crossing import parts_of
 from chaintune.records import ItemScores, Scores
 
 Pair = tuple[str, str]
@@ -109,9 +110,7 @@ def parse_by(by: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Pair, ...]]:
     """
     plain, pairs = [], []
     for text in by:
-        parts = [part.strip() for part in text.split(" x ")]
-        if not all(parts) or len(parts) > 2 or len(set(parts)) != len(parts):
-            raise ConfigError(f"by '{text}': expected a dimension, or two of them as 'category x polarity'")
+        parts = parts_of(text)
         if len(parts) == 1:
             plain.append(parts[0])
         else:

@@ -270,6 +270,7 @@ def test_a_model_that_breaks_is_told_and_not_compared(tmp_path: Path, caplog: py
         ({"stop": True}, "give one as policy="),
         ({"by": ["ownr"]}, "did you mean 'owner'"),
         ({"by": ["owner x size"]}, "no example has a group on 'size'"),
+        ({"by": ["owner  &  size"]}, "no example has a group on 'size'"),
         ({"level": 2}, "confidence level"),
         ({"tasks": []}, "at least one task"),
         ({"policy": "none.yaml"}, "cannot read the policy"),

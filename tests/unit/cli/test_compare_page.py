@@ -9,7 +9,10 @@ from chaintune.cli.app import main
 
 
 def write(path: Path, right: list[int], *, ids: int = 0) -> str:
-    rows = [{"id": number + ids, "score": score, "faith": "ab"[number % 2]} for number, score in enumerate(right)]
+    rows = [
+        {"id": number + ids, "score": score, "faith": "ab"[number % 2], "age": "xyz"[number % 3]}
+        for number, score in enumerate(right)
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
@@ -35,6 +38,14 @@ def test_the_page_holds_the_answer_the_items_that_changed_and_the_command(
     assert {group for item in data["examples"]["items"] for group in item["groups"]["faith"]} == {"a", "b"}
     assert len(data["figures"]) >= 3
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_items_of_a_crossing_have_the_groups_of_both_dimensions(tmp_path: Path) -> None:
+    logs = [write(tmp_path / "before.jsonl", [1] * 40), write(tmp_path / "after.jsonl", [0] * 40)]
+    page = tmp_path / "page.html"
+    assert run("compare", *logs, "--by", "faith  x age", "--html", str(page)) == 0
+    data = json.loads(page.read_text(encoding="utf-8").split('id="data">')[1].split("</script>")[0])
+    assert all(item["groups"]["faith"] and item["groups"]["age"] for item in data["examples"]["items"])
 
 
 def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,6 +131,16 @@ def test_each_group_is_judged_and_the_worst_decides() -> None:
     assert answers == ["fail", "inconclusive", "pass"]
 
 
+@pytest.mark.parametrize("by", ["faith x age", "faith  x  age", "faith & age"])
+def test_a_crossing_is_judged_however_it_is_written(by: str) -> None:
+    groups = {"faith": ["a", "b"] * 200, "age": ["old"] * 200 + ["young"] * 200}
+    sides = [made_up.scores([1] * 400, groups=groups, noise=seed) for seed in (0, 1)]
+    rules = budget(0.5, by=by)
+    gate = judge(rules, [chaintune.compare(*sides, by=rules.dimensions, resamples=FAST)])
+    assert {(one.dimension, one.answer) for one in gate.judgements} == {("faith & age", "pass")}
+    assert {one.group for one in gate.judgements} == {"a & old", "a & young", "b & old", "b & young"}
+
+
 def test_a_group_too_small_to_judge_is_no_pass() -> None:
     groups = ["a", "b"] * 100 + ["tiny"] * 3
     found = comparison(203, 0.0, groups=groups)

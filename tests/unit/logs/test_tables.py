@@ -18,6 +18,7 @@ from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.logs import compare_all
 from chaintune.logs.log import Wanted
 from chaintune.logs.readers import read_log
+from chaintune.logs.sides import both_sides
 from chaintune.records import Comparison, ItemScores, Scores
 from tests import made_up
 
@@ -168,6 +169,17 @@ def test_intersections_are_named_with_an_x() -> None:
     assert len(found.groups) == 6
     with pytest.raises(ConfigError, match="two of them as"):
         chaintune.compare(frames[0], frames[1], by=["faith x age x cluster"], resamples=FAST)
+
+
+@pytest.mark.parametrize("by", ["faith x age", "faith  x  age", "faith & age", " faith x\tage "])
+def test_every_spelling_of_a_crossing_means_the_same(by: str, tmp_path: Path) -> None:
+    sides = [[row | {"age": "xy"[i % 2]} for i, row in enumerate(rows(seed))] for seed in (0, 1)]
+    paths = [write(tmp_path / f"{k}.jsonl", side) for k, side in enumerate(sides)]
+    found = chaintune.compare(paths[0], paths[1], by=[by], resamples=FAST)
+    assert {row.dimension for row in found.groups} == {"faith & age"}
+    (both,) = both_sides(paths[0], paths[1], by=[by], reading={}).values()
+    for side in (both.before, both.after):
+        assert all({name for name, _ in pairs} == {"age", "faith"} for pairs in side.table["groups"].to_pylist())
 
 
 def test_missing_examples_and_tasks_are_an_error_or_counted(tmp_path: Path) -> None:
