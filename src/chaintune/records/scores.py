@@ -100,9 +100,16 @@ class Scores:
         """
         if metric == "accuracy":
             return np.asarray(self.table.column("correct").to_numpy(zero_copy_only=False), dtype=np.float64)
-        lengths = "choice_tokens" if metric == "accuracy_per_token" else "choice_bytes"
-        gold = self.table.column("gold").to_numpy()
-        return np.asarray(_preferred(self.table, lengths) == gold, dtype=np.float64)
+        return np.asarray(self.predictions(metric) == self.table.column("gold").to_numpy(), dtype=np.float64)
+
+    def predictions(self, metric: Metric = "accuracy") -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """The choice of each example that a metric prefers, by the rule that `item_scores` counts by.
+
+        Shape: `[E]`.
+        """
+        if metric == "accuracy":
+            return np.asarray(self.table.column("prediction").to_numpy(), dtype=np.int64)
+        return _preferred(self.table, "choice_tokens" if metric == "accuracy_per_token" else "choice_bytes")
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold, one mapping an example; a log-probability of no finite size is None."""

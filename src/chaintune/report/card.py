@@ -78,7 +78,7 @@ def model_card(
     before: str,
     after: str,
     recipe: Mapping[str, Any],
-    level: float = 0.95,
+    level: float,
 ) -> str:
     """A model card whose only section is about forgetting; merge it into one that says what the model is for.
 
@@ -98,7 +98,7 @@ def model_card(
     section = "\n\n".join([*parts, f"{_SCOPE} {_CHOSEN_ON_TEST}"])
     own = [row for row in rows if row.chain == written]
     name = after.rstrip("/").rpartition("/")[2]
-    index = model_index(name, results_of_rows(own))
+    index = model_index(name, results_of_rows(own, level=level))
     return merged(f"{_FRONT}\n{title}\n", name="mitigation", section=section, index=index, where="README.md")
 
 

@@ -18,7 +18,7 @@ def markdown(
     title: str,
     provenance: Mapping[str, Any] | None = None,
     limits: Limits = USUAL,
-    level: float = 0.95,
+    level: float,
 ) -> str:
     """The report: what was found in words, then every table, then where it comes from.
 
@@ -30,7 +30,7 @@ def markdown(
         level: of the intervals; one minus it is the error rate of what is called shown.
     """
     parts = [f"# {escape(title)}", *(escape(said.text) for said in paragraphs(rows, limits, level=level))]
-    parts += [table_markdown(table) for table in study_tables(rows, limits)]
+    parts += [table_markdown(table) for table in study_tables(rows, limits, level=level)]
     if provenance:
         parts.append(_provenance(provenance))
     return "\n\n".join(parts) + "\n"

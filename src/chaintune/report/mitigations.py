@@ -11,7 +11,7 @@ _MOST_COLUMNS = 6
 Place = tuple[str, ...]
 
 
-def mitigation_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float = 0.95) -> list[Table]:
+def mitigation_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Table]:
     """The tables of a study's mitigations, in reading order; none without any.
 
     Args:

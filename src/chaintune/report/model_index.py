@@ -24,7 +24,7 @@ class CardResult:
         dimension, group: empty for the whole task.
         estimate: with its interval.
         verdict: on a forgetting; else empty.
-        level: of the interval; None where it is not known.
+        level: of the interval.
     """
 
     task: str
@@ -32,8 +32,8 @@ class CardResult:
     dimension: str
     group: str
     estimate: Estimate
-    verdict: str = ""
-    level: float | None = None
+    verdict: str
+    level: float
 
 
 def results_of(comparisons: Iterable[Comparison]) -> list[CardResult]:
@@ -42,14 +42,14 @@ def results_of(comparisons: Iterable[Comparison]) -> list[CardResult]:
     for comparison in comparisons:
         for row in (comparison.overall, *comparison.groups):
             task, where, level = comparison.task, (row.dimension, row.group), comparison.level
-            found.append(CardResult(task, comparison.metric, *where, row.after, level=level))
+            found.append(CardResult(task, comparison.metric, *where, row.after, "", level))
             found.append(CardResult(task, "forgetting", *where, row.forgetting, row.verdict, level))
             if row.dimension:
-                found.append(CardResult(task, "biased_forgetting", *where, row.biased_forgetting, level=level))
+                found.append(CardResult(task, "biased_forgetting", *where, row.biased_forgetting, "", level))
     return found
 
 
-def results_of_rows(rows: Sequence[ResultRow], *, level: float | None = None) -> list[CardResult]:
+def results_of_rows(rows: Sequence[ResultRow], *, level: float) -> list[CardResult]:
     """The same of one checkpoint's rows of a study, whose intervals have this level."""
     shown = [row for row in pooled_only(rows) if row.metric in ("accuracy", "forgetting", "biased_forgetting")]
     return [

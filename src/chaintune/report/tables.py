@@ -12,7 +12,7 @@ from chaintune.report.mitigations import mitigation_tables, without_mitigated
 __all__ = ["Table", "interval", "main_tables", "study_tables"]
 
 
-def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float = 0.95) -> list[Table]:
+def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Table]:
     """Every table of a report, in reading order; a table without rows is left out.
 
     Args:
@@ -35,7 +35,7 @@ def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: fl
     )
 
 
-def main_tables(rows: Sequence[ResultRow], *, level: float = 0.95) -> list[Table]:
+def main_tables(rows: Sequence[ResultRow], *, level: float) -> list[Table]:
     """What a reader wants first: as `study_tables`, with the groups of each task's first dimension only.
 
     Args:

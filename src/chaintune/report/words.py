@@ -37,7 +37,7 @@ class Said:
         return f"{self.first} {self.rest}".rstrip()
 
 
-def summary(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float = 0.95) -> str:
+def summary(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> str:
     """What a study found, a paragraph for each task that another followed, then what the numbers speak about.
 
     Rows of all seeds together are told where there are some, else those of the one seed.
@@ -50,7 +50,7 @@ def summary(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float =
     return "\n\n".join(said.text for said in paragraphs(rows, limits, level=level))
 
 
-def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float = 0.95) -> list[Said]:
+def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Said]:
     """The paragraphs of `summary`, each with its topic."""
     pooled = {_place(row) for row in rows if row.seed == "all"}
     shown = [row for row in rows if row.seed == "all" or _place(row) not in pooled]

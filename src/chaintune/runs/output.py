@@ -13,7 +13,6 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -188,10 +187,7 @@ def _preferring(scores: Scores, metric: Metric) -> Scores:
     """The scores with the choice that a metric prefers as the prediction."""
     if metric == "accuracy":
         return scores
-    lengths = scores.table.column("choice_tokens" if metric == "accuracy_per_token" else "choice_bytes").to_pylist()
-    logprobs = scores.table.column("choice_logprobs").to_pylist()
-    chosen = [int(np.argmax(np.asarray(row) / np.asarray(n))) for row, n in zip(logprobs, lengths, strict=True)]
-    table = _replaced(scores.table, "prediction", chosen)
+    table = _replaced(scores.table, "prediction", scores.predictions(metric).tolist())
     return replace(scores, table=_replaced(table, "correct", scores.item_scores(metric).astype(bool).tolist()))
 
 

@@ -68,6 +68,7 @@ def page_of(folder: Path, *, known: bool = True, figures: int = 1) -> Page:
         provenance=json.loads((folder / "provenance.json").read_text()),
         tasks={one.name: one for one in TASKS} if known else {},
         figures=[made_pages.figure(f"made-{number}") for number in range(figures)],
+        level=0.95,
     )
 
 
@@ -186,9 +187,8 @@ def test_texts_come_from_the_task_only_where_it_is_the_one_that_was_scored(folde
     assert not any("prompt" in item for item in unknown["items"])
     other = {"s": made_pages.task("s", count=58), "c": TASKS[1]}
     provenance = json.loads((folder / "provenance.json").read_text())
-    mixed = study_page(
-        folder, read_rows(folder / "results.parquet"), provenance=provenance, tasks=other, figures=()
-    ).examples
+    rows = read_rows(folder / "results.parquet")
+    mixed = study_page(folder, rows, provenance=provenance, tasks=other, figures=(), level=0.95).examples
     assert {item["task"] for item in mixed["items"] if "prompt" in item} == {"c"}
 
 

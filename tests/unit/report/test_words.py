@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ import pytest
 from chaintune.forgetting import compare
 from chaintune.records import Choice, Estimate, ResultRow, Verdict
 from chaintune.report.mitigations import mitigation_tables
-from chaintune.report.words import group_differences, recommendations, recommended, sentence, summary
+from chaintune.report.words import group_differences, recommendations, recommended, sentence
+from chaintune.report.words import summary as summary_at
 from tests import made_up
+
+summary = partial(summary_at, level=0.95)
 
 PROMISES = re.compile(r"debias|unbiased|\bfix|\bprove|\bcure|guarantee", re.IGNORECASE)
 

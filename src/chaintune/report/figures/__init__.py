@@ -13,15 +13,15 @@ __all__ = ["comparison_figures", "save", "study_figures"]
 
 
 def study_figures(
-    rows: Sequence[ResultRow], *, limits: Limits = USUAL, out: Path | None = None, level: float = 0.95
+    rows: Sequence[ResultRow], *, level: float, limits: Limits = USUAL, out: Path | None = None
 ) -> list[Figure]:
     """Every figure of a study, in reading order; what was not measured has none.
 
     Args:
         rows: of `results.parquet`.
+        level: of the intervals; one minus it is the error rate of what is called shown.
         limits: what a recommended dose has to reach.
         out: the run's folder, for `curvature.parquet` and `training.parquet`.
-        level: of the intervals; one minus it is the error rate of what is called shown.
 
     Raises:
         DataError: a file of the folder is no table.

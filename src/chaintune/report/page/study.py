@@ -25,7 +25,7 @@ def study_page(
     tasks: Mapping[str, Task],
     figures: Sequence[Figure],
     limits: Limits = USUAL,
-    level: float = 0.95,
+    level: float,
 ) -> Page:
     """The page of a finished run.
 
