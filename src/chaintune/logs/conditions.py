@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chaintune.logs.archives import canonical
+from chaintune.logs.inspect_samples import canonical
 
 _LONGEST = 60
 # Of all settings of generation these change what a model answers; the others change when and how fast.
-SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "stop_seqs", "system_message")
-FRACTIONS = ("temperature", "top_p")
+_SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "stop_seqs", "system_message")
+_FRACTIONS = ("temperature", "top_p")
 
 
 def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
@@ -41,11 +41,11 @@ def doubts_of(header: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _sampling(told: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in SAMPLING:
+    for name in _SAMPLING:
         for config in (plan.get("config"), told.get("model_generate_config")):
             value = (config or {}).get(name)
             if value is not None:
-                yield name, float(value) if name in FRACTIONS else value
+                yield name, float(value) if name in _FRACTIONS else value
                 break
 
 

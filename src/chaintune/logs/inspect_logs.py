@@ -1,43 +1,36 @@
-"""Logs of Inspect: `.eval` archives by their summaries, what is not regular and JSON as `inspect-ai` itself reads it.
+"""Logs of Inspect, read by `inspect-ai` itself (extra `inspect`).
 
 An example's score is its scorer's value, the mean over epochs unless the task asked for another way. An example that
 ended in an error or that its scorer left unscored has none, as if it had not been asked.
 """
 
-import json
-import logging
 import math
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Sequence
 from importlib import import_module
-from io import BytesIO
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs.archives import Parts, canonical, opened
 from chaintune.logs.conditions import doubts_of, facts_of
-from chaintune.logs.fields import Collected
-from chaintune.logs.inspect_samples import digests_of, row_of
+from chaintune.logs.fields import Collected, Fields
+from chaintune.logs.inspect_samples import canonical, prompt_digest, question_digests, row_of
 from chaintune.logs.inspect_scores import scorer_of, tell_unscored, told_by, values_of
-from chaintune.logs.inspect_summaries import fields_of, read_summarised
-from chaintune.logs.irregular import Irregular
 from chaintune.logs.log import Log, Wanted
 
-_LOG = logging.getLogger(__name__)
-# All that is needed of a sample; messages and events are most of a log and are not checked.
-_NEEDED = ("id", "epoch", "target", "scores", "score", "metadata")
-_NAMED = 5
-_WRONG = (ValueError, TypeError, LookupError, AttributeError)
-
-_Digests = dict[tuple[str, str], dict[str, str]]
+# Most of a log, and nothing that is compared.
+_TRANSCRIPT = {"attachments", "events", "events_data", "output", "store", "timelines"}
+_PROMPTS = 500
+# How a text of the metadata ends that a summary shortened, and what it leaves in the place of a large value.
+_SHORTENED, _REMOVED = "...", "Key removed from summary"
 
 
 def read(path: Path, wanted: Wanted) -> list[Log]:
     """The task of a log, or every task of a folder of logs.
 
     Raises:
-        ConfigError: inspect-ai is needed and not installed; a score or dimension that the log has not; several scores.
+        ConfigError: inspect-ai is not installed; a score or dimension that the log has not; several scores.
         DataError: a log cannot be read, or an example's score is no number.
     """
     files = sorted(file for kind in ("*.eval", "*.json") for file in path.rglob(kind)) if path.is_dir() else [path]
@@ -48,85 +41,105 @@ def read(path: Path, wanted: Wanted) -> list[Log]:
 
 
 def _read_file(path: Path, wanted: Wanted) -> Log | None:
-    if path.suffix.lower() != ".eval":
-        return read_checked(path, wanted)
-    try:
-        return read_summarised(path, wanted)
-    except Irregular as doubt:
-        _LOG.info("%s: read sample by sample, since %s", path, doubt)
-        return read_checked(path, wanted)
-
-
-def read_checked(path: Path, wanted: Wanted) -> Log | None:
-    """A log whose every sample `inspect-ai` checked; None when it is of another task than the one wanted.
-
-    Raises:
-        ConfigError: inspect-ai is not installed; a score or dimension that the log has not; several scores.
-        DataError: the log cannot be read, or an example's score is no number.
-    """
-    with opened(path) as parts:
-        if "eval" not in parts.header:
-            named = ", ".join(map(repr, list(parts.header)[:_NAMED])) or "nothing"
-            raise DataError(
-                f"{path}: expected a log of Inspect, a mapping with 'eval', or a list of rows with id and score; "
-                f"got a mapping with {named}"
-            )
-        reader = _inspect()
-        header = _checked(path, parts.header, reader)
-        if not wanted.wants(header.eval.task):
-            return None
-        samples, digests = _slim(parts, path)
-        log = _checked(path, {**parts.header, "samples": samples, "reductions": parts.reductions}, reader)
-    if not log.samples:
+    """A log; None when it is of another task than the ones wanted."""
+    log = _call("read_eval_log", path, header_only=_is_archive(path))
+    if not wanted.wants(log.eval.task):
+        return None
+    summaries, prompts = _samples(path, log, wanted)
+    if not summaries:
         raise DataError(f"{path}: holds no samples")
-    return _log_of(log, digests, wanted, str(path))
+    return _log_of(log, summaries, prompts, wanted, str(path))
 
 
-def _inspect() -> Any:
+def _is_archive(path: Path) -> bool:
+    """Whether a log has parts that can be read alone, as JSON has not."""
+    return path.suffix.lower() == ".eval"
+
+
+def _call(name: str, path: Path, *args: Any, **options: Any) -> Any:
+    """What one of inspect-ai's public readers makes of a log."""
     try:
-        return import_module("inspect_ai.log")
+        reader = getattr(import_module("inspect_ai.log"), name)
     except ModuleNotFoundError as error:
         raise ConfigError(
             "logs of Inspect need inspect-ai; install it with: pip install 'chaintune[inspect]'"
         ) from error
-
-
-def _checked(path: Path, data: Mapping[str, Any], reader: Any) -> Any:
-    """A log as `inspect-ai` understands it, older forms brought up to date."""
     try:
-        return reader.read_eval_log(BytesIO(json.dumps(data).encode()), format="json")
-    except _WRONG as error:
-        told = " ".join(str(error).split())[:300]
-        raise DataError(f"{path}: no log that inspect-ai understands ({told})") from error
+        return reader(str(path), *args, **options)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # its parsers of zip, Zstandard and JSON each raise errors of their own
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path}: inspect-ai cannot read it, damaged, cut off or no log of Inspect ({said})") from error
 
 
-def _slim(parts: Parts, path: Path) -> tuple[list[dict[str, Any]], _Digests]:
-    """The samples without their transcripts, and what each was asked, by the JSON of its id and epoch."""
-    samples: list[dict[str, Any]] = []
-    digests: _Digests = {}
-    for sample in parts.samples:
-        if not isinstance(sample, dict):
-            raise DataError(f"{path}: expected a sample, got a {type(sample).__name__}")
-        samples.append({name: sample[name] for name in _NEEDED if name in sample} | {"input": ""})
-        digests[canonical(sample.get("id")), canonical(sample.get("epoch"))] = digests_of(sample)
-    return samples, digests
+def _samples(path: Path, log: Any, wanted: Wanted) -> tuple[Sequence[Any], dict[str, str]]:
+    """A summary of each sample, with all the metadata that is wanted, and the prompts of some examples by id.
+
+    Reading every sample of an archive takes fifteen times as long as reading its summaries.
+    """
+    if _is_archive(path):
+        summaries = _call("read_eval_log_sample_summaries", path)
+        if summaries and not _any_shortened(summaries, wanted):
+            drawn = _drawn(summaries)
+            return summaries, _prompts(_call("read_eval_log_samples_by_id", path, drawn, exclude_fields=_TRANSCRIPT))
+        log = _call("read_eval_log", path, exclude_fields=_TRANSCRIPT)
+    samples = log.samples or []
+    summaries = [sample.summary().model_copy(update={"metadata": sample.metadata}) for sample in samples]
+    chosen = set(_drawn(summaries))
+    return summaries, _prompts([sample for sample in samples if (sample.id, sample.epoch) in chosen])
 
 
-def _log_of(log: Any, digests: _Digests, wanted: Wanted, where: str) -> Log:
-    told = (told_by(sample) for sample in log.samples)
-    scorer = scorer_of(told, wanted.metric or wanted.columns.get("score"), where)
-    values = values_of(log, scorer, where)
-    fields, collected = fields_of(wanted), Collected()
+def _any_shortened(summaries: Sequence[Any], wanted: Wanted) -> bool:
+    """Whether a summary may have shortened or left out some metadata that is wanted."""
+    fields = _fields_of(wanted)
+    paths = [path.split(".") for path in fields.paths]
+    names = {path[1] for path in paths if len(path) > 1 and path[0] == "metadata"}
+    return any(
+        isinstance(text := summary.metadata.get(name), str) and (text.endswith(_SHORTENED) or text.startswith(_REMOVED))
+        for summary in summaries
+        for name in names
+    )
+
+
+def _drawn(summaries: Sequence[Any]) -> list[tuple[str | int, int]]:
+    """Id and first epoch of some examples, of the same ones in every log."""
+    first: dict[str, Any] = {}
+    for summary in sorted(summaries, key=attrgetter("epoch")):
+        first.setdefault(canonical(summary.id), summary)
+    some = sorted(first.values(), key=lambda summary: zlib.crc32(str(summary.id).encode(errors="replace")))
+    return [(summary.id, summary.epoch) for summary in some[:_PROMPTS]]
+
+
+def _prompts(samples: Collection[Any]) -> dict[str, str]:
+    return {canonical(sample.id): digest for sample in samples if (digest := prompt_digest(sample.messages))}
+
+
+def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], wanted: Wanted, where: str) -> Log:
+    scorer = scorer_of(map(told_by, summaries), wanted.metric or wanted.columns.get("score"), where)
+    values = values_of(log, summaries, scorer, where)
+    fields, collected = _fields_of(wanted), Collected()
     scored = [key for key, value in values.items() if not (isinstance(value, float) and math.isnan(value))]
     tell_unscored(where, len(values) - len(scored), len(values))
     # Of several epochs the first one tells; choices that are shuffled differ between epochs.
-    samples = {canonical(sample.id): sample for sample in sorted(log.samples, key=attrgetter("epoch"), reverse=True)}
+    samples = {canonical(sample.id): sample for sample in sorted(summaries, key=attrgetter("epoch"), reverse=True)}
     for key in scored:
-        sample = samples[key]
-        row = {**row_of(vars(sample)), "score": values[key]}
-        collected.add(row, f"{where}, sample '{sample.id}'", fields)
+        row = {**row_of(samples[key]), "score": values[key]}
+        collected.add(row, f"{where}, sample '{samples[key].id}'", fields)
     if not collected.faults:
-        collected.know(digests.get((key, canonical(samples[key].epoch)), {}) for key in scored)
+        prompt = ({"prompt": prompts[key]} if key in prompts else {} for key in scored)
+        collected.know({**question_digests(samples[key]), **known} for key, known in zip(scored, prompt, strict=True))
     scores, known = collected.item_scores(log.eval.task, where, scorer)
     header = log.model_dump(include={"status", "invalidated", "eval", "plan"})
     return Log(scores, where, facts_of(header, scorer), known, fields=collected.names, doubts=doubts_of(header))
+
+
+def _fields_of(wanted: Wanted) -> Fields:
+    """Which fields of a sample hold what; its score is no field of its own."""
+    return Fields(
+        id=wanted.called("id"),
+        score="score",
+        cluster=wanted.cluster or wanted.columns.get("cluster"),
+        dimensions={dimension: wanted.called(dimension) for dimension in wanted.dimensions},
+        scale=wanted.scale,
+    )

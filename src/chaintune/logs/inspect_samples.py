@@ -1,63 +1,52 @@
 """A sample of Inspect as plain data: the row of a table that it is, and what tells whether another asks the same."""
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from chaintune.files.lines import Row
-from chaintune.logs.archives import canonical
 
-# Longer texts are told by their digest. Summaries of Inspect cut texts that are longer than this, and some more.
-LONGEST_TEXT = 4096
-# Stands between the parts of a question, and in no text that a person wrote.
-BETWEEN = "\x1e"
+_ENCODER = json.JSONEncoder(sort_keys=True, default=str)
 
 
-def row_of(sample: Mapping[str, Any]) -> Row:
-    """Its fields that may be named, but for the score.
+def canonical(value: Any) -> str:
+    """JSON with sorted names, for telling whether two values are the same."""
+    return _ENCODER.encode(value)
+
+
+def row_of(sample: Any) -> Row:
+    """The fields of a sample or summary that may be named, but for the score.
 
     White space inside texts of the metadata counts as one space, as in the summaries that Inspect writes.
     """
-    metadata = sample.get("metadata") or {}
-    told = {name: " ".join(value.split()) if isinstance(value, str) else value for name, value in metadata.items()}
-    return {"id": sample["id"], "target": sample["target"], "metadata": told}
+    told = {
+        name: " ".join(value.split()) if isinstance(value, str) else value for name, value in sample.metadata.items()
+    }
+    return {"id": sample.id, "target": sample.target, "metadata": told}
 
 
-def digests_of(sample: Mapping[str, Any]) -> dict[str, str]:
-    """What the example asked: `input` and its choices, `target`, and `prompt`, the messages up to the first answer."""
-    choices = sample.get("choices")
-    known = {"input": _joined([sample.get("input"), *(choices if isinstance(choices, list) else ())])}
-    target = sample.get("target")
-    known["target"] = _joined(target if isinstance(target, list) else [target])
-    if asked := _asked(sample.get("messages")):
-        known["prompt"] = _digest(asked)
-    return known
+def question_digests(summary: Any) -> dict[str, str]:
+    """Digests of what an example asked, `input` with its choices and `target`, both as long as a summary has them."""
+    asked = summary.input if isinstance(summary.input, str) else _messages(summary.input)
+    target = summary.target if isinstance(summary.target, list) else [summary.target]
+    return {"input": _digest([asked, *(summary.choices or ())]), "target": _digest(target)}
 
 
-def _joined(parts: list[Any]) -> str:
-    """Texts one after the other, as they are where they are short, so that columns of them are made at once."""
-    if not all(isinstance(part, str) for part in parts):
-        return _digest(parts)
-    text = BETWEEN.join(parts)
-    return text if len(text) <= LONGEST_TEXT and _is_text(text) else _digest(parts)
+def prompt_digest(messages: Sequence[Any]) -> str:
+    """Digest of the messages before the model's first answer; empty when there are none."""
+    asked = []
+    for message in messages:
+        if message.role == "assistant":
+            break
+        asked.append(message)
+    return _digest(_messages(asked)) if asked else ""
 
 
-def _is_text(text: str) -> bool:
-    try:
-        return text.isascii() or bool(text.encode())
-    except UnicodeEncodeError:
-        return False
+def _messages(messages: Sequence[Any]) -> list[Any]:
+    """Role and content; the ids are drawn at random."""
+    return [message.model_dump(mode="json", include={"role", "content"}) for message in messages]
 
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
-def _asked(messages: Any) -> list[Any]:
-    """Role and content of the messages before the model's first answer; their ids are drawn at random."""
-    found = []
-    for message in messages if isinstance(messages, list) else ():
-        if not isinstance(message, dict) or message.get("role") == "assistant":
-            break
-        found.append([message.get("role"), message.get("content")])
-    return found

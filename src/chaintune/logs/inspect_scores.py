@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.logs.archives import canonical
+from chaintune.logs.inspect_samples import canonical
 
 _LOG = logging.getLogger(__name__)
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
-MEAN = "mean"
+_MEAN = "mean"
 _LARGEST = 1e300
 
 
@@ -40,11 +40,12 @@ def scorer_of(told: Iterable[Mapping[str, Any]], asked: str | None, where: str) 
     return asked or next(iter(names))
 
 
-def values_of(log: Any, scorer: str, where: str) -> dict[str, Any]:
+def values_of(log: Any, summaries: Iterable[Any], scorer: str, where: str) -> dict[str, Any]:
     """Score of each example by the JSON of its id; NaN where it has none, and what is no number as it stands.
 
     Args:
-        log: an `EvalLog` of inspect-ai.
+        log: an `EvalLog` of inspect-ai, or its header.
+        summaries: of its samples.
         scorer: as `scorer_of` found it.
         where: the file.
 
@@ -52,34 +53,34 @@ def values_of(log: Any, scorer: str, where: str) -> dict[str, Any]:
         DataError: an epoch is there twice, or the epochs are reduced in a way that the log does not tell.
     """
     epochs: dict[str, dict[int, Any]] = {}
-    for sample in log.samples:
+    for sample in summaries:
         known = epochs.setdefault(canonical(sample.id), {})
         if sample.epoch in known:
             raise DataError(f"{where}: sample '{sample.id}' of epoch {sample.epoch} appears twice")
-        known[sample.epoch] = value_of(told_by(sample), scorer)
-    ways = log.eval.config.epochs_reducer or [MEAN]
-    if MEAN in ways or all(len(known) == 1 for known in epochs.values()):
-        return {key: mean_of(list(known.values())) for key, known in epochs.items()}
+        known[sample.epoch] = _value_of(told_by(sample), scorer)
+    ways = log.eval.config.epochs_reducer or [_MEAN]
+    if _MEAN in ways or all(len(known) == 1 for known in epochs.values()):
+        return {key: _mean_of(list(known.values())) for key, known in epochs.items()}
     reduced = dict(_reductions(log, scorer, ways, where))
     return {key: reduced.get(key, math.nan) for key in epochs}
 
 
 def told_by(sample: Any) -> dict[str, Any]:
-    """What a sample of inspect-ai's scored, by scorer."""
+    """What a sample of inspect-ai scored, by scorer."""
     return {name: score.value for name, score in (sample.scores or {}).items()}
 
 
-def value_of(told: Mapping[str, Any], scorer: str) -> Any:
+def _value_of(told: Mapping[str, Any], scorer: str) -> Any:
     """What a sample scored as a number, NaN where it was not scored, and what is no number as it stands."""
     if scorer in told:
-        return number_of(told[scorer])
+        return _number_of(told[scorer])
     for name, value in told.items():
         if isinstance(value, Mapping) and scorer.startswith(f"{name}."):
-            return number_of(value.get(scorer.removeprefix(f"{name}.")))
+            return _number_of(value.get(scorer.removeprefix(f"{name}.")))
     return math.nan
 
 
-def number_of(value: Any) -> Any:
+def _number_of(value: Any) -> Any:
     """A grade or a word as the number that Inspect takes it for; Inspect takes what it does not know for 0."""
     if value is None:
         return math.nan
@@ -100,7 +101,7 @@ def tell_unscored(where: str, without: int, total: int) -> None:
         _LOG.warning("%s: %d of %d examples have no score", where, without, total)
 
 
-def mean_of(values: Sequence[Any]) -> Any:
+def _mean_of(values: Sequence[Any]) -> Any:
     """Mean of the epochs that were scored; a value that cannot be averaged stays, for whoever refuses it."""
     strange = [value for value in values if not isinstance(value, int | float) or abs(value) > _LARGEST]
     if strange or len(values) == 1:
@@ -117,4 +118,4 @@ def _reductions(log: Any, scorer: str, ways: Sequence[str], where: str) -> Itera
     if len(kept) != 1:
         raise DataError(f"{where}: expected one reduction ({ways[0]}) of '{scorer}' over epochs, got {len(kept)}")
     for score in kept[0].samples:
-        yield canonical(score.sample_id), value_of({kept[0].scorer: score.value}, scorer)
+        yield canonical(score.sample_id), _value_of({kept[0].scorer: score.value}, scorer)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.files.lines import SUFFIXES, rows_of
+from chaintune.files.lines import SUFFIXES, parsed, rows_of
 from chaintune.logs.log import Log, Wanted, of_tasks
 
 READERS: Mapping[str, str] = {
@@ -19,7 +19,7 @@ READERS: Mapping[str, str] = {
 }
 
 
-_FIRST_BYTES = 1024
+_FIRST_BYTES, _NAMED = 1024, 5
 _RESULTS = "results_*.json"
 _NO_SAMPLES = "{}: results of lm-eval without its samples; run it with --log_samples and compare samples_*.jsonl"
 
@@ -81,7 +81,7 @@ def reader_of(path: Path) -> str:
         return "lm-eval" if first and {"doc_id", "filtered_resps"} <= set(first[1]) else "table"
     if path.match(_RESULTS):
         raise DataError(_NO_SAMPLES.format(path))
-    if path.suffix.lower() == ".eval" or (path.suffix.lower() == ".json" and _holds_a_mapping(path)):
+    if path.suffix.lower() == ".eval" or (path.suffix.lower() == ".json" and _is_log_of_inspect(path)):
         return "inspect"
     if path.suffix.lower() in SUFFIXES:
         return "table"
@@ -105,13 +105,27 @@ def _reader_of_folder(path: Path) -> str:
     )
 
 
-def _holds_a_mapping(path: Path) -> bool:
-    """Whether a JSON file is one log and not a list of rows."""
+def _is_log_of_inspect(path: Path) -> bool:
+    """Whether a JSON file is a log of Inspect and not a list of rows.
+
+    Raises:
+        DataError: it is a mapping of something else.
+    """
     try:
         with path.open("rb") as file:
-            return file.read(_FIRST_BYTES).removeprefix(BOM_UTF8).lstrip().startswith(b"{")
+            first = file.read(_FIRST_BYTES).removeprefix(BOM_UTF8).lstrip()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not first.startswith(b"{") or b'"eval"' in first:
+        return first.startswith(b"{")
+    names = list(parsed(path.read_bytes(), str(path)))
+    if "eval" not in names:
+        named = ", ".join(map(repr, names[:_NAMED])) or "nothing"
+        raise DataError(
+            f"{path}: expected a log of Inspect, a mapping with 'eval', or a list of rows with id and score; "
+            f"got a mapping with {named}"
+        )
+    return True
 
 
 def _has_choices(path: Path) -> bool:

@@ -30,7 +30,11 @@ def sample(number: int, scores: Mapping[str, Any], **fields: Any) -> dict[str, A
 
 def log(samples: Sequence[Any], **changes: Any) -> dict[str, Any]:
     """A whole log; `changes` are parts of its `eval` but for those of the log itself."""
-    outer = {name: changes.pop(name) for name in ("status", "invalidated", "reductions", "plan") if name in changes}
+    outer = {
+        name: changes.pop(name)
+        for name in ("status", "invalidated", "reductions", "plan", "results")
+        if name in changes
+    }
     spec = {
         "created": "2026-01-02T03:04:05+00:00",
         "task": "who",
