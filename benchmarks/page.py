@@ -26,7 +26,7 @@ from chaintune.records import (
     SCORES_SCHEMA,
     Example,
     Measured,
-    Mitigated,
+    MitigationRef,
     Role,
     Scores,
     Task,
@@ -103,7 +103,7 @@ def measured(checkpoints: int, tasks: dict[str, Task]) -> Iterator[Measured]:
         chain, variant = chains[place], (("learning_rate", f"{1 + run // len(SEEDS)}e-5"),)
         if place == 0:
             yield Measured("made", (), variant, SEEDS[run % len(SEEDS)], base)
-        held = (Mitigated("replay", "replay", SAFETY, LOST, (CAPABILITY,), 0.05),) if chain == REPLAYED else ()
+        held = (MitigationRef("replay", "replay", SAFETY, LOST, (CAPABILITY,), 0.05),) if chain == REPLAYED else ()
         taught = tuple(() if chain == REPLAYED and step == REPLAYED[-1] else (step,) for step in chain)
         yield Measured("made", chain, variant, SEEDS[run % len(SEEDS)], scored(chain), held, 1000.0, 60.0, taught)
 

@@ -35,13 +35,13 @@ import trl
 import yaml
 
 from chaintune.execution.bases import open_base
-from chaintune.execution.compute import Given
+from chaintune.execution.compute import StageInputs
 from chaintune.execution.cost import spent
-from chaintune.execution.stage_data import lesson_of
+from chaintune.execution.stage_data import stage_data_of
 from chaintune.plan.nodes import SCORES_FILE, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Example, Scores
-from chaintune.runs.session import Session, open_session
+from chaintune.runs.session import Session, prepare
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 
@@ -126,7 +126,7 @@ def by_hand(session: Session, folder: Path, scratch: Path, *, per_task: bool) ->
 
 def write_lesson(node: StageNode, session: Session, path: Path) -> Path:
     """Prompts and answers of a stage, as TRL reads them."""
-    taught = lesson_of(node, Given({}, {name: session.tasks[name] for name in node.tasks}, {})).examples
+    taught = stage_data_of(node, StageInputs({}, {name: session.tasks[name] for name in node.tasks}, {})).examples
     return _write(path, [{"prompt": item.prompt, "completion": item.choices[item.gold]} for item in taught])
 
 
@@ -270,7 +270,7 @@ def main() -> None:
         os.environ["HF_DATASETS_CACHE"] = f"{scratch}/datasets"
         file = Path(scratch) / "study.yaml"
         file.write_text(yaml.safe_dump(study_of(folder, wanted)), encoding="utf-8")
-        session = open_session(Study.from_yaml(file), Store(Path(scratch) / "empty"))
+        session = prepare(Study.from_yaml(file), Store(Path(scratch) / "empty"))
         counts = session.plan.counts()
         threads = f"{torch.get_num_threads()} threads, {platform.machine()}"
         print(f"{platform.platform()}, {threads}, {wanted.model} in {session.precision}, torch {torch.__version__}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import StageError
-from chaintune.execution.compute import Given
+from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.local import run_plan
 from chaintune.files import atomic
@@ -80,7 +80,9 @@ class DummyEngine:
         assert base
         return self.base
 
-    def tune(self, *, node: StageNode, given: Given, out: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
+    def tune(
+        self, *, node: StageNode, given: StageInputs, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
         self.calls.append(f"tune {'>'.join(node.chain)}")
         read = "".join((given.parents[key] / "weights").read_text() for key in node.parents)
         read += "".join(str((given.scores[key] / "scores.parquet").exists()) for key in node.weighed_by)

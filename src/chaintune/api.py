@@ -57,10 +57,10 @@ class Study(study.Study):
             ModelError: a base cannot be loaded.
             StoreError: the checkpoints do not fit.
         """
-        from chaintune.runs.session import open_session  # loads torch, which reading a study does not need
+        from chaintune.runs.session import prepare  # loads torch, which reading a study does not need
         from chaintune.store.address import open_store
 
-        session = open_session(self, open_store(store), trust_remote_code=trust_remote_code)
+        session = prepare(self, open_store(store), trust_remote_code=trust_remote_code)
         return session.run(
             Path(out or Path("runs") / self.name),
             executor=executor,
@@ -260,12 +260,12 @@ def mitigate(
     replay = {"dose": list(dose), "who": who} | ({"by": by} if by else {})
     model, before = str(model), str(before)
     keep = [keep] if isinstance(keep, str) else keep
-    study = mitigation.given_study(
+    study = mitigation.mitigation_study(
         model, before, forgotten=forgotten, keep=keep, replay=replay, settings=settings or {}, overrides=overrides
     )
     limits = Limits(target, margin)
     choose((), limits)  # refuses what cannot be meant before hours are spent
-    session = mitigation.open_given(study, open_store(store), trust_remote_code=trust_remote_code)
+    session = mitigation.prepare_mitigation(study, open_store(store), trust_remote_code=trust_remote_code)
     folder = Path(out)
     with watch(session.plan) if watch else nullcontext() as watcher:
         results = session.run(

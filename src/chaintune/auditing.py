@@ -95,10 +95,10 @@ def score_all(
         ModelError: a model cannot be had.
         DataError: an example is longer than a model's context.
     """
-    from chaintune.runs.scoring import open_scoring
+    from chaintune.runs.scoring import prepare_scoring
     from chaintune.store.address import open_store
 
-    scoring = open_scoring(
+    scoring = prepare_scoring(
         models,
         tasks,
         open_store(store),
@@ -197,13 +197,13 @@ def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), com
         ConfigError: the folder holds scores of other models.
         StoreError: it cannot be written.
     """
-    from chaintune.files.disk import one_sentence
+    from chaintune.files.disk import os_errors_as_store_error
     from chaintune.report.audited import write_audit_report
     from chaintune.runs.scoring import write_scores
 
     for side, scores in (("before", audited.before), ("after", audited.after)):
         write_scores(scores, folder / side)
-    with one_sentence(folder, "the report cannot be written"):
+    with os_errors_as_store_error(folder, "the report cannot be written"):
         write_audit_report(audited, folder, tasks={task.name: task for task in tasks}, command=command)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chaintune.runs.session import open_session
+from chaintune.runs.session import prepare
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 from chaintune.tasks.lm_eval_items import whole_manager
@@ -69,7 +69,7 @@ def test_what_such_tasks_lose_and_regain_is_counted_from_where_they_were_learned
         },
         name="named",
     )
-    results = open_session(study, Store(tmp_path / "store")).run(tmp_path / "out")
+    results = prepare(study, Store(tmp_path / "store")).run(tmp_path / "out")
     whole_manager.cache_clear()
     assert results.outcome.complete
     chain = f"{SAFETY}>{CAPABILITY}"

@@ -17,7 +17,7 @@ from chaintune.execution.ray import elsewhere
 from chaintune.execution.ray.connection import connected
 from chaintune.execution.ray.elsewhere import EngineElsewhere
 from chaintune.execution.status import read_status
-from chaintune.runs.session import open_session
+from chaintune.runs.session import prepare
 from chaintune.store.address import open_store
 from chaintune.store.store import Store
 from chaintune.study.study import Study
@@ -53,7 +53,7 @@ def test_adapters_on_one_base_over_a_store_behind_a_url(
     alone = smoke.open(tmp_path / "alone", *lora)
     assert alone.run(tmp_path / "out").outcome.complete
     study = Study.from_yaml(STUDY, [*smoke.places, *lora])
-    session = open_session(study, open_store((tmp_path / "bucket").as_uri()))
+    session = prepare(study, open_store((tmp_path / "bucket").as_uri()))
     assert session.run(tmp_path / "out", executor="ray").outcome.complete
     assert scores(session) == scores(alone)
     assert checkpoints(session) == checkpoints(alone) == {}
@@ -153,7 +153,7 @@ def test_a_base_that_is_named_from_a_folder_is_the_same_from_any_other(
 def test_workers_that_see_another_store_say_so(cluster: str, smoke: Smoke) -> None:
     """What is in the memory of one process is not in that of another."""
     address = "memory://apart/store"
-    session = open_session(Study.from_yaml(STUDY, smoke.places), open_store(address))
+    session = prepare(Study.from_yaml(STUDY, smoke.places), open_store(address))
     with pytest.raises(StoreError, match=f"{address} on .* is not the store of this run; name one that every machine"):
         session.run(smoke.folder / "apart", executor="ray", address=cluster)
     assert session.store.keys("mark") == []

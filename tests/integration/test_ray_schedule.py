@@ -17,7 +17,7 @@ from chaintune.execution.ray.parallel import News, run_parallel
 from chaintune.execution.ray.pool import asks_of
 from chaintune.execution.ray.ray_crew import RayCrew
 from chaintune.execution.ray.schedule import critical_path, simulate
-from chaintune.execution.state import Ledger
+from chaintune.execution.state import RunState
 from chaintune.plan.nodes import Node, StageNode
 from chaintune.store.address import open_store
 from chaintune.store.store import Store
@@ -101,7 +101,7 @@ def simulated(seconds: Callable[[Node], float]) -> float:
 
 def test_a_run_takes_what_was_simulated(cluster: None, tmp_path: Path) -> None:
     store, watch = Store(tmp_path / "store"), Watch()
-    ledger = Ledger.of(PLAN, store, "all")
+    ledger = RunState.of(PLAN, store, "all")
     job = Job.of(
         ledger,
         TASKS,

@@ -20,7 +20,7 @@ from chaintune.execution.ray.bench import Job
 from chaintune.execution.ray.connection import connected
 from chaintune.execution.ray.parallel import run_parallel
 from chaintune.execution.ray.ray_crew import RayCrew
-from chaintune.execution.state import Ledger, RunOutcome
+from chaintune.execution.state import RunOutcome, RunState
 from chaintune.store.address import open_store
 from chaintune.store.store import Store
 
@@ -82,7 +82,7 @@ def opener(address: str) -> Callable[[], Store]:
 
 def run(folder: Path, store: str, address: str, growth_seconds: float | None) -> RunOutcome:
     opened = opener(store)
-    ledger = Ledger.of(PLAN, opened(), PLAN.keep)
+    ledger = RunState.of(PLAN, opened(), PLAN.keep)
     job = Job.of(ledger, TASKS, open_store=opened, make_engine=lambda _store: NotingEngine(folder))
     with connected(address), RayCrew(job) as crew:
         return run_parallel(ledger, crew, out=folder / "out", first_pause=0.1, growth_seconds=growth_seconds)

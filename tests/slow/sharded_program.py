@@ -1,6 +1,6 @@
 """One of two processes that share a wide model: `python sharded_program.py MODEL HOW OUT`, with torchrun's variables.
 
-HOW is `whole`, each reads the model before it is cut, or `hollow`, the first one alone does. What memory each has used
+HOW is `whole`, each reads the model before it is cut, or `on_meta`, the first one alone does. What memory each has used
 is written into the folder OUT.
 """
 
@@ -48,7 +48,7 @@ def main(folder: Path, how: str, out: Path) -> None:
     dist.init_process_group("gloo")
     rank, seen = dist.get_rank(), [own_bytes()]
     with highest(seen):
-        loaded = load(folder, precision="fp32", place=False, hollow=how == "hollow" and rank > 0)
+        loaded = load(folder, precision="fp32", place=False, on_meta=how == "hollow" and rank > 0)
         weights = weight_bytes(loaded.model)
         dist.barrier()
         shard(loaded.model)

@@ -15,7 +15,7 @@ from chaintune.execution.processes.launch import score_on_devices, tune_on_devic
 from chaintune.models import load, save
 from chaintune.plan.nodes import ScoreNode
 from chaintune.records import Recipe, Regulariser, Scores
-from chaintune.runs.session import open_session
+from chaintune.runs.session import prepare
 from chaintune.scoring import score
 from chaintune.store.store import Store
 from chaintune.study.study import Study
@@ -64,7 +64,7 @@ def one(asked: Job) -> Trained:
         recipe=asked.recipe,
         seed=asked.seed,
         log=asked.out / "steps.jsonl",
-        guarded=asked.guarded,
+        protected=asked.protected,
         on_step=steps.append,
     )
     save(tuned.loaded, asked.out)
@@ -105,9 +105,9 @@ def test_two_processes_train_as_one(way: str, shard: bool, model: Path, tmp_path
     if shard and way == "sam":
         pytest.skip("refused: see test_what_cannot_be_sharded_is_refused")
     recipe = replace(RECIPE, **WAYS[way])
-    guarded = tiny.examples(4, rule="box", task="boxes") if way == "ewc" else ()
-    alone = one(job(tmp_path / "one", model, recipe, guarded=guarded))
-    both = several(job(tmp_path / "two", model, recipe, guarded=guarded, shard=shard))
+    protected = tiny.examples(4, rule="box", task="boxes") if way == "ewc" else ()
+    alone = one(job(tmp_path / "one", model, recipe, protected=protected))
+    both = several(job(tmp_path / "two", model, recipe, protected=protected, shard=shard))
     assert off(alone, both) < WEIGHTS_OFF
     assert both.losses == pytest.approx(alone.losses, abs=LOSSES_OFF)
     assert both.norms == pytest.approx(alone.norms, rel=1e-4)
@@ -183,7 +183,7 @@ def test_a_study_runs_on_several_devices(tmp_path: Path) -> None:
     found = []
     for devices in (1, 2):
         changes = ["chains=[[balls]]", f"recipe.devices={devices}", "precision=fp32"]
-        session = open_session(Study.from_yaml(STUDY, [*places, *changes]), Store(tmp_path / f"store-{devices}"))
+        session = prepare(Study.from_yaml(STUDY, [*places, *changes]), Store(tmp_path / f"store-{devices}"))
         outcome = session.run(tmp_path / f"out-{devices}").outcome
         assert outcome.complete, [result.cause for result in outcome.of("failed")]
         entries = {entry.info["title"]: entry.path for entry in session.store.entries("score")}

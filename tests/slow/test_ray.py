@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from chaintune.execution.local import run_plan
-from chaintune.runs.session import Session, open_session
+from chaintune.runs.session import Session, prepare
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 from tests import tiny
@@ -214,7 +214,7 @@ def smoke(folder: Path, store: Path) -> Session:
         tiny.write_smoke(folder)
     data = [f"tasks.{name}.path={folder / name}.jsonl" for name in ("balls", "boxes")]
     more = ["recipe.epochs=0.5", f"vary.seed={list(range(5))}", "vary.recipe.learning_rate=[1e-3, 3e-3]"]
-    return open_session(Study.from_yaml(STUDY, [f"base={folder / 'model'}", *data, *more]), Store(store))
+    return prepare(Study.from_yaml(STUDY, [f"base={folder / 'model'}", *data, *more]), Store(store))
 
 
 @pytest.fixture

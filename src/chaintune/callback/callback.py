@@ -24,7 +24,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.gate import Policy, judge, read_policy
 from chaintune.logs.compare import compare_all
 from chaintune.logs.options import HowToCompare
-from chaintune.models.processes import Share
+from chaintune.models.processes import Rank
 from chaintune.records import Comparison, Gate, Scores, Task
 
 _LOG = logging.getLogger(__name__)
@@ -270,7 +270,7 @@ class ForgettingCallback(TrainerCallback):
 
     def _agreed(self, **flags: bool) -> Mapping[str, bool]:
         """What the first process says, so that all go the same way."""
-        if Share.here().ranks == 1:
+        if Rank.here().ranks == 1:
             return flags
         said = torch.tensor(list(flags.values()), dtype=torch.int32, device=_bare(self._trainer.model).device)
         dist.broadcast(said, 0)

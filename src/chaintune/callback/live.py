@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from chaintune.models.encoding import Encoded, check_lengths, encode_examples
-from chaintune.models.processes import Share
+from chaintune.models.processes import Rank
 from chaintune.records import Example, Scores, Task, scores_table
 from chaintune.scoring.logprobs import choice_logprobs
 
@@ -67,7 +67,7 @@ def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, *
     Raises:
         ModelError: memory runs out, and cannot be made to suffice by letting less through the model at once.
     """
-    share = Share.here()
+    share = Rank.here()
     with undisturbed(model):
         rows = choice_logprobs(model, read.encoded, batch_tokens=batch_tokens, share=share)
     whole = share.merged(rows, next(model.parameters()).device)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chaintune.cli.compared import Comparing, Telling, tell
-from chaintune.cli.score import Names, Scoring
+from chaintune.cli.score import Names, ScoringRun
 from chaintune.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def audit(
         str, typer.Argument(metavar="AFTER_MODEL", help="The later one: folder, Hub id, MODEL+ADAPTER, ...")
     ],
     task: Names,
-    scoring: Scoring,
+    scoring: ScoringRun,
     comparing: Comparing,
     telling: Telling,
     out: Annotated[

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from chaintune.cli.amounts import doing, duration, rate_of
 from chaintune.cli.graph import Graph, Row, State, folded
-from chaintune.execution.eta import Pace
+from chaintune.execution.eta import Eta
 
 if TYPE_CHECKING:
     from chaintune.execution.events import Event
@@ -45,7 +45,7 @@ class LiveView:
         self._console, self._name = console, plan.study
         self._total = len(plan.nodes)
         self._graph = Graph(plan, {node.key for node in plan.nodes} - {node.key for node in pending})
-        self._pace = Pace(pending)
+        self._pace = Eta(pending)
         self._now: dict[str, Event] = {}
         self._began = time.monotonic()
         self._live = Live(get_renderable=self.render, console=console, refresh_per_second=4)

@@ -43,12 +43,12 @@ def plan(
     from chaintune.execution.probe import probed_rates
     from chaintune.execution.ray.described import read_cluster
     from chaintune.execution.sizing import parameters_of
-    from chaintune.runs.session import open_session
+    from chaintune.runs.session import prepare
     from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
     machines = read_cluster(cluster) if cluster else None
-    session = open_session(Study.from_yaml(study, overrides or ()), open_store(store))
+    session = prepare(Study.from_yaml(study, overrides or ()), open_store(store))
     largest = max(map(parameters_of, session.bases.values()))
     train_rate, score_rate = probed_rates(largest, session.precision)
     rates = rates_of(session.plan, session.store, here=this_hardware(), train_rate=train_rate, score_rate=score_rate)
@@ -69,7 +69,7 @@ def _scheduled(session: "Session", rates: "Rates", cluster: "Cluster") -> "Sched
     import torch
 
     from chaintune.execution.estimate import node_seconds
-    from chaintune.execution.pending import Needs
+    from chaintune.execution.pending import PendingWork
     from chaintune.execution.ray.described import check_fits
     from chaintune.execution.ray.pool import asks_of
     from chaintune.execution.ray.schedule import schedule
@@ -83,7 +83,7 @@ def _scheduled(session: "Session", rates: "Rates", cluster: "Cluster") -> "Sched
     return schedule(
         plan,
         cluster,
-        todo=Needs(plan, store).pending(),
+        todo=PendingWork(plan, store).pending(),
         seconds=node_seconds(
             rates,
             on=lambda node: cluster.hardware_of(ask(node)),

@@ -45,12 +45,12 @@ def run(
     """
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.errors import ConfigError
-    from chaintune.execution.pending import Needs
+    from chaintune.execution.pending import PendingWork
     from chaintune.report.folder import write_report
     from chaintune.report.markdown import visible
     from chaintune.report.tables import main_tables
     from chaintune.report.words import summary
-    from chaintune.runs.session import open_session
+    from chaintune.runs.session import prepare
     from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
@@ -61,8 +61,8 @@ def run(
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
     folder = out or Path("runs") / wish.name
-    session = open_session(wish, open_store(store), trust_remote_code=trust_remote_code)
-    pending = Needs(session.plan, session.store).pending()
+    session = prepare(wish, open_store(store), trust_remote_code=trust_remote_code)
+    pending = PendingWork(session.plan, session.store).pending()
     with RunDisplay(session.plan, pending) as display:
         found = session.run(
             folder,

@@ -25,7 +25,7 @@ Names = Annotated[
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ScoringRun:
     """Options of how models are scored, shared by every command that scores without training."""
 
     test: Annotated[
@@ -75,10 +75,10 @@ class Scoring:
 
     def tasks(self, names: Sequence[str]) -> "list[Task]":
         """The tasks of these names, with the sizes and keys that are asked for."""
-        from chaintune.study.task_options import asked_tasks
+        from chaintune.study.task_options import tasks_from_options
 
         sizes, overrides = self.test or (), self.overrides or ()
-        return asked_tasks(names, sizes=sizes, seed=self.sample_seed, overrides=overrides)
+        return tasks_from_options(names, sizes=sizes, seed=self.sample_seed, overrides=overrides)
 
     def options(self) -> dict[str, Any]:
         """As `auditing.score_all` takes them."""
@@ -102,7 +102,7 @@ def score(
         Path,
         typer.Option(help="A .parquet file for one task, or a folder that gets a file a task."),
     ],
-    scoring: Scoring,
+    scoring: ScoringRun,
     by: Annotated[
         list[str] | None, typer.Option("--by", metavar="DIM", help="Tell each group of this dimension too.")
     ] = None,

@@ -27,7 +27,7 @@ FAILURES = (StageError, DataError, ModelError)
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class StageInputs:
     """What a stage reads.
 
     Attributes:
@@ -44,7 +44,7 @@ class Given:
 class Engine(Protocol):
     """What computes a node. Each call writes files into `out`, an empty folder, and returns what to note."""
 
-    def tune(self, *, node: StageNode, given: Given, out: Path, report: Report) -> Mapping[str, Any]:
+    def tune(self, *, node: StageNode, given: StageInputs, out: Path, report: Report) -> Mapping[str, Any]:
         """Make a checkpoint and write a model folder; the notes hold `train_tokens` and `seconds`.
 
         Raises:
@@ -66,7 +66,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
+class NodeRunner:
     """Computes nodes and notes what each is, how long it took, and what its checkpoint cost.
 
     Attributes:
@@ -74,21 +74,21 @@ class Making:
         store: told what a checkpoint cost.
         tasks: name -> task.
         bases: key -> name of each base.
-        passing: keys of the checkpoints that no run keeps.
+        transient_keys: keys of the checkpoints that no run keeps.
     """
 
     engine: Engine
     store: Store
     tasks: Mapping[str, Task]
     bases: Mapping[str, str]
-    passing: frozenset[str]
+    transient_keys: frozenset[str]
 
     @classmethod
     def of(
-        cls, plan: Plan, *, engine: Engine, store: Store, tasks: Mapping[str, Task], passing: frozenset[str]
-    ) -> "Making":
+        cls, plan: Plan, *, engine: Engine, store: Store, tasks: Mapping[str, Task], transient_keys: frozenset[str]
+    ) -> "NodeRunner":
         """What computes the nodes of a plan."""
-        return cls(engine, store, tasks, {node.base_key: node.base for node in plan.nodes}, passing)
+        return cls(engine, store, tasks, {node.base_key: node.base for node in plan.nodes}, transient_keys)
 
     def compute(
         self, node: Node, out: Path, *, folder: Folder, report: Report, on_start: Callable[[], None] = lambda: None
@@ -120,7 +120,7 @@ class Making:
             return engine.base_folder(self.bases[key]) if key in self.bases else folder("stage", key)
 
         if isinstance(node, StageNode):
-            given = Given(
+            given = StageInputs(
                 {key: checkpoint(key) for key in node.parents},
                 {name: self.tasks[name] for name in node.tasks},
                 {key: folder("score", key) for key in node.weighed_by},
@@ -134,7 +134,7 @@ class Making:
     def _known(self, node: Node) -> dict[str, Any]:
         """What is noted before the work: whether a checkpoint may go, and what a scored one cost."""
         if isinstance(node, StageNode):
-            return {"transient": node.key in self.passing}
+            return {"transient": node.key in self.transient_keys}
         entry = self.store.peek("stage", node.checkpoint_key) if isinstance(node, ScoreNode) else None
         if entry is None:
             return {}

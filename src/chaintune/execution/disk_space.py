@@ -14,7 +14,7 @@ from chaintune.study.study import Keep
 _log = logging.getLogger(__name__)
 
 
-def check_room(plan: Plan, store: Store, pending: Iterable[Node], *, max_bytes: int | None = None) -> None:
+def check_disk_space(plan: Plan, store: Store, pending: Iterable[Node], *, max_bytes: int | None = None) -> None:
     """Refuse a run whose checkpoints do not fit, and say which `keep` would; warn where their size is not known.
 
     Scores are not counted: they are small beside checkpoints. A store behind a URL is held against `max_bytes` only.

@@ -10,16 +10,16 @@ from typing import Any
 
 from chaintune import hessian
 from chaintune.execution.bases import BaseModel
-from chaintune.execution.compute import Given
+from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.hardware import this_hardware
 from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import Job
 from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
-from chaintune.execution.stage_data import TaughtExamples, lesson_of
+from chaintune.execution.stage_data import StageData, stage_data_of
 from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, with_adapter
 from chaintune.models.memory import free_memory
-from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, Blend, CurvatureNode, Node, ScoreNode, StageNode
+from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, CurvatureNode, Interpolation, Node, ScoreNode, StageNode
 from chaintune.records import Example, Task
 from chaintune.scoring import Engine, score
 from chaintune.tuning import Step, tune
@@ -70,25 +70,27 @@ class LocalEngine:
         """The model folder of a base, by its name in the study."""
         return self._bases[base].folder
 
-    def tune(self, *, node: StageNode, given: Given, out: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
+    def tune(
+        self, *, node: StageNode, given: StageInputs, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
         """Train a stage and write its checkpoint and its log into `out`."""
-        if isinstance(node.lesson, Blend):
-            return self._blend(node, node.lesson, given, out)
-        lesson = lesson_of(node, given)
+        if isinstance(node.operation, Interpolation):
+            return self._blend(node, node.operation, given, out)
+        operation = stage_data_of(node, given)
         if node.recipe.devices > 1:
-            return self._tune_on_devices(node, lesson, given, out, report)
+            return self._tune_on_devices(node, operation, given, out, report)
         read = self._reader(node, given)
         loaded = read() if node.recipe.quantize else self._model(node.parent_key, given.parents[node.parent_key], node)
         self._held = None  # from here on the parent's weights change
         tuned = tune(
             loaded,
-            lesson.examples,
+            operation.examples,
             task=node.task,
             recipe=node.recipe,
             seed=node.seed,
             log=out / STAGE_LOG,
-            swapped_in=lesson.swapped_in,
-            guarded=lesson.guarded,
+            replayed=operation.replayed,
+            protected=operation.protected,
             on_step=lambda step: report(_tuning_progress(node, step)),
             reread=read,
         )
@@ -100,17 +102,17 @@ class LocalEngine:
         self._held = None if checkpoint.quantize else _Held(node.key, checkpoint)
         return {
             "train_tokens": tuned.train_tokens,
-            "train_examples": len(lesson.examples),
+            "train_examples": len(operation.examples),
             "steps": tuned.steps,
             "seconds": tuned.seconds,
             "first_loss": tuned.first_loss,
             "final_loss": tuned.final_loss,
             "micro_batch_size": tuned.micro_batch_size,
             **this_hardware().note(),
-            **lesson.notes,
+            **operation.notes,
         }
 
-    def _reader(self, node: StageNode, given: Given) -> Callable[[], LoadedModel]:
+    def _reader(self, node: StageNode, given: StageInputs) -> Callable[[], LoadedModel]:
         """What reads the parent of a stage as the stage wants it held."""
         weights, adapter = self._folders(node.parent_key, given.parents[node.parent_key], node)
 
@@ -127,7 +129,7 @@ class LocalEngine:
         return read
 
     def _tune_on_devices(
-        self, node: StageNode, lesson: TaughtExamples, given: Given, out: Path, report: Callable[[Progress], None]
+        self, node: StageNode, operation: StageData, given: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         """Have other processes train a stage; this one lets go of its model, for one of them needs its device."""
         weights, adapter = self._folders(node.parent_key, given.parents[node.parent_key], node)
@@ -139,22 +141,22 @@ class LocalEngine:
                 adapter,
                 self._precision,
                 node.task,
-                lesson.examples,
+                operation.examples,
                 out,
                 Path(scratch),
                 trust_remote_code=self._trust_remote_code,
                 recipe=node.recipe,
                 seed=node.seed,
-                swapped_in=lesson.swapped_in,
-                guarded=lesson.guarded,
+                replayed=operation.replayed,
+                protected=operation.protected,
                 alone=self._follows_bare_base(node),
             )
             numbers = tune_on_devices(job, lambda step: report(_tuning_progress(node, step)))
         devices = node.recipe.devices
-        about = {"train_examples": len(lesson.examples), "devices": devices, **this_hardware(devices).note()}
-        return numbers | about | lesson.notes
+        about = {"train_examples": len(operation.examples), "devices": devices, **this_hardware(devices).note()}
+        return numbers | about | operation.notes
 
-    def _blend(self, node: StageNode, blend: Blend, given: Given, out: Path) -> dict[str, Any]:
+    def _blend(self, node: StageNode, blend: Interpolation, given: StageInputs, out: Path) -> dict[str, Any]:
         """Write the weights between two checkpoints. Two models are in memory while it lasts."""
         started = time.monotonic()
         loaded = merge_adapter(self._model(node.parent_key, given.parents[node.parent_key], node))

@@ -8,7 +8,7 @@ from chaintune.execution.events import Event
 from chaintune.plan.nodes import Node
 
 
-class Pace:
+class Eta:
     """Time per token of each kind of node, of this run; `note` takes up its events.
 
     Args:

@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from chaintune.execution.compute import FAILURES, Engine, Making, NotNeededError
+from chaintune.execution.compute import FAILURES, Engine, NodeRunner, NotNeededError
 from chaintune.execution.events import EventKind
-from chaintune.execution.pending import Needs
-from chaintune.execution.state import Ledger, OnEvent, RunOutcome
+from chaintune.execution.pending import PendingWork
+from chaintune.execution.state import OnEvent, RunOutcome, RunState
 from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Task
@@ -45,8 +45,10 @@ def run_plan(
         StoreError: the disk is full, or the store cannot be written.
         KeyboardInterrupt: after the journal was closed; nothing half-written is left.
     """
-    ledger = Ledger.of(plan, store, keep or plan.keep)
-    run = _Run(ledger, Making.of(plan, store=store, engine=engine, tasks=tasks, passing=ledger.passing))
+    ledger = RunState.of(plan, store, keep or plan.keep)
+    run = _Run(
+        ledger, NodeRunner.of(plan, store=store, engine=engine, tasks=tasks, transient_keys=ledger.transient_keys)
+    )
     with ledger.opened(out, run.needs.pending(), on_event):
         run.go(plan.releases(keep))
     return ledger.outcome()
@@ -59,10 +61,10 @@ class _UnreachableError(Exception):
 class _Run:
     """The nodes of one run, visited in the plan's order."""
 
-    def __init__(self, ledger: Ledger, making: Making) -> None:
-        self.ledger, self.making = ledger, making
+    def __init__(self, ledger: RunState, runner: NodeRunner) -> None:
+        self.ledger, self.runner = ledger, runner
         self.plan, self.store = ledger.plan, ledger.store
-        self.needs = Needs(self.plan, self.store)
+        self.needs = PendingWork(self.plan, self.store)
         self.stages = {node.key: node for node in self.plan.stages}
         self.scores = {node.key: node for node in self.plan.scores}
 
@@ -117,7 +119,7 @@ class _Run:
         return self._compute(node, out)
 
     def _compute(self, node: Node, out: Path) -> dict[str, Any]:
-        return self.making.compute(
+        return self.runner.compute(
             node, out, folder=self._found, report=self.ledger.progressed, on_start=lambda: self.ledger.started(node)
         )
 
@@ -136,5 +138,5 @@ class _Run:
 
     def _record(self, kind: EventKind, node: Node, cause: str = "") -> None:
         if kind in {"failed", "skipped"}:
-            self.needs.give_up(node.key)
+            self.needs.mark_failed(node.key)
         self.ledger.record(kind, node, cause)

@@ -5,7 +5,7 @@ from chaintune.plan.plan import Plan
 from chaintune.store.store import Store
 
 
-class Needs:
+class PendingWork:
     """A look at the store with the eyes of a plan. Scores once seen are remembered, checkpoints are not."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
@@ -21,7 +21,7 @@ class Needs:
             else:
                 self._scores.setdefault(node.checkpoint_key, []).append(node)
 
-    def give_up(self, key: str) -> None:
+    def mark_failed(self, key: str) -> None:
         """A node that failed or cannot be reached needs nothing any more."""
         self._hopeless.add(key)
 

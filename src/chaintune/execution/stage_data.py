@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaintune.execution.compute import Given
+from chaintune.execution.compute import StageInputs
 from chaintune.forgetting import compare
-from chaintune.plan.nodes import SCORES_FILE, Portion, StageNode, Teaching
+from chaintune.plan.nodes import SCORES_FILE, DataMix, Portion, StageNode
 from chaintune.records import Example, Scores
 from chaintune.tuning.mitigations.joint import together
 from chaintune.tuning.mitigations.replay import group_weights, take_dose
@@ -16,41 +16,41 @@ _RESAMPLES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class TaughtExamples:
+class StageData:
     """The examples of one stage.
 
     Attributes:
         examples: what is taught throughout.
-        swapped_in: what stands in place of as many of them.
-        guarded: what a regulariser looks at.
+        replayed: what stands in place of as many of them.
+        protected: what a regulariser looks at.
         notes: how they were chosen, for the checkpoint's manifest.
     """
 
     examples: Sequence[Example]
-    swapped_in: Sequence[Example] = ()
-    guarded: Sequence[Example] = ()
+    replayed: Sequence[Example] = ()
+    protected: Sequence[Example] = ()
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def lesson_of(node: StageNode, given: Given) -> TaughtExamples:
+def stage_data_of(node: StageNode, given: StageInputs) -> StageData:
     """The examples of a stage.
 
     Args:
         node: a stage that is taught something.
         given: tasks and scores that it reads.
     """
-    lesson = node.lesson
-    assert isinstance(lesson, Teaching)  # noqa: S101 - blends are made elsewhere
+    operation = node.operation
+    assert isinstance(operation, DataMix)  # noqa: S101 - blends are made elsewhere
     notes: dict[str, Any] = {}
-    drawn = [_drawn(portion, node.seed, given, notes) for portion in lesson.portions]
-    examples = together(drawn) if lesson.mixing == "shuffled" else drawn[0]
-    swapped_in = drawn[1] if lesson.mixing == "swapped" else ()
-    if swapped_in:
-        notes["swapped_in_examples"] = len(swapped_in)
-    return TaughtExamples(examples, swapped_in, _guarded(node, lesson.guarded, given), notes)
+    drawn = [_drawn(portion, node.seed, given, notes) for portion in operation.portions]
+    examples = together(drawn) if operation.mixing == "shuffled" else drawn[0]
+    replayed = drawn[1] if operation.mixing == "swapped" else ()
+    if replayed:
+        notes["swapped_in_examples"] = len(replayed)
+    return StageData(examples, replayed, _guarded(node, operation.protected, given), notes)
 
 
-def _drawn(portion: Portion, seed: int, given: Given, notes: dict[str, Any]) -> Sequence[Example]:
+def _drawn(portion: Portion, seed: int, given: StageInputs, notes: dict[str, Any]) -> Sequence[Example]:
     train = given.tasks[portion.task].train
     if portion.dose == 1:
         return train
@@ -77,7 +77,7 @@ def _counts(examples: Sequence[Example], by: str) -> dict[str, int]:
     return {group: groups.count(group) for group in sorted(set(groups))}
 
 
-def _guarded(node: StageNode, task: str, given: Given) -> Sequence[Example]:
+def _guarded(node: StageNode, task: str, given: StageInputs) -> Sequence[Example]:
     if not task or node.recipe.regulariser is None:
         return ()
     train = given.tasks[task].train

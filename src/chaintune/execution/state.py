@@ -53,26 +53,26 @@ class RunOutcome:
 
 
 @dataclass(slots=True)
-class Ledger:
+class RunState:
     """The results of one run so far.
 
     Attributes:
         plan: that is run.
         store: where checkpoints are dropped.
-        passing: keys of the checkpoints that this run does not keep.
+        transient_keys: keys of the checkpoints that this run does not keep.
         results: by the node's key.
     """
 
     plan: Plan
     store: Store
-    passing: frozenset[str]
+    transient_keys: frozenset[str]
     results: dict[str, Result] = field(default_factory=dict)
     _listeners: Sequence[OnEvent] = ()
     _lease: Lease | None = None
     _began: float = 0.0
 
     @classmethod
-    def of(cls, plan: Plan, store: Store, keep: Keep) -> "Ledger":
+    def of(cls, plan: Plan, store: Store, keep: Keep) -> "RunState":
         """An empty one."""
         return cls(plan, store, frozenset(key for keys in plan.releases(keep).values() for key in keys))
 
@@ -117,17 +117,17 @@ class Ledger:
     def _claim(self, node: StageNode) -> None:
         """A checkpoint that another study would drop stays from now on, if this study keeps it."""
         entry = self.store.peek(node.kind, node.key)
-        if entry and entry.info.get("transient") and node.key not in self.passing:
+        if entry and entry.info.get("transient") and node.key not in self.transient_keys:
             self.store.annotate(node.kind, node.key, transient=False)
 
     def is_damaged(self, node: StageNode) -> bool:
         """Whether a checkpoint that this run keeps was changed since it was made."""
-        return node.key not in self.passing and self.store.is_damaged(node.kind, node.key)
+        return node.key not in self.transient_keys and self.store.is_damaged(node.kind, node.key)
 
     def release_all(self) -> None:
         """Drop what had to be trained again after its turn."""
         for node in self.plan.stages:
-            if node.key in self.passing:
+            if node.key in self.transient_keys:
                 self.release(node)
 
     def release(self, node: StageNode) -> None:

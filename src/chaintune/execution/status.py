@@ -17,10 +17,10 @@ from typing import Any, Literal, Self
 import psutil
 
 from chaintune.errors import ConfigError
-from chaintune.execution.eta import Pace
+from chaintune.execution.eta import Eta
 from chaintune.execution.events import Event, Progress
 from chaintune.files import atomic
-from chaintune.files.disk import one_sentence
+from chaintune.files.disk import os_errors_as_store_error
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
 
@@ -41,7 +41,7 @@ class Journal:
         self._written = -math.inf
         self._ends: dict[str, Event] = {}
         self._running: dict[str, dict[str, Any]] = {}
-        self._pace = Pace(pending)
+        self._pace = Eta(pending)
 
     def __enter__(self) -> Self:
         self._write("running")
@@ -90,7 +90,7 @@ class Journal:
             "failed": self._troubles("failed"),
             "skipped": self._troubles("skipped"),
         }
-        with one_sentence(self._path.parent, f"{JOURNAL} cannot be written"):
+        with os_errors_as_store_error(self._path.parent, f"{JOURNAL} cannot be written"):
             atomic.write_json(self._path, value, durable=False)
 
     def _troubles(self, kind: str) -> list[dict[str, str]]:

@@ -36,7 +36,7 @@ def sync_tree(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path to write to; it takes the place of `path` when the block ends without an error.
 
     Args:
@@ -81,7 +81,7 @@ def replacing_files(folder: Path) -> Iterator[Path]:
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file so that a reader sees the old content or the new, never a part."""
-    with replacing(path, durable=durable) as partial:
+    with atomic_write(path, durable=durable) as partial:
         partial.write_bytes(content)
 
 
@@ -102,7 +102,7 @@ def publish(partial: Path, final: Path) -> None:
     sync_file(final.parent)
 
 
-def vanish(folder: Path) -> None:
+def remove_atomically(folder: Path) -> None:
     """Remove a folder: its name first and at once, its bytes then. A kill between leaves a `.partial` folder."""
     doomed = partial_path(folder)
     try:

@@ -11,7 +11,7 @@ from chaintune.errors import ChaintuneError, StoreError
 
 
 @contextmanager
-def one_sentence(folder: Path, trouble: str = "") -> Iterator[None]:
+def os_errors_as_store_error(folder: Path, trouble: str = "") -> Iterator[None]:
     """Turn a full disk into one sentence, and with `trouble` whatever else the operating system says.
 
     Args:

@@ -11,7 +11,7 @@ from chaintune.forgetting.mitigation import recovery
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import About, by_seed, estimate_rows, mean_rows, samples, with_verdict
 from chaintune.forgetting.runs import Chain, Condition, Runs, named
-from chaintune.records import Estimate, Mitigated, ResultRow
+from chaintune.records import Estimate, MitigationRef, ResultRow
 
 COSTS = ("extra_tokens", "extra_seconds")
 
@@ -53,7 +53,9 @@ def share_rows(
     )
 
 
-def _returns(runs: Runs, study: str, condition: Condition, mitigated: Mitigated, options: Inference) -> list[ResultRow]:
+def _returns(
+    runs: Runs, study: str, condition: Condition, mitigated: MitigationRef, options: Inference
+) -> list[ResultRow]:
     task, after = mitigated.task, condition.at(mitigated.chain)
     about = About(study, condition, named(after.chain), task)
     points = [condition.at(runs.trained_at(mitigated.chain, task)), after, condition]
@@ -70,7 +72,9 @@ def _returns(runs: Runs, study: str, condition: Condition, mitigated: Mitigated,
     return rows
 
 
-def _prices(runs: Runs, study: str, condition: Condition, mitigated: Mitigated, options: Inference) -> list[ResultRow]:
+def _prices(
+    runs: Runs, study: str, condition: Condition, mitigated: MitigationRef, options: Inference
+) -> list[ResultRow]:
     rows, after = [], condition.at(mitigated.chain)
     for task in mitigated.keep:
         if seeds := runs.seeds([after, condition], task):
@@ -81,7 +85,7 @@ def _prices(runs: Runs, study: str, condition: Condition, mitigated: Mitigated, 
     return rows
 
 
-def _facts(runs: Runs, study: str, condition: Condition, mitigated: Mitigated) -> list[ResultRow]:
+def _facts(runs: Runs, study: str, condition: Condition, mitigated: MitigationRef) -> list[ResultRow]:
     """What is known without any sampling: the dose, and what the chain took beyond the plain one."""
     about = About(study, condition, named(mitigated.chain), mitigated.task)
     seeds = runs.seeds([condition, condition.at(mitigated.chain)], mitigated.task)

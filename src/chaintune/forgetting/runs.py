@@ -8,7 +8,7 @@ import numpy as np
 from chaintune.errors import DataError
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.pairing import pair
-from chaintune.records import Measured, Mitigated, Scores
+from chaintune.records import Measured, MitigationRef, Scores
 from chaintune.records.results import Taught
 from chaintune.stats.clusters import Floats
 
@@ -45,7 +45,7 @@ class Runs:
     items: Mapping[tuple[Condition, int, str], Floats]
     scores: Mapping[tuple[Condition, int, str], Scores]
     groups: Mapping[str, Grouping]
-    mitigates: Mapping[Condition, tuple[Mitigated, ...]]
+    mitigates: Mapping[Condition, tuple[MitigationRef, ...]]
     costs: Mapping[tuple[Condition, int], tuple[float, float]]
     taught: Mapping[Chain, Taught]
 

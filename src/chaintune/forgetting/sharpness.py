@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from chaintune.forgetting.runs import named
-from chaintune.records import BentCheckpoint, Estimate, ResultRow
+from chaintune.records import CheckpointCurvature, Estimate, ResultRow
 from chaintune.stats.ranks import rank_correlation
 
 PAIRS_SCHEMA = {
@@ -18,7 +18,7 @@ PAIRS_SCHEMA = {
 }  # fmt: skip
 
 
-def sharpness_pairs(bent: Sequence[BentCheckpoint], rows: Sequence[ResultRow]) -> pl.DataFrame:
+def sharpness_pairs(bent: Sequence[CheckpointCurvature], rows: Sequence[ResultRow]) -> pl.DataFrame:
     """One row for each (base, chain, variant, seed): curvature of the first checkpoint, then its forgetting.
 
     Args:
@@ -48,7 +48,7 @@ def sharpness_pairs(bent: Sequence[BentCheckpoint], rows: Sequence[ResultRow]) -
 
 
 def sharpness_rows(
-    bent: Sequence[BentCheckpoint], pairs: pl.DataFrame, *, study: str, level: float, resamples: int, seed: int
+    bent: Sequence[CheckpointCurvature], pairs: pl.DataFrame, *, study: str, level: float, resamples: int, seed: int
 ) -> list[ResultRow]:
     """The curvature of each checkpoint, and its rank correlation with forgetting for each task and for all.
 
@@ -77,11 +77,11 @@ def sharpness_rows(
     return rows
 
 
-def _numbers(one: BentCheckpoint) -> dict[str, object]:
+def _numbers(one: CheckpointCurvature) -> dict[str, object]:
     return {name: getattr(one.curvature, name) for name in PAIRS_SCHEMA if hasattr(one.curvature, name)}
 
 
-def _curvature_row(one: BentCheckpoint, study: str) -> ResultRow:
+def _curvature_row(one: CheckpointCurvature, study: str) -> ResultRow:
     found = one.curvature
     estimate = Estimate(
         found.radius,

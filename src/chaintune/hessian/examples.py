@@ -7,7 +7,7 @@ from chaintune.errors import DataError
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
 from chaintune.records import Example
-from chaintune.tuning.tokenized import Lesson, lessons
+from chaintune.tuning.tokenized import TrainingExample, lessons
 
 # The graph of second derivatives takes some ten megabytes a token of a model of 135M weights.
 MICRO_BATCH_TOKENS = {"cpu": 256, "cuda": 2048}
@@ -34,7 +34,7 @@ def choose_examples(examples: Sequence[Example], count: int | None, *, task: str
     return tuple(ordered[:count])
 
 
-def taught(loaded: LoadedModel, examples: Sequence[Example], *, task: str) -> list[Lesson]:
+def taught(loaded: LoadedModel, examples: Sequence[Example], *, task: str) -> list[TrainingExample]:
     """What a stage of tuning on the examples would teach, in their order.
 
     Raises:
@@ -46,9 +46,9 @@ def taught(loaded: LoadedModel, examples: Sequence[Example], *, task: str) -> li
     return found
 
 
-def micro_batches(lessons: Sequence[Lesson], *, tokens: int) -> list[list[Lesson]]:
+def micro_batches(lessons: Sequence[TrainingExample], *, tokens: int) -> list[list[TrainingExample]]:
     """The lessons by length, cut so that each part, padded, holds at most `tokens` tokens or one lesson."""
-    parts: list[list[Lesson]] = []
+    parts: list[list[TrainingExample]] = []
     for lesson in sorted(lessons, key=lambda lesson: (len(lesson.tokens), lesson.tokens)):
         if not parts or len(lesson.tokens) * (len(parts[-1]) + 1) > tokens:
             parts.append([])

@@ -9,7 +9,7 @@ import torch
 from chaintune.hessian.examples import MICRO_BATCH_TOKENS, micro_batches
 from chaintune.hessian.lanczos import Vector
 from chaintune.models.answer_logits import logits_only_at
-from chaintune.tuning.tokenized import Lesson, collate
+from chaintune.tuning.tokenized import TrainingExample, collate
 from chaintune.tuning.trainer import answer_loss, predicted_positions
 
 
@@ -26,7 +26,7 @@ class AnswerLoss:
     def __init__(
         self,
         model: Any,
-        lessons: Sequence[Lesson],
+        lessons: Sequence[TrainingExample],
         parameters: Sequence[torch.Tensor] = (),
         *,
         micro_batch_tokens: int | None = None,

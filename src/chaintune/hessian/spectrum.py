@@ -15,7 +15,7 @@ from chaintune.hessian.undisturbed import ready, space_of
 from chaintune.models.loading import LoadedModel
 from chaintune.models.memory import unless_out_of_memory
 from chaintune.records import Curvature, Example, Space
-from chaintune.tuning.tokenized import Lesson
+from chaintune.tuning.tokenized import TrainingExample
 
 SPACES = ("full", "lora")
 OnProduct = Callable[[int], None]
@@ -114,7 +114,7 @@ def _checked(search: Search, space: str, batches: int, count: int) -> Search:
 
 def _measure(
     loaded: LoadedModel,
-    lessons: Sequence[Lesson],
+    lessons: Sequence[TrainingExample],
     parameters: Sequence[Any],
     *,
     batches: int,

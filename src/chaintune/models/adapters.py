@@ -22,7 +22,7 @@ def new_adapter(model: Any, config: PeftConfig) -> PeftModel:
         return get_peft_model(model, config)
 
 
-def read_adapter(model: Any, folder: Path, *, trainable: bool, hollow: bool = False) -> PeftModel:
+def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = False) -> PeftModel:
     """The model with the adapter of a folder on top; of a hollow model (on the meta device) a hollow one.
 
     Raises:
@@ -34,8 +34,8 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, hollow: bool = Fa
             f"adapter {folder}: it is of type {config.peft_type.value}, expected one such as LoRA that can be merged"
         )
     with _without_noise():
-        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=hollow)
-    if hollow:
+        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)
+    if on_meta:
         adapted.to("meta")  # PEFT fills its own weights where it can
     # What lies under it, so that PEFT, when it saves, compares with that and not with a name on the Hub.
     adapted.peft_config["default"].base_model_name_or_path = model.config._name_or_path

@@ -89,7 +89,7 @@ def load(
     trainable: bool = True,
     quantize: Quantize | None = None,
     place: bool = True,
-    hollow: bool = False,
+    on_meta: bool = False,
     trust_remote_code: bool = False,
 ) -> LoadedModel:
     """The model of a folder, in evaluation mode, on the default device.
@@ -101,7 +101,7 @@ def load(
         trainable: whether the adapter, if there is one, will be tuned further.
         quantize: `4bit` holds the matrices in 4 bits, to train an adapter on top.
         place: False leaves the model in main memory, where whoever asks for it shares it out over devices.
-        hollow: read shapes and number formats but no weights; the model lies on the meta device until `shard` gives
+        on_meta: read shapes and number formats but no weights; the model lies on the meta device until `shard` gives
             this process its pieces of what another one has read.
         trust_remote_code: run Python code that comes with the model. Off unless the user says so.
 
@@ -109,7 +109,7 @@ def load(
         ModelError: the folder cannot be loaded as a causal language model, not in 4 bits on this machine, or its
             weights do not fit the device.
     """
-    where: dict[str, Any] = {"device_map": {"": torch.device("meta")}} if hollow else {}
+    where: dict[str, Any] = {"device_map": {"": torch.device("meta")}} if on_meta else {}
     if quantize:
         check_quantize()
         where = {"quantization_config": four_bits(precision), "device_map": {"": default_device()}}
@@ -120,8 +120,8 @@ def load(
         )
     if adapter is not None:
         with _speaking(adapter):
-            model = read_adapter(model, adapter, trainable=trainable, hollow=hollow)
-    if place and not quantize and not hollow:  # in 4 bits it lies where it is to be already
+            model = read_adapter(model, adapter, trainable=trainable, on_meta=on_meta)
+    if place and not quantize and not on_meta:  # in 4 bits it lies where it is to be already
         _put(model, default_device(), folder)
     model.eval()
     return LoadedModel(model, tokenizer, precision, quantize)

@@ -16,7 +16,7 @@ from chaintune.models.sharding import shards
 
 
 @contextmanager
-def in_step(model: Any) -> Iterator[None]:
+def lockstep(model: Any) -> Iterator[None]:
     """Within this context all processes run equally many forward passes of a sharded model; all have to enter it.
 
     Weights that the last pass left gathered are given back at the end. A process in which an error is raised leaves at

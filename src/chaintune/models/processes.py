@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Rank:
     """The part of the work that is this process's.
 
     Attributes:
@@ -60,4 +60,4 @@ class Share:
         return [[next(values) for _ in row] for row in rows]
 
 
-WHOLE = Share()
+SINGLE_PROCESS = Rank()

@@ -14,7 +14,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 
 from chaintune.models.precision import default_device
-from chaintune.models.processes import Share
+from chaintune.models.processes import Rank
 
 # Of a device's free memory; the rest is for activations, which depend on the examples.
 _WEIGHTS_SHARE = 0.7
@@ -58,7 +58,7 @@ def shard(model: Any) -> None:
     """
     device = default_device()
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    handed_out = Share.here().total(any(weight.is_meta for weight in model.parameters()), device) > 0
+    handed_out = Rank.here().total(any(weight.is_meta for weight in model.parameters()), device) > 0
     room = torch.empty(0, dtype=torch.uint8, device=device)
     for part in [*_layers(model), model]:
         if handed_out:

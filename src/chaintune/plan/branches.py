@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.plan.nodes import Portion
-from chaintune.records import Mitigated, Regulariser, Task
+from chaintune.records import MitigationRef, Regulariser, Task
 from chaintune.study.chains import Chain
 from chaintune.study.mitigations import DoseSpec, EwcSpec, InterpolateSpec, Mitigation, was_lost
 from chaintune.study.study import Study
@@ -24,7 +24,7 @@ class Step:
         portions, mixing: what is taught; keys of scores are not known yet.
         recipe: fields in which it differs from the task's recipe.
         regulariser: what holds the weights back.
-        guarded: task that the regulariser looks at.
+        protected: task that the regulariser looks at.
         back_to: how many steps the other checkpoint of a blend has done; None where nothing is blended.
         fraction: of the blend.
     """
@@ -36,7 +36,7 @@ class Step:
     mixing: Literal["alone", "swapped", "shuffled"] = "alone"
     recipe: tuple[tuple[str, Any], ...] = ()
     regulariser: Regulariser | None = None
-    guarded: str = ""
+    protected: str = ""
     back_to: int | None = None
     fraction: float = 0.0
 
@@ -46,7 +46,7 @@ class Branch:
     """A chain to be trained, and the plain chain that it is held against, if it is mitigated."""
 
     steps: tuple[Step, ...]
-    mitigated: Mitigated | None = None
+    mitigated: MitigationRef | None = None
 
     @property
     def trained(self) -> Chain:
@@ -81,7 +81,7 @@ def _branch(item: Mitigation, plain: tuple[Step, ...], setting: tuple[str, Any],
     chain = tuple(step.label for step in plain)
     keep = tuple(task for task in dict.fromkeys(chain) if task != item.task)
     dose = setting[1] if setting[0] == "dose" else None
-    mitigated = Mitigated(item.kind, item.ladder, item.task, chain, keep, dose)
+    mitigated = MitigationRef(item.kind, item.ladder, item.task, chain, keep, dose)
     recipe = tuple(item.spec.recipe.items())
     if item.kind == "replay":
         return Branch((*plain, replay_step(item, setting[1])), mitigated)
@@ -119,7 +119,7 @@ def _changed(
         label=f"{step.label} with {item.kind} {shown}",
         recipe=recipe,
         regulariser=Regulariser(item.kind, tuple(sorted(options.items()))),
-        guarded=item.task if item.kind == "ewc" else "",
+        protected=item.task if item.kind == "ewc" else "",
     )
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
-from chaintune.plan.nodes import Blend, Cell, CurvatureNode, Node, Portion, ScoreNode, Split, StageNode, Teaching
-from chaintune.records import Example, Mitigated, Recipe, Task, canonical_digest
+from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Interpolation, Node, Portion, ScoreNode, Split, StageNode
+from chaintune.records import Example, MitigationRef, Recipe, Task, canonical_digest
 from chaintune.records.results import Taught
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.study import Study, Variant
@@ -122,7 +122,7 @@ class Graph:
         *,
         taught: Taught,
         final: bool = False,
-        mitigates: tuple[Mitigated, ...] = (),
+        mitigates: tuple[MitigationRef, ...] = (),
     ) -> None:
         """Name a checkpoint, and have it scored on every task."""
         scored = {task: self._score(base, chain, variant, key, (task, "test")).key for task in self.study.tasks}
@@ -171,7 +171,7 @@ class Graph:
 
     def _stage(self, base: str, chain: tuple[str, ...], variant: Variant, path: Sequence[str], step: Step) -> StageNode:
         recipe = self._recipe(step, variant)
-        lesson: Teaching | Blend = Teaching(step.portions, step.mixing, step.guarded)
+        operation: DataMix | Interpolation = DataMix(step.portions, step.mixing, step.protected)
         payload = {
             "format": STAGE_FORMAT,
             "kind": "stage",
@@ -179,8 +179,8 @@ class Graph:
             "precision": self.precision,
         }
         if step.back_to is not None:
-            lesson = Blend(path[step.back_to], step.fraction)
-            payload |= {"blend": [lesson.other_key, lesson.fraction]}
+            operation = Interpolation(path[step.back_to], step.fraction)
+            payload |= {"blend": [operation.other_key, operation.fraction]}
         else:
             payload |= {"recipe": recipe.content(), "seed": variant.seed, **self._taught(step)}
         return StageNode(
@@ -189,7 +189,7 @@ class Graph:
             base=base,
             base_key=self.base_keys[base],
             chain=chain,
-            lesson=lesson,
+            operation=operation,
             recipe=recipe,
             seed=variant.seed,
             precision=self.precision,
@@ -209,7 +209,7 @@ class Graph:
             found = self._portion(step.portions[0])
         else:
             found = {"mixing": step.mixing, "portions": [self._portion(portion) for portion in step.portions]}
-        return found | ({"guarded": self.facts[step.guarded].train_digest} if step.guarded else {})
+        return found | ({"guarded": self.facts[step.protected].train_digest} if step.protected else {})
 
     def _portion(self, portion: Portion) -> dict[str, Any]:
         plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from chaintune.records import Mitigated, Recipe, Who
+from chaintune.records import MitigationRef, Recipe, Who
 from chaintune.records.results import Taught
 
 Labels = Sequence[tuple[str, str]]
@@ -34,7 +34,7 @@ class Portion:
 
 
 @dataclass(frozen=True, slots=True)
-class Teaching:
+class DataMix:
     """What a stage is taught.
 
     Attributes:
@@ -46,11 +46,11 @@ class Teaching:
 
     portions: tuple[Portion, ...]
     mixing: Literal["alone", "swapped", "shuffled"] = "alone"
-    guarded: str = ""
+    protected: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Blend:
+class Interpolation:
     """Weights on the straight line from the parent to another checkpoint; nothing is trained.
 
     Attributes:
@@ -126,7 +126,7 @@ class StageNode(_AtCheckpoint):
     """
 
     parent_key: str
-    lesson: Teaching | Blend
+    operation: DataMix | Interpolation
     recipe: Recipe
     train_tokens: int = field(default=0, compare=False)
 
@@ -138,31 +138,31 @@ class StageNode(_AtCheckpoint):
     @property
     def task(self) -> str:
         """What is taught, for people: a task's name, several joined by `+`; empty where nothing is."""
-        if isinstance(self.lesson, Blend):
+        if isinstance(self.operation, Interpolation):
             return ""
-        taught = self.lesson.portions if self.lesson.mixing == "shuffled" else self.lesson.portions[:1]
+        taught = self.operation.portions if self.operation.mixing == "shuffled" else self.operation.portions[:1]
         return "+".join(portion.task for portion in taught)
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Tasks whose data the stage reads."""
-        if isinstance(self.lesson, Blend):
+        if isinstance(self.operation, Interpolation):
             return ()
-        named = [*(portion.task for portion in self.lesson.portions), self.lesson.guarded]
+        named = [*(portion.task for portion in self.operation.portions), self.operation.protected]
         return tuple(dict.fromkeys(filter(None, named)))
 
     @property
     def parents(self) -> tuple[str, ...]:
         """Keys of the checkpoints that the stage reads."""
-        other = (self.lesson.other_key,) if isinstance(self.lesson, Blend) else ()
+        other = (self.operation.other_key,) if isinstance(self.operation, Interpolation) else ()
         return (self.parent_key, *other)
 
     @property
     def weighed_by(self) -> tuple[str, ...]:
         """Keys of the scores that the stage reads."""
-        if isinstance(self.lesson, Blend):
+        if isinstance(self.operation, Interpolation):
             return ()
-        return tuple(key for portion in self.lesson.portions for key in portion.weighed_by)
+        return tuple(key for portion in self.operation.portions for key in portion.weighed_by)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -191,7 +191,7 @@ class StageNode(_AtCheckpoint):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        dose = self.lesson.portions[-1].dose if isinstance(self.lesson, Teaching) else None
+        dose = self.operation.portions[-1].dose if isinstance(self.operation, DataMix) else None
         return _common(self) | {"parent": self.parent_key, "dose": dose, "tokens": self.train_tokens}
 
 
@@ -304,7 +304,7 @@ class Cell:
     checkpoint_key: str
     scores: Mapping[str, str]
     final: bool
-    mitigates: tuple[Mitigated, ...] = ()
+    mitigates: tuple[MitigationRef, ...] = ()
     curvature_key: str = ""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from chaintune.plan.branches import branches_of
 from chaintune.plan.graph import CountTokens, Graph, TaskFacts
-from chaintune.plan.nodes import Cell, CurvatureNode, Node, ScoreNode, StageNode, Teaching
+from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Node, ScoreNode, StageNode
 from chaintune.records import Recipe, Task
 from chaintune.study.study import Keep, Study
 
@@ -188,7 +188,7 @@ def _sizes(stages: Iterable[StageNode], stage_bytes: StageBytes) -> dict[str, in
     for node in stages:
         recipe, shape = node.recipe, _lora_shape(node.recipe)
         on_base = node.parent_key == node.base_key or shapes.get(node.parent_key) == shape
-        if isinstance(node.lesson, Teaching) and recipe.method == "lora" and on_base:
+        if isinstance(node.operation, DataMix) and recipe.method == "lora" and on_base:
             shapes[node.key] = shape
         sizes[node.key] = stage_bytes(
             node.base, recipe if node.key in shapes else replace(recipe, method="full", quantize=None)

@@ -5,12 +5,12 @@ Words follow the glossary in `docs/explanation/definitions.md`.
 
 from chaintune.records.audit import Audit
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
-from chaintune.records.curvature import BentCheckpoint, Curvature, LossLine, Space
+from chaintune.records.curvature import CheckpointCurvature, Curvature, LossLine, Space
 from chaintune.records.examples import Example, Role, Task, canonical_digest, examples_digest
 from chaintune.records.figures import Figure, Section
 from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
 from chaintune.records.items import ITEMS_SCHEMA, ItemScores, items_table
-from chaintune.records.mitigations import Choice, Limits, Mitigated, Who
+from chaintune.records.mitigations import Choice, Limits, MitigationRef, Who
 from chaintune.records.recipe import Recipe, Regulariser
 from chaintune.records.results import Estimate, Measured, ResultRow, Verdict, rows_to_polars
 from chaintune.records.scores import SCORES_SCHEMA, Metric, Scores, scores_table
@@ -20,7 +20,7 @@ __all__ = [
     "SCORES_SCHEMA",
     "Answer",
     "Audit",
-    "BentCheckpoint",
+    "CheckpointCurvature",
     "Choice",
     "Comparison",
     "Curvature",
@@ -37,7 +37,7 @@ __all__ = [
     "Measure",
     "Measured",
     "Metric",
-    "Mitigated",
+    "MitigationRef",
     "Recipe",
     "Regulariser",
     "ResultRow",

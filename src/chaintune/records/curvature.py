@@ -92,7 +92,7 @@ class Curvature:
 
 
 @dataclass(frozen=True, slots=True)
-class BentCheckpoint:
+class CheckpointCurvature:
     """The curvature of one checkpoint of a study, on the task it was last tuned on.
 
     Attributes:

@@ -8,7 +8,7 @@ Who = Literal["uniform", "balanced", "targeted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Mitigated:
+class MitigationRef:
     """What a mitigated checkpoint is held against.
 
     Attributes:

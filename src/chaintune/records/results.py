@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from chaintune.errors import DataError
-from chaintune.records.mitigations import Mitigated
+from chaintune.records.mitigations import MitigationRef
 from chaintune.records.scores import Scores
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Measured:
     variant: tuple[tuple[str, str], ...]
     seed: int
     scores: Mapping[str, Scores]
-    mitigates: tuple[Mitigated, ...] = ()
+    mitigates: tuple[MitigationRef, ...] = ()
     train_tokens: float = math.nan
     train_seconds: float = math.nan
     taught: Taught | None = None

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from chaintune.errors import ConfigError, ModelError
 from chaintune.models import load, merge_adapter, save
-from chaintune.records import Choice, Mitigated, ResultRow, Task
+from chaintune.records import Choice, MitigationRef, ResultRow, Task
 from chaintune.files import atomic
 from chaintune.execution.bases import BaseModel, shapes_of
 from chaintune.plan.branches import Branch, replay_step, resolved
-from chaintune.files.disk import one_sentence
+from chaintune.files.disk import os_errors_as_store_error
 from chaintune.study.study import Study
 from chaintune.plan.graph import CountTokens, Graph, TaskFacts
 from chaintune.study.mitigations import DoseSpec, Mitigation
 from chaintune.plan.plan import Plan, StageBytes, plan_of
 from chaintune.execution.events import Event
-from chaintune.runs.session import Session, StudyResults, open_session
+from chaintune.runs.session import Session, StudyResults, prepare
 from chaintune.store.store import Store
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Mitigations:
         return {"choice": self.choice.to_dict(), "model": model, "rows": self.results.to_dict()}
 
 
-def given_study(
+def mitigation_study(
     model: str,
     before: str,
     *,
@@ -113,11 +113,11 @@ def given_study(
     return Study.from_mapping(mapping, overrides, name="mitigate")
 
 
-def open_given(study: Study, store: Store, *, trust_remote_code: bool = False) -> Session:
+def prepare_mitigation(study: Study, store: Store, *, trust_remote_code: bool = False) -> Session:
     """Everything that a mitigation needs, read once; its plan trains replays only.
 
     Args:
-        study: from `given_study`.
+        study: from `mitigation_study`.
         store: where finished work lies.
         trust_remote_code: run Python code that comes with a model.
 
@@ -126,7 +126,7 @@ def open_given(study: Study, store: Store, *, trust_remote_code: bool = False) -
         DataError: a task's data cannot be had.
         ModelError: a model cannot be had, or the two are of different shapes.
     """
-    session = open_session(study, store, trust_remote_code=trust_remote_code, compiled=compile_given)
+    session = prepare(study, store, trust_remote_code=trust_remote_code, compiled=compile_mitigation)
     after, before = (session.bases[name] for name in study.bases)
     _check_pair(before, after)
     return session
@@ -172,13 +172,13 @@ def write_model(session: Session, chain: str, folder: Path, *, trust_remote_code
         weights, adapter=adapter, precision=session.precision, trainable=False, trust_remote_code=trust_remote_code
     )
     with (
-        one_sentence(folder.parent, f"the model {folder.name} cannot be written"),
+        os_errors_as_store_error(folder.parent, f"the model {folder.name} cannot be written"),
         atomic.replacing_files(folder) as new,
     ):
         save(merge_adapter(loaded), new)
 
 
-def compile_given(
+def compile_mitigation(
     study: Study,
     *,
     base_keys: Mapping[str, str],
@@ -190,7 +190,7 @@ def compile_given(
     """The plan of a mitigation: both checkpoints and every replay of the later one, scored on every task.
 
     Args:
-        study: from `given_study`.
+        study: from `mitigation_study`.
         base_keys: name of each checkpoint -> key of its content.
         tasks: name -> task, as loaded.
         precision: what `auto` came to.
@@ -221,7 +221,7 @@ def compile_given(
 def _replays(item: Mitigation, keep: tuple[str, ...]) -> Iterator[Branch]:
     spec = item.spec
     for dose in spec.dose if isinstance(spec, DoseSpec) else ():
-        mitigated = Mitigated("replay", item.ladder, item.task, (item.task, LATER), keep, dose)
+        mitigated = MitigationRef("replay", item.ladder, item.task, (item.task, LATER), keep, dose)
         yield Branch((replay_step(item, dose),), mitigated)
 
 

@@ -20,7 +20,7 @@ from chaintune import forgetting
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
 from chaintune.records import (
-    BentCheckpoint,
+    CheckpointCurvature,
     Curvature,
     Estimate,
     Limits,
@@ -33,7 +33,7 @@ from chaintune.records import (
 )
 from chaintune.files import atomic
 from chaintune.execution.cost import spent, stage_notes
-from chaintune.files.disk import one_sentence
+from chaintune.files.disk import os_errors_as_store_error
 from chaintune.study.study import Study
 from chaintune.execution.learning import learning_table
 from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, Cell
@@ -67,14 +67,14 @@ def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Mea
     return found
 
 
-def gather_curvatures(plan: Plan, store: Store) -> list[BentCheckpoint]:
+def gather_curvatures(plan: Plan, store: Store) -> list[CheckpointCurvature]:
     """The finished curvatures of a plan, one for each checkpoint as the study names it."""
     found = []
     for cell in plan.cells:
         entry = store.get("curvature", cell.curvature_key) if cell.curvature_key else None
         if entry is not None:
             curvature = Curvature.from_dict(json.loads((entry.path / CURVATURE_FILE).read_bytes()))
-            found.append(BentCheckpoint(cell.base, cell.chain, cell.variant, cell.seed, curvature))
+            found.append(CheckpointCurvature(cell.base, cell.chain, cell.variant, cell.seed, curvature))
     return found
 
 
@@ -133,7 +133,7 @@ def write_results(
             bent, pairs, study=study.name, level=study.level, resamples=study.resamples, seed=study.seed
         )
     curves = learning_table(plan, store)
-    with one_sentence(out, "the results cannot be written"):
+    with os_errors_as_store_error(out, "the results cannot be written"):
         if curves.height:
             _write_table(curves, out / "training.parquet")
         if plan.curvatures:

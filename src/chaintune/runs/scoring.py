@@ -12,7 +12,7 @@ from chaintune.scoring import Engine
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.files import atomic
 from chaintune.execution.bases import BaseModel, entry_keys, open_base
-from chaintune.files.disk import one_sentence
+from chaintune.files.disk import os_errors_as_store_error
 from chaintune.execution.engine import LocalEngine
 from chaintune.plan.graph import score_key
 from chaintune.execution.state import OnEvent
@@ -23,7 +23,7 @@ from chaintune.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
+class ScoringRun:
     """Models and tasks, read once, and what is to be computed.
 
     Attributes:
@@ -81,7 +81,7 @@ class Scoring:
         return replace(scores, provenance={**scores.provenance, "model": model})
 
 
-def open_scoring(
+def prepare_scoring(
     models: Mapping[str, str],
     tasks: Sequence[Task],
     store: Store,
@@ -90,7 +90,7 @@ def open_scoring(
     devices: int = 1,
     arithmetic: Engine = "chaintune",
     trust_remote_code: bool = False,
-) -> Scoring:
+) -> ScoringRun:
     """Find the models, refuse what could not be scored, and plan the rest; nothing is computed yet.
 
     Args:
@@ -123,7 +123,7 @@ def open_scoring(
                 tokens = 0 if store.has("score", key) else _read_tokens(task, reader)
                 nodes[key] = _node(key, base, task, called, precision=chosen, devices=devices, tokens=tokens)
     plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
-    return Scoring(store, {task.name: task for task in tasks}, models, bases, keys, chosen, arithmetic, plan)
+    return ScoringRun(store, {task.name: task for task in tasks}, models, bases, keys, chosen, arithmetic, plan)
 
 
 def write_scores(found: Mapping[str, Scores], out: Path) -> dict[str, Path]:
@@ -140,9 +140,9 @@ def write_scores(found: Mapping[str, Scores], out: Path) -> dict[str, Path]:
     paths = score_paths(found, out)
     if out not in paths.values():
         _check_folder(out, found)
-    with one_sentence(out.parent, "the scores cannot be written"):
+    with os_errors_as_store_error(out.parent, "the scores cannot be written"):
         for task, path in paths.items():
-            with atomic.replacing(path) as partial:
+            with atomic.atomic_write(path) as partial:
                 found[task].write(partial)
     return paths
 

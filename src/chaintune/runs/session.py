@@ -16,10 +16,10 @@ from chaintune.execution.bases import BaseModel, entry_keys, open_base
 from chaintune.execution.engine import LocalEngine
 from chaintune.study.study import Study
 from chaintune.execution.state import OnEvent, RunOutcome
-from chaintune.execution.pending import Needs
+from chaintune.execution.pending import PendingWork
 from chaintune.plan.plan import Plan, compile_plan
 from chaintune.runs.output import write_results
-from chaintune.execution.disk_space import check_room
+from chaintune.execution.disk_space import check_disk_space
 from chaintune.execution.local import run_plan
 from chaintune.execution.sizing import check_readable, stage_bytes, token_counter
 from chaintune.store.store import Store
@@ -116,7 +116,7 @@ class Session:
             StoreError: the checkpoints do not fit, which is asked before anything is computed; or scores that were
                 computed are gone.
         """
-        check_room(self.plan, self.store, Needs(self.plan, self.store).pending(), max_bytes=max_store)
+        check_disk_space(self.plan, self.store, PendingWork(self.plan, self.store).pending(), max_bytes=max_store)
         if executor == "ray":
             execute = self._on_ray(address, growth_seconds, trust_remote_code)
         else:
@@ -161,7 +161,7 @@ class Session:
         return partial(run_on_ray, make_engine=engine, address=address, growth_seconds=growth_seconds)
 
 
-def open_session(
+def prepare(
     study: Study,
     store: Store,
     *,

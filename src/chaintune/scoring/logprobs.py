@@ -10,9 +10,9 @@ import torch
 
 from chaintune.errors import ModelError
 from chaintune.models.encoding import Encoded
-from chaintune.models.lockstep import in_step
+from chaintune.models.lockstep import lockstep
 from chaintune.models.memory import unless_out_of_memory
-from chaintune.models.processes import WHOLE, Share
+from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.models.sharding import is_sharded
 from chaintune.models.tree_attention import takes_trees
 from chaintune.scoring.memory import too_little
@@ -33,7 +33,7 @@ def choice_logprobs(
     *,
     batch_tokens: int | None = None,
     on_scored: Callable[[int], None] = lambda _: None,
-    share: Share = WHOLE,
+    share: Rank = SINGLE_PROCESS,
 ) -> list[list[float]]:
     """Natural-log probability of each choice given its prefix, in the order of `encoded`.
 
@@ -83,7 +83,7 @@ def choice_logprobs(
 
 
 def alone_logprobs(
-    model: Any, encoded: Sequence[Encoded], *, batch_tokens: int | None = None, share: Share = WHOLE
+    model: Any, encoded: Sequence[Encoded], *, batch_tokens: int | None = None, share: Rank = SINGLE_PROCESS
 ) -> list[list[float]]:
     """The same numbers with nothing shared between examples: what differs from them is rounding."""
     # Models that attend along trees are held to prompts side by side, the others to one prompt after another.
@@ -99,7 +99,7 @@ def alone_logprobs(
         )
 
 
-def _takes_trees(model: Any, encoded: Sequence[Encoded], share: Share) -> bool:
+def _takes_trees(model: Any, encoded: Sequence[Encoded], share: Rank) -> bool:
     """What the first of all processes finds, as the pieces that they deal out have to be the same ones.
 
     All of them look, as it takes all to run a sharded model.
@@ -130,7 +130,7 @@ def _answering(model: Any) -> Iterator[None]:
     model.eval()
     try:
         # Not inference_mode: FSDP keeps what it gathers in tensors that training uses again.
-        with torch.no_grad(), in_step(model) if is_sharded(model) else nullcontext():
+        with torch.no_grad(), lockstep(model) if is_sharded(model) else nullcontext():
             yield
     finally:
         model.train(was_training)

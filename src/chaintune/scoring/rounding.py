@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chaintune.models.encoding import Encoded
-from chaintune.models.processes import WHOLE, Share
+from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.records import Example
 from chaintune.records.scores import preferred
 from chaintune.scoring.logprobs import alone_logprobs
@@ -27,7 +27,7 @@ def rounding(
     logprobs: Sequence[Sequence[float]],
     *,
     batch_tokens: int | None = None,
-    share: Share = WHOLE,
+    share: Rank = SINGLE_PROCESS,
 ) -> str:
     """JSON of what changed when up to 64 examples, evenly spaced, were scored with their prompts read one by one.
 

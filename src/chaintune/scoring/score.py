@@ -7,7 +7,7 @@ from typing import Literal
 from chaintune.errors import ModelError
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
-from chaintune.models.processes import WHOLE, Share
+from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.records import Example, Scores, scores_table
 from chaintune.scoring.harness import harness_logprobs
 from chaintune.scoring.logprobs import choice_logprobs
@@ -26,7 +26,7 @@ def score(
     engine: Engine = "chaintune",
     batch_tokens: int | None = None,
     on_scored: Callable[[int], None] = lambda _: None,
-    share: Share = WHOLE,
+    share: Rank = SINGLE_PROCESS,
 ) -> Scores:
     """What the model answers to every example.
 

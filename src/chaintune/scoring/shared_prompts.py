@@ -16,7 +16,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
 from chaintune.models.longrope import are_read_alike
-from chaintune.models.processes import WHOLE, Share
+from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.scoring.batches import cut, equal_prefix_batches, held_tokens
 from chaintune.scoring.memory import Portions
 
@@ -32,7 +32,7 @@ def shared_prompt_logprobs(
     batch_answers: int,
     on_scored: Callable[[int], None] = lambda _: None,
     may_halve: bool = True,
-    share: Share = WHOLE,
+    share: Rank = SINGLE_PROCESS,
 ) -> list[list[float]]:
     """Natural-log probability of each choice given its prefix, in the order of `encoded`.
 

@@ -15,7 +15,7 @@ from transformers import DynamicCache
 
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
-from chaintune.models.processes import WHOLE, Share
+from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.models.token_tree import TokenTree, common_beginning, cuts, grow, last_nodes, size
 from chaintune.models.tree_attention import logits_at, tree_attention
 from chaintune.scoring.memory import Portions
@@ -87,7 +87,7 @@ def tree_logprobs(
     bin_answers: int | None = None,
     on_scored: Callable[[int], None] = lambda _: None,
     may_halve: bool = True,
-    share: Share = WHOLE,
+    share: Rank = SINGLE_PROCESS,
 ) -> list[list[float]]:
     """Natural-log probability of each choice given its prefix, in the order of `encoded`.
 

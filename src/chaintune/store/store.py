@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from chaintune.errors import StoreError
 from chaintune.files import atomic
-from chaintune.files.disk import one_sentence
+from chaintune.files.disk import os_errors_as_store_error
 from chaintune.store.lease import Lease, is_leased
 from chaintune.store.manifest import FORMAT, MANIFEST, Entry, damage_of, entry_of, files_of, load, sealed
 
@@ -57,7 +57,7 @@ class Store:
         self.root = Path(place).absolute()
         self._verified: set[tuple[str, str]] = set()
         self._warned: set[str] = set()
-        with one_sentence(self.root, "the store cannot be opened"):
+        with os_errors_as_store_error(self.root, "the store cannot be opened"):
             self.root.mkdir(parents=True, exist_ok=True)
             self._sweep()
 
@@ -81,13 +81,13 @@ class Store:
 
         A damaged entry counts as none; `get_or_make` rebuilds it.
         """
-        with one_sentence(self.root, f"entry {kind}/{key} cannot be read"):
+        with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be read"):
             return self._read(kind, key)
 
     def read(self, kind: str, key: str, name: str) -> bytes | None:
         """One file of a finished entry, without the others; None where there is none."""
         path = self._folder(kind, key) / name
-        with one_sentence(self.root, f"entry {kind}/{key} cannot be read"):
+        with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be read"):
             return path.read_bytes() if self.has(kind, key) and path.is_file() else None
 
     def get_or_make(self, kind: str, key: str, make: Make) -> Entry:
@@ -114,7 +114,7 @@ class Store:
 
     def damage(self, kind: str, key: str) -> str:
         """What is wrong with an entry, every byte of it read; empty when nothing is."""
-        with one_sentence(self.root, f"entry {kind}/{key} cannot be read"):
+        with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be read"):
             folder = self._folder(kind, key)
             return damage_of(folder, load(folder / MANIFEST), deep=True)
 
@@ -133,7 +133,7 @@ class Store:
     def lease(self, keys: Iterable[str]) -> Iterator[Lease]:
         """A note to other processes that this one will read the entries of these keys."""
         lease = Lease(self.root / LEASES, keys)
-        with one_sentence(self.root, "the store cannot be written"), self._leases_still():
+        with os_errors_as_store_error(self.root, "the store cannot be written"), self._leases_still():
             lease.take()
         try:
             yield lease
@@ -181,7 +181,7 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what killed writers left and nobody will go on with; opening a store does so too."""
-        with one_sentence(self.root, "the store cannot be written"):
+        with os_errors_as_store_error(self.root, "the store cannot be written"):
             self._sweep()
 
     @contextmanager
@@ -194,7 +194,7 @@ class Store:
         return is_leased(self.root / LEASES, key)
 
     def _remove(self, kind: str, key: str) -> None:
-        atomic.vanish(self._folder(kind, key))
+        atomic.remove_atomically(self._folder(kind, key))
 
     def _folder(self, kind: str, key: str) -> Path:
         return self.root / checked_name(kind, "kind") / checked_name(key, "key")
@@ -203,7 +203,7 @@ class Store:
     def _locked(self, kind: str, key: str) -> Iterator[None]:
         folder = self._folder(kind, key)
         lock = FileLock(folder.parent / ".locks" / f"{key}.lock")
-        with one_sentence(self.root, f"entry {kind}/{key} cannot be written"):
+        with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be written"):
             (folder.parent / ".locks").mkdir(parents=True, exist_ok=True)
             self._acquire(lock, f"{kind}/{key}")
         try:
@@ -241,12 +241,12 @@ class Store:
         partial = atomic.partial_path(folder)
         manifest = {"format": FORMAT, "kind": kind, "key": key, "created_at": _now()}
         try:
-            with one_sentence(self.root, f"entry {kind}/{key} cannot be written"):
-                atomic.vanish(folder)
+            with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be written"):
+                atomic.remove_atomically(folder)
                 partial.mkdir()
-            with one_sentence(self.root):
+            with os_errors_as_store_error(self.root):
                 manifest |= {"info": dict(make(partial))}
-            with one_sentence(self.root, f"entry {kind}/{key} cannot be written"):
+            with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be written"):
                 manifest |= {"files": files_of(partial)}
                 atomic.write_json(partial / MANIFEST, sealed(manifest), durable=False)  # publish pushes it
                 self._publish(partial, folder)

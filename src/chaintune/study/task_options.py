@@ -10,7 +10,7 @@ from chaintune.study.task_spec import check_data, load_spec
 from chaintune.tasks.origins import which
 
 
-def asked_tasks(
+def tasks_from_options(
     names: Sequence[str], *, sizes: Sequence[str] = (), seed: int = 0, overrides: Sequence[str] = ()
 ) -> list[Task]:
     """The tasks of these names, to be scored on.

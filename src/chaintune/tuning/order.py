@@ -18,7 +18,7 @@ def training_order(
     batch_size: int,
     epochs: float,
     seed: int,
-    swapped_in: int = 0,
+    replayed: int = 0,
     keep_together: bool = False,
 ) -> list[int]:
     """Indices in training order; each consecutive `batch_size` of them is one optimizer step.
@@ -32,12 +32,12 @@ def training_order(
         batch_size: examples a step.
         epochs: passes; a fraction is a part of the last one.
         seed: of the shuffles.
-        swapped_in: how many examples, the last of all, stand in every pass in place of as many others, evenly spaced.
+        replayed: how many examples, the last of all, stand in every pass in place of as many others, evenly spaced.
         keep_together: shuffle families of examples that begin alike and not single ones. A step is then no longer
             a random sample of examples.
     """
     rng = random.Random(seed)  # noqa: S311 - shuffling, not secrecy
-    rows = len(texts) - swapped_in
+    rows = len(texts) - replayed
     members = families(texts[:rows]) if keep_together else [[index] for index in range(rows)]
     order: list[int] = []
     while len(order) < math.ceil(epochs) * rows:

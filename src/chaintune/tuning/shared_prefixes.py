@@ -13,7 +13,7 @@ import torch
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.token_tree import TokenTree, grow, last_nodes, size
 from chaintune.models.tree_attention import forward_tree, tree_attention
-from chaintune.tuning.tokenized import IGNORED, Lesson, LessonData, count_tokens
+from chaintune.tuning.tokenized import IGNORED, LessonData, TrainingExample, count_tokens
 
 # Attention along a tree and its bookkeeping cost about a tenth; what saves less is not worth it.
 _WORTH_SHARING = 0.8
@@ -34,7 +34,7 @@ class LessonTree:
     rows: tuple[int, ...]
 
 
-def collate_tree(batch: Sequence[Lesson]) -> dict[str, Any]:
+def collate_tree(batch: Sequence[TrainingExample]) -> dict[str, Any]:
     """Lessons as one tree; of an empty batch a single token, of which nothing is learned.
 
     Shape:

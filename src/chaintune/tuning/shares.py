@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from chaintune.errors import StageError
-from chaintune.models.processes import Share
+from chaintune.models.processes import Rank
 from chaintune.tuning.tokenized import micro_batch
 
 
@@ -20,7 +20,7 @@ class MemoryRanOutError(StageError):
 
 
 @dataclass(frozen=True, slots=True)
-class StepShare(Share):
+class StepRank(Rank):
     """The lessons of every step that one of several processes reads."""
 
     def micro_batch(self, batch_size: int, wanted: int) -> int:

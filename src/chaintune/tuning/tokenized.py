@@ -13,14 +13,14 @@ IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class TrainingExample:
     """One training sequence; the last `answer_tokens` of `tokens` are learned, the rest is read."""
 
     tokens: tuple[int, ...]
     answer_tokens: int
 
 
-def lessons(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None) -> list[Lesson]:
+def lessons(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None) -> list[TrainingExample]:
     """The training sequence of each example: prompt, right choice, and the end of the text.
 
     Args:
@@ -31,7 +31,7 @@ def lessons(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None
     result = []
     for example, gold in zip(encoded, golds, strict=True):
         answer = answer_tokens(example, gold, end)
-        result.append(Lesson(example.prefix + answer, len(answer)))
+        result.append(TrainingExample(example.prefix + answer, len(answer)))
     return result
 
 
@@ -40,21 +40,21 @@ def micro_batch(batch_size: int, wanted: int) -> int:
     return max(size for size in range(1, min(batch_size, max(1, wanted)) + 1) if batch_size % size == 0)
 
 
-class LessonData(Dataset[Lesson]):
+class LessonData(Dataset[TrainingExample]):
     """Lessons in training order, for a data loader that reads them front to back."""
 
-    def __init__(self, taught: Sequence[Lesson], order: Sequence[int]) -> None:
+    def __init__(self, taught: Sequence[TrainingExample], order: Sequence[int]) -> None:
         self._taught = taught
         self._order = order
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, position: int) -> Lesson:
+    def __getitem__(self, position: int) -> TrainingExample:
         return self._taught[self._order[position]]
 
 
-def collate(batch: Sequence[Lesson]) -> dict[str, Any]:
+def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:
     """Token ids and labels, padded on the right; labels are -100 except on the answers.
 
     No attention mask: under causal attention nothing that counts can see padding on its right. An empty batch is one
@@ -74,6 +74,6 @@ def collate(batch: Sequence[Lesson]) -> dict[str, Any]:
     return {"input_ids": input_ids, "labels": labels, "lengths": lengths, "tokens": count_tokens(batch)}
 
 
-def count_tokens(batch: Sequence[Lesson]) -> int:
+def count_tokens(batch: Sequence[TrainingExample]) -> int:
     """Tokens of some lessons; a number and no tensor, for which a device would have to be waited for."""
     return sum(len(lesson.tokens) for lesson in batch)

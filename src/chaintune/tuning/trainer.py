@@ -15,8 +15,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from chaintune.errors import StageError
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.tuning.shared_prefixes import answer_logits
-from chaintune.tuning.shares import StepShare
-from chaintune.tuning.tokenized import IGNORED, Lesson
+from chaintune.tuning.shares import StepRank
+from chaintune.tuning.tokenized import IGNORED, TrainingExample
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class AnswerTrainer(Trainer):
     loss_is_scaled_for_ga = True
 
     def __init__(
-        self, *arguments: Any, share: StepShare | None = None, batches: list[list[int]] | None = None, **options: Any
+        self, *arguments: Any, share: StepRank | None = None, batches: list[list[int]] | None = None, **options: Any
     ) -> None:
         super().__init__(*arguments, compute_loss_func=answer_loss, **options)
-        self.share, self._batches = share or StepShare(), batches
+        self.share, self._batches = share or StepRank(), batches
         self.tokens_seen = 0
         self._unchecked: list[torch.Tensor] = []
 
@@ -67,7 +67,7 @@ class AnswerTrainer(Trainer):
         """Tokens that all processes have read; they have to ask together."""
         return self.share.total(self.tokens_seen, self.args.device)
 
-    def _get_train_sampler(self, train_dataset: Dataset[Lesson] | None = None) -> SequentialSampler:
+    def _get_train_sampler(self, train_dataset: Dataset[TrainingExample] | None = None) -> SequentialSampler:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], **options: Any) -> Any:

@@ -23,12 +23,12 @@ from chaintune.tuning.deepspeed import by_deepspeed, check_can_deepspeed
 from chaintune.tuning.memory import too_little, with_less
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
-from chaintune.tuning.regularised import Held, hold
+from chaintune.tuning.regularised import Regularised, hold
 from chaintune.tuning.seeding import seeded
 from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import collate_tree, pays
-from chaintune.tuning.shares import MemoryRanOutError, StepShare
-from chaintune.tuning.tokenized import Lesson, LessonData, collate, lessons
+from chaintune.tuning.shares import MemoryRanOutError, StepRank
+from chaintune.tuning.tokenized import LessonData, TrainingExample, collate, lessons
 from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import AnswerTrainer, StageLog, Step
 
@@ -79,7 +79,7 @@ class _Way:
 
     sharing: bool
     micro_batch_size: int
-    share: StepShare
+    share: StepRank
     spread: Spread | None
 
 
@@ -91,8 +91,8 @@ def tune(
     recipe: Recipe,
     seed: int,
     log: Path,
-    swapped_in: Sequence[Example] = (),
-    guarded: Sequence[Example] = (),
+    replayed: Sequence[Example] = (),
+    protected: Sequence[Example] = (),
     on_step: Callable[[Step], None] = lambda _: None,
     reread: Callable[[], LoadedModel] | None = None,
     spread: Spread | None = None,
@@ -116,8 +116,8 @@ def tune(
         recipe: how.
         seed: of shuffles, dropout and new adapters.
         log: JSON lines, one a step.
-        swapped_in: of another task, taught in every pass in place of as many examples, evenly spaced.
-        guarded: of a task that must not be lost, looked at by the recipe's regulariser where it asks for them.
+        replayed: of another task, taught in every pass in place of as many examples, evenly spaced.
+        protected: of a task that must not be lost, looked at by the recipe's regulariser where it asks for them.
         on_step: called after each step.
         reread: loads the parent once more, as it was; called when memory ran out, with the parent's weights gone.
             None cannot begin again, nor can one of several processes.
@@ -133,9 +133,9 @@ def tune(
     """
     if not examples:
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
-    data = _lesson_data(parent, examples, swapped_in, task=task, recipe=recipe, seed=seed)
-    guard = _taught(parent, guarded, task="the guarded task")
-    share = StepShare.here()
+    data = _lesson_data(parent, examples, replayed, task=task, recipe=recipe, seed=seed)
+    guard = _taught(parent, protected, task="the protected task")
+    share = StepRank.here()
     if spread == "fsdp":
         check_can_shard(recipe)
     elif spread == "deepspeed":
@@ -160,7 +160,7 @@ def tune(
 def _tune(
     parent: LoadedModel,
     data: LessonData,
-    guard: Sequence[Lesson],
+    guard: Sequence[TrainingExample],
     way: _Way,
     *,
     recipe: Recipe,
@@ -198,25 +198,25 @@ def _tune(
 def _lesson_data(
     parent: LoadedModel,
     examples: Sequence[Example],
-    swapped_in: Sequence[Example],
+    replayed: Sequence[Example],
     *,
     task: str,
     recipe: Recipe,
     seed: int,
 ) -> LessonData:
-    taught = _taught(parent, examples, task=task) + _taught(parent, swapped_in, task=task)
+    taught = _taught(parent, examples, task=task) + _taught(parent, replayed, task=task)
     order = training_order(
         [lesson.tokens for lesson in taught],
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         seed=seed,
-        swapped_in=len(swapped_in),
+        replayed=len(replayed),
         keep_together=recipe.keep_together,
     )
     return LessonData(taught, order)
 
 
-def _taught(parent: LoadedModel, examples: Sequence[Example], *, task: str) -> list[Lesson]:
+def _taught(parent: LoadedModel, examples: Sequence[Example], *, task: str) -> list[TrainingExample]:
     ordered = sorted(examples, key=lambda example: example.id)
     encoded = encode_examples(parent.tokenizer, ordered)
     taught = lessons(encoded, [example.gold for example in ordered], end=parent.tokenizer.eos_token_id)
@@ -225,7 +225,14 @@ def _taught(parent: LoadedModel, examples: Sequence[Example], *, task: str) -> l
 
 
 def _train(
-    held: Held, data: LessonData, way: _Way, *, recipe: Recipe, seed: int, log: Path, on_step: Callable[[Step], None]
+    held: Regularised,
+    data: LessonData,
+    way: _Way,
+    *,
+    recipe: Recipe,
+    seed: int,
+    log: Path,
+    on_step: Callable[[Step], None],
 ) -> AnswerTrainer:
     with tempfile.TemporaryDirectory() as scratch, _training_mode(held.loaded):
         micro, share = way.micro_batch_size, way.share
@@ -259,12 +266,12 @@ def _optimizer(recipe: Recipe, way: _Way) -> tuple[type[torch.optim.AdamW], dict
     return MasterAdamW, options | {"masters": recipe.fp32_masters}
 
 
-def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: StepShare, spread: Spread | None) -> _Way:
+def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: StepRank, spread: Spread | None) -> _Way:
     sharing = _shares(parent, data, recipe, share)
     return _Way(sharing, _micro_batch(recipe, share, sharing=sharing), share, spread)
 
 
-def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepShare) -> bool:
+def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepRank) -> bool:
     """Whether the lessons of a micro-batch are computed as a tree.
 
     Raises:
@@ -284,13 +291,13 @@ def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepSh
     return True
 
 
-def _takes_trees(loaded: LoadedModel, data: LessonData, share: StepShare) -> bool:
+def _takes_trees(loaded: LoadedModel, data: LessonData, share: StepRank) -> bool:
     """What the first of all processes finds, as the others may hold no weights yet."""
     longest = max(len(data[position].tokens) for position in range(len(data)))
     return share.first_says(share.rank == 0 and takes_trees(loaded.model, longest_tokens=longest), default_device())
 
 
-def _micro_batch(recipe: Recipe, share: StepShare, *, sharing: bool) -> int:
+def _micro_batch(recipe: Recipe, share: StepRank, *, sharing: bool) -> int:
     usual = _CPU_MICRO_BATCH if default_device().type == "cpu" else _GPU_MICRO_BATCH
     wanted = recipe.micro_batch_size or usual * (_SHARING_FACTOR if sharing else 1)
     return share.micro_batch(recipe.batch_size, wanted)

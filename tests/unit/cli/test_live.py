@@ -16,7 +16,7 @@ from chaintune.cli.graph import Graph, Row, folded
 from chaintune.cli.live import LiveView
 from chaintune.execution.events import Event, Progress
 from chaintune.execution.local import run_plan
-from chaintune.execution.pending import Needs
+from chaintune.execution.pending import PendingWork
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
 from chaintune.store.store import Store
@@ -125,7 +125,7 @@ def ran(
 ) -> None:
     plan = make_plan(make_study("ab"))
     store = Store(tmp_path / "store")
-    pending = Needs(plan, store).pending() if known else None
+    pending = PendingWork(plan, store).pending() if known else None
     tasks = {name: make_task(name) for name in "ab"}
     engine = DummyEngine(tmp_path / "engine", hook=hook)
     with RunDisplay(plan, pending, console) as shown:

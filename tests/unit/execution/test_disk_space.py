@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from chaintune.errors import StoreError
-from chaintune.execution.disk_space import check_room
+from chaintune.execution.disk_space import check_disk_space
 from chaintune.execution.local import run_plan
-from chaintune.execution.pending import Needs
+from chaintune.execution.pending import PendingWork
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
 from chaintune.store.store import Store
@@ -37,7 +37,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def pending(plan: Plan, store: Store) -> list[Node]:
-    return Needs(plan, store).pending()
+    return PendingWork(plan, store).pending()
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_what_is_in_the_store_adds_nothing(store: Store, tmp_path: Path) -> None
 def test_what_fits_is_let_through(store: Store, free: dict[str, int]) -> None:
     plan = plan_of("all")
     free["free"] = 15 * MB
-    check_room(plan, store, pending(plan, store))
-    check_room(plan, store, pending(plan, store), max_bytes=15 * MB)
+    check_disk_space(plan, store, pending(plan, store))
+    check_disk_space(plan, store, pending(plan, store), max_bytes=15 * MB)
 
 
 @pytest.mark.parametrize(
@@ -98,25 +98,25 @@ def test_what_does_not_fit_is_refused_with_what_would(
     plan = plan_of(keep)
     free["free"] = room * MB
     with pytest.raises(StoreError, match=advice):
-        check_room(plan, store, pending(plan, store))
+        check_disk_space(plan, store, pending(plan, store))
 
 
 def test_a_budget_counts_what_the_store_holds(store: Store, free: dict[str, int], tmp_path: Path) -> None:
     store.get_or_make("base", "aa", lambda out: {"bytes": (out / "weights").write_bytes(b"1" * 5 * MB)})
     plan = plan_of("none")
-    check_room(plan, store, pending(plan, store), max_bytes=9 * MB)
+    check_disk_space(plan, store, pending(plan, store), max_bytes=9 * MB)
     with pytest.raises(StoreError, match=r"of the 7\.0 MB that the store may take, 5\.0 MB are taken; no other 'keep'"):
-        check_room(plan, store, pending(plan, store), max_bytes=7 * MB)
+        check_disk_space(plan, store, pending(plan, store), max_bytes=7 * MB)
     free["free"] = MB  # the disk is what is short now, not the budget
     with pytest.raises(StoreError, match=r"1\.0 MB are free there"):
-        check_room(plan, store, pending(plan, store), max_bytes=9 * MB)
+        check_disk_space(plan, store, pending(plan, store), max_bytes=9 * MB)
 
 
 def test_large_sizes_are_told_in_gigabytes(store: Store, free: dict[str, int]) -> None:
     free["free"] = 0
     plan = plan_of("all", size=14_000 * MB)
     with pytest.raises(StoreError, match=r"take up to 210\.00 GB at once"):
-        check_room(plan, store, pending(plan, store))
+        check_disk_space(plan, store, pending(plan, store))
 
 
 def test_sizes_that_nobody_knows_are_a_warning(
@@ -124,7 +124,7 @@ def test_sizes_that_nobody_knows_are_a_warning(
 ) -> None:
     free["free"] = MB
     plan = replace(plan_of("all"), stage_bytes={})
-    check_room(plan, store, pending(plan, store))
+    check_disk_space(plan, store, pending(plan, store))
     assert [record.message for record in caplog.records] == [
         f"{store.address}: nobody knows how much the checkpoints take; 1.0 MB are free there"
     ]
@@ -136,9 +136,9 @@ def test_a_store_behind_a_url_has_no_end_but_a_budget(
     monkeypatch.setattr(Store, "address", "s3://bucket/prefix")
     free["free"] = 0
     plan = plan_of("none")
-    check_room(plan, store, pending(plan, store))
+    check_disk_space(plan, store, pending(plan, store))
     with pytest.raises(StoreError, match=r"s3://bucket/prefix: the checkpoints .* of the 2\.0 MB"):
-        check_room(plan, store, pending(plan, store), max_bytes=2 * MB)
+        check_disk_space(plan, store, pending(plan, store), max_bytes=2 * MB)
 
 
 def test_with_nothing_to_train_any_disk_will_do(store: Store, free: dict[str, int], tmp_path: Path) -> None:
@@ -146,4 +146,4 @@ def test_with_nothing_to_train_any_disk_will_do(store: Store, free: dict[str, in
     plan = plan_of("none")
     run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=None, tasks=tasks)
     free["free"] = 0
-    check_room(plan, store, pending(plan, store), max_bytes=0)
+    check_disk_space(plan, store, pending(plan, store), max_bytes=0)

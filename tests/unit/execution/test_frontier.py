@@ -116,7 +116,7 @@ def test_what_waits_again_is_not_ready_when_it_is_put_back() -> None:
 def test_with_a_node_goes_everything_that_reads_it() -> None:
     frontier = Frontier(PLAN.nodes)
     (first,) = named("a")
-    gone = frontier.give_up(first.key)
+    gone = frontier.mark_failed(first.key)
     assert titles(gone) == ["a on a", "a on b", "a>b", "a>b on a", "a>b on b"]
     assert len(frontier) == len(PLAN.nodes) - 6
 
@@ -127,7 +127,7 @@ def test_a_stage_that_reads_scores_goes_with_them() -> None:
     weighing = [node for node in plan.scores if node.split == "train"]
     (targeted,) = (node for node in plan.stages if node.weighed_by)
     assert weighing
-    gone = Frontier(plan.nodes).give_up(weighing[0].key)
+    gone = Frontier(plan.nodes).mark_failed(weighing[0].key)
     assert targeted in gone
     assert weighing[1] not in gone
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from chaintune.execution.compute import Given
+from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.hardware import ANY_GPU, Hardware, noted, this_hardware
 from chaintune.execution.ray.bench import Bench, Job
@@ -26,7 +26,9 @@ class NotingEngine(DummyEngine):
         super().__init__(folder)
         self.device = device
 
-    def tune(self, *, node: StageNode, given: Given, out: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
+    def tune(
+        self, *, node: StageNode, given: StageInputs, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
         notes = super().tune(node=node, given=given, out=out, report=report)
         return notes | Hardware(self.device, 64).note()
 

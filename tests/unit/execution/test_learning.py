@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from chaintune.execution.compute import Given
+from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.learning import CURVES_SCHEMA, STAGE_LOG, learning_table, loss_curve
 from chaintune.execution.local import run_plan
@@ -45,7 +45,9 @@ def test_no_log_no_curve(tmp_path: Path) -> None:
 class LoggingEngine(DummyEngine):
     """Leaves a log beside the weights."""
 
-    def tune(self, *, node: StageNode, given: Given, out: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
+    def tune(
+        self, *, node: StageNode, given: StageInputs, out: Path, report: Callable[[Progress], None]
+    ) -> dict[str, Any]:
         write_log(out / STAGE_LOG, [3.0, 1.0 + len(node.chain)])
         return super().tune(node=node, given=given, out=out, report=report)
 

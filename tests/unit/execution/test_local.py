@@ -13,7 +13,7 @@ import pytest
 from chaintune.errors import DataError, ModelError, StageError, StoreError
 from chaintune.execution.events import Event
 from chaintune.execution.local import run_plan
-from chaintune.execution.pending import Needs
+from chaintune.execution.pending import PendingWork
 from chaintune.execution.state import RunOutcome
 from chaintune.plan.nodes import StageNode
 from chaintune.plan.plan import Plan
@@ -197,18 +197,18 @@ def test_another_studys_checkpoints_are_not_dropped(bench: Bench) -> None:
 
 
 def test_a_study_that_keeps_claims_what_another_would_drop(bench: Bench) -> None:
-    passing = make_plan(make_study("ab", keep="none"))
+    transient_keys = make_plan(make_study("ab", keep="none"))
     with pytest.raises(KeyboardInterrupt):
-        bench.run(passing, hook=interrupt("score", "a"))
+        bench.run(transient_keys, hook=interrupt("score", "a"))
     assert bench.checkpoints() == {"a"}
     bench.run(make_plan(make_study("ab", chains=[["a"]], keep="all")))
-    bench.run(passing)
+    bench.run(transient_keys)
     assert bench.checkpoints() == {"a"}
 
 
 def test_a_checkpoint_that_was_waited_for_is_claimed_too(bench: Bench) -> None:
     """One run makes it and would drop it; the other one, which keeps it, waits for its lock meanwhile."""
-    passing = make_plan(make_study("ab", chains=[["a", "b"]], keep="none"))
+    transient_keys = make_plan(make_study("ab", chains=[["a", "b"]], keep="none"))
     keeping = make_plan(make_study("ab", chains=[["a"]], keep="all"))
     waiting = Thread(target=Bench(bench.folder).run, args=(keeping,))
 
@@ -219,7 +219,7 @@ def test_a_checkpoint_that_was_waited_for_is_claimed_too(bench: Bench) -> None:
         if (when, what) == ("tune", "a>b"):
             waiting.join()
 
-    assert bench.run(passing, hook=hook).complete
+    assert bench.run(transient_keys, hook=hook).complete
     assert bench.checkpoints() == {"a"}
 
 
@@ -349,6 +349,6 @@ def test_a_score_that_fails_is_tried_once_whoever_reads_it(bench: Bench) -> None
 
 def test_a_long_chain_is_no_trouble(bench: Bench) -> None:
     plan = make_plan(make_study("ab", chains=[["a", "b"] * 150]))
-    needs = Needs(plan, bench.store)
+    needs = PendingWork(plan, bench.store)
     assert needs.pending() == list(plan.nodes)
     assert needs.stage(plan.stages[0])

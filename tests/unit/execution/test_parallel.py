@@ -18,7 +18,7 @@ from chaintune.execution.ray.bench import Answer, Bench, Job
 from chaintune.execution.ray.connection import connected
 from chaintune.execution.ray.parallel import News, run_parallel
 from chaintune.execution.ray.pool import Ask, Machine
-from chaintune.execution.state import Ledger, RunOutcome
+from chaintune.execution.state import RunOutcome, RunState
 from chaintune.execution.status import read_status
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
@@ -109,7 +109,7 @@ class Setting:
 
     def prepare(self, plan: Plan, *, hook: Hook | None = None, keep: Keep | None = None) -> None:
         self.engines, self.events = [], []
-        self.ledger = Ledger.of(plan, self.store, keep or plan.keep)
+        self.ledger = RunState.of(plan, self.store, keep or plan.keep)
         make_engine = partial(self.engine, hook=hook)
         self.crew = InTurn(Job.of(self.ledger, TASKS, open_store=lambda: self.store, make_engine=make_engine))
 

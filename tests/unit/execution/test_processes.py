@@ -52,7 +52,7 @@ def make_job(folder: Path, **changes: Any) -> Job:
 
 def test_a_job_comes_out_as_it_went_in(tmp_path: Path) -> None:
     job = make_job(
-        tmp_path, guarded=tuple(tiny.examples(2)), adapter=tmp_path / "adapter", provenance={"checkpoint": "k"}
+        tmp_path, protected=tuple(tiny.examples(2)), adapter=tmp_path / "adapter", provenance={"checkpoint": "k"}
     )
     assert Job.read(job.write()) == job
 

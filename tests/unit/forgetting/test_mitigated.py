@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chaintune.forgetting import summarise
-from chaintune.records import Measured, Mitigated, ResultRow, Role, Scores, rows_to_polars
+from chaintune.records import Measured, MitigationRef, ResultRow, Role, Scores, rows_to_polars
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
 from chaintune.report.words import summary
 from tests import made_up
@@ -32,7 +32,7 @@ def measured(first: str = "s", then: str = "c") -> list[Measured]:
         chain: Chain,
         right: Sequence[Sequence[int]],
         taught: tuple[Chain, ...],
-        held: tuple[Mitigated, ...],
+        held: tuple[MitigationRef, ...],
         tokens: float,
         seconds: float,
     ) -> Measured:
@@ -40,8 +40,8 @@ def measured(first: str = "s", then: str = "c") -> list[Measured]:
         scores = {task: scored(counts, task, grouped=grouped) for task, counts, grouped in both}
         return Measured("m", chain, (), 0, scores, held, tokens, seconds, taught)
 
-    def held(kind: str, dose: float | None = None) -> tuple[Mitigated, ...]:
-        return (Mitigated(kind, kind, first, (first, then), (then,), dose),)
+    def held(kind: str, dose: float | None = None) -> tuple[MitigationRef, ...]:
+        return (MitigationRef(kind, kind, first, (first, then), (then,), dose),)
 
     both = ((first,), (then,))
     return [

@@ -8,15 +8,15 @@ import pytest
 from scipy.stats import spearmanr
 
 from chaintune.forgetting.sharpness import PAIRS_SCHEMA, sharpness_pairs, sharpness_rows
-from chaintune.records import BentCheckpoint, Curvature, Estimate, ResultRow
+from chaintune.records import CheckpointCurvature, Curvature, Estimate, ResultRow
 
 RADII = [5.0, 1.0, 3.0, 4.0, 2.0]
 LOST = [0.2, 0.0, 0.3, 0.4, 0.1]
 
 
-def bent(task: str, seed: int, radius: float) -> BentCheckpoint:
+def bent(task: str, seed: int, radius: float) -> CheckpointCurvature:
     found = Curvature(task, "full", radius, radius, -1.0, 0.0, 0.0, (), 1.0, 0.1, 8, 4, 16, 100, 20, 1.0, 0)
-    return BentCheckpoint("tiny", (task,), (("lr", "1"),), seed, found)
+    return CheckpointCurvature("tiny", (task,), (("lr", "1"),), seed, found)
 
 
 def lost(chain: str, seed: int, value: float, *, stage: int = 2, reference: str = "a", group: str = "") -> ResultRow:

@@ -12,7 +12,7 @@ import pytest
 from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.bias import CONTEXTS
-from chaintune.records import Estimate, Measured, Mitigated, ResultRow, Role, Scores, rows_to_polars
+from chaintune.records import Estimate, Measured, MitigationRef, ResultRow, Role, Scores, rows_to_polars
 from tests import made_up
 
 FAST = 200
@@ -30,13 +30,13 @@ def scored(task: str, right: int, *, seed: int = 0) -> Scores:
     return made_up.scores(flags.tolist(), task=task, groups=GROUPS if task == "s" else None, noise=right + seed)
 
 
-def mitigates(chain: Chain) -> tuple[Mitigated, ...]:
+def mitigates(chain: Chain) -> tuple[MitigationRef, ...]:
     """A replay is held against the chain before it."""
     if not chain or "@" not in chain[-1]:
         return ()
     task, _, dose = chain[-1].rstrip("%").partition("@")
     keep = tuple(step for step in chain[:-1] if step != task)
-    return (Mitigated("replay", "replay", task, chain[:-1], keep, float(dose) / 100),)
+    return (MitigationRef("replay", "replay", task, chain[:-1], keep, float(dose) / 100),)
 
 
 def measured(

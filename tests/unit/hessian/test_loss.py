@@ -10,11 +10,11 @@ from chaintune.hessian.examples import micro_batches
 from chaintune.hessian.loss import AnswerLoss
 from chaintune.models.encoding import encode_examples
 from chaintune.models.loading import LoadedModel
-from chaintune.tuning.tokenized import Lesson, lessons
+from chaintune.tuning.tokenized import TrainingExample, lessons
 from tests.unit.hessian.conftest import EXAMPLES, Dense, small_model
 
 
-def taught(loaded: LoadedModel) -> list[Lesson]:
+def taught(loaded: LoadedModel) -> list[TrainingExample]:
     encoded = encode_examples(loaded.tokenizer, EXAMPLES)
     return lessons(encoded, [item.gold for item in EXAMPLES], end=loaded.tokenizer.eos_token_id)
 

@@ -17,7 +17,7 @@ import vl_convert
 
 from chaintune.errors import DataError
 from chaintune.forgetting import compare, summarise
-from chaintune.records import Comparison, Figure, Limits, Measured, Mitigated, ResultRow, Role, Scores
+from chaintune.records import Comparison, Figure, Limits, Measured, MitigationRef, ResultRow, Role, Scores
 from chaintune.report.figures import comparison_figures, save, study_figures
 from chaintune.report.figures.charts import NARROW_PIXELS
 from chaintune.report.figures.saving import darkened, png, sized, svg
@@ -62,7 +62,7 @@ def measured() -> list[Measured]:
     ]
     replayed = []
     for at, (chain, (s, c, dose)) in enumerate(REPLAYED.items(), start=10):
-        held = (Mitigated("replay", "replay", "s", ("s", "c"), ("c",), dose),)
+        held = (MitigationRef("replay", "replay", "s", ("s", "c"), ("c",), dose),)
         scores = {"s": scored("s", s, noise=at), "c": scored("c", c, noise=at)}
         taught = (("s",), ("c",), ())
         replayed.append(Measured("m", chain, (), 0, scores, held, 100.0, 10.0, taught))

@@ -13,7 +13,7 @@ from transformers import DynamicCache
 
 from chaintune.models import load, tree_attention
 from chaintune.models.encoding import Encoded, encode_examples
-from chaintune.models.processes import Share
+from chaintune.models.processes import Rank
 from chaintune.models.token_tree import TokenTree
 from chaintune.scoring import logprobs, trees
 from chaintune.scoring.batches import equal_prefix_batches
@@ -203,13 +203,13 @@ def test_of_several_processes_the_first_one_says_how(way: Any, trees: bool, monk
     """Else a bin of one and a batch of another would have the same number, and some examples none at all."""
     asked: list[bool] = []
 
-    def first_says(_self: Share, answer: bool, _device: torch.device) -> bool:
+    def first_says(_self: Rank, answer: bool, _device: torch.device) -> bool:
         asked.append(answer)
         return trees
 
-    monkeypatch.setattr(Share, "first_says", first_says)
+    monkeypatch.setattr(Rank, "first_says", first_says)
     monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: not trees)
-    model, dealt = tiny.make_model(), [way(tiny.make_model(), EXAMPLES, share=Share(rank, 2)) for rank in range(2)]
+    model, dealt = tiny.make_model(), [way(tiny.make_model(), EXAMPLES, share=Rank(rank, 2)) for rank in range(2)]
     assert asked == [not trees, not trees]
     summed = [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(*dealt, strict=True)]
     assert largest_difference(summed, plain_logprobs(model, EXAMPLES)) < 1e-4

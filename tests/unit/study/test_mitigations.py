@@ -7,8 +7,8 @@ import pytest
 
 from chaintune.errors import ConfigError
 from chaintune.execution.local import run_plan
-from chaintune.execution.pending import Needs
-from chaintune.plan.nodes import Blend, StageNode, Teaching
+from chaintune.execution.pending import PendingWork
+from chaintune.plan.nodes import DataMix, Interpolation, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Example
 from chaintune.store.store import Store
@@ -88,8 +88,8 @@ def test_a_mitigation_during_training_holds_in_every_later_stage() -> None:
     plan = planned({"ewc": {"task": "a", "strength": [5]}}, names="abc", chains=[["a", "b", "c"]])
     last = stage(plan, "a>b with ewc 5>c with ewc 5")
     assert last.parent_key == stage(plan, "a>b with ewc 5").key
-    assert isinstance(last.lesson, Teaching)
-    assert last.lesson.guarded == "a"
+    assert isinstance(last.operation, DataMix)
+    assert last.operation.protected == "a"
     assert last.tasks == ("c", "a")
     assert [len(cell.mitigates) for cell in plan.cells if "with" in ">".join(cell.chain)] == [0, 1]
 
@@ -106,7 +106,7 @@ def test_a_blend_has_two_parents_and_costs_no_tokens() -> None:
     plan = planned({"interpolate": {"task": "a", "fraction": [0.5]}}, recipe={"method": "lora"}, keep="none")
     blend = stage(plan, "a>b>50% back to a")
     assert blend.parents == (stage(plan, "a>b").key, stage(plan, "a").key)
-    assert blend.lesson == Blend(stage(plan, "a").key, 0.5)
+    assert blend.operation == Interpolation(stage(plan, "a").key, 0.5)
     assert (blend.train_tokens, blend.recipe.method) == (0, "full")
     gone = [key for key, last in plan.last_use().items() if last < plan.nodes.index(blend)]
     assert stage(plan, "a").key not in gone
@@ -241,7 +241,10 @@ def test_every_branch_runs_once_and_nothing_runs_again(tmp_path: Any) -> None:
 def test_a_blend_whose_other_parent_was_dropped_makes_it_again(tmp_path: Any) -> None:
     assert run(planned(keep="none"), DummyEngine(tmp_path), tmp_path).complete
     plan = planned({"interpolate": {"task": "a", "fraction": [0.5]}}, keep="none")
-    assert [node.title for node in Needs(plan, Store(tmp_path / "store")).pending()][:2] == ["a, seed 0", "a>b, seed 0"]
+    assert [node.title for node in PendingWork(plan, Store(tmp_path / "store")).pending()][:2] == [
+        "a, seed 0",
+        "a>b, seed 0",
+    ]
     engine = DummyEngine(tmp_path)
     assert run(plan, engine, tmp_path).complete
     assert engine.tuned == ["a", "a>b", "a>b>50% back to a"]

@@ -6,7 +6,7 @@ import pytest
 
 from chaintune.errors import ChaintuneError
 from chaintune.plan.graph import score_key
-from chaintune.study.task_options import asked_tasks
+from chaintune.study.task_options import tasks_from_options
 from tests import tiny
 from tests.dummy_engine import BASE_KEY, make_plan, make_study, make_task
 
@@ -18,23 +18,25 @@ def data(tmp_path: Path) -> str:
 
 def test_sizes_are_for_all_or_for_one(data: str) -> None:
     other = data.replace("tasks.mine", "tasks.other")
-    found = asked_tasks(["mine", "other"], sizes=["20", "other=3 per owner"], overrides=[data, other])
+    found = tasks_from_options(["mine", "other"], sizes=["20", "other=3 per owner"], overrides=[data, other])
     assert [task.name for task in found] == ["mine", "other"]
     assert [len(task.test) for task in found] == [20, 12]
 
 
 def test_the_seed_is_of_the_sample(data: str) -> None:
-    one, same, other = (asked_tasks(["mine"], sizes=["20"], seed=seed, overrides=[data])[0] for seed in (0, 0, 1))
+    one, same, other = (
+        tasks_from_options(["mine"], sizes=["20"], seed=seed, overrides=[data])[0] for seed in (0, 0, 1)
+    )
     assert one.test_digest == same.test_digest != other.test_digest
 
 
 def test_a_role_may_be_said_and_need_not(data: str) -> None:
-    assert asked_tasks(["mine"], overrides=[data])[0].role == "safety"
-    assert asked_tasks(["mine"], overrides=[data, "tasks.mine.role=capability"])[0].role == "capability"
+    assert tasks_from_options(["mine"], overrides=[data])[0].role == "safety"
+    assert tasks_from_options(["mine"], overrides=[data, "tasks.mine.role=capability"])[0].role == "capability"
 
 
 def test_everything_may_be_tested(data: str) -> None:
-    (task,) = asked_tasks(["mine"], overrides=[data, "tasks.mine.test_share=1"])
+    (task,) = tasks_from_options(["mine"], overrides=[data, "tasks.mine.test_share=1"])
     assert (len(task.train), len(task.test)) == (0, 80)
 
 
@@ -53,13 +55,13 @@ def test_everything_may_be_tested(data: str) -> None:
 )
 def test_what_cannot_be_meant_is_told(sizes: list[str], overrides: list[str], sentence: str, data: str) -> None:
     with pytest.raises(ChaintuneError) as raised:
-        asked_tasks(["mine"], sizes=sizes, overrides=[data, *overrides])
+        tasks_from_options(["mine"], sizes=sizes, overrides=[data, *overrides])
     assert sentence in str(raised.value)
 
 
 def test_a_name_that_is_no_task_is_told() -> None:
     with pytest.raises(ChaintuneError, match="did you mean 'bbq'"):
-        asked_tasks(["bqq"])
+        tasks_from_options(["bqq"])
 
 
 def test_scores_lie_where_a_study_puts_its_bases() -> None:

@@ -3,13 +3,13 @@
 import pytest
 
 from chaintune.models.encoding import Encoded
-from chaintune.tuning.tokenized import IGNORED, Lesson, LessonData, collate, lessons, micro_batch
+from chaintune.tuning.tokenized import IGNORED, LessonData, TrainingExample, collate, lessons, micro_batch
 
 
 def test_a_lesson_is_the_prompt_the_right_choice_and_the_end() -> None:
     encoded = [Encoded((1, 2), ((3,), (4, 5))), Encoded((6,), ((7, 8), (9,)))]
-    assert lessons(encoded, [1, 0], end=99) == [Lesson((1, 2, 4, 5, 99), 3), Lesson((6, 7, 8, 99), 3)]
-    assert lessons(encoded, [0, 1], end=None) == [Lesson((1, 2, 3), 1), Lesson((6, 9), 1)]
+    assert lessons(encoded, [1, 0], end=99) == [TrainingExample((1, 2, 4, 5, 99), 3), TrainingExample((6, 7, 8, 99), 3)]
+    assert lessons(encoded, [0, 1], end=None) == [TrainingExample((1, 2, 3), 1), TrainingExample((6, 9), 1)]
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_a_step_is_whole_micro_batches(batch_size: int, wanted: int, expected: i
 
 
 def test_a_batch_is_padded_on_the_right_and_learns_the_answers_only() -> None:
-    batch = collate([Lesson((1, 2, 3, 4), 1), Lesson((5, 6), 1), Lesson((7, 8, 9), 2)])
+    batch = collate([TrainingExample((1, 2, 3, 4), 1), TrainingExample((5, 6), 1), TrainingExample((7, 8, 9), 2)])
     assert batch["input_ids"].tolist() == [[1, 2, 3, 4], [5, 6, 0, 0], [7, 8, 9, 0]]
     no = IGNORED
     assert batch["labels"].tolist() == [[no, no, no, 4], [no, 6, no, no], [no, 8, 9, no]]
@@ -30,6 +30,6 @@ def test_a_batch_is_padded_on_the_right_and_learns_the_answers_only() -> None:
 
 
 def test_the_data_set_reads_in_training_order() -> None:
-    taught = [Lesson((number,), 1) for number in range(3)]
+    taught = [TrainingExample((number,), 1) for number in range(3)]
     data = LessonData(taught, [2, 0, 2, 1])
     assert [data[position].tokens[0] for position in range(len(data))] == [2, 0, 2, 1]

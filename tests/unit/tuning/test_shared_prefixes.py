@@ -15,7 +15,7 @@ from chaintune.models import LoadedModel, load
 from chaintune.records import Example, Recipe
 from chaintune.tuning import tune
 from chaintune.tuning.shared_prefixes import answer_logits, collate_tree, pays
-from chaintune.tuning.tokenized import Lesson, LessonData
+from chaintune.tuning.tokenized import LessonData, TrainingExample
 from chaintune.tuning.trainer import mean_loss
 from tests import tiny
 from tests.conftest import MakeModel
@@ -29,10 +29,10 @@ def draw(seed: int, count: int) -> tuple[int, ...]:
 
 
 # Four questions on each of two contexts, one of them asked twice, and a lesson that shares nothing.
-LESSONS = [Lesson(draw(context, 30) + draw(10 + n, 9), 1 + n % 3) for context in (0, 1) for n in range(4)]
-LESSONS += [LESSONS[0], Lesson(draw(99, 12), 2)]
+LESSONS = [TrainingExample(draw(context, 30) + draw(10 + n, 9), 1 + n % 3) for context in (0, 1) for n in range(4)]
+LESSONS += [LESSONS[0], TrainingExample(draw(99, 12), 2)]
 # One that others go on from: its answer is the beginning of theirs.
-LESSONS.append(Lesson(LESSONS[1].tokens[:35], 4))
+LESSONS.append(TrainingExample(LESSONS[1].tokens[:35], 4))
 
 
 def gradients(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -81,7 +81,7 @@ def test_sharing_happens_where_it_pays() -> None:
     order = list(range(len(LESSONS)))
     assert pays(LessonData(LESSONS, order), micro_batch_size=11)
     assert not pays(LessonData(LESSONS, order), micro_batch_size=1)
-    strangers = [Lesson(draw(seed, 20), 1) for seed in range(12)]
+    strangers = [TrainingExample(draw(seed, 20), 1) for seed in range(12)]
     assert not pays(LessonData(strangers, list(range(12))), micro_batch_size=12)
 
 

@@ -14,7 +14,7 @@ from chaintune.records import Recipe, Regulariser
 from chaintune.scoring.batches import equal_prefix_batches
 from chaintune.tuning.sharding import check_can_shard, training_bytes
 from chaintune.tuning.shared_prefixes import collate_tree
-from chaintune.tuning.shares import StepShare
+from chaintune.tuning.shares import StepRank
 from chaintune.tuning.tokenized import collate
 
 SIZES = st.integers(1, 20)
@@ -24,7 +24,7 @@ SIZES = st.integers(1, 20)
 def test_each_lesson_of_a_step_is_read_once_and_all_read_equally_many_micro_batches(
     lessons: int, batch_size: int, wanted: int, ranks: int
 ) -> None:
-    shares = [StepShare(rank, ranks) for rank in range(ranks)]
+    shares = [StepRank(rank, ranks) for rank in range(ranks)]
     if batch_size < ranks:
         with pytest.raises(StageError, match=f"{ranks} cannot share steps of {batch_size} examples"):
             shares[0].micro_batch(batch_size, wanted)
@@ -40,7 +40,7 @@ def test_each_lesson_of_a_step_is_read_once_and_all_read_equally_many_micro_batc
 
 
 def test_one_process_reads_what_it_read_before_there_were_others() -> None:
-    whole = StepShare()
+    whole = StepRank()
     assert whole.micro_batch(16, 4) == 4
     assert whole.micro_batches(11, batch_size=8, micro=4) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 
@@ -56,7 +56,7 @@ def test_an_empty_micro_batch_teaches_nothing() -> None:
 def test_work_is_dealt_out_whole(ranks: int) -> None:
     encoded = [Encoded(tuple(range(length)), ((1,), (2,))) for length in (5, 5, 3, 8, 3, 2)]
     batches = equal_prefix_batches(encoded, batch_tokens=12, batch_answers=99)
-    dealt = chain(*(StepShare(rank, ranks).in_turn(batches) for rank in range(ranks)))
+    dealt = chain(*(StepRank(rank, ranks).in_turn(batches) for rank in range(ranks)))
     assert sorted(dealt) == sorted(batches)
 
 

@@ -28,7 +28,7 @@ class Job:
         examples: that are taught, or scored.
         out: folder that the checkpoint is written into, or file of the scores.
         scratch: folder where the processes tell how far they are and what went wrong.
-        recipe, seed, swapped_in, guarded: of a stage, as `tune` takes them.
+        recipe, seed, replayed, protected: of a stage, as `tune` takes them.
         alone: whether a new adapter may be stored without the weights under it.
         shard: whether the weights are spread over the processes; None is where one device has not room for them.
         deepspeed: whether DeepSpeed spreads them instead.
@@ -46,8 +46,8 @@ class Job:
     trust_remote_code: bool = False
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
-    swapped_in: Sequence[Example] = ()
-    guarded: Sequence[Example] = ()
+    replayed: Sequence[Example] = ()
+    protected: Sequence[Example] = ()
     alone: bool = False
     shard: bool | None = None
     deepspeed: bool = False
@@ -58,7 +58,7 @@ class Job:
     def write(self) -> Path:
         """Write the job into its scratch folder; the file to hand to the processes."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        for name in ("examples", "swapped_in", "guarded"):
+        for name in ("examples", "replayed", "protected"):
             plain[name] = [example.content() for example in plain[name]]
         plain["recipe"] = asdict(self.recipe)
         path = self.scratch / JOB
@@ -69,7 +69,7 @@ class Job:
     def read(cls, path: Path) -> "Job":
         """The job of a file."""
         plain = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("examples", "swapped_in", "guarded"):
+        for name in ("examples", "replayed", "protected"):
             plain[name] = tuple(_example(content) for content in plain[name])
         for name in ("weights", "adapter", "out", "scratch"):
             plain[name] = None if plain[name] is None else Path(plain[name])

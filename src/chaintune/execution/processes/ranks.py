@@ -25,7 +25,7 @@ from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import PARENT, RESULT, Job
 from chaintune.models import LoadedModel, load, merge_adapter, save
 from chaintune.models.adapters import leaves_base_alone
-from chaintune.models.processes import Share
+from chaintune.models.processes import Rank
 from chaintune.models.sharding import fits_each_device, shard, weight_bytes
 from chaintune.scoring import score
 from chaintune.scoring.memory import MemoryRanOutError as ScoringRanOutError
@@ -72,8 +72,8 @@ def _tune(job: Job) -> None:
         recipe=job.recipe,
         seed=job.seed,
         log=job.out / STAGE_LOG,
-        swapped_in=job.swapped_in,
-        guarded=job.guarded,
+        replayed=job.replayed,
+        protected=job.protected,
         spread=spread,
     )
     if dist.get_rank() == 0:
@@ -89,25 +89,25 @@ def _parent(job: Job) -> tuple[LoadedModel, Spread | None]:
         trust = job.trust_remote_code
         read = load(job.weights, adapter=job.adapter, precision=job.precision, place=False, trust_remote_code=trust)
         return read, "deepspeed"
-    parent, sharded = _read(job, lambda model: training_bytes(model, recipe), hollow=reads_pieces(recipe))
+    parent, sharded = _read(job, lambda model: training_bytes(model, recipe), on_meta=reads_pieces(recipe))
     return parent, "fsdp" if sharded else None
 
 
-def _read(job: Job, needed_bytes: Callable[[Any], int], *, hollow: bool = True) -> tuple[LoadedModel, bool]:
+def _read(job: Job, needed_bytes: Callable[[Any], int], *, on_meta: bool = True) -> tuple[LoadedModel, bool]:
     """The model of a job, and whether it has to be sharded: then it lies in main memory, and in one process alone.
 
     Args:
         job: the model is named there.
         needed_bytes: of a model, on each device that is to hold it whole.
-        hollow: whether pieces are enough for all processes but the first.
+        on_meta: whether pieces are enough for all processes but the first.
     """
     reading = partial(load, job.weights, precision=job.precision, trust_remote_code=job.trust_remote_code)
     quantize, sharded = job.recipe.quantize, job.shard
     if sharded is None:
-        sharded = not quantize and not fits_each_device(lambda: needed_bytes(reading(hollow=True).model))
+        sharded = not quantize and not fits_each_device(lambda: needed_bytes(reading(on_meta=True).model))
     # An adapter that changes what lies under it has to find it there.
-    hollow = hollow and (job.adapter is None or leaves_base_alone(job.adapter)) and dist.get_rank() > 0
-    return reading(adapter=job.adapter, quantize=quantize, place=not sharded, hollow=sharded and hollow), sharded
+    on_meta = on_meta and (job.adapter is None or leaves_base_alone(job.adapter)) and dist.get_rank() > 0
+    return reading(adapter=job.adapter, quantize=quantize, place=not sharded, on_meta=sharded and on_meta), sharded
 
 
 def _to_store(tuned: LoadedModel, before: Any, job: Job) -> LoadedModel:
@@ -134,7 +134,7 @@ def _score(job: Job) -> None:
         measure_rounding=job.measure_rounding,
         batch_tokens=job.batch_tokens,
         on_scored=watch,
-        share=Share.here(),
+        share=Rank.here(),
     )
     if rank == 0:
         scores.write(job.out)

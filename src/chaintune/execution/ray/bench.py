@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chaintune.errors import StoreError
-from chaintune.execution.compute import FAILURES, Engine, Making, NotNeededError
+from chaintune.execution.compute import FAILURES, Engine, NodeRunner, NotNeededError
 from chaintune.execution.events import Progress
 from chaintune.execution.hardware import of_a_worker
-from chaintune.execution.pending import Needs
+from chaintune.execution.pending import PendingWork
 from chaintune.execution.ray.pool import asks_of
-from chaintune.execution.state import Ledger
+from chaintune.execution.state import RunState
 from chaintune.plan.nodes import Node, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Task
@@ -30,7 +30,7 @@ class Job:
     Attributes:
         plan: that is run.
         tasks: name -> task.
-        passing: keys of the checkpoints that the run does not keep.
+        transient_keys: keys of the checkpoints that the run does not keep.
         open_store: opens the store that all share.
         make_engine: builds what computes, on the worker's machine.
         mark: key of an entry that tells the store from any other; empty where all workers are in this process.
@@ -38,7 +38,7 @@ class Job:
 
     plan: Plan
     tasks: Mapping[str, Task]
-    passing: frozenset[str]
+    transient_keys: frozenset[str]
     open_store: Callable[[], Store]
     make_engine: Callable[[Store], Engine]
     mark: str = ""
@@ -46,7 +46,7 @@ class Job:
     @classmethod
     def of(
         cls,
-        ledger: Ledger,
+        ledger: RunState,
         tasks: Mapping[str, Task],
         *,
         open_store: Callable[[], Store],
@@ -54,7 +54,7 @@ class Job:
         mark: str = "",
     ) -> "Job":
         """The job of a run."""
-        return cls(ledger.plan, tasks, ledger.passing, open_store, make_engine, mark)
+        return cls(ledger.plan, tasks, ledger.transient_keys, open_store, make_engine, mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,9 @@ class Bench:
                 "name one that every machine sees with --store, a shared folder or a URL"
             )
         engine = job.make_engine(self._store)
-        self._making = Making.of(job.plan, engine=engine, store=self._store, tasks=job.tasks, passing=job.passing)
+        self._making = NodeRunner.of(
+            job.plan, engine=engine, store=self._store, tasks=job.tasks, transient_keys=job.transient_keys
+        )
         self._ask = asks_of(job.plan, any_gpu=True)
         return version("chaintune")
 
@@ -115,7 +117,7 @@ class Bench:
         """
 
         def make(out: Path) -> dict[str, Any]:
-            if isinstance(node, StageNode) and not forced and not Needs(self._job.plan, self._store).stage(node):
+            if isinstance(node, StageNode) and not forced and not PendingWork(self._job.plan, self._store).stage(node):
                 raise NotNeededError
             notes, asked = self._making.compute(node, out, folder=self._folder, report=self._note), self._ask(node)
             return notes | of_a_worker(notes, cpus=asked.cpus, gpus=asked.gpus)

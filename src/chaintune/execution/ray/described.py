@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from chaintune.errors import ConfigError
 from chaintune.execution.hardware import ANY_GPU, CPU, Hardware
 from chaintune.execution.ray.pool import Ask, Machine, Pool
-from chaintune.plan.nodes import Blend, Node, StageNode
+from chaintune.plan.nodes import Interpolation, Node, StageNode
 from chaintune.plan.plan import Plan
 
 _WORD = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<word>[A-Za-z]+)\s*,?")
@@ -149,6 +149,6 @@ def check_fits(
 def _least_bytes(node: Node, weights: int, precision: str) -> int:
     """Weights, gradients and the optimizer's state; of anything but full tuning the weights alone."""
     stored = _STORED_BYTES[precision]
-    if not isinstance(node, StageNode) or isinstance(node.lesson, Blend):
+    if not isinstance(node, StageNode) or isinstance(node.operation, Interpolation):
         return weights * stored
     return weights * node.recipe.weight_bytes(stored)

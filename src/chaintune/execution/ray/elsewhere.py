@@ -15,7 +15,7 @@ from chaintune.execution.ray.bench import MARK, Job
 from chaintune.execution.ray.connection import connected
 from chaintune.execution.ray.parallel import run_parallel
 from chaintune.execution.ray.ray_crew import RayCrew
-from chaintune.execution.state import Ledger, OnEvent, RunOutcome
+from chaintune.execution.state import OnEvent, RunOutcome, RunState
 from chaintune.models import Precision, whole_name
 from chaintune.plan.plan import Plan
 from chaintune.records import Task
@@ -81,7 +81,7 @@ def run_on_ray(
         ModelError: a machine has not the same base.
         StoreError: the disk is full, the store cannot be written, or a worker sees another one at its address.
     """
-    ledger = Ledger.of(plan, store, plan.keep)
+    ledger = RunState.of(plan, store, plan.keep)
     opened = partial(open_store, store.address)
     with _marked(store) as mark, connected(address):
         job = Job.of(ledger, tasks, open_store=opened, make_engine=make_engine, mark=mark)

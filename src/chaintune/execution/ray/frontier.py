@@ -91,7 +91,7 @@ class Frontier:
             self._missing[reader] -= 1
             self._let_start(reader)
 
-    def give_up(self, key: str) -> list[Node]:
+    def mark_failed(self, key: str) -> list[Node]:
         """A node cannot be had: it and everything that reads it goes; the latter, in the plan's order."""
         lost, following = {key}, [key]
         while following:

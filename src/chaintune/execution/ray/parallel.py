@@ -10,11 +10,11 @@ from typing import Protocol
 
 from chaintune.errors import ConfigError, StageError
 from chaintune.execution.events import Event, Progress
-from chaintune.execution.pending import Needs
+from chaintune.execution.pending import PendingWork
 from chaintune.execution.ray.bench import Answer
 from chaintune.execution.ray.frontier import Frontier, readers_of
 from chaintune.execution.ray.pool import Ask, Machine, Pool, asks_of
-from chaintune.execution.state import Ledger, OnEvent, RunOutcome
+from chaintune.execution.state import OnEvent, RunOutcome, RunState
 from chaintune.plan.nodes import Node
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Crew(Protocol):
 
 
 def run_parallel(
-    ledger: Ledger,
+    ledger: RunState,
     crew: Crew,
     *,
     out: Path | None,
@@ -108,14 +108,14 @@ def run_parallel(
 class _Run:
     """State of one run: what is left, who does what, and what has to wait."""
 
-    def __init__(self, ledger: Ledger, crew: Crew, first_pause: float, growth_seconds: float | None) -> None:
+    def __init__(self, ledger: RunState, crew: Crew, first_pause: float, growth_seconds: float | None) -> None:
         self.ledger, self.crew = ledger, crew
         self.first_pause, self.growth_seconds = first_pause, growth_seconds
         self.plan, self.store = ledger.plan, ledger.store
         self.nodes = {node.key: node for node in self.plan.nodes}
         self.stages = {node.key: node for node in self.plan.stages}
         self.forced = {node.key for node in self.plan.stages if ledger.is_damaged(node)}
-        needed = {node.key for node in Needs(self.plan, self.store).pending()} | self.forced
+        needed = {node.key for node in PendingWork(self.plan, self.store).pending()} | self.forced
         self.todo = {key: node for key, node in self.nodes.items() if key in needed}
         self.frontier = Frontier(list(self.todo.values()))
         machines = crew.machines()
@@ -135,7 +135,7 @@ class _Run:
         for node in self.plan.nodes:
             if node.key not in self.todo:
                 self.ledger.record("reused", node)
-        self._release(self.ledger.passing)
+        self._release(self.ledger.transient_keys)
         while len(self.frontier):
             self._move()
             for news in self.crew.news(_SECONDS_OF_WAITING):
@@ -243,7 +243,7 @@ class _Run:
 
     def _fail(self, node: Node, cause: str) -> None:
         self.ledger.record("failed", node, cause)
-        for other in (node, *self.frontier.give_up(node.key)):
+        for other in (node, *self.frontier.mark_failed(node.key)):
             if other is not node:
                 self.ledger.record("skipped", other, self.ledger.results[node.key].first_cause)
             self._has_read(other)
@@ -281,6 +281,6 @@ class _Run:
 
     def _release(self, keys: Sequence[str] | frozenset[str]) -> None:
         for key in keys:
-            done = key in self.ledger.passing and key in self.ledger.results
+            done = key in self.ledger.transient_keys and key in self.ledger.results
             if done and not self.readers.get(key):
                 self.ledger.release(self.stages[key])

@@ -24,7 +24,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from chaintune.files import atomic
-from chaintune.files.disk import one_sentence
+from chaintune.files.disk import os_errors_as_store_error
 from chaintune.store.lease import Lease
 from chaintune.store.manifest import (
     MANIFEST,
@@ -122,7 +122,7 @@ class RemoteStore(Store):
     def lease(self, keys: Iterable[str]) -> Iterator[Lease]:
         """A note to processes everywhere that this one will read the entries of these keys."""
         lease = RemoteLease(self.root / LEASES, keys, bucket=self._bucket, pulse=self._pulse, cache_id=self._cache_id)
-        with one_sentence(self.root, "the cache cannot be written"), self._leases_still():
+        with os_errors_as_store_error(self.root, "the cache cannot be written"), self._leases_still():
             lease.take()
         try:
             yield lease
@@ -150,7 +150,7 @@ class RemoteStore(Store):
         for copy in self.root.glob(f"*/*/{MANIFEST}"):
             kind, key = copy.parent.parent.name, copy.parent.name
             if is_name(kind) and is_name(key) and (load(copy) or {}).get("upload") and not self.has(kind, key):
-                atomic.vanish(copy.parent)
+                atomic.remove_atomically(copy.parent)
 
     def _manifest_name(self, kind: str, key: str) -> str:
         return f"{checked_name(kind, 'kind')}/{checked_name(key, 'key')}/{MANIFEST}"
@@ -180,7 +180,7 @@ class RemoteStore(Store):
     def _cache_locked(self, kind: str, key: str) -> Iterator[Path]:
         """The place where a copy of an entry is written before it appears in the cache, held by one process."""
         place = self._fetching / f"{kind}.{key}"
-        with one_sentence(self.root, "the cache cannot be written"):
+        with os_errors_as_store_error(self.root, "the cache cannot be written"):
             self._fetching.mkdir(exist_ok=True)
         with FileLock(place.with_name(f"{place.name}.lock")):
             shutil.rmtree(place, ignore_errors=True)  # of a download that was killed
@@ -212,7 +212,7 @@ class RemoteStore(Store):
         """Make the cache hold what a manifest tells; what is wrong with the store's files, empty when nothing is."""
         kind, key = manifest["kind"], manifest["key"]
         folder = self._folder(kind, key)
-        with one_sentence(self.root, "the cache cannot be written"), self._cache_locked(kind, key) as place:
+        with os_errors_as_store_error(self.root, "the cache cannot be written"), self._cache_locked(kind, key) as place:
             copy = self._sound_copy(kind, key)
             if copy is None or copy["files"] != manifest["files"]:
                 return self._fetch(manifest, content, place)
@@ -237,7 +237,7 @@ class RemoteStore(Store):
                 return f"the bytes of {name} were changed"
             os.utime(path, ns=(told["mtime_ns"], told["mtime_ns"]))
         (place / MANIFEST).write_bytes(content)
-        atomic.vanish(folder)
+        atomic.remove_atomically(folder)
         folder.parent.mkdir(exist_ok=True)
         place.rename(folder)  # not pushed to the disk: a copy is checked when a process first reads it
         return ""
@@ -263,14 +263,14 @@ class RemoteStore(Store):
                 self._bucket.remove_all(f"{kind}/{key}/{manifest['upload']}")
                 return replace(other, made=entry.made)
             self._bucket.write(self._manifest_name(kind, key), content)
-        with one_sentence(self.root, "the cache cannot be written"), self._cache_locked(kind, key):
+        with os_errors_as_store_error(self.root, "the cache cannot be written"), self._cache_locked(kind, key):
             atomic.write_bytes(folder / MANIFEST, content, durable=False)
         self._sweep_uploads(kind, key, manifest["upload"])
         return entry
 
     def _publish(self, partial: Path, folder: Path) -> None:
         with self._cache_locked(folder.parent.name, folder.name):
-            atomic.vanish(folder)
+            atomic.remove_atomically(folder)
             super()._publish(partial, folder)
 
     def _sweep_uploads(self, kind: str, key: str, named: str | None) -> None:
@@ -291,7 +291,7 @@ class RemoteStore(Store):
     def _identity(self) -> str:
         """A word that tells this cache from any other."""
         path = self.root / ".identity"
-        with one_sentence(self.root, "the cache cannot be written"), FileLock(path.with_suffix(".lock")):
+        with os_errors_as_store_error(self.root, "the cache cannot be written"), FileLock(path.with_suffix(".lock")):
             if not path.exists():
                 atomic.write_bytes(path, uuid4().hex.encode())
             return path.read_text(encoding="ascii")

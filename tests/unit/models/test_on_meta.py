@@ -45,32 +45,32 @@ def write(folder: Path, shape: str) -> Path:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_is_laid_out_as_the_model(shape: str, precision: Precision, tmp_path: Path) -> None:
     folder = write(tmp_path, shape)
-    hollow, whole = (load(folder, precision=precision, hollow=empty).model for empty in (True, False))
-    assert layout(hollow) == layout(whole)
-    assert all(weight.is_meta for weight in hollow.parameters())
-    assert weight_bytes(hollow) == weight_bytes(whole) > 0
-    assert not is_sharded(hollow)
+    on_meta, whole = (load(folder, precision=precision, on_meta=empty).model for empty in (True, False))
+    assert layout(on_meta) == layout(whole)
+    assert all(weight.is_meta for weight in on_meta.parameters())
+    assert weight_bytes(on_meta) == weight_bytes(whole) > 0
+    assert not is_sharded(on_meta)
 
 
 @pytest.mark.parametrize("trained_on", [True, False], ids=["kept on", "merged"])
 def test_an_adapter_on_it_is_laid_out_as_on_the_model(
     trained_on: bool, model_folder: MakeModel, adapter_folder: Path
 ) -> None:
-    hollow, whole = (
-        load(model_folder(), adapter=adapter_folder, precision="bf16", hollow=empty) for empty in (True, False)
+    on_meta, whole = (
+        load(model_folder(), adapter=adapter_folder, precision="bf16", on_meta=empty) for empty in (True, False)
     )
     if not trained_on:
-        hollow, whole = merge_adapter(hollow), merge_adapter(whole)
-    assert layout(hollow.model) == layout(whole.model)
-    assert all(weight.is_meta for weight in hollow.model.parameters())
+        on_meta, whole = merge_adapter(on_meta), merge_adapter(whole)
+    assert layout(on_meta.model) == layout(whole.model)
+    assert all(weight.is_meta for weight in on_meta.model.parameters())
 
 
 def test_a_new_adapter_on_it_is_laid_out_as_on_the_model(model_folder: MakeModel, tmp_path: Path) -> None:
     config = LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear")
-    hollow, whole = (
-        new_adapter(load(model_folder(), precision="bf16", hollow=empty).model, config) for empty in (True, False)
+    on_meta, whole = (
+        new_adapter(load(model_folder(), precision="bf16", on_meta=empty).model, config) for empty in (True, False)
     )
-    assert layout(hollow) == layout(whole)
+    assert layout(on_meta) == layout(whole)
 
 
 def test_weights_that_do_not_fit_the_device_are_one_sentence(
