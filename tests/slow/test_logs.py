@@ -14,7 +14,7 @@ import yaml
 import chaintune
 from chaintune import models, tasks
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs.log import Wanted
+from chaintune.logs.log import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import Comparison, Scores
 from chaintune.scoring.score import Engine, score
@@ -135,7 +135,7 @@ def test_what_lm_eval_tells_of_shots_and_metrics_is_understood(place: Place) -> 
     logs = [place.log(0), place.log(1, "--num_fewshot", "2")]
     with pytest.raises(DataError, match=r"few-shot examples is 0 before and 2 after; the prompt differs in 60 of 60"):
         chaintune.compare(logs[0], logs[1], resamples=FAST)
-    facts = read_log(logs[1], Wanted())["balls"].facts
+    facts = read_log(logs[1], ReadOptions())["balls"].facts
     assert facts == {"task version": "3.0", "few-shot examples": "2"}
     by_length = chaintune.compare(place.log(0), place.log(1), metric="acc_norm", resamples=FAST)
     ours = [own(place, side, "chaintune") for side in (0, 1)]

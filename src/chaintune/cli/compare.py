@@ -41,7 +41,7 @@ class Reading:
     cluster: Annotated[str | None, typer.Option(metavar="FIELD", help="Examples alike here are dependent.")] = None
     scale: Annotated[str | None, typer.Option(metavar="WORST,BEST", help="Ends of the scores, if not 0,1.")] = None
     filter: Annotated[str | None, typer.Option(help="Which filter's answers of an lm-eval log.")] = None
-    reader: Annotated[str | None, typer.Option(help="Read as: chaintune, inspect, lm-eval, table.")] = None
+    reader: Annotated[str | None, typer.Option(help="Read as: chaintune, lm-eval, inspect, table, ...")] = None
 
     def options(self) -> dict[str, Any]:
         """As `logs.compare_all` takes them."""

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from chaintune.errors import ConfigError, nearest
-from chaintune.logs.log import Pair, Wanted, parse_by
+from chaintune.logs.log import Pair, ReadOptions, parse_by
 from chaintune.logs.options import HowToCompare, HowToRead
 
 _TEXTS = ("cluster", "metric", "filter", "reader")
@@ -55,7 +55,7 @@ def asked_of(options: Mapping[str, Any]) -> Asked:
     return Asked(by, crossed, needed, reading, how, bool(how.pop("force", False)))
 
 
-def wanted_of(reading: Mapping[str, Any], dimensions: Sequence[str]) -> Wanted:
+def wanted_of(reading: Mapping[str, Any], dimensions: Sequence[str]) -> ReadOptions:
     """What is to be read from a log.
 
     Args:
@@ -71,7 +71,7 @@ def wanted_of(reading: Mapping[str, Any], dimensions: Sequence[str]) -> Wanted:
     given = dict(reading)
     tasks = as_names("task", given.pop("task", None) or ())
     columns, scale = given.pop("columns", {}), given.pop("scale", (0.0, 1.0))
-    return Wanted(tuple(dimensions), tasks=tasks, columns=_columns(columns), scale=_ends(scale), **given)
+    return ReadOptions(tuple(dimensions), tasks=tasks, columns=_columns(columns), scale=_ends(scale), **given)
 
 
 def as_names(option: str, value: Any) -> tuple[str, ...]:

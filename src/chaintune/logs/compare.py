@@ -13,11 +13,11 @@ from chaintune.forgetting import compare as compare_scores
 from chaintune.forgetting.grouping import grouping
 from chaintune.logs.asked import asked_of, wanted_of
 from chaintune.logs.comparable import objections
-from chaintune.logs.log import Log, Pair, Wanted, of_tasks
+from chaintune.logs.log import Log, Pair, ReadOptions, of_tasks
 from chaintune.logs.options import HowToCompare, HowToRead
 from chaintune.logs.readers import read_log
 from chaintune.logs.scores_files import log_of
-from chaintune.logs.tables import logs_of
+from chaintune.logs.tables import logs_of_rows
 from chaintune.records import Comparison, ItemScores, Scores
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class _Dimensions:
         return {"by": [name for name in self.by if name in borne], "intersections": pairs}
 
 
-def _logs(given: Logged, wanted: Wanted, side: str) -> Mapping[str, Log]:
+def _logs(given: Logged, wanted: ReadOptions, side: str) -> Mapping[str, Log]:
     if isinstance(given, Path | str):
         return read_log(Path(given), wanted)
     if isinstance(given, Scores):
@@ -137,7 +137,7 @@ def _logs(given: Logged, wanted: Wanted, side: str) -> Mapping[str, Log]:
     else:
         raise DataError(f"{side}: expected a path, scores or a frame, got a {type(given).__name__}")
     numbered = ((f"{side}, row {number}", row) for number, row in enumerate(rows, 1))
-    return {log.scores.task: log for log in logs_of(numbered, side, wanted)}
+    return {log.scores.task: log for log in logs_of_rows(numbered, side, wanted)}
 
 
 def _pandas_rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:

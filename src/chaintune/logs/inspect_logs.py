@@ -6,6 +6,7 @@ ended in an error or that its scorer left unscored has none, as if it had not be
 
 import math
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Collection, Sequence
 from importlib import import_module
 from operator import attrgetter
@@ -13,20 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError
+from chaintune.files.lines import parsed
 from chaintune.logs.conditions import doubts_of, facts_of
 from chaintune.logs.fields import Collected, Fields
 from chaintune.logs.inspect_samples import canonical, prompt_digest, question_digests, row_of
 from chaintune.logs.inspect_scores import scorer_of, tell_unscored, told_by, values_of
-from chaintune.logs.log import Log, Wanted
+from chaintune.logs.log import Log, ReadOptions
+from chaintune.logs.readers import LogReader
 
 # Most of a log, and nothing that is compared.
 _TRANSCRIPT = {"attachments", "events", "events_data", "output", "store", "timelines"}
 _PROMPTS = 500
+_FIRST_BYTES, _NAMED = 1024, 5
 # How a text of the metadata ends that a summary shortened, and what it leaves in the place of a large value.
 _SHORTENED, _REMOVED = "...", "Key removed from summary"
 
 
-def read(path: Path, wanted: Wanted) -> list[Log]:
+def read(path: Path, options: ReadOptions) -> list[Log]:
     """The task of a log, or every task of a folder of logs.
 
     Raises:
@@ -34,21 +38,51 @@ def read(path: Path, wanted: Wanted) -> list[Log]:
         DataError: a log cannot be read, or an example's score is no number.
     """
     files = sorted(file for kind in ("*.eval", "*.json") for file in path.rglob(kind)) if path.is_dir() else [path]
-    logs = [log for file in files if (log := _read_file(file, wanted))]
+    logs = [log for file in files if (log := _read_file(file, options))]
     if not logs:
-        raise ConfigError(f"{path}: no log of task {', '.join(map(repr, wanted.tasks))} among {len(files)}")
+        raise ConfigError(f"{path}: no log of task {', '.join(map(repr, options.tasks))} among {len(files)}")
     return logs
 
 
-def _read_file(path: Path, wanted: Wanted) -> Log | None:
-    """A log; None when it is of another task than the ones wanted."""
+def recognises(path: Path) -> bool:
+    """Whether a path is an archive, JSON that is no list, or a folder of these."""
+    if path.is_dir():
+        return any(path.rglob("*.eval")) or any(path.rglob("*.json"))
+    return _is_archive(path) or (path.suffix.lower() == ".json" and _beginning(path).startswith(b"{"))
+
+
+def _read_file(path: Path, options: ReadOptions) -> Log | None:
+    """A log; None when it is of another task than those asked for."""
+    if not _is_archive(path):
+        _check_mapping(path)
     log = _call("read_eval_log", path, header_only=_is_archive(path))
-    if not wanted.wants(log.eval.task):
+    if not options.wants(log.eval.task):
         return None
-    summaries, prompts = _samples(path, log, wanted)
+    summaries, prompts = _samples(path, log, options)
     if not summaries:
         raise DataError(f"{path}: holds no samples")
-    return _log_of(log, summaries, prompts, wanted, str(path))
+    return _log_of(log, summaries, prompts, options, str(path))
+
+
+def _check_mapping(path: Path) -> None:
+    """Refuse JSON that is no log of Inspect, before inspect-ai has to be installed for it."""
+    if b'"eval"' in _beginning(path):
+        return
+    known = parsed(path.read_bytes(), str(path))
+    if not isinstance(known, dict) or "eval" not in known:
+        named = ", ".join(map(repr, list(known)[:_NAMED] if isinstance(known, dict) else ())) or "nothing"
+        raise DataError(
+            f"{path}: expected a log of Inspect, a mapping with 'eval', or a list of rows with id and score; "
+            f"got a mapping with {named}"
+        )
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_FIRST_BYTES).removeprefix(BOM_UTF8).lstrip()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _is_archive(path: Path) -> bool:
@@ -73,14 +107,14 @@ def _call(name: str, path: Path, *args: Any, **options: Any) -> Any:
         raise DataError(f"{path}: inspect-ai cannot read it, damaged, cut off or no log of Inspect ({said})") from error
 
 
-def _samples(path: Path, log: Any, wanted: Wanted) -> tuple[Sequence[Any], dict[str, str]]:
-    """A summary of each sample, with all the metadata that is wanted, and the prompts of some examples by id.
+def _samples(path: Path, log: Any, options: ReadOptions) -> tuple[Sequence[Any], dict[str, str]]:
+    """A summary of each sample, with all the metadata that is asked for, and the prompts of some examples by id.
 
     Reading every sample of an archive takes fifteen times as long as reading its summaries.
     """
     if _is_archive(path):
         summaries = _call("read_eval_log_sample_summaries", path)
-        if summaries and not _any_shortened(summaries, wanted):
+        if summaries and not _any_shortened(summaries, options):
             drawn = _drawn(summaries)
             return summaries, _prompts(_call("read_eval_log_samples_by_id", path, drawn, exclude_fields=_TRANSCRIPT))
         log = _call("read_eval_log", path, exclude_fields=_TRANSCRIPT)
@@ -90,9 +124,9 @@ def _samples(path: Path, log: Any, wanted: Wanted) -> tuple[Sequence[Any], dict[
     return summaries, _prompts([sample for sample in samples if (sample.id, sample.epoch) in chosen])
 
 
-def _any_shortened(summaries: Sequence[Any], wanted: Wanted) -> bool:
-    """Whether a summary may have shortened or left out some metadata that is wanted."""
-    fields = _fields_of(wanted)
+def _any_shortened(summaries: Sequence[Any], options: ReadOptions) -> bool:
+    """Whether a summary may have shortened or left out some metadata that is asked for."""
+    fields = _fields_of(options)
     paths = [path.split(".") for path in fields.paths]
     names = {path[1] for path in paths if len(path) > 1 and path[0] == "metadata"}
     return any(
@@ -115,10 +149,10 @@ def _prompts(samples: Collection[Any]) -> dict[str, str]:
     return {canonical(sample.id): digest for sample in samples if (digest := prompt_digest(sample.messages))}
 
 
-def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], wanted: Wanted, where: str) -> Log:
-    scorer = scorer_of(map(told_by, summaries), wanted.metric or wanted.columns.get("score"), where)
+def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options: ReadOptions, where: str) -> Log:
+    scorer = scorer_of(map(told_by, summaries), options.metric or options.columns.get("score"), where)
     values = values_of(log, summaries, scorer, where)
-    fields, collected = _fields_of(wanted), Collected()
+    fields, collected = _fields_of(options), Collected()
     scored = [key for key, value in values.items() if not (isinstance(value, float) and math.isnan(value))]
     tell_unscored(where, len(values) - len(scored), len(values))
     # Of several epochs the first one tells; choices that are shuffled differ between epochs.
@@ -134,12 +168,15 @@ def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], wanted:
     return Log(scores, where, facts_of(header, scorer), known, fields=collected.names, doubts=doubts_of(header))
 
 
-def _fields_of(wanted: Wanted) -> Fields:
+def _fields_of(options: ReadOptions) -> Fields:
     """Which fields of a sample hold what; its score is no field of its own."""
     return Fields(
-        id=wanted.called("id"),
+        id=options.called("id"),
         score="score",
-        cluster=wanted.cluster or wanted.columns.get("cluster"),
-        dimensions={dimension: wanted.called(dimension) for dimension in wanted.dimensions},
-        scale=wanted.scale,
+        cluster=options.cluster or options.columns.get("cluster"),
+        dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
+        scale=options.scale,
     )
+
+
+READER = LogReader(recognises, read)

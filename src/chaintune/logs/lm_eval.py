@@ -13,17 +13,29 @@ from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.lines import Row, parsed, rows_of
 from chaintune.logs.columns import columns_of
 from chaintune.logs.fields import Collected, Fields, names_in
-from chaintune.logs.log import Digests, Log, Wanted
+from chaintune.logs.log import Digests, Log, ReadOptions
+from chaintune.logs.readers import LogReader
 from chaintune.logs.regular import raw_columns
 from chaintune.records import ItemScores
 
 _DATED = re.compile(r"samples_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)")
 _DIGESTS = {"document": "doc_hash", "prompt": "prompt_hash", "target": "target_hash"}
 _PREFERRED = "acc"
+_RESULTS = "results_*.json"
 _FILTER, _PLAIN_FILTER = "filter", "none"
 
 
-def read(path: Path, wanted: Wanted) -> list[Log]:
+def recognises(path: Path) -> bool:
+    """Whether a path holds samples of lm-eval, or its results alone, in which case `read` says what is missing."""
+    if path.is_dir():
+        return any(path.rglob("samples_*.jsonl")) or any(path.rglob(_RESULTS))
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+        return path.match(_RESULTS)
+    first = next(rows_of(path), None)
+    return first is not None and {"doc_id", "filtered_resps"} <= set(first[1])
+
+
+def read(path: Path, options: ReadOptions) -> list[Log]:
     """The tasks of a folder of sample logs, or the one of a file.
 
     Raises:
@@ -31,13 +43,15 @@ def read(path: Path, wanted: Wanted) -> list[Log]:
         DataError: a file cannot be read, or a row of it.
     """
     files = sorted(path.rglob("samples_*.jsonl")) if path.is_dir() else [path]
-    if not files:
-        raise DataError(f"{path}: the folder holds no samples_*.jsonl")
+    if not files or path.match(_RESULTS):
+        raise DataError(
+            f"{path}: results of lm-eval without its samples; run it with --log_samples and compare samples_*.jsonl"
+        )
     named = {task_of(file) for file in files}
-    for task in wanted.tasks:
+    for task in options.tasks:
         if task not in named:
             raise ConfigError(f"{path}: there is no task '{task}': {nearest(task, named)}")
-    return [_read_file(file, wanted) for file in files if wanted.wants(task_of(file))]
+    return [_read_file(file, options) for file in files if options.wants(task_of(file))]
 
 
 def task_of(path: Path) -> str:
@@ -51,30 +65,30 @@ def task_of(path: Path) -> str:
     return dated["task"] if dated else path.stem.removeprefix("samples_")
 
 
-def _read_file(path: Path, wanted: Wanted) -> Log:
+def _read_file(path: Path, options: ReadOptions) -> Log:
     first = next(rows_of(path), None)
     if first is None:
         raise DataError(f"{path}: holds no rows")
-    fields = _fields(first[1], wanted, first[0])
+    fields = _fields(first[1], options, first[0])
     task = task_of(path)
-    scores, digests = _regular(path, first[1], wanted, fields) or _row_by_row(path, wanted, fields)
+    scores, digests = _regular(path, first[1], options, fields) or _row_by_row(path, options, fields)
     return Log(scores, str(path), _facts(path, task), digests, fields=tuple(names_in(first[1])))
 
 
-def _regular(path: Path, first: Row, wanted: Wanted, fields: Fields) -> tuple[ItemScores, Digests] | None:
+def _regular(path: Path, first: Row, options: ReadOptions, fields: Fields) -> tuple[ItemScores, Digests] | None:
     raw = raw_columns(path, first, fields.paths, number=fields.score, optional=_FILTER)
     found = columns_of(raw, fields, _FILTER) if raw else None
     if found is None:
         return None
-    chosen = found.of_part(_filter(found.parts, wanted.filter, path))
+    chosen = found.of_part(_filter(found.parts, options.filter, path))
     return chosen.scores(task_of(path), str(path), fields.score)
 
 
-def _row_by_row(path: Path, wanted: Wanted, fields: Fields) -> tuple[ItemScores, Digests]:
+def _row_by_row(path: Path, options: ReadOptions, fields: Fields) -> tuple[ItemScores, Digests]:
     filters: dict[str, Collected] = {}
     for place, row in rows_of(path):
         filters.setdefault(str(row.get(_FILTER, _PLAIN_FILTER)), Collected()).add(row, place, fields)
-    chosen = filters[_filter(list(filters), wanted.filter, path)]
+    chosen = filters[_filter(list(filters), options.filter, path)]
     return chosen.item_scores(task_of(path), str(path), fields.score)
 
 
@@ -87,14 +101,14 @@ def _filter(filters: Sequence[str], asked: str | None, path: Path) -> str:
     return name
 
 
-def _fields(row: Row, wanted: Wanted, place: str) -> Fields:
+def _fields(row: Row, options: ReadOptions, place: str) -> Fields:
     return Fields(
-        id=wanted.called("id") if "id" in wanted.columns else "doc_id",
-        score=wanted.metric or wanted.columns.get("score") or _metric(row, place),
-        cluster=wanted.cluster or wanted.columns.get("cluster"),
-        dimensions={dimension: wanted.called(dimension) for dimension in wanted.dimensions},
+        id=options.called("id") if "id" in options.columns else "doc_id",
+        score=options.metric or options.columns.get("score") or _metric(row, place),
+        cluster=options.cluster or options.columns.get("cluster"),
+        dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
         digests=_DIGESTS,
-        scale=wanted.scale,
+        scale=options.scale,
     )
 
 
@@ -131,3 +145,6 @@ def _said(told: Mapping[str, Any], part: str, task: str) -> str:
     # A task's name may hold a dot, so it is no path.
     known = inner.get(task) if isinstance(inner, Mapping) else None
     return str(known) if isinstance(known, str | int | float) else ""
+
+
+READER = LogReader(recognises, read, has_filters=True)

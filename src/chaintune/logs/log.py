@@ -1,4 +1,4 @@
-"""What one log says about one task, and what a reader is asked for."""
+"""What one log says about one task, and the options of reading one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,8 +45,8 @@ class Log:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be read from a log.
+class ReadOptions:
+    """How a log is read.
 
     Attributes:
         dimensions: fields that hold an example's groups, dotted where they lie deeper (`doc.category`).

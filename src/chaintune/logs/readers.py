@@ -1,138 +1,87 @@
-"""Readers of logs by name, and which one a file asks for."""
+"""Readers of logs by name, and which one reads a file or folder."""
 
-from codecs import BOM_UTF8
-from collections.abc import Mapping
-from importlib import import_module
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
 
-from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.files.lines import SUFFIXES, parsed, rows_of
-from chaintune.logs.log import Log, Wanted, of_tasks
-
-READERS: Mapping[str, str] = {
-    "chaintune": "chaintune.logs.scores_files",
-    "inspect": "chaintune.logs.inspect_logs",
-    "lm-eval": "chaintune.logs.lm_eval",
-    "table": "chaintune.logs.tables",
-}
+from chaintune.errors import ConfigError, DataError
+from chaintune.files.lines import SUFFIXES
+from chaintune.logs.log import Log, ReadOptions, of_tasks
+from chaintune.registry import Registry
 
 
-_FIRST_BYTES, _NAMED = 1024, 5
-_RESULTS = "results_*.json"
-_NO_SAMPLES = "{}: results of lm-eval without its samples; run it with --log_samples and compare samples_*.jsonl"
+@dataclass(frozen=True)
+class LogReader:
+    """One kind of log.
+
+    Attributes:
+        recognises: whether a file or folder is of this kind.
+        read: every task of a file or folder, which need not be one that `recognises` knows; raises a `ChaintuneError`
+            where it cannot be read.
+        has_filters: whether the option `filter` means something to it.
+    """
+
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, ReadOptions], Sequence[Log]]
+    has_filters: bool = False
 
 
-class Reader(Protocol):
-    """A module of this room that reads one kind of log."""
+# Of several that recognise a file the first one reads it.
+READERS = Registry(
+    "log reader",
+    "chaintune.log_readers",
+    LogReader,
+    {
+        "chaintune": "chaintune.logs.scores_files:READER",
+        "lm-eval": "chaintune.logs.lm_eval:READER",
+        "inspect": "chaintune.logs.inspect_logs:READER",
+        "table": "chaintune.logs.tables:READER",
+    },
+)
 
-    def read(self, path: Path, wanted: Wanted) -> list[Log]:
-        """Every task of a file or folder.
 
-        Raises:
-            ChaintuneError: it cannot be read as this kind.
-        """
-        ...
-
-
-def read_log(path: Path, wanted: Wanted) -> Mapping[str, Log]:
+def read_log(path: Path, options: ReadOptions) -> Mapping[str, Log]:
     """Every task of a log, by name.
 
     Args:
         path: a file or a folder.
-        wanted: what to read of it.
+        options: what to read of it.
 
     Raises:
         ConfigError: a reader, field or task that does not exist.
         DataError: the log cannot be read.
     """
-    name = wanted.reader or reader_of(path)
-    if name not in READERS:
-        raise ConfigError(f"reader '{name}': {nearest(name, READERS)}")
-    if wanted.filter is not None and name != "lm-eval":
+    reader = READERS.get(options.reader or reader_of(path))
+    if options.filter is not None and not reader.has_filters:
         raise ConfigError(f"{path}: only logs of lm-eval have filters; name none")
-    logs = cast("Reader", import_module(READERS[name])).read(path, wanted)
-    found: dict[str, Log] = {}
-    for log in logs:
+    tasks: dict[str, Log] = {}
+    for log in reader.read(path, options):
         task = log.scores.task
-        if task in found:
+        if task in tasks:
             raise DataError(
-                f"{path}: task '{task}' is in {found[task].where} and in {log.where}; name one of the files"
+                f"{path}: task '{task}' is in {tasks[task].where} and in {log.where}; name one of the files"
             )
-        found[task] = log
-    return of_tasks(found, wanted.tasks, str(path))
+        tasks[task] = log
+    return of_tasks(tasks, options.tasks, str(path))
 
 
 def reader_of(path: Path) -> str:
-    """The name of the reader for a file or folder.
+    """The name of the first reader that recognises a file or folder.
 
     Raises:
-        DataError: there is no such file, or none that a reader knows.
+        DataError: there is no such file, or none that a reader recognises.
     """
-    if path.is_dir():
-        return _reader_of_folder(path)
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
-    if path.suffix.lower() == ".parquet":
-        return "chaintune" if _has_choices(path) else "table"
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        first = next(islice(rows_of(path), 1), None)
-        return "lm-eval" if first and {"doc_id", "filtered_resps"} <= set(first[1]) else "table"
-    if path.match(_RESULTS):
-        raise DataError(_NO_SAMPLES.format(path))
-    if path.suffix.lower() == ".eval" or (path.suffix.lower() == ".json" and _is_log_of_inspect(path)):
-        return "inspect"
-    if path.suffix.lower() in SUFFIXES:
-        return "table"
+    for name in READERS.names:
+        if READERS.get(name).recognises(path):
+            return name
+    if path.is_dir():
+        raise DataError(
+            f"{path}: the folder holds neither samples_*.jsonl of lm-eval, logs of Inspect, nor score files of "
+            "chaintune"
+        )
     raise DataError(
         f"{path}: expected a file that ends in {', '.join(SUFFIXES)}, .eval, or a folder; "
         "write other logs as a table with the columns id and score"
     )
-
-
-def _reader_of_folder(path: Path) -> str:
-    if any(path.rglob("samples_*.jsonl")):
-        return "lm-eval"
-    if any(path.glob("*.parquet")):
-        return "chaintune"
-    if any(path.rglob(_RESULTS)):
-        raise DataError(_NO_SAMPLES.format(path))
-    if any(path.rglob("*.eval")) or any(path.rglob("*.json")):
-        return "inspect"
-    raise DataError(
-        f"{path}: the folder holds neither samples_*.jsonl of lm-eval, logs of Inspect, nor score files of chaintune"
-    )
-
-
-def _is_log_of_inspect(path: Path) -> bool:
-    """Whether a JSON file is a log of Inspect and not a list of rows.
-
-    Raises:
-        DataError: it is a mapping of something else.
-    """
-    try:
-        with path.open("rb") as file:
-            first = file.read(_FIRST_BYTES).removeprefix(BOM_UTF8).lstrip()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if not first.startswith(b"{") or b'"eval"' in first:
-        return first.startswith(b"{")
-    names = list(parsed(path.read_bytes(), str(path)))
-    if "eval" not in names:
-        named = ", ".join(map(repr, names[:_NAMED])) or "nothing"
-        raise DataError(
-            f"{path}: expected a log of Inspect, a mapping with 'eval', or a list of rows with id and score; "
-            f"got a mapping with {named}"
-        )
-    return True
-
-
-def _has_choices(path: Path) -> bool:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return "choice_logprobs" in pq.read_schema(path).names
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error})") from error

@@ -3,18 +3,34 @@
 from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs.log import Log, Wanted
+from chaintune.logs.log import Log, ReadOptions
+from chaintune.logs.readers import LogReader
 from chaintune.records import Scores
 
 
-def read(path: Path, wanted: Wanted) -> list[Log]:
+def recognises(path: Path) -> bool:
+    """Whether a path is Parquet with log-probabilities of choices, or a folder of Parquet files and no samples."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.is_dir():
+        return any(path.glob("*.parquet")) and not any(path.rglob("samples_*.jsonl"))
+    if path.suffix.lower() != ".parquet":
+        return False
+    try:
+        return "choice_logprobs" in pq.read_schema(path).names
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
+
+
+def read(path: Path, options: ReadOptions) -> list[Log]:
     """Every score file of a folder, or the one that is named.
 
     Raises:
         ConfigError: an option that only other logs have.
         DataError: a file cannot be read.
     """
-    if wanted.cluster or wanted.columns or wanted.filter or wanted.scale != (0.0, 1.0):
+    if options.cluster or options.columns or options.filter or options.scale != (0.0, 1.0):
         raise ConfigError(f"{path}: score files of chaintune have columns, clusters and scale of their own; name none")
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
@@ -27,3 +43,6 @@ def log_of(scores: Scores, where: str) -> Log:
     version = scores.provenance.get("task_version", "")
     facts = {"task version": version} if version else {}
     return Log(scores, where, facts, content=scores.provenance.get("test_digest", ""), fields=scores.dimensions)
+
+
+READER = LogReader(recognises, read)

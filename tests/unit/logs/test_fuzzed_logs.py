@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaintune.errors import ChaintuneError
-from chaintune.logs.log import Wanted
+from chaintune.logs.log import ReadOptions
 from chaintune.logs.readers import read_log
 from tests.unit.logs import inspected, logs
 
@@ -29,11 +29,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzzed")
 
 
-def read(path: Path, wanted: Wanted | None = None) -> dict[str, float] | None:
+def read(path: Path, wanted: ReadOptions | None = None) -> dict[str, float] | None:
     """Scores by id, or None when they are refused; every file beside the log is as before."""
     before = {file: file.stat().st_mtime_ns for file in path.parent.rglob("*")}
     try:
-        found = read_log(path, wanted or Wanted())
+        found = read_log(path, wanted or ReadOptions())
     except ChaintuneError:
         return None
     finally:
@@ -90,7 +90,7 @@ def test_a_value_of_another_type_anywhere_in_summaries_of_inspect(
     wrong = replaced(summaries, data.draw(st.sampled_from(paths_in(summaries)[1:])), value)
     path = inspected.write(folder / "summaries.eval", told)
     inspected.changed(path, {"summaries.json": inspected.compact(wrong)})
-    found = read(path, Wanted(dimensions=("metadata.group",)))
+    found = read(path, ReadOptions(dimensions=("metadata.group",)))
     assert found is None or sum(found.get(name) != score for name, score in RIGHT.items()) <= 1
 
 

@@ -18,7 +18,7 @@ import chaintune
 from chaintune.errors import ConfigError, DataError
 from chaintune.logs import inspect_logs
 from chaintune.logs.comparable import objections
-from chaintune.logs.log import Log, Wanted
+from chaintune.logs.log import Log, ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import ItemScores
 from tests import made_up
@@ -37,9 +37,11 @@ def side(path: Path, seed: int, **changes: Any) -> Path:
     return inspected.write(path, inspected.log(samples, **changes))
 
 
-def scores_of(path: Path, samples: list[dict[str, Any]], wanted: Wanted | None = None, **changes: Any) -> list[float]:
+def scores_of(
+    path: Path, samples: list[dict[str, Any]], wanted: ReadOptions | None = None, **changes: Any
+) -> list[float]:
     inspected.write(path, inspected.log(samples, **changes))
-    found = read_log(path, wanted or Wanted())["who"].scores
+    found = read_log(path, wanted or ReadOptions())["who"].scores
     return [float(score) for score in found.item_scores()]
 
 
@@ -62,12 +64,12 @@ def test_folders_hold_tasks_and_one_may_be_named(tmp_path: Path) -> None:
         side(tmp_path / when / "deeper" / "two.json", seed, task="whom")
     found = chaintune.logs.compare_all(tmp_path / "b", tmp_path / "a", resamples=FAST)
     assert sorted(row.task for row in found) == ["who", "whom"]
-    assert list(read_log(tmp_path / "b", Wanted(tasks=("whom",)))) == ["whom"]
+    assert list(read_log(tmp_path / "b", ReadOptions(tasks=("whom",)))) == ["whom"]
     with pytest.raises(ConfigError, match="no log of task 'nobody'"):
-        read_log(tmp_path / "b", Wanted(tasks=("nobody",)))
+        read_log(tmp_path / "b", ReadOptions(tasks=("nobody",)))
     side(tmp_path / "b" / "again.eval", 0)
     with pytest.raises(DataError, match="name one of the files"):
-        read_log(tmp_path / "b", Wanted())
+        read_log(tmp_path / "b", ReadOptions())
 
 
 @pytest.mark.parametrize(
@@ -106,9 +108,9 @@ def test_several_scorers_have_to_be_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "l.eval"
     with pytest.raises(ConfigError, match=r"3 scores, name one as the metric: match, judge.kind, judge.true"):
         scores_of(path, samples)
-    assert scores_of(path, samples, Wanted(metric="judge.true")) == [0, 1, 0, 1]
+    assert scores_of(path, samples, ReadOptions(metric="judge.true")) == [0, 1, 0, 1]
     with pytest.raises(ConfigError, match=r"did you mean 'judge\.kind'"):
-        scores_of(path, samples, Wanted(metric="judge.kin"))
+        scores_of(path, samples, ReadOptions(metric="judge.kin"))
 
 
 def test_epochs_are_averaged_where_scored_and_unscored_examples_left_out(
@@ -225,7 +227,7 @@ def test_a_run_that_was_cut_short_has_only_its_beginning(tmp_path: Path) -> None
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("_journal/start.json", json.dumps({"version": 2, "eval": told["eval"], "plan": {}}))
         archive.writestr("samples/0.json", json.dumps(inspected.sample(0, {"match": 1})))
-    assert read_log(path, Wanted())["who"].doubts == ("the run has status 'started'",)
+    assert read_log(path, ReadOptions())["who"].doubts == ("the run has status 'started'",)
 
 
 def test_the_last_of_two_members_of_one_name_holds(tmp_path: Path) -> None:
@@ -236,14 +238,14 @@ def test_the_last_of_two_members_of_one_name_holds(tmp_path: Path) -> None:
         for name, content in again.items():
             with pytest.warns(UserWarning, match="Duplicate name"):
                 archive.writestr(name, inspected.compact(content))
-    assert read_log(path, Wanted())["who"].scores.item_scores().tolist() == [1]
+    assert read_log(path, ReadOptions())["who"].scores.item_scores().tolist() == [1]
 
 
 def test_without_inspect_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = side(tmp_path / "b.json", 0)
     monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
     with pytest.raises(ConfigError, match=r"pip install 'chaintune\[inspect\]'"):
-        read_log(path, Wanted())
+        read_log(path, ReadOptions())
 
 
 def test_only_a_log_of_inspect_loads_it(tmp_path: Path) -> None:
@@ -255,7 +257,7 @@ def test_only_a_log_of_inspect_loads_it(tmp_path: Path) -> None:
         "sys.exit('inspect_ai' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
-    assert isinstance(inspect_logs.read(side(tmp_path / "l.json", 0), Wanted())[0].scores, ItemScores)
+    assert isinstance(inspect_logs.read(side(tmp_path / "l.json", 0), ReadOptions())[0].scores, ItemScores)
 
 
 def written(path: Path, told: Mapping[str, Any]) -> Path:
@@ -293,36 +295,36 @@ def named(*ids: Any) -> list[dict[str, Any]]:
     return [inspected.sample(0, {"judge": "C"}, id=name) for name in ids]
 
 
-BY_G = Wanted(dimensions=("metadata.g",))
-CASES: dict[str, tuple[list[dict[str, Any]], Wanted, dict[str, Any]]] = {
+BY_G = ReadOptions(dimensions=("metadata.g",))
+CASES: dict[str, tuple[list[dict[str, Any]], ReadOptions, dict[str, Any]]] = {
     "several scorers": (
         [inspected.sample(k, {"a": "C", "b": "IC"[k % 2], "a.b": 1}) for k in range(N)],
-        Wanted(metric="b"),
+        ReadOptions(metric="b"),
         {},
     ),
-    "another scale": ([inspected.sample(k, {"judge": k + 1}) for k in range(5)], Wanted(scale=(1, 5)), {}),
+    "another scale": ([inspected.sample(k, {"judge": k + 1}) for k in range(5)], ReadOptions(scale=(1, 5)), {}),
     "epochs": (
         with_epochs((0.1, 0.2, 0.7), (1, 0.3, 0.6), (0.1, math.nan, 0.3)),
-        Wanted(dimensions=("metadata.group",)),
+        ReadOptions(dimensions=("metadata.group",)),
         {"config": {"epochs": 3, "epochs_reducer": ["mean", "mode"]}},
     ),
-    "ids that are numbers": (named(3, 10, 2, 1), Wanted(), {}),
-    "ids of any text": (named("a/b", "../c", "ü ß", "日本", 'q"x', "a_epoch_1"), Wanted(), {}),
+    "ids that are numbers": (named(3, 10, 2, 1), ReadOptions(), {}),
+    "ids of any text": (named("a/b", "../c", "ü ß", "日本", 'q"x', "a_epoch_1"), ReadOptions(), {}),
     "groups, targets and clusters": (
         [inspected.sample(k, {"judge": "C"}) for k in range(4)],
-        Wanted(dimensions=("metadata.group", "target"), cluster="metadata.unit"),
+        ReadOptions(dimensions=("metadata.group", "target"), cluster="metadata.unit"),
         {},
     ),
     "another id": (
         [inspected.sample(k, {"judge": "C"}, metadata={"key": f"k{k}"}) for k in range(4)],
-        Wanted(columns={"id": "metadata.key"}),
+        ReadOptions(columns={"id": "metadata.key"}),
         {},
     ),
     "groups with white space": (with_metadata(" a  b\n", "a b", "a\tb", "\u00a0c", ""), BY_G, {}),
     "groups that a summary shortens": (with_metadata("x" * 2000 + "a", "x" * 2000 + "b"), BY_G, {}),
     "groups that a summary leaves out": (
         with_metadata({"h": "a", "i": "x" * 2000}, {"h": "b"}),
-        Wanted(dimensions=("metadata.g.h",)),
+        ReadOptions(dimensions=("metadata.g.h",)),
         {},
     ),
     "other metadata that a summary leaves out": (
@@ -332,12 +334,12 @@ CASES: dict[str, tuple[list[dict[str, Any]], Wanted, dict[str, Any]]] = {
     ),
     "questions of messages": (
         [inspected.sample(0, {"judge": "C"}, input=[{"role": "user", "content": "Who?"}], target=["a", "b"])],
-        Wanted(),
+        ReadOptions(),
         {},
     ),
     "questions that a summary cuts": (
         [inspected.sample(k, {"judge": "C"}, input="ü" * 9000, target="y" * 9000) for k in range(2)],
-        Wanted(),
+        ReadOptions(),
         {},
     ),
 }
@@ -367,7 +369,7 @@ def test_prompts_of_the_same_examples_are_read_of_both_sides(tmp_path: Path, mon
             if k not in (3 + number, 20 + number)
         ]
         path = inspected.write(tmp_path / f"l{suffix}", inspected.log(samples))
-        sides.append(read_log(path, Wanted())["who"])
+        sides.append(read_log(path, ReadOptions())["who"])
     for log in sides:
         known = {name: len(column) - column.null_count for name, column in log.digests.items()}
         assert known == {"input": 38, "target": 38, "prompt": 7}
@@ -385,7 +387,7 @@ def test_one_score_has_to_be_named_before_any_sample_is_read_whole(
     path = inspected.write(tmp_path / "l.eval", inspected.log(samples))
     monkeypatch.setattr("inspect_ai.log.read_eval_log_sample_summaries", lambda *_: pytest.fail("they were read"))
     with pytest.raises(ConfigError, match="no log of task 'nobody'"):
-        read_log(path, Wanted(tasks=("nobody",)))
+        read_log(path, ReadOptions(tasks=("nobody",)))
 
 
 @pytest.mark.parametrize("suffix", [".eval", ".json"])
@@ -398,11 +400,11 @@ def test_a_damaged_log_is_told_in_one_sentence(tmp_path: Path, suffix: str) -> N
         with pytest.raises(
             DataError, match=r"inspect-ai cannot read it, damaged, cut off or no log of Inspect \("
         ) as e:
-            read_log(path, Wanted())
+            read_log(path, ReadOptions())
         assert "\n" not in str(e.value)
     path.unlink()
     with pytest.raises(DataError, match="no such file"):
-        read_log(path, Wanted())
+        read_log(path, ReadOptions())
 
 
 def test_a_member_of_zstandard_that_is_damaged(tmp_path: Path) -> None:
@@ -415,11 +417,11 @@ def test_a_member_of_zstandard_that_is_damaged(tmp_path: Path) -> None:
     data[start : start + info.compress_size] = bytes(info.compress_size)
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match="inspect-ai cannot read it"):
-        read_log(path, Wanted())
+        read_log(path, ReadOptions())
 
 
 def test_a_summary_without_its_sample_is_damage(tmp_path: Path) -> None:
     path = side(tmp_path / "l.eval", 0)
     inspected.changed(path, {"samples/q3_epoch_1.json": None})
     with pytest.raises(DataError, match="q3"):
-        read_log(path, Wanted())
+        read_log(path, ReadOptions())

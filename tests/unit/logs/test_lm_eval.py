@@ -8,7 +8,7 @@ import pytest
 import chaintune
 from chaintune.errors import ConfigError, DataError
 from chaintune.logs import compare_all
-from chaintune.logs.log import Wanted
+from chaintune.logs.log import ReadOptions
 from chaintune.logs.readers import read_log
 from tests import made_up
 from tests.unit.logs import logs
@@ -91,19 +91,19 @@ def test_a_metric_is_chosen_or_asked_for(tmp_path: Path) -> None:
     lines = [logs.sample(0, 1, metrics=["em", "f1"], em=1.0, f1=0.5)]
     folder = logs.write(tmp_path / "m", lines)
     with pytest.raises(ConfigError, match="name the metric, there is several: em, f1"):
-        read_log(folder, Wanted())
+        read_log(folder, ReadOptions())
 
 
 def test_filters_are_told_apart(tmp_path: Path) -> None:
     lines = [logs.sample(i, right, filter=name) for name, right in (("strict", 0), ("flexible", 1)) for i in range(8)]
     folder = logs.write(tmp_path / "f", lines)
     with pytest.raises(ConfigError, match="filtered in 2 ways, name one: strict, flexible"):
-        read_log(folder, Wanted())
+        read_log(folder, ReadOptions())
     for name, value in (("strict", 0.0), ("flexible", 1.0)):
-        scores = read_log(folder, Wanted(filter=name))["faith"].scores
+        scores = read_log(folder, ReadOptions(filter=name))["faith"].scores
         assert scores.item_scores().tolist() == [value] * 8
     with pytest.raises(ConfigError, match="did you mean 'strict'"):
-        read_log(folder, Wanted(filter="strit"))
+        read_log(folder, ReadOptions(filter="strit"))
 
 
 def test_one_task_twice_is_refused(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_one_task_twice_is_refused(tmp_path: Path) -> None:
     first = next(folder.rglob("samples_*"))
     first.with_name("samples_faith_2027-01-01T00-00-00.jsonl").write_bytes(first.read_bytes())
     with pytest.raises(DataError, match="name one of the files"):
-        read_log(folder, Wanted())
+        read_log(folder, ReadOptions())
 
 
 def test_a_field_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:
@@ -125,4 +125,4 @@ def test_results_without_samples_are_told_from_other_logs(tmp_path: Path) -> Non
     next(folder.rglob("samples_*")).unlink()
     for path in (folder, next(folder.rglob("results_*"))):
         with pytest.raises(DataError, match="run it with --log_samples"):
-            read_log(path, Wanted())
+            read_log(path, ReadOptions())

@@ -18,10 +18,10 @@ from chaintune.errors import ChaintuneError
 from chaintune.logs import lm_eval, tables
 from chaintune.logs.columns import columns_of
 from chaintune.logs.fields import Fields
-from chaintune.logs.log import Log, Wanted
+from chaintune.logs.log import Log, ReadOptions
 from tests.unit.logs import logs
 
-WANTED = Wanted(dimensions=("g", "d.g"))
+WANTED = ReadOptions(dimensions=("g", "d.g"))
 
 
 def told(found: list[Log]) -> list[Any]:
@@ -36,7 +36,7 @@ def told(found: list[Log]) -> list[Any]:
     ]
 
 
-def both_ways(reader: Any, path: Path, wanted: Wanted) -> tuple[Any, Any, bool]:
+def both_ways(reader: Any, path: Path, wanted: ReadOptions) -> tuple[Any, Any, bool]:
     """What a file gives a column at a time and row by row, errors too, and whether the first way was taken."""
     taken = []
 
@@ -109,7 +109,7 @@ def test_csv_gives_the_same_either_way(folder: Path, rows: list[dict[str, Any]])
     writer.writeheader()
     writer.writerows(rows)
     path.write_bytes(text.getvalue().encode())
-    quick, slow, _ = both_ways(tables, path, Wanted(dimensions=("g",)))
+    quick, slow, _ = both_ways(tables, path, ReadOptions(dimensions=("g",)))
     assert quick == slow
 
 
@@ -124,7 +124,7 @@ def test_parquet_gives_the_same_either_way(folder: Path, rows: list[dict[str, An
     except (pa.ArrowException, OverflowError):
         return
     pq.write_table(table, path)
-    quick, slow, _ = both_ways(tables, path, Wanted(dimensions=("g",)))
+    quick, slow, _ = both_ways(tables, path, ReadOptions(dimensions=("g",)))
     assert quick == slow
 
 
@@ -153,7 +153,7 @@ def test_samples_of_lm_eval_give_the_same_either_way(
         rows += [row | {"filter": "other"} for row in rows]
     path = folder / "samples_x.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    quick, slow, _ = both_ways(lm_eval, path, Wanted(dimensions=("doc.category",), filter=asked))
+    quick, slow, _ = both_ways(lm_eval, path, ReadOptions(dimensions=("doc.category",), filter=asked))
     assert quick == slow
 
 
@@ -172,7 +172,7 @@ def test_regular_files_are_read_a_column_at_a_time(tmp_path: Path, name: str) ->
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     samples = name == "samples_x.jsonl"
     quick, slow, taken = both_ways(
-        lm_eval if samples else tables, path, Wanted(dimensions=("doc.category" if samples else "g",))
+        lm_eval if samples else tables, path, ReadOptions(dimensions=("doc.category" if samples else "g",))
     )
     assert quick == slow
     assert taken
@@ -194,14 +194,14 @@ def test_regular_files_are_read_a_column_at_a_time(tmp_path: Path, name: str) ->
 def test_what_arrow_and_python_take_differently_is_the_same_either_way(tmp_path: Path, text: str) -> None:
     path = tmp_path / "f.jsonl"
     path.write_bytes(text.encode())
-    quick, slow, _ = both_ways(tables, path, Wanted(dimensions=("d.g",)))
+    quick, slow, _ = both_ways(tables, path, ReadOptions(dimensions=("d.g",)))
     assert quick == slow
 
 
 def test_bytes_that_are_no_text_are_refused_though_nobody_asked_for_them(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     path.write_bytes(b'{"id": 1, "score": 1, "x": "\xff"}\n')
-    quick, slow, taken = both_ways(tables, path, Wanted())
+    quick, slow, taken = both_ways(tables, path, ReadOptions())
     assert quick == slow
     assert "not UTF-8" in quick
     assert not taken
@@ -210,7 +210,7 @@ def test_bytes_that_are_no_text_are_refused_though_nobody_asked_for_them(tmp_pat
 def test_a_line_longer_than_a_block_is_read_row_by_row(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     path.write_text(json.dumps({"id": 1, "score": 1, "x": "y" * 10_000_000}) + '\n{"id": 2, "score": 0}\n')
-    quick, slow, _ = both_ways(tables, path, Wanted())
+    quick, slow, _ = both_ways(tables, path, ReadOptions())
     assert quick == slow
     assert quick[0][1]["example_id"] == ["1", "2"]
 

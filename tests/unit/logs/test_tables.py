@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import chaintune
 from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.logs import compare_all
-from chaintune.logs.log import Wanted
+from chaintune.logs.log import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.logs.sides import both_sides
 from chaintune.records import Comparison, ItemScores, Scores
@@ -234,7 +234,7 @@ def test_what_cannot_be_read_is_refused_with_its_line(tmp_path: Path, text: str,
 def test_every_fault_is_told_up_to_five(tmp_path: Path) -> None:
     path = write(tmp_path / "f.jsonl", [{"id": i, "score": 7} for i in range(9)])
     with pytest.raises(DataError) as caught:
-        read_log(path, Wanted())
+        read_log(path, ReadOptions())
     assert str(caught.value).count("score is 7") == 5
     assert "and 4 more like these" in str(caught.value)
 
@@ -242,14 +242,14 @@ def test_every_fault_is_told_up_to_five(tmp_path: Path) -> None:
 def test_files_of_no_known_kind_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("x")
     with pytest.raises(DataError, match="columns id and score"):
-        read_log(tmp_path / "x.txt", Wanted())
+        read_log(tmp_path / "x.txt", ReadOptions())
     with pytest.raises(DataError, match="no such file or folder"):
-        read_log(tmp_path / "none", Wanted())
+        read_log(tmp_path / "none", ReadOptions())
     with pytest.raises(DataError, match="the folder holds neither"):
-        read_log(tmp_path, Wanted())
+        read_log(tmp_path, ReadOptions())
     (tmp_path / "bad.parquet").write_bytes(b"PAR1nonsense")
     with pytest.raises(DataError, match="not a readable Parquet file"):
-        read_log(tmp_path / "bad.parquet", Wanted())
+        read_log(tmp_path / "bad.parquet", ReadOptions())
 
 
 JSON = st.recursive(
@@ -273,7 +273,7 @@ def test_no_bytes_make_a_traceback(tmp_path_factory: pytest.TempPathFactory, dat
     path = tmp_path_factory.getbasetemp() / f"fuzzed{suffix}"
     path.write_bytes(data)
     try:
-        found = read_log(path, Wanted(dimensions=("g",)))
+        found = read_log(path, ReadOptions(dimensions=("g",)))
     except ChaintuneError:
         return
     for log in found.values():

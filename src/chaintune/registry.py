@@ -1,0 +1,56 @@
+"""A seam: names and the objects behind them, shipped with chaintune or offered by an installed package."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from chaintune.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry(Generic[T]):
+    """Objects of one kind by name, each loaded when it is asked for.
+
+    Attributes:
+        kind: of the objects, as a message calls one of them (`log reader`).
+        group: of entry points, under which an installed package offers more.
+        expected: the class of the objects.
+        shipped: name -> `module:attribute`.
+    """
+
+    kind: str
+    group: str
+    expected: type[T]
+    shipped: Mapping[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name, those of other packages first."""
+        return (*self._offered(), *self.shipped)
+
+    def get(self, name: str) -> T:
+        """The object of a name; a shipped one cannot be replaced.
+
+        Raises:
+            ConfigError: there is no such name, or a package offers something else under it.
+        """
+        if name in self.shipped:
+            module, attribute = self.shipped[name].split(":")
+            loaded = getattr(import_module(module), attribute)
+        elif name in (offered := self._offered()):
+            loaded = offered[name].load()
+        else:
+            raise ConfigError(f"{self.kind} '{name}': {nearest(name, self.names)}")
+        if not isinstance(loaded, self.expected):
+            raise ConfigError(
+                f"{self.kind} '{name}': its entry point gives a {type(loaded).__name__}, "
+                f"expected a {self.expected.__name__}"
+            )
+        return loaded
+
+    def _offered(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.group) if point.name not in self.shipped}

@@ -1,0 +1,80 @@
+"""Readers of logs by name, shipped and offered by installed packages."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import chaintune
+from chaintune.cli.app import main
+from chaintune.errors import ConfigError
+from chaintune.logs.readers import READERS, LogReader, reader_of
+from tests.unit.logs import inspected, logs
+
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "compare.md"
+(OFFERED,) = (text for text in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S) if "READER" in text)
+
+
+@pytest.fixture
+def _offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "tallying-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tallying\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[chaintune.log_readers]\ntally = tallying:READER\ntable = tallying:read\n")
+    (tmp_path / "tallying.py").write_text(OFFERED)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_every_shipped_reader_is_one() -> None:
+    assert list(READERS.shipped) == ["chaintune", "lm-eval", "inspect", "table"]
+    assert all(isinstance(READERS.get(name), LogReader) for name in READERS.shipped)
+    assert [name for name in READERS.shipped if READERS.get(name).has_filters] == ["lm-eval"]
+
+
+def test_each_kind_of_log_is_recognised(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("id,score\n1,1\n")
+    archive = inspected.write(tmp_path / "inner" / "l.eval", inspected.log([inspected.sample(0, {"m": 1})]))
+    folder = logs.write(tmp_path / "lm", [logs.sample(0, 1)])
+    assert [reader_of(path) for path in (table, archive, archive.parent, folder)] == [
+        "table",
+        "inspect",
+        "inspect",
+        "lm-eval",
+    ]
+
+
+def test_an_unknown_reader_is_told_with_the_nearest(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("id,score\n1,1\n")
+    with pytest.raises(ConfigError, match="log reader 'lm_eval': did you mean 'lm-eval'"):
+        chaintune.compare(table, table, reader="lm_eval")
+
+
+@pytest.mark.usefixtures("_offered")
+def test_an_installed_package_may_offer_a_reader(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sides = []
+    for name, marks in (("before", "++++++-+" * 5), ("after", "+-+-+--+" * 5)):
+        sides.append(tmp_path / f"{name}.tally")
+        sides[-1].write_text("\n".join(marks))
+    found = chaintune.compare(*sides, resamples=200)
+    assert (found.task, found.overall.forgot, found.overall.learned) == ("tally", 15, 0)
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *map(str, sides), "--reader", "tally", "--resamples", "200"])
+    assert not ended.value.code
+    assert "15 were right before and wrong after" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_offered")
+def test_a_shipped_reader_cannot_be_replaced() -> None:
+    assert READERS.get("table").read.__module__ == "chaintune.logs.tables"
+
+
+def test_an_offer_that_is_no_reader_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "wrong-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[chaintune.log_readers]\nwrong = json:loads\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="'wrong': its entry point gives a function, expected a LogReader"):
+        READERS.get("wrong")
