@@ -1,5 +1,6 @@
 """What tests of several rooms share."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from chaintune.models.adapters import new_adapter
 from tests import tiny
 
 MakeModel = Callable[..., Path]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _modules_stay_out_of_the_collector() -> None:
+    """Freeing a model collects garbage; torch's and transformers' own objects would be walked through each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
