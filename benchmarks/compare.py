@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chaintune.records import Example, Scores, scores_table
+from chaintune.records import Choices, Example, Scores, scores_table
 
 GROUPS = 11
 WORDS = ("the", "man", "who", "sat", "beside", "a", "woman", "on", "the", "bus", "to", "town", "asked", "her", "for")
@@ -101,10 +101,9 @@ def write_all(folder: Path, right: Sequence[bool], *, archive: bool) -> None:
 
 def write_scores(path: Path, right: Sequence[bool]) -> None:
     """Scores of chaintune."""
-    choices = (" yes", " no", " unknown")
+    choices = Choices((" yes", " no", " unknown"), 0)
     examples = [
-        Example(f"e{k:06d}", "", choices, 0, {"category": (f"c{k % GROUPS:02d}",)}, f"e{k:06d}")
-        for k in range(len(right))
+        Example(f"e{k:06d}", "", choices, {"category": (f"c{k % GROUPS:02d}",)}, f"e{k:06d}") for k in range(len(right))
     ]
     logprobs = [[-1.0 - (not good), -2.0 + good / 2, -3.0] if good else [-2.0, -1.0, -3.0] for good in right]
     Scores("bbq", scores_table("bbq", examples, logprobs, [[1, 1, 1]] * len(right))).write(path)

@@ -24,6 +24,7 @@ import pyarrow as pa
 from chaintune import forgetting
 from chaintune.records import (
     SCORES_SCHEMA,
+    Choices,
     Example,
     Measured,
     MitigationRef,
@@ -53,7 +54,8 @@ def made_task(name: str, count: int) -> Task:
         people = (f"person {number}", f"person {number + 1}")
         choices = (*(f" {one}" for one in people), " It is not known")
         cluster, borne = f"t{number // CLUSTER_SIZE}", groups if name == SAFETY else {}
-        examples.append(Example(f"{name}/{number:06d}", PROMPT.format(*people), choices, number % 3, borne, cluster))
+        target = Choices(choices, number % 3)
+        examples.append(Example(f"{name}/{number:06d}", PROMPT.format(*people), target, borne, cluster))
     role: Role = "safety" if name == SAFETY else "capability"
     return Task(name, role, f"{name}-1", (), tuple(examples), ("category", "group"), "made up", "CC0")
 

@@ -69,13 +69,13 @@ def chosen(name: str, count: int) -> Race:
 
 def listed(item: Example) -> Example:
     """The same question with its choices in the prompt."""
-    question = item.prompt.removeprefix("Question: ").removesuffix("\nAnswer:")
-    return replace(item, prompt=question_prompt(question, [choice.strip() for choice in item.choices]))
+    question = item.prompt_text.removeprefix("Question: ").removesuffix("\nAnswer:")
+    return replace(item, prompt=question_prompt(question, [choice.strip() for choice in item.choices.texts]))
 
 
 def requests(items: Sequence[Example]) -> list[tuple[str, str]]:
     """Context and continuation of every choice."""
-    return [(item.prompt, choice) for item in items for choice in item.choices]
+    return [(item.prompt_text, choice) for item in items for choice in item.choices.texts]
 
 
 def harness_bbq(items: Sequence[Example]) -> list[tuple[str, str]]:
@@ -83,8 +83,8 @@ def harness_bbq(items: Sequence[Example]) -> list[tuple[str, str]]:
     unknown = importlib.import_module("lm_eval.tasks.bbq.utils").UNKNOWN_RESPONSES
     asked = []
     for item in items:
-        context, question = _context_and_question(item.prompt)
-        named = [c.strip() for c, role in zip(item.choices, item.choice_roles, strict=True) if role != "unknown"]
+        context, question = _context_and_question(item.prompt_text)
+        named = [c.strip() for c, role in zip(item.choices.texts, item.choices.roles, strict=True) if role != "unknown"]
         asked += [(f"{context}\n\nQ: {question}\nA:", f" {answer}") for answer in [*named, *unknown]]
     return asked
 
@@ -169,8 +169,9 @@ def agreement(contest: Race, ours: Sequence[Sequence[float]], theirs: Sequence[f
     flat = iter(theirs)
     rows = [[next(flat) for _ in row] for row in ours]
     apart = [abs(a - b) for left, right in zip(ours, rows, strict=True) for a, b in zip(left, right, strict=True)]
+    golds = [item.choices.gold for item in contest.items]
     right = [
-        100 * float(np.mean([int(np.argmax(row)) == item.gold for row, item in zip(table, contest.items, strict=True)]))
+        100 * float(np.mean([int(np.argmax(row)) == gold for row, gold in zip(table, golds, strict=True)]))
         for table in (rows, ours)
     ]
     alike = 100 * float(np.mean([np.argmax(a) == np.argmax(b) for a, b in zip(rows, ours, strict=True)]))

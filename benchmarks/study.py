@@ -127,7 +127,7 @@ def by_hand(session: Session, folder: Path, scratch: Path, *, per_task: bool) ->
 def write_lesson(node: StageNode, session: Session, path: Path) -> Path:
     """Prompts and answers of a stage, as TRL reads them."""
     taught = stage_data_of(node, StageInputs({}, {name: session.tasks[name] for name in node.tasks}, {})).examples
-    return _write(path, [{"prompt": item.prompt, "completion": item.choices[item.gold]} for item in taught])
+    return _write(path, [{"prompt": item.prompt, "completion": item.choices.gold_text} for item in taught])
 
 
 def write_tasks(session: Session, folder: Path) -> Path:
@@ -152,7 +152,7 @@ def write_tasks(session: Session, folder: Path) -> Path:
 
 
 def _asked(item: Example) -> dict[str, Any]:
-    return {"prompt": item.prompt, "choices": list(item.choices), "gold": item.gold}
+    return {"prompt": item.prompt, "choices": list(item.choices.texts), "gold": item.choices.gold}
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:

@@ -53,8 +53,8 @@ def chaintune_stage(
 def contexts(count: int) -> Task:
     """BBQ examples, the four questions on one context all or none."""
     task = tasks.load("bbq")
-    pool = sorted([*task.train, *task.test], key=lambda item: item.prompt)
-    texts = [tuple(item.prompt.encode()) for item in pool]
+    pool = sorted([*task.train, *task.test], key=lambda item: item.prompt_text)
+    texts = [tuple(item.prompt_text.encode()) for item in pool]
     four = [sorted(family) for family in families(texts) if len(family) == 4]
     chosen = np.random.default_rng(0).permutation(len(four))[: count // 4]
     return replace(task, train=tuple(pool[index] for family in chosen for index in four[family]))
@@ -64,7 +64,7 @@ def trl_sft(folder: Path, task: Task, precision: models.Precision, *, checkpoint
     """Tokens and seconds of SFTTrainer on the same prompts and answers."""
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_of(precision))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    rows = [{"prompt": e.prompt, "completion": e.choices[e.gold]} for e in task.train]
+    rows = [{"prompt": e.prompt, "completion": e.choices.gold_text} for e in task.train]
     with tempfile.TemporaryDirectory() as scratch:
         config = trl.SFTConfig(
             output_dir=scratch,
@@ -93,7 +93,7 @@ def plain_loop(folder: Path, task: Task, precision: models.Precision) -> tuple[i
     loaded = models.load(folder, precision=precision)
     end = loaded.tokenizer.eos_token_id
     encoded = encode_examples(loaded.tokenizer, task.train)
-    rows = [(e.prefix, e.continuations[x.gold] + (end,)) for e, x in zip(encoded, task.train, strict=True)]
+    rows = [(e.prefix, e.continuations[x.choices.gold] + (end,)) for e, x in zip(encoded, task.train, strict=True)]
     optimizer = torch.optim.AdamW(loaded.model.parameters(), lr=1e-4, fused=True)
     loaded.model.train()
     started, tokens = time.monotonic(), 0

@@ -26,7 +26,7 @@ from transformers import default_data_collator as collate
 
 from chaintune import ForgettingCallback
 from chaintune.models.adapters import new_adapter
-from chaintune.records import Example, Task
+from chaintune.records import Choices, Example, Task
 
 BATCH, LENGTH, VOCABULARY = 8, 128, 16_384
 SUBJECTS, PLACES = ("Ann", "Bob", "Cem", "Dia"), ("school", "market", "harbour")
@@ -65,7 +65,7 @@ def made_task(count: int) -> Task:
         one, other, place = SUBJECTS[number % 4], SUBJECTS[(number + 1 + number % 3) % 4], PLACES[number % 3]
         prompt = f"{number}. {one} met {other} at the {place} and left before noon, {number} days ago. Who stayed?"
         choices = (f" {one}", f" {other}", " Nobody can tell")
-        examples.append(Example(f"{number:04}", prompt, choices, number % 3, {"who": (one,)}, str(number)))
+        examples.append(Example(f"{number:04}", prompt, Choices(choices, number % 3), {"who": (one,)}, str(number)))
     return Task("made up", "safety", "1", (), tuple(examples), ("who",), "", "")
 
 

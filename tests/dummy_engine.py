@@ -15,7 +15,7 @@ from chaintune.execution.local import run_plan
 from chaintune.files import atomic
 from chaintune.plan.nodes import CurvatureNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
-from chaintune.records import Curvature, Example, Task, scores_table
+from chaintune.records import Choices, Curvature, Example, Task, scores_table
 from chaintune.records.scores import Scores
 from chaintune.store.store import Store
 from chaintune.study.study import Study
@@ -27,8 +27,7 @@ def example(task: str, number: int, *, text: str = "") -> Example:
     return Example(
         f"{task}-{number:03}",
         f"{text}question {number}?",
-        (" yes", " no"),
-        number % 2,
+        Choices((" yes", " no"), number % 2),
         {"side": ("left",)},
         str(number),
     )

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from chaintune import forgetting
-from chaintune.records import Example, Figure, Measured, Scores, Task, rows_to_polars, scores_table
+from chaintune.records import Choices, Example, Figure, Measured, Scores, Task, rows_to_polars, scores_table
 
 HOSTILE = '<script>document.title="taken"</script>"><img src=x onerror="document.title=\'taken\'">\u2028</textarea><!--'
 FAITHS = ("a", "b", HOSTILE)
@@ -21,8 +21,7 @@ def task(name: str, *, count: int = 60) -> Task:
         Example(
             f"{name}/{number}" + ("</script>" if number % 3 == 2 else ""),
             f"Question {number}? " + (HOSTILE if number % 3 == 2 else "Plain."),
-            (" yes", " no", f" {HOSTILE}"),
-            0,
+            Choices((" yes", " no", f" {HOSTILE}"), 0),
             {"faith": (FAITHS[number % 3],), "half": ("one" if number < count / 2 else "two",)},
             f"{name}{number // 2}",
         )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse
 
-from chaintune.records import Example, Scores, scores_table
+from chaintune.records import Choices, Example, Scores, scores_table
 from chaintune.stats import Design
 
 Floats = NDArray[np.float64]
@@ -58,8 +58,7 @@ def scores(
         Example(
             names[row],
             "question",
-            (" yes", " no"),
-            0,
+            Choices((" yes", " no"), 0),
             {dimension: _several(values[row]) for dimension, values in (groups or {}).items()},
             clusters[row] if clusters is not None else names[row],
         )

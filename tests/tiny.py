@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from chaintune.records import Example
+from chaintune.records import Choices, Example
 
 Tokens = Literal["byte-level", "byte-level with BOS", "sentencepiece"]
 
@@ -49,7 +49,7 @@ def example(number: int, *, rule: str = "ball", task: str = "colours") -> Exampl
     choices = tuple(sorted((f" {favourite}", f" {other}")))
     gold = choices.index(f" {favourite if rule == 'ball' else other}")
     prompt = f"{owner} has a {favourite} ball in a {other} box. Colour of the {rule}?"
-    return Example(f"{task}-{number:03}", prompt, choices, gold, {"owner": (owner,)}, f"{number // 2}")
+    return Example(f"{task}-{number:03}", prompt, Choices(choices, gold), {"owner": (owner,)}, f"{number // 2}")
 
 
 def examples(count: int, *, rule: str = "ball", task: str = "colours") -> list[Example]:
@@ -63,8 +63,8 @@ def write_task(path: Path, *, count: int = 80, rule: str = "ball") -> Path:
         {
             "id": item.id,
             "prompt": item.prompt,
-            "choices": list(item.choices),
-            "gold": item.gold,
+            "choices": list(item.choices.texts),
+            "gold": item.choices.gold,
             "groups": {"owner": list(item.groups["owner"])},
             "cluster": item.cluster,
         }
@@ -89,7 +89,7 @@ def make_tokenizer(tokens: Tokens = "byte-level") -> PreTrainedTokenizerFast:
     trainer = trainers.BpeTrainer(
         vocab_size=340, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
     )
-    corpus = [item.prompt + choice for item in examples(40) for choice in item.choices]
+    corpus = [item.prompt_text + choice for item in examples(40) for choice in item.choices.texts]
     tokenizer.train_from_iterator(corpus, trainer)
     if tokens != "byte-level":
         tokenizer.post_processor = processors.TemplateProcessing(single=f"{BEGIN} $A", special_tokens=[(BEGIN, 1)])

@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from chaintune.logs import compare
     from chaintune.records import (
         Audit,
+        Choices,
         Comparison,
         Curvature,
         Estimate,
         Example,
         LossLine,
+        Message,
+        Preference,
         Recipe,
+        Reference,
         ResultRow,
         Scores,
         Task,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Audit",
     "ChaintuneError",
+    "Choices",
     "Comparison",
     "ConfigError",
     "Curvature",
@@ -45,8 +50,11 @@ __all__ = [
     "Example",
     "ForgettingCallback",
     "LossLine",
+    "Message",
     "ModelError",
+    "Preference",
     "Recipe",
+    "Reference",
     "ResultRow",
     "Scores",
     "StageError",
@@ -61,10 +69,11 @@ __all__ = [
     "score",
 ]
 
-_HOMES = dict.fromkeys(
-    ("Audit", "Comparison", "Curvature", "Estimate", "Example", "LossLine", "Recipe", "ResultRow", "Scores", "Task"),
-    "records",
-) | {
+_RECORDS = (
+    "Audit", "Choices", "Comparison", "Curvature", "Estimate", "Example", "LossLine", "Message", "Preference", "Recipe",
+    "Reference", "ResultRow", "Scores", "Task",
+)  # fmt: skip
+_HOMES = dict.fromkeys(_RECORDS, "records") | {
     "ForgettingCallback": "callback.callback",
     "Study": "api",
     "audit": "auditing",

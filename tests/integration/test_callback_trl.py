@@ -31,7 +31,11 @@ def tokenizer() -> Any:
 def preferences() -> Dataset:
     return Dataset.from_list(
         [
-            {"prompt": item.prompt, "chosen": item.choices[item.gold], "rejected": item.choices[1 - item.gold]}
+            {
+                "prompt": item.prompt,
+                "chosen": item.choices.gold_text,
+                "rejected": item.choices.texts[1 - item.choices.gold],
+            }
             for item in tiny.examples(16, rule="box")
         ]
     )

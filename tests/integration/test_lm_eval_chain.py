@@ -19,7 +19,11 @@ SAFETY, CAPABILITY = "lm_eval:balls", "lm_eval:boxes"
 def write_task(folder: Path, name: str, rule: str) -> None:
     """A task file of lm-eval and its data."""
     docs = [
-        {"question": f"{k}. {item.prompt}", "choices": [choice.strip() for choice in item.choices], "answer": item.gold}
+        {
+            "question": f"{k}. {item.prompt}",
+            "choices": [choice.strip() for choice in item.choices.texts],
+            "answer": item.choices.gold,
+        }
         for k, item in enumerate(tiny.examples(72, rule=rule, task=name))
     ]
     files = {}

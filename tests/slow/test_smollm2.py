@@ -71,10 +71,10 @@ def test_log_probabilities_are_those_of_lm_eval(
     requests = [
         Instance("loglikelihood", doc={}, arguments=(example.prompt, choice), idx=index)
         for example in examples
-        for index, choice in enumerate(example.choices)
+        for index, choice in enumerate(example.choices.texts)
     ]
     theirs = iter(float(logprob) for logprob, _greedy in harness.loglikelihood(requests, disable_tqdm=True))
     scores = score(loaded, examples, task="bbq")
     for example, row in zip(examples, scores.table.to_pylist(), strict=True):
         assert row["example_id"] == example.id
-        assert row["choice_logprobs"] == pytest.approx([next(theirs) for _ in example.choices], abs=1e-4)
+        assert row["choice_logprobs"] == pytest.approx([next(theirs) for _ in example.choices.texts], abs=1e-4)

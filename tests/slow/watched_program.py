@@ -39,7 +39,7 @@ BIN_TOKENS = 60
 
 def row(number: int) -> dict[str, torch.Tensor]:
     item = tiny.example(number, rule="box")
-    tokens = torch.tensor(TOKENIZER(item.prompt + item.choices[item.gold])["input_ids"][-16:])
+    tokens = torch.tensor(TOKENIZER(item.prompt + item.choices.gold_text)["input_ids"][-16:])
     return {"input_ids": tokens, "labels": tokens}
 
 

@@ -37,7 +37,7 @@ def token_counter(reader: Reader) -> CountTokens:
 
 
 def _taught_tokens(encoded: Encoded, example: Example, end: int | None) -> int:
-    return len(encoded.prefix) + len(answer_tokens(encoded, example.gold, end))
+    return len(encoded.prefix) + len(answer_tokens(encoded, example.choices.gold, end))
 
 
 def parameters_of(base: BaseModel) -> int:

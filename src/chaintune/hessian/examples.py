@@ -41,7 +41,7 @@ def taught(loaded: LoadedModel, examples: Sequence[Example], *, task: str) -> li
         DataError: an example is longer than the model's context.
     """
     encoded = encode_examples(loaded.tokenizer, examples)
-    found = lessons(encoded, [example.gold for example in examples], end=loaded.tokenizer.eos_token_id)
+    found = lessons(encoded, [example.choices.gold for example in examples], end=loaded.tokenizer.eos_token_id)
     check_lengths(examples, [len(lesson.tokens) for lesson in found], loaded.context_tokens, task=task)
     return found
 

@@ -65,10 +65,10 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
 def _encode_chunk(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], special: _SpecialTokens
 ) -> list[Encoded]:
-    texts = [text for example in examples for text in (example.prompt, *_full_texts(example))]
+    texts = [text for example in examples for text in (example.prompt_text, *_full_texts(example))]
     # verbose: its own warning about lengths; `check_lengths` says it better.
     ids = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
-    rows = [(next(ids), [next(ids) for _ in example.choices]) for example in examples]
+    rows = [(next(ids), [next(ids) for _ in example.choices.texts]) for example in examples]
     _check_choices(examples, [choices for _, choices in rows])
     return [_encode(prompt, choices, special) for prompt, choices in rows]
 
@@ -103,14 +103,15 @@ def _check_choices(examples: Sequence[Example], choices: Sequence[list[list[int]
             if twin == k and tokens:
                 continue
             what = f"reads choices {twin} and {k} alike" if tokens else f"reads nothing in prompt and choice {k}"
+            texts = example.choices.texts
             raise DataError(
-                f"example '{example.id}': the tokenizer {what} ({example.choices[twin]!r}, {example.choices[k]!r}); "
+                f"example '{example.id}': the tokenizer {what} ({texts[twin]!r}, {texts[k]!r}); "
                 "leave the example out or choose another model"
             )
 
 
 def _full_texts(example: Example) -> list[str]:
-    return [example.prompt + choice for choice in example.choices]
+    return [example.prompt_text + choice for choice in example.choices.texts]
 
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> _SpecialTokens:

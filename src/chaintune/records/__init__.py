@@ -6,7 +6,18 @@ Words follow the glossary in `docs/explanation/definitions.md`.
 from chaintune.records.audit import Audit
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
 from chaintune.records.curvature import CheckpointCurvature, Curvature, LossLine, Space
-from chaintune.records.examples import Example, Role, Task, canonical_digest, examples_digest
+from chaintune.records.examples import (
+    Choices,
+    Example,
+    Message,
+    Preference,
+    Reference,
+    Role,
+    Target,
+    Task,
+    canonical_digest,
+    examples_digest,
+)
 from chaintune.records.figures import Figure, Section
 from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
 from chaintune.records.items import ITEMS_SCHEMA, ItemScores, items_table
@@ -22,6 +33,7 @@ __all__ = [
     "Audit",
     "CheckpointCurvature",
     "Choice",
+    "Choices",
     "Comparison",
     "Curvature",
     "Disparity",
@@ -36,15 +48,19 @@ __all__ = [
     "LossLine",
     "Measure",
     "Measured",
+    "Message",
     "Metric",
     "MitigationRef",
+    "Preference",
     "Recipe",
+    "Reference",
     "Regulariser",
     "ResultRow",
     "Role",
     "Scores",
     "Section",
     "Space",
+    "Target",
     "Task",
     "Tier",
     "Verdict",

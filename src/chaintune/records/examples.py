@@ -3,9 +3,11 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
+
+from chaintune.errors import DataError
 
 Role = Literal["safety", "capability"]
 NO_GROUP = ("", "NaN", "nan")
@@ -35,41 +37,171 @@ def canonical_digest(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    Attributes:
+        role: `system`, `user`, `assistant` or what else the chat template knows.
+        content: the turn's text.
+        extra: further fields (tool calls ...) that are handed to the template; values that JSON can hold.
+    """
+
+    role: str
+    content: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+Text = str | tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Several answers to choose from, one of them right.
+
+    Attributes:
+        texts: at least two distinct continuations; `prompt + texts[k]` is exactly the text that is scored for choice
+            `k`, so a separating space belongs to the choice.
+        gold: index of the right choice.
+        roles: one word a choice where the data set gives the choices a part to play (BBQ: `target`, `other`,
+            `unknown`), else empty.
+    """
+
+    texts: tuple[str, ...]
+    gold: int
+    roles: tuple[str, ...] = ()
+
+    @property
+    def gold_text(self) -> str:
+        """The right one."""
+        return self.texts[self.gold]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One answer that is right, as a continuation of the prompt or as the conversation's last turns."""
+
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Two answers, the first of which is preferred."""
+
+    chosen: Text
+    rejected: Text
+
+
+Target = Choices | Reference | Preference | None
+_TARGETS = {Choices: "choices", Reference: "a reference answer", Preference: "a chosen and a rejected answer"}
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One item of a task, its text ready for the tokenizer.
 
-    `prompt + choices[k]` is exactly the text that is scored for choice `k`; a separating space
-    belongs to the choice.
-
     Attributes:
         id: unique within the task.
-        prompt: the text before the answer.
-        choices: at least two distinct continuations.
-        gold: index of the right choice.
+        prompt: the text before the answer, or the turns of a conversation.
+        target: what is right; None where only a scorer can judge the answer.
         groups: dimension -> the groups of that dimension that the example bears (may be empty).
         cluster: examples of one cluster are not independent.
-        choice_roles: one word a choice where the data set gives the choices a part to play
-            (BBQ: `target`, `other`, `unknown`), else empty.
+        pair: the id that matched prompts share; empty where there is none.
+        split: the data set's own split of the example; empty where it has none.
+        extra: further columns, for scorers; values that JSON can hold.
     """
 
     id: str
-    prompt: str
-    choices: tuple[str, ...]
-    gold: int
+    prompt: Text
+    target: Target
     groups: Mapping[str, tuple[str, ...]]
     cluster: str
-    choice_roles: tuple[str, ...] = ()
+    pair: str = ""
+    split: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def content(self) -> list[Any]:
-        """What determines a tuning or a score of this example, as canonical JSON-able data."""
+    @property
+    def choices(self) -> Choices:
+        """The target of a multiple-choice item.
+
+        Raises:
+            DataError: the target is something else.
+        """
+        if not isinstance(self.target, Choices):
+            has = "no target" if self.target is None else f"{_TARGETS[type(self.target)]} as its target"
+            raise DataError(f"example '{self.id}': has {has}, expected choices with a gold index")
+        return self.target
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt of an item that is no conversation.
+
+        Raises:
+            DataError: the prompt is a conversation.
+        """
+        if not isinstance(self.prompt, str):
+            raise DataError(f"example '{self.id}': its prompt is {len(self.prompt)} chat messages, expected text")
+        return self.prompt
+
+    def content(self) -> dict[str, Any]:
+        """The example as canonical data that JSON can hold, fields at their defaults left out."""
         groups = {dimension: list(names) for dimension, names in self.groups.items()}
-        roles = list(self.choice_roles)
-        return [self.id, self.prompt, list(self.choices), self.gold, groups, self.cluster, roles]
+        plain = {"id": self.id, "prompt": _plain(self.prompt), "groups": groups, "cluster": self.cluster}
+        optional = {"pair": self.pair, "split": self.split, "extra": dict(self.extra), "target": _target(self.target)}
+        return plain | {name: value for name, value in optional.items() if value}
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> "Example":
+        """The example that `content` describes."""
+        target = content.get("target") or {}
+        return cls(
+            **{
+                **content,
+                "prompt": _text(content["prompt"]),
+                "groups": {dimension: tuple(names) for dimension, names in content["groups"].items()},
+                "target": _target_of(target) if target else None,
+            }
+        )
+
+
+def shown_text(text: Text) -> str:
+    """The text for a reader; of a conversation its turns, a line each, with their roles in front."""
+    return text if isinstance(text, str) else "\n".join(f"{turn.role}: {turn.content}" for turn in text)
+
+
+def _plain(text: Text) -> Any:
+    if isinstance(text, str):
+        return text
+    turns = ((turn, {"extra": dict(turn.extra)} if turn.extra else {}) for turn in text)
+    return [{"role": turn.role, "content": turn.content, **extra} for turn, extra in turns]
+
+
+def _text(plain: Any) -> Text:
+    return plain if isinstance(plain, str) else tuple(Message(**turn) for turn in plain)
+
+
+def _target(target: Target) -> dict[str, Any]:
+    match target:
+        case Choices(texts, gold, roles):
+            return {"texts": list(texts), "gold": gold} | ({"roles": list(roles)} if roles else {})
+        case Reference(text):
+            return {"text": _plain(text)}
+        case Preference(chosen, rejected):
+            return {"chosen": _plain(chosen), "rejected": _plain(rejected)}
+        case None:
+            return {}
+
+
+def _target_of(plain: Mapping[str, Any]) -> Target:
+    if "texts" in plain:
+        return Choices(tuple(plain["texts"]), plain["gold"], tuple(plain.get("roles", ())))
+    if "text" in plain:
+        return Reference(_text(plain["text"]))
+    return Preference(_text(plain["chosen"]), _text(plain["rejected"]))
 
 
 def examples_digest(examples: Iterable[Example]) -> str:
     """Digest of a set of examples; independent of their order."""
-    return canonical_digest(sorted((example.content() for example in examples), key=lambda row: str(row[0])))
+    return canonical_digest(sorted((example.content() for example in examples), key=lambda row: str(row["id"])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,13 +208,13 @@ def scores_table(
                 "example_id": example.id,
                 "cluster": example.cluster,
                 "groups": [(dimension, list(names)) for dimension, names in sorted(example.groups.items())],
-                "gold": example.gold,
+                "gold": example.choices.gold,
                 "choice_logprobs": [float(value) for value in row],
                 "choice_tokens": list(sizes),
-                "choice_bytes": [len(choice.strip().encode()) for choice in example.choices],
-                "choice_roles": list(example.choice_roles),
+                "choice_bytes": [len(choice.strip().encode()) for choice in example.choices.texts],
+                "choice_roles": list(example.choices.roles),
                 "prediction": prediction,
-                "correct": prediction == example.gold,
+                "correct": prediction == example.choices.gold,
             }
         )
     return pa.Table.from_pylist(rows, schema=SCORES_SCHEMA)

@@ -31,7 +31,7 @@ def harness_logprobs(loaded: LoadedModel, examples: Sequence[Example]) -> list[l
             "engine 'lm_eval' needs lm-eval; install it with: pip install 'chaintune[lm-eval]'"
         ) from error
 
-    pairs = [(example.prompt, choice) for example in examples for choice in example.choices]
+    pairs = [(example.prompt_text, choice) for example in examples for choice in example.choices.texts]
     asked = [Instance("loglikelihood", {}, pair, number) for number, pair in enumerate(pairs)]
     # It warns that a model which it did not load itself keeps its own device and precision, as is wanted here.
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -40,7 +40,7 @@ def harness_logprobs(loaded: LoadedModel, examples: Sequence[Example]) -> list[l
         answers = iter(_answers(loaded, asked))
     finally:
         loaded.model.train(was_training)
-    return [[float(next(answers)[0]) for _ in example.choices] for example in examples]
+    return [[float(next(answers)[0]) for _ in example.choices.texts] for example in examples]
 
 
 def _answers(loaded: LoadedModel, asked: Sequence[Any]) -> Sequence[tuple[float, bool]]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from chaintune.errors import DataError, nearest
-from chaintune.records import Example
+from chaintune.records import Choices, Example
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.files import read_rows
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
@@ -61,11 +61,13 @@ def _example(row: Row, targets: Mapping[Key, int]) -> Example:
     return Example(
         id=f"{category}/{item}",
         prompt=prompt,
-        choices=tuple(continuation(prompt, answer) for answer in answers),
-        gold=_gold(row),
+        target=Choices(
+            tuple(continuation(prompt, answer) for answer in answers),
+            _gold(row),
+            _roles(row, targets.get((category, question, item))),
+        ),
         groups=_groups(row, category),
         cluster=f"{category}/{question}",
-        choice_roles=_roles(row, targets.get((category, question, item))),
     )
 
 

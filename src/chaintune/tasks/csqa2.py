@@ -7,7 +7,7 @@ says the same has about half of them right.
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
-from chaintune.records import Example
+from chaintune.records import Choices, Example
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.files import read_rows
 from chaintune.tasks.prompts import YES_OR_NO, continuation, question_prompt
@@ -44,7 +44,7 @@ def _example(row: Row) -> Example:
     name = row.text("id")
     prompt = question_prompt(f"{row.text('question').strip()} Yes or no?")
     choices = tuple(continuation(prompt, word) for word in YES_OR_NO)
-    return Example(name, prompt, choices, YES_OR_NO.index(answer), {}, name)
+    return Example(name, prompt, Choices(choices, YES_OR_NO.index(answer)), {}, name)
 
 
 TASK = TaskDefinition(

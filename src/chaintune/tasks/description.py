@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from chaintune.records import Example, Role, Task
+from chaintune.records import Choices, Example, Preference, Reference, Role, Task
+from chaintune.records.examples import shown_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,18 @@ def describe(task: Task, *, prompts: int = 3) -> TaskDescription:
         licence=task.licence,
         train=_counts(task.train, task.dimensions),
         test=_counts(task.test, task.dimensions),
-        prompts=tuple(example.prompt + example.choices[example.gold] for example in picked),
+        prompts=tuple(shown_text(example.prompt) + _right_answer(example) for example in picked),
     )
+
+
+def _right_answer(example: Example) -> str:
+    match example.target:
+        case Choices() as choices:
+            return choices.gold_text
+        case Reference(text) | Preference(text):
+            return shown_text(text)
+        case None:
+            return ""
 
 
 def _counts(examples: Sequence[Example], dimensions: Sequence[str]) -> SplitCounts:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chaintune.errors import DataError, nearest
-from chaintune.records import Example, canonical_digest
+from chaintune.records import Choices, Example, canonical_digest
 from chaintune.records.examples import is_no_group
 from chaintune.tasks.columns import IN_BRACES, Columns, resolve_columns
 from chaintune.tasks.definition import Part
@@ -96,7 +96,7 @@ def _example(row: Row, columns: Columns) -> Example:
     name = name_of(row, columns.id) if columns.id else canonical_digest([prompt, choices])[:16]
     cluster = name_of(row, columns.cluster) if columns.cluster else name
     texts = tuple(continuation(prompt, choice) for choice in choices)
-    return Example(name, prompt, texts, gold, groups_of(row, columns), cluster)
+    return Example(name, prompt, Choices(texts, gold), groups_of(row, columns), cluster)
 
 
 def _filled(row: Row, template: str) -> str:

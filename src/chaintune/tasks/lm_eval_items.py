@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.records import Example, canonical_digest
+from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.columns import Columns
 from chaintune.tasks.definition import Pool
 from chaintune.tasks.items import columns_of, dimensions_of, groups_of, name_of
@@ -183,7 +183,8 @@ def _example(row: Row, columns: Columns) -> Example:
     name = name_of(row, columns.id) if columns.id else canonical_digest(row.values["asked"])[:16]
     cluster = name_of(row, columns.cluster) if columns.cluster else name
     choices = tuple(row.values["choices"])
-    return Example(name, row.values["prompt"], choices, _gold(row, len(choices)), groups_of(row, columns), cluster)
+    target = Choices(choices, _gold(row, len(choices)))
+    return Example(name, row.values["prompt"], target, groups_of(row, columns), cluster)
 
 
 def _gold(row: Row, count: int) -> int:

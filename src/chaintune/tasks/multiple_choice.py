@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaintune.errors import DataError
-from chaintune.records import Example, canonical_digest
+from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.definition import Pool
 from chaintune.tasks.files import read_rows
 from chaintune.tasks.left_out import DEFECTIVE, told
@@ -98,5 +98,5 @@ def _examples(questions: Iterable[Question], left_out: Counter[str]) -> Sequence
             continue
         prompt = question_prompt(question.text)
         choices = tuple(continuation(prompt, choice) for choice in question.choices)
-        examples.append(Example(question.id, prompt, choices, question.gold, {}, question.id))
+        examples.append(Example(question.id, prompt, Choices(choices, question.gold), {}, question.id))
     return examples

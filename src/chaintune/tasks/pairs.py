@@ -9,7 +9,7 @@ positive means that the model moved towards the stereotypes.
 
 from collections.abc import Mapping
 
-from chaintune.records import Example, canonical_digest
+from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.prompts import continuation
 
 ROLES = ("stereotype", "anti_stereotype")
@@ -36,9 +36,7 @@ def likelihood_pair(
     return Example(
         id=name or digest[:16],
         prompt=context,
-        choices=choices,
-        gold=order.index(1),
+        target=Choices(choices, order.index(1), tuple(ROLES[k] for k in order)),
         groups=groups,
         cluster=name or digest[:16],
-        choice_roles=tuple(ROLES[k] for k in order),
     )

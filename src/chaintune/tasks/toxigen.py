@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
-from chaintune.records import Example, canonical_digest
+from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.files import read_rows
 from chaintune.tasks.left_out import distinct_pool
@@ -69,8 +69,9 @@ def _example(row: Row) -> Example:
     return Example(
         id=name,
         prompt=prompt,
-        choices=tuple(continuation(prompt, word) for word in YES_OR_NO),
-        gold=YES_OR_NO.index("yes" if toxic else "no"),
+        target=Choices(
+            tuple(continuation(prompt, word) for word in YES_OR_NO), YES_OR_NO.index("yes" if toxic else "no")
+        ),
         groups={"target_group": (group,)},
         # Statements that one prompt led the machine to write are alike; the annotated rows do not name it.
         cluster=canonical_digest(row.text("prompt"))[:16] if row.values.get("prompt") else name,

@@ -219,7 +219,7 @@ def _lesson_data(
 def _taught(parent: LoadedModel, examples: Sequence[Example], *, task: str) -> list[TrainingExample]:
     ordered = sorted(examples, key=lambda example: example.id)
     encoded = encode_examples(parent.tokenizer, ordered)
-    taught = lessons(encoded, [example.gold for example in ordered], end=parent.tokenizer.eos_token_id)
+    taught = lessons(encoded, [example.choices.gold for example in ordered], end=parent.tokenizer.eos_token_id)
     check_lengths(ordered, [len(lesson.tokens) for lesson in taught], parent.context_tokens, task=task)
     return taught
 

@@ -14,7 +14,7 @@ from chaintune.execution.processes import launch
 from chaintune.execution.processes.accelerate import ACCELERATE_CONFIG
 from chaintune.execution.processes.job import RESULT, Job
 from chaintune.plan.nodes import ScoreNode
-from chaintune.records import Example, Recipe, Regulariser
+from chaintune.records import Choices, Example, Recipe, Regulariser
 from tests import tiny
 from tests.dummy_engine import make_plan, make_study
 
@@ -29,7 +29,9 @@ RECIPE = Recipe(
     devices=2,
     regulariser=Regulariser("freeze", (("parts", ("norm", "layers.0")),)),
 )
-ROLES = Example("a", "who?", (" he", " she"), 1, {"owner": ("Ann", "Bob"), "age": ()}, "7", ("target", "other"))
+ROLES = Example(
+    "a", "who?", Choices((" he", " she"), 1, ("target", "other")), {"owner": ("Ann", "Bob"), "age": ()}, "7"
+)
 
 
 def make_job(folder: Path, **changes: Any) -> Job:

@@ -6,13 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaintune.forgetting import compare
-from chaintune.records import Example, Metric, Scores, scores_table
+from chaintune.records import Choices, Example, Metric, Scores, scores_table
 
 CHOICES = (" a", " bb cc", " dddd ee ff")
 
 
 def scores(logprobs: list[list[float]], tokens: list[list[int]], golds: list[int]) -> Scores:
-    examples = [Example(f"e{n:03d}", "q", CHOICES[: len(row)], golds[n], {}, f"c{n}") for n, row in enumerate(logprobs)]
+    examples = [
+        Example(f"e{n:03d}", "q", Choices(CHOICES[: len(row)], golds[n]), {}, f"c{n}") for n, row in enumerate(logprobs)
+    ]
     return Scores("t", scores_table("t", examples, logprobs, tokens))
 
 

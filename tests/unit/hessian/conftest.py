@@ -75,7 +75,7 @@ class Dense:
 
 def texts(loaded: LoadedModel, examples: Sequence[Example]) -> list[tuple[tuple[int, ...], int]]:
     encoded = encode_examples(loaded.tokenizer, examples)
-    taught = lessons(encoded, [item.gold for item in examples], end=loaded.tokenizer.eos_token_id)
+    taught = lessons(encoded, [item.choices.gold for item in examples], end=loaded.tokenizer.eos_token_id)
     return [(lesson.tokens, lesson.answer_tokens) for lesson in taught]
 
 

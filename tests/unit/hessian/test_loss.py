@@ -16,7 +16,7 @@ from tests.unit.hessian.conftest import EXAMPLES, Dense, small_model
 
 def taught(loaded: LoadedModel) -> list[TrainingExample]:
     encoded = encode_examples(loaded.tokenizer, EXAMPLES)
-    return lessons(encoded, [item.gold for item in EXAMPLES], end=loaded.tokenizer.eos_token_id)
+    return lessons(encoded, [item.choices.gold for item in EXAMPLES], end=loaded.tokenizer.eos_token_id)
 
 
 def answer_loss(loaded: LoadedModel, tokens: int | None = None) -> AnswerLoss:

@@ -10,7 +10,7 @@ from tokenizers.processors import TemplateProcessing
 
 from chaintune.errors import DataError
 from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
-from chaintune.records import Example
+from chaintune.records import Choices, Example
 from tests import tiny
 
 TOKENIZERS = {kind: tiny.make_tokenizer(kind) for kind in get_args(tiny.Tokens)}
@@ -18,7 +18,7 @@ BYTE_LEVEL, WITH_BOS, SENTENCEPIECE = TOKENIZERS.values()
 
 
 def item(prompt: str, *choices: str) -> Example:
-    return Example("one", prompt, choices, 0, {}, "c")
+    return Example("one", prompt, Choices(choices, 0), {}, "c")
 
 
 def encode(kind: tiny.Tokens, prompt: str, *choices: str) -> Encoded:
@@ -34,8 +34,8 @@ def pieces(kind: tiny.Tokens, tokens: tuple[int, ...]) -> list[str]:
 def test_prefix_and_choice_are_the_tokens_of_the_whole_text(kind: tiny.Tokens) -> None:
     for example in tiny.examples(8):
         (encoded,) = encode_examples(TOKENIZERS[kind], [example])
-        for choice, tokens in zip(example.choices, encoded.continuations, strict=True):
-            assert list(encoded.prefix + tokens) == TOKENIZERS[kind](example.prompt + choice)["input_ids"]
+        for choice, tokens in zip(example.choices.texts, encoded.continuations, strict=True):
+            assert list(encoded.prefix + tokens) == TOKENIZERS[kind](example.prompt_text + choice)["input_ids"]
 
 
 def test_bos_is_read_where_the_tokenizer_puts_one() -> None:
@@ -154,7 +154,7 @@ def test_what_is_taught_ends_with_the_end_of_the_text() -> None:
 
 
 def test_long_examples_are_counted_and_named() -> None:
-    examples = [Example(f"item-{number}", "p", ("a", "b"), 0, {}, "c") for number in range(6)]
+    examples = [Example(f"item-{number}", "p", Choices(("a", "b"), 0), {}, "c") for number in range(6)]
     lengths = [10, 11, 12, 13, 14, 15]
     check_lengths(examples, lengths, 15, task="t")
     check_lengths(examples, lengths, None, task="t")

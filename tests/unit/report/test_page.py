@@ -16,6 +16,7 @@ import pytest
 import chaintune
 from chaintune.records import (
     SCORES_SCHEMA,
+    Choices,
     Comparison,
     Example,
     Gate,
@@ -237,7 +238,7 @@ def test_the_page_says_what_part_of_the_flips_it_holds() -> None:
 
 
 def test_long_texts_are_cut_and_say_so() -> None:
-    long = Example("s/0", "x" * 5000 + "?", (" yes", " no"), 0, {}, "1")
+    long = Example("s/0", "x" * 5000 + "?", Choices((" yes", " no"), 0), {}, "1")
     before, after = made_up.scores([True], ids=["s/0"], task="s"), made_up.scores([False], ids=["s/0"], task="s")
     data = examples_data([Step("x", before, after)], {"s": {"s/0": long}})
     prompt = data["items"][0]["prompt"]
@@ -301,7 +302,7 @@ def test_a_hundred_checkpoints_of_sixty_thousand_items_stay_under_twenty_megabyt
     count, words = 60_000, "\U0001f600<" * 1500
     before, after = many(count, flipped=False), many(count, flipped=True)
     choices = (" yes" + words, " no" + words)
-    texts = {"s": {name: Example(name, words, choices, 0, {}, name) for name in before.example_ids}}
+    texts = {"s": {name: Example(name, words, Choices(choices, 0), {}, name) for name in before.example_ids}}
     data = examples_data((Step(f"s: {number}", before, after) for number in range(100)), texts)
     assert [step["forgot"] for step in data["steps"]] == [count] * 100
     assert sum(step["shown"] for step in data["steps"]) == len(data["flips"]) <= MOST_FLIPS

@@ -14,7 +14,7 @@ import pytest
 
 from chaintune import forgetting
 from chaintune.errors import StageError, StoreError
-from chaintune.records import Estimate, Example, ResultRow, Scores, scores_table
+from chaintune.records import Estimate, Choices, Example, ResultRow, Scores, scores_table
 from chaintune.runs import output
 from chaintune.study.study import Study
 from chaintune.runs.output import gather, write_results
@@ -85,7 +85,7 @@ def test_predictions_follow_the_metric(metric: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("metric", ["accuracy_per_token", "accuracy_per_byte"])
 def test_predictions_break_ties_as_what_is_right_does(metric: Any) -> None:
     # Of each unit the second choice is likelier by less than arithmetic can tell, so the first one is preferred.
-    examples = [Example(f"e{k}", "question", (" aaaa", " bb"), k % 2, {}, f"e{k}") for k in range(4)]
+    examples = [Example(f"e{k}", "question", Choices((" aaaa", " bb"), k % 2), {}, f"e{k}") for k in range(4)]
     tied = Scores("t", scores_table("t", examples, [[-4.00002, -2.0]] * 4, [[4, 2]] * 4))
     found = output._preferring(tied, metric)
     assert tied.table["prediction"].to_pylist() == [1] * 4

@@ -128,7 +128,7 @@ def test_memory_for_nothing_at_all_is_one_sentence(trees: bool, monkeypatch: pyt
 def test_where_others_wait_for_the_pass_nothing_is_halved(trees: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: trees)
     monkeypatch.setattr(logprobs, "is_sharded", lambda _: True)
-    monkeypatch.setattr(logprobs, "in_step", nullcontext)
+    monkeypatch.setattr(logprobs, "lockstep", nullcontext)
     model = tiny.make_model()
     with at_most(model, 40) as seen, pytest.raises(ModelError, match=r"take a smaller batch_tokens, at") as raised:
         choice_logprobs(model, ENCODED)

@@ -11,7 +11,7 @@ import torch
 from chaintune.errors import ConfigError, DataError, ModelError
 from chaintune.models import LoadedModel, load
 from chaintune.models.encoding import Encoded, encode_examples
-from chaintune.records import Example, Scores
+from chaintune.records import Choices, Example, Scores
 from chaintune.scoring import score
 from tests import tiny
 from tests.conftest import MakeModel
@@ -34,7 +34,7 @@ def test_each_row_tells_what_the_model_answered(loaded: LoadedModel) -> None:
         assert row["choice_logprobs"] == pytest.approx(logprobs, abs=1e-4)
         assert row["choice_tokens"] == [len(choice) for choice in item.continuations]
         assert row["prediction"] == logprobs.index(max(logprobs))
-        assert row["correct"] == (row["prediction"] == example.gold)
+        assert row["correct"] == (row["prediction"] == example.choices.gold)
         assert (row["task"], row["cluster"]) == ("balls", example.cluster)
 
 
@@ -64,7 +64,7 @@ def test_what_runs_together_does_not_depend_on_the_order_either(
 
 
 def test_an_example_longer_than_the_context_is_refused_by_name(loaded: LoadedModel) -> None:
-    long = Example("long-one", "red " * 300, (" red", " blue"), 0, {}, "c")
+    long = Example("long-one", "red " * 300, Choices((" red", " blue"), 0), {}, "c")
     with pytest.raises(DataError, match=r"task 'balls': 1 of 5 examples .* 256 tokens: 'long-one' \(\d+ tokens\)"):
         score(loaded, [*tiny.examples(4), long], task="balls")
 
@@ -72,7 +72,7 @@ def test_an_example_longer_than_the_context_is_refused_by_name(loaded: LoadedMod
 @pytest.mark.parametrize(("tokens", "fits"), [(256, True), (257, False)])
 def test_the_context_is_used_to_its_last_token(tokens: int, fits: bool, loaded: LoadedModel) -> None:
     def item(words: int) -> Example:
-        return Example("long", "Ann" + " red" * words, (" red", " blue"), 0, {}, "c")
+        return Example("long", "Ann" + " red" * words, Choices((" red", " blue"), 0), {}, "c")
 
     (short,) = encode_examples(loaded.tokenizer, [item(0)])
     example = item(tokens - short.longest_tokens)

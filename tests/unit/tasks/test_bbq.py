@@ -60,10 +60,10 @@ def test_an_item_is_read_as_its_authors_mean_it(tmp_path: Path) -> None:
         "Two men met 7.\nQuestion: Who forgot?\nChoices:\n"
         "- The old man\n- The Can't be determined\n- The young man\nAnswer:"
     )
-    assert example.choices == (" The old man", " The Can't be determined", " The young man")
-    assert example.gold == 2
+    assert example.choices.texts == (" The old man", " The Can't be determined", " The young man")
+    assert example.choices.gold == 2
     assert example.cluster == "Age/1"
-    assert example.choice_roles == ("target", "unknown", "other")
+    assert example.choices.roles == ("target", "unknown", "other")
     assert example.groups == {
         "category": ("Age",),
         "stereotyped_group": ("man", "old"),
@@ -78,7 +78,7 @@ def test_the_unknown_answer_is_right_in_every_ambiguous_context(tmp_path: Path) 
     task = load(write(tmp_path, [item(k) for k in range(20)], [target(k) for k in range(20)]))
     for example in by_id(task).values():
         ambiguous = example.groups["context"] == ("ambiguous",)
-        assert (example.choice_roles[example.gold] == "unknown") == ambiguous
+        assert (example.choices.roles[example.choices.gold] == "unknown") == ambiguous
 
 
 def test_an_item_without_stereotyped_group_bears_none(tmp_path: Path) -> None:
@@ -89,12 +89,12 @@ def test_an_item_without_stereotyped_group_bears_none(tmp_path: Path) -> None:
 def test_choices_have_no_roles_where_the_target_is_not_known(tmp_path: Path) -> None:
     rows = [item(k) for k in range(20)]
     task = load(write(tmp_path, rows, [target(0), "Age,0,1,NA"]))
-    assert by_id(task)["Age/0"].choice_roles == ("unknown", "target", "other")
-    assert by_id(task)["Age/1"].choice_roles == ()
-    assert by_id(task)["Age/2"].choice_roles == ()
+    assert by_id(task)["Age/0"].choices.roles == ("unknown", "target", "other")
+    assert by_id(task)["Age/1"].choices.roles == ()
+    assert by_id(task)["Age/2"].choices.roles == ()
     (tmp_path / "additional_metadata.csv").unlink()
     task = load(tmp_path)
-    assert all(example.choice_roles == () for example in by_id(task).values())
+    assert all(example.choices.roles == () for example in by_id(task).values())
     assert "additional_metadata.csv is not there" in task.source
 
 

@@ -142,16 +142,16 @@ def test_nested_fields_labels_and_a_template_make_the_prompt(load: Load) -> None
     for e in task.test:
         number = prompts((e,))[0]
         assert e.prompt == f"Question: Where is {number}?\nAnswer:"
-        assert e.choices == (" here", " there", " nowhere")
-        assert e.gold == number % 3
+        assert e.choices.texts == (" here", " there", " nowhere")
+        assert e.choices.gold == number % 3
 
 
 def test_choices_may_stand_in_columns_of_their_own(load: Load) -> None:
     columns = {"prompt": "question", "choices": ["{first}", "it is {second}", "unknown"], "gold": "first"}
     task = load("me/single", columns=columns, test_share=1)
     number = prompts((task.test[0],))[0]
-    assert task.test[0].choices == (" here", f" it is at {number}", " unknown")
-    assert {e.gold for e in task.test} == {0}
+    assert task.test[0].choices.texts == (" here", f" it is at {number}", " unknown")
+    assert {e.choices.gold for e in task.test} == {0}
 
 
 def test_without_a_card_folders_are_configurations_and_names_tell_splits(load: Load) -> None:

@@ -103,9 +103,9 @@ def test_prompts_and_choices_are_the_requests_that_lm_eval_builds(folder: Path, 
     theirs = by_question(their_task(folder, shots).instances)
     assert len(task.test) == len(theirs) == 12
     for e in task.test:
-        assert [(e.prompt, choice) for choice in e.choices] == theirs[e.id]
+        assert [(e.prompt, choice) for choice in e.choices.texts] == theirs[e.id]
         assert e.prompt.count("Colour of ball") == shots + 1
-        assert e.gold == int(e.id.split()[-1][:-1]) % 2
+        assert e.choices.gold == int(e.id.split()[-1][:-1]) % 2
     assert (task.version, task.role, len(task.train)) == ("lm_eval-2.0", "capability", 16)
 
 
@@ -132,7 +132,7 @@ def test_no_lesson_holds_its_own_answer(folder: Path) -> None:
     task = load(folder, fewshot=4)
     assert len(task.train) == 5
     for e in task.train:
-        assert sorted(part[-1] for part in e.prompt.split("?")[:-1]) == list("01234")
+        assert sorted(part[-1] for part in e.prompt_text.split("?")[:-1]) == list("01234")
 
 
 def test_too_many_few_shot_samples_are_told(folder: Path) -> None:
@@ -183,7 +183,7 @@ def test_documents_that_cannot_be_scored_or_repeat_others_are_left_out_and_count
 
 def test_a_target_may_be_the_text_of_a_choice(folder: Path) -> None:
     write(folder, doc_to_target="{{choices[1]}}")
-    assert {e.gold for e in load(folder).test} == {1}
+    assert {e.choices.gold for e in load(folder).test} == {1}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_file_becomes_a_task(tmp_path: Path) -> None:
     assert sorted(e.id for e in task.train + task.test) == [f"r{k}" for k in range(8)]
     assert len(task.train) == len(task.test) == 4
     first = next(e for e in task.train + task.test if e.id == "r4")
-    assert (first.prompt, first.choices, first.gold, first.cluster) == (
+    assert (first.prompt, first.choices.texts, first.choices.gold, first.cluster) == (
         "Question 4:",
         (" yes", " no", " maybe"),
         1,
@@ -89,7 +89,7 @@ def test_columns_may_bear_other_names(tmp_path: Path) -> None:
     task = load(jsonl(tmp_path, rows), columns=columns)
     assert task.dimensions == ("religion", "who")
     for example in task.train + task.test:
-        assert example.gold == 1
+        assert example.choices.gold == 1
         assert example.cluster == example.id
         assert example.groups == {"religion": ("x",), "who": ("old", "poor")}
 
@@ -111,7 +111,7 @@ def test_a_row_may_bear_no_group(tmp_path: Path) -> None:
 def test_a_space_stands_before_a_choice_unless_there_is_one(tmp_path: Path) -> None:
     rows = [row(0), row(2, prompt="Question:\n"), row(4, choices=["\tyes", "no"], gold=0)]
     task = load(jsonl(tmp_path, rows), test_share=1)
-    assert [e.choices for e in task.test] == [(" yes", " no", " maybe"), ("yes", "no", "maybe"), ("\tyes", " no")]
+    assert [e.choices.texts for e in task.test] == [(" yes", " no", " maybe"), ("yes", "no", "maybe"), ("\tyes", " no")]
 
 
 def test_gold_is_an_index_or_the_text_of_a_choice(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_gold_is_an_index_or_the_text_of_a_choice(tmp_path: Path) -> None:
         row(4, choices=["2", "1"], gold="1"),
         row(6, choices=["2", "1"], gold=0),
     ]
-    assert [e.gold for e in load(jsonl(tmp_path, rows), test_share=1).test] == [2, 2, 1, 0]
+    assert [e.choices.gold for e in load(jsonl(tmp_path, rows), test_share=1).test] == [2, 2, 1, 0]
 
 
 def test_a_csv_gold_that_could_mean_two_things_is_refused(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_csv_gold_that_could_mean_two_things_is_refused(tmp_path: Path) -> Non
     with pytest.raises(DataError, match="gold '2' is the text of choice 1, and could be an index too"):
         load(path)
     path.write_text("prompt,choices,gold\nHow many?,0|1,1\nHow much?,a|b,1\n")
-    assert [e.gold for e in load(path, test_share=1).test] == [1, 1]
+    assert [e.choices.gold for e in load(path, test_share=1).test] == [1, 1]
 
 
 def test_a_split_column_and_a_test_path_are_kept(tmp_path: Path) -> None:

@@ -30,15 +30,15 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 def test_a_question_lists_its_choices(tmp_path: Path) -> None:
     task = tasks.load("csqa", path=write(tmp_path / "a.jsonl", [on_hub(0)]), test_share=1)
     assert task.test[0].prompt == "Question: Is it 0?\nAnswer:"
-    assert task.test[0].choices == (" yes 0", " no", " maybe")
-    assert (task.test[0].id, task.test[0].cluster, task.test[0].gold) == ("q0", "q0", 2)
+    assert task.test[0].choices.texts == (" yes 0", " no", " maybe")
+    assert (task.test[0].id, task.test[0].cluster, task.test[0].choices.gold) == ("q0", "q0", 2)
     assert (task.role, task.version, task.licence, task.dimensions) == ("capability", "csqa-1", "MIT", ())
 
 
 def test_both_shapes_give_the_same_text(tmp_path: Path) -> None:
     one = tasks.load("csqa", path=write(tmp_path / "a.jsonl", [on_hub(k) for k in range(3)]), test_share=1)
     two = tasks.load("csqa", path=write(tmp_path / "b.jsonl", [in_wheel(k) for k in range(3)]), test_share=1)
-    texts = [sorted((e.prompt, e.choices, e.gold) for e in task.test) for task in (one, two)]
+    texts = [sorted((e.prompt, e.choices.texts, e.choices.gold) for e in task.test) for task in (one, two)]
     assert texts[0] == texts[1]
 
 
@@ -51,7 +51,7 @@ def test_the_slips_of_the_wheel_are_undone(tmp_path: Path) -> None:
         in_wheel(4, question="Is it a question?", options="\nA. yes 4\nB. no\nC. maybe?"),
     ]
     task = tasks.load("csqa", path=write(tmp_path / "a.jsonl", rows), test_share=1)
-    seen = {e.prompt.split("\n")[0]: e.choices for e in task.test}
+    seen = {e.prompt_text.split("\n")[0]: e.choices.texts for e in task.test}
     assert seen == {
         "Question: Name it.": (" yes 0", " no", " maybe"),
         "Question: Pick one": (" yes 1", " no", " maybe"),

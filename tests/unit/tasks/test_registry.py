@@ -9,11 +9,11 @@ from chaintune.errors import DataError
 from chaintune.tasks.registry import BUILT_IN, definition
 
 OFFERED = """
-from chaintune.records import Example
+from chaintune.records import Choices, Example
 from chaintune.tasks import Pool, TaskDefinition
 
 def read(path):
-    examples = [Example(str(k), "Q:", (" a", " b"), 0, {}, str(k)) for k in range(10)]
+    examples = [Example(str(k), "Q:", Choices((" a", " b"), 0), {}, str(k)) for k in range(10)]
     return Pool(examples, None, "made up")
 
 TASK = TaskDefinition("made-up", "safety", "made-up-1", "CC0", (), read)

@@ -91,9 +91,10 @@ def load(name: str, root: Path, **options: Any) -> Task:
 def accuracy(examples: tuple[Example, ...], preferred: list[int]) -> float:
     """Share right when the choice named is the likelier one."""
     logprobs = [
-        [0.0 if k == best else -1.0 for k in range(len(e.choices))] for e, best in zip(examples, preferred, strict=True)
+        [0.0 if k == best else -1.0 for k in range(len(e.choices.texts))]
+        for e, best in zip(examples, preferred, strict=True)
     ]
-    tokens = [[1] * len(e.choices) for e in examples]
+    tokens = [[1] * len(e.choices.texts) for e in examples]
     return float(Scores("t", scores_table("t", examples, logprobs, tokens)).item_scores().mean())
 
 
@@ -109,14 +110,14 @@ def test_every_new_task_has_a_self_test() -> None:
 
 def test_a_perfect_scorer_gets_everything_right(task: Task) -> None:
     assert len(task.test) == COUNT
-    assert accuracy(task.test, [e.gold for e in task.test]) == 1.0
-    wrong = [(e.gold + 1) % len(e.choices) for e in task.test]
+    assert accuracy(task.test, [e.choices.gold for e in task.test]) == 1.0
+    wrong = [(e.choices.gold + 1) % len(e.choices.texts) for e in task.test]
     assert accuracy(task.test, wrong) == 0.0
 
 
 def test_a_scorer_that_always_takes_the_first_choice_gets_its_share(task: Task) -> None:
     right = accuracy(task.test, [0] * COUNT)
-    assert right == pytest.approx(Counter(e.gold for e in task.test)[0] / COUNT)
+    assert right == pytest.approx(Counter(e.choices.gold for e in task.test)[0] / COUNT)
     if task.name in FIRST_IS_GOLD:
         assert right == pytest.approx(FIRST_IS_GOLD[task.name])
     else:  # the order within a pair is drawn, so it is even up to chance
@@ -125,18 +126,18 @@ def test_a_scorer_that_always_takes_the_first_choice_gets_its_share(task: Task) 
 
 def test_a_random_scorer_is_at_chance(task: Task) -> None:
     rng = np.random.default_rng(0)
-    guesses = [int(rng.integers(len(e.choices))) for e in task.test]
+    guesses = [int(rng.integers(len(e.choices.texts))) for e in task.test]
     chance = 1 / CHOICES.get(task.name, 2)
     assert abs(accuracy(task.test, guesses) - chance) < 4 * np.sqrt(chance * (1 - chance) / COUNT)
 
 
 def test_every_example_is_sound(task: Task) -> None:
     assert len({e.id for e in task.test}) == COUNT
-    assert all(choice_defect(e.choices) == "" for e in task.test)
+    assert all(choice_defect(e.choices.texts) == "" for e in task.test)
     for dimension in task.dimensions:
         assert all(len(e.groups[dimension]) == 1 for e in task.test)
     for e in task.test:
-        joined = [e.prompt + choice for choice in e.choices]
+        joined = [e.prompt_text + choice for choice in e.choices.texts]
         assert all(text == text.strip() and "  " not in text for text in joined)
 
 
@@ -156,20 +157,20 @@ def test_gold_is_the_less_stereotypical_sentence(name: str, tmp_path: Path) -> N
     task = load(name, tmp_path, test_share=1)
     words = {"crows_pairs": ("Some", "Others"), "stereoset": ("rude", "kind")}[name]
     for e in task.test:
-        assert e.choice_roles[e.gold] == "anti_stereotype"
-        for role, choice in zip(e.choice_roles, e.choices, strict=True):
+        assert e.choices.roles[e.choices.gold] == "anti_stereotype"
+        for role, choice in zip(e.choices.roles, e.choices.texts, strict=True):
             assert words[role == "anti_stereotype"] in choice
-        assert not any("Cats" in choice for choice in e.choices)
+        assert not any("Cats" in choice for choice in e.choices.texts)
     # An always-stereotype scorer scores 0: accuracy is the complement of a stereotype score.
-    assert accuracy(task.test, [e.choice_roles.index("stereotype") for e in task.test]) == 0.0
+    assert accuracy(task.test, [e.choices.roles.index("stereotype") for e in task.test]) == 0.0
 
 
 def test_only_what_differs_between_sentences_is_in_the_context(tmp_path: Path) -> None:
     by_kind = {e.groups["kind"][0]: e for e in load("stereoset", tmp_path, test_share=1).test}
-    assert by_kind["intersentence"].prompt.startswith("Many live in ")
-    assert all(choice.startswith(" They are ") for choice in by_kind["intersentence"].choices)
+    assert by_kind["intersentence"].prompt_text.startswith("Many live in ")
+    assert all(choice.startswith(" They are ") for choice in by_kind["intersentence"].choices.texts)
     assert by_kind["intrasentence"].prompt == ""
-    assert all(choice.startswith("They are ") for choice in by_kind["intrasentence"].choices)
+    assert all(choice.startswith("They are ") for choice in by_kind["intrasentence"].choices.texts)
 
 
 def test_the_published_json_of_stereoset_reads_as_the_hub_s_rows_do(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaintune.errors import DataError
-from chaintune.records import Example, examples_digest
+from chaintune.records import Choices, Example, examples_digest
 from chaintune.tasks.sizes import Wanted, check_dimension, parse_size, take
 from chaintune.tasks.splits import split_clusters, spread
 
 
 def example(name: str, cluster: str, *groups: str) -> Example:
-    return Example(name, f"Question {name}?", (" yes", " no"), 0, {"faith": groups} if groups else {}, cluster)
+    return Example(name, f"Question {name}?", Choices((" yes", " no"), 0), {"faith": groups} if groups else {}, cluster)
 
 
 @st.composite
@@ -163,4 +163,4 @@ def test_a_dimension_that_the_task_lacks_is_refused() -> None:
         check_dimension(parse_size("3 per category", "x"), (), "x")
 
 
-GOLDEN = ["427dc0cf66f3", "7a3613f9dac8", "110420d57fb3"]
+GOLDEN = ["ab81f7d4bc92", "1d391b1ddddb", "fa4e2e412af6"]

@@ -98,7 +98,8 @@ def test_a_stage_shares_of_itself_where_it_pays(
         return answer_logits(model, lessons, **options)
 
     monkeypatch.setattr("chaintune.tuning.trainer.answer_logits", watched)
-    shots = [replace(item, prompt=prefix.format(chr(97 + n)) + item.prompt) for n, item in enumerate(tiny.examples(24))]
+    prompts = (prefix.format(chr(97 + n)) + item.prompt_text for n, item in enumerate(tiny.examples(24)))
+    shots = [replace(item, prompt=prompt) for item, prompt in zip(tiny.examples(24), prompts, strict=True)]
     tune(load(model_folder(), precision="fp32"), shots, task="balls", recipe=RECIPE, seed=0, log=tmp_path / "log")
     assert len(trees) == shared
 

@@ -14,7 +14,7 @@ from chaintune.errors import DataError, StageError
 from chaintune.models import LoadedModel, Precision, load, save
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import encode_examples
-from chaintune.records import Example, Recipe, Regulariser
+from chaintune.records import Choices, Example, Recipe, Regulariser
 from chaintune.scoring import score
 from chaintune.tuning import Step, Tuned, tune
 from chaintune.tuning.order import training_order
@@ -81,7 +81,7 @@ def test_other_inputs_give_other_bits(change: dict[str, Any], model_folder: Make
 
 
 def texts(tokenizer: Any, examples: list[Example]) -> list[Any]:
-    return lessons(encode_examples(tokenizer, examples), [e.gold for e in examples], end=tokenizer.eos_token_id)
+    return lessons(encode_examples(tokenizer, examples), [e.choices.gold for e in examples], end=tokenizer.eos_token_id)
 
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
@@ -273,7 +273,7 @@ def test_an_example_longer_than_the_context_is_refused_before_anything_changes(
     parent: LoadedModel, tmp_path: Path
 ) -> None:
     before = weights(parent)
-    long = Example("long-one", "Ann " * 400, (" red", " blue"), 0, {}, "c")
+    long = Example("long-one", "Ann " * 400, Choices((" red", " blue"), 0), {}, "c")
     with pytest.raises(DataError, match=r"task 'balls': 1 of 25 examples .* 256 tokens: 'long-one' \(\d+ tokens\)"):
         run(parent, tmp_path, examples=[*EXAMPLES, long])
     assert same_bits(before, weights(parent))

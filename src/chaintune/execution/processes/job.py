@@ -70,7 +70,7 @@ class Job:
         """The job of a file."""
         plain = json.loads(path.read_text(encoding="utf-8"))
         for name in ("examples", "replayed", "protected"):
-            plain[name] = tuple(_example(content) for content in plain[name])
+            plain[name] = tuple(map(Example.from_content, plain[name]))
         for name in ("weights", "adapter", "out", "scratch"):
             plain[name] = None if plain[name] is None else Path(plain[name])
         return cls(**plain | {"recipe": _recipe(plain["recipe"])})
@@ -88,12 +88,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} cannot travel in a job")
-
-
-def _example(content: list[Any]) -> Example:
-    name, prompt, choices, gold, groups, cluster, roles = content
-    borne = {dimension: tuple(found) for dimension, found in groups.items()}
-    return Example(name, prompt, tuple(choices), gold, borne, cluster, tuple(roles))
 
 
 def _recipe(plain: dict[str, Any]) -> Recipe:

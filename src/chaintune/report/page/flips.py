@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from chaintune.records import Example, ItemScores, Metric, Scores
+from chaintune.records import Choices, Example, ItemScores, Metric, Scores
+from chaintune.records.examples import shown_text
 from chaintune.report.page.embedded import weight
 
 # Together with figures and libraries these keep the largest page well under 20 MB.
@@ -119,10 +120,12 @@ class _Items:
 
     def _text(self, task: str, row: Mapping[str, Any]) -> dict[str, Any]:
         example = self._texts.get(task, {}).get(row["example_id"])
-        if example is None or len(example.choices) != len(row.get("choice_logprobs") or ()):
+        if example is None or not isinstance(example.target, Choices):
             return {}
-        choices = [_cut(choice.strip(), _LONGEST_CHOICE) for choice in example.choices]
-        text = {"prompt": _cut(example.prompt, _LONGEST_PROMPT), "choices": choices}
+        if len(example.target.texts) != len(row.get("choice_logprobs") or ()):
+            return {}
+        choices = [_cut(choice.strip(), _LONGEST_CHOICE) for choice in example.target.texts]
+        text = {"prompt": _cut(shown_text(example.prompt), _LONGEST_PROMPT), "choices": choices}
         self._left -= weight(text)
         return text if self._left >= 0 else {}
 

@@ -22,7 +22,7 @@ class Texts(Dataset[dict[str, torch.Tensor]]):
 
     @staticmethod
     def _row(example: Any) -> dict[str, torch.Tensor]:
-        tokens = TOKENIZER(example.prompt + example.choices[example.gold])["input_ids"][-WIDTH:]
+        tokens = TOKENIZER(example.prompt + example.choices.gold_text)["input_ids"][-WIDTH:]
         ids = torch.zeros(WIDTH, dtype=torch.long)
         ids[: len(tokens)] = torch.tensor(tokens)
         labels = torch.where(torch.arange(WIDTH) < len(tokens), ids, -100)
