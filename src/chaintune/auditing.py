@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
+from typing import TYPE_CHECKING, TypeAlias, Unpack
 
 from chaintune.errors import ConfigError, nearest
-from chaintune.forgetting.crossing import joined, parts_of
-from chaintune.logs.options import HowToCompare
-from chaintune.records import Audit, Comparison, Scores, Task
+from chaintune.forgetting.crossing import parts_of
+from chaintune.logs.options import CompareArguments
+from chaintune.records import Audit, Scores, Task
 from chaintune.tasks import Size
 
 if TYPE_CHECKING:
     from chaintune.gate import Policy
+    from chaintune.logs.options import CompareOptions
     from chaintune.plan.plan import Plan
     from chaintune.runs.mitigation import Watch
     from chaintune.scoring import Engine
@@ -126,7 +128,7 @@ def audit(
     out: Path | str | None = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
-    **how: Unpack[HowToCompare],
+    **how: Unpack[CompareArguments],
 ) -> Audit:
     """What was forgotten between two models: both are scored, each once, and compared task by task.
 
@@ -154,33 +156,75 @@ def audit(
 
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """
-    from chaintune.gate import judge, read_policy
-    from chaintune.logs.asked import as_names
+    from chaintune.gate import read_policy
+    from chaintune.logs.options import compare_options
 
-    rules = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
-    crossed = [joined(*pair) for pair in how.pop("intersections", ())]
-    asked = [*as_names("by", how.pop("by", ())), *crossed]
-    also = [*as_names("also_by", how.pop("also_by", ())), *(rules.dimensions if rules else ())]
-    dimensions = list(dict.fromkeys([*asked, *also]))
+    budgets = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
+    options = compare_options({**how, "metric": metric})
     loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed)
-    check_dimensions(asked, loaded)
-    found = score_all(
-        {"before": str(before), "after": str(after)},
+    audited = audit_models(
+        before,
+        after,
         loaded,
+        options,
+        policy=budgets,
         precision=precision,
         devices=devices,
         store=store,
         watch=watch,
         trust_remote_code=trust_remote_code,
     )
-    comparisons = tuple(
-        _compared(found["before"][task.name], found["after"][task.name], dimensions, {**how, "metric": metric})
-        for task in loaded
-    )
-    audited = Audit(comparisons, judge(rules, comparisons) if rules else None, found["before"], found["after"])
     if out is not None:
         write_audit(audited, Path(out), tasks=loaded)
     return audited
+
+
+def audit_models(
+    before: str | Path,
+    after: str | Path,
+    tasks: Sequence[Task],
+    options: "CompareOptions",
+    *,
+    policy: "Policy | None" = None,
+    precision: str = "auto",
+    devices: int = 1,
+    store: "Store | Path | str | None" = None,
+    watch: "Watcher | None" = None,
+    trust_remote_code: bool = False,
+) -> Audit:
+    """What was forgotten between two models on tasks that are loaded; for the other arguments see `audit`.
+
+    Args:
+        before: the earlier checkpoint.
+        after: the later one.
+        tasks: with different names.
+        options: how to compare; each dimension in each task that has it.
+        policy: budgets, whose dimensions are added.
+        precision: `auto`, `bf16` or `fp32`.
+        devices: processes that score together.
+        store: where finished scores lie; None is the default store.
+        watch: plan -> context manager with `note`, which is told of every event.
+        trust_remote_code: run Python code that comes with a model.
+    """
+    from chaintune.gate import judge
+    from chaintune.logs.compare import compare_sides
+    from chaintune.logs.sides import read_sides
+
+    check_dimensions(options.by, tasks)
+    scores = score_all(
+        {"before": str(before), "after": str(after)},
+        tasks,
+        precision=precision,
+        devices=devices,
+        store=store,
+        watch=watch,
+        trust_remote_code=trust_remote_code,
+    )
+    # The examples that were drawn need not bear a dimension that the task has.
+    lenient = replace(options, by=(), also_by=(*options.by, *options.also_by, *(policy.dimensions if policy else ())))
+    one, other = ([scores[side][task.name] for task in tasks] for side in ("before", "after"))
+    comparisons = tuple(compare_sides(read_sides(one, other, lenient), lenient))
+    return Audit(comparisons, judge(policy, comparisons) if policy else None, scores["before"], scores["after"])
 
 
 def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), command: Sequence[str] = ()) -> None:
@@ -240,10 +284,3 @@ def check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:
             if name not in known:
                 names = ", ".join(f"'{task.name}'" for task in tasks)
                 raise ConfigError(f"by '{text}': of {names} none has a dimension '{name}': {nearest(name, known)}")
-
-
-def _compared(before: Scores, after: Scores, by: Sequence[str], how: Mapping[str, Any]) -> Comparison:
-    from chaintune.logs import compare
-
-    borne = set(before.dimensions)
-    return compare(before, after, by=[text for text in by if borne.issuperset(parts_of(text))], **how)

@@ -14,7 +14,7 @@ import yaml
 import chaintune
 from chaintune import models, tasks
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs.log import ReadOptions
+from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import Comparison, Scores
 from chaintune.scoring.score import Engine, score

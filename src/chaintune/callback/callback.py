@@ -22,8 +22,9 @@ from chaintune.errors import ConfigError, DataError, ModelError, nearest
 from chaintune.forgetting.crossing import parts_of
 from chaintune.forgetting.options import Inference
 from chaintune.gate import Policy, judge, read_policy
-from chaintune.logs.compare import compare_all
-from chaintune.logs.options import HowToCompare
+from chaintune.logs.compare import compare_sides
+from chaintune.logs.options import CompareOptions
+from chaintune.logs.sides import read_sides
 from chaintune.models.processes import Rank
 from chaintune.records import Comparison, Gate, Scores, Task
 
@@ -83,11 +84,11 @@ class ForgettingCallback(TrainerCallback):
             raise ConfigError(f"every={every}: expected a number of optimizer steps, at least 1")
         if (stop or keep_best) and policy is None:
             raise ConfigError("stop and keep_best go by a policy; give one as policy=, such as 'policy.yaml'")
-        Inference(level=level, margin=margin, resamples=resamples)
         self._every, self._worst, self._batch_tokens = every, worst, batch_tokens
-        self._how: HowToCompare = {"level": level, "margin": margin, "resamples": resamples}
         self._policy = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
         self._by = list(dict.fromkeys([*by, *(self._policy.dimensions if self._policy else ())]))
+        inference = Inference(level=level, margin=margin, resamples=resamples)
+        self._options = CompareOptions(also_by=tuple(self._by), inference=inference)
         self._stop, self._keep_best = stop, keep_best
         self._tasks = _loaded(tasks, test, self._by)
         self._given = {} if before is None else read_scores(before)
@@ -228,9 +229,7 @@ class ForgettingCallback(TrainerCallback):
     def _compare(self) -> None:
         names = [name for name in self.scores_after if name in self.scores_before]
         sides = [[scores[name] for name in names] for scores in (self.scores_before, self.scores_after)]
-        borne = {dimension for scores in sides[0] for dimension in scores.dimensions}
-        how: HowToCompare = {**self._how, "by": [name for name in self._by if borne.issuperset(parts_of(name))]}
-        found = compare_all(sides[0], sides[1], **how) if names else []
+        found = compare_sides(read_sides(sides[0], sides[1], self._options), self._options) if names else []
         self.comparisons = {comparison.task: comparison for comparison in found}
         self.gate = judge(self._policy, found) if self._policy else None
 

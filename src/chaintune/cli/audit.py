@@ -1,22 +1,17 @@
 """`chaintune audit`: score two checkpoints and compare them."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from chaintune.cli.compared import Comparing, Telling, tell
+from chaintune.cli.comparison import Comparing, Output, report_comparisons
+from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.score import Names, ScoringRun
-from chaintune.cli.spread import spread
-
-if TYPE_CHECKING:
-    from chaintune.records import Audit, Comparison, Gate
 
 
-@spread
+@expand_dataclasses
 def audit(
     before: Annotated[str, typer.Argument(metavar="BEFORE_MODEL", help="The earlier checkpoint.")],
     after: Annotated[
@@ -25,7 +20,7 @@ def audit(
     task: Names,
     scoring: ScoringRun,
     comparing: Comparing,
-    telling: Telling,
+    output: Output,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the report (HTML, Markdown, JSON) and both models' scores.", show_default=False),
@@ -43,18 +38,12 @@ def audit(
 
     chaintune audit base-model base-model+my-adapter --task bbq --test "40 per category" --policy policy.yaml
     """
-    from chaintune import auditing
+    from chaintune.auditing import audit_models, write_audit
 
+    policy = output.read_policy()
+    options = comparing.options(policy=policy)
     tasks = scoring.tasks(task)
-    audited: list[Audit] = []
-
-    def compare(**how: Any) -> "Sequence[Comparison]":
-        audited.append(auditing.audit(before, after, tasks=tasks, **scoring.options(), **how))
-        return audited[0].comparisons
-
-    def keep(_comparisons: "Sequence[Comparison]", gate: "Gate | None") -> None:
-        if out is not None:
-            command = ["chaintune", *sys.argv[1:]]
-            auditing.write_audit(replace(audited[0], gate=gate), out, tasks=tasks, command=command)
-
-    return tell(compare, comparing, telling, keep=keep)
+    audited = audit_models(before, after, tasks, options, policy=policy, **scoring.options())
+    if out is not None:
+        write_audit(audited, out, tasks=tasks, command=["chaintune", *sys.argv[1:]])
+    return report_comparisons(audited.comparisons, audited.gate, output)

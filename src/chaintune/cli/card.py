@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.compared import Comparing
-from chaintune.cli.spread import spread
+from chaintune.cli.comparison import Comparing
+from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class _Found:
     results: "Sequence[CardResult]"
 
 
-@spread
+@expand_dataclasses
 def card(
     sources: Sources,
     comparing: Comparing,
@@ -105,9 +105,11 @@ def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint
         raise ConfigError(f"{given[0]} is for the folder of a study (with results.parquet), which {sources[0]} is not")
     gate = None
     if len(sources) == 2:
-        from chaintune.logs import compare_all
+        from chaintune.logs.compare import compare_sides
+        from chaintune.logs.sides import read_sides
 
-        comparisons = compare_all(*sources, **asdict(comparing) | {"by": comparing.by or []})
+        options = comparing.options()
+        comparisons = compare_sides(read_sides(sources[0], sources[1], options), options)
     elif sources[0].suffix.lower() == ".parquet":
         raise ConfigError(
             f"{sources[0]}: scores of one checkpoint tell nothing that was forgotten; name the scores before and the "

@@ -1,19 +1,20 @@
 """`chaintune compare`: what was forgotten between two score files, or two logs of another harness."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.compared import Comparing, Telling, tell
-from chaintune.cli.spread import spread
+from chaintune.cli.comparison import Comparing, Output, report_comparisons
+from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError
 
 if TYPE_CHECKING:
+    from chaintune.logs.options import ReadOptions
+    from chaintune.logs.sides import Sides
     from chaintune.records import Comparison, Gate
 
 Side = Annotated[
@@ -43,18 +44,27 @@ class Reading:
     filter: Annotated[str | None, typer.Option(help="Which filter's answers of an lm-eval log.")] = None
     reader: Annotated[str | None, typer.Option(help="Read as: chaintune, lm-eval, inspect, table, ...")] = None
 
-    def options(self) -> dict[str, Any]:
-        """As `logs.compare_all` takes them."""
-        return asdict(self) | {"columns": _pairs(self.columns or ()), "scale": _ends(self.scale)}
+    def options(self) -> "ReadOptions":
+        """How logs are read, checked."""
+        from chaintune.logs.options import ReadOptions
+
+        return ReadOptions(
+            columns=_pairs(self.columns or ()),
+            cluster=self.cluster,
+            filter=self.filter,
+            tasks=tuple(self.task or ()),
+            scale=_ends(self.scale),
+            reader=self.reader,
+        )
 
 
-@spread
+@expand_dataclasses
 def compare(
     before: Side,
     after: Side,
     comparing: Comparing,
     reading: Reading,
-    telling: Telling,
+    output: Output,
     html: Annotated[Path | None, typer.Option(help="Write a page with figures and examples here too.")] = None,
 ) -> int:
     """Compare two checkpoints on the same examples: what was forgotten, and by whom. Loads no model.
@@ -62,28 +72,27 @@ def compare(
     With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3 when the data do not
     tell or something required is missing.
     """
-    from chaintune.logs import compare_all
+    from chaintune.gate import judge
+    from chaintune.logs.compare import compare_sides
+    from chaintune.logs.sides import read_sides
 
-    options = reading.options()
-    keep = partial(_write_page, html, (before, after), options | {"metric": comparing.metric}) if html else None
-    return tell(partial(compare_all, before, after, **options), comparing, telling, keep=keep)
+    policy = output.read_policy()
+    options = comparing.options(reading.options(), policy=policy)
+    sides = read_sides(before, after, options)
+    comparisons = compare_sides(sides, options)
+    gate = judge(policy, comparisons) if policy else None
+    if html:
+        _write_page(html, sides, comparisons, gate)
+    return report_comparisons(comparisons, gate, output)
 
 
-def _write_page(
-    path: Path,
-    logs: tuple[Path, Path],
-    reading: Mapping[str, Any],
-    comparisons: "Sequence[Comparison]",
-    gate: "Gate | None",
-) -> None:
-    from chaintune.logs.sides import both_sides
+def _write_page(path: Path, sides: "Sides", comparisons: "Sequence[Comparison]", gate: "Gate | None") -> None:
     from chaintune.report.figures import comparison_figures
     from chaintune.report.folder import write_whole
     from chaintune.report.page import Step, comparison_page, render
 
-    dimensions = dict.fromkeys(row.dimension for found in comparisons for row in found.groups)
-    sides = both_sides(*logs, by=list(dimensions), reading=reading)
-    steps = [Step(found.task, sides[found.task].before, sides[found.task].after) for found in comparisons]
+    pairs = {comparison.task: sides.paired(comparison.task) for comparison in comparisons}
+    steps = [Step(task, pair.before, pair.after) for task, pair in pairs.items()]
     command = ["chaintune", *sys.argv[1:]]
     page = comparison_page(
         comparisons, figures=comparison_figures(comparisons), steps=steps, gate=gate, command=command

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson
-from chaintune.cli.spread import spread
 from chaintune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class ScoringRun:
         }
 
 
-@spread
+@expand_dataclasses
 def score(
     model: Annotated[str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, or alias.")],
     task: Names,

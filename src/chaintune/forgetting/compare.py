@@ -71,14 +71,31 @@ def compare(
 
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """
-    options = Inference(level, resamples, seed, adjust, reference, margin)
+    inference = Inference(level, resamples, seed, adjust, reference, margin)
+    return compare_scores(
+        before, after, by=by, intersections=intersections, metric=metric, on_missing=on_missing, inference=inference
+    )
+
+
+def compare_scores(
+    before: S,
+    after: S,
+    *,
+    by: Sequence[str],
+    intersections: Sequence[tuple[str, str]],
+    metric: str | None,
+    on_missing: OnMissing,
+    inference: Inference,
+) -> Comparison:
+    """The same as `compare`, of options that were checked before."""
     paired = pair(before, after, on_missing=on_missing)
     groups = grouping(paired.before, by, intersections)
     known = _metric_of(before, metric)
     scores = (_values(paired.before, known), _values(paired.after, known))
-    rows, disparities = compared(groups, scores, options, identical=paired.identical)
+    rows, disparities = compared(groups, scores, inference, identical=paired.identical)
     return Comparison(
-        before.task, known, reference, level, margin, adjust, resamples, seed, paired.n_left_out,
+        before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
+        inference.resamples, inference.seed, paired.n_left_out,
         rows[0], tuple(rows[1:]), tuple(disparities), dict(before.provenance), dict(after.provenance),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
     )  # fmt: skip

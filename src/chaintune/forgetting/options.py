@@ -1,6 +1,7 @@
 """How sure, and relative to what: the options that every comparison of checkpoints shares."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.stats import Adjustment, Reference
@@ -30,6 +31,7 @@ class Inference:
     margin: float = 0.02
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not 0.5 <= self.level < 1:
             raise ConfigError(f"level {self.level}: a confidence level lies between 0.5 and 1, 0.95 is usual")
         if self.resamples < 100:
@@ -40,3 +42,16 @@ class Inference:
             raise ConfigError(f"adjust '{self.adjust}': {nearest(self.adjust, ['holm', 'bh'])}")
         if self.reference not in ("overall", "rest"):
             raise ConfigError(f"reference '{self.reference}': {nearest(self.reference, ['overall', 'rest'])}")
+
+    def _check_types(self) -> None:
+        for name, kind, usual in (
+            ("level", Real, "a number such as 0.95"),
+            ("margin", Real, "a number such as 0.02"),
+            ("resamples", Integral, "a whole number such as 10000"),
+            ("seed", Integral, "a whole number such as 0"),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, kind):
+                raise ConfigError(f"{name} {value!r}: expected {usual}")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}: expected 0 or more")

@@ -1,7 +1,8 @@
 """Other harnesses' logs in. No torch."""
 
 from chaintune.logs.compare import compare, compare_all
-from chaintune.logs.log import Log, ReadOptions
+from chaintune.logs.log import Log
+from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.logs.tables import logs_of_rows
 

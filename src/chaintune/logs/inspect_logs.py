@@ -19,7 +19,8 @@ from chaintune.logs.conditions import doubts_of, facts_of
 from chaintune.logs.fields import Collected, Fields
 from chaintune.logs.inspect_samples import canonical, prompt_digest, question_digests, row_of
 from chaintune.logs.inspect_scores import scorer_of, tell_unscored, told_by, values_of
-from chaintune.logs.log import Log, ReadOptions
+from chaintune.logs.log import Log
+from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 
 # Most of a log, and nothing that is compared.

@@ -13,7 +13,8 @@ from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.lines import Row, parsed, rows_of
 from chaintune.logs.columns import columns_of
 from chaintune.logs.fields import Collected, Fields, names_in
-from chaintune.logs.log import Digests, Log, ReadOptions
+from chaintune.logs.log import Digests, Log
+from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.logs.regular import raw_columns
 from chaintune.records import ItemScores

@@ -1,21 +1,144 @@
-"""Options of a comparison by name: how to read the logs, and how to compare what they hold."""
+"""Options of a comparison: how logs are read, and how what they hold is compared."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypedDict
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from numbers import Real
+from typing import Any, Literal, TypedDict
+
+from chaintune.errors import ConfigError, nearest
+from chaintune.forgetting.crossing import joined, parts_of
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.pairing import OnMissing
+
+Crossing = tuple[str, str]
 
 
-class HowToRead(TypedDict, total=False):
-    """How logs are read.
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a log is read.
 
     Attributes:
-        columns: what `id`, `score`, `cluster`, `task` or a dimension are called in the log.
+        dimensions: fields that hold an example's groups, dotted where they lie deeper (`doc.category`).
+        columns: what a field is called in the log, where it has another name: `{"id": "qid"}`.
         cluster: the field that says which examples are not independent, dotted where it lies deeper.
-        metric: which score, where there are several.
-        filter: which answers, where lm-eval filtered them in several ways.
-        task: the only task to compare, or several.
+        metric: which score, where a log has several.
+        filter: which answer, where lm-eval took several from each response.
+        tasks: the only ones to read; none for all.
         scale: the worst and the best score there can be, where they are not 0 and 1.
-        reader: `chaintune`, `inspect`, `lm-eval` or `table`; None to tell by the file.
+        reader: name of the reader; None to tell by the file.
+
+    Raises:
+        ConfigError: an invalid value.
     """
+
+    dimensions: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    cluster: str | None = None
+    metric: str | None = None
+    filter: str | None = None
+    tasks: tuple[str, ...] = ()
+    scale: tuple[float, float] = (0.0, 1.0)
+    reader: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("cluster", "metric", "filter", "reader"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ConfigError(f"{name} {getattr(self, name)!r}: expected a name")
+        texts = [*self.columns.keys(), *self.columns.values()] if isinstance(self.columns, Mapping) else [None]
+        if not all(isinstance(text, str) for text in texts):
+            raise ConfigError(
+                f"columns {self.columns!r}: expected a mapping of field to column such as {{'id': 'qid'}}"
+            )
+        _check_scale(self.scale)
+
+    def called(self, name: str) -> str:
+        """What a field is called in the log."""
+        return self.columns.get(name, name)
+
+    def wants(self, task: str) -> bool:
+        """Whether a task is to be read."""
+        return not self.tasks or task in self.tasks
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """How two logs are compared.
+
+    Attributes:
+        by: dimensions whose groups are compared, each of which some task has to have; `a x b` crosses two.
+        also_by: the same of dimensions that no task need have, as those of a policy.
+        on_missing: `error`, or `intersect` to leave out what only one side has.
+        force: compare what is not comparable, and say so in the result.
+        read: how both logs are read.
+        inference: how sure, and relative to what.
+
+    Raises:
+        ConfigError: an empty name, or more than two dimensions are crossed.
+    """
+
+    by: tuple[str, ...] = ()
+    also_by: tuple[str, ...] = ()
+    on_missing: OnMissing = "error"
+    force: bool = False
+    read: ReadOptions = field(default_factory=ReadOptions)
+    inference: Inference = field(default_factory=Inference)
+
+    def __post_init__(self) -> None:
+        for text in (*self.by, *self.also_by):
+            parts_of(text)
+
+    @property
+    def plain(self) -> tuple[str, ...]:
+        """Dimensions whose own groups are compared."""
+        return tuple(dict.fromkeys(parts[0] for parts in self._parts if len(parts) == 1))
+
+    @property
+    def crossings(self) -> tuple[Crossing, ...]:
+        """Pairs of dimensions whose groups are crossed."""
+        return tuple(dict.fromkeys((parts[0], parts[1]) for parts in self._parts if len(parts) == 2))
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """Every dimension that is read."""
+        return tuple(dict.fromkeys([*self.plain, *(name for pair in self.crossings for name in pair)]))
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Dimensions that some task has to have."""
+        return frozenset(name for text in self.by for name in parts_of(text))
+
+    @cached_property
+    def reading(self) -> ReadOptions:
+        """How both logs are read, with the dimensions."""
+        return replace(self.read, dimensions=self.dimensions)
+
+    @property
+    def _parts(self) -> list[tuple[str, ...]]:
+        return [parts_of(text) for text in (*self.by, *self.also_by)]
+
+
+class CompareArguments(TypedDict, total=False):
+    """Keyword arguments for how scores are compared; see `CompareOptions` and `forgetting.options.Inference`.
+
+    `intersections` are pairs of dimensions, each the same as `a x b` in `by`.
+    """
+
+    by: str | Sequence[str]
+    also_by: str | Sequence[str]
+    intersections: Sequence[Crossing]
+    reference: Literal["overall", "rest"]
+    level: float
+    resamples: int
+    seed: int
+    adjust: Literal["holm", "bh"]
+    on_missing: OnMissing
+    margin: float
+    force: bool
+
+
+class ReadArguments(TypedDict, total=False):
+    """Keyword arguments for how logs are read; see `ReadOptions`."""
 
     columns: Mapping[str, str]
     cluster: str | None
@@ -26,31 +149,62 @@ class HowToRead(TypedDict, total=False):
     reader: str | None
 
 
-class HowToCompare(TypedDict, total=False):
-    """How scores are compared; see `forgetting.compare`.
+class Arguments(CompareArguments, ReadArguments):
+    """Every keyword argument of `chaintune.compare`."""
 
-    Attributes:
-        by: dimensions whose groups are compared; `a x b` crosses two.
-        also_by: the same of dimensions that no task need have, as those of a policy.
-        intersections: pairs of dimensions whose groups are crossed.
-        reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
-        level: of the intervals.
-        resamples: random halves of the clusters that are drawn.
-        seed: of the draws.
-        adjust: correction for the number of groups of a dimension.
-        on_missing: `error`, or `intersect` to leave out what only one side has.
-        margin: a change within it counts as none.
-        force: compare what is not comparable, and say so in the result.
+
+def compare_options(arguments: Mapping[str, Any]) -> CompareOptions:
+    """The options that keyword arguments name.
+
+    Args:
+        arguments: as `Arguments` has them, not checked yet.
+
+    Raises:
+        ConfigError: an argument that does not exist, or an invalid value.
     """
+    known = Arguments.__annotations__
+    for name in sorted(arguments.keys() - known.keys()):
+        raise ConfigError(f"option '{name}': {nearest(name, known)}")
+    rest = dict(arguments)
+    inference = Inference(**{part.name: rest.pop(part.name) for part in fields(Inference) if part.name in rest})
+    tasks = names_of("task", rest.pop("task", None) or ())
+    read = {name: rest.pop(name) for name in ReadArguments.__annotations__ if name in rest}
+    crossed = [joined(*pair) for pair in _pairs(rest.pop("intersections", ()))]
+    return CompareOptions(
+        by=(*names_of("by", rest.pop("by", ())), *crossed),
+        also_by=names_of("also_by", rest.pop("also_by", ())),
+        on_missing=rest.pop("on_missing", "error"),
+        force=bool(rest.pop("force", False)),
+        read=ReadOptions(tasks=tasks, **read),
+        inference=inference,
+    )
 
-    by: str | Sequence[str]
-    also_by: str | Sequence[str]
-    intersections: Sequence[tuple[str, str]]
-    reference: Literal["overall", "rest"]
-    level: float
-    resamples: int
-    seed: int
-    adjust: Literal["holm", "bh"]
-    on_missing: Literal["error", "intersect"]
-    margin: float
-    force: bool
+
+def names_of(option: str, value: Any) -> tuple[str, ...]:
+    """One name or several, as several.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{option} {value!r}: expected a name or a list of names")
+    return tuple(names)
+
+
+def _pairs(value: Any) -> list[Crossing]:
+    listed = value if isinstance(value, list | tuple) else [value]
+    pairs = [tuple(pair) if isinstance(pair, list | tuple) else () for pair in listed]
+    if not all(len(pair) == 2 and all(isinstance(name, str) for name in pair) for pair in pairs):
+        raise ConfigError(f"intersections {value!r}: expected pairs of dimensions such as [('category', 'polarity')]")
+    return [(pair[0], pair[1]) for pair in pairs]
+
+
+def _check_scale(scale: Any) -> None:
+    ends = scale if isinstance(scale, list | tuple) and len(scale) == 2 else (None,)
+    if not all(isinstance(end, Real) and not isinstance(end, bool) for end in ends):
+        raise ConfigError(f"scale {scale!r}: expected two numbers, the worst and the best, such as (1, 5)")
+    low, high = scale
+    # An infinite end, or NaN, gives no finite length either.
+    if not 0 < abs(high - low) < float("inf"):
+        raise ConfigError(f"scale {low:g} to {high:g}: expected two different numbers, the worst and the best")

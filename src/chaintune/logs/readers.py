@@ -6,7 +6,8 @@ from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.files.lines import SUFFIXES
-from chaintune.logs.log import Log, ReadOptions, of_tasks
+from chaintune.logs.log import Log, of_tasks
+from chaintune.logs.options import ReadOptions
 from chaintune.registry import Registry
 
 

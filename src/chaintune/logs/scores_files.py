@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs.log import Log, ReadOptions
+from chaintune.logs.log import Log
+from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.records import Scores
 

@@ -1,40 +1,125 @@
-"""Both sides of a comparison, example by example: for showing which items changed."""
+"""Both sides of a comparison, read: paths, scores or frames, task by task."""
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import pyarrow.compute as pc
 
 from chaintune.errors import DataError
 from chaintune.forgetting.pairing import Pair, pair
-from chaintune.logs.asked import wanted_of
-from chaintune.logs.log import parse_by
+from chaintune.logs.log import Log, of_tasks
+from chaintune.logs.options import CompareOptions, ReadOptions
 from chaintune.logs.readers import read_log
+from chaintune.logs.scores_files import log_of
+from chaintune.logs.tables import logs_of_rows
 from chaintune.records import ItemScores, Scores
 
-Sides = Pair[Scores] | Pair[ItemScores]
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+Logged: TypeAlias = "Path | str | Scores | ItemScores | Sequence[Scores] | pl.DataFrame | pd.DataFrame"
+
+_LOG = logging.getLogger(__name__)
 
 
-def both_sides(before: Path, after: Path, *, by: Sequence[str] = (), reading: Mapping[str, Any]) -> dict[str, Sides]:
-    """The examples that both logs have of each task, in one order.
+@dataclass(frozen=True)
+class Sides:
+    """The logs before and after, by task.
+
+    Attributes:
+        tasks: those that both have, in the order of the side before.
+        left_out: those that only one of them has.
+    """
+
+    before: Mapping[str, Log]
+    after: Mapping[str, Log]
+    tasks: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    def paired(self, task: str) -> Pair[Scores] | Pair[ItemScores]:
+        """The examples that both sides have of a task, in one order."""
+        before, after = self.before[task].scores, self.after[task].scores
+        if isinstance(before, Scores) and isinstance(after, Scores):
+            return pair(before, after, on_missing="intersect")
+        if isinstance(before, ItemScores) and isinstance(after, ItemScores):
+            return pair(before, after, on_missing="intersect")
+        raise DataError(f"task '{task}': logs of different kinds; compare two of one kind")
+
+
+def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
+    """Both sides of a comparison.
 
     Args:
-        before: the log of the earlier checkpoint.
-        after: the log of the later one.
-        by: dimensions whose groups are read, as `compare` takes them.
-        reading: how to read, as `logs.options.HowToRead` has it.
+        before: what the earlier checkpoint scored.
+        after: what the later one did.
+        options: how to read them, and what becomes of tasks that only one of them has.
 
     Raises:
-        DataError: a log cannot be read, or the two are not of the same examples.
+        ConfigError: a reader, field or task that does not exist.
+        DataError: a log cannot be read, or the two have no task in common.
     """
-    plain, crossed = parse_by(tuple(by))
-    wanted = wanted_of(reading, list(dict.fromkeys([*plain, *(name for both in crossed for name in both)])))
-    one, other = read_log(before, wanted), read_log(after, wanted)
-    return {task: _paired(one[task].scores, other[task].scores) for task in one if task in other}
+    reading = options.reading
+    one, other = (
+        of_tasks(_logs(logged, reading, side), reading.tasks, side)
+        for logged, side in ((before, "before"), (after, "after"))
+    )
+    left_out = tuple(sorted(set(one) ^ set(other)))
+    tasks = tuple(task for task in one if task in other)
+    if not tasks:
+        raise DataError(f"no task is on both sides: before {', '.join(one)}; after {', '.join(other)}")
+    if left_out and options.on_missing == "error":
+        raise DataError(
+            f"only one of the two has {', '.join(left_out)}; compare one task, or what both have with on_missing "
+            "'intersect' (--on-missing intersect)"
+        )
+    if left_out:
+        _LOG.warning("left out, as only one of the two has it: %s", ", ".join(left_out))
+    return Sides(one, other, tasks, left_out)
 
 
-def _paired(before: Scores | ItemScores, after: Scores | ItemScores) -> Sides:
-    if isinstance(before, Scores) and isinstance(after, Scores):
-        return pair(before, after, on_missing="intersect")
-    if isinstance(before, ItemScores) and isinstance(after, ItemScores):
-        return pair(before, after, on_missing="intersect")
-    raise DataError(f"task '{before.task}': logs of different kinds; compare two of one kind")
+def shared(log: Log, other: Log) -> Log:
+    """The part of a log whose examples the other one has too."""
+    table = log.scores.table
+    ids, other_ids = (one.scores.table.column("example_id").combine_chunks() for one in (log, other))
+    if ids.equals(other_ids):
+        return log
+    return replace(log, scores=replace(log.scores, table=table.filter(pc.is_in(ids, value_set=other_ids))))
+
+
+def _logs(logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
+    if isinstance(logged, Path | str):
+        return read_log(Path(logged), reading)
+    if isinstance(logged, Scores):
+        return {logged.task: log_of(logged, side)}
+    if isinstance(logged, list | tuple):
+        return _several(logged, side)
+    if isinstance(logged, ItemScores):
+        return {logged.task: Log(logged, side)}
+    # By what they offer and not by class, so that neither library is imported for a question.
+    if hasattr(logged, "to_dicts"):
+        rows = cast("pl.DataFrame", logged).to_dicts()
+    elif hasattr(logged, "to_dict"):
+        rows = _pandas_rows(cast("pd.DataFrame", logged))
+    else:
+        raise DataError(f"{side}: expected a path, scores or a frame, got a {type(logged).__name__}")
+    numbered = ((f"{side}, row {number}", row) for number, row in enumerate(rows, 1))
+    return {log.scores.task: log for log in logs_of_rows(numbered, side, reading)}
+
+
+def _pandas_rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Rows with Python's own values: pandas holds lists as arrays, and what is missing in several ways."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [
+        {str(name): cell.tolist() if hasattr(cell, "tolist") else cell for name, cell in row.items()} for row in rows
+    ]
+
+
+def _several(logged: Sequence[Scores], side: str) -> Mapping[str, Log]:
+    logs = {scores.task: log_of(scores, side) for scores in logged if isinstance(scores, Scores)}
+    if not logs or len(logs) < len(logged):
+        raise DataError(f"{side}: expected scores of one task or more, each task once, in a list of {len(logged)}")
+    return logs

@@ -7,7 +7,8 @@ from chaintune.errors import DataError
 from chaintune.files.lines import SUFFIXES, Row, rows_of
 from chaintune.logs.columns import columns_of
 from chaintune.logs.fields import Collected, Fields, has, names_in, value
-from chaintune.logs.log import Log, ReadOptions
+from chaintune.logs.log import Log
+from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.logs.regular import raw_columns
 

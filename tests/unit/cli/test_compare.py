@@ -201,7 +201,7 @@ def test_the_bare_command_is_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_function_tells_its_options() -> None:
     import chaintune
-    from chaintune.logs.options import HowToCompare, HowToRead
+    from chaintune.logs.options import Arguments
 
     told = chaintune.compare.__doc__ or ""
-    assert all(f"`{name}`" in told for name in (*HowToRead.__annotations__, *HowToCompare.__annotations__))
+    assert all(f"`{name}`" in told for name in Arguments.__annotations__)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaintune.errors import ChaintuneError
-from chaintune.logs.log import ReadOptions
+from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from tests.unit.logs import inspected, logs
 

@@ -18,7 +18,8 @@ import chaintune
 from chaintune.errors import ConfigError, DataError
 from chaintune.logs import inspect_logs
 from chaintune.logs.comparable import objections
-from chaintune.logs.log import Log, ReadOptions
+from chaintune.logs.log import Log
+from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import ItemScores
 from tests import made_up

@@ -8,7 +8,7 @@ import pytest
 import chaintune
 from chaintune.errors import ConfigError, DataError
 from chaintune.logs import compare_all
-from chaintune.logs.log import ReadOptions
+from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from tests import made_up
 from tests.unit.logs import logs

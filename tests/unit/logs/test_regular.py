@@ -18,7 +18,8 @@ from chaintune.errors import ChaintuneError
 from chaintune.logs import lm_eval, tables
 from chaintune.logs.columns import columns_of
 from chaintune.logs.fields import Fields
-from chaintune.logs.log import Log, ReadOptions
+from chaintune.logs.log import Log
+from chaintune.logs.options import ReadOptions
 from tests.unit.logs import logs
 
 WANTED = ReadOptions(dimensions=("g", "d.g"))

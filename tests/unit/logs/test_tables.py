@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import chaintune
 from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.logs import compare_all
-from chaintune.logs.log import ReadOptions
+from chaintune.logs.options import CompareOptions, ReadOptions
 from chaintune.logs.readers import read_log
-from chaintune.logs.sides import both_sides
+from chaintune.logs.sides import read_sides
 from chaintune.records import Comparison, ItemScores, Scores
 from tests import made_up
 
@@ -177,7 +177,7 @@ def test_every_spelling_of_a_crossing_means_the_same(by: str, tmp_path: Path) ->
     paths = [write(tmp_path / f"{k}.jsonl", side) for k, side in enumerate(sides)]
     found = chaintune.compare(paths[0], paths[1], by=[by], resamples=FAST)
     assert {row.dimension for row in found.groups} == {"faith & age"}
-    (both,) = both_sides(paths[0], paths[1], by=[by], reading={}).values()
+    both = read_sides(paths[0], paths[1], CompareOptions(by=(by,))).paired("items")
     for side in (both.before, both.after):
         assert all({name for name, _ in pairs} == {"age", "faith"} for pairs in side.table["groups"].to_pylist())
 

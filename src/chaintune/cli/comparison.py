@@ -1,0 +1,119 @@
+"""What every command that ends in comparisons shares: its options, printing, and the exit code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from chaintune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from chaintune.gate import Policy
+    from chaintune.logs.options import CompareOptions, ReadOptions
+    from chaintune.records import Comparison, Gate
+
+EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """Options of how two checkpoints are compared."""
+
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="DIM", help="Dimension or field of the log; repeat it; 'A x B' crosses two."),
+    ] = None
+    metric: Annotated[str | None, typer.Option(help="Which score, where there are several.")] = None
+    on_missing: Annotated[
+        Literal["error", "intersect"], typer.Option(help="What to do with examples of one side only.")
+    ] = "error"
+    level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95
+    margin: Annotated[float, typer.Option(help="A change within it counts as none, in shares of the score.")] = 0.02
+    adjust: Annotated[
+        Literal["holm", "bh"],
+        typer.Option("--multiplicity", help="Correction for the number of groups of a dimension."),
+    ] = "holm"
+    reference: Annotated[
+        Literal["overall", "rest"], typer.Option(help="What the biased forgetting of a group is relative to.")
+    ] = "overall"
+    resamples: Annotated[int, typer.Option(help="Random halves of the clusters that are drawn.")] = 10_000
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0
+    force: Annotated[bool, typer.Option("--force", help="Compare what is not comparable, and say so.")] = False
+
+    def options(self, read: "ReadOptions | None" = None, *, policy: "Policy | None" = None) -> "CompareOptions":
+        """The options of a comparison, checked.
+
+        Args:
+            read: how logs are read; its metric is the one named here.
+            policy: whose dimensions are compared as well, where a task has them.
+        """
+        from chaintune.forgetting.options import Inference
+        from chaintune.logs.options import CompareOptions, ReadOptions
+
+        return CompareOptions(
+            by=tuple(self.by or ()),
+            also_by=policy.dimensions if policy else (),
+            on_missing=self.on_missing,
+            force=self.force,
+            read=replace(read or ReadOptions(), metric=self.metric),
+            inference=Inference(self.level, self.resamples, self.seed, self.adjust, self.reference, self.margin),
+        )
+
+
+@dataclass(frozen=True)
+class Output:
+    """Options of how comparisons are judged and printed."""
+
+    policy: Annotated[Path | None, typer.Option(help="Judge by these budgets.", show_default=False)] = None
+    form: Annotated[Literal["text", "md", "json"], typer.Option("--format", help="What to print.")] = "text"
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here too; needs --policy.")] = None
+
+    def read_policy(self) -> "Policy | None":
+        """The policy that is named, if one is."""
+        if self.policy is None:
+            if self.junit:
+                raise ConfigError("--junit writes what a policy says; name one with --policy")
+            return None
+        from chaintune.gate import read_policy
+
+        return read_policy(self.policy)
+
+
+def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: Output) -> int:
+    """Print comparisons and what a policy says of them; the exit code.
+
+    Raises:
+        ConfigError: a file cannot be written.
+    """
+    if gate and output.junit:
+        from chaintune.report.gate import junit_xml
+
+        try:
+            output.junit.write_text(junit_xml(gate), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{output.junit}: cannot be written ({error.strerror})") from error
+    _show(comparisons, gate, output.form)
+    return EXIT_CODES[gate.answer] if gate else 0
+
+
+def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", form: str) -> None:
+    from chaintune.report import comparison as words
+
+    if form == "json":
+        typer.echo(words.comparison_json(comparisons, gate.to_dict() if gate else None))
+    elif form == "md":
+        typer.echo(words.comparison_markdown(comparisons, gate), nl=False)
+    else:
+        from chaintune.cli.display import print_tables
+        from chaintune.report.gate import gate_sentence, gate_table
+        from chaintune.report.markdown import visible
+        from chaintune.report.words import sentence
+
+        for comparison in comparisons:
+            typer.echo(visible(sentence(comparison)) + "\n")
+            print_tables(words.comparison_tables(comparison))
+        if gate:
+            print_tables([gate_table(gate)])
+            typer.echo(gate_sentence(gate))
