@@ -5,12 +5,11 @@
 Nothing of the checkout is imported or run, except with `--collect`, which asks pytest for the number of tests. Imports
 are counted between files and wherever they stand: at the top, inside functions, under `TYPE_CHECKING`. Module names in
 strings are not seen, and a package's `__init__` counts only for the names that are taken from it. A circle is a set of
-files, or of folders, that reach each other. An import points upward if the imported room comes later in `ROOMS`. A
-function is as long as its lines from `def` on, the docstring apart. Participles are counted where they are a whole
-name, in f-strings too, which `tokenize` sees in new Pythons only.
+files, or of folders, that reach each other. An import points upward by the order of rooms in this checkout's import
+test. A function is as long as its lines from `def` on, the docstring apart. Participles are counted where they are a
+whole name, in f-strings too, which `tokenize` sees from Python 3.12 on only.
 
-Measured elsewhere: seconds of `make test` by `time make test`, coverage by `pytest --cov=chaintune --cov-branch` of
-pytest-cov.
+Measured elsewhere: seconds by `time make test`, coverage by `pytest --cov=chaintune --cov-branch` of pytest-cov.
 """
 
 import argparse
@@ -26,12 +25,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# From the lowest to the highest, with the rooms of the first edition in the place of those that follow them.
-ROOMS = (
-    "errors", "records", "files", "config", "stats", "forgetting", "tasks", "models", "scoring", "tuning", "curvature",
-    "store", "study", "plan", "execution", "runs", "logs", "gate", "callback", "report", "api", "cli", "__init__",
-)  # fmt: skip
-FORMER = {"landscape": "curvature", "interop": "logs", "auditing": "api", "__main__": "__init__"}
+IMPORT_TEST = Path(__file__).parents[1] / "tests" / "unit" / "test_imports.py"
+# Rooms of the first edition, in the place of those that follow them.
+FORMER = {"landscape": "hessian", "interop": "logs"}
 PARTICIPLES = ("found", "told", "given", "wanted", "asked", "held", "said")
 Graph = Mapping[str, set[str]]
 
@@ -104,10 +100,17 @@ def folder_graph(graph: Graph) -> dict[str, set[str]]:
     return merged
 
 
-def upward_imports(graph: Graph) -> list[str]:
+def room_order() -> dict[str, int]:
+    """Room -> its place, the lowest first, as the import test of this checkout has it."""
+    tree = ast.parse(IMPORT_TEST.read_text(encoding="utf-8"))
+    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+    (rooms,) = (node.value for node in assigned if ast.unparse(node.targets[0]) == "ROOMS")
+    order = {room: place for place, room in enumerate(ast.literal_eval(rooms))}
+    return order | {former: order[room] for former, room in FORMER.items()}
+
+
+def upward_imports(graph: Graph, floor: Mapping[str, int]) -> list[str]:
     """`FILE imports FILE` where the second one's room lies higher; rooms without a floor are left out."""
-    floor = {room: number for number, room in enumerate(ROOMS)}
-    floor |= {former: floor[room] for former, room in FORMER.items()}
     pairs = [(file, other) for file in graph for other in sorted(graph[file])]
     placed = [pair for pair in pairs if all(room_of(one) in floor for one in pair)]
     return [f"{one} imports {other}" for one, other in placed if floor[room_of(other)] > floor[room_of(one)]]
@@ -149,8 +152,8 @@ def figures(checkout: Path) -> dict[str, Any]:
     for file, text in sources.items():
         rooms[room_of(file)] += text.count("\n")
     total, (largest, lines) = rooms.total(), rooms.most_common(1)[0]
-    graph = import_graph(trees, "chaintune")
-    of_files, upward, names = circles(graph), upward_imports(graph), name_counts(nodes)
+    graph, floor, names = import_graph(trees, "chaintune"), room_order(), name_counts(nodes)
+    of_files, upward = circles(graph), upward_imports(graph, floor)
     tested = [node for text in tests.values() for node in ast.walk(ast.parse(text))]
     return {
         "source lines": total,
@@ -159,7 +162,7 @@ def figures(checkout: Path) -> dict[str, Any]:
         "largest room": largest,
         "largest room's share": round(lines / total, 3),
         "lines by room": dict(rooms.most_common()),
-        "rooms without a floor": sorted(set(rooms) - {*ROOMS, *FORMER}),
+        "rooms without a floor": sorted(set(rooms) - set(floor)),
         "circles of files": [len(circle) for circle in of_files],
         "files in circles": of_files,
         "circles of folders": circles(folder_graph(graph)),
