@@ -33,7 +33,7 @@ from chaintune.models.precision import dtype_of
 from chaintune.records import Example
 from chaintune.scoring.logprobs import choice_logprobs
 from chaintune.scoring.trees import count_tokens
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.tasks.prompts import question_prompt
 
 SETS = ("religion", "random", "csqa", "csqa-listed", "openbookqa", "openbookqa-listed", "harness-bbq")
@@ -214,7 +214,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     options = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
-    folder, precision = open_base(options.model, Store()).folder, models.resolve_precision(options.precision)
+    folder, precision = open_base(options.model, FolderStore()).folder, models.resolve_precision(options.precision)
     print(
         f"{platform.platform()}, {torch.get_num_threads()} threads, torch {torch.__version__}, transformers "
         f"{transformers.__version__}, lm-eval {lm_eval.__version__}, {options.model}, {precision}\n"

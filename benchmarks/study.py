@@ -42,7 +42,7 @@ from chaintune.plan.nodes import SCORES_FILE, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Example, Scores
 from chaintune.runs.session import Session, prepare
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 
 BY_HAND = Path(__file__).with_name("by_hand.py")
@@ -88,7 +88,7 @@ def study_of(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
 
 def with_chaintune(file: Path, session: Session, scratch: Path) -> Side:
     """The study in one command, with nothing in its store."""
-    store = Store(scratch / "store")
+    store = FolderStore(scratch / "store")
     command = [sys.executable, "-m", "chaintune", "run", str(file), "--store", str(store.root)]
     seconds = _run([*command, "--out", str(scratch / "out")])
     cost = spent(session.plan, store)
@@ -265,12 +265,12 @@ def main() -> None:
     wanted = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
     os.environ |= {"TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    folder = open_base(wanted.model, Store()).folder
+    folder = open_base(wanted.model, FolderStore()).folder
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HF_DATASETS_CACHE"] = f"{scratch}/datasets"
         file = Path(scratch) / "study.yaml"
         file.write_text(yaml.safe_dump(study_of(folder, wanted)), encoding="utf-8")
-        session = prepare(Study.from_yaml(file), Store(Path(scratch) / "empty"))
+        session = prepare(Study.from_yaml(file), FolderStore(Path(scratch) / "empty"))
         counts = session.plan.counts()
         threads = f"{torch.get_num_threads()} threads, {platform.machine()}"
         print(f"{platform.platform()}, {threads}, {wanted.model} in {session.precision}, torch {torch.__version__}")

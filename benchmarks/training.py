@@ -30,7 +30,7 @@ from chaintune.execution.bases import open_base
 from chaintune.models.encoding import encode_examples
 from chaintune.models.precision import dtype_of
 from chaintune.records import Recipe, Task
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.tuning import tune
 from chaintune.tuning.order import families
 
@@ -141,7 +141,7 @@ def main() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
     transformers.utils.logging.set_verbosity_error()
     precision = models.resolve_precision(wanted.precision)
-    folder = open_base("smollm2-135m", Store()).folder
+    folder = open_base("smollm2-135m", FolderStore()).folder
     task = contexts(wanted.items) if wanted.families else tasks.load("bbq", train=wanted.items, test=1)
     how = {"share": wanted.families, "together": wanted.families}
     contenders: dict[str, Callable[[], tuple[int, float]]] = {

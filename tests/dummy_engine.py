@@ -17,7 +17,7 @@ from chaintune.plan.nodes import CurvatureNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
 from chaintune.records import Choices, Curvature, Example, Task, scores_table
 from chaintune.records.scores import Scores
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 
 BASE_KEY = "0" * 64
@@ -156,7 +156,7 @@ def main() -> None:
     study = make_study("ab", keep=keep)
     tasks = {name: make_task(name) for name in study.tasks}
     engine = DummyEngine(folder / f"engine{os.getpid()}", hook=hook)
-    store = Store(folder / "store")
+    store = FolderStore(folder / "store")
     run_plan(make_plan(study, tasks), store=store, engine=engine, out=folder / "out", tasks=tasks)
 
 

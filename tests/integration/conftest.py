@@ -11,7 +11,7 @@ from chaintune.execution.engine import LocalEngine
 from chaintune.models import LoadedModel
 from chaintune.plan.nodes import SCORES_FILE
 from chaintune.runs.session import Session, prepare
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import tiny
 
@@ -31,7 +31,7 @@ class Smoke:
         return [f"base={self.folder / 'model'}", *data]
 
     def open(self, store: Path, *overrides: str) -> Session:
-        return prepare(Study.from_yaml(STUDY, [*self.places, *overrides]), Store(store))
+        return prepare(Study.from_yaml(STUDY, [*self.places, *overrides]), FolderStore(store))
 
     def run(self, folder: Path, *overrides: str) -> dict[str, bytes]:
         """Run the study with store and results in `folder`; its scores."""

@@ -15,13 +15,13 @@ from chaintune.execution.events import Event
 from chaintune.files import atomic
 from chaintune.models import LoadedModel
 from chaintune.runs.session import Session, prepare
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 
 
 def main() -> None:
     folder, point, study = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-    session = prepare(Study.from_yaml(study, sys.argv[4:]), Store(folder / "store"))
+    session = prepare(Study.from_yaml(study, sys.argv[4:]), FolderStore(folder / "store"))
     if point == "start":
         (folder / "stopped").write_text("")
         while not (folder / "go").exists():

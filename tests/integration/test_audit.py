@@ -20,7 +20,7 @@ from chaintune.models import load, save
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Scores, Task
 from chaintune.scoring import score
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests import tiny
 from tests.conftest import MakeModel
 
@@ -168,7 +168,7 @@ def test_a_second_audit_computes_nothing(place: Place, tmp_path: Path, loads: li
     given: dict[str, Any] = {
         "tasks": [place.task("balls"), place.task("boxes")],
         "precision": "fp32",
-        "store": Store(tmp_path),
+        "store": FolderStore(tmp_path),
         "watch": watch,
         "resamples": 200,
     }
@@ -203,20 +203,20 @@ def test_adapters_on_one_base_load_it_once_and_answer_as_alone(
 ) -> None:
     again = f"{place.base}+{write_adapter(tmp_path / 'again', place.base)}"
     models = {"base": place.base, "adapter": place.adapters[0], "whole": place.adapters[1], "again": again}
-    given: dict[str, Any] = {"precision": "fp32", "store": Store(tmp_path / "store")}
+    given: dict[str, Any] = {"precision": "fp32", "store": FolderStore(tmp_path / "store")}
     both = [place.task("balls"), place.task("boxes")]
     found = chaintune.audit(models[before], models[after], tasks=both, resamples=200, **given)
     assert loads == [Path(place.base)] * times
     for side, name in ((found.before, before), (found.after, after)):
         for task in both:
-            alone = chaintune.score(models[name], task, precision="fp32", store=Store(tmp_path / f"alone-{name}"))
+            alone = chaintune.score(models[name], task, precision="fp32", store=FolderStore(tmp_path / f"alone-{name}"))
             assert side[task.name].table.equals(alone.table)
             assert side[task.name].provenance == alone.provenance
     assert not found.before["balls"].table.equals(found.after["balls"].table), "the adapter changes what is answered"
 
 
 def test_one_model_twice_is_scored_once(place: Place, tmp_path: Path, loads: list[Path]) -> None:
-    given: dict[str, Any] = {"precision": "fp32", "store": Store(tmp_path), "resamples": 200}
+    given: dict[str, Any] = {"precision": "fp32", "store": FolderStore(tmp_path), "resamples": 200}
     found = chaintune.audit(place.base, place.base, tasks=[place.task("balls")], **given)
     assert len(stored(tmp_path)) == len(loads) == 1
     assert found.comparisons[0].overall.forgetting.value == 0
@@ -239,7 +239,7 @@ def test_the_exit_code_is_the_policys(place: Place, tmp_path: Path, capsys: Any,
 
 def test_a_required_task_or_group_that_is_missing_is_no_pass(place: Place, tmp_path: Path, capsys: Any) -> None:
     policy = tmp_path / "policy.yaml"
-    given: dict[str, Any] = {"precision": "fp32", "store": Store(place.data / "store"), "resamples": 200}
+    given: dict[str, Any] = {"precision": "fp32", "store": FolderStore(place.data / "store"), "resamples": 200}
     for text in ("{task: boxes, forgetting: 0.99}", "{task: balls, by: owner, group: Eve, forgetting: 0.99}"):
         policy.write_text(f"budgets:\n  - {{task: balls, forgetting: 0.99}}\n  - {text}\n")
         found = chaintune.audit(place.base, place.other, tasks=[place.task("balls")], policy=policy, **given)
@@ -280,7 +280,7 @@ def test_a_dimension_is_needed_in_one_task_only(place: Place) -> None:
     balls = place.task("balls")
     bare = tuple(replace(example, groups={}) for example in tiny.examples(6))
     plain = Task("plain", "safety", "1", (), bare, (), "made up", "CC0")
-    given: dict[str, Any] = {"precision": "fp32", "store": Store(place.data / "store"), "resamples": 200}
+    given: dict[str, Any] = {"precision": "fp32", "store": FolderStore(place.data / "store"), "resamples": 200}
     found = chaintune.audit(place.base, place.other, tasks=[balls, plain], by=["owner"], **given)
     assert [len(comparison.groups) for comparison in found.comparisons] == [4, 0]
 
@@ -307,7 +307,7 @@ def test_what_cannot_be_meant_is_told_before_anything_is_scored(
         "before": place.base,
         "after": place.other,
         "tasks": [place.task("balls")],
-        "store": Store(tmp_path),
+        "store": FolderStore(tmp_path),
     }
     with pytest.raises(error, match=sentence):
         chaintune.audit(**(given | changed))

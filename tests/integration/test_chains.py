@@ -18,7 +18,7 @@ from chaintune.plan.nodes import StageNode
 from chaintune.records import Scores
 from chaintune.scoring import score
 from chaintune.store import inventory
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.integration.conftest import Smoke, checkpoints, scores
 
 CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
@@ -51,14 +51,14 @@ def test_chains_from_memory_equal_chains_from_disk(
     assert scores(fresh) == scores(held)
     assert {noted(entry.info) for kind in ("stage", "score") for entry in held.store.entries(kind)} == {this_hardware()}
     assert len(set(checkpoints(held).values())) == len(held.plan.stages)
-    anew = Store(held.store.root)  # it reads every byte again
+    anew = FolderStore(held.store.root)  # it reads every byte again
     assert all(anew.get(node.kind, node.key) for node in held.plan.nodes)
     assert open_base(held.study.bases[0], anew).key in {node.base_key for node in held.plan.nodes}
 
 
 def test_what_a_running_study_needs_is_not_cleared_away(smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store", "recipe.epochs=0.5")
-    other, last = Store(tmp_path / "store"), session.plan.scores[-1]
+    other, last = FolderStore(tmp_path / "store"), session.plan.scores[-1]
 
     def clear(event: Event) -> None:
         if (event.kind, event.node) == ("start", last):

@@ -15,7 +15,7 @@ from chaintune.models import load
 from chaintune.models.precision import dtype_of
 from chaintune.records import Task
 from chaintune.report.folder import write_report
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.integration.conftest import Smoke, checkpoints
@@ -56,7 +56,7 @@ def test_json_agrees_with_the_api_and_names_what_was_measured(
 ) -> None:
     code, out, _ = called(str(model_folder()), *SMALL, "--json")
     (found,) = json.loads(out)
-    store = Store(tmp_path / "store")
+    store = FolderStore(tmp_path / "store")
     same = chaintune.curvature(str(model_folder()), balls, examples=6, batches=2, store=store)
     assert code == 0
     assert (found["radius"], found["top"], found["bottom"]) == (same.radius, same.top, same.bottom)

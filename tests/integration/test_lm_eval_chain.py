@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from chaintune.runs.session import prepare
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from chaintune.tasks.lm_eval_items import whole_manager
 from tests import tiny
@@ -73,7 +73,7 @@ def test_what_such_tasks_lose_and_regain_is_counted_from_where_they_were_learned
         },
         name="named",
     )
-    results = prepare(study, Store(tmp_path / "store")).run(tmp_path / "out")
+    results = prepare(study, FolderStore(tmp_path / "store")).run(tmp_path / "out")
     whole_manager.cache_clear()
     assert results.outcome.complete
     chain = f"{SAFETY}>{CAPABILITY}"

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import chaintune
 from chaintune.cli import main
 from chaintune.errors import ConfigError, ModelError, StoreError
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests import tiny
 from tests.integration.conftest import Smoke
 
@@ -44,7 +44,7 @@ def options(pair: Pair, out: Path, **changed: Any) -> dict[str, Any]:
     settings = {"tasks": pair.tasks, "recipe": RECIPE, "precision": "fp32", "resamples": 500}
     plain = {
         "before": pair.before, "forgotten": "balls", "keep": ["boxes"], "dose": [0.25, 1], "settings": settings,
-        "out": out, "store": Store(out / "store"),
+        "out": out, "store": FolderStore(out / "store"),
     }  # fmt: skip
     return plain | changed
 
@@ -74,7 +74,7 @@ def test_from_python(pair: Pair, tmp_path: Path) -> None:
         assert line in card
     report = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "recovery wholly above 1% with every price wholly below 100 points" in report
-    again = chaintune.score(str(found.model), _task(pair), precision="fp32", store=Store(tmp_path / "store"))
+    again = chaintune.score(str(found.model), _task(pair), precision="fp32", store=FolderStore(tmp_path / "store"))
     measured = rows["accuracy", found.written, "balls"]
     assert again.item_scores().mean() == pytest.approx(measured.value)
     assert json.dumps(found.to_dict(), default=str)

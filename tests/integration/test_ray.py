@@ -19,7 +19,7 @@ from chaintune.execution.ray.elsewhere import EngineElsewhere
 from chaintune.execution.status import read_status
 from chaintune.runs.session import prepare
 from chaintune.store.address import open_store
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests.integration.conftest import STUDY, Smoke, checkpoints, scores
 
@@ -136,7 +136,7 @@ def test_another_machine_needs_the_same_base(smoke: Smoke, tmp_path: Path, monke
     (base,) = session.bases.values()
     monkeypatch.setattr(elsewhere, "open_base", lambda name, _store: type(base)(name, "0" * 64, base.folder))
     with pytest.raises(ModelError, match="is not the model that the study was planned with"):
-        engine(Store(tmp_path / "other"))
+        engine(FolderStore(tmp_path / "other"))
 
 
 def test_a_base_that_is_named_from_a_folder_is_the_same_from_any_other(

@@ -20,7 +20,7 @@ from chaintune.execution.ray.schedule import critical_path, simulate
 from chaintune.execution.state import RunState
 from chaintune.plan.nodes import Node, StageNode
 from chaintune.store.address import open_store
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 
 ray = pytest.importorskip("ray")
@@ -41,7 +41,7 @@ def planned(node: Node) -> float:
     return nap("tune" if isinstance(node, StageNode) else "score", ">".join(node.chain) or "base")
 
 
-def sleeper(folder: Path, _store: Store) -> DummyEngine:
+def sleeper(folder: Path, _store: FolderStore) -> DummyEngine:
     return DummyEngine(folder, hook=lambda when, what: time.sleep(nap(when, what)))
 
 
@@ -100,7 +100,7 @@ def simulated(seconds: Callable[[Node], float]) -> float:
 
 
 def test_a_run_takes_what_was_simulated(cluster: None, tmp_path: Path) -> None:
-    store, watch = Store(tmp_path / "store"), Watch()
+    store, watch = FolderStore(tmp_path / "store"), Watch()
     ledger = RunState.of(PLAN, store, "all")
     job = Job.of(
         ledger,

@@ -7,7 +7,7 @@ import pytest
 from chaintune import Study
 from chaintune.errors import StoreError
 from chaintune.runs.session import Executor
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.integration.conftest import STUDY, Smoke
 
 
@@ -20,7 +20,7 @@ def test_a_session_is_refused_on_either_executor(executor: Executor, smoke: Smok
 
 
 def test_a_study_is_refused_in_python_too(smoke: Smoke, tmp_path: Path) -> None:
-    study, store = Study.from_yaml(STUDY, smoke.places), Store(tmp_path / "store")
+    study, store = Study.from_yaml(STUDY, smoke.places), FolderStore(tmp_path / "store")
     with pytest.raises(StoreError, match=r"'keep: none' takes|no other 'keep' would fit"):
         study.run(tmp_path / "out", store=store, max_store=1000)
     assert not {"stage", "score"} & set(store.kinds())

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from chaintune.cli import main
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests import tiny
 from tests.unit.store import s3_server
-
-s3fs = pytest.importorskip("s3fs", reason="s3fs is the user's to install")
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "store.md"
@@ -31,7 +29,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_serve
     with s3_server.running() as running:
         for name, value in running.environment.items():
             monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
         yield running
 
 
@@ -77,7 +74,7 @@ def test_a_second_machine_computes_nothing(
     assert cache.name.startswith("s3-my-bucket-forgetting-")
     home = "~/.cache/chaintune/s3-my-bucket-forgetting-*"
     assert home in BLOCKS[2][1]
-    before = len(Store(cache).keys("score"))
+    before = len(FolderStore(cache).keys("score"))
     assert run_block(BLOCKS[2][1].replace(home, str(cache)).replace("20GB", "1KB"), monkeypatch) == 1
     assert before > 0
-    assert Store(cache).keys("score") == []
+    assert FolderStore(cache).keys("score") == []

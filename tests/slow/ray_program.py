@@ -28,8 +28,8 @@ NAP = 0.05
 
 
 def by_path(name: str) -> ModuleType:
-    """A module of the tests beside this one; workers get it by value, since they cannot import it."""
-    path = Path(__file__).parents[1] / "unit" / "study" / f"{name}.py"
+    """A module of the tests; workers get it by value, since they cannot import it."""
+    path = Path(__file__).parents[1] / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec
     assert spec.loader
@@ -40,7 +40,7 @@ def by_path(name: str) -> ModuleType:
     return module
 
 
-dummy, shaky = by_path("dummy"), by_path("shaky")
+dummy = by_path("dummy_engine")
 TASKS = {name: dummy.make_task(name) for name in "abc"}
 PLAN = dummy.make_plan(dummy.make_study("abc", chains="all orders"), TASKS)
 
@@ -69,12 +69,11 @@ class NotingEngine(dummy.DummyEngine):  # type: ignore[name-defined]
 
 
 def opener(address: str) -> Callable[[], Store]:
-    """Opens the store wherever it is called; the weather is the same everywhere."""
-    weather = os.environ.get(shaky.DOWN_MARKER, "")
+    """Opens the store wherever it is called; the bucket and the cache are the same everywhere."""
+    environment = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "CHAINTUNE_"))}
 
     def opened() -> Store:
-        os.environ[shaky.DOWN_MARKER] = weather
-        shaky.register()
+        os.environ.update(environment)
         return open_store(address)
 
     return opened

@@ -17,7 +17,7 @@ from chaintune.execution.processes.launch import tune_on_devices
 from chaintune.models import load
 from chaintune.records import Recipe, Regulariser, Scores
 from chaintune.runs.session import prepare
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from chaintune.tuning import Step
 from tests import tiny
@@ -231,7 +231,7 @@ def test_a_study_trains_by_deepspeed_and_scores_without(tmp_path: Path, asked: A
     for devices in (1, 2):
         asked(**ZERO[3])  # of which one device takes no notice
         changes = ["chains=[[balls, boxes]]", f"recipe.devices={devices}", "precision=fp32"]
-        session = prepare(Study.from_yaml(STUDY, [*places, *changes]), Store(tmp_path / f"store-{devices}"))
+        session = prepare(Study.from_yaml(STUDY, [*places, *changes]), FolderStore(tmp_path / f"store-{devices}"))
         outcome = session.run(tmp_path / f"out-{devices}").outcome
         assert outcome.complete, [result.cause for result in outcome.of("failed")]
         entries = {entry.info["title"]: entry.path for entry in session.store.entries("score")}

@@ -17,7 +17,7 @@ from chaintune.plan.nodes import ScoreNode
 from chaintune.records import Recipe, Regulariser, Scores
 from chaintune.runs.session import prepare
 from chaintune.scoring import score
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from chaintune.tuning import Step, tune
 from tests import tiny
@@ -183,7 +183,7 @@ def test_a_study_runs_on_several_devices(tmp_path: Path) -> None:
     found = []
     for devices in (1, 2):
         changes = ["chains=[[balls]]", f"recipe.devices={devices}", "precision=fp32"]
-        session = prepare(Study.from_yaml(STUDY, [*places, *changes]), Store(tmp_path / f"store-{devices}"))
+        session = prepare(Study.from_yaml(STUDY, [*places, *changes]), FolderStore(tmp_path / f"store-{devices}"))
         outcome = session.run(tmp_path / f"out-{devices}").outcome
         assert outcome.complete, [result.cause for result in outcome.of("failed")]
         entries = {entry.info["title"]: entry.path for entry in session.store.entries("score")}

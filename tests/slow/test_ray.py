@@ -16,11 +16,12 @@ import torch
 
 from chaintune.execution.local import run_plan
 from chaintune.runs.session import Session, prepare
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import tiny
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 from tests.integration.conftest import STUDY, scores
+from tests.unit.store import s3_server
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="Windows kills otherwise")]
@@ -45,7 +46,7 @@ def cluster() -> Iterator[str]:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Scores of the study, run by one process that nobody disturbed."""
     folder = tmp_path_factory.mktemp("reference")
-    store = Store(folder / "store")
+    store = FolderStore(folder / "store")
     run_plan(PLAN, store=store, engine=DummyEngine(folder), out=None, tasks=TASKS)
     return stored(store)
 
@@ -83,14 +84,14 @@ class Site:
             time.sleep(0.005)
 
     @property
-    def store(self) -> Store:
-        return Store(self.folder / "store")
+    def store(self) -> FolderStore:
+        return FolderStore(self.folder / "store")
 
     def finished(self) -> set[str]:
         return {key for kind in ("stage", "score") for key in self.store.keys(kind)}
 
 
-def stored(store: Store) -> dict[str, bytes]:
+def stored(store: FolderStore) -> dict[str, bytes]:
     entries = {node.title: store.get("score", node.key) for node in PLAN.scores}
     return {title: (entry.path / "scores.parquet").read_bytes() for title, entry in entries.items() if entry}
 
@@ -167,23 +168,22 @@ def test_a_corrupt_entry_is_made_again_and_nothing_else(kind: str, site: Site, r
     assert not site.store.damage(kind, chosen)
 
 
-def test_a_store_that_is_away_for_ten_seconds_is_waited_for(
-    site: Site, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away = site.folder / "away"
-    monkeypatch.setenv("SHAKY_DOWN", str(away))
-    monkeypatch.setenv("CHAINTUNE_CACHE", str(site.folder / "cache"))
-    site.address = f"shaky://{site.folder / 'bucket'}"
-    driver = site.start()
-    site.wait_for_calls(10, driver)
-    away.touch()
-    time.sleep(10)
-    away.unlink()
-    _, said = driver.communicate(timeout=240)
-    assert driver.returncode == 0, said
-    assert Counter(key for key, _ in site.calls()).most_common(1)[0][1] == 1
-    site.finish()
-    assert len(site.calls()) == len(PLAN.nodes)
+def test_a_store_that_is_away_for_ten_seconds_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server.running() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("CHAINTUNE_CACHE", str(site.folder / "cache"))
+        site.address = f"s3://{s3_server.BUCKET}/prefix"
+        driver = site.start()
+        site.wait_for_calls(10, driver)
+        server.trouble = lambda _request: 503
+        time.sleep(10)
+        server.trouble = lambda _request: None
+        _, said = driver.communicate(timeout=240)
+        assert driver.returncode == 0, said
+        assert Counter(key for key, _ in site.calls()).most_common(1)[0][1] == 1
+        site.finish()
+        assert len(site.calls()) == len(PLAN.nodes)
 
 
 def test_at_random_points_nothing_that_was_finished_is_lost_or_computed_twice(
@@ -214,7 +214,7 @@ def smoke(folder: Path, store: Path) -> Session:
         tiny.write_smoke(folder)
     data = [f"tasks.{name}.path={folder / name}.jsonl" for name in ("balls", "boxes")]
     more = ["recipe.epochs=0.5", f"vary.seed={list(range(5))}", "vary.recipe.learning_rate=[1e-3, 3e-3]"]
-    return prepare(Study.from_yaml(STUDY, [f"base={folder / 'model'}", *data, *more]), Store(store))
+    return prepare(Study.from_yaml(STUDY, [f"base={folder / 'model'}", *data, *more]), FolderStore(store))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from chaintune.errors import ConfigError
 from chaintune.execution.ray.connection import connected
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.slow.test_ray import PLAN, PROGRAM
 
 ray = pytest.importorskip("ray")
@@ -114,7 +114,7 @@ def test_machines_come_while_there_is_work_for_them(growing: str, tmp_path: Path
             assert driver.returncode == 0, driver.stderr.read()
         assert most == MOST
         assert {node.key for node in PLAN.nodes} <= {
-            key for kind in ("stage", "score") for key in Store(tmp_path / "store").keys(kind)
+            key for kind in ("stage", "score") for key in FolderStore(tmp_path / "store").keys(kind)
         }
         # Nothing asks for machines any more; to let them go is the autoscaler's business.
         wishes = [group["state"] for group in ray.util.placement_group_table().values()]

@@ -11,19 +11,19 @@ from chaintune.execution.bases import BaseModel, open_base
 from chaintune.models import LoadedModel, load
 from chaintune.records import Example
 from chaintune.scoring import score
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 
 pytestmark = pytest.mark.slow
 ALIAS = "smollm2-135m"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(tmp_path_factory.mktemp("store"))
+def store(tmp_path_factory: pytest.TempPathFactory) -> FolderStore:
+    return FolderStore(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
-def base(store: Store) -> BaseModel:
+def base(store: FolderStore) -> BaseModel:
     return open_base(ALIAS, store)
 
 
@@ -38,11 +38,11 @@ def examples() -> tuple[Example, ...]:
     return tasks.load("bbq", train="1 per category", test="2 per category").test
 
 
-def test_it_is_dequantised_once(base: BaseModel, store: Store) -> None:
+def test_it_is_dequantised_once(base: BaseModel, store: FolderStore) -> None:
     (entry,) = store.entries("base")
     assert base.folder == entry.path
     written = (entry.path / "model.safetensors").stat().st_mtime_ns
-    again = open_base(ALIAS, Store(store.root))
+    again = open_base(ALIAS, FolderStore(store.root))
     assert again == base
     assert (entry.path / "model.safetensors").stat().st_mtime_ns == written
 

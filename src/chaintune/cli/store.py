@@ -35,6 +35,7 @@ def list_entries(
 ) -> None:
     """Tell what a store holds: how many entries of each kind, and what they take up."""
     from chaintune.store.inventory import inventory
+    from chaintune.store.manifest import TIMES_MADE
 
     entries = inventory(_opened(root), kinds or ())
     if every:
@@ -43,6 +44,8 @@ def list_entries(
     for kind, members in groupby(sorted(entries, key=lambda entry: entry.kind), key=lambda entry: entry.kind):
         typer.echo(_sum(kind, list(members)))
     typer.echo(_sum("total", entries))
+    if again := sum(entry.info.get(TIMES_MADE, 1) - 1 for entry in entries):
+        typer.echo(f"{again} more were made by one machine while another made the same")
 
 
 @store.command()

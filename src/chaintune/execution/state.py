@@ -134,6 +134,9 @@ class RunState:
         """Drop a checkpoint that only runs like this one made, and that no other run needs."""
         if self._lease:
             self._lease.give_back(node.key)
+        result = self.results.get(node.key)
+        if not self.store.shares_leases and (result is None or result.kind != "made"):
+            return  # on another machine somebody may still read it, and it would not be known here
         if self.store.has(node.kind, node.key) and self.store.drop(
             node.kind, node.key, unless_leased=True, spared=lambda entry: not entry.info.get("transient")
         ):

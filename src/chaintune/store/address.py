@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from chaintune.errors import StoreError
+from chaintune.store.folder import FolderStore
 from chaintune.store.store import Store, default_address, is_url
 
 _BROKEN_URL = re.compile(r"[a-z0-9][a-z0-9+.-]+:/[^/]", re.IGNORECASE)
@@ -13,19 +14,19 @@ def open_store(address: Store | Path | str | None = None) -> Store:
     """The store at an address; every process that opens the same address shares it. A store is returned as it is.
 
     Args:
-        address: a folder, or a URL that fsspec understands (`s3://bucket/prefix`); None is `CHAINTUNE_STORE`,
+        address: a folder, or a URL (`s3://bucket/prefix`, `gs://`, `az://`, `file://`); None is `CHAINTUNE_STORE`,
             else `.chaintune` in the current folder.
 
     Raises:
         StoreError: it cannot be opened.
     """
-    if isinstance(address, Store):
+    if address is not None and not isinstance(address, Path | str):
         return address
     place = default_address() if address is None else address
     if is_url(place):
-        from chaintune.store.remote import RemoteStore  # loads fsspec
+        from chaintune.store.remote import RemoteStore  # loads obstore
 
         return RemoteStore(str(place))
     if isinstance(place, Path) and _BROKEN_URL.match(place.as_posix()):
         raise StoreError(f"{place}: a URL that was made a path has lost a slash; give it as text")
-    return Store(place)
+    return FolderStore(place)

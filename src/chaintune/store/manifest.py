@@ -12,6 +12,7 @@ from chaintune.records import canonical_digest
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+TIMES_MADE = "times_made"  # noted where machines that did not know of each other made the same entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,11 @@ class Entry:
     """A finished entry of the store.
 
     Attributes:
-        path: the folder.
+        path: the folder on this machine.
         info: what its maker told about it (tokens, seconds, ...).
+        digest: of its files' names and contents.
         made: this call made it; False when it was there already.
+        duplicate: this call made it, and another machine had finished it first.
     """
 
     kind: str
@@ -30,7 +33,9 @@ class Entry:
     created_at: str
     size_bytes: int
     info: Mapping[str, Any]
+    digest: str = ""
     made: bool = field(default=False, compare=False)
+    duplicate: bool = field(default=False, compare=False)
 
 
 def files_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -48,6 +53,11 @@ def sha256_of(path: Path) -> str:
     """Digest of a file's bytes."""
     with path.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Digest of the names and contents of an entry's files."""
+    return canonical_digest({name: file["sha256"] for name, file in files.items()})[:12]
 
 
 def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,11 +129,15 @@ def trouble_from_afar(manifest: Any, kind: str, key: str) -> str:
         return f"{MANIFEST} names no files or no notes"
     if not {"format", "kind", "key", "created_at", "digest"} <= manifest.keys():
         return f"{MANIFEST} is not complete"
-    for name, told in manifest["files"].items():
+    for name, file in manifest["files"].items():
         if not is_plain(name) or name == MANIFEST:
             return f"{MANIFEST} names {name!r}, which is no name below the entry"
-        if not isinstance(told, dict) or not all(isinstance(told.get(word), int) for word in ("bytes", "mtime_ns")):
+        if not isinstance(file, dict) or not all(isinstance(file.get(word), int) for word in ("bytes", "mtime_ns")):
             return f"{MANIFEST} does not tell the size of {name}"
+        if not isinstance(file.get("sha256"), str):
+            return f"{MANIFEST} does not tell the digest of {name}"
+    if manifest.get("upload") not in (None, digest_of(manifest["files"])):
+        return f"{MANIFEST} names another upload than that of its files"
     return trouble_of(manifest, kind, key)
 
 
@@ -137,4 +151,5 @@ def entry_of(folder: Path, manifest: Mapping[str, Any], *, made: bool = False) -
     """What a manifest tells of the entry in a folder."""
     size = sum(file["bytes"] for file in manifest["files"].values())
     info = MappingProxyType(dict(manifest["info"]))
-    return Entry(folder.parent.name, folder.name, folder, manifest["created_at"], size, info, made)
+    digest = digest_of(manifest["files"])
+    return Entry(folder.parent.name, folder.name, folder, manifest["created_at"], size, info, digest, made)

@@ -19,7 +19,7 @@ from chaintune.execution.local import run_plan
 from chaintune.execution.pending import PendingWork
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, failing, make_plan, make_study, make_task
 
 LARGE: dict[str, Any] = {"vary": {"seed": [0, 1], "recipe.learning_rate": [1e-4, 2e-5]}}
@@ -124,7 +124,7 @@ def ran(
     tmp_path: Path, console: Console, hook: Callable[[str, str], None] | None = None, *, known: bool = True
 ) -> None:
     plan = make_plan(make_study("ab"))
-    store = Store(tmp_path / "store")
+    store = FolderStore(tmp_path / "store")
     pending = PendingWork(plan, store).pending() if known else None
     tasks = {name: make_task(name) for name in "ab"}
     engine = DummyEngine(tmp_path / "engine", hook=hook)

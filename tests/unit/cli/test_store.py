@@ -8,12 +8,12 @@ import pytest
 
 from chaintune.cli import main
 from chaintune.store.address import open_store
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    store = Store(tmp_path / "store")
+    store = FolderStore(tmp_path / "store")
     for kind, key, size in (("stage", "aa11", 3000), ("score", "bb22", 20)):
         store.get_or_make(kind, key, partial(_make, size=size))
     return store.root
@@ -47,11 +47,11 @@ def test_gc_removes_what_it_names(root: Path, capsys: pytest.CaptureFixture[str]
     arguments = ("gc", "--kind", "stage", "--max-size", "1KB", "--store", str(root))
     assert run(*arguments, "--dry-run") == 0
     assert "would remove 1 entries, 3 KB" in capsys.readouterr().out
-    assert Store(root).has("stage", "aa11")
+    assert FolderStore(root).has("stage", "aa11")
     assert run(*arguments) == 0
     assert "removed 1 entries, 3 KB" in capsys.readouterr().out
-    assert not Store(root).has("stage", "aa11")
-    assert Store(root).has("score", "bb22")
+    assert not FolderStore(root).has("stage", "aa11")
+    assert FolderStore(root).has("score", "bb22")
 
 
 def test_verify_finds_and_drops_damage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,14 +9,14 @@ import pytest
 from chaintune.execution.cost import spent
 from chaintune.execution.local import run_plan
 from chaintune.runs.output import write_results
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.dummy_engine import BASE_KEY, DummyEngine, make_plan, make_study, make_task
 
 TASKS = {name: make_task(name, train=16, test=16) for name in "ab"}
 
 
-def ran(folder: Path, **keys: Any) -> tuple[Any, Store]:
-    plan, store = make_plan(make_study("ab", resamples=100, **keys), TASKS), Store(folder / "store")
+def ran(folder: Path, **keys: Any) -> tuple[Any, FolderStore]:
+    plan, store = make_plan(make_study("ab", resamples=100, **keys), TASKS), FolderStore(folder / "store")
     run_plan(plan, store=store, engine=DummyEngine(folder), out=folder / "out", tasks=TASKS)
     return plan, store
 
@@ -41,7 +41,7 @@ def test_a_second_run_that_computes_nothing_tells_the_same_cost(tmp_path: Path) 
 
 def test_what_was_never_computed_is_counted_as_unknown(tmp_path: Path) -> None:
     plan = make_plan(make_study("ab", resamples=100), TASKS)
-    found = spent(plan, Store(tmp_path / "store"))
+    found = spent(plan, FolderStore(tmp_path / "store"))
     assert found == {
         "train_tokens": 0,
         "train_seconds": 0,

@@ -16,7 +16,7 @@ from chaintune.execution.state import RunOutcome
 from chaintune.plan.nodes import ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.runs.output import write_results
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.study import Study
 from tests.dummy_engine import BASE_KEY, DummyEngine, make_plan, make_study, make_task
@@ -27,7 +27,11 @@ FEW = {"examples": 4, "batches": 0}
 def run(study: Study, folder: Path) -> tuple[Plan, DummyEngine, RunOutcome]:
     plan, engine = make_plan(study), DummyEngine(folder / "engine")
     tasks = {name: make_task(name) for name in study.tasks}
-    return plan, engine, run_plan(plan, store=Store(folder / "store"), engine=engine, out=folder / "out", tasks=tasks)
+    return (
+        plan,
+        engine,
+        run_plan(plan, store=FolderStore(folder / "store"), engine=engine, out=folder / "out", tasks=tasks),
+    )
 
 
 def test_the_first_checkpoint_of_each_chain_is_measured_once() -> None:
@@ -74,7 +78,7 @@ def test_a_second_run_measures_nothing_and_a_lost_curvature_brings_its_stage_bac
     assert [call for call in engine.calls if call.startswith("curve")] == ["curve a on a", "curve b on b"]
     again = run(study, tmp_path)
     assert again[1].calls == []
-    store = Store(tmp_path / "store")
+    store = FolderStore(tmp_path / "store")
     store.drop("curvature", plan.curvatures[0].key)
     assert [node.kind for node in PendingWork(plan, store).pending()] == ["stage", "curvature"]
     assert run(study, tmp_path)[1].calls == ["tune a", "curve a on a"]
@@ -111,7 +115,12 @@ def test_results_hold_curvature_pairs_and_their_correlation(tmp_path: Path) -> N
     plan, _, _ = run(study, tmp_path)
     tasks = {name: make_task(name) for name in study.tasks}
     rows = write_results(
-        study, plan, store=Store(tmp_path / "store"), tasks=tasks, base_keys={"tiny": BASE_KEY}, out=tmp_path / "out"
+        study,
+        plan,
+        store=FolderStore(tmp_path / "store"),
+        tasks=tasks,
+        base_keys={"tiny": BASE_KEY},
+        out=tmp_path / "out",
     )
     own = [row for row in rows if row.metric == "curvature"]
     assert [(row.chain, row.seed, row.estimate.n) for row in own] == [

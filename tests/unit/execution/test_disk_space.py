@@ -13,7 +13,7 @@ from chaintune.execution.local import run_plan
 from chaintune.execution.pending import PendingWork
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 
 MB = 1_000_000
@@ -25,8 +25,8 @@ def plan_of(keep: str, *, size: int = MB, names: str = "abc") -> Plan:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return disk
 
 
-def pending(plan: Plan, store: Store) -> list[Node]:
+def pending(plan: Plan, store: FolderStore) -> list[Node]:
     return PendingWork(plan, store).pending()
 
 
@@ -46,19 +46,19 @@ def pending(plan: Plan, store: Store) -> list[Node]:
     # beside the last two of them five chains are at their end.
     [("all", 15), ("final", 7), ("none", 3)],
 )
-def test_the_high_water_mark_follows_what_is_kept(keep: str, expected: int, store: Store) -> None:
+def test_the_high_water_mark_follows_what_is_kept(keep: str, expected: int, store: FolderStore) -> None:
     plan = plan_of(keep)
     assert plan.added_bytes(pending(plan, store)) == expected * MB
     assert plan.added_bytes(pending(plan, store)) == plan.disk_bytes, "nothing is there yet"
 
 
-def test_a_run_really_takes_no_more(store: Store, tmp_path: Path) -> None:
+def test_a_run_really_takes_no_more(store: FolderStore, tmp_path: Path) -> None:
     """What lies in the store is measured after every node, under every policy."""
     tasks = {name: make_task(name) for name in "abc"}
     for keep in ("all", "final", "none"):
-        plan, here, most = plan_of(keep), Store(tmp_path / keep), [0]
+        plan, here, most = plan_of(keep), FolderStore(tmp_path / keep), [0]
 
-        def look(_event: object, here: Store = here, most: list[int] = most) -> None:
+        def look(_event: object, here: FolderStore = here, most: list[int] = most) -> None:
             most[0] = max(most[0], len(here.keys("stage")) if "stage" in here.kinds() else 0)
 
         expected = plan.added_bytes(pending(plan, here))
@@ -66,7 +66,7 @@ def test_a_run_really_takes_no_more(store: Store, tmp_path: Path) -> None:
         assert most[0] * MB == expected
 
 
-def test_what_is_in_the_store_adds_nothing(store: Store, tmp_path: Path) -> None:
+def test_what_is_in_the_store_adds_nothing(store: FolderStore, tmp_path: Path) -> None:
     tasks = {name: make_task(name) for name in "abc"}
     shorter = plan_of("all", names="ab")
     run_plan(shorter, store=store, engine=DummyEngine(tmp_path), out=None, tasks=tasks)
@@ -76,7 +76,7 @@ def test_what_is_in_the_store_adds_nothing(store: Store, tmp_path: Path) -> None
     assert shorter.added_bytes(pending(shorter, store)) == 0
 
 
-def test_what_fits_is_let_through(store: Store, free: dict[str, int]) -> None:
+def test_what_fits_is_let_through(store: FolderStore, free: dict[str, int]) -> None:
     plan = plan_of("all")
     free["free"] = 15 * MB
     check_disk_space(plan, store, pending(plan, store))
@@ -93,7 +93,7 @@ def test_what_fits_is_let_through(store: Store, free: dict[str, int]) -> None:
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_would(
-    keep: str, room: int, advice: str, store: Store, free: dict[str, int]
+    keep: str, room: int, advice: str, store: FolderStore, free: dict[str, int]
 ) -> None:
     plan = plan_of(keep)
     free["free"] = room * MB
@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_refused_with_what_would(
         check_disk_space(plan, store, pending(plan, store))
 
 
-def test_a_budget_counts_what_the_store_holds(store: Store, free: dict[str, int], tmp_path: Path) -> None:
+def test_a_budget_counts_what_the_store_holds(store: FolderStore, free: dict[str, int], tmp_path: Path) -> None:
     store.get_or_make("base", "aa", lambda out: {"bytes": (out / "weights").write_bytes(b"1" * 5 * MB)})
     plan = plan_of("none")
     check_disk_space(plan, store, pending(plan, store), max_bytes=9 * MB)
@@ -112,7 +112,7 @@ def test_a_budget_counts_what_the_store_holds(store: Store, free: dict[str, int]
         check_disk_space(plan, store, pending(plan, store), max_bytes=9 * MB)
 
 
-def test_large_sizes_are_told_in_gigabytes(store: Store, free: dict[str, int]) -> None:
+def test_large_sizes_are_told_in_gigabytes(store: FolderStore, free: dict[str, int]) -> None:
     free["free"] = 0
     plan = plan_of("all", size=14_000 * MB)
     with pytest.raises(StoreError, match=r"take up to 210\.00 GB at once"):
@@ -120,7 +120,7 @@ def test_large_sizes_are_told_in_gigabytes(store: Store, free: dict[str, int]) -
 
 
 def test_sizes_that_nobody_knows_are_a_warning(
-    store: Store, free: dict[str, int], caplog: pytest.LogCaptureFixture
+    store: FolderStore, free: dict[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     free["free"] = MB
     plan = replace(plan_of("all"), stage_bytes={})
@@ -131,9 +131,9 @@ def test_sizes_that_nobody_knows_are_a_warning(
 
 
 def test_a_store_behind_a_url_has_no_end_but_a_budget(
-    store: Store, free: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    store: FolderStore, free: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Store, "address", "s3://bucket/prefix")
+    monkeypatch.setattr(store, "address", "s3://bucket/prefix")
     free["free"] = 0
     plan = plan_of("none")
     check_disk_space(plan, store, pending(plan, store))
@@ -141,7 +141,7 @@ def test_a_store_behind_a_url_has_no_end_but_a_budget(
         check_disk_space(plan, store, pending(plan, store), max_bytes=2 * MB)
 
 
-def test_with_nothing_to_train_any_disk_will_do(store: Store, free: dict[str, int], tmp_path: Path) -> None:
+def test_with_nothing_to_train_any_disk_will_do(store: FolderStore, free: dict[str, int], tmp_path: Path) -> None:
     tasks = {name: make_task(name) for name in "abc"}
     plan = plan_of("none")
     run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=None, tasks=tasks)

@@ -10,28 +10,30 @@ from chaintune.execution.estimate import Rate, Rates, forecast, rates_of
 from chaintune.execution.hardware import ANY_GPU, Hardware
 from chaintune.execution.local import run_plan
 from chaintune.plan.plan import Plan
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.dummy_engine import BASE_KEY, DummyEngine, make_plan, make_study, make_task
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
 
 
 HERE = Hardware("cpu", 4.0)
 PLAN = make_plan(make_study("ab"))
 
 
-def rates(store: Store, plan: Plan = PLAN, *, here: Hardware = HERE, train: float = 1.0, score: float = 400.0) -> Rates:
+def rates(
+    store: FolderStore, plan: Plan = PLAN, *, here: Hardware = HERE, train: float = 1.0, score: float = 400.0
+) -> Rates:
     return rates_of(plan, store, here=here, train_rate=Rate(train), score_rate=Rate(score))
 
 
-def put(store: Store, kind: str, key: str, *, base_key: str = BASE_KEY, **info: Any) -> None:
+def put(store: FolderStore, kind: str, key: str, *, base_key: str = BASE_KEY, **info: Any) -> None:
     store.get_or_make(kind, key, lambda _folder: {"base_key": base_key} | info)
 
 
-def test_nothing_measured_nothing_known(store: Store) -> None:
+def test_nothing_measured_nothing_known(store: FolderStore) -> None:
     found = forecast(PLAN, store, rates_of(PLAN, store, here=HERE))
     assert math.isnan(found.seconds)
     assert (found.stages, found.scores, found.train_tokens, found.score_tokens) == (4, 10, 3200, 400)
@@ -39,14 +41,14 @@ def test_nothing_measured_nothing_known(store: Store) -> None:
     assert found.to_dict()["train_rate"] == {"tokens_per_second": None, "nodes": 0}
 
 
-def test_a_rate_that_is_given(store: Store) -> None:
+def test_a_rate_that_is_given(store: FolderStore) -> None:
     found = forecast(PLAN, store, rates(store, train=100))
     assert found.seconds == 3200 / 100 + 400 / 400
     assert found.disk_bytes == 4_000
     assert found.free_bytes > 0
 
 
-def test_a_rate_that_was_measured_comes_before_one_that_is_given(store: Store) -> None:
+def test_a_rate_that_was_measured_comes_before_one_that_is_given(store: FolderStore) -> None:
     put(store, "stage", "1", train_tokens=1000, seconds=10)
     put(store, "stage", "2", train_tokens=3000, seconds=10)
     put(store, "stage", "3", base_key="other", train_tokens=9, seconds=100)
@@ -56,7 +58,7 @@ def test_a_rate_that_was_measured_comes_before_one_that_is_given(store: Store) -
     assert found.seconds == 3200 / 200 + 1
 
 
-def test_what_is_finished_costs_nothing(store: Store, tmp_path: Path) -> None:
+def test_what_is_finished_costs_nothing(store: FolderStore, tmp_path: Path) -> None:
     tasks = {name: make_task(name) for name in "abc"}
     study = make_study("ab", keep="none")
     run_plan(make_plan(study, tasks), store=store, engine=DummyEngine(tmp_path), out=tmp_path / "out", tasks=tasks)
@@ -74,7 +76,7 @@ def ran_on(device: str, units: float) -> dict[str, Any]:
     return Hardware(device, units).note()
 
 
-def test_nodes_of_one_core_do_not_stand_for_the_whole_machine(store: Store) -> None:
+def test_nodes_of_one_core_do_not_stand_for_the_whole_machine(store: FolderStore) -> None:
     put(store, "stage", "1", train_tokens=1000, seconds=10, **ran_on("cpu", 1))
     put(store, "stage", "2", train_tokens=2000, seconds=10, **ran_on("cpu", 2))
     known = rates(store)
@@ -85,7 +87,7 @@ def test_nodes_of_one_core_do_not_stand_for_the_whole_machine(store: Store) -> N
     assert rates(store).of("stage") == Rate(400.0, 2)
 
 
-def test_another_device_says_nothing_of_this_one(store: Store) -> None:
+def test_another_device_says_nothing_of_this_one(store: FolderStore) -> None:
     put(store, "stage", "1", train_tokens=9000, seconds=1, **ran_on("NVIDIA H100", 1))
     put(store, "stage", "2", train_tokens=4000, seconds=1, **ran_on("NVIDIA A100", 0.5))
     known = rates(store)
@@ -96,12 +98,12 @@ def test_another_device_says_nothing_of_this_one(store: Store) -> None:
 
 
 @pytest.mark.parametrize("note", ["cpu", {"device": "cpu"}, {"device": 1, "units": 1}, {"device": "cpu", "units": 0}])
-def test_a_note_that_says_nothing_is_as_none(store: Store, note: Any) -> None:
+def test_a_note_that_says_nothing_is_as_none(store: FolderStore, note: Any) -> None:
     put(store, "stage", "1", train_tokens=1000, seconds=10, ran_on=note)
     assert rates(store).of("stage") == Rate(100.0, 1)
 
 
-def test_several_gpus_are_as_fast_as_was_measured_on_several(store: Store) -> None:
+def test_several_gpus_are_as_fast_as_was_measured_on_several(store: FolderStore) -> None:
     here, plan = Hardware("NVIDIA H100", 1), make_plan(make_study("ab", recipe={"devices": 2}))
     put(store, "stage", "1", train_tokens=1000, seconds=10, **ran_on("NVIDIA H100", 1))
     assert forecast(plan, store, rates(store, plan, here=here)).seconds == 3200 / 200 + 400 / 800

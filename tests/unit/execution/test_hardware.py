@@ -15,7 +15,7 @@ from chaintune.execution.ray.bench import Bench, Job
 from chaintune.execution.ray.described import read_cluster
 from chaintune.execution.ray.pool import Ask
 from chaintune.plan.nodes import StageNode
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 
 
@@ -36,7 +36,7 @@ class NotingEngine(DummyEngine):
 @pytest.mark.parametrize(("device", "units"), [("cpu", 3.0), ("NVIDIA H100", 0.5)])
 def test_of_a_worker_the_part_of_the_machine_is_noted(device: str, units: float, tmp_path: Path) -> None:
     plan = make_plan(make_study("ab", recipe={"cpus": 3, "gpus": 0.5}))
-    store = Store(tmp_path / "store")
+    store = FolderStore(tmp_path / "store")
     tasks = {name: make_task(name) for name in "ab"}
     make_engine = partial(_engine, folder=tmp_path, device=device)
     bench = Bench(Job(plan, tasks, frozenset(), lambda: store, make_engine))
@@ -53,7 +53,7 @@ def test_of_a_worker_the_part_of_the_machine_is_noted(device: str, units: float,
     assert noted(scored.info) is None
 
 
-def _engine(_store: Store, *, folder: Path, device: str) -> NotingEngine:
+def _engine(_store: FolderStore, *, folder: Path, device: str) -> NotingEngine:
     return NotingEngine(folder, device)
 
 

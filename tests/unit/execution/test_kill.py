@@ -12,7 +12,7 @@ import pytest
 
 from chaintune.execution.local import run_plan
 from chaintune.execution.status import read_status
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests import dummy_engine as dummy
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 
@@ -33,7 +33,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 def scores_after_a_run(folder: Path, keep: str) -> tuple[dict[str, bytes], list[str]]:
     study = make_study("ab", keep=keep)
     tasks = {name: make_task(name) for name in "ab"}
-    plan, store, engine = make_plan(study, tasks), Store(folder / "store"), DummyEngine(folder)
+    plan, store, engine = make_plan(study, tasks), FolderStore(folder / "store"), DummyEngine(folder)
     outcome = run_plan(plan, store=store, engine=engine, out=folder / "out", tasks=tasks)
     assert outcome.complete
     entries = [store.get("score", node.key) for node in plan.scores]

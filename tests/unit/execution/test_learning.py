@@ -13,7 +13,7 @@ from chaintune.execution.events import Progress
 from chaintune.execution.learning import CURVES_SCHEMA, STAGE_LOG, learning_table, loss_curve
 from chaintune.execution.local import run_plan
 from chaintune.plan.nodes import StageNode
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 
 
@@ -55,7 +55,7 @@ class LoggingEngine(DummyEngine):
 @pytest.mark.parametrize("keep", ["all", "none"])
 def test_every_stage_has_its_curve_whether_its_checkpoint_is_kept_or_not(tmp_path: Path, keep: str) -> None:
     study = make_study(keep=keep)
-    plan, store = make_plan(study), Store(tmp_path / "store")
+    plan, store = make_plan(study), FolderStore(tmp_path / "store")
     tasks = {name: make_task(name) for name in study.tasks}
     assert learning_table(plan, store).equals(pl.DataFrame(schema=CURVES_SCHEMA))
     assert run_plan(plan, store=store, engine=LoggingEngine(tmp_path), out=tmp_path / "out", tasks=tasks).complete

@@ -17,7 +17,7 @@ from chaintune.execution.pending import PendingWork
 from chaintune.execution.state import RunOutcome
 from chaintune.plan.nodes import StageNode
 from chaintune.plan.plan import Plan
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, failing, make_plan, make_study, make_task
 
 Hook = Callable[[str, str], None]
@@ -31,7 +31,7 @@ class Bench:
         self.events: list[Event] = []
         self.engine = DummyEngine(folder)
 
-    def run(self, plan: Plan, *, hook: Hook | None = None, store: Store | None = None) -> RunOutcome:
+    def run(self, plan: Plan, *, hook: Hook | None = None, store: FolderStore | None = None) -> RunOutcome:
         """One process more, as far as store and engine can tell."""
         self.engine = DummyEngine(self.folder, hook=hook)
         self.events = []
@@ -45,8 +45,8 @@ class Bench:
         )
 
     @property
-    def store(self) -> Store:
-        return Store(self.folder / "store")
+    def store(self) -> FolderStore:
+        return FolderStore(self.folder / "store")
 
     def scores(self, plan: Plan) -> dict[str, bytes]:
         entries = {node.title: self.store.get("score", node.key) for node in plan.scores}

@@ -22,7 +22,7 @@ from chaintune.execution.state import RunOutcome, RunState
 from chaintune.execution.status import read_status
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Keep
 from tests.dummy_engine import DummyEngine, failing, make_plan, make_study, make_task
 
@@ -92,12 +92,12 @@ class Setting:
     """A store, and runs over it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.store = folder, Store(folder / "store")
+        self.folder, self.store = folder, FolderStore(folder / "store")
         self.engines: list[DummyEngine] = []
         self.events: list[Event] = []
         self.crew: InTurn
 
-    def engine(self, _store: Store, hook: Hook | None = None) -> DummyEngine:
+    def engine(self, _store: FolderStore, hook: Hook | None = None) -> DummyEngine:
         self.engines.append(DummyEngine(self.folder, hook=hook))
         return self.engines[-1]
 
@@ -126,14 +126,14 @@ class Setting:
         return scores_of(plan, self.store)
 
 
-def scores_of(plan: Plan, store: Store) -> dict[str, bytes]:
+def scores_of(plan: Plan, store: FolderStore) -> dict[str, bytes]:
     entries = {node.title: store.get("score", node.key) for node in plan.scores}
     return {title: (entry.path / "scores.parquet").read_bytes() for title, entry in entries.items() if entry}
 
 
 def alone(plan: Plan, folder: Path, hook: Hook | None = None) -> tuple[dict[str, bytes], RunOutcome, list[str]]:
     """Scores, outcome and work of one process that goes through the plan."""
-    store, engine = Store(folder / "store"), DummyEngine(folder, hook=hook)
+    store, engine = FolderStore(folder / "store"), DummyEngine(folder, hook=hook)
     outcome = run_plan(plan, store=store, engine=engine, out=folder / "out", tasks=TASKS)
     return scores_of(plan, store), outcome, engine.calls
 
@@ -165,7 +165,7 @@ def test_the_same_scores_and_the_same_work_as_one_process(keys: dict[str, Any], 
     assert setting.scores(plan) == scores
     assert {r.node.key for r in outcome.of("made")} == {r.node.key for r in straight.of("made")}
     assert setting.calls() == sorted(calls)
-    assert setting.store.keys("stage") == Store(setting.folder / "alone" / "store").keys("stage")
+    assert setting.store.keys("stage") == FolderStore(setting.folder / "alone" / "store").keys("stage")
     assert len([entry for entry in setting.crew.log if entry[0] == "hire"]) == 2
     assert read_status(setting.folder / "out").state == "done"
 
@@ -385,7 +385,7 @@ def test_a_damaged_checkpoint_is_rebuilt_though_nothing_needs_it(setting: Settin
     assert entry
     (entry.path / "weights").write_text("worse")
     os.utime(entry.path / "weights", ns=(1, 1))
-    setting.store = Store(setting.folder / "store")
+    setting.store = FolderStore(setting.folder / "store")
     outcome = setting.run(plan)
     assert setting.calls() == ["tune a>b"]
     assert {r.node.key for r in outcome.of("made")} == {stage.key}

@@ -19,7 +19,7 @@ from chaintune.runs import output
 from chaintune.study.study import Study
 from chaintune.runs.output import gather, write_results
 from chaintune.execution.local import run_plan
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from tests.dummy_engine import BASE_KEY, DummyEngine, failing, make_plan, make_study, make_task
 
 TASKS = {name: make_task(name, train=16, test=16) for name in "ab"}
@@ -33,8 +33,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forgetting, "summarise", lambda measured, **_: [row] * len(measured))
 
 
-def ran(folder: Path, study: Study, hook: Hook | None = None) -> Store:
-    store = Store(folder / "store")
+def ran(folder: Path, study: Study, hook: Hook | None = None) -> FolderStore:
+    store = FolderStore(folder / "store")
     engine = DummyEngine(folder, hook=hook)
     run_plan(make_plan(study, TASKS), store=store, engine=engine, out=folder / "out", tasks=TASKS)
     return store
@@ -157,7 +157,7 @@ def test_names_that_differ_in_signs_only_stay_apart(tmp_path: Path) -> None:
     plain = {name: {"role": "safety", "path": "f.jsonl"} for name in tasks}
     study = Study.from_mapping({"base": "tiny", "tasks": plain, "chains": [["x", "y"], ["x-y"]], "resamples": 100})
     plan = make_plan(study, tasks)
-    store = Store(tmp_path / "store")
+    store = FolderStore(tmp_path / "store")
     run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=tmp_path / "out", tasks=tasks)
     output._copy_scores(plan, store, tmp_path / "scores")
     assert len(list((tmp_path / "scores").glob("*.parquet"))) == len(plan.scores) == 12

@@ -2,19 +2,30 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR
 from threading import Lock, Thread
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 BUCKET = "my-bucket"
 
 
 class S3Server(ThreadingHTTPServer):
-    """Objects in memory: key -> content and moment."""
+    """Objects in memory, and trouble on demand.
+
+    Attributes:
+        objects: key -> content and moment of writing.
+        keys_used: the ids of access keys that requests were signed with.
+        requests: method and key of every request, answered or not.
+        trouble: called with a request; the status that is answered to it instead, 0 to say nothing and hang up.
+        loses: called with a request that was obeyed; whether its answer is lost.
+        cuts: so many of the next downloads end in the middle.
+        knows_conditions: whether a conditional put is refused where there is an object.
+    """
 
     daemon_threads = True
 
@@ -22,9 +33,13 @@ class S3Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.objects: dict[str, tuple[bytes, datetime]] = {}
         self.lock = Lock()
-        self.refused = 0
-        self.says_why = True  # not every server does
-        self.answer = 200  # any other is the answer to everything
+        self.parts: dict[str, dict[int, bytes]] = {}
+        self.requests: list[str] = []
+        self.trouble: Callable[[str], int | None] = lambda _request: None
+        self.loses: Callable[[str], bool] = lambda _request: False
+        self.keys_used: set[str] = set()
+        self.cuts = 0
+        self.knows_conditions = True
 
     @property
     def url(self) -> str:
@@ -78,41 +93,72 @@ class _Handler(BaseHTTPRequestHandler):
         content = _decoded(self.rfile.read(int(self.headers["Content-Length"])), self.headers.get("Content-Encoding"))
         if self._is_elsewhere():
             return
+        asked = self._asked()
         with self.server.lock:
-            if self.headers.get("If-None-Match") == "*" and self.key in self.server.objects:
-                self.server.refused += 1
-                condition = "<Condition>If-None-Match</Condition>" if self.server.says_why else ""
-                self._error(412, "PreconditionFailed", condition)
+            if "partNumber" in asked:
+                self.server.parts[asked["uploadId"]][int(asked["partNumber"])] = content
+            elif self._is_refused():
+                self._error(412, "PreconditionFailed")
                 return
-            self.server.objects[self.key] = (content, datetime.now(UTC))
+            else:
+                self.server.objects[self.key] = (content, datetime.now(UTC))
         self._say(200, etag=content)
+
+    def do_POST(self) -> None:
+        """Remove objects; begin or complete an upload in parts."""
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+        if self._is_elsewhere():
+            return
+        asked = self._asked()
+        with self.server.lock:
+            if "delete" in asked:
+                keys = re.findall(r"<Key>([^<]*)</Key>", body)
+                for key in keys:
+                    self.server.objects.pop(unescape(key), None)
+                deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+                self._say(200, f"<DeleteResult>{deleted}</DeleteResult>".encode())
+                return
+            if "uploads" in asked:
+                upload = str(len(self.server.parts))
+                self.server.parts[upload] = {}
+                self._say(200, f"<Result><UploadId>{upload}</UploadId></Result>".encode())
+                return
+            content = b"".join(part for _, part in sorted(self.server.parts[asked["uploadId"]].items()))
+            self.server.objects[self.key] = (content, datetime.now(UTC))
+        self._say(200, b"<CompleteMultipartUploadResult><ETag>whole</ETag></CompleteMultipartUploadResult>")
+
+    def _asked(self) -> dict[str, str]:
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        return {name: values[0] for name, values in query.items()}
+
+    def _is_refused(self) -> bool:
+        conditional = self.headers.get("If-None-Match") == "*" and self.server.knows_conditions
+        return conditional and self.key in self.server.objects
 
     def do_GET(self) -> None:
         if self._is_elsewhere():
             return
-        asked = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        asked = self._asked()
         if "list-type" in asked:
-            self._list(asked["prefix"][0] if "prefix" in asked else "", "delimiter" in asked)
+            self._list(asked.get("prefix", ""), "delimiter" in asked)
             return
         found = self._found()
         if found is None:
             return
         content = found[0]
         if span := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
-            part = content[int(span[1]) : int(span[2]) + 1 if span[2] else None]
-            self._say(206, part, modified=found[1], etag=content)
+            start, part = int(span[1]), content[int(span[1]) : int(span[2]) + 1 if span[2] else None]
+            if not part:
+                self._error(416, "InvalidRange")
+                return
+            place = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+            self._say(206, part, modified=found[1], etag=content, place=place)
             return
         self._say(200, content, modified=found[1], etag=content)
 
     def do_HEAD(self) -> None:
         if not self._is_elsewhere() and (found := self._found()):
             self._say(200, found[0], modified=found[1], etag=found[0])
-
-    def do_DELETE(self) -> None:
-        if not self._is_elsewhere():
-            with self.server.lock:
-                self.server.objects.pop(self.key, None)
-            self._say(204)
 
     def _found(self) -> tuple[bytes, datetime] | None:
         found = self.server.objects.get(self.key)
@@ -121,8 +167,15 @@ class _Handler(BaseHTTPRequestHandler):
         return found
 
     def _is_elsewhere(self) -> bool:
-        if self.server.answer != 200:
-            self._error(self.server.answer, "InternalError" if self.server.answer >= 500 else "AccessDenied")
+        request = f"{self.command} {self.key}"
+        self.server.requests.append(request)
+        self.server.keys_used |= set(re.findall(r"Credential=([^/]+)/", self.headers.get("Authorization") or ""))
+        status = self.server.trouble(request)
+        if status == 0:
+            self._hang_up()
+            return True
+        if status is not None:
+            self._error(status, "InternalError" if status >= 500 else "AccessDenied")
             return True
         if not urlsplit(self.path).path.startswith(f"/{BUCKET}"):
             self._error(404, "NoSuchBucket")
@@ -150,18 +203,42 @@ class _Handler(BaseHTTPRequestHandler):
         head = f"<Name>{BUCKET}</Name><Prefix>{escape(prefix)}</Prefix><IsTruncated>false</IsTruncated>"
         self._say(200, f"<ListBucketResult>{head}{files}</ListBucketResult>".encode())
 
-    def _error(self, status: int, code: str, more: str = "") -> None:
-        self._say(status, f"<Error><Code>{code}</Code><Message>{code}</Message>{more}</Error>".encode())
+    def _error(self, status: int, code: str) -> None:
+        self._say(status, f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode())
 
-    def _say(self, status: int, content: bytes = b"", *, modified: datetime | None = None, etag: bytes = b"") -> None:
+    def _say(
+        self,
+        status: int,
+        content: bytes = b"",
+        *,
+        modified: datetime | None = None,
+        etag: bytes = b"",
+        place: str = "",
+    ) -> None:
+        if status < 300 and self.server.loses(f"{self.command} {self.key}"):
+            self._hang_up()
+            return
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{hashlib.md5(etag).hexdigest()}"')  # noqa: S324 - as S3 has it
+        if place:
+            self.send_header("Content-Range", place)
         if modified:
             self.send_header("Last-Modified", modified.strftime("%a, %d %b %Y %H:%M:%S GMT"))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        if self.command == "HEAD":
+            return
+        if self.command == "GET" and len(content) > 1 and self.server.cuts:
+            self.server.cuts -= 1
+            self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
+            self._hang_up()
+            return
+        self.wfile.write(content)
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(SHUT_RDWR)
 
 
 def _decoded(body: bytes, encoding: str | None) -> bytes:

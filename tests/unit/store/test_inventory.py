@@ -8,8 +8,9 @@ from types import MappingProxyType
 import pytest
 
 from chaintune.errors import ConfigError
+from chaintune.store.folder import FolderStore
 from chaintune.store.inventory import Damaged, Rule, chosen, damaged, drop, inventory
-from chaintune.store.store import Entry, Store
+from chaintune.store.manifest import Entry
 
 NOW = datetime(2026, 6, 30, tzinfo=UTC)
 
@@ -20,8 +21,8 @@ def _make(folder: Path, *, size: int) -> dict[str, str]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
+def store(tmp_path: Path) -> FolderStore:
+    store = FolderStore(tmp_path / "store")
     for kind, key, size in (("stage", "aa", 1000), ("stage", "bb", 10), ("score", "cc", 1)):
         store.get_or_make(kind, key, partial(_make, size=size))
     return store
@@ -52,7 +53,7 @@ def test_what_goes_is_the_oldest(rule: Rule, expected: list[str]) -> None:
     assert [going.key for going in chosen(AGED, rule, now=NOW)] == expected
 
 
-def test_the_inventory_is_of_the_kinds_that_were_asked_for(store: Store) -> None:
+def test_the_inventory_is_of_the_kinds_that_were_asked_for(store: FolderStore) -> None:
     assert {(found.kind, found.key) for found in inventory(store)} == {
         ("stage", "aa"),
         ("stage", "bb"),
@@ -63,12 +64,12 @@ def test_the_inventory_is_of_the_kinds_that_were_asked_for(store: Store) -> None
         inventory(store, ["stages"])
 
 
-def test_leases_are_no_entries(store: Store) -> None:
+def test_leases_are_no_entries(store: FolderStore) -> None:
     with store.lease(["aa"]):
         assert store.kinds() == ["score", "stage"]
 
 
-def test_damage_is_found_in_every_entry(store: Store) -> None:
+def test_damage_is_found_in_every_entry(store: FolderStore) -> None:
     (store.root / "stage" / "aa" / "bytes").write_bytes(b"2" * 1000)
     (store.root / "score" / "cc" / "manifest.json").unlink()
     found = [trouble for trouble in damaged(store) if trouble]
@@ -80,7 +81,7 @@ def test_damage_is_found_in_every_entry(store: Store) -> None:
     assert list(damaged(store)) == [None]
 
 
-def test_what_a_living_process_needs_stays(store: Store) -> None:
+def test_what_a_living_process_needs_stays(store: FolderStore) -> None:
     entries = inventory(store)
     with store.lease(["bb"]):
         assert {gone.key for gone in drop(store, entries)} == {"aa", "cc"}

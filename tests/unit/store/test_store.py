@@ -1,395 +1,207 @@
-"""Entries appear whole or not at all, damage is seen, nothing leaves the root."""
+"""What every store promises, wherever it lies: in a folder, in memory, in a folder as a bucket, in S3."""
 
-import errno
-import json
-import logging
-import os
-import shutil
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from filelock import FileLock
 
-from chaintune.errors import ModelError, StoreError
-from chaintune.files import atomic
-from chaintune.store import manifest
-from chaintune.store import store as store_module
+from chaintune.errors import StoreError
 from chaintune.store.address import open_store
-from chaintune.store.store import Store, default_address, is_url
+from chaintune.store.folder import FolderStore
+from chaintune.store.store import Store
+from tests.unit.store import s3_server
 from tests.unit.store.entries import KEY, Maker
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+@dataclass(frozen=True)
+class Place:
+    """Where a store lies, and a way to open it as another machine would: with a cache of its own."""
+
+    address: str
+    caches: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def open(self, machine: str = "one") -> Store:
+        self.monkeypatch.setenv("CHAINTUNE_CACHE", str(self.caches / machine))
+        return open_store(self.address)
 
 
-def leftovers(store: Store) -> list[Path]:
-    return list(store.root.rglob(f"*{atomic.PARTIAL}"))
-
-
-def test_made_once_then_reused(store: Store) -> None:
-    maker = Maker()
-    first, second = (store.get_or_make("stage", KEY, maker) for _ in range(2))
-    assert (maker.calls, first.made, second.made) == (1, True, False)
-    assert first == second
-    assert (second.path / "sub" / "more").read_bytes() == b"2"
-    assert second.info["seconds"] == 1.5
-    assert second.size_bytes == 1001
-    assert leftovers(store) == []
-
-
-def test_another_process_reuses_it(store: Store) -> None:
-    store.get_or_make("stage", KEY, Maker())
-    maker = Maker()
-    assert not Store(store.root).get_or_make("stage", KEY, maker).made
-    assert maker.calls == 0
-
-
-def test_the_manifest_tells_digest_size_kind_and_key(store: Store) -> None:
-    entry = store.get_or_make("stage", KEY, Maker())
-    manifest = json.loads((entry.path / "manifest.json").read_bytes())
-    assert manifest["files"]["sub/more"] == {
-        "bytes": 1,
-        "mtime_ns": (entry.path / "sub" / "more").stat().st_mtime_ns,
-        "sha256": "d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35",
+@pytest.fixture(params=["folder", "memory", "file", "s3"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: s3_server.S3Server
+) -> Place:
+    folder, bucket = (tmp_path / "store").as_posix(), f"bucket-{uuid4().hex}"
+    address = {
+        "folder": folder,
+        "memory": f"memory://{bucket}/x",
+        "file": f"file://{folder}",
+        "s3": f"s3://{s3_server.BUCKET}/x",
     }
-    assert (manifest["kind"], manifest["key"], manifest["format"]) == ("stage", KEY, 1)
+    return Place(address[request.param], tmp_path / "caches", monkeypatch)
 
 
-def change_bytes(folder: Path) -> None:
-    (folder / "weights").write_bytes(b"3" * 1000)
+def test_what_one_machine_made_another_reuses(place: Place) -> None:
+    maker = Maker()
+    first = place.open().get_or_make("stage", KEY, maker)
+    other = place.open("two")
+    assert other.address == place.open().address
+    for entry in (other.get_or_make("stage", KEY, maker), other.get("stage", KEY)):
+        assert entry is not None
+        assert (entry.made, entry.size_bytes, entry.info["seconds"]) == (False, 1001, 1.5)
+        assert (entry.path / "sub" / "more").read_bytes() == b"2"
+        assert entry.created_at == first.created_at
+    assert (maker.calls, first.made) == (1, True)
 
 
-def cut(folder: Path) -> None:
-    (folder / "weights").write_bytes(b"1")
+def test_nothing_is_there_at_first(place: Place) -> None:
+    store = place.open()
+    assert (store.has("stage", KEY), store.get("stage", KEY), store.peek("stage", KEY)) == (False, None, None)
+    assert (store.kinds(), store.keys("stage"), list(store.entries("stage"))) == ([], [], [])
+    assert not store.is_damaged("stage", KEY)
+    assert not store.drop("stage", KEY)
+    store.annotate("stage", KEY, transient=True)
+    assert not store.has("stage", KEY)
 
 
-def remove(folder: Path) -> None:
-    (folder / "sub" / "more").unlink()
+def test_what_is_there_is_listed(place: Place) -> None:
+    store = place.open()
+    for kind, key in (("stage", "cd34"), ("stage", KEY), ("score", "ef56")):
+        store.get_or_make(kind, key, Maker())
+    other = place.open("two")
+    assert other.kinds() == ["score", "stage"]
+    assert other.keys("stage") == [KEY, "cd34"]
+    assert [(entry.key, entry.size_bytes) for entry in other.entries("stage")] == [(KEY, 1001), ("cd34", 1001)]
+    assert other.damage("stage", KEY) == ""
+    peeked = other.peek("stage", KEY)
+    assert peeked is not None
+    assert peeked.info["seconds"] == 1.5
 
 
-def garble_manifest(folder: Path) -> None:
-    (folder / "manifest.json").write_text("{")
+def test_one_file_is_read_without_the_others(place: Place) -> None:
+    place.open().get_or_make("stage", KEY, Maker())
+    other = place.open("two")
+    assert other.read("stage", KEY, "sub/more") == b"2"
+    assert other.read("stage", KEY, "absent") is None
+    assert other.read("stage", "cd34", "weights") is None
+    if not isinstance(other, FolderStore):
+        assert not (other.root / "stage").exists()
 
 
-def edit_manifest(folder: Path) -> None:
-    path = folder / "manifest.json"
-    path.write_text(path.read_text().replace("1.5", "2.5"))
-
-
-def nan_in_manifest(folder: Path) -> None:
-    path = folder / "manifest.json"
-    path.write_text(path.read_text().replace("1.5", "NaN"))
-
-
-def list_as_manifest(folder: Path) -> None:
-    (folder / "manifest.json").write_text("[]")
-
-
-DAMAGES = [change_bytes, cut, remove, garble_manifest, edit_manifest, nan_in_manifest, list_as_manifest]
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_entry_is_told_and_rebuilt(
-    damage: Callable[[Path], None], store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = store.get_or_make("stage", KEY, Maker()).path
-    damage(path)
-    again, maker = Store(store.root), Maker()
-    with caplog.at_level(logging.WARNING):
-        assert again.get("stage", KEY) is None
-        assert again.get_or_make("stage", KEY, maker).made
+def test_notes_change_and_files_stay(place: Place) -> None:
+    store, other, maker = place.open(), place.open("two"), Maker()
+    store.get_or_make("stage", KEY, maker)
+    assert other.get("stage", KEY) is not None
+    store.annotate("stage", KEY, transient=True)
+    for entry in (other.get("stage", KEY), other.peek("stage", KEY), next(other.entries("stage"))):
+        assert entry is not None
+        assert dict(entry.info) == {"seconds": 1.5, "transient": True}
+        assert (entry.path / "weights").stat().st_size == 1000
+    other.annotate("stage", KEY, transient=False)
+    assert store.get_or_make("stage", KEY, maker).info["transient"] is False
     assert maker.calls == 1
-    assert caplog.text.count("is damaged") == 1
-    fresh = Store(store.root).get("stage", KEY)
-    assert fresh is not None
-    assert (fresh.path / "weights").read_bytes() == b"1" * 1000
 
 
-def test_a_changed_byte_shows_without_reading_every_file(store: Store) -> None:
-    path = store.get_or_make("stage", KEY, Maker()).path
-    assert not store.is_damaged("stage", KEY)
-    os.utime(path / "weights", ns=(1, 1))  # touched, not changed
-    assert not store.is_damaged("stage", KEY)
-    change_bytes(path)
-    assert store.is_damaged("stage", KEY)
-    assert not store.is_damaged("stage", "cd34")
-
-
-def test_an_entry_moved_to_another_key_is_damaged(store: Store) -> None:
-    path = store.get_or_make("stage", KEY, Maker()).path
-    path.rename(path.with_name("cd34"))
-    assert Store(store.root).get("stage", "cd34") is None
-
-
-def test_an_entry_without_manifest_does_not_exist(store: Store) -> None:
-    path = store.get_or_make("stage", KEY, Maker()).path
-    (path / "manifest.json").unlink()
+def test_what_is_dropped_is_gone_everywhere(place: Place) -> None:
+    store, other = place.open(), place.open("two")
+    store.get_or_make("stage", KEY, Maker())
+    assert other.drop("stage", KEY)
     assert not store.has("stage", KEY)
     assert store.get("stage", KEY) is None
-    assert store.get_or_make("stage", KEY, Maker()).made
+    assert store.keys("stage") == []
 
 
-@pytest.mark.parametrize("error", [ModelError("no"), KeyboardInterrupt(), ZeroDivisionError()])
-def test_a_maker_that_fails_leaves_nothing(error: BaseException, store: Store) -> None:
-    def make(folder: Path) -> dict[str, Any]:
-        (folder / "weights").write_text("half")
-        raise error
-
-    with pytest.raises(type(error)):
-        store.get_or_make("stage", KEY, make)
-    assert not store.has("stage", KEY)
-    assert leftovers(store) == []
-    assert store.get_or_make("stage", KEY, Maker()).made
-
-
-def full(_folder: Path) -> dict[str, Any]:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def full_in_rust(_folder: Path) -> dict[str, Any]:
-    raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
-
-
-def full_behind_another_error(_folder: Path) -> dict[str, Any]:
-    try:
-        full(_folder)
-    except OSError as error:
-        raise ModelError("cannot save the model") from error
-    return {}
-
-
-@pytest.mark.parametrize("make", [full, full_in_rust, full_behind_another_error])
-def test_a_full_disk_is_one_sentence(make: Callable[[Path], dict[str, Any]], store: Store) -> None:
-    with pytest.raises(StoreError) as caught:
-        store.get_or_make("stage", KEY, make)
-    assert str(caught.value).startswith("disk full: ")
-    assert f"MB free at {store.root}; nothing half-written was kept; free some space" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert leftovers(store) == []
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_a_device_that_is_full(store: Store) -> None:
-    def make(_folder: Path) -> dict[str, Any]:
-        with Path("/dev/full").open("wb", buffering=0) as stream:
-            stream.write(b"weights")
-        return {}
-
-    with pytest.raises(StoreError, match="disk full"):
-        store.get_or_make("stage", KEY, make)
-
-
-def test_a_disk_that_is_full_at_the_manifest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atomic, "write_json", lambda *_args, **_kw: full(Path()))
-    with pytest.raises(StoreError, match="disk full"):
-        store.get_or_make("stage", KEY, Maker())
-    assert leftovers(store) == []
-
-
-def test_an_error_of_the_maker_stays_what_it_is(store: Store) -> None:
-    def make(folder: Path) -> dict[str, Any]:
-        return {"text": (folder / "absent").read_text()}
-
-    with pytest.raises(FileNotFoundError):
-        store.get_or_make("stage", KEY, make)
-
-
-def test_a_root_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"file/store: the store cannot be opened"):
-        Store(tmp_path / "file" / "store")
-
-
-@pytest.mark.parametrize("name", ["..", "../x", "a/b", "", ".locks", "A", "a.b", "/etc", "x" * 200, "a\n"])
-def test_no_name_leaves_the_root(name: str, store: Store) -> None:
-    with pytest.raises(StoreError, match="is not made of lower-case letters"):
-        store.get_or_make("stage", name, Maker())
-    with pytest.raises(StoreError, match="is not made of lower-case letters"):
-        store.get_or_make(name, KEY, Maker())
-
-
-def test_leftovers_of_killed_writers_are_swept_but_not_those_of_living_ones(store: Store) -> None:
+def test_what_somebody_here_will_read_is_not_dropped(place: Place) -> None:
+    """As far as a lease is seen: on a folder by everybody, else by the processes of one machine."""
+    store = place.open()
     store.get_or_make("stage", KEY, Maker())
-    dead = store.root / "stage" / f"cd34.123{atomic.PARTIAL}"
-    living = store.root / "stage" / f"ef56.123{atomic.PARTIAL}"
-    for folder in (dead, living):
-        folder.mkdir()
-        (folder / "weights").write_text("half")
-    with FileLock(store.root / "stage" / ".locks" / "ef56.lock"):
-        Store(store.root)
-    assert leftovers(store) == [living]
-
-
-def test_drop(store: Store) -> None:
-    store.get_or_make("stage", KEY, Maker())
-    assert store.drop("stage", KEY)
-    assert not store.drop("stage", KEY)
-    assert not store.has("stage", KEY)
-    assert leftovers(store) == []
-
-
-def test_a_leased_entry_is_not_dropped_while_its_reader_lives(store: Store) -> None:
-    store.get_or_make("stage", KEY, Maker())
+    others = [place.open(), *([place.open("two")] if store.shares_leases else [])]
     with store.lease({KEY, "cd34"}) as lease:
-        assert not store.drop("stage", KEY, unless_leased=True)
+        for other in others:
+            assert not other.drop("stage", KEY, unless_leased=True)
         lease.give_back(KEY)
-        assert store.drop("stage", KEY, unless_leased=True)
-        store.get_or_make("stage", "cd34", Maker())
+        assert others[-1].drop("stage", KEY, unless_leased=True)
+        others[-1].get_or_make("stage", "cd34", Maker())
         assert not store.drop("stage", "cd34", unless_leased=True)
     assert store.drop("stage", "cd34", unless_leased=True)
-    assert list((store.root / "leases").iterdir()) == []
 
 
-def test_a_lease_of_a_dead_process_counts_for_nothing(store: Store) -> None:
-    store.get_or_make("stage", KEY, Maker())
-    folder = store.root / "leases"
-    folder.mkdir()
-    (folder / "dead.json").write_text(json.dumps([KEY]))
-    assert store.drop("stage", KEY, unless_leased=True)
-    assert list(folder.iterdir()) == []
-
-
-def test_nobody_takes_a_lease_between_the_look_for_one_and_the_drop(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.get_or_make("stage", KEY, Maker())
-    found: list[bool] = []
-    other = Store(store.root)
-
-    def read() -> None:
-        with other.lease({KEY}):
-            found.append(other.has("stage", KEY))
-
-    reader, look = Thread(target=read), store._is_leased
-
-    def slow_look(key: str) -> bool:
-        answer = look(key)
-        reader.start()
-        time.sleep(0.3)
-        return answer
-
-    monkeypatch.setattr(store, "_is_leased", slow_look)
-    assert store.drop("stage", KEY, unless_leased=True)
-    reader.join()
-    assert found == [False]  # told that it is gone, not handed what is on its way out
-
-
-def test_an_entry_can_be_spared_by_what_is_noted(store: Store) -> None:
+def test_an_entry_can_be_spared_by_what_is_noted(place: Place) -> None:
+    store = place.open()
     store.get_or_make("stage", KEY, Maker())
     assert not store.drop("stage", KEY, spared=lambda entry: entry.info["seconds"] == 1.5)
     assert store.drop("stage", KEY, spared=lambda entry: entry.info["seconds"] != 1.5)
 
 
-@pytest.mark.parametrize("look", ["peek", "get", "damage"])
-def test_an_entry_that_goes_while_it_is_read_counts_as_none(
-    look: str, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = store.get_or_make("stage", KEY, Maker()).path
-    changed = manifest._is_changed
-
-    def late(file: Path, expected: dict[str, Any], *, deep: bool) -> bool:
-        shutil.rmtree(path, ignore_errors=True)
-        return changed(file, expected, deep=deep)
-
-    monkeypatch.setattr(manifest, "_is_changed", late)
-    assert getattr(Store(store.root), look)("stage", KEY) in {None, "sub/more is missing", "weights is missing"}
+def test_a_store_that_is_swept_keeps_what_is_finished(place: Place) -> None:
+    store = place.open()
+    store.get_or_make("stage", KEY, Maker())
+    store.sweep()
+    assert place.open("two").damage("stage", KEY) == ""
 
 
-def test_annotate_changes_notes_only(store: Store) -> None:
-    path = store.get_or_make("stage", KEY, Maker()).path
-    store.annotate("stage", KEY, transient=False)
-    entry = Store(store.root).get("stage", KEY)
-    assert entry is not None
-    assert dict(entry.info) == {"seconds": 1.5, "transient": False}
-    assert entry.path == path
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt(), OSError("disk")])
+def test_a_maker_that_fails_leaves_nothing(error: BaseException, place: Place) -> None:
+    def make(folder: Path) -> dict[str, Any]:
+        (folder / "weights").write_text("half")
+        raise error
+
+    store = place.open()
+    with pytest.raises(type(error)):
+        store.get_or_make("stage", KEY, make)
+    assert (store.has("stage", KEY), store.keys("stage")) == (False, [])
+    assert store.get_or_make("stage", KEY, Maker()).made
 
 
-def test_entries_lists_what_is_finished(store: Store) -> None:
-    for key in ("cd34", KEY):
-        store.get_or_make("stage", key, Maker())
-    (store.root / "stage" / "ef56").mkdir()
-    assert [entry.key for entry in store.entries("stage")] == [KEY, "cd34"]
-    assert list(store.entries("score")) == []
+def test_one_entry_may_be_made_while_another_is(place: Place) -> None:
+    store = place.open()
+
+    def make(folder: Path) -> dict[str, Any]:
+        parent = store.get_or_make("stage", "cd34", Maker())
+        (folder / "weights").write_bytes((parent.path / "weights").read_bytes() + b"more")
+        return {}
+
+    assert store.get_or_make("stage", KEY, make).size_bytes == 1004
+    assert place.open("two").keys("stage") == [KEY, "cd34"]
 
 
-def test_threads_that_ask_at_once_make_it_once(store: Store) -> None:
+def test_of_several_on_one_machine_that_ask_at_once_one_makes_it(place: Place) -> None:
     maker = Maker()
-    threads = [Thread(target=store.get_or_make, args=("stage", KEY, maker)) for _ in range(4)]
+    stores = [place.open() for _ in range(3)]
+    threads = [Thread(target=store.get_or_make, args=("stage", KEY, maker)) for store in (stores[0], *stores)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert maker.calls == 1
+    assert all(store.get("stage", KEY) for store in stores)
 
 
-def test_waiting_for_another_process_is_told(
-    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(store_module, "_SECONDS_OF_SILENCE", 0.01)
-    store.get_or_make("stage", "cd34", Maker())
-    taken, told = Event(), Event()
-
-    def hold() -> None:
-        with FileLock(store.root / "stage" / ".locks" / f"{KEY}.lock"):
-            taken.set()
-            told.wait(timeout=10)
-
-    listener = logging.Handler()
-    monkeypatch.setattr(listener, "emit", lambda _record: told.set())
-    logging.getLogger(store_module.__name__).addHandler(listener)
-    thread = Thread(target=hold)
-    thread.start()
-    taken.wait(timeout=10)
-    with caplog.at_level(logging.INFO):
-        store.get_or_make("stage", KEY, Maker())
-    thread.join()
-    logging.getLogger(store_module.__name__).removeHandler(listener)
-    assert f"another process is working on stage/{KEY}; waiting for it" in caplog.text
+CALLS: list[Callable[[Store, str, str], Any]] = [
+    lambda store, kind, key: store.has(kind, key),
+    lambda store, kind, key: store.peek(kind, key),
+    lambda store, kind, key: store.get_or_make(kind, key, Maker()),
+    lambda store, kind, key: store.drop(kind, key),
+    lambda store, kind, key: store.annotate(kind, key, transient=True),
+    lambda store, kind, key: store.damage(kind, key),
+]
 
 
-def test_the_default_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("CHAINTUNE_STORE", raising=False)
-    assert default_address() == ".chaintune"
-    monkeypatch.setenv("CHAINTUNE_STORE", str(tmp_path))
-    assert default_address() == str(tmp_path)
-    assert open_store().root == tmp_path
+@pytest.mark.parametrize("name", ["..", "../x", "a/b", "", ".locks", "A", "a.b", "/etc", "a\n", "a*"])
+def test_no_name_leaves_the_store(name: str, place: Place) -> None:
+    store = place.open()
+    for call in CALLS:
+        for kind, key in (("stage", name), (name, KEY)):
+            with pytest.raises(StoreError, match="is not made of lower-case letters"):
+                call(store, kind, key)
+    with pytest.raises(StoreError, match="is not made of lower-case letters"):
+        store.keys(name)
 
 
-def test_a_folder_is_opened_by_its_address(store: Store) -> None:
-    store.get_or_make("stage", KEY, Maker())
-    again = open_store(store.address)
-    assert type(again) is Store
-    assert again.has("stage", KEY)
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("s3://bucket/x", True),
-        ("simplecache::s3://bucket/x", True),
-        ("memory://x", True),
-        ("stores/mine", False),
-        ("/stores/mine", False),
-        ("C:\\stores", False),
-        ("C://stores", False),
-        (Path("/stores"), False),
-    ],
-)
-def test_which_addresses_are_urls(address: str | Path, expected: bool) -> None:
-    assert is_url(address) is expected
-
-
-def test_a_url_never_becomes_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(StoreError, match="a URL that was made a path has lost a slash; give it as text"):
-        open_store(Path("s3://bucket/prefix"))
-    monkeypatch.setenv("CHAINTUNE_STORE", "memory://bucket")
-    with pytest.raises(StoreError, match=r"memory://bucket: is a URL and no folder"):
-        Store()
-    assert list(tmp_path.iterdir()) == []
+def test_every_store_has_the_methods_of_the_protocol(place: Place) -> None:
+    promised = {name for name in vars(Store) if not name.startswith("_")}
+    assert promised <= set(dir(place.open()))
+    assert len(promised) > 10

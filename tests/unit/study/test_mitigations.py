@@ -11,7 +11,7 @@ from chaintune.execution.pending import PendingWork
 from chaintune.plan.nodes import DataMix, Interpolation, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Example
-from chaintune.store.store import Store
+from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests.dummy_engine import DummyEngine, failing, make_plan, make_study, make_task
 
@@ -224,7 +224,7 @@ def test_a_dose_for_which_there_is_no_room() -> None:
 
 def run(plan: Plan, engine: DummyEngine, folder: Any) -> Any:
     tasks = {name: make_task(name) for name in "ab"}
-    return run_plan(plan, store=Store(folder / "store"), engine=engine, out=folder / "out", tasks=tasks)
+    return run_plan(plan, store=FolderStore(folder / "store"), engine=engine, out=folder / "out", tasks=tasks)
 
 
 def test_every_branch_runs_once_and_nothing_runs_again(tmp_path: Any) -> None:
@@ -241,7 +241,7 @@ def test_every_branch_runs_once_and_nothing_runs_again(tmp_path: Any) -> None:
 def test_a_blend_whose_other_parent_was_dropped_makes_it_again(tmp_path: Any) -> None:
     assert run(planned(keep="none"), DummyEngine(tmp_path), tmp_path).complete
     plan = planned({"interpolate": {"task": "a", "fraction": [0.5]}}, keep="none")
-    assert [node.title for node in PendingWork(plan, Store(tmp_path / "store")).pending()][:2] == [
+    assert [node.title for node in PendingWork(plan, FolderStore(tmp_path / "store")).pending()][:2] == [
         "a, seed 0",
         "a>b, seed 0",
     ]

@@ -1,0 +1,55 @@
+"""An address is a folder or a URL, and neither is taken for the other."""
+
+from pathlib import Path
+
+import pytest
+
+from chaintune.errors import StoreError
+from chaintune.store.address import open_store
+from chaintune.store.folder import FolderStore
+from chaintune.store.store import default_address, is_url
+from tests.unit.store.entries import KEY, Maker
+
+
+def test_the_default_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CHAINTUNE_STORE", raising=False)
+    assert default_address() == ".chaintune"
+    monkeypatch.setenv("CHAINTUNE_STORE", str(tmp_path))
+    assert default_address() == str(tmp_path)
+    assert open_store().root == tmp_path
+
+
+def test_a_folder_is_opened_by_its_address(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    store.get_or_make("stage", KEY, Maker())
+    again = open_store(store.address)
+    assert type(again) is FolderStore
+    assert open_store(again) is again
+    assert again.has("stage", KEY)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("s3://bucket/x", True),
+        ("simplecache::s3://bucket/x", True),
+        ("memory://x", True),
+        ("stores/mine", False),
+        ("/stores/mine", False),
+        ("C:\\stores", False),
+        ("C://stores", False),
+        (Path("/stores"), False),
+    ],
+)
+def test_which_addresses_are_urls(address: str | Path, expected: bool) -> None:
+    assert is_url(address) is expected
+
+
+def test_a_url_never_becomes_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="a URL that was made a path has lost a slash; give it as text"):
+        open_store(Path("s3://bucket/prefix"))
+    monkeypatch.setenv("CHAINTUNE_STORE", "memory://bucket")
+    with pytest.raises(StoreError, match=r"memory://bucket: is a URL and no folder"):
+        FolderStore()
+    assert list(tmp_path.iterdir()) == []
