@@ -24,15 +24,20 @@ import pyarrow as pa
 from chaintune import forgetting
 from chaintune.records import (
     SCORES_SCHEMA,
+    Chain,
+    ChainStep,
+    Checkpoint,
+    CheckpointScores,
     Choices,
     Example,
-    Measured,
     MitigationRef,
     Role,
     Scores,
     Task,
+    chain_label,
     rows_to_polars,
     scores_table,
+    variant_label,
 )
 from chaintune.report.folder import PAGE, write_report
 
@@ -90,7 +95,7 @@ def filled(table: pa.Table, task: str, right: float, rng: np.random.Generator) -
     return Scores(task, pa.Table.from_arrays(arrays, schema=SCORES_SCHEMA))
 
 
-def measured(checkpoints: int, tasks: dict[str, Task]) -> Iterator[Measured]:
+def measured(checkpoints: int, tasks: dict[str, Task]) -> Iterator[CheckpointScores]:
     """The base, shared by all, and checkpoints of learning rates in three seeds each, as many as there are to be."""
     tables = {name: blank(task) for name, task in tasks.items()}
     rng = np.random.default_rng(1)
@@ -104,10 +109,17 @@ def measured(checkpoints: int, tasks: dict[str, Task]) -> Iterator[Measured]:
         run, place = divmod(number, len(chains))
         chain, variant = chains[place], (("learning_rate", f"{1 + run // len(SEEDS)}e-5"),)
         if place == 0:
-            yield Measured("made", (), variant, SEEDS[run % len(SEEDS)], base)
-        held = (MitigationRef("replay", "replay", SAFETY, LOST, (CAPABILITY,), 0.05),) if chain == REPLAYED else ()
-        taught = tuple(() if chain == REPLAYED and step == REPLAYED[-1] else (step,) for step in chain)
-        yield Measured("made", chain, variant, SEEDS[run % len(SEEDS)], scored(chain), held, 1000.0, 60.0, taught)
+            yield CheckpointScores(Checkpoint("made", (), variant, SEEDS[run % len(SEEDS)], f"base {variant}"), base)
+        held = (
+            (MitigationRef("replay", "replay", SAFETY, _steps(LOST), (CAPABILITY,), 0.05),) if chain == REPLAYED else ()
+        )
+        checkpoint = Checkpoint("made", _steps(chain), variant, SEEDS[run % len(SEEDS)], f"checkpoint {number}")
+        yield CheckpointScores(checkpoint, scored(chain), held, 1000.0, 60.0)
+
+
+def _steps(chain: tuple[str, ...]) -> Chain:
+    replay = ChainStep(REPLAYED[-1], (), "replay", 0.05)
+    return tuple(replay if step == REPLAYED[-1] else ChainStep.plain(step) for step in chain)
 
 
 def make(folder: Path, checkpoints: int, items: int, resamples: int) -> None:
@@ -117,7 +129,7 @@ def make(folder: Path, checkpoints: int, items: int, resamples: int) -> None:
     (folder / "scores").mkdir(parents=True)
     index: dict[str, dict[str, object]] = {}
     for number, one in enumerate(found):
-        if one.chain or not index:
+        if one.checkpoint.chain or not index:
             index |= written(folder / "scores", number, one)
     (folder / "scores" / "index.json").write_text(json.dumps(index))
     roles = {name: task.role for name, task in tasks.items()}
@@ -127,11 +139,12 @@ def make(folder: Path, checkpoints: int, items: int, resamples: int) -> None:
     (folder / "provenance.json").write_text(json.dumps(provenance(tasks)))
 
 
-def written(folder: Path, number: int, one: Measured) -> dict[str, dict[str, object]]:
+def written(folder: Path, number: int, one: CheckpointScores) -> dict[str, dict[str, object]]:
     """Name of each file of scores that was written -> what it is of."""
-    variant = ", ".join(f"{name}={value}" for name, value in one.variant) if one.chain else ""
-    about: dict[str, object] = {"base": one.base, "chain": ">".join(one.chain) or "base", "variant": variant}
-    about |= {"seed": one.seed if one.chain else None, "split": "test"}
+    at = one.checkpoint
+    variant = variant_label(at.variant) if at.chain else ""
+    about: dict[str, object] = {"base": at.base, "chain": chain_label(at.labels), "variant": variant}
+    about |= {"seed": at.seed if at.chain else None, "split": "test", "checkpoint": at.key}
     files = {name: f"{number:03d}.on-{name}.parquet" for name in one.scores}
     for name, scores in one.scores.items():
         scores.write(folder / files[name])

@@ -190,8 +190,9 @@ def unshared(plan: Plan, side: Side) -> float:
         plan: of the study.
         side: what each of its steps took once.
     """
-    keys = {cell.chain: cell.checkpoint_key for cell in plan.cells}
-    paths = [[keys[cell.chain[:length]] for length in range(len(cell.chain) + 1)] for cell in plan.cells if cell.final]
+    keys = {cell.checkpoint.chain: cell.checkpoint.key for cell in plan.cells}
+    chains = [cell.checkpoint.chain for cell in plan.cells if cell.final]
+    paths = [[keys[chain[:length]] for length in range(len(chain) + 1)] for chain in chains]
     times = Counter(key for path in paths for key in path)
     assert sum(times[node.key] for node in plan.stages) == plan.stages_unshared
     assert sum(times[node.checkpoint_key] for node in plan.scores) == plan.scores_unshared
@@ -216,7 +217,7 @@ def report(session: Session, ours: Sequence[Side], theirs: Sequence[Side]) -> No
 
 
 def _report_accuracy(session: Session, ours: Side, theirs: Side) -> None:
-    names = {cell.checkpoint_key: ">".join(cell.chain) or "base" for cell in session.plan.cells}
+    names = {cell.checkpoint.key: ">".join(cell.checkpoint.labels) or "base" for cell in session.plan.cells}
     print("\n| checkpoint | task | n | chaintune | by hand | apart, in points |")
     print("|---|---|---|---|---|---|")
     apart = {place: 100 * (theirs.accuracy[place] - ours.accuracy[place]) for place in ours.accuracy}

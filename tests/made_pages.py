@@ -8,7 +8,18 @@ import numpy as np
 import polars as pl
 
 from chaintune import forgetting
-from chaintune.records import Choices, Example, Figure, Measured, Scores, Task, rows_to_polars, scores_table
+from chaintune.records import (
+    CheckpointScores,
+    Choices,
+    Example,
+    Figure,
+    Scores,
+    Task,
+    chain_label,
+    rows_to_polars,
+    scores_table,
+)
+from tests import made_up
 
 HOSTILE = '<script>document.title="taken"</script>"><img src=x onerror="document.title=\'taken\'">\u2028</textarea><!--'
 FAITHS = ("a", "b", HOSTILE)
@@ -41,7 +52,7 @@ def scored(of: Task, *, right: float, seed: int) -> Scores:
     return Scores(of.name, scores_table(of.name, of.test, logprobs, [[1, 1, 1]] * len(hits)))
 
 
-def measured(tasks: Sequence[Task]) -> list[Measured]:
+def measured(tasks: Sequence[Task]) -> list[CheckpointScores]:
     """Every checkpoint of both orders; what was learned last is known best."""
     found = []
     for number, chain in enumerate(CHAINS):
@@ -49,7 +60,7 @@ def measured(tasks: Sequence[Task]) -> list[Measured]:
         for place, one in enumerate(tasks):
             right = 0.9 if chain[-1:] == (one.name,) else 0.55 if one.name in chain else 0.3
             scores[one.name] = scored(one, right=right, seed=10 * number + place)
-        found.append(Measured("m", chain, (), 0, scores))
+        found.append(CheckpointScores(made_up.checkpoint(*chain), scores))
     return found
 
 
@@ -64,10 +75,11 @@ def run_folder(folder: Path, tasks: Sequence[Task]) -> Path:
     index = {}
     for one in found:
         for name, scores in one.scores.items():
-            file = f"{'-'.join(one.chain) or 'base'}.on-{name}.parquet"
+            at = one.checkpoint
+            file = f"{'-'.join(at.labels) or 'base'}.on-{name}.parquet"
             scores.write(folder / "scores" / file)
-            seed = one.seed if one.chain else None
-            about = {"base": "m", "chain": ">".join(one.chain) or "base", "variant": "", "seed": seed}
+            seed = at.seed if at.chain else None
+            about = {"base": "m", "chain": chain_label(at.labels), "variant": "", "seed": seed, "checkpoint": at.key}
             index[file] = about | {"task": name, "split": "test", "tokens": 9}
     (folder / "scores" / "index.json").write_text(json.dumps(index))
     (folder / "provenance.json").write_text(json.dumps(provenance(tasks)))

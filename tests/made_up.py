@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse
 
-from chaintune.records import Choices, Example, Scores, scores_table
+from chaintune.records import ChainStep, Checkpoint, Choices, Example, Scores, Settings, chain_label, scores_table
 from chaintune.stats import Design
 
 Floats = NDArray[np.float64]
@@ -66,6 +66,21 @@ def scores(
     ]
     logprobs = [[-0.5 - jitter[row], -2.0] if right[row] else [-2.0, -0.5 - jitter[row]] for row in range(n)]
     return Scores(task, scores_table(task, examples, logprobs, [[1, 1]] * n))
+
+
+def chain(*labels: str) -> tuple[ChainStep, ...]:
+    """Plain stages; `s@5%` is a replay of 5 % of s."""
+    return tuple(
+        ChainStep(label, (), "replay", float(label.strip("%").partition("@")[2]) / 100)
+        if "@" in label
+        else ChainStep.plain(label)
+        for label in labels
+    )
+
+
+def checkpoint(*labels: str, base: str = "m", variant: Settings = (), seed: int = 0) -> Checkpoint:
+    """A checkpoint after the steps of `chain`, with a key that says which."""
+    return Checkpoint(base, chain(*labels), variant, seed, f"{base}/{chain_label(labels)}/{variant}/{seed}")
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

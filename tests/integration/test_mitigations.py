@@ -57,7 +57,7 @@ class Study:
     def chains(self, kind: str) -> list[str]:
         """Chains that end with a mitigation of a kind."""
         cells = [cell for cell in self.session.plan.cells if any(m.kind == kind for m in cell.mitigates)]
-        return list(dict.fromkeys(">".join(cell.chain) for cell in cells))
+        return list(dict.fromkeys(">".join(cell.checkpoint.labels) for cell in cells))
 
     def stage(self, chain: str) -> StageNode:
         return next(node for node in self.session.plan.stages if ">".join(node.chain) == chain)

@@ -12,7 +12,7 @@ import typer
 from chaintune.cli.amounts import read_size
 from chaintune.cli.options import AsJson, MaxStore, Overrides, RemoteCode, StoreRoot
 from chaintune.errors import ConfigError
-from chaintune.records import Limits
+from chaintune.records import Limits, pooled
 
 Several = Annotated[
     list[str],
@@ -51,7 +51,6 @@ def mitigate(
     """
     from chaintune.api import mitigate as run
     from chaintune.cli.display import RunDisplay, print_tables
-    from chaintune.report.cells import pooled_only
     from chaintune.report.mitigations import mitigation_tables
     from chaintune.store.address import open_store
 
@@ -77,7 +76,7 @@ def mitigate(
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2, default=str))
     else:
-        rows, limits = pooled_only(found.results.rows), Limits(target, margin)
+        rows, limits = pooled(found.results.rows), Limits(target, margin)
         tables = mitigation_tables(rows, limits, level=found.results.level)
         print_tables([table for table in tables if table.rows])
         typer.echo(f"{found.choice.ladder} of {found.choice.task}: {found.choice.reason}.")

@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 
 from chaintune.execution.cost import stage_notes
-from chaintune.forgetting.runs import named
 from chaintune.plan.nodes import Cell
 from chaintune.plan.plan import Plan
+from chaintune.records import chain_label, variant_label
 from chaintune.store.store import Store
 
 STAGE_LOG = "steps.jsonl"
@@ -20,6 +20,7 @@ CURVES_SCHEMA = {
     "seed": pl.String,
     "step": pl.Int64,
     "loss": pl.Float64,
+    "stage": pl.String,
 }
 _MOST_POINTS = 60
 
@@ -43,16 +44,18 @@ def learning_table(plan: Plan, store: Store) -> pl.DataFrame:
     stages = {node.key for node in plan.stages}
     rows: list[Mapping[str, Any]] = []
     for cell in plan.cells:
-        if cell.checkpoint_key in stages:
-            variant = ", ".join(f"{name}={value}" for name, value in cell.variant)
-            about = {"base": cell.base, "chain": named(cell.chain), "variant": variant, "seed": str(cell.seed)}
-            rows += [about | {"step": step, "loss": loss} for step, loss in _curve(store, cell)]
+        at = cell.checkpoint
+        if at.key in stages:
+            about = {"base": at.base, "chain": chain_label(at.labels), "variant": variant_label(at.variant)}
+            about |= {"seed": str(at.seed)}
+            last = {"stage": at.labels[-1]}
+            rows += [about | {"step": step, "loss": loss} | last for step, loss in _curve(store, cell)]
     return pl.DataFrame(rows, schema=CURVES_SCHEMA)
 
 
 def _curve(store: Store, cell: Cell) -> Curve:
     """From the checkpoint's own log, or from what its scores took down of it before it was dropped."""
-    if log := store.read("stage", cell.checkpoint_key, STAGE_LOG):
+    if log := store.read("stage", cell.checkpoint.key, STAGE_LOG):
         return loss_curve(log)
-    noted: Curve = stage_notes(store, cell.checkpoint_key, cell.scores.values()).get("loss_curve") or []
+    noted: Curve = stage_notes(store, cell.checkpoint.key, cell.scores.values()).get("loss_curve") or []
     return noted

@@ -9,14 +9,14 @@ import numpy as np
 from chaintune.forgetting.compare import dimension_disparity
 from chaintune.forgetting.mitigation import recovery
 from chaintune.forgetting.options import Inference
-from chaintune.forgetting.rows import About, by_seed, estimate_rows, mean_rows, samples, with_verdict
-from chaintune.forgetting.runs import Chain, Condition, Runs, named
-from chaintune.records import Estimate, MitigationRef, ResultRow
+from chaintune.forgetting.rows import by_seed, estimate_rows, mean_rows, samples, subject_of, with_verdict
+from chaintune.forgetting.runs import Runs, trained_at
+from chaintune.records import Chain, Checkpoint, Estimate, MitigationRef, ResultRow
 
 COSTS = ("extra_tokens", "extra_seconds")
 
 
-def mitigation_rows(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+def mitigation_rows(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
     """Recovery, who regained how much, prices, doses and costs of a mitigated checkpoint; none for a plain one.
 
     Every row's reference is the chain without the mitigation. `extra_tokens` and `extra_seconds` are what the whole
@@ -24,73 +24,73 @@ def mitigation_rows(runs: Runs, study: str, condition: Condition, options: Infer
     """
     rows: list[ResultRow] = []
     for mitigated in runs.mitigates.get(condition, ()):
-        found = _returns(runs, study, condition, mitigated, options)
-        found += _prices(runs, study, condition, mitigated, options)
-        found += _facts(runs, study, condition, mitigated)
+        found = _returns(runs, condition, mitigated, options)
+        found += _prices(runs, condition, mitigated, options)
+        found += _facts(runs, condition, mitigated)
         rows += [replace(row, mitigation=mitigated.ladder) for row in found]
     return rows
 
 
 def share_rows(
     runs: Runs,
-    about: About,
+    condition: Checkpoint,
+    task: str,
     metric: str,
-    points: Sequence[Condition],
+    points: Sequence[Checkpoint],
     share: Callable[..., Estimate],
     options: Inference,
+    *,
+    reference: Checkpoint,
 ) -> list[ResultRow]:
     """Rows of a share that is made of the item scores at some checkpoints; none where one was not measured."""
-    seeds = runs.seeds(points, about.task)
+    seeds = runs.seeds(points, task)
     if not seeds:
         return []
-    stacks = [runs.stacked(point, seeds, about.task) for point in points]
-    design = runs.groups[about.task].design
+    stacks = [runs.stacked(point, seeds, task) for point in points]
+    design = runs.groups[task].design
     return estimate_rows(
-        about,
+        subject_of(runs, condition, task, seeds, reference),
         metric,
         seeds,
         lambda at: share(design, *(stack[at] for stack in stacks), options),
     )
 
 
-def _returns(
-    runs: Runs, study: str, condition: Condition, mitigated: MitigationRef, options: Inference
-) -> list[ResultRow]:
+def _returns(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options: Inference) -> list[ResultRow]:
     task, after = mitigated.task, condition.at(mitigated.chain)
-    about = About(study, condition, named(after.chain), task)
-    points = [condition.at(runs.trained_at(mitigated.chain, task)), after, condition]
-    rows = share_rows(runs, about, "recovery", points, recovery, options)
+    points = [condition.at(trained_at(mitigated.chain, task)), after, condition]
+    rows = share_rows(runs, condition, task, "recovery", points, recovery, options, reference=after)
     seeds = runs.seeds([after, condition], task)
     if not seeds:
         return rows
+    subject = subject_of(runs, condition, task, seeds, after)
     groups, values = runs.groups[task], runs.stacked(condition, seeds, task) - runs.stacked(after, seeds, task)
-    rows += mean_rows(about, "regained", groups, values, seeds, options)
+    rows += mean_rows(subject, "regained", groups, values, seeds, options)
     for seed, sample in samples(groups, values, seeds, options):
         for dimension in groups.dimensions:
             found = dimension_disparity(groups, sample, dimension, options)
-            rows.append(about.row("regained_disparity", seed, found.estimate, (dimension, "")))
+            rows.append(subject.row("regained_disparity", seed, found.estimate, (dimension, "")))
     return rows
 
 
-def _prices(
-    runs: Runs, study: str, condition: Condition, mitigated: MitigationRef, options: Inference
-) -> list[ResultRow]:
+def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options: Inference) -> list[ResultRow]:
     rows, after = [], condition.at(mitigated.chain)
     for task in mitigated.keep:
         if seeds := runs.seeds([after, condition], task):
             values = runs.stacked(after, seeds, task) - runs.stacked(condition, seeds, task)
-            about = About(study, condition, named(after.chain), task)
-            found = mean_rows(about, "price", runs.groups[task], values, seeds, options)
+            subject = subject_of(runs, condition, task, seeds, after)
+            found = mean_rows(subject, "price", runs.groups[task], values, seeds, options)
             rows += [with_verdict(row, options) for row in found]
     return rows
 
 
-def _facts(runs: Runs, study: str, condition: Condition, mitigated: MitigationRef) -> list[ResultRow]:
+def _facts(runs: Runs, condition: Checkpoint, mitigated: MitigationRef) -> list[ResultRow]:
     """What is known without any sampling: the dose, and what the chain took beyond the plain one."""
-    about = About(study, condition, named(mitigated.chain), mitigated.task)
-    seeds = runs.seeds([condition, condition.at(mitigated.chain)], mitigated.task)
+    plain = condition.at(mitigated.chain)
+    seeds = runs.seeds([condition, plain], mitigated.task)
     if not seeds:
         return []
+    subject = subject_of(runs, condition, mitigated.task, seeds, plain)
     n = int(runs.groups[mitigated.task].design.n[0])
     clusters = int(runs.groups[mitigated.task].design.n_clusters[0])
     spent = np.array([_extra(runs, condition, mitigated.chain, seed) for seed in seeds])  # [S, 2]
@@ -104,17 +104,17 @@ def _facts(runs: Runs, study: str, condition: Condition, mitigated: MitigationRe
             values.append((name, float(value), reason))
         for name, value, reason in values:
             estimate = Estimate(value, n=n, n_clusters=clusters, n_seeds=len(positions), reason=reason)
-            rows.append(about.row(name, label, estimate))
+            rows.append(subject.row(name, label, estimate))
     return rows
 
 
-def _extra(runs: Runs, condition: Condition, plain: Chain, seed: int) -> tuple[float, float]:
+def _extra(runs: Runs, condition: Checkpoint, plain: Chain, seed: int) -> tuple[float, float]:
     """Tokens and seconds of a chain's training beyond those of another."""
     one, other = (_spent(runs, condition.at(chain), seed) for chain in (condition.chain, plain))
     return one[0] - other[0], one[1] - other[1]
 
 
-def _spent(runs: Runs, condition: Condition, seed: int) -> tuple[float, float]:
+def _spent(runs: Runs, condition: Checkpoint, seed: int) -> tuple[float, float]:
     unknown = (math.nan, math.nan)
     stages = [condition.at(condition.chain[:done]) for done in range(1, len(condition.chain) + 1)]
     costs = [runs.costs.get((stage, seed), unknown) for stage in stages]

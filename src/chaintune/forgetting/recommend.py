@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from chaintune.errors import ConfigError
-from chaintune.records import Choice, Estimate, Limits, ResultRow
+from chaintune.records import Choice, Estimate, Limits, ResultRow, pooled
 
 USUAL = Limits()
 NONE_REACHES = "no dose tested reaches it"
@@ -28,11 +28,12 @@ def choose(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Choice]:
     if not limits.target > 0 or not 0 <= limits.margin <= 1:
         given = f"target {limits.target:g}, margin {limits.margin:g}"
         raise ConfigError(f"{given}: expected a target above 0 and a margin from 0 to 1")
-    doses = [row for row in _spoken(rows) if row.metric == "dose"]
+    shown = pooled(row for row in rows if row.mitigation)
+    doses = [row for row in shown if row.metric == "dose"]
     ladders: dict[tuple[str, ...], list[ResultRow]] = {}
     for row in sorted(doses, key=lambda row: row.estimate.value):
         ladders.setdefault((row.base, row.variant, row.task, row.reference, row.mitigation), []).append(row)
-    return [_choice(ladder, _spoken(rows), limits) for ladder in ladders.values()]
+    return [_choice(ladder, shown, limits) for ladder in ladders.values()]
 
 
 def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str:
@@ -43,7 +44,11 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
         rows: of the study, of one seed or of all seeds together.
         limits: what it has to reach.
     """
-    beside = [row for row in rows if _place(row) == _place(dose) and not row.dimension]
+    beside = [
+        row
+        for row in rows
+        if row.is_whole and row.mitigation == dose.mitigation and row.key._replace(task=dose.task) == dose.key
+    ]
     recoveries = [row.estimate for row in beside if row.metric == "recovery" and row.task == dose.task]
     prices = [row for row in beside if row.metric == "price"]
     if not recoveries or math.isnan(recoveries[0].low):
@@ -82,17 +87,6 @@ def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limi
         margin=limits.margin,
         reason=reason,
     )
-
-
-def _spoken(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """Rows of all seeds together where there are several, else those of the one seed."""
-    rows = [row for row in rows if row.mitigation]
-    pooled = {(_place(row), row.task, row.metric) for row in rows if row.seed == "all"}
-    return [row for row in rows if row.seed == "all" or (_place(row), row.task, row.metric) not in pooled]
-
-
-def _place(row: ResultRow) -> tuple[str, ...]:
-    return (row.base, row.chain, row.variant, row.reference, row.mitigation)
 
 
 def _share(estimate: Estimate) -> str:

@@ -5,13 +5,13 @@ import json
 import numpy as np
 
 from chaintune.forgetting.options import Inference
-from chaintune.forgetting.rows import About
-from chaintune.forgetting.runs import Condition, Runs
-from chaintune.records import ResultRow
+from chaintune.forgetting.rows import subject_of
+from chaintune.forgetting.runs import Runs
+from chaintune.records import Checkpoint, ResultRow
 from chaintune.stats import median, rates
 
 
-def rounding_rows(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+def rounding_rows(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
     """Share of answers, and log-probabilities, that changed when the base was scored in another grouping.
 
     Rows of `rounding` (a share) and `rounding_nats` (median over examples of a choice's largest change).
@@ -29,7 +29,7 @@ def rounding_rows(runs: Runs, study: str, condition: Condition, options: Inferen
         picked = np.array([place[example] for example in again["example_id"]])
         design = runs.groups[task].subset(picked).design
         changed = rates(design, np.array(again["changed"], dtype=np.float64), level=options.level)[0]
-        about = About(study, condition, "", task)
-        rows.append(about.row("rounding", str(seed), changed))
-        rows.append(about.row("rounding_nats", str(seed), median(again["nats"], level=options.level)))
+        subject = subject_of(runs, condition, task, [seed])
+        rows.append(subject.row("rounding", str(seed), changed))
+        rows.append(subject.row("rounding_nats", str(seed), median(again["nats"], level=options.level)))
     return rows

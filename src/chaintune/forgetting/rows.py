@@ -1,93 +1,170 @@
 """From values of examples to result rows: one for each seed, one for all seeds together."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from chaintune.forgetting.compare import adjusted_by_dimension, detectable_limits, dimension_disparity
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
-from chaintune.forgetting.runs import Condition, named
+from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.verdicts import verdict
-from chaintune.records import Estimate, ResultRow
+from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_label, variant_label
 from chaintune.stats import Sample, biased, means, rates
 from chaintune.stats.clusters import Floats
 
 ONE_PAIR = "these checkpoints only"
+# Of an item metric that is right or wrong.
+ITEM_UNIT = "share"
+
+
+# Of values that are not in the unit of the item metric.
+_UNITS = {
+    "dose": "share", "recovery": "share", "retained_gain": "share", "extra_tokens": "tokens",
+    "extra_seconds": "seconds", "rounding": "share", "rounding_nats": "nats",
+    "bbq_bias_ambiguous": "", "bbq_bias_disambiguated": "",
+}  # fmt: skip
+
+Keys = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class About:
-    """What rows are about: study, checkpoint, what it is compared with, and the task measured."""
+class Subject:
+    """What rows are about.
+
+    Attributes:
+        study: its name.
+        checkpoint: that is measured, of every seed.
+        reference: label of the chain that it is compared with; empty when none.
+        task: measured.
+        item_metric: what scores an example.
+        checkpoint_keys, reference_keys: of the weights, by the seed as a row has it.
+    """
 
     study: str
-    condition: Condition
+    checkpoint: Checkpoint
     reference: str
     task: str
+    item_metric: str = "accuracy"
+    checkpoint_keys: Keys = field(default_factory=dict)
+    reference_keys: Keys = field(default_factory=dict)
 
     def row(self, metric: str, seed: str, estimate: Estimate, label: tuple[str, str] = ("", "")) -> ResultRow:
         """A row without a verdict."""
-        if seed != "all" and self.condition.chain and estimate.method:
+        own = self.checkpoint
+        if seed != ALL_SEEDS and own.chain and estimate.method:
             estimate = replace(estimate, method=f"{estimate.method}; {ONE_PAIR}")
-        variant = ", ".join(f"{name}={value}" for name, value in self.condition.variant)
         return ResultRow(
-            self.study, self.condition.base, named(self.condition.chain), variant, len(self.condition.chain),
+            self.study, own.base, chain_label(own.labels), variant_label(own.variant), len(own.chain),
             self.reference, self.task, metric, *label, seed, estimate,
+            checkpoint_keys=self.checkpoint_keys.get(seed, ()),
+            reference_keys=self.reference_keys.get(seed, ()),
+            item_metric=self.item_metric,
+            unit=_UNITS.get(metric, ITEM_UNIT),
+            steps=own.labels,
+            settings=tuple(value for _, value in own.variant),
         )  # fmt: skip
+
+
+def subject_of(
+    runs: Runs,
+    checkpoint: Checkpoint,
+    task: str,
+    seeds: Sequence[int],
+    reference: Checkpoint | Sequence[Checkpoint] | None = None,
+    *,
+    name: str = "",
+) -> Subject:
+    """The subject of rows about a checkpoint and a task.
+
+    Args:
+        runs: of the study.
+        checkpoint: that is measured, of every seed.
+        task: measured.
+        seeds: that the rows are of.
+        reference: that it is compared with: one, or one for each seed.
+        name: of the references where they are not one.
+    """
+    references = [reference] * len(seeds) if isinstance(reference, Checkpoint) else list(reference or ())
+    label = name or (chain_label(references[0].labels) if references else "")
+    keys = (
+        keys_by_seed(runs, seeds, [[one] for one in several]) for several in ([checkpoint] * len(seeds), references)
+    )
+    return Subject(runs.study, checkpoint, label, task, runs.item_metric, *keys)
+
+
+def keys_by_seed(runs: Runs, seeds: Sequence[int], checkpoints: Sequence[Sequence[Checkpoint]]) -> Keys:
+    """Addresses of the weights of each seed and of all seeds together; those that are not known are absent.
+
+    Args:
+        runs: of the study.
+        seeds: in order.
+        checkpoints: of each seed; none at all gives no key.
+    """
+    known = [
+        tuple(filter(None, (runs.key(one, seed) for one in several)))
+        for seed, several in zip(seeds, checkpoints, strict=False)
+    ]
+    if not known:
+        return {}
+    return {label: tuple(key for at in positions for key in known[at]) for label, positions in by_seed(seeds)}
 
 
 def by_seed(seeds: Sequence[int]) -> list[tuple[str, list[int]]]:
     """Labels and positions of each seed alone and, where there are several, of all together."""
     alone = [(str(seed), [position]) for position, seed in enumerate(seeds)]
-    return alone if len(seeds) < 2 else [*alone, ("all", list(range(len(seeds))))]
+    return alone if len(seeds) < 2 else [*alone, (ALL_SEEDS, list(range(len(seeds))))]
 
 
 def accuracy_rows(
-    about: About, groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference
+    subject: Subject, groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference
 ) -> list[ResultRow]:
     """Accuracy of the whole task and of every group. Shape: values `[S, E]`."""
     rows = []
     for seed, positions in by_seed(seeds):
         estimates = rates(groups.design, values[positions], level=options.level, seed=options.seed)
-        rows += [about.row("accuracy", seed, e, label) for e, label in zip(estimates, groups.labels, strict=True)]
+        rows += [subject.row("accuracy", seed, e, label) for e, label in zip(estimates, groups.labels, strict=True)]
     return rows
 
 
 def mean_rows(
-    about: About, metric: str, groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference
+    subject: Subject, metric: str, groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference
 ) -> list[ResultRow]:
     """Mean of the values over the whole task and over every group. Shape: values `[S, E]`."""
     rows = []
     for seed, sample in samples(groups, values, seeds, options):
         estimates = adjusted_by_dimension(groups, means(sample, level=options.level), options)
-        rows += [about.row(metric, seed, e, label) for e, label in zip(estimates, groups.labels, strict=True)]
+        rows += [subject.row(metric, seed, e, label) for e, label in zip(estimates, groups.labels, strict=True)]
     return rows
 
 
 def forgetting_rows(
-    about: About, groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference
+    subject: Subject, groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference
 ) -> list[ResultRow]:
     """Forgetting, biased forgetting and disparity of everything. Shape: values `[S, E]`, before minus after."""
     rows = []
     for seed, sample in samples(groups, values, seeds, options):
         lost = adjusted_by_dimension(groups, means(sample, level=options.level), options)
         rows += [
-            with_verdict(about.row("forgetting", seed, e, label), options)
+            with_verdict(subject.row("forgetting", seed, e, label), options)
             for e, label in zip(lost, groups.labels, strict=True)
         ]
         bias = biased(sample, level=options.level, reference=options.reference)
         labelled = zip(adjusted_by_dimension(groups, bias, options)[1:], groups.labels[1:], strict=True)
-        rows += [about.row("biased_forgetting", seed, e, label) for e, label in labelled]
-        rows += _disparity_rows(about, groups, seed, sample, options)
-        rows += _detectable_rows(about, groups, seed, (sample, lost, bias), options)
+        rows += [
+            replace(subject.row("biased_forgetting", seed, e, label), bf_reference=options.reference)
+            for e, label in labelled
+        ]
+        rows += _disparity_rows(subject, groups, seed, sample, options)
+        rows += _detectable_rows(subject, groups, seed, (sample, lost, bias), options)
     return rows
 
 
 def estimate_rows(
-    about: About, metric: str, seeds: Sequence[int], estimate: Callable[[list[int]], Estimate]
+    subject: Subject, metric: str, seeds: Sequence[int], estimate: Callable[[list[int]], Estimate]
 ) -> list[ResultRow]:
     """Rows of one estimate of the whole task, made anew from the positions of each set of seeds."""
-    return [about.row(metric, seed, estimate(positions)) for seed, positions in by_seed(seeds)]
+    return [subject.row(metric, seed, estimate(positions)) for seed, positions in by_seed(seeds)]
 
 
 def samples(groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference) -> Iterable[tuple[str, Sample]]:
@@ -101,7 +178,9 @@ def with_verdict(row: ResultRow, options: Inference) -> ResultRow:
     return replace(row, verdict=verdict(row.estimate, margin=options.margin, level=options.level))
 
 
-def _disparity_rows(about: About, groups: Grouping, seed: str, sample: Sample, options: Inference) -> list[ResultRow]:
+def _disparity_rows(
+    subject: Subject, groups: Grouping, seed: str, sample: Sample, options: Inference
+) -> list[ResultRow]:
     rows = []
     for dimension in groups.dimensions:
         found = dimension_disparity(groups, sample, dimension, options)
@@ -111,13 +190,13 @@ def _disparity_rows(about: About, groups: Grouping, seed: str, sample: Sample, o
         )  # fmt: skip
         if found.n_groups < 2:
             null = found.estimate
-        rows.append(about.row("disparity", seed, found.estimate, (dimension, "")))
-        rows.append(about.row("disparity_expected", seed, null, (dimension, "")))
+        rows.append(subject.row("disparity", seed, found.estimate, (dimension, "")))
+        rows.append(subject.row("disparity_expected", seed, null, (dimension, "")))
     return rows
 
 
 def _detectable_rows(
-    about: About,
+    subject: Subject,
     groups: Grouping,
     seed: str,
     found: tuple[Sample, list[Estimate], list[Estimate]],
@@ -133,5 +212,5 @@ def _detectable_rows(
                 reason = "no interval: what these data could show with 80 % probability"
                 if math.isnan(value):
                     reason = f"too few clusters{' or seeds' if sample.n_seeds > 1 else ''} to show any change"
-                rows.append(about.row(metric, seed, replace(facts, n_seeds=estimate.n_seeds, reason=reason), label))
+                rows.append(subject.row(metric, seed, replace(facts, n_seeds=estimate.n_seeds, reason=reason), label))
     return rows

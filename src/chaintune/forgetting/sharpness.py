@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from chaintune.forgetting.runs import named
-from chaintune.records import CheckpointCurvature, Estimate, ResultRow
+from chaintune.records import ALL_SEEDS, CheckpointCurvature, Estimate, ResultRow, chain_label, variant_label
 from chaintune.stats.ranks import rank_correlation
 
 PAIRS_SCHEMA = {
@@ -18,37 +17,41 @@ PAIRS_SCHEMA = {
 }  # fmt: skip
 
 
-def sharpness_pairs(bent: Sequence[CheckpointCurvature], rows: Sequence[ResultRow]) -> pl.DataFrame:
+def sharpness_pairs(curvatures: Sequence[CheckpointCurvature], rows: Sequence[ResultRow]) -> pl.DataFrame:
     """One row for each (base, chain, variant, seed): curvature of the first checkpoint, then its forgetting.
 
     Args:
-        bent: the measured first checkpoints.
+        curvatures: of the first checkpoints.
         rows: of the study; what the next stage alone, without a mitigation, made of the first task is looked up there.
     """
     mitigated = {row.chain for row in rows if row.mitigation}
-    lost = {
-        (row.base, row.chain, row.variant, row.seed, row.task): row.estimate
-        for row in rows
-        if row.metric == "forgetting"
-        and not row.dimension
-        and row.stage == 2
-        and row.reference == row.task
-        and row.chain not in mitigated
-    }
+    lost = [row for row in rows if row.metric == "forgetting" and row.is_whole and row.chain not in mitigated]
     pairs = []
-    for one in bent:
-        start, variant = named(one.chain), ", ".join(f"{name}={value}" for name, value in one.variant)
-        for (base, chain, setting, seed, task), estimate in lost.items():
-            if (base, setting, seed, task) != (one.base, variant, str(one.seed), start):
-                continue
-            own = {"base": base, "chain": chain, "variant": setting, "seed": seed, "task": task}
-            after = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
-            pairs.append(_numbers(one) | own | {f"forgetting{end}": value for end, value in after.items()})
+    for one in curvatures:
+        for row in lost:
+            if _follows(row, one):
+                own = {"base": row.base, "chain": row.chain, "variant": row.variant, "seed": row.seed, "task": row.task}
+                after = {"": row.estimate.value, "_low": row.estimate.low, "_high": row.estimate.high}
+                pairs.append(_numbers(one) | own | {f"forgetting{end}": value for end, value in after.items()})
     return pl.DataFrame(pairs, schema=PAIRS_SCHEMA)
 
 
+def _follows(row: ResultRow, one: CheckpointCurvature) -> bool:
+    """Whether a forgetting is that of the next stage, counted from the very checkpoint whose curvature is known."""
+    at = one.checkpoint
+    here = (row.base, row.variant, row.seed) == (at.base, variant_label(at.variant), str(at.seed))
+    next_stage = row.stage == len(at.chain) + 1 and row.reference_keys == (at.key,)
+    return here and next_stage and row.task == one.curvature.task
+
+
 def sharpness_rows(
-    bent: Sequence[CheckpointCurvature], pairs: pl.DataFrame, *, study: str, level: float, resamples: int, seed: int
+    curvatures: Sequence[CheckpointCurvature],
+    pairs: pl.DataFrame,
+    *,
+    study: str,
+    level: float,
+    resamples: int,
+    seed: int,
 ) -> list[ResultRow]:
     """The curvature of each checkpoint, and its rank correlation with forgetting for each task and for all.
 
@@ -56,24 +59,23 @@ def sharpness_rows(
     independent; tasks differ in the scale of their loss, so the correlation over all tasks mixes scales.
 
     Args:
-        bent: the measured first checkpoints.
+        curvatures: of the first checkpoints.
         pairs: from `sharpness_pairs`.
         study: name of the study.
         level: of the intervals.
         resamples: permutations behind each p-value.
         seed: of the permutations.
     """
-    rows = [_curvature_row(one, study) for one in bent]
+    rows = [_curvature_row(one, study) for one in curvatures]
     tasks = pairs["task"].unique(maintain_order=True).to_list()
     for task in [*tasks, *([""] if len(tasks) > 1 else [])]:
         chosen = pairs.filter(pl.col("task") == task) if task else pairs
         columns = (chosen[name].to_numpy().astype(np.float64) for name in ("radius", "forgetting"))
-        found = rank_correlation(*columns, level=level, resamples=resamples, seed=seed)
+        estimate = rank_correlation(*columns, level=level, resamples=resamples, seed=seed)
         bases = chosen["base"].unique().to_list()
         base = bases[0] if len(bases) == 1 else ""
-        rows.append(
-            ResultRow(study, base, "", "", 0, "", task, "curvature_forgetting_correlation", "", "", "all", found)
-        )
+        metric = "curvature_forgetting_correlation"
+        rows.append(ResultRow(study, base, "", "", 0, "", task, metric, "", "", ALL_SEEDS, estimate))
     return rows
 
 
@@ -90,8 +92,9 @@ def _curvature_row(one: CheckpointCurvature, study: str) -> ResultRow:
         method=f"Lanczos on {found.products} Hessian-vector products, {found.space} space",
         reason=found.reason or "no interval: the curvature of these examples only",
     )
-    variant = ", ".join(f"{name}={value}" for name, value in one.variant)
-    chain = named(one.chain)
+    at = one.checkpoint
     return ResultRow(
-        study, one.base, chain, variant, len(one.chain), "", found.task, "curvature", "", "", str(one.seed), estimate
-    )
+        study, at.base, chain_label(at.labels), variant_label(at.variant), len(at.chain), "", found.task, "curvature",
+        "", "", str(at.seed), estimate, checkpoint_keys=(at.key,) if at.key else (), steps=at.labels,
+        settings=tuple(value for _, value in at.variant),
+    )  # fmt: skip

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from chaintune.forgetting.options import Inference
-from chaintune.forgetting.rows import About, estimate_rows
-from chaintune.forgetting.runs import Condition, Runs, Variant, named
-from chaintune.records import Estimate, ResultRow
+from chaintune.forgetting.rows import estimate_rows, keys_by_seed, subject_of
+from chaintune.forgetting.runs import Runs, earlier_tasks, trained_at
+from chaintune.records import Checkpoint, Estimate, ResultRow, Settings
 from chaintune.stats import Sample, means
 from chaintune.stats.clusters import Floats
 
 
-def slope_rows(runs: Runs, study: str, options: Inference) -> list[ResultRow]:
+def slope_rows(runs: Runs, options: Inference) -> list[ResultRow]:
     """Slope of forgetting against each knob that takes two or more numeric values, all else equal.
 
     A learning rate is taken in powers of ten. In a row's variant the knob's value is `slope`, or `log10
@@ -23,28 +23,28 @@ def slope_rows(runs: Runs, study: str, options: Inference) -> list[ResultRow]:
     """
     rows: list[ResultRow] = []
     for others, points in _ladders(runs.conditions).items():
-        for task in runs.earlier_tasks(others.chain):
-            rows += _task_slope(runs, study, task, others, points, options)
+        for task in earlier_tasks(others.chain):
+            rows += _task_slope(runs, task, others, points, options)
     return rows
 
 
-def _ladders(conditions: Sequence[Condition]) -> Mapping[Condition, Mapping[float, Condition]]:
-    """Conditions that differ in one numeric knob only, under that knob's place in the variant."""
-    ladders: dict[Condition, dict[float, Condition]] = defaultdict(dict)
+def _ladders(conditions: Sequence[Checkpoint]) -> Mapping[Checkpoint, Mapping[float, Checkpoint]]:
+    """Checkpoints that differ in one numeric knob only, under that knob's place in the variant."""
+    ladders: dict[Checkpoint, dict[float, Checkpoint]] = defaultdict(dict)
     for condition in conditions:
         for position, (knob, text) in enumerate(condition.variant):
             value = _numeric(knob, text)
             if value is not None and len(condition.chain) > 1:
                 name = "log10 slope" if _is_rate(knob) else "slope"
-                variant: Variant = (*condition.variant[:position], (knob, name), *condition.variant[position + 1 :])
+                variant: Settings = (*condition.variant[:position], (knob, name), *condition.variant[position + 1 :])
                 ladders[replace(condition, variant=variant)][value] = condition
     return {others: points for others, points in ladders.items() if len(points) > 1}
 
 
 def _task_slope(
-    runs: Runs, study: str, task: str, others: Condition, points: Mapping[float, Condition], options: Inference
+    runs: Runs, task: str, others: Checkpoint, points: Mapping[float, Checkpoint], options: Inference
 ) -> list[ResultRow]:
-    start = runs.trained_at(others.chain, task)
+    start = trained_at(others.chain, task)
     both = [point for condition in points.values() for point in (condition, condition.at(start))]
     seeds = runs.seeds(both, task)
     if not seeds:
@@ -61,7 +61,13 @@ def _task_slope(
         found = means(sample, level=options.level)[0]
         return replace(found, value=found.value * scale, low=found.low * scale, high=found.high * scale)
 
-    return estimate_rows(About(study, others, named(start), task), "forgetting_slope", seeds, slope)
+    ends, starts = list(points.values()), [condition.at(start) for condition in points.values()]
+    subject = replace(
+        subject_of(runs, others, task, seeds, others.at(start)),
+        checkpoint_keys=keys_by_seed(runs, seeds, [ends] * len(seeds)),
+        reference_keys=keys_by_seed(runs, seeds, [starts] * len(seeds)),
+    )
+    return estimate_rows(subject, "forgetting_slope", seeds, slope)
 
 
 def _slope_weights(knob: Floats) -> Floats:

@@ -13,26 +13,20 @@ from chaintune.forgetting.mitigation import retained_gain
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.order import order_rows
 from chaintune.forgetting.rounding import rounding_rows
-from chaintune.forgetting.rows import (
-    About,
-    accuracy_rows,
-    by_seed,
-    forgetting_rows,
-    mean_rows,
-)
-from chaintune.forgetting.runs import Chain, Condition, Runs, named, taught_of
+from chaintune.forgetting.rows import accuracy_rows, by_seed, forgetting_rows, mean_rows, subject_of
+from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
 from chaintune.forgetting.transfer import transfer_estimate
-from chaintune.records import Measured, ResultRow, Role
+from chaintune.records import Chain, Checkpoint, CheckpointScores, ResultRow, Role
 from chaintune.stats import Adjustment, Sample
 from chaintune.stats.clusters import Floats
 
-Checkpoint = Literal["trained", "best", "base", "previous"]
-_CHECKPOINTS = ("trained", "best", "base", "previous")
+ForgettingFrom = Literal["trained", "best", "base", "previous"]
+FORGETTING_FROM = ("trained", "best", "base", "previous")
 
 
 def summarise(
-    measured: Sequence[Measured],
+    checkpoints: Sequence[CheckpointScores],
     *,
     study: str,
     roles: Mapping[str, Role],
@@ -40,8 +34,9 @@ def summarise(
     resamples: int = 10_000,
     seed: int = 0,
     adjust: Adjustment = "holm",
-    reference: Checkpoint = "trained",
+    reference: ForgettingFrom = "trained",
     margin: float = 0.02,
+    item_metric: str = "accuracy",
 ) -> list[ResultRow]:
     """Every result of a study, one row each.
 
@@ -49,7 +44,7 @@ def summarise(
     with seed `all` speak about the recipe.
 
     Args:
-        measured: the study's checkpoints and what they scored.
+        checkpoints: of the study, and what they scored.
         study: name of the study.
         roles: of every task in a chain.
         level: of the intervals.
@@ -61,6 +56,7 @@ def summarise(
             that forgetting is then measured on, so it looks better than it is, and forgetting larger; neither interval
             nor p-value reckons with that.
         margin: a change within it counts as none.
+        item_metric: what scores an example.
 
     Raises:
         ConfigError: an option that does not exist, or a task without a role.
@@ -70,51 +66,51 @@ def summarise(
         are better.
     """
     options = Inference(level, resamples, seed, adjust, "overall", margin)
-    if reference not in _CHECKPOINTS:
-        raise ConfigError(f"reference '{reference}': {nearest(reference, _CHECKPOINTS)}")
-    _check_roles(measured, roles)
-    runs = Runs.of(measured)
+    if reference not in FORGETTING_FROM:
+        raise ConfigError(f"reference '{reference}': {nearest(reference, FORGETTING_FROM)}")
+    _check_roles(checkpoints, roles)
+    runs = Runs.of(checkpoints, study=study, item_metric=item_metric)
     rows: list[ResultRow] = []
     for condition in runs.conditions:
-        rows += _losses(runs, study, condition, options, reference)
-        for about in (_accuracies, _gains, _retained, mitigation_rows, _transfers, _biases, rounding_rows):
-            rows += about(runs, study, condition, options)
-    return rows + order_rows(runs, study, roles, options) + slope_rows(runs, study, options)
+        rows += _losses(runs, condition, options, reference)
+        for statistics in (_accuracies, _gains, _retained, mitigation_rows, _transfers, _biases, rounding_rows):
+            rows += statistics(runs, condition, options)
+    return rows + order_rows(runs, roles, options) + slope_rows(runs, options)
 
 
-def _check_roles(measured: Sequence[Measured], roles: Mapping[str, Role]) -> None:
-    taught = {task for one in measured for tasks in taught_of(one) for task in tasks}
-    for task in sorted(taught | {mitigated.task for one in measured for mitigated in one.mitigates}):
+def _check_roles(checkpoints: Sequence[CheckpointScores], roles: Mapping[str, Role]) -> None:
+    taught = {task for one in checkpoints for task in one.checkpoint.tasks}
+    for task in sorted(taught | {mitigated.task for one in checkpoints for mitigated in one.mitigates}):
         if task not in roles:
             raise ConfigError(f"task '{task}' has no role: {nearest(task, roles)}")
 
 
-def _accuracies(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+def _accuracies(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
     rows = []
     for task in runs.tasks(condition):
         # The base is no draw from anything a seed decides: one measurement says it all.
         seeds = runs.seeds([condition], task)[: None if condition.chain else 1]
         values = runs.stacked(condition, seeds, task)
-        rows += accuracy_rows(About(study, condition, "", task), runs.groups[task], values, seeds, options)
+        rows += accuracy_rows(subject_of(runs, condition, task, seeds), runs.groups[task], values, seeds, options)
     return rows
 
 
-def _gains(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+def _gains(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
     rows, base = [], condition.at(())
-    for task in runs.last_tasks(condition.chain):
+    for task in last_tasks(condition.chain):
         if seeds := runs.seeds([condition, base], task):
             values = runs.stacked(condition, seeds, task) - runs.stacked(base, seeds, task)
-            about = About(study, condition, "base", task)
-            rows += mean_rows(about, "gain", runs.groups[task], values, seeds, options)
+            subject = subject_of(runs, condition, task, seeds, base)
+            rows += mean_rows(subject, "gain", runs.groups[task], values, seeds, options)
     return rows
 
 
-def _losses(runs: Runs, study: str, condition: Condition, options: Inference, reference: Checkpoint) -> list[ResultRow]:
+def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: ForgettingFrom) -> list[ResultRow]:
     rows = []
     chain = condition.chain
-    starts = {task: _references(runs, chain, task, reference) for task in runs.earlier_tasks(chain)}
+    starts = {task: _references(chain, task, reference) for task in earlier_tasks(chain)}
     if reference == "trained":  # a checkpoint that learned everything at once is held to where the task was learned
-        starts |= {m.task: [runs.trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
+        starts |= {m.task: [trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
     for task, chains in starts.items():
         candidates = [condition.at(chain) for chain in chains]
         known = [candidate for candidate in candidates if runs.seeds([condition, candidate], task)]
@@ -123,66 +119,70 @@ def _losses(runs: Runs, study: str, condition: Condition, options: Inference, re
             continue
         chosen = [_best(runs, known, one, task) for one in seeds]
         before = np.stack([runs.values(best, one, task) for best, one in zip(chosen, seeds, strict=True)])
-        name = named(chosen[0].chain) if len(set(chosen)) == 1 else reference
-        about = About(study, condition, name, task)
+        subject = subject_of(runs, condition, task, seeds, chosen, name="" if len(set(chosen)) == 1 else reference)
         values = before - runs.stacked(condition, seeds, task)
-        rows += forgetting_rows(about, runs.groups[task], values, seeds, options)
+        rows += forgetting_rows(subject, runs.groups[task], values, seeds, options)
     return rows
 
 
-def _references(runs: Runs, chain: Chain, task: str, reference: Checkpoint) -> list[Chain]:
+def _references(chain: Chain, task: str, reference: ForgettingFrom) -> list[Chain]:
     if reference == "best":
         return [chain[:stage] for stage in range(1, len(chain))]
-    single: Mapping[str, Chain] = {"trained": runs.trained_at(chain, task), "base": (), "previous": chain[:-1]}
+    single: Mapping[str, Chain] = {"trained": trained_at(chain, task), "base": (), "previous": chain[:-1]}
     return [single[reference]]
 
 
-def _best(runs: Runs, candidates: Sequence[Condition], seed: int, task: str) -> Condition:
+def _best(runs: Runs, candidates: Sequence[Checkpoint], seed: int, task: str) -> Checkpoint:
     return max(candidates, key=lambda candidate: float(runs.values(candidate, seed, task).mean()))
 
 
-def _retained(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+def _retained(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
     rows = []
-    for task in runs.earlier_tasks(condition.chain):
-        points = [condition.at(()), condition.at(runs.trained_at(condition.chain, task)), condition]
-        rows += share_rows(runs, About(study, condition, "base", task), "retained_gain", points, retained_gain, options)
+    for task in earlier_tasks(condition.chain):
+        base = condition.at(())
+        points = [base, condition.at(trained_at(condition.chain, task)), condition]
+        rows += share_rows(runs, condition, task, "retained_gain", points, retained_gain, options, reference=base)
     return rows
 
 
-def _transfers(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+def _transfers(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
     chain = condition.chain
-    if len(chain) < 2 or not runs.is_plain(chain) or len(set(chain)) < len(chain):
+    if len(chain) < 2 or not condition.is_plain or len(set(chain)) < len(chain):
         return []
     stages = [condition.at(chain[:stage]) for stage in range(len(chain) + 1)]
-    backward = [(task, stages[stage], condition) for stage, task in enumerate(chain[:-1], start=1)]
-    forward = [(task, stages[0], stages[stage]) for stage, task in enumerate(chain[1:], start=1)]
+    backward = [(task, stages[stage], condition) for stage, task in enumerate(condition.tasks[:-1], start=1)]
+    forward = [(task, stages[0], stages[stage]) for stage, task in enumerate(condition.tasks[1:], start=1)]
     rows = []
     for metric, terms in (("bwt", backward), ("fwt", forward)):
-        rows += _transfer_rows(runs, About(study, condition, "", ""), metric, terms, options)
+        rows += _transfer_rows(runs, condition, metric, terms, options)
     return rows
 
 
 def _transfer_rows(
-    runs: Runs, about: About, metric: str, terms: Sequence[tuple[str, Condition, Condition]], options: Inference
+    runs: Runs,
+    condition: Checkpoint,
+    metric: str,
+    terms: Sequence[tuple[str, Checkpoint, Checkpoint]],
+    options: Inference,
 ) -> list[ResultRow]:
-    shared = [set(runs.seeds([before, after, about.condition], task)) for task, before, after in terms]
+    shared = [set(runs.seeds([before, after, condition], task)) for task, before, after in terms]
     seeds = sorted(set.intersection(*shared))
     if not seeds:
         return []
     changes: list[tuple[str, Floats]] = [
         (task, runs.stacked(after, seeds, task) - runs.stacked(before, seeds, task)) for task, before, after in terms
     ]
-    rows = []
+    subject, rows = subject_of(runs, condition, "", seeds), []
     for label, positions in by_seed(seeds):
         drawn = [
             Sample.of(runs.groups[task].design, values[positions], resamples=options.resamples, seed=options.seed)
             for task, values in changes
         ]
-        rows.append(about.row(metric, label, transfer_estimate(drawn, level=options.level, seed=options.seed)))
+        rows.append(subject.row(metric, label, transfer_estimate(drawn, level=options.level, seed=options.seed)))
     return rows
 
 
-def _biases(runs: Runs, study: str, condition: Condition, options: Inference) -> list[ResultRow]:
+def _biases(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
     rows = []
     for task in runs.tasks(condition):
         seeds = runs.seeds([condition], task)[: None if condition.chain else 1]
@@ -191,6 +191,7 @@ def _biases(runs: Runs, study: str, condition: Condition, options: Inference) ->
         if not known:
             continue
         leaning = np.stack([answer.leaning for answer in known])
+        subject = subject_of(runs, condition, task, seeds)
         for metric in CONTEXTS:
             picked = known[0].rows[metric]
             if not len(picked):
@@ -199,9 +200,8 @@ def _biases(runs: Runs, study: str, condition: Condition, options: Inference) ->
             for label, positions in by_seed(seeds):
                 estimates = bias_score(groups, leaning[positions][:, picked], metric, options)
                 labelled = zip(adjusted_by_dimension(groups, estimates, options), groups.labels, strict=True)
-                about = About(study, condition, "", task)
                 rows += [
-                    about.row(metric, label, estimate, name)
+                    subject.row(metric, label, estimate, name)
                     for estimate, name in labelled
                     if name[0] not in ("context", "polarity")
                 ]

@@ -1,13 +1,12 @@
 """The chains of a study, and the branches that its mitigations add to them, before anything has a key."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.plan.nodes import Portion
-from chaintune.records import MitigationRef, Regulariser, Task
-from chaintune.study.chains import Chain
+from chaintune.records import Chain, ChainStep, MitigationRef, Regulariser, Task
 from chaintune.study.mitigations import DoseSpec, EwcSpec, InterpolateSpec, Mitigation, was_lost
 from chaintune.study.study import Study
 from chaintune.tasks.doses import dose_size
@@ -18,9 +17,8 @@ class Step:
     """One step of a chain.
 
     Attributes:
-        label: in the chain's name.
+        place: what it is in a chain.
         task: whose recipe it follows; empty where nothing is trained.
-        taught: tasks that it teaches whole; none for a dose or a blend.
         portions, mixing: what is taught; keys of scores are not known yet.
         recipe: fields in which it differs from the task's recipe.
         regulariser: what holds the weights back.
@@ -29,9 +27,8 @@ class Step:
         fraction: of the blend.
     """
 
-    label: str
+    place: ChainStep
     task: str
-    taught: tuple[str, ...]
     portions: tuple[Portion, ...] = ()
     mixing: Literal["alone", "swapped", "shuffled"] = "alone"
     recipe: tuple[tuple[str, Any], ...] = ()
@@ -43,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A chain to be trained, and the plain chain that it is held against, if it is mitigated."""
+    """A chain to be trained, and the plain chain that it is compared with, if it is mitigated."""
 
     steps: tuple[Step, ...]
     mitigated: MitigationRef | None = None
@@ -69,7 +66,7 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
     mitigations = [resolved(item, tasks[item.task]) for item in study.mitigations]
     found: list[Branch] = []
     for chain in study.chains:
-        plain = tuple(Step(task, task, (task,), (Portion(task),)) for task in chain)
+        plain = tuple(Step(ChainStep.plain(task), task, (Portion(task),)) for task in chain)
         found.append(Branch(plain))
         for item in mitigations:
             if was_lost(item.task, chain):
@@ -78,18 +75,19 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
 
 
 def _branch(item: Mitigation, plain: tuple[Step, ...], setting: tuple[str, Any], tasks: Mapping[str, Task]) -> Branch:
-    chain = tuple(step.label for step in plain)
-    keep = tuple(task for task in dict.fromkeys(chain) if task != item.task)
+    chain = tuple(step.place for step in plain)
+    named = tuple(dict.fromkeys(step.task for step in plain))
+    keep = tuple(task for task in named if task != item.task)
     dose = setting[1] if setting[0] == "dose" else None
     mitigated = MitigationRef(item.kind, item.ladder, item.task, chain, keep, dose)
     recipe = tuple(item.spec.recipe.items())
     if item.kind == "replay":
         return Branch((*plain, replay_step(item, setting[1])), mitigated)
     if item.kind == "joint":
-        named = tuple(dict.fromkeys(chain))
         # Sorted, because what is shuffled has no order: both orders of two tasks have one upper reference.
         portions = tuple(Portion(task) for task in sorted(named))
-        return Branch((Step("+".join(named), chain[-1], named, portions, "shuffled", recipe),), mitigated)
+        place = ChainStep("+".join(named), named, item.kind)
+        return Branch((Step(place, plain[-1].task, portions, "shuffled", recipe),), mitigated)
     if isinstance(item.spec, InterpolateSpec):
         return Branch((*plain, _blend(item.spec, chain, setting[1])), mitigated)
     # Flatness helps where it is to be left, so SAM begins with the stage that learns the task.
@@ -109,14 +107,15 @@ def _changed(
     if isinstance(item.spec, DoseSpec):
         portion = _portion(item, setting[1])
         _check_room(tasks[step.task], tasks[item.task], setting[1])
-        label = f"{step.label} with {dose_label(item.task, setting[1])}{item.who}"
-        return replace(step, label=label, portions=(*step.portions, portion), mixing="swapped", recipe=recipe)
+        label = f"{step.place.label} with {dose_label(item.task, setting[1])}{item.who}"
+        place = ChainStep(label, step.place.tasks, item.kind, setting[1])
+        return replace(step, place=place, portions=(*step.portions, portion), mixing="swapped", recipe=recipe)
     name, value = setting
     options = {name: value} | ({"examples": item.spec.examples} if isinstance(item.spec, EwcSpec) else {})
     shown = "+".join(value) if isinstance(value, tuple) else f"{value:g}"
     return replace(
         step,
-        label=f"{step.label} with {item.kind} {shown}",
+        place=ChainStep(f"{step.place.label} with {item.kind} {shown}", step.place.tasks, item.kind),
         recipe=recipe,
         regulariser=Regulariser(item.kind, tuple(sorted(options.items()))),
         protected=item.task if item.kind == "ewc" else "",
@@ -126,7 +125,8 @@ def _changed(
 def replay_step(item: Mitigation, dose: float) -> Step:
     """A stage on a dose of a task's data."""
     label = dose_label(item.task, dose) + item.who
-    return Step(label, item.task, (), (_portion(item, dose),), recipe=tuple(item.spec.recipe.items()))
+    place = ChainStep(label, (), item.kind, dose)
+    return Step(place, item.task, (_portion(item, dose),), recipe=tuple(item.spec.recipe.items()))
 
 
 def dose_label(task: str, dose: float) -> str:
@@ -142,7 +142,8 @@ def dose_label(task: str, dose: float) -> str:
 def _blend(spec: InterpolateSpec, chain: Chain, fraction: float) -> Step:
     back_to = _learned_at(spec.task, chain) if spec.toward == "trained" else 0
     name = spec.task if spec.toward == "trained" else "base"
-    return Step(f"{fraction * 100:.6g}% back to {name}", "", (), back_to=back_to, fraction=fraction)
+    place = ChainStep(f"{fraction * 100:.6g}% back to {name}", (), "interpolate")
+    return Step(place, "", back_to=back_to, fraction=fraction)
 
 
 def _portion(item: Mitigation, dose: float) -> Portion:
@@ -152,9 +153,9 @@ def _portion(item: Mitigation, dose: float) -> Portion:
     return Portion(item.task, dose, spec.who, spec.by or "")
 
 
-def _learned_at(task: str, chain: Sequence[str]) -> int:
+def _learned_at(task: str, chain: Chain) -> int:
     """Steps done when a chain has learned a task for the last time."""
-    return max(place for place, name in enumerate(chain, start=1) if name == task)
+    return max(stage for stage, step in enumerate(chain, start=1) if task in step.tasks)
 
 
 def resolved(item: Mitigation, task: Task) -> Mitigation:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Interpolation, Node, Portion, ScoreNode, Split, StageNode
-from chaintune.records import Example, MitigationRef, Recipe, Task, canonical_digest
-from chaintune.records.results import Taught
+from chaintune.records import Chain, Checkpoint, Example, MitigationRef, Recipe, Task, canonical_digest
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.study import Study, Variant
 
@@ -61,8 +60,8 @@ class Graph:
 
     def add_family(self, base: str, variant: Variant, branches: Sequence[Branch]) -> None:
         """Every chain of one base and variant, each prefix once."""
-        self.add_cell(base, (), variant, self.base_keys[base], taught=())
-        made: dict[tuple[str, ...], str] = {(): self.base_keys[base]}
+        self.add_cell(base, (), variant, self.base_keys[base])
+        made: dict[Chain, str] = {(): self.base_keys[base]}
         for branch in branches:
             self.add_branch(base, variant, branch, made)
             if self.study.curvature and branch.mitigated is None and len(branch.steps) > 1:
@@ -73,8 +72,8 @@ class Graph:
         base: str,
         variant: Variant,
         branch: Branch,
-        made: dict[tuple[str, ...], str],
-        start: tuple[str, ...] = (),
+        made: dict[Chain, str],
+        start: Chain = (),
     ) -> None:
         """The steps of a branch, one after another.
 
@@ -86,16 +85,15 @@ class Graph:
             start: the chain that the branch's first step follows.
         """
         chain = start
-        taught = self.cells[base, start, variant.labels, variant.seed].taught
         for place, step in enumerate(branch.steps, start=1):
             path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
-            chain, taught = (*chain, step.label), (*taught, step.taught)
+            chain = (*chain, step.place)
             node = self._stage(base, chain, variant, path, self._weighed(base, variant, branch, step, made))
             self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
             made[chain] = node.key
             final = place == len(branch.steps)
             mitigated = (branch.mitigated,) if final and branch.mitigated else ()
-            self.add_cell(base, chain, variant, node.key, taught=taught, final=final, mitigates=mitigated)
+            self.add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated)
 
     def walk(self, key: str, devices: int = 0) -> Iterator[Node]:
         """Scores of a checkpoint, then each child with everything under it.
@@ -116,26 +114,25 @@ class Graph:
     def add_cell(
         self,
         base: str,
-        chain: tuple[str, ...],
+        chain: Chain,
         variant: Variant,
         key: str,
         *,
-        taught: Taught,
         final: bool = False,
         mitigates: tuple[MitigationRef, ...] = (),
     ) -> None:
         """Name a checkpoint, and have it scored on every task."""
         scored = {task: self._score(base, chain, variant, key, (task, "test")).key for task in self.study.tasks}
         place = (base, chain, variant.labels, variant.seed)
-        cell = Cell(*place, taught, key, scored, final, mitigates)
+        cell = Cell(Checkpoint(*place, key), scored, final, mitigates)
         if (before := self.cells.get(place)) is not None:
             both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
             cell = replace(before, final=final or before.final, mitigates=both)
         self.cells[place] = cell
 
-    def _add_curvature(self, base: str, variant: Variant, step: Step, made: Mapping[tuple[str, ...], str]) -> None:
+    def _add_curvature(self, base: str, variant: Variant, step: Step, made: Mapping[Chain, str]) -> None:
         """Have the first checkpoint of a chain measured, on the task that the next stage will overwrite."""
-        chain, wanted = (step.label,), self.study.curvature
+        chain, wanted = (step.place,), self.study.curvature
         assert wanted is not None  # noqa: S101 - asked before
         facts, key = self.facts[step.task], made[chain]
         check_curvature(wanted, step.task, facts.examples, self._recipe(step, variant))
@@ -146,7 +143,7 @@ class Graph:
             checkpoint_key=key,
             base=base,
             base_key=self.base_keys[base],
-            chain=chain,
+            chain=_labels(chain),
             task=step.task,
             seed=variant.seed,
             precision=self.precision,
@@ -158,9 +155,7 @@ class Graph:
         place = (base, chain, variant.labels, variant.seed)
         self.cells[place] = replace(self.cells[place], curvature_key=node.key)
 
-    def _weighed(
-        self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[tuple[str, ...], str]
-    ) -> Step:
+    def _weighed(self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[Chain, str]) -> Step:
         """The step, its targeted portions pointing to the scores of the training examples before and after the loss."""
         if branch.mitigated is None or all(portion.who != "targeted" for portion in step.portions):
             return step
@@ -169,7 +164,7 @@ class Graph:
         portions = (replace(p, weighed_by=keys) if p.who == "targeted" else p for p in step.portions)
         return replace(step, portions=tuple(portions))
 
-    def _stage(self, base: str, chain: tuple[str, ...], variant: Variant, path: Sequence[str], step: Step) -> StageNode:
+    def _stage(self, base: str, chain: Chain, variant: Variant, path: Sequence[str], step: Step) -> StageNode:
         recipe = self._recipe(step, variant)
         operation: DataMix | Interpolation = DataMix(step.portions, step.mixing, step.protected)
         payload = {
@@ -188,7 +183,7 @@ class Graph:
             parent_key=path[-1],
             base=base,
             base_key=self.base_keys[base],
-            chain=chain,
+            chain=_labels(chain),
             operation=operation,
             recipe=recipe,
             seed=variant.seed,
@@ -226,18 +221,14 @@ class Graph:
             doses[0] *= 1 - round(step.portions[1].dose * second) / first
         return round(sum(doses) * epochs)
 
-    def _score(
-        self, base: str, chain: tuple[str, ...], variant: Variant, key: str, what: tuple[str, Split]
-    ) -> ScoreNode:
+    def _score(self, base: str, chain: Chain, variant: Variant, key: str, what: tuple[str, Split]) -> ScoreNode:
         """The node that scores a checkpoint on a split of a task, made at its first mention."""
         known = self.scores.setdefault(key, {})
         if what not in known:
             known[what] = self._new_score(base, chain, variant, key, what)
         return known[what]
 
-    def _new_score(
-        self, base: str, chain: tuple[str, ...], variant: Variant, key: str, what: tuple[str, Split]
-    ) -> ScoreNode:
+    def _new_score(self, base: str, chain: Chain, variant: Variant, key: str, what: tuple[str, Split]) -> ScoreNode:
         task, split = what
         facts = self.facts[task]
         owner = next((name for name, own in self.base_keys.items() if own == key and self.base_keys[base] != key), base)
@@ -247,7 +238,7 @@ class Graph:
             checkpoint_key=key,
             base=owner,
             base_key=self.base_keys[owner],
-            chain=chain,
+            chain=_labels(chain),
             task=task,
             seed=variant.seed,
             precision=self.precision,
@@ -255,6 +246,10 @@ class Graph:
             variant=variant.labels if chain else (),
             score_tokens=facts.scored[split],
         )
+
+
+def _labels(chain: Chain) -> tuple[str, ...]:
+    return tuple(step.label for step in chain)
 
 
 def score_key(

@@ -1,13 +1,11 @@
 """The nodes of a study's graph: frozen values addressed by what determines their results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from chaintune.records import MitigationRef, Recipe, Who
-from chaintune.records.results import Taught
+from chaintune.records import Checkpoint, MitigationRef, Recipe, Who, chain_label, variant_label
 
-Labels = Sequence[tuple[str, str]]
 Split = Literal["train", "test"]
 
 # What an entry of the store holds for a node of that sort.
@@ -85,7 +83,8 @@ class _AtCheckpoint:
     @property
     def checkpoint_title(self) -> str:
         """For people: `bbq>csqa, learning_rate=2e-05, seed 1`."""
-        return ", ".join([">".join(self.chain), *_labels(self.variant), f"seed {self.seed}"])
+        parts = (chain_label(self.chain), variant_label(self.variant), f"seed {self.seed}")
+        return ", ".join(filter(None, parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,30 +285,21 @@ Node = StageNode | ScoreNode | CurvatureNode
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One checkpoint as the study's tables name it; several cells may share one checkpoint.
+    """One checkpoint as the study's tables name it; several cells may share their weights.
 
     Attributes:
-        taught: tasks that each step of the chain teaches whole.
+        checkpoint: with its seed and key.
         scores: task -> key of the scores.
         final: whether a chain of the study ends here.
-        mitigates: the chains that lost a task and that this checkpoint is held against.
+        mitigates: the chains that lost a task and that this checkpoint is compared with.
         curvature_key: of the curvature measured at it; empty when none is.
     """
 
-    base: str
-    chain: tuple[str, ...]
-    variant: tuple[tuple[str, str], ...]
-    seed: int
-    taught: Taught
-    checkpoint_key: str
+    checkpoint: Checkpoint
     scores: Mapping[str, str]
     final: bool
     mitigates: tuple[MitigationRef, ...] = ()
     curvature_key: str = ""
-
-
-def _labels(variant: Labels) -> list[str]:
-    return [f"{name}={value}" for name, value in variant]
 
 
 def _common(node: Node) -> dict[str, Any]:
@@ -317,8 +307,8 @@ def _common(node: Node) -> dict[str, Any]:
         "kind": node.kind,
         "key": node.key,
         "base": node.base,
-        "chain": ">".join(node.chain) or "base",
-        "variant": ", ".join(_labels(node.variant)),
+        "chain": chain_label(node.chain),
+        "variant": variant_label(node.variant),
         "seed": node.seed if node.chain else None,
         "task": node.task,
     }

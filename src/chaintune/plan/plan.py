@@ -57,7 +57,7 @@ class Plan:
     @property
     def final_keys(self) -> frozenset[str]:
         """Keys of the checkpoints that end a chain."""
-        return frozenset(cell.checkpoint_key for cell in self.cells if cell.final)
+        return frozenset(cell.checkpoint.key for cell in self.cells if cell.final)
 
     def last_use(self) -> dict[str, int]:
         """Key of each stage -> index of the last node that reads its checkpoint, or its own when none does."""

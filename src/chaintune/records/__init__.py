@@ -4,6 +4,7 @@ Words follow the glossary in `docs/explanation/definitions.md`.
 """
 
 from chaintune.records.audit import Audit
+from chaintune.records.checkpoint import Chain, ChainStep, Checkpoint, Settings, chain_label, variant_label
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
 from chaintune.records.curvature import CheckpointCurvature, Curvature, LossLine, Space
 from chaintune.records.examples import (
@@ -23,15 +24,29 @@ from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
 from chaintune.records.items import ITEMS_SCHEMA, ItemScores, items_table
 from chaintune.records.mitigations import Choice, Limits, MitigationRef, Who
 from chaintune.records.recipe import Recipe, Regulariser
-from chaintune.records.results import Estimate, Measured, ResultRow, Verdict, rows_to_polars
+from chaintune.records.results import (
+    ALL_SEEDS,
+    CheckpointScores,
+    Estimate,
+    ResultRow,
+    RowKey,
+    Verdict,
+    pooled,
+    rows_to_polars,
+)
 from chaintune.records.scores import SCORES_SCHEMA, Metric, Scores, scores_table
 
 __all__ = [
+    "ALL_SEEDS",
     "ITEMS_SCHEMA",
     "SCORES_SCHEMA",
     "Answer",
     "Audit",
+    "Chain",
+    "ChainStep",
+    "Checkpoint",
     "CheckpointCurvature",
+    "CheckpointScores",
     "Choice",
     "Choices",
     "Comparison",
@@ -47,7 +62,6 @@ __all__ = [
     "Limits",
     "LossLine",
     "Measure",
-    "Measured",
     "Message",
     "Metric",
     "MitigationRef",
@@ -57,8 +71,10 @@ __all__ = [
     "Regulariser",
     "ResultRow",
     "Role",
+    "RowKey",
     "Scores",
     "Section",
+    "Settings",
     "Space",
     "Target",
     "Task",
@@ -66,8 +82,11 @@ __all__ = [
     "Verdict",
     "Who",
     "canonical_digest",
+    "chain_label",
     "examples_digest",
     "items_table",
+    "pooled",
     "rows_to_polars",
     "scores_table",
+    "variant_label",
 ]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from chaintune.records.checkpoint import Checkpoint
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -96,13 +98,10 @@ class CheckpointCurvature:
     """The curvature of one checkpoint of a study, on the task it was last tuned on.
 
     Attributes:
-        base, chain, variant, seed: the checkpoint, as in `Measured`.
+        checkpoint: with its seed.
     """
 
-    base: str
-    chain: tuple[str, ...]
-    variant: tuple[tuple[str, str], ...]
-    seed: int
+    checkpoint: Checkpoint
     curvature: Curvature
 
 

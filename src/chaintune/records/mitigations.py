@@ -4,18 +4,20 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from chaintune.records.checkpoint import Chain
+
 Who = Literal["uniform", "balanced", "targeted"]
 
 
 @dataclass(frozen=True, slots=True)
 class MitigationRef:
-    """What a mitigated checkpoint is held against.
+    """What a mitigated checkpoint is compared with.
 
     Attributes:
         kind: `replay`, `rehearse`, `joint`, `interpolate`, `l2sp`, `ewc`, `sam`, `ema`, `freeze` or `osf`.
         ladder: what it shares with its kin of other doses or strengths: `replay balanced by category`.
         task: that was lost and is to come back.
-        chain: labels of the chain without the mitigation.
+        chain: without the mitigation.
         keep: tasks that should not pay for it.
         dose: fraction of the lost task's training data; None where none of it is taught again by the dose.
     """
@@ -23,7 +25,7 @@ class MitigationRef:
     kind: str
     ladder: str
     task: str
-    chain: tuple[str, ...]
+    chain: Chain
     keep: tuple[str, ...]
     dose: float | None = None
 

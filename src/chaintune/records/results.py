@@ -1,11 +1,11 @@
 """Numbers with their uncertainty, and what a study says with them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from chaintune.errors import DataError
+from chaintune.records.checkpoint import Checkpoint
 from chaintune.records.mitigations import MitigationRef
 from chaintune.records.scores import Scores
 
@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 Verdict = Literal["forgot", "kept", "gained", "inconclusive"]
-Taught = tuple[tuple[str, ...], ...]
+Direction = Literal["more", "less"]
+
+ALL_SEEDS = "all"
+# Behind the columns that results.parquet always had.
+_LATER_COLUMNS = (
+    "checkpoint_keys", "reference_keys", "item_metric", "unit", "direction", "bf_reference", "steps", "settings",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,16 @@ class Estimate:
         return cls(math.nan, n=n, n_clusters=n_clusters, n_seeds=n_seeds, reason=reason)
 
 
+class RowKey(NamedTuple):
+    """What names the checkpoints and the task that a row is about: one key for all of its statistics and groups."""
+
+    base: str
+    chain: str
+    variant: str
+    reference: str
+    task: str
+
+
 @dataclass(frozen=True, slots=True)
 class ResultRow:
     """One row of `results.parquet`: what an estimate is about, and the estimate.
@@ -56,16 +72,23 @@ class ResultRow:
     Attributes:
         study: name of the study file.
         base: name of the base model as the study writes it.
-        chain: tasks in order joined by `>` (`base` when nothing was tuned).
-        variant: the varied knobs, seed apart, as `name=value` joined by `, `; empty when nothing is varied.
+        chain: label of the chain, `base` when nothing was tuned; nothing is read from it.
+        variant: label of the varied knobs, seed apart; empty when nothing is varied.
         stage: number of stages done at the checkpoint that is measured (0 is the base).
-        reference: chain of the checkpoint it is compared with; empty when none.
+        reference: label of the chain of the checkpoint it is compared with; empty when none.
         task: the task measured.
         metric: what the value is (`accuracy`, `forgetting`, `biased_forgetting`, `gain`, ...).
         dimension, group: empty for the whole task.
         seed: a number as text, or `all`.
         verdict: `forgot`, `kept`, `gained`, `inconclusive`, or empty where no verdict is due.
         mitigation: kind of the mitigation that the row is about, its dose or strength apart; empty where none is.
+        checkpoint_keys, reference_keys: addresses of the two checkpoints' weights, one a seed; empty where not known.
+        item_metric: what scores an example (`accuracy`, ...); empty where no example was scored.
+        unit: of the value; empty where it has none.
+        direction: whether `more` or `less` of the item metric is better.
+        bf_reference: what a biased forgetting is relative to, `overall` or `rest`; else empty.
+        steps: labels of the chain's steps.
+        settings: values of the varied knobs.
     """
 
     study: str
@@ -82,58 +105,76 @@ class ResultRow:
     estimate: Estimate
     verdict: Verdict | Literal[""] = ""
     mitigation: str = ""
+    checkpoint_keys: tuple[str, ...] = ()
+    reference_keys: tuple[str, ...] = ()
+    item_metric: str = ""
+    unit: str = ""
+    direction: Direction = "more"
+    bf_reference: Literal["overall", "rest", ""] = ""
+    steps: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> RowKey:
+        """What names the checkpoints and the task."""
+        return RowKey(self.base, self.chain, self.variant, self.reference, self.task)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the row is about the whole task, not a group or dimension."""
+        return not self.dimension
 
     def to_dict(self) -> dict[str, Any]:
         """One flat mapping that JSON can hold: the row's own fields, then the estimate's; what is undefined is None."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in _flat(self).items()
-        }
+        return {name: _plain(value) for name, value in _flat(self).items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class CheckpointScores:
     """One checkpoint of a study and what it scored: the input of study-level statistics.
 
     Attributes:
-        base: the base model's name.
-        chain: labels of the steps so far, in order; empty for the base itself. Names, which nothing is read out of.
-        variant: varied knobs, seed apart, in the order of the study file.
-        seed: of the chain.
+        checkpoint: with its seed.
         scores: task name -> scores.
-        mitigates: the chains that lost a task and that this one is held against; none for a plain chain.
+        mitigates: the chains that lost a task and that this one is compared with; none for a plain chain.
         train_tokens, train_seconds: that the last stage took; NaN when not known.
-        taught: of each step of the chain, the tasks that it teaches whole: one, several at once, or none, as a dose
-            or a blend does. None where every step is a plain stage on the task that it is named by.
-
-    Raises:
-        DataError: not as many steps are described as the chain has.
     """
 
-    base: str
-    chain: tuple[str, ...]
-    variant: tuple[tuple[str, str], ...]
-    seed: int
+    checkpoint: Checkpoint
     scores: Mapping[str, Scores]
     mitigates: tuple[MitigationRef, ...] = ()
     train_tokens: float = math.nan
     train_seconds: float = math.nan
-    taught: Taught | None = None
 
-    def __post_init__(self) -> None:
-        if self.taught is not None and len(self.taught) != len(self.chain):
-            raise DataError(
-                f"chain {'>'.join(self.chain)}: {len(self.taught)} of its {len(self.chain)} steps described"
-            )
+
+def pooled(rows: Iterable[ResultRow]) -> list[ResultRow]:
+    """Rows of all seeds together where there are several, else those of the one seed."""
+    rows = list(rows)
+    together = {_statistic(row) for row in rows if row.seed == ALL_SEEDS}
+    return [row for row in rows if row.seed == ALL_SEEDS or _statistic(row) not in together]
+
+
+def _statistic(row: ResultRow) -> tuple[object, ...]:
+    return (row.key, row.mitigation, row.item_metric, row.metric, row.dimension, row.group)
 
 
 def rows_to_polars(rows: Sequence[ResultRow]) -> "pl.DataFrame":
     """The tidy table of result rows, one row each, columns in the order of `ResultRow.to_dict`."""
     import polars as pl  # comparing two files needs none, and starts sooner
 
-    return pl.DataFrame([_flat(row) for row in rows], infer_schema_length=None)
+    lists = {name: pl.List(pl.String) for name in ("checkpoint_keys", "reference_keys", "steps", "settings")}
+    return pl.DataFrame([_flat(row) for row in rows], infer_schema_length=None, schema_overrides=lists)
 
 
 def _flat(row: ResultRow) -> dict[str, Any]:
-    own = {f.name: getattr(row, f.name) for f in fields(row) if f.name != "estimate"}
-    return own | {f.name: getattr(row.estimate, f.name) for f in fields(row.estimate)}
+    values = {f.name: getattr(row, f.name) for f in fields(row) if f.name != "estimate"}
+    later = {name: _listed(values.pop(name)) for name in _LATER_COLUMNS}
+    return values | {f.name: getattr(row.estimate, f.name) for f in fields(row.estimate)} | later
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaintune.records import Choice, Comparison, Gate, Limits, ResultRow
-from chaintune.report.cells import Table, interval, p_text, pooled_only
+from chaintune.records import Choice, Comparison, Gate, Limits, ResultRow, pooled
+from chaintune.report.cells import Table, interval, p_text
 from chaintune.report.comparison import comparison_tables
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
@@ -56,7 +56,7 @@ def study_section(rows: Sequence[ResultRow], *, chain: str, level: float) -> str
         chain: the checkpoint's.
         level: of the intervals.
     """
-    own = [row for row in pooled_only(rows) if row.chain == chain]
+    own = [row for row in pooled(rows) if row.chain == chain]
     lost = [row for row in own if row.metric == "forgetting" and not row.dimension]
     lead = (
         f"This model is the checkpoint {escape(chain)} of the study {escape(own[0].study)}: tuned on these tasks in "
@@ -92,9 +92,10 @@ def model_card(
         level: of the intervals.
     """
     title = f"# {escape(after.rstrip('/').rpartition('/')[2])}, with {escape(choice.task)} replayed"
-    parts = ["## Forgetting and mitigation", _made(choice, written, before, after, recipe), _rule(choice, written)]
+    step = next((row.steps[-1] for row in rows if row.chain == written and row.steps), written)
+    parts = ["## Forgetting and mitigation", _made(choice, step, before, after, recipe), _rule(choice, written)]
     limits = Limits(choice.target, choice.margin)
-    parts += [_nested(table) for table in mitigation_tables(pooled_only(rows), limits, level=level) if table.rows]
+    parts += [_nested(table) for table in mitigation_tables(pooled(rows), limits, level=level) if table.rows]
     section = "\n\n".join([*parts, f"{_SCOPE} {_CHOSEN_ON_TEST}"])
     own = [row for row in rows if row.chain == written]
     name = after.rstrip("/").rpartition("/")[2]
@@ -128,7 +129,7 @@ def _lost(lost: Sequence[ResultRow], own: Sequence[ResultRow], rows: Sequence[Re
 
 def _lost_cells(row: ResultRow, own: Sequence[ResultRow], rows: Sequence[ResultRow]) -> tuple[str, ...]:
     now = _accuracy(own, row.task, row.chain)
-    before = _accuracy(pooled_only(rows), row.task, row.reference)
+    before = _accuracy(pooled(rows), row.task, row.reference)
     counts = (row.estimate.n, row.estimate.n_clusters, row.estimate.n_seeds)
     return (row.task, *map(str, counts), row.reference, before, now, interval(row.estimate), row.verdict)
 
@@ -159,9 +160,8 @@ def _who(lost: ResultRow, own: Sequence[ResultRow]) -> list[Table]:
     return tables
 
 
-def _made(choice: Choice, written: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:
+def _made(choice: Choice, step: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:
     told = ", ".join(f"{name} {value}" for name, value in recipe.items())
-    step = written.rpartition(">")[2]
     return (
         f"`{after}` had lost part of what `{before}` knew of {escape(choice.task)}. This model is `{after}` after one "
         f"more stage of training on {escape(step)} ({escape(choice.ladder)}; the share is of the task's training "

@@ -1,12 +1,11 @@
 """Cells of tables: estimates, checkpoints and p-values as text."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaintune.records import Estimate, ResultRow
-
-POOLED = "all"
+from chaintune.records import Estimate, ResultRow, RowKey
+from chaintune.records.checkpoint import BASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +59,9 @@ def p_text(value: float) -> str:
     return "<.001" if value < 0.001 else "1" if value > 0.9995 else f"{value:.3f}".removeprefix("0")
 
 
-def pooled_only(rows: Iterable[ResultRow]) -> list[ResultRow]:
-    """Rows of all seeds together where there are several, else those of the one seed."""
-    rows = list(rows)
-    pooled = {_what(row) for row in rows if row.seed == POOLED}
-    return [row for row in rows if row.seed == POOLED or _what(row) not in pooled]
-
-
-def _what(row: ResultRow) -> tuple[object, ...]:
-    return (row.base, row.chain, row.variant, row.reference, row.task, row.metric, row.dimension, row.group)
+def gain_key(row: ResultRow) -> RowKey:
+    """Where the gain of the task stands that a row is about, at the checkpoint that the row is compared with."""
+    return row.key._replace(chain=row.reference, reference=BASE)
 
 
 def checkpoint(row: ResultRow, rows: Sequence[ResultRow]) -> str:

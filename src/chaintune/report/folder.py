@@ -76,5 +76,8 @@ def _limits(path: Path) -> tuple[Limits, float]:
 
 def _row(row: dict[str, Any]) -> ResultRow:
     numbers: dict[str, Any] = {name: math.nan if row[name] is None else row[name] for name in _ESTIMATE}
-    own = {name: value for name, value in row.items() if name not in numbers}
-    return ResultRow(**own, estimate=Estimate(**numbers))
+    own: dict[str, Any] = {name: value for name, value in row.items() if name not in numbers}
+    lists = {name: tuple(value) for name, value in own.items() if isinstance(value, list)}
+    # What the first edition wrote has neither.
+    first = {"steps": (row["chain"],) if row["stage"] else (), "settings": tuple(filter(None, (row["variant"],)))}
+    return ResultRow(**first | own | lists, estimate=Estimate(**numbers))

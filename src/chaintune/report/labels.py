@@ -1,7 +1,7 @@
 """Names in figures: short ones that stay apart, and ones for files."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 _ELLIPSIS = "…"
 # What could break a line, turn the direction of writing or be no character at all has no place in a label.
@@ -42,18 +42,20 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
     return labels
 
 
-def shortened_chains(chains: Iterable[str], most: int) -> dict[str, str]:
-    """Each chain -> its label; what is too long keeps its end, which tells it from its kin."""
-    known = list(dict.fromkeys(chains))
-    ends = {chain: chain if len(chain) <= most else f"{_ELLIPSIS}>{chain.rpartition('>')[2]}" for chain in known}
-    if len(set(ends.values())) < len(known):
-        return shortened(known, most)
-    return dict(zip(known, shortened(ends.values(), most).values(), strict=True))
+def shortened_chains(chains: Mapping[str, Sequence[str]], most: int) -> dict[str, str]:
+    """Each chain -> its label; what is too long keeps its end, which tells it from its kin.
 
-
-def settings(variant: str) -> str:
-    """A variant without the names of its knobs: `full, 0.0001` of `method=full, learning_rate=0.0001`."""
-    return ", ".join(part.partition("=")[2] or part for part in variant.split(", "))
+    Args:
+        chains: label -> steps.
+        most: characters; at least 8.
+    """
+    ends = {
+        chain: chain if len(chain) <= most or not steps else f"{_ELLIPSIS}>{steps[-1]}"
+        for chain, steps in chains.items()
+    }
+    if len(set(ends.values())) < len(ends):
+        return shortened(chains, most)
+    return dict(zip(ends, shortened(ends.values(), most).values(), strict=True))
 
 
 def unique(name: str, taken: Iterable[str]) -> str:

@@ -1,14 +1,14 @@
 """Tables of what mitigations bring back, for whom, at what price, and which dose is recommended."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from chaintune.forgetting.recommend import USUAL, choose, shortfall
-from chaintune.records import Limits, ResultRow
+from chaintune.records import Limits, ResultRow, chain_label
 from chaintune.report.cells import Table, checkpoint, interval, p_text, share
 
 _MOST_COLUMNS = 6
-Place = tuple[str, ...]
 
 
 def mitigation_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Table]:
@@ -28,6 +28,18 @@ def without_mitigated(rows: Sequence[ResultRow]) -> list[ResultRow]:
     return [row for row in rows if (row.base, row.chain, row.variant) not in mitigated]
 
 
+def beyond_reference(row: ResultRow, rows: Sequence[ResultRow]) -> str:
+    """The steps in which a chain differs from the one that its row is compared with; all of it where nothing differs.
+
+    Args:
+        row: of a mitigated checkpoint.
+        rows: of the study, where the steps of the other chain are looked up.
+    """
+    plain = next((one.steps for one in rows if (one.base, one.chain) == (row.base, row.reference)), ())
+    alike = next((at for at, (step, other) in enumerate(zip(row.steps, plain, strict=False)) if step != other), None)
+    return chain_label(row.steps[len(plain) if alike is None else alike :] or row.steps)
+
+
 def _recoveries(rows: Iterable[ResultRow]) -> list[ResultRow]:
     return [row for row in rows if row.metric == "recovery" and not row.dimension]
 
@@ -38,7 +50,7 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
     prices = list(dict.fromkeys(row.task for row in rows if row.metric == "price" and not row.dimension))
     lines = []
     for row in found:
-        beside = {(one.metric, one.task): one for one in rows if _about(one) == _about(row) and not one.dimension}
+        beside = {(one.metric, one.task): one for one in rows if _beside(one, row) and one.is_whole}
         paid = [beside.get(("price", task)) for task in prices]
         lines.append(
             (
@@ -128,9 +140,8 @@ def _gap(before: float, after: float, error_rate: float) -> str:
 
 
 def _expected(rows: Sequence[ResultRow], like: ResultRow) -> str:
-    place = (like.base, like.chain, like.variant, like.reference, like.task, like.dimension)
     for row in rows:
-        if row.metric == "disparity_expected" and (*_at(row), row.dimension) == place:
+        if row.metric == "disparity_expected" and (row.key, row.dimension) == (like.key, like.dimension):
             return f" (chance {interval(row.estimate).partition(' ')[0]})"
     return ""
 
@@ -146,13 +157,14 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
             if row.metric == "forgetting" and row.dimension
             if (row.base, row.variant, row.task) == (base, variant, task)
         ]
-        chains = [
-            row.chain
+        plain = next((row.steps for row in lost if row.chain == after), ())
+        names = {
+            row.chain: beyond_reference(row, rows) if row.steps[: len(plain)] == plain else row.chain
             for row in _recoveries(rows)
             if (row.base, row.variant, row.reference, row.task) == (base, variant, after, task)
-        ]
-        for start in range(0, len(chains), _MOST_COLUMNS):
-            shown = [after, *chains[start : start + _MOST_COLUMNS]]
+        }
+        for start in range(0, len(names), _MOST_COLUMNS):
+            shown = {after: after} | dict(islice(names.items(), start, start + _MOST_COLUMNS))
             for dimension in dict.fromkeys(row.dimension for row in lost if row.chain == after):
                 members = [row for row in lost if row.dimension == dimension]
                 tables.append(
@@ -161,17 +173,22 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
     return tables
 
 
-def _group_table(rows: Sequence[ResultRow], chains: Sequence[str], what: str) -> Table:
-    """Groups in lines, most forgotten first; the chain without a mitigation in the first column."""
-    first = [row for row in rows if row.chain == chains[0]]
+def _group_table(rows: Sequence[ResultRow], chains: Mapping[str, str], what: str) -> Table:
+    """Groups in lines, most forgotten first; the chain without a mitigation in the first column.
+
+    Args:
+        rows: forgetting of groups.
+        chains: to be shown -> what each is called.
+        what: the groups are of.
+    """
+    first = [row for row in rows if row.chain == next(iter(chains))]
     first.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
     cells = {(row.chain, row.group): interval(row.estimate) for row in rows}
     lines = tuple(
         (row.group, str(row.estimate.n), *(cells.get((chain, row.group), "") for chain in chains)) for row in first
     )
-    names = [chain.removeprefix(f"{chains[0]}>") for chain in chains]
     note = "Forgetting of each group without and with each mitigation, in percentage points, positive is worse."
-    return Table(f"Forgetting by group with mitigations, {what}", note, ("group", "n", *names), lines)
+    return Table(f"Forgetting by group with mitigations, {what}", note, ("group", "n", *chains.values()), lines)
 
 
 def _count(row: ResultRow | None) -> str:
@@ -180,20 +197,16 @@ def _count(row: ResultRow | None) -> str:
     return f"{row.estimate.value:+,.0f}"
 
 
-def _about(row: ResultRow) -> Place:
-    return (row.base, row.chain, row.variant, row.reference, row.mitigation)
-
-
-def _at(row: ResultRow) -> Place:
-    return (row.base, row.chain, row.variant, row.reference, row.task)
+def _beside(row: ResultRow, like: ResultRow) -> bool:
+    """Whether two rows are about one mitigation, whatever the task."""
+    return row.mitigation == like.mitigation and row.key._replace(task=like.task) == like.key
 
 
 def _one(
     rows: Sequence[ResultRow], like: ResultRow, metric: str, dimension: str, *, chain: str = "", reference: str = ""
 ) -> ResultRow | None:
-    wanted = (like.base, chain or like.chain, like.variant, like.task, metric, dimension)
     for row in rows:
-        same = (row.base, row.chain, row.variant, row.task, row.metric, row.dimension) == wanted
-        if same and (not reference or row.reference == reference):
+        wanted = like.key._replace(chain=chain or like.chain, reference=reference or row.reference)
+        if (row.key, row.metric, row.dimension) == (wanted, metric, dimension):
             return row
     return None

@@ -7,8 +7,7 @@ from typing import Any
 
 from huggingface_hub.repocard_data import EvalResult, eval_results_to_model_index
 
-from chaintune.records import Comparison, Estimate, ResultRow
-from chaintune.report.cells import pooled_only
+from chaintune.records import Comparison, Estimate, ResultRow, pooled
 
 # By which a later run knows the results that are its own to replace.
 TASK_NAME = "Forgetting between two checkpoints, measured by chaintune"
@@ -51,7 +50,7 @@ def results_of(comparisons: Iterable[Comparison]) -> list[CardResult]:
 
 def results_of_rows(rows: Sequence[ResultRow], *, level: float) -> list[CardResult]:
     """The same of one checkpoint's rows of a study, whose intervals have this level."""
-    shown = [row for row in pooled_only(rows) if row.metric in ("accuracy", "forgetting", "biased_forgetting")]
+    shown = [row for row in pooled(rows) if row.metric in ("accuracy", "forgetting", "biased_forgetting")]
     return [
         CardResult(row.task, row.metric, row.dimension, row.group, row.estimate, row.verdict, level) for row in shown
     ]

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from chaintune.forgetting.recommend import USUAL
-from chaintune.records import Limits, ResultRow
-from chaintune.report.cells import Table, checkpoint, interval, p_text, pooled_only, share
+from chaintune.records import Limits, ResultRow, pooled
+from chaintune.report.cells import Table, checkpoint, gain_key, interval, p_text, share
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
 
@@ -20,7 +20,7 @@ def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: fl
         limits: what a recommended dose has to reach.
         level: of the intervals; one minus it is the error rate of what is called shown.
     """
-    shown = pooled_only(rows)
+    shown = pooled(rows)
     plain = without_mitigated(shown)
     return _filled(
         [
@@ -42,7 +42,7 @@ def main_tables(rows: Sequence[ResultRow], *, level: float) -> list[Table]:
         rows: of a study.
         level: of the intervals; one minus it is the error rate of what is called shown.
     """
-    shown = pooled_only(rows)
+    shown = pooled(rows)
     first = {row.task: row.dimension for row in reversed(shown) if row.metric == "forgetting" and row.dimension}
     members = [row for row in shown if not row.dimension or row.dimension == first.get(row.task)]
     plain = without_mitigated(members)
@@ -77,13 +77,11 @@ def _base_first(cells: dict[str, dict[str, str]]) -> list[tuple[str, dict[str, s
 
 def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
     """What was learned, and what of it was forgotten: one row for each task of each chain that another followed."""
-    learned = {
-        (row.base, row.chain, row.variant, row.task): row for row in rows if row.metric == "gain" and not row.dimension
-    }
+    learned = {row.key: row for row in rows if row.metric == "gain" and row.is_whole}
     lost = [row for row in rows if row.metric == "forgetting" and not row.dimension]
     lines = []
     for row in lost:
-        gain = learned.get((row.base, row.reference, row.variant, row.task))
+        gain = learned.get(gain_key(row))
         kept = _find(rows, row, "retained_gain")
         lines.append(
             (
@@ -107,8 +105,7 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
 
 def _find(rows: Sequence[ResultRow], like: ResultRow, metric: str) -> ResultRow | None:
     for row in rows:
-        same = (row.base, row.chain, row.variant, row.task) == (like.base, like.chain, like.variant, like.task)
-        if same and row.metric == metric and not row.dimension:
+        if row.metric == metric and row.is_whole and _is(row, like, like.chain):
             return row
     return None
 
@@ -143,7 +140,8 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
 
 
 def _is(row: ResultRow, like: ResultRow, chain: str) -> bool:
-    return (row.base, row.chain, row.variant, row.task) == (like.base, chain, like.variant, like.task)
+    """Whether a row is about a chain beside another row's: the same base, variant and task."""
+    return row.key == like.key._replace(chain=chain, reference=row.reference)
 
 
 _LARGEST_DIMENSION = 15
@@ -152,7 +150,7 @@ _LARGEST_DIMENSION = 15
 def _groups(rows: Sequence[ResultRow]) -> list[Table]:
     """Forgetting and biased forgetting of every group; one table for each chain, task and dimension."""
     lost = [row for row in rows if row.metric == "forgetting" and row.dimension]
-    bias = {_about_group(row): row for row in rows if row.metric == "biased_forgetting"}
+    bias = {(row.key, row.dimension, row.group): row for row in rows if row.metric == "biased_forgetting"}
     places = dict.fromkeys((checkpoint(row, lost), row.reference, row.task, row.dimension) for row in lost)
     tables = []
     for place in places:
@@ -172,14 +170,10 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
                 f"Who forgot {task}: {dimension}, {chain}",
                 note,
                 (dimension, "n", "clusters", "forgetting", "verdict", "biased forgetting", "p"),
-                tuple(_group_line(row, bias.get(_about_group(row))) for row in shown),
+                tuple(_group_line(row, bias.get((row.key, row.dimension, row.group))) for row in shown),
             )
         )
     return tables
-
-
-def _about_group(row: ResultRow) -> tuple[str, ...]:
-    return (row.base, row.chain, row.variant, row.reference, row.task, row.dimension, row.group)
 
 
 def _group_line(row: ResultRow, bias: ResultRow | None) -> tuple[str, ...]:

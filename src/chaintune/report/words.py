@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chaintune.forgetting.recommend import USUAL, choose
-from chaintune.records import Choice, Comparison, Estimate, GroupComparison, Limits, ResultRow
+from chaintune.records import Choice, Comparison, Estimate, GroupComparison, Limits, ResultRow, pooled
+from chaintune.report.cells import gain_key
 from chaintune.report.labels import listed
 from chaintune.report.mitigations import without_mitigated
 
 _MOST_PARAGRAPHS = 12
 _MOST_NAMED = 5
-
-Place = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,7 @@ def summary(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) 
 
 def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Said]:
     """The paragraphs of `summary`, each with its topic."""
-    pooled = {_place(row) for row in rows if row.seed == "all"}
-    shown = [row for row in rows if row.seed == "all" or _place(row) not in pooled]
+    shown = pooled(rows)
     plain = without_mitigated(shown)
     lost = [row for row in plain if row.metric == "forgetting" and not row.dimension]
     if not lost:
@@ -119,7 +117,7 @@ def _forgetting(row: ResultRow, rows: Sequence[ResultRow], error_rate: float) ->
     parts = _little_learned(row, rows)
     limits = _like(rows, row, "detectable_forgetting", "")
     parts += _limit(limits[0].estimate.value if limits else math.nan, row.verdict)
-    dimensions = dict.fromkeys(r.dimension for r in rows if r.metric == "biased_forgetting" and _at(r) == _at(row))
+    dimensions = dict.fromkeys(r.dimension for r in rows if r.metric == "biased_forgetting" and r.key == row.key)
     for dimension in dimensions:
         found = {r.group: r.estimate for r in _like(rows, row, "biased_forgetting", dimension)}
         least = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
@@ -144,19 +142,11 @@ def overall(row: ResultRow) -> str:
 
 def _little_learned(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
     """What was not learned cannot be forgotten."""
-    gains = [
-        r.estimate
-        for r in rows
-        if r.metric == "gain" and not r.dimension and (r.base, r.chain, r.variant, r.task) == _learned_at(row)
-    ]
+    gains = [r.estimate for r in rows if r.metric == "gain" and r.is_whole and r.key == gain_key(row)]
     if not gains or gains[0].low > 0:
         return []
     gain = gains[0]
     return [f"{row.reference} had not clearly learned {row.task} ({_points(gain)} over the base), so this says little."]
-
-
-def _learned_at(row: ResultRow) -> Place:
-    return (row.base, row.reference, row.variant, row.task)
 
 
 def _limit(limit: float, verdict: str) -> list[str]:
@@ -241,7 +231,7 @@ def brought_back(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     text = f"{where} brings back {estimate.value:.0%} of the loss of {row.task}{ends}."
     if estimate.low <= 0:
         text = f"That {where} brings back any of the loss of {row.task} is not shown: {estimate.value:.0%}{ends}."
-    prices = [r for r in rows if r.metric == "price" and not r.dimension and _at(r)[:4] == _at(row)[:4]]
+    prices = [r for r in rows if r.metric == "price" and not r.dimension and r.key._replace(task=row.task) == row.key]
     return " ".join([text, *(f"Its price in {r.task}: {_points(r.estimate)} ({r.verdict})." for r in prices)])
 
 
@@ -272,8 +262,8 @@ def _told_together(recoveries: Sequence[ResultRow]) -> list[list[ResultRow]]:
 
 def _regained(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow]) -> str:
     """What came back in points, which needs no loss that is shown; empty where it was not measured."""
-    places = {_at(row) for row in recoveries}
-    found = [r for r in rows if r.metric == "regained" and not r.dimension and _at(r) in places]
+    places = {row.key for row in recoveries}
+    found = [r for r in rows if r.metric == "regained" and not r.dimension and r.key in places]
     clear = [r for r in found if r.estimate.low > 0 or r.estimate.high < 0]
     if not found:
         return ""
@@ -366,12 +356,4 @@ def _checkpoint(row: ResultRow) -> str:
 
 
 def _like(rows: Sequence[ResultRow], row: ResultRow, metric: str, dimension: str) -> list[ResultRow]:
-    return [r for r in rows if r.metric == metric and r.dimension == dimension and _at(r) == _at(row)]
-
-
-def _at(row: ResultRow) -> Place:
-    return (row.base, row.chain, row.variant, row.reference, row.task)
-
-
-def _place(row: ResultRow) -> Place:
-    return (*_at(row), row.metric, row.dimension, row.group)
+    return [r for r in rows if r.metric == metric and r.dimension == dimension and r.key == row.key]

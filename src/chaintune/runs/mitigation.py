@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from chaintune.errors import ConfigError, ModelError
 from chaintune.models import load, merge_adapter, save
-from chaintune.records import Choice, MitigationRef, ResultRow, Task
+from chaintune.records import Chain, ChainStep, Choice, MitigationRef, ResultRow, Task, chain_label
 from chaintune.files import atomic
 from chaintune.execution.bases import BaseModel, shapes_of
 from chaintune.plan.branches import Branch, replay_step, resolved
@@ -160,7 +160,7 @@ def write_model(session: Session, chain: str, folder: Path, *, trust_remote_code
         ModelError: the checkpoint is not in the store.
         StoreError: the disk is full, or the folder cannot be written; what was there before is still there.
     """
-    node = next(node for node in session.plan.stages if ">".join(node.chain) == chain)
+    node = next(node for node in session.plan.stages if chain_label(node.chain) == chain)
     entry = session.store.get(node.kind, node.key)
     if entry is None:
         raise ModelError(
@@ -203,12 +203,13 @@ def compile_mitigation(
     item = resolved(study.mitigations[0], tasks[study.mitigations[0].task])
     graph = Graph(study, base_keys, {name: TaskFacts.of(tasks[name], count_tokens) for name in study.tasks}, precision)
     (after, before), (variant,) = study.bases, study.variants()
-    known = {(item.task,): base_keys[before], (item.task, LATER): base_keys[after]}
-    graph.add_cell(after, (item.task,), variant, base_keys[before], taught=((item.task,),))
-    graph.add_cell(after, (item.task, LATER), variant, base_keys[after], taught=((item.task,), ()))
+    first, lost = _chain(item)[:1], _chain(item)
+    known = {first: base_keys[before], lost: base_keys[after]}
+    for chain, key in known.items():
+        graph.add_cell(after, chain, variant, key)
     branches = list(_replays(item, tuple(task for task in study.tasks if task != item.task)))
     for branch in branches:
-        graph.add_branch(after, variant, branch, known, (item.task, LATER))
+        graph.add_branch(after, variant, branch, known, lost)
     return plan_of(
         graph,
         (base_keys[before], base_keys[after]),
@@ -221,8 +222,13 @@ def compile_mitigation(
 def _replays(item: Mitigation, keep: tuple[str, ...]) -> Iterator[Branch]:
     spec = item.spec
     for dose in spec.dose if isinstance(spec, DoseSpec) else ():
-        mitigated = MitigationRef("replay", item.ladder, item.task, (item.task, LATER), keep, dose)
+        mitigated = MitigationRef("replay", item.ladder, item.task, _chain(item), keep, dose)
         yield Branch((replay_step(item, dose),), mitigated)
+
+
+def _chain(item: Mitigation) -> Chain:
+    """What led to the later checkpoint, as far as it is known: the lost task was trained on, and then something else."""
+    return (ChainStep.plain(item.task), ChainStep(LATER))
 
 
 def _check_pair(before: BaseModel, after: BaseModel) -> None:

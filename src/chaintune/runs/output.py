@@ -21,10 +21,10 @@ from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
 from chaintune.records import (
     CheckpointCurvature,
+    CheckpointScores,
     Curvature,
     Estimate,
     Limits,
-    Measured,
     Metric,
     ResultRow,
     Scores,
@@ -41,7 +41,7 @@ from chaintune.plan.plan import Plan
 from chaintune.store.store import Store
 
 
-def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Measured]:
+def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[CheckpointScores]:
     """The finished scores of a plan, one record for each checkpoint as the study names it.
 
     The base, which has no seed, comes once for each variant and seed, so that every family of chains
@@ -53,7 +53,7 @@ def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Mea
         metric: which choice counts as preferred; `prediction` and `correct` follow it.
     """
     read: dict[str, Scores | None] = {}
-    found = []
+    checkpoints = []
     stages = {node.key for node in plan.stages}
     for cell in plan.cells:
         for key in cell.scores.values():
@@ -61,26 +61,25 @@ def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Mea
                 read[key] = _read(store, key, metric)
         scores = {task: table for task, key in cell.scores.items() if (table := read[key]) is not None}
         if scores:
-            cost = _cost(store, cell) if cell.checkpoint_key in stages else (0.0, 0.0)
-            place = (cell.base, cell.chain, cell.variant, cell.seed)
-            found.append(Measured(*place, scores, cell.mitigates, *cost, taught=cell.taught))
-    return found
+            cost = _cost(store, cell) if cell.checkpoint.key in stages else (0.0, 0.0)
+            checkpoints.append(CheckpointScores(cell.checkpoint, scores, cell.mitigates, *cost))
+    return checkpoints
 
 
 def gather_curvatures(plan: Plan, store: Store) -> list[CheckpointCurvature]:
     """The finished curvatures of a plan, one for each checkpoint as the study names it."""
-    found = []
+    curvatures = []
     for cell in plan.cells:
         entry = store.get("curvature", cell.curvature_key) if cell.curvature_key else None
         if entry is not None:
             curvature = Curvature.from_dict(json.loads((entry.path / CURVATURE_FILE).read_bytes()))
-            found.append(CheckpointCurvature(cell.base, cell.chain, cell.variant, cell.seed, curvature))
-    return found
+            curvatures.append(CheckpointCurvature(cell.checkpoint, curvature))
+    return curvatures
 
 
 def _cost(store: Store, cell: Cell) -> tuple[float, float]:
     """Tokens and seconds of a checkpoint's last stage, from its own notes or from those of its scores."""
-    known = stage_notes(store, cell.checkpoint_key, cell.scores.values())
+    known = stage_notes(store, cell.checkpoint.key, cell.scores.values())
     tokens, seconds = (known.get(name) for name in ("train_tokens", "seconds"))
     return (math.nan if tokens is None else float(tokens), math.nan if seconds is None else float(seconds))
 
@@ -125,12 +124,13 @@ def write_results(
         level=study.level,
         resamples=study.resamples,
         seed=study.seed,
+        item_metric=study.metric,
     )
-    bent = gather_curvatures(plan, store)
-    pairs = sharpness_pairs(bent, rows)
+    curvatures = gather_curvatures(plan, store)
+    pairs = sharpness_pairs(curvatures, rows)
     if plan.curvatures:
         rows += sharpness_rows(
-            bent, pairs, study=study.name, level=study.level, resamples=study.resamples, seed=study.seed
+            curvatures, pairs, study=study.name, level=study.level, resamples=study.resamples, seed=study.seed
         )
     curves = learning_table(plan, store)
     with os_errors_as_store_error(out, "the results cannot be written"):
@@ -160,7 +160,7 @@ def provenance(
         "packages": dict(sorted((dist.name, dist.version) for dist in distributions() if dist.name)),
         "bases": dict(base_keys),
         "precision": sorted({node.precision for node in plan.nodes}),
-        "seeds": sorted({cell.seed for cell in plan.cells}),
+        "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
         "tasks": {name: _task_provenance(tasks[name]) for name in study.tasks},
     }
 
@@ -236,7 +236,7 @@ def _copy_scores(plan: Plan, store: Store, folder: Path) -> None:
         entry = store.get(node.kind, node.key)
         if entry is None:
             continue
-        name = _file_name(node.to_dict(), several_bases=len({cell.base for cell in plan.cells}) > 1)
+        name = _file_name(node.to_dict(), several_bases=len({cell.checkpoint.base for cell in plan.cells}) > 1)
         if name in index:  # two names that differ in signs only
             name = name.replace(".parquet", f".{node.key[:8]}.parquet")
         atomic.write_bytes(folder / name, (entry.path / SCORES_FILE).read_bytes())

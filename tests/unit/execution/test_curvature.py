@@ -37,7 +37,7 @@ def run(study: Study, folder: Path) -> tuple[Plan, DummyEngine, RunOutcome]:
 def test_the_first_checkpoint_of_each_chain_is_measured_once() -> None:
     plan = make_plan(make_study("abc", chains=[["a", "b", "c"], ["a", "c"], ["b", "a"], ["c"]], curvature=FEW))
     assert [(node.chain, node.task) for node in plan.curvatures] == [(("a",), "a"), (("b",), "b")]
-    measured = {cell.chain for cell in plan.cells if cell.curvature_key}
+    measured = {cell.checkpoint.labels for cell in plan.cells if cell.curvature_key}
     assert measured == {("a",), ("b",)}
     assert plan.to_dict()["curvatures"] == 2
     for node in plan.curvatures:
@@ -51,7 +51,7 @@ def test_the_first_checkpoint_of_each_chain_is_measured_once() -> None:
 def test_mitigations_of_a_chain_leave_the_curvature_of_its_first_checkpoint() -> None:
     replay = {"replay": {"task": "a", "dose": [0.5, 1.0]}}
     plan = make_plan(make_study("ab", chains=[["a", "b"]], mitigations=[replay], curvature=FEW))
-    assert {cell.chain: cell.curvature_key for cell in plan.cells if cell.curvature_key} == {
+    assert {cell.checkpoint.labels: cell.curvature_key for cell in plan.cells if cell.curvature_key} == {
         ("a",): plan.curvatures[0].key
     }
 

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from chaintune.forgetting import summarise
-from chaintune.records import Measured, MitigationRef, ResultRow, Role, Scores, rows_to_polars
+from chaintune.records import (
+    ChainStep,
+    Checkpoint,
+    CheckpointScores,
+    MitigationRef,
+    ResultRow,
+    Role,
+    Scores,
+    chain_label,
+    rows_to_polars,
+)
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
 from chaintune.report.words import summary
 from tests import made_up
@@ -25,32 +35,34 @@ def scored(right: Sequence[int], task: str, *, grouped: bool) -> Scores:
     return made_up.scores(flags, task=task, groups={"faith": FAITHS} if grouped else None, noise=sum(right))
 
 
-def measured(first: str = "s", then: str = "c") -> list[Measured]:
+def measured(first: str = "s", then: str = "c") -> list[CheckpointScores]:
     """The chain of two tasks and three mitigations of it, with the labels that a study gives them."""
 
     def at(
-        chain: Chain,
+        chain: tuple[ChainStep, ...],
         right: Sequence[Sequence[int]],
-        taught: tuple[Chain, ...],
         held: tuple[MitigationRef, ...],
         tokens: float,
         seconds: float,
-    ) -> Measured:
+    ) -> CheckpointScores:
         both = zip((first, then), right, (True, False), strict=True)
         scores = {task: scored(counts, task, grouped=grouped) for task, counts, grouped in both}
-        return Measured("m", chain, (), 0, scores, held, tokens, seconds, taught)
+        return CheckpointScores(Checkpoint("m", chain, (), 0), scores, held, tokens, seconds)
 
     def held(kind: str, dose: float | None = None) -> tuple[MitigationRef, ...]:
-        return (MitigationRef(kind, kind, first, (first, then), (then,), dose),)
+        return (MitigationRef(kind, kind, first, plain, (then,), dose),)
 
-    both = ((first,), (then,))
+    plain = (ChainStep.plain(first), ChainStep.plain(then))
+    ewc = ChainStep(f"{then} with ewc 5", (then,), "ewc")
+    rehearse = ChainStep(f"{then} with {first}@50%", (then,), "rehearse", 0.5)
+    joint = ChainStep(f"{first}+{then}", (first, then), "joint")
     return [
-        at((), ((10, 10), (10, 10)), (), (), 0.0, 0.0),
-        at((first,), ((35, 35), (10, 10)), both[:1], (), 100.0, 10.0),
-        at((first, then), ((15, 25), (34, 34)), both, (), 200.0, 20.0),
-        at((first, f"{then} with ewc 5"), ((30, 30), (30, 30)), both, held("ewc"), 200.0, 26.0),
-        at((first, f"{then} with {first}@50%"), ((25, 25), (33, 33)), both, held("rehearse", 0.5), 190.0, 21.0),
-        at((f"{first}+{then}",), ((33, 33), (34, 34)), ((first, then),), held("joint"), 300.0, math.nan),
+        at((), ((10, 10), (10, 10)), (), 0.0, 0.0),
+        at(plain[:1], ((35, 35), (10, 10)), (), 100.0, 10.0),
+        at(plain, ((15, 25), (34, 34)), (), 200.0, 20.0),
+        at((plain[0], ewc), ((30, 30), (30, 30)), held("ewc"), 200.0, 26.0),
+        at((plain[0], rehearse), ((25, 25), (33, 33)), held("rehearse", 0.5), 190.0, 21.0),
+        at((joint,), ((33, 33), (34, 34)), held("joint"), 300.0, math.nan),
     ]
 
 
@@ -98,12 +110,18 @@ def test_no_number_hangs_on_what_a_task_is_called(names: tuple[str, str], rows: 
         measured(first, then), study="made-up", roles={first: "safety", then: "capability"}, resamples=300
     )
     own = {"s": first, "c": then, "": ""}
-    chains = {
-        ">".join(one.chain): ">".join(other.chain) for one, other in zip(measured(), measured(*names), strict=True)
-    }
-    chains = {"base": "base", **{one: other for one, other in chains.items() if one}, "": ""}
+    both = zip(measured(), measured(*names), strict=True)
+    steps = {one.checkpoint.labels: other.checkpoint.labels for one, other in both}
+    chains = {chain_label(one): chain_label(other) for one, other in steps.items()} | {"": ""}
     expected = [
-        replace(row, chain=chains[row.chain], reference=chains[row.reference], task=own[row.task]) for row in rows
+        replace(
+            row,
+            chain=chains[row.chain],
+            reference=chains[row.reference],
+            task=own[row.task],
+            steps=steps[row.steps],
+        )
+        for row in rows
     ]
     assert {row.metric for row in found} >= {"forgetting", "gain", "retained_gain", "bwt", "recovery", "price"}
     assert rows_to_polars(found).equals(rows_to_polars(expected), null_equal=True)

@@ -7,15 +7,14 @@ import pytest
 
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
-from chaintune.forgetting.rows import About, forgetting_rows
-from chaintune.forgetting.runs import Condition
+from chaintune.forgetting.rows import Subject, forgetting_rows
 from chaintune.records import ResultRow
 from chaintune.stats import Sample, adjusted, biased
 from tests import made_up
 from tests.made_up import Floats
 
 FAST = Inference(resamples=400)
-ABOUT = About("x", Condition("m", ("s", "c"), ()), "s", "s")
+SUBJECT = Subject("x", made_up.checkpoint("s", "c").of_every_seed, "s", "s")
 
 
 def grouped(groups: int, clusters: int) -> Grouping:
@@ -24,7 +23,7 @@ def grouped(groups: int, clusters: int) -> Grouping:
 
 
 def pooled(groups: Grouping, values: Floats, metric: str) -> list[ResultRow]:
-    rows = forgetting_rows(ABOUT, groups, values, range(len(values)), FAST)
+    rows = forgetting_rows(SUBJECT, groups, values, range(len(values)), FAST)
     return [row for row in rows if (row.seed, row.metric) == ("all", metric)]
 
 

@@ -9,22 +9,25 @@ from scipy.stats import spearmanr
 
 from chaintune.forgetting.sharpness import PAIRS_SCHEMA, sharpness_pairs, sharpness_rows
 from chaintune.records import CheckpointCurvature, Curvature, Estimate, ResultRow
+from tests import made_up
 
+LR = (("lr", "1"),)
 RADII = [5.0, 1.0, 3.0, 4.0, 2.0]
 LOST = [0.2, 0.0, 0.3, 0.4, 0.1]
 
 
 def bent(task: str, seed: int, radius: float) -> CheckpointCurvature:
     found = Curvature(task, "full", radius, radius, -1.0, 0.0, 0.0, (), 1.0, 0.1, 8, 4, 16, 100, 20, 1.0, 0)
-    return CheckpointCurvature("tiny", (task,), (("lr", "1"),), seed, found)
+    return CheckpointCurvature(made_up.checkpoint(task, base="tiny", variant=LR, seed=seed), found)
 
 
 def lost(chain: str, seed: int, value: float, *, stage: int = 2, reference: str = "a", group: str = "") -> ResultRow:
     estimate = Estimate(value, value - 0.1, value + 0.1, n=50)
     dimension = "side" if group else ""
     return ResultRow(
-        "s", "tiny", chain, "lr=1", stage, reference, reference, "forgetting", dimension, group, str(seed), estimate
-    )
+        "s", "tiny", chain, "lr=1", stage, reference, reference, "forgetting", dimension, group, str(seed), estimate,
+        reference_keys=(made_up.checkpoint(reference, base="tiny", variant=LR, seed=seed).key,),
+    )  # fmt: skip
 
 
 def test_a_pair_joins_a_checkpoint_with_what_the_next_stage_alone_made_of_it() -> None:

@@ -12,7 +12,7 @@ import pytest
 from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.bias import CONTEXTS
-from chaintune.records import Estimate, Measured, MitigationRef, ResultRow, Role, Scores, rows_to_polars
+from chaintune.records import CheckpointScores, Estimate, MitigationRef, ResultRow, Role, Scores, rows_to_polars
 from tests import made_up
 
 FAST = 200
@@ -31,12 +31,12 @@ def scored(task: str, right: int, *, seed: int = 0) -> Scores:
 
 
 def mitigates(chain: Chain) -> tuple[MitigationRef, ...]:
-    """A replay is held against the chain before it."""
+    """A replay is compared with the chain before it."""
     if not chain or "@" not in chain[-1]:
         return ()
     task, _, dose = chain[-1].rstrip("%").partition("@")
     keep = tuple(step for step in chain[:-1] if step != task)
-    return (MitigationRef("replay", "replay", task, chain[:-1], keep, float(dose) / 100),)
+    return (MitigationRef("replay", "replay", task, made_up.chain(*chain[:-1]), keep, float(dose) / 100),)
 
 
 def measured(
@@ -44,20 +44,15 @@ def measured(
     *,
     seeds: Iterable[int] = (0,),
     variant: tuple[tuple[str, str], ...] = (),
-) -> list[Measured]:
+) -> list[CheckpointScores]:
     """Checkpoints from how many examples of each task are right after each chain."""
     found = []
     for seed in seeds:
         for chain, tasks in table.items():
             scores = {task: scored(task, right, seed=seed if chain else 0) for task, right in tasks.items()}
-            at = (chain, variant if chain else (), seed)
-            found.append(Measured("m", *at, scores, mitigates(chain), taught=taught(chain)))
+            at = made_up.checkpoint(*chain, variant=variant if chain else (), seed=seed)
+            found.append(CheckpointScores(at, scores, mitigates(chain)))
     return found
-
-
-def taught(chain: Chain) -> tuple[tuple[str, ...], ...]:
-    """A dose of a task teaches none whole."""
-    return tuple(() if "@" in step else (step,) for step in chain)
 
 
 BOTH_ORDERS: dict[Chain, dict[str, int]] = {
@@ -69,7 +64,7 @@ BOTH_ORDERS: dict[Chain, dict[str, int]] = {
 }
 
 
-def summed(given: Sequence[Measured], **options: Any) -> list[ResultRow]:
+def summed(given: Sequence[CheckpointScores], **options: Any) -> list[ResultRow]:
     return summarise(given, study="made-up", roles=ROLES, resamples=FAST, **options)
 
 
@@ -126,7 +121,7 @@ def test_every_row_has_an_interval_or_a_reason_and_says_how_many() -> None:
 def test_forgetting_is_that_of_compare() -> None:
     given = measured(BOTH_ORDERS)
     rows = summed(given)
-    by_chain = {one.chain: one.scores["s"] for one in given}
+    by_chain = {one.checkpoint.labels: one.scores["s"] for one in given}
     found = compare(by_chain["s",], by_chain["s", "c"], by=["faith"], resamples=FAST)
     assert _numbers(only(rows, "forgetting", chain="s>c").estimate) == _numbers(found.overall.forgetting)
     for each in found.groups:
@@ -155,7 +150,7 @@ def test_one_seed_makes_no_row_of_all_seeds() -> None:
 
 
 def test_the_base_is_measured_once_for_every_seed_and_variant() -> None:
-    given = [one for one in measured(BOTH_ORDERS, seeds=(0, 1)) if one.chain or one.seed == 0]
+    given = [one for one in measured(BOTH_ORDERS, seeds=(0, 1)) if one.checkpoint.chain or one.checkpoint.seed == 0]
     rows = summed(given)
     assert only(rows, "gain", chain="s", task="s", seed="1").estimate.value == pytest.approx(31 / N)
     assert only(rows, "accuracy", chain="base", task="s").estimate.n == N
@@ -285,14 +280,31 @@ def test_a_checkpoint_given_twice_is_refused() -> None:
 def test_other_examples_under_another_checkpoint_are_refused() -> None:
     given = measured(BOTH_ORDERS)
     short = Scores("s", given[1].scores["s"].table.slice(0, 50))
-    given[1] = Measured("m", ("s",), (), 0, {"s": short})
+    given[1] = CheckpointScores(made_up.checkpoint("s"), {"s": short})
     with pytest.raises(DataError, match="not of the same examples"):
         summed(given)
 
 
-def test_steps_that_are_described_but_in_part_are_refused() -> None:
-    with pytest.raises(DataError, match="chain s>c: 1 of its 2 steps described"):
-        Measured("m", ("s", "c"), (), 0, {}, taught=(("s",),))
+def test_a_checkpoint_without_a_seed_is_refused() -> None:
+    given = CheckpointScores(made_up.checkpoint("s", "c").of_every_seed, {})
+    with pytest.raises(DataError, match="scores under s>c: the checkpoint has no seed"):
+        summed([given])
+
+
+def test_a_row_names_the_weights_it_is_about() -> None:
+    def key(*chain: str, seed: int) -> str:
+        return made_up.checkpoint(*chain, seed=seed).key
+
+    rows = [row for row in summed(measured(BOTH_ORDERS, seeds=[0, 1])) if row.chain == "s>c" and row.task == "s"]
+    lost = {row.seed: row for row in rows if row.metric == "forgetting" and row.is_whole}
+    assert (lost["1"].checkpoint_keys, lost["1"].reference_keys) == ((key("s", "c", seed=1),), (key("s", seed=1),))
+    assert lost["all"].checkpoint_keys == (key("s", "c", seed=0), key("s", "c", seed=1))
+    assert lost["all"].reference_keys == (key("s", seed=0), key("s", seed=1))
+    assert {row.steps for row in rows} == {("s", "c")}
+    units = {row.metric: (row.item_metric, row.unit, row.direction) for row in rows}
+    assert units["forgetting"] == units["accuracy"] == ("accuracy", "share", "more")
+    assert {row.bf_reference for row in rows if row.metric == "biased_forgetting"} == {"overall"}
+    assert {row.bf_reference for row in rows if row.metric != "biased_forgetting"} == {""}
 
 
 def _numbers(estimate: Estimate) -> tuple[float, ...]:

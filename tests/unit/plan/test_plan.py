@@ -74,7 +74,7 @@ def test_a_full_replay_is_the_same_stage_as_training_again() -> None:
     study = make_study("ab", chains=[["a", "b"], ["a", "b", "a"]], mitigations=[{"replay": {"task": "a", "dose": [1]}}])
     plan = make_plan(study)
     assert len(plan.stages) == 3
-    named = {cell.chain: cell.checkpoint_key for cell in plan.cells}
+    named = {cell.checkpoint.labels: cell.checkpoint.key for cell in plan.cells}
     assert named["a", "b", "a"] == named["a", "b", "a@100%"]
 
 
@@ -94,12 +94,12 @@ def test_bases_with_the_same_content_are_one_base_with_two_names() -> None:
     same = compile_plan(study, base_keys={"x": "1" * 64, "y": "1" * 64}, tasks=tasks, precision="fp32")
     other = compile_plan(study, base_keys={"x": "1" * 64, "y": "2" * 64}, tasks=tasks, precision="fp32")
     assert (len(same.stages), len(other.stages)) == (4, 8)
-    assert {cell.base for cell in same.cells} == {"x", "y"}
+    assert {cell.checkpoint.base for cell in same.cells} == {"x", "y"}
 
 
 def test_base_is_measured_once_for_each_variant_and_seed() -> None:
     plan = make_plan(make_study("ab", vary={"seed": [3, 4], "recipe.epochs": [1, 2]}))
-    bases = [(cell.variant, cell.seed) for cell in plan.cells if not cell.chain]
+    bases = [(cell.checkpoint.variant, cell.checkpoint.seed) for cell in plan.cells if not cell.checkpoint.chain]
     assert len(bases) == len(set(bases)) == 4
     assert sum(node.checkpoint_key == BASE_KEY for node in plan.scores) == 2
 

@@ -17,7 +17,7 @@ import vl_convert
 
 from chaintune.errors import DataError
 from chaintune.forgetting import compare, summarise
-from chaintune.records import Comparison, Figure, Limits, Measured, MitigationRef, ResultRow, Role, Scores
+from chaintune.records import CheckpointScores, Comparison, Figure, Limits, MitigationRef, ResultRow, Role, Scores
 from chaintune.report.figures import comparison_figures, save, study_figures
 from chaintune.report.figures.charts import NARROW_PIXELS
 from chaintune.report.figures.saving import darkened, png, sized, svg
@@ -54,18 +54,17 @@ def scored(task: str, right: int, *, noise: int) -> Scores:
     return made_up.scores(flags, task=task, groups=groups, clusters=[f"k{row // 4}" for row in range(N)], noise=noise)
 
 
-def measured() -> list[Measured]:
+def measured() -> list[CheckpointScores]:
     """Both orders, and two doses replayed after the loss."""
     plain = [
-        Measured("m", chain, (), 0, {"s": scored("s", s, noise=at), "c": scored("c", c, noise=at)})
+        CheckpointScores(made_up.checkpoint(*chain), {"s": scored("s", s, noise=at), "c": scored("c", c, noise=at)})
         for at, (chain, (s, c)) in enumerate(RIGHT.items())
     ]
     replayed = []
     for at, (chain, (s, c, dose)) in enumerate(REPLAYED.items(), start=10):
-        held = (MitigationRef("replay", "replay", "s", ("s", "c"), ("c",), dose),)
+        held = (MitigationRef("replay", "replay", "s", made_up.chain("s", "c"), ("c",), dose),)
         scores = {"s": scored("s", s, noise=at), "c": scored("c", c, noise=at)}
-        taught = (("s",), ("c",), ())
-        replayed.append(Measured("m", chain, (), 0, scores, held, 100.0, 10.0, taught))
+        replayed.append(CheckpointScores(made_up.checkpoint(*chain), scores, held, 100.0, 10.0))
     return plain + replayed
 
 

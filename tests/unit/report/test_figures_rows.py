@@ -25,7 +25,7 @@ from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figure
-from chaintune.report.labels import listed, settings, shortened, shortened_chains, slug, told, unique
+from chaintune.report.labels import listed, shortened, shortened_chains, slug, told, unique
 
 UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
 
@@ -138,7 +138,10 @@ def row(chain: str, task: str, value: float, **facts: Any) -> ResultRow:
     own = {"base": "m", "variant": "", "reference": "", "dimension": "", "group": "", "seed": "0"} | facts
     stage = 0 if chain == "base" else chain.count(">") + 1
     found = Estimate.undefined("no item") if math.isnan(value) else estimate(value)
-    return ResultRow(study="x", chain=chain, stage=stage, task=task, metric="accuracy", estimate=found, **own)
+    steps = tuple(chain.split(">")) if stage else ()
+    return ResultRow(
+        study="x", chain=chain, stage=stage, task=task, metric="accuracy", estimate=found, steps=steps, **own
+    )
 
 
 def test_a_chain_stands_beside_its_reverse() -> None:
@@ -183,8 +186,9 @@ def mitigated(recovery: Estimate, *, doses: Sequence[float] = (0.1, 0.2)) -> lis
         found = {"recovery": recovery, "regained": estimate(dose), "dose": Estimate(dose), "price": estimate(0.01)}
         for metric, one in found.items():
             task, chain = "b" if metric == "price" else "a", f"a>b>a@{dose:.0%}"
-            rows.append(ResultRow("x", "m", chain, "", 3, "a>b", task, metric, "", "", "0", one, mitigation="replay"))
-    return rows
+            about = ("x", "m", chain, "", 3, "a>b", task, metric, "", "", "0")
+            rows.append(ResultRow(*about, one, mitigation="replay", steps=tuple(chain.split(">"))))
+    return [*rows, row("a>b", "a", 0.4)]
 
 
 def drawn(recovery: Estimate, doses: Sequence[float] = (0.1, 0.2)) -> dict[str, Figure]:
@@ -328,12 +332,13 @@ def test_labels_are_short_visible_and_no_two_alike(names: list[str], most: int) 
 
 @given(st.lists(st.text(st.sampled_from("ab>@5% "), min_size=1, max_size=40), min_size=1, max_size=12))
 def test_labels_of_chains_are_no_two_alike(chains: list[str]) -> None:
-    labels = shortened_chains(chains, 12)
+    labels = shortened_chains({chain: chain.split(">") for chain in chains}, 12)
     assert len(set(labels.values())) == len(set(chains))
 
 
 def test_a_long_chain_keeps_its_end() -> None:
-    assert shortened_chains(["bbq>csqa>toxigen>bbq@5%", "bbq"], 14) == {
+    chains = {"bbq>csqa>toxigen>bbq@5%": ["bbq", "csqa", "toxigen", "bbq@5%"], "bbq": ["bbq"]}
+    assert shortened_chains(chains, 14) == {
         "bbq>csqa>toxigen>bbq@5%": "…>bbq@5%",
         "bbq": "bbq",
     }
@@ -343,7 +348,6 @@ def test_names_in_words_and_files() -> None:
     assert slug("forgetting", "BBQ>csqa", "", "age & faith") == "forgetting-bbq-csqa-age-faith"
     assert unique("a", ["a", "a-2"]) == "a-3"
     assert told("two\nlines\u202e turned") == "two lines  turned"
-    assert settings("method=full, learning_rate=0.0001") == "full, 0.0001"
     assert listed([]) == "none"
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"

@@ -175,9 +175,11 @@ def test_steps_are_those_that_forgetting_speaks_about_and_their_flips_add_up(fol
         assert step["shown"] == step["forgot"] + step["learned"] > 0
 
 
-def test_scores_that_contradict_the_results_are_not_shown(folder: Path, tmp_path: Path) -> None:
+def test_scores_of_other_weights_than_the_results_speak_of_are_not_shown(folder: Path, tmp_path: Path) -> None:
     other = made_pages.run_folder(tmp_path / "out", TASKS)
-    made_pages.scored(TASKS[0], right=0.1, seed=99).write(other / "scores" / "s-c.on-s.parquet")
+    index = json.loads((other / "scores" / "index.json").read_text())
+    index["s-c.on-s.parquet"]["checkpoint"] = "of another run"
+    (other / "scores" / "index.json").write_text(json.dumps(index))
     steps = list(study_steps(other, read_rows(folder / "results.parquet")))
     assert [step.before.task for step in steps] == ["c"]
 

@@ -54,7 +54,7 @@ def small(**keys: Any) -> Study:
 def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed(tmp_path: Path) -> None:
     study = small(vary={"seed": [0, 1], "recipe.epochs": [1, 2]})
     found = gather(make_plan(study, TASKS), ran(tmp_path, study))
-    named = [(one.chain, one.variant, one.seed) for one in found]
+    named = [(one.checkpoint.labels, one.checkpoint.variant, one.checkpoint.seed) for one in found]
     chains = [(), ("a",), ("a", "b"), ("b",), ("b", "a")]
     assert sorted(named) == sorted(
         (chain, (("epochs", epochs),), seed) for chain in chains for epochs in "12" for seed in (0, 1)
@@ -65,7 +65,7 @@ def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed(
 def test_what_failed_is_absent(tmp_path: Path) -> None:
     study = small()
     found = gather(make_plan(study, TASKS), ran(tmp_path, study, failing("a>b")))
-    assert [one.chain for one in found] == [(), ("a",), ("b",), ("b", "a")]
+    assert [one.checkpoint.labels for one in found] == [(), ("a",), ("b",), ("b", "a")]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "accuracy_per_token", "accuracy_per_byte"])

@@ -7,11 +7,11 @@ import pytest
 
 from chaintune import forgetting
 from chaintune.models import LoadedModel
-from chaintune.records import Measured
+from chaintune.records import CheckpointScores
 from chaintune.records.scores import TIE, preferred
 from chaintune.report.words import summary
 from chaintune.scoring import score
-from tests import tiny
+from tests import made_up, tiny
 
 
 def loaded(*, bf16: bool) -> LoadedModel:
@@ -35,7 +35,10 @@ def test_it_is_not_measured_unasked() -> None:
 
 def test_a_study_tells_it_beside_what_was_forgotten() -> None:
     scores = score(loaded(bf16=True), tiny.examples(80), task="balls", measure_rounding=True)
-    measured = [Measured("tiny", chain, (), 0, {"balls": scores}) for chain in ((), ("balls",), ("balls", "boxes"))]
+    measured = [
+        CheckpointScores(made_up.checkpoint(*chain, base="tiny"), {"balls": scores})
+        for chain in ((), ("balls",), ("balls", "boxes"))
+    ]
     rows = forgetting.summarise(measured, study="s", roles={"balls": "safety", "boxes": "capability"}, resamples=200)
     changed, nats = (next(row for row in rows if row.metric == name) for name in ("rounding", "rounding_nats"))
     again = json.loads(scores.provenance["rounding"])

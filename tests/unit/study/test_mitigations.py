@@ -8,11 +8,12 @@ import pytest
 from chaintune.errors import ConfigError
 from chaintune.execution.local import run_plan
 from chaintune.execution.pending import PendingWork
-from chaintune.plan.nodes import DataMix, Interpolation, StageNode
+from chaintune.plan.nodes import Cell, DataMix, Interpolation, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Example
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
+from tests import made_up
 from tests.dummy_engine import DummyEngine, failing, make_plan, make_study, make_task
 
 AB: dict[str, Any] = {"chains": [["a", "b"]]}
@@ -49,13 +50,22 @@ def test_a_mitigation_is_a_branch_that_says_what_it_is_held_against(mitigation: 
     plan = planned(mitigation)
     (cell,) = [cell for cell in plan.cells if cell.mitigates]
     (held,) = cell.mitigates
-    assert ">".join(cell.chain) == chain
-    assert (held.kind, held.task, held.chain, held.keep) == (next(iter(mitigation)), "a", ("a", "b"), ("b",))
+    assert ">".join(cell.checkpoint.labels) == chain
+    assert (held.kind, held.task, held.chain, held.keep) == (
+        next(iter(mitigation)),
+        "a",
+        made_up.chain("a", "b"),
+        ("b",),
+    )
     plain = {node.key for node in make_plan(make_study("ab", **AB)).stages}
     assert {node.key for node in plan.stages} >= plain
     assert len(plan.stages) == (4 if "sam" in mitigation else 3)
     again = Study.from_mapping(make_study("ab", **AB, mitigations=[mitigation]).to_mapping())
     assert make_plan(again).cells == plan.cells
+
+
+def tasks_of(cell: Cell) -> tuple[tuple[str, ...], ...]:
+    return tuple(step.tasks for step in cell.checkpoint.chain)
 
 
 @pytest.mark.parametrize(("mitigation", "chain"), BRANCHES, ids=[chain for _, chain in BRANCHES])
@@ -65,8 +75,8 @@ def test_each_checkpoint_says_what_its_steps_taught(mitigation: dict[str, Any], 
     plan = make_plan(make_study(tasks=tasks, chains=[[first, then]], mitigations=[{kind: how | {"task": first}}]))
     plain = ((first,), (then,))
     later = {"replay": (*plain, ()), "interpolate": (*plain, ()), "joint": ((first, then),)}
-    assert [cell.taught for cell in plan.cells if cell.mitigates] == [later.get(kind, plain)]
-    assert [cell.taught for cell in plan.cells if not cell.mitigates][:3] == [(), plain[:1], plain]
+    assert [tasks_of(cell) for cell in plan.cells if cell.mitigates] == [later.get(kind, plain)]
+    assert [tasks_of(cell) for cell in plan.cells if not cell.mitigates][:3] == [(), plain[:1], plain]
 
 
 def test_no_two_branches_are_one_checkpoint() -> None:
@@ -91,14 +101,14 @@ def test_a_mitigation_during_training_holds_in_every_later_stage() -> None:
     assert isinstance(last.operation, DataMix)
     assert last.operation.protected == "a"
     assert last.tasks == ("c", "a")
-    assert [len(cell.mitigates) for cell in plan.cells if "with" in ">".join(cell.chain)] == [0, 1]
+    assert [len(cell.mitigates) for cell in plan.cells if "with" in ">".join(cell.checkpoint.labels)] == [0, 1]
 
 
 def test_both_orders_share_one_joint_checkpoint() -> None:
     plan = planned({"joint": {"task": "a"}}, {"joint": {"task": "b"}}, chains="both orders")
-    found = [cell for cell in plan.cells if "+" in ">".join(cell.chain)]
-    assert {cell.chain for cell in found} == {("a+b",), ("b+a",)}
-    assert len({cell.checkpoint_key for cell in found}) == 1
+    found = [cell for cell in plan.cells if "+" in ">".join(cell.checkpoint.labels)]
+    assert {cell.checkpoint.labels for cell in found} == {("a+b",), ("b+a",)}
+    assert len({cell.checkpoint.key for cell in found}) == 1
     assert len(plan.stages) == 5
 
 

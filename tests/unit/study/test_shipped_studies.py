@@ -45,7 +45,7 @@ def test_a_shipped_study_opens_with_its_command_and_plans(path: Path) -> None:
     assert f"chaintune run studies/{path.name}" in lines[0]
     study, plan = planned(path)
     assert plan.stages
-    assert {cell.base for cell in plan.cells} == set(study.bases)
+    assert {cell.checkpoint.base for cell in plan.cells} == set(study.bases)
 
 
 def test_the_quickstart_has_a_dose_curve_of_two_points() -> None:
@@ -56,9 +56,9 @@ def test_the_quickstart_has_a_dose_curve_of_two_points() -> None:
 
 def test_the_mitigations_study_varies_rates_methods_and_seeds() -> None:
     study, plan = planned(FOLDER / "mitigations.yaml")
-    families = {(cell.variant, cell.seed) for cell in plan.cells}
+    families = {(cell.checkpoint.variant, cell.checkpoint.seed) for cell in plan.cells}
     assert len(families) == len(study.variants()) == 3 * 3
     assert len(plan.curvatures) == 9
-    assert {cell.chain for cell in plan.cells if cell.curvature_key} == {("bbq",)}
+    assert {cell.checkpoint.labels for cell in plan.cells if cell.curvature_key} == {("bbq",)}
     held = {mitigated.ladder for cell in plan.cells for mitigated in cell.mitigates}
     assert held == {"replay", "replay targeted by category", "rehearse", "interpolate"}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import altair as alt
 
-from chaintune.records import Figure, ResultRow
+from chaintune.records import Figure, ResultRow, chain_label
 from chaintune.report.figures.charts import (
     DASHES,
     NARROW_PIXELS,
@@ -27,7 +27,7 @@ _STEP_LABEL = 10
 _GAP = "~"
 
 Chain = tuple[str, ...]
-Found = Mapping[tuple[str, str], ResultRow]
+Found = Mapping[tuple[Chain, str], ResultRow]
 Point = tuple[int, int, ResultRow]
 
 
@@ -40,12 +40,12 @@ def accuracy_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
     whole = [row for row in rows if row.metric == "accuracy" and not row.dimension]
     settings = list(dict.fromkeys((row.base, row.variant) for row in whole))
     for base, variant in settings:
-        found = {(row.chain, row.task): row for row in whole if (row.base, row.variant) == (base, variant)}
+        found = {(row.steps, row.task): row for row in whole if (row.base, row.variant) == (base, variant)}
         tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if _several_bases(whole) else "", variant)))
         chains = _side_by_side([chain for chain, _ in found])
         for start in range(0, len(chains), _CHAINS_BESIDE):
             beside = chains[start : start + _CHAINS_BESIDE]
-            names = [">".join(chain) for chain in beside] if len(chains) > _CHAINS_BESIDE else []
+            names = [chain_label(chain) for chain in beside] if len(chains) > _CHAINS_BESIDE else []
             yield _figure(found, beside, tag, slug("accuracy", *names, tag))
 
 
@@ -53,9 +53,9 @@ def _several_bases(rows: Sequence[ResultRow]) -> bool:
     return len({row.base for row in rows}) > 1
 
 
-def _side_by_side(names: Sequence[str]) -> list[Chain]:
+def _side_by_side(chains: Sequence[Chain]) -> list[Chain]:
     """Chains that go no further, each followed by its reverse where there is one."""
-    every = [tuple(name.split(">")) for name in dict.fromkeys(names) if name != "base"]
+    every = [chain for chain in dict.fromkeys(chains) if chain]
     longest = [chain for chain in every if not any(_goes_on(chain, other) for other in every)]
     ordered: list[Chain] = []
     for chain in longest:
@@ -70,13 +70,13 @@ def _goes_on(chain: Chain, other: Chain) -> bool:
 def _figure(found: Found, chains: Sequence[Chain], tag: str, name: str) -> Figure:
     tasks = list(dict.fromkeys(task for _, task in found))
     points = [
-        (number, stage, found[where, task])
+        (number, stage, found[chain[:stage], task])
         for number, chain in enumerate(chains)
         for stage in range(len(chain) + 1)
         for task in tasks[:_MOST_TASKS]
-        if (where := ">".join(chain[:stage]) or "base", task) in found
+        if (chain[:stage], task) in found
     ]
-    title = f"Accuracy along {listed('>'.join(chain) for chain in chains)}" + (f", {tag}" if tag else "")
+    title = f"Accuracy along {listed(map(chain_label, chains))}" + (f", {tag}" if tag else "")
     left = len(tasks) - _MOST_TASKS
     told_left = f" {left} more tasks are in the results." if left > 0 else ""
     return Figure(

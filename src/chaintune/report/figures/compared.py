@@ -17,7 +17,7 @@ from chaintune.report.figures.charts import (
 )
 from chaintune.report.figures.forest import Forest, Kind, Line, looks_of, names_axis, texts_beside
 from chaintune.report.figures.groups import VERDICTS, counts
-from chaintune.report.labels import listed, settings, shortened, told
+from chaintune.report.labels import listed, shortened, told
 from chaintune.report.words import overall, verdict_sentence
 
 _MOST_ROWS = 30
@@ -71,7 +71,7 @@ def _place(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     """What tells one row from another, as short as that can be said; the rest is in the caption."""
     parts = {name: getattr(row, name) for name in ("task", "chain", "base")}
     unlike = [part for name, part in parts.items() if len({getattr(one, name) for one in rows}) > 1]
-    return ", ".join(filter(None, [*unlike, settings(row.variant)])) or row.task
+    return ", ".join(filter(None, [*unlike, ", ".join(row.settings)])) or row.task
 
 
 def _forest(values: Sequence[tuple[str, Estimate, Verdict]], said: Sequence[str], what: str) -> Figure:

@@ -1,12 +1,14 @@
 """What figures of groups are made of, from a study's rows and from comparisons alike."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from chaintune.records import Comparison, Estimate, GroupComparison, ResultRow, Verdict
+from chaintune.records import Comparison, Estimate, GroupComparison, ResultRow, RowKey, Verdict
 from chaintune.report.cells import checkpoint
 from chaintune.report.words import overall, verdict_sentence
+
+Statistic = tuple[RowKey, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,13 @@ def places_of_rows(rows: Sequence[ResultRow], error_rate: float = 0.05) -> list[
         error_rate: of what is called shown.
     """
     lost = [row for row in rows if row.metric == "forgetting"]
-    found: dict[tuple[str, ...], list[ResultRow]] = {}
+    found: dict[tuple[RowKey, str], list[ResultRow]] = {}
     for row in lost:
         if row.dimension:
-            found.setdefault((*_at(row), row.dimension), []).append(row)
-    beside = {(row.metric, *_at(row), row.dimension, row.group): row.estimate for row in rows}
-    wholes = {_at(row): row for row in lost if not row.dimension}
-    return [_place(members, wholes[_at(members[0])], beside, lost, error_rate) for members in found.values()]
+            found.setdefault((row.key, row.dimension), []).append(row)
+    beside = {(row.key, row.metric, row.dimension, row.group): row.estimate for row in rows}
+    wholes = {row.key: row for row in lost if not row.dimension}
+    return [_place(members, wholes[members[0].key], beside, lost, error_rate) for members in found.values()]
 
 
 def places_of(comparison: Comparison) -> list[Place]:
@@ -117,11 +119,11 @@ def kept_in_view(members: Iterable[Member], most: int, error_rate: float) -> lis
 def _place(
     members: Sequence[ResultRow],
     whole: ResultRow,
-    beside: dict[tuple[str, ...], Estimate],
+    beside: Mapping[Statistic, Estimate],
     lost: Sequence[ResultRow],
     error_rate: float,
 ) -> Place:
-    pairs = {_at(row) for row in lost if row.dimension and row.task == whole.task}
+    pairs = {row.key for row in lost if row.dimension and row.task == whole.task}
     return Place(
         whole.task,
         members[0].dimension,
@@ -135,9 +137,9 @@ def _place(
     )
 
 
-def _member(row: ResultRow, beside: dict[tuple[str, ...], Estimate]) -> Member:
+def _member(row: ResultRow, beside: Mapping[Statistic, Estimate]) -> Member:
     def of(metric: str) -> Estimate:
-        return beside.get((metric, *_at(row), row.dimension, row.group), Estimate.undefined("not measured"))
+        return beside.get((row.key, metric, row.dimension, row.group), Estimate.undefined("not measured"))
 
     limits = (of(f"detectable_{name}").value for name in ("forgetting", "biased_forgetting"))
     return Member(row.group, row.estimate, of("biased_forgetting"), row.verdict or "inconclusive", *limits)
@@ -152,7 +154,3 @@ def _compared(row: GroupComparison) -> Member:
         row.detectable_forgetting,
         row.detectable_biased_forgetting,
     )
-
-
-def _at(row: ResultRow) -> tuple[str, ...]:
-    return (row.base, row.chain, row.variant, row.reference, row.task)

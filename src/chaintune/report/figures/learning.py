@@ -23,7 +23,7 @@ def learning_figures(steps: pl.DataFrame) -> Iterator[Figure]:
     """One figure for each base and variant: loss along the steps of each stage, a line for each seed.
 
     Args:
-        steps: of `training.parquet`: base, chain, variant, seed, step, loss.
+        steps: of `training.parquet`: base, chain, variant, seed, step, loss, stage.
     """
     settings = steps.select("base", "variant").unique(maintain_order=True).rows()
     several = len({base for base, _ in settings}) > 1
@@ -59,7 +59,8 @@ def _course(stage: pl.DataFrame) -> str:
 
 
 def _draw(steps: Sequence[Step]) -> alt.LayerChart:
-    labels = shortened_chains([step["chain"] for step in steps], _LABEL)
+    # What the first edition wrote does not name the stage.
+    labels = shortened_chains({step["chain"]: [str(step.get("stage", step["chain"]))] for step in steps}, _LABEL)
     rows = [
         {"stage": labels[step["chain"]], "seed": str(step["seed"]), "step": step["step"], "loss": float(step["loss"])}
         for step in steps

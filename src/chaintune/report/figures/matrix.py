@@ -50,7 +50,7 @@ def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
 
 
 def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
-    chains = shortened_chains([row.chain for row in rows], _LABEL)
+    chains = shortened_chains({row.chain: row.steps for row in rows}, _LABEL)
     tasks = shortened([row.task for row in rows], 14)
     known = [100 * row.estimate.value for row in rows if not math.isnan(row.estimate.value)]
     low, high = min(known, default=0.0), max(known, default=1.0)

@@ -12,6 +12,7 @@ from chaintune.report.figures.charts import count_columns, estimate_columns, fin
 from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_price
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
 from chaintune.report.labels import slug, told
+from chaintune.report.mitigations import beyond_reference
 from chaintune.report.words import all_brought_back, brought_back, recommendations
 
 _MOST_ROWS = 30
@@ -108,12 +109,11 @@ def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Choice])
     beside = [
         one
         for one in rows
-        if (one.base, one.chain, one.variant, one.reference) == (row.base, row.chain, row.variant, row.reference)
-        if not one.dimension and one.mitigation == row.mitigation
+        if one.is_whole and one.mitigation == row.mitigation and one.key._replace(task=row.task) == row.key
     ]
     own = {one.metric: one.estimate for one in beside if one.task == row.task}
     return Point(
-        name=_after(row.chain, row.reference),
+        name=beyond_reference(row, rows),
         kind=row.mitigation,
         dose=own["dose"].value if "dose" in own else math.nan,
         recovery=row.estimate,
@@ -121,15 +121,6 @@ def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Choice])
         prices={one.task: one.estimate for one in beside if one.metric == "price"},
         chosen=row.chain in {choice.chosen for choice in choices},
     )
-
-
-def _after(chain: str, reference: str) -> str:
-    """The steps in which a chain differs from the one without its mitigation."""
-    steps, plain = chain.split(">"), reference.split(">")
-    alike = next(
-        (place for place, pair in enumerate(zip(steps, plain, strict=False)) if pair[0] != pair[1]), len(plain)
-    )
-    return ">".join(steps[alike:]) or chain
 
 
 def _recoveries(ladder: Ladder) -> Figure:

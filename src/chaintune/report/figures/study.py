@@ -8,8 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from chaintune.errors import DataError
-from chaintune.records import Comparison, Figure, Limits, ResultRow
-from chaintune.report.cells import pooled_only
+from chaintune.records import Comparison, Figure, Limits, ResultRow, pooled
 from chaintune.report.figures.accuracy import accuracy_figures
 from chaintune.report.figures.compared import before_after_figure, chains_figure, tasks_figure
 from chaintune.report.figures.group_results import Place, places_of, places_of_rows
@@ -27,7 +26,7 @@ _MOST_OF_A_KIND = 24
 
 def figures_of_rows(rows: Sequence[ResultRow], limits: Limits, out: Path | None, level: float) -> list[Figure]:
     """See `chaintune.report.figures.study_figures`."""
-    shown = pooled_only(rows)
+    shown = pooled(rows)
     plain = without_mitigated(shown)
     places = places_of_rows(plain, 1 - level)
     pairs, steps = _table(out, "curvature.parquet"), _table(out, "training.parquet")

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from chaintune.records import Comparison, Estimate, ResultRow
-from chaintune.report.cells import Table, interval, pooled_only
+from chaintune.records import Comparison, Estimate, ResultRow, pooled
+from chaintune.report.cells import Table, interval
 from chaintune.report.mitigations import without_mitigated
 from chaintune.report.page.content import Finding
 from chaintune.report.words import Said
@@ -20,9 +20,9 @@ _HEADINGS = {
 
 def study_findings(rows: Sequence[ResultRow]) -> tuple[Finding, ...]:
     """One finding for each task of each chain that another followed; mitigated chains have figures of their own."""
-    plain = without_mitigated(pooled_only(rows))
+    plain = without_mitigated(pooled(rows))
     lost = [row for row in plain if row.metric == "forgetting" and not row.dimension]
-    limits = {_place(row): row.estimate for row in plain if row.metric == "detectable_forgetting" and not row.dimension}
+    limits = {row.key: row.estimate for row in plain if row.metric == "detectable_forgetting" and not row.dimension}
     several = len({row.base for row in lost}) > 1
     return tuple(
         Finding(
@@ -30,7 +30,7 @@ def study_findings(rows: Sequence[ResultRow]) -> tuple[Finding, ...]:
             verdict=row.verdict,
             change=_change(row.estimate),
             scope=_scope(row.estimate),
-            detectable=_detectable(limits.get(_place(row))),
+            detectable=_detectable(limits.get(row.key)),
         )
         for row in lost
     )
@@ -60,7 +60,7 @@ def by_heading(paragraphs: Sequence[Said]) -> tuple[tuple[str, tuple[Said, ...]]
 
 def study_unseen(rows: Sequence[ResultRow]) -> Table:
     """The smallest changes that a study would have shown, of each whole task and of its groups."""
-    plain = without_mitigated(pooled_only(rows))
+    plain = without_mitigated(pooled(rows))
     several = len({row.base for row in plain}) > 1
     found: dict[tuple[str, str, str], list[float]] = {}
     for row in plain:
@@ -124,7 +124,3 @@ def _detectable(limit: Estimate | None) -> str:
     if limit is None:
         return "not known"
     return "none: too few data" if math.isnan(limit.value) else f"{100 * limit.value:.1f} points"
-
-
-def _place(row: ResultRow) -> tuple[str, ...]:
-    return (row.base, row.chain, row.variant, row.reference, row.task)

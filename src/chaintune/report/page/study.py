@@ -53,7 +53,7 @@ def study_page(
         unseen=study_unseen(rows),
         figures=tuple(figures),
         tables=tuple(study_tables(rows, limits, level=level)),
-        examples=examples_data(study_steps(folder, rows, metric=metric), known, metric=metric),
+        examples=examples_data(study_steps(folder, rows), known, metric=metric),
         facts=study_facts(provenance, resolved.read_text(encoding="utf-8") if resolved.is_file() else ""),
         assumptions=ASSUMPTIONS,
     )
