@@ -99,18 +99,18 @@ class Bucket:
 
         def work() -> dict[str, tuple[int, datetime]]:
             pages = obstore.list(self._store, prefix=below)
-            return {found["path"]: (found["size"], found["last_modified"]) for page in pages for found in page}
+            return {item["path"]: (item["size"], item["last_modified"]) for page in pages for item in page}
 
         return self._ask(work, "listed")
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects, those that are there."""
-        listed = list(names)
+        batch = list(names)
         try:
-            if listed:
-                self._ask(lambda: obstore.delete(self._store, listed), "written")
-        except FileNotFoundError:  # a folder says so of any that is gone already
-            for name in listed:
+            if batch:
+                self._ask(lambda: obstore.delete(self._store, batch), "written")
+        except FileNotFoundError:  # a folder stops at the first that is gone already
+            for name in batch:
                 with suppress(FileNotFoundError):
                     self._ask(partial(obstore.delete, self._store, name), "written")
 
@@ -148,8 +148,7 @@ def connect(url: str) -> Bucket:
         ConfigError: `CHAINTUNE_STORE_PATIENCE` is no number.
         StoreError: the URL cannot be meant.
     """
-    address, seconds = url.rstrip("/"), asked_seconds()
-    scheme = url.partition("://")[0]
+    address, scheme, seconds = url.rstrip("/"), url.partition("://")[0], patience_seconds()
     _check(url, scheme)
     credentials = _credentials(scheme)
     if scheme == "memory":
@@ -163,11 +162,7 @@ def connect(url: str) -> Bucket:
             retry_config={
                 "max_retries": 1_000_000,
                 "retry_timeout": timedelta(seconds=seconds),
-                "backoff": {
-                    "init_backoff": timedelta(seconds=0.1),
-                    "max_backoff": timedelta(seconds=5),
-                    "base": 2,
-                },
+                "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2},
             },
             **credentials,
         )
@@ -176,7 +171,7 @@ def connect(url: str) -> Bucket:
     return Bucket(store, address)
 
 
-def asked_seconds() -> float:
+def patience_seconds() -> float:
     """`CHAINTUNE_STORE_PATIENCE`, else two minutes.
 
     Raises:

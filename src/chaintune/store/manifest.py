@@ -11,6 +11,7 @@ from typing import Any
 from chaintune.records import canonical_digest
 
 FORMAT = 1
+_FILE = {"bytes": int, "mtime_ns": int, "sha256": str}
 MANIFEST = "manifest.json"
 TIMES_MADE = "times_made"  # noted where machines that did not know of each other made the same entry
 
@@ -109,36 +110,27 @@ def _is_changed(path: Path, expected: Mapping[str, Any], *, deep: bool) -> bool:
 
 
 def trouble_of(manifest: Any, kind: str, key: str) -> str:
-    """What is wrong with a manifest itself, empty when nothing is."""
+    """What is wrong with a manifest, which anybody may have written; empty when nothing is."""
     if not isinstance(manifest, dict):
         return f"{MANIFEST} is no JSON object"
-    if manifest.get("digest") != sealed(manifest)["digest"]:
+    if not {"format", "kind", "key", "created_at", "info", "files", "digest"} <= manifest.keys():
+        return f"{MANIFEST} is not complete"
+    if manifest["digest"] != sealed(manifest)["digest"]:
         return f"{MANIFEST} was changed"
     if manifest["format"] != FORMAT:
         return f"it has format {manifest['format']}, not {FORMAT}"
     if (manifest["kind"], manifest["key"]) != (kind, key):
         return "it was moved here from another key"
-    return ""
-
-
-def trouble_from_afar(manifest: Any, kind: str, key: str) -> str:
-    """The same for a manifest that strangers may have written, before anything that it names is touched."""
-    if not isinstance(manifest, dict):
-        return f"{MANIFEST} is no JSON object"
-    if not isinstance(manifest.get("info"), dict) or not isinstance(manifest.get("files"), dict):
+    if not isinstance(manifest["info"], dict) or not isinstance(manifest["files"], dict):
         return f"{MANIFEST} names no files or no notes"
-    if not {"format", "kind", "key", "created_at", "digest"} <= manifest.keys():
-        return f"{MANIFEST} is not complete"
     for name, file in manifest["files"].items():
         if not is_plain(name) or name == MANIFEST:
             return f"{MANIFEST} names {name!r}, which is no name below the entry"
-        if not isinstance(file, dict) or not all(isinstance(file.get(word), int) for word in ("bytes", "mtime_ns")):
-            return f"{MANIFEST} does not tell the size of {name}"
-        if not isinstance(file.get("sha256"), str):
-            return f"{MANIFEST} does not tell the digest of {name}"
+        if not isinstance(file, dict) or {word: type(file.get(word)) for word in _FILE} != _FILE:
+            return f"{MANIFEST} does not tell size, moment and digest of {name}"
     if manifest.get("upload") not in (None, digest_of(manifest["files"])):
         return f"{MANIFEST} names another upload than that of its files"
-    return trouble_of(manifest, kind, key)
+    return ""
 
 
 def is_plain(name: str) -> bool:

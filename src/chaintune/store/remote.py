@@ -34,7 +34,7 @@ from chaintune.store.manifest import (
     load,
     parse,
     sealed,
-    trouble_from_afar,
+    trouble_of,
 )
 from chaintune.store.store import Lease, Make, checked_name, is_name
 
@@ -86,7 +86,7 @@ class RemoteStore:
         content = self._bucket.read(name)
         while content is not None:
             manifest = parse(content)
-            trouble = trouble_from_afar(manifest, kind, key)
+            trouble = trouble_of(manifest, kind, key)
             try:
                 if not trouble:
                     return self._brought(manifest)
@@ -121,7 +121,7 @@ class RemoteStore:
     def damage(self, kind: str, key: str) -> str:
         """What is wrong with an entry, every byte of it read from the bucket; empty when nothing is."""
         manifest = parse(self._bucket.read(_manifest_name(kind, key)) or b"")
-        if trouble := trouble_from_afar(manifest, kind, key):
+        if trouble := trouble_of(manifest, kind, key):
             return trouble
         try:
             for name in manifest["files"]:
@@ -170,8 +170,8 @@ class RemoteStore:
     def annotate(self, kind: str, key: str, **info: Any) -> None:
         """Change what is noted about an entry; its files stay as they are."""
         if manifest := self._manifest(kind, key):
-            noted = {**manifest, "info": manifest["info"] | info}
-            self._bucket.write(_manifest_name(kind, key), _bytes(sealed(noted)))
+            annotated = sealed({**manifest, "info": manifest["info"] | info})
+            self._bucket.write(_manifest_name(kind, key), _bytes(annotated))
 
     def sweep(self) -> None:
         """Remove uploads that were cut off a day ago, and copies of entries that are gone."""
@@ -199,7 +199,7 @@ class RemoteStore:
     def _manifest(self, kind: str, key: str) -> Manifest | None:
         """The manifest of an entry; None where there is none, or where it is not as it was written."""
         manifest = parse(self._bucket.read(_manifest_name(kind, key)) or b"")
-        return None if trouble_from_afar(manifest, kind, key) else manifest
+        return None if trouble_of(manifest, kind, key) else manifest
 
     def _brought(self, manifest: Manifest) -> Entry:
         """An entry whose files are in the cache, fetched now unless they are there already.
@@ -245,8 +245,8 @@ class RemoteStore:
         with self._transferring(kind, key):
             if not copy.made and (entry := self.get(kind, key)):
                 return entry
-            made = {word: value for word, value in copy.info.items() if word != _UPLOADED}
-            manifest = sealed(load(copy.path / MANIFEST) | {"info": made, "upload": copy.digest})
+            info = {word: value for word, value in copy.info.items() if word != _UPLOADED}
+            manifest = sealed(load(copy.path / MANIFEST) | {"info": info, "upload": copy.digest})
             for name in manifest["files"]:
                 self._bucket.upload(copy.path / name, _file_name(manifest, name))
             name, content = _manifest_name(kind, key), _bytes(manifest)
@@ -280,9 +280,8 @@ class _DamageError(Exception):
 
 def cache_folder(address: str) -> Path:
     """Where copies of a store's entries lie: below `CHAINTUNE_CACHE`, else below the user's folder for caches."""
-    asked = os.environ.get("CHAINTUNE_CACHE")
-    usual = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
-    top = Path(asked) if asked else Path(usual) / "chaintune"
+    shared = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
+    top = Path(os.environ.get("CHAINTUNE_CACHE") or Path(shared) / "chaintune")
     readable = re.sub(r"[^0-9A-Za-z]+", "-", address).strip("-")[:60]
     return top.expanduser().absolute() / f"{readable}-{sha256(address.encode()).hexdigest()[:8]}"
 

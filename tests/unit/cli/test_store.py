@@ -43,6 +43,12 @@ def test_ls_sums_up(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "bbq>csqa, seed 0" in out
 
 
+def test_ls_tells_what_was_made_more_than_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    FolderStore(root).annotate("stage", "aa11", times_made=3)
+    assert run("ls", "--store", str(root)) == 0
+    assert capsys.readouterr().out.endswith("\n2 more were made by one machine while another made the same\n")
+
+
 def test_gc_removes_what_it_names(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("gc", "--kind", "stage", "--max-size", "1KB", "--store", str(root))
     assert run(*arguments, "--dry-run") == 0

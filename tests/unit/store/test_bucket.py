@@ -55,6 +55,15 @@ def test_an_object_that_is_shorter_than_expected_ends_early(
         list(bucket.chunks("absent", 6))
 
 
+@pytest.mark.parametrize("scheme", ["s3", "file", "memory"])
+def test_a_file_may_be_empty(scheme: str, server: s3_server.S3Server, tmp_path: Path) -> None:
+    place = {"s3": s3_server.BUCKET, "file": tmp_path.as_posix(), "memory": "bucket"}[scheme]
+    bucket = connect(f"{scheme}://{place}/x")
+    (tmp_path / "empty").write_bytes(b"")
+    bucket.upload(tmp_path / "empty", "empty")
+    assert (bucket.size("empty"), bucket.read("empty"), list(bucket.chunks("empty", 0))) == (0, b"", [])
+
+
 def test_of_sixteen_that_create_an_object_one_wins(bucket: Bucket) -> None:
     won: list[int] = []
 
