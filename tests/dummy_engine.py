@@ -11,7 +11,7 @@ from typing import Any
 from chaintune.errors import StageError
 from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
-from chaintune.execution.local import run_plan
+from chaintune.execution.run import run_plan
 from chaintune.files import atomic
 from chaintune.plan.nodes import CurvatureNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
@@ -74,6 +74,10 @@ class DummyEngine:
         (self.base / "weights").write_text("base\n")
         self.calls: list[str] = []
         self.hook = hook or (lambda _when, _what: None)
+
+    def __call__(self, _store: object) -> "DummyEngine":
+        """The engine wherever one is to be built."""
+        return self
 
     def base_folder(self, base: str) -> Path:
         assert base

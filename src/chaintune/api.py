@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from chaintune.models import LoadedModel
     from chaintune.plan.plan import Plan
     from chaintune.runs.mitigation import Mitigations, Watch
-    from chaintune.runs.session import Executor, StudyResults
+    from chaintune.runs.session import StudyResults
     from chaintune.store.store import Store
 
 Split = Literal["train", "test"]
@@ -33,9 +33,8 @@ class Study(study.Study):
         out: Path | str | None = None,
         *,
         store: "Store | Path | str | None" = None,
-        executor: "Executor" = "local",
+        executor: str = "local",
         address: str | None = None,
-        growth_seconds: float | None = None,
         max_store: int | None = None,
         trust_remote_code: bool = False,
     ) -> "StudyResults":
@@ -44,10 +43,9 @@ class Study(study.Study):
         Args:
             out: the folder; None is `runs/NAME`.
             store: where finished stages and scores lie, or its address; None is the default store.
-            executor: `local` is this process, one node after another; `ray` a cluster, as wide as it allows.
+            executor: `local` is this process, one job after another; `ray` a cluster, as many at once as it has room
+                for; or another that an installed package offers.
             address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
-            growth_seconds: ask a cluster that grows by demand for machines, and wait so long for the first; None takes
-                it as it is.
             max_store: bytes that the whole store may take; None allows what the disk holds.
             trust_remote_code: run Python code that comes with a model.
 
@@ -65,7 +63,6 @@ class Study(study.Study):
             Path(out or Path("runs") / self.name),
             executor=executor,
             address=address,
-            growth_seconds=growth_seconds,
             max_store=max_store,
             trust_remote_code=trust_remote_code,
         )

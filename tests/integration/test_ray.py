@@ -1,4 +1,4 @@
-"""The smoke study on a Ray cluster of this machine, with real models."""
+"""Studies on a Ray cluster of this machine: the smoke study with real models, and text whose workers are killed."""
 
 import json
 import os
@@ -6,21 +6,27 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaintune.errors import ConfigError, ModelError, StoreError
+from chaintune.execution import engine_factory
 from chaintune.execution.engine import LocalEngine
-from chaintune.execution.ray import elsewhere
-from chaintune.execution.ray.connection import connected
-from chaintune.execution.ray.elsewhere import EngineElsewhere
+from chaintune.execution.engine_factory import EngineFactory
+from chaintune.execution.ray import RAY, _last_line, connected
+from chaintune.execution.run import run_plan
 from chaintune.execution.status import read_status
 from chaintune.runs.session import prepare
 from chaintune.store.address import open_store
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
+from tests import dummy_engine
+from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 from tests.integration.conftest import STUDY, Smoke, checkpoints, scores
 
 ray = pytest.importorskip("ray")
@@ -100,7 +106,7 @@ def test_a_command_that_is_asked_to_end_says_how_to_go_on(
 
 
 def test_an_address_where_nothing_is_says_so(tmp_path: Path) -> None:
-    code = "from chaintune.execution.ray.connection import connected\nwith connected('127.0.0.1:1'): pass"
+    code = "from chaintune.execution.ray import connected\nwith connected('127.0.0.1:1'): pass"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
     assert "ConfigError: --address 127.0.0.1:1: no Ray cluster can be reached there" in done.stderr
 
@@ -117,10 +123,20 @@ def test_a_cluster_that_asks_for_a_token_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_about_ray_alone_is_refused_without_it(smoke: Smoke) -> None:
-    for option in (["--address", "auto"], ["--autoscale", "15m"]):
-        command = [sys.executable, "-m", "chaintune", "run", str(STUDY), *option]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
-        assert (done.returncode, f"{option[0]} is about a Ray cluster; add --executor ray" in done.stderr) == (2, True)
+    command = [sys.executable, "-m", "chaintune", "run", str(STUDY), "--address", "auto"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+    assert (done.returncode, "--address is about a Ray cluster; add --executor ray" in done.stderr) == (2, True)
+
+
+def test_a_cluster_of_another_version_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(*_: object, **__: object) -> None:
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.40.0\n    Python: 3.10.1")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    sentence = "has other versions; install the same on both sides .*Ray: 2.40.0 Python: 3.10.1"
+    with pytest.raises(ConfigError, match=sentence), connected("auto"):
+        pass
 
 
 def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,12 +147,12 @@ def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_another_machine_needs_the_same_base(smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = smoke.open(tmp_path / "store")
-    engine = EngineElsewhere.of(session.bases, session.precision, trust_remote_code=False)
-    assert isinstance(engine(session.store), LocalEngine)
+    factory = in_another_process(EngineFactory.of(session.bases, session.precision))
+    assert isinstance(factory(session.store), LocalEngine)
     (base,) = session.bases.values()
-    monkeypatch.setattr(elsewhere, "open_base", lambda name, _store: type(base)(name, "0" * 64, base.folder))
+    monkeypatch.setattr(engine_factory, "open_base", lambda name, _store: type(base)(name, "0" * 64, base.folder))
     with pytest.raises(ModelError, match="is not the model that the study was planned with"):
-        engine(FolderStore(tmp_path / "other"))
+        factory(FolderStore(tmp_path / "other"))
 
 
 def test_a_base_that_is_named_from_a_folder_is_the_same_from_any_other(
@@ -145,9 +161,13 @@ def test_a_base_that_is_named_from_a_folder_is_the_same_from_any_other(
     """Workers run in another folder than the command."""
     monkeypatch.chdir(smoke.folder)
     session = smoke.open(tmp_path / "store", "base=model")
-    engine = EngineElsewhere.of(session.bases, session.precision, trust_remote_code=False)
+    factory = in_another_process(EngineFactory.of(session.bases, session.precision))
     monkeypatch.chdir(tmp_path)
-    assert engine(session.store).base_folder(session.study.bases[0]) == smoke.folder / "model"
+    assert factory(session.store).base_folder(session.study.bases[0]) == smoke.folder / "model"
+
+
+def in_another_process(factory: EngineFactory) -> EngineFactory:
+    return replace(factory, process=("elsewhere", 1))
 
 
 def test_workers_that_see_another_store_say_so(cluster: str, smoke: Smoke) -> None:
@@ -157,3 +177,98 @@ def test_workers_that_see_another_store_say_so(cluster: str, smoke: Smoke) -> No
     with pytest.raises(StoreError, match=f"{address} on .* is not the store of this run; name one that every machine"):
         session.run(smoke.folder / "apart", executor="ray", address=cluster)
     assert session.store.keys("mark") == []
+
+
+TASKS = {name: make_task(name) for name in "ab"}
+PLAN = make_plan(make_study("ab", keep="none"), TASKS)
+
+
+class FragileEngine(DummyEngine):
+    """Notes what it begins; its process is killed where FOLDER/kill-KIND-CHAIN is, which is removed once if asked."""
+
+    def tune(self, **given: Any) -> Any:
+        self._begin(f"tune-{'>'.join(given['node'].chain)}")
+        return super().tune(**given)
+
+    def score(self, **given: Any) -> Any:
+        self._begin(f"score-{given['node'].title}")
+        return super().score(**given)
+
+    def _begin(self, title: str) -> None:
+        folder = self.base.parent
+        with (folder / "calls").open("a") as stream:
+            stream.write(f"{title}\n")
+        for trap in folder.glob(f"kill-*-{title}"):
+            if trap.name.startswith("kill-once"):
+                trap.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def text_cluster(cluster: str) -> Iterator[str]:
+    """The cluster, sent what it needs of the tests, which are no installed package."""
+    sent = [sys.modules[name] for name in (__name__, dummy_engine.__name__)]
+    for module in sent:
+        ray.cloudpickle.register_pickle_by_value(module)
+    yield cluster
+    for module in sent:
+        ray.cloudpickle.unregister_pickle_by_value(module)
+
+
+def stored(store: FolderStore) -> dict[str, bytes]:
+    entries = {node.title: store.get("score", node.key) for node in PLAN.scores}
+    return {title: (entry.path / "scores.parquet").read_bytes() for title, entry in entries.items() if entry}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Scores of the text, computed by one process that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("reference")
+    run_plan(PLAN, store=FolderStore(folder / "store"), engine=DummyEngine(folder), out=None, tasks=TASKS)
+    return stored(FolderStore(folder / "store"))
+
+
+def run_text(folder: Path) -> Any:
+    engine = FragileEngine(folder)
+    return run_plan(
+        PLAN, store=FolderStore(folder / "store"), engine=engine, out=folder / "out", tasks=TASKS, executor=RAY
+    )
+
+
+@pytest.mark.usefixtures("text_cluster")
+@pytest.mark.parametrize("title", ["tune-a>b", "score-b, seed 0 on a"])
+def test_a_job_whose_worker_is_killed_runs_again(title: str, reference: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / f"kill-once-{title}").touch()
+    outcome = run_text(tmp_path)
+    assert outcome.complete
+    assert stored(FolderStore(tmp_path / "store")) == reference
+    assert len(outcome.of("made")) == len(PLAN.nodes)
+    calls = Counter((tmp_path / "calls").read_text().splitlines())
+    assert calls.pop(title) == 2
+    assert set(calls.values()) == {1}
+    assert FolderStore(tmp_path / "store").keys("stage") == []
+
+
+@pytest.mark.usefixtures("text_cluster")
+def test_a_job_that_costs_every_worker_its_life_fails_and_the_others_finish(tmp_path: Path) -> None:
+    (tmp_path / "kill-always-tune-a").touch()
+    outcome = run_text(tmp_path)
+    (failed,) = outcome.of("failed")
+    assert failed.node.chain == ("a",)
+    assert failed.cause.startswith("its worker was lost 4 times; the last time: ")
+    assert {result.node.title for result in outcome.of("skipped")} == {
+        node.title for node in PLAN.nodes if node.chain[:1] == ("a",) and node is not failed.node
+    }
+    assert len(outcome.of("made")) == len(PLAN.nodes) - len(outcome.of("skipped")) - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\x1b[36mray::run()\x1b[39m\nTraceback (most recent call last):\n  File x\nKeyError: 'a'", "KeyError: 'a'"),
+        ("The worker died unexpectedly.\n\tLogs are elsewhere.", "The worker died unexpectedly."),
+        ("", "RuntimeError"),
+    ],
+)
+def test_why_a_worker_is_gone_is_one_line(text: str, line: str) -> None:
+    assert _last_line(RuntimeError(text)) == line

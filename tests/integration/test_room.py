@@ -6,13 +6,12 @@ import pytest
 
 from chaintune import Study
 from chaintune.errors import StoreError
-from chaintune.runs.session import Executor
 from chaintune.store.folder import FolderStore
 from tests.integration.conftest import STUDY, Smoke
 
 
 @pytest.mark.parametrize("executor", ["local", "ray"])
-def test_a_session_is_refused_on_either_executor(executor: Executor, smoke: Smoke, tmp_path: Path) -> None:
+def test_a_session_is_refused_on_either_executor(executor: str, smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store")
     with pytest.raises(StoreError, match=r"the checkpoints of this run take up to .* that the store may take"):
         session.run(tmp_path / "out", executor=executor, address="nowhere:1", max_store=1000)

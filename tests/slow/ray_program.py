@@ -1,6 +1,7 @@
 """A program that runs a study of text on a Ray cluster, and notes what is computed where.
 
-`python ray_program.py FOLDER STORE ADDRESS` runs with results in FOLDER/out. Each line of FOLDER/calls is the key of a
+`python ray_program.py FOLDER STORE ADDRESS` runs with results in FOLDER/out; an empty ADDRESS is a cluster of its own.
+Each line of FOLDER/calls is the key of a
 node and the process that begins to compute it. While FOLDER/full is there, the disk is full.
 """
 
@@ -9,28 +10,23 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ray import cloudpickle
 
-from chaintune.execution.ray.bench import Job
-from chaintune.execution.ray.connection import connected
-from chaintune.execution.ray.parallel import run_parallel
-from chaintune.execution.ray.ray_crew import RayCrew
-from chaintune.execution.state import RunOutcome, RunState
+from chaintune.execution.ray import RAY
+from chaintune.execution.run import run_plan
+from chaintune.execution.state import RunOutcome
 from chaintune.store.address import open_store
-from chaintune.store.store import Store
 
 NAP = 0.05
 
 
 def by_path(name: str) -> ModuleType:
     """A module of the tests; workers get it by value, since they cannot import it."""
-    path = Path(__file__).parents[1] / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -68,27 +64,14 @@ class NotingEngine(dummy.DummyEngine):  # type: ignore[name-defined]
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def opener(address: str) -> Callable[[], Store]:
-    """Opens the store wherever it is called; the bucket and the cache are the same everywhere."""
-    environment = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "CHAINTUNE_"))}
-
-    def opened() -> Store:
-        os.environ.update(environment)
-        return open_store(address)
-
-    return opened
-
-
-def run(folder: Path, store: str, address: str, growth_seconds: float | None) -> RunOutcome:
-    opened = opener(store)
-    ledger = RunState.of(PLAN, opened(), PLAN.keep)
-    job = Job.of(ledger, TASKS, open_store=opened, make_engine=lambda _store: NotingEngine(folder))
-    with connected(address), RayCrew(job) as crew:
-        return run_parallel(ledger, crew, out=folder / "out", first_pause=0.1, growth_seconds=growth_seconds)
+def run(folder: Path, store: str, address: str) -> RunOutcome:
+    engine, out = NotingEngine(folder), folder / "out"
+    return run_plan(
+        PLAN, store=open_store(store), engine=engine, tasks=TASKS, out=out, executor=RAY, address=address or None
+    )
 
 
 if __name__ == "__main__":
     cloudpickle.register_pickle_by_value(sys.modules["__main__"])
-    folder, store, address, *growth = sys.argv[1:]
-    found = run(Path(folder), store, address, float(growth[0]) if growth else None)
-    sys.exit(0 if found.complete else 2)
+    folder, store, address = sys.argv[1:]
+    sys.exit(0 if run(Path(folder), store, address).complete else 2)

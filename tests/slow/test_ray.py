@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
-from chaintune.execution.local import run_plan
+from chaintune.execution.run import run_plan
 from chaintune.runs.session import Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
@@ -101,22 +102,16 @@ def hit(victim: int) -> None:
         os.kill(victim, signal.SIGKILL)
 
 
+def wait_until_gone(processes: set[int], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while alive := [process for process in processes if psutil.pid_exists(process)]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def site(tmp_path: Path, cluster: str) -> Site:
     return Site(tmp_path, cluster)
-
-
-def test_a_killed_worker_costs_the_node_that_it_computed(site: Site, reference: dict[str, bytes]) -> None:
-    driver = site.start()
-    site.wait_for_calls(10, driver)
-    finished = site.finished()
-    begun = len(site.calls())
-    hit(site.calls()[-1][1])
-    _, said = driver.communicate(timeout=120)
-    assert driver.returncode == 0, said
-    assert stored(site.store) == reference
-    assert not finished & {key for key, _ in site.calls()[begun:]}
-    assert len(site.calls()) <= len(PLAN.nodes) + 1
 
 
 def test_a_killed_driver_costs_what_was_in_flight(site: Site, reference: dict[str, bytes]) -> None:
@@ -124,11 +119,32 @@ def test_a_killed_driver_costs_what_was_in_flight(site: Site, reference: dict[st
     site.wait_for_calls(10, driver)
     hit(driver.pid)
     driver.communicate()
+    wait_until_gone({process for _, process in site.calls()}, seconds=60)
     finished = site.finished()
     assert 0 < len(finished) < len(PLAN.nodes)
     site.finish()
     assert stored(site.store) == reference
     assert len(site.calls()) <= len(PLAN.nodes) + 2
+
+
+def test_a_killed_driver_takes_its_own_cluster_with_it(tmp_path: Path) -> None:
+    """Ray's agents stay for about a minute."""
+    site = Site(tmp_path, "")
+    driver = site.start()
+    site.wait_for_calls(3, driver)
+    processes = {process.pid for process in psutil.Process(driver.pid).children(recursive=True)}
+    processes |= {process for _, process in site.calls()}
+    hit(driver.pid)
+    driver.communicate()
+    wait_until_gone(processes, seconds=120)
+
+
+def test_two_runs_at_once_on_one_store_do_the_work_once(site: Site, reference: dict[str, bytes]) -> None:
+    drivers = [site.start(), site.start()]
+    errors = [driver.communicate(timeout=240)[1] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], errors
+    assert stored(site.store) == reference
+    assert sorted(key for key, _ in site.calls()) == sorted(node.key for node in PLAN.nodes)
 
 
 def test_a_full_disk_stops_the_run_in_one_sentence_and_the_next_goes_on(
@@ -174,6 +190,7 @@ def test_a_store_that_is_away_for_ten_seconds_is_waited_for(site: Site, monkeypa
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("CHAINTUNE_CACHE", str(site.folder / "cache"))
         site.address = f"s3://{s3_server.BUCKET}/prefix"
+        site.cluster = ""  # of its own, whose workers have the environment of the driver
         driver = site.start()
         site.wait_for_calls(10, driver)
         server.trouble = lambda _request: 503

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from chaintune.cli.live import LiveView
     from chaintune.execution.events import Event
     from chaintune.execution.events import Progress as NodeProgress
-    from chaintune.plan.nodes import Node
     from chaintune.plan.plan import Plan
 
 _SECONDS_BETWEEN_LINES = 30.0
@@ -55,13 +54,11 @@ class RunDisplay:
 
     Args:
         plan: what is run.
-        pending: the nodes that will be computed, where that is known; None is all of them.
         console: stderr, unless a test looks.
     """
 
-    def __init__(self, plan: "Plan", pending: "Sequence[Node] | None" = None, console: Console | None = None) -> None:
+    def __init__(self, plan: "Plan", console: Console | None = None) -> None:
         self._plan = plan
-        self._pending = plan.nodes if pending is None else pending
         self._ended = 0
         self._console = console or Console(stderr=True, highlight=False)
         self._live: LiveView | None = None
@@ -72,7 +69,7 @@ class RunDisplay:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             from chaintune.cli.live import LiveView
 
-            self._live = LiveView(self._console, self._plan, self._pending)
+            self._live = LiveView(self._console, self._plan)
             self._live.start()
         return self
 

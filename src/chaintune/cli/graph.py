@@ -1,6 +1,6 @@
 """The graph of a run as it stands, in lines: every checkpoint with its state, folded to the height there is."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +20,6 @@ _STATES: Mapping["EventKind", State] = {
     "reused": "from store",
     "failed": "failed",
     "skipped": "skipped",
-    "lost": "waiting",
 }
 _OUTWEIGHS: tuple[State, ...] = ("failed", "skipped", "running", "waiting", "done")
 _LAST, _NOT_LAST, _BESIDE = ("└─ ", "├─ ", "│  ")
@@ -49,9 +48,8 @@ class Row:
 class Graph:
     """What became of each node of a plan so far."""
 
-    def __init__(self, plan: "Plan", stored: Iterable[str] = ()) -> None:
+    def __init__(self, plan: "Plan") -> None:
         self._states: dict[str, State] = {node.key: "waiting" for node in plan.nodes}
-        self._states |= dict.fromkeys(stored, "from store")
         self._bases = {node.base_key: node.base for node in plan.nodes}
         self._children: dict[str, list[StageNode]] = {}
         self._measures: dict[str, list[str]] = {}
@@ -75,18 +73,20 @@ class Graph:
         rows: list[Row] = []
         for key, name in self._bases.items():
             rows.append(self._row(key, "", name, [*self._measures.get(key, ())]))
-            rows += self._below(key, "", None)
+            waiting = self._below(key, "", None)  # without recursion: a chain may be long
+            while waiting:
+                node, above, tree, last = waiting.pop()
+                nodes = [node.key, *self._measures.get(node.key, ())]
+                rows.append(self._row(node.key, tree + (_LAST if last else _NOT_LAST), self._label(node, above), nodes))
+                waiting += self._below(node.key, tree + ("   " if last else _BESIDE), node)
         return rows
 
-    def _below(self, parent: str, tree: str, above: "StageNode | None") -> list[Row]:
-        rows: list[Row] = []
+    def _below(
+        self, parent: str, tree: str, above: "StageNode | None"
+    ) -> list[tuple["StageNode", "StageNode | None", str, bool]]:
+        """The children of a checkpoint, the last one first, with what their rows need."""
         children = self._children.get(parent, [])
-        for node in children:
-            last = node is children[-1]
-            nodes = [node.key, *self._measures.get(node.key, ())]
-            rows.append(self._row(node.key, tree + (_LAST if last else _NOT_LAST), self._label(node, above), nodes))
-            rows += self._below(node.key, tree + ("   " if last else _BESIDE), node)
-        return rows
+        return [(node, above, tree, node is children[-1]) for node in reversed(children)]
 
     def _label(self, node: "StageNode", above: "StageNode | None") -> str:
         """Its last step; knobs and seed only where the parent does not say them already."""

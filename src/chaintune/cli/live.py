@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -15,7 +14,6 @@ from chaintune.execution.eta import Eta
 
 if TYPE_CHECKING:
     from chaintune.execution.events import Event
-    from chaintune.plan.nodes import Node
     from chaintune.plan.plan import Plan
 
 # The mark and the word say it; colour only repeats it.
@@ -27,7 +25,7 @@ _STYLES: dict[State, str] = {
 }  # fmt: skip
 _PLAIN = str.maketrans("·▶✓✗└├─│█░…", ".>+x`|-|#..")
 _STATE_WIDTH, _SCORED_WIDTH, _BAR_WIDTH = 12, 7, 20
-_MOST_TOLD = 4
+_MOST_LINES = 4
 _OTHER_LINES, _USUAL_FOOT = 3, 2
 _FEWEST_ROWS = 3
 
@@ -38,14 +36,13 @@ class LiveView:
     Args:
         console: a terminal.
         plan: what is run.
-        pending: the nodes that will be computed; the others are in the store.
     """
 
-    def __init__(self, console: Console, plan: "Plan", pending: "Sequence[Node]") -> None:
+    def __init__(self, console: Console, plan: "Plan") -> None:
         self._console, self._name = console, plan.study
         self._total = len(plan.nodes)
-        self._graph = Graph(plan, {node.key for node in plan.nodes} - {node.key for node in pending})
-        self._pace = Eta(pending)
+        self._graph = Graph(plan)
+        self._eta = Eta(plan.nodes)
         self._now: dict[str, Event] = {}
         self._began = time.monotonic()
         self._live = Live(get_renderable=self.render, console=console, refresh_per_second=4)
@@ -62,7 +59,7 @@ class LiveView:
     def note(self, event: "Event") -> None:
         """Take up one event of the run."""
         self._graph.note(event)
-        self._pace.note(event)
+        self._eta.note(event)
         if event.kind in {"start", "progress"}:
             self._now[event.node.key] = event
         elif event.kind != "dropped":
@@ -86,7 +83,7 @@ class LiveView:
     def _head(self) -> Text:
         ended = self._total - self._graph.count("waiting", "running")
         parts = [f"{self._name}: {ended} of {self._total} done", duration(time.monotonic() - self._began)]
-        left = self._pace.seconds_left()
+        left = self._eta.seconds_left()
         if left is not None and ended < self._total:
             parts.append(f"about {duration(left)} left")
         failed = self._graph.count("failed")
@@ -96,27 +93,27 @@ class LiveView:
         """What is at work: one node in two lines; of several, a line each."""
         if len(self._now) > 1:
             return self._many(width, height)
-        told: list[Text] = []
+        lines: list[Text] = []
         for event in self._now.values():
-            told.append(Text(f"{doing(event)} {event.node.title}"))
-            told[0].truncate(width, overflow="ellipsis")
+            lines.append(Text(f"{doing(event)} {event.node.title}"))
+            lines[0].truncate(width, overflow="ellipsis")
             progress = event.progress
             if progress and progress.total > 0:
                 share = min(progress.done / progress.total, 1.0)
                 full = math.floor(share * _BAR_WIDTH)
                 bar = "█" * full + "░" * (_BAR_WIDTH - full)
-                told.append(Text(f"{bar} {100 * share:.0f} %  {rate_of(progress)}"))
-        return told
+                lines.append(Text(f"{bar} {100 * share:.0f} %  {rate_of(progress)}"))
+        return lines
 
     def _many(self, width: int, height: int) -> list[Text]:
-        told = []
-        for event in list(self._now.values())[: max(min(_MOST_TOLD, height - 1), 1)]:
+        lines = []
+        for event in list(self._now.values())[: max(min(_MOST_LINES, height - 1), 1)]:
             progress = event.progress
             share = min(progress.done / progress.total, 1.0) if progress and progress.total else 0.0
-            told.append(Text(f"{100 * share:3.0f} %  {doing(event)} {event.node.title}"))
-            told[-1].truncate(width, overflow="ellipsis")
-        more = len(self._now) - len(told)
-        return [*told, *([Text(f"       and {more} more")] if more else [])]
+            lines.append(Text(f"{100 * share:3.0f} %  {doing(event)} {event.node.title}"))
+            lines[-1].truncate(width, overflow="ellipsis")
+        more = len(self._now) - len(lines)
+        return [*lines, *([Text(f"       and {more} more")] if more else [])]
 
 
 def _line(row: Row | str, width: int) -> Text:

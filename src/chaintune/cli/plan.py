@@ -9,9 +9,9 @@ import typer
 from chaintune.cli.options import AsJson, Overrides, StoreRoot, StudyFile
 
 if TYPE_CHECKING:
+    from chaintune.execution.cluster_spec import Cluster
     from chaintune.execution.estimate import Forecast, Rates
-    from chaintune.execution.ray.described import Cluster
-    from chaintune.execution.ray.schedule import Schedule
+    from chaintune.execution.makespan import Makespan
     from chaintune.plan.plan import Plan
     from chaintune.report.tables import Table
     from chaintune.runs.session import Session
@@ -35,13 +35,13 @@ def plan(
 
     Nothing is trained. The time comes from stages of the same base in the store, or, where there is
     none, from a short measurement of this machine's matrix products. A cluster's time comes from the same
-    rates and the order in which the Ray executor would place what is still to do.
+    rates, each job starting as soon as what it reads is there and the cluster has room.
     """
     from chaintune.cli.display import print_tables
+    from chaintune.execution.cluster_spec import read_cluster
     from chaintune.execution.estimate import forecast, rates_of
     from chaintune.execution.hardware import this_hardware
     from chaintune.execution.probe import probed_rates
-    from chaintune.execution.ray.described import read_cluster
     from chaintune.execution.sizing import parameters_of
     from chaintune.runs.session import prepare
     from chaintune.store.address import open_store
@@ -53,43 +53,43 @@ def plan(
     train_rate, score_rate = probed_rates(largest, session.precision)
     rates = rates_of(session.plan, session.store, here=this_hardware(), train_rate=train_rate, score_rate=score_rate)
     ahead = forecast(session.plan, session.store, rates)
-    found = _scheduled(session, rates, machines) if machines else None
+    spread = _makespan(session, rates, machines) if machines else None
     if as_json:
         plain = session.plan.to_dict() | {"forecast": ahead.to_dict()}
-        typer.echo(json.dumps(plain | ({"schedule": found.to_dict()} if found else {}), indent=2))
+        typer.echo(json.dumps(plain | ({"schedule": spread.to_dict()} if spread else {}), indent=2))
         return
-    print_tables([*_plan_tables(session.plan), *([_width_table(found)] if found else [])])
+    print_tables(_plan_tables(session.plan))
     typer.echo(_to_do(session.plan, ahead))
-    if found and machines:
-        typer.echo(_on_cluster(found, session.plan, machines))
+    if spread and machines:
+        typer.echo(_on_cluster(spread, session.plan, machines))
 
 
-def _scheduled(session: "Session", rates: "Rates", cluster: "Cluster") -> "Schedule":
-    """The plan on a cluster."""
+def _makespan(session: "Session", rates: "Rates", cluster: "Cluster") -> "Makespan":
+    """What is pending, on a cluster."""
     import torch
 
+    from chaintune.execution.cluster_spec import check_fits
     from chaintune.execution.estimate import node_seconds
-    from chaintune.execution.pending import PendingWork
-    from chaintune.execution.ray.described import check_fits
-    from chaintune.execution.ray.pool import asks_of
-    from chaintune.execution.ray.schedule import schedule
+    from chaintune.execution.makespan import makespan
+    from chaintune.execution.pending import pending_nodes
+    from chaintune.execution.requests import requests_of
     from chaintune.execution.sizing import parameters_of
 
     plan, store = session.plan, session.store
-    ask = asks_of(plan, any_gpu=cluster.has_gpus)
+    request_of = requests_of(plan, any_gpu=cluster.has_gpus)
     weights = {name: parameters_of(base) for name, base in session.bases.items()}
-    check_fits(plan, cluster, ask=ask, weights=weights, precision=session.precision)
+    check_fits(plan, cluster, request_of=request_of, weights=weights, precision=session.precision)
     threads = torch.get_num_threads()
-    return schedule(
+    return makespan(
         plan,
         cluster,
-        todo=PendingWork(plan, store).pending(),
+        pending=pending_nodes(plan, store),
         seconds=node_seconds(
             rates,
-            on=lambda node: cluster.hardware_of(ask(node)),
-            power=lambda node: cluster.power_of(ask(node), threads=threads),
+            on=lambda node: cluster.hardware_of(request_of(node)),
+            power=lambda node: cluster.power_of(request_of(node), threads=threads),
         ),
-        ask=ask,
+        request_of=request_of,
         present=[node.key for node in plan.stages if store.has(node.kind, node.key)],
     )
 
@@ -113,20 +113,6 @@ def _plan_tables(plan: "Plan") -> list["Table"]:
     ]
 
 
-def _width_table(found: "Schedule") -> "Table":
-    from chaintune.cli.amounts import duration
-    from chaintune.report.tables import Table
-
-    rows = tuple(
-        (str(width.units), str(width.workers), duration(width.makespan_seconds), f"{width.idle_fraction:.0%}")
-        for width in found.widths
-    )
-    note = (
-        "Workers: the most at once. Idle: share of the time of all GPUs, or of all cores, in which nothing is computed."
-    )
-    return Table(f"What is still to do, on {found.cluster} and on fewer", note, ("", "workers", "time", "idle"), rows)
-
-
 def _to_do(plan: "Plan", ahead: "Forecast") -> str:
     from chaintune.cli.amounts import duration
 
@@ -141,24 +127,14 @@ def _to_do(plan: "Plan", ahead: "Forecast") -> str:
     )
 
 
-def _on_cluster(found: "Schedule", plan: "Plan", cluster: "Cluster") -> str:
+def _on_cluster(spread: "Makespan", plan: "Plan", cluster: "Cluster") -> str:
     from chaintune.cli.amounts import duration
 
-    whole, unit = found.whole, "GPU" if cluster.has_gpus else "core"
-    path = " > ".join(node.title for node in found.critical) or "nothing is left to do"
+    unit = "GPU" if cluster.has_gpus else "core"
     as_fast = "as fast as this machine" if cluster.has_gpus else "as fast as one of this machine's"
     return (
-        f"on {found.cluster}: about {duration(whole.makespan_seconds)} on {whole.workers} workers, "
-        f"{whole.idle_fraction:.0%} idle; disk {found.disk_bytes / 1e9:.2f} GB at most, keep: {plan.keep}\n"
-        f"critical path, about {duration(found.critical_seconds)}: {path}\n"
-        f"worth having: {_worth(found, unit)}\n"
+        f"on {spread.cluster}: about {duration(spread.makespan_seconds)}, {spread.unit_hours:,.1f} {unit}-hours; "
+        f"disk {spread.disk_bytes / 1e9:.2f} GB at most, keep: {plan.keep}\n"
         f"Where nothing was measured on a {unit}, it is taken to be {as_fast}, several as that many times as fast; "
         "starting workers, loading and saving are not counted."
     )
-
-
-def _worth(found: "Schedule", unit: str) -> str:
-    some, all_of_them = found.worthwhile_units, found.whole.units
-    if some == all_of_them:
-        return f"all {some} {unit}s" if some > 1 else f"the one {unit}"
-    return f"{some} of {all_of_them} {unit}s; more shorten it by less than 5 %"

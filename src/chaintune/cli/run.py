@@ -2,11 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from chaintune.cli.amounts import read_size, read_span
+from chaintune.cli.amounts import read_size
 from chaintune.cli.options import MaxStore, Out, Overrides, RemoteCode, StoreRoot, StudyFile
 
 
@@ -16,8 +16,11 @@ def run(
     store: StoreRoot = None,
     overrides: Overrides = None,
     executor: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="Who computes: this process, or the workers of a Ray cluster, as many as it has room for."),
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Who computes: local (this process), or ray (a Ray cluster, as many jobs at once as it has room for).",
+        ),
     ] = "local",
     address: Annotated[
         str | None,
@@ -26,14 +29,6 @@ def run(
             show_default=False,
         ),
     ] = None,
-    autoscale: Annotated[
-        str,
-        typer.Option(
-            metavar="SPAN",
-            help="With ray: ask a cluster that grows by demand for machines, and wait so long for the first: 15m.",
-            show_default=False,
-        ),
-    ] = "",
     max_store: MaxStore = "",
     trust_remote_code: RemoteCode = False,
 ) -> int:
@@ -45,7 +40,7 @@ def run(
     """
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.errors import ConfigError
-    from chaintune.execution.pending import PendingWork
+    from chaintune.execution.executors import EXECUTORS
     from chaintune.report.folder import write_report
     from chaintune.report.markdown import visible
     from chaintune.report.tables import main_tables
@@ -54,34 +49,30 @@ def run(
     from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
-    about_ray = [name for name, value in (("--address", address), ("--autoscale", autoscale)) if value]
-    if about_ray and executor != "ray":
-        raise ConfigError(f"{about_ray[0]} is about a Ray cluster; add --executor ray")
-    growth = read_span(autoscale, "--autoscale")
+    if address and not EXECUTORS.get(executor).takes_address:
+        raise ConfigError("--address is about a Ray cluster; add --executor ray")
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
     folder = out or Path("runs") / wish.name
     session = prepare(wish, open_store(store), trust_remote_code=trust_remote_code)
-    pending = PendingWork(session.plan, session.store).pending()
-    with RunDisplay(session.plan, pending) as display:
-        found = session.run(
+    with RunDisplay(session.plan) as display:
+        results = session.run(
             folder,
             on_event=display.note,
             command=_command(),
             executor=executor,
             address=address,
-            growth_seconds=growth.total_seconds() if growth else None,
             max_store=most,
             trust_remote_code=trust_remote_code,
         )
     write_report(folder, session.tasks)
-    print_tables(main_tables(found.rows, level=found.level))
-    typer.echo(visible(summary(found.rows, level=found.level)))
-    made, reused = len(found.outcome.of("made")), len(found.outcome.of("reused"))
+    print_tables(main_tables(results.rows, level=results.level))
+    typer.echo(visible(summary(results.rows, level=results.level)))
+    made, reused = len(results.outcome.of("made")), len(results.outcome.of("reused"))
     typer.echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
-    for result in found.outcome.of("failed"):
+    for result in results.outcome.of("failed"):
         typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
-    return 0 if found.outcome.complete else 2
+    return 0 if results.outcome.complete else 2
 
 
 def _command() -> list[str]:

@@ -1,26 +1,22 @@
-"""One node computed into its folder of the store, from folders that are there. Knows nothing of what runs when."""
+"""Runs one job into the store: what it reads is looked up, or made again where it is gone. The same on any executor."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from chaintune.errors import DataError, ModelError, StageError
-from chaintune.execution.events import Progress
+from chaintune.execution.events import Progress, Result
+from chaintune.execution.hardware import of_a_worker
 from chaintune.execution.learning import STAGE_LOG, loss_curve
+from chaintune.execution.requests import ResourceRequest
 from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Task
 from chaintune.store.store import Store
 
-
-class NotNeededError(Exception):
-    """While this process waited for the lock, another one made everything that needed the checkpoint."""
-
-
 Report = Callable[[Progress], None]
-Folder = Callable[[Literal["stage", "score"], str], Path]
 
 # The same input fails the same way again.
 FAILURES = (StageError, DataError, ModelError)
@@ -65,71 +61,124 @@ class Engine(Protocol):
         ...
 
 
+MakeEngine = Callable[[Store], Engine]
+
+
 @dataclass(frozen=True, slots=True)
-class NodeRunner:
-    """Computes nodes and notes what each is, how long it took, and what its checkpoint cost.
+class JobRunner:
+    """Runs the jobs of a plan; every executor calls its `run`.
 
     Attributes:
         engine: computes.
-        store: told what a checkpoint cost.
+        store: where results lie and go.
+        nodes: key -> node of the plan.
         tasks: name -> task.
         bases: key -> name of each base.
-        transient_keys: keys of the checkpoints that no run keeps.
+        transient_keys: keys of the checkpoints that the run does not keep.
+        request: the part of a machine that computes; None where it is the whole process.
     """
 
     engine: Engine
     store: Store
+    nodes: Mapping[str, Node]
     tasks: Mapping[str, Task]
     bases: Mapping[str, str]
     transient_keys: frozenset[str]
+    request: ResourceRequest | None = None
 
     @classmethod
     def of(
         cls, plan: Plan, *, engine: Engine, store: Store, tasks: Mapping[str, Task], transient_keys: frozenset[str]
-    ) -> "NodeRunner":
-        """What computes the nodes of a plan."""
-        return cls(engine, store, tasks, {node.base_key: node.base for node in plan.nodes}, transient_keys)
+    ) -> "JobRunner":
+        """A runner of a plan's jobs."""
+        nodes = {node.key: node for node in plan.nodes}
+        return cls(engine, store, nodes, tasks, {node.base_key: node.base for node in plan.nodes}, transient_keys)
 
-    def compute(
-        self, node: Node, out: Path, *, folder: Folder, report: Report, on_start: Callable[[], None] = lambda: None
-    ) -> dict[str, Any]:
-        """Write a node's result into `out`; what is to be noted about it. The engine's own words win.
+    def run(self, job: Node, *, on_start: Callable[[Node], None], report: Report) -> list[Result]:
+        """What became of a job; before it, what became of the nodes that it reads and that had to be made again.
+
+        What it reads was in the store when the job was chosen. An entry that was damaged or removed since is made
+        again here, with everything that this takes.
 
         Args:
-            node: to be computed.
-            out: an empty folder.
-            folder: finds what the node reads, by kind and key; not asked for bases.
-            report: told of progress.
-            on_start: called once everything is found and the work begins.
+            job: whose entry is to be in the store.
+            on_start: called with each node whose computation begins.
+            report: called with its progress.
 
         Raises:
-            StageError: the stage failed, others need not; DataError and ModelError likewise.
+            StoreError: the disk is full, or the store cannot be written.
         """
-        read, notes = self._read(node, folder), self._known(node)
-        on_start()
-        started = time.monotonic()
-        notes |= read(out, report)
+        results: dict[str, Result] = {}
+        waiting = [job]
+        while waiting:
+            node = waiting[-1]
+            folders, missing = self._inputs(node)
+            untried = [other for other in missing if other.key not in results]
+            if missing and untried:
+                waiting += untried
+                continue
+            waiting.pop()
+            results[node.key] = (
+                self._without(node, results[missing[0].key])
+                if missing
+                else self._entry(node, folders, on_start=on_start, report=report)
+            )
+        return list(results.values())
+
+    def _inputs(self, node: Node) -> tuple[dict[str, Path], list[Node]]:
+        """The folders of what a node reads, and the nodes of what is not there; nothing of a node that is there."""
+        folders: dict[str, Path] = {}
+        missing: list[Node] = []
+        if self.store.get(node.kind, node.key):
+            return folders, missing
+        for key in node.reads:
+            if key in self.bases:
+                folders[key] = self.engine.base_folder(self.bases[key])
+            elif entry := self.store.get(self.nodes[key].kind, key):
+                folders[key] = entry.path
+            else:
+                missing.append(self.nodes[key])
+        return folders, missing
+
+    def _without(self, node: Node, result: Result) -> Result:
+        """The result of a node that lacks one of its inputs."""
+        if result.kind in {"failed", "skipped"}:
+            return Result("skipped", node, result.first_cause)
+        return Result("failed", node, f"'{result.node.title}', which it reads, was removed from the store again")
+
+    def _entry(
+        self, node: Node, folders: Mapping[str, Path], *, on_start: Callable[[Node], None], report: Report
+    ) -> Result:
+        def make(out: Path) -> dict[str, Any]:
+            on_start(node)
+            return self._computed(node, folders, out, report)
+
+        try:
+            entry = self.store.get_or_make(node.kind, node.key, make)
+        except FAILURES as error:
+            return Result("failed", node, str(error))
+        return Result("made" if entry.made else "reused", node)
+
+    def _computed(self, node: Node, folders: Mapping[str, Path], out: Path, report: Report) -> dict[str, Any]:
+        """What is noted of a node, its files written into `out`. The engine's own words win."""
+        known, started = self._known(node), time.monotonic()
+        notes = known | dict(self._call(node, folders, out, report))
         about = {"title": node.title, "base": node.base, "base_key": node.base_key, "task": node.task}
-        return about | {"tokens": node.tokens, "seconds": time.monotonic() - started} | notes
+        notes = about | {"tokens": node.tokens, "seconds": time.monotonic() - started} | notes
+        return notes | (of_a_worker(notes, cpus=self.request.cpus, gpus=self.request.gpus) if self.request else {})
 
-    def _read(self, node: Node, folder: Folder) -> Callable[[Path, Report], dict[str, Any]]:
-        """Everything that a node reads, found now; the work itself, to be called."""
-        engine = self.engine
-
-        def checkpoint(key: str) -> Path:
-            return engine.base_folder(self.bases[key]) if key in self.bases else folder("stage", key)
-
+    def _call(self, node: Node, folders: Mapping[str, Path], out: Path, report: Report) -> Mapping[str, Any]:
         if isinstance(node, StageNode):
             given = StageInputs(
-                {key: checkpoint(key) for key in node.parents},
+                {key: folders[key] for key in node.parents},
                 {name: self.tasks[name] for name in node.tasks},
-                {key: folder("score", key) for key in node.weighed_by},
+                {key: folders[key] for key in node.weighed_by},
             )
-            return lambda out, report: dict(engine.tune(node=node, given=given, out=out, report=report))
-        model, task = checkpoint(node.checkpoint_key), self.tasks[node.task]
+            return self.engine.tune(node=node, given=given, out=out, report=report)
+        model, task = folders[node.checkpoint_key], self.tasks[node.task]
         if isinstance(node, CurvatureNode):
-            return lambda out, _: dict(engine.curve(node=node, checkpoint=model, task=task, out=out))
-        return lambda out, report: dict(engine.score(node=node, checkpoint=model, task=task, out=out, report=report))
+            return self.engine.curve(node=node, checkpoint=model, task=task, out=out)
+        return self.engine.score(node=node, checkpoint=model, task=task, out=out, report=report)
 
     def _known(self, node: Node) -> dict[str, Any]:
         """What is noted before the work: whether a checkpoint may go, and what a scored one cost."""
@@ -139,6 +188,6 @@ class NodeRunner:
         if entry is None:
             return {}
         # Noted with the scores, since they outlive a checkpoint that is not kept.
-        known = {name: entry.info.get(name) for name in ("train_tokens", "seconds")}
+        cost = {name: entry.info.get(name) for name in ("train_tokens", "seconds")}
         log = self.store.read("stage", node.checkpoint_key, STAGE_LOG)
-        return {"stage_cost": known | {"loss_curve": loss_curve(log)}}
+        return {"stage_cost": cost | {"loss_curve": loss_curve(log)}}

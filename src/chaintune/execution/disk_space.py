@@ -22,7 +22,7 @@ def check_disk_space(plan: Plan, store: Store, pending: Iterable[Node], *, max_b
     Args:
         plan: what will be run.
         store: where its checkpoints go.
-        pending: nodes that the run computes, as `Needs(plan, store).pending()` finds them.
+        pending: nodes that the run computes, in the plan's order.
         max_bytes: what the whole store may take; None allows what the disk holds.
 
     Raises:

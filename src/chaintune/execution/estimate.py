@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from chaintune.execution.hardware import CPU, Hardware, noted
-from chaintune.execution.pending import PendingWork
+from chaintune.execution.pending import pending_nodes
 from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.store.store import Entry, Store
@@ -123,7 +123,7 @@ def forecast(plan: Plan, store: Store, rates: Rates) -> Forecast:
         store: whose finished entries tell what need not be done.
         rates: of the plan's bases.
     """
-    pending = PendingWork(plan, store).pending()
+    pending = pending_nodes(plan, store)
     stages = [node for node in pending if isinstance(node, StageNode)]
     scores = [node for node in pending if isinstance(node, ScoreNode)]
     here = rates.here

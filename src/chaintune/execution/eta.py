@@ -12,11 +12,11 @@ class Eta:
     """Time per token of each kind of node, of this run; `note` takes up its events.
 
     Args:
-        pending: the nodes that the run will compute.
+        nodes: of the plan; those that the run does not compute are reused before any other begins.
     """
 
-    def __init__(self, pending: Iterable[Node]) -> None:
-        self._left = {node.key: node for node in pending}
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self._left = {node.key: node for node in nodes}
         self._spent = Counter[str]()
         self._worked = Counter[str]()
         self._began: dict[str, float] = {}

@@ -6,7 +6,29 @@ from typing import Literal
 
 from chaintune.plan.nodes import Node
 
-EventKind = Literal["start", "progress", "made", "reused", "failed", "skipped", "dropped", "lost"]
+ResultKind = Literal["made", "reused", "failed", "skipped"]
+EventKind = Literal["start", "progress", "dropped"] | ResultKind
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one node.
+
+    Attributes:
+        kind: `made`; `reused`, because it was in the store or because nothing that was missing needs it; `failed`;
+            `skipped`, because something that it reads failed.
+        node: that has ended.
+        cause: of `failed` and `skipped`.
+    """
+
+    kind: ResultKind
+    node: Node
+    cause: str = ""
+
+    @property
+    def first_cause(self) -> str:
+        """The cause that the descendants of a node without an entry are skipped with."""
+        return f"'{self.node.title}' failed: {self.cause}" if self.kind == "failed" else self.cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +56,10 @@ class Event:
     """Something happened to a node.
 
     Attributes:
-        kind: `start`, `progress`, then one of `made`, `reused` (it was in the store, or nothing needs
-            it), `failed`, `skipped` (an ancestor failed); `dropped` when its checkpoint was removed; `lost` when its
-            worker is gone, and it has to start again.
+        kind: `start`, again where its worker was lost; `progress`; then that of its result; `dropped` when its
+            checkpoint was removed.
         progress: with `progress` only.
-        cause: with `failed`, `skipped` and `lost` only.
+        cause: with `failed` and `skipped` only.
     """
 
     kind: EventKind

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +32,7 @@ _SECONDS_BETWEEN_WRITES = 0.5
 class Journal:
     """Writes `status.json` while a run lasts: at once when a node begins or ends, else twice a second."""
 
-    def __init__(self, out: Path, plan: Plan, pending: Sequence[Node]) -> None:
+    def __init__(self, out: Path, plan: Plan) -> None:
         self._path = out / JOURNAL
         self._plan = plan
         self._started = time.monotonic()
@@ -41,7 +40,7 @@ class Journal:
         self._written = -math.inf
         self._ends: dict[str, Event] = {}
         self._running: dict[str, dict[str, Any]] = {}
-        self._pace = Eta(pending)
+        self._eta = Eta(plan.nodes)
 
     def __enter__(self) -> Self:
         self._write("running")
@@ -59,13 +58,11 @@ class Journal:
 
     def note(self, event: Event) -> None:
         """Take up one event of the run."""
-        self._pace.note(event)
+        self._eta.note(event)
         if event.kind == "progress" and event.progress:
             self._running[event.node.key] = _about(event.node) | _progress(event.progress)
         elif event.kind == "start":
             self._running[event.node.key] = _about(event.node)
-        elif event.kind == "lost":
-            self._running.pop(event.node.key, None)
         elif event.kind != "dropped":
             self._running.pop(event.node.key, None)
             self._ends[event.node.key] = event
@@ -86,7 +83,7 @@ class Journal:
             "nodes": {"total": len(self._plan.nodes)}
             | {kind: counts[kind] for kind in ("made", "reused", "failed", "skipped")},
             "running": list(self._running.values()),
-            "seconds_left": self._pace.seconds_left(),
+            "seconds_left": self._eta.seconds_left(),
             "failed": self._troubles("failed"),
             "skipped": self._troubles("skipped"),
         }

@@ -1,6 +1,6 @@
 """A study compiled into one graph of stages and scores, in which equal nodes are one node. Pure: nothing runs here."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,23 +59,11 @@ class Plan:
         """Keys of the checkpoints that end a chain."""
         return frozenset(cell.checkpoint.key for cell in self.cells if cell.final)
 
-    def last_use(self) -> dict[str, int]:
-        """Key of each stage -> index of the last node that reads its checkpoint, or its own when none does."""
-        last: dict[str, int] = {}
-        for index, node in enumerate(self.nodes):
-            last |= dict.fromkeys((*node.parents, node.key), index)
-        stages = {node.key for node in self.stages}
-        return {key: index for key, index in last.items() if key in stages}
-
-    def releases(self, keep: Keep | None = None) -> dict[int, tuple[str, ...]]:
-        """Index of a node -> keys of the checkpoints that may go once that node is done."""
-        keep = keep or self.keep
-        kept = {"all": {node.key for node in self.stages}, "final": self.final_keys, "none": frozenset()}[keep]
-        found: dict[int, tuple[str, ...]] = {}
-        for key, index in self.last_use().items():
-            if key not in kept:
-                found[index] = (*found.get(index, ()), key)
-        return found
+    def transient_keys(self, keep: Keep | None = None) -> frozenset[str]:
+        """Keys of the checkpoints that do not stay under a `keep`; None is the plan's own."""
+        stages = frozenset(node.key for node in self.stages)
+        kept = {"all": stages, "final": self.final_keys, "none": frozenset[str]()}[keep or self.keep]
+        return stages - kept
 
     @property
     def disk_bytes(self) -> int:
@@ -86,15 +74,16 @@ class Plan:
         """The most that a run's checkpoints add to the store at any one time, one node after another.
 
         Args:
-            made: nodes that the run computes; what is in the store already adds nothing.
+            made: nodes that the run computes, in the plan's order; what is in the store already adds nothing.
             keep: which checkpoints stay; None is what the plan says.
         """
-        sizes = {node.key: self.stage_bytes.get(node.key, 0) for node in made}
-        releases, now, most = self.releases(keep), 0, 0
-        for index, node in enumerate(self.nodes):
-            now += sizes.get(node.key, 0)
+        nodes = list(made)
+        sizes = {node.key: self.stage_bytes.get(node.key, 0) for node in nodes}
+        readers, now, most = Readers(nodes, self.transient_keys(keep)), 0, 0
+        for node in nodes:
+            now += sizes[node.key]
             most = max(most, now)
-            now -= sum(sizes.get(key, 0) for key in releases.get(index, ()))
+            now -= sum(sizes.get(key, 0) for key in readers.end(node))
         return most
 
     def counts(self) -> dict[str, int]:
@@ -113,6 +102,33 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """The counts and the nodes as plain data, as `plan --json` prints them."""
         return {"study": self.study, **self.counts(), "nodes": [node.to_dict() for node in self.nodes]}
+
+
+class Readers:
+    """Which checkpoints may go: those that do not stay, once they are made and the last job that reads them has ended.
+
+    Args:
+        jobs: that will be run.
+        transient_keys: keys of the checkpoints that do not stay.
+    """
+
+    def __init__(self, jobs: Iterable[Node], transient_keys: Collection[str]) -> None:
+        self._transient_keys = transient_keys
+        self._waiting: dict[str, set[str]] = {}
+        for job in jobs:
+            for key in (*job.parents, job.key):
+                self._waiting.setdefault(key, set()).add(job.key)
+
+    def may_go(self, key: str) -> bool:
+        """Whether a checkpoint does not stay, and no job makes or reads it any more."""
+        return key in self._transient_keys and not self._waiting.get(key)
+
+    def end(self, job: Node) -> list[str]:
+        """The keys of the checkpoints that may go now that a job has ended."""
+        keys = tuple(dict.fromkeys((*job.parents, job.key)))
+        for key in keys:
+            self._waiting.get(key, set()).discard(job.key)
+        return [key for key in keys if self.may_go(key)]
 
 
 def compile_plan(

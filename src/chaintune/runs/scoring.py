@@ -13,12 +13,12 @@ from chaintune.scoring.trees import distinct_tokens
 from chaintune.files import atomic
 from chaintune.execution.bases import BaseModel, entry_keys, open_base
 from chaintune.files.disk import os_errors_as_store_error
-from chaintune.execution.engine import LocalEngine
+from chaintune.execution.engine_factory import EngineFactory
 from chaintune.plan.graph import score_key
 from chaintune.execution.state import OnEvent
 from chaintune.plan.nodes import SCORES_FILE, ScoreNode
 from chaintune.plan.plan import Plan
-from chaintune.execution.local import run_plan
+from chaintune.execution.run import run_plan
 from chaintune.store.store import Store
 
 
@@ -56,11 +56,8 @@ class ScoringRun:
         Raises:
             ModelError: a model cannot be loaded, or answers with something that is no number.
         """
-        engine = LocalEngine(
-            self.bases,
-            precision=self.precision,
-            trust_remote_code=trust_remote_code,
-            arithmetic=self.arithmetic,
+        engine = EngineFactory.of(
+            self.bases, self.precision, trust_remote_code=trust_remote_code, arithmetic=self.arithmetic
         )
         found: dict[str, dict[str, Scores]] = {}
         with self.store.lease(self.plan.result_keys | entry_keys(self.bases.values())):

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -13,22 +12,19 @@ from chaintune.forgetting.recommend import USUAL
 from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
 from chaintune.records import Limits, ResultRow, Task, rows_to_polars
 from chaintune.execution.bases import BaseModel, entry_keys, open_base
-from chaintune.execution.engine import LocalEngine
+from chaintune.execution.engine_factory import EngineFactory
 from chaintune.study.study import Study
 from chaintune.execution.state import OnEvent, RunOutcome
-from chaintune.execution.pending import PendingWork
 from chaintune.plan.plan import Plan, compile_plan
 from chaintune.runs.output import write_results
-from chaintune.execution.disk_space import check_disk_space
-from chaintune.execution.local import run_plan
+from chaintune.execution.executors import EXECUTORS
+from chaintune.execution.run import run_plan
 from chaintune.execution.sizing import check_readable, stage_bytes, token_counter
 from chaintune.store.store import Store
 from chaintune.study.task_spec import load_spec
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Executor = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +89,8 @@ class Session:
         command: Sequence[str] = (),
         trust_remote_code: bool = False,
         limits: Limits = USUAL,
-        executor: Executor = "local",
+        executor: str = "local",
         address: str | None = None,
-        growth_seconds: float | None = None,
         max_store: int | None = None,
     ) -> StudyResults:
         """Compute what is missing and write results, scores and provenance into `out`.
@@ -106,23 +101,29 @@ class Session:
             command: that is noted as the results' origin.
             trust_remote_code: run Python code that comes with a model.
             limits: of a recommended dose.
-            executor: `local` is this process, one node after another; `ray` a cluster, as wide as it allows.
+            executor: `local` is this process, one job after another; `ray` a cluster, as many at once as it has room
+                for; or another that an installed package offers.
             address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
-            growth_seconds: ask a cluster that grows by demand for machines, and wait so long for the first; None takes
-                it as it is.
             max_store: bytes that the whole store may take; None allows what the disk holds.
 
         Raises:
             StoreError: the checkpoints do not fit, which is asked before anything is computed; or scores that were
                 computed are gone.
         """
-        check_disk_space(self.plan, self.store, PendingWork(self.plan, self.store).pending(), max_bytes=max_store)
-        if executor == "ray":
-            execute = self._on_ray(address, growth_seconds, trust_remote_code)
-        else:
-            execute = self._here(trust_remote_code)
+        if any(node.recipe.quantize for node in self.plan.stages) and executor == "local":
+            check_quantize()
         with self.store.lease(self.plan.result_keys | entry_keys(self.bases.values())):
-            outcome = execute(self.plan, store=self.store, out=out, tasks=self.tasks, on_event=on_event)
+            outcome = run_plan(
+                self.plan,
+                store=self.store,
+                engine=EngineFactory.of(self.bases, self.precision, trust_remote_code=trust_remote_code),
+                tasks=self.tasks,
+                out=out,
+                executor=EXECUTORS.get(executor),
+                address=address,
+                max_bytes=max_store,
+                on_event=on_event,
+            )
             self._check_there(outcome)
             rows = write_results(
                 self.study,
@@ -145,20 +146,6 @@ class Session:
                 f"{self.store.address}: {len(gone)} scores that were computed are not there, '{gone[0].title}' for "
                 "one; something removed them, and the same command computes them again"
             )
-
-    def _here(self, trust_remote_code: bool) -> Callable[..., RunOutcome]:
-        if any(node.recipe.quantize for node in self.plan.stages):
-            check_quantize()
-        engine = LocalEngine(self.bases, precision=self.precision, trust_remote_code=trust_remote_code)
-        return partial(run_plan, engine=engine)
-
-    def _on_ray(
-        self, address: str | None, growth_seconds: float | None, trust_remote_code: bool
-    ) -> Callable[..., RunOutcome]:
-        from chaintune.execution.ray.elsewhere import EngineElsewhere, run_on_ray  # loads what only a cluster needs
-
-        engine = EngineElsewhere.of(self.bases, self.precision, trust_remote_code=trust_remote_code)
-        return partial(run_on_ray, make_engine=engine, address=address, growth_seconds=growth_seconds)
 
 
 def prepare(

@@ -15,9 +15,7 @@ from chaintune.cli.display import RunDisplay
 from chaintune.cli.graph import Graph, Row, folded
 from chaintune.cli.live import LiveView
 from chaintune.execution.events import Event, Progress
-from chaintune.execution.local import run_plan
-from chaintune.execution.pending import PendingWork
-from chaintune.plan.nodes import Node
+from chaintune.execution.run import run_plan
 from chaintune.plan.plan import Plan
 from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, failing, make_plan, make_study, make_task
@@ -56,8 +54,8 @@ def events(plan: Plan, count: int) -> list[Event]:
     return [*ended, Event("start", now), Event("progress", now, Progress(now, 30, 100, "steps", 210.0, 62.0))]
 
 
-def view_of(plan: Plan, count: int, height: int = 24, pending: tuple[Node, ...] | None = None) -> LiveView:
-    view = LiveView(terminal(height)[0], plan, plan.nodes if pending is None else pending)
+def view_of(plan: Plan, count: int, height: int = 24) -> LiveView:
+    view = LiveView(terminal(height)[0], plan)
     for event in events(plan, count):
         view.note(event)
     return view
@@ -105,10 +103,10 @@ def test_every_state_has_a_mark_and_a_word(tmp_path: Path) -> None:
     plan = make_plan(make_study("abc"))
     kinds = {"skipped": plan.stages[1], "failed": plan.stages[0], "made": plan.scores[0], "start": plan.stages[5]}
     stored = {plan.stages[7].key, *(node.key for node in plan.scores if node.checkpoint_key == plan.stages[7].key)}
-    graph = Graph(plan, stored)
+    graph = Graph(plan)
     for kind, node in kinds.items():
         graph.note(Event(kind, node))  # type: ignore[arg-type]
-    for node in plan.scores[1:3]:
+    for node in [*plan.scores[1:3], *(node for node in plan.nodes if node.key in stored)]:
         graph.note(Event("reused", node))
     assert {row.state for row in graph.rows()} == set(STATES)
     assert next(row for row in graph.rows() if row.label == "tiny").state == "done"
@@ -120,15 +118,12 @@ def test_knobs_and_seeds_stand_where_they_set_apart() -> None:
     assert len({label for label in labels if label.startswith("a, ")}) == 4
 
 
-def ran(
-    tmp_path: Path, console: Console, hook: Callable[[str, str], None] | None = None, *, known: bool = True
-) -> None:
+def ran(tmp_path: Path, console: Console, hook: Callable[[str, str], None] | None = None) -> None:
     plan = make_plan(make_study("ab"))
     store = FolderStore(tmp_path / "store")
-    pending = PendingWork(plan, store).pending() if known else None
     tasks = {name: make_task(name) for name in "ab"}
     engine = DummyEngine(tmp_path / "engine", hook=hook)
-    with RunDisplay(plan, pending, console) as shown:
+    with RunDisplay(plan, console) as shown:
         run_plan(plan, store=store, engine=engine, out=tmp_path / "out", tasks=tasks, on_event=shown.note)
 
 
@@ -175,7 +170,7 @@ def test_in_a_log_file_there_are_lines(dumb: bool, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(display, "_SECONDS_BETWEEN_LINES", -1.0)
     file = io.StringIO()
     environment = {"TERM": "dumb"} if dumb else {}
-    ran(tmp_path, Console(file=file, width=80, force_terminal=dumb, _environ=environment), failing("a>b"), known=False)
+    ran(tmp_path, Console(file=file, width=80, force_terminal=dumb, _environ=environment), failing("a>b"))
     told = file.getvalue().splitlines()
     assert "\x1b" not in file.getvalue()
     assert told[:2] == ["[0/14] scoring base on a: 4/4 examples", "[1/14] score base on a: done, 0s"]
@@ -193,7 +188,9 @@ def test_the_time_left_is_that_of_all_that_will_be_computed(monkeypatch: pytest.
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     plan = make_plan(make_study("ab"))
-    view = LiveView(terminal()[0], plan, plan.nodes[:5])
+    view = LiveView(terminal()[0], plan)
+    for node in plan.nodes[5:]:
+        view.note(Event("reused", node))
     assert "left" not in lines(view)[0]
     for node in plan.nodes[:3]:
         view.note(Event("start", node))
@@ -206,7 +203,7 @@ def test_the_time_left_is_that_of_all_that_will_be_computed(monkeypatch: pytest.
 @pytest.mark.parametrize("height", [8, 24])
 def test_several_nodes_at_work_have_a_line_each(height: int) -> None:
     plan = make_plan(make_study("abcd", chains="all orders"))
-    view = LiveView(terminal(height)[0], plan, plan.nodes)
+    view = LiveView(terminal(height)[0], plan)
     for node in plan.stages[:6]:
         view.note(Event("start", node))
     view.note(Event("progress", plan.stages[0], Progress(plan.stages[0], 1, 4, "steps")))

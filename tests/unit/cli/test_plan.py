@@ -33,25 +33,24 @@ def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
     return dict(json.loads(capsys.readouterr().out))
 
 
-def test_a_cluster_s_schedule_is_beside_the_forecast(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    found = planned(capsys, *places, "--cluster", "4 gpu 80GB")
-    schedule = found["schedule"]
-    assert {one["key"] for one in schedule["placed"]} == {node["key"] for node in found["nodes"]}
-    assert schedule["units"] == 4
-    assert schedule["critical_seconds"] <= schedule["makespan_seconds"] < found["forecast"]["seconds"]
-    assert schedule["widths"][0]["makespan_seconds"] == pytest.approx(found["forecast"]["seconds"])
+def test_a_makespan_is_beside_the_forecast(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    plain = planned(capsys, *places, "--cluster", "4 gpu 80GB")
+    schedule, forecast = plain["schedule"], plain["forecast"]
+    assert schedule["cluster"] == "4 GPUs of 80 GB"
+    assert forecast["seconds"] / 4 <= schedule["makespan_seconds"] < forecast["seconds"]
+    assert schedule["unit"] == "gpu"
+    assert schedule["unit_hours"] == pytest.approx(forecast["seconds"] / 3600)
     assert schedule["disk_bytes"] > 0
     assert "schedule" not in planned(capsys, *places)
 
 
-def test_in_text_it_says_what_limits_it(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_in_text_it_says_time_device_hours_and_disk(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*places, "--cluster", "16 cpu") == 0
-    told = capsys.readouterr().out
-    assert "What is still to do, on 16 cores and on fewer" in told
-    assert "critical path, about " in told
-    assert "of 16 cores; more shorten it by less than 5 %" in told
+    text = capsys.readouterr().out
+    assert "on 16 cores: about " in text
+    assert " core-hours; disk " in text
     assert run(*places, "--cluster", "1 gpu") == 0
-    assert "worth having: the one GPU" in capsys.readouterr().out
+    assert " GPU-hours; disk " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from chaintune.cli.app import app
-from chaintune.execution.ray.pool import Ask, asks_of
+from chaintune.execution.requests import ResourceRequest, requests_of
 from chaintune.study.study import Study
 from tests.dummy_engine import make_plan, make_task
 
@@ -31,15 +31,15 @@ def parses(command: str) -> bool:
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     assert {language for language, _ in BLOCKS} == {"bash", "yaml"}
-    assert (len(YAML), len(SHELL)) == (2, 7)
+    assert (len(YAML), len(SHELL)) == (2, 6)
 
 
 def test_the_recipe_asks_for_what_the_page_says() -> None:
     study = Study.from_mapping(YAML[0])
     plan = make_plan(study, {name: make_task(name, train=40) for name in ("bbq", "csqa")})
-    ask = asks_of(plan, any_gpu=True)
-    asked = {node.task: ask(node) for node in plan.stages}
-    assert asked == {"bbq": Ask(4, 1, 32e9), "csqa": Ask(4, 0.5, 32e9)}
+    request_of = requests_of(plan, any_gpu=True)
+    requests = {node.task: request_of(node) for node in plan.stages}
+    assert requests == {"bbq": ResourceRequest(4, 1, 32e9), "csqa": ResourceRequest(4, 0.5, 32e9)}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell")
@@ -65,4 +65,3 @@ def test_the_commands_of_plain_clusters_exist() -> None:
     lines = [line for text in SHELL if "SBATCH" not in text for line in text.splitlines()]
     commands = [line for line in lines if line.startswith("chaintune ")]
     assert all(map(parses, commands))
-    assert any("--autoscale 15m" in command for command in commands)

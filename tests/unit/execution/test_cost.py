@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chaintune.execution.cost import spent
-from chaintune.execution.local import run_plan
+from chaintune.execution.run import run_plan
 from chaintune.runs.output import write_results
 from chaintune.store.folder import FolderStore
 from tests.dummy_engine import BASE_KEY, DummyEngine, make_plan, make_study, make_task

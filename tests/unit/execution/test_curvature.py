@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from chaintune.errors import ConfigError
-from chaintune.execution.local import run_plan
-from chaintune.execution.pending import PendingWork
+from chaintune.execution.pending import pending_nodes
+from chaintune.execution.run import run_plan
 from chaintune.execution.state import RunOutcome
 from chaintune.plan.nodes import ScoreNode
 from chaintune.plan.plan import Plan
@@ -80,7 +80,7 @@ def test_a_second_run_measures_nothing_and_a_lost_curvature_brings_its_stage_bac
     assert again[1].calls == []
     store = FolderStore(tmp_path / "store")
     store.drop("curvature", plan.curvatures[0].key)
-    assert [node.kind for node in PendingWork(plan, store).pending()] == ["stage", "curvature"]
+    assert [node.kind for node in pending_nodes(plan, store)] == ["stage", "curvature"]
     assert run(study, tmp_path)[1].calls == ["tune a", "curve a on a"]
 
 

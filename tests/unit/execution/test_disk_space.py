@@ -9,8 +9,8 @@ import pytest
 
 from chaintune.errors import StoreError
 from chaintune.execution.disk_space import check_disk_space
-from chaintune.execution.local import run_plan
-from chaintune.execution.pending import PendingWork
+from chaintune.execution.pending import pending_nodes
+from chaintune.execution.run import run_plan
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
 from chaintune.store.folder import FolderStore
@@ -37,7 +37,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def pending(plan: Plan, store: FolderStore) -> list[Node]:
-    return PendingWork(plan, store).pending()
+    return pending_nodes(plan, store)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from chaintune.execution.estimate import Rate, Rates, forecast, rates_of
 from chaintune.execution.hardware import ANY_GPU, Hardware
-from chaintune.execution.local import run_plan
+from chaintune.execution.run import run_plan
 from chaintune.plan.plan import Plan
 from chaintune.store.folder import FolderStore
 from tests.dummy_engine import BASE_KEY, DummyEngine, make_plan, make_study, make_task

@@ -1,19 +1,18 @@
 """What a node ran on is noted with it, and a worker's node with the part of the machine that it was given."""
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from chaintune.execution.compute import StageInputs
+from chaintune.execution.cluster_spec import read_cluster
+from chaintune.execution.compute import JobRunner, StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.hardware import ANY_GPU, Hardware, noted, this_hardware
-from chaintune.execution.ray.bench import Bench, Job
-from chaintune.execution.ray.described import read_cluster
-from chaintune.execution.ray.pool import Ask
+from chaintune.execution.requests import ResourceRequest
 from chaintune.plan.nodes import StageNode
 from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
@@ -38,23 +37,23 @@ def test_of_a_worker_the_part_of_the_machine_is_noted(device: str, units: float,
     plan = make_plan(make_study("ab", recipe={"cpus": 3, "gpus": 0.5}))
     store = FolderStore(tmp_path / "store")
     tasks = {name: make_task(name) for name in "ab"}
-    make_engine = partial(_engine, folder=tmp_path, device=device)
-    bench = Bench(Job(plan, tasks, frozenset(), lambda: store, make_engine))
-    bench.prepare()
+    engine = NotingEngine(tmp_path, device)
+    runner = JobRunner.of(plan, engine=engine, store=store, tasks=tasks, transient_keys=frozenset())
+    runner = replace(runner, request=ResourceRequest(cpus=3, gpus=0.5))
     (stage, *_) = plan.stages
-    assert bench.compute(stage).kind == "made"
+    assert [result.kind for result in runner.run(stage, on_start=ignore, report=ignore)] == ["made"]
     entry = store.get("stage", stage.key)
     assert entry is not None
     assert noted(entry.info) == Hardware(device, units)
     score = next(node for node in plan.scores if node.checkpoint_key == stage.key)
-    bench.compute(score)  # this engine notes nothing with scores
+    runner.run(score, on_start=ignore, report=ignore)  # this engine notes nothing with scores
     scored = store.get("score", score.key)
     assert scored is not None
     assert noted(scored.info) is None
 
 
-def _engine(_store: FolderStore, *, folder: Path, device: str) -> NotingEngine:
-    return NotingEngine(folder, device)
+def ignore(_event: object) -> None:
+    pass
 
 
 def test_this_machine_counts_its_threads_or_its_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +70,6 @@ def test_this_machine_counts_its_threads_or_its_gpus(monkeypatch: pytest.MonkeyP
 
 
 def test_a_cluster_is_of_cores_or_of_gpus_of_any_name() -> None:
-    ask = Ask(cpus=3, gpus=0.5)
+    ask = ResourceRequest(cpus=3, gpus=0.5)
     assert read_cluster("16 cpu").hardware_of(ask) == Hardware("cpu", 3)
     assert read_cluster("8 gpu 80GB").hardware_of(ask) == Hardware(ANY_GPU, 0.5)

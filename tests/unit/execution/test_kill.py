@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chaintune.execution.local import run_plan
+from chaintune.execution.run import run_plan
 from chaintune.execution.status import read_status
 from chaintune.store.folder import FolderStore
 from tests import dummy_engine as dummy

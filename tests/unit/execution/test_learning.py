@@ -11,7 +11,7 @@ import pytest
 from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.learning import CURVES_SCHEMA, STAGE_LOG, learning_table, loss_curve
-from chaintune.execution.local import run_plan
+from chaintune.execution.run import run_plan
 from chaintune.plan.nodes import StageNode
 from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task

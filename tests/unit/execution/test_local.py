@@ -12,8 +12,8 @@ import pytest
 
 from chaintune.errors import DataError, ModelError, StageError, StoreError
 from chaintune.execution.events import Event
-from chaintune.execution.local import run_plan
-from chaintune.execution.pending import PendingWork
+from chaintune.execution.pending import pending_nodes
+from chaintune.execution.run import run_plan
 from chaintune.execution.state import RunOutcome
 from chaintune.plan.nodes import StageNode
 from chaintune.plan.plan import Plan
@@ -349,6 +349,4 @@ def test_a_score_that_fails_is_tried_once_whoever_reads_it(bench: Bench) -> None
 
 def test_a_long_chain_is_no_trouble(bench: Bench) -> None:
     plan = make_plan(make_study("ab", chains=[["a", "b"] * 150]))
-    needs = PendingWork(plan, bench.store)
-    assert needs.pending() == list(plan.nodes)
-    assert needs.stage(plan.stages[0])
+    assert pending_nodes(plan, bench.store) == list(plan.nodes)

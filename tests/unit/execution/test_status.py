@@ -33,7 +33,7 @@ def journal(folder: Path) -> dict[str, Any]:
 def test_while_it_runs(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "_SECONDS_BETWEEN_WRITES", 0)
     stage = plan.stages[0]
-    with Journal(tmp_path, plan, plan.nodes) as open_journal:
+    with Journal(tmp_path, plan) as open_journal:
         assert read_status(tmp_path).state == "running"
         assert journal(tmp_path)["seconds_left"] is None
         for node in plan.nodes[:2]:
@@ -62,7 +62,9 @@ def test_several_nodes_at_work_share_the_time_that_is_left(
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     score, (stage, *others) = plan.scores[0], plan.stages
-    with Journal(tmp_path, plan, [score, stage, *others]) as open_journal:
+    with Journal(tmp_path, plan) as open_journal:
+        for scored in plan.scores[1:]:
+            open_journal.note(Event("reused", scored))
         for node in (score, stage):
             open_journal.note(Event("start", node))
         clock[0] += 10.0
@@ -80,7 +82,7 @@ def test_time_left_comes_from_the_rates_of_this_run(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    with Journal(tmp_path, plan, plan.nodes) as open_journal:
+    with Journal(tmp_path, plan) as open_journal:
         for node in plan.nodes[:3]:
             open_journal.note(Event("start", node))
             clock[0] += node.tokens / (50 if isinstance(node, StageNode) else 20)
@@ -91,26 +93,26 @@ def test_time_left_comes_from_the_rates_of_this_run(
 
 def test_a_rate_that_nobody_knows_is_null(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "_SECONDS_BETWEEN_WRITES", 0)
-    with Journal(tmp_path, plan, plan.nodes) as open_journal:
+    with Journal(tmp_path, plan) as open_journal:
         open_journal.note(Event("progress", plan.stages[0], Progress(plan.stages[0], 0, 0)))
         assert journal(tmp_path)["running"][0]["rate"] is None
 
 
 def test_the_end(tmp_path: Path, plan: Plan) -> None:
-    with Journal(tmp_path, plan, plan.nodes) as open_journal:
+    with Journal(tmp_path, plan) as open_journal:
         open_journal.note(Event("failed", plan.stages[0], cause="the loss is NaN"))
         open_journal.note(Event("skipped", plan.stages[1], cause="'a' failed"))
     assert read_status(tmp_path).state == "failed"
     assert journal(tmp_path)["failed"] == [{"kind": "stage", "title": "a, seed 0", "cause": "the loss is NaN"}]
     assert journal(tmp_path)["skipped"][0]["cause"] == "'a' failed"
-    with Journal(tmp_path, plan, []):
+    with Journal(tmp_path, plan):
         pass
     assert read_status(tmp_path).state == "done"
 
 
 @pytest.mark.parametrize(("error", "state"), [(KeyboardInterrupt(), "interrupted"), (StoreError("full"), "failed")])
 def test_an_end_that_nobody_wanted(error: BaseException, state: str, tmp_path: Path, plan: Plan) -> None:
-    with pytest.raises(type(error)), Journal(tmp_path, plan, plan.nodes):
+    with pytest.raises(type(error)), Journal(tmp_path, plan):
         raise error
     assert read_status(tmp_path).state == state
     assert journal(tmp_path)["cause"] == str(error)
@@ -119,14 +121,14 @@ def test_an_end_that_nobody_wanted(error: BaseException, state: str, tmp_path: P
 def test_not_every_progress_is_written(tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[str] = []
     monkeypatch.setattr(atomic, "write_json", lambda *args, **_kw: writes.append(args[1]["state"]))
-    with Journal(tmp_path, plan, plan.nodes) as open_journal:
+    with Journal(tmp_path, plan) as open_journal:
         for done in range(1000):
             open_journal.note(Event("progress", plan.stages[0], Progress(plan.stages[0], done, 1000)))
     assert 2 <= len(writes) < 100
 
 
 def edited(folder: Path, plan: Plan, **process: Any) -> None:
-    Journal(folder, plan, plan.nodes).__enter__()
+    Journal(folder, plan).__enter__()
     value = journal(folder)
     value["process"] |= process
     (folder / "status.json").write_text(json.dumps(value))
@@ -167,4 +169,4 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, plan: Plan, monkeypatch: py
 
     monkeypatch.setattr(atomic, "write_json", full)
     with pytest.raises(StoreError, match=r"^disk full: "):
-        Journal(tmp_path, plan, plan.nodes).__enter__()
+        Journal(tmp_path, plan).__enter__()

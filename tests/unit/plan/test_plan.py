@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chaintune.errors import ConfigError, DataError
 from chaintune.plan.branches import dose_label
 from chaintune.plan.nodes import ScoreNode, StageNode
-from chaintune.plan.plan import Plan, compile_plan
+from chaintune.plan.plan import Plan, Readers, compile_plan
 from chaintune.records import Recipe, Task
 from chaintune.study.study import Study
 from tests.dummy_engine import BASE_KEY, make_plan, make_study, make_task
@@ -218,7 +218,7 @@ def test_invariants_of_every_plan(study: Study) -> None:
 def _parents_come_first_and_stay_until_their_last_reader(plan: Plan, places: dict[str, int]) -> None:
     gone: set[str] = set()
     open_path: list[str] = [BASE_KEY]
-    releases = plan.releases()
+    readers = Readers(plan.nodes, plan.transient_keys())
     for index, node in enumerate(plan.nodes):
         read = node.parent_key if isinstance(node, StageNode) else node.checkpoint_key
         assert read not in gone
@@ -227,7 +227,7 @@ def _parents_come_first_and_stay_until_their_last_reader(plan: Plan, places: dic
             while open_path[-1] != node.parent_key:  # depth first: the parent is on the path that is open
                 open_path.pop()
             open_path.append(node.key)
-        gone |= set(releases.get(index, ()))
+        gone |= set(readers.end(node))
     kept = {"all": {n.key for n in plan.stages}, "final": plan.final_keys, "none": set()}[plan.keep]
     assert gone == {n.key for n in plan.stages} - kept
 

@@ -18,7 +18,7 @@ from chaintune.records import Estimate, Choices, Example, ResultRow, Scores, sco
 from chaintune.runs import output
 from chaintune.study.study import Study
 from chaintune.runs.output import gather, write_results
-from chaintune.execution.local import run_plan
+from chaintune.execution.run import run_plan
 from chaintune.store.folder import FolderStore
 from tests.dummy_engine import BASE_KEY, DummyEngine, failing, make_plan, make_study, make_task
 

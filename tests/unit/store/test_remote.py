@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chaintune.errors import StoreError
-from chaintune.execution.local import run_plan
+from chaintune.execution.run import run_plan
 from chaintune.plan.plan import Plan
 from chaintune.records import Task
 from chaintune.store import remote

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from chaintune.errors import ConfigError
-from chaintune.execution.local import run_plan
-from chaintune.execution.pending import PendingWork
+from chaintune.execution.pending import pending_nodes
+from chaintune.execution.run import run_plan
 from chaintune.plan.nodes import Cell, DataMix, Interpolation, StageNode
-from chaintune.plan.plan import Plan
+from chaintune.plan.plan import Plan, Readers
 from chaintune.records import Example
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
@@ -118,7 +118,8 @@ def test_a_blend_has_two_parents_and_costs_no_tokens() -> None:
     assert blend.parents == (stage(plan, "a>b").key, stage(plan, "a").key)
     assert blend.operation == Interpolation(stage(plan, "a").key, 0.5)
     assert (blend.train_tokens, blend.recipe.method) == (0, "full")
-    gone = [key for key, last in plan.last_use().items() if last < plan.nodes.index(blend)]
+    readers = Readers(plan.nodes, plan.transient_keys())
+    gone = [key for node in plan.nodes[: plan.nodes.index(blend)] for key in readers.end(node)]
     assert stage(plan, "a").key not in gone
 
 
@@ -251,7 +252,7 @@ def test_every_branch_runs_once_and_nothing_runs_again(tmp_path: Any) -> None:
 def test_a_blend_whose_other_parent_was_dropped_makes_it_again(tmp_path: Any) -> None:
     assert run(planned(keep="none"), DummyEngine(tmp_path), tmp_path).complete
     plan = planned({"interpolate": {"task": "a", "fraction": [0.5]}}, keep="none")
-    assert [node.title for node in PendingWork(plan, FolderStore(tmp_path / "store")).pending()][:2] == [
+    assert [node.title for node in pending_nodes(plan, FolderStore(tmp_path / "store"))][:2] == [
         "a, seed 0",
         "a>b, seed 0",
     ]

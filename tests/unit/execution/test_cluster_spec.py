@@ -5,19 +5,19 @@ import math
 import pytest
 
 from chaintune.errors import ConfigError
-from chaintune.execution.ray.described import check_fits, read_cluster
-from chaintune.execution.ray.pool import Ask, asks_of
+from chaintune.execution.cluster_spec import check_fits, read_cluster
+from chaintune.execution.requests import ResourceRequest, requests_of
 from tests.dummy_engine import make_plan, make_study
 
 
 def test_words_say_what_there_is() -> None:
     eight = read_cluster("8 gpu 80GB")
-    assert (len(eight.machines), eight.units, eight.gpu_bytes, eight.has_gpus) == (1, 8, 80e9, True)
-    assert math.isinf(eight.machines[0].cpus)
+    assert (eight.machines, eight.units, eight.gpu_bytes, eight.has_gpus) == (1, 8, 80e9, True)
+    assert math.isinf(eight.cpus)
     assert str(eight) == "8 GPUs of 80 GB"
     two = read_cluster("2 nodes, 4 GPUs 80 GB, 64 cores 512GiB")
-    assert (len(two.machines), two.units, two.gpu_bytes) == (2, 8, 80e9)
-    assert [(m.gpus, m.cpus, m.memory_bytes) for m in two.machines] == [(4, 64, 512 * 2.0**30)] * 2
+    assert (two.machines, two.units, two.gpu_bytes) == (2, 8, 80e9)
+    assert two.free() == [[64, 4, 512 * 2.0**30]] * 2
     assert str(two) == "8 GPUs of 80 GB on 2 nodes"
     cores = read_cluster("16cpu")
     assert (cores.units, cores.has_gpus, str(cores)) == (16, False, "16 cores")
@@ -32,25 +32,17 @@ def test_words_that_describe_no_cluster(words: str) -> None:
         read_cluster(words)
 
 
-def test_fewer_units_are_taken_machine_by_machine() -> None:
-    two = read_cluster("2 node 4 gpu 80GB")
-    assert [machine.gpus for machine in two.first(6).machines] == [4, 2]
-    assert [machine.gpus for machine in two.first(3).machines] == [3]
-    assert two.first(8) == two
-    assert read_cluster("16 cpu").first(5).units == 5
-
-
 def test_what_is_asked_for_is_counted_in_the_cluster_s_own_unit() -> None:
     gpus, cores = read_cluster("4 gpu"), read_cluster("4 cpu")
-    ask = Ask(cpus=3, gpus=0.5)
-    assert (gpus.units_of(ask), cores.units_of(ask)) == (0.5, 3)
-    assert (gpus.power_of(ask, threads=2), cores.power_of(ask, threads=2)) == (0.5, 1.5)
+    request = ResourceRequest(cpus=3, gpus=0.5)
+    assert (gpus.units_of(request), cores.units_of(request)) == (0.5, 3)
+    assert (gpus.power_of(request, threads=2), cores.power_of(request, threads=2)) == (0.5, 1.5)
 
 
 def check(words: str, *, weights: int = 10**9, precision: str = "bf16", **recipe: object) -> None:
     plan, cluster = make_plan(make_study("ab", recipe=recipe)), read_cluster(words)
-    ask = asks_of(plan, any_gpu=cluster.has_gpus)
-    check_fits(plan, cluster, ask=ask, weights={"tiny": weights}, precision=precision)
+    request_of = requests_of(plan, any_gpu=cluster.has_gpus)
+    check_fits(plan, cluster, request_of=request_of, weights={"tiny": weights}, precision=precision)
 
 
 def test_a_stage_needs_devices_on_one_node() -> None:

@@ -1,0 +1,79 @@
+"""Builds the engine of a run on whichever machine computes, from the bases as that machine has them."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chaintune.errors import ModelError
+from chaintune.execution.bases import BaseModel, open_base
+from chaintune.execution.engine import LocalEngine
+from chaintune.models import Precision, whole_name
+from chaintune.scoring import Engine as Arithmetic
+from chaintune.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFactory:
+    """Called with a store, gives a local engine.
+
+    Attributes:
+        bases: name in the study -> base model, as the process that planned the run has it.
+        names: name in the study -> a name that means the same in every folder.
+        precision: of every checkpoint.
+        trust_remote_code: run Python code that comes with a model.
+        arithmetic: whose.
+        process: that planned the run; any other looks for the bases by their names.
+    """
+
+    bases: Mapping[str, BaseModel]
+    names: Mapping[str, str]
+    precision: Precision
+    trust_remote_code: bool
+    arithmetic: Arithmetic
+    process: tuple[str, int]
+
+    @classmethod
+    def of(
+        cls,
+        bases: Mapping[str, BaseModel],
+        precision: Precision,
+        *,
+        trust_remote_code: bool = False,
+        arithmetic: Arithmetic = "chaintune",
+    ) -> "EngineFactory":
+        """For the bases as this process has them."""
+        names = {name: whole_name(base.name) for name, base in bases.items()}
+        return cls(bases, names, precision, trust_remote_code, arithmetic, _this_process())
+
+    def __call__(self, store: Store) -> LocalEngine:
+        """An engine of this process.
+
+        Raises:
+            ModelError: this machine has not the same base under a base's name.
+        """
+        bases = self.bases
+        if self.process != _this_process():
+            bases = {name: _same(self.names[name], base.key, store) for name, base in bases.items()}
+        return LocalEngine(
+            bases, precision=self.precision, trust_remote_code=self.trust_remote_code, arithmetic=self.arithmetic
+        )
+
+
+def _this_process() -> tuple[str, int]:
+    return socket.gethostname(), os.getpid()
+
+
+def _same(name: str, key: str, store: Store) -> BaseModel:
+    """A base as this machine has it; its content is looked at, for a name says nothing about it."""
+    host = socket.gethostname()
+    try:
+        here = open_base(name, store)
+    except ModelError as error:
+        raise ModelError(f"on {host}: {error}") from error
+    if here.key != key:
+        raise ModelError(
+            f"'{name}' on {host} is not the model that the study was planned with; "
+            "name a Hub id, or a folder that every machine sees"
+        )
+    return here

@@ -1,0 +1,53 @@
+"""What a job asks of a machine: cores, GPUs, memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chaintune.plan.nodes import Node
+from chaintune.plan.plan import Plan
+from chaintune.records import Recipe
+
+_GB = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRequest:
+    """Cores, GPUs or a part of one, bytes of memory."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_bytes: float = 0.0
+
+    def __str__(self) -> str:
+        memory = f", {self.memory_bytes / _GB:g} GB of memory" if self.memory_bytes else ""
+        return f"{self.cpus:g} cores, {self.gpus:g} GPUs{memory}"
+
+
+def requests_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], ResourceRequest]:
+    """What each job of a plan asks for: a stage what its recipe says, a score what its checkpoint's recipe says.
+
+    Args:
+        plan: of a study.
+        any_gpu: whether the cluster has GPUs, so that a recipe that does not say asks for one a device.
+    """
+    requests: dict[str, ResourceRequest] = {}
+    for stage in plan.stages:
+        recipe = stage.recipe
+        requests[stage.key] = ResourceRequest(
+            cpus=recipe.cpus or float(recipe.devices),
+            gpus=_gpus(recipe, any_gpu=any_gpu),
+            memory_bytes=recipe.memory_gb * _GB,
+        )
+        requests.setdefault(stage.base_key, requests[stage.key])  # a base is scored as its first child is trained
+    usual = ResourceRequest(gpus=float(any_gpu))
+
+    def request(node: Node) -> ResourceRequest:
+        return requests.get(node.held_key, usual)
+
+    return request
+
+
+def _gpus(recipe: Recipe, *, any_gpu: bool) -> float:
+    """GPUs of a stage: what its recipe says, and never fewer than it has processes, if it has several."""
+    several = recipe.devices if recipe.devices > 1 else 0
+    return float(max(recipe.gpus, several)) if recipe.gpus else float(recipe.devices * any_gpu)

@@ -1,0 +1,97 @@
+"""Runs a plan over the store: chooses what can start, and hears what became of it. Knows nothing of who computes."""
+
+from collections.abc import Mapping, Sequence
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
+from pathlib import Path
+
+from chaintune.execution.compute import MakeEngine
+from chaintune.execution.disk_space import check_disk_space
+from chaintune.execution.events import Result
+from chaintune.execution.executors import Executor, Run, Workers
+from chaintune.execution.local import LOCAL
+from chaintune.execution.pending import pending_nodes
+from chaintune.execution.state import OnEvent, RunOutcome, RunState
+from chaintune.plan.nodes import Node
+from chaintune.plan.plan import Plan
+from chaintune.records import Task
+from chaintune.store.store import Store
+from chaintune.study.study import Keep
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    store: Store,
+    engine: MakeEngine,
+    tasks: Mapping[str, Task],
+    out: Path | None,
+    executor: Executor = LOCAL,
+    address: str | None = None,
+    keep: Keep | None = None,
+    max_bytes: int | None = None,
+    on_event: OnEvent | None = None,
+) -> RunOutcome:
+    """Compute what the store lacks of a plan; what became of every node.
+
+    A checkpoint is made only when something that is missing depends on it. A stage that fails takes its
+    descendants with it and nothing else. Interrupted anywhere, a second call goes on where this one was.
+
+    Args:
+        plan: from `compile_plan`.
+        store: where finished work lies and goes.
+        engine: builds what computes the nodes.
+        tasks: name -> task.
+        out: folder of the study's results; `status.json` in it tells other processes how far the run is. None
+            tells nobody.
+        executor: runs the jobs.
+        address: of the executor's cluster.
+        keep: which checkpoints stay; None is what the plan says.
+        max_bytes: that the whole store may take; None allows what the disk holds.
+        on_event: called at every event, many times a second.
+
+    Raises:
+        ConfigError: the executor cannot run here, or cannot run some job.
+        StoreError: the checkpoints do not fit, which is asked before anything is computed; the disk is full, or the
+            store cannot be written.
+        KeyboardInterrupt: after the journal was closed; nothing half-written is left.
+    """
+    state = RunState(plan, store, plan.transient_keys(keep))
+    with state.leased():  # before anybody looks what is there, so that it stays there
+        pending = pending_nodes(plan, store, keep=keep)
+        check_disk_space(plan, store, pending, max_bytes=max_bytes)
+        with state.opened(pending, out=out, on_event=on_event):
+            if pending:
+                run = Run(plan, pending, tasks, state.transient_keys, store, engine, state.tell)
+                with executor.open(run, address) as workers:
+                    _run(state, pending, workers)
+    return state.outcome()
+
+
+def _run(state: RunState, pending: Sequence[Node], workers: Workers) -> None:
+    """Give the workers every job as soon as what it reads is there and there is room, those first in the plan first."""
+    place = {node.key: index for index, node in enumerate(pending)}
+    graph = TopologicalSorter({key: set(pending[index].reads) & place.keys() for key, index in place.items()})
+    graph.prepare()
+    ready: list[int] = []
+    running: set[str] = set()
+
+    def end(results: Sequence[Result]) -> None:
+        for result in results:
+            state.end(result)
+        graph.done(results[-1].node.key)
+
+    while graph.is_active():
+        for key in graph.get_ready():
+            heappush(ready, place[key])
+        if ready and len(running) < workers.room():
+            job = pending[heappop(ready)]
+            if cause := state.cause_to_skip(job):
+                end([Result("skipped", job, cause)])
+            else:
+                workers.submit(job)
+                running.add(job.key)
+            continue
+        for results in workers.wait():
+            running.discard(results[-1].node.key)
+            end(results)
