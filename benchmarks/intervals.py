@@ -23,6 +23,7 @@ from scipy import stats
 from chaintune.forgetting import compare
 from chaintune.forgetting.grouping import grouping
 from chaintune.records import SCORES_SCHEMA, Scores
+from chaintune.records.scores import whole_table
 from chaintune.stats import Sample, means
 
 GROUPS = 11
@@ -65,8 +66,9 @@ def scores(options: Options, *, clusters: int, seed: int) -> Scores:
         "choice_roles": [[]] * n,
         "prediction": prediction.astype(np.int32),
         "correct": right,
+        "score": right.astype(np.float64),
     }
-    return Scores("made-up", pa.table(columns, schema=SCORES_SCHEMA))
+    return Scores("made-up", whole_table(pa.table(columns)))
 
 
 def timed(work: Callable[[], object], *, rounds: int = 2) -> tuple[float, object]:

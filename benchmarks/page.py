@@ -23,7 +23,6 @@ import pyarrow as pa
 
 from chaintune import forgetting
 from chaintune.records import (
-    SCORES_SCHEMA,
     Chain,
     ChainStep,
     Checkpoint,
@@ -90,9 +89,10 @@ def filled(table: pa.Table, task: str, right: float, rng: np.random.Generator) -
         "choice_logprobs": pa.ListArray.from_arrays(offsets, pa.array(logprobs.ravel())),
         "prediction": pa.array(prediction),
         "correct": pa.array(hit),
+        "score": pa.array(hit.astype(np.float64)),
     }
-    arrays = [columns.get(name, table.column(name)) for name in SCORES_SCHEMA.names]
-    return Scores(task, pa.Table.from_arrays(arrays, schema=SCORES_SCHEMA))
+    arrays = [columns.get(name, table.column(name)) for name in table.schema.names]
+    return Scores(task, pa.Table.from_arrays(arrays, schema=table.schema))
 
 
 def measured(checkpoints: int, tasks: dict[str, Task]) -> Iterator[CheckpointScores]:

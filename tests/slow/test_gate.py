@@ -12,7 +12,7 @@ import pytest
 import chaintune
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
-from chaintune.records import Comparison, ItemScores, items_table
+from chaintune.records import Comparison, items_table, plain_scores
 
 PAIRS, EXAMPLES, RESAMPLES = 500, 400, 400
 MOST = 0.05
@@ -82,7 +82,7 @@ def comparison(truth: Truth, seed: int) -> Comparison:
     groups = [{"faith": (truth.groups[i % len(truth.groups)],)} if truth.groups else {} for i in range(EXAMPLES)]
     ids = [f"e{i:04d}" for i in range(EXAMPLES)]
     clusters = [f"c{i // truth.per_cluster:04d}" for i in range(EXAMPLES)]
-    both = [ItemScores("t", items_table(ids, side.tolist(), groups, clusters)) for side in sides]
+    both = [plain_scores("t", items_table(ids, side.tolist(), groups, clusters)) for side in sides]
     by = ["faith"] if truth.groups else []
     return chaintune.compare(both[0], both[1], by=by, resamples=RESAMPLES, seed=seed)
 

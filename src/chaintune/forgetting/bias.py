@@ -40,6 +40,8 @@ def answers(scores: Scores) -> Answers | None:
     An answer follows it that names the target in a negative question, or the other one in a question that
     is not negative.
     """
+    if "choice_roles" not in scores.details:
+        return None
     borne = memberships(scores.table)
     roles = scores.table.column("choice_roles").combine_chunks()
     if not {"context", "polarity"} <= set(borne) or not len(roles.flatten()):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar, cast
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, pair
 from chaintune.forgetting.verdicts import verdict
-from chaintune.records import Comparison, Disparity, Estimate, GroupComparison, ItemScores, Metric, Scores
+from chaintune.records import Comparison, Disparity, Estimate, GroupComparison, Scores
 from chaintune.stats import (
     Adjustment,
     Reference,
@@ -28,14 +27,10 @@ from chaintune.stats import (
 )
 from chaintune.stats.clusters import Floats
 
-_METRICS = ("accuracy", "accuracy_per_token", "accuracy_per_byte")
-
-S = TypeVar("S", Scores, ItemScores)
-
 
 def compare(
-    before: S,
-    after: S,
+    before: Scores,
+    after: Scores,
     *,
     by: Sequence[str] = (),
     reference: Reference = "overall",
@@ -55,8 +50,7 @@ def compare(
         after: scores of the later checkpoint on the same task.
         by: dimensions whose groups are compared; none, and only the whole task is.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
-        metric: how the preferred choice of an example is found, `accuracy` by default; scores that come without
-            choices have one metric of their own.
+        metric: what scores an example, one of the scores' `metrics`; None is their own.
         level: of the intervals.
         resamples: random halves of the clusters that are drawn.
         seed: of the draws; same seed, same bits.
@@ -78,8 +72,8 @@ def compare(
 
 
 def compare_scores(
-    before: S,
-    after: S,
+    before: Scores,
+    after: Scores,
     *,
     by: Sequence[str],
     intersections: Sequence[tuple[str, str]],
@@ -91,7 +85,7 @@ def compare_scores(
     paired = pair(before, after, on_missing=on_missing)
     groups = grouping(paired.before, by, intersections)
     known = _metric_of(before, metric)
-    scores = (_values(paired.before, known), _values(paired.after, known))
+    scores = (paired.before.item_scores(known), paired.after.item_scores(known))
     rows, disparities = compared(groups, scores, inference, identical=paired.identical)
     return Comparison(
         before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
@@ -101,15 +95,10 @@ def compare_scores(
     )  # fmt: skip
 
 
-def _metric_of(scores: Scores | ItemScores, metric: str | None) -> str:
-    known = _METRICS if isinstance(scores, Scores) else (scores.metric,)
-    if metric is not None and metric not in known:
-        raise ConfigError(f"metric '{metric}': {nearest(metric, known)}")
-    return metric or known[0]
-
-
-def _values(scores: Scores | ItemScores, metric: str) -> Floats:
-    return scores.item_scores(cast("Metric", metric)) if isinstance(scores, Scores) else scores.item_scores(metric)
+def _metric_of(scores: Scores, metric: str | None) -> str:
+    if metric is not None and metric not in scores.metrics:
+        raise ConfigError(f"metric '{metric}': {nearest(metric, scores.metrics)}")
+    return metric or scores.metric.name
 
 
 def compared(

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import joined
-from chaintune.records import ItemScores, Scores
+from chaintune.records import Scores
 from chaintune.stats import Design
 
 Label = tuple[str, str]
@@ -43,7 +43,7 @@ class Grouping:
         return tuple(dict.fromkeys(dimension for dimension, _ in self.labels if dimension))
 
 
-def grouping(scores: Scores | ItemScores, by: Sequence[str], intersections: Sequence[tuple[str, str]] = ()) -> Grouping:
+def grouping(scores: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]] = ()) -> Grouping:
     """The clusters of the examples, and their groups on the dimensions asked for.
 
     An intersection of dimensions `a` and `b` becomes the dimension `a & b` with groups `x & y`; pairs

@@ -1,7 +1,7 @@
 """Two tables of scores brought onto the same examples."""
 
 from dataclasses import dataclass, replace
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -9,35 +9,34 @@ import pyarrow.compute as pc
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.forgetting.grouping import memberships
-from chaintune.records import ItemScores, Scores
+from chaintune.records import Scores
 
 OnMissing = Literal["error", "intersect"]
-S = TypeVar("S", Scores, ItemScores)
 
 _NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Pair(Generic[S]):
+class Pair:
     """The same examples under two checkpoints, row by row.
 
     Attributes:
         n_left_out: examples that only one of the two had.
     """
 
-    before: S
-    after: S
+    before: Scores
+    after: Scores
     n_left_out: int
 
     @property
     def identical(self) -> bool:
-        """Whether every choice of every example has the very same log-probability under both."""
-        if not isinstance(self.before, Scores):
-            return False
-        return bool(self.before.table.column("choice_logprobs").equals(self.after.table.column("choice_logprobs")))
+        """Whether what was recorded of every example is the very same under both, to the last bit."""
+        details = self.before.details
+        same = all(self.before.table.column(name).equals(self.after.table.column(name)) for name in details)
+        return bool(details) and same
 
 
-def pair(before: S, after: S, *, on_missing: OnMissing = "error") -> Pair[S]:
+def pair(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> Pair:
     """Both scores on their common examples, sorted by id.
 
     Args:

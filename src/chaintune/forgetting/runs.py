@@ -1,7 +1,7 @@
 """The checkpoints of a study and their item scores, looked up by what made them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Runs:
                 if key in scores:
                     label = chain_label(condition.labels)
                     raise DataError(f"scores of task '{task}' under {label}, seed {seed}, given twice")
-                known = first.setdefault(task, Scores(task, table.table.sort_by("example_id"), table.provenance))
+                known = first.setdefault(task, replace(table, table=table.table.sort_by("example_id")))
                 scores[key] = pair(known, table).after
         return cls(
             study=study,

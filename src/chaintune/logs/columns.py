@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from chaintune.logs.fields import Fields
 from chaintune.logs.log import Digests
 from chaintune.logs.regular import Raw
+from chaintune.records import Scores
 from chaintune.records.examples import NO_GROUP
-from chaintune.records.items import ITEMS_SCHEMA, ItemScores
+from chaintune.records.items import ITEMS_SCHEMA, plain_scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +41,14 @@ class Columns:
         digests = {kind: column.filter(kept) for kind, column in self.digests.items()}
         return Columns(self.table.filter(kept), digests, self.part.filter(kept))
 
-    def scores(self, task: str, where: str, metric: str) -> tuple[ItemScores, Digests] | None:
+    def scores(self, task: str, where: str, metric: str) -> tuple[Scores, Digests] | None:
         """The rows as scores of a task, and what is known of them in the same order; None when an id is there twice."""
         ids = self.table.column("example_id")
         if not len(ids) or pc.count_distinct(ids).as_py() < len(ids):
             return None
         order = pc.sort_indices(ids)
         digests = {kind: column.take(order) for kind, column in self.digests.items()}
-        return ItemScores(task, self.table.take(order), metric, {"file": where}), digests
+        return plain_scores(task, self.table.take(order), metric, {"file": where}), digests
 
 
 def columns_of(raw: Raw, fields: Fields, part: str, *, unnamed: str | None = None) -> Columns | None:

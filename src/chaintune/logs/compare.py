@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Unpack, cast
+from typing import Unpack
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.forgetting.compare import compare_scores
@@ -11,7 +11,7 @@ from chaintune.logs.comparable import objections
 from chaintune.logs.log import Log
 from chaintune.logs.options import Arguments, CompareOptions, Crossing, compare_options
 from chaintune.logs.sides import Logged, Sides, read_sides, shared
-from chaintune.records import Comparison, ItemScores, Scores
+from chaintune.records import Comparison
 
 
 def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comparison:
@@ -84,14 +84,16 @@ def _compared(before: Log, after: Log, options: CompareOptions) -> Comparison:
         )
     common = shared(before, after)
     _check_both(common, shared(after, before), options)
-    if isinstance(one, Scores) != isinstance(other, Scores):
+    if one.details != other.details:
         raise DataError(f"{before.where} and {after.where} are logs of different kinds; compare two of one kind")
-    if isinstance(one, ItemScores) and isinstance(other, ItemScores) and one.metric != other.metric:
-        raise DataError(f"task '{one.task}': the metric before is '{one.metric}', after '{other.metric}'; name one")
+    if one.metric != other.metric and options.read.metric is None:
+        raise DataError(
+            f"task '{one.task}': the metric before is '{one.metric.name}', after '{other.metric.name}'; name one"
+        )
     by, intersections = _grouped_by(common, options)
     comparison = compare_scores(
-        cast("Scores", one),  # or ItemScores, like the other one
-        cast("Scores", other),
+        one,
+        other,
         by=by,
         intersections=intersections,
         metric=options.read.metric,

@@ -10,8 +10,9 @@ import pyarrow as pa
 from chaintune.errors import DataError, nearest
 from chaintune.files.lines import Row
 from chaintune.logs.log import Digests
+from chaintune.records import Scores
 from chaintune.records.examples import is_no_group
-from chaintune.records.items import Groups, ItemScores, items_table
+from chaintune.records.items import Groups, items_table, plain_scores
 
 _MISSING = object()
 _MOST_FAULTS = 5
@@ -94,7 +95,7 @@ class Collected:
             for kind, digest in known.items():
                 self.digests.setdefault(kind, {})[name] = digest
 
-    def item_scores(self, task: str, where: str, metric: str) -> tuple[ItemScores, Digests]:
+    def item_scores(self, task: str, where: str, metric: str) -> tuple[Scores, Digests]:
         """The rows as scores of a task, and what is known of each in the same order.
 
         Raises:
@@ -102,7 +103,7 @@ class Collected:
         """
         self._stop_if_wrong(where)
         table = items_table(self.ids, self.scores, self.groups, self.clusters)
-        return ItemScores(task, table, metric, {"file": where}), self._digests_of(table, where)
+        return plain_scores(task, table, metric, {"file": where}), self._digests_of(table, where)
 
     def _digests_of(self, table: pa.Table, where: str) -> Digests:
         ids = table.column("example_id").to_pylist()

@@ -17,7 +17,7 @@ from chaintune.logs.log import Digests, Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.logs.regular import raw_columns
-from chaintune.records import ItemScores
+from chaintune.records import Scores
 
 _DATED = re.compile(r"samples_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)")
 _DIGESTS = {"document": "doc_hash", "prompt": "prompt_hash", "target": "target_hash"}
@@ -76,7 +76,7 @@ def _read_file(path: Path, options: ReadOptions) -> Log:
     return Log(scores, str(path), _facts(path, task), digests, fields=tuple(names_in(first[1])))
 
 
-def _regular(path: Path, first: Row, options: ReadOptions, fields: Fields) -> tuple[ItemScores, Digests] | None:
+def _regular(path: Path, first: Row, options: ReadOptions, fields: Fields) -> tuple[Scores, Digests] | None:
     raw = raw_columns(path, first, fields.paths, number=fields.score, optional=_FILTER)
     found = columns_of(raw, fields, _FILTER) if raw else None
     if found is None:
@@ -85,7 +85,7 @@ def _regular(path: Path, first: Row, options: ReadOptions, fields: Fields) -> tu
     return chosen.scores(task_of(path), str(path), fields.score)
 
 
-def _row_by_row(path: Path, options: ReadOptions, fields: Fields) -> tuple[ItemScores, Digests]:
+def _row_by_row(path: Path, options: ReadOptions, fields: Fields) -> tuple[Scores, Digests]:
     filters: dict[str, Collected] = {}
     for place, row in rows_of(path):
         filters.setdefault(str(row.get(_FILTER, _PLAIN_FILTER)), Collected()).add(row, place, fields)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from chaintune.errors import ConfigError, nearest
-from chaintune.records import ItemScores, Scores
+from chaintune.records import Scores
 
 Digests: TypeAlias = "Mapping[str, pa.Array]"
 
@@ -27,7 +27,7 @@ class Log:
         doubts: what speaks against comparing this log with any other, such as a run that did not end.
     """
 
-    scores: Scores | ItemScores
+    scores: Scores
     where: str
     facts: Mapping[str, str] = field(default_factory=dict)
     digests: Digests = field(default_factory=dict)

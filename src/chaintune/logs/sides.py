@@ -15,13 +15,13 @@ from chaintune.logs.options import CompareOptions, ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.logs.scores_files import log_of
 from chaintune.logs.tables import logs_of_rows
-from chaintune.records import ItemScores, Scores
+from chaintune.records import Scores
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-Logged: TypeAlias = "Path | str | Scores | ItemScores | Sequence[Scores] | pl.DataFrame | pd.DataFrame"
+Logged: TypeAlias = "Path | str | Scores | Sequence[Scores] | pl.DataFrame | pd.DataFrame"
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,14 +40,9 @@ class Sides:
     tasks: tuple[str, ...]
     left_out: tuple[str, ...]
 
-    def paired(self, task: str) -> Pair[Scores] | Pair[ItemScores]:
+    def paired(self, task: str) -> Pair:
         """The examples that both sides have of a task, in one order."""
-        before, after = self.before[task].scores, self.after[task].scores
-        if isinstance(before, Scores) and isinstance(after, Scores):
-            return pair(before, after, on_missing="intersect")
-        if isinstance(before, ItemScores) and isinstance(after, ItemScores):
-            return pair(before, after, on_missing="intersect")
-        raise DataError(f"task '{task}': logs of different kinds; compare two of one kind")
+        return pair(self.before[task].scores, self.after[task].scores, on_missing="intersect")
 
 
 def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
@@ -97,8 +92,6 @@ def _logs(logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
         return {logged.task: log_of(logged, side)}
     if isinstance(logged, list | tuple):
         return _several(logged, side)
-    if isinstance(logged, ItemScores):
-        return {logged.task: Log(logged, side)}
     # By what they offer and not by class, so that neither library is imported for a question.
     if hasattr(logged, "to_dicts"):
         rows = cast("pl.DataFrame", logged).to_dicts()

@@ -5,6 +5,7 @@ Words follow the glossary in `docs/explanation/definitions.md`.
 
 from chaintune.records.audit import Audit
 from chaintune.records.checkpoint import Chain, ChainStep, Checkpoint, Settings, chain_label, variant_label
+from chaintune.records.choice import CHOICE_METRICS, Metric, choice_measurement
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
 from chaintune.records.curvature import CheckpointCurvature, Curvature, LossLine, Space
 from chaintune.records.examples import (
@@ -21,7 +22,9 @@ from chaintune.records.examples import (
 )
 from chaintune.records.figures import Figure, Section
 from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
-from chaintune.records.items import ITEMS_SCHEMA, ItemScores, items_table
+from chaintune.records.items import ITEMS_SCHEMA, items_table, plain_scores
+from chaintune.records.measurements import Measurement
+from chaintune.records.metrics import ItemMetric
 from chaintune.records.mitigations import Choice, Limits, MitigationRef, Who
 from chaintune.records.recipe import Recipe, Regulariser
 from chaintune.records.results import (
@@ -34,10 +37,11 @@ from chaintune.records.results import (
     pooled,
     rows_to_polars,
 )
-from chaintune.records.scores import SCORES_SCHEMA, Metric, Scores, scores_table
+from chaintune.records.scores import SCORES_SCHEMA, Scores, scores_of, scores_table
 
 __all__ = [
     "ALL_SEEDS",
+    "CHOICE_METRICS",
     "ITEMS_SCHEMA",
     "SCORES_SCHEMA",
     "Answer",
@@ -57,11 +61,12 @@ __all__ = [
     "Figure",
     "Gate",
     "GroupComparison",
-    "ItemScores",
+    "ItemMetric",
     "Judgement",
     "Limits",
     "LossLine",
     "Measure",
+    "Measurement",
     "Message",
     "Metric",
     "MitigationRef",
@@ -83,10 +88,13 @@ __all__ = [
     "Who",
     "canonical_digest",
     "chain_label",
+    "choice_measurement",
     "examples_digest",
     "items_table",
+    "plain_scores",
     "pooled",
     "rows_to_polars",
+    "scores_of",
     "scores_table",
     "variant_label",
 ]

@@ -1,78 +1,50 @@
-"""What one checkpoint scored on each example when only the scores are known: `ItemScores`."""
+"""Scores of which nothing but the scores is known: what other harnesses' logs hold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from chaintune.errors import ConfigError, DataError
-from chaintune.records.scores import SCORES_SCHEMA
+from chaintune.errors import DataError
+from chaintune.records.metrics import ItemMetric
+from chaintune.records.scores import SCORES_SCHEMA, Scores, whole_table
 
-_SHARED = ("example_id", "cluster", "groups")
-ITEMS_SCHEMA = pa.schema([*(SCORES_SCHEMA.field(name) for name in _SHARED), pa.field("score", pa.float64())])
+ITEMS_SCHEMA = pa.schema([SCORES_SCHEMA.field(name) for name in ("example_id", "cluster", "groups", "score")])
 
 Groups = Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, eq=False)
-class ItemScores:
-    """A score of each example and nothing else: what other harnesses' logs hold. One row an example.
+def plain_scores(
+    task: str, table: pa.Table, metric: str = "score", provenance: Mapping[str, str] | None = None
+) -> Scores:
+    """Scores of a task from their table.
 
-    Attributes:
+    Args:
         task: the task's name.
         table: columns of `ITEMS_SCHEMA`; `score` lies between 0, the worst, and 1, the best.
-        metric: what the scores are, as its source calls it.
+        metric: what the scores are, as their source calls them.
         provenance: where the scores come from, text to text.
+
+    Raises:
+        DataError: an id appears twice, or a score does not lie between 0 and 1.
     """
-
-    task: str
-    table: pa.Table
-    metric: str = "score"
-    provenance: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.table.schema.names != ITEMS_SCHEMA.names:
-            raise DataError(
-                f"scores of task '{self.task}': columns {self.table.schema.names}, expected {ITEMS_SCHEMA.names}"
-            )
-        ids = self.example_ids
-        if len(set(ids)) != len(ids):
-            raise DataError(f"scores of task '{self.task}': an example_id appears twice")
-        scores = self.item_scores()
-        # Written so that NaN is refused too.
-        strange = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
-        if len(strange):
-            raise DataError(
-                f"scores of task '{self.task}': example '{ids[strange[0]]}' has {scores[strange[0]]:g}, expected a "
-                "number from 0, the worst, to 1, the best; name the ends of another scale as --scale (in Python scale)"
-            )
-
-    def __len__(self) -> int:
-        return int(self.table.num_rows)
-
-    @property
-    def example_ids(self) -> list[str]:
-        """Ids in row order."""
-        return list(self.table.column("example_id").to_pylist())
-
-    def item_scores(self, metric: str | None = None) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Score of each example.
-
-        Args:
-            metric: the name of the scores that there are, or None.
-
-        Shape: `[E]`.
-        """
-        if metric not in (None, self.metric):
-            raise ConfigError(f"task '{self.task}' has no metric '{metric}', its scores are '{self.metric}'")
-        return np.asarray(self.table.column("score").to_numpy(zero_copy_only=False), dtype=np.float64)
+    scores = table.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
+    # Written so that NaN is refused too.
+    strange = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
+    if len(strange):
+        name = table.column("example_id")[int(strange[0])].as_py()
+        raise DataError(
+            f"scores of task '{task}': example '{name}' has {scores[strange[0]]:g}, expected a "
+            "number from 0, the worst, to 1, the best; name the ends of another scale as --scale (in Python scale)"
+        )
+    table = table.append_column("task", pa.array([task] * len(table), pa.string()))
+    return Scores(task, whole_table(table), dict(provenance or {}), ItemMetric(metric))
 
 
 def items_table(
     ids: Sequence[str], scores: Sequence[float], groups: Sequence[Groups], clusters: Sequence[str] | None = None
 ) -> pa.Table:
-    """The table of `ItemScores` from columns, sorted by id; without `clusters` every example is its own."""
+    """The table of `plain_scores` from columns, sorted by id; without `clusters` every example is its own."""
     try:
         names = [pa.array(column, pa.string()) for column in (ids, clusters if clusters is not None else ids)]
         columns = [*names, _map_array(groups), pa.array(scores, pa.float64())]

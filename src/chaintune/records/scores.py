@@ -1,70 +1,87 @@
-"""What one checkpoint answered: `Scores`, their table and their file."""
+"""What one checkpoint scored on each example of a task: `Scores`, their table and their file."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chaintune.errors import DataError
+from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.records.choice import CHOICE_METRICS, CHOICE_SCHEMA, answered, choice_measurement, predictions
 from chaintune.records.examples import Example
+from chaintune.records.measurements import Measurement
+from chaintune.records.metrics import ItemMetric
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-Metric = Literal["accuracy", "accuracy_per_token", "accuracy_per_byte"]
-
-_GROUPS_TYPE = pa.map_(pa.string(), pa.list_(pa.string()))
-# In nats. Two choices nearer to each other than arithmetic in fp32 can tell are a tie, and the first of them is
-# preferred, so that no answer hangs on the order in which numbers were added up.
-TIE = 1e-4
-
-SCORES_SCHEMA = pa.schema(
+_PLACES = pa.schema(
     [
         ("task", pa.string()),
         ("example_id", pa.string()),
         ("cluster", pa.string()),
-        ("groups", _GROUPS_TYPE),
-        ("gold", pa.int32()),
-        ("choice_logprobs", pa.list_(pa.float64())),
-        ("choice_tokens", pa.list_(pa.int32())),
-        ("choice_bytes", pa.list_(pa.int32())),
-        ("choice_roles", pa.list_(pa.string())),
-        ("prediction", pa.int32()),
-        ("correct", pa.bool_()),
+        ("groups", pa.map_(pa.string(), pa.list_(pa.string()))),
     ]
 )
+_ITEMS = pa.schema(
+    [
+        ("label", pa.string()),
+        ("pair", pa.string()),
+        ("score", pa.float64()),
+        ("missing_reason", pa.string()),
+        ("chance", pa.float64()),
+        ("answer", pa.string()),
+        ("outcome", pa.string()),
+        ("evidence", pa.string()),
+    ]
+)
+# What all scores have; what a measure adds stands between the two parts.
+SCORES_SCHEMA = pa.schema([*_PLACES, *_ITEMS])
+_METRIC = b"item_metric"
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What one checkpoint answered on one task: one row an example, sorted by `example_id`.
+    """What one checkpoint scored on one task: one row an example, sorted by `example_id`.
 
     Attributes:
         task: the task's name.
-        table: columns of `SCORES_SCHEMA`. `choice_logprobs` are natural-log sums over the tokens of a
-            choice; `prediction` is the largest of them, the first one on a tie (within `TIE`).
+        table: the columns of `SCORES_SCHEMA`, and those that the measure adds. `score` is null where there is none,
+            and `missing_reason` says why; `chance` is what guessing scores; `answer`, `outcome` and `evidence` are
+            what was answered, what it counts as, and what shows it.
         provenance: what made the scores (checkpoint key, task version, precision, ...), text to text.
+        metric: what a score says.
+
+    Raises:
+        DataError: a column is missing, an id appears twice, or a score is out of the metric's range.
     """
 
     task: str
     table: pa.Table
     provenance: Mapping[str, str] = field(default_factory=dict)
+    metric: ItemMetric = CHOICE_METRICS["accuracy"]
 
     def __post_init__(self) -> None:
-        if self.table.schema.names != SCORES_SCHEMA.names:
-            raise DataError(
-                f"scores of task '{self.task}': columns {self.table.schema.names}, expected {SCORES_SCHEMA.names}"
-            )
+        if missing := [name for name in SCORES_SCHEMA.names if name not in self.table.schema.names]:
+            raise DataError(f"scores of task '{self.task}': column '{missing[0]}' is missing")
         ids = self.example_ids
         if len(set(ids)) != len(ids):
             raise DataError(f"scores of task '{self.task}': an example_id appears twice")
+        scores, (low, high) = self.table.column("score").drop_null().to_numpy(), self.metric.range
+        # Written so that NaN is refused too.
+        strange = np.flatnonzero(~((scores >= low) & (scores <= high)))
+        if len(strange):
+            place = np.flatnonzero(self.table.column("score").is_valid().to_numpy())[strange[0]]
+            raise DataError(
+                f"scores of task '{self.task}': example '{ids[place]}' has {scores[strange[0]]:g}, and item metric "
+                f"'{self.metric.name}' goes from {low:g} to {high:g}"
+            )
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -85,40 +102,67 @@ class Scores:
         keys = self.table.column("groups").combine_chunks().keys
         return tuple(sorted(set(keys.to_pylist())))
 
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Columns that the measure adds."""
+        return tuple(name for name in self.table.schema.names if name not in SCORES_SCHEMA.names)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Item metrics by which these scores can be had, their own first."""
+        others = CHOICE_METRICS if set(CHOICE_SCHEMA.names) <= set(self.details) else ()
+        return tuple(dict.fromkeys([self.metric.name, *others]))
+
     def groups(self, dimension: str) -> list[tuple[str, ...]]:
         """Groups of `dimension` that each row bears; empty where it bears none."""
         return [tuple(dict(pairs or ()).get(dimension) or ()) for pairs in self.table.column("groups").to_pylist()]
 
-    def item_scores(self, metric: Metric = "accuracy") -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """Score of each example: 1.0 when the preferred choice is the gold one, else 0.0.
+    def item_scores(self, metric: str | None = None) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Score of each example, NaN where there is none.
 
         Args:
-            metric: the choice preferred is that with the largest log-probability (`accuracy`), the
-                largest per token, or the largest per UTF-8 byte. The first one wins a tie (within `TIE`).
+            metric: one of `metrics`; None is the scores' own.
+
+        Raises:
+            ConfigError: the scores cannot be had by this metric.
 
         Shape: `[E]`.
         """
-        if metric == "accuracy":
-            return np.asarray(self.table.column("correct").to_numpy(zero_copy_only=False), dtype=np.float64)
-        return np.asarray(self.predictions(metric) == self.table.column("gold").to_numpy(), dtype=np.float64)
+        table = self.by(metric or self.metric.name).table
+        return np.asarray(table.column("score").to_numpy(zero_copy_only=False), dtype=np.float64)
 
-    def predictions(self, metric: Metric = "accuracy") -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """The choice of each example that a metric prefers, by the rule that `item_scores` counts by.
+    def predictions(self, metric: str | None = None) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """The choice of each example that an item metric of choices prefers.
 
         Shape: `[E]`.
         """
-        if metric == "accuracy":
-            return np.asarray(self.table.column("prediction").to_numpy(), dtype=np.int64)
-        return _preferred(self.table, "choice_tokens" if metric == "accuracy_per_token" else "choice_bytes")
+        return predictions(self.table, metric or self.metric.name)
+
+    def by(self, metric: str) -> "Scores":
+        """The same answers scored by another of the `metrics`.
+
+        Raises:
+            ConfigError: the scores cannot be had by this metric.
+        """
+        if metric == self.metric.name:
+            return self
+        if metric not in self.metrics:
+            raise ConfigError(f"metric '{metric}' of task '{self.task}': {nearest(metric, self.metrics)}")
+        columns = answered(self.table, metric)
+        arrays = [
+            pa.chunked_array([pa.array(columns[part.name], part.type)])
+            if part.name in columns
+            else self.table.column(part.name)
+            for part in self.table.schema
+        ]
+        return replace(
+            self, table=pa.Table.from_arrays(arrays, schema=self.table.schema), metric=CHOICE_METRICS[metric]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold, one mapping an example; a log-probability of no finite size is None."""
-        rows = [
-            row
-            | {"groups": dict(row["groups"] or ())}
-            | {"choice_logprobs": [value if math.isfinite(value) else None for value in row["choice_logprobs"]]}
-            for row in self.table.to_pylist()
-        ]
+        rows = [{name: _plain(value) for name, value in row.items()} for row in self.table.to_pylist()]
+        rows = [row | {"groups": dict(row["groups"] or ())} for row in rows]
         return {"task": self.task, "provenance": dict(self.provenance), "examples": rows}
 
     def to_polars(self) -> "pl.DataFrame":
@@ -138,13 +182,14 @@ class Scores:
         return pd.DataFrame(self.to_polars().to_dicts())
 
     def write(self, path: Path) -> None:
-        """Write one Parquet file; the provenance travels in its metadata. Same scores, same bytes."""
-        metadata = {"chaintune": json.dumps(dict(self.provenance), sort_keys=True)}
-        pq.write_table(self.table.replace_schema_metadata(metadata), path, compression="zstd")
+        """Write one Parquet file; metric and provenance travel in its metadata. Same scores, same bytes."""
+        provenance = json.dumps(dict(self.provenance), sort_keys=True)
+        table = self.table.replace_schema_metadata({"chaintune": provenance, _METRIC: self.metric.to_json()})
+        pq.write_table(table, path, compression="zstd")
 
     @classmethod
     def read(cls, path: Path) -> "Scores":
-        """Read a file that `write` wrote.
+        """Read a file that `write` wrote, of this edition or the first.
 
         Raises:
             DataError: the file is no Parquet file or lacks a column.
@@ -153,45 +198,81 @@ class Scores:
             table = pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a readable Parquet file ({error})") from error
-        missing = [name for name in SCORES_SCHEMA.names if name not in table.schema.names]
-        if missing:
+        metadata = table.schema.metadata or {}
+        metric = ItemMetric.from_json(metadata[_METRIC]) if _METRIC in metadata else CHOICE_METRICS["accuracy"]
+        table = table.replace_schema_metadata(None)
+        needed = SCORES_SCHEMA if _METRIC in metadata else pa.schema([*_PLACES, *CHOICE_SCHEMA])
+        if missing := [name for name in needed.names if name not in table.schema.names]:
             raise DataError(f"{path}: not a scores file, column '{missing[0]}' is missing")
-        raw = (table.schema.metadata or {}).get(b"chaintune", b"{}")
-        table = table.select(SCORES_SCHEMA.names).cast(SCORES_SCHEMA)
+        if _METRIC not in metadata:
+            right = table.column("correct").cast(pa.int32()).cast(pa.float64())
+            table = whole_table(table.append_column("score", right))
         tasks = set(table.column("task").to_pylist())
         if len(tasks) != 1:
             raise DataError(f"{path}: expected scores of one task, found {sorted(tasks)}")
-        return cls(task=tasks.pop(), table=table.replace_schema_metadata(None), provenance=json.loads(raw))
+        return cls(tasks.pop(), table, json.loads(metadata.get(b"chaintune", b"{}")), metric)
 
 
-def preferred(logprobs: Sequence[float]) -> int:
-    """Index of the choice with the largest log-probability, the first one on a tie.
+def whole_table(table: pa.Table) -> pa.Table:
+    """The columns in the order of a score file, those of `SCORES_SCHEMA` that are not there as nulls."""
+    details = [part for part in table.schema if part.name not in SCORES_SCHEMA.names]
+    choice = [CHOICE_SCHEMA.field(part.name) if part.name in CHOICE_SCHEMA.names else part for part in details]
+    schema = pa.schema([*_PLACES, *choice, *_ITEMS])
+    arrays = [
+        table.column(part.name).cast(part.type) if part.name in table.schema.names else pa.nulls(len(table), part.type)
+        for part in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
-    Example:
-        >>> preferred([-2.0, -1.00001, -1.0])
-        1
+
+def scores_of(
+    task: str,
+    measurement: Measurement,
+    examples: Sequence[Example],
+    metric: ItemMetric,
+    provenance: Mapping[str, str] | None = None,
+) -> Scores:
+    """The scores that an item metric makes of a measurement; several samples of an example are averaged first.
+
+    Args:
+        task: the task's name.
+        measurement: of these examples.
+        examples: in any order.
+        metric: reads the measurement's measure.
+        provenance: to be kept beside the measurement's own.
+
+    Raises:
+        ConfigError: the metric reads another measure.
+        DataError: the measurement is of other examples.
     """
-    return int(np.argmax(np.asarray(logprobs) >= max(logprobs) - TIE))
-
-
-def _preferred(table: pa.Table, lengths: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Choice of each row with the largest log-probability by length, the first one on a tie. Shape: `[E]`."""
-    choices = table.column("choice_logprobs").combine_chunks()
-    counts = choices.value_lengths().to_numpy(zero_copy_only=False)
-    if not len(counts):
-        return np.zeros(0, dtype=np.int64)
-    sizes = table.column(lengths).combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    by_length = choices.flatten().to_numpy(zero_copy_only=False) / sizes
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    best = np.flatnonzero(by_length >= np.repeat(np.maximum.reduceat(by_length, starts), counts) - TIE)
-    rows, first = np.unique(np.repeat(np.arange(len(counts)), counts)[best], return_index=True)
-    return np.asarray(best[first] - starts[rows], dtype=np.int64)
+    if metric.score is None or metric.measure != measurement.measure:
+        raise ConfigError(
+            f"task '{task}': item metric '{metric.name}' reads measure '{metric.measure}', not '{measurement.measure}'"
+        )
+    measurement = measurement.sorted()
+    known = {example.id: example for example in examples}
+    ids = measurement.table.column("example_id").to_pylist()
+    if set(ids) != set(known):
+        raise DataError(f"task '{task}': the measurement is of {len(set(ids))} other examples than these {len(known)}")
+    own = [known[name] for name in ids]
+    columns = dict(metric.score(measurement, own))
+    table = pa.table(
+        {
+            "task": pa.array([task] * len(ids), pa.string()),
+            "example_id": pa.array(ids, pa.string()),
+            "cluster": pa.array([example.cluster for example in own], pa.string()),
+            "groups": pa.array([_groups(example) for example in own], _PLACES.field("groups").type),
+            "pair": pa.array([example.pair or None for example in own], pa.string()),
+            **{name: _column(name, values) for name, values in columns.items()},
+        }
+    )
+    return Scores(task, whole_table(_averaged(table)), {**measurement.provenance, **(provenance or {})}, metric)
 
 
 def scores_table(
     task: str, examples: Sequence[Example], logprobs: Sequence[Sequence[float]], tokens: Sequence[Sequence[int]]
 ) -> pa.Table:
-    """The table of `Scores` from examples and what was computed for each of their choices.
+    """The table of `Scores` by accuracy from examples and what was computed for each of their choices.
 
     Args:
         task: the task's name.
@@ -199,22 +280,34 @@ def scores_table(
         logprobs: log-probability of each choice of each example, in nats.
         tokens: how many tokens each log-probability sums over.
     """
-    rows = []
-    for example, row, sizes in sorted(zip(examples, logprobs, tokens, strict=True), key=lambda item: item[0].id):
-        prediction = preferred(row)
-        rows.append(
-            {
-                "task": task,
-                "example_id": example.id,
-                "cluster": example.cluster,
-                "groups": [(dimension, list(names)) for dimension, names in sorted(example.groups.items())],
-                "gold": example.choices.gold,
-                "choice_logprobs": [float(value) for value in row],
-                "choice_tokens": list(sizes),
-                "choice_bytes": [len(choice.strip().encode()) for choice in example.choices.texts],
-                "choice_roles": list(example.choices.roles),
-                "prediction": prediction,
-                "correct": prediction == example.choices.gold,
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=SCORES_SCHEMA)
+    measurement = choice_measurement(examples, logprobs, tokens)
+    return scores_of(task, measurement, examples, CHOICE_METRICS["accuracy"]).table
+
+
+def _averaged(table: pa.Table) -> pa.Table:
+    """One row an example: the mean of its samples' scores, and what else its first sample has."""
+    ids = table.column("example_id").to_numpy(zero_copy_only=False)
+    firsts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])) if len(ids) else np.zeros(0, dtype=np.int64)
+    if len(firsts) == len(ids):
+        return table
+    scores = table.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
+    means = np.add.reduceat(scores, firsts) / np.diff([*firsts, len(ids)])
+    place = table.schema.get_field_index("score")
+    return table.take(pa.array(firsts)).set_column(place, "score", pa.array(means, from_pandas=True))
+
+
+def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
+    known = {part.name: part.type for part in (*_ITEMS, *CHOICE_SCHEMA)}
+    return pa.array(values, known.get(name), from_pandas=name in {"score", "chance"})
+
+
+def _groups(example: Example) -> list[tuple[str, list[str]]]:
+    return [(dimension, list(names)) for dimension, names in sorted(example.groups.items())]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,14 +7,13 @@ import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from chaintune import forgetting
 from chaintune.forgetting.recommend import USUAL
@@ -180,20 +179,7 @@ def _task_provenance(task: Task) -> dict[str, Any]:
 
 def _read(store: Store, key: str, metric: Metric) -> Scores | None:
     entry = store.get("score", key)
-    return _preferring(Scores.read(entry.path / SCORES_FILE), metric) if entry else None
-
-
-def _preferring(scores: Scores, metric: Metric) -> Scores:
-    """The scores with the choice that a metric prefers as the prediction."""
-    if metric == "accuracy":
-        return scores
-    table = _replaced(scores.table, "prediction", scores.predictions(metric).tolist())
-    return replace(scores, table=_replaced(table, "correct", scores.item_scores(metric).astype(bool).tolist()))
-
-
-def _replaced(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
-    place = table.schema.get_field_index(name)
-    return table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+    return Scores.read(entry.path / SCORES_FILE).by(metric) if entry else None
 
 
 def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path, limits: Limits = USUAL) -> None:

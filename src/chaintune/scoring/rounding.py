@@ -13,7 +13,7 @@ import numpy as np
 from chaintune.models.encoding import Encoded
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.records import Example
-from chaintune.records.scores import preferred
+from chaintune.records.choice import preferred
 from chaintune.scoring.logprobs import alone_logprobs
 
 # Enough to tell one changed answer in twenty from none.

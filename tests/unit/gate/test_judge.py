@@ -11,17 +11,17 @@ import pytest
 import chaintune
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
-from chaintune.records import Comparison, ItemScores, Judgement, Measure, items_table
+from chaintune.records import Comparison, Judgement, Measure, Scores, items_table, plain_scores
 from tests import made_up
 from tests.made_up import Floats
 
 FAST = 400
 
 
-def scores(values: Floats, groups: Sequence[str] = (), clusters: Sequence[str] | None = None) -> ItemScores:
+def scores(values: Floats, groups: Sequence[str] = (), clusters: Sequence[str] | None = None) -> Scores:
     borne = [{"faith": (name,)} for name in groups] or [{}] * len(values)
     ids = [f"e{i:05d}" for i in range(len(values))]
-    return ItemScores("t", items_table(ids, values.tolist(), borne, clusters))
+    return plain_scores("t", items_table(ids, values.tolist(), borne, clusters))
 
 
 def comparison(

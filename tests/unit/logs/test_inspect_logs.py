@@ -21,7 +21,7 @@ from chaintune.logs.comparable import objections
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
-from chaintune.records import ItemScores
+from chaintune.records import Scores
 from tests import made_up
 from tests.unit.logs import inspected
 
@@ -258,7 +258,7 @@ def test_only_a_log_of_inspect_loads_it(tmp_path: Path) -> None:
         "sys.exit('inspect_ai' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
-    assert isinstance(inspect_logs.read(side(tmp_path / "l.json", 0), ReadOptions())[0].scores, ItemScores)
+    assert isinstance(inspect_logs.read(side(tmp_path / "l.json", 0), ReadOptions())[0].scores, Scores)
 
 
 def written(path: Path, told: Mapping[str, Any]) -> Path:

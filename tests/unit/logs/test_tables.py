@@ -19,7 +19,7 @@ from chaintune.logs import compare_all
 from chaintune.logs.options import CompareOptions, ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.logs.sides import read_sides
-from chaintune.records import Comparison, ItemScores, Scores
+from chaintune.records import Comparison, Scores, plain_scores
 from tests import made_up
 
 FAST = 200
@@ -91,7 +91,7 @@ def test_score_files_are_read_by_path(tmp_path: Path) -> None:
     found = chaintune.compare(tmp_path / "b", tmp_path / "a" / "t.parquet", by=["faith"], resamples=FAST)
     assert found.to_dict() == chaintune.compare(own[0], own[1], by=["faith"], resamples=FAST).to_dict()
     with pytest.raises(DataError, match="different kinds"):
-        chaintune.compare(own[0], ItemScores("t", items([1.0])), resamples=FAST)
+        chaintune.compare(own[0], plain_scores("t", items([1.0])), resamples=FAST)
     with pytest.raises(ConfigError, match="columns, clusters and scale of their own"):
         chaintune.compare(tmp_path / "b", tmp_path / "a", cluster="x")
 

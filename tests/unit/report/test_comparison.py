@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 import chaintune
 from chaintune.gate import Budget, Policy, judge, read_policy
 from chaintune.gate.policy import Limit
-from chaintune.records import Comparison, Gate, ItemScores, Judgement, items_table
+from chaintune.records import Comparison, Gate, Judgement, items_table, plain_scores
 from chaintune.report.comparison import comparison_json, comparison_markdown, comparison_schema, comparison_tables
 from chaintune.report.gate import gate_sentence, gate_table, junit_xml
 
@@ -31,7 +31,7 @@ HOSTILE = '"><script>&\x00\x1b]]>\ud800\n| a \\'
 def compared(*, graded: bool = False, names: str = "ab", count: int = 40) -> Comparison:
     groups = [{"faith": (names[i % 2],)} for i in range(count)]
     sides = ([1.0] * count, [0.5 if graded and i == 1 else float(i % 3 > 0) for i in range(count)])
-    both = [ItemScores("t", items_table([str(i) for i in range(count)], side, groups)) for side in sides]
+    both = [plain_scores("t", items_table([str(i) for i in range(count)], side, groups)) for side in sides]
     return chaintune.compare(both[0], both[1], by=["faith"], resamples=FAST)
 
 

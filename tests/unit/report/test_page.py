@@ -15,15 +15,14 @@ import pytest
 
 import chaintune
 from chaintune.records import (
-    SCORES_SCHEMA,
     Choices,
     Comparison,
     Example,
     Gate,
-    ItemScores,
     Judgement,
     Scores,
     items_table,
+    plain_scores,
 )
 from chaintune.report.folder import read_rows
 from chaintune.report.page import Page, Step, comparison_page, render, study_page
@@ -212,7 +211,7 @@ def test_a_metric_by_length_changes_what_counts_and_what_is_shown() -> None:
 
 
 def test_graded_scores_show_the_score() -> None:
-    sides = [ItemScores("t", items_table(["a", "b"], values, [{}, {}])) for values in ([1.0, 0.5], [0.25, 0.5])]
+    sides = [plain_scores("t", items_table(["a", "b"], values, [{}, {}])) for values in ([1.0, 0.5], [0.25, 0.5])]
     data = examples_data([Step("x", sides[0], sides[1])], {})
     assert [(flip["before"], flip["after"], flip["forgot"]) for flip in data["flips"]] == [([1.0], [0.25], True)]
     assert data["items"][0]["gold"] is None
@@ -296,8 +295,11 @@ def many(count: int, *, flipped: bool) -> Scores:
         "choice_roles": [[]] * count,
         "prediction": [int(flipped)] * count,
         "correct": [not flipped] * count,
+        "score": [float(not flipped)] * count,
     }
-    return Scores("s", pa.Table.from_pydict(columns, schema=SCORES_SCHEMA))
+    schema = made_up.scores([True]).table.schema
+    columns |= {name: [None] * count for name in schema.names if name not in columns}
+    return Scores("s", pa.Table.from_pydict(columns, schema=schema))
 
 
 def test_a_hundred_checkpoints_of_sixty_thousand_items_stay_under_twenty_megabytes() -> None:

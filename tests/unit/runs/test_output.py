@@ -87,7 +87,7 @@ def test_predictions_break_ties_as_what_is_right_does(metric: Any) -> None:
     # Of each unit the second choice is likelier by less than arithmetic can tell, so the first one is preferred.
     examples = [Example(f"e{k}", "question", Choices((" aaaa", " bb"), k % 2), {}, f"e{k}") for k in range(4)]
     tied = Scores("t", scores_table("t", examples, [[-4.00002, -2.0]] * 4, [[4, 2]] * 4))
-    found = output._preferring(tied, metric)
+    found = tied.by(metric)
     assert tied.table["prediction"].to_pylist() == [1] * 4
     assert found.table["prediction"].to_pylist() == tied.predictions(metric).tolist() == [0] * 4
     assert found.table["correct"].to_pylist() == [True, False] * 2

@@ -8,7 +8,7 @@ import pytest
 from chaintune import forgetting
 from chaintune.models import LoadedModel
 from chaintune.records import CheckpointScores
-from chaintune.records.scores import TIE, preferred
+from chaintune.records.choice import TIE, preferred
 from chaintune.report.words import summary
 from chaintune.scoring import score
 from tests import made_up, tiny

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from chaintune.records import Choices, Example, ItemScores, Metric, Scores
+from chaintune.records import Choices, Example, Metric, Scores
 from chaintune.records.examples import shown_text
 from chaintune.report.page.embedded import weight
 
@@ -32,8 +32,8 @@ class Step:
     """
 
     name: str
-    before: Scores | ItemScores
-    after: Scores | ItemScores
+    before: Scores
+    after: Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class _Order:
     def __init__(self) -> None:
         self._known: dict[str, tuple[pa.ChunkedArray, NDArray[np.int64]]] = {}
 
-    def of(self, scores: Scores | ItemScores) -> NDArray[np.int64]:
+    def of(self, scores: Scores) -> NDArray[np.int64]:
         """Rank of each row. Shape: `[E]`."""
         ids = scores.table.column("example_id")
         known = self._known.get(scores.task)
@@ -150,10 +150,7 @@ class _Order:
 
 
 def _flips(step: Step, metric: Metric, most: int, order: _Order) -> _Flips:
-    before, after = (
-        side.item_scores(metric) if isinstance(side, Scores) else side.item_scores()
-        for side in (step.before, step.after)
-    )
+    before, after = (side.item_scores(metric if metric in side.metrics else None) for side in (step.before, step.after))
     rows = np.flatnonzero(before != after)
     first = rows[np.argsort(order.of(step.before)[rows])][:most]
     return _Flips(
@@ -183,7 +180,7 @@ def _shares(counts: Sequence[int], most: int) -> list[int]:
 
 def _answers(row: Mapping[str, Any], metric: Metric) -> list[float]:
     """Probability of each choice among the choices, by the lengths that the metric goes by; else the score alone."""
-    if "score" in row:
+    if "choice_logprobs" not in row:
         return [round(float(row["score"]), 3)]
     logprobs = np.asarray(row["choice_logprobs"], dtype=np.float64)
     if metric in _LENGTHS:

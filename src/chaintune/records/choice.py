@@ -1,0 +1,136 @@
+"""Multiple choice: the measurement of every choice's log-probability, and the item metrics that read it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from chaintune.records.examples import Example
+from chaintune.records.measurements import MEASUREMENT_SCHEMA, Measurement
+from chaintune.records.metrics import ItemMetric
+
+Metric = Literal["accuracy", "accuracy_per_token", "accuracy_per_byte"]
+
+CHOICE = "choice"
+# In nats. Two choices nearer to each other than arithmetic in fp32 can tell are a tie, and the first of them is
+# preferred, so that no answer hangs on the order in which numbers were added up.
+TIE = 1e-4
+
+MEASURED = pa.schema(
+    [
+        *MEASUREMENT_SCHEMA,
+        pa.field("log_probabilities", pa.list_(pa.float64())),
+        pa.field("tokens", pa.list_(pa.int32())),
+        pa.field("bytes", pa.list_(pa.int32())),
+    ]
+)
+# What scores of choices say beyond scores of any kind; `choice_logprobs` are natural-log sums over a choice's tokens.
+CHOICE_SCHEMA = pa.schema(
+    [
+        ("gold", pa.int32()),
+        ("choice_logprobs", pa.list_(pa.float64())),
+        ("choice_tokens", pa.list_(pa.int32())),
+        ("choice_bytes", pa.list_(pa.int32())),
+        ("choice_roles", pa.list_(pa.string())),
+        ("prediction", pa.int32()),
+        ("correct", pa.bool_()),
+    ]
+)
+_LENGTHS: Mapping[str, str] = {"accuracy_per_token": "choice_tokens", "accuracy_per_byte": "choice_bytes"}
+
+
+def choice_measurement(
+    examples: Sequence[Example],
+    logprobs: Sequence[Sequence[float]],
+    tokens: Sequence[Sequence[int]],
+    provenance: Mapping[str, str] | None = None,
+) -> Measurement:
+    """The measurement of examples with choices.
+
+    Args:
+        examples: in any order.
+        logprobs: log-probability of each choice of each example, in nats.
+        tokens: how many tokens each log-probability sums over.
+        provenance: what made it.
+    """
+    sizes = [[len(choice.strip().encode()) for choice in example.choices.texts] for example in examples]
+    columns = [
+        [example.id for example in examples], [0] * len(examples),
+        [[float(value) for value in row] for row in logprobs], [list(row) for row in tokens], sizes,
+    ]  # fmt: skip
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, MEASURED, strict=True)]
+    return Measurement(CHOICE, pa.Table.from_arrays(arrays, schema=MEASURED), dict(provenance or {})).sorted()
+
+
+def preferred(logprobs: Sequence[float]) -> int:
+    """Index of the choice with the largest log-probability, the first one on a tie.
+
+    Example:
+        >>> preferred([-2.0, -1.00001, -1.0])
+        1
+    """
+    return int(np.argmax(np.asarray(logprobs) >= max(logprobs) - TIE))
+
+
+def predictions(table: pa.Table, metric: str) -> NDArray[np.int64]:
+    """The choice of each row that an item metric prefers: the likeliest, in all or by length; the first on a tie.
+
+    Args:
+        table: with the columns of `CHOICE_SCHEMA`.
+        metric: `accuracy`, or by the lengths of the choices in tokens or UTF-8 bytes.
+
+    Shape: `[E]`.
+    """
+    choices = table.column("choice_logprobs").combine_chunks()
+    counts = choices.value_lengths().to_numpy(zero_copy_only=False)
+    if not len(counts):
+        return np.zeros(0, dtype=np.int64)
+    values = choices.flatten().to_numpy(zero_copy_only=False)
+    if metric in _LENGTHS:
+        values = values / table.column(_LENGTHS[metric]).combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    best = np.flatnonzero(values >= np.repeat(np.maximum.reduceat(values, starts), counts) - TIE)
+    rows, first = np.unique(np.repeat(np.arange(len(counts)), counts)[best], return_index=True)
+    return np.asarray(best[first] - starts[rows], dtype=np.int64)
+
+
+def answered(table: pa.Table, metric: str) -> dict[str, Any]:
+    """The columns that follow from which choice is preferred.
+
+    Args:
+        table: with the columns of `CHOICE_SCHEMA` but the last two.
+        metric: by which a choice is preferred.
+    """
+    chosen = predictions(table, metric)
+    right = chosen == table.column("gold").to_numpy()
+    roles = table.column("choice_roles").to_pylist()
+    played = [row[place] if row and place < len(row) else None for row, place in zip(roles, chosen, strict=True)]
+    return {
+        "prediction": chosen,
+        "correct": right,
+        "score": right.astype(np.float64),
+        "answer": [str(place) for place in chosen],
+        "outcome": played,
+    }
+
+
+def _score(metric: str, measurement: Measurement, examples: Sequence[Example]) -> dict[str, Any]:
+    measured, targets = measurement.table, [example.choices for example in examples]
+    columns: dict[str, Any] = {
+        "gold": pa.array([target.gold for target in targets], pa.int32()),
+        "choice_logprobs": measured.column("log_probabilities"),
+        "choice_tokens": measured.column("tokens"),
+        "choice_bytes": measured.column("bytes"),
+        "choice_roles": pa.array([list(target.roles) for target in targets], pa.list_(pa.string())),
+    }
+    columns |= answered(pa.table(columns), metric)
+    return columns | {"chance": [1 / len(target.texts) for target in targets]}
+
+
+CHOICE_METRICS: Mapping[str, ItemMetric] = {
+    name: ItemMetric(name, CHOICE, score=partial(_score, name))
+    for name in ("accuracy", "accuracy_per_token", "accuracy_per_byte")
+}

@@ -1,0 +1,71 @@
+"""What the score of an example says: `ItemMetric`."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from chaintune.errors import ConfigError
+from chaintune.records.examples import Example
+from chaintune.records.measurements import Measurement
+
+Direction = Literal["more", "less"]
+Average = Literal["mean", "balanced"]
+ScoreRows = Callable[[Measurement, Sequence[Example]], Mapping[str, Any]]
+
+# Of a score that is right or wrong, or a part of it.
+SHARE = "share"
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMetric:
+    """How a measurement of an example becomes a score, and what the score is.
+
+    Attributes:
+        name: what studies and results call it.
+        measure: whose measurement it reads; empty where the scores come from elsewhere.
+        unit: of the scores; `share` where they are shares of what is right.
+        range: the lowest and the highest score that there can be; infinite where nothing bounds it.
+        direction: whether `more` or `less` is better.
+        average: how the scores of examples are averaged.
+        score: makes columns, a row for each row of the measurement, from it and the example of each row: `score`
+            (None where there is none) and, as far as they are known, `missing_reason`, `label`, `chance`, `answer`,
+            `outcome` and `evidence`; any other column travels with the scores. None where nothing is to be made.
+
+    Raises:
+        ConfigError: the range is no two different numbers in order, or a direction that does not exist.
+    """
+
+    name: str
+    measure: str = ""
+    unit: str = SHARE
+    range: tuple[float, float] = (0.0, 1.0)
+    direction: Direction = "more"
+    average: Average = "mean"
+    score: ScoreRows | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        low, high = self.range
+        if not low < high:
+            raise ConfigError(f"item metric '{self.name}': range {low:g} to {high:g}, expected the lower end first")
+        if self.direction not in ("more", "less"):
+            raise ConfigError(f"item metric '{self.name}': direction '{self.direction}', expected 'more' or 'less'")
+
+    @property
+    def is_share(self) -> bool:
+        """Whether scores lie between 0, the worst, and 1, the best."""
+        return self.range == (0.0, 1.0) and self.direction == "more"
+
+    def to_json(self) -> str:
+        """The facts as JSON, without what makes the scores."""
+        ends = [end if math.isfinite(end) else None for end in self.range]
+        facts = {name: getattr(self, name) for name in ("name", "measure", "unit", "direction", "average")}
+        return json.dumps(facts | {"range": ends}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "ItemMetric":
+        """The facts that `to_json` wrote."""
+        facts = json.loads(text)
+        low, high = facts.pop("range")
+        return cls(**facts, range=(-math.inf if low is None else low, math.inf if high is None else high))

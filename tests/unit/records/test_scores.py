@@ -1,0 +1,131 @@
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from chaintune.errors import ConfigError, DataError
+from chaintune.forgetting.bias import answers
+from chaintune.forgetting.pairing import pair
+from chaintune.records import (
+    CHOICE_METRICS,
+    SCORES_SCHEMA,
+    Choices,
+    Example,
+    ItemMetric,
+    Measurement,
+    Scores,
+    choice_measurement,
+    items_table,
+    plain_scores,
+    scores_of,
+)
+from chaintune.records.choice import CHOICE_SCHEMA
+
+ROLES = ("target", "other", "unknown")
+EXAMPLES = [
+    Example("b", "q", Choices((" x", " yyyy", " zz"), 1, ROLES), {"owner": ("Ann",)}, "1", pair="p"),
+    Example("a", "q", Choices((" x", " yy"), 0), {}, "2"),
+]
+LOGPROBS, TOKENS = [[-1.0, -1.5, -3.0], [-2.0, -1.0]], [[1, 2, 1], [1, 1]]
+FIRST_EDITION = ["task", "example_id", "cluster", "groups", *CHOICE_SCHEMA.names]
+
+
+def lengths(measurement: Measurement, examples: Sequence[Example]) -> Mapping[str, Any]:
+    return {"score": [float(len(text)) if text else None for text in measurement.table.column("text").to_pylist()]}
+
+
+LENGTH = ItemMetric("length", "text", "characters", (0.0, math.inf), "less", score=lengths)
+
+
+def said(*rows: tuple[str, int, str]) -> Measurement:
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return Measurement("text", pa.table(dict(zip(("example_id", "sample", "text"), columns, strict=True))))
+
+
+def chosen(metric: str = "accuracy") -> Scores:
+    measurement = choice_measurement(EXAMPLES, LOGPROBS, TOKENS, {"checkpoint": "c"})
+    return scores_of("t", measurement, EXAMPLES, CHOICE_METRICS[metric], {"task_version": "1"})
+
+
+def test_a_measurement_and_its_scores_by_hand() -> None:
+    scores = chosen()
+    assert scores.table.schema.names == [*FIRST_EDITION, *SCORES_SCHEMA.names[4:]]
+    assert scores.example_ids == ["a", "b"]
+    assert scores.item_scores().tolist() == [0.0, 0.0]
+    assert scores.table["answer"].to_pylist() == ["1", "0"]
+    assert scores.table["outcome"].to_pylist() == [None, "target"]
+    assert scores.table["pair"].to_pylist() == [None, "p"]
+    assert scores.table["chance"].to_pylist() == [1 / 2, 1 / 3]
+    assert scores.provenance == {"checkpoint": "c", "task_version": "1"}
+
+
+@pytest.mark.parametrize("metric", CHOICE_METRICS)
+def test_another_metric_reads_the_same_measurement(metric: str) -> None:
+    straight, again = chosen(metric), chosen().by(metric)
+    assert straight.table.equals(again.table)
+    assert straight.metric == again.metric == CHOICE_METRICS[metric]
+    assert again.by("accuracy").table.equals(chosen().table)
+
+
+def test_scores_and_measurement_survive_their_files(tmp_path: Path) -> None:
+    for scores in (chosen("accuracy_per_byte"), scores_of("t", said(("a", 0, "x")), EXAMPLES[1:], LENGTH)):
+        scores.write(tmp_path / "s.parquet")
+        read = Scores.read(tmp_path / "s.parquet")
+        assert (read.table, read.metric, read.provenance) == (scores.table, scores.metric, scores.provenance)
+    measurement = choice_measurement(EXAMPLES, LOGPROBS, TOKENS, {"checkpoint": "c"})
+    measurement.write(tmp_path / "m.parquet")
+    again = Measurement.read(tmp_path / "m.parquet")
+    assert (again.measure, again.table, again.provenance) == ("choice", measurement.table, measurement.provenance)
+    with pytest.raises(DataError, match="not a measurement"):
+        Measurement.read(tmp_path / "s.parquet")
+
+
+def test_a_file_of_the_first_edition_is_read(tmp_path: Path) -> None:
+    old = chosen().table.select(FIRST_EDITION)
+    about = json.dumps({"checkpoint": "c", "task_version": "1"})
+    pq.write_table(old.replace_schema_metadata({"chaintune": about}), tmp_path / "old.parquet")
+    read = Scores.read(tmp_path / "old.parquet")
+    assert read.table.select(FIRST_EDITION).equals(old)
+    assert read.item_scores().tolist() == chosen().item_scores().tolist()
+    assert read.metric.name == "accuracy"
+    assert pair(read, chosen()).identical
+
+
+def test_samples_are_averaged() -> None:
+    rows = [("b", 1, "x" * 4), ("a", 0, "x"), ("b", 0, "xx")]
+    scores = scores_of("t", said(*rows), EXAMPLES, LENGTH)
+    assert scores.item_scores().tolist() == [1.0, 3.0]
+
+
+def test_what_has_no_score_is_null() -> None:
+    scores = scores_of("t", said(("a", 0, "x"), ("b", 0, "")), EXAMPLES, LENGTH)
+    assert scores.table["score"].to_pylist() == [1.0, None]
+    assert np.isnan(scores.item_scores()[1])
+    assert scores.to_dict()["examples"][1]["score"] is None
+
+
+def test_what_a_metric_cannot_read_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'length' reads measure 'text', not 'choice'"):
+        scores_of("t", choice_measurement(EXAMPLES, LOGPROBS, TOKENS), EXAMPLES, LENGTH)
+    with pytest.raises(DataError, match="of 1 other examples"):
+        scores_of("t", said(("z", 0, "x")), EXAMPLES, LENGTH)
+    with pytest.raises(ConfigError, match="range 1 to 0"):
+        ItemMetric("m", range=(1.0, 0.0))
+    with pytest.raises(ConfigError, match="direction 'up'"):
+        ItemMetric("m", direction="up")  # type: ignore[arg-type]
+    short = ItemMetric("m", "text", range=(2.0, 9.0), score=lengths)
+    with pytest.raises(DataError, match="'a' has 1, and item metric 'm' goes from 2 to 9"):
+        scores_of("t", said(("a", 0, "x")), EXAMPLES[1:], short)
+
+
+def test_scores_without_choices_have_one_metric_and_no_details() -> None:
+    scores = plain_scores("t", items_table(["a"], [0.5], [{}]), "f1")
+    assert (scores.metrics, scores.details, answers(scores)) == (("f1",), (), None)
+    with pytest.raises(ConfigError, match="metric 'accuracy' of task 't'"):
+        scores.item_scores("accuracy")
