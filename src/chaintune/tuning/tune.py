@@ -7,7 +7,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import torch
 from transformers import PrinterCallback, TrainingArguments
@@ -19,7 +18,6 @@ from chaintune.models.memory import free_memory, unless_out_of_memory
 from chaintune.models.precision import default_device
 from chaintune.models.tree_attention import takes_trees
 from chaintune.records import Example, Recipe
-from chaintune.tuning.deepspeed import by_deepspeed, check_can_deepspeed
 from chaintune.tuning.memory import too_little, with_less
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
@@ -40,8 +38,6 @@ _CPU_MICRO_BATCH, _GPU_MICRO_BATCH = 4, 16
 # Lessons that share their beginnings pad nothing, and there is more to share among many.
 _SHARING_FACTOR = 4
 _SEEDS_APART = 1_000_003
-
-Spread = Literal["fsdp", "deepspeed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +70,13 @@ class _Way:
         sharing: whether the lessons of a micro-batch are computed as a tree.
         micro_batch_size: how many they are.
         share: of this process.
-        spread: what spreads weights, gradients or optimizer over the processes.
+        fsdp: whether FSDP shards weights, gradients and optimizer over the processes.
     """
 
     sharing: bool
     micro_batch_size: int
     share: StepRank
-    spread: Spread | None
+    fsdp: bool
 
 
 def tune(
@@ -95,7 +91,7 @@ def tune(
     protected: Sequence[Example] = (),
     on_step: Callable[[Step], None] = lambda _: None,
     reread: Callable[[], LoadedModel] | None = None,
-    spread: Spread | None = None,
+    fsdp: bool = False,
 ) -> Tuned:
     """Train one stage with a fresh optimizer and schedule.
 
@@ -121,10 +117,9 @@ def tune(
         on_step: called after each step.
         reread: loads the parent once more, as it was; called when memory ran out, with the parent's weights gone.
             None cannot begin again, nor can one of several processes.
-        spread: `fsdp` spreads the weights over the processes, because they do not fit one device; `deepspeed` leaves
-            it to DeepSpeed what is spread, for which accelerate's launcher has to have started the processes. The
-            parent may lie in main memory, and under `fsdp` be hollow in all processes but the first; the tuned model
-            lies there, and is for saving only.
+        fsdp: whether to shard the weights over the processes, because they do not fit one device. The parent may lie
+            in main memory, and be on meta in all processes but the first; the tuned model lies in main memory, and is
+            for saving only.
 
     Raises:
         DataError: no example, or one longer than the model's context.
@@ -136,12 +131,10 @@ def tune(
     data = _lesson_data(parent, examples, replayed, task=task, recipe=recipe, seed=seed)
     guard = _taught(parent, protected, task="the protected task")
     share = StepRank.here()
-    if spread == "fsdp":
+    if fsdp:
         check_can_shard(recipe)
-    elif spread == "deepspeed":
-        check_can_deepspeed(recipe, parent.precision)
     while True:
-        way = unless_out_of_memory(partial(_way, parent, data, recipe, share=share, spread=spread))
+        way = unless_out_of_memory(partial(_way, parent, data, recipe, share=share, fsdp=fsdp))
         if way is None:
             raise too_little(recipe, task=task)
         tuned = unless_out_of_memory(
@@ -178,7 +171,7 @@ def _tune(
     with seeded(seed):
         held = hold(trainable(parent, recipe), recipe.regulariser, guard)
         try:
-            with sharded(held.loaded.model) if way.spread == "fsdp" else nullcontext():
+            with sharded(held.loaded.model) if way.fsdp else nullcontext():
                 trainer = _train(held, data, way, recipe=recipe, seed=seed, log=log, on_step=watch)
         finally:
             loaded = held.release()
@@ -238,37 +231,30 @@ def _train(
         micro, share = way.micro_batch_size, way.share
         arguments = _arguments(recipe, way, seed=seed, examples=len(data), scratch=scratch)
         alone = share.ranks == 1
+        optimizer = {"lr": recipe.learning_rate, "fused": True, "masters": recipe.fp32_masters}
         trainer = held.trainer(
             model=held.loaded.model,
             args=arguments,
             train_dataset=data,
             data_collator=collate_tree if way.sharing else collate,
-            optimizer_cls_and_kwargs=_optimizer(recipe, way),
+            optimizer_cls_and_kwargs=(MasterAdamW, optimizer),
             share=share,
             batches=None if alone else share.micro_batches(len(data), batch_size=recipe.batch_size, micro=micro),
         )
         # Trainer begins every process's randomness at one seed; dropout has to differ from share to share.
         if not alone:
             torch.manual_seed(seed + share.rank * _SEEDS_APART)
-        trainer.is_distributed_loading_by_transformers = way.spread == "fsdp"  # so that it is not wrapped in DDP
+        trainer.is_distributed_loading_by_transformers = way.fsdp  # so that it is not wrapped in DDP
         trainer.remove_callback(PrinterCallback)
         for callback in (*held.callbacks, StageLog(trainer, log, on_step)):
             trainer.add_callback(callback)
-        with by_deepspeed(trainer, held.loaded.precision) if way.spread == "deepspeed" else nullcontext():
-            trainer.train()
+        trainer.train()
     return trainer
 
 
-def _optimizer(recipe: Recipe, way: _Way) -> tuple[type[torch.optim.AdamW], dict[str, Any]]:
-    options = {"lr": recipe.learning_rate, "fused": True}
-    if way.spread == "deepspeed":  # which keeps the fp32 copies itself
-        return torch.optim.AdamW, options
-    return MasterAdamW, options | {"masters": recipe.fp32_masters}
-
-
-def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: StepRank, spread: Spread | None) -> _Way:
+def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: StepRank, fsdp: bool) -> _Way:
     sharing = _shares(parent, data, recipe, share)
-    return _Way(sharing, _micro_batch(recipe, share, sharing=sharing), share, spread)
+    return _Way(sharing, _micro_batch(recipe, share, sharing=sharing), share, fsdp)
 
 
 def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepRank) -> bool:
@@ -327,8 +313,7 @@ def _arguments(recipe: Recipe, way: _Way, *, seed: int, examples: int, scratch: 
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         activation_checkpointing=recipe.gradient_checkpointing,
-        # Told to take the CPU accelerate takes no DeepSpeed; left alone it finds out that there is nothing else.
-        use_cpu=on_cpu and way.spread != "deepspeed",
+        use_cpu=on_cpu,
         ddp_backend=None if share.ranks == 1 else "gloo" if on_cpu else "nccl",
         # Everything that is trained is used in every pass; to look for what is not would cost a walk of the graph.
         ddp_find_unused_parameters=False,

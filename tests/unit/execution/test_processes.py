@@ -11,7 +11,6 @@ import yaml
 
 from chaintune.errors import ConfigError, DataError, StageError
 from chaintune.execution.processes import launch
-from chaintune.execution.processes.accelerate import ACCELERATE_CONFIG
 from chaintune.execution.processes.job import RESULT, Job
 from chaintune.plan.nodes import ScoreNode
 from chaintune.records import Choices, Example, Recipe, Regulariser
@@ -59,17 +58,14 @@ def test_a_job_comes_out_as_it_went_in(tmp_path: Path) -> None:
     assert Job.read(job.write()) == job
 
 
-def test_the_launchers_are_those_of_the_libraries(tmp_path: Path) -> None:
-    from accelerate.commands.launch import launch_command_parser
+def test_the_launcher_is_that_of_torch(tmp_path: Path) -> None:
     from torch.distributed.run import get_args_parser
 
     asked = launch.command(3, tmp_path / "job.json")
     torch_run = get_args_parser().parse_args(asked[3:])
     assert (torch_run.nproc_per_node, torch_run.max_restarts, torch_run.module) == ("3", 0, True)
     assert torch_run.training_script_args == [str(tmp_path / "job.json")]
-    by_file = launch_command_parser().parse_args(launch.command(3, tmp_path / "job.json", config="mine.yaml")[3:])
-    assert (by_file.config_file, by_file.num_processes, by_file.mixed_precision) == ("mine.yaml", 3, "no")
-    assert (by_file.module, by_file.training_script) == (True, "chaintune.execution.processes.ranks")
+    assert torch_run.training_script == "chaintune.execution.processes.ranks"
 
 
 class Launched:
@@ -162,4 +158,3 @@ def test_the_page_names_what_is_read() -> None:
     plan = make_plan(study)
     assert {node.recipe.devices for node in plan.stages} == {4}
     assert {node.devices for node in plan.nodes if isinstance(node, ScoreNode)} == {4}
-    assert BLOCKS["console"].startswith(f"$ export {ACCELERATE_CONFIG}=")

@@ -31,7 +31,6 @@ class Job:
         recipe, seed, replayed, protected: of a stage, as `tune` takes them.
         alone: whether a new adapter may be stored without the weights under it.
         shard: whether the weights are spread over the processes; None is where one device has not room for them.
-        deepspeed: whether DeepSpeed spreads them instead.
         provenance, measure_rounding, batch_tokens: of scores, as `score` takes them.
     """
 
@@ -50,7 +49,6 @@ class Job:
     protected: Sequence[Example] = ()
     alone: bool = False
     shard: bool | None = None
-    deepspeed: bool = False
     provenance: Mapping[str, str] = field(default_factory=dict)
     measure_rounding: bool = False
     batch_tokens: int | None = None

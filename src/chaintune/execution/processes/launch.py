@@ -1,8 +1,4 @@
-"""One node on several devices of this machine: processes are started by torch's own launcher, watched and heard.
-
-With `CHAINTUNE_ACCELERATE_CONFIG`, a file of `accelerate config` that asks for DeepSpeed, accelerate's launcher starts
-those that train.
-"""
+"""One node on several devices of this machine: processes are started by torch's own launcher, watched and heard."""
 
 import json
 import logging
@@ -21,7 +17,6 @@ from chaintune import errors
 from chaintune.errors import ConfigError, StageError
 from chaintune.execution.hardware import threads_a_process
 from chaintune.execution.learning import STAGE_LOG
-from chaintune.execution.processes.accelerate import ACCELERATE_CONFIG, check_file, launch_options
 from chaintune.execution.processes.job import PARENT, RESULT, Job
 from chaintune.models.precision import default_device
 from chaintune.tuning import Step
@@ -48,12 +43,9 @@ def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]
         on_step: called with the steps of the log.
 
     Raises:
-        ConfigError: there are fewer GPUs than devices, or the accelerate file cannot hold.
+        ConfigError: there are fewer GPUs than devices.
         StageError: what a process raised, or that one was killed.
     """
-    if config := os.environ.get(ACCELERATE_CONFIG, ""):
-        check_file(Path(config))
-        job = replace(job, deepspeed=True)
     if job.recipe.batch_size % job.recipe.devices:
         _log.warning(
             "task '%s': %d devices cannot share steps of %d examples alike; some wait for the others at every step",
@@ -99,17 +91,13 @@ def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -
             job = replace(job, batch_tokens=error.at_once)
 
 
-def command(devices: int, job: Path, *, config: str = "") -> list[str]:
-    """What starts the processes of a job.
+def command(devices: int, job: Path) -> list[str]:
+    """The command that starts the processes of a job, by torch's launcher.
 
     Args:
-        devices: how many.
+        devices: number of processes.
         job: its file.
-        config: a file of `accelerate config`; empty takes torch's launcher.
     """
-    if config:
-        options = launch_options(config, devices)
-        return [sys.executable, "-m", "accelerate.commands.launch", *options, "--module", _PROGRAM, str(job)]
     options = ["--standalone", "--nproc-per-node", str(devices), "--max-restarts", "0"]
     return [sys.executable, "-m", "torch.distributed.run", *options, "--module", _PROGRAM, str(job)]
 
@@ -141,7 +129,7 @@ def _run(job: Job, devices: int, look: Callable[[], None]) -> dict[str, Any]:
     for left in job.scratch.iterdir():
         left.unlink()
     file, said = job.write(), job.scratch / _SAID
-    asked = command(devices, file, config=os.environ[ACCELERATE_CONFIG] if job.deepspeed else "")
+    asked = command(devices, file)
     with said.open("w", encoding="utf-8") as out, _started(asked, _environment(devices), out) as process:
         while process.poll() is None:
             time.sleep(_SECONDS_BETWEEN_LOOKS)

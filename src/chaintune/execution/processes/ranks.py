@@ -32,7 +32,6 @@ from chaintune.scoring.memory import MemoryRanOutError as ScoringRanOutError
 from chaintune.tuning import tune
 from chaintune.tuning.sharding import reads_pieces, training_bytes
 from chaintune.tuning.shares import MemoryRanOutError
-from chaintune.tuning.tune import Spread
 
 _FAILED, _ORPHANED = 1, 3
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -63,34 +62,24 @@ def _join() -> None:
 
 
 def _tune(job: Job) -> None:
-    parent, spread = _parent(job)
+    recipe = job.recipe
+    parent, sharded = _read(job, lambda model: training_bytes(model, recipe), on_meta=reads_pieces(recipe))
     before = parent.model
     tuned = tune(
         parent,
         job.examples,
         task=job.task,
-        recipe=job.recipe,
+        recipe=recipe,
         seed=job.seed,
         log=job.out / STAGE_LOG,
         replayed=job.replayed,
         protected=job.protected,
-        spread=spread,
+        fsdp=sharded,
     )
     if dist.get_rank() == 0:
         save(_to_store(tuned.loaded, before, job), job.out)
         numbers = ("steps", "train_tokens", "seconds", "first_loss", "final_loss", "micro_batch_size")
-        _write(job, {name: getattr(tuned, name) for name in numbers} | {"spread": spread})
-
-
-def _parent(job: Job) -> tuple[LoadedModel, Spread | None]:
-    """The parent of a stage, and what spreads it: DeepSpeed if the user says so, FSDP where one device has no room."""
-    recipe = job.recipe
-    if job.deepspeed:
-        trust = job.trust_remote_code
-        read = load(job.weights, adapter=job.adapter, precision=job.precision, place=False, trust_remote_code=trust)
-        return read, "deepspeed"
-    parent, sharded = _read(job, lambda model: training_bytes(model, recipe), on_meta=reads_pieces(recipe))
-    return parent, "fsdp" if sharded else None
+        _write(job, {name: getattr(tuned, name) for name in numbers} | {"sharded": sharded})
 
 
 def _read(job: Job, needed_bytes: Callable[[Any], int], *, on_meta: bool = True) -> tuple[LoadedModel, bool]:
