@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from chaintune.errors import ChaintuneError, ConfigError, DataError, ModelError, StageError, StoreError
 
 if TYPE_CHECKING:
-    from chaintune.api import Study, curvature, loss_line, mitigate
+    from chaintune.api import Study, curvature, mitigate
     from chaintune.auditing import audit, score
     from chaintune.callback.callback import ForgettingCallback
     from chaintune.logs import compare
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         Curvature,
         Estimate,
         Example,
-        LossLine,
         Message,
         Preference,
         Recipe,
@@ -49,7 +48,6 @@ __all__ = [
     "Estimate",
     "Example",
     "ForgettingCallback",
-    "LossLine",
     "Message",
     "ModelError",
     "Preference",
@@ -64,13 +62,12 @@ __all__ = [
     "audit",
     "compare",
     "curvature",
-    "loss_line",
     "mitigate",
     "score",
 ]
 
 _RECORDS = (
-    "Audit", "Choices", "Comparison", "Curvature", "Estimate", "Example", "LossLine", "Message", "Preference", "Recipe",
+    "Audit", "Choices", "Comparison", "Curvature", "Estimate", "Example", "Message", "Preference", "Recipe",
     "Reference", "ResultRow", "Scores", "Task",
 )  # fmt: skip
 _HOMES = dict.fromkeys(_RECORDS, "records") | {
@@ -79,7 +76,6 @@ _HOMES = dict.fromkeys(_RECORDS, "records") | {
     "audit": "auditing",
     "compare": "logs",
     "curvature": "api",
-    "loss_line": "api",
     "mitigate": "api",
     "score": "auditing",
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from chaintune.errors import ConfigError, StageError, nearest
-from chaintune.records import Curvature, Example, Limits, LossLine, Space, Task, examples_digest
+from chaintune.records import Curvature, Example, Limits, Space, Task, examples_digest
 from chaintune.study import study
 
 if TYPE_CHECKING:
@@ -123,46 +123,6 @@ def curvature(
         provenance={"model": str(model), "checkpoint": key} | about,
         on_product=on_product,
     )
-
-
-def loss_line(
-    first: str | Path,
-    second: str | Path,
-    task: Task | str,
-    *,
-    examples: int | None = 16,
-    split: Split = "train",
-    points: int = 11,
-    seed: int = 0,
-    store: "Store | Path | str | None" = None,
-    trust_remote_code: bool = False,
-) -> LossLine:
-    """The loss along the straight line between two models' weights, and the barrier on it.
-
-    Args:
-        first: a model, named as for `curvature`; an adapter is merged.
-        second: another of the same shape.
-        task: a task, or the name of a known one.
-        examples: how many, always the same ones for a seed; None for all of the split.
-        split: `train`, whose loss tuning minimises, or `test`.
-        points: on the line, both ends included.
-        seed: of the choice of examples.
-        store: where a GGUF file is dequantised to; None is the default store.
-        trust_remote_code: run Python code that comes with the models.
-
-    Raises:
-        ConfigError: fewer than 3 points.
-        DataError: the task's data cannot be had, or is less than what is asked for.
-        ModelError: a model cannot be had, or the two cannot be mixed.
-    """
-    from chaintune import hessian
-
-    wanted, chosen, about = _lessons_of(task, examples, split, seed)
-    (here, here_key), (there, there_key) = (
-        _in_fp32(name, store, trust_remote_code, merged=True) for name in (first, second)
-    )
-    about |= {"first": str(first), "first_checkpoint": here_key, "second": str(second), "second_checkpoint": there_key}
-    return hessian.loss_line(here, there, chosen, task=wanted, points=points, seed=seed, provenance=about)
 
 
 def _lessons_of(

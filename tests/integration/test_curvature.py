@@ -78,19 +78,6 @@ def test_of_an_adapter_and_of_what_lies_under_it(called: Any, model_folder: Make
     assert full["radius"] != plain["radius"]
 
 
-def test_between_two_models(called: Any, model_folder: MakeModel, adapter_folder: Path) -> None:
-    here, there = str(model_folder()), f"{model_folder()}+{adapter_folder}"
-    code, out, err = called(here, "--examples", "6", "--between", there, "--points", "5")
-    assert code == 0, err
-    assert "Barrier between the two models" in out
-    assert "Loss along the way" in out
-    (line,) = json.loads(called(here, "--examples", "6", "--between", there, "--points", "5", "--json")[1])
-    assert len(line["losses"]) == 5
-    assert line["losses"][0] != line["losses"][-1]
-    (same,) = json.loads(called(here, "--examples", "6", "--between", here, "--json")[1])
-    assert same["barrier"] == 0
-
-
 def test_what_does_not_converge_ends_with_code_3(called: Any, model_folder: MakeModel) -> None:
     code, out, _ = called(str(model_folder()), *SMALL, "--basis", "3", "--max-products", "3")
     assert code == 3
@@ -102,10 +89,8 @@ def test_what_does_not_converge_ends_with_code_3(called: Any, model_folder: Make
     ("arguments", "sentence"),
     [
         (["--space", "lora", "--examples", "6"], "name one as MODEL+ADAPTER"),
-        (["--space", "lora", "--between", "x"], "leave --space lora out"),
         (["--examples", "13"], "task 'balls, train': 13 examples are wanted, and there are 12"),
         (["--batches", "40", "--examples", "4"], "at most one for each of the 4 examples"),
-        (["--between", "nowhere/at/all", "--examples", "6"], "no such folder"),
         (["--tolerance", "2", "--examples", "6"], "a fraction of the radius"),
         (["--space", "lroa"], "lroa"),
     ],
@@ -118,12 +103,6 @@ def test_bad_input_is_one_message_and_code_2(
     assert sentence in err
     assert "Traceback" not in err
     assert out == ""
-
-
-def test_models_of_two_shapes(called: Any, model_folder: MakeModel) -> None:
-    code, _, err = called(str(model_folder()), "--between", str(model_folder("gpt2")), "--examples", "6")
-    assert code == 2
-    assert "the two models differ in shape" in err
 
 
 def test_split_and_size_are_checked_in_python(balls: Task, model_folder: MakeModel) -> None:

@@ -1,4 +1,4 @@
-"""`chaintune curvature`: how sharply the loss bends at a model, or what it does on the way to another one."""
+"""`chaintune curvature`: how sharply the loss bends at a model."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from chaintune.cli.options import AsJson, RemoteCode, StoreRoot
-from chaintune.errors import ConfigError
 
 if TYPE_CHECKING:
-    from chaintune.records import Curvature, LossLine
+    from chaintune.records import Curvature
 
 INCONCLUSIVE = 3
 Model = Annotated[str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, or alias.", show_default=False)]
@@ -20,13 +19,6 @@ Examples = Annotated[int, typer.Option("--examples", min=1, help="How many examp
 Split = Annotated[Literal["train", "test"], typer.Option("--split", help="Which examples.")]
 Space = Annotated[Literal["full", "lora"], typer.Option("--space", help="Every weight, or the adapter's alone.")]
 Parts = Annotated[int, typer.Option("--batches", min=0, help="Parts of the examples that are measured apart too.")]
-Between = Annotated[
-    str | None,
-    typer.Option(
-        "--between", metavar="MODEL", help="Measure the loss on the way to this model instead.", show_default=False
-    ),
-]
-Points = Annotated[int, typer.Option("--points", min=3, help="Points on that way, both ends included.")]
 Basis = Annotated[int, typer.Option("--basis", min=3, help="Lanczos vectors in memory.")]
 Tolerance = Annotated[float, typer.Option("--tolerance", help="Of convergence, as a fraction of the radius.")]
 Most = Annotated[int, typer.Option("--max-products", min=3, help="About how many products one eigenvalue may take.")]
@@ -40,8 +32,6 @@ def curvature(
     split: Split = "train",
     space: Space = "full",
     batches: Parts = 4,
-    between: Between = None,
-    points: Points = 11,
     basis: Basis = 6,
     tolerance: Tolerance = 0.01,
     max_products: Most = 200,
@@ -52,25 +42,20 @@ def curvature(
 ) -> int:
     """Measure how sharply the loss bends at a model: the spectral radius of its Hessian, on a task's examples.
 
-    The loss is the one that tuning minimises. With --between, measure that loss along the straight line
-    to another model of the same shape instead, and the barrier on it. Ends with code 3 where a value did
-    not converge.
+    The loss is the one that tuning minimises. Ends with code 3 where a value did not converge.
     """
     from chaintune.cli.display import print_tables
-    from chaintune.report.curvature import curvature_table, line_tables
+    from chaintune.report.curvature import curvature_table
     from chaintune.store.address import open_store
 
-    if between is not None and space == "lora":
-        raise ConfigError("--between measures a line between whole weights; leave --space lora out")
     data = {"examples": examples, "split": split, "seed": seed}
     shared = data | {"store": open_store(store), "trust_remote_code": trust_remote_code}
-    if between is not None:
-        lines = _lines(model, between, task, points=points, **shared)
-        _show(lines, as_json, lambda: print_tables(line_tables(lines)))
-        return 0
     lanczos = {"basis": basis, "tolerance": tolerance, "max_products": max_products}
     found = _curvatures(model, task, space=space, batches=batches, **lanczos, **shared)
-    _show(found, as_json, lambda: print_tables([curvature_table(found)]))
+    if as_json:
+        typer.echo(json.dumps([one.to_dict() for one in found], indent=2))
+    else:
+        print_tables([curvature_table(found)])
     return INCONCLUSIVE if any(one.reason for one in found) else 0
 
 
@@ -82,19 +67,6 @@ def _curvatures(model: str, tasks: Sequence[str], **options: Any) -> "list[Curva
         with _counting(task) as note:
             found.append(api.curvature(model, task, on_product=note, **options))
     return found
-
-
-def _lines(first: str, second: str, tasks: Sequence[str], **options: Any) -> "list[LossLine]":
-    from chaintune import api
-
-    return [api.loss_line(first, second, task, **options) for task in tasks]
-
-
-def _show(found: "Sequence[Curvature | LossLine]", as_json: bool, print_text: Callable[[], None]) -> None:
-    if as_json:
-        typer.echo(json.dumps([one.to_dict() for one in found], indent=2))
-    else:
-        print_text()
 
 
 @contextmanager

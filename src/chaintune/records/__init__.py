@@ -7,7 +7,7 @@ from chaintune.records.audit import Audit
 from chaintune.records.checkpoint import Chain, ChainStep, Checkpoint, Settings, chain_label, variant_label
 from chaintune.records.choice import CHOICE_METRICS, Metric, choice_measurement
 from chaintune.records.comparison import Comparison, Disparity, GroupComparison
-from chaintune.records.curvature import CheckpointCurvature, Curvature, LossLine, Space
+from chaintune.records.curvature import CheckpointCurvature, Curvature, Space
 from chaintune.records.examples import (
     Choices,
     Example,
@@ -64,7 +64,6 @@ __all__ = [
     "ItemMetric",
     "Judgement",
     "Limits",
-    "LossLine",
     "Measure",
     "Measurement",
     "Message",

@@ -1,4 +1,4 @@
-"""How sharply the loss bends at a checkpoint, and what it does between two of them."""
+"""How sharply the loss bends at a checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -103,56 +103,6 @@ class CheckpointCurvature:
 
     checkpoint: Checkpoint
     curvature: Curvature
-
-
-@dataclass(frozen=True, slots=True)
-class LossLine:
-    """The loss of a task along the straight line between two checkpoints' weights.
-
-    It has no interval: the line is that of these examples.
-
-    Attributes:
-        task: whose examples the loss is of.
-        fractions: of the way from the first checkpoint (0) to the second (1), ascending.
-        losses: mean answer loss in nats a token at each of them.
-        barrier: the most by which the loss exceeds the straight line between its two ends; never below 0.
-        barrier_at: fraction at which that is; 0 when the barrier is 0.
-        n, n_clusters, answer_tokens: examples, clusters among them, and tokens that the loss is a mean of.
-        seed: of the choice of examples.
-        provenance: what was measured, text to text.
-    """
-
-    task: str
-    fractions: tuple[float, ...]
-    losses: tuple[float, ...]
-    barrier: float
-    barrier_at: float
-    n: int
-    n_clusters: int
-    answer_tokens: int
-    seed: int
-    provenance: Mapping[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data that JSON can hold."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        lists = {name: [_finite(x) for x in plain[name]] for name in ("fractions", "losses")}
-        return {name: _finite(value) for name, value in plain.items()} | lists | {"provenance": dict(self.provenance)}
-
-    def to_polars(self) -> "pl.DataFrame":
-        """One row a point of the line: task, fraction, loss, what the straight line between the ends gives, n."""
-        import polars as pl
-
-        first, last = self.losses[0], self.losses[-1]
-        return pl.DataFrame(
-            {
-                "task": [self.task] * len(self.fractions),
-                "fraction": list(self.fractions),
-                "loss": list(self.losses),
-                "between_ends": [(1 - at) * first + at * last for at in self.fractions],
-                "n": [self.n] * len(self.fractions),
-            }
-        )
 
 
 def _finite(value: Any) -> Any:

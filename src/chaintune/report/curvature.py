@@ -1,9 +1,9 @@
-"""Tables of curvature and of the line between two checkpoints."""
+"""Tables of curvature."""
 
 import math
 from collections.abc import Sequence
 
-from chaintune.records import Curvature, LossLine, ResultRow
+from chaintune.records import Curvature, ResultRow
 from chaintune.report.cells import Table, checkpoint, interval, p_text
 
 CURVATURE_METRICS = {"curvature", "curvature_forgetting_correlation"}
@@ -21,34 +21,6 @@ def curvature_table(found: Sequence[Curvature]) -> Table:
     )
     header = ("task", "n", "radius", "top", "bottom", "residual", "parts", "loss", "gradient", "products")
     return Table("Curvature", note, header, tuple(_row(one) for one in found))
-
-
-def line_tables(lines: Sequence[LossLine]) -> list[Table]:
-    """The barrier of each task, then the loss at each point of the line."""
-    barriers = tuple(
-        (
-            line.task, f"{line.n:,}", _number(line.losses[0]), _number(line.losses[-1]), _number(line.barrier),
-            f"{line.barrier_at:g}" if line.barrier else "",
-        )
-        for line in lines
-    )  # fmt: skip
-    fractions = lines[0].fractions
-    points = tuple((f"{at:g}", *(_number(line.losses[place]) for line in lines)) for place, at in enumerate(fractions))
-    return [
-        Table(
-            "Barrier between the two models",
-            "Mean answer loss in nats a token; barrier: the most by which it exceeds the straight line between its "
-            "two ends. These examples only, so no interval.",
-            ("task", "n", "first", "second", "barrier", "at"),
-            barriers,
-        ),
-        Table(
-            "Loss along the way",
-            "0 is the first model, 1 the second.",
-            ("at", *(line.task for line in lines)),
-            points,
-        ),
-    ]
 
 
 def curvature_rows_table(rows: Sequence[ResultRow]) -> Table | None:

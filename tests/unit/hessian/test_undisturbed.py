@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from chaintune.errors import ModelError
-from chaintune.hessian import curvature, loss_line
+from chaintune.hessian import curvature
 from chaintune.hessian.undisturbed import ready
 from chaintune.models import LoadedModel
 from tests.plain import random_states
@@ -48,13 +48,6 @@ def test_curvature_leaves_the_model_as_it_was(space: Any, dtype: torch.dtype) ->
     before = everything(odd(loaded))
     curvature(loaded, EXAMPLES[:4], task="balls", space=space, batches=2)
     assert everything(loaded) == before
-
-
-def test_a_line_leaves_both_models_as_they_were() -> None:
-    first, second = odd(small_model()), odd(small_model(seed=1))
-    before = everything(first), everything(second)
-    loss_line(first, second, EXAMPLES[:4], task="balls", points=3)
-    assert (everything(first), everything(second)) == before
 
 
 def test_also_after_a_failure() -> None:
