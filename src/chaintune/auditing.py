@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from chaintune.logs.options import CompareOptions
     from chaintune.plan.plan import Plan
     from chaintune.runs.mitigation import Watch
-    from chaintune.scoring import Engine
     from chaintune.store.store import Store
 
 Watcher: TypeAlias = "Callable[[Plan], Watch]"
@@ -31,7 +30,6 @@ def score(
     sample_seed: int = 0,
     precision: str = "auto",
     devices: int = 1,
-    engine: "Engine" = "chaintune",
     store: "Store | Path | str | None" = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
@@ -45,13 +43,12 @@ def score(
         sample_seed: of the sample, and of the split of a known task.
         precision: `auto`, `bf16` or `fp32`.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
-        engine: whose arithmetic, ours or that of lm-evaluation-harness (extra `lm-eval`); the prompts are the same.
         store: where finished scores lie, and where a GGUF file is dequantised to; None is the default store.
         watch: plan -> context manager with `note`, which is told of every event.
         trust_remote_code: run Python code that comes with the model.
 
     Raises:
-        ConfigError: lm-eval is asked for and not installed, or by several devices; there are fewer GPUs than devices.
+        ConfigError: there are fewer GPUs than devices.
         ModelError: the model cannot be had.
         DataError: the task's data cannot be had, or an example is longer than the model's context.
     """
@@ -61,7 +58,6 @@ def score(
         tasks,
         precision=precision,
         devices=devices,
-        engine=engine,
         store=store,
         watch=watch,
         trust_remote_code=trust_remote_code,
@@ -75,7 +71,6 @@ def score_all(
     *,
     precision: str = "auto",
     devices: int = 1,
-    engine: "Engine" = "chaintune",
     store: "Store | Path | str | None" = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
@@ -87,7 +82,6 @@ def score_all(
         tasks: with different names.
         precision: `auto`, `bf16` or `fp32`.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
-        engine: whose arithmetic.
         store: where finished scores lie; None is the default store.
         watch: plan -> context manager with `note`, which is told of every event.
         trust_remote_code: run Python code that comes with a model.
@@ -106,7 +100,6 @@ def score_all(
         open_store(store),
         precision=precision,
         devices=devices,
-        arithmetic=engine,
         trust_remote_code=trust_remote_code,
     )
     with watch(scoring.plan) if watch else nullcontext() as watcher:

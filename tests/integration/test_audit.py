@@ -348,10 +348,6 @@ def test_what_cannot_be_meant_is_one_message_on_the_command_line(place: Place, t
             ["score", place.base, "--task", "balls", "--out", str(folder), "--set", "recipe.epochs=3"],
             "only keys of tasks",
         ),
-        (
-            ["score", place.base, "--task", "balls", "--out", str(folder), "--devices", "2", "--engine", "lm_eval"],
-            "engine 'lm_eval' scores in one process, got devices 2",
-        ),
         (["audit", place.base, "nowhere", "--task", "balls"], "nowhere"),
         (["audit", place.base, place.other, "--task", "balls", "--junit", "x.xml"], "--policy"),
         (["audit", place.base, place.other], "--task"),

@@ -17,7 +17,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import Comparison, Scores
-from chaintune.scoring.score import Engine, score
+from chaintune.scoring.score import score
 from tests import tiny
 
 pytestmark = pytest.mark.slow
@@ -93,7 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(folder)
 
 
-def own(place: Place, side: int, engine: Engine) -> Scores:
+def own(place: Place, side: int) -> Scores:
     task = tasks.load(
         "lm_eval:balls",
         include_path=place.folder / "tasks",
@@ -101,7 +101,7 @@ def own(place: Place, side: int, engine: Engine) -> Scores:
     )
     assert len(task.test) == N
     loaded = models.load(place.model(side), precision="fp32")
-    return score(loaded, task.test, task="balls", engine=engine)
+    return score(loaded, task.test, task="balls")
 
 
 def figures(found: Comparison) -> list[Any]:
@@ -109,9 +109,8 @@ def figures(found: Comparison) -> list[Any]:
     return [told[part] for part in ("overall", "groups", "disparities")]
 
 
-@pytest.mark.parametrize("engine", ["chaintune", "lm_eval"])
-def test_figures_of_lm_evals_logs_are_those_of_our_own_scoring(place: Place, engine: Engine) -> None:
-    ours = [own(place, side, engine) for side in (0, 1)]
+def test_figures_of_lm_evals_logs_are_those_of_our_own_scoring(place: Place) -> None:
+    ours = [own(place, side) for side in (0, 1)]
     logs = [place.log(side) for side in (0, 1)]
     for side in (0, 1):
         (path,) = logs[side].rglob("samples_balls_*.jsonl")
@@ -138,7 +137,7 @@ def test_what_lm_eval_tells_of_shots_and_metrics_is_understood(place: Place) -> 
     facts = read_log(logs[1], ReadOptions())["balls"].facts
     assert facts == {"task version": "3.0", "few-shot examples": "2"}
     by_length = chaintune.compare(place.log(0), place.log(1), metric="acc_norm", resamples=FAST)
-    ours = [own(place, side, "chaintune") for side in (0, 1)]
+    ours = [own(place, side) for side in (0, 1)]
     expected = chaintune.compare(ours[0], ours[1], metric="accuracy_per_byte", resamples=FAST)
     # lm-eval counts the characters of a choice, which are its bytes here.
     assert by_length.overall.forgetting.value == expected.overall.forgetting.value

@@ -106,9 +106,6 @@ def score(
     by: Annotated[
         list[str] | None, typer.Option("--by", metavar="DIM", help="Tell each group of this dimension too.")
     ] = None,
-    engine: Annotated[
-        Literal["chaintune", "lm_eval"], typer.Option(help="Whose arithmetic; lm_eval needs the extra lm-eval.")
-    ] = "chaintune",
     as_json: AsJson = False,
 ) -> int:
     """Score one checkpoint on tasks; nothing is trained. 'chaintune compare' reads what is written.
@@ -136,7 +133,7 @@ def score(
     tasks = scoring.tasks(task)
     check_dimensions(by or (), tasks)
     called = Path(model).name
-    found = score_all({called: model}, tasks, engine=engine, **scoring.options())[called]
+    found = score_all({called: model}, tasks, **scoring.options())[called]
     rows = {name: scored_rows(scores, by or ()) for name, scores in found.items()}
     paths = write_scores(found, out)
     if as_json:

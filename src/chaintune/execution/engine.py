@@ -21,7 +21,7 @@ from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, 
 from chaintune.models.memory import free_memory
 from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, CurvatureNode, Interpolation, Node, ScoreNode, StageNode
 from chaintune.records import Example, Task
-from chaintune.scoring import Engine, score
+from chaintune.scoring import score
 from chaintune.tuning import Step, tune
 from chaintune.tuning.mitigations.interpolate import interpolate
 
@@ -58,12 +58,10 @@ class LocalEngine:
         *,
         precision: Precision,
         trust_remote_code: bool = False,
-        arithmetic: Engine = "chaintune",
     ) -> None:
         self._bases = bases
         self._precision = precision
         self._trust_remote_code = trust_remote_code
-        self._arithmetic = arithmetic
         self._held: _Held | None = None
 
     def base_folder(self, base: str) -> Path:
@@ -173,15 +171,14 @@ class LocalEngine:
     ) -> dict[str, Any]:
         """Score a checkpoint on a split of a task and write `scores.parquet` into `out`."""
         examples, digest = (task.test, task.test_digest) if node.split == "test" else (task.train, task.train_digest)
-        ours = self._arithmetic == "chaintune"
         about = {"checkpoint": node.checkpoint_key, "task_version": task.version, f"{node.split}_digest": digest}
-        rounding = ours and node.checkpoint_key == node.base_key and node.split == "test"
+        rounding = node.checkpoint_key == node.base_key and node.split == "test"
         started = time.monotonic()
 
         def watch(done: int) -> None:
             report(_scoring_progress(node, done, len(examples), started))
 
-        if ours and node.devices > 1:
+        if node.devices > 1:
             self._let_go()
             with tempfile.TemporaryDirectory() as scratch:
                 job = self._score_job(node, checkpoint, task.name, examples, scratch=Path(scratch), out=out)
@@ -196,11 +193,10 @@ class LocalEngine:
                 task=task.name,
                 provenance=about,
                 measure_rounding=rounding,
-                engine=self._arithmetic,
                 on_scored=watch,
             )
             scores.write(out / SCORES_FILE)
-        ran_on = this_hardware(node.devices if ours else 1).note()
+        ran_on = this_hardware(node.devices).note()
         return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started} | ran_on
 
     def _score_job(

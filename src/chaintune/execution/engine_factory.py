@@ -9,7 +9,6 @@ from chaintune.errors import ModelError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine import LocalEngine
 from chaintune.models import Precision, whole_name
-from chaintune.scoring import Engine as Arithmetic
 from chaintune.store.store import Store
 
 
@@ -22,7 +21,6 @@ class EngineFactory:
         names: name in the study -> a name that means the same in every folder.
         precision: of every checkpoint.
         trust_remote_code: run Python code that comes with a model.
-        arithmetic: whose.
         process: that planned the run; any other looks for the bases by their names.
     """
 
@@ -30,7 +28,6 @@ class EngineFactory:
     names: Mapping[str, str]
     precision: Precision
     trust_remote_code: bool
-    arithmetic: Arithmetic
     process: tuple[str, int]
 
     @classmethod
@@ -40,11 +37,10 @@ class EngineFactory:
         precision: Precision,
         *,
         trust_remote_code: bool = False,
-        arithmetic: Arithmetic = "chaintune",
     ) -> "EngineFactory":
         """For the bases as this process has them."""
         names = {name: whole_name(base.name) for name, base in bases.items()}
-        return cls(bases, names, precision, trust_remote_code, arithmetic, _this_process())
+        return cls(bases, names, precision, trust_remote_code, _this_process())
 
     def __call__(self, store: Store) -> LocalEngine:
         """An engine of this process.
@@ -55,9 +51,7 @@ class EngineFactory:
         bases = self.bases
         if self.process != _this_process():
             bases = {name: _same(self.names[name], base.key, store) for name, base in bases.items()}
-        return LocalEngine(
-            bases, precision=self.precision, trust_remote_code=self.trust_remote_code, arithmetic=self.arithmetic
-        )
+        return LocalEngine(bases, precision=self.precision, trust_remote_code=self.trust_remote_code)
 
 
 def _this_process() -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
@@ -10,9 +10,6 @@ from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Interpolation, No
 from chaintune.records import Chain, Checkpoint, Example, MitigationRef, Recipe, Task, canonical_digest
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.study import Study, Variant
-
-if TYPE_CHECKING:
-    from chaintune.scoring import Engine  # loads torch
 
 STAGE_FORMAT = 1
 SCORE_FORMAT = 1
@@ -252,9 +249,7 @@ def _labels(chain: Chain) -> tuple[str, ...]:
     return tuple(step.label for step in chain)
 
 
-def score_key(
-    checkpoint_key: str, digest: str, precision: str, *, split: Split = "test", arithmetic: "Engine" = "chaintune"
-) -> str:
+def score_key(checkpoint_key: str, digest: str, precision: str, *, split: Split = "test") -> str:
     """The address of scores in the store.
 
     Args:
@@ -262,7 +257,6 @@ def score_key(
         digest: of the examples.
         precision: of the weights.
         split: of the task that the examples are.
-        arithmetic: whose; scores by ours are addressed as they were when there was no other.
     """
     payload = {
         "format": SCORE_FORMAT,
@@ -273,8 +267,6 @@ def score_key(
     }
     if split == "train":
         payload["split"] = split
-    if arithmetic != "chaintune":
-        payload["engine"] = arithmetic
     return canonical_digest(payload)
 
 

@@ -8,7 +8,6 @@ from chaintune.errors import ConfigError, ModelError
 from chaintune.models import Precision, Reader, load_reader, resolve_precision
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.records import Scores, Task
-from chaintune.scoring import Engine
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.files import atomic
 from chaintune.execution.bases import BaseModel, entry_keys, open_base
@@ -33,7 +32,6 @@ class ScoringRun:
         bases: name -> model.
         keys: what a model is called here, and a task -> key of the scores.
         precision: what `auto` came to on this machine.
-        arithmetic: whose.
         plan: one node for each pair of a model and a task; equal models have theirs together.
     """
 
@@ -43,7 +41,6 @@ class ScoringRun:
     bases: Mapping[str, BaseModel]
     keys: Mapping[tuple[str, str], str]
     precision: Precision
-    arithmetic: Engine
     plan: Plan
 
     def run(self, *, on_event: OnEvent | None = None, trust_remote_code: bool = False) -> dict[str, dict[str, Scores]]:
@@ -56,9 +53,7 @@ class ScoringRun:
         Raises:
             ModelError: a model cannot be loaded, or answers with something that is no number.
         """
-        engine = EngineFactory.of(
-            self.bases, self.precision, trust_remote_code=trust_remote_code, arithmetic=self.arithmetic
-        )
+        engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=trust_remote_code)
         found: dict[str, dict[str, Scores]] = {}
         with self.store.lease(self.plan.result_keys | entry_keys(self.bases.values())):
             outcome = run_plan(
@@ -85,7 +80,6 @@ def prepare_scoring(
     *,
     precision: str = "auto",
     devices: int = 1,
-    arithmetic: Engine = "chaintune",
     trust_remote_code: bool = False,
 ) -> ScoringRun:
     """Find the models, refuse what could not be scored, and plan the rest; nothing is computed yet.
@@ -96,16 +90,16 @@ def prepare_scoring(
         store: where finished work lies; a GGUF file is dequantised into it.
         precision: `auto`, `bf16` or `fp32`.
         devices: processes that score together; the scores, and so their keys, do not depend on them.
-        arithmetic: whose.
         trust_remote_code: run Python code that comes with a model.
 
     Raises:
-        ConfigError: no task, or two of one name; several devices for another's arithmetic.
+        ConfigError: no task, or two of one name; fewer devices than one.
         DataError: an example is longer than a model's context.
         ModelError: a model cannot be had.
     """
     _check_names(tasks)
-    _check_devices(devices, arithmetic)
+    if devices < 1:
+        raise ConfigError(f"devices: expected a number of processes, at least 1, got {devices}")
     bases = {name: open_base(name, store) for name in dict.fromkeys(models.values())}
     chosen = resolve_precision(precision)
     keys: dict[tuple[str, str], str] = {}
@@ -114,13 +108,13 @@ def prepare_scoring(
         base = bases[name]
         reader = load_reader(base.folder, trust_remote_code=trust_remote_code)
         for task in tasks:
-            key = score_key(base.key, task.test_digest, chosen, arithmetic=arithmetic)
+            key = score_key(base.key, task.test_digest, chosen)
             keys[called, task.name] = key
             if key not in nodes:
                 tokens = 0 if store.has("score", key) else _read_tokens(task, reader)
                 nodes[key] = _node(key, base, task, called, precision=chosen, devices=devices, tokens=tokens)
     plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
-    return ScoringRun(store, {task.name: task for task in tasks}, models, bases, keys, chosen, arithmetic, plan)
+    return ScoringRun(store, {task.name: task for task in tasks}, models, bases, keys, chosen, plan)
 
 
 def write_scores(found: Mapping[str, Scores], out: Path) -> dict[str, Path]:
@@ -192,16 +186,6 @@ def _node(
         devices=devices,
         called=called,
     )
-
-
-def _check_devices(devices: int, arithmetic: Engine) -> None:
-    if devices < 1:
-        raise ConfigError(f"devices: expected a number of processes, at least 1, got {devices}")
-    if devices > 1 and arithmetic != "chaintune":
-        raise ConfigError(
-            f"engine '{arithmetic}' scores in one process, got devices {devices}; leave devices out, or take engine "
-            "'chaintune'"
-        )
 
 
 def _check_names(tasks: Sequence[Task]) -> None:

@@ -1,5 +1,5 @@
 """A checkpoint and a task in; `Scores` out."""
 
-from chaintune.scoring.score import Engine, score
+from chaintune.scoring.score import score
 
-__all__ = ["Engine", "score"]
+__all__ = ["score"]

@@ -12,7 +12,7 @@ from chaintune.errors import ModelError
 from chaintune.models import LoadedModel
 from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.models.tree_attention import takes_trees
-from chaintune.scoring import harness, logprobs, memory, score
+from chaintune.scoring import logprobs, memory, score
 from chaintune.scoring.logprobs import choice_logprobs
 from tests import tiny
 from tests.plain import largest_difference, random_states
@@ -80,17 +80,6 @@ def test_batches_of_prompts_are_halved_too(error: Exception, monkeypatch: pytest
         assert largest_difference(choice_logprobs(model, ENCODED), usual) < 1e-5
     assert any(tokens > 60 for tokens in seen)
     assert not model.training
-
-
-@pytest.mark.filterwarnings("ignore")  # lm-eval's own
-def test_lm_evals_batches_are_halved_too() -> None:
-    loaded = LoadedModel(tiny.make_model(), tiny.make_tokenizer(), "fp32")
-    usual = harness.harness_logprobs(loaded, tiny.examples(12))
-    with at_most(loaded.model, 150) as seen:
-        assert largest_difference(harness.harness_logprobs(loaded, tiny.examples(12)), usual) < 1e-5
-    assert any(tokens > 150 for tokens in seen)
-    with at_most(loaded.model, 5), pytest.raises(ModelError, match="even with one choice at once"):
-        harness.harness_logprobs(loaded, tiny.examples(4))
 
 
 def test_scores_are_those_of_a_run_with_enough_memory() -> None:

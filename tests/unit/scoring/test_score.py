@@ -1,6 +1,5 @@
 """A model and examples in, a table out."""
 
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from chaintune.errors import ConfigError, DataError, ModelError
+from chaintune.errors import DataError, ModelError
 from chaintune.models import LoadedModel, load
 from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.records import Choices, Example, Scores
 from chaintune.scoring import score
 from tests import tiny
 from tests.conftest import MakeModel
+from tests.harness import harness_logprobs
 from tests.plain import plain_logprobs
 
 
@@ -105,18 +105,9 @@ def test_nothing_is_printed(loaded: LoadedModel, capfd: pytest.CaptureFixture[st
 
 
 @pytest.mark.filterwarnings("ignore")  # lm-eval's own
-def test_lm_evals_arithmetic_is_there_on_request(loaded: LoadedModel) -> None:
+def test_log_probabilities_are_those_of_lm_eval(loaded: LoadedModel) -> None:
     examples = tiny.examples(12)
     ours = score(loaded, examples, task="balls")
-    theirs = score(loaded, examples, task="balls", engine="lm_eval")
-    for mine, other in zip(ours.table.to_pylist(), theirs.table.to_pylist(), strict=True):
-        assert mine["choice_logprobs"] == pytest.approx(other["choice_logprobs"], abs=1e-4)
-        assert mine["choice_tokens"] == other["choice_tokens"]
-    assert theirs.provenance["engine"] == "lm_eval"
-    assert not loaded.model.training
-
-
-def test_without_lm_eval_the_error_tells_what_to_install(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lm_eval.api.instance", None)
-    with pytest.raises(ConfigError, match=r"chaintune\[lm-eval\]"):
-        score(loaded, tiny.examples(2), task="balls", engine="lm_eval")
+    theirs = harness_logprobs(loaded, examples)
+    for mine, other in zip(ours.table.to_pylist(), theirs, strict=True):
+        assert mine["choice_logprobs"] == pytest.approx(other, abs=1e-4)

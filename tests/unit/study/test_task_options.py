@@ -72,12 +72,11 @@ def test_scores_lie_where_a_study_puts_its_bases() -> None:
     assert node.key == score_key(BASE_KEY, task.test_digest, node.precision)
 
 
-def test_scores_of_another_arithmetic_split_or_precision_lie_apart() -> None:
+def test_scores_of_another_split_or_precision_lie_apart() -> None:
     keys = {
         score_key(BASE_KEY, "d", "fp32"),
         score_key(BASE_KEY, "d", "bf16"),
         score_key(BASE_KEY, "d", "fp32", split="train"),
-        score_key(BASE_KEY, "d", "fp32", arithmetic="lm_eval"),
         score_key("1" * 64, "d", "fp32"),
     }
-    assert len(keys) == 5
+    assert len(keys) == 4
