@@ -16,9 +16,8 @@ from chaintune.forgetting.rounding import rounding_rows
 from chaintune.forgetting.rows import accuracy_rows, by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
-from chaintune.forgetting.transfer import transfer_estimate
 from chaintune.records import Chain, Checkpoint, CheckpointScores, ResultRow, Role
-from chaintune.stats import Adjustment, Sample
+from chaintune.stats import Adjustment, Sample, combination
 from chaintune.stats.clusters import Floats
 
 ForgettingFrom = Literal["trained", "best", "base", "previous"]
@@ -178,7 +177,8 @@ def _transfer_rows(
             Sample.of(runs.groups[task].design, values[positions], resamples=options.resamples, seed=options.seed)
             for task, values in changes
         ]
-        rows.append(subject.row(metric, label, transfer_estimate(drawn, level=options.level, seed=options.seed)))
+        mean = combination(drawn, [1 / len(drawn)] * len(drawn), level=options.level, seed=options.seed)
+        rows.append(subject.row(metric, label, mean))
     return rows
 
 
