@@ -13,6 +13,7 @@ from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError
 
 if TYPE_CHECKING:
+    from chaintune.gate import Policy
     from chaintune.logs.options import ReadOptions
     from chaintune.logs.sides import Sides
     from chaintune.records import Comparison, Gate
@@ -72,7 +73,6 @@ def compare(
     With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3 when the data do not
     tell or something required is missing.
     """
-    from chaintune.gate import judge
     from chaintune.logs.compare import compare_sides
     from chaintune.logs.sides import read_sides
 
@@ -80,10 +80,16 @@ def compare(
     options = comparing.options(reading.options(), policy=policy)
     sides = read_sides(before, after, options)
     comparisons = compare_sides(sides, options)
-    gate = judge(policy, comparisons) if policy else None
+    gate = _judged(policy, comparisons) if policy else None
     if html:
         _write_page(html, sides, comparisons, gate)
     return report_comparisons(comparisons, gate, output)
+
+
+def _judged(policy: "Policy", comparisons: "Sequence[Comparison]") -> "Gate":
+    from chaintune.gate import judge  # loads pydantic, which only a policy needs
+
+    return judge(policy, comparisons)
 
 
 def _write_page(path: Path, sides: "Sides", comparisons: "Sequence[Comparison]", gate: "Gate | None") -> None:

@@ -1,20 +1,19 @@
-"""From rows of any log to item scores: fields by name, checked one by one, every fault told with its place."""
+"""From columns of any log to item scores, every fault told with its place."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from chaintune.errors import DataError, nearest
-from chaintune.files.lines import Row
+from chaintune.files.columns import Columns
 from chaintune.logs.log import Digests
 from chaintune.records import Scores
 from chaintune.records.examples import is_no_group
 from chaintune.records.items import Groups, items_table, plain_scores
 
-_MISSING = object()
 _MOST_FAULTS = 5
 _WORDS = {"true": 1.0, "false": 0.0}
 
@@ -30,6 +29,7 @@ class Fields:
         dimensions: dimension -> the field that holds the example's groups on it.
         digests: what is known of the example, by name -> field; left out where a row has none.
         scale: the worst and the best score.
+        known: names of the log's fields, for messages.
     """
 
     id: str
@@ -38,6 +38,12 @@ class Fields:
     dimensions: Mapping[str, str]
     digests: Mapping[str, str] = field(default_factory=dict)
     scale: tuple[float, float] = (0.0, 1.0)
+    known: tuple[str, ...] = ()
+
+    @property
+    def number(self) -> str:
+        """The field that is read as a number and as nothing else."""
+        return self.score if self.paths.count(self.score) == 1 else ""
 
     @property
     def paths(self) -> list[str]:
@@ -46,187 +52,168 @@ class Fields:
         return [self.id, self.score, *cluster, *self.dimensions.values(), *self.digests.values()]
 
 
-@dataclass(slots=True)
-class Collected:
-    """Columns of the rows read so far, and what was wrong with them."""
+def scores_of(columns: Columns, fields: Fields, task: str, where: str, *, metric: str = "") -> tuple[Scores, Digests]:
+    """Columns as scores of a task, and what is known of each example in the same order.
 
-    ids: list[str] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    clusters: list[str] = field(default_factory=list)
-    groups: list[Groups] = field(default_factory=list)
-    digests: dict[str, dict[str, str]] = field(default_factory=dict)
-    places: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    first: Row = field(default_factory=dict)
+    Args:
+        columns: those that `fields` names.
+        fields: which column holds what.
+        task: its name.
+        where: the file.
+        metric: what the scores are called; empty when as their column is.
 
-    def add(self, row: Row, where: str, fields: Fields) -> None:
-        """Take one row; what is wrong with it is noted, not raised."""
-        if not self.first:
-            self.first = row
-        try:
-            name = _name(row, fields.id, where)
-            score = _score(row, fields, where)
-            cluster = _name(row, fields.cluster, where) if fields.cluster else name
-            borne = {}
-            for dimension, path in fields.dimensions.items():
-                if names := _groups(value(row, path), path, where):
-                    borne[dimension] = names
-        except DataError as error:
-            self.faults.append(str(error))
-            return
-        self.ids.append(name)
-        self.places.append(where)
-        self.scores.append(score)
-        self.clusters.append(cluster)
-        self.groups.append(borne)
-        for kind, path in fields.digests.items():
-            known = value(row, path)
-            if isinstance(known, str):
-                self.digests.setdefault(kind, {})[name] = known
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the first row's fields."""
-        return tuple(names_in(self.first))
-
-    def know(self, digests: Iterable[Mapping[str, str]]) -> None:
-        """Take what is known of each row so far by another way than its fields."""
-        for name, known in zip(self.ids, digests, strict=True):
-            for kind, digest in known.items():
-                self.digests.setdefault(kind, {})[name] = digest
-
-    def item_scores(self, task: str, where: str, metric: str) -> tuple[Scores, Digests]:
-        """The rows as scores of a task, and what is known of each in the same order.
-
-        Raises:
-            DataError: a row was wrong, an id appears twice, or there are no rows.
-        """
-        self._stop_if_wrong(where)
-        table = items_table(self.ids, self.scores, self.groups, self.clusters)
-        return plain_scores(task, table, metric, {"file": where}), self._digests_of(table, where)
-
-    def _digests_of(self, table: pa.Table, where: str) -> Digests:
-        ids = table.column("example_id").to_pylist()
-        try:
-            return {
-                kind: pa.array([known.get(name) for name in ids], pa.string()) for kind, known in self.digests.items()
-            }
-        except UnicodeEncodeError as error:
-            raise DataError(f"{where}: {error.object[:40]!r} is no text") from error
-
-    def _stop_if_wrong(self, where: str) -> None:
-        if self.faults:
-            told = self.faults[:_MOST_FAULTS]
-            if len(self.faults) > len(told):
-                told.append(f"and {len(self.faults) - len(told)} more like these")
-            raise DataError(told[0] if len(told) == 1 else "\n  ".join([f"{where}: rows that cannot be read", *told]))
-        if not self.ids:
-            raise DataError(f"{where}: holds no rows")
-        if len(set(self.ids)) < len(self.ids):
-            raise DataError(self._repeated())
-
-    def _repeated(self) -> str:
-        first: dict[str, str] = {}
-        for name, place in zip(self.ids, self.places, strict=True):
-            if name in first:
-                return f"{place}: id '{name}' appears twice, first in {first[name]}; every example needs one of its own"
-            first[name] = place
-        return ""
-
-
-def value(row: Row, path: str) -> Any:
-    """What stands in a field of a row; a sentinel that is equal to nothing else when there is none."""
-    if path in row:
-        return row[path]
-    here: Any = row
-    for part in path.split("."):
-        if not isinstance(here, Mapping) or part not in here:
-            return _MISSING
-        here = here[part]
-    return here
-
-
-def has(row: Row, path: str) -> bool:
-    """Whether a row has a field."""
-    return value(row, path) is not _MISSING
-
-
-def names_in(row: Row) -> Iterable[str]:
-    """Names of a row's fields, those inside a mapping dotted."""
-    for name, inner in row.items():
-        if isinstance(inner, Mapping) and inner:
-            yield from (f"{name}.{deeper}" for deeper in inner)
-        else:
-            yield name
-
-
-def _name(row: Row, path: str, where: str) -> str:
-    found = value(row, path)
-    if type(found) is str and found:
-        return found
-    if found is _MISSING:
-        raise DataError(f"{where}: there is no field '{path}': {nearest(path, names_in(row))}")
-    if isinstance(found, bool) or not isinstance(found, int):
-        raise DataError(f"{where}: {path} is {_shown(found)}, expected text or a whole number")
-    return _text(found, path, where)
-
-
-def _score(row: Row, fields: Fields, where: str) -> float:
-    found = value(row, fields.score)
-    if found is _MISSING:
-        raise DataError(f"{where}: there is no field '{fields.score}': {nearest(fields.score, names_in(row))}")
-    number = _number(found)
+    Raises:
+        DataError: a row is wrong, an id appears twice, or there are no rows.
+    """
+    faults = _Faults(columns, fields.known)
+    ids = faults.names(fields.id)
     low, high = fields.scale
-    share = (number - low) / (high - low)
+    scores = faults.converted(fields.score, lambda value: _share(value, low, high))
+    clusters = faults.names(fields.cluster) if fields.cluster else ids
+    by_dimension = {
+        dimension: faults.converted(path, _groups, optional=True) for dimension, path in fields.dimensions.items()
+    }
+    faults.stop(where)
+    if not ids:
+        raise DataError(f"{where}: holds no rows")
+    if len(set(ids)) < len(ids):
+        raise DataError(_repeated(ids, columns))
+    groups: list[Groups] = [{}] * len(ids)
+    if by_dimension:
+        borne = list(zip(*by_dimension.values(), strict=True))
+        named = {own: {name: own[k] for k, name in enumerate(by_dimension) if own[k]} for own in set(borne)}
+        groups = [named[own] for own in borne]
+    table = items_table(ids, scores, groups, clusters)
+    scored = plain_scores(task, table, metric or fields.score, {"file": where})
+    return scored, _digests(ids, table, columns, fields, where)
+
+
+class _Faults:
+    """Conversions of columns, and the first fault of each row."""
+
+    def __init__(self, columns: Columns, known: Sequence[str]) -> None:
+        self._columns, self._known = columns, known
+        self._by_row: dict[int, str] = {}
+
+    def names(self, path: str) -> list[str]:
+        """The values of a column of names, as text."""
+        values = self._columns.values[path]
+        if set(map(type, values)) == {str} and all(values):
+            return list(values)
+        return self.converted(path, _name)
+
+    def converted(self, path: str, convert: Callable[[Any], Any], *, optional: bool = False) -> list[Any]:
+        """The values of a column, each converted; a fault is noted, not raised."""
+        values = self._columns.values[path]
+        if set(map(type, values)) in ({str}, {int}, {float}, {bool}):
+            # Values repeat; those of one type that are equal are the same.
+            try:
+                known = {value: convert(value) for value in set(values)}
+                return [known[value] for value in values]
+            except DataError:
+                pass  # whose rows are looked for now
+        made: list[Any] = []
+        for row, value in enumerate(values):
+            try:
+                made.append(convert(value))
+            except DataError as fault:
+                made.append(None)
+                missing = value is None and path not in self._known and not optional
+                said = f"there is no field '{path}': {nearest(path, self._known)}" if missing else f"{path} {fault}"
+                self._by_row.setdefault(row, said)
+        return made
+
+    def stop(self, where: str) -> None:
+        """Raise what was noted, as one error."""
+        if not self._by_row:
+            return
+        told = [f"{self._columns.place(row)}: {said}" for row, said in sorted(self._by_row.items())[:_MOST_FAULTS]]
+        if len(self._by_row) > len(told):
+            told.append(f"and {len(self._by_row) - len(told)} more like these")
+        raise DataError(told[0] if len(told) == 1 else "\n  ".join([f"{where}: rows that cannot be read", *told]))
+
+
+def _digests(ids: Sequence[str], table: pa.Table, columns: Columns, fields: Fields, where: str) -> Digests:
+    found = {}
+    for kind, path in fields.digests.items():
+        known = {name: value for name, value in zip(ids, columns.values[path], strict=True) if isinstance(value, str)}
+        if known:
+            found[kind] = [known.get(name) for name in table.column("example_id").to_pylist()]
+    try:
+        return {kind: pa.array(column, pa.string()) for kind, column in found.items()}
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: {error.object[:40]!r} is no text") from error
+
+
+def _repeated(ids: Sequence[str], columns: Columns) -> str:
+    first: dict[str, int] = {}
+    for row, name in enumerate(ids):
+        if name in first:
+            place, before = columns.place(row), columns.place(first[name])
+            return f"{place}: id '{name}' appears twice, first in {before}; every example needs one of its own"
+        first[name] = row
+    return ""
+
+
+def _name(value: Any) -> str:
+    if type(value) is str and value:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DataError(f"is {_shown(value)}, expected text or a whole number")
+    return _text(value)
+
+
+def _share(value: Any, low: float, high: float) -> float:
+    share = (_number(value) - low) / (high - low)
     # Written so that NaN is refused too.
     if not 0 <= share <= 1:
-        ends = f"from {low:g}, the worst, to {high:g}, the best"
         raise DataError(
-            f"{where}: {fields.score} is {_shown(found)}, expected a number {ends}; name the ends of another scale as "
-            "--scale (in Python scale)"
+            f"is {_shown(value)}, expected a number from {low:g}, the worst, to {high:g}, the best; name the ends of "
+            "another scale as --scale (in Python scale)"
         )
     return share
 
 
-def _number(found: Any) -> float:
+def _number(value: Any) -> float:
     """A number, also where it is written as text or as true and false; NaN where it is none."""
-    if isinstance(found, str):
-        word = found.strip().lower()
+    if isinstance(value, str):
+        word = value.strip().lower()
         if word in _WORDS:
             return _WORDS[word]
-    elif not isinstance(found, int | float):
+    elif not isinstance(value, int | float):
         return math.nan
     try:
-        return float(found)
+        return float(value)
     except (ValueError, OverflowError):
         return math.nan
 
 
-def _groups(found: Any, path: str, where: str) -> tuple[str, ...]:
-    if found is _MISSING or (not isinstance(found, list | tuple | Mapping) and is_no_group(found)):
+def _groups(value: Any) -> tuple[str, ...]:
+    if type(value) is str and not is_no_group(value):
+        return (value,)
+    if not isinstance(value, list | tuple | Mapping) and is_no_group(value):
         return ()
-    if isinstance(found, str):
-        return (found,)
-    if isinstance(found, list | tuple):
-        return tuple(name for part in found for name in _groups(part, path, where))
-    if isinstance(found, bool):
-        return (str(found).lower(),)
-    if isinstance(found, int | float):
-        return (_text(found, path, where),)
-    raise DataError(f"{where}: {path} is {_shown(found)}, expected a group or a list of groups")
+    if isinstance(value, list | tuple):
+        return tuple(name for part in value for name in _groups(part))
+    if isinstance(value, bool):
+        return (str(value).lower(),)
+    if isinstance(value, int | float):
+        return (_text(value),)
+    raise DataError(f"is {_shown(value)}, expected a group or a list of groups")
 
 
-def _text(found: float, path: str, where: str) -> str:
+def _text(value: float) -> str:
     try:
-        return str(found)
+        return str(value)
     except ValueError:
-        raise DataError(f"{where}: {path} holds a number of thousands of digits") from None
+        raise DataError("holds a number of thousands of digits") from None
 
 
-def _shown(found: Any) -> str:
-    if isinstance(found, Mapping | list | tuple):
-        return f"a {type(found).__name__}"
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping | list | tuple):
+        return f"a {type(value).__name__}"
     try:
-        return repr(found)[:60]
-    except ValueError:
+        # A whole number may have been read as a fraction.
+        return f"{value:g}" if type(value) in (int, float) else repr(value)[:60]
+    except OverflowError:
         return "a very long number"

@@ -8,16 +8,19 @@ import math
 import zlib
 from codecs import BOM_UTF8
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError
-from chaintune.files.lines import parsed
+from chaintune.files.columns import columns_of
+from chaintune.files.reading import parse_json
+from chaintune.files.rows import Row
 from chaintune.logs.conditions import doubts_of, facts_of
-from chaintune.logs.fields import Collected, Fields
-from chaintune.logs.inspect_samples import canonical, prompt_digest, question_digests, row_of
+from chaintune.logs.fields import Fields, scores_of
+from chaintune.logs.inspect_samples import canonical, fields_of, prompt_digest, question_digests
 from chaintune.logs.inspect_scores import scorer_of, tell_unscored, told_by, values_of
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -26,6 +29,8 @@ from chaintune.logs.readers import LogReader
 # Most of a log, and nothing that is compared.
 _TRANSCRIPT = {"attachments", "events", "events_data", "output", "store", "timelines"}
 _PROMPTS = 500
+# Begins what is no field of a sample, as no name of one does.
+_DIGEST = "\0"
 _FIRST_BYTES, _NAMED = 1024, 5
 # How a text of the metadata ends that a summary shortened, and what it leaves in the place of a large value.
 _SHORTENED, _REMOVED = "...", "Key removed from summary"
@@ -69,7 +74,7 @@ def _check_mapping(path: Path) -> None:
     """Refuse JSON that is no log of Inspect, before inspect-ai has to be installed for it."""
     if b'"eval"' in _beginning(path):
         return
-    known = parsed(path.read_bytes(), str(path))
+    known = parse_json(path.read_bytes(), str(path))
     if not isinstance(known, dict) or "eval" not in known:
         named = ", ".join(map(repr, list(known)[:_NAMED] if isinstance(known, dict) else ())) or "nothing"
         raise DataError(
@@ -153,20 +158,23 @@ def _prompts(samples: Collection[Any]) -> dict[str, str]:
 def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options: ReadOptions, where: str) -> Log:
     scorer = scorer_of(map(told_by, summaries), options.metric or options.columns.get("score"), where)
     values = values_of(log, summaries, scorer, where)
-    fields, collected = _fields_of(options), Collected()
     scored = [key for key, value in values.items() if not (isinstance(value, float) and math.isnan(value))]
     tell_unscored(where, len(values) - len(scored), len(values))
     # Of several epochs the first one tells; choices that are shuffled differ between epochs.
     samples = {canonical(sample.id): sample for sample in sorted(summaries, key=attrgetter("epoch"), reverse=True)}
-    for key in scored:
-        row = {**row_of(samples[key]), "score": values[key]}
-        collected.add(row, f"{where}, sample '{samples[key].id}'", fields)
-    if not collected.faults:
-        prompt = ({"prompt": prompts[key]} if key in prompts else {} for key in scored)
-        collected.know({**question_digests(samples[key]), **known} for key, known in zip(scored, prompt, strict=True))
-    scores, known = collected.item_scores(log.eval.task, where, scorer)
+    rows = [_row(samples[key], values[key], prompts.get(key), where) for key in scored]
+    names = tuple(name for name in rows[0].columns() if not name.startswith(_DIGEST)) if rows else ()
+    fields = replace(_fields_of(options), known=names)
+    scores, digests = scores_of(columns_of(rows, fields.paths), fields, log.eval.task, where, metric=scorer)
     header = log.model_dump(include={"status", "invalidated", "eval", "plan"})
-    return Log(scores, where, facts_of(header, scorer), known, fields=collected.names, doubts=doubts_of(header))
+    facts, doubts = facts_of(header, scorer), doubts_of(header)
+    return Log(scores, where, facts, digests, fields=names, doubts=doubts)
+
+
+def _row(summary: Any, score: Any, prompt: str | None, where: str) -> Row:
+    digests = {**question_digests(summary), "prompt": prompt}
+    known = {f"{_DIGEST}{kind}": digest for kind, digest in digests.items()}
+    return Row(f"{where}, sample '{summary.id}'", {**fields_of(summary), "score": score, **known})
 
 
 def _fields_of(options: ReadOptions) -> Fields:
@@ -176,6 +184,7 @@ def _fields_of(options: ReadOptions) -> Fields:
         score="score",
         cluster=options.cluster or options.columns.get("cluster"),
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
+        digests={kind: f"{_DIGEST}{kind}" for kind in ("input", "target", "prompt")},
         scale=options.scale,
     )
 

@@ -1,11 +1,9 @@
-"""A sample of Inspect as plain data: the row of a table that it is, and what tells whether another asks the same."""
+"""A sample of Inspect as plain data: its fields, and what tells whether another asks the same."""
 
 import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
-
-from chaintune.files.lines import Row
 
 _ENCODER = json.JSONEncoder(sort_keys=True, default=str)
 
@@ -15,7 +13,7 @@ def canonical(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def row_of(sample: Any) -> Row:
+def fields_of(sample: Any) -> dict[str, Any]:
     """The fields of a sample or summary that may be named, but for the score.
 
     White space inside texts of the metadata counts as one space, as in the summaries that Inspect writes.

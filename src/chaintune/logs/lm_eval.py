@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.files.lines import Row, parsed, rows_of
-from chaintune.logs.columns import columns_of
-from chaintune.logs.fields import Collected, Fields, names_in
-from chaintune.logs.log import Digests, Log
+from chaintune.files.columns import read_columns
+from chaintune.files.reading import iter_rows, parse_json
+from chaintune.files.rows import Row
+from chaintune.logs.fields import Fields, scores_of
+from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
-from chaintune.logs.regular import raw_columns
-from chaintune.records import Scores
 
 _DATED = re.compile(r"samples_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)")
 _DIGESTS = {"document": "doc_hash", "prompt": "prompt_hash", "target": "target_hash"}
@@ -32,8 +31,8 @@ def recognises(path: Path) -> bool:
         return any(path.rglob("samples_*.jsonl")) or any(path.rglob(_RESULTS))
     if path.suffix.lower() not in (".jsonl", ".ndjson"):
         return path.match(_RESULTS)
-    first = next(rows_of(path), None)
-    return first is not None and {"doc_id", "filtered_resps"} <= set(first[1])
+    first = next(iter_rows(path), None)
+    return first is not None and {"doc_id", "filtered_resps"} <= set(first.values)
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:
@@ -67,30 +66,17 @@ def task_of(path: Path) -> str:
 
 
 def _read_file(path: Path, options: ReadOptions) -> Log:
-    first = next(rows_of(path), None)
+    first = next(iter_rows(path), None)
     if first is None:
         raise DataError(f"{path}: holds no rows")
-    fields = _fields(first[1], options, first[0])
-    task = task_of(path)
-    scores, digests = _regular(path, first[1], options, fields) or _row_by_row(path, options, fields)
-    return Log(scores, str(path), _facts(path, task), digests, fields=tuple(names_in(first[1])))
-
-
-def _regular(path: Path, first: Row, options: ReadOptions, fields: Fields) -> tuple[Scores, Digests] | None:
-    raw = raw_columns(path, first, fields.paths, number=fields.score, optional=_FILTER)
-    found = columns_of(raw, fields, _FILTER) if raw else None
-    if found is None:
-        return None
-    chosen = found.of_part(_filter(found.parts, options.filter, path))
-    return chosen.scores(task_of(path), str(path), fields.score)
-
-
-def _row_by_row(path: Path, options: ReadOptions, fields: Fields) -> tuple[Scores, Digests]:
-    filters: dict[str, Collected] = {}
-    for place, row in rows_of(path):
-        filters.setdefault(str(row.get(_FILTER, _PLAIN_FILTER)), Collected()).add(row, place, fields)
-    chosen = filters[_filter(list(filters), options.filter, path)]
-    return chosen.item_scores(task_of(path), str(path), fields.score)
+    fields, task = _fields(first, options), task_of(path)
+    columns = read_columns(path, [*fields.paths, _FILTER], first, number=fields.number)
+    filters = [_PLAIN_FILTER if name is None else str(name) for name in columns.values[_FILTER]]
+    chosen = _filter(list(dict.fromkeys(filters)), options.filter, path)
+    if len(set(filters)) > 1:
+        columns = columns.rows([row for row, name in enumerate(filters) if name == chosen])
+    scores, digests = scores_of(columns, fields, task, str(path))
+    return Log(scores, str(path), _facts(path, task), digests, fields=fields.known)
 
 
 def _filter(filters: Sequence[str], asked: str | None, path: Path) -> str:
@@ -102,18 +88,19 @@ def _filter(filters: Sequence[str], asked: str | None, path: Path) -> str:
     return name
 
 
-def _fields(row: Row, options: ReadOptions, place: str) -> Fields:
+def _fields(row: Row, options: ReadOptions) -> Fields:
     return Fields(
         id=options.called("id") if "id" in options.columns else "doc_id",
-        score=options.metric or options.columns.get("score") or _metric(row, place),
+        score=options.metric or options.columns.get("score") or _metric(row),
         cluster=options.cluster or options.columns.get("cluster"),
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
         digests=_DIGESTS,
         scale=options.scale,
+        known=tuple(row.columns()),
     )
 
 
-def _metric(row: Row, place: str) -> str:
+def _metric(row: Row) -> str:
     listed = row.get("metrics")
     named = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
     numeric = [name for name in named if isinstance(row.get(name), int | float)]
@@ -121,7 +108,7 @@ def _metric(row: Row, place: str) -> str:
         return _PREFERRED
     if len(numeric) != 1:
         told = f"several: {', '.join(numeric)}" if numeric else "no number among the metrics of the first row"
-        raise ConfigError(f"{place}: name the metric, there is {told}")
+        raise ConfigError(f"{row.where}: name the metric, there is {told}")
     return numeric[0]
 
 
@@ -132,7 +119,7 @@ def _facts(path: Path, task: str) -> dict[str, str]:
     if results is None or not results.is_file():
         return {}
     try:
-        told = parsed(results.read_bytes(), str(results))
+        told = parse_json(results.read_bytes(), str(results))
     except OSError as error:
         raise DataError(f"{results}: cannot be read ({error.strerror})") from error
     if not isinstance(told, dict):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError
-from chaintune.files.lines import SUFFIXES
+from chaintune.files.reading import READERS as SUFFIXES
 from chaintune.logs.log import Log, of_tasks
 from chaintune.logs.options import ReadOptions
 from chaintune.registry import Registry

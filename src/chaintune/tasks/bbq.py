@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.csv
 
 from chaintune.errors import DataError, nearest
+from chaintune.files.reading import read_rows
+from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example
 from chaintune.tasks.definition import Pool, TaskDefinition
-from chaintune.tasks.files import read_rows
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
-from chaintune.tasks.rows import Row, build_all
 from chaintune.tasks.sources import Places, find
 
 TARGETS_FILE = "additional_metadata.csv"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.tasks.rows import kind
+from chaintune.files.rows import kind
 
 REQUIRED = ("prompt", "choices", "gold")
 FOUND_BY_NAME = ("id", "cluster", "split")

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
+from chaintune.files.reading import read_rows
+from chaintune.files.rows import Row, build_all
 from chaintune.records import Example
 from chaintune.tasks.definition import Pool, TaskDefinition
-from chaintune.tasks.files import read_rows
 from chaintune.tasks.left_out import distinct_pool
 from chaintune.tasks.pairs import likelihood_pair
-from chaintune.tasks.rows import Row, build_all
 from chaintune.tasks.sources import CONVERTED, Places, find
 
 # In the order in which the Hub numbers them.

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.files.reading import READERS, files_digest, read_rows
+from chaintune.files.rows import Row
 from chaintune.records import Example
 from chaintune.tasks.columns import Columns
 from chaintune.tasks.definition import Pool
-from chaintune.tasks.files import READERS, files_digest, read_rows
 from chaintune.tasks.hub import HubError, fetch
 from chaintune.tasks.hub_splits import Layout, layout
 from chaintune.tasks.items import SPLITS, by_split, columns_of, dimensions_of, examples_of
 from chaintune.tasks.left_out import told, without_repeats
-from chaintune.tasks.rows import Row
 
 VERSION = "hub-1"
 

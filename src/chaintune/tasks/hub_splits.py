@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from chaintune.errors import DataError, nearest
-from chaintune.tasks.files import READERS
+from chaintune.files.reading import READERS
 from chaintune.tasks.hub import HubError, fetch, listed
 from chaintune.tasks.sources import CONVERTED
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chaintune.errors import DataError, nearest
+from chaintune.files.rows import Row, build_all, checked_text, kind
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.records.examples import is_no_group
 from chaintune.tasks.columns import IN_BRACES, Columns, resolve_columns
 from chaintune.tasks.definition import Part
 from chaintune.tasks.prompts import choice_defect, continuation
-from chaintune.tasks.rows import Row, build_all, checked_text, kind
 
 SPLITS: tuple[Part, Part] = ("train", "test")
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.columns import Columns
 from chaintune.tasks.definition import Pool
 from chaintune.tasks.items import columns_of, dimensions_of, groups_of, name_of
 from chaintune.tasks.left_out import DEFECTIVE, told, without_repeats
 from chaintune.tasks.prompts import choice_defect
-from chaintune.tasks.rows import Row, build_all
 
 log = logging.getLogger(__name__)
 PREFIX = "lm_eval:"

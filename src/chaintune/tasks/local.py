@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError
+from chaintune.files.reading import files_digest, read_rows
+from chaintune.files.rows import Row, raise_problems
 from chaintune.records import Example
 from chaintune.tasks.columns import Columns
 from chaintune.tasks.definition import Pool
-from chaintune.tasks.files import files_digest, read_rows
 from chaintune.tasks.items import by_split, columns_of, dimensions_of, examples_of
-from chaintune.tasks.rows import Row, raise_problems
 
 VERSION = "local-1"
 

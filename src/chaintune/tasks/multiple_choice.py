@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaintune.errors import DataError
+from chaintune.files.reading import read_rows
+from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.definition import Pool
-from chaintune.tasks.files import read_rows
 from chaintune.tasks.left_out import DEFECTIVE, told
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
-from chaintune.tasks.rows import Row, build_all, kind
 from chaintune.tasks.sources import Places, find, pool_of
 
 OPTION = re.compile(r"(?:^|\n)([A-Z])\. ")

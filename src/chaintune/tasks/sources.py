@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from chaintune.errors import DataError
+from chaintune.files.reading import READERS, files_digest
 from chaintune.records import Example
 from chaintune.tasks.definition import Part, Pool
-from chaintune.tasks.files import READERS, files_digest
 from chaintune.tasks.hub import HubError, fetch
 
 Patterns = Mapping[Part, str]

@@ -10,11 +10,11 @@ are compared; between sentences (`intersentence`) what follows the context is.
 from pathlib import Path
 
 from chaintune.errors import DataError
+from chaintune.files.reading import read_rows
+from chaintune.files.rows import Row, build_all
 from chaintune.records import Example
 from chaintune.tasks.definition import Pool, TaskDefinition
-from chaintune.tasks.files import read_rows
 from chaintune.tasks.pairs import likelihood_pair
-from chaintune.tasks.rows import Row, build_all
 from chaintune.tasks.sources import Places, find
 
 # In the order in which the Hub numbers them.

@@ -12,12 +12,12 @@ import re
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
+from chaintune.files.reading import read_rows
+from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.definition import Pool, TaskDefinition
-from chaintune.tasks.files import read_rows
 from chaintune.tasks.left_out import distinct_pool
 from chaintune.tasks.prompts import YES_OR_NO, continuation, question_prompt
-from chaintune.tasks.rows import Row, build_all, kind
 from chaintune.tasks.sources import Places, find
 
 THRESHOLD = 5.5

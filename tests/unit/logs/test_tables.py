@@ -210,17 +210,17 @@ def test_a_slip_is_told_with_what_was_meant() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"id": 1, "score": NaN}', r"f.jsonl:1: score is nan, expected a number"),
+        ('{"id": 1, "score": NaN}', r"f.jsonl, line 1: score is nan, expected a number"),
         ('{"id": 1, "score": "x"}', r"score is 'x'"),
         ('{"id": 1}', r"there is no field 'score'"),
         ('{"id": null, "score": 1}', r"id is None, expected text or a whole number"),
-        ('{"id": 1, "score": 1}\n{"id": 1, "score": 0}', r":2: id '1' appears twice, first in .*:1;"),
-        ('{"id": 1, "score": 1', r"f.jsonl:1: not JSON"),
-        ("[1]", r"expected a row with named fields, got a list"),
+        ('{"id": 1, "score": 1}\n{"id": 1, "score": 0}', r", line 2: id '1' appears twice, first in .*, line 1;"),
+        ('{"id": 1, "score": 1', r"f.jsonl, line 1: not JSON"),
+        ("[1]", r"expected a JSON object, got list"),
         ("", r"holds no rows"),
         ('{"id": "\\ud800", "score": 1}', r"is no text"),
-        ("[" * 100_000, r"f.jsonl:1: n"),
-        ('{"id": 1, "score": ' + "9" * 5000 + "}", r"f.jsonl:1"),
+        ("[" * 100_000, r"f.jsonl, line 1: nested too deeply"),
+        ('{"id": 1, "score": ' + "9" * 5000 + "}", r"f.jsonl, line 1"),
         ('{"id": 1, "score": 1, "faith": {"a": 1}}', r"faith is a dict, expected a group"),
     ],
 )

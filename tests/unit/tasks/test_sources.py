@@ -70,7 +70,7 @@ def test_a_folder_may_be_a_copy_of_the_hub_s(tmp_path: Path) -> None:
     [
         ("none", "task 'openbookqa': no data at .*none: no such file or folder"),
         ("empty", "task 'openbookqa': no data at .*empty: no file train.jsonl or test.jsonl"),
-        ("data.txt", r"no data at .*data\.txt: expected a folder or a file that ends in \.jsonl, \.json, \.csv"),
+        ("data.txt", r"no data at .*data\.txt: expected a folder or a file that ends in \.jsonl, \.ndjson, \.json"),
     ],
 )
 def test_a_path_without_the_data_is_an_error(tmp_path: Path, name: str, message: str) -> None:

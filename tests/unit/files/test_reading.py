@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chaintune.errors import DataError
-from chaintune.tasks.files import files_digest, read_rows
+from chaintune.files.reading import files_digest, read_rows
 
 
 def written(path: Path, data: str | bytes) -> Path:
@@ -51,7 +51,7 @@ def test_a_field_of_a_csv_file_may_hold_lines(tmp_path: Path) -> None:
         ("a.txt", "x", r"suffix '.txt' is not known; .*valid: .*\.jsonl"),
         ("a.jsonl", "", "the file holds no rows"),
         ("a.csv", "a,b\n", "the file holds no rows"),
-        ("a.jsonl", '{"a": 1}\n{"a": \n', r"a\.jsonl, line 2: not a JSON object \(Expecting value at column 7\)"),
+        ("a.jsonl", '{"a": 1}\n{"a": \n', r"a\.jsonl, line 2: not JSON \(Expecting value at column 7\)"),
         ("a.jsonl", "[1]\n", r"line 1: expected a JSON object, got list \[1\]"),
         ("a.jsonl", '{"a": NaN}\n', "line 1: NaN is not a value"),
         ("a.jsonl", '{"a": "é"}\n'.encode("latin-1"), r"line 1: not UTF-8 \(byte 0xe9 at 7\); save the file as UTF-8"),

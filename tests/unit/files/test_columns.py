@@ -1,4 +1,4 @@
-"""Files read a column at a time give what the same files give row by row."""
+"""Fields of files a column at a time: the same as row by row, and by Arrow as line by line."""
 
 import csv
 import io
@@ -14,9 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chaintune.errors import ChaintuneError
+from chaintune.errors import ChaintuneError, DataError
+from chaintune.files import columns
+from chaintune.files.columns import _of_json_lines, columns_of, read_columns
+from chaintune.files.reading import iter_rows
+from chaintune.files.rows import Row
 from chaintune.logs import lm_eval, tables
-from chaintune.logs.columns import columns_of
 from chaintune.logs.fields import Fields
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -38,16 +41,16 @@ def told(found: list[Log]) -> list[Any]:
 
 
 def both_ways(reader: Any, path: Path, wanted: ReadOptions) -> tuple[Any, Any, bool]:
-    """What a file gives a column at a time and row by row, errors too, and whether the first way was taken."""
+    """What a log gives by Arrow and line by line, errors too, and whether Arrow read it."""
     taken = []
 
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        taken.append(columns_of(*args, **kwargs))
+    def watched(*args: Any) -> Any:
+        taken.append(_of_json_lines(*args))
         return taken[-1]
 
     found: list[Any] = []
-    for way in (watched, lambda *_, **__: None):
-        with mock.patch.object(reader, "columns_of", way):
+    for way in (watched, lambda *_: None):
+        with mock.patch.object(columns, "_of_json_lines", way):
             try:
                 found.append(told(reader.read(path, wanted)))
             except ChaintuneError as error:
@@ -101,22 +104,31 @@ def test_json_lines_give_the_same_either_way(folder: Path, rows: list[Any], asci
     assert quick == slow
 
 
-@settings(max_examples=80, deadline=None)
+def assert_as_by_rows(path: Path, fields: list[str]) -> None:
+    by_rows = columns_of(iter_rows(path), fields)
+    found = read_columns(path, fields, Row("", {}))
+    # An empty field of CSV is a text without letters here, and no value in a row.
+    values = {field: [value if value != "" else None for value in column] for field, column in found.values.items()}
+    assert repr(values) == repr({field: list(column) for field, column in by_rows.values.items()})
+    count = len(by_rows.values[fields[0]])
+    assert [found.place(row) for row in range(count)] == [by_rows.place(row) for row in range(count)]
+
+
+@settings(max_examples=60, deadline=None)
 @given(rows=sides())
-def test_csv_gives_the_same_either_way(folder: Path, rows: list[dict[str, Any]]) -> None:
+def test_columns_of_csv_are_those_of_its_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
     path = folder / "f.csv"
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     path.write_bytes(text.getvalue().encode())
-    quick, slow, _ = both_ways(tables, path, ReadOptions(dimensions=("g",)))
-    assert quick == slow
+    assert_as_by_rows(path, ["id", "score", "g", "none", "d.g"])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=sides(), kind=st.sampled_from([None, pa.large_string(), pa.dictionary(pa.int32(), pa.string())]))
-def test_parquet_gives_the_same_either_way(folder: Path, rows: list[dict[str, Any]], kind: Any) -> None:
+def test_columns_of_parquet_are_those_of_its_rows(folder: Path, rows: list[dict[str, Any]], kind: Any) -> None:
     path = folder / "f.parquet"
     try:
         table = pa.Table.from_pylist(rows)
@@ -125,8 +137,31 @@ def test_parquet_gives_the_same_either_way(folder: Path, rows: list[dict[str, An
     except (pa.ArrowException, OverflowError):
         return
     pq.write_table(table, path)
-    quick, slow, _ = both_ways(tables, path, ReadOptions(dimensions=("g",)))
-    assert quick == slow
+    fields = ["id", "score", "g", "none", "d.g"]
+    by_rows, found = columns_of(iter_rows(path), fields), read_columns(path, fields, Row("", {}))
+    assert repr({field: list(column) for field, column in found.values.items()}) == repr(by_rows.values)
+    assert [found.place(row) for row in range(len(rows))] == [by_rows.place(row) for row in range(len(rows))]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,score\n1,1\n2\n", "f.csv, line 3: 1 fields, the header names 2"),
+        ("id,score\n1,1,1\n", "f.csv, line 2: 3 fields, the header names 2"),
+        ("id,id\n1,1\n", "f.csv, line 1: column 'id' appears twice"),
+    ],
+)
+def test_lines_of_csv_that_do_not_fit_the_header_are_told(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_columns(path, ["id"], Row("", {}))
+
+
+def test_columns_that_nobody_asks_for_may_share_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("id,,\n1,2,3\n")
+    assert read_columns(path, ["id"], Row("", {})).values == {"id": ("1",)}
 
 
 CHANGES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -158,23 +193,18 @@ def test_samples_of_lm_eval_give_the_same_either_way(
     assert quick == slow
 
 
-@pytest.mark.parametrize("name", ["f.jsonl", "f.csv", "f.parquet", "samples_x.jsonl"])
-def test_regular_files_are_read_a_column_at_a_time(tmp_path: Path, name: str) -> None:
-    """The tests above would say nothing if every file were read row by row."""
+@pytest.mark.parametrize("name", ["f.jsonl", "f.ndjson", "samples_x.jsonl"])
+def test_regular_lines_are_read_by_arrow(tmp_path: Path, name: str) -> None:
+    """The tests above would say nothing if every file were read line by line."""
     path = tmp_path / name
-    rows = [{"id": f"e{number}", "score": number % 2, "g": "ab"[number % 2]} for number in range(8)]
-    if name == "samples_x.jsonl":
-        rows = [logs.sample(number, number % 2) for number in range(8)]
-    if name == "f.csv":
-        path.write_text("id,score,g\n" + "".join("{id},{score},{g}\n".format(**row) for row in rows))
-    elif name == "f.parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     samples = name == "samples_x.jsonl"
-    quick, slow, taken = both_ways(
-        lm_eval if samples else tables, path, ReadOptions(dimensions=("doc.category" if samples else "g",))
-    )
+    rows = [
+        logs.sample(number, number % 2) if samples else {"id": f"e{number}", "score": number % 2, "g": "ab"[number % 2]}
+        for number in range(8)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ReadOptions(dimensions=("doc.category" if samples else "g",))
+    quick, slow, taken = both_ways(lm_eval if samples else tables, path, options)
     assert quick == slow
     assert taken
 

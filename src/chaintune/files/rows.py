@@ -9,6 +9,7 @@ from chaintune.errors import DataError, nearest
 
 Built = TypeVar("Built")
 SHOWN_PROBLEMS = 10
+_DEEPEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +100,13 @@ class Row:
         return Row(f"{self.where}, field '{column}'", value)
 
 
-def _fields(value: Any) -> Iterator[str]:
-    """The names of the fields of a value that holds named fields, or a list of such, at every depth."""
+def _fields(value: Any, depth: int = _DEEPEST) -> Iterator[str]:
+    """The names of the fields of a value that holds named fields, or a list of such, as deep as anyone names them."""
     inside = value[0] if isinstance(value, list | tuple) and value else value
-    if isinstance(inside, Mapping):
+    if depth and isinstance(inside, Mapping):
         for name, inner in inside.items():
             yield str(name)
-            yield from (f"{name}.{deeper}" for deeper in _fields(inner))
+            yield from (f"{name}.{deeper}" for deeper in _fields(inner, depth - 1))
 
 
 def checked_text(value: Any, what: str) -> str:
