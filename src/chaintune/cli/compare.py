@@ -111,14 +111,14 @@ def _write_page(path: Path, sides: "Sides", comparisons: "Sequence[Comparison]",
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:
     """`id=qid,score=acc` as a mapping."""
-    found = {}
+    columns = {}
     for text in texts:
         for part in text.split(","):
-            name, equals, called = (piece.strip() for piece in part.partition("="))
-            if not (name and equals and called):
+            name, equals, column = (piece.strip() for piece in part.partition("="))
+            if not (name and equals and column):
                 raise ConfigError(f"--columns {text}: expected NAME=COLUMN, several separated by commas")
-            found[name] = called
-    return found
+            columns[name] = column
+    return columns
 
 
 def _ends(text: str | None) -> tuple[float, float]:

@@ -28,7 +28,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def iter_rows(path: Path, *, finite: bool = False) -> Iterator[Row]:
-    """The rows of a file one after the other; what cannot be read is told at the end, together.
+    """The rows of a file one after the other; what cannot be read is raised at the end, together.
 
     Args:
         path: its suffix says how to read it.
@@ -149,24 +149,24 @@ def _refuse_constant(name: str) -> NoReturn:
 def _json_rows(path: Path, finite: bool) -> Iterator[Row]:
     """The objects of a list, or of the lists that named parts hold, at whatever depth; else lines, as in JSONL."""
     try:
-        held = parse_json(_text(path), str(path), finite=finite)
+        data = parse_json(_text(path), str(path), finite=finite)
     except DataError as error:
         if not isinstance(error.__cause__, json.JSONDecodeError) or error.__cause__.msg != "Extra data":
             raise
         yield from _jsonl_rows(path, finite)
         return
-    rows = list(_objects(held, f"{path}, "))
+    rows = list(_objects(data, f"{path}, "))
     if not rows:
-        raise DataError(f"{path}: expected a list of JSON objects, got {kind(held)}")
+        raise DataError(f"{path}: expected a list of JSON objects, got {kind(data)}")
     yield from rows
 
 
-def _objects(held: Any, where: str) -> Iterator[Row]:
-    if isinstance(held, dict):
-        for name, inner in held.items():
+def _objects(data: Any, where: str) -> Iterator[Row]:
+    if isinstance(data, dict):
+        for name, inner in data.items():
             yield from _objects(inner, f"{where}{name} ")
-    elif isinstance(held, list):
-        for number, item in enumerate(held, start=1):
+    elif isinstance(data, list):
+        for number, item in enumerate(data, start=1):
             if not isinstance(item, dict):
                 raise DataError(f"{where}item {number}: expected a JSON object, got {kind(item)}")
             yield Row(f"{where}item {number}", item)

@@ -18,15 +18,17 @@ def objections(before: Log, after: Log) -> list[str]:
         before: the log of the earlier checkpoint.
         after: the log of the later one.
     """
-    found = [f"{side}, {doubt}" for side, log in (("before", before), ("after", after)) for doubt in log.doubts]
+    reasons = [f"{side}, {doubt}" for side, log in (("before", before), ("after", after)) for doubt in log.doubts]
     for name, known in before.facts.items():
         other = after.facts.get(name, known)
         if other != known:
-            found.append(f"{name} is {known} before and {other} after")
-    found += [told for name in before.digests if name in after.digests for told in _differing(before, after, name)]
+            reasons.append(f"{name} is {known} before and {other} after")
+    for name in before.digests:
+        if name in after.digests:
+            reasons += _differing(before, after, name)
     if before.content and after.content and before.content != after.content and _same_ids(before, after):
-        found.append("the examples have the same ids but not the same content")
-    return found
+        reasons.append("the examples have the same ids but not the same content")
+    return reasons
 
 
 def _differing(before: Log, after: Log, name: str) -> Iterator[str]:

@@ -19,18 +19,18 @@ def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
         header: of a log, as plain data of the form that inspect-ai gives it.
         scorer: whose options matter; a judge's model is one of them.
     """
-    told, plan = header["eval"], header.get("plan") or {}
-    found = {"task version": _brief(told.get("task_version", 0))}
-    found |= _named("task argument", told.get("task_args") or {})
-    found |= _named("generation setting", dict(_sampling(told, plan)))
+    spec, plan = header["eval"], header.get("plan") or {}
+    facts = {"task version": _brief(spec.get("task_version", 0))}
+    facts |= _named("task argument", spec.get("task_args") or {})
+    facts |= _named("generation setting", dict(_sampling(spec, plan)))
     if steps := plan.get("steps"):
-        found["solver"] = ", ".join(step["solver"] for step in steps)
+        facts["solver"] = ", ".join(step["solver"] for step in steps)
         for number, step in enumerate(steps, 1):
-            found |= _named(f"solver {number}, {step['solver']},", step.get("params") or {})
-    for known in told.get("scorers") or ():
-        if known["name"] == scorer.partition(".")[0]:
-            found |= _named(f"scorer {known['name']}", known.get("options") or {})
-    return found
+            facts |= _named(f"solver {number}, {step['solver']},", step.get("params") or {})
+    for scorer_spec in spec.get("scorers") or ():
+        if scorer_spec["name"] == scorer.partition(".")[0]:
+            facts |= _named(f"scorer {scorer_spec['name']}", scorer_spec.get("options") or {})
+    return facts
 
 
 def doubts_of(header: Mapping[str, Any]) -> tuple[str, ...]:
@@ -40,9 +40,9 @@ def doubts_of(header: Mapping[str, Any]) -> tuple[str, ...]:
     return (*ended, "the log is marked as invalid") if header.get("invalidated") else ended
 
 
-def _sampling(told: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _sampling(spec: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in _SAMPLING:
-        for config in (plan.get("config"), told.get("model_generate_config")):
+        for config in (plan.get("config"), spec.get("model_generate_config")):
             value = (config or {}).get(name)
             if value is not None:
                 yield name, float(value) if name in _FRACTIONS else value

@@ -1,4 +1,4 @@
-"""From columns of any log to item scores, every fault told with its place."""
+"""From columns of any log to item scores, every fault with its place."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -80,9 +80,9 @@ def scores_of(columns: Columns, fields: Fields, task: str, where: str, *, metric
         raise DataError(_repeated(ids, columns))
     groups: list[Groups] = [{}] * len(ids)
     if by_dimension:
-        borne = list(zip(*by_dimension.values(), strict=True))
-        named = {own: {name: own[k] for k, name in enumerate(by_dimension) if own[k]} for own in set(borne)}
-        groups = [named[own] for own in borne]
+        combinations = list(zip(*by_dimension.values(), strict=True))
+        named = {own: {name: own[k] for k, name in enumerate(by_dimension) if own[k]} for own in set(combinations)}
+        groups = [named[own] for own in combinations]
     table = items_table(ids, scores, groups, clusters)
     scored = plain_scores(task, table, metric or fields.score, {"file": where})
     return scored, _digests(ids, table, columns, fields, where)
@@ -119,28 +119,32 @@ class _Faults:
             except DataError as fault:
                 made.append(None)
                 missing = value is None and path not in self._known and not optional
-                said = f"there is no field '{path}': {nearest(path, self._known)}" if missing else f"{path} {fault}"
-                self._by_row.setdefault(row, said)
+                message = f"there is no field '{path}': {nearest(path, self._known)}" if missing else f"{path} {fault}"
+                self._by_row.setdefault(row, message)
         return made
 
     def stop(self, where: str) -> None:
         """Raise what was noted, as one error."""
         if not self._by_row:
             return
-        told = [f"{self._columns.place(row)}: {said}" for row, said in sorted(self._by_row.items())[:_MOST_FAULTS]]
-        if len(self._by_row) > len(told):
-            told.append(f"and {len(self._by_row) - len(told)} more like these")
-        raise DataError(told[0] if len(told) == 1 else "\n  ".join([f"{where}: rows that cannot be read", *told]))
+        messages = [
+            f"{self._columns.place(row)}: {message}" for row, message in sorted(self._by_row.items())[:_MOST_FAULTS]
+        ]
+        if len(self._by_row) > len(messages):
+            messages.append(f"and {len(self._by_row) - len(messages)} more like these")
+        raise DataError(
+            messages[0] if len(messages) == 1 else "\n  ".join([f"{where}: rows that cannot be read", *messages])
+        )
 
 
 def _digests(ids: Sequence[str], table: pa.Table, columns: Columns, fields: Fields, where: str) -> Digests:
-    found = {}
+    digests = {}
     for kind, path in fields.digests.items():
         known = {name: value for name, value in zip(ids, columns.values[path], strict=True) if isinstance(value, str)}
         if known:
-            found[kind] = [known.get(name) for name in table.column("example_id").to_pylist()]
+            digests[kind] = [known.get(name) for name in table.column("example_id").to_pylist()]
     try:
-        return {kind: pa.array(column, pa.string()) for kind, column in found.items()}
+        return {kind: pa.array(column, pa.string()) for kind, column in digests.items()}
     except UnicodeEncodeError as error:
         raise DataError(f"{where}: {error.object[:40]!r} is no text") from error
 

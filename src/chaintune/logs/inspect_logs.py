@@ -21,7 +21,7 @@ from chaintune.files.rows import Row
 from chaintune.logs.conditions import doubts_of, facts_of
 from chaintune.logs.fields import Fields, scores_of
 from chaintune.logs.inspect_samples import canonical, fields_of, prompt_digest, question_digests
-from chaintune.logs.inspect_scores import scorer_of, tell_unscored, told_by, values_of
+from chaintune.logs.inspect_scores import scorer_of, scores_by_scorer, values_of, warn_of_unscored
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
@@ -109,8 +109,10 @@ def _call(name: str, path: Path, *args: Any, **options: Any) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # its parsers of zip, Zstandard and JSON each raise errors of their own
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{path}: inspect-ai cannot read it, damaged, cut off or no log of Inspect ({said})") from error
+        message = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(
+            f"{path}: inspect-ai cannot read it, damaged, cut off or no log of Inspect ({message})"
+        ) from error
 
 
 def _samples(path: Path, log: Any, options: ReadOptions) -> tuple[Sequence[Any], dict[str, str]]:
@@ -156,10 +158,10 @@ def _prompts(samples: Collection[Any]) -> dict[str, str]:
 
 
 def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options: ReadOptions, where: str) -> Log:
-    scorer = scorer_of(map(told_by, summaries), options.metric or options.columns.get("score"), where)
+    scorer = scorer_of(map(scores_by_scorer, summaries), options.metric or options.columns.get("score"), where)
     values = values_of(log, summaries, scorer, where)
     scored = [key for key, value in values.items() if not (isinstance(value, float) and math.isnan(value))]
-    tell_unscored(where, len(values) - len(scored), len(values))
+    warn_of_unscored(where, len(values) - len(scored), len(values))
     # Of several epochs the first one tells; choices that are shuffled differ between epochs.
     samples = {canonical(sample.id): sample for sample in sorted(summaries, key=attrgetter("epoch"), reverse=True)}
     rows = [_row(samples[key], values[key], prompts.get(key), where) for key in scored]

@@ -18,27 +18,27 @@ def fields_of(sample: Any) -> dict[str, Any]:
 
     White space inside texts of the metadata counts as one space, as in the summaries that Inspect writes.
     """
-    told = {
+    metadata = {
         name: " ".join(value.split()) if isinstance(value, str) else value for name, value in sample.metadata.items()
     }
-    return {"id": sample.id, "target": sample.target, "metadata": told}
+    return {"id": sample.id, "target": sample.target, "metadata": metadata}
 
 
 def question_digests(summary: Any) -> dict[str, str]:
     """Digests of what an example asked, `input` with its choices and `target`, both as long as a summary has them."""
-    asked = summary.input if isinstance(summary.input, str) else _messages(summary.input)
+    question = summary.input if isinstance(summary.input, str) else _messages(summary.input)
     target = summary.target if isinstance(summary.target, list) else [summary.target]
-    return {"input": _digest([asked, *(summary.choices or ())]), "target": _digest(target)}
+    return {"input": _digest([question, *(summary.choices or ())]), "target": _digest(target)}
 
 
 def prompt_digest(messages: Sequence[Any]) -> str:
     """Digest of the messages before the model's first answer; empty when there are none."""
-    asked = []
+    prompt = []
     for message in messages:
         if message.role == "assistant":
             break
-        asked.append(message)
-    return _digest(_messages(asked)) if asked else ""
+        prompt.append(message)
+    return _digest(_messages(prompt)) if prompt else ""
 
 
 def _messages(messages: Sequence[Any]) -> list[Any]:

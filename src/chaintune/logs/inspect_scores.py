@@ -15,29 +15,29 @@ _MEAN = "mean"
 _LARGEST = 1e300
 
 
-def scorer_of(told: Iterable[Mapping[str, Any]], asked: str | None, where: str) -> str:
+def scorer_of(samples: Iterable[Mapping[str, Any]], chosen: str | None, where: str) -> str:
     """The score asked for, or the only one; `scorer.name` where a scorer gives several values by name.
 
     Args:
-        told: what each sample scored, by scorer.
-        asked: the score's name; None for the only one.
+        samples: what each scored, by scorer.
+        chosen: the score's name; None for the only one.
         where: the file.
 
     Raises:
         ConfigError: there is no such score, or there are several and none was asked for.
     """
     names: dict[str, None] = {}
-    for scores in told:
+    for scores in samples:
         for name, value in scores.items():
             inner = [f"{name}.{key}" for key in value] if isinstance(value, Mapping) else [name]
             names.update(dict.fromkeys(inner))
     if not names:
         raise DataError(f"{where}: no sample was scored")
-    if asked is not None and asked not in names:
-        raise ConfigError(f"{where}: there is no score '{asked}': {nearest(asked, names)}")
-    if asked is None and len(names) > 1:
+    if chosen is not None and chosen not in names:
+        raise ConfigError(f"{where}: there is no score '{chosen}': {nearest(chosen, names)}")
+    if chosen is None and len(names) > 1:
         raise ConfigError(f"{where}: there are {len(names)} scores, name one as the metric: {', '.join(names)}")
-    return asked or next(iter(names))
+    return chosen or next(iter(names))
 
 
 def values_of(log: Any, summaries: Iterable[Any], scorer: str, where: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def values_of(log: Any, summaries: Iterable[Any], scorer: str, where: str) -> di
     Args:
         log: an `EvalLog` of inspect-ai, or its header.
         summaries: of its samples.
-        scorer: as `scorer_of` found it.
+        scorer: as `scorer_of` names it.
         where: the file.
 
     Raises:
@@ -57,7 +57,7 @@ def values_of(log: Any, summaries: Iterable[Any], scorer: str, where: str) -> di
         known = epochs.setdefault(canonical(sample.id), {})
         if sample.epoch in known:
             raise DataError(f"{where}: sample '{sample.id}' of epoch {sample.epoch} appears twice")
-        known[sample.epoch] = _value_of(told_by(sample), scorer)
+        known[sample.epoch] = _value_of(scores_by_scorer(sample), scorer)
     ways = log.eval.config.epochs_reducer or [_MEAN]
     if _MEAN in ways or all(len(known) == 1 for known in epochs.values()):
         return {key: _mean_of(list(known.values())) for key, known in epochs.items()}
@@ -65,16 +65,16 @@ def values_of(log: Any, summaries: Iterable[Any], scorer: str, where: str) -> di
     return {key: reduced.get(key, math.nan) for key in epochs}
 
 
-def told_by(sample: Any) -> dict[str, Any]:
+def scores_by_scorer(sample: Any) -> dict[str, Any]:
     """What a sample of inspect-ai scored, by scorer."""
     return {name: score.value for name, score in (sample.scores or {}).items()}
 
 
-def _value_of(told: Mapping[str, Any], scorer: str) -> Any:
+def _value_of(scores: Mapping[str, Any], scorer: str) -> Any:
     """What a sample scored as a number, NaN where it was not scored, and what is no number as it stands."""
-    if scorer in told:
-        return _number_of(told[scorer])
-    for name, value in told.items():
+    if scorer in scores:
+        return _number_of(scores[scorer])
+    for name, value in scores.items():
         if isinstance(value, Mapping) and scorer.startswith(f"{name}."):
             return _number_of(value.get(scorer.removeprefix(f"{name}.")))
     return math.nan
@@ -89,13 +89,13 @@ def _number_of(value: Any) -> Any:
     if value in _GRADES:
         return _GRADES[value]
     try:
-        found = float(value)
+        number = float(value)
     except ValueError:
         return _WORDS.get(value.lower(), value)
-    return found if math.isfinite(found) else value
+    return number if math.isfinite(number) else value
 
 
-def tell_unscored(where: str, without: int, total: int) -> None:
+def warn_of_unscored(where: str, without: int, total: int) -> None:
     """Say how many examples are left out, where some are."""
     if without:
         _LOG.warning("%s: %d of %d examples have no score", where, without, total)

@@ -79,11 +79,11 @@ def _read_file(path: Path, options: ReadOptions) -> Log:
     return Log(scores, str(path), _facts(path, task), digests, fields=fields.known)
 
 
-def _filter(filters: Sequence[str], asked: str | None, path: Path) -> str:
-    if asked is not None and asked not in filters:
-        raise ConfigError(f"{path}: there is no filter '{asked}': {nearest(asked, filters)}")
-    name = asked or (_PLAIN_FILTER if _PLAIN_FILTER in filters else filters[0])
-    if asked is None and name != _PLAIN_FILTER and len(filters) > 1:
+def _filter(filters: Sequence[str], chosen: str | None, path: Path) -> str:
+    if chosen is not None and chosen not in filters:
+        raise ConfigError(f"{path}: there is no filter '{chosen}': {nearest(chosen, filters)}")
+    name = chosen or (_PLAIN_FILTER if _PLAIN_FILTER in filters else filters[0])
+    if chosen is None and name != _PLAIN_FILTER and len(filters) > 1:
         raise ConfigError(f"{path}: answers are filtered in {len(filters)} ways, name one: {', '.join(filters)}")
     return name
 
@@ -107,29 +107,29 @@ def _metric(row: Row) -> str:
     if _PREFERRED in numeric:
         return _PREFERRED
     if len(numeric) != 1:
-        told = f"several: {', '.join(numeric)}" if numeric else "no number among the metrics of the first row"
-        raise ConfigError(f"{row.where}: name the metric, there is {told}")
+        listed = f"several: {', '.join(numeric)}" if numeric else "no number among the metrics of the first row"
+        raise ConfigError(f"{row.where}: name the metric, there is {listed}")
     return numeric[0]
 
 
 def _facts(path: Path, task: str) -> dict[str, str]:
-    """Task version and few-shot count from the results beside a sample log, as far as they are told."""
+    """Task version and few-shot count from the results beside a sample log, as far as they are known."""
     dated = _DATED.fullmatch(path.stem)
     results = path.with_name(f"results_{dated['date']}.json") if dated else None
     if results is None or not results.is_file():
         return {}
     try:
-        told = parse_json(results.read_bytes(), str(results))
+        content = parse_json(results.read_bytes(), str(results))
     except OSError as error:
         raise DataError(f"{results}: cannot be read ({error.strerror})") from error
-    if not isinstance(told, dict):
-        raise DataError(f"{results}: expected a mapping, got a {type(told).__name__}")
-    found = {"task version": _said(told, "versions", task), "few-shot examples": _said(told, "n-shot", task)}
-    return {name: text for name, text in found.items() if text}
+    if not isinstance(content, dict):
+        raise DataError(f"{results}: expected a mapping, got a {type(content).__name__}")
+    facts = {"task version": _entry(content, "versions", task), "few-shot examples": _entry(content, "n-shot", task)}
+    return {name: text for name, text in facts.items() if text}
 
 
-def _said(told: Mapping[str, Any], part: str, task: str) -> str:
-    inner = told.get(part)
+def _entry(content: Mapping[str, Any], part: str, task: str) -> str:
+    inner = content.get(part)
     # A task's name may hold a dot, so it is no path.
     known = inner.get(task) if isinstance(inner, Mapping) else None
     return str(known) if isinstance(known, str | int | float) else ""

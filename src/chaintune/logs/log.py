@@ -42,13 +42,13 @@ class Log:
         return tuple(sorted(keys.unique().to_pylist()))
 
 
-def of_tasks(found: Mapping[str, Log], tasks: Sequence[str], where: str) -> Mapping[str, Log]:
+def of_tasks(logs: Mapping[str, Log], tasks: Sequence[str], where: str) -> Mapping[str, Log]:
     """The logs of the tasks asked for; every one when none is.
 
     Raises:
         ConfigError: there is no log of a task.
     """
     for task in tasks:
-        if task not in found:
-            raise ConfigError(f"{where}: there is no task '{task}': {nearest(task, found)}")
-    return {task: found[task] for task in dict.fromkeys(tasks)} if tasks else found
+        if task not in logs:
+            raise ConfigError(f"{where}: there is no task '{task}': {nearest(task, logs)}")
+    return {task: logs[task] for task in dict.fromkeys(tasks)} if tasks else logs

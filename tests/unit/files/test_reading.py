@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chaintune.errors import DataError
-from chaintune.files.reading import files_digest, read_rows
+from chaintune.files.reading import files_digest, iter_rows, read_rows
 
 
 def written(path: Path, data: str | bytes) -> Path:
@@ -73,6 +73,18 @@ def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path, name: str, d
     with pytest.raises(DataError, match=message) as caught:
         read_rows(path)
     assert str(path) in str(caught.value)
+
+
+def test_fields_that_lie_very_deep_are_not_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", '{"a": ' * 900 + "1" + "}" * 900 + "\n")
+    assert len(list(next(iter_rows(path)).columns())) == 21
+
+
+def test_rows_come_before_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    rows = iter_rows(written(tmp_path / "a.ndjson", '{"a": NaN}\nno\n{"a": 2}\n'))
+    assert [next(rows).where[-6:], next(rows).where[-6:]] == ["line 1", "line 3"]
+    with pytest.raises(DataError, match="line 2: not JSON"):
+        next(rows)
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
