@@ -7,19 +7,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from chaintune.errors import ConfigError, ModelError
-from chaintune.models import load, merge_adapter, save
-from chaintune.records import Chain, ChainStep, Choice, MitigationRef, ResultRow, Task, chain_label
-from chaintune.files import atomic
 from chaintune.execution.bases import BaseModel, shapes_of
-from chaintune.plan.branches import Branch, replay_step, resolved
-from chaintune.files.disk import os_errors_as_store_error
-from chaintune.study.study import Study
-from chaintune.plan.graph import CountTokens, Graph, TaskFacts
-from chaintune.study.mitigations import DoseSpec, Mitigation
-from chaintune.plan.plan import Plan, StageBytes, plan_of
 from chaintune.execution.events import Event
+from chaintune.files import atomic
+from chaintune.files.disk import os_errors_as_store_error
+from chaintune.models import load, merge_adapter, save
+from chaintune.plan.branches import Branch, replay_step, resolved
+from chaintune.plan.graph import CountTokens, Graph, TaskFacts
+from chaintune.plan.plan import Plan, StageBytes, plan_of
+from chaintune.records import Chain, ChainStep, Choice, MitigationRef, ResultRow, Task, chain_label
 from chaintune.runs.session import Session, StudyResults, prepare
 from chaintune.store.store import Store
+from chaintune.study.mitigations import DoseSpec, Mitigation
+from chaintune.study.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +227,7 @@ def _replays(item: Mitigation, keep: tuple[str, ...]) -> Iterator[Branch]:
 
 
 def _chain(item: Mitigation) -> Chain:
-    """What led to the later checkpoint, as far as it is known: the lost task was trained on, and then something else."""
+    """The later checkpoint's chain as far as it is known: the lost task was trained on, then something else."""
     return (ChainStep.plain(item.task), ChainStep(LATER))
 
 

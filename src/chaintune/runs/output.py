@@ -16,8 +16,14 @@ from typing import Any
 import polars as pl
 
 from chaintune import forgetting
+from chaintune.execution.cost import spent, stage_notes
+from chaintune.execution.learning import learning_table
+from chaintune.files import atomic
+from chaintune.files.disk import os_errors_as_store_error
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
+from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, Cell
+from chaintune.plan.plan import Plan
 from chaintune.records import (
     CheckpointCurvature,
     CheckpointScores,
@@ -30,14 +36,8 @@ from chaintune.records import (
     Task,
     rows_to_polars,
 )
-from chaintune.files import atomic
-from chaintune.execution.cost import spent, stage_notes
-from chaintune.files.disk import os_errors_as_store_error
-from chaintune.study.study import Study
-from chaintune.execution.learning import learning_table
-from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, Cell
-from chaintune.plan.plan import Plan
 from chaintune.store.store import Store
+from chaintune.study.study import Study
 
 
 def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[CheckpointScores]:

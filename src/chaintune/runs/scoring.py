@@ -5,19 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chaintune.errors import ConfigError, ModelError
+from chaintune.execution.bases import BaseModel, entry_keys, open_base
+from chaintune.execution.engine_factory import EngineFactory
+from chaintune.execution.run import run_plan
+from chaintune.execution.state import OnEvent
+from chaintune.files import atomic
+from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import Precision, Reader, load_reader, resolve_precision
 from chaintune.models.encoding import check_lengths, encode_examples
-from chaintune.records import Scores, Task
-from chaintune.scoring.trees import distinct_tokens
-from chaintune.files import atomic
-from chaintune.execution.bases import BaseModel, entry_keys, open_base
-from chaintune.files.disk import os_errors_as_store_error
-from chaintune.execution.engine_factory import EngineFactory
 from chaintune.plan.graph import score_key
-from chaintune.execution.state import OnEvent
 from chaintune.plan.nodes import SCORES_FILE, ScoreNode
 from chaintune.plan.plan import Plan
-from chaintune.execution.run import run_plan
+from chaintune.records import Scores, Task
+from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
 
 

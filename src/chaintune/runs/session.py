@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from chaintune.errors import StoreError
-from chaintune.forgetting.recommend import USUAL
-from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
-from chaintune.records import Limits, ResultRow, Task, rows_to_polars
 from chaintune.execution.bases import BaseModel, entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory
-from chaintune.study.study import Study
-from chaintune.execution.state import OnEvent, RunOutcome
-from chaintune.plan.plan import Plan, compile_plan
-from chaintune.runs.output import write_results
 from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.run import run_plan
 from chaintune.execution.sizing import check_readable, stage_bytes, token_counter
+from chaintune.execution.state import OnEvent, RunOutcome
+from chaintune.forgetting.recommend import USUAL
+from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
+from chaintune.plan.plan import Plan, compile_plan
+from chaintune.records import Limits, ResultRow, Task, rows_to_polars
+from chaintune.runs.output import write_results
 from chaintune.store.store import Store
+from chaintune.study.study import Study
 from chaintune.study.task_spec import load_spec
 
 if TYPE_CHECKING:

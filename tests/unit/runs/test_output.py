@@ -14,12 +14,12 @@ import pytest
 
 from chaintune import forgetting
 from chaintune.errors import StageError, StoreError
-from chaintune.records import Estimate, Choices, Example, ResultRow, Scores, scores_table
-from chaintune.runs import output
-from chaintune.study.study import Study
-from chaintune.runs.output import gather, write_results
 from chaintune.execution.run import run_plan
+from chaintune.records import Choices, Estimate, Example, ResultRow, Scores, scores_table
+from chaintune.runs import output
+from chaintune.runs.output import gather, write_results
 from chaintune.store.folder import FolderStore
+from chaintune.study.study import Study
 from tests.dummy_engine import BASE_KEY, DummyEngine, failing, make_plan, make_study, make_task
 
 TASKS = {name: make_task(name, train=16, test=16) for name in "ab"}
