@@ -31,8 +31,8 @@ from chaintune.models.encoding import encode_examples
 from chaintune.models.precision import dtype_of
 from chaintune.records import Recipe, Task
 from chaintune.store.folder import FolderStore
-from chaintune.tuning import tune
 from chaintune.tuning.order import families
+from chaintune.tuning.tune import tune
 
 BATCH = 16
 

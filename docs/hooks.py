@@ -138,7 +138,8 @@ def documented(value: Any) -> bool:
 
 def mitigations() -> str:
     """One entry a mitigation, where its code lies."""
-    paths = [f"chaintune.tuning.mitigations.{home.replace(':', '.')}" for home in MITIGATIONS.values()]
+    homes = {name: home.partition(":")[0] for name, home in MITIGATIONS.shipped.items()}
+    paths = [f"{home}.{MITIGATIONS.get(name).own_trainer}" for name, home in homes.items()]
     text = "One file each, for a study or for your own Trainer: [how to](../how-to/mitigations.md)."
     return page("chaintune.tuning.mitigations", text, {path: path for path in paths})
 

@@ -19,7 +19,8 @@ from chaintune.runs.session import prepare
 from chaintune.scoring import score
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
-from chaintune.tuning import Step, tune
+from chaintune.tuning.trainer import Step
+from chaintune.tuning.tune import tune
 from tests import tiny
 
 STUDY = Path(__file__).parents[2] / "studies" / "smoke.yaml"

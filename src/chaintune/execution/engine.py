@@ -22,8 +22,9 @@ from chaintune.models.memory import free_memory
 from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, CurvatureNode, Interpolation, Node, ScoreNode, StageNode
 from chaintune.records import Example, Task
 from chaintune.scoring import score
-from chaintune.tuning import Step, tune
-from chaintune.tuning.mitigations.interpolate import interpolate
+from chaintune.tuning.mitigations import MITIGATIONS
+from chaintune.tuning.trainer import Step
+from chaintune.tuning.tune import tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,9 @@ class LocalEngine:
         self._held = None
         other = self._model(blend.other_key, given.parents[blend.other_key], node)
         self._held = None
-        interpolate(loaded.model, merge_adapter(other).model, blend.fraction)
+        merge = MITIGATIONS.get(blend.merged_by).merge
+        assert merge is not None  # noqa: S101 - a mitigation between checkpoints has it
+        merge(loaded.model, merge_adapter(other).model, blend.fraction)
         save(loaded, out)
         self._held = _Held(node.key, loaded)
         return {"train_tokens": 0, "steps": 0, "seconds": time.monotonic() - started, "fraction": blend.fraction}

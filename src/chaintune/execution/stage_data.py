@@ -1,4 +1,4 @@
-"""What a stage is taught, as examples: doses drawn, groups weighed, the guarded task's examples chosen."""
+"""What a stage is taught, as examples: doses drawn, groups weighed, the protected task's examples chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ def stage_data_of(node: StageNode, given: StageInputs) -> StageData:
     replayed = drawn[1] if operation.mixing == "swapped" else ()
     if replayed:
         notes["swapped_in_examples"] = len(replayed)
-    return StageData(examples, replayed, _guarded(node, operation.protected, given), notes)
+    return StageData(examples, replayed, _protected(operation, node.seed, given), notes)
 
 
 def _drawn(portion: Portion, seed: int, given: StageInputs, notes: dict[str, Any]) -> Sequence[Example]:
@@ -77,9 +77,9 @@ def _counts(examples: Sequence[Example], by: str) -> dict[str, int]:
     return {group: groups.count(group) for group in sorted(set(groups))}
 
 
-def _guarded(node: StageNode, task: str, given: StageInputs) -> Sequence[Example]:
-    if not task or node.recipe.regulariser is None:
+def _protected(operation: DataMix, seed: int, given: StageInputs) -> Sequence[Example]:
+    if not operation.protected:
         return ()
-    train = given.tasks[task].train
-    wanted = min(dict(node.recipe.regulariser.options)["examples"], len(train))
-    return take_dose(train, wanted / len(train), task=task, seed=node.seed)
+    train = given.tasks[operation.protected].train
+    count = min(operation.protected_examples, len(train))
+    return take_dose(train, count / len(train), task=operation.protected, seed=seed)

@@ -7,9 +7,10 @@ from typing import Any, Literal
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.plan.nodes import Portion
 from chaintune.records import Chain, ChainStep, MitigationRef, Regulariser, Task
-from chaintune.study.mitigations import DoseSpec, EwcSpec, InterpolateSpec, Mitigation, was_lost
+from chaintune.study.mitigations import MitigationItem, was_lost
 from chaintune.study.study import Study
 from chaintune.tasks.doses import dose_size
+from chaintune.tuning.mitigations import BetweenSpec, DoseSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,11 @@ class Step:
         portions, mixing: what is taught; keys of scores are not known yet.
         recipe: fields in which it differs from the task's recipe.
         regulariser: what holds the weights back.
-        protected: task that the regulariser looks at.
-        back_to: how many steps the other checkpoint of a blend has done; None where nothing is blended.
-        fraction: of the blend.
+        protected: task that the regulariser looks at; empty where it looks at none.
+        protected_examples: how many of its examples.
+        back_to: how many steps the other checkpoint of a merge has done; None where nothing is merged.
+        fraction: of the way to it, or whatever else the mitigation varies.
+        merged_by: the mitigation that merges; empty where nothing is merged.
     """
 
     place: ChainStep
@@ -34,8 +37,10 @@ class Step:
     recipe: tuple[tuple[str, Any], ...] = ()
     regulariser: Regulariser | None = None
     protected: str = ""
+    protected_examples: int = 0
     back_to: int | None = None
-    fraction: float = 0.0
+    fraction: Any = None
+    merged_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,79 +79,81 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
     return found
 
 
-def _branch(item: Mitigation, plain: tuple[Step, ...], setting: tuple[str, Any], tasks: Mapping[str, Task]) -> Branch:
+def _branch(
+    item: MitigationItem, plain: tuple[Step, ...], setting: tuple[str, Any], tasks: Mapping[str, Task]
+) -> Branch:
     chain = tuple(step.place for step in plain)
-    named = tuple(dict.fromkeys(step.task for step in plain))
-    keep = tuple(task for task in named if task != item.task)
-    dose = setting[1] if setting[0] == "dose" else None
+    keep = tuple(task for task in dict.fromkeys(step.task for step in plain) if task != item.task)
+    dose = setting[1] if isinstance(item.spec, DoseSpec) else None
     mitigated = MitigationRef(item.kind, item.ladder, item.task, chain, keep, dose)
-    recipe = tuple(item.spec.recipe.items())
-    if item.kind == "replay":
-        return Branch((*plain, replay_step(item, setting[1])), mitigated)
-    if item.kind == "joint":
-        # Sorted, because what is shuffled has no order: both orders of two tasks have one upper reference.
-        portions = tuple(Portion(task) for task in sorted(named))
-        place = ChainStep("+".join(named), named, item.kind)
-        return Branch((Step(place, plain[-1].task, portions, "shuffled", recipe),), mitigated)
-    if isinstance(item.spec, InterpolateSpec):
-        return Branch((*plain, _blend(item.spec, chain, setting[1])), mitigated)
-    # Flatness helps where it is to be left, so SAM begins with the stage that learns the task.
-    first = _learned_at(item.task, chain) - (item.kind == "sam")
-    later = (_changed(item, step, setting, recipe, tasks) for step in plain[first:])
-    return Branch((*plain[:first], *later), mitigated)
+    return Branch(_steps(item, plain, setting[1], tasks), mitigated)
 
 
-def _changed(
-    item: Mitigation,
-    step: Step,
-    setting: tuple[str, Any],
-    recipe: tuple[tuple[str, Any], ...],
-    tasks: Mapping[str, Task],
-) -> Step:
-    """A stage after the task was learned, with the mitigation in it."""
-    if isinstance(item.spec, DoseSpec):
-        portion = _portion(item, setting[1])
-        _check_room(tasks[step.task], tasks[item.task], setting[1])
-        label = f"{step.place.label} with {dose_label(item.task, setting[1])}{item.who}"
-        place = ChainStep(label, step.place.tasks, item.kind, setting[1])
-        return replace(step, place=place, portions=(*step.portions, portion), mixing="swapped", recipe=recipe)
-    name, value = setting
-    options = {name: value} | ({"examples": item.spec.examples} if isinstance(item.spec, EwcSpec) else {})
-    shown = "+".join(value) if isinstance(value, tuple) else f"{value:g}"
+def _steps(item: MitigationItem, plain: tuple[Step, ...], value: Any, tasks: Mapping[str, Task]) -> tuple[Step, ...]:
+    """The steps of a chain with a mitigation, at one value of what it varies."""
+    learned = _learned_at(item.task, tuple(step.place for step in plain))
+    match item.mitigation.place:
+        case "after the loss":
+            return (*plain, added_stage(item, value))
+        case "between checkpoints":
+            return (*plain, _merged(item, value, learned))
+        case "instead of the chain":
+            return (_joint(item, plain, value),)
+        case "later stages" | "from the learning stage" as place:
+            first = learned - (place == "from the learning stage")
+            return (*plain[:first], *(_changed(item, step, value, tasks) for step in plain[first:]))
+
+
+def _changed(item: MitigationItem, step: Step, value: Any, tasks: Mapping[str, Task]) -> Step:
+    """A stage of the chain with the mitigation in it."""
+    label = f"{step.place.label} with {item.spec.label(item.kind, value)}"
+    if not isinstance(item.spec, DoseSpec):
+        return _with_hook(item, replace(step, place=ChainStep(label, step.place.tasks, item.kind)), value)
+    _check_room(item, tasks[step.task], tasks[item.task], value)
+    place, portions = ChainStep(label, step.place.tasks, item.kind, value), (*step.portions, _portion(item, value))
+    return _with_hook(item, replace(step, place=place, portions=portions, mixing="swapped"), value)
+
+
+def added_stage(item: MitigationItem, dose: float) -> Step:
+    """A stage on a dose of a task's data."""
+    place = ChainStep(item.spec.label(item.kind, dose), (), item.kind, dose)
+    return _with_hook(item, Step(place, item.task, (_portion(item, dose),)), dose)
+
+
+def _joint(item: MitigationItem, plain: tuple[Step, ...], value: Any) -> Step:
+    """One stage on all tasks of a chain."""
+    tasks = tuple(dict.fromkeys(step.task for step in plain))
+    # Sorted, because what is shuffled has no order: both orders of two tasks have one upper reference.
+    portions = tuple(Portion(task) for task in sorted(tasks))
+    place = ChainStep("+".join(tasks), tasks, item.kind)
+    return _with_hook(item, Step(place, plain[-1].task, portions, "shuffled"), value)
+
+
+def _merged(item: MitigationItem, value: Any, learned: int) -> Step:
+    """Weights between those after a chain and those of an earlier checkpoint."""
+    spec = item.spec
+    assert isinstance(spec, BetweenSpec)  # noqa: S101 - the mitigation was refused otherwise
+    back_to = learned if spec.toward == "trained" else 0
+    place = ChainStep(spec.label(item.kind, value), (), item.kind)
+    return Step(place, "", back_to=back_to, fraction=value, merged_by=item.kind)
+
+
+def _with_hook(item: MitigationItem, step: Step, value: Any) -> Step:
+    """A stage with the mitigation's changes to its recipe, and with what it does to the model while it trains."""
+    step = replace(step, recipe=tuple(item.spec.recipe.items()))
+    if item.mitigation.apply is None:
+        return step
+    options = tuple(sorted(item.spec.options(value).items()))
+    count = item.spec.protected_examples
     return replace(
         step,
-        place=ChainStep(f"{step.place.label} with {item.kind} {shown}", step.place.tasks, item.kind),
-        recipe=recipe,
-        regulariser=Regulariser(item.kind, tuple(sorted(options.items()))),
-        protected=item.task if item.kind == "ewc" else "",
+        regulariser=Regulariser(item.kind, options),
+        protected=item.task if count else "",
+        protected_examples=count,
     )
 
 
-def replay_step(item: Mitigation, dose: float) -> Step:
-    """A stage on a dose of a task's data."""
-    label = dose_label(item.task, dose) + item.who
-    place = ChainStep(label, (), item.kind, dose)
-    return Step(place, item.task, (_portion(item, dose),), recipe=tuple(item.spec.recipe.items()))
-
-
-def dose_label(task: str, dose: float) -> str:
-    """How a replay stands in a chain's name.
-
-    Example:
-        >>> dose_label("bbq", 0.05), dose_label("bbq", 0.125)
-        ('bbq@5%', 'bbq@12.5%')
-    """
-    return f"{task}@{dose * 100:.6g}%"
-
-
-def _blend(spec: InterpolateSpec, chain: Chain, fraction: float) -> Step:
-    back_to = _learned_at(spec.task, chain) if spec.toward == "trained" else 0
-    name = spec.task if spec.toward == "trained" else "base"
-    place = ChainStep(f"{fraction * 100:.6g}% back to {name}", (), "interpolate")
-    return Step(place, "", back_to=back_to, fraction=fraction)
-
-
-def _portion(item: Mitigation, dose: float) -> Portion:
+def _portion(item: MitigationItem, dose: float) -> Portion:
     spec = item.spec
     if not isinstance(spec, DoseSpec) or dose == 1 or spec.who == "uniform":
         return Portion(item.task, dose)  # the whole of the data is the same whoever is drawn first
@@ -158,7 +165,7 @@ def _learned_at(task: str, chain: Chain) -> int:
     return max(stage for stage, step in enumerate(chain, start=1) if task in step.tasks)
 
 
-def resolved(item: Mitigation, task: Task) -> Mitigation:
+def resolved(item: MitigationItem, task: Task) -> MitigationItem:
     """The mitigation with its dimension named and its doses checked."""
     spec = item.spec
     if not isinstance(spec, DoseSpec):
@@ -182,10 +189,10 @@ def _dimension(spec: DoseSpec, kind: str, task: Task) -> str:
     return spec.by
 
 
-def _check_room(stage: Task, lost: Task, dose: float) -> None:
+def _check_room(item: MitigationItem, stage: Task, lost: Task, dose: float) -> None:
     rows, room = dose_size(dose, len(lost.train), task=lost.name), len(stage.train)
     if rows > room:
         raise ConfigError(
-            f"mitigation rehearse: a dose of {dose:g} of '{lost.name}' is {rows} examples, and a pass over "
+            f"mitigation {item.kind}: a dose of {dose:g} of '{lost.name}' is {rows} examples, and a pass over "
             f"'{stage.name}' has {room} rows to swap; a dose of {room / len(lost.train):.4g} fits"
         )

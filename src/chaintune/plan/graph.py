@@ -163,7 +163,9 @@ class Graph:
 
     def _stage(self, base: str, chain: Chain, variant: Variant, path: Sequence[str], step: Step) -> StageNode:
         recipe = self._recipe(step, variant)
-        operation: DataMix | Interpolation = DataMix(step.portions, step.mixing, step.protected)
+        operation: DataMix | Interpolation = DataMix(
+            step.portions, step.mixing, step.protected, step.protected_examples
+        )
         payload = {
             "format": STAGE_FORMAT,
             "kind": "stage",
@@ -171,8 +173,8 @@ class Graph:
             "precision": self.precision,
         }
         if step.back_to is not None:
-            operation = Interpolation(path[step.back_to], step.fraction)
-            payload |= {"blend": [operation.other_key, operation.fraction]}
+            operation = Interpolation(path[step.back_to], step.fraction, step.merged_by)
+            payload |= {"merge": [operation.merged_by, operation.other_key, operation.fraction]}
         else:
             payload |= {"recipe": recipe.content(), "seed": variant.seed, **self._taught(step)}
         return StageNode(
@@ -201,7 +203,9 @@ class Graph:
             found = self._portion(step.portions[0])
         else:
             found = {"mixing": step.mixing, "portions": [self._portion(portion) for portion in step.portions]}
-        return found | ({"guarded": self.facts[step.protected].train_digest} if step.protected else {})
+        if step.protected:
+            found["protected"] = [self.facts[step.protected].train_digest, step.protected_examples]
+        return found
 
     def _portion(self, portion: Portion) -> dict[str, Any]:
         plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}

@@ -39,25 +39,29 @@ class DataMix:
         portions: what is taught; of two the second is swapped in or shuffled in.
         mixing: `alone` is one portion; `swapped` puts the second in place of rows of the first, evenly spaced;
             `shuffled` is all portions as one.
-        guarded: task whose examples tell which weights it needs, for a regulariser that asks; else empty.
+        protected: task whose examples the regulariser looks at; empty where it looks at none.
+        protected_examples: how many of them.
     """
 
     portions: tuple[Portion, ...]
     mixing: Literal["alone", "swapped", "shuffled"] = "alone"
     protected: str = ""
+    protected_examples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Interpolation:
-    """Weights on the straight line from the parent to another checkpoint; nothing is trained.
+    """Weights between the parent's and another checkpoint's; nothing is trained.
 
     Attributes:
         other_key: of that checkpoint.
-        fraction: of the way, in [0, 1]; 0 is the parent.
+        fraction: of the way, in [0, 1], 0 is the parent; or whatever else the mitigation varies.
+        merged_by: the mitigation that says how.
     """
 
     other_key: str
-    fraction: float
+    fraction: Any
+    merged_by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ class Regulariser:
     """What holds a stage's weights back while it trains.
 
     Attributes:
-        kind: a name of `chaintune.tuning.mitigations.MITIGATIONS`: `l2sp`, `ewc`, `sam`, `ema`, `freeze`, `osf`.
+        kind: a name of `chaintune.tuning.mitigations.MITIGATIONS`.
         options: its settings, sorted by name.
     """
 

@@ -12,14 +12,15 @@ from chaintune.execution.events import Event
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import load, merge_adapter, save
-from chaintune.plan.branches import Branch, replay_step, resolved
+from chaintune.plan.branches import Branch, added_stage, resolved
 from chaintune.plan.graph import CountTokens, Graph, TaskFacts
 from chaintune.plan.plan import Plan, StageBytes, plan_of
 from chaintune.records import Chain, ChainStep, Choice, MitigationRef, ResultRow, Task, chain_label
 from chaintune.runs.session import Session, StudyResults, prepare
 from chaintune.store.store import Store
-from chaintune.study.mitigations import DoseSpec, Mitigation
+from chaintune.study.mitigations import MitigationItem
 from chaintune.study.study import Study
+from chaintune.tuning.mitigations import DoseSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,14 +220,14 @@ def compile_mitigation(
     )
 
 
-def _replays(item: Mitigation, keep: tuple[str, ...]) -> Iterator[Branch]:
+def _replays(item: MitigationItem, keep: tuple[str, ...]) -> Iterator[Branch]:
     spec = item.spec
     for dose in spec.dose if isinstance(spec, DoseSpec) else ():
-        mitigated = MitigationRef("replay", item.ladder, item.task, _chain(item), keep, dose)
-        yield Branch((replay_step(item, dose),), mitigated)
+        mitigated = MitigationRef(item.kind, item.ladder, item.task, _chain(item), keep, dose)
+        yield Branch((added_stage(item, dose),), mitigated)
 
 
-def _chain(item: Mitigation) -> Chain:
+def _chain(item: MitigationItem) -> Chain:
     """The later checkpoint's chain as far as it is known: the lost task was trained on, then something else."""
     return (ChainStep.plain(item.task), ChainStep(LATER))
 

@@ -1,167 +1,29 @@
-"""Which mitigations a study file may ask for, and what each takes."""
+"""Which mitigations a study file asks for, and what it says about each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field, create_model
+from typing import Any
 
 from chaintune.config.source import KeyPath, Source
-from chaintune.config.validation import Dose, Names, Real, Spec, Whole, as_list, as_shown, check
-from chaintune.errors import nearest
-from chaintune.records import Who
+from chaintune.config.validation import check
+from chaintune.errors import ConfigError, nearest
 from chaintune.study.chains import Chain
 from chaintune.study.schema import check_recipe
-
-Positive = Annotated[Real, Field(gt=0), as_shown]
-Fraction = Annotated[Real, Field(ge=0, le=1), as_shown]
-Inside = Annotated[Real, Field(gt=0, lt=1), as_shown]
-Several = Field(min_length=1)
-
-
-class MitigationSpec(Spec):
-    """What every mitigation says.
-
-    Attributes:
-        task: that is learned, lost later, and should come back.
-        recipe: fields in which the stages with the mitigation differ from those without.
-    """
-
-    task: str
-    recipe: dict[str, Any] = Field(default_factory=dict)
-
-    varied: ClassVar[str] = ""
-
-    @property
-    def settings(self) -> tuple[tuple[str, Any], ...]:
-        """Name and value of what is varied, one branch of the graph each."""
-        values = getattr(self, self.varied) if self.varied else (None,)
-        return tuple((self.varied, value) for value in values)
-
-
-class DoseSpec(MitigationSpec):
-    """Some of the lost task's training data, taught again.
-
-    Attributes:
-        dose: fractions of it.
-        who: which examples make the dose.
-        by: dimension of the groups, where `who` asks for groups.
-    """
-
-    dose: Annotated[list[Dose], Several, as_list] = Field(default_factory=lambda: [0.01, 0.02, 0.05, 0.1, 0.25])
-    who: Who = "uniform"
-    by: str | None = None
-
-    varied: ClassVar[str] = "dose"
-
-
-class ReplaySpec(DoseSpec):
-    """Taught in a stage of their own, after the loss."""
-
-
-class RehearseSpec(DoseSpec):
-    """Swapped in for rows of the stages that would cause the loss."""
-
-
-class JointSpec(MitigationSpec):
-    """All tasks of the chain taught at once."""
-
-
-class InterpolateSpec(MitigationSpec):
-    """Weights between those before and those after the loss.
-
-    Attributes:
-        toward: the checkpoint that learned the task last, or the base.
-        fraction: of the way back.
-    """
-
-    toward: Literal["trained", "base"] = "trained"
-    fraction: Annotated[list[Fraction], Several, as_list] = Field(default_factory=lambda: [0.25, 0.5, 0.75])
-
-    varied: ClassVar[str] = "fraction"
-
-
-class L2spSpec(MitigationSpec):
-    """A pull to the weights before the stage."""
-
-    strength: Annotated[list[Positive], Several, as_list]
-
-    varied: ClassVar[str] = "strength"
-
-
-class EwcSpec(L2spSpec):
-    """A pull to the weights before the stage, stronger where the lost task needs them.
-
-    Attributes:
-        examples: of the task, that tell what it needs.
-    """
-
-    examples: Annotated[Whole, Field(ge=1)] = 128
-
-
-class SamSpec(MitigationSpec):
-    """Gradients at the worst point within a distance."""
-
-    rho: Annotated[list[Positive], Several, as_list] = Field(default_factory=lambda: [0.05])
-
-    varied: ClassVar[str] = "rho"
-
-
-class EmaSpec(MitigationSpec):
-    """The average of the weights along the stage."""
-
-    decay: Annotated[list[Inside], Several, as_list] = Field(default_factory=lambda: [0.99])
-
-    varied: ClassVar[str] = "decay"
-
-
-class FreezeSpec(MitigationSpec):
-    """Parts of the model that stay as they are."""
-
-    parts: Annotated[Names, Several]
-
-    varied: ClassVar[str] = "parts"
-
-    @property
-    def settings(self) -> tuple[tuple[str, Any], ...]:
-        """All parts together are one setting."""
-        return (("parts", tuple(self.parts)),)
-
-
-class OsfSpec(MitigationSpec):
-    """Steps orthogonal to the largest directions of each weight matrix.
-
-    Attributes:
-        rank: share of the directions that are kept.
-    """
-
-    rank: Annotated[list[Inside], Several, as_list] = Field(default_factory=lambda: [0.5])
-
-    varied: ClassVar[str] = "rank"
-
-
-SPECS: Mapping[str, type[MitigationSpec]] = {
-    "replay": ReplaySpec,
-    "rehearse": RehearseSpec,
-    "joint": JointSpec,
-    "interpolate": InterpolateSpec,
-    "l2sp": L2spSpec,
-    "ewc": EwcSpec,
-    "sam": SamSpec,
-    "ema": EmaSpec,
-    "freeze": FreezeSpec,
-    "osf": OsfSpec,
-}
-_optional: dict[str, Any] = {kind: (spec | None, None) for kind, spec in SPECS.items()}
-_Item = create_model("_Item", __base__=Spec, **_optional)
+from chaintune.tuning.mitigations import MITIGATIONS, DoseSpec, Mitigation, MitigationSpec
+from chaintune.tuning.mitigations.specs import as_text
 
 
 @dataclass(frozen=True, slots=True)
-class Mitigation:
-    """One item of `mitigations`: its kind and what it says, recipe fields checked."""
+class MitigationItem:
+    """One item of `mitigations`: the mitigation's name and what the file says, recipe fields checked."""
 
     kind: str
     spec: MitigationSpec
+
+    @property
+    def mitigation(self) -> Mitigation:
+        """Everything that is known about the mitigation."""
+        return MITIGATIONS.get(self.kind)
 
     @property
     def task(self) -> str:
@@ -169,20 +31,12 @@ class Mitigation:
         return self.spec.task
 
     @property
-    def who(self) -> str:
-        """` balanced by category` and the like; empty where examples are drawn alike, or none are taught."""
-        if not isinstance(self.spec, DoseSpec) or self.spec.who == "uniform":
-            return ""
-        return f" {self.spec.who}" + (f" by {self.spec.by}" if self.spec.by else "")
-
-    @property
     def ladder(self) -> str:
         """What it shares with its kin of other doses or strengths: `replay balanced by category`."""
-        toward = " toward base" if isinstance(self.spec, InterpolateSpec) and self.spec.toward == "base" else ""
-        return f"{self.kind}{self.who}{toward}"
+        return f"{self.kind}{self.spec.suffix}"
 
 
-def read_mitigations(source: Source, tasks: Sequence[str], chains: Sequence[Chain]) -> list[Mitigation]:
+def read_mitigations(source: Source, tasks: Sequence[str], chains: Sequence[Chain]) -> list[MitigationItem]:
     """The mitigations of a study file; problems are noted.
 
     Args:
@@ -191,20 +45,38 @@ def read_mitigations(source: Source, tasks: Sequence[str], chains: Sequence[Chai
         chains: as read; empty when something is wrong with them.
     """
     written = source.data.get("mitigations")
-    found: list[Mitigation] = []
-    for index, item in enumerate(written if isinstance(written, list) else []):
+    items: list[MitigationItem] = []
+    for index, value in enumerate(written if isinstance(written, list) else []):
         at: KeyPath = ("mitigations", index)
-        if (spec := check(_Item, item, at, source)) is None:
+        if (item := _read_item(value, at, source)) is None:
             continue
-        kinds = [kind for kind in SPECS if getattr(spec, kind) is not None]
-        if len(kinds) != 1:
-            source.report(at, f"expected one mitigation, got {', '.join(kinds) or 'none'}; write each as its own item")
-            continue
-        kind = kinds[0]
-        mitigation = Mitigation(kind, _checked(getattr(spec, kind), (*at, kind), tasks, chains, source))
-        _check_new(mitigation, found, at, source)
-        found.append(mitigation)
-    return found
+        spec = _checked(item.spec, (*at, item.kind), tasks, chains, source)
+        item = MitigationItem(item.kind, spec)
+        _check_new(item, items, at, source)
+        items.append(item)
+    return items
+
+
+def _read_item(value: Any, at: KeyPath, source: Source) -> MitigationItem | None:
+    """The item `{name: what is said about it}`, whose name decides what may be said."""
+    if not isinstance(value, dict):
+        source.report(at, f"expected a mapping, got {value!r}")
+        return None
+    known = MITIGATIONS.names
+    unknown = [kind for kind in value if kind not in known]
+    for kind in unknown:
+        source.report((*at, str(kind)), f"unknown key '{kind}'; {nearest(str(kind), known)}")
+    if not unknown and len(value) != 1:
+        source.report(at, f"expected one mitigation, got {', '.join(value) or 'none'}; write each as its own item")
+    if unknown or len(value) != 1:
+        return None
+    ((kind, told),) = value.items()
+    try:
+        spec = check(MITIGATIONS.get(kind).spec, told, (*at, kind), source)
+    except ConfigError as error:  # of a package that offers it
+        source.report((*at, kind), str(error))
+        return None
+    return MitigationItem(kind, spec) if spec else None
 
 
 def was_lost(task: str, chain: Chain) -> bool:
@@ -231,15 +103,11 @@ def _checked(
     return spec.model_copy(update={"recipe": check_recipe(spec.recipe, (*at, "recipe"), source)})
 
 
-def _check_new(mitigation: Mitigation, found: Sequence[Mitigation], at: KeyPath, source: Source) -> None:
+def _check_new(item: MitigationItem, before: Sequence[MitigationItem], at: KeyPath, source: Source) -> None:
     """Two items must not give one name to two checkpoints."""
-    kin = [one for one in found if (one.ladder, one.task) == (mitigation.ladder, mitigation.task)]
-    for name, value in mitigation.spec.settings:
+    kin = [one for one in before if (one.ladder, one.task) == (item.ladder, item.task)]
+    for name, value in item.spec.settings:
         if any((name, value) in one.spec.settings for one in kin):
-            what = f"{name} {_plain(value)} of '{mitigation.task}'" if name else f"'{mitigation.task}'"
-            source.report(at, f"{mitigation.kind}: {what} is asked for by an earlier item too")
+            what = f"{name} {as_text(value)} of '{item.task}'" if name else f"'{item.task}'"
+            source.report(at, f"{item.kind}: {what} is asked for by an earlier item too")
             return
-
-
-def _plain(value: Any) -> str:
-    return "+".join(value) if isinstance(value, tuple) else f"{value:g}"

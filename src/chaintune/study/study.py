@@ -13,7 +13,7 @@ from chaintune.config.validation import check
 from chaintune.records import Metric, Recipe
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
-from chaintune.study.mitigations import Mitigation, read_mitigations
+from chaintune.study.mitigations import MitigationItem, read_mitigations
 from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks
 from chaintune.study.task_spec import check_data
 
@@ -59,7 +59,7 @@ class Study:
     recipe: Recipe
     seed: int
     vary: tuple[Knobs, ...]
-    mitigations: tuple[Mitigation, ...]
+    mitigations: tuple[MitigationItem, ...]
     precision: Literal["auto", "fp32", "bf16"]
     metric: Metric
     keep: Keep

@@ -118,9 +118,3 @@ def _parts(pairs: Sequence[_Pair]) -> Iterator[Sequence[_Pair]]:
 def _piece(weight: torch.Tensor) -> torch.Tensor:
     """What this process holds of a weight; all of it unless FSDP2 shards it."""
     return weight.to_local() if isinstance(weight, DTensor) else weight
-
-
-def exact_weight(optimizer: Any, weight: torch.Tensor) -> torch.Tensor:
-    """The weight as an optimizer steps it, whatever the Trainer has wrapped around the optimizer."""
-    inner = getattr(optimizer, "optimizer", optimizer)
-    return inner.exact(weight) if isinstance(inner, MasterAdamW) else weight

@@ -8,11 +8,9 @@ import torch
 
 from chaintune.errors import StageError
 from chaintune.models.sharding import put_together, shard
-from chaintune.records import Recipe
-
-# They look at whole weight matrices, or at gradients before they are added up over the processes.
-_WHOLE_ONLY = frozenset({"osf", "sam"})
-_LOOKS_AT_NAMES = frozenset({"freeze"})
+from chaintune.records import Recipe, Regulariser
+from chaintune.tuning.mitigations import MITIGATIONS
+from chaintune.tuning.mitigations.mitigation import Weights
 
 
 def check_can_shard(recipe: Recipe) -> None:
@@ -23,10 +21,9 @@ def check_can_shard(recipe: Recipe) -> None:
     """
     if recipe.quantize:
         raise StageError("weights in 4 bits cannot be spread over devices; leave recipe.quantize out")
-    kind = recipe.regulariser.kind if recipe.regulariser else ""
-    if kind in _WHOLE_ONLY:
+    if recipe.regulariser and _weights_for(recipe.regulariser) == "whole":
         raise StageError(
-            f"{kind} needs whole weights on every device, and this model is too large for one; "
+            f"{recipe.regulariser.kind} needs whole weights on every device, and this model is too large for one; "
             "take another mitigation, 'method: lora', or devices with more memory"
         )
 
@@ -41,7 +38,11 @@ def reads_pieces(recipe: Recipe) -> bool:
 
     Regularisers that keep the weights before the stage, or look at gradients there, do so before they are spread.
     """
-    return recipe.regulariser is None or recipe.regulariser.kind in _LOOKS_AT_NAMES
+    return recipe.regulariser is None or _weights_for(recipe.regulariser) == "any"
+
+
+def _weights_for(regulariser: Regulariser) -> Weights:
+    return MITIGATIONS.get(regulariser.kind).weights
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from chaintune.errors import StageError
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.tuning.shared_prefixes import answer_logits
 from chaintune.tuning.shares import StepRank
-from chaintune.tuning.tokenized import IGNORED, TrainingExample
+from chaintune.tuning.tokenized import IGNORED, TrainingExample, collate
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +154,16 @@ def answer_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Te
     """
     targets = labels[:, 1:][labels[:, 1:] != IGNORED]  # [N], the rows of outputs.logits [N, V]
     return mean_loss(outputs.logits, targets, num_items_in_batch)
+
+
+def example_loss(model: Any, example: TrainingExample) -> torch.Tensor:
+    """Negative log-likelihood of one example's answer under a model, in nats, ready to be differentiated."""
+    device = next(model.parameters()).device
+    batch = collate([example])
+    labels = batch["labels"].to(device)
+    with logits_only_at(model, predicted_positions(labels)):
+        outputs = model(input_ids=batch["input_ids"].to(device), use_cache=False)
+    return answer_loss(outputs, labels, torch.tensor(1.0))
 
 
 def mean_loss(logits: torch.Tensor, targets: torch.Tensor, total: torch.Tensor | None) -> torch.Tensor:

@@ -21,7 +21,7 @@ from chaintune.records import Example, Recipe
 from chaintune.tuning.memory import too_little, with_less
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
-from chaintune.tuning.regularised import Regularised, hold
+from chaintune.tuning.regularised import Regularised, apply
 from chaintune.tuning.seeding import seeded
 from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import collate_tree, pays
@@ -169,12 +169,12 @@ def _tune(
 
     started = time.monotonic()
     with seeded(seed):
-        held = hold(trainable(parent, recipe), recipe.regulariser, guard)
+        regularised = apply(trainable(parent, recipe), recipe.regulariser, guard)
         try:
-            with sharded(held.loaded.model) if way.fsdp else nullcontext():
-                trainer = _train(held, data, way, recipe=recipe, seed=seed, log=log, on_step=watch)
+            with sharded(regularised.loaded.model) if way.fsdp else nullcontext():
+                trainer = _train(regularised, data, way, recipe=recipe, seed=seed, log=log, on_step=watch)
         finally:
-            loaded = held.release()
+            loaded = regularised.remove()
     _check_weights(loaded, trainer.state.global_step)
     tenth = max(1, len(losses) // 10)
     return Tuned(
@@ -218,7 +218,7 @@ def _taught(parent: LoadedModel, examples: Sequence[Example], *, task: str) -> l
 
 
 def _train(
-    held: Regularised,
+    regularised: Regularised,
     data: LessonData,
     way: _Way,
     *,
@@ -227,13 +227,13 @@ def _train(
     log: Path,
     on_step: Callable[[Step], None],
 ) -> AnswerTrainer:
-    with tempfile.TemporaryDirectory() as scratch, _training_mode(held.loaded):
+    with tempfile.TemporaryDirectory() as scratch, _training_mode(regularised.loaded):
         micro, share = way.micro_batch_size, way.share
         arguments = _arguments(recipe, way, seed=seed, examples=len(data), scratch=scratch)
         alone = share.ranks == 1
         optimizer = {"lr": recipe.learning_rate, "fused": True, "masters": recipe.fp32_masters}
-        trainer = held.trainer(
-            model=held.loaded.model,
+        trainer = regularised.trainer(
+            model=regularised.loaded.model,
             args=arguments,
             train_dataset=data,
             data_collator=collate_tree if way.sharing else collate,
@@ -246,7 +246,7 @@ def _train(
             torch.manual_seed(seed + share.rank * _SEEDS_APART)
         trainer.is_distributed_loading_by_transformers = way.fsdp  # so that it is not wrapped in DDP
         trainer.remove_callback(PrinterCallback)
-        for callback in (*held.callbacks, StageLog(trainer, log, on_step)):
+        for callback in (*regularised.callbacks, StageLog(trainer, log, on_step)):
             trainer.add_callback(callback)
         trainer.train()
     return trainer

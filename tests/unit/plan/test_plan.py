@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaintune.errors import ConfigError, DataError
-from chaintune.plan.branches import dose_label
 from chaintune.plan.nodes import ScoreNode, StageNode
 from chaintune.plan.plan import Plan, Readers, compile_plan
 from chaintune.records import Recipe, Task
@@ -203,7 +202,7 @@ def test_invariants_of_every_plan(study: Study) -> None:
         assert all(key in places for key in cell.scores.values())
     prefixes = {chain[:n] for chain in study.chains for n in range(len(chain) + 1)}
     prefixes |= {
-        (*chain, dose_label(replay.task, dose))
+        (*chain, replay.spec.label(replay.kind, dose))
         for replay in study.mitigations
         for chain in study.chains
         if replay.task in chain[:-1]

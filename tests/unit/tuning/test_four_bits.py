@@ -10,7 +10,7 @@ import torch
 from chaintune.errors import ConfigError, StageError
 from chaintune.models import LoadedModel, load, merge_adapter, save
 from chaintune.records import Recipe
-from chaintune.tuning import Tuned, tune
+from chaintune.tuning.tune import Tuned, tune
 from tests import four_bits, tiny
 from tests.conftest import MakeModel
 

@@ -13,8 +13,8 @@ import torch
 from chaintune.errors import StageError
 from chaintune.models import LoadedModel, load
 from chaintune.records import Recipe, Regulariser
-from chaintune.tuning import Tuned, tune
 from chaintune.tuning.memory import with_less
+from chaintune.tuning.tune import Tuned, tune
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.plain import random_states

@@ -11,8 +11,8 @@ import yaml
 
 from chaintune.models import Precision, load
 from chaintune.records import Recipe
-from chaintune.tuning import tune
 from chaintune.tuning.optimizer import MasterAdamW
+from chaintune.tuning.tune import tune
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.dummy_engine import make_plan, make_study

@@ -13,10 +13,10 @@ import torch
 from chaintune.errors import StageError
 from chaintune.models import LoadedModel, load
 from chaintune.records import Example, Recipe
-from chaintune.tuning import tune
 from chaintune.tuning.shared_prefixes import answer_logits, collate_tree, pays
 from chaintune.tuning.tokenized import LessonData, TrainingExample
 from chaintune.tuning.trainer import mean_loss
+from chaintune.tuning.tune import tune
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.plain import plain_loss

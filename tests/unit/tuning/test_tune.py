@@ -16,10 +16,10 @@ from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import encode_examples
 from chaintune.records import Choices, Example, Recipe, Regulariser
 from chaintune.scoring import score
-from chaintune.tuning import Step, Tuned, tune
 from chaintune.tuning.order import training_order
 from chaintune.tuning.tokenized import collate, lessons
-from chaintune.tuning.trainer import answer_loss, predicted_positions
+from chaintune.tuning.trainer import Step, answer_loss, predicted_positions
+from chaintune.tuning.tune import Tuned, tune
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.plain import plain_loss, random_states

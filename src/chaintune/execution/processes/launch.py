@@ -19,8 +19,8 @@ from chaintune.execution.hardware import threads_a_process
 from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import PARENT, RESULT, Job
 from chaintune.models.precision import default_device
-from chaintune.tuning import Step
 from chaintune.tuning.memory import with_less
+from chaintune.tuning.trainer import Step
 
 _PROGRAM = "chaintune.execution.processes.ranks"
 _SECONDS_BETWEEN_LOOKS = 0.2

@@ -29,9 +29,9 @@ from chaintune.models.processes import Rank
 from chaintune.models.sharding import fits_each_device, shard, weight_bytes
 from chaintune.scoring import score
 from chaintune.scoring.memory import MemoryRanOutError as ScoringRanOutError
-from chaintune.tuning import tune
 from chaintune.tuning.sharding import reads_pieces, training_bytes
 from chaintune.tuning.shares import MemoryRanOutError
+from chaintune.tuning.tune import tune
 
 _FAILED, _ORPHANED = 1, 3
 _SECONDS_BETWEEN_LOOKS = 1.0

@@ -13,36 +13,29 @@
 | freeze | `freeze` | the model, before the Trainer is made |
 | osf | `orthogonal` | the model, before the Trainer is made |
 
-`docs/how-to/mitigations.md` shows each on a plain `transformers.Trainer`.
+`docs/how-to/mitigations.md` shows each on a plain `transformers.Trainer`, and how to add one.
 """
 
-from collections.abc import Mapping
-from importlib import import_module
-from typing import Any
+from chaintune.registry import Registry
+from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
+from chaintune.tuning.mitigations.specs import BetweenSpec, DoseSpec, MitigationSpec
 
-from chaintune.errors import ConfigError, nearest
+__all__ = ["MITIGATIONS", "BetweenSpec", "DoseSpec", "Hook", "Mitigation", "MitigationSpec", "StageModel"]
 
-MITIGATIONS: Mapping[str, str] = {
-    "replay": "replay:take_dose",
-    "rehearse": "rehearse:RehearsalSampler",
-    "joint": "joint:together",
-    "interpolate": "interpolate:interpolate",
-    "l2sp": "l2sp:L2SP",
-    "ewc": "ewc:EWC",
-    "sam": "sam:SharpnessAware",
-    "ema": "ema:EMA",
-    "freeze": "freeze:freeze",
-    "osf": "osf:orthogonal",
-}
-
-
-def find(name: str) -> Any:
-    """The function or class of a mitigation, imported now.
-
-    Raises:
-        ConfigError: no mitigation has this name.
-    """
-    if name not in MITIGATIONS:
-        raise ConfigError(f"no mitigation is named '{name}'; {nearest(name, MITIGATIONS)}")
-    module, _, attribute = MITIGATIONS[name].partition(":")
-    return getattr(import_module(f"{__name__}.{module}"), attribute)
+MITIGATIONS = Registry(
+    "mitigation",
+    "chaintune.mitigations",
+    Mitigation,
+    {
+        "replay": "chaintune.tuning.mitigations.replay:MITIGATION",
+        "rehearse": "chaintune.tuning.mitigations.rehearse:MITIGATION",
+        "joint": "chaintune.tuning.mitigations.joint:MITIGATION",
+        "interpolate": "chaintune.tuning.mitigations.interpolate:MITIGATION",
+        "l2sp": "chaintune.tuning.mitigations.l2sp:MITIGATION",
+        "ewc": "chaintune.tuning.mitigations.ewc:MITIGATION",
+        "sam": "chaintune.tuning.mitigations.sam:MITIGATION",
+        "ema": "chaintune.tuning.mitigations.ema:MITIGATION",
+        "freeze": "chaintune.tuning.mitigations.freeze:MITIGATION",
+        "osf": "chaintune.tuning.mitigations.osf:MITIGATION",
+    },
+)

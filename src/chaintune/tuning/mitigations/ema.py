@@ -9,16 +9,26 @@ Source:
     arXiv:2211.03186.
 """
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-import torch
-from transformers import TrainerCallback
+from pydantic import Field
 
-from chaintune.tuning.mitigations.anchor import laid_like, trainable_weights
-from chaintune.tuning.optimizer import exact_weight
+from chaintune.config.validation import as_list
+from chaintune.tuning.mitigations.anchor import exact_weight, laid_like, trainable_weights
+from chaintune.tuning.mitigations.callback import Callback
+from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
+from chaintune.tuning.mitigations.specs import Inside, MitigationSpec, Several
 
 
-class EMA(TrainerCallback):
+class EmaSpec(MitigationSpec):
+    """The average of the weights along the stage."""
+
+    decay: Annotated[list[Inside], Several, as_list] = Field(default_factory=lambda: [0.99])
+
+    varied: ClassVar[str] = "decay"
+
+
+class EMA(Callback):
     """After each step `average = decay * average + (1 - decay) * weights`; at the end the average is the model.
 
     Memory: 4 bytes a trained weight. What the Trainer saves on the way are the weights, not their average.
@@ -32,15 +42,22 @@ class EMA(TrainerCallback):
         self._decay = decay
         self._average = {name: weight.detach().float().clone() for name, weight in trainable_weights(model).items()}
 
-    @torch.no_grad()
     def on_step_end(self, *_: Any, model: Any = None, optimizer: Any = None, **__: Any) -> None:
         """Take the step's weights into the average."""
         for name, weight in trainable_weights(model).items():
             average = self._average[name] = laid_like(weight, self._average[name])
             average.lerp_(exact_weight(optimizer, weight).float(), 1 - self._decay)
 
-    @torch.no_grad()
     def on_train_end(self, *_: Any, model: Any = None, **__: Any) -> None:
         """Put the average into the model."""
         for name, weight in trainable_weights(model).items():
-            weight.copy_(self._average[name])
+            weight.detach().copy_(self._average[name])
+
+
+def _apply(stage: StageModel, *, decay: float) -> Hook:
+    return Hook(callbacks=(EMA(stage.loaded.model, decay=decay),))
+
+
+MITIGATION = Mitigation(
+    spec=EmaSpec, place="later stages", apply=_apply, weights="whole at the start", own_trainer="EMA"
+)

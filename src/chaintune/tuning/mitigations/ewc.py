@@ -9,19 +9,39 @@ Source:
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
-from transformers import TrainerCallback
+from pydantic import Field
 
+from chaintune.config.validation import Whole
 from chaintune.errors import DataError
-from chaintune.models.evaluating import evaluating
 from chaintune.tuning.mitigations.anchor import Anchor, trainable_weights
+from chaintune.tuning.mitigations.callback import Callback
+from chaintune.tuning.mitigations.l2sp import L2spSpec
+from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
+
+if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
+    import torch
+
+
+class EwcSpec(L2spSpec):
+    """A pull to the weights before the stage, stronger where the lost task needs them.
+
+    Attributes:
+        examples: of the task, that tell what it needs.
+    """
+
+    examples: Annotated[Whole, Field(ge=1)] = 128
+
+    @property
+    def protected_examples(self) -> int:
+        """Those that tell what the task needs."""
+        return self.examples
 
 
 def diagonal_fisher(
-    model: Any, examples: Iterable[Any], loss: Callable[[Any, Any], torch.Tensor] | None = None
-) -> dict[str, torch.Tensor]:
+    model: Any, examples: Iterable[Any], loss: "Callable[[Any, Any], torch.Tensor] | None" = None
+) -> "dict[str, torch.Tensor]":
     """Mean over examples of each trained weight's squared gradient: the diagonal of the *empirical* Fisher matrix.
 
     Empirical: the gradients are those of the right answers, not of answers drawn from the model. On examples that the
@@ -39,8 +59,12 @@ def diagonal_fisher(
     Raises:
         DataError: there is no example.
     """
+    import torch
+
+    from chaintune.models.evaluating import evaluating
+
     weights = trainable_weights(model)
-    found = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in weights.items()}
+    fisher = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in weights.items()}
     count = 0
     with evaluating(model):
         for example in examples:
@@ -48,15 +72,15 @@ def diagonal_fisher(
             (model(**example).loss if loss is None else loss(model, example)).backward()
             for name, weight in weights.items():
                 if weight.grad is not None:
-                    found[name] += weight.grad.float() ** 2
+                    fisher[name] += weight.grad.float() ** 2
             count += 1
     model.zero_grad(set_to_none=True)
     if not count:
         raise DataError("ewc: the Fisher matrix needs at least one example of the earlier task, got none")
-    return {name: total.div_(count) for name, total in found.items()}
+    return {name: total.div_(count) for name, total in fisher.items()}
 
 
-class EWC(TrainerCallback):
+class EWC(Callback):
     """Adds `strength / 2 * sum(F * (w - w0)^2)` to what is minimised; the logged loss stays that of the task.
 
     Memory: 4 bytes a trained weight for F, and one copy of the trained weights.
@@ -67,7 +91,7 @@ class EWC(TrainerCallback):
         strength: of the pull.
     """
 
-    def __init__(self, model: Any, fisher: Mapping[str, torch.Tensor], *, strength: float) -> None:
+    def __init__(self, model: Any, fisher: "Mapping[str, torch.Tensor]", *, strength: float) -> None:
         self._anchor = Anchor.of(model)
         self._fisher, self._strength = fisher, strength
 
@@ -78,3 +102,13 @@ class EWC(TrainerCallback):
     def penalty(self, model: Any) -> float:
         """The penalty at a model's weights."""
         return float(self._anchor.penalty(model, self._strength, self._fisher))
+
+
+def _apply(stage: StageModel, *, strength: float, **_: Any) -> Hook:
+    model = stage.loaded.model
+    return Hook(callbacks=(EWC(model, diagonal_fisher(model, stage.protected, stage.loss), strength=strength),))
+
+
+MITIGATION = Mitigation(
+    spec=EwcSpec, place="later stages", apply=_apply, weights="whole at the start", own_trainer="EWC"
+)

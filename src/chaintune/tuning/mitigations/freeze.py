@@ -10,14 +10,33 @@ Source:
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import torch
-
+from chaintune.config.validation import Names
 from chaintune.errors import StageError, nearest
+from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
+from chaintune.tuning.mitigations.specs import MitigationSpec, Several
+
+if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
+    import torch
+
+    from chaintune.models.loading import LoadedModel
 
 
-def freeze(model: Any, parts: Sequence[str]) -> list[torch.Tensor]:
+class FreezeSpec(MitigationSpec):
+    """Parts of the model that stay as they are."""
+
+    parts: Annotated[Names, Several]
+
+    varied: ClassVar[str] = "parts"
+
+    @property
+    def settings(self) -> tuple[tuple[str, Any], ...]:
+        """All parts together are one setting."""
+        return (("parts", tuple(self.parts)),)
+
+
+def freeze(model: Any, parts: Sequence[str]) -> "list[torch.Tensor]":
     """The weights that were trainable and are frozen now.
 
     A part is a piece of a weight's name between dots, or several in a row, with `*` for anything: `embed_tokens`,
@@ -51,3 +70,17 @@ def freeze(model: Any, parts: Sequence[str]) -> list[torch.Tensor]:
 
 def _is_in(part: str, name: str) -> bool:
     return fnmatchcase(f".{name}.", f"*.{part}.*")
+
+
+def _apply(stage: StageModel, *, parts: Sequence[str]) -> Hook:
+    frozen = freeze(stage.loaded.model, parts)
+
+    def thaw() -> "LoadedModel":
+        for weight in frozen:
+            weight.requires_grad_(True)
+        return stage.loaded
+
+    return Hook(remove=thaw)
+
+
+MITIGATION = Mitigation(spec=FreezeSpec, place="later stages", apply=_apply, own_trainer="freeze")

@@ -9,14 +9,35 @@ Source:
     Wortsman et al. 2022, Robust fine-tuning of zero-shot models (WiSE-FT), arXiv:2109.01903.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import torch
+from pydantic import Field
 
+from chaintune.config.validation import as_list
 from chaintune.errors import ConfigError, ModelError
+from chaintune.tuning.mitigations.mitigation import Mitigation
+from chaintune.tuning.mitigations.specs import BetweenSpec, Fraction, Several
+
+if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
+    import torch
 
 
-@torch.no_grad()
+class InterpolateSpec(BetweenSpec):
+    """Weights on the way back.
+
+    Attributes:
+        fraction: of the way.
+    """
+
+    fraction: Annotated[list[Fraction], Several, as_list] = Field(default_factory=lambda: [0.25, 0.5, 0.75])
+
+    varied: ClassVar[str] = "fraction"
+
+    def label(self, _name: str, value: Any) -> str:
+        """The fraction: `50% back to bbq`."""
+        return f"{value * 100:.6g}% back to {self.task if self.toward == 'trained' else 'base'}"
+
+
 def interpolate(model: Any, other: Any, fraction: float) -> None:
     """Move a model's weights a fraction of the way to another's, in place.
 
@@ -38,11 +59,11 @@ def interpolate(model: Any, other: Any, fraction: float) -> None:
     if fraction == 0:
         return
     for name, weight in mine.items():
-        target = theirs[name].to(weight.device)
-        weight.copy_(target if fraction == 1 else weight.float().lerp(target.float(), fraction))
+        here, target = weight.detach(), theirs[name].detach().to(weight.device)
+        here.copy_(target if fraction == 1 else here.float().lerp(target.float(), fraction))
 
 
-def _check_alike(mine: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+def _check_alike(mine: "dict[str, torch.Tensor]", theirs: "dict[str, torch.Tensor]") -> None:
     for name in sorted(mine.keys() | theirs.keys()):
         shapes = [list(weights[name].shape) if name in weights else "missing" for weights in (mine, theirs)]
         if shapes[0] != shapes[1]:
@@ -50,3 +71,6 @@ def _check_alike(mine: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor])
                 f"interpolate: the two checkpoints differ in '{name}': {shapes[0]} and {shapes[1]}; "
                 "only checkpoints of one architecture can be mixed"
             )
+
+
+MITIGATION = Mitigation(spec=InterpolateSpec, place="between checkpoints", merge=interpolate, own_trainer="interpolate")

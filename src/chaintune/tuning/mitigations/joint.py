@@ -11,6 +11,12 @@ Source:
 from collections.abc import Sequence
 
 from chaintune.records import Example
+from chaintune.tuning.mitigations.mitigation import Mitigation
+from chaintune.tuning.mitigations.specs import MitigationSpec
+
+
+class JointSpec(MitigationSpec):
+    """All tasks of the chain taught at once."""
 
 
 def together(tasks: Sequence[Sequence[Example]]) -> list[Example]:
@@ -20,3 +26,6 @@ def together(tasks: Sequence[Sequence[Example]]) -> list[Example]:
         tasks: training examples of each task.
     """
     return [example for examples in tasks for example in examples]
+
+
+MITIGATION = Mitigation(spec=JointSpec, place="instead of the chain", own_trainer="together")

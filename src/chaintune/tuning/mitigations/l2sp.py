@@ -9,14 +9,24 @@ Source:
     beta = 0.
 """
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from transformers import TrainerCallback
-
+from chaintune.config.validation import as_list
 from chaintune.tuning.mitigations.anchor import Anchor
+from chaintune.tuning.mitigations.callback import Callback
+from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
+from chaintune.tuning.mitigations.specs import MitigationSpec, Positive, Several
 
 
-class L2SP(TrainerCallback):
+class L2spSpec(MitigationSpec):
+    """A pull to the weights before the stage."""
+
+    strength: Annotated[list[Positive], Several, as_list]
+
+    varied: ClassVar[str] = "strength"
+
+
+class L2SP(Callback):
     """Adds `strength / 2 * sum((w - w0)^2)` to what is minimised; the logged loss stays that of the task.
 
     Args:
@@ -35,3 +45,12 @@ class L2SP(TrainerCallback):
     def penalty(self, model: Any) -> float:
         """The penalty at a model's weights."""
         return float(self._anchor.penalty(model, self._strength))
+
+
+def _apply(stage: StageModel, *, strength: float) -> Hook:
+    return Hook(callbacks=(L2SP(stage.loaded.model, strength=strength),))
+
+
+MITIGATION = Mitigation(
+    spec=L2spSpec, place="later stages", apply=_apply, weights="whole at the start", own_trainer="L2SP"
+)

@@ -10,11 +10,27 @@ Source:
     arXiv:2504.07097; the implementation is PEFT's.
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
-from peft import OSFConfig
+from pydantic import Field
 
-from chaintune.models.adapters import new_adapter
+from chaintune.config.validation import as_list
+from chaintune.errors import StageError
+from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
+from chaintune.tuning.mitigations.specs import Inside, MitigationSpec, Several
+
+
+class OsfSpec(MitigationSpec):
+    """Steps orthogonal to the largest directions of each weight matrix.
+
+    Attributes:
+        rank: share of the directions that are kept.
+    """
+
+    rank: Annotated[list[Inside], Several, as_list] = Field(default_factory=lambda: [0.5])
+
+    varied: ClassVar[str] = "rank"
 
 
 def orthogonal(model: Any, rank: float) -> Any:
@@ -24,4 +40,20 @@ def orthogonal(model: Any, rank: float) -> Any:
         model: without an adapter.
         rank: share of each matrix's directions that are kept, in (0, 1).
     """
+    from peft import OSFConfig
+
+    from chaintune.models.adapters import new_adapter
+
     return new_adapter(model, OSFConfig(target_modules="all-linear", effective_rank=rank, task_type="CAUSAL_LM"))
+
+
+def _apply(stage: StageModel, *, rank: float) -> Hook:
+    from chaintune.models.loading import merge_adapter
+
+    if stage.loaded.has_adapter:
+        raise StageError("osf trains the whole weight matrices, 'method: lora' an adapter beside them; choose one")
+    wrapped = replace(stage.loaded, model=orthogonal(stage.loaded.model, rank))
+    return Hook(loaded=wrapped, remove=lambda: merge_adapter(wrapped))
+
+
+MITIGATION = Mitigation(spec=OsfSpec, place="later stages", apply=_apply, weights="whole", own_trainer="orthogonal")

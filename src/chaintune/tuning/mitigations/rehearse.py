@@ -14,7 +14,12 @@ Source:
 import random
 from collections.abc import Iterator, Sequence
 
-from torch.utils.data import Sampler
+from chaintune.tuning.mitigations.mitigation import Mitigation
+from chaintune.tuning.mitigations.specs import DoseSpec
+
+
+class RehearseSpec(DoseSpec):
+    """Swapped in for rows of the stages that would cause the loss."""
 
 
 def interleave(rows: Sequence[int], others: Sequence[int]) -> list[int]:
@@ -34,8 +39,10 @@ def interleave(rows: Sequence[int], others: Sequence[int]) -> list[int]:
     return mixed
 
 
-class RehearsalSampler(Sampler[int]):
+class RehearsalSampler:
     """Indices of one pass after another: the first rows shuffled, the last ones swapped in at even distances.
+
+    A sampler for torch's data loaders, which take whatever can be iterated and has a length.
 
     Args:
         rows: of the new task, the indices from 0.
@@ -68,3 +75,6 @@ def swap_in(rng: random.Random, order: list[int], others: Sequence[int]) -> list
     if not others:
         return order
     return interleave(order, rng.sample(others, len(others)))
+
+
+MITIGATION = Mitigation(spec=RehearseSpec, place="later stages", own_trainer="RehearsalSampler")

@@ -14,9 +14,15 @@ from hashlib import sha256
 
 from chaintune.records import Example
 from chaintune.tasks.doses import dose_size
+from chaintune.tuning.mitigations.mitigation import Mitigation
+from chaintune.tuning.mitigations.specs import DoseSpec
 
 # Of the turns this share is dealt out evenly, so that a group measured on few examples is never left out.
 EVEN_SHARE = 0.2
+
+
+class ReplaySpec(DoseSpec):
+    """Taught in a stage of their own, after the loss."""
 
 
 def take_dose(
@@ -88,3 +94,6 @@ def _in_turns(drawn: Sequence[Example], by: str, weights: Mapping[str, float] | 
 def _next_new(queue: Iterator[Example], taken: Mapping[str, Example]) -> Example | None:
     """An example may bear several groups of a dimension; it is taken once."""
     return next((example for example in queue if example.id not in taken), None)
+
+
+MITIGATION = Mitigation(spec=ReplaySpec, place="after the loss", own_trainer="take_dose")

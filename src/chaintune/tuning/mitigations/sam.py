@@ -10,12 +10,26 @@ Source:
     each micro-batch on its own (their m-sharpness). Against forgetting: Mehta et al. 2023, arXiv:2112.09153.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import torch
+from pydantic import Field
 
+from chaintune.config.validation import as_list
 from chaintune.errors import StageError
 from chaintune.tuning.mitigations.anchor import trainable_weights
+from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
+from chaintune.tuning.mitigations.specs import MitigationSpec, Positive, Several
+
+if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
+    import torch
+
+
+class SamSpec(MitigationSpec):
+    """Gradients at the worst point within a distance."""
+
+    rho: Annotated[list[Positive], Several, as_list] = Field(default_factory=lambda: [0.05])
+
+    varied: ClassVar[str] = "rho"
 
 
 class SharpnessAware:
@@ -30,8 +44,10 @@ class SharpnessAware:
 
     rho: float = 0.05
 
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> "torch.Tensor":
         """Gradients at the worst point nearby are added to those of the step; the loss is that of the weights."""
+        import torch
+
         weights = list(trainable_weights(model).values())
         _check_exact(weights)
         so_far = [weight.grad for weight in weights]
@@ -50,20 +66,33 @@ class SharpnessAware:
         return loss
 
 
-@torch.no_grad()
-def _climb(weights: list[torch.Tensor], rho: float) -> None:
+def _climb(weights: "list[torch.Tensor]", rho: float) -> None:
     """Move the weights by `rho` along their gradients; weights without one stay."""
+    import torch
+
     moved = [weight for weight in weights if weight.grad is not None]
     grads = [weight.grad for weight in moved]
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads]))
     for weight, grad in zip(moved, grads, strict=True):
-        weight.add_(grad * (rho / (norm + 1e-12)))
+        weight.detach().add_(grad * (rho / (norm + 1e-12)))
 
 
-def _check_exact(weights: list[torch.Tensor]) -> None:
+def _check_exact(weights: "list[torch.Tensor]") -> None:
+    import torch
+
     coarse = next((weight.dtype for weight in weights if weight.dtype != torch.float32), None)
     if coarse is not None:
         raise StageError(
             f"sam: the trained weights are {str(coarse).removeprefix('torch.')}, in which a step of rho is rounded "
             "away; use 'precision: fp32', or 'method: lora', whose weights are fp32"
         )
+
+
+def _apply(_stage: StageModel, *, rho: float) -> Hook:
+    return Hook(mixin=type("SharpnessAware", (SharpnessAware,), {"rho": rho}))
+
+
+# Flatness helps where it is to be left, so it begins with the stage that learns the task.
+MITIGATION = Mitigation(
+    spec=SamSpec, place="from the learning stage", apply=_apply, weights="whole", own_trainer="SharpnessAware"
+)

@@ -8,8 +8,7 @@ import torch
 from torch.utils.data import ConcatDataset, Sampler
 from transformers import Trainer, TrainerCallback
 
-from chaintune.errors import ConfigError, StageError
-from chaintune.tuning.mitigations import MITIGATIONS, find
+from chaintune.errors import StageError
 from chaintune.tuning.mitigations.ema import EMA
 from chaintune.tuning.mitigations.ewc import EWC, diagonal_fisher
 from chaintune.tuning.mitigations.freeze import freeze
@@ -180,17 +179,6 @@ def test_rehearsal_swaps_rows_and_adds_no_step(tmp_path: Path) -> None:
 def test_more_rows_than_there_are_cannot_be_swapped() -> None:
     with pytest.raises(ValueError, match="expected 0 to 4, as many as there are rows to swap, got 5"):
         RehearsalSampler(4, 5)
-
-
-def test_every_mitigation_has_a_home_and_says_when_to_use_it() -> None:
-    for name, place in MITIGATIONS.items():
-        made = find(name)
-        assert made.__doc__, name
-        page = __import__(f"chaintune.tuning.mitigations.{place.partition(':')[0]}", fromlist=["x"]).__doc__
-        for word in ("Use when:", "On your own", "Source:"):
-            assert word in (page or ""), (name, word)
-    with pytest.raises(ConfigError, match="no mitigation is named 'ecw'; did you mean 'ewc'"):
-        find("ecw")
 
 
 def _gradient(model: Any, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,96 @@
+"""What a mitigation is: what it takes, where in a chain it stands, what it needs, and what it does to a stage."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from chaintune.tuning.mitigations.specs import BetweenSpec, DoseSpec, MitigationSpec
+
+if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
+    import torch
+
+    from chaintune.models.loading import LoadedModel
+    from chaintune.tuning.tokenized import TrainingExample
+
+Place = Literal[
+    "after the loss", "later stages", "from the learning stage", "instead of the chain", "between checkpoints"
+]
+Weights = Literal["any", "whole at the start", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageModel:
+    """A model that a stage is about to train.
+
+    Attributes:
+        loaded: its trainable weights are chosen.
+        protected: examples of the task that must not be lost, as many as the mitigation's spec asks for.
+        loss: of one example under a model, ready to be differentiated: its answer's negative log-likelihood in nats.
+    """
+
+    loaded: "LoadedModel"
+    protected: "Sequence[TrainingExample]"
+    loss: "Callable[[Any, TrainingExample], torch.Tensor]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """What a mitigation adds to a stage.
+
+    Attributes:
+        callbacks: of the Trainer.
+        mixin: put before the Trainer's class.
+        loaded: what is trained in the model's place.
+        remove: called after training, also where it failed; the model as it is to be stored.
+    """
+
+    callbacks: tuple[Any, ...] = ()
+    mixin: type | None = None
+    loaded: "LoadedModel | None" = None
+    remove: "Callable[[], LoadedModel] | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mitigation:
+    """Everything that chaintune knows about one mitigation; its name is that of the registry.
+
+    Attributes:
+        spec: what a study file says about it; a `DoseSpec` teaches some of the lost task's data again.
+        place: where in a chain that learns a task and then loses it. `after the loss`: a dose in a stage of its own.
+            `later stages`: in every stage after the one that learned the task; a dose is swapped in for their rows.
+            `from the learning stage`: there too. `instead of the chain`: one stage on all of its tasks.
+            `between checkpoints`: nothing is trained, weights are mixed.
+        apply: puts it on a stage; it gets the `StageModel` and the spec's `options` by name. None is for what only
+            changes the data or the weights.
+        merge: of `between checkpoints`: changes a model in place, given the other model and the value of what is
+            varied.
+        weights: `any` works on pieces of the weights too, `whole at the start` looks at them before training begins,
+            `whole` needs each on every device throughout.
+        own_trainer: name, in the same module, of what goes on a Trainer of your own.
+    """
+
+    spec: type[MitigationSpec]
+    place: Place
+    apply: Callable[..., Hook] | None = None
+    merge: Callable[[Any, Any, Any], None] | None = None
+    weights: Weights = "any"
+    own_trainer: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a mitigation that would do nothing.
+
+        Raises:
+            TypeError: the spec or the functions do not go with the place.
+        """
+        if self.place == "between checkpoints":
+            complete = issubclass(self.spec, BetweenSpec) and self.merge is not None
+        elif self.place == "instead of the chain":
+            complete = True
+        else:
+            alone = self.apply is not None and self.place != "after the loss"
+            complete = alone or issubclass(self.spec, DoseSpec)
+        if not complete:
+            raise TypeError(
+                f"{self.spec.__name__}: '{self.place}' does not go with it; between checkpoints takes a BetweenSpec "
+                "and 'merge', after the loss a DoseSpec, other stages a DoseSpec or 'apply'"
+            )
