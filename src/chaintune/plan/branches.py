@@ -45,10 +45,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A chain to be trained, and the plain chain that it is compared with, if it is mitigated."""
+    """A chain to be trained.
+
+    Attributes:
+        steps: one after another.
+        mitigated: the plain chain that it is compared with; None of a plain chain.
+        start: the chain of the existing checkpoint that its first step follows.
+    """
 
     steps: tuple[Step, ...]
     mitigated: MitigationRef | None = None
+    start: Chain = ()
 
     @property
     def trained(self) -> Chain:

@@ -43,6 +43,23 @@ class TaskFacts:
         return cls(task.train_digest, task.test_digest, train[0], scored, len(task.train))
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The chains of one base under one variant.
+
+    Attributes:
+        base: its name in the study.
+        variant: of all chains.
+        existing: chain -> key of the checkpoints that exist before anything is trained; of a study the base alone.
+        branches: that are trained from them.
+    """
+
+    base: str
+    variant: Variant
+    existing: Mapping[Chain, str]
+    branches: Sequence[Branch]
+
+
 class Graph:
     """The nodes of a study, in order of first mention."""
 
@@ -55,60 +72,48 @@ class Graph:
         self.curvatures: dict[str, CurvatureNode] = {}
         self.cells: dict[tuple[Any, ...], Cell] = {}
 
-    def add_family(self, base: str, variant: Variant, branches: Sequence[Branch]) -> None:
+    def add_family(self, family: Family) -> None:
         """Every chain of one base and variant, each prefix once."""
-        self.add_cell(base, (), variant, self.base_keys[base])
-        made: dict[Chain, str] = {(): self.base_keys[base]}
-        for branch in branches:
-            self.add_branch(base, variant, branch, made)
+        made = dict(family.existing)
+        for chain, key in made.items():
+            self._add_cell(family.base, chain, family.variant, key)
+        for branch in family.branches:
+            self._add_branch(family, branch, made)
             if self.study.curvature and branch.mitigated is None and len(branch.steps) > 1:
-                self._add_curvature(base, variant, branch.steps[0], made)
+                self._add_curvature(family.base, family.variant, branch.steps[0], made)
 
-    def add_branch(
-        self,
-        base: str,
-        variant: Variant,
-        branch: Branch,
-        made: dict[Chain, str],
-        start: Chain = (),
-    ) -> None:
-        """The steps of a branch, one after another.
+    def walk(self, key: str) -> Iterator[Node]:
+        """What is measured of an existing checkpoint, then each child with everything under it."""
+        waiting: list[StageNode | str] = [key]  # without recursion: a chain may be long
+        while waiting:
+            stage = waiting.pop()
+            if isinstance(stage, StageNode):
+                yield stage
+                key = stage.key
+            children = list(self.children.get(key, {}).values())
+            # What exists already is scored on as many devices as its first child is trained on.
+            trained = [stage] if isinstance(stage, StageNode) else children
+            devices = next((node.recipe.devices for node in trained), 1)
+            yield from (replace(score, devices=devices) for score in self.scores[key].values())
+            if key in self.curvatures:
+                yield self.curvatures[key]
+            waiting += reversed(children)
 
-        Args:
-            base: of the family.
-            variant: of the family.
-            branch: to be added.
-            made: keys of what the family's chains have made so far, by chain; added to.
-            start: the chain that the branch's first step follows.
-        """
-        chain = start
+    def _add_branch(self, family: Family, branch: Branch, made: dict[Chain, str]) -> None:
+        """The steps of a branch, one after another, and their keys in what the family's chains have made so far."""
+        base, variant, chain = family.base, family.variant, branch.start
+        path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
         for place, step in enumerate(branch.steps, start=1):
-            path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
             chain = (*chain, step.place)
             node = self._stage(base, chain, variant, path, self._weighed(base, variant, branch, step, made))
             self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
             made[chain] = node.key
+            path.append(node.key)
             final = place == len(branch.steps)
             mitigated = (branch.mitigated,) if final and branch.mitigated else ()
-            self.add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated)
+            self._add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated)
 
-    def walk(self, key: str, devices: int = 0) -> Iterator[Node]:
-        """Scores of a checkpoint, then each child with everything under it.
-
-        Args:
-            key: of the checkpoint.
-            devices: that it was trained on; a base is scored on as many as its first child is trained on.
-        """
-        children = self.children.get(key, {}).values()
-        devices = devices or next((child.recipe.devices for child in children), 1)
-        yield from (replace(score, devices=devices) for score in self.scores[key].values())
-        if key in self.curvatures:
-            yield self.curvatures[key]
-        for child in children:
-            yield child
-            yield from self.walk(child.key, child.recipe.devices)
-
-    def add_cell(
+    def _add_cell(
         self,
         base: str,
         chain: Chain,

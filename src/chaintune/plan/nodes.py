@@ -65,7 +65,7 @@ class Interpolation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _AtCheckpoint:
+class _Node:
     """What every node says about the checkpoint that it makes or reads.
 
     Attributes:
@@ -92,11 +92,11 @@ class _AtCheckpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _OfCheckpoint(_AtCheckpoint):
-    """What is measured at one checkpoint.
+class _MeasurementNode(_Node):
+    """A job that measures one checkpoint.
 
     Attributes:
-        checkpoint_key: key of the stage, or of the base, that is looked at.
+        checkpoint_key: key of the stage, or of the base, that it reads.
     """
 
     checkpoint_key: str
@@ -112,20 +112,25 @@ class _OfCheckpoint(_AtCheckpoint):
         return self.parents
 
     @property
+    def job(self) -> Literal["make", "measure"]:
+        """Which kind of job it is."""
+        return "measure"
+
+    @property
     def held_key(self) -> str:
         """Key of the checkpoint that is in memory when the node is done."""
         return self.checkpoint_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageNode(_AtCheckpoint):
-    """One checkpoint made of another; its key is that of the weights.
+class StageNode(_Node):
+    """A job that makes a checkpoint of another, by training or merging; its key is that of the weights.
 
     Attributes:
         parent_key: key of the stage before, or of the base.
-        lesson: what is taught, or what it is blended with.
+        operation: what is taught, or which weights it is merged with.
         recipe: how, with the seed and the precision.
-        train_tokens: counted over all epochs; 0 when nobody counted.
+        train_tokens: counted over all epochs; 0 if not counted.
     """
 
     parent_key: str
@@ -169,8 +174,13 @@ class StageNode(_AtCheckpoint):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Keys of everything in the store that the stage reads, and of a base."""
+        """Keys of everything that the stage reads: its parents, and the scores that targeted replay draws by."""
         return (*self.parents, *self.weighed_by)
+
+    @property
+    def job(self) -> Literal["make", "measure"]:
+        """Which kind of job it is."""
+        return "make"
 
     @property
     def held_key(self) -> str:
@@ -199,15 +209,15 @@ class StageNode(_AtCheckpoint):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreNode(_OfCheckpoint):
+class ScoreNode(_MeasurementNode):
     """One checkpoint scored on one task.
 
     Attributes:
         task: scored on.
         split: of the task's examples; those it was trained on are scored to see which groups lost most.
-        score_tokens: 0 when nobody counted.
+        score_tokens: 0 if not counted.
         devices: processes that score it together, as many as trained it; nothing of its scores depends on them.
-        called: what people call a checkpoint that is no study's.
+        called: name of a checkpoint that is no study's, for people.
     """
 
     task: str
@@ -239,14 +249,14 @@ class ScoreNode(_OfCheckpoint):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CurvatureNode(_OfCheckpoint):
+class CurvatureNode(_MeasurementNode):
     """The curvature of one checkpoint on training examples of a task.
 
     Attributes:
         task: whose loss.
         examples, space, batches, tolerance, basis: how, as `hessian.curvature` takes them.
         examples_seed: of the choice of examples; one for the whole study, so that checkpoints share them.
-        taught_tokens: of the examples; 0 when nobody counted.
+        taught_tokens: of the examples; 0 if not counted.
     """
 
     task: str
@@ -284,7 +294,11 @@ class CurvatureNode(_OfCheckpoint):
         return _common(self) | own
 
 
-Node = StageNode | ScoreNode | CurvatureNode
+# A job of one kind makes a checkpoint, by training or by merging; of the other it measures one. A base is no job: it is
+# loaded where something reads it. `reads` says what a job waits for.
+MakeNode = StageNode
+MeasureNode = ScoreNode | CurvatureNode
+Node = MakeNode | MeasureNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +322,7 @@ class Cell:
 
 def _common(node: Node) -> dict[str, Any]:
     return {
+        "job": node.job,
         "kind": node.kind,
         "key": node.key,
         "base": node.base,

@@ -1,11 +1,11 @@
 """A study compiled into one graph of stages and scores, in which equal nodes are one node. Pure: nothing runs here."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from chaintune.plan.branches import branches_of
-from chaintune.plan.graph import CountTokens, Graph, TaskFacts
+from chaintune.plan.graph import CountTokens, Family, Graph, TaskFacts
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Node, ScoreNode, StageNode
 from chaintune.records import Recipe, Task
 from chaintune.study.study import Keep, Study
@@ -131,6 +131,22 @@ class Readers:
         return [key for key in keys if self.may_go(key)]
 
 
+Families = Callable[[Study, Mapping[str, Task], Mapping[str, str]], Sequence[Family]]
+
+
+def families_of(study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, str]) -> list[Family]:
+    """The chains of a study for each base and variant.
+
+    Raises:
+        ConfigError: a dose holds no example, or more than there is room for; a dimension that a task has not.
+        DataError: a chain trains on a task that has nothing to train on.
+    """
+    branches = branches_of(study, tasks)
+    return [
+        Family(base, variant, {(): base_keys[base]}, branches) for base in study.bases for variant in study.variants()
+    ]
+
+
 def compile_plan(
     study: Study,
     *,
@@ -139,8 +155,9 @@ def compile_plan(
     precision: str,
     count_tokens: CountTokens | None = None,
     stage_bytes: StageBytes | None = None,
+    families: Families = families_of,
 ) -> Plan:
-    """The stage graph of a study.
+    """The graph of jobs of a study.
 
     Args:
         study: what is wanted.
@@ -149,50 +166,30 @@ def compile_plan(
         precision: what `auto` came to.
         count_tokens: examples -> tokens of one epoch of training, tokens of scoring; None counts 0.
         stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
+        families: study, tasks, base keys -> which checkpoints exist, and which chains are trained from them.
 
     Raises:
         ConfigError: a dose of a task's training data holds no example; a dimension that a task has not; a
             curvature that cannot be measured.
         DataError: a chain trains on a task that has nothing to train on.
     """
-    branches = branches_of(study, tasks)
+    compiled = families(study, tasks, base_keys)
     facts = {name: TaskFacts.of(tasks[name], count_tokens) for name in study.tasks}
     graph = Graph(study, base_keys, facts, precision)
-    for base in study.bases:
-        for variant in study.variants():
-            graph.add_family(base, variant, branches)
-    families = len(study.bases) * len(study.variants())
-    steps = sum(len(branch.steps) for branch in branches)
-    return plan_of(
-        graph,
-        [base_keys[base] for base in study.bases],
-        stages_unshared=families * steps,
-        scores_unshared=families * (steps + len(branches)) * len(study.tasks),
-        stage_bytes=stage_bytes,
-    )
-
-
-def plan_of(
-    graph: Graph, roots: Iterable[str], *, stages_unshared: int, scores_unshared: int, stage_bytes: StageBytes | None
-) -> Plan:
-    """The plan of everything in a graph.
-
-    Args:
-        graph: with every node and cell.
-        roots: keys of the checkpoints that are given, in order.
-        stages_unshared: as in the plan.
-        scores_unshared: as in the plan.
-        stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
-    """
-    nodes = tuple(node for key in dict.fromkeys(roots) for node in graph.walk(key))
+    for family in compiled:
+        graph.add_family(family)
+    existing = dict.fromkeys(key for family in compiled for key in family.existing.values())
+    nodes = tuple(node for key in existing for node in graph.walk(key))
     stages = [node for node in nodes if isinstance(node, StageNode)]
+    steps = sum(len(branch.steps) for family in compiled for branch in family.branches)
+    starts = sum(len(family.existing) * len(family.branches) for family in compiled)
     return Plan(
-        study=graph.study.name,
+        study=study.name,
         nodes=nodes,
         cells=tuple(graph.cells.values()),
-        stages_unshared=stages_unshared,
-        scores_unshared=scores_unshared,
-        keep=graph.study.keep,
+        stages_unshared=steps,
+        scores_unshared=(steps + starts) * len(study.tasks),
+        keep=study.keep,
         stage_bytes=_sizes(stages, stage_bytes) if stage_bytes else {},
     )
 

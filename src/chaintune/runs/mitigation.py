@@ -13,8 +13,7 @@ from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import load, merge_adapter, save
 from chaintune.plan.branches import Branch, added_stage, resolved
-from chaintune.plan.graph import CountTokens, Graph, TaskFacts
-from chaintune.plan.plan import Plan, StageBytes, plan_of
+from chaintune.plan.graph import Family
 from chaintune.records import Chain, ChainStep, Choice, MitigationRef, ResultRow, Task, chain_label
 from chaintune.runs.session import Session, StudyResults, prepare
 from chaintune.store.store import Store
@@ -31,7 +30,7 @@ LATER = "(later)"
 
 
 class Watch(Protocol):
-    """What is told of a run's events while it lasts."""
+    """Receives the events of a run."""
 
     def __enter__(self) -> Self: ...
 
@@ -127,7 +126,7 @@ def prepare_mitigation(study: Study, store: Store, *, trust_remote_code: bool = 
         DataError: a task's data cannot be had.
         ModelError: a model cannot be had, or the two are of different shapes.
     """
-    session = prepare(study, store, trust_remote_code=trust_remote_code, compiled=compile_mitigation)
+    session = prepare(study, store, trust_remote_code=trust_remote_code, families=_families)
     after, before = (session.bases[name] for name in study.bases)
     _check_pair(before, after)
     return session
@@ -179,52 +178,24 @@ def write_model(session: Session, chain: str, folder: Path, *, trust_remote_code
         save(merge_adapter(loaded), new)
 
 
-def compile_mitigation(
-    study: Study,
-    *,
-    base_keys: Mapping[str, str],
-    tasks: Mapping[str, Task],
-    precision: str,
-    count_tokens: CountTokens | None = None,
-    stage_bytes: StageBytes | None = None,
-) -> Plan:
-    """The plan of a mitigation: both checkpoints and every replay of the later one, scored on every task.
-
-    Args:
-        study: from `mitigation_study`.
-        base_keys: name of each checkpoint -> key of its content.
-        tasks: name -> task, as loaded.
-        precision: what `auto` came to.
-        count_tokens: examples -> tokens of one epoch of training, tokens of scoring; None counts 0.
-        stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
+def _families(study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, str]) -> list[Family]:
+    """Both checkpoints, which exist, and every replay of the later one.
 
     Raises:
         ConfigError: a dose holds no example; a dimension that the task has not.
     """
     item = resolved(study.mitigations[0], tasks[study.mitigations[0].task])
-    graph = Graph(study, base_keys, {name: TaskFacts.of(tasks[name], count_tokens) for name in study.tasks}, precision)
     (after, before), (variant,) = study.bases, study.variants()
-    first, lost = _chain(item)[:1], _chain(item)
-    known = {first: base_keys[before], lost: base_keys[after]}
-    for chain, key in known.items():
-        graph.add_cell(after, chain, variant, key)
-    branches = list(_replays(item, tuple(task for task in study.tasks if task != item.task)))
-    for branch in branches:
-        graph.add_branch(after, variant, branch, known, lost)
-    return plan_of(
-        graph,
-        (base_keys[before], base_keys[after]),
-        stages_unshared=len(branches),
-        scores_unshared=(len(branches) + 2) * len(study.tasks),
-        stage_bytes=stage_bytes,
-    )
+    existing = {_chain(item)[:1]: base_keys[before], _chain(item): base_keys[after]}
+    keep = tuple(task for task in study.tasks if task != item.task)
+    return [Family(after, variant, existing, list(_replays(item, keep)))]
 
 
 def _replays(item: MitigationItem, keep: tuple[str, ...]) -> Iterator[Branch]:
     spec = item.spec
     for dose in spec.dose if isinstance(spec, DoseSpec) else ():
         mitigated = MitigationRef(item.kind, item.ladder, item.task, _chain(item), keep, dose)
-        yield Branch((added_stage(item, dose),), mitigated)
+        yield Branch((added_stage(item, dose),), mitigated, start=_chain(item))
 
 
 def _chain(item: MitigationItem) -> Chain:

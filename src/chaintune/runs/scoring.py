@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chaintune.errors import ConfigError, ModelError
-from chaintune.execution.bases import BaseModel, entry_keys, open_base
+from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
-from chaintune.execution.run import run_plan
 from chaintune.execution.state import OnEvent
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
@@ -17,6 +16,7 @@ from chaintune.plan.graph import score_key
 from chaintune.plan.nodes import SCORES_FILE, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
+from chaintune.runs.session import computed
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
 
@@ -43,10 +43,19 @@ class ScoringRun:
     precision: Precision
     plan: Plan
 
-    def run(self, *, on_event: OnEvent | None = None, trust_remote_code: bool = False) -> dict[str, dict[str, Scores]]:
+    def run(
+        self,
+        *,
+        executor: str = "local",
+        address: str | None = None,
+        on_event: OnEvent | None = None,
+        trust_remote_code: bool = False,
+    ) -> dict[str, dict[str, Scores]]:
         """Compute what the store lacks; scores by what the model is called, then by task.
 
         Args:
+            executor: name of who runs the jobs, as for a study.
+            address: of its cluster.
             on_event: called at every event.
             trust_remote_code: run Python code that comes with a model.
 
@@ -54,16 +63,21 @@ class ScoringRun:
             ModelError: a model cannot be loaded, or answers with something that is no number.
         """
         engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=trust_remote_code)
-        found: dict[str, dict[str, Scores]] = {}
-        with self.store.lease(self.plan.result_keys | entry_keys(self.bases.values())):
-            outcome = run_plan(
-                self.plan, store=self.store, engine=engine, out=None, tasks=self.tasks, on_event=on_event
-            )
+        scores: dict[str, dict[str, Scores]] = {}
+        with computed(
+            self.plan,
+            store=self.store,
+            tasks=self.tasks,
+            engine=engine,
+            executor=executor,
+            address=address,
+            on_event=on_event,
+        ) as outcome:
             for failed in outcome.of("failed"):
                 raise ModelError(f"{failed.node.title}: {failed.cause}")
             for (called, task), key in self.keys.items():
-                found.setdefault(called, {})[task] = self._read(key, self.models[called])
-        return found
+                scores.setdefault(called, {})[task] = self._read(key, self.models[called])
+        return scores
 
     def _read(self, key: str, model: str) -> Scores:
         entry = self.store.get("score", key)

@@ -1,6 +1,7 @@
 """A study made ready on this machine: its data read, its bases at hand, its plan drawn; then run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from chaintune.execution.sizing import check_readable, stage_bytes, token_counte
 from chaintune.execution.state import OnEvent, RunOutcome
 from chaintune.forgetting.recommend import USUAL
 from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
-from chaintune.plan.plan import Plan, compile_plan
+from chaintune.plan.plan import Families, Plan, compile_plan, families_of
 from chaintune.records import Limits, ResultRow, Task, rows_to_polars
 from chaintune.runs.output import write_results
 from chaintune.store.store import Store
@@ -112,19 +113,18 @@ class Session:
         """
         if any(node.recipe.quantize for node in self.plan.stages) and executor == "local":
             check_quantize()
-        with self.store.lease(self.plan.result_keys | entry_keys(self.bases.values())):
-            outcome = run_plan(
-                self.plan,
-                store=self.store,
-                engine=EngineFactory.of(self.bases, self.precision, trust_remote_code=trust_remote_code),
-                tasks=self.tasks,
-                out=out,
-                executor=EXECUTORS.get(executor),
-                address=address,
-                max_bytes=max_store,
-                on_event=on_event,
-            )
-            self._check_there(outcome)
+        engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=trust_remote_code)
+        with computed(
+            self.plan,
+            store=self.store,
+            tasks=self.tasks,
+            engine=engine,
+            out=out,
+            executor=executor,
+            address=address,
+            max_store=max_store,
+            on_event=on_event,
+        ) as outcome:
             rows = write_results(
                 self.study,
                 self.plan,
@@ -137,15 +137,62 @@ class Session:
             )
         return StudyResults(tuple(rows), outcome, out, self.study.level)
 
-    def _check_there(self, outcome: RunOutcome) -> None:
-        """Results that lack scores which were computed would look like those of another study."""
-        done = {result.node.key for result in (*outcome.of("made"), *outcome.of("reused"))}
-        gone = [node for node in self.plan.scores if node.key in done and not self.store.has(node.kind, node.key)]
-        if gone:
-            raise StoreError(
-                f"{self.store.address}: {len(gone)} scores that were computed are not there, '{gone[0].title}' for "
-                "one; something removed them, and the same command computes them again"
-            )
+
+@contextmanager
+def computed(
+    plan: Plan,
+    *,
+    store: Store,
+    tasks: Mapping[str, Task],
+    engine: EngineFactory,
+    out: Path | None = None,
+    executor: str = "local",
+    address: str | None = None,
+    max_store: int | None = None,
+    on_event: OnEvent | None = None,
+) -> Iterator[RunOutcome]:
+    """The outcome of a plan, whatever it is of; while the context lasts, no other process drops its results.
+
+    Args:
+        plan: of a study, a scoring or a mitigation.
+        store: where finished work lies and goes.
+        tasks: name -> task.
+        engine: builds what computes, from the plan's bases.
+        out: folder in which `status.json` is kept; None keeps none.
+        executor: name of who runs the jobs.
+        address: of its cluster.
+        max_store: bytes that the whole store may take; None allows what the disk holds.
+        on_event: called at every event.
+
+    Raises:
+        ConfigError: no such executor, or it cannot run here.
+        StoreError: the checkpoints do not fit, or measurements that were made are gone.
+    """
+    with store.lease(plan.result_keys | entry_keys(engine.bases.values())):
+        outcome = run_plan(
+            plan,
+            store=store,
+            engine=engine,
+            tasks=tasks,
+            out=out,
+            executor=EXECUTORS.get(executor),
+            address=address,
+            max_bytes=max_store,
+            on_event=on_event,
+        )
+        _check_there(plan, store, outcome)
+        yield outcome
+
+
+def _check_there(plan: Plan, store: Store, outcome: RunOutcome) -> None:
+    """Results that lack scores which were computed would look like those of another study."""
+    done = {result.node.key for result in (*outcome.of("made"), *outcome.of("reused"))}
+    gone = [node for node in plan.scores if node.key in done and not store.has(node.kind, node.key)]
+    if gone:
+        raise StoreError(
+            f"{store.address}: {len(gone)} scores that were computed are not there, '{gone[0].title}' for "
+            "one; something removed them, and the same command computes them again"
+        )
 
 
 def prepare(
@@ -153,7 +200,7 @@ def prepare(
     store: Store,
     *,
     trust_remote_code: bool = False,
-    compiled: Callable[..., Plan] = compile_plan,
+    families: Families = families_of,
 ) -> Session:
     """Read the data of a study, find its models, and plan it.
 
@@ -161,7 +208,7 @@ def prepare(
         study: what is wanted.
         store: where finished work lies.
         trust_remote_code: run Python code that comes with a model.
-        compiled: makes the plan, as `compile_plan` does.
+        families: as `compile_plan` takes them.
 
     Raises:
         DataError: a task's data cannot be had, or an example is longer than a base's context.
@@ -174,12 +221,13 @@ def prepare(
     for reader in readers:
         for task in loaded.values():
             check_readable(task, reader)
-    plan = compiled(
+    plan = compile_plan(
         study,
         base_keys={name: base.key for name, base in bases.items()},
         tasks=loaded,
         precision=precision,
         count_tokens=token_counter(readers[0]),
         stage_bytes=lambda base, recipe: stage_bytes(bases[base], recipe, precision),
+        families=families,
     )
     return Session(study, store, loaded, bases, precision, plan)

@@ -214,3 +214,9 @@ def test_several_nodes_at_work_have_a_line_each(height: int) -> None:
     for node in plan.stages[1:6]:
         view.note(Event("made", node))
     assert lines(view)[-2].startswith(f"training {plan.stages[0].title}")
+
+
+def test_a_chain_of_a_thousand_stages_is_drawn() -> None:
+    rows = Graph(make_plan(make_study("ab", chains=[["a", "b"] * 500]))).rows()
+    assert len(rows) == 1001
+    assert folded(rows, 5)[-1] == "997 waiting"

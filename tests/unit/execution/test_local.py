@@ -347,6 +347,8 @@ def test_a_score_that_fails_is_tried_once_whoever_reads_it(bench: Bench) -> None
     ] * 3
 
 
-def test_a_long_chain_is_no_trouble(bench: Bench) -> None:
-    plan = make_plan(make_study("ab", chains=[["a", "b"] * 150]))
+def test_a_chain_of_a_thousand_stages_is_no_trouble(bench: Bench) -> None:
+    plan = make_plan(make_study("ab", chains=[["a", "b"] * 500], keep="none"))
+    assert len(plan.stages) == 1000
     assert pending_nodes(plan, bench.store) == list(plan.nodes)
+    assert plan.disk_bytes == 2_000
