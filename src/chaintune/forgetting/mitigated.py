@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from chaintune.forgetting.compare import dimension_disparity
+from chaintune.forgetting.changes import dimension_disparity
 from chaintune.forgetting.mitigation import recovery
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import by_seed, estimate_rows, mean_rows, samples, subject_of, with_verdict

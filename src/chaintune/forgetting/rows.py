@@ -4,25 +4,24 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from chaintune.forgetting.compare import adjusted_by_dimension, detectable_limits, dimension_disparity
+from chaintune.forgetting.changes import Changes, adjusted_by_dimension, changes, dimension_disparity
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.verdicts import verdict
-from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_label, variant_label
-from chaintune.stats import Sample, biased, means, rates
+from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ItemMetric, ResultRow, chain_label, variant_label
+from chaintune.stats import Sample, means, rates
 from chaintune.stats.clusters import Floats
 
 ONE_PAIR = "these checkpoints only"
-# Of an item metric that is right or wrong.
-ITEM_UNIT = "share"
 
 
 # Of values that are not in the unit of the item metric.
 _UNITS = {
     "dose": "share", "recovery": "share", "retained_gain": "share", "extra_tokens": "tokens",
     "extra_seconds": "seconds", "rounding": "share", "rounding_nats": "nats",
-    "bbq_bias_ambiguous": "", "bbq_bias_disambiguated": "",
+    "forgot": "examples", "learned": "examples",
+    "disparity_groups": "groups", "bbq_bias_ambiguous": "", "bbq_bias_disambiguated": "",
 }  # fmt: skip
 
 Keys = Mapping[str, tuple[str, ...]]
@@ -37,7 +36,7 @@ class Subject:
         checkpoint: that is measured, of every seed.
         reference: label of the chain that it is compared with; empty when none.
         task: measured.
-        item_metric: what scores an example.
+        item_metric: what scores an example; None where several do.
         checkpoint_keys, reference_keys: of the weights, by the seed as a row has it.
     """
 
@@ -45,13 +44,13 @@ class Subject:
     checkpoint: Checkpoint
     reference: str
     task: str
-    item_metric: str = "accuracy"
+    item_metric: ItemMetric | None = None
     checkpoint_keys: Keys = field(default_factory=dict)
     reference_keys: Keys = field(default_factory=dict)
 
     def row(self, metric: str, seed: str, estimate: Estimate, label: tuple[str, str] = ("", "")) -> ResultRow:
         """A row without a verdict."""
-        own = self.checkpoint
+        own, item = self.checkpoint, self.item_metric
         if seed != ALL_SEEDS and own.chain and estimate.method:
             estimate = replace(estimate, method=f"{estimate.method}; {ONE_PAIR}")
         return ResultRow(
@@ -59,8 +58,9 @@ class Subject:
             self.reference, self.task, metric, *label, seed, estimate,
             checkpoint_keys=self.checkpoint_keys.get(seed, ()),
             reference_keys=self.reference_keys.get(seed, ()),
-            item_metric=self.item_metric,
-            unit=_UNITS.get(metric, ITEM_UNIT),
+            item_metric=item.name if item else "",
+            unit=_UNITS.get(metric, item.unit if item else ""),
+            direction=item.direction if item else "more",
             steps=own.labels,
             settings=tuple(value for _, value in own.variant),
         )  # fmt: skip
@@ -90,7 +90,7 @@ def subject_of(
     keys = (
         keys_by_seed(runs, seeds, [[one] for one in several]) for several in ([checkpoint] * len(seeds), references)
     )
-    return Subject(runs.study, checkpoint, label, task, runs.item_metric, *keys)
+    return Subject(runs.study, checkpoint, label, task, runs.metric(task), *keys)
 
 
 def keys_by_seed(runs: Runs, seeds: Sequence[int], checkpoints: Sequence[Sequence[Checkpoint]]) -> Keys:
@@ -139,24 +139,39 @@ def mean_rows(
 
 
 def forgetting_rows(
-    subject: Subject, groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference
+    subject: Subject,
+    groups: Grouping,
+    values: Floats,
+    seeds: Sequence[int],
+    options: Inference,
+    *,
+    identical: bool = False,
 ) -> list[ResultRow]:
-    """Forgetting, biased forgetting and disparity of everything. Shape: values `[S, E]`, before minus after."""
+    """Forgetting, biased forgetting, disparity and detectable changes of everything.
+
+    Args:
+        subject: of the rows.
+        groups: of the examples.
+        values: before minus after.
+        seeds: of the values.
+        options: how sure, and relative to what.
+        identical: the two checkpoints answer alike to the last bit, so nothing is left to chance.
+
+    Shape: values `[S, E]`.
+    """
     rows = []
     for seed, sample in samples(groups, values, seeds, options):
-        lost = adjusted_by_dimension(groups, means(sample, level=options.level), options)
+        found = changes(groups, sample, options, identical=identical)
         rows += [
             with_verdict(subject.row("forgetting", seed, e, label), options)
-            for e, label in zip(lost, groups.labels, strict=True)
+            for e, label in zip(found.forgetting, groups.labels, strict=True)
         ]
-        bias = biased(sample, level=options.level, reference=options.reference)
-        labelled = zip(adjusted_by_dimension(groups, bias, options)[1:], groups.labels[1:], strict=True)
         rows += [
             replace(subject.row("biased_forgetting", seed, e, label), bf_reference=options.reference)
-            for e, label in labelled
+            for e, label in zip(found.biased[1:], groups.labels[1:], strict=True)
         ]
         rows += _disparity_rows(subject, groups, seed, sample, options)
-        rows += _detectable_rows(subject, groups, seed, (sample, lost, bias), options)
+        rows += _detectable_rows(subject, groups, seed, found)
     return rows
 
 
@@ -195,22 +210,15 @@ def _disparity_rows(
     return rows
 
 
-def _detectable_rows(
-    subject: Subject,
-    groups: Grouping,
-    seed: str,
-    found: tuple[Sample, list[Estimate], list[Estimate]],
-    options: Inference,
-) -> list[ResultRow]:
-    sample, lost, bias = found
-    limits = detectable_limits(groups, sample, options, (lost, bias))
+def _detectable_rows(subject: Subject, groups: Grouping, seed: str, found: Changes) -> list[ResultRow]:
     rows = []
-    for metric, values in zip(("detectable_forgetting", "detectable_biased_forgetting"), limits, strict=True):
-        for label, value, estimate in zip(groups.labels, values, lost, strict=True):
+    limits = {"detectable_forgetting": found.detectable, "detectable_biased_forgetting": found.detectable_biased}
+    for metric, values in limits.items():
+        for label, value, estimate in zip(groups.labels, values, found.forgetting, strict=True):
             if metric == "detectable_forgetting" or label[0]:
                 facts = replace(Estimate(float(value)), n=estimate.n, n_clusters=estimate.n_clusters)
                 reason = "no interval: what these data could show with 80 % probability"
                 if math.isnan(value):
-                    reason = f"too few clusters{' or seeds' if sample.n_seeds > 1 else ''} to show any change"
+                    reason = f"too few clusters{' or seeds' if estimate.n_seeds > 1 else ''} to show any change"
                 rows.append(subject.row(metric, seed, replace(facts, n_seeds=estimate.n_seeds, reason=reason), label))
     return rows

@@ -8,7 +8,7 @@ import numpy as np
 from chaintune.errors import DataError
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.pairing import pair
-from chaintune.records import Chain, Checkpoint, CheckpointScores, MitigationRef, Scores, chain_label
+from chaintune.records import Chain, Checkpoint, CheckpointScores, ItemMetric, MitigationRef, Scores, chain_label
 from chaintune.stats.clusters import Floats
 
 
@@ -20,7 +20,7 @@ class Runs:
 
     Attributes:
         study: its name.
-        item_metric: what scores an example.
+        metrics: what the scores of each task say.
         items: by condition, seed and task.
         scores: the tables, sorted by example.
         groups: clusters and groups of each task's examples, on all its dimensions.
@@ -30,7 +30,7 @@ class Runs:
     """
 
     study: str
-    item_metric: str
+    metrics: Mapping[str, ItemMetric]
     items: Mapping[tuple[Checkpoint, int, str], Floats]
     scores: Mapping[tuple[Checkpoint, int, str], Scores]
     groups: Mapping[str, Grouping]
@@ -39,7 +39,7 @@ class Runs:
     keys: Mapping[tuple[Checkpoint, int], str]
 
     @classmethod
-    def of(cls, checkpoints: Sequence[CheckpointScores], *, study: str = "", item_metric: str = "accuracy") -> "Runs":
+    def of(cls, checkpoints: Sequence[CheckpointScores], *, study: str = "") -> "Runs":
         """Every checkpoint's scores, checked to be of the same examples.
 
         Raises:
@@ -58,7 +58,7 @@ class Runs:
                 scores[key] = pair(known, table).after
         return cls(
             study=study,
-            item_metric=item_metric,
+            metrics={task: table.metric for task, table in first.items()},
             items={key: table.item_scores() for key, table in scores.items()},
             scores=scores,
             groups={task: grouping(table, table.dimensions) for task, table in first.items()},
@@ -94,6 +94,11 @@ class Runs:
     def stacked(self, condition: Checkpoint, seeds: Sequence[int], task: str) -> Floats:
         """Item scores of a task, a row for each seed. Shape: `[S, E]`."""
         return np.stack([self.values(condition, seed, task) for seed in seeds])
+
+    def metric(self, task: str) -> ItemMetric | None:
+        """What the scores of a task say; without a task what those of all say, None where they differ."""
+        known = [self.metrics[task]] if task else list(dict.fromkeys(self.metrics.values()))
+        return known[0] if len(known) == 1 else None
 
     def key(self, condition: Checkpoint, seed: int) -> str:
         """Address of the weights; empty where it is not known."""

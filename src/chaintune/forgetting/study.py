@@ -7,7 +7,7 @@ import numpy as np
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
-from chaintune.forgetting.compare import adjusted_by_dimension
+from chaintune.forgetting.changes import adjusted_by_dimension
 from chaintune.forgetting.mitigated import mitigation_rows, share_rows
 from chaintune.forgetting.mitigation import retained_gain
 from chaintune.forgetting.options import Inference
@@ -35,7 +35,6 @@ def summarise(
     adjust: Adjustment = "holm",
     reference: ForgettingFrom = "trained",
     margin: float = 0.02,
-    item_metric: str = "accuracy",
 ) -> list[ResultRow]:
     """Every result of a study, one row each.
 
@@ -55,7 +54,6 @@ def summarise(
             that forgetting is then measured on, so it looks better than it is, and forgetting larger; neither interval
             nor p-value reckons with that.
         margin: a change within it counts as none.
-        item_metric: what scores an example.
 
     Raises:
         ConfigError: an option that does not exist, or a task without a role.
@@ -68,7 +66,7 @@ def summarise(
     if reference not in FORGETTING_FROM:
         raise ConfigError(f"reference '{reference}': {nearest(reference, FORGETTING_FROM)}")
     _check_roles(checkpoints, roles)
-    runs = Runs.of(checkpoints, study=study, item_metric=item_metric)
+    runs = Runs.of(checkpoints, study=study)
     rows: list[ResultRow] = []
     for condition in runs.conditions:
         rows += _losses(runs, condition, options, reference)

@@ -3,13 +3,17 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from chaintune.records.results import Estimate, Verdict
+from chaintune.records.results import Estimate, ResultRow, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+# Label of the earlier checkpoint in rows of a comparison; that of the later one is empty.
+BEFORE = "before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +64,9 @@ class Disparity:
     n_groups: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comparison:
-    """Two checkpoints on the same examples of one task: what was forgotten, and who was.
+    """Two checkpoints on the same examples of one task: what was forgotten, and who was. A view of result rows.
 
     Attributes:
         metric: how an example is scored.
@@ -70,7 +74,8 @@ class Comparison:
         level: of every interval; `1 - level` is the error rate of every verdict.
         margin: a change whose whole interval lies within it counts as `kept`.
         n_left_out: examples that only one of the two checkpoints answered.
-        groups: every group of every dimension asked for, then the intersections.
+        rows: every number: accuracies of the chain `before` and of the later checkpoint, whose chain is empty, and the
+            statistics of both.
         provenance_before, provenance_after: what made the two scores.
         graded: scores other than 0 and 1 occur.
         forced: why the two should not be compared, where it was done all the same.
@@ -87,9 +92,7 @@ class Comparison:
     resamples: int
     seed: int
     n_left_out: int
-    overall: GroupComparison
-    groups: tuple[GroupComparison, ...]
-    disparities: tuple[Disparity, ...]
+    rows: tuple[ResultRow, ...]
     provenance_before: Mapping[str, str] = field(default_factory=dict)
     provenance_after: Mapping[str, str] = field(default_factory=dict)
     graded: bool = False
@@ -97,9 +100,69 @@ class Comparison:
     groups_left_out: tuple[tuple[str, str], ...] = ()
     tasks_left_out: tuple[str, ...] = ()
 
+    @cached_property
+    def overall(self) -> GroupComparison:
+        """The whole task."""
+        return self._view("", "")
+
+    @cached_property
+    def groups(self) -> tuple[GroupComparison, ...]:
+        """Every group of every dimension asked for, then the intersections."""
+        labels = ((row.dimension, row.group) for row in self.rows if row.metric == "forgetting" and row.dimension)
+        return tuple(self._view(*label) for label in labels)
+
+    @cached_property
+    def disparities(self) -> tuple[Disparity, ...]:
+        """One a dimension."""
+        return tuple(
+            Disparity(
+                row.dimension,
+                row.estimate,
+                self._estimate("disparity_expected", row.dimension, "").value,
+                int(self._estimate("disparity_groups", row.dimension, "").value),
+            )
+            for row in self.rows
+            if row.metric == "disparity"
+        )
+
+    @cached_property
+    def _by_name(self) -> Mapping[tuple[str, str, str, str], ResultRow]:
+        return {(row.metric, row.dimension, row.group, row.chain): row for row in self.rows}
+
+    def _estimate(self, metric: str, dimension: str, group: str, chain: str = "") -> Estimate:
+        row = self._by_name.get((metric, dimension, group, chain))
+        return row.estimate if row else Estimate(math.nan)
+
+    def _view(self, dimension: str, group: str) -> GroupComparison:
+        at = (dimension, group)
+        lost = self._by_name["forgetting", dimension, group, ""]
+        whole = Estimate.undefined(
+            "the group is the whole task",
+            n=lost.estimate.n,
+            n_clusters=lost.estimate.n_clusters,
+            n_seeds=lost.estimate.n_seeds,
+        )
+        forgot = self._estimate("forgot", *at)
+        return GroupComparison(
+            *at,
+            before=self._estimate("accuracy", *at, BEFORE),
+            after=self._estimate("accuracy", *at),
+            forgetting=lost.estimate,
+            biased_forgetting=self._estimate("biased_forgetting", *at) if dimension else whole,
+            forgot=int(forgot.value),
+            learned=int(self._estimate("learned", *at).value),
+            mcnemar_p=forgot.p_value,
+            detectable_forgetting=self._estimate("detectable_forgetting", *at).value,
+            detectable_biased_forgetting=self._estimate("detectable_biased_forgetting", *at).value,
+            verdict=lost.verdict or "inconclusive",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold; what is undefined is None."""
-        plain: dict[str, Any] = _plain(self)
+        plain: dict[str, Any] = {}
+        for name in (f.name for f in fields(self)):
+            views = ("overall", "groups", "disparities") if name == "rows" else (name,)
+            plain |= {view: _plain(getattr(self, view)) for view in views}
         return plain
 
     def to_polars(self) -> "pl.DataFrame":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from chaintune.records.checkpoint import Checkpoint
+from chaintune.records.metrics import Direction
 from chaintune.records.mitigations import MitigationRef
 from chaintune.records.scores import Scores
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 Verdict = Literal["forgot", "kept", "gained", "inconclusive"]
-Direction = Literal["more", "less"]
 
 ALL_SEEDS = "all"
 # Behind the columns that results.parquet always had.

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from chaintune.forgetting.accuracy import accuracies
 from chaintune.forgetting.grouping import grouping
 from chaintune.records import Estimate, Scores
 from chaintune.report.cells import Table, interval
+from chaintune.stats import rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
         by: dimensions; one that the task lacks is passed over.
     """
     groups = grouping(scores, [dimension for dimension in by if dimension in scores.dimensions])
-    found = accuracies(groups.design, scores.item_scores())
+    found = rates(groups.design, scores.item_scores())
     return [Scored(*label, estimate) for label, estimate in zip(groups.labels, found, strict=True)]
 
 

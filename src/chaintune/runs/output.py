@@ -123,7 +123,6 @@ def write_results(
         level=study.level,
         resamples=study.resamples,
         seed=study.seed,
-        item_metric=study.metric,
     )
     curvatures = gather_curvatures(plan, store)
     pairs = sharpness_pairs(curvatures, rows)

@@ -1,0 +1,110 @@
+"""Changes of item scores between two checkpoints, and what is estimated of a dimension's groups together."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from chaintune.forgetting.grouping import Grouping
+from chaintune.forgetting.options import Inference
+from chaintune.records import Disparity, Estimate
+from chaintune.stats import (
+    Sample,
+    adjusted,
+    biased,
+    detectable_biased,
+    detectable_means,
+    disparity,
+    means,
+    needed_clusters,
+)
+from chaintune.stats.clusters import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """Estimates of a change, one for each column of a grouping, the whole task first.
+
+    Attributes:
+        forgetting: mean change.
+        biased: the same minus that of the whole task or of the rest; undefined for the whole task.
+        detectable, detectable_biased: smallest true values that data like these show with 80 % probability.
+    """
+
+    forgetting: list[Estimate]
+    biased: list[Estimate]
+    detectable: Floats
+    detectable_biased: Floats
+
+
+def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: bool = False) -> Changes:
+    """Every estimate of a change.
+
+    Args:
+        groups: of the examples.
+        sample: of the changes, before minus after.
+        options: how sure, and relative to what.
+        identical: the two checkpoints answer alike to the last bit, so nothing is left to chance.
+    """
+    lost = adjusted_by_dimension(groups, means(sample, level=options.level), options)
+    bias = adjusted_by_dimension(groups, biased(sample, level=options.level, reference=options.reference), options)
+    limits = detectable_limits(groups, sample, options, (lost, bias))
+    if identical:
+        lost, bias = ([_unchanged(estimate) for estimate in row] for row in (lost, bias))
+    return Changes(lost, bias, *limits)
+
+
+def adjusted_by_dimension(groups: Grouping, estimates: list[Estimate], options: Inference) -> list[Estimate]:
+    """The estimates, each dimension's corrected as one family; the whole task is a family of its own."""
+    corrected = list(estimates)
+    for dimension in groups.dimensions:
+        columns = groups.columns(dimension)
+        for column, estimate in zip(columns, adjusted([estimates[c] for c in columns], options.adjust), strict=True):
+            corrected[column] = estimate
+    return corrected
+
+
+def dimension_disparity(groups: Grouping, sample: Sample, dimension: str, options: Inference) -> Disparity:
+    """Spread of forgetting over the groups of a dimension that are large enough to take part."""
+    columns = comparable_columns(groups, dimension, options)
+    if len(columns) < 2:
+        reason = f"fewer than two groups of '{dimension}' have enough clusters"
+        return Disparity(dimension, Estimate.undefined(reason), float("nan"), len(columns))
+    return Disparity(dimension, *disparity(sample, columns), len(columns))
+
+
+def comparable_columns(groups: Grouping, dimension: str, options: Inference) -> list[int]:
+    """Columns of a dimension's groups that are large enough for a disparity."""
+    return [k for k in groups.columns(dimension) if groups.design.n_clusters[k] >= needed_clusters(options.level)]
+
+
+def detectable_limits(
+    groups: Grouping, sample: Sample, options: Inference, tested: tuple[list[Estimate], list[Estimate]]
+) -> tuple[Floats, Floats]:
+    """Detectable forgetting and biased forgetting; a group shares the error rate with its dimension's tested ones.
+
+    Args:
+        groups: of the examples.
+        sample: of the changes.
+        options: how sure, and relative to what.
+        tested: forgetting and biased forgetting of each group; those without a p-value were not tested.
+    """
+    lost, bias = (np.full(len(groups.labels), np.nan) for _ in range(2))
+    for dimension in ("", *groups.dimensions):
+        columns = groups.columns(dimension)
+        rates = [(1 - options.level) / max(_tested(estimates, columns), 1) for estimates in tested]
+        lost[columns] = detectable_means(sample, error_rate=rates[0])[columns]
+        bias[columns] = detectable_biased(sample, error_rate=rates[1], reference=options.reference)[columns]
+    return lost, bias
+
+
+def _tested(estimates: list[Estimate], columns: list[int]) -> int:
+    return sum(not np.isnan(estimates[column].p_value) for column in columns)
+
+
+def _unchanged(estimate: Estimate) -> Estimate:
+    if estimate.n == 0 or np.isnan(estimate.value):
+        return estimate
+    return replace(
+        estimate, value=0.0, low=0.0, high=0.0, p_value=1.0, p_adjusted=1.0,
+        method="the two checkpoints answer alike to the last bit", reason="",
+    )  # fmt: skip
