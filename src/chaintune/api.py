@@ -242,7 +242,7 @@ def mitigate(
     if not written:
         return mitigation.Mitigations(results, choices[0], "", None)
     mitigation.write_model(session, written, folder / "model", trust_remote_code=trust_remote_code)
-    recipe = study.recipe_of(forgotten).content()
+    recipe = {name: value for name, value in study.recipe_of(forgotten).content().items() if value is not None}
     card = model_card(
         results.rows,
         choices[0],

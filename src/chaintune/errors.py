@@ -13,7 +13,7 @@ class ChaintuneError(Exception):
 
 
 class ConfigError(ChaintuneError, ValueError):
-    """A study file, policy, option or argument says something that cannot be meant."""
+    """A study file, policy, option or argument holds an invalid value."""
 
 
 class DataError(ChaintuneError, ValueError):

@@ -65,7 +65,7 @@ S = TypeVar("S", bound=Spec)
 
 
 def check(model: type[S], value: Any, path: KeyPath, source: Source) -> S | None:
-    """A part of the file as its model; None, with the problems noted, when something in it cannot be meant."""
+    """A part of the file as its model; None, with the problems noted, when a value in it is invalid."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -92,6 +92,7 @@ class LocalEngine:
             protected=operation.protected,
             on_step=lambda step: report(_tuning_progress(node, step)),
             reread=read,
+            report_to=node.report_to,
         )
         checkpoint = tuned.loaded
         if checkpoint.has_adapter and not self._rests_on_base(node, checkpoint, loaded):
@@ -148,6 +149,7 @@ class LocalEngine:
                 seed=node.seed,
                 replayed=operation.replayed,
                 protected=operation.protected,
+                report_to=node.report_to,
                 alone=self._follows_bare_base(node),
             )
             numbers = tune_on_devices(job, lambda step: report(_tuning_progress(node, step)))

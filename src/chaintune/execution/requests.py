@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
-from chaintune.records import Recipe
 
 _GB = 10**9
 
@@ -32,11 +31,10 @@ def requests_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], ResourceReques
     """
     requests: dict[str, ResourceRequest] = {}
     for stage in plan.stages:
-        recipe = stage.recipe
         requests[stage.key] = ResourceRequest(
-            cpus=recipe.cpus or float(recipe.devices),
-            gpus=_gpus(recipe, any_gpu=any_gpu),
-            memory_bytes=recipe.memory_gb * _GB,
+            cpus=stage.resources.cpus or float(stage.devices),
+            gpus=_gpus(stage.resources.gpus, stage.devices, any_gpu=any_gpu),
+            memory_bytes=stage.resources.memory_gb * _GB,
         )
         requests.setdefault(stage.base_key, requests[stage.key])  # a base is scored as its first child is trained
     usual = ResourceRequest(gpus=float(any_gpu))
@@ -47,7 +45,7 @@ def requests_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], ResourceReques
     return request
 
 
-def _gpus(recipe: Recipe, *, any_gpu: bool) -> float:
+def _gpus(asked: float, devices: int, *, any_gpu: bool) -> float:
     """GPUs of a stage: what its recipe says, and never fewer than it has processes, if it has several."""
-    several = recipe.devices if recipe.devices > 1 else 0
-    return float(max(recipe.gpus, several)) if recipe.gpus else float(recipe.devices * any_gpu)
+    several = devices if devices > 1 else 0
+    return float(max(asked, several)) if asked else float(devices * any_gpu)

@@ -7,7 +7,7 @@ from chaintune.execution.bases import BaseModel, shapes_of
 from chaintune.models import Precision, Reader
 from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
 from chaintune.plan.graph import CountTokens
-from chaintune.records import Example, Recipe, Task
+from chaintune.records import Example, Lora, Task
 from chaintune.scoring.trees import distinct_tokens
 
 
@@ -45,9 +45,9 @@ def parameters_of(base: BaseModel) -> int:
     return sum(math.prod(shape) for shape in shapes_of(base.folder).values())
 
 
-def stage_bytes(base: BaseModel, recipe: Recipe, precision: Precision) -> int:
+def stage_bytes(base: BaseModel, adapter: Lora | None, precision: Precision) -> int:
     """Size of a checkpoint: every weight at the precision, or an adapter in fp32 on every layer's matrices."""
-    if recipe.method == "full":
+    if adapter is None:
         return parameters_of(base) * (2 if precision == "bf16" else 4)
     layers = [shape for shape in shapes_of(base.folder).values() if len(shape) == 2 and max(shape) < 8 * min(shape)]
-    return sum(recipe.lora_rank * sum(shape) * 4 for shape in layers)
+    return sum(adapter.rank * sum(shape) * 4 for shape in layers)

@@ -188,7 +188,7 @@ def _dimension(spec: DoseSpec, kind: str, task: Task) -> str:
     if spec.by is None and len(task.dimensions) == 1:
         return task.dimensions[0]
     if not task.dimensions:
-        raise ConfigError(f"{where}: the task's examples bear no groups, so only 'who: uniform' can be meant")
+        raise ConfigError(f"{where}: the task's examples bear no groups, so only 'who: uniform' is valid")
     if spec.by is None:
         raise ConfigError(f"{where}: 'by' is missing; it names one of its dimensions {', '.join(task.dimensions)}")
     if spec.by not in task.dimensions:

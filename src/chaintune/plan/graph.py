@@ -7,8 +7,9 @@ from typing import Any
 from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Interpolation, Node, Portion, ScoreNode, Split, StageNode
-from chaintune.records import Chain, Checkpoint, Example, MitigationRef, Recipe, Task, canonical_digest
+from chaintune.records import Chain, Checkpoint, Example, MitigationRef, Task, canonical_digest
 from chaintune.study.schema import CurvatureSpec
+from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
 
 STAGE_FORMAT = 1
@@ -137,7 +138,7 @@ class Graph:
         chain, wanted = (step.place,), self.study.curvature
         assert wanted is not None  # noqa: S101 - asked before
         facts, key = self.facts[step.task], made[chain]
-        check_curvature(wanted, step.task, facts.examples, self._recipe(step, variant))
+        check_curvature(wanted, step.task, facts.examples, self._settings(step, variant).recipe.method)
         how = wanted.model_dump() | {"examples_seed": self.study.seed}
         payload = {"format": CURVATURE_FORMAT, "kind": "curvature", "checkpoint": key, "task": facts.train_digest}
         node = CurvatureNode(
@@ -167,7 +168,7 @@ class Graph:
         return replace(step, portions=tuple(portions))
 
     def _stage(self, base: str, chain: Chain, variant: Variant, path: Sequence[str], step: Step) -> StageNode:
-        recipe = self._recipe(step, variant)
+        settings = self._settings(step, variant)
         operation: DataMix | Interpolation = DataMix(
             step.portions, step.mixing, step.protected, step.protected_examples
         )
@@ -181,7 +182,7 @@ class Graph:
             operation = Interpolation(path[step.back_to], step.fraction, step.merged_by)
             payload |= {"merge": [operation.merged_by, operation.other_key, operation.fraction]}
         else:
-            payload |= {"recipe": recipe.content(), "seed": variant.seed, **self._taught(step)}
+            payload |= {"recipe": settings.recipe.content(), "seed": variant.seed, **self._taught(step)}
         return StageNode(
             key=canonical_digest(payload),
             parent_key=path[-1],
@@ -189,18 +190,20 @@ class Graph:
             base_key=self.base_keys[base],
             chain=_labels(chain),
             operation=operation,
-            recipe=recipe,
+            recipe=settings.recipe,
+            resources=settings.resources,
+            report_to=settings.report_to,
             seed=variant.seed,
             precision=self.precision,
             variant=variant.labels,
-            train_tokens=self._tokens(step, recipe.epochs),
+            train_tokens=self._tokens(step, settings.recipe.epochs),
         )
 
-    def _recipe(self, step: Step, variant: Variant) -> Recipe:
+    def _settings(self, step: Step, variant: Variant) -> StageSettings:
         if step.back_to is not None:
-            return Recipe()  # a blend is stored whole, whatever trained what it is made of
-        recipe = self.study.recipe_of(step.task, variant, dict(step.recipe))
-        return replace(recipe, regulariser=step.regulariser)
+            return StageSettings()  # a merge is stored whole, whatever trained what it is made of
+        settings = self.study.stage_of(step.task, variant, dict(step.recipe))
+        return replace(settings, recipe=replace(settings.recipe, regulariser=step.regulariser))
 
     def _taught(self, step: Step) -> dict[str, Any]:
         """What of the lesson determines the weights; a plain portion is written as it always was."""
@@ -279,7 +282,7 @@ def score_key(checkpoint_key: str, digest: str, precision: str, *, split: Split 
     return canonical_digest(payload)
 
 
-def check_curvature(wanted: CurvatureSpec, task: str, available: int, recipe: Recipe) -> None:
+def check_curvature(wanted: CurvatureSpec, task: str, available: int, method: str) -> None:
     """Refuse, before anything is trained, a curvature that could not be measured afterwards.
 
     Raises:
@@ -291,8 +294,8 @@ def check_curvature(wanted: CurvatureSpec, task: str, available: int, recipe: Re
         )
     if wanted.batches > wanted.examples:
         raise ConfigError(f"curvature.batches: {wanted.batches} parts of {wanted.examples} examples; take fewer parts")
-    if wanted.space == "lora" and recipe.method != "lora":
+    if wanted.space == "lora" and method != "lora":
         raise ConfigError(
-            f"curvature.space: 'lora' needs an adapter, and stages on task '{task}' tune by method '{recipe.method}'; "
+            f"curvature.space: 'lora' needs an adapter, and stages on task '{task}' tune by method '{method}'; "
             "write space 'full', or method 'lora' in the recipe"
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from chaintune.records import Checkpoint, MitigationRef, Recipe, Who, chain_label, variant_label
+from chaintune.records import Checkpoint, MitigationRef, Recipe, Resources, Who, chain_label, variant_label
 
 Split = Literal["train", "test"]
 
@@ -130,12 +130,16 @@ class StageNode(_Node):
         parent_key: key of the stage before, or of the base.
         operation: what is taught, or which weights it is merged with.
         recipe: how, with the seed and the precision.
+        resources: what it asks of a cluster.
+        report_to: trackers, by transformers' names.
         train_tokens: counted over all epochs; 0 if not counted.
     """
 
     parent_key: str
     operation: DataMix | Interpolation
     recipe: Recipe
+    resources: Resources = field(default_factory=Resources, compare=False)
+    report_to: tuple[str, ...] = field(default=(), compare=False)
     train_tokens: int = field(default=0, compare=False)
 
     @property

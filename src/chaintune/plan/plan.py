@@ -1,16 +1,16 @@
 """A study compiled into one graph of stages and scores, in which equal nodes are one node. Pure: nothing runs here."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from chaintune.plan.branches import branches_of
 from chaintune.plan.graph import CountTokens, Family, Graph, TaskFacts
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Node, ScoreNode, StageNode
-from chaintune.records import Recipe, Task
+from chaintune.records import Lora, Task
 from chaintune.study.study import Keep, Study
 
-StageBytes = Callable[[str, Recipe], int]
+StageBytes = Callable[[str, Lora | None], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ def compile_plan(
         tasks: name -> task, as loaded.
         precision: what `auto` came to.
         count_tokens: examples -> tokens of one epoch of training, tokens of scoring; None counts 0.
-        stage_bytes: base, recipe -> size of a checkpoint; None counts 0.
+        stage_bytes: base, adapter or None for all weights -> size of a checkpoint; None counts 0.
         families: study, tasks, base keys -> which checkpoints exist, and which chains are trained from them.
 
     Raises:
@@ -197,18 +197,10 @@ def compile_plan(
 def _sizes(stages: Iterable[StageNode], stage_bytes: StageBytes) -> dict[str, int]:
     """Size of every checkpoint: an adapter is stored alone while the base lies under it, else all weights are."""
     sizes: dict[str, int] = {}
-    shapes: dict[str, tuple[Any, ...]] = {}
+    adapters: dict[str, Lora | None] = {}
     for node in stages:
-        recipe, shape = node.recipe, _lora_shape(node.recipe)
-        on_base = node.parent_key == node.base_key or shapes.get(node.parent_key) == shape
-        if isinstance(node.operation, DataMix) and recipe.method == "lora" and on_base:
-            shapes[node.key] = shape
-        sizes[node.key] = stage_bytes(
-            node.base, recipe if node.key in shapes else replace(recipe, method="full", quantize=None)
-        )
+        adapter = node.recipe.lora if isinstance(node.operation, DataMix) else None
+        on_base = node.parent_key == node.base_key or adapters.get(node.parent_key) == adapter
+        adapters[node.key] = adapter if on_base else None
+        sizes[node.key] = stage_bytes(node.base, adapters[node.key])
     return sizes
-
-
-def _lora_shape(recipe: Recipe) -> tuple[Any, ...]:
-    """What two stages have to share so that the second goes on with the first one's adapter."""
-    return recipe.lora_rank, recipe.lora_alpha, recipe.lora_dropout, recipe.lora_targets

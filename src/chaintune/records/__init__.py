@@ -26,7 +26,7 @@ from chaintune.records.items import ITEMS_SCHEMA, items_table, plain_scores
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
 from chaintune.records.mitigations import Choice, Limits, MitigationRef, Who
-from chaintune.records.recipe import Recipe, Regulariser
+from chaintune.records.recipe import Lora, Recipe, Regulariser, Resources
 from chaintune.records.results import (
     ALL_SEEDS,
     CheckpointScores,
@@ -64,6 +64,7 @@ __all__ = [
     "ItemMetric",
     "Judgement",
     "Limits",
+    "Lora",
     "Measure",
     "Measurement",
     "Message",
@@ -73,6 +74,7 @@ __all__ = [
     "Recipe",
     "Reference",
     "Regulariser",
+    "Resources",
     "ResultRow",
     "Role",
     "RowKey",

@@ -1,6 +1,6 @@
-"""How one stage of tuning trains."""
+"""How one stage of tuning trains, and what it asks of a cluster."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from chaintune.errors import ConfigError
@@ -23,14 +23,42 @@ class Regulariser:
         return [self.kind, {name: list(v) if isinstance(v, tuple) else v for name, v in self.options}]
 
 
-# What does not change the trained weights.
-_NO_CONTENT = frozenset({"report_to", "cpus", "gpus", "memory_gb"})
 _FP32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Lora:
+    """The shape of an adapter.
+
+    Attributes:
+        rank, alpha, dropout: as in PEFT.
+        targets: names of layers, or `all-linear` or a pattern that PEFT reads.
+    """
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: str | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a stage, and each scoring of its checkpoint, asks of a cluster; no bit of a result depends on it.
+
+    Attributes:
+        cpus: cores; 0 asks for one a device.
+        gpus: a part of one is a fraction; 0 asks for one a device where the cluster has any.
+        memory_gb: 0 asks for none.
+    """
+
+    cpus: float = 0.0
+    gpus: float = 0.0
+    memory_gb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one stage trains. Every field but `report_to` and what it asks of a cluster is part of the stage's key.
+    """How one stage trains: every field may change a bit of the weights, and so the stage's key.
 
     Attributes:
         method: `full` or `lora`.
@@ -53,10 +81,8 @@ class Recipe:
             no random sample.
         fp32_masters: at bf16 the optimizer steps an fp32 copy of the weights. Without it a weight takes 8 bytes and
             not 16, and every step smaller than a bf16 number can show is lost; fp32 weights are stepped as they are.
-        report_to: trackers, by transformers' names.
-        devices: processes that train the stage together, one a GPU, or one a share of the cores where there is none.
-        cpus, gpus, memory_gb: what the stage, and each scoring of its checkpoint, asks of a cluster; a part of a GPU
-            is a fraction. 0 asks for one core, for one GPU a device where the cluster has any, and for no memory.
+        devices: processes that train the stage together, one a GPU, or one a share of the cores where there is none;
+            several add gradients up in another order.
         regulariser: what holds the weights back; a study sets it through its mitigations.
     """
 
@@ -78,11 +104,7 @@ class Recipe:
     share_prefixes: bool | None = None
     keep_together: bool = False
     fp32_masters: bool = True
-    report_to: tuple[str, ...] = ()
     devices: int = 1
-    cpus: float = 0.0
-    gpus: float = 0.0
-    memory_gb: float = 0.0
     regulariser: Regulariser | None = None
 
     def __post_init__(self) -> None:
@@ -111,22 +133,37 @@ class Recipe:
         copied = self.fp32_masters and stored_bytes < _FP32_BYTES
         return 2 * stored_bytes + (3 * _FP32_BYTES if copied else 2 * stored_bytes)
 
-    def content(self) -> dict[str, Any]:
-        """The fields that determine the trained weights, as canonical JSON-able data."""
-        apart = {*_NO_CONTENT, "regulariser"}
-        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
-        # Left out at their defaults, so that stages of before there were these fields keep their keys.
-        if self.share_prefixes is None:
-            del named["share_prefixes"]
-        if not self.keep_together:
-            del named["keep_together"]
-        if self.quantize is None:
-            del named["quantize"]
-        if self.fp32_masters:
-            del named["fp32_masters"]
-        if self.devices == 1:
-            del named["devices"]  # more of them add up in another order
+    @property
+    def lora(self) -> Lora | None:
+        """The adapter that is trained; None in full tuning."""
         if self.method == "full":
-            named = {name: value for name, value in named.items() if not name.startswith("lora_")}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
-        return plain | ({"regulariser": self.regulariser.content()} if self.regulariser else {})
+            return None
+        return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout, self.lora_targets)
+
+    def content(self) -> dict[str, Any]:
+        """What of the recipe determines the trained weights, as canonical JSON-able data."""
+        targets = self.lora_targets if isinstance(self.lora_targets, str) else list(self.lora_targets)
+        adapter = {
+            "lora_rank": self.lora_rank,
+            "lora_alpha": self.lora_alpha,
+            "lora_dropout": self.lora_dropout,
+            "lora_targets": targets,
+        }
+        return (adapter if self.lora else {}) | {
+            "method": self.method,
+            "learning_rate": self.learning_rate,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "micro_batch_size": self.micro_batch_size,
+            "warmup_fraction": self.warmup_fraction,
+            "schedule": self.schedule,
+            "weight_decay": self.weight_decay,
+            "max_grad_norm": self.max_grad_norm,
+            "quantize": self.quantize,
+            "gradient_checkpointing": self.gradient_checkpointing,
+            "share_prefixes": self.share_prefixes,
+            "keep_together": self.keep_together,
+            "fp32_masters": self.fp32_masters,
+            "devices": self.devices,
+            "regulariser": self.regulariser and self.regulariser.content(),
+        }

@@ -95,7 +95,7 @@ def mitigation_study(
         overrides: `key=value` with dotted keys.
 
     Raises:
-        ConfigError: anything in it cannot be meant.
+        ConfigError: an invalid value.
     """
     if model == before:
         raise ConfigError(f"'{model}' is given as the model before and after, so nothing was lost between them")

@@ -227,7 +227,7 @@ def prepare(
         tasks=loaded,
         precision=precision,
         count_tokens=token_counter(readers[0]),
-        stage_bytes=lambda base, recipe: stage_bytes(bases[base], recipe, precision),
+        stage_bytes=lambda base, adapter: stage_bytes(bases[base], adapter, precision),
         families=families,
     )
     return Session(study, store, loaded, bases, precision, plan)

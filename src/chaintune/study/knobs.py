@@ -6,7 +6,6 @@ of mappings under `recipe`, each setting the same fields.
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from chaintune.config.source import KeyPath, Source
 from chaintune.config.validation import Seed
 from chaintune.errors import nearest
-from chaintune.records import Recipe
-from chaintune.study.schema import check_recipe, recipe_fields
+from chaintune.study.schema import check_recipe
+from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 
 Knob = tuple[str, Any]
 """A name and a value of it: the name as the study file has it."""
@@ -26,7 +25,7 @@ Knobs = tuple[str, tuple[Any, ...]]
 _ABBREVIATED = {"lr": "learning_rate", "bs": "batch_size", "rank": "lora_rank", "r": "lora_rank", "wd": "weight_decay"}
 
 
-_USUAL = asdict(Recipe())
+_USUAL = StageSettings().to_mapping()
 _LOG = logging.getLogger(__name__)
 
 
@@ -87,7 +86,7 @@ def _valid_knobs(tasks: Sequence[str]) -> list[str]:
     return [
         "seed",
         *owners,
-        *(f"{owner}.{field}" for owner in owners for field in recipe_fields() if field != "report_to"),
+        *(f"{owner}.{field}" for owner in owners for field in STAGE_FIELDS if field != "report_to"),
     ]
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, Literal, cast, get_type_hints
 
@@ -11,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from chaintune.config.source import KeyPath, Source
 from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_names, check, note
 from chaintune.errors import DataError
-from chaintune.records import Metric, Recipe, Role
+from chaintune.records import Metric, Recipe, Resources, Role
+from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
 from chaintune.tasks.sizes import parse_size
 
@@ -142,10 +142,10 @@ class StudySpec(Spec):
 
 @cache
 def _recipe_model() -> type[BaseModel]:
-    """The fields of `records.Recipe`, so that a new field there is a new key here."""
-    hints = get_type_hints(Recipe)
-    named = [f for f in fields(Recipe) if f.name in recipe_fields()]
-    typed: dict[str, Any] = {f.name: (_RECIPE_LIMITS.get(f.name, hints[f.name]), f.default) for f in named}
+    """The fields of `StageSettings`, so that a new field there is a new key here."""
+    hints = get_type_hints(Recipe) | get_type_hints(Resources)
+    usual = StageSettings().to_mapping()
+    typed: dict[str, Any] = {name: (_RECIPE_LIMITS.get(name) or hints[name], usual[name]) for name in STAGE_FIELDS}
     return create_model("RecipeSpec", __base__=Spec, **typed)
 
 
@@ -188,8 +188,3 @@ def check_recipe(value: Any, path: KeyPath, source: Source, *, at_value: bool = 
     except ValidationError as error:
         note(error, model, path, source, at_value=at_value)
         return {}
-
-
-def recipe_fields() -> tuple[str, ...]:
-    """Every field of a recipe that a study file may set, the knobs that can be varied."""
-    return tuple(f.name for f in fields(Recipe) if f.name != "regulariser")

@@ -1,7 +1,7 @@
 """A study: base models x chains x recipes x seeds x mitigations, read from a file and checked whole."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -15,6 +15,7 @@ from chaintune.study.chains import Chain, read_chains
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
 from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks
+from chaintune.study.stage_settings import StageSettings
 from chaintune.study.task_spec import check_data
 
 Keep = Literal["all", "final", "none"]
@@ -44,7 +45,7 @@ class Study:
         bases: names of the base models.
         tasks: name -> what is taught and measured.
         chains: names of the tasks of each chain, in order.
-        recipe: of every stage, where a task's own or a knob does not differ.
+        stage: what `recipe` says of every stage, where a task's own or a knob does not differ.
         seed: used where `vary` has no seeds.
         vary: knobs in the order of the file, each with its values.
         mitigations: branches after or around a loss.
@@ -56,7 +57,7 @@ class Study:
     bases: tuple[str, ...]
     tasks: Mapping[str, TaskSpec]
     chains: tuple[Chain, ...]
-    recipe: Recipe
+    stage: StageSettings
     seed: int
     vary: tuple[Knobs, ...]
     mitigations: tuple[MitigationItem, ...]
@@ -76,7 +77,7 @@ class Study:
             overrides: `key=value` with dotted keys, as `--set` takes them; later ones win.
 
         Raises:
-            ConfigError: anything in it cannot be meant; the message tells every such place.
+            ConfigError: an invalid value; the message names each, with its line.
         """
         source = read_source(Path(path))
         return cls(**_fields(source, Path(path).stem, overrides))
@@ -88,7 +89,7 @@ class Study:
         """The study that a mapping with the keys of a study file describes.
 
         Raises:
-            ConfigError: anything in it cannot be meant; the message tells every such key.
+            ConfigError: an invalid value; the message names each, with its key.
         """
         return cls(**_fields(plain_mapping(mapping, name), name, overrides))
 
@@ -104,8 +105,19 @@ class Study:
             found += [Variant(labels, pairs, seed) for seed in seeds]
         return found
 
+    @property
+    def recipe(self) -> Recipe:
+        """How every stage trains, where a task's own or a knob does not differ."""
+        return self.stage.recipe
+
     def recipe_of(self, task: str, variant: Variant | None = None, extra: Mapping[str, Any] | None = None) -> Recipe:
-        """The recipe of a stage on a task.
+        """How a stage on a task trains."""
+        return self.stage_of(task, variant, extra).recipe
+
+    def stage_of(
+        self, task: str, variant: Variant | None = None, extra: Mapping[str, Any] | None = None
+    ) -> StageSettings:
+        """What `recipe` says of a stage on a task.
 
         The study's recipe, then the knobs of the variant, then the task's own fields and knobs, then
         `extra`: the later one wins.
@@ -114,16 +126,15 @@ class Study:
         chosen = {name: value for (owner, name), value in knobs if not owner}
         chosen |= self.tasks[task].recipe
         chosen |= {name: value for (owner, name), value in knobs if owner == task}
-        return _fitted(replace(self.recipe, **(chosen | dict(extra or {}))))
+        return self.stage.changed(chosen | dict(extra or {}))
 
     def to_mapping(self) -> dict[str, Any]:
         """The resolved study with the keys of a study file; reading it gives an equal study."""
-        recipe = {name: value for name, value in asdict(self.recipe).items() if name != "regulariser"}
         return {
             "base": list(self.bases),
             "tasks": {name: _as_lists(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()},
             "chains": [list(chain) for chain in self.chains],
-            "recipe": _as_lists(recipe),
+            "recipe": _as_lists(self.stage.to_mapping()),
             "seed": self.seed,
             "vary": {name: list(map(_as_lists, values)) for name, values in self.vary},
             "precision": self.precision,
@@ -163,7 +174,7 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
         "bases": tuple(_located_model(base, _folder(("base",), source)) for base in spec.base),
         "tasks": tasks,
         "chains": tuple(chains),
-        "recipe": _fitted(Recipe(**recipe)),
+        "stage": StageSettings().changed(recipe),
         "vary": tuple(knobs),
         "mitigations": tuple(mitigations),
     }
@@ -200,14 +211,6 @@ def _check_twice(values: Any, path: KeyPath, source: Source) -> None:
     for index, value in enumerate(values if isinstance(values, list) else []):
         if value in values[:index]:
             source.report((*path, index), f"{value!r} is listed twice")
-
-
-def _fitted(recipe: Recipe) -> Recipe:
-    """The recipe with the largest micro-batch, up to its own, that divides the batch."""
-    if not recipe.micro_batch_size:
-        return recipe
-    sizes = range(1, min(recipe.micro_batch_size, recipe.batch_size) + 1)
-    return replace(recipe, micro_batch_size=max(size for size in sizes if recipe.batch_size % size == 0))
 
 
 def _as_text(value: Any) -> str:

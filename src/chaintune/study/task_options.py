@@ -22,7 +22,7 @@ def tasks_from_options(
         overrides: `tasks.NAME.KEY=VALUE`, the keys of a task in a study file.
 
     Raises:
-        ConfigError: anything that cannot be meant; the message tells every such option.
+        ConfigError: an invalid value; the message names each, with its option.
         DataError: a task's data cannot be had.
     """
     source = plain_mapping({"tasks": {name: {"seed": seed} for name in names}}, "options")

@@ -12,7 +12,7 @@ ELSEWHERE = "a 'hub' data set or an 'lm_eval' task"
 
 
 def check_data(spec: TaskSpec, name: str, source: Source) -> None:
-    """Note what cannot be meant, each under its own key."""
+    """Note the options that do not go together, each under its own key."""
     at: KeyPath = ("tasks", name)
     said, known = spec.data(), known_tasks()
     kind = which(name, said)

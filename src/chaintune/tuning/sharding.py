@@ -7,23 +7,24 @@ from typing import Any
 import torch
 
 from chaintune.errors import StageError
+from chaintune.models.precision import Quantize
 from chaintune.models.sharding import put_together, shard
 from chaintune.records import Recipe, Regulariser
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.mitigations.mitigation import Weights
 
 
-def check_can_shard(recipe: Recipe) -> None:
+def check_can_shard(quantize: Quantize | None, regulariser: Regulariser | None) -> None:
     """Refuse what cannot work on pieces of the weights.
 
     Raises:
         StageError: there is one.
     """
-    if recipe.quantize:
+    if quantize:
         raise StageError("weights in 4 bits cannot be spread over devices; leave recipe.quantize out")
-    if recipe.regulariser and _weights_for(recipe.regulariser) == "whole":
+    if regulariser and _weights_for(regulariser) == "whole":
         raise StageError(
-            f"{recipe.regulariser.kind} needs whole weights on every device, and this model is too large for one; "
+            f"{regulariser.kind} needs whole weights on every device, and this model is too large for one; "
             "take another mitigation, 'method: lora', or devices with more memory"
         )
 
@@ -33,12 +34,12 @@ def training_bytes(model: torch.nn.Module, recipe: Recipe) -> int:
     return sum(weight.numel() * recipe.weight_bytes(weight.element_size()) for weight in model.parameters())
 
 
-def reads_pieces(recipe: Recipe) -> bool:
+def reads_pieces(regulariser: Regulariser | None) -> bool:
     """Whether only the first process has to read the weights of a stage that is sharded.
 
     Regularisers that keep the weights before the stage, or look at gradients there, do so before they are spread.
     """
-    return recipe.regulariser is None or _weights_for(recipe.regulariser) == "any"
+    return regulariser is None or _weights_for(regulariser) == "any"
 
 
 def _weights_for(regulariser: Regulariser) -> Weights:

@@ -8,14 +8,14 @@ from chaintune.tuning.tokenized import micro_batch
 
 
 class MemoryRanOutError(StageError):
-    """In one of several processes memory ran out; they can begin again with less, all together.
+    """One of several processes is out of memory; all can retry with less, together.
 
     Attributes:
         micro_batch_size: examples of the micro-batch that did not fit.
     """
 
     def __init__(self, micro_batch_size: int) -> None:
-        super().__init__(f"memory ran out with micro-batches of {micro_batch_size}")
+        super().__init__(f"out of memory at micro-batch {micro_batch_size}")
         self.micro_batch_size = micro_batch_size
 
 

@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from chaintune.models.memory import free_memory, unless_out_of_memory
 from chaintune.models.precision import default_device
 from chaintune.models.tree_attention import takes_trees
 from chaintune.records import Example, Recipe
-from chaintune.tuning.memory import too_little, with_less
+from chaintune.tuning.memory import smaller_micro_batch, too_little
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
 from chaintune.tuning.regularised import Regularised, apply
@@ -92,6 +92,7 @@ def tune(
     on_step: Callable[[Step], None] = lambda _: None,
     reread: Callable[[], LoadedModel] | None = None,
     fsdp: bool = False,
+    report_to: Sequence[str] = (),
 ) -> Tuned:
     """Train one stage with a fresh optimizer and schedule.
 
@@ -99,8 +100,8 @@ def tune(
     An adapter of the parent is trained on if the recipe asks for LoRA of the same shape, else it is
     folded into the weights first.
 
-    Where memory runs out, the stage begins again from its parent, with half the micro-batch and steps as large as
-    before: it ends as if the recipe had asked for that micro-batch.
+    Out of memory, the stage is retried from its parent with half the micro-batch and the same batch size: it ends as
+    if the recipe had asked for that micro-batch.
 
     Where torch.distributed runs, all its processes have to call this alike: they train one model together, each on its
     share of every step. All end with the same weights; of a model that was spread over them the first one has them.
@@ -115,11 +116,12 @@ def tune(
         replayed: of another task, taught in every pass in place of as many examples, evenly spaced.
         protected: of a task that must not be lost, looked at by the recipe's regulariser where it asks for them.
         on_step: called after each step.
-        reread: loads the parent once more, as it was; called when memory ran out, with the parent's weights gone.
-            None cannot begin again, nor can one of several processes.
+        reread: loads the parent once more, as it was; called when out of memory, with the parent's weights gone.
+            Without it, and in one of several processes, there is no retry.
         fsdp: whether to shard the weights over the processes, because they do not fit one device. The parent may lie
             in main memory, and be on meta in all processes but the first; the tuned model lies in main memory, and is
             for saving only.
+        report_to: trackers, by transformers' names.
 
     Raises:
         DataError: no example, or one longer than the model's context.
@@ -132,19 +134,23 @@ def tune(
     guard = _taught(parent, protected, task="the protected task")
     share = StepRank.here()
     if fsdp:
-        check_can_shard(recipe)
+        check_can_shard(recipe.quantize, recipe.regulariser)
     while True:
         way = unless_out_of_memory(partial(_way, parent, data, recipe, share=share, fsdp=fsdp))
         if way is None:
             raise too_little(recipe, task=task)
         tuned = unless_out_of_memory(
-            partial(_tune, parent, data, guard, way, recipe=recipe, seed=seed, log=log, on_step=on_step)
+            partial(
+                _tune, parent, data, guard, way, recipe=recipe, seed=seed, log=log, on_step=on_step, report_to=report_to
+            )
         )
         if tuned is not None:
             return tuned
         if share.ranks > 1:
             raise MemoryRanOutError(way.micro_batch_size)
-        recipe = with_less(recipe, way.micro_batch_size, task=task, may_begin_again=reread is not None)
+        can_retry = reread is not None
+        smaller = smaller_micro_batch(recipe, way.micro_batch_size, task=task, can_retry=can_retry)
+        recipe = replace(recipe, micro_batch_size=smaller)
         parent.model = None  # never two models in memory
         free_memory()
         parent.model = reread().model if reread else None
@@ -160,6 +166,7 @@ def _tune(
     seed: int,
     log: Path,
     on_step: Callable[[Step], None],
+    report_to: Sequence[str],
 ) -> Tuned:
     losses: list[float] = []
 
@@ -169,10 +176,12 @@ def _tune(
 
     started = time.monotonic()
     with seeded(seed):
-        regularised = apply(trainable(parent, recipe), recipe.regulariser, guard)
+        regularised = apply(trainable(parent, recipe.lora, recipe.quantize), recipe.regulariser, guard)
         try:
             with sharded(regularised.loaded.model) if way.fsdp else nullcontext():
-                trainer = _train(regularised, data, way, recipe=recipe, seed=seed, log=log, on_step=watch)
+                trainer = _train(
+                    regularised, data, way, recipe=recipe, seed=seed, log=log, on_step=watch, report_to=report_to
+                )
         finally:
             loaded = regularised.remove()
     _check_weights(loaded, trainer.state.global_step)
@@ -226,10 +235,11 @@ def _train(
     seed: int,
     log: Path,
     on_step: Callable[[Step], None],
+    report_to: Sequence[str],
 ) -> AnswerTrainer:
     with tempfile.TemporaryDirectory() as scratch, _training_mode(regularised.loaded):
         micro, share = way.micro_batch_size, way.share
-        arguments = _arguments(recipe, way, seed=seed, examples=len(data), scratch=scratch)
+        arguments = _arguments(recipe, way, seed=seed, examples=len(data), scratch=scratch, report_to=report_to)
         alone = share.ranks == 1
         optimizer = {"lr": recipe.learning_rate, "fused": True, "masters": recipe.fp32_masters}
         trainer = regularised.trainer(
@@ -289,7 +299,9 @@ def _micro_batch(recipe: Recipe, share: StepRank, *, sharing: bool) -> int:
     return share.micro_batch(recipe.batch_size, wanted)
 
 
-def _arguments(recipe: Recipe, way: _Way, *, seed: int, examples: int, scratch: str) -> TrainingArguments:
+def _arguments(
+    recipe: Recipe, way: _Way, *, seed: int, examples: int, scratch: str, report_to: Sequence[str]
+) -> TrainingArguments:
     share, micro = way.share, way.micro_batch_size
     on_cpu = default_device().type == "cpu"
     steps = -(-examples // recipe.batch_size)
@@ -304,7 +316,7 @@ def _arguments(recipe: Recipe, way: _Way, *, seed: int, examples: int, scratch: 
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         seed=seed,
-        report_to=list(recipe.report_to) or "none",
+        report_to=list(report_to) or "none",
         save_strategy="no",
         logging_steps=1,
         logging_first_step=True,

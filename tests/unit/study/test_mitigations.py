@@ -1,4 +1,4 @@
-"""Mitigations in study files and in the graph: what they become, what they share, and what cannot be meant."""
+"""Mitigations in study files and in the graph: what they become, what they share, and which are refused."""
 
 from dataclasses import replace
 from typing import Any

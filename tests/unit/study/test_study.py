@@ -451,7 +451,7 @@ def test_the_mapping_is_not_changed() -> None:
 def test_gpus_are_whole_or_a_part_of_one(gpus: float, fine: bool) -> None:
     mapping = {"base": "m", "tasks": tasks("ab"), "chains": "both orders", "recipe": {"gpus": gpus}}
     if fine:
-        assert Study.from_mapping(mapping).recipe.gpus == gpus
+        assert Study.from_mapping(mapping).stage.resources.gpus == gpus
     else:
         with pytest.raises(ConfigError, match="expected a whole number of GPUs, or a part of one such as"):
             Study.from_mapping(mapping)

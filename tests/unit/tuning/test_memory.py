@@ -13,7 +13,7 @@ import torch
 from chaintune.errors import StageError
 from chaintune.models import LoadedModel, load
 from chaintune.records import Recipe, Regulariser
-from chaintune.tuning.memory import with_less
+from chaintune.tuning.memory import smaller_micro_batch
 from chaintune.tuning.tune import Tuned, tune
 from tests import tiny
 from tests.conftest import MakeModel
@@ -100,7 +100,7 @@ def test_every_way_to_say_so_is_understood(
     done = run(machine.load(), tmp_path, RECIPE, machine.load)
     assert (done.micro_batch_size, machine.failed) == (4, [8])
     assert [record.message for record in caplog.records if record.name.startswith("chaintune")] == [
-        "task 'balls': memory ran out with micro-batches of 8; the stage begins again with 4, its steps still of 8"
+        "task 'balls': out of memory at micro-batch 8; retrying the stage with 4 (batch size unchanged)"
     ]
     assert random_states() == states
 
@@ -110,7 +110,7 @@ def test_memory_for_not_even_the_probe_is_one_sentence(
     error: Exception, model_folder: MakeModel, tmp_path: Path
 ) -> None:
     machine = Small(model_folder(), 5, error, of="tokens")
-    with pytest.raises(StageError, match=r"task 'balls': memory runs out even with one example at once; take grad"):
+    with pytest.raises(StageError, match=r"task 'balls': out of memory at micro-batch 1; use grad"):
         run(machine.load(), tmp_path, replace(RECIPE, share_prefixes=True), machine.load)
     assert machine.loads == 1
 
@@ -140,7 +140,7 @@ def test_nothing_runs_out_nothing_is_read_again(model_folder: MakeModel, tmp_pat
 
 def test_memory_for_not_even_one_is_told_with_what_helps(model_folder: MakeModel, tmp_path: Path) -> None:
     machine = Small(model_folder(), 0, NO_MEMORY["a GPU's"])
-    with pytest.raises(StageError, match=r"task 'balls': memory runs out even with one example at once; take grad"):
+    with pytest.raises(StageError, match=r"task 'balls': out of memory at micro-batch 1; use grad"):
         run(machine.load(), tmp_path, RECIPE, machine.load)
     assert machine.failed == [8, 4, 2, 1]
 
@@ -154,13 +154,13 @@ def test_memory_for_not_even_one_is_told_with_what_helps(model_folder: MakeModel
     ],
 )
 def test_only_what_was_not_tried_is_advised(recipe: Recipe, advice: str) -> None:
-    with pytest.raises(StageError, match=f"at once; take {advice}"):
-        with_less(recipe, 1, task="balls", may_begin_again=True)
+    with pytest.raises(StageError, match=f"at micro-batch 1; use {advice}"):
+        smaller_micro_batch(recipe, 1, task="balls", can_retry=True)
 
 
 def test_weights_that_nobody_can_read_again_are_not_trained_on(model_folder: MakeModel, tmp_path: Path) -> None:
     machine = Small(model_folder(), 2, NO_MEMORY["a GPU's"], passes=1)
-    with pytest.raises(StageError, match="micro-batches of 8; load the model again, and take micro_batch_size 4"):
+    with pytest.raises(StageError, match="micro-batch 8; load the model again, with micro_batch_size 4"):
         run(machine.load(), tmp_path, RECIPE)
 
 

@@ -117,12 +117,6 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
         ask("bloom", asked)
 
 
-def test_keys_of_earlier_stages_stay() -> None:
-    assert not {"share_prefixes", "keep_together"} & Recipe().content().keys()
-    assert Recipe(share_prefixes=False).content()["share_prefixes"] is False
-    assert Recipe(keep_together=True).content()["keep_together"] is True
-
-
 @pytest.mark.parametrize(("turn", "shares"), [(12, False), (200, True)])
 def test_lessons_of_unlike_frequencies_are_not_shared(turn: int, shares: bool, tmp_path: Path) -> None:
     rope = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [8.0] * 4}

@@ -77,5 +77,5 @@ def test_bytes_of_a_stage_are_counted(dtype: torch.dtype, changes: dict[str, Any
 @pytest.mark.parametrize("kind", ["sam", "osf"])
 def test_what_needs_whole_weights_is_refused_on_pieces(kind: str) -> None:
     with pytest.raises(StageError, match=f"{kind} needs whole weights on every device"):
-        check_can_shard(Recipe(regulariser=Regulariser(kind, ())))
-    check_can_shard(Recipe(regulariser=Regulariser("ema", ())))
+        check_can_shard(None, Regulariser(kind, ()))
+    check_can_shard(None, Regulariser("ema", ()))

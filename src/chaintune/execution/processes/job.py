@@ -12,7 +12,6 @@ from chaintune.records import Example, Recipe, Regulariser
 JOB, RESULT = "job.json", "result.json"
 # Tells the processes which one started them.
 PARENT = "CHAINTUNE_PARENT_PROCESS"
-_TUPLES = ("lora_targets", "report_to")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Job:
         examples: that are taught, or scored.
         out: folder that the checkpoint is written into, or file of the scores.
         scratch: folder where the processes tell how far they are and what went wrong.
-        recipe, seed, replayed, protected: of a stage, as `tune` takes them.
+        recipe, seed, replayed, protected, report_to: of a stage, as `tune` takes them.
         alone: whether a new adapter may be stored without the weights under it.
         shard: whether the weights are spread over the processes; None is where one device has not room for them.
         provenance, measure_rounding, batch_tokens: of scores, as `score` takes them.
@@ -47,6 +46,7 @@ class Job:
     seed: int = 0
     replayed: Sequence[Example] = ()
     protected: Sequence[Example] = ()
+    report_to: Sequence[str] = ()
     alone: bool = False
     shard: bool | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Job:
             plain[name] = tuple(map(Example.from_content, plain[name]))
         for name in ("weights", "adapter", "out", "scratch"):
             plain[name] = None if plain[name] is None else Path(plain[name])
-        return cls(**plain | {"recipe": _recipe(plain["recipe"])})
+        return cls(**plain | {"recipe": _recipe(plain["recipe"]), "report_to": tuple(plain["report_to"])})
 
     def progress_file(self, rank: int) -> Path:
         """Where a process tells how many examples it has scored."""
@@ -89,9 +89,10 @@ def _plain(value: Any) -> Any:
 
 
 def _recipe(plain: dict[str, Any]) -> Recipe:
-    tuples = {name: tuple(plain[name]) for name in _TUPLES if isinstance(plain[name], list)}
+    targets = plain["lora_targets"]
     regulariser = plain["regulariser"]
     if regulariser is not None:
         options = tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in regulariser["options"])
         regulariser = Regulariser(regulariser["kind"], options)
-    return Recipe(**plain | tuples | {"regulariser": regulariser})
+    lora_targets = tuple(targets) if isinstance(targets, list) else targets
+    return Recipe(**plain | {"lora_targets": lora_targets, "regulariser": regulariser})

@@ -19,7 +19,7 @@ from chaintune.execution.hardware import threads_a_process
 from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import PARENT, RESULT, Job
 from chaintune.models.precision import default_device
-from chaintune.tuning.memory import with_less
+from chaintune.tuning.memory import smaller_micro_batch
 from chaintune.tuning.trainer import Step
 
 _PROGRAM = "chaintune.execution.processes.ranks"
@@ -57,8 +57,8 @@ def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]
         try:
             return _run(job, job.recipe.devices, _StepReader(job.out / STAGE_LOG, on_step).look)
         except _MemoryRanOutError as error:
-            less = with_less(job.recipe, error.at_once, task=job.task, may_begin_again=True)
-            job = replace(job, recipe=less)
+            smaller = smaller_micro_batch(job.recipe, error.at_once, task=job.task, can_retry=True)
+            job = replace(job, recipe=replace(job.recipe, micro_batch_size=smaller))
 
 
 def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -> dict[str, Any]:

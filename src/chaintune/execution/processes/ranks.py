@@ -63,7 +63,7 @@ def _join() -> None:
 
 def _tune(job: Job) -> None:
     recipe = job.recipe
-    parent, sharded = _read(job, lambda model: training_bytes(model, recipe), on_meta=reads_pieces(recipe))
+    parent, sharded = _read(job, lambda model: training_bytes(model, recipe), on_meta=reads_pieces(recipe.regulariser))
     before = parent.model
     tuned = tune(
         parent,
@@ -74,6 +74,7 @@ def _tune(job: Job) -> None:
         log=job.out / STAGE_LOG,
         replayed=job.replayed,
         protected=job.protected,
+        report_to=job.report_to,
         fsdp=sharded,
     )
     if dist.get_rank() == 0:

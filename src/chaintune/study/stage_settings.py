@@ -1,0 +1,50 @@
+"""What the key `recipe` of a study file says: how a stage trains, what it asks of a cluster, who tracks it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from chaintune.records import Recipe, Resources
+
+RECIPE_FIELDS = tuple(one.name for one in fields(Recipe) if one.name != "regulariser")
+RESOURCE_FIELDS = tuple(one.name for one in fields(Resources))
+STAGE_FIELDS = (*RECIPE_FIELDS, "report_to", *RESOURCE_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class StageSettings:
+    """Everything that `recipe` says about a stage.
+
+    Attributes:
+        recipe: how it trains; the only part that the stage's key is made of.
+        resources: what it asks of a cluster.
+        report_to: trackers, by transformers' names.
+    """
+
+    recipe: Recipe = field(default_factory=Recipe)
+    resources: Resources = field(default_factory=Resources)
+    report_to: tuple[str, ...] = ()
+
+    def changed(self, values: Mapping[str, Any]) -> "StageSettings":
+        """The settings with some of `STAGE_FIELDS` changed, the micro-batch made to divide the batch.
+
+        Raises:
+            ConfigError: fields that do not go together.
+        """
+        recipe = replace(self.recipe, **{name: value for name, value in values.items() if name in RECIPE_FIELDS})
+        resources = {name: value for name, value in values.items() if name in RESOURCE_FIELDS}
+        report_to = values.get("report_to", self.report_to)
+        return StageSettings(_fitted(recipe), replace(self.resources, **resources), report_to)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The value of every one of `STAGE_FIELDS`."""
+        values = asdict(self.recipe) | asdict(self.resources) | {"report_to": self.report_to}
+        return {name: values[name] for name in STAGE_FIELDS}
+
+
+def _fitted(recipe: Recipe) -> Recipe:
+    """The recipe with the largest micro-batch, up to its own, that divides the batch."""
+    if not recipe.micro_batch_size:
+        return recipe
+    sizes = range(1, min(recipe.micro_batch_size, recipe.batch_size) + 1)
+    return replace(recipe, micro_batch_size=max(size for size in sizes if recipe.batch_size % size == 0))

@@ -1,0 +1,78 @@
+"""Each key of `recipe`: whether it is part of a stage's key, and that something is done with it."""
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from chaintune.errors import ConfigError
+from chaintune.records import Recipe, Resources
+from chaintune.study.stage_settings import RECIPE_FIELDS, RESOURCE_FIELDS, STAGE_FIELDS, StageSettings
+from tests.dummy_engine import make_plan, make_study
+
+OTHER: dict[str, Any] = {
+    "method": "full",
+    "learning_rate": 1e-3,
+    "epochs": 2.0,
+    "batch_size": 8,
+    "micro_batch_size": 2,
+    "warmup_fraction": 0.5,
+    "schedule": "cosine",
+    "weight_decay": 0.1,
+    "max_grad_norm": 0.5,
+    "lora_rank": 4,
+    "lora_alpha": 8.0,
+    "lora_dropout": 0.1,
+    "lora_targets": ("q_proj", "v_proj"),
+    "quantize": "4bit",
+    "gradient_checkpointing": True,
+    "share_prefixes": False,
+    "keep_together": True,
+    "fp32_masters": False,
+    "devices": 2,
+    "report_to": ("wandb",),
+    "cpus": 3.0,
+    "gpus": 0.5,
+    "memory_gb": 2.0,
+}
+# Written by hand, so that a new field is a decision about keys.
+IN_THE_KEY = [
+    "method", "learning_rate", "epochs", "batch_size", "micro_batch_size", "warmup_fraction", "schedule",
+    "weight_decay", "max_grad_norm", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "quantize",
+    "gradient_checkpointing", "share_prefixes", "keep_together", "fp32_masters", "devices",
+]  # fmt: skip
+
+
+def test_every_field_is_named_once() -> None:
+    assert set(OTHER) == set(STAGE_FIELDS)
+    assert len(STAGE_FIELDS) == len(set(STAGE_FIELDS)) == 23
+    assert set(RECIPE_FIELDS) == {field.name for field in fields(Recipe)} - {"regulariser"}
+    assert set(RESOURCE_FIELDS) == {field.name for field in fields(Resources)}
+
+
+@pytest.mark.parametrize("name", STAGE_FIELDS)
+def test_the_key_of_a_stage_is_made_of_the_allow_list(name: str) -> None:
+    usual = {"method": "lora"}
+
+    def stage(**recipe: Any) -> Any:
+        return make_plan(make_study("ab", recipe=usual | recipe)).stages[0]
+
+    changed = stage(**{name: OTHER[name]})
+    assert (changed.key != stage().key) == (name in IN_THE_KEY)
+    settings = StageSettings(changed.recipe, changed.resources, changed.report_to)
+    assert settings.to_mapping()[name] == OTHER[name]
+
+
+@pytest.mark.parametrize("name", [name for name in STAGE_FIELDS if name.startswith("lora_")])
+def test_the_shape_of_an_adapter_is_in_no_key_of_full_tuning(name: str) -> None:
+    keys = [make_plan(make_study("ab", recipe=recipe)).stages[0].key for recipe in ({}, {name: OTHER[name]})]
+    assert keys[0] == keys[1]
+
+
+def test_settings_are_flat_and_come_back() -> None:
+    settings = StageSettings().changed(OTHER | {"method": "lora"})
+    assert settings.to_mapping() == OTHER | {"method": "lora"}
+    assert StageSettings().changed(settings.to_mapping()) == settings
+    assert settings.changed({"cpus": 1.0}).recipe == settings.recipe
+    with pytest.raises(ConfigError, match=r"recipe\.quantize"):
+        settings.changed({"method": "full"})
