@@ -38,10 +38,11 @@ from chaintune.execution.bases import open_base
 from chaintune.execution.compute import StageInputs
 from chaintune.execution.cost import spent
 from chaintune.execution.stage_data import stage_data_of
-from chaintune.plan.nodes import SCORES_FILE, StageNode
+from chaintune.plan.nodes import MEASUREMENT_FILE, StageNode
 from chaintune.plan.plan import Plan
-from chaintune.records import Example, Scores
+from chaintune.records import Example
 from chaintune.runs.session import Session, prepare
+from chaintune.scoring.reading import read_scores
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 
@@ -96,7 +97,7 @@ def with_chaintune(file: Path, session: Session, scratch: Path) -> Side:
     for node in session.plan.scores:
         entry = store.get(node.kind, node.key)
         assert entry is not None
-        right = Scores.read(entry.path / SCORES_FILE).item_scores()
+        right = read_scores(entry.path / MEASUREMENT_FILE, session.tasks[node.task]).item_scores()
         side.accuracy[node.checkpoint_key, node.task] = float(right.mean())
     return side
 

@@ -13,10 +13,9 @@ from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.run import run_plan
 from chaintune.files import atomic
-from chaintune.plan.nodes import CurvatureNode, ScoreNode, StageNode
+from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
-from chaintune.records import Choices, Curvature, Example, Task, scores_table
-from chaintune.records.scores import Scores
+from chaintune.records import Choices, Curvature, Example, Task, choice_measurement
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 
@@ -88,7 +87,7 @@ class DummyEngine:
     ) -> dict[str, Any]:
         self.calls.append(f"tune {'>'.join(node.chain)}")
         read = "".join((given.parents[key] / "weights").read_text() for key in node.parents)
-        read += "".join(str((given.scores[key] / "scores.parquet").exists()) for key in node.weighed_by)
+        read += "".join(str((given.scores[key] / MEASUREMENT_FILE).exists()) for key in node.weighed_by)
         (out / "weights").write_text(read + f"{sorted(given.tasks)} {node.seed} {node.chain[-1]}\n")
         report(Progress(node, 1, 2, "steps", 4.0, 0.25))
         self.hook("tune", ">".join(node.chain))
@@ -100,8 +99,8 @@ class DummyEngine:
         self.calls.append(f"score {'>'.join(node.chain) or 'base'} on {node.title.split(' on ')[1]}")
         size = -1.0 - len((checkpoint / "weights").read_text()) / 100
         examples = task.test if node.split == "test" else task.train
-        table = scores_table(task.name, examples, [[size, -1.5] for _ in examples], [[1, 1] for _ in examples])
-        Scores(task.name, table).write(out / "scores.parquet")
+        measurement = choice_measurement(examples, [[size, -1.5] for _ in examples], [[1, 1] for _ in examples])
+        measurement.write(out / MEASUREMENT_FILE)
         report(Progress(node, len(examples), len(examples), "examples"))
         self.hook("score", ">".join(node.chain) or "base")
         return {"score_tokens": node.score_tokens}

@@ -9,7 +9,7 @@ import pytest
 
 from chaintune.execution.engine import LocalEngine
 from chaintune.models import LoadedModel
-from chaintune.plan.nodes import SCORES_FILE
+from chaintune.plan.nodes import MEASUREMENT_FILE
 from chaintune.runs.session import Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
@@ -42,8 +42,8 @@ class Smoke:
 
 
 def scores(session: Session) -> dict[str, bytes]:
-    """Bytes of every score of a study, by title."""
-    return files(session, "score", [SCORES_FILE])
+    """Bytes of every measurement of a study, by title."""
+    return files(session, "score", [MEASUREMENT_FILE])
 
 
 def checkpoints(session: Session) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from chaintune.execution.processes.job import Job
 from chaintune.models import load, save
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Scores, Task
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from chaintune.store.folder import FolderStore
 from tests import tiny
 from tests.conftest import MakeModel
@@ -94,7 +94,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 
 def stored(folder: Path) -> dict[str, bytes]:
-    return {path.parent.name: path.read_bytes() for path in folder.glob("score/*/scores.parquet")}
+    return {path.parent.name: path.read_bytes() for path in folder.glob("score/*/measurement.parquet")}
 
 
 class Watch:

@@ -15,8 +15,9 @@ from chaintune.execution.events import Event
 from chaintune.execution.hardware import noted, this_hardware
 from chaintune.models import LoadedModel, load
 from chaintune.plan.nodes import StageNode
-from chaintune.records import Scores
-from chaintune.scoring import score
+from chaintune.records import Measurement
+from chaintune.scoring.checkpoint import score
+from chaintune.scoring.reading import read_scores
 from chaintune.store import inventory
 from chaintune.store.folder import FolderStore
 from tests.integration.conftest import Smoke, checkpoints, scores
@@ -70,12 +71,13 @@ def test_what_a_running_study_needs_is_not_cleared_away(smoke: Smoke, tmp_path: 
     assert len(list((tmp_path / "out" / "scores").glob("*.parquet"))) == len(session.plan.scores)
 
 
-def test_what_is_learned_is_forgotten(straight: dict[str, bytes], tmp_path: Path) -> None:
+def test_what_is_learned_is_forgotten(smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:
     """That the numbers of the smoke study are those of a model that learns, not of one that stands still."""
-    accuracy = {}
+    accuracy, tasks = {}, smoke.open(tmp_path / "store").tasks
     for title, content in straight.items():
-        (tmp_path / "scores.parquet").write_bytes(content)
-        accuracy[title] = Scores.read(tmp_path / "scores.parquet").item_scores().mean()
+        (tmp_path / "measurement.parquet").write_bytes(content)
+        scores = read_scores(tmp_path / "measurement.parquet", tasks[title.split(" on ")[1]])
+        accuracy[title] = scores.item_scores().mean()
     for first, second in (("balls", "boxes"), ("boxes", "balls")):
         assert accuracy[f"{first} on {first}"] > accuracy[f"base on {first}"] + 0.3
         assert accuracy[f"{first}>{second} on {first}"] < accuracy[f"{first} on {first}"] - 0.3
@@ -88,8 +90,8 @@ def test_a_stored_checkpoint_is_a_model_that_transformers_loads(smoke: Smoke, tm
     entry = session.store.get("stage", node.key)
     assert entry is not None
     again = score(load(entry.path, precision="fp32"), session.tasks["balls"].test, task="balls")
-    (tmp_path / "scores.parquet").write_bytes(scores(session)["balls on balls"])
-    assert again.table.equals(Scores.read(tmp_path / "scores.parquet").table)
+    (tmp_path / "measurement.parquet").write_bytes(scores(session)["balls on balls"])
+    assert again.table.equals(read_scores(tmp_path / "measurement.parquet", session.tasks["balls"]).table)
     steps = [json.loads(line) for line in (entry.path / "steps.jsonl").read_text().splitlines()]
     assert steps[-1]["step"] == entry.info["steps"] == 16
     assert entry.info["final_loss"] < entry.info["first_loss"]
@@ -152,8 +154,9 @@ def test_a_base_with_an_adapter(smoke: Smoke, tmp_path: Path) -> None:
 
 
 def read(content: bytes, folder: Path) -> list[list[float]]:
-    (folder / "scores.parquet").write_bytes(content)
-    found: list[list[float]] = Scores.read(folder / "scores.parquet").table.column("choice_logprobs").to_pylist()
+    (folder / "measurement.parquet").write_bytes(content)
+    table = Measurement.read(folder / "measurement.parquet").table
+    found: list[list[float]] = table.column("log_probabilities").to_pylist()
     return found
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chaintune.plan.nodes import SCORES_FILE, StageNode
-from chaintune.records import ResultRow, Scores
+from chaintune.plan.nodes import MEASUREMENT_FILE, StageNode
+from chaintune.records import ResultRow
 from chaintune.report.tables import study_tables
 from chaintune.runs.session import Session, StudyResults
+from chaintune.scoring.reading import read_scores
 from tests.integration.conftest import Smoke, checkpoints, scores
 
 SIZES = [f"tasks.{name}.{split}=40" for name in ("balls", "boxes") for split in ("train", "test")]
@@ -46,7 +47,7 @@ class Study:
     def accuracy(self, chain: str, task: str = "balls", seed: int | None = None) -> float:
         """Of one seed, or the mean over all."""
         found = [
-            float(Scores.read(entry.path / SCORES_FILE).item_scores().mean())
+            float(read_scores(entry.path / MEASUREMENT_FILE, self.session.tasks[task]).item_scores().mean())
             for node in self.session.plan.scores
             if (">".join(node.chain), node.task, node.split) == (chain, task, "test") and seed in (None, node.seed)
             if (entry := self.session.store.get("score", node.key)) is not None

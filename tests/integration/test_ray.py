@@ -217,7 +217,7 @@ def text_cluster(cluster: str) -> Iterator[str]:
 
 def stored(store: FolderStore) -> dict[str, bytes]:
     entries = {node.title: store.get("score", node.key) for node in PLAN.scores}
-    return {title: (entry.path / "scores.parquet").read_bytes() for title, entry in entries.items() if entry}
+    return {title: (entry.path / "measurement.parquet").read_bytes() for title, entry in entries.items() if entry}
 
 
 @pytest.fixture(scope="module")

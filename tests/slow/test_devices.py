@@ -16,7 +16,7 @@ from chaintune.models import load, save
 from chaintune.plan.nodes import ScoreNode
 from chaintune.records import Recipe, Regulariser, Scores
 from chaintune.runs.session import prepare
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from chaintune.tuning.trainer import Step

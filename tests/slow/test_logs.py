@@ -17,7 +17,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import Comparison, Scores
-from chaintune.scoring.score import score
+from chaintune.scoring.checkpoint import score
 from tests import tiny
 
 pytestmark = pytest.mark.slow

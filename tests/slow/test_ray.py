@@ -94,7 +94,7 @@ class Site:
 
 def stored(store: FolderStore) -> dict[str, bytes]:
     entries = {node.title: store.get("score", node.key) for node in PLAN.scores}
-    return {title: (entry.path / "scores.parquet").read_bytes() for title, entry in entries.items() if entry}
+    return {title: (entry.path / "measurement.parquet").read_bytes() for title, entry in entries.items() if entry}
 
 
 def hit(victim: int) -> None:
@@ -172,7 +172,7 @@ def test_a_corrupt_entry_is_made_again_and_nothing_else(kind: str, site: Site, r
     chosen = site.store.keys(kind)[0]
     entry = site.store.peek(kind, chosen)
     assert entry
-    path = entry.path / ("weights" if kind == "stage" else "scores.parquet")
+    path = entry.path / ("weights" if kind == "stage" else "measurement.parquet")
     path.write_bytes(b"\0" + path.read_bytes()[1:])
     driver.communicate(timeout=120)
     begun = len(site.calls())

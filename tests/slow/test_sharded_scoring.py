@@ -20,7 +20,7 @@ from chaintune.execution.processes.launch import score_on_devices
 from chaintune.models import Precision, load, save
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Scores
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from tests import tiny
 
 PROGRAM = Path(__file__).with_name("sharded_program.py")

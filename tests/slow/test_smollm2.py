@@ -10,7 +10,7 @@ from chaintune import tasks
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.models import LoadedModel, load
 from chaintune.records import Example
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from chaintune.store.folder import FolderStore
 
 pytestmark = pytest.mark.slow

@@ -25,7 +25,7 @@ from chaintune.callback.live import read_task
 from chaintune.models import LoadedModel
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Task
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from chaintune.scoring.trees import bins
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

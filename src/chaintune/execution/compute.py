@@ -29,7 +29,7 @@ class StageInputs:
     Attributes:
         parents: key -> model folder.
         tasks: name -> task.
-        scores: key -> folder with `scores.parquet`.
+        scores: key -> folder with `measurement.parquet`.
     """
 
     parents: Mapping[str, Path]
@@ -49,7 +49,7 @@ class Engine(Protocol):
         ...
 
     def score(self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Report) -> Mapping[str, Any]:
-        """Score a checkpoint on the node's split into `scores.parquet`; the notes hold `score_tokens` and `seconds`."""
+        """Measure a checkpoint into `measurement.parquet`; the notes hold `score_tokens` and `seconds`."""
         ...
 
     def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> Mapping[str, Any]:

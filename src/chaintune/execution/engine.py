@@ -19,9 +19,19 @@ from chaintune.execution.processes.launch import score_on_devices, tune_on_devic
 from chaintune.execution.stage_data import StageData, stage_data_of
 from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, with_adapter
 from chaintune.models.memory import free_memory
-from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, CurvatureNode, Interpolation, Node, ScoreNode, StageNode
+from chaintune.plan.nodes import (
+    CURVATURE_FILE,
+    MEASUREMENT_FILE,
+    CurvatureNode,
+    Interpolation,
+    Node,
+    ScoreNode,
+    StageNode,
+)
 from chaintune.records import Example, Task
-from chaintune.scoring import score
+from chaintune.scoring.backends import BACKENDS, DEFAULT, CheckpointFiles
+from chaintune.scoring.checkpoint import measure_checkpoint
+from chaintune.scoring.reading import measure_of
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.trainer import Step
 from chaintune.tuning.tune import tune
@@ -59,8 +69,10 @@ class LocalEngine:
         *,
         precision: Precision,
         trust_remote_code: bool = False,
+        backend: str = DEFAULT,
     ) -> None:
         self._bases = bases
+        self._backend = backend
         self._precision = precision
         self._trust_remote_code = trust_remote_code
         self._held: _Held | None = None
@@ -174,42 +186,51 @@ class LocalEngine:
     def score(
         self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
-        """Score a checkpoint on a split of a task and write `scores.parquet` into `out`."""
-        examples, digest = (task.test, task.test_digest) if node.split == "test" else (task.train, task.train_digest)
-        about = {"checkpoint": node.checkpoint_key, "task_version": task.version, f"{node.split}_digest": digest}
+        """Measure a checkpoint on a split of a task and write `measurement.parquet` into `out`."""
+        examples, measure = task.test if node.split == "test" else task.train, measure_of(task)
+        kind = BACKENDS.get(self._backend)
+        kind.check(measure.needs, measure.name)
+        about = {"checkpoint": node.checkpoint_key, "backend": kind.name}
         rounding = node.checkpoint_key == node.base_key and node.split == "test"
         started = time.monotonic()
 
         def watch(done: int) -> None:
             report(_scoring_progress(node, done, len(examples), started))
 
-        if node.devices > 1:
+        if node.devices > 1 and kind.shares_ranks:
             self._let_go()
             with tempfile.TemporaryDirectory() as scratch:
                 job = self._score_job(node, checkpoint, task.name, examples, scratch=Path(scratch), out=out)
-                job = replace(job, provenance=about, measure_rounding=rounding)
+                job = replace(job, measure=measure.name, provenance=about, measure_rounding=rounding)
                 score_on_devices(job, node.devices, watch)
         else:
-            loaded = self._model(node.checkpoint_key, checkpoint, node, to_train=False)
+            backend = kind.open(self._checkpoint_files(node, checkpoint))
             started = time.monotonic()
-            scores = score(
-                loaded,
+            measurement = measure_checkpoint(
+                backend,
                 examples,
+                measure=measure,
                 task=task.name,
                 provenance=about,
                 measure_rounding=rounding,
                 on_scored=watch,
             )
-            scores.write(out / SCORES_FILE)
+            measurement.write(out / MEASUREMENT_FILE)
         ran_on = this_hardware(node.devices).note()
         return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started} | ran_on
+
+    def _checkpoint_files(self, node: ScoreNode, checkpoint: Path) -> CheckpointFiles:
+        def read() -> LoadedModel:
+            return self._model(node.checkpoint_key, checkpoint, node, to_train=False)
+
+        return CheckpointFiles(*self._folders(node.checkpoint_key, checkpoint, node), self._precision, read)
 
     def _score_job(
         self, node: ScoreNode, checkpoint: Path, task: str, examples: Sequence[Example], *, scratch: Path, out: Path
     ) -> Job:
         weights, adapter = self._folders(node.checkpoint_key, checkpoint, node)
         trust = self._trust_remote_code
-        precision, file = self._precision, out / SCORES_FILE
+        precision, file = self._precision, out / MEASUREMENT_FILE
         return Job("score", weights, adapter, precision, task, examples, file, scratch, trust_remote_code=trust)
 
     def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:

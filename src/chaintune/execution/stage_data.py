@@ -6,8 +6,9 @@ from typing import Any
 
 from chaintune.execution.compute import StageInputs
 from chaintune.forgetting import compare
-from chaintune.plan.nodes import SCORES_FILE, DataMix, Portion, StageNode
+from chaintune.plan.nodes import MEASUREMENT_FILE, DataMix, Portion, StageNode
 from chaintune.records import Example, Scores
+from chaintune.scoring.reading import read_scores
 from chaintune.tuning.mitigations.joint import together
 from chaintune.tuning.mitigations.replay import group_weights, take_dose
 
@@ -56,7 +57,9 @@ def _drawn(portion: Portion, seed: int, given: StageInputs, notes: dict[str, Any
         return train
     weights = None
     if portion.who == "targeted":
-        before, after = (Scores.read(given.scores[key] / SCORES_FILE) for key in portion.weighed_by)
+        task = given.tasks[portion.task]
+        paths = (given.scores[key] / MEASUREMENT_FILE for key in portion.weighed_by)
+        before, after = (read_scores(path, task, split="train") for path in paths)
         lost = _lost_by(before, after, portion.by)
         weights = group_weights(lost)
         notes |= {"forgetting_on_train": lost, "replay_weights": weights}

@@ -11,6 +11,7 @@ from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, pair
 from chaintune.forgetting.rows import Subject, accuracy_rows, forgetting_rows
+from chaintune.forgetting.units import Unit, complete
 from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores
 from chaintune.records.comparison import BEFORE
 from chaintune.stats import Adjustment, Reference, mcnemar_p
@@ -74,13 +75,15 @@ def compare_scores(
     paired = pair(before, after, on_missing=on_missing)
     groups = grouping(paired.before, by, intersections)
     known = _metric_of(before, metric)
-    item = before.by(known).metric
-    scores = (paired.before.item_scores(known), paired.after.item_scores(known))
-    subject = Subject("", Checkpoint(""), BEFORE, before.task, item)
+    sides = (paired.before.by(known), paired.after.by(known))
+    scores = (complete(sides[0]), complete(sides[1]))
+    unit = Unit.of(sides[0].metric, scores)
+    values = (unit.inward(scores[0]), unit.inward(scores[1]))
+    subject = Subject("", Checkpoint(""), BEFORE, before.task, unit)
     return Comparison(
         before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
         inference.resamples, inference.seed, paired.n_left_out,
-        tuple(_rows(subject, groups, scores, inference, identical=paired.identical)),
+        tuple(_rows(subject, groups, values, inference, identical=paired.identical)),
         dict(before.provenance), dict(after.provenance),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
     )  # fmt: skip

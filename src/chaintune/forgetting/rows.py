@@ -8,17 +8,17 @@ from chaintune.forgetting.changes import Changes, adjusted_by_dimension, changes
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
+from chaintune.forgetting.units import SHARES, Unit
 from chaintune.forgetting.verdicts import verdict
-from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ItemMetric, ResultRow, chain_label, variant_label
+from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_label, variant_label
+from chaintune.records.metrics import SHARE
 from chaintune.stats import Sample, means, rates
 from chaintune.stats.clusters import Floats
 
 ONE_PAIR = "these checkpoints only"
-
-
 # Of values that are not in the unit of the item metric.
 _UNITS = {
-    "dose": "share", "recovery": "share", "retained_gain": "share", "extra_tokens": "tokens",
+    "dose": "share", "recovery": "share", "retained_gain": "share", "asymmetry": "share", "extra_tokens": "tokens",
     "extra_seconds": "seconds", "rounding": "share", "rounding_nats": "nats",
     "forgot": "examples", "learned": "examples",
     "disparity_groups": "groups", "bbq_bias_ambiguous": "", "bbq_bias_disambiguated": "",
@@ -36,7 +36,7 @@ class Subject:
         checkpoint: that is measured, of every seed.
         reference: label of the chain that it is compared with; empty when none.
         task: measured.
-        item_metric: what scores an example; None where several do.
+        item_unit: of the scores of an example.
         checkpoint_keys, reference_keys: of the weights, by the seed as a row has it.
     """
 
@@ -44,13 +44,15 @@ class Subject:
     checkpoint: Checkpoint
     reference: str
     task: str
-    item_metric: ItemMetric | None = None
+    item_unit: Unit = SHARES
     checkpoint_keys: Keys = field(default_factory=dict)
     reference_keys: Keys = field(default_factory=dict)
 
     def row(self, metric: str, seed: str, estimate: Estimate, label: tuple[str, str] = ("", "")) -> ResultRow:
         """A row without a verdict."""
-        own, item = self.checkpoint, self.item_metric
+        own, unit = self.checkpoint, self.item_unit
+        if metric not in _UNITS:
+            estimate = unit.level(estimate) if metric == "accuracy" else unit.difference(estimate)
         if seed != ALL_SEEDS and own.chain and estimate.method:
             estimate = replace(estimate, method=f"{estimate.method}; {ONE_PAIR}")
         return ResultRow(
@@ -58,9 +60,9 @@ class Subject:
             self.reference, self.task, metric, *label, seed, estimate,
             checkpoint_keys=self.checkpoint_keys.get(seed, ()),
             reference_keys=self.reference_keys.get(seed, ()),
-            item_metric=item.name if item else "",
-            unit=_UNITS.get(metric, item.unit if item else ""),
-            direction=item.direction if item else "more",
+            item_metric=unit.metric.name,
+            unit=_UNITS.get(metric, unit.metric.unit),
+            direction=unit.metric.direction,
             steps=own.labels,
             settings=tuple(value for _, value in own.variant),
         )  # fmt: skip
@@ -90,7 +92,7 @@ def subject_of(
     keys = (
         keys_by_seed(runs, seeds, [[one] for one in several]) for several in ([checkpoint] * len(seeds), references)
     )
-    return Subject(runs.study, checkpoint, label, task, runs.metric(task), *keys)
+    return Subject(runs.study, checkpoint, label, task, runs.unit(task), *keys)
 
 
 def keys_by_seed(runs: Runs, seeds: Sequence[int], checkpoints: Sequence[Sequence[Checkpoint]]) -> Keys:
@@ -190,7 +192,8 @@ def samples(groups: Grouping, values: Floats, seeds: Sequence[int], options: Inf
 
 def with_verdict(row: ResultRow, options: Inference) -> ResultRow:
     """The row of a forgetting with its verdict."""
-    return replace(row, verdict=verdict(row.estimate, margin=options.margin, level=options.level))
+    margin = options.margin if row.unit == SHARE else math.nan
+    return replace(row, verdict=verdict(row.estimate, margin=margin, level=options.level))
 
 
 def _disparity_rows(

@@ -8,7 +8,8 @@ import numpy as np
 from chaintune.errors import DataError
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.pairing import pair
-from chaintune.records import Chain, Checkpoint, CheckpointScores, ItemMetric, MitigationRef, Scores, chain_label
+from chaintune.forgetting.units import SHARES, Unit, complete
+from chaintune.records import Chain, Checkpoint, CheckpointScores, MitigationRef, Scores, chain_label
 from chaintune.stats.clusters import Floats
 
 
@@ -20,8 +21,8 @@ class Runs:
 
     Attributes:
         study: its name.
-        metrics: what the scores of each task say.
-        items: by condition, seed and task.
+        units: of each task's item scores.
+        items: values from 0, the worst, to 1, the best, by condition, seed and task.
         scores: the tables, sorted by example.
         groups: clusters and groups of each task's examples, on all its dimensions.
         mitigates: what a mitigated checkpoint is compared with; plain ones are absent.
@@ -30,7 +31,7 @@ class Runs:
     """
 
     study: str
-    metrics: Mapping[str, ItemMetric]
+    units: Mapping[str, Unit]
     items: Mapping[tuple[Checkpoint, int, str], Floats]
     scores: Mapping[tuple[Checkpoint, int, str], Scores]
     groups: Mapping[str, Grouping]
@@ -43,7 +44,8 @@ class Runs:
         """Every checkpoint's scores, checked to be of the same examples.
 
         Raises:
-            DataError: a checkpoint is given twice or without a seed, or two have different examples of a task.
+            DataError: a checkpoint is given twice or without a seed, or two have different examples of a task, or
+                other item metrics; an example has no score.
         """
         scores: dict[tuple[Checkpoint, int, str], Scores] = {}
         first: dict[str, Scores] = {}
@@ -55,11 +57,18 @@ class Runs:
                     label = chain_label(condition.labels)
                     raise DataError(f"scores of task '{task}' under {label}, seed {seed}, given twice")
                 known = first.setdefault(task, replace(table, table=table.table.sort_by("example_id")))
+                if table.metric != known.metric:
+                    raise DataError(f"task '{task}': scores by '{known.metric.name}' and by '{table.metric.name}'")
                 scores[key] = pair(known, table).after
+        items = {key: complete(table) for key, table in scores.items()}
+        units = {
+            task: Unit.of(table.metric, (values for key, values in items.items() if key[2] == task))
+            for task, table in first.items()
+        }
         return cls(
             study=study,
-            metrics={task: table.metric for task, table in first.items()},
-            items={key: table.item_scores() for key, table in scores.items()},
+            units=units,
+            items={key: units[key[2]].inward(values) for key, values in items.items()},
             scores=scores,
             groups={task: grouping(table, table.dimensions) for task, table in first.items()},
             mitigates={one.checkpoint.of_every_seed: one.mitigates for one in checkpoints if one.mitigates},
@@ -85,7 +94,7 @@ class Runs:
         return sorted(set.intersection(*seeds)) if seeds else []
 
     def values(self, condition: Checkpoint, seed: int, task: str) -> Floats:
-        """Item scores of a task. A base that was measured once stands for every seed and variant."""
+        """Values of a task's examples. A base that was measured once stands for every seed and variant."""
         key = (condition, seed, task)
         if key not in self.items and not condition.chain:
             key = self._base_places(condition, task)[0]
@@ -95,10 +104,10 @@ class Runs:
         """Item scores of a task, a row for each seed. Shape: `[S, E]`."""
         return np.stack([self.values(condition, seed, task) for seed in seeds])
 
-    def metric(self, task: str) -> ItemMetric | None:
-        """What the scores of a task say; without a task what those of all say, None where they differ."""
-        known = [self.metrics[task]] if task else list(dict.fromkeys(self.metrics.values()))
-        return known[0] if len(known) == 1 else None
+    def unit(self, task: str) -> Unit:
+        """Of a task's item scores; of several tasks together, the one that they share."""
+        several = set(self.units.values())
+        return self.units[task] if task in self.units else several.pop() if len(several) == 1 else SHARES
 
     def key(self, condition: Checkpoint, seed: int) -> str:
         """Address of the weights; empty where it is not known."""

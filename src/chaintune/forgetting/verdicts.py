@@ -17,7 +17,7 @@ def verdict(forgetting: Estimate, *, margin: float, level: float) -> Verdict:
 
     Args:
         forgetting: with its interval; undefined ends make rule 1 fail.
-        margin: in units of the score, 0.02 is two points of accuracy.
+        margin: in units of the score, 0.02 is two points of accuracy; NaN where there is none, and nothing is `kept`.
         level: of the interval.
     """
     if -margin <= forgetting.low and forgetting.high <= margin:

@@ -8,12 +8,14 @@ from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Interpolation, Node, Portion, ScoreNode, Split, StageNode
 from chaintune.records import Chain, Checkpoint, Example, MitigationRef, Task, canonical_digest
+from chaintune.scoring.backends import BACKENDS, DEFAULT
+from chaintune.scoring.reading import check_measurable, measure_of, metric_of
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
 
 STAGE_FORMAT = 1
-SCORE_FORMAT = 1
+SCORE_FORMAT = 2
 CURVATURE_FORMAT = 1
 
 CountTokens = Callable[[Sequence[Example]], tuple[int, int]]
@@ -24,14 +26,17 @@ class TaskFacts:
     """What the graph needs to know of a task: digests, tokens of one pass, and how many examples teach.
 
     Attributes:
-        train_digest, test_digest: of the examples.
+        train_digest: of the examples that are taught.
+        measured: what is asked of a checkpoint, by split: measure and digest of the examples as it sees them.
+        metric: name of the item metric.
         taught: tokens of one epoch of training.
         scored: tokens of scoring, by split.
         examples: of the train split.
     """
 
     train_digest: str
-    test_digest: str
+    measured: Mapping[Split, list[Any]]
+    metric: str
     taught: int
     scored: Mapping[Split, int]
     examples: int
@@ -39,9 +44,11 @@ class TaskFacts:
     @classmethod
     def of(cls, task: Task, count: CountTokens | None) -> "TaskFacts":
         """The facts of a task; without `count` there are 0 tokens."""
+        check_measurable(task)
         train, test = (count(task.train), count(task.test)) if count else ((0, 0), (0, 0))
         scored: Mapping[Split, int] = {"train": train[1], "test": test[1]}
-        return cls(task.train_digest, task.test_digest, train[0], scored, len(task.train))
+        measured: Mapping[Split, list[Any]] = {split: measured_content(task, split) for split in ("train", "test")}
+        return cls(task.train_digest, measured, metric_of(task).name, train[0], scored, len(task.train))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +225,7 @@ class Graph:
     def _portion(self, portion: Portion) -> dict[str, Any]:
         plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}
         who = {"who": portion.who, "by": portion.by, "weighed_by": list(portion.weighed_by)}
+        who |= {"metric": self.facts[portion.task].metric} if portion.weighed_by else {}
         return plain | (who if portion.who != "uniform" else {})
 
     def _tokens(self, step: Step, epochs: float) -> int:
@@ -241,9 +249,8 @@ class Graph:
         task, split = what
         facts = self.facts[task]
         owner = next((name for name, own in self.base_keys.items() if own == key and self.base_keys[base] != key), base)
-        digest = facts.test_digest if split == "test" else facts.train_digest
         return ScoreNode(
-            key=score_key(key, digest, self.precision, split=split),
+            key=measurement_key(key, facts.measured[split], self.precision),
             checkpoint_key=key,
             base=owner,
             base_key=self.base_keys[owner],
@@ -261,25 +268,34 @@ def _labels(chain: Chain) -> tuple[str, ...]:
     return tuple(step.label for step in chain)
 
 
-def score_key(checkpoint_key: str, digest: str, precision: str, *, split: Split = "test") -> str:
-    """The address of scores in the store.
+def measured_content(task: Task, split: Split) -> list[Any]:
+    """What of a task determines the measurement of a checkpoint on a split: its name, the measure, what is asked.
+
+    Neither groups nor what is right are asked, so that another of either, or of the item metric, reads the same one.
+    """
+    measure = measure_of(task)
+    return [task.name, split, measure.content(), measure.digest(task.test if split == "test" else task.train)]
+
+
+def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, backend: str = DEFAULT) -> str:
+    """The address of a measurement in the store.
 
     Args:
-        checkpoint_key: of what is scored.
-        digest: of the examples.
+        checkpoint_key: of what is asked.
+        measured: what `measured_content` says.
         precision: of the weights.
-        split: of the task that the examples are.
+        backend: that computes.
     """
-    payload = {
-        "format": SCORE_FORMAT,
-        "kind": "score",
-        "checkpoint": checkpoint_key,
-        "task": digest,
-        "precision": precision,
-    }
-    if split == "train":
-        payload["split"] = split
-    return canonical_digest(payload)
+    return canonical_digest(
+        {
+            "format": SCORE_FORMAT,
+            "kind": "measurement",
+            "checkpoint": checkpoint_key,
+            "measured": measured,
+            "precision": precision,
+            "backend": BACKENDS.get(backend).content(),
+        }
+    )
 
 
 def check_curvature(wanted: CurvatureSpec, task: str, available: int, method: str) -> None:

@@ -9,7 +9,7 @@ from chaintune.records import Checkpoint, MitigationRef, Recipe, Resources, Who,
 Split = Literal["train", "test"]
 
 # What an entry of the store holds for a node of that sort.
-SCORES_FILE, CURVATURE_FILE = "scores.parquet", "curvature.json"
+MEASUREMENT_FILE, CURVATURE_FILE = "measurement.parquet", "curvature.json"
 
 
 @dataclass(frozen=True, slots=True)

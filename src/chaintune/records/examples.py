@@ -209,7 +209,8 @@ class Task:
     """A data set taught or measured.
 
     `train` and `test` are sorted by id and share no cluster. `version` names the prompt template
-    and the rendering of the choices; it is part of every key.
+    and the rendering of the choices; it is part of every key. `measure` and `metric` say how it is
+    measured; empty is what suits the examples' targets.
     """
 
     name: str
@@ -220,6 +221,8 @@ class Task:
     dimensions: tuple[str, ...]
     source: str
     licence: str
+    measure: str = ""
+    metric: str = ""
 
     @property
     def train_digest(self) -> str:

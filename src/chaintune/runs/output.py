@@ -22,7 +22,7 @@ from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
-from chaintune.plan.nodes import CURVATURE_FILE, SCORES_FILE, Cell
+from chaintune.plan.nodes import CURVATURE_FILE, MEASUREMENT_FILE, Cell
 from chaintune.plan.plan import Plan
 from chaintune.records import (
     CheckpointCurvature,
@@ -36,11 +36,14 @@ from chaintune.records import (
     Task,
     rows_to_polars,
 )
+from chaintune.scoring.reading import read_scores
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 
 
-def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[CheckpointScores]:
+def gather(
+    plan: Plan, store: Store, tasks: Mapping[str, Task], *, metric: Metric = "accuracy"
+) -> list[CheckpointScores]:
     """The finished scores of a plan, one record for each checkpoint as the study names it.
 
     The base, which has no seed, comes once for each variant and seed, so that every family of chains
@@ -48,16 +51,17 @@ def gather(plan: Plan, store: Store, *, metric: Metric = "accuracy") -> list[Che
 
     Args:
         plan: of the study.
-        store: holds the scores.
-        metric: which choice counts as preferred; `prediction` and `correct` follow it.
+        store: holds the measurements.
+        tasks: name -> task.
+        metric: what scores an example, where a task names no item metric and its measure has this one.
     """
     read: dict[str, Scores | None] = {}
     checkpoints = []
     stages = {node.key for node in plan.stages}
     for cell in plan.cells:
-        for key in cell.scores.values():
+        for task, key in cell.scores.items():
             if key not in read:
-                read[key] = _read(store, key, metric)
+                read[key] = _read(store, key, tasks[task], metric=metric)
         scores = {task: table for task, key in cell.scores.items() if (table := read[key]) is not None}
         if scores:
             cost = _cost(store, cell) if cell.checkpoint.key in stages else (0.0, 0.0)
@@ -117,7 +121,7 @@ def write_results(
         StoreError: the folder cannot be written to.
     """
     rows = forgetting.summarise(
-        gather(plan, store, metric=study.metric),
+        gather(plan, store, tasks, metric=study.metric),
         study=study.name,
         roles={name: tasks[name].role for name in study.tasks},
         level=study.level,
@@ -137,7 +141,7 @@ def write_results(
         if plan.curvatures:
             _write_table(pairs, out / "curvature.parquet")
         _write_rows(rows, study, out, limits)
-        _copy_scores(plan, store, out / "scores")
+        _write_scores(plan, store, tasks, study.metric, out / "scores")
         atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
         about = provenance(study, plan, tasks, base_keys, command=command) | {"cost": spent(plan, store)}
         atomic.write_json(out / "provenance.json", about)
@@ -176,9 +180,9 @@ def _task_provenance(task: Task) -> dict[str, Any]:
     }
 
 
-def _read(store: Store, key: str, metric: Metric) -> Scores | None:
+def _read(store: Store, key: str, task: Task, *, metric: Metric, split: str = "test") -> Scores | None:
     entry = store.get("score", key)
-    return Scores.read(entry.path / SCORES_FILE).by(metric) if entry else None
+    return read_scores(entry.path / MEASUREMENT_FILE, task, split=split, metric=metric) if entry else None
 
 
 def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path, limits: Limits = USUAL) -> None:
@@ -214,17 +218,18 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _copy_scores(plan: Plan, store: Store, folder: Path) -> None:
-    """Copies under names that people can read; those of an earlier run that are no more are removed."""
+def _write_scores(plan: Plan, store: Store, tasks: Mapping[str, Task], metric: Metric, folder: Path) -> None:
+    """Score files under names that people can read; those of an earlier run that are no more are removed."""
     index: dict[str, dict[str, Any]] = {}
     for node in plan.scores:
-        entry = store.get(node.kind, node.key)
-        if entry is None:
+        scores = _read(store, node.key, tasks[node.task], metric=metric, split=node.split)
+        if scores is None:
             continue
         name = _file_name(node.to_dict(), several_bases=len({cell.checkpoint.base for cell in plan.cells}) > 1)
         if name in index:  # two names that differ in signs only
             name = name.replace(".parquet", f".{node.key[:8]}.parquet")
-        atomic.write_bytes(folder / name, (entry.path / SCORES_FILE).read_bytes())
+        with atomic.atomic_write(folder / name) as partial:
+            scores.write(partial)
         index[name] = node.to_dict()
     for name in _earlier(folder) - set(index):
         (folder / name).unlink(missing_ok=True)

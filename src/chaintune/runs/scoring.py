@@ -12,11 +12,12 @@ from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import Precision, Reader, load_reader, resolve_precision
 from chaintune.models.encoding import check_lengths, encode_examples
-from chaintune.plan.graph import score_key
-from chaintune.plan.nodes import SCORES_FILE, ScoreNode
+from chaintune.plan.graph import measured_content, measurement_key
+from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
 from chaintune.runs.session import computed
+from chaintune.scoring.reading import check_measurable, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
 
@@ -76,14 +77,14 @@ class ScoringRun:
             for failed in outcome.of("failed"):
                 raise ModelError(f"{failed.node.title}: {failed.cause}")
             for (called, task), key in self.keys.items():
-                scores.setdefault(called, {})[task] = self._read(key, self.models[called])
+                scores.setdefault(called, {})[task] = self._read(key, task, self.models[called])
         return scores
 
-    def _read(self, key: str, model: str) -> Scores:
+    def _read(self, key: str, task: str, model: str) -> Scores:
         entry = self.store.get("score", key)
         if entry is None:
             raise ModelError(f"the scores {key} are not in the store {self.store.address}; run the command again")
-        scores = Scores.read(entry.path / SCORES_FILE)
+        scores = read_scores(entry.path / MEASUREMENT_FILE, self.tasks[task])
         return replace(scores, provenance={**scores.provenance, "model": model})
 
 
@@ -114,6 +115,8 @@ def prepare_scoring(
     _check_names(tasks)
     if devices < 1:
         raise ConfigError(f"devices: expected a number of processes, at least 1, got {devices}")
+    for task in tasks:
+        check_measurable(task)
     bases = {name: open_base(name, store) for name in dict.fromkeys(models.values())}
     chosen = resolve_precision(precision)
     keys: dict[tuple[str, str], str] = {}
@@ -122,7 +125,7 @@ def prepare_scoring(
         base = bases[name]
         reader = load_reader(base.folder, trust_remote_code=trust_remote_code)
         for task in tasks:
-            key = score_key(base.key, task.test_digest, chosen)
+            key = measurement_key(base.key, measured_content(task, "test"), chosen)
             keys[called, task.name] = key
             if key not in nodes:
                 tokens = 0 if store.has("score", key) else _read_tokens(task, reader)

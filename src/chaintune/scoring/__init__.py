@@ -1,5 +1,1 @@
-"""A checkpoint and a task in; `Scores` out."""
-
-from chaintune.scoring.score import score
-
-__all__ = ["score"]
+"""A checkpoint and a task in; measurements and `Scores` out."""

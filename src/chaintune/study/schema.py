@@ -88,6 +88,8 @@ class TaskSpec(Spec):
         test_share: share of the clusters that are tested, where the data has no split.
         seed: of the split into train and test.
         recipe: fields in which stages on this task differ from the study's recipe.
+        measure: how checkpoints are asked; empty is what suits the examples.
+        metric: what scores an example; empty is the study's, or the measure's first.
     """
 
     role: Role | None = None
@@ -105,6 +107,8 @@ class TaskSpec(Spec):
     test_share: Annotated[Real, Field(gt=0, le=1)] | None = None
     seed: Seed = 0
     recipe: dict[str, Any] = Field(default_factory=dict)
+    measure: str = ""
+    metric: str = ""
 
     def data(self) -> DataOptions:
         """What the file says about where the data is."""

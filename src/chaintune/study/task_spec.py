@@ -4,6 +4,7 @@ from chaintune import tasks
 from chaintune.config.source import KeyPath, Source
 from chaintune.errors import nearest
 from chaintune.records import Task
+from chaintune.scoring.measures import MEASURES
 from chaintune.study.schema import TaskSpec
 from chaintune.tasks.origins import ORIGINS, which
 from chaintune.tasks.registry import names as known_tasks
@@ -16,6 +17,7 @@ def check_data(spec: TaskSpec, name: str, source: Source) -> None:
     at: KeyPath = ("tasks", name)
     said, known = spec.data(), known_tasks()
     kind = which(name, said)
+    _check_measure(spec, at, source)
     if kind == "known" and name not in known:
         meant = nearest(name, known)
         source.report(at, f"no task is known as '{name}' and no 'path' is given; {meant}; or name {ELSEWHERE}")
@@ -32,6 +34,18 @@ def check_data(spec: TaskSpec, name: str, source: Source) -> None:
         source.report((*at, "role"), f"missing; {found.what} needs 'role: safety' or 'role: capability'")
 
 
+def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:
+    """Note a measure that does not exist, and an item metric that it, or where none is named no measure, has."""
+    if spec.measure and spec.measure not in MEASURES.names:
+        meant = nearest(spec.measure, MEASURES.names)
+        source.report((*at, "measure"), f"no measure is known as '{spec.measure}'; {meant}")
+        return
+    possible = [spec.measure] if spec.measure else MEASURES.names
+    known = [metric.name for name in possible for metric in MEASURES.get(name).metrics]
+    if spec.metric not in ("", "auto", *known):
+        source.report((*at, "metric"), f"no metric is known as '{spec.metric}'; {nearest(spec.metric, known)}")
+
+
 def load_spec(name: str, spec: TaskSpec) -> Task:
     """The task that a study file describes.
 
@@ -45,5 +59,7 @@ def load_spec(name: str, spec: TaskSpec) -> Task:
         test=spec.test,
         seed=spec.seed,
         test_share=spec.test_share,
+        measure=spec.measure,
+        metric=spec.metric,
         **spec.data(),
     )

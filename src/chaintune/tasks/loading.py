@@ -25,6 +25,8 @@ def load(
     test: Size = None,
     seed: int = 0,
     test_share: float | None = None,
+    measure: str = "",
+    metric: str = "",
     **data: Unpack[DataOptions],
 ) -> Task:
     """The task of this name, or the task that a file of your own, a Hub data set or lm-eval holds.
@@ -37,6 +39,8 @@ def load(
         seed: of the split and of the samples.
         test_share: share of the clusters that are tested, more than 0 and at most 1, where the data
             has no test split of its own; 1 teaches nothing.
+        measure: how checkpoints are asked; empty is what suits the examples.
+        metric: what scores an example; empty is the measure's first.
         data: where the data is; see `origins.DataOptions`.
 
     Raises:
@@ -58,6 +62,8 @@ def load(
         dimensions=found.dimensions,
         source=pool.source,
         licence=found.licence,
+        measure=measure,
+        metric=metric,
     )
 
 

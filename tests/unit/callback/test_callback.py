@@ -21,7 +21,7 @@ from chaintune.gate import judge
 from chaintune.models import LoadedModel
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Gate, Scores, Task
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from tests import tiny
 from tests.plain import random_states
 from tests.unit.tuning.mitigations.plain_trainer import TOKENIZER, Texts, arguments, weights

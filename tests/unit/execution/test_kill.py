@@ -37,7 +37,7 @@ def scores_after_a_run(folder: Path, keep: str) -> tuple[dict[str, bytes], list[
     outcome = run_plan(plan, store=store, engine=engine, out=folder / "out", tasks=tasks)
     assert outcome.complete
     entries = [store.get("score", node.key) for node in plan.scores]
-    return {e.info["title"]: (e.path / "scores.parquet").read_bytes() for e in entries if e}, engine.calls
+    return {e.info["title"]: (e.path / "measurement.parquet").read_bytes() for e in entries if e}, engine.calls
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Bench:
 
     def scores(self, plan: Plan) -> dict[str, bytes]:
         entries = {node.title: self.store.get("score", node.key) for node in plan.scores}
-        return {title: (entry.path / "scores.parquet").read_bytes() for title, entry in entries.items() if entry}
+        return {title: (entry.path / "measurement.parquet").read_bytes() for title, entry in entries.items() if entry}
 
     def checkpoints(self) -> set[str]:
         return {entry.info["title"].split(",")[0] for entry in self.store.entries("stage")}
@@ -162,7 +162,7 @@ def test_a_damaged_score_is_rebuilt_from_its_checkpoint(bench: Bench) -> None:
     before = bench.scores(plan)
     entry = bench.store.get("score", plan.scores[2].key)
     assert entry is not None
-    (entry.path / "scores.parquet").write_bytes(b"changed")
+    (entry.path / "measurement.parquet").write_bytes(b"changed")
     bench.run(plan)
     assert bench.engine.calls == ["score a on a"]
     assert bench.scores(plan) == before

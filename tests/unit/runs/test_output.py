@@ -53,7 +53,7 @@ def small(**keys: Any) -> Study:
 
 def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed(tmp_path: Path) -> None:
     study = small(vary={"seed": [0, 1], "recipe.epochs": [1, 2]})
-    found = gather(make_plan(study, TASKS), ran(tmp_path, study))
+    found = gather(make_plan(study, TASKS), ran(tmp_path, study), TASKS)
     named = [(one.checkpoint.labels, one.checkpoint.variant, one.checkpoint.seed) for one in found]
     chains = [(), ("a",), ("a", "b"), ("b",), ("b", "a")]
     assert sorted(named) == sorted(
@@ -64,7 +64,7 @@ def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed(
 
 def test_what_failed_is_absent(tmp_path: Path) -> None:
     study = small()
-    found = gather(make_plan(study, TASKS), ran(tmp_path, study, failing("a>b")))
+    found = gather(make_plan(study, TASKS), ran(tmp_path, study, failing("a>b")), TASKS)
     assert [one.checkpoint.labels for one in found] == [(), ("a",), ("b",), ("b", "a")]
 
 
@@ -72,8 +72,8 @@ def test_what_failed_is_absent(tmp_path: Path) -> None:
 def test_predictions_follow_the_metric(metric: Any, tmp_path: Path) -> None:
     study = small()
     store = ran(tmp_path, study)
-    plain = gather(make_plan(study, TASKS), store)
-    chosen = gather(make_plan(study, TASKS), store, metric=metric)
+    plain = gather(make_plan(study, TASKS), store, TASKS)
+    chosen = gather(make_plan(study, TASKS), store, TASKS, metric=metric)
     for before, after in zip(plain, chosen, strict=True):
         for task in "ab":
             np.testing.assert_array_equal(after.scores[task].item_scores(), before.scores[task].item_scores(metric))
@@ -159,7 +159,7 @@ def test_names_that_differ_in_signs_only_stay_apart(tmp_path: Path) -> None:
     plan = make_plan(study, tasks)
     store = FolderStore(tmp_path / "store")
     run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=tmp_path / "out", tasks=tasks)
-    output._copy_scores(plan, store, tmp_path / "scores")
+    output._write_scores(plan, store, tasks, "accuracy", tmp_path / "scores")
     assert len(list((tmp_path / "scores").glob("*.parquet"))) == len(plan.scores) == 12
 
 

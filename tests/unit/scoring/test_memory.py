@@ -12,7 +12,8 @@ from chaintune.errors import ModelError
 from chaintune.models import LoadedModel
 from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.models.tree_attention import takes_trees
-from chaintune.scoring import logprobs, memory, score
+from chaintune.scoring import logprobs, memory
+from chaintune.scoring.checkpoint import score
 from chaintune.scoring.logprobs import choice_logprobs
 from tests import tiny
 from tests.plain import largest_difference, random_states

@@ -10,7 +10,7 @@ from chaintune.models import LoadedModel
 from chaintune.records import CheckpointScores
 from chaintune.records.choice import TIE, preferred
 from chaintune.report.words import summary
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from tests import made_up, tiny
 
 

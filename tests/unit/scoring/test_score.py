@@ -11,7 +11,7 @@ from chaintune.errors import DataError, ModelError
 from chaintune.models import LoadedModel, load
 from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.records import Choices, Example, Scores
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.harness import harness_logprobs
@@ -50,7 +50,7 @@ def test_what_runs_together_does_not_depend_on_the_order_either(
 ) -> None:
     """Who shares a batch with whom may change the last bits, so it must follow from the examples alone."""
     seen: list[list[Encoded]] = []
-    module = import_module("chaintune.scoring.score")
+    module = import_module("chaintune.scoring.backends.transformers")
     real = module.choice_logprobs
 
     def spy(model: Any, encoded: list[Encoded], **options: Any) -> Any:

@@ -1,11 +1,12 @@
 """Tasks and scores as commands without a study file ask for them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chaintune.errors import ChaintuneError
-from chaintune.plan.graph import score_key
+from chaintune.plan.graph import measured_content, measurement_key
 from chaintune.study.task_options import tasks_from_options
 from tests import tiny
 from tests.dummy_engine import BASE_KEY, make_plan, make_study, make_task
@@ -69,14 +70,23 @@ def test_scores_lie_where_a_study_puts_its_bases() -> None:
     plan = make_plan(make_study(), {"a": task, "b": make_task("b")})
     node = plan.scores[0]
     assert (node.checkpoint_key, node.task) == (BASE_KEY, "a")
-    assert node.key == score_key(BASE_KEY, task.test_digest, node.precision)
+    assert node.key == measurement_key(BASE_KEY, measured_content(task, "test"), node.precision)
 
 
-def test_scores_of_another_split_or_precision_lie_apart() -> None:
+def test_a_measurement_is_addressed_by_what_is_asked_and_by_nothing_that_a_metric_reads() -> None:
+    task = make_task("a")
+    first = task.test[0]
+    regrouped = replace(first, groups={"side": ("right",)}, cluster="x", target=replace(first.choices, gold=1))
+    same = replace(task, version="9", metric="accuracy_per_byte", test=(regrouped, *task.test[1:]))
+    asked = measured_content(task, "test")
+    assert measured_content(same, "test") == asked
+    reworded = replace(first, target=replace(first.choices, texts=(" yes", " never")))
     keys = {
-        score_key(BASE_KEY, "d", "fp32"),
-        score_key(BASE_KEY, "d", "bf16"),
-        score_key(BASE_KEY, "d", "fp32", split="train"),
-        score_key("1" * 64, "d", "fp32"),
+        measurement_key(BASE_KEY, asked, "fp32"),
+        measurement_key(BASE_KEY, asked, "bf16"),
+        measurement_key(BASE_KEY, measured_content(task, "train"), "fp32"),
+        measurement_key(BASE_KEY, measured_content(replace(task, name="b"), "test"), "fp32"),
+        measurement_key(BASE_KEY, measured_content(replace(task, test=(reworded, *task.test[1:])), "test"), "fp32"),
+        measurement_key("1" * 64, asked, "fp32"),
     }
-    assert len(keys) == 4
+    assert len(keys) == 6

@@ -91,6 +91,8 @@ def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "test": None,
         "seed": 0,
         "test_share": None,
+        "measure": "",
+        "metric": "",
         "hub": "me/qa",
         "split": "validation",
     }

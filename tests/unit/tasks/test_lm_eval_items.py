@@ -17,7 +17,7 @@ from chaintune import tasks
 from chaintune.errors import ConfigError, DataError
 from chaintune.models import load as load_model
 from chaintune.records import Task
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from chaintune.tasks.lm_eval_items import FEWSHOT_SEED, whole_manager
 
 MakeModel = Callable[..., Path]

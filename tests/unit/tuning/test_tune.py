@@ -15,7 +15,7 @@ from chaintune.models import LoadedModel, Precision, load, save
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import encode_examples
 from chaintune.records import Choices, Example, Recipe, Regulariser
-from chaintune.scoring import score
+from chaintune.scoring.checkpoint import score
 from chaintune.tuning.order import training_order
 from chaintune.tuning.tokenized import collate, lessons
 from chaintune.tuning.trainer import Step, answer_loss, predicted_positions

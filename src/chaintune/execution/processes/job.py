@@ -25,12 +25,12 @@ class Job:
         trust_remote_code: whether the user said so.
         task: named in errors and scores.
         examples: that are taught, or scored.
-        out: folder that the checkpoint is written into, or file of the scores.
+        out: folder that the checkpoint is written into, or file of the measurement.
         scratch: folder where the processes tell how far they are and what went wrong.
         recipe, seed, replayed, protected, report_to: of a stage, as `tune` takes them.
         alone: whether a new adapter may be stored without the weights under it.
         shard: whether the weights are spread over the processes; None is where one device has not room for them.
-        provenance, measure_rounding, batch_tokens: of scores, as `score` takes them.
+        measure, provenance, measure_rounding, batch_tokens: of a measurement, as `measure_checkpoint` takes them.
     """
 
     kind: Literal["tune", "score"]
@@ -49,6 +49,7 @@ class Job:
     report_to: Sequence[str] = ()
     alone: bool = False
     shard: bool | None = None
+    measure: str = "choice"
     provenance: Mapping[str, str] = field(default_factory=dict)
     measure_rounding: bool = False
     batch_tokens: int | None = None

@@ -27,7 +27,9 @@ from chaintune.models import LoadedModel, load, merge_adapter, save
 from chaintune.models.adapters import leaves_base_alone
 from chaintune.models.processes import Rank
 from chaintune.models.sharding import fits_each_device, shard, weight_bytes
-from chaintune.scoring import score
+from chaintune.scoring.backends.transformers import TransformersBackend
+from chaintune.scoring.checkpoint import measure_checkpoint
+from chaintune.scoring.measures import MEASURES
 from chaintune.scoring.memory import MemoryRanOutError as ScoringRanOutError
 from chaintune.tuning.sharding import reads_pieces, training_bytes
 from chaintune.tuning.shares import MemoryRanOutError
@@ -116,19 +118,18 @@ def _score(job: Job) -> None:
     def watch(done: int) -> None:
         seen.write_text(str(done), encoding="ascii")
 
-    scores = score(
-        loaded,
+    measurement = measure_checkpoint(
+        TransformersBackend(loaded, job.batch_tokens, Rank.here()),
         job.examples,
+        measure=MEASURES.get(job.measure),
         task=job.task,
         provenance=job.provenance,
         measure_rounding=job.measure_rounding,
-        batch_tokens=job.batch_tokens,
         on_scored=watch,
-        share=Rank.here(),
     )
     if rank == 0:
-        scores.write(job.out)
-        _write(job, {"examples": len(scores), "sharded": sharded})
+        measurement.write(job.out)
+        _write(job, {"examples": len(job.examples), "sharded": sharded})
 
 
 def _write(job: Job, result: dict[str, Any]) -> None:

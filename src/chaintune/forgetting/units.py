@@ -1,0 +1,84 @@
+"""Item scores of any unit as shares of what is best, for the statistics, and the statistics back in that unit."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from chaintune.errors import DataError
+from chaintune.records import Estimate, ItemMetric, Scores
+from chaintune.stats.clusters import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How item scores turn into values from 0, the worst, to 1, the best, and back.
+
+    Attributes:
+        metric: of the scores.
+        low, width: of its range; of an end that nothing bounds, the outermost score that there is.
+    """
+
+    metric: ItemMetric
+    low: float = 0.0
+    width: float = 1.0
+
+    @classmethod
+    def of(cls, metric: ItemMetric, scores: Iterable[Floats]) -> "Unit":
+        """The unit of scores that are held against each other."""
+        low, high = metric.range
+        if math.isfinite(low) and math.isfinite(high):
+            return cls(metric, low, high - low)
+        values = np.concatenate([*scores, np.zeros(0)])
+        low = low if math.isfinite(low) else float(values.min(initial=min(high, math.inf)))
+        high = high if math.isfinite(high) else float(values.max(initial=low))
+        return cls(metric, low, high - low if high > low else 1.0)
+
+    def inward(self, scores: Floats) -> Floats:
+        """Values from 0, the worst, to 1, the best. Shape: as given."""
+        if self.metric.is_share:
+            return scores
+        values = (scores - self.low) / self.width
+        return 1 - values if self.metric.direction == "less" else values
+
+    def difference(self, estimate: Estimate) -> Estimate:
+        """A difference of such values in the unit; positive means what it meant."""
+        if self.width == 1:
+            return estimate
+        return replace(
+            estimate, value=self.width * estimate.value, low=self.width * estimate.low, high=self.width * estimate.high
+        )
+
+    def level(self, estimate: Estimate) -> Estimate:
+        """A mean of such values as the scores were measured."""
+        if self.metric.is_share:
+            return estimate
+        ends = [self._outward(value) for value in (estimate.low, estimate.high)]
+        if self.metric.direction == "less":
+            ends.reverse()
+        return replace(estimate, value=self._outward(estimate.value), low=ends[0], high=ends[1])
+
+    def _outward(self, value: float) -> float:
+        return self.low + self.width * (1 - value if self.metric.direction == "less" else value)
+
+
+# Of tasks in different units together: shares of what is best.
+SHARES = Unit(ItemMetric(""))
+
+
+def complete(scores: Scores) -> Floats:
+    """The score of every example.
+
+    Raises:
+        DataError: some have none; the message counts them and names the first.
+    """
+    values = scores.item_scores()
+    gone = np.flatnonzero(np.isnan(values))
+    if len(gone):
+        why = scores.table.column("missing_reason")[int(gone[0])].as_py() or "no reason is known"
+        raise DataError(
+            f"task '{scores.task}': {len(gone)} of {len(values)} examples have no score, such as "
+            f"'{scores.example_ids[gone[0]]}' ({why})"
+        )
+    return values

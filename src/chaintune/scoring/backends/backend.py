@@ -1,0 +1,95 @@
+"""What a backend is: one that is open on a checkpoint, and a kind of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from chaintune.errors import ConfigError
+from chaintune.records import Example
+
+if TYPE_CHECKING:
+    from chaintune.models import LoadedModel  # loads torch
+
+Ability = Literal["log-probabilities", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFiles:
+    """A checkpoint that a backend is to be opened on.
+
+    Attributes:
+        weights: folder of the weights.
+        adapter: folder of the adapter on top of them; None where there is none.
+        precision: of the weights, `fp32` or `bf16`.
+        load: reads them into this process, or hands out the model that is in memory already.
+    """
+
+    weights: Path
+    adapter: Path | None
+    precision: str
+    load: Callable[[], "LoadedModel"]
+
+
+class Backend(Protocol):
+    """Computes what a measure asks of one checkpoint. One that lacks an ability need not have its methods."""
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """What a measurement keeps of the backend, text to text: the precision, and whatever its numbers depend on."""
+        ...
+
+    def choice_logprobs(
+        self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None]
+    ) -> tuple[list[list[float]], list[list[int]]]:
+        """Natural-log probability of each choice given its prompt, and of how many tokens it is the sum.
+
+        Args:
+            examples: with choices, sorted by id.
+            task: named in errors.
+            on_scored: called with the number of examples done.
+
+        Raises:
+            DataError: an example is longer than the model's context.
+            ModelError: the model answers with something that is no number, or memory does not suffice.
+        """
+        ...
+
+    def rounding(self, examples: Sequence[Example], logprobs: Sequence[Sequence[float]]) -> str:
+        """JSON of what changes when some examples are asked again in another grouping; empty where nothing can."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackendKind:
+    """A kind of backend, as the registry holds it.
+
+    Attributes:
+        name: as users write it.
+        version: raised when its numbers change; part of every key.
+        abilities: what it can compute.
+        open: on a checkpoint.
+        shares_ranks: whether several processes of ours may share its work.
+    """
+
+    name: str
+    version: str
+    abilities: frozenset[Ability]
+    open: Callable[[CheckpointFiles], Backend]
+    shares_ranks: bool = False
+
+    def check(self, needs: frozenset[Ability], measure: str) -> None:
+        """Refuse a measure that needs what this backend cannot compute.
+
+        Raises:
+            ConfigError: it needs more.
+        """
+        if missing := sorted(needs - self.abilities):
+            raise ConfigError(
+                f"measure '{measure}' needs {' and '.join(missing)}, and backend '{self.name}' computes "
+                f"{' and '.join(sorted(self.abilities))} only; name another backend"
+            )
+
+    def content(self) -> list[Any]:
+        """What of the backend determines its numbers."""
+        return [self.name, self.version]

@@ -1,0 +1,65 @@
+"""Models of transformers in this process, along trees of tokens where they can attend so."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from chaintune.errors import ModelError
+from chaintune.models.encoding import check_lengths, encode_examples
+from chaintune.models.loading import LoadedModel
+from chaintune.models.processes import SINGLE_PROCESS, Rank
+from chaintune.records import Example
+from chaintune.scoring.backends.backend import BackendKind, CheckpointFiles
+from chaintune.scoring.logprobs import choice_logprobs
+from chaintune.scoring.rounding import rounding
+
+
+@dataclass(frozen=True)
+class TransformersBackend:
+    """A loaded model.
+
+    Attributes:
+        loaded: the model and its tokenizer; it is left as it was.
+        batch_tokens: tokens that go through the model together; None is what suits the device.
+        share: of the work that is this process's, where several score together, each with the whole model or its
+            piece of it; they have to call everything alike, and all get all numbers.
+    """
+
+    loaded: LoadedModel
+    batch_tokens: int | None = None
+    share: Rank = SINGLE_PROCESS
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """The precision."""
+        return {"precision": self.loaded.precision}
+
+    def choice_logprobs(
+        self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None] = lambda _: None
+    ) -> tuple[list[list[float]], list[list[int]]]:
+        """Log-probability and tokens of each choice, as `Backend` has it."""
+        encoded = encode_examples(self.loaded.tokenizer, examples)
+        lengths = [example.longest_tokens for example in encoded]
+        check_lengths(examples, lengths, self.loaded.context_tokens, task=task)
+        rows = choice_logprobs(
+            self.loaded.model, encoded, batch_tokens=self.batch_tokens, on_scored=on_scored, share=self.share
+        )
+        logprobs = self.share.merged(rows, self.loaded.device)
+        for example, row in zip(examples, logprobs, strict=True):
+            if any(map(math.isnan, row)):
+                what = f"the model gives NaN for example '{example.id}'"
+                raise ModelError(f"task '{task}': {what}; its weights are broken")
+        return logprobs, [[len(choice) for choice in example.continuations] for example in encoded]
+
+    def rounding(self, examples: Sequence[Example], logprobs: Sequence[Sequence[float]]) -> str:
+        """What changed when some examples were scored with their prompts read one by one."""
+        encoded = encode_examples(self.loaded.tokenizer, examples)
+        model, tokens = self.loaded.model, self.batch_tokens
+        return rounding(model, examples, encoded, logprobs, batch_tokens=tokens, share=self.share)
+
+
+def _open(checkpoint: CheckpointFiles) -> TransformersBackend:
+    return TransformersBackend(checkpoint.load())
+
+
+KIND = BackendKind("transformers", "1", frozenset({"log-probabilities"}), _open, shares_ranks=True)

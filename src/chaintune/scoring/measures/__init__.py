@@ -1,0 +1,8 @@
+"""How a checkpoint is asked. A measure is a file here, or an entry point of an installed package."""
+
+from chaintune.registry import Registry
+from chaintune.scoring.measures.measure import Measure
+
+MEASURES = Registry("measure", "chaintune.measures", Measure, {"choice": "chaintune.scoring.measures.choice:MEASURE"})
+
+__all__ = ["MEASURES", "Measure"]

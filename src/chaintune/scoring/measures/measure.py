@@ -1,0 +1,98 @@
+"""What a measure is: what it needs, what it records of a checkpoint, and the item metrics that read it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.records import Example, ItemMetric, Measurement, Target, canonical_digest
+from chaintune.scoring.backends.backend import Ability, Backend
+
+
+class Record(Protocol):
+    """Asks a checkpoint."""
+
+    def __call__(
+        self,
+        backend: Backend,
+        examples: Sequence[Example],
+        *,
+        task: str,
+        again: bool,
+        on_scored: Callable[[int], None],
+    ) -> Measurement:
+        """What the checkpoint says to the examples, which are sorted by id.
+
+        Args:
+            backend: open on the checkpoint.
+            examples: that the measure takes.
+            task: named in errors.
+            again: ask some a second way, and keep what that changes, where the measure can.
+            on_scored: called with the number of examples done.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A way in which checkpoints are asked.
+
+    Attributes:
+        name: as study files write it.
+        targets: what an example's target may be for it to be asked this way.
+        needs: what a backend has to be able to compute.
+        record: asks a checkpoint.
+        asked: what of an example the checkpoint gets to see, as data that JSON can hold; part of the key.
+        metrics: item metrics that read its measurements, the default first.
+        version: raised when it asks otherwise; part of every key.
+    """
+
+    name: str
+    targets: tuple[type, ...]
+    needs: frozenset[Ability]
+    record: Record
+    asked: Callable[[Example], Any]
+    metrics: tuple[ItemMetric, ...]
+    version: str = "1"
+
+    def takes(self, target: Target) -> bool:
+        """Whether an example with this target can be asked this way."""
+        return isinstance(target, self.targets)
+
+    def check(self, examples: Sequence[Example], task: str) -> None:
+        """Refuse examples that cannot be asked this way.
+
+        Raises:
+            DataError: there are some; the message counts them and names the first.
+        """
+        if wrong := [example for example in examples if not self.takes(example.target)]:
+            kinds = " or ".join(kind.__name__.lower() for kind in self.targets)
+            raise DataError(
+                f"task '{task}': measure '{self.name}' takes examples with {kinds}, and {len(wrong)} of "
+                f"{len(examples)} have another target, such as '{wrong[0].id}'"
+            )
+
+    def metric(self, name: str) -> ItemMetric:
+        """The item metric of a name; the default where it is empty or `auto`.
+
+        Raises:
+            ConfigError: there is no such metric.
+        """
+        known = {metric.name: metric for metric in self.metrics}
+        if name in ("", "auto"):
+            return self.metrics[0]
+        if name not in known:
+            raise ConfigError(f"metric '{name}' of measure '{self.name}': {nearest(name, known)}")
+        return known[name]
+
+    def content(self) -> list[Any]:
+        """What of the measure determines its measurements."""
+        return [self.name, self.version]
+
+    def digest(self, examples: Sequence[Example]) -> str:
+        """Digest of the examples as the checkpoint gets to see them; independent of their order."""
+        return canonical_digest([[example.id, self.asked(example)] for example in sorted(examples, key=_id)])
+
+
+def _id(example: Example) -> str:
+    return example.id

@@ -1,0 +1,109 @@
+"""A measure from outside the package, through a whole study: asked, scored, compared by group, told on the page."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from chaintune.errors import ChaintuneError
+from chaintune.plan.nodes import MEASUREMENT_FILE
+from chaintune.records import Measurement, Scores
+from chaintune.report.folder import write_report
+from tests.integration.conftest import Smoke
+
+TOY = '''
+"""How long is the answer that a checkpoint prefers, in characters? Shorter is better."""
+
+import math
+
+from chaintune.records import Choices, ItemMetric
+from chaintune.scoring.measures import MEASURES, Measure
+
+choice = MEASURES.get("choice")
+
+
+def record(backend, examples, *, task, again, on_scored):
+    logprobs, _ = backend.choice_logprobs(examples, task=task, on_scored=on_scored)
+    from chaintune.records import Measurement
+    import pyarrow as pa
+
+    texts = [
+        example.choices.texts[max(range(len(row)), key=row.__getitem__)] for example, row in zip(examples, logprobs)
+    ]
+    columns = {"example_id": [example.id for example in examples], "sample": [0] * len(examples), "text": texts}
+    return Measurement("brevity", pa.table(columns), dict(backend.about))
+
+
+def characters(measurement, examples):
+    texts = measurement.table.column("text").to_pylist()
+    return {"score": [float(len(text)) for text in texts], "answer": texts}
+
+
+LENGTH = ItemMetric("length", "brevity", "characters", (0.0, math.inf), "less", score=characters)
+MEASURE = Measure("brevity", (Choices,), frozenset({"log-probabilities"}), record, choice.asked, (LENGTH,))
+HUNGRY = Measure("hungry", (Choices,), frozenset({"text"}), record, choice.asked, (LENGTH,))
+'''
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "brevity-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brevity\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[chaintune.measures]\nbrevity = brevity:MEASURE\nhungry = brevity:HUNGRY\n")
+    (tmp_path / "brevity.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_toy_measure_goes_through_a_study_and_onto_its_page(smoke: Smoke, tmp_path: Path) -> None:
+    study = ("tasks.balls.measure=brevity", "chains=[[balls, boxes]]", "resamples=200")
+    session = smoke.open(tmp_path / "store", *study)
+    out = tmp_path / "out"
+    assert session.run(out).outcome.complete
+    rows = pl.read_parquet(out / "results.parquet")
+    balls = rows.filter((pl.col("task") == "balls") & (pl.col("metric") == "forgetting"))
+    assert len(set(balls["group"])) == 5
+    assert set(balls["item_metric"]) == {"length"}
+    assert set(balls["unit"]) == {"characters"}
+    assert set(balls["direction"]) == {"less"}
+    assert set(balls["verdict"]) <= {"forgot", "gained", "inconclusive"}
+
+    def mean(chain: str) -> float:
+        return float(Scores.read(out / "scores" / f"{chain}.on-balls.parquet").item_scores().mean())
+
+    levels = rows.filter((pl.col("metric") == "accuracy") & (pl.col("task") == "balls") & (pl.col("dimension") == ""))
+    shown = {row["chain"]: row["value"] for row in levels.to_dicts()}
+    assert shown["balls"] == pytest.approx(mean("balls.seed0"))
+    lost = balls.filter(pl.col("dimension") == "").to_dicts()[0]
+    assert lost["value"] == pytest.approx(mean("balls-boxes.seed0") - mean("balls.seed0"))
+    boxes = rows.filter((pl.col("task") == "boxes") & (pl.col("metric") == "accuracy"))
+    assert set(boxes["unit"]) == {"share"}
+    write_report(out)
+    assert "balls" in (out / "report.html").read_text()
+
+
+def test_another_metric_asks_no_model_again(smoke: Smoke, tmp_path: Path) -> None:
+    first = smoke.open(tmp_path / "store", "chains=[[balls]]")
+    first.run(tmp_path / "out")
+    again = smoke.open(tmp_path / "store", "chains=[[balls]]", "tasks.balls.metric=accuracy_per_byte")
+    results = again.run(tmp_path / "again")
+    assert len(results.outcome.of("reused")) == len(again.plan.nodes)
+    assert Scores.read(tmp_path / "again/scores/balls.seed0.on-balls.parquet").metric.name == "accuracy_per_byte"
+    entry = again.store.get("score", again.plan.scores[0].key)
+    assert entry is not None
+    assert Measurement.read(entry.path / MEASUREMENT_FILE).provenance["backend"] == "transformers"
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("tasks.balls.measure=brevty", r"no measure is known as 'brevty'; did you mean 'brevity'\?"),
+        ("tasks.balls.metric=lenght", r"no metric is known as 'lenght'; did you mean 'length'\?"),
+        ("tasks.balls.measure=hungry", "measure 'hungry' needs text, and backend 'transformers' computes"),
+    ],
+)
+def test_a_measure_that_cannot_be_taken_is_one_sentence(smoke: Smoke, tmp_path: Path, said: str, told: str) -> None:
+    with pytest.raises(ChaintuneError, match=told):
+        smoke.open(tmp_path / "store", said)
