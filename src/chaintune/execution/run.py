@@ -1,8 +1,7 @@
 """Runs a plan over the store: chooses what can start, and hears what became of it. Knows nothing of who computes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from graphlib import TopologicalSorter
-from heapq import heappop, heappush
 from pathlib import Path
 
 from chaintune.execution.compute import MakeEngine
@@ -69,11 +68,14 @@ def run_plan(
 
 
 def _run(state: RunState, pending: Sequence[Node], workers: Workers) -> None:
-    """Give the workers every job as soon as what it reads is there and there is room, those first in the plan first."""
+    """Give the workers every job as soon as what it reads is there and there is room, those first in the plan first.
+
+    One that another process is making is passed over while there is anything else to do.
+    """
     place = {node.key: index for index, node in enumerate(pending)}
     graph = TopologicalSorter({key: set(pending[index].reads) & place.keys() for key, index in place.items()})
     graph.prepare()
-    ready: list[int] = []
+    ready: set[int] = set()
     running: set[str] = set()
 
     def end(results: Sequence[Result]) -> None:
@@ -83,15 +85,23 @@ def _run(state: RunState, pending: Sequence[Node], workers: Workers) -> None:
 
     while graph.is_active():
         for key in graph.get_ready():
-            heappush(ready, place[key])
-        if ready and len(running) < workers.room():
-            job = pending[heappop(ready)]
-            if cause := state.cause_to_skip(job):
-                end([Result("skipped", job, cause)])
+            ready.add(place[key])
+        if len(running) < workers.room() and (index := _first(ready, pending, state.store, wait=bool(running))) >= 0:
+            ready.remove(index)
+            if cause := state.cause_to_skip(pending[index]):
+                end([Result("skipped", pending[index], cause)])
             else:
-                workers.submit(job)
-                running.add(job.key)
+                workers.submit(pending[index])
+                running.add(pending[index].key)
             continue
         for results in workers.wait():
             running.discard(results[-1].node.key)
             end(results)
+
+
+def _first(ready: Collection[int], pending: Sequence[Node], store: Store, *, wait: bool) -> int:
+    """The place of the first job that no other process is making; else of the first at all, or -1 to wait."""
+    for index in sorted(ready):
+        if not store.is_being_made(pending[index].kind, pending[index].key):
+            return index
+    return -1 if wait else min(ready, default=-1)

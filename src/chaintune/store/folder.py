@@ -81,6 +81,12 @@ class FolderStore:
         with self._locked(kind, key):
             return self._read(kind, key) or self._make(kind, key, make)
 
+    def is_being_made(self, kind: str, key: str) -> bool:
+        """Whether a process makes the entry now."""
+        lock = self.folder(kind, key).parent / ".locks" / f"{key}.lock"
+        with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be read"):
+            return lock.exists() and _is_held(lock)
+
     def is_damaged(self, kind: str, key: str) -> bool:
         """Whether an entry is there whose files changed since it was made, as far as sizes and times tell."""
         return self.has(kind, key) and self.peek(kind, key) is None
@@ -234,6 +240,14 @@ class FolderStore:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with FileLock(path, blocking=False):
+            return False
+    except Timeout:
+        return True
 
 
 def _clear_partials(folder: Path) -> None:

@@ -114,6 +114,10 @@ class RemoteStore:
         """
         return self.get(kind, key) or self._published(self._cache.get_or_make(kind, key, make))
 
+    def is_being_made(self, kind: str, key: str) -> bool:
+        """Whether a process of this machine makes the entry now."""
+        return self._cache.is_being_made(kind, key)
+
     def is_damaged(self, kind: str, key: str) -> bool:
         """Whether an entry is there whose files changed since it was made, as far as their sizes tell."""
         return self.has(kind, key) and self.peek(kind, key) is None

@@ -63,6 +63,9 @@ class Store(Protocol):
             StoreError: the disk is full or the store cannot be written; nothing half-written stays.
         """
 
+    def is_being_made(self, kind: str, key: str) -> bool:
+        """Whether a process of this machine makes the entry now; of a folder that machines share, any process."""
+
     def is_damaged(self, kind: str, key: str) -> bool:
         """Whether an entry is there whose files changed since it was made, as far as sizes and times tell."""
 

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event as Gate
 from threading import Thread
 from typing import Any
 
@@ -221,6 +222,26 @@ def test_a_checkpoint_that_was_waited_for_is_claimed_too(bench: Bench) -> None:
 
     assert bench.run(transient_keys, hook=hook).complete
     assert bench.checkpoints() == {"a"}
+
+
+def test_a_job_that_another_process_is_at_is_passed_over_while_there_is_another(bench: Bench) -> None:
+    plan = make_plan(make_study("ab", chains=[["a"], ["b"]]))
+    begun, go_on = Gate(), Gate()
+
+    def make(out: Path) -> dict[str, Any]:
+        begun.set()
+        assert go_on.wait(60)
+        (out / "weights").write_text("base\n['a'] 0 a\n")
+        return {}
+
+    other = Thread(target=bench.store.get_or_make, args=("stage", plan.stages[0].key, make))
+    other.start()
+    assert begun.wait(60)
+    outcome = bench.run(plan, hook=lambda when, what: go_on.set() if (when, what) == ("score", "b") else None)
+    other.join()
+    assert outcome.complete
+    assert bench.engine.tuned == ["b"]
+    assert bench.engine.calls.index("tune b") < bench.engine.calls.index("score a on a")
 
 
 def interrupt(when: str, what: str) -> Hook:

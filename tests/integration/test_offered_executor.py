@@ -1,0 +1,95 @@
+"""An executor that an installed package offers runs a study, and a scoring, without a change to this package."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaintune.errors import ConfigError
+from chaintune.execution.executors import EXECUTORS
+from chaintune.execution.status import read_status
+from chaintune.runs.scoring import prepare_scoring
+from tests.integration.conftest import Smoke, scores
+
+PACKAGE = '''
+"""Three jobs at a time, of which the last one comes first; what it ran is noted at the address."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+from chaintune.execution.compute import JobRunner
+from chaintune.execution.events import Event
+from chaintune.execution.executors import Executor
+
+
+class Stack:
+    def __init__(self, run, address):
+        self.run, self.address, self.jobs = run, Path(address), []
+        self.runner = JobRunner.of(
+            run.plan,
+            engine=run.make_engine(run.store),
+            store=run.store,
+            tasks=run.tasks,
+            transient_keys=run.transient_keys,
+        )
+
+    def room(self):
+        return 3
+
+    def submit(self, job):
+        self.jobs.append(job)
+
+    def wait(self):
+        job = self.jobs.pop()
+        with self.address.open("a") as stream:
+            stream.write(f"{job.title}\\n")
+        tell = self.run.tell
+        return [self.runner.run(job, on_start=lambda node: tell(Event("start", node)), report=lambda _: None)]
+
+
+@contextmanager
+def stack(run, address):
+    yield Stack(run, address)
+
+
+EXECUTOR = Executor(stack, takes_address=True)
+'''
+
+
+@pytest.fixture
+def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "site"
+    info = folder / "stacking-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "stacking.py").write_text(PACKAGE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stacking\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[chaintune.executors]\nstack = stacking:EXECUTOR\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "stacking", raising=False)
+
+
+@pytest.mark.usefixtures("offered")
+def test_it_runs_a_study_to_the_same_scores(smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store")
+    outcome = session.run(tmp_path / "out", executor="stack", address=str(tmp_path / "ran")).outcome
+    assert outcome.complete
+    assert scores(session) == straight
+    assert sorted((tmp_path / "ran").read_text().splitlines()) == sorted(node.title for node in session.plan.nodes)
+    assert read_status(tmp_path / "out").state == "done"
+
+
+@pytest.mark.usefixtures("offered")
+def test_it_runs_a_scoring(smoke: Smoke, tmp_path: Path) -> None:
+    session = smoke.open(tmp_path / "store")
+    models = {"before": session.study.bases[0]}
+    scoring = prepare_scoring(models, list(session.tasks.values()), session.store)
+    found = scoring.run(executor="stack", address=str(tmp_path / "ran"))
+    assert set(found["before"]) == {"balls", "boxes"}
+    assert len((tmp_path / "ran").read_text().splitlines()) == 2
+
+
+@pytest.mark.usefixtures("offered")
+def test_a_name_that_no_executor_has_lists_those_there_are(smoke: Smoke, tmp_path: Path) -> None:
+    assert EXECUTORS.names == ("stack", "local", "ray")
+    with pytest.raises(ConfigError, match=r"executor 'stak': did you mean 'stack'"):
+        smoke.open(tmp_path / "store").run(tmp_path / "out", executor="stak")
