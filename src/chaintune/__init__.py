@@ -14,7 +14,15 @@ Importing this loads no torch; what needs it loads it when it is called.
 
 from typing import TYPE_CHECKING, Any
 
-from chaintune.errors import ChaintuneError, ConfigError, DataError, ModelError, StageError, StoreError
+from chaintune.errors import (
+    ChaintuneError,
+    ConfigError,
+    DataError,
+    MissingPackageError,
+    ModelError,
+    StageError,
+    StoreError,
+)
 
 if TYPE_CHECKING:
     from chaintune.api import Study, curvature, mitigate
@@ -49,6 +57,7 @@ __all__ = [
     "Example",
     "ForgettingCallback",
     "Message",
+    "MissingPackageError",
     "ModelError",
     "Preference",
     "Recipe",

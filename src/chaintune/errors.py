@@ -1,4 +1,4 @@
-"""The exception tree, and the sentence that names the nearest valid word.
+"""The exception tree, and the sentences that name the nearest valid word, or what to install.
 
 Every error that a user can cause is a `ChaintuneError`; the command line turns it into one
 sentence and exit code 2. Anything else is a bug and keeps its traceback.
@@ -6,6 +6,7 @@ sentence and exit code 2. Anything else is a bug and keeps its traceback.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from importlib.util import find_spec
 
 
 class ChaintuneError(Exception):
@@ -30,6 +31,29 @@ class StageError(ChaintuneError, RuntimeError):
 
 class StoreError(ChaintuneError, OSError):
     """The store cannot be read or written."""
+
+
+class MissingPackageError(ChaintuneError, ImportError):
+    """A package that is no part of chaintune's core is not installed."""
+
+
+def require(purpose: str, *packages: str, extra: str = "") -> None:
+    """Refuse to go on without some packages.
+
+    Args:
+        purpose: what needs them, as the beginning of a sentence in the plural.
+        packages: by the names they are imported under.
+        extra: of chaintune, which brings them; empty where they are installed by their own names.
+
+    Raises:
+        MissingPackageError: one of them is not installed.
+    """
+    missing = next((name for name in packages if find_spec(name) is None), None)
+    if missing:
+        asked = f"'chaintune[{extra}]'" if extra else missing
+        raise MissingPackageError(
+            f"{purpose} need {missing}, which is not installed; install it with: pip install {asked}"
+        )
 
 
 def nearest(word: str, known: Iterable[str], *, limit: int = 12) -> str:

@@ -41,14 +41,17 @@ def plan(
     from chaintune.execution.cluster_spec import read_cluster
     from chaintune.execution.estimate import forecast, rates_of
     from chaintune.execution.hardware import this_hardware
-    from chaintune.execution.probe import probed_rates
-    from chaintune.execution.sizing import parameters_of
-    from chaintune.runs.session import prepare
     from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
     machines = read_cluster(cluster) if cluster else None
-    session = prepare(Study.from_yaml(study, overrides or ()), open_store(store))
+    wish = Study.from_yaml(study, overrides or ())
+    import chaintune.hf  # noqa: F401 - from here on torch is needed
+    from chaintune.execution.probe import probed_rates
+    from chaintune.execution.sizing import parameters_of
+    from chaintune.runs.session import prepare
+
+    session = prepare(wish, open_store(store))
     largest = max(map(parameters_of, session.bases.values()))
     train_rate, score_rate = probed_rates(largest, session.precision)
     rates = rates_of(session.plan, session.store, here=this_hardware(), train_rate=train_rate, score_rate=score_rate)

@@ -45,7 +45,6 @@ def run(
     from chaintune.report.markdown import visible
     from chaintune.report.tables import main_tables
     from chaintune.report.words import summary
-    from chaintune.runs.session import prepare
     from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
@@ -53,6 +52,8 @@ def run(
         raise ConfigError("--address is about a Ray cluster; add --executor ray")
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
+    from chaintune.runs.session import prepare  # loads torch, which reading a study does not need
+
     folder = out or Path("runs") / wish.name
     session = prepare(wish, open_store(store), trust_remote_code=trust_remote_code)
     with RunDisplay(session.plan) as display:

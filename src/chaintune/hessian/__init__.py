@@ -1,5 +1,6 @@
 """The curvature of the loss at a checkpoint."""
 
+import chaintune.hf  # noqa: F401 - says what to install
 from chaintune.hessian.examples import choose_examples
 from chaintune.hessian.spectrum import curvature
 

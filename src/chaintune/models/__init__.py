@@ -1,5 +1,6 @@
 """What is tuned: names, folders, GGUF files and adapters in; a loaded model out."""
 
+import chaintune.hf  # noqa: F401 - says what to install
 from chaintune.models.digest import model_digest
 from chaintune.models.gguf import dequantise
 from chaintune.models.loading import LoadedModel, Reader, load, load_reader, merge_adapter, save, with_adapter

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chaintune.errors import require
 from chaintune.records.comparison import Comparison
 from chaintune.records.gate import Gate
 from chaintune.records.scores import Scores
@@ -41,6 +42,7 @@ class Audit:
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table of `to_polars` for pandas."""
+        require("pandas frames", "pandas")
         import pandas as pd
 
         return pd.DataFrame(self.to_polars().to_dicts())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from chaintune.errors import require
 from chaintune.records.results import Estimate, ResultRow, Verdict
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ class Comparison:
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table of `to_polars` for pandas."""
+        require("pandas frames", "pandas")
         import pandas as pd  # a quarter of a second to import, and few ask for it
 
         return pd.DataFrame(self.to_polars().to_dicts())

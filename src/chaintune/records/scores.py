@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.errors import ConfigError, DataError, nearest, require
 from chaintune.records.choice import CHOICE_METRICS, CHOICE_SCHEMA, answered, choice_measurement, predictions
 from chaintune.records.examples import Example
 from chaintune.records.measurements import Measurement
@@ -177,6 +177,7 @@ class Scores:
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table of `to_polars` for pandas."""
+        require("pandas frames", "pandas")
         import pandas as pd  # a quarter of a second to import, and few ask for it
 
         return pd.DataFrame(self.to_polars().to_dicts())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from chaintune.errors import StoreError
+from chaintune.errors import StoreError, require
 from chaintune.execution.bases import BaseModel, entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.executors import EXECUTORS
@@ -50,6 +50,7 @@ class StudyResults:
 
     def to_pandas(self) -> "pd.DataFrame":
         """The same for pandas."""
+        require("pandas frames", "pandas")
         return self.to_polars().to_pandas()
 
     def to_dict(self) -> list[dict[str, Any]]:

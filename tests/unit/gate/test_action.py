@@ -178,7 +178,8 @@ def test_a_long_report_is_cut_between_lines_and_no_data_ends_the_output(runner: 
     assert re.search(r"^::stop-commands::(end-\w{32})$.*^::\1::$", runner.log, re.MULTILINE | re.DOTALL)
 
 
-def test_installing_makes_an_environment_of_its_own(runner: Runner) -> None:
+def installed(runner: Runner) -> list[list[str]]:
+    """The arguments of each call of Python in the step that installs."""
     fake = runner.folder / "python"
     note = "with open('calls', 'a') as file: file.write(json.dumps(sys.argv[1:]) + chr(10))\n"
     program(
@@ -190,20 +191,30 @@ def test_installing_makes_an_environment_of_its_own(runner: Runner) -> None:
         + "    made.chmod(0o755)\n",
     )
     runner.outputs["python"] = {"python-path": str(fake)}
-    runner.inputs |= {"extras": "lm-eval,inspect"}
     assert runner.step("install") == 0, runner.log
-    venv, torch, own = (json.loads(line) for line in (runner.folder / "calls").read_text().splitlines())
+    return [json.loads(line) for line in (runner.folder / "calls").read_text().splitlines()]
+
+
+def test_installing_makes_an_environment_of_its_own(runner: Runner) -> None:
+    runner.inputs |= {"extras": "lm-eval,inspect"}
+    venv, own = installed(runner)
     assert venv == ["-m", "venv", str(runner.folder / "chaintune-venv")]
-    assert torch[:3] == own[:3] == ["-m", "pip", "--disable-pip-version-check"]
-    assert torch[-3:] == ["--index-url", "https://download.pytorch.org/whl/cpu", needed("torch")]
+    assert own[:3] == ["-m", "pip", "--disable-pip-version-check"]
     assert own[-3:] == ["--constraint", str(ROOT / "constraints.txt"), f"{ROOT}[lm-eval,inspect]"]
+
+
+def test_only_an_audit_needs_torch(runner: Runner) -> None:
+    runner.inputs |= {"command": "audit"}
+    _, torch, own = installed(runner)
+    assert torch[-3:] == ["--index-url", "https://download.pytorch.org/whl/cpu", needed("torch")]
+    assert own[-1] == f"{ROOT}[hf]"
 
 
 def needed(package: str) -> str:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    (found,) = [text for text in project["dependencies"] if re.match(rf"{package}\b", text)]
+    (found,) = [text for text in project["optional-dependencies"]["hf"] if re.match(rf"{package}\b", text)]
     return str(found)
 
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import psutil
 import torch
 import torch.distributed as dist
 
 from chaintune.errors import ChaintuneError
 from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import PARENT, RESULT, Job
+from chaintune.execution.status import process_exists
 from chaintune.models import LoadedModel, load, merge_adapter, save
 from chaintune.models.adapters import leaves_base_alone
 from chaintune.models.processes import Rank
@@ -150,7 +150,7 @@ def _told(error: Exception) -> dict[str, Any]:
 def _end_with_parent() -> None:
     """Leave once nobody waits for the result; also while the processes still wait for each other."""
     parent = int(os.environ.get(PARENT, os.getpid()))
-    while psutil.pid_exists(parent):
+    while process_exists(parent):
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os._exit(_ORPHANED)
 

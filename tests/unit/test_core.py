@@ -1,0 +1,153 @@
+"""What works where only the core is installed, and what is said of the rest: torch and the like are hidden here."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chaintune.execution.run import run_plan
+from chaintune.store.folder import FolderStore
+from tests import made_pages
+from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
+
+HIDDEN = ("torch", "transformers", "peft", "accelerate", "safetensors", "datasets", "pandas", "psutil", "gguf", "ray")
+HIDE = f"""
+import sys
+from importlib.machinery import PathFinder
+find_spec = PathFinder.find_spec
+def find_unhidden(name, path=None, target=None):
+    return None if name.partition(".")[0] in {HIDDEN} else find_spec(name, path, target)
+PathFinder.find_spec = find_unhidden
+"""
+COMMANDS = """
+import io, json
+from contextlib import redirect_stderr, redirect_stdout
+from chaintune.cli.app import _exit_code
+answers = []
+for arguments in json.loads(sys.argv[1]):
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = _exit_code(arguments)
+    answers.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(answers))
+"""
+STUDY = """
+base: model
+tasks:
+  a: {role: safety, path: a.jsonl}
+  b: {role: capability, path: b.jsonl}
+chains: both orders
+"""
+NEEDS_TORCH = "training and scoring need torch, which is not installed; install it with: pip install 'chaintune[hf]'"
+
+
+def python(code: str, *arguments: str, folder: Path) -> str:
+    """What code prints in a process to which the packages are hidden."""
+    asked = [sys.executable, "-c", HIDE + code, *arguments]
+    done = subprocess.run(asked, check=False, capture_output=True, text=True, cwd=folder)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def answers(folder: Path, commands: Sequence[Sequence[str]]) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of some commands, one after another in one process."""
+    found: list[Any] = json.loads(python(COMMANDS, json.dumps(commands), folder=folder))
+    return [(code, out, err) for code, out, err in found]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tables of scores, the folder of a report and one of a run, and a study file with its data."""
+    folder = tmp_path_factory.mktemp("core")
+    for side, lost in (("before", 0), ("after", 1)):
+        rows = [{"id": i, "score": int(i % 3 >= lost), "kind": "xy"[i % 2]} for i in range(40)]
+        (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made_pages.run_folder(folder / "report", [made_pages.task("s"), made_pages.task("c")])
+    study = make_study()
+    tasks = {name: make_task(name) for name in study.tasks}
+    store, engine = FolderStore(folder / "store"), DummyEngine(folder / "engine")
+    run_plan(make_plan(study, tasks), store=store, engine=engine, out=folder / "run", tasks=tasks)
+    items = [{"id": str(i), "question": "?", "choices": ["a", "b"], "answer": 0} for i in range(40)]
+    for name in "ab":
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    (folder / "study.yaml").write_text(STUDY)
+    (folder / "lenient.yaml").write_text("budgets: [{task: items, forgetting: 0.9}]")
+    return folder
+
+
+def test_the_core_compares_reports_and_lists(folder: Path) -> None:
+    expected = {
+        "compare before.jsonl after.jsonl --by kind": "forgetting",
+        "compare before.jsonl after.jsonl --html page.html": "forgetting",
+        "card before.jsonl after.jsonl": "model-index",
+        "report report": "# ",
+        "status run": "done",
+        "tasks": "bbq",
+        "policy init policy.yaml": "wrote policy.yaml",
+        "compare before.jsonl after.jsonl --policy lenient.yaml": "PASS",
+        "store ls --store store": "stage",
+    }
+    for name, (code, out, err) in zip(expected, answers(folder, [name.split() for name in expected]), strict=True):
+        assert code == 0, (name, err)
+        assert expected[name] in out, name
+
+
+def test_errors_of_a_study_file_need_no_torch(folder: Path) -> None:
+    broken = [
+        ("chains: both orders", "chains: [[a, c]]", "'c'"),
+        ("role: safety", "role: safe", "'safe'"),
+        ("chains:", "mitigations: [{kind: rpelay}]\nchains:", "replay"),
+        ("chains:", "mitigations: [{ewc: {task: a, strngth: 1}}]\nchains:", "strength"),
+        ("chains:", "recipe: {learning_rate: fast}\nchains:", "learning_rate"),
+        ("chains:", "vary: {recipe.epoch: [1, 2]}\nchains:", "epoch"),
+        ("base: model\n", "", "base"),
+    ]
+    commands = []
+    for number, (old, new, _) in enumerate(broken):
+        assert old in STUDY
+        path = folder / f"broken-{number}.yaml"
+        path.write_text(STUDY.replace(old, new))
+        commands += [["run", path.name], ["plan", path.name]]
+    found = answers(folder, commands)
+    for (_, name), (code, out, err) in zip(commands, found, strict=True):
+        number = int(name.removeprefix("broken-").removesuffix(".yaml"))
+        assert (code, out) == (2, "")
+        assert err.startswith(f"chaintune: {name}"), err
+        assert broken[number][2] in err
+        assert "torch" not in err
+
+
+def test_what_needs_torch_says_what_to_install(folder: Path) -> None:
+    commands = [
+        ["run", "study.yaml"],
+        ["plan", "study.yaml"],
+        ["score", "model", "--task", "bbq", "--out", "x.parquet"],
+        ["audit", "model", "model", "--task", "bbq"],
+        ["curvature", "model", "--task", "bbq"],
+        ["mitigate", "model", "--before", "m", "--forgotten", "bbq", "--keep", "csqa", "--dose", "0.1", "--out", "o"],
+    ]
+    for asked, answer in zip(commands, answers(folder, commands), strict=True):
+        assert answer == (2, "", f"chaintune: {NEEDS_TORCH}\n"), asked
+
+
+def test_python_says_so_too(folder: Path) -> None:
+    code = """
+import chaintune, polars as pl
+for name in chaintune.__all__:
+    if name != "ForgettingCallback":
+        getattr(chaintune, name)
+scores = pl.DataFrame([{"id": i, "score": i % 2} for i in range(40)])
+found = chaintune.compare(scores, scores, resamples=100)
+print(found.to_polars().height)
+for call in (lambda: chaintune.ForgettingCallback, lambda: chaintune.score("model", "bbq"), found.to_pandas):
+    try:
+        call()
+    except chaintune.MissingPackageError as error:
+        assert isinstance(error, ImportError)
+        print(error)
+"""
+    pandas = "pandas frames need pandas, which is not installed; install it with: pip install pandas"
+    assert python(code, folder=folder).splitlines() == ["1", NEEDS_TORCH, NEEDS_TORCH, pandas]
