@@ -7,7 +7,7 @@ from chaintune.errors import ConfigError, nearest
 from chaintune.records import Task
 from chaintune.study.schema import TaskSpec, check_tasks
 from chaintune.study.task_spec import check_data, load_spec
-from chaintune.tasks.origins import which
+from chaintune.tasks.sources import source_kind
 
 
 def tasks_from_options(
@@ -34,7 +34,7 @@ def tasks_from_options(
         raise ConfigError(f"--set tasks={source.data['tasks']}: expected tasks.NAME.KEY=VALUE")
     _check_keys(names, source)
     for name, said in source.data["tasks"].items():
-        if isinstance(said, dict) and which(name, said) != "known":
+        if isinstance(said, dict) and source_kind(name, said) != "known":
             said.setdefault("role", "safety")  # nothing is taught, so the role decides nothing
     specs = check_tasks(source)
     for name, spec in specs.items():

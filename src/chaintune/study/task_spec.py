@@ -6,8 +6,8 @@ from chaintune.errors import nearest
 from chaintune.records import Task
 from chaintune.scoring.measures import MEASURES
 from chaintune.study.schema import TaskSpec
-from chaintune.tasks.origins import ORIGINS, which
 from chaintune.tasks.registry import names as known_tasks
+from chaintune.tasks.sources import KNOWN, refusals, source_kind
 
 ELSEWHERE = "a 'hub' data set or an 'lm_eval' task"
 
@@ -15,23 +15,14 @@ ELSEWHERE = "a 'hub' data set or an 'lm_eval' task"
 def check_data(spec: TaskSpec, name: str, source: Source) -> None:
     """Note the options that do not go together, each under its own key."""
     at: KeyPath = ("tasks", name)
-    said, known = spec.data(), known_tasks()
-    kind = which(name, said)
+    options, known = spec.data(), known_tasks()
     _check_measure(spec, at, source)
-    if kind == "known" and name not in known:
+    if source_kind(name, options) == KNOWN and name not in known:
         meant = nearest(name, known)
         source.report(at, f"no task is known as '{name}' and no 'path' is given; {meant}; or name {ELSEWHERE}")
         return
-    found = ORIGINS[kind]
-    for key in said:
-        if key in found.takes:
-            continue
-        if kind == "known":
-            source.report((*at, key), f"'{name}' has a shape of its own; choose another name for a file of yours")
-        else:
-            source.report((*at, key), f"{found.what} takes no '{key}'; {nearest(key, found.takes)}")
-    if kind != "known" and spec.role is None:
-        source.report((*at, "role"), f"missing; {found.what} needs 'role: safety' or 'role: capability'")
+    for key, reason in refusals(name, spec.role, options, taught=True):
+        source.report((*at, key), reason)
 
 
 def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:

@@ -3,9 +3,9 @@
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.description import SplitCounts, TaskDescription, describe
 from chaintune.tasks.loading import load, sample_test
-from chaintune.tasks.origins import DataOptions
 from chaintune.tasks.registry import is_offensive, names
 from chaintune.tasks.sizes import Size
+from chaintune.tasks.sources import DataOptions
 
 __all__ = [
     "DataOptions",

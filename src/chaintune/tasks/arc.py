@@ -2,7 +2,7 @@
 
 from chaintune.tasks.definition import TaskDefinition
 from chaintune.tasks.multiple_choice import reader
-from chaintune.tasks.sources import Places
+from chaintune.tasks.places import Places
 
 
 def _places(folder: str, on_hub: str) -> Places:

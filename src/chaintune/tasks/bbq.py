@@ -15,8 +15,8 @@ from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example
 from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.places import Places, find
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
-from chaintune.tasks.sources import Places, find
 
 TARGETS_FILE = "additional_metadata.csv"
 TARGET_FIELDS = ("category", "question_index", "example_id", "target_loc")

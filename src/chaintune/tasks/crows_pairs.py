@@ -16,7 +16,7 @@ from chaintune.records import Example
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.left_out import distinct_pool
 from chaintune.tasks.pairs import likelihood_pair
-from chaintune.tasks.sources import CONVERTED, Places, find
+from chaintune.tasks.places import CONVERTED, Places, find
 
 # In the order in which the Hub numbers them.
 BIAS_TYPES = (

@@ -11,8 +11,8 @@ from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example
 from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.places import Places, find, pool_of
 from chaintune.tasks.prompts import YES_OR_NO, continuation, question_prompt
-from chaintune.tasks.sources import Places, find, pool_of
 
 # The published test split has no answers, so the validation split is the one that is tested.
 PLACES = Places(

@@ -12,7 +12,7 @@ import yaml
 from chaintune.errors import DataError, nearest
 from chaintune.files.reading import READERS
 from chaintune.tasks.hub import HubError, fetch, listed
-from chaintune.tasks.sources import CONVERTED
+from chaintune.tasks.places import CONVERTED
 
 Splits = Mapping[str, tuple[str, ...]]
 CARD = "README.md"

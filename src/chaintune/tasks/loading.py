@@ -9,8 +9,8 @@ from typing import Unpack
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.records import Example, Role, Task
 from chaintune.tasks.definition import Pool, TaskDefinition
-from chaintune.tasks.origins import DataOptions, read
 from chaintune.tasks.sizes import Size, Wanted, check_dimension, parse_size, take
+from chaintune.tasks.sources import DataOptions, read
 from chaintune.tasks.splits import split_clusters
 
 ROLES = ("safety", "capability")
@@ -41,7 +41,7 @@ def load(
             has no test split of its own; 1 teaches nothing.
         measure: how checkpoints are asked; empty is what suits the examples.
         metric: what scores an example; empty is the measure's first.
-        data: where the data is; see `origins.DataOptions`.
+        data: where the data is; see `sources.DataOptions`.
 
     Raises:
         ConfigError: the arguments do not go together.

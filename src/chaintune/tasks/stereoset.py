@@ -15,7 +15,7 @@ from chaintune.files.rows import Row, build_all
 from chaintune.records import Example
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.pairs import likelihood_pair
-from chaintune.tasks.sources import Places, find
+from chaintune.tasks.places import Places, find
 
 # In the order in which the Hub numbers them.
 LABELS = ("anti-stereotype", "stereotype", "unrelated")

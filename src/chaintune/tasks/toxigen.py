@@ -17,8 +17,8 @@ from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.left_out import distinct_pool
+from chaintune.tasks.places import Places, find
 from chaintune.tasks.prompts import YES_OR_NO, continuation, question_prompt
-from chaintune.tasks.sources import Places, find
 
 THRESHOLD = 5.5
 GROUPS = (

@@ -305,11 +305,11 @@ BAD = {
     ),
     "file without a role": (
         GOOD.replace("csqa: {role: capability, train: 400, test: 200}", "own: {path: x.jsonl}"),
-        "mine.yaml:4: tasks.own.role: missing; a file of your own needs 'role: safety' or 'role: capability'",
+        "mine.yaml:4: tasks.own.role: a file of your own needs a role, 'safety' or 'capability'",
     ),
     "columns of a known task": (
         changed("train: 400", "columns: {id: key}"),
-        "mine.yaml:4: tasks.csqa.columns: 'csqa' has a shape of its own; choose another name for a file of yours",
+        "mine.yaml:4: tasks.csqa.columns: a known task has a shape of its own and takes no 'columns'",
     ),
     "unknown task": (
         changed("csqa: {", "cqsa: {"),

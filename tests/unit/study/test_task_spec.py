@@ -55,7 +55,7 @@ def test_a_task_of_lm_eval_by_either_name(tmp_path: Path) -> None:
     [
         (
             "qa: {hub: me/qa}",
-            "mine.yaml:3: tasks.qa.role: missing; a Hub data set needs 'role: safety' or 'role: capability'",
+            "mine.yaml:3: tasks.qa.role: a Hub data set needs a role, 'safety' or 'capability'",
         ),
         (
             "qa: {role: safety, hub: me/qa, fewshot: 2}",
@@ -69,8 +69,11 @@ def test_a_task_of_lm_eval_by_either_name(tmp_path: Path) -> None:
             "qa: {role: safety, hub: me/qa, columns: {chioces: x}}",
             "mine.yaml:3: tasks.qa.columns.chioces: unknown key 'chioces'; did you mean 'choices'?",
         ),
-        ("bbq: {hub: me/qa}", "mine.yaml:3: tasks.bbq.hub: 'bbq' has a shape of its own; choose another name"),
-        ("lm_eval:a: {fewshot: 1}", "mine.yaml:3: tasks.lm_eval:a.role: missing; a task of lm-eval needs 'role: "),
+        (
+            "bbq: {hub: me/qa}",
+            "mine.yaml:3: tasks.bbq.hub: a known task has a shape of its own and takes no 'hub'",
+        ),
+        ("lm_eval:a: {fewshot: 1}", "mine.yaml:3: tasks.lm_eval:a.role: a task of lm-eval needs a role, 'safety"),
         ("lm_eval:a: {role: safety, fewshot: -1}", "mine.yaml:3: tasks.lm_eval:a.fewshot: expected"),
         ("lm_eval:a: {role: safety, path: x}", "mine.yaml:3: tasks.lm_eval:a.path: a task of lm-eval takes no 'path'"),
         ("qa: {role: safety, fewshot: 1}", "mine.yaml:3: tasks.qa: no task is known as 'qa' and no 'path' is given"),

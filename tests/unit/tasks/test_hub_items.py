@@ -207,7 +207,7 @@ def test_what_is_not_there_is_told_with_what_is(load: Load, repo: str, options: 
 
 
 def test_options_that_do_not_go_together_are_told(load: Load) -> None:
-    with pytest.raises(ConfigError, match="task 'mine': a Hub data set takes no test_path; valid: "):
+    with pytest.raises(ConfigError, match="task 'mine': a Hub data set takes no 'test_path'; valid: "):
         load("me/carded", test_path="x")
     with pytest.raises(ConfigError, match="split: expected one name, or one for each of train and test"):
         load("me/carded", config="plain", split={"train": "train"})

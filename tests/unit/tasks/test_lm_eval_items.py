@@ -230,7 +230,7 @@ def test_what_is_not_there_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch
         tasks.load("lm_eval:ball", include_path=folder)
     with pytest.raises(ConfigError, match=r"include_path .*nowhere is no folder"):
         load(folder / "nowhere")
-    with pytest.raises(ConfigError, match="task 'lm_eval:balls': a task of lm-eval takes no path; valid: "):
+    with pytest.raises(ConfigError, match="task 'lm_eval:balls': a task of lm-eval takes no 'path'; valid: "):
         load(folder, path=folder)
     monkeypatch.setitem(sys.modules, "lm_eval.tasks", None)
     with pytest.raises(ConfigError, match=r"lm-eval is not installed; run 'pip install chaintune\[lm-eval\]'"):

@@ -211,7 +211,7 @@ BAD_CALLS: list[tuple[Mapping[str, Any], type[ChaintuneError], str]] = [
     ({"columns": {"groups": {"faith": 3}}}, ConfigError, "columns: 'groups' must name a column, got int 3"),
     ({"columns": {"prompt": "prompts"}}, DataError, r"no column 'prompts' for prompt; did you mean 'prompt'\?"),
     ({"columns": {"groups": {"faith": "creed"}}}, DataError, "no column 'creed' for groups.faith"),
-    ({"role": None}, ConfigError, "a file of your own needs a role; write 'safety' or 'capability'"),
+    ({"role": None}, ConfigError, "a file of your own needs a role, 'safety' or 'capability'"),
     ({"role": "safe"}, ConfigError, r"role 'safe' is not known; did you mean 'safety'\?"),
     ({"train": 30}, DataError, "task 'mine', train: 30 examples asked for, there are 4"),
     ({"test": "3 per faith"}, DataError, r"'3 per faith' asks for more than there are: 'a' has \d, 'b' has \d"),

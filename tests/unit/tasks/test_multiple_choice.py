@@ -104,7 +104,7 @@ def test_a_malformed_row_is_told(tmp_path: Path, row: dict[str, Any], message: s
 
 
 def test_a_known_task_takes_no_columns(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="task 'csqa' has a shape of its own, so it takes no columns; choose another"):
+    with pytest.raises(ConfigError, match="'csqa': a known task has a shape of its own and takes no 'columns'; choose"):
         tasks.load("csqa", path=tmp_path, columns={"prompt": "question"})
-    with pytest.raises(ConfigError, match="takes no test_path"):
+    with pytest.raises(ConfigError, match="takes no 'test_path'"):
         tasks.load("csqa", path=tmp_path, test_path=tmp_path)

