@@ -208,7 +208,7 @@ def mitigate(
         StageError: no dose could be trained.
         StoreError: the checkpoints do not fit.
     """
-    from chaintune.forgetting import choose
+    from chaintune.forgetting import recommend
     from chaintune.report.card import model_card
     from chaintune.report.folder import write_report
     from chaintune.runs import mitigation
@@ -221,7 +221,7 @@ def mitigate(
         model, before, forgotten=forgotten, keep=keep, replay=replay, settings=settings or {}, overrides=overrides
     )
     limits = Limits(target, margin)
-    choose((), limits)  # refuses what cannot be meant before hours are spent
+    recommend((), limits)  # refuses what cannot be meant before hours are spent
     session = mitigation.prepare_mitigation(study, open_store(store), trust_remote_code=trust_remote_code)
     folder = Path(out)
     with watch(session.plan) if watch else nullcontext() as watcher:
@@ -234,7 +234,7 @@ def mitigate(
             max_store=max_store,
         )
     write_report(folder, session.tasks)
-    choices = choose(results.rows, limits)
+    choices = recommend(results.rows, limits)
     if not choices:
         causes = [result.cause for result in results.outcome.of("failed")]
         raise StageError(f"no dose of '{forgotten}' was trained and scored: {'; '.join(causes)}")

@@ -88,8 +88,9 @@ def card(
 
 
 def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint, before: str) -> _Found:
+    from chaintune.records.comparison import BEFORE
     from chaintune.report.card import comparison_section
-    from chaintune.report.model_index import results_of
+    from chaintune.report.model_index import card_results
 
     if len(sources) > 2:
         raise ConfigError(f"{sources[2]}: expected one source, or the scores before and the scores after")
@@ -119,13 +120,18 @@ def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint
         from chaintune.report.saved import read_comparisons
 
         comparisons, gate = read_comparisons(sources[0])
-    return _Found(comparison_section(comparisons, before=before, gate=gate), results_of(comparisons))
+    results = [
+        result
+        for one in comparisons
+        for result in card_results([row for row in one.rows if row.chain != BEFORE], level=one.level)
+    ]
+    return _Found(comparison_section(comparisons, before=before, gate=gate), results)
 
 
 def _of_study(folder: Path, wanted: Checkpoint) -> _Found:
     from chaintune.report.card import study_section
     from chaintune.report.folder import read_rows
-    from chaintune.report.model_index import results_of_rows
+    from chaintune.report.model_index import card_results
 
     rows = read_rows(folder / "results.parquet")
     lost = [row for row in rows if row.metric == "forgetting"]
@@ -137,7 +143,7 @@ def _of_study(folder: Path, wanted: Checkpoint) -> _Found:
     alike = [row for row in rows if row.base == chosen.base and row.variant in (chosen.variant, "")]
     own = [row for row in alike if row.chain == chosen.chain]
     level = _level(folder)
-    return _Found(study_section(alike, chain=chosen.chain, level=level), results_of_rows(own, level=level))
+    return _Found(study_section(alike, chain=chosen.chain, level=level), card_results(own, level=level))
 
 
 def _chosen(rows: "Sequence[ResultRow]", field: str, wanted: str | None) -> "list[ResultRow]":

@@ -109,10 +109,10 @@ def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", form: str) -
         from chaintune.cli.display import print_tables
         from chaintune.report.gate import gate_sentence, gate_table
         from chaintune.report.markdown import visible
-        from chaintune.report.words import sentence
+        from chaintune.report.words import comparison_text
 
         for comparison in comparisons:
-            typer.echo(visible(sentence(comparison)) + "\n")
+            typer.echo(visible(comparison_text(comparison)) + "\n")
             print_tables(words.comparison_tables(comparison))
         if gate:
             print_tables([gate_table(gate)])

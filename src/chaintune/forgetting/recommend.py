@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 
 from chaintune.errors import ConfigError
-from chaintune.records import Choice, Estimate, Limits, ResultRow, pooled
+from chaintune.records import Estimate, Limits, Recommendation, ResultRow, pooled
 
 USUAL = Limits()
 NONE_REACHES = "no dose tested reaches it"
 
 
-def choose(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Choice]:
+def recommend(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Recommendation]:
     """The recommended dose of every ladder of doses of a study, or that none is recommended.
 
     The rule: the smallest dose whose recovery lies above the target with its whole interval, while the whole interval
@@ -64,7 +64,7 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
     return ""
 
 
-def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limits) -> Choice:
+def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limits) -> Recommendation:
     first = ladder[0]
     lacks = [shortfall(row, rows, limits) for row in ladder]
     found = next((row for row, lack in zip(ladder, lacks, strict=True) if not lack), None)
@@ -74,7 +74,7 @@ def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limi
     else:
         price = f"every price wholly below {100 * limits.margin:g} points"
         reason = f"the smallest dose tested with recovery wholly above {limits.target:.0%} and {price}"
-    return Choice(
+    return Recommendation(
         base=first.base,
         variant=first.variant,
         task=first.task,

@@ -25,7 +25,7 @@ from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
 from chaintune.records.items import ITEMS_SCHEMA, items_table, plain_scores
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
-from chaintune.records.mitigations import Choice, Limits, MitigationRef, Who
+from chaintune.records.mitigations import Limits, MitigationRef, Recommendation, Who
 from chaintune.records.recipe import Lora, Recipe, Regulariser, Resources
 from chaintune.records.results import (
     ALL_SEEDS,
@@ -51,7 +51,6 @@ __all__ = [
     "Checkpoint",
     "CheckpointCurvature",
     "CheckpointScores",
-    "Choice",
     "Choices",
     "Comparison",
     "Curvature",
@@ -72,6 +71,7 @@ __all__ = [
     "MitigationRef",
     "Preference",
     "Recipe",
+    "Recommendation",
     "Reference",
     "Regulariser",
     "Resources",

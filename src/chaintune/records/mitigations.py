@@ -44,7 +44,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Recommendation:
     """The smallest dose of one ladder that brings enough back at a price small enough, or that none does.
 
     Attributes:

@@ -1,20 +1,18 @@
 """Sections of a model card: what was forgotten, by whom, what was replayed, and what that brought back."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaintune.records import Choice, Comparison, Gate, Limits, ResultRow, pooled
-from chaintune.report.cells import Table, interval, p_text
+from chaintune.records import Comparison, Gate, Limits, Recommendation, ResultRow, pooled
+from chaintune.report.cells import Table, interval
 from chaintune.report.comparison import comparison_tables
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
 from chaintune.report.mitigations import mitigation_tables
-from chaintune.report.model_index import model_index, results_of_rows
+from chaintune.report.model_index import card_results, model_index
 from chaintune.report.readme import merged
-from chaintune.report.words import sentence
-
-_LARGEST_DIMENSION = 15
+from chaintune.report.tables import group_tables
+from chaintune.report.words import comparison_text
 
 _FRONT = "---\nlibrary_name: transformers\ntags:\n- chaintune\n---\n"
 _SCOPE = (
@@ -43,7 +41,7 @@ def comparison_section(comparisons: Sequence[Comparison], *, before: str, gate: 
     if gate:
         parts += [f"By the budgets of {escape(gate.policy)}: {escape(gate_sentence(gate))}", _nested(gate_table(gate))]
     for comparison in comparisons:
-        parts.append(escape(sentence(comparison)))
+        parts.append(escape(comparison_text(comparison)))
         parts += [_nested(table) for table in comparison_tables(comparison)]
     return "\n\n".join([*parts, _SCOPE]) + "\n"
 
@@ -65,14 +63,14 @@ def study_section(rows: Sequence[ResultRow], *, chain: str, level: float) -> str
     )
     parts = ["## Forgetting", lead]
     parts += [_nested(_lost(lost, own, rows))] if lost else ["No task was followed by another, so none was forgotten."]
-    parts += [_nested(table) for row in lost for table in _who(row, own)]
+    parts += [_nested(table) for table in group_tables(own)]
     seeds = max((row.estimate.n_seeds for row in lost), default=1)
     return "\n\n".join([*parts, *([f"Over {seeds} seeds."] if seeds > 1 else []), _SCOPE]) + "\n"
 
 
 def model_card(
     rows: Sequence[ResultRow],
-    choice: Choice,
+    choice: Recommendation,
     *,
     written: str,
     before: str,
@@ -99,7 +97,7 @@ def model_card(
     section = "\n\n".join([*parts, f"{_SCOPE} {_CHOSEN_ON_TEST}"])
     own = [row for row in rows if row.chain == written]
     name = after.rstrip("/").rpartition("/")[2]
-    index = model_index(name, results_of_rows(own, level=level))
+    index = model_index(name, card_results(own, level=level))
     return merged(f"{_FRONT}\n{title}\n", name="mitigation", section=section, index=index, where="README.md")
 
 
@@ -141,26 +139,7 @@ def _accuracy(rows: Sequence[ResultRow], task: str, chain: str) -> str:
     return ""
 
 
-def _who(lost: ResultRow, own: Sequence[ResultRow]) -> list[Table]:
-    """A table a dimension of one task, most forgotten groups first."""
-    of_task = [row for row in own if (row.task, row.reference) == (lost.task, lost.reference) and row.dimension]
-    bias = {(row.dimension, row.group): row.estimate for row in of_task if row.metric == "biased_forgetting"}
-    tables = []
-    for dimension in dict.fromkeys(name for name, _ in bias):
-        members = [row for row in of_task if row.metric == "forgetting" and row.dimension == dimension]
-        members.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
-        cells = tuple(
-            (row.group, str(row.estimate.n), str(row.estimate.n_clusters), interval(row.estimate), row.verdict,
-             interval(bias[dimension, row.group]), p_text(bias[dimension, row.group].p_adjusted))
-            for row in members[:_LARGEST_DIMENSION]
-        )  # fmt: skip
-        note = "Biased forgetting: the group's minus the whole task's; positive says that this group loses more."
-        header = (dimension, "n", "clusters", "forgetting", "verdict", "biased forgetting", "p")
-        tables.append(Table(f"Who forgot {lost.task}: {dimension}", f"{note} Its p is adjusted.", header, cells))
-    return tables
-
-
-def _made(choice: Choice, step: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:
+def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:
     told = ", ".join(f"{name} {value}" for name, value in recipe.items())
     return (
         f"`{after}` had lost part of what `{before}` knew of {escape(choice.task)}. This model is `{after}` after one "
@@ -169,7 +148,7 @@ def _made(choice: Choice, step: str, before: str, after: str, recipe: Mapping[st
     )
 
 
-def _rule(choice: Choice, written: str) -> str:
+def _rule(choice: Recommendation, written: str) -> str:
     limits = (
         f"Rule: the smallest dose whose recovery lies above {choice.target:.0%} with its whole interval, while the "
         f"price in every kept task lies below {100 * choice.margin:g} points with its whole interval."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from chaintune.records import Estimate, ResultRow, RowKey
 from chaintune.records.checkpoint import BASE
+from chaintune.report.estimates import rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def gain_key(row: ResultRow) -> RowKey:
 
 def checkpoint(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     """A checkpoint's name with what tells it from others: its base and knobs where several occur."""
-    parts = [row.chain]
+    parts = [row.chain] if row.chain else []
     if len({other.base for other in rows}) > 1:
         parts.append(row.base)
     if row.variant:
@@ -75,5 +76,4 @@ def checkpoint(row: ResultRow, rows: Sequence[ResultRow]) -> str:
 
 
 def _number(value: float, points: bool) -> str:
-    # Rounding -0.0001 gives "-0.0", which reads like a direction that is not there.
-    return f"{round(100 * value, 1) + 0.0:+.1f}" if points else f"{value:.3f}"
+    return f"{rounded(value):+.1f}" if points else f"{value:.3f}"

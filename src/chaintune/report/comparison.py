@@ -10,17 +10,17 @@ from chaintune.records import Comparison, Disparity, Gate, GroupComparison
 from chaintune.report.cells import Table, interval, p_text
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
-from chaintune.report.words import sentence
+from chaintune.report.tables import group_tables
+from chaintune.report.words import comparison_text
 
 FORMAT = 1
-_LARGEST_DIMENSION = 15
+_MOST_LISTED = 15
 _HEADER = ("n", "clusters", "before", "after", "forgetting", "p", "verdict", "forgot", "learned")
 
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
     """The whole task, then each dimension's groups, most forgotten first, then the spread over groups."""
-    dimensions = dict.fromkeys(row.dimension for row in comparison.groups)
-    tables = [_whole(comparison), *(_groups(comparison, dimension) for dimension in dimensions)]
+    tables = [_whole(comparison), *group_tables(comparison.rows, scores=True)]
     return tables if not comparison.disparities else [*tables, _spread(comparison)]
 
 
@@ -28,7 +28,7 @@ def comparison_markdown(comparisons: Sequence[Comparison], gate: Gate | None = N
     """What was found of every task in words and tables, for a pull request; what a policy says comes first."""
     parts = [f"**{gate_sentence(gate)}**", table_markdown(gate_table(gate))] if gate else []
     for comparison in comparisons:
-        parts.append(escape(sentence(comparison)))
+        parts.append(escape(comparison_text(comparison)))
         parts += [table_markdown(table) for table in comparison_tables(comparison)]
     return "\n\n".join(parts) + "\n"
 
@@ -75,41 +75,8 @@ def _left_out(comparison: Comparison) -> Iterator[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _LARGEST_DIMENSION
-    return ", ".join(names[:_LARGEST_DIMENSION]) + (f", and {more} more; the JSON format has all" if more > 0 else "")
-
-
-def _groups(comparison: Comparison, dimension: str) -> Table:
-    members = [row for row in comparison.groups if row.dimension == dimension]
-    members.sort(key=lambda row: (math.isnan(row.forgetting.low), -row.forgetting.value, row.group))
-    shown = members[:_LARGEST_DIMENSION]
-    reference = "the whole task's" if comparison.reference == "overall" else "that of the rest"
-    note = (
-        f"Most forgotten first. Biased forgetting: the group's forgetting minus {reference}; positive says that this "
-    )
-    note += "group loses more. Its p is adjusted for the number of groups."
-    if len(members) > len(shown):
-        note += f" {len(shown)} of {len(members)} groups; the JSON format has all."
-    return Table(
-        f"Who forgot {comparison.task}: {dimension}",
-        note,
-        (dimension, "n", "clusters", "before", "after", "forgetting", "verdict", "biased forgetting", "p"),
-        tuple(_group_cells(row) for row in shown),
-    )
-
-
-def _group_cells(row: GroupComparison) -> tuple[str, ...]:
-    return (
-        row.group,
-        str(row.forgetting.n),
-        str(row.forgetting.n_clusters),
-        f"{row.before.value:.3f}",
-        f"{row.after.value:.3f}",
-        interval(row.forgetting),
-        row.verdict,
-        interval(row.biased_forgetting),
-        p_text(row.biased_forgetting.p_adjusted),
-    )
+    more = len(names) - _MOST_LISTED
+    return ", ".join(names[:_MOST_LISTED]) + (f", and {more} more; the JSON format has all" if more > 0 else "")
 
 
 def _cells(row: GroupComparison) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from chaintune.forgetting.recommend import USUAL, choose, shortfall
+from chaintune.forgetting.recommend import USUAL, recommend, shortfall
 from chaintune.records import Limits, ResultRow, chain_label
 from chaintune.report.cells import Table, checkpoint, interval, p_text, share
 
@@ -76,7 +76,7 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
 
 
 def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
-    choices = choose(rows, limits)
+    choices = recommend(rows, limits)
     lines = tuple(
         (
             choice.after + (f", {choice.variant}" if choice.variant else ""),

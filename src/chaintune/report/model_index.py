@@ -7,10 +7,12 @@ from typing import Any
 
 from huggingface_hub.repocard_data import EvalResult, eval_results_to_model_index
 
-from chaintune.records import Comparison, Estimate, ResultRow, pooled
+from chaintune.records import Estimate, ResultRow, pooled
 
 # By which a later run knows the results that are its own to replace.
 TASK_NAME = "Forgetting between two checkpoints, measured by chaintune"
+
+_METRICS = ("accuracy", "forgetting", "biased_forgetting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +37,28 @@ class CardResult:
     level: float
 
 
-def results_of(comparisons: Iterable[Comparison]) -> list[CardResult]:
-    """Score now, forgetting and biased forgetting of every task and group of some comparisons."""
-    found = []
-    for comparison in comparisons:
-        for row in (comparison.overall, *comparison.groups):
-            task, where, level = comparison.task, (row.dimension, row.group), comparison.level
-            found.append(CardResult(task, comparison.metric, *where, row.after, "", level))
-            found.append(CardResult(task, "forgetting", *where, row.forgetting, row.verdict, level))
-            if row.dimension:
-                found.append(CardResult(task, "biased_forgetting", *where, row.biased_forgetting, "", level))
-    return found
+def card_results(rows: Sequence[ResultRow], *, level: float) -> list[CardResult]:
+    """Score, forgetting and biased forgetting of every task and group of one checkpoint.
 
-
-def results_of_rows(rows: Sequence[ResultRow], *, level: float) -> list[CardResult]:
-    """The same of one checkpoint's rows of a study, whose intervals have this level."""
-    shown = [row for row in pooled(rows) if row.metric in ("accuracy", "forgetting", "biased_forgetting")]
+    Args:
+        rows: of the checkpoint.
+        level: of their intervals.
+    """
+    shown = [row for row in pooled(rows) if row.metric in _METRICS]
+    labels = list(dict.fromkeys((row.task, row.dimension, row.group) for row in shown))
+    places = {label: place for place, label in enumerate(labels)}
+    shown.sort(key=lambda row: (places[row.task, row.dimension, row.group], _METRICS.index(row.metric)))
     return [
-        CardResult(row.task, row.metric, row.dimension, row.group, row.estimate, row.verdict, level) for row in shown
+        CardResult(
+            row.task,
+            row.item_metric or row.metric if row.metric == "accuracy" else row.metric,
+            row.dimension,
+            row.group,
+            row.estimate,
+            row.verdict,
+            level,
+        )
+        for row in shown
     ]
 
 

@@ -1,10 +1,10 @@
 """Tables of a study's results: headers and rows of text, for the terminal and for Markdown alike."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chaintune.forgetting.recommend import USUAL
-from chaintune.records import Limits, ResultRow, pooled
+from chaintune.records import Limits, ResultRow, RowKey, pooled
 from chaintune.report.cells import Table, checkpoint, gain_key, interval, p_text, share
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
@@ -27,7 +27,7 @@ def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: fl
             _accuracy(shown),
             _first_tasks(plain),
             _order(shown),
-            *_groups(plain),
+            *group_tables(plain),
             *mitigation_tables(shown, limits, level=level),
             curvature_rows_table(shown),
             *_others(plain),
@@ -47,7 +47,7 @@ def main_tables(rows: Sequence[ResultRow], *, level: float) -> list[Table]:
     members = [row for row in shown if not row.dimension or row.dimension == first.get(row.task)]
     plain = without_mitigated(members)
     mitigated = mitigation_tables(members, level=level)
-    return _filled([_accuracy(shown), _first_tasks(plain), _order(shown), *_groups(plain), *mitigated])
+    return _filled([_accuracy(shown), _first_tasks(plain), _order(shown), *group_tables(plain), *mitigated])
 
 
 def _filled(tables: Sequence[Table | None]) -> list[Table]:
@@ -147,40 +147,62 @@ def _is(row: ResultRow, like: ResultRow, chain: str) -> bool:
 _LARGEST_DIMENSION = 15
 
 
-def _groups(rows: Sequence[ResultRow]) -> list[Table]:
-    """Forgetting and biased forgetting of every group; one table for each chain, task and dimension."""
+def group_tables(rows: Sequence[ResultRow], *, scores: bool = False) -> list[Table]:
+    """Forgetting and biased forgetting of every group; one table for each chain, task and dimension.
+
+    Args:
+        rows: of all seeds together where there are several, else of the one seed.
+        scores: whether those before and after are shown as well.
+    """
     lost = [row for row in rows if row.metric == "forgetting" and row.dimension]
-    bias = {(row.key, row.dimension, row.group): row for row in rows if row.metric == "biased_forgetting"}
-    places = dict.fromkeys((checkpoint(row, lost), row.reference, row.task, row.dimension) for row in lost)
-    tables = []
-    for place in places:
-        chain, _, task, dimension = place
-        members = [row for row in lost if (checkpoint(row, lost), row.reference, row.task, row.dimension) == place]
-        members.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
-        shown = members[:_LARGEST_DIMENSION]
-        note = "In percentage points, most forgotten first; biased forgetting is the group's forgetting minus the "
-        note += "whole task's, positive says that this group loses more. p and "
-        note += "verdicts are adjusted for the number of groups, intervals are not."
-        if len(members) > len(shown):
-            note += (
-                f" {len(shown)} of {len(members)} groups, those with too few clusters last; results.parquet has all."
-            )
-        tables.append(
-            Table(
-                f"Who forgot {task}: {dimension}, {chain}",
-                note,
-                (dimension, "n", "clusters", "forgetting", "verdict", "biased forgetting", "p"),
-                tuple(_group_line(row, bias.get((row.key, row.dimension, row.group))) for row in shown),
-            )
-        )
-    return tables
+    beside = {(row.key, row.metric, row.dimension, row.group): row for row in rows}
+    by_dimension: dict[tuple[RowKey, str], list[ResultRow]] = {}
+    for row in lost:
+        by_dimension.setdefault((row.key, row.dimension), []).append(row)
+    return [_group_table(members, beside, checkpoint(members[0], lost), scores) for members in by_dimension.values()]
 
 
-def _group_line(row: ResultRow, bias: ResultRow | None) -> tuple[str, ...]:
+def _group_table(
+    members: Sequence[ResultRow], beside: Mapping[tuple[RowKey, str, str, str], ResultRow], chain: str, scores: bool
+) -> Table:
+    first = members[0]
+    ranked = sorted(members, key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
+    shown = ranked[:_LARGEST_DIMENSION]
+    bias = {row.group: beside.get((row.key, "biased_forgetting", row.dimension, row.group)) for row in shown}
+    relative = next((row.bf_reference for row in bias.values() if row), "")
+    whole = "that of the rest" if relative == "rest" else "the whole task's"
+    note = (
+        f"In percentage points, most forgotten first; biased forgetting is the group's forgetting minus {whole}, "
+        "positive says that this group loses more. p and verdicts are adjusted for the number of groups, intervals are "
+        "not."
+    )
+    if len(members) > len(shown):
+        file = "results.parquet" if first.chain else "the JSON format"
+        note += f" {len(shown)} of {len(members)} groups, those with too few clusters last; {file} has all."
+    return Table(
+        f"Who forgot {first.task}: {first.dimension}" + (f", {chain}" if chain else ""),
+        note,
+        (
+            first.dimension, "n", "clusters", *(("before", "after") if scores else ()), "forgetting", "verdict",
+            "biased forgetting", "p",
+        ),
+        tuple(_group_line(row, bias[row.group], _scores(row, beside) if scores else ()) for row in shown),
+    )  # fmt: skip
+
+
+def _scores(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], ResultRow]) -> tuple[str, ...]:
+    """The group's scores under the checkpoint that is compared with, and under the later one."""
+    keys = (row.key._replace(chain=chain, reference="") for chain in (row.reference, row.chain))
+    found = (beside.get((key, "accuracy", row.dimension, row.group)) for key in keys)
+    return tuple(f"{one.estimate.value:.3f}" if one else "" for one in found)
+
+
+def _group_line(row: ResultRow, bias: ResultRow | None, scores: tuple[str, ...]) -> tuple[str, ...]:
     return (
         row.group,
         str(row.estimate.n),
         str(row.estimate.n_clusters),
+        *scores,
         interval(row.estimate),
         row.verdict,
         interval(bias.estimate) if bias else "",

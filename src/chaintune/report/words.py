@@ -3,12 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from chaintune.forgetting.recommend import USUAL, choose
-from chaintune.records import Choice, Comparison, Estimate, GroupComparison, Limits, ResultRow, pooled
+from chaintune.forgetting.recommend import USUAL, recommend
+from chaintune.records import Comparison, Estimate, Limits, Recommendation, ResultRow, pooled
 from chaintune.report.cells import gain_key
+from chaintune.report.estimates import in_percent, in_points, rounded
 from chaintune.report.labels import listed
 from chaintune.report.mitigations import without_mitigated
 
@@ -17,7 +18,7 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Paragraph:
     """One paragraph of an answer.
 
     Attributes:
@@ -33,7 +34,7 @@ class Said:
     @property
     def text(self) -> str:
         """The whole paragraph."""
-        return f"{self.first} {self.rest}".rstrip()
+        return f"{self.first} {self.rest}".strip()
 
 
 def summary(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> str:
@@ -46,53 +47,46 @@ def summary(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) 
         limits: what a recommended dose has to reach.
         level: of the study's intervals; one minus it is the error rate of what is called shown.
     """
-    return "\n\n".join(said.text for said in paragraphs(rows, limits, level=level))
+    return "\n\n".join(paragraph.text for paragraph in paragraphs(rows, limits, level=level))
 
 
-def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Said]:
+def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Paragraph]:
     """The paragraphs of `summary`, each with its topic."""
     shown = pooled(rows)
-    plain = without_mitigated(shown)
-    lost = [row for row in plain if row.metric == "forgetting" and not row.dimension]
+    lost = [row for row in without_mitigated(shown) if row.metric == "forgetting" and row.is_whole]
     if not lost:
-        return [Said("forgotten", "No task was followed by another, so nothing could be forgotten.")]
-    told = [_forgetting(row, shown, 1 - level) for row in lost[:_MOST_PARAGRAPHS]]
+        return [Paragraph("forgotten", "No task was followed by another, so nothing could be forgotten.")]
+    parts = [forgetting_paragraph(row, shown, level=level) for row in lost[:_MOST_PARAGRAPHS]]
     if len(lost) > _MOST_PARAGRAPHS:
-        told.append(Said("forgotten", f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables."))
-    told += [Said("order", _order(row)) for row in shown if row.metric == "order_effect" and not row.dimension]
-    brought = _told_together([row for row in shown if row.metric == "recovery" and not row.dimension])
-    told += [Said("brought back", all_brought_back(alike, shown)) for alike in brought[:_MOST_PARAGRAPHS]]
-    if left := sum(map(len, brought[_MOST_PARAGRAPHS:])):
-        told.append(Said("brought back", f"{left} more mitigations are in the tables."))
-    told += [Said("brought back", text) for text in recommendations(choose(shown, limits))]
-    told += [Said("sure", text) for text in _rounding([row for row in shown if row.metric == "rounding"])]
-    return [*told, Said("sure", _scope(row.estimate for row in lost))]
+        parts.append(Paragraph("forgotten", f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables."))
+    parts += [Paragraph("order", _order(row, level)) for row in shown if row.metric == "order_effect" and row.is_whole]
+    alike = _grouped_by_reason([row for row in shown if row.metric == "recovery" and row.is_whole])
+    parts += [Paragraph("brought back", recoveries_text(some, shown, level=level)) for some in alike[:_MOST_PARAGRAPHS]]
+    if left := sum(map(len, alike[_MOST_PARAGRAPHS:])):
+        parts.append(Paragraph("brought back", f"{left} more mitigations are in the tables."))
+    parts += [Paragraph("brought back", text) for text in recommendations(recommend(shown, limits))]
+    parts += [Paragraph("sure", text) for text in _rounding([row for row in shown if row.metric == "rounding"])]
+    return [*parts, Paragraph("sure", _scope(row.estimate for row in lost))]
 
 
-def sentence(comparison: Comparison) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """What a comparison found, in one paragraph.
 
     Args:
         comparison: of two checkpoints.
     """
-    whole = comparison.overall
-    parts = [_flips(whole, comparison), verdict_sentence(whole, comparison.margin)]
-    parts += _limit(whole.detectable_forgetting, whole.verdict)
-    for dimension in dict.fromkeys(row.dimension for row in comparison.groups):
-        members = [row for row in comparison.groups if row.dimension == dimension]
-        found = {row.group: row.biased_forgetting for row in members}
-        limits = {row.group: row.detectable_biased_forgetting for row in members}
-        error_rate = 1 - comparison.level
-        parts += group_differences(
-            dimension, found, limits, error_rate, "the whole" if comparison.reference == "overall" else "the rest"
-        )
+    whole = next(row for row in comparison.rows if row.metric == "forgetting" and row.is_whole)
+    parts = [_flips(comparison), forgetting_paragraph(whole, comparison.rows, level=comparison.level).text]
+    if whole.verdict == "kept":
+        parts.append(f"Kept: the whole interval lies within {100 * comparison.margin:g} points.")
     if comparison.n_left_out:
         parts.append(f"{comparison.n_left_out:,} examples that only one of the two answered were left out.")
     parts += [f"Not comparable, and compared all the same: {reason}." for reason in comparison.forced]
     return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
 
 
-def _flips(row: GroupComparison, comparison: Comparison) -> str:
+def _flips(comparison: Comparison) -> str:
+    row = comparison.overall
     how = "scored lower after than before" if comparison.graded else "were right before and wrong after"
     metric = "accuracy" if comparison.metric in ("accuracy", "acc") else comparison.metric
     return (
@@ -101,52 +95,51 @@ def _flips(row: GroupComparison, comparison: Comparison) -> str:
     )
 
 
-def verdict_sentence(row: GroupComparison, margin: float) -> str:
-    """What the comparison says of forgetting, as its verdict allows."""
-    estimate, size = row.forgetting, _points(row.forgetting)
-    if row.verdict == "kept":
-        return f"It was kept: any change, {size}, lies within the margin of {100 * margin:g} points."
-    if row.verdict == "inconclusive":
-        why = estimate.reason or f"{size}, p = {_p(estimate.p_value)}"
-        return f"Whether anything was forgotten is inconclusive: {why}."
-    did = "It forgot" if row.verdict == "forgot" else "It gained"
-    return f"{did}: forgetting is {size}, p = {_p(estimate.p_value)}."
+def forgetting_paragraph(row: ResultRow, rows: Sequence[ResultRow], *, level: float) -> Paragraph:
+    """What is said of the forgetting of a whole task, and of who forgot it.
 
-
-def _forgetting(row: ResultRow, rows: Sequence[ResultRow], error_rate: float) -> Said:
-    parts = _little_learned(row, rows)
+    Args:
+        row: of the forgetting of a whole task.
+        rows: of the study or comparison.
+        level: of the intervals; one minus it is the error rate of what is called shown.
+    """
+    parts = _little_learned(row, rows, level)
     limits = _like(rows, row, "detectable_forgetting", "")
     parts += _limit(limits[0].estimate.value if limits else math.nan, row.verdict)
-    dimensions = dict.fromkeys(r.dimension for r in rows if r.metric == "biased_forgetting" and r.key == row.key)
-    for dimension in dimensions:
-        found = {r.group: r.estimate for r in _like(rows, row, "biased_forgetting", dimension)}
+    bias = [r for r in rows if r.metric == "biased_forgetting" and r.key == row.key]
+    for dimension in dict.fromkeys(r.dimension for r in bias):
         least = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
-        parts += group_differences(dimension, found, least, error_rate, "the whole")
-    return Said("forgotten", overall(row), " ".join(parts))
+        groups = {r.group: r.estimate for r in bias if r.dimension == dimension}
+        parts += group_differences(dimension, groups, least, reference_text(bias[0].bf_reference), level=level)
+    return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
 
 
-def overall(row: ResultRow) -> str:
-    """What a study says of the forgetting of a whole task, as its verdict allows."""
+def verdict_sentence(row: ResultRow, *, level: float) -> str:
+    """What is said of the forgetting of a whole task, as its verdict allows."""
     estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
-        return f"Whether {where} forgot {row.task} cannot be told: {estimate.reason}."
+        return _capital(f"Whether {where} forgot {row.task} cannot be told: {estimate.reason}.")
     did = {
         "forgot": f"{where} forgot {row.task}",
         "gained": f"{where} is better at {row.task} than {row.reference}",
         "kept": f"{where} kept {row.task}",
     }.get(row.verdict, f"Whether {where} forgot {row.task} is inconclusive")
-    why = f"; {estimate.reason}" if math.isnan(estimate.low) and estimate.reason else ""
-    size = _points(_turned(estimate) if row.verdict == "gained" else estimate)
-    return f"{did}: {size} ({estimate.n:,} examples, {_clusters(estimate)}{why})."
+    size = in_points(_turned(estimate) if row.verdict == "gained" else estimate, level=level)
+    return (did if row.chain else _capital(did)) + f": {size}, {estimate.n:,} examples in {_clusters(estimate)}."
 
 
-def _little_learned(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
+def reference_text(bf_reference: str) -> str:
+    """What biased forgetting is relative to, in words."""
+    return "the rest" if bf_reference == "rest" else "the whole"
+
+
+def _little_learned(row: ResultRow, rows: Sequence[ResultRow], level: float) -> list[str]:
     """What was not learned cannot be forgotten."""
     gains = [r.estimate for r in rows if r.metric == "gain" and r.is_whole and r.key == gain_key(row)]
     if not gains or gains[0].low > 0:
         return []
-    gain = gains[0]
-    return [f"{row.reference} had not clearly learned {row.task} ({_points(gain)} over the base), so this says little."]
+    size = in_points(gains[0], level=level)
+    return [f"{row.reference} had not clearly learned {row.task}, so this says little: gain over the base {size}."]
 
 
 def _limit(limit: float, verdict: str) -> list[str]:
@@ -154,42 +147,40 @@ def _limit(limit: float, verdict: str) -> list[str]:
         return []
     if math.isnan(limit):
         return ["These data are too few to show any change."]
-    return [
-        f"A change of {100 * limit:.0f} points would have shown in four cases out of five, a smaller one less often."
-    ]
+    return [f"Minimum detectable difference: {100 * limit:.0f} points (80 % power)."]
 
 
 def group_differences(
-    dimension: str, found: Mapping[str, Estimate], limits: Mapping[str, float], error_rate: float, reference: str
+    dimension: str, groups: Mapping[str, Estimate], limits: Mapping[str, float], reference: str, *, level: float
 ) -> list[str]:
     """Which groups lost more or less than the reference, and how small a difference could have been seen.
 
     Args:
         dimension: of the groups.
-        found: biased forgetting of each group.
+        groups: biased forgetting of each.
         limits: detectable biased forgetting of each group; one that is absent could show none.
-        error_rate: of what is called shown.
         reference: what biased forgetting is relative to, in words.
+        level: of the intervals; one minus it is the error rate of what is called shown.
     """
-    clear = [(e, name) for name, e in found.items() if e.p_adjusted <= error_rate]
-    unknown = [name for name, e in found.items() if math.isnan(e.p_value)]
+    clear = [(e, name) for name, e in groups.items() if e.p_adjusted <= 1 - level]
+    unknown = [name for name, e in groups.items() if math.isnan(e.p_value)]
     parts = []
     clear.sort(key=lambda item: -abs(item[0].value))
     for estimate, name in clear[:_MOST_NAMED]:
         more = "more" if estimate.value > 0 else "less"
-        size = _points(estimate, sign=False) if estimate.value > 0 else _points(_turned(estimate), sign=False)
+        size = in_points(estimate if estimate.value > 0 else _turned(estimate), sign=False, level=level)
         parts.append(f"{name} ({dimension}) lost {more} than {reference}, by {size}.")
     if left := [estimate.value > 0 for estimate, _ in clear[_MOST_NAMED:]]:
         sides = [f"{n} lost {how}" for n, how in ((sum(left), "more"), (len(left) - sum(left), "less")) if n]
         parts.append(f"Of {len(left)} others of {dimension} {' and '.join(sides)}.")
     named = {*(name for _, name in clear), *unknown}
-    others = [limits.get(name, math.nan) for name in found if name not in named]
+    others = [limits.get(name, math.nan) for name in groups if name not in named]
     if others:
         also = "other " if clear else ""
         of = f"the {len(others)} {also}groups" if len(others) > 1 else f"the one {also}group"
-        parts.append(f"For {of} of {dimension} no difference is shown{_least(others)}.")
+        parts.append(f"No difference is shown for {of} of {dimension} ({_least(others)}).")
     if unknown:
-        parts.append(f"{len(unknown)} of {dimension} cannot be judged: {_reasons(found[name] for name in unknown)}.")
+        parts.append(f"{len(unknown)} of {dimension} cannot be judged: {_reasons(groups[name] for name in unknown)}.")
     return parts
 
 
@@ -203,85 +194,88 @@ def _reasons(estimates: Iterable[Estimate]) -> str:
 
 
 def _least(limits: Sequence[float]) -> str:
-    """What would have shown in each of some groups: the largest of their limits, and how many have none."""
+    """The largest of the minimum detectable differences of some groups, and how many have none."""
     known = [limit for limit in limits if not math.isnan(limit)]
     if not known:
-        return ", and these data could show none"
+        return "these data are too few to show any"
     none = len(limits) - len(known)
-    but = f", but in {none} of them none could" if none else ""
-    return f"; one of {100 * max(known):.0f} points would have shown in four cases out of five{but}"
+    but = f"; none for {none} of them" if none else ""
+    return f"minimum detectable difference {100 * max(known):.0f} points, 80 % power{but}"
 
 
-def _order(row: ResultRow) -> str:
+def _order(row: ResultRow, level: float) -> str:
     estimate = row.estimate
     if math.isnan(estimate.low):
         return f"Whether {row.task} fares better late than early cannot be told: {estimate.reason}."
+    size = in_points(estimate, level=level)
     if estimate.low > 0 or estimate.high < 0:
         late = "better" if estimate.value > 0 else "worse"
-        return f"{row.task} ends {late} with {_checkpoint(row)} than with {row.reference}: {_points(estimate)}."
-    return f"Between {_checkpoint(row)} and {row.reference} no difference in {row.task} is shown: {_points(estimate)}."
+        return f"{row.task} ends {late} with {_checkpoint(row)} than with {row.reference}: {size}."
+    return f"Between {_checkpoint(row)} and {row.reference} no difference in {row.task} is shown: {size}."
 
 
-def brought_back(row: ResultRow, rows: Sequence[ResultRow]) -> str:
+def recovery_text(row: ResultRow, rows: Sequence[ResultRow], *, level: float) -> str:
     """What a mitigation brings back, and its price; `row` is of its recovery."""
     estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
-        return f"What {where} brings back of {row.task} cannot be told: {estimate.reason}.{_regained([row], rows)}"
-    ends = f", between {estimate.low:.0%} and {estimate.high:.0%}" if not math.isnan(estimate.low) else ""
-    text = f"{where} brings back {estimate.value:.0%} of the loss of {row.task}{ends}."
+        reason = f"What {where} brings back of {row.task} cannot be told: {estimate.reason}."
+        return reason + _regained([row], rows, level)
+    text = f"{where} brings back {in_percent(estimate, level=level)} of the loss of {row.task}."
     if estimate.low <= 0:
-        text = f"That {where} brings back any of the loss of {row.task} is not shown: {estimate.value:.0%}{ends}."
-    prices = [r for r in rows if r.metric == "price" and not r.dimension and r.key._replace(task=row.task) == row.key]
-    return " ".join([text, *(f"Its price in {r.task}: {_points(r.estimate)} ({r.verdict})." for r in prices)])
+        text = f"No recovery of {row.task} is shown for {where}: {in_percent(estimate, level=level)}."
+    prices = [r for r in rows if r.metric == "price" and r.is_whole and r.key._replace(task=row.task) == row.key]
+    paid = (f"Its price in {r.task}: {in_points(r.estimate, level=level)}, {r.verdict}." for r in prices)
+    return " ".join([text, *paid])
 
 
-def all_brought_back(alike: Sequence[ResultRow], rows: Sequence[ResultRow]) -> str:
-    """What mitigations of one loss bring back of which no share can be told, in one sentence for all of them.
+def recoveries_text(alike: Sequence[ResultRow], rows: Sequence[ResultRow], *, level: float) -> str:
+    """What mitigations of one loss bring back: one alone, or several of which no share can be told for one reason.
 
     Args:
         alike: of their recoveries; undefined for the same reason where there is more than one.
         rows: of the study.
+        level: of the intervals.
     """
     first = alike[0]
     if len(alike) == 1:
-        return brought_back(first, rows)
+        return recovery_text(first, rows, level=level)
     after = f"{first.reference} ({first.variant})" if first.variant else first.reference
     text = f"What share of its loss {len(alike)} mitigations of {first.task} after {after} bring back cannot be told"
-    return f"{text}: {first.estimate.reason}.{_regained(alike, rows)}"
+    return f"{text}: {first.estimate.reason}.{_regained(alike, rows, level)}"
 
 
-def _told_together(recoveries: Sequence[ResultRow]) -> list[list[ResultRow]]:
+def _grouped_by_reason(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:
     """Recoveries of one loss that are undefined for one reason, which need not be told again and again."""
-    found: dict[tuple[str, ...], list[ResultRow]] = {}
-    for row in recoveries:
+    alike: dict[tuple[str, ...], list[ResultRow]] = {}
+    for row in rows:
         undefined = math.isnan(row.estimate.value)
         own = ("", row.estimate.reason) if undefined else (row.chain, row.mitigation)
-        found.setdefault((row.base, row.variant, row.reference, row.task, *own), []).append(row)
-    return list(found.values())
+        alike.setdefault((row.base, row.variant, row.reference, row.task, *own), []).append(row)
+    return list(alike.values())
 
 
-def _regained(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow]) -> str:
+def _regained(alike: Sequence[ResultRow], rows: Sequence[ResultRow], level: float) -> str:
     """What came back in points, which needs no loss that is shown; empty where it was not measured."""
-    places = {row.key for row in recoveries}
-    found = [r for r in rows if r.metric == "regained" and not r.dimension and r.key in places]
-    clear = [r for r in found if r.estimate.low > 0 or r.estimate.high < 0]
-    if not found:
+    keys = {row.key for row in alike}
+    regained = [r for r in rows if r.metric == "regained" and r.is_whole and r.key in keys]
+    if not regained:
         return ""
-    if len(found) == 1:
-        return f" In points it regained {_points(found[0].estimate)}."
-    told = [f"{r.chain} regained {_points(r.estimate)}" for r in clear[:_MOST_NAMED]]
-    least, most = (pick(_rounded(r.estimate.value) for r in found) for pick in (min, max))
+    if len(regained) == 1:
+        return f" In points it regained {in_points(regained[0].estimate, level=level)}."
+    clear = [r for r in regained if r.estimate.low > 0 or r.estimate.high < 0]
+    shown = [f"{r.chain} regained {in_points(r.estimate, level=level)}" for r in clear[:_MOST_NAMED]]
+    least, most = (pick(rounded(r.estimate.value) for r in regained) for pick in (min, max))
     what = f"Between {least:+.1f} and {most:+.1f} points were regained against the same chain without them"
-    return f" {what}; {'; '.join(told) if told else 'none is shown to have regained or lost anything'}."
+    return f" {what}; {'; '.join(shown) if shown else 'none is shown to have regained or lost anything'}."
 
 
-def recommendations(choices: Sequence[Choice]) -> list[str]:
+def recommendations(choices: Sequence[Recommendation]) -> list[str]:
     """The dose that the rule takes of each kind of mitigation; one sentence where several lack the same.
 
     Args:
         choices: of a study.
     """
-    found: dict[tuple[str, ...], list[Choice]] = {}
+    found: dict[tuple[str, ...], list[Recommendation]] = {}
     for choice in choices:
         lack = choice.reason.partition(": ")[2] if not choice.chosen else ""
         own = lack if "undefined" in lack else choice.ladder
@@ -296,7 +290,7 @@ def recommendations(choices: Sequence[Choice]) -> list[str]:
     ]
 
 
-def recommended(choice: Choice) -> str:
+def recommended(choice: Recommendation) -> str:
     """The dose that the rule takes, or that it takes none."""
     what = f"{choice.ladder} of {choice.task} after {choice.after}" + (f" ({choice.variant})" if choice.variant else "")
     dose = f"a dose of {100 * choice.dose:.4g} %, " if choice.chosen else ""
@@ -312,8 +306,8 @@ def _rounding(rows: Sequence[ResultRow]) -> list[str]:
         f"(at most {100 * row.estimate.high:.0f} %)"
         for row in rows
     ]
-    told = ", ".join(dict.fromkeys(found))
-    return [f"Rounding alone changed {told} when the base was scored in another grouping of its examples."]
+    counts = ", ".join(dict.fromkeys(found))
+    return [f"Rounding alone changed {counts} when the base was scored in another grouping of its examples."]
 
 
 def _scope(estimates: Iterable[Estimate]) -> str:
@@ -326,25 +320,8 @@ def _scope(estimates: Iterable[Estimate]) -> str:
     return f"Over {seeds} seeds: these numbers speak about the recipe, as far as {seeds} seeds tell."
 
 
-def _points(estimate: Estimate, *, sign: bool = True) -> str:
-    form = "+.1f" if sign else ".1f"
-    text = f"{_rounded(estimate.value):{form}} points"
-    if math.isnan(estimate.low):
-        return text
-    return f"{text}, between {_rounded(estimate.low):+.1f} and {_rounded(estimate.high):+.1f}"
-
-
-def _rounded(value: float) -> float:
-    # Adding 0 turns the -0.0 that rounding leaves into 0.0.
-    return round(100 * value, 1) + 0.0
-
-
 def _turned(estimate: Estimate) -> Estimate:
-    return Estimate(-estimate.value, -estimate.high, -estimate.low)
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "0.001 or less"
+    return replace(estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low)
 
 
 def _clusters(estimate: Estimate) -> str:
@@ -352,7 +329,12 @@ def _clusters(estimate: Estimate) -> str:
 
 
 def _checkpoint(row: ResultRow) -> str:
-    return f"{row.chain} ({row.variant})" if row.variant else row.chain
+    name = row.chain or "the later checkpoint"
+    return f"{name} ({row.variant})" if row.variant else name
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _like(rows: Sequence[ResultRow], row: ResultRow, metric: str, dimension: str) -> list[ResultRow]:

@@ -14,7 +14,7 @@ from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import load, merge_adapter, save
 from chaintune.plan.branches import Branch, added_stage, resolved
 from chaintune.plan.graph import Family
-from chaintune.records import Chain, ChainStep, Choice, MitigationRef, ResultRow, Task, chain_label
+from chaintune.records import Chain, ChainStep, MitigationRef, Recommendation, ResultRow, Task, chain_label
 from chaintune.runs.session import Session, StudyResults, prepare
 from chaintune.store.store import Store
 from chaintune.study.mitigations import MitigationItem
@@ -55,7 +55,7 @@ class Mitigations:
     """
 
     results: StudyResults
-    choice: Choice
+    choice: Recommendation
     written: str
     model: Path | None
 
@@ -132,7 +132,7 @@ def prepare_mitigation(study: Study, store: Store, *, trust_remote_code: bool = 
     return session
 
 
-def chosen_chain(choice: Choice, rows: Sequence[ResultRow], *, best: bool) -> str:
+def chosen_chain(choice: Recommendation, rows: Sequence[ResultRow], *, best: bool) -> str:
     """The chain whose model is written: the choice's, else, if the best is wanted, that with the largest recovery.
 
     Args:

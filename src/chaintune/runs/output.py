@@ -196,7 +196,7 @@ def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path, limits: Limi
             "level": study.level,
             "rows": plain,
             "limits": asdict(limits),
-            "recommended": [choice.to_dict() for choice in forgetting.choose(rows, limits)],
+            "recommended": [choice.to_dict() for choice in forgetting.recommend(rows, limits)],
         },
     )
 

@@ -18,7 +18,7 @@ from chaintune.gate import judge, read_policy
 from chaintune.records import Comparison
 from chaintune.report.card import comparison_section
 from chaintune.report.comparison import comparison_json
-from chaintune.report.model_index import TASK_NAME, model_index, results_of
+from chaintune.report.model_index import TASK_NAME, card_results, model_index
 from chaintune.report.readme import merged
 from chaintune.report.saved import read_comparisons
 from tests import made_up
@@ -37,7 +37,7 @@ def compared(name: str = "b", task: str = "t") -> Comparison:
 
 
 FOUND = compared()
-INDEX = model_index("mine", results_of([FOUND]))
+INDEX = model_index("mine", card_results(FOUND.rows, level=FOUND.level))
 SECTION = comparison_section([FOUND], before="my base")
 
 
@@ -136,7 +136,11 @@ def test_any_text_is_kept_and_merging_twice_is_merging_once(text: str) -> None:
 def test_a_later_comparison_takes_the_place_of_the_earlier() -> None:
     later = compared(name="z", task="u")
     once = put(README) + "\nA footer.\n"
-    twice = put(once, comparison_section([later], before="my base"), model_index("x", results_of([later])))
+    twice = put(
+        once,
+        comparison_section([later], before="my base"),
+        model_index("x", card_results(later.rows, level=later.level)),
+    )
     assert "| t |" not in twice
     assert "| u |" in twice
     assert twice.endswith("\nA footer.\n")

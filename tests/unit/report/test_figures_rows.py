@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaintune.records import Estimate, Figure, Limits, ResultRow, Verdict
+from chaintune.report.estimates import in_percent, in_points
 from chaintune.report.figures.accuracy import accuracy_figures
-from chaintune.report.figures.charts import framed, in_percent, in_points, rounded, top_legend
+from chaintune.report.figures.charts import framed, rounded, top_legend
 from chaintune.report.figures.doses import Measure, Point, draw_doses
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
-from chaintune.report.figures.group_results import Member, Place
+from chaintune.report.figures.group_results import GroupResult, GroupResults
 from chaintune.report.figures.groups import MOST_ROWS, bias_figure, forgetting_figure
 from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.mitigated import mitigation_figures
@@ -36,17 +37,19 @@ def estimate(value: float, *, p: float = 0.5, clusters: int = 20) -> Estimate:
 
 def member(
     group: str, value: float, *, verdict: Verdict = "inconclusive", p: float = 0.5, clusters: int = 20
-) -> Member:
-    return Member(group, estimate(value, clusters=clusters), estimate(value, p=p, clusters=clusters), verdict, 0.3, 0.4)
+) -> GroupResult:
+    return GroupResult(
+        group, estimate(value, clusters=clusters), estimate(value, p=p, clusters=clusters), verdict, 0.3, 0.4
+    )
 
 
-def undefined(group: str, forgetting: Estimate) -> Member:
-    return Member(group, forgetting, UNDEFINED, "inconclusive", math.nan, math.nan)
+def undefined(group: str, forgetting: Estimate) -> GroupResult:
+    return GroupResult(group, forgetting, UNDEFINED, "inconclusive", math.nan, math.nan)
 
 
-def place(*members: Member) -> Place:
+def place(*members: GroupResult) -> GroupResults:
     whole = estimate(0.05)
-    return Place("s", "faith", "", "", whole, "s>c forgot s.", "the whole", 0.05, members)
+    return GroupResults("s", "faith", "", "", whole, "s>c forgot s.", "the whole", 0.95, members)
 
 
 def data(spec: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
@@ -55,7 +58,7 @@ def data(spec: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
 
 
 def test_groups_are_sorted_and_what_cannot_be_judged_is_last() -> None:
-    lonely = Member(
+    lonely = GroupResult(
         "lonely", Estimate(0.9, n=3, reason="too few clusters"), UNDEFINED, "inconclusive", math.nan, math.nan
     )
     gone = undefined("gone", UNDEFINED)
@@ -114,7 +117,8 @@ def test_power_says_in_how_many_groups_nothing_could_show() -> None:
     blind = undefined("blind", estimate(0.1))
     figure = power_figure(place(member("a", 0.1), blind))
     assert figure is not None
-    assert figure.caption.startswith("1 of 2 groups of faith could show none; in the typical one of the other 1")
+    assert figure.caption.startswith("Minimum detectable forgetting (80 % power) in the typical one of the other 1:")
+    assert figure.caption.endswith("None in 1 of 2 groups of faith.")
     assert figure.table.row(-1, named=True)["reason"] == "these data are too few to show any"
     assert figure.table["detectable forgetting (points)"].to_list() == [30.0, None]
 
@@ -192,7 +196,7 @@ def mitigated(recovery: Estimate, *, doses: Sequence[float] = (0.1, 0.2)) -> lis
 
 
 def drawn(recovery: Estimate, doses: Sequence[float] = (0.1, 0.2)) -> dict[str, Figure]:
-    return {one.name: one for one in mitigation_figures(mitigated(recovery, doses=doses), Limits())}
+    return {one.name: one for one in mitigation_figures(mitigated(recovery, doses=doses), Limits(), level=0.95)}
 
 
 def test_without_a_loss_points_are_drawn_and_no_target() -> None:
@@ -307,7 +311,7 @@ def test_numbers_are_as_long_as_they_need_be() -> None:
 def test_an_estimate_in_words() -> None:
     assert in_points(Estimate(0.05, 0.01, 0.09)) == "+5.0 points (+1.0 to +9.0)"
     assert in_points(Estimate(0.05, reason="one cluster")) == "+5.0 points (one cluster)"
-    assert in_percent(Estimate(0.64, 0.48, 0.82)) == "64% (48% to 82%)"
+    assert in_percent(Estimate(0.64, 0.48, 0.82)) == "64 % (48 to 82 %)"
     assert in_percent(UNDEFINED).startswith("undefined: too few")
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chaintune.records import Choice, Estimate, ResultRow
+from chaintune.records import Estimate, Recommendation, ResultRow
 from chaintune.report.card import model_card
 from chaintune.report.markdown import markdown
 
@@ -34,7 +34,7 @@ def judged() -> list[ResultRow]:
 def test_gaps_are_judged_at_the_level_of_the_study(level: float, gap: str) -> None:
     rows = judged()
     assert gap in markdown(rows, title="t", level=level)
-    choice = Choice("b", "", "s", "s>c", "replay", ("s>c>s@5%",), "s>c>s@5%", 0.05, 0.8, 0.02, "reaches it")
+    choice = Recommendation("b", "", "s", "s>c", "replay", ("s>c>s@5%",), "s>c>s@5%", 0.05, 0.8, 0.02, "reaches it")
     card = model_card(rows, choice, written="s>c>s@5%", before="one", after="two", recipe={}, level=level)
     assert gap in card
     assert f"level: {level}" in card

@@ -266,7 +266,7 @@ def test_a_comparison_has_a_page_too() -> None:
     html = render(page)
     text = Outline(html).text
     assert "FAIL: of one blocking budget 1 exceeded." in text
-    assert "It forgot" in text
+    assert "The later checkpoint forgot t" in text
     assert page.findings[0].verdict == "forgot"
     assert len(page.examples["flips"]) == found.overall.forgot
     assert "Budgets of p.yaml" in text

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from chaintune.forgetting import compare
-from chaintune.records import Choice, Estimate, ResultRow, Verdict
+from chaintune.records import Estimate, Recommendation, ResultRow, Verdict
 from chaintune.report.mitigations import mitigation_tables
-from chaintune.report.words import group_differences, recommendations, recommended, sentence
+from chaintune.report.words import comparison_text, group_differences, recommendations, recommended
 from chaintune.report.words import summary as summary_at
 from tests import made_up
 
@@ -48,7 +48,7 @@ def test_nothing_followed_nothing_forgotten() -> None:
 
 
 def test_says_what_how_much_and_of_how_many() -> None:
-    assert "s>c forgot s: +5.0 points, between +1.2 and +8.8 (440 examples, 85 clusters)." in summary([LOST])
+    assert "s>c forgot s: +5.0 points (95 % CI +1.2 to +8.8), 440 examples in 85 clusters." in summary([LOST])
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_each_verdict_has_its_words(verdict: Verdict, words: str) -> None:
 
 def test_says_who_lost_more_and_who_less() -> None:
     text = summary([LOST, *GROUPS])
-    assert "a (faith) lost more than the whole, by 7.1 points, between +2.0 and +12.0." in text
-    assert "b (faith) lost less than the whole, by 6.0 points, between +1.0 and +11.0." in text
+    assert "a (faith) lost more than the whole, by 7.1 points (95 % CI +2.0 to +12.0)." in text
+    assert "b (faith) lost less than the whole, by 6.0 points (95 % CI +1.0 to +11.0)." in text
 
 
 def test_what_is_called_shown_follows_the_level() -> None:
     text = summary([LOST, *GROUPS], level=0.99)
     assert "(faith) lost" not in text
-    assert "For the 3 groups of faith no difference is shown" in text
+    assert "No difference is shown for the 3 groups of faith" in text
 
 
 @pytest.mark.parametrize(("level", "gap"), [(0.95, "now shown"), (0.99, "none shown")])
@@ -86,28 +86,36 @@ def test_a_gap_that_is_only_shown_with_a_mitigation_is_not_called_new(level: flo
 
 def test_says_what_could_not_be_seen_and_who_cannot_be_judged() -> None:
     text = summary([LOST, *GROUPS])
-    assert "For the one other group of faith no difference is shown; one of 14 points would have shown" in text
+    assert (
+        "No difference is shown for the one other group of faith (minimum detectable difference 14 points, 80 % power)"
+        in text
+    )
     assert "1 of faith cannot be judged: too few clusters for an interval: 2." in text
 
 
 def test_says_the_largest_limit_of_the_groups_spoken_of_and_how_many_could_show_none() -> None:
     found = {name: Estimate(0.01, -0.1, 0.1, 0.8, 0.9) for name in "abcd"} | {"e": Estimate(0.3, 0.1, 0.5, 0.0, 0.0)}
     limits = {"a": 0.1, "b": 0.3, "c": math.nan, "d": 0.12, "e": 0.6}
-    text = " ".join(group_differences("faith", found, limits, 0.05, "the whole"))
-    assert "no difference is shown; one of 30 points would have shown in four cases out of five, but in 1 of" in text
-    assert "and these data could show none." in " ".join(group_differences("faith", found, {}, 0.05, "the whole"))
+    text = " ".join(group_differences("faith", found, limits, "the whole", level=0.95))
+    assert "(minimum detectable difference 30 points, 80 % power; none for 1 of them)" in text
+    assert "(these data are too few to show any)." in " ".join(
+        group_differences("faith", found, {}, "the whole", level=0.95)
+    )
 
 
 def test_says_what_change_an_inconclusive_task_could_have_shown() -> None:
     doubtful = row("forgetting", 0.02, -0.03, 0.07, verdict="inconclusive")
     text = summary([doubtful, row("detectable_forgetting", 0.08)])
-    assert "A change of 8 points would have shown in four cases out of five" in text
+    assert "Minimum detectable difference: 8 points (80 % power)." in text
     assert "too few to show any change" in summary([doubtful])
 
 
 def test_says_when_little_was_learned_to_be_forgotten() -> None:
     gain = row("gain", 0.01, -0.03, 0.05, chain="s", reference="base")
-    assert "s had not clearly learned s (+1.0 points, between -3.0 and +5.0 over the base)" in summary([LOST, gain])
+    assert (
+        "s had not clearly learned s, so this says little: gain over the base +1.0 points (95 % CI -3.0 to +5.0)."
+        in summary([LOST, gain])
+    )
     clear = row("gain", 0.2, 0.1, 0.3, chain="s", reference="base")
     assert "had not clearly learned" not in summary([LOST, clear])
 
@@ -131,17 +139,17 @@ def test_order_and_mitigation_have_their_sentences() -> None:
     back = row("recovery", 0.64, 0.48, 0.82, chain="s>c>s@5%", reference="s>c")
     price = row("price", 0.03, -0.01, 0.07, chain="s>c>s@5%", reference="s>c", task="c", verdict="inconclusive")
     text = summary([LOST, order, back, price])
-    assert "s ends better with c>s than with s>c: +13.0 points, between +8.0 and +18.0." in text
-    assert "s>c>s@5% brings back 64% of the loss of s, between 48% and 82%." in text
-    assert "Its price in c: +3.0 points, between -1.0 and +7.0 (inconclusive)." in text
+    assert "s ends better with c>s than with s>c: +13.0 points (95 % CI +8.0 to +18.0)." in text
+    assert "s>c>s@5% brings back 64 % (95 % CI 48 to 82 %) of the loss of s." in text
+    assert "Its price in c: +3.0 points (95 % CI -1.0 to +7.0), inconclusive." in text
 
 
 def test_a_gain_is_told_with_its_own_sign_and_a_recovery_that_is_not_shown_as_such() -> None:
     gained = row("forgetting", -0.05, -0.08, -0.02, verdict="gained")
-    assert "s>c is better at s than s: +5.0 points, between +2.0 and +8.0" in summary([gained])
+    assert "s>c is better at s than s: +5.0 points (95 % CI +2.0 to +8.0)" in summary([gained])
     back = row("recovery", 0.36, -0.05, 0.63, chain="s>c>s@5%", reference="s>c")
     text = summary([LOST, back])
-    assert "That s>c>s@5% brings back any of the loss of s is not shown: 36%, between -5% and 63%." in text
+    assert "No recovery of s is shown for s>c>s@5%: 36 % (95 % CI -5 to 63 %)." in text
 
 
 def test_groups_that_are_not_named_are_counted_on_their_side_and_reasons_are_not_mixed_up() -> None:
@@ -150,11 +158,11 @@ def test_groups_that_are_not_named_are_counted_on_their_side_and_reasons_are_not
         "x": Estimate(0.1, reason="too few clusters for an interval: 1"),
         "y": Estimate(0.1, reason="too few clusters for an interval: 5"),
     }
-    text = " ".join(group_differences("faith", shown | unknown, {}, 0.05, "the whole"))
+    text = " ".join(group_differences("faith", shown | unknown, {}, "the whole", level=0.95))
     assert "Of 2 others of faith 1 lost more and 1 lost less." in text
     assert "2 of faith cannot be judged: too few clusters for an interval." in text
     other = {"z": Estimate(0.0, reason="all examples changed alike")}
-    text = " ".join(group_differences("faith", unknown | other, {}, 0.05, "the whole"))
+    text = " ".join(group_differences("faith", unknown | other, {}, "the whole", level=0.95))
     assert "2 for too few clusters for an interval; 1 for all examples changed alike." in text
 
 
@@ -179,13 +187,13 @@ def test_one_reason_is_told_once_for_all_mitigations_of_a_loss_with_what_they_re
     assert "Between -2.0 and +3.0 points were regained" in text
     assert "none is shown to have regained or lost anything." in text
     clear = row("regained", 0.09, 0.04, 0.14, chain="s>c>s@5%", reference="s>c")
-    assert "s>c>s@5% regained +9.0 points, between +4.0 and +14.0." in summary([clear, *rows])
+    assert "s>c>s@5% regained +9.0 points (95 % CI +4.0 to +14.0)." in summary([clear, *rows])
 
 
 def test_one_reason_is_told_once_for_all_recommendations() -> None:
-    def choice(ladder: str, lack: str) -> Choice:
+    def choice(ladder: str, lack: str) -> Recommendation:
         reason = f"no dose tested reaches it; of the largest, 0.25: {lack}"
-        return Choice("m", "", "s", "s>c", ladder, (), "", math.nan, 0.8, 0.02, reason)
+        return Recommendation("m", "", "s", "s>c", ladder, (), "", math.nan, 0.8, 0.02, reason)
 
     undefined = "its recovery is undefined: no loss is shown"
     assert recommendations([choice("replay", undefined), choice("rehearse", undefined)]) == [
@@ -211,29 +219,32 @@ def compared(n: int, *, seed: int, lost: float, groups: Sequence[str] = "ab") ->
     after = before & (rng.random(n) > lost)
     bears = {"faith": [groups[number % len(groups)] for number in range(n)]}
     pair = [made_up.scores(part.tolist(), groups=bears, noise=k) for k, part in enumerate((before, after))]
-    return sentence(compare(*pair, by=["faith"], resamples=300))
+    return comparison_text(compare(*pair, by=["faith"], resamples=300))
 
 
 def test_a_comparison_is_told_with_flips_verdict_groups_and_scope() -> None:
     text = compared(300, seed=1, lost=0.2)
     assert re.match(r"Of 300 examples of t \(300 clusters\), \d+ were right before and wrong after, 0 the other", text)
-    assert "It forgot: forgetting is +" in text
-    assert "For the 2 groups of faith no difference is shown; one of" in text
+    assert "The later checkpoint forgot t: +" in text
+    assert "No difference is shown for the 2 groups of faith (minimum detectable difference" in text
     assert text.endswith("This speaks about these two checkpoints, not about what their recipe does in general.")
 
 
 def test_a_comparison_of_nothing_changed_is_kept_and_one_too_small_is_inconclusive() -> None:
     scores = made_up.scores([True, False] * 20)
-    assert "It was kept: any change, +0.0 points" in sentence(compare(scores, scores, resamples=300))
+    assert "The later checkpoint kept t: +0.0 points" in comparison_text(compare(scores, scores, resamples=300))
     other = made_up.scores([True, True, False, False])
-    text = sentence(compare(made_up.scores([True, False, True, False]), other, resamples=300))
-    assert "Whether anything was forgotten is inconclusive: too few clusters for an interval: 4" in text
+    text = comparison_text(compare(made_up.scores([True, False, True, False]), other, resamples=300))
+    assert (
+        "Whether the later checkpoint forgot t is inconclusive: +0.0 points (too few clusters for an interval: 4"
+        in text
+    )
     assert "These data are too few to show any change." in text
 
 
 def test_left_out_examples_are_counted() -> None:
     one, other = made_up.scores([True] * 30), made_up.scores([True] * 29 + [False] * 3)
-    text = sentence(compare(one, other, on_missing="intersect", resamples=300))
+    text = comparison_text(compare(one, other, on_missing="intersect", resamples=300))
     assert "2 examples that only one of the two answered were left out." in text
 
 

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Estimate, ResultRow
-from chaintune.report.labels import told
+from chaintune.report.estimates import in_points
 
 # Two more than the one decimal of a percentage point that is shown.
 _DECIMALS = 3
@@ -42,23 +42,6 @@ def told_points(estimate: Estimate) -> dict[str, Any]:
     seeds = f", {estimate.n_seeds} seeds" if estimate.n_seeds > 1 else ""
     ends = {"low": 100 * estimate.low, "high": 100 * estimate.high}
     return {"value": 100 * estimate.value} | ends | {"is": in_points(estimate), "of": examples + seeds}
-
-
-def in_points(estimate: Estimate) -> str:
-    """`+5.0 points (+1.0 to +9.0)`, or why there is none."""
-    if math.isnan(estimate.value):
-        return f"undefined: {told(estimate.reason)}"
-    if math.isnan(estimate.low):
-        return f"{100 * estimate.value:+.1f} points ({told(estimate.reason) or 'no interval'})"
-    return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
-
-
-def in_percent(estimate: Estimate) -> str:
-    """`64 % (48 % to 82 %)`, or why there is none."""
-    if math.isnan(estimate.value):
-        return f"undefined: {told(estimate.reason)}"
-    ends = "" if math.isnan(estimate.low) else f" ({estimate.low:.0%} to {estimate.high:.0%})"
-    return f"{estimate.value:.0%}{ends}"
 
 
 def first_few(said: Sequence[str], most: int) -> str:

@@ -6,19 +6,19 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Comparison, Estimate, Figure, ResultRow, Verdict
+from chaintune.report.estimates import in_points
 from chaintune.report.figures.charts import (
     count_columns,
     estimate_columns,
     finished,
     first_few,
-    in_points,
     layered,
     top_legend,
 )
 from chaintune.report.figures.forest import Forest, Kind, Line, looks_of, names_axis, texts_beside
 from chaintune.report.figures.groups import VERDICTS, counts
 from chaintune.report.labels import listed, shortened, told
-from chaintune.report.words import overall, verdict_sentence
+from chaintune.report.words import verdict_sentence
 
 _MOST_ROWS = 30
 _MOST_SAID = 12
@@ -45,29 +45,24 @@ def before_after_figure(comparisons: Sequence[Comparison]) -> Figure:
     )
 
 
-def tasks_figure(comparisons: Sequence[Comparison]) -> Figure:
-    """Forgetting of every task of a comparison."""
-    said = [f"{one.task}: {verdict_sentence(one.overall, one.margin)}" for one in comparisons]
-    values = [(one.task, one.overall.forgetting, one.overall.verdict) for one in comparisons]
-    return _forest(values, said, "task")
-
-
-def chains_figure(rows: Sequence[ResultRow]) -> Figure | None:
-    """Forgetting of every task along every chain of a study; None where nothing followed anything.
+def forgetting_of_tasks_figure(rows: Sequence[ResultRow], *, level: float) -> Figure | None:
+    """Forgetting of every task along every chain, or between two checkpoints; None where nothing followed anything.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed; without mitigated checkpoints.
+        level: of the intervals.
     """
-    lost = [row for row in rows if row.metric == "forgetting" and not row.dimension]
+    lost = [row for row in rows if row.metric == "forgetting" and row.is_whole]
     if not lost:
         return None
     values: list[tuple[str, Estimate, Verdict]] = [
-        (_place(row, lost), row.estimate, row.verdict or "inconclusive") for row in lost
+        (_name(row, lost), row.estimate, row.verdict or "inconclusive") for row in lost
     ]
-    return _forest(values, [overall(row) for row in lost], "task and chain")
+    sentences = [verdict_sentence(row, level=level) for row in lost]
+    return _forest(values, sentences, "task and chain" if any(row.chain for row in lost) else "task")
 
 
-def _place(row: ResultRow, rows: Sequence[ResultRow]) -> str:
+def _name(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     """What tells one row from another, as short as that can be said; the rest is in the caption."""
     parts = {name: getattr(row, name) for name in ("task", "chain", "base")}
     unlike = [part for name, part in parts.items() if len({getattr(one, name) for one in rows}) > 1]

@@ -8,13 +8,12 @@ from typing import Any, Literal
 import altair as alt
 
 from chaintune.records import Estimate
+from chaintune.report.estimates import in_percent, in_points
 from chaintune.report.figures.charts import (
     SHAPES,
     Row,
     axis,
     framed,
-    in_percent,
-    in_points,
     inside,
     layered,
     looks_by,

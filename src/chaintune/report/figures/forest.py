@@ -8,7 +8,8 @@ from typing import Any
 import altair as alt
 
 from chaintune.records import Estimate
-from chaintune.report.figures.charts import Row, axis, framed, in_percent, inside, layered, told_points, top_legend
+from chaintune.report.estimates import in_percent
+from chaintune.report.figures.charts import Row, axis, framed, inside, layered, told_points, top_legend
 from chaintune.report.labels import shortened, told
 
 _STEP = 24

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from chaintune.forgetting.recommend import choose
-from chaintune.records import Choice, Estimate, Figure, Limits, ResultRow
+from chaintune.forgetting.recommend import recommend
+from chaintune.records import Estimate, Figure, Limits, Recommendation, ResultRow
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, numbers
 from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_price
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
 from chaintune.report.labels import slug, told
 from chaintune.report.mitigations import beyond_reference
-from chaintune.report.words import all_brought_back, brought_back, recommendations
+from chaintune.report.words import recommendations, recoveries_text, recovery_text
 
 _MOST_ROWS = 30
 _MOST_SAID = 4
@@ -24,7 +24,7 @@ _LEAST, _MOST = -50.0, 150.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class MitigationResults:
     """The mitigations of one lost task after one chain, and what each came to.
 
     Attributes:
@@ -32,16 +32,16 @@ class Ladder:
         points: one a mitigated checkpoint.
         choices: the recommended dose of each kind.
         limits: what a dose has to reach.
-        said: what each brought back, in words.
+        sentences: what each brought back.
     """
 
     task: str
     after: str
     tag: str
     points: tuple[Point, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[Recommendation, ...]
     limits: Limits
-    said: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
 
     @property
     def measure(self) -> Measure:
@@ -64,48 +64,51 @@ class Ladder:
         return f"{told(self.task)} after {told(self.after)}" + (f", {told(self.tag)}" if self.tag else "")
 
 
-def mitigation_figures(rows: Sequence[ResultRow], limits: Limits) -> Iterator[Figure]:
+def mitigation_figures(rows: Sequence[ResultRow], limits: Limits, *, level: float) -> Iterator[Figure]:
     """For each lost task: what came back, the curve along the doses where there is one, and each price.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed.
         limits: what a recommended dose has to reach.
+        level: of the intervals.
     """
-    for ladder in _ladders(rows, limits):
-        yield _recoveries(ladder)
-        if any(len(doses) > 1 for doses in _curves(ladder).values()):
-            yield _doses(ladder)
-        for task in dict.fromkeys(task for point in ladder.points for task in point.prices):
-            if priced := _price(ladder, task):
+    for results in _mitigation_results(rows, limits, level):
+        yield _recoveries(results)
+        if any(len(doses) > 1 for doses in _dose_curves(results).values()):
+            yield _doses(results)
+        for task in dict.fromkeys(task for point in results.points for task in point.prices):
+            if priced := _price(results, task):
                 yield priced
 
 
-def _ladders(rows: Sequence[ResultRow], limits: Limits) -> list[Ladder]:
+def _mitigation_results(rows: Sequence[ResultRow], limits: Limits, level: float) -> list[MitigationResults]:
     found: dict[tuple[str, ...], list[ResultRow]] = {}
     for row in rows:
         if row.metric == "recovery" and not row.dimension:
             found.setdefault((row.base, row.variant, row.task, row.reference), []).append(row)
-    choices = choose(rows, limits)
+    choices = recommend(rows, limits)
     bases = {base for base, *_ in found}
-    ladders = []
+    every = []
     for (base, variant, task, after), recoveries in found.items():
         own = [one for one in choices if (one.base, one.variant, one.task, one.after) == (base, variant, task, after)]
         points = sorted((_point(row, rows, own) for row in recoveries), key=lambda one: (one.kind, one.dose, one.name))
         tag = ", ".join(filter(None, (base if len(bases) > 1 else "", variant)))
-        ladders.append(Ladder(task, after, tag, tuple(points), tuple(own), limits, _said(recoveries, rows)))
-    return ladders
+        every.append(
+            MitigationResults(task, after, tag, tuple(points), tuple(own), limits, _sentences(recoveries, rows, level))
+        )
+    return every
 
 
-def _said(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow]) -> tuple[str, ...]:
+def _sentences(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow], level: float) -> tuple[str, ...]:
     """What each brought back; all of them at once where no share of the loss can be told, for one reason."""
     if len({row.estimate.reason for row in recoveries if math.isnan(row.estimate.value)} | {""}) == 2 and all(
         math.isnan(row.estimate.value) for row in recoveries
     ):
-        return (all_brought_back(recoveries, rows),)
-    return tuple(brought_back(row, rows) for row in recoveries[:_MOST_SAID])
+        return (recoveries_text(recoveries, rows, level=level),)
+    return tuple(recovery_text(row, rows, level=level) for row in recoveries[:_MOST_SAID])
 
 
-def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Choice]) -> Point:
+def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Recommendation]) -> Point:
     beside = [
         one
         for one in rows
@@ -123,8 +126,8 @@ def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Choice])
     )
 
 
-def _recoveries(ladder: Ladder) -> Figure:
-    shown, measure = ladder.points[:_MOST_ROWS], ladder.measure
+def _recoveries(results: MitigationResults) -> Figure:
+    shown, measure = results.points[:_MOST_ROWS], results.measure
     lines = [
         Line(one.name, measure.of(one), _RECOMMENDED if one.chosen else _TESTED, _short(one, measure)) for one in shown
     ]
@@ -139,35 +142,35 @@ def _recoveries(ladder: Ladder) -> Figure:
         most=measure.frame[1],
         unit=measure.unit,
     )
-    title = f"{_name(measure)} of {ladder.where}"
+    title = f"{_name(measure)} of {results.where}"
     said = "; ".join(f"{told(one.name)}: {measure.told(one)}" for one in shown)
     return Figure(
-        name=slug(measure.name, ladder.task, "after", ladder.after, ladder.tag),
+        name=slug(measure.name, results.task, "after", results.after, results.tag),
         section="mitigations",
         title=title,
-        caption=" ".join([*_first(ladder), *_frame(beyond(lines, forest)), *_folded(ladder)]),
+        caption=" ".join([*_first(results), *_frame(beyond(lines, forest)), *_folded(results)]),
         alt=f"{', '.join(filter(None, (title, aim)))}. {said}.",
         spec=finished(forest.draw(lines), title),
-        table=_table(ladder),
+        table=_table(results),
     )
 
 
-def _doses(ladder: Ladder) -> Figure:
-    curves, measure = _curves(ladder), ladder.measure
-    title = f"{_name(measure)} along the dose: {ladder.where}"
+def _doses(results: MitigationResults) -> Figure:
+    curves, measure = _dose_curves(results), results.measure
+    title = f"{_name(measure)} along the dose: {results.where}"
     parts = [
         f"{told(kind)}: " + ", ".join(f"{measure.told(one)} at {100 * one.dose:.4g} %" for one in points)
         for kind, points in curves.items()
     ]
     ends = [_ends(kind, points, measure) for kind, points in curves.items()]
     return Figure(
-        name=slug("dose", ladder.task, "after", ladder.after, ladder.tag),
+        name=slug("dose", results.task, "after", results.after, results.tag),
         section="mitigations",
         title=title,
-        caption=" ".join([*ends, *_frame(_outside(ladder))]),
+        caption=" ".join([*ends, *_frame(_outside(results))]),
         alt=f"{title}. {'; '.join(parts)}.",
-        spec=finished(draw_doses(curves, ladder.kinds, measure), title),
-        table=_table(ladder),
+        spec=finished(draw_doses(curves, results.kinds, measure), title),
+        table=_table(results),
     )
 
 
@@ -177,36 +180,36 @@ def _ends(kind: str, points: Sequence[Point], measure: Measure) -> str:
     return f"{_name(measure)} with {told(kind)}: {', '.join(dict.fromkeys([said[0], said[-1]]))}."
 
 
-def _price(ladder: Ladder, task: str) -> Figure | None:
-    measure = ladder.measure
-    points = [one for one in ladder.points if task in one.prices and not math.isnan(measure.of(one).value)]
+def _price(results: MitigationResults, task: str) -> Figure | None:
+    measure = results.measure
+    points = [one for one in results.points if task in one.prices and not math.isnan(measure.of(one).value)]
     points = [one for one in points if not math.isnan(one.prices[task].value)]
     if not points:
         return None
-    title = f"{_name(measure)} of {ladder.where}, against its price in {told(task)}"
+    title = f"{_name(measure)} of {results.where}, against its price in {told(task)}"
     parts = [
         f"{told(one.name)}: {measure.name} {measure.told(one)}, price {100 * one.prices[task].value:+.1f} points"
         for one in points
     ]
-    chart = draw_price(points, ladder.kinds, task=task, measure=measure, margin=ladder.limits.margin)
+    chart = draw_price(points, results.kinds, task=task, measure=measure, margin=results.limits.margin)
     return Figure(
-        name=slug("price", ladder.task, "after", ladder.after, "paid-in", task, ladder.tag),
+        name=slug("price", results.task, "after", results.after, "paid-in", task, results.tag),
         section="mitigations",
         title=title,
-        caption=_corner(points, task, ladder),
+        caption=_corner(points, task, results),
         alt=f"{title}. {'; '.join(parts)}.",
         spec=finished(chart, title),
-        table=_table(ladder, task),
+        table=_table(results, task),
     )
 
 
-def _corner(points: Sequence[Point], task: str, ladder: Ladder) -> str:
+def _corner(points: Sequence[Point], task: str, results: MitigationResults) -> str:
     """How many lie where a recommended one must."""
-    margin, target = f"{100 * ladder.limits.margin:g} points", f"{ladder.limits.target:.0%}"
+    margin, target = f"{100 * results.limits.margin:g} points", f"{results.limits.target:.0%}"
     better = "further up and further left is better."
-    if math.isnan(ladder.measure.target):
+    if math.isnan(results.measure.target):
         return f"No loss is shown of which {target} could come back, so nothing is recommended; {better}"
-    inside = sum(_wanted(one, task, ladder.limits) for one in points)
+    inside = sum(_wanted(one, task, results.limits) for one in points)
     return (
         f"In the shaded corner, above {target} of recovery at a price below {margin}, {inside} of {len(points)} lie "
         f"with both whole intervals; {better}"
@@ -217,28 +220,28 @@ def _wanted(point: Point, task: str, limits: Limits) -> bool:
     return point.recovery.low > limits.target and point.prices[task].high < limits.margin
 
 
-def _curves(ladder: Ladder) -> Mapping[str, list[Point]]:
+def _dose_curves(results: MitigationResults) -> Mapping[str, list[Point]]:
     """Kind -> its doses with a value, smallest first."""
     curves: dict[str, list[Point]] = {}
-    for one in ladder.points:
-        if not math.isnan(one.dose) and not math.isnan(ladder.measure.of(one).value):
+    for one in results.points:
+        if not math.isnan(one.dose) and not math.isnan(results.measure.of(one).value):
             curves.setdefault(one.kind, []).append(one)
     return curves
 
 
-def _first(ladder: Ladder) -> list[str]:
+def _first(results: MitigationResults) -> list[str]:
     """The recommendation; where none can be made, what came back."""
-    if ladder.choices and not math.isnan(ladder.measure.target):
-        return recommendations(ladder.choices)
-    return list(ladder.said)
+    if results.choices and not math.isnan(results.measure.target):
+        return recommendations(results.choices)
+    return list(results.sentences)
 
 
 def _name(measure: Measure) -> str:
     return "Recovery" if measure.unit == "%" else "Points regained"
 
 
-def _outside(ladder: Ladder) -> int:
-    (least, most), values = ladder.measure.frame, [ladder.measure.of(one) for one in ladder.points]
+def _outside(results: MitigationResults) -> int:
+    (least, most), values = results.measure.frame, [results.measure.of(one) for one in results.points]
     return sum(100 * one.low < least or 100 * one.high > most for one in values)
 
 
@@ -247,8 +250,8 @@ def _frame(outside: int) -> list[str]:
     return [f"{outside} {reach} beyond the frame; the table has the ends."] if outside else []
 
 
-def _folded(ladder: Ladder) -> list[str]:
-    left = len(ladder.points) - _MOST_ROWS
+def _folded(results: MitigationResults) -> list[str]:
+    left = len(results.points) - _MOST_ROWS
     return [f"{left} more are in the table."] if left > 0 else []
 
 
@@ -259,21 +262,21 @@ def _short(point: Point, measure: Measure) -> str:
     return f"{value:.0%}" if measure.unit == "%" else f"{100 * value:+.1f}"
 
 
-def _table(ladder: Ladder, task: str = "") -> pl.DataFrame:
-    recoveries = [one.recovery for one in ladder.points]
+def _table(results: MitigationResults, task: str = "") -> pl.DataFrame:
+    recoveries = [one.recovery for one in results.points]
     paid: dict[str, pl.Series] = {}
-    for kept in [task] if task else dict.fromkeys(name for one in ladder.points for name in one.prices):
-        prices = [one.prices.get(kept, Estimate.undefined("not measured")) for one in ladder.points]
+    for kept in [task] if task else dict.fromkeys(name for one in results.points for name in one.prices):
+        prices = [one.prices.get(kept, Estimate.undefined("not measured")) for one in results.points]
         paid |= estimate_columns(f"price in {kept}", prices)
     return pl.DataFrame(
         {
-            "mitigation": [one.name for one in ladder.points],
-            "kind": [one.kind for one in ladder.points],
-            "dose (%)": numbers([100 * one.dose for one in ladder.points]),
+            "mitigation": [one.name for one in results.points],
+            "kind": [one.kind for one in results.points],
+            "dose (%)": numbers([100 * one.dose for one in results.points]),
         }
         | estimate_columns("recovery", recoveries, "%")
-        | estimate_columns("regained", [one.regained for one in ladder.points])
+        | estimate_columns("regained", [one.regained for one in results.points])
         | paid
         | count_columns(recoveries)
-        | {"recommended": [one.chosen for one in ladder.points], "reason": [one.reason for one in recoveries]}
+        | {"recommended": [one.chosen for one in results.points], "reason": [one.reason for one in recoveries]}
     )

@@ -10,7 +10,7 @@ import polars as pl
 from chaintune.records import Figure
 from chaintune.report.figures.charts import axis, count_columns, finished, inside, layered, numbers, top_legend
 from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
-from chaintune.report.figures.group_results import Member, Place, kept_in_view
+from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
 from chaintune.report.figures.groups import MOST_ROWS, counts
 from chaintune.report.labels import shortened, slug, told
 
@@ -20,31 +20,31 @@ _STEP = 24
 _LABEL = 22
 
 
-def power_figure(place: Place) -> Figure | None:
-    """The smallest forgetting and biased forgetting that would have shown; None where nothing could have."""
-    if all(math.isnan(value) for one in place.members for value in (one.detectable, one.detectable_biased)):
+def power_figure(results: GroupResults) -> Figure | None:
+    """The minimum detectable forgetting and biased forgetting of groups; None where nothing is detectable."""
+    if all(math.isnan(value) for one in results.members for value in (one.detectable, one.detectable_biased)):
         return None
-    shown = _sorted(kept_in_view(place.members, MOST_ROWS, place.error_rate))
-    title = f"What could have been detected: {place.where}"
-    caption = " ".join(filter(None, (_said(place), _left(place))))
+    shown = _sorted(kept_in_view(results.members, MOST_ROWS, results.level))
+    title = f"What could have been detected: {results.where}"
+    caption = " ".join(filter(None, (_summary(results), _left(results))))
     return Figure(
-        name=slug("detectable", place.task, place.dimension, place.tag),
+        name=slug("detectable", results.task, results.dimension, results.tag),
         section="power",
         title=title,
         caption=caption,
         alt=f"{title}. {caption}",
         spec=finished(_draw(shown), title),
-        table=_table(_sorted(place.members), place),
+        table=_table(_sorted(results.members), results),
     )
 
 
-def typical(place: Place) -> tuple[int, float]:
-    """How little the data of a place show: groups in which nothing could, then the middle of the others."""
-    known = [one.detectable for one in place.members if not math.isnan(one.detectable)]
-    return len(place.members) - len(known), median(known) if known else 0.0
+def typical(results: GroupResults) -> tuple[int, float]:
+    """How little the data of a results show: groups in which nothing could, then the middle of the others."""
+    known = [one.detectable for one in results.members if not math.isnan(one.detectable)]
+    return len(results.members) - len(known), median(known) if known else 0.0
 
 
-def _draw(members: Sequence[Member]) -> alt.LayerChart:
+def _draw(members: Sequence[GroupResult]) -> alt.LayerChart:
     labels = shortened([one.group for one in members], _LABEL)
     rows = [
         {"label": labels[one.group], "name": told(one.group), "kind": kind, "value": 100 * value, "is": _is(value)}
@@ -70,39 +70,40 @@ def _draw(members: Sequence[Member]) -> alt.LayerChart:
     nothing = [{"label": labels[one.group]} for one in members if math.isnan(one.detectable)]
     if nothing:
         words = alt.Chart(inside(nothing)).mark_text(style="note", align="left", dx=4)
-        layers.append(words.encode(x=alt.value(0), y=y, text=alt.value("none could have shown")))
+        layers.append(words.encode(x=alt.value(0), y=y, text=alt.value("none detectable")))
     return layered(layers, rows, alt.Step(_STEP))
 
 
 def _is(value: float) -> str:
-    return "none could have shown" if math.isnan(value) else f"{100 * value:.1f} points would show in 4 cases of 5"
+    return "none detectable" if math.isnan(value) else f"{100 * value:.1f} points (80 % power)"
 
 
-def _sorted(members: Sequence[Member]) -> list[Member]:
+def _sorted(members: Sequence[GroupResult]) -> list[GroupResult]:
     """The best measured first, those that could show nothing last."""
 
-    def rank(member: Member) -> tuple[bool, float, str]:
+    def rank(member: GroupResult) -> tuple[bool, float, str]:
         value = member.detectable
         return (math.isnan(value), 0.0 if math.isnan(value) else value, member.group)
 
     return sorted(members, key=rank)
 
 
-def _said(place: Place) -> str:
-    """What would have shown in the typical group and in the best measured one, and in how many nothing would."""
-    forgetting = _middle_and_least([one.detectable for one in place.members])
-    biased = _middle_and_least([one.detectable_biased for one in place.members])
-    blind = sum(math.isnan(one.detectable) for one in place.members)
+def _summary(results: GroupResults) -> str:
+    """The minimum detectable difference of the typical group and of the best measured one, and how many have none."""
+    forgetting = _middle_and_least([one.detectable for one in results.members])
+    biased = _middle_and_least([one.detectable_biased for one in results.members])
+    none = sum(math.isnan(one.detectable) for one in results.members)
     if not forgetting:
-        return f"In none of the {blind} groups of {place.dimension} could any forgetting have shown."
-    group = f"one of the other {len(place.members) - blind}" if blind else f"group of {place.dimension}"
+        return f"In none of the {none} groups of {results.dimension} is any forgetting detectable (80 % power)."
+    group = f"one of the other {len(results.members) - none}" if none else f"group of {results.dimension}"
     text = (
-        f"in the typical {group} a forgetting of {forgetting[0]} points would have shown in four cases out of five, in "
-        f"the best measured one {forgetting[1]}"
+        f"Minimum detectable forgetting (80 % power) in the typical {group}: {forgetting[0]} points, in the best "
+        f"measured one {forgetting[1]}"
     )
-    text += f"; a biased forgetting of {biased[0]}, and {biased[1]}." if biased else "; no biased forgetting could."
-    none = f"{blind} of {len(place.members)} groups of {place.dimension} could show none; " if blind else ""
-    return none + text if none else text[0].upper() + text[1:]
+    text += (
+        f"; of biased forgetting {biased[0]} and {biased[1]}." if biased else "; no biased forgetting is detectable."
+    )
+    return text + (f" None in {none} of {len(results.members)} groups of {results.dimension}." if none else "")
 
 
 def _middle_and_least(values: Sequence[float]) -> tuple[str, str] | None:
@@ -110,15 +111,15 @@ def _middle_and_least(values: Sequence[float]) -> tuple[str, str] | None:
     return (f"{100 * median(known):.0f}", f"{100 * min(known):.0f}") if known else None
 
 
-def _left(place: Place) -> str:
-    left = len(place.members) - MOST_ROWS
+def _left(results: GroupResults) -> str:
+    left = len(results.members) - MOST_ROWS
     return f"{left} more groups are in the table." if left > 0 else ""
 
 
-def _table(members: Sequence[Member], place: Place) -> pl.DataFrame:
+def _table(members: Sequence[GroupResult], results: GroupResults) -> pl.DataFrame:
     reasons = ["these data are too few to show any" if math.isnan(one.detectable) else "" for one in members]
     return pl.DataFrame(
-        {f"group ({place.dimension})": pl.Series([one.group for one in members], dtype=pl.String)}
+        {f"group ({results.dimension})": pl.Series([one.group for one in members], dtype=pl.String)}
         | count_columns([one.forgetting for one in members])
         | {
             "detectable forgetting (points)": numbers([100 * one.detectable for one in members]),

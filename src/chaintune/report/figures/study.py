@@ -10,8 +10,8 @@ import polars as pl
 from chaintune.errors import DataError
 from chaintune.records import Comparison, Figure, Limits, ResultRow, pooled
 from chaintune.report.figures.accuracy import accuracy_figures
-from chaintune.report.figures.compared import before_after_figure, chains_figure, tasks_figure
-from chaintune.report.figures.group_results import Place, places_of, places_of_rows
+from chaintune.report.figures.compared import before_after_figure, forgetting_of_tasks_figure
+from chaintune.report.figures.group_results import GroupResults, group_results
 from chaintune.report.figures.groups import bias_figure, forgetting_figure
 from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.matrix import matrix_figures
@@ -28,18 +28,18 @@ def figures_of_rows(rows: Sequence[ResultRow], limits: Limits, out: Path | None,
     """See `chaintune.report.figures.study_figures`."""
     shown = pooled(rows)
     plain = without_mitigated(shown)
-    places = places_of_rows(plain, 1 - level)
+    every = group_results(plain, level=level)
     pairs, steps = _table(out, "curvature.parquet"), _table(out, "training.parquet")
     return _named(
         [
             *_few(accuracy_figures(plain)),
-            *_there(chains_figure(plain)),
+            *_there(forgetting_of_tasks_figure(plain, level=level)),
             *_few(matrix_figures(shown)),
-            *_of_groups(places),
-            *_few(mitigation_figures(shown, limits)),
+            *_of_groups(every),
+            *_few(mitigation_figures(shown, limits, level=level)),
             *(_there(sharpness_figure(pairs, rows)) if pairs is not None else []),
             *(_few(learning_figures(steps)) if steps is not None else []),
-            *_few(_powers(places)),
+            *_few(_powers(every)),
         ]
     )
 
@@ -48,23 +48,29 @@ def figures_of_comparisons(comparisons: Sequence[Comparison]) -> list[Figure]:
     """See `chaintune.report.figures.comparison_figures`."""
     if not comparisons:
         return []
-    places = [place for one in comparisons for place in places_of(one)]
+    every = [results for one in comparisons for results in group_results(one.rows, level=one.level)]
+    rows = [row for one in comparisons for row in one.rows]
     return _named(
-        [before_after_figure(comparisons), tasks_figure(comparisons), *_of_groups(places), *_few(_powers(places))],
+        [
+            before_after_figure(comparisons),
+            *_there(forgetting_of_tasks_figure(rows, level=comparisons[0].level)),
+            *_of_groups(every),
+            *_few(_powers(every)),
+        ]
     )
 
 
-def _of_groups(places: Sequence[Place]) -> list[Figure]:
-    """Forgetting and biased forgetting of each place, next to each other."""
-    pairs = ((forgetting_figure(place), bias_figure(place)) for place in places)
+def _of_groups(every: Sequence[GroupResults]) -> list[Figure]:
+    """Forgetting and biased forgetting of each results, next to each other."""
+    pairs = ((forgetting_figure(results), bias_figure(results)) for results in every)
     return _few(figure for pair in pairs for figure in pair if figure)
 
 
-def _powers(places: Iterable[Place]) -> Iterator[Figure]:
+def _powers(every: Iterable[GroupResults]) -> Iterator[Figure]:
     """One for each dimension of each task, of the checkpoint that could show least."""
-    kin: dict[tuple[str, str], list[Place]] = {}
-    for place in places:
-        kin.setdefault((place.task, place.dimension), []).append(place)
+    kin: dict[tuple[str, str], list[GroupResults]] = {}
+    for results in every:
+        kin.setdefault((results.task, results.dimension), []).append(results)
     for alike in kin.values():
         figure = power_figure(max(alike, key=typical))
         if figure and len(alike) > 1:

@@ -9,9 +9,9 @@ from chaintune.report.comparison import comparison_tables
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.page.content import Page
 from chaintune.report.page.facts import comparison_facts
-from chaintune.report.page.findings import by_heading, comparison_findings, comparison_unseen
+from chaintune.report.page.findings import by_heading, findings, minimum_detectable
 from chaintune.report.page.flips import Step, examples_data
-from chaintune.report.words import Said, sentence
+from chaintune.report.words import Paragraph, comparison_text
 
 
 def comparison_page(
@@ -33,17 +33,18 @@ def comparison_page(
         gate: what a policy says.
         command: as it was typed.
     """
-    names = ", ".join(found.task for found in comparisons)
-    tables = [table for found in comparisons for table in comparison_tables(found)]
+    names = ", ".join(one.task for one in comparisons)
+    tables = [table for one in comparisons for table in comparison_tables(one)]
     texts = {name: {example.id: example for example in task.test} for name, task in (tasks or {}).items()}
-    told = [Said("forgotten", gate_sentence(gate))] if gate else []
-    told += [Said("forgotten", "", sentence(found)) for found in comparisons]
+    rows = [row for one in comparisons for row in one.rows]
+    answer = [Paragraph("forgotten", gate_sentence(gate))] if gate else []
+    answer += [Paragraph("forgotten", "", comparison_text(one)) for one in comparisons]
     return Page(
         title=f"Forgetting between two checkpoints: {names}",
-        subtitle=" · ".join(f"{found.task}, {found.overall.forgetting.n:,} examples" for found in comparisons),
-        findings=comparison_findings(comparisons),
-        answer=by_heading(told),
-        unseen=comparison_unseen(comparisons),
+        subtitle=" · ".join(f"{one.task}, {one.overall.forgetting.n:,} examples" for one in comparisons),
+        findings=findings(rows),
+        answer=by_heading(answer),
+        unseen=minimum_detectable(rows),
         figures=tuple(figures),
         tables=tuple([gate_table(gate), *tables] if gate else tables),
         examples=examples_data(steps, texts, metric=_metric(comparisons)),
@@ -53,4 +54,4 @@ def comparison_page(
 
 def _metric(comparisons: Sequence[Comparison]) -> Metric:
     """By which answers of our own scores count as right; other logs hold scores alone."""
-    return next((name for name in get_args(Metric) for found in comparisons if found.metric == name), "accuracy")
+    return next((name for name in get_args(Metric) for one in comparisons if one.metric == name), "accuracy")

@@ -7,7 +7,7 @@ from typing import Any
 from chaintune.records import Verdict
 from chaintune.records.figures import Figure
 from chaintune.report.cells import Table
-from chaintune.report.words import Said
+from chaintune.report.words import Paragraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Finding:
         verdict: empty where none is due.
         change: forgetting with its interval.
         scope: examples, clusters and seeds that it speaks about.
-        detectable: the smallest change that these data would have shown, in words.
+        detectable: minimum detectable difference at a power of 80 %, in words.
     """
 
     about: str
@@ -58,7 +58,7 @@ class Page:
     title: str
     subtitle: str
     findings: tuple[Finding, ...]
-    answer: tuple[tuple[str, tuple[Said, ...]], ...]
+    answer: tuple[tuple[str, tuple[Paragraph, ...]], ...]
     unseen: Table
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()

@@ -1,14 +1,15 @@
 """The verdict on each task, the answer in words, and what could not have been seen: the top of the page."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 
-from chaintune.records import Comparison, Estimate, ResultRow, pooled
+from chaintune.records import Estimate, ResultRow, pooled
 from chaintune.report.cells import Table, interval
+from chaintune.report.estimates import rounded
 from chaintune.report.mitigations import without_mitigated
 from chaintune.report.page.content import Finding
-from chaintune.report.words import Said
+from chaintune.report.words import Paragraph
 
 _HEADINGS = {
     "forgotten": "What was forgotten, and for whom",
@@ -18,11 +19,11 @@ _HEADINGS = {
 }
 
 
-def study_findings(rows: Sequence[ResultRow]) -> tuple[Finding, ...]:
-    """One finding for each task of each chain that another followed; mitigated chains have figures of their own."""
+def findings(rows: Sequence[ResultRow]) -> tuple[Finding, ...]:
+    """One for each task of each chain that another followed; mitigated chains have figures of their own."""
     plain = without_mitigated(pooled(rows))
-    lost = [row for row in plain if row.metric == "forgetting" and not row.dimension]
-    limits = {row.key: row.estimate for row in plain if row.metric == "detectable_forgetting" and not row.dimension}
+    lost = [row for row in plain if row.metric == "forgetting" and row.is_whole]
+    limits = {row.key: row.estimate for row in plain if row.metric == "detectable_forgetting" and row.is_whole}
     several = len({row.base for row in lost}) > 1
     return tuple(
         Finding(
@@ -36,67 +37,37 @@ def study_findings(rows: Sequence[ResultRow]) -> tuple[Finding, ...]:
     )
 
 
-def comparison_findings(comparisons: Sequence[Comparison]) -> tuple[Finding, ...]:
-    """One finding a task."""
-    return tuple(
-        Finding(
-            about=found.task,
-            verdict=found.overall.verdict,
-            change=_change(found.overall.forgetting),
-            scope=_scope(found.overall.forgetting),
-            detectable=_detectable(Estimate(found.overall.detectable_forgetting)),
-        )
-        for found in comparisons
-    )
-
-
-def by_heading(paragraphs: Sequence[Said]) -> tuple[tuple[str, tuple[Said, ...]], ...]:
+def by_heading(paragraphs: Sequence[Paragraph]) -> tuple[tuple[str, tuple[Paragraph, ...]], ...]:
     """The paragraphs under a heading for each topic that there is."""
-    found = [
-        (heading, tuple(said for said in paragraphs if said.topic == topic)) for topic, heading in _HEADINGS.items()
-    ]
-    return tuple(part for part in found if part[1])
+    parts = [(heading, tuple(one for one in paragraphs if one.topic == topic)) for topic, heading in _HEADINGS.items()]
+    return tuple(part for part in parts if part[1])
 
 
-def study_unseen(rows: Sequence[ResultRow]) -> Table:
-    """The smallest changes that a study would have shown, of each whole task and of its groups."""
+def minimum_detectable(rows: Sequence[ResultRow]) -> Table:
+    """The smallest changes that data like these show, of each whole task and of its groups."""
     plain = without_mitigated(pooled(rows))
     several = len({row.base for row in plain}) > 1
-    found: dict[tuple[str, str, str], list[float]] = {}
+    limits: dict[tuple[str, str], list[float]] = {}
     for row in plain:
         if row.metric == ("detectable_biased_forgetting" if row.dimension else "detectable_forgetting"):
-            found.setdefault((_about(row, several), row.dimension, row.metric), []).append(row.estimate.value)
-    return _unseen({(about, dimension): limits for (about, dimension, _), limits in found.items()})
-
-
-def comparison_unseen(comparisons: Sequence[Comparison]) -> Table:
-    """The smallest changes that a comparison would have shown, of each whole task and of its groups."""
-    found: dict[tuple[str, str], list[float]] = {}
-    for one in comparisons:
-        found[one.task, ""] = [one.overall.detectable_forgetting]
-        for group in one.groups:
-            found.setdefault((one.task, group.dimension), []).append(group.detectable_biased_forgetting)
-    return _unseen(found)
-
-
-def _unseen(found: Mapping[tuple[str, str], Sequence[float]]) -> Table:
+            limits.setdefault((_about(row, several), row.dimension), []).append(row.estimate.value)
     note = (
-        "The smallest true change that data like these show in four cases out of five, in percentage points: of the "
-        "whole task its forgetting, of groups their biased forgetting, where the median group stands for its "
-        "dimension. What is smaller may be there and was most likely not seen."
+        "Minimum detectable difference at a power of 80 %, in percentage points: of the whole task its forgetting, of "
+        "groups their biased forgetting, where the median group stands for its dimension. What is smaller may be there "
+        "and was most likely not seen."
     )
     return Table(
         "What could not have been detected",
         note,
-        ("task", "of", "smallest change", "groups", "too small to judge"),
-        tuple(_unseen_row(about, dimension, limits) for (about, dimension), limits in found.items()),
+        ("task", "of", "minimum detectable", "groups", "too small to judge"),
+        tuple(_unseen_row(about, dimension, several) for (about, dimension), several in limits.items()),
     )
 
 
 def _unseen_row(about: str, dimension: str, limits: Iterable[float]) -> tuple[str, ...]:
     every = list(limits)
     known = [limit for limit in every if not math.isnan(limit)]
-    smallest = f"{100 * median(known):.1f}" if known else "none would show"
+    smallest = f"{rounded(median(known)):.1f}" if known else "none"
     if not dimension:
         return (about, "the whole", smallest, "", "")
     return (about, dimension, smallest, str(len(every)), str(len(every) - len(known)))
@@ -104,7 +75,8 @@ def _unseen_row(about: str, dimension: str, limits: Iterable[float]) -> tuple[st
 
 def _about(row: ResultRow, several_bases: bool) -> str:
     beside = ", ".join(filter(None, (row.base if several_bases else "", row.variant)))
-    return f"{row.task} after {row.chain}" + (f" ({beside})" if beside else "")
+    after = f" after {row.chain}" if row.chain else ""
+    return f"{row.task}{after}" + (f" ({beside})" if beside else "")
 
 
 def _change(estimate: Estimate) -> str:

@@ -10,7 +10,7 @@ from chaintune.records import Limits, ResultRow, Task
 from chaintune.records.figures import Figure
 from chaintune.report.page.content import Page
 from chaintune.report.page.facts import ASSUMPTIONS, study_facts
-from chaintune.report.page.findings import by_heading, study_findings, study_unseen
+from chaintune.report.page.findings import by_heading, findings, minimum_detectable
 from chaintune.report.page.flips import examples_data
 from chaintune.report.page.steps import study_steps
 from chaintune.report.tables import study_tables
@@ -48,9 +48,9 @@ def study_page(
     return Page(
         title=f"Forgetting in the study {provenance['study']}",
         subtitle=_subtitle(provenance),
-        findings=study_findings(rows),
+        findings=findings(rows),
         answer=by_heading(paragraphs(rows, limits, level=level)),
-        unseen=study_unseen(rows),
+        unseen=minimum_detectable(rows),
         figures=tuple(figures),
         tables=tuple(study_tables(rows, limits, level=level)),
         examples=examples_data(study_steps(folder, rows), known, metric=metric),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaintune.errors import ConfigError
-from chaintune.forgetting import choose
+from chaintune.forgetting import recommend
 from chaintune.records import Estimate, Limits, ResultRow
 
 Interval = tuple[float, float]
@@ -36,7 +36,7 @@ def measured(dose: float, recovery: Interval | None, *prices: Interval, **facts:
 
 
 def only(rows: Sequence[ResultRow], **options: Any) -> Any:
-    (choice,) = choose(rows, Limits(**options))
+    (choice,) = recommend(rows, Limits(**options))
     return choice
 
 
@@ -81,7 +81,7 @@ def test_target_and_margin_are_the_callers() -> None:
     assert (choice.chosen, choice.target, choice.margin) == ("s>c>s@5%", 0.5, 0.05)
     for options in ({"target": 0.0}, {"margin": -0.1}, {"margin": 2.0}):
         with pytest.raises(ConfigError, match="expected a target above 0"):
-            choose(rows, Limits(**options))
+            recommend(rows, Limits(**options))
 
 
 def test_seeds_together_speak_before_each_alone() -> None:
@@ -93,13 +93,13 @@ def test_each_kind_and_variant_has_a_choice_of_its_own() -> None:
     rows = measured(0.05, ENOUGH, CHEAP)
     rows += measured(0.05, (0.1, 0.2), CHEAP, mitigation="replay balanced by side")
     rows += measured(0.05, ENOUGH, CHEAP, variant="lr=1")
-    found = {(choice.ladder, choice.variant): bool(choice.chosen) for choice in choose(rows)}
+    found = {(choice.ladder, choice.variant): bool(choice.chosen) for choice in recommend(rows)}
     assert found == {("replay", ""): True, ("replay balanced by side", ""): False, ("replay", "lr=1"): True}
 
 
 def test_without_doses_there_is_nothing_to_choose() -> None:
-    assert choose([]) == []
-    assert choose([one for one in measured(0.05, ENOUGH, CHEAP) if one.metric != "dose"]) == []
+    assert recommend([]) == []
+    assert recommend([one for one in measured(0.05, ENOUGH, CHEAP) if one.metric != "dose"]) == []
 
 
 @given(
