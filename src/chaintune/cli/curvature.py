@@ -51,27 +51,27 @@ def curvature(
     data = {"examples": examples, "split": split, "seed": seed}
     shared = data | {"store": open_store(store), "trust_remote_code": trust_remote_code}
     lanczos = {"basis": basis, "tolerance": tolerance, "max_products": max_products}
-    found = _curvatures(model, task, space=space, batches=batches, **lanczos, **shared)
+    curvatures = _curvatures(model, task, space=space, batches=batches, **lanczos, **shared)
     if as_json:
-        typer.echo(json.dumps([one.to_dict() for one in found], indent=2))
+        typer.echo(json.dumps([one.to_dict() for one in curvatures], indent=2))
     else:
-        print_tables([curvature_table(found)])
-    return INCONCLUSIVE if any(one.reason for one in found) else 0
+        print_tables([curvature_table(curvatures)])
+    return INCONCLUSIVE if any(one.reason for one in curvatures) else 0
 
 
 def _curvatures(model: str, tasks: Sequence[str], **options: Any) -> "list[Curvature]":
     from chaintune import api
 
-    found = []
+    curvatures = []
     for task in tasks:
         with _counting(task) as note:
-            found.append(api.curvature(model, task, on_product=note, **options))
-    return found
+            curvatures.append(api.curvature(model, task, on_product=note, **options))
+    return curvatures
 
 
 @contextmanager
 def _counting(task: str) -> Iterator[Callable[[int], None]]:
-    """Shows on a terminal's stderr how many products are done; how many there will be nobody knows."""
+    """Shows the number of products on a terminal's stderr; how many it will take is not known."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)

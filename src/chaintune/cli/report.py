@@ -35,11 +35,11 @@ def report(
 
 
 def _tasks(study: Path) -> "dict[str, Task]":
-    """The tasks of a study as far as their data can be had again."""
+    """The tasks of a study whose data can be loaded again."""
     from chaintune.study.study import Study
     from chaintune.study.task_spec import load_spec
 
-    found = {}
+    loaded = {}
     try:
         specs = Study.from_yaml(study).tasks
     except ChaintuneError as error:
@@ -47,7 +47,7 @@ def _tasks(study: Path) -> "dict[str, Task]":
         return {}
     for name, spec in specs.items():
         try:
-            found[name] = load_spec(name, spec)
+            loaded[name] = load_spec(name, spec)
         except ChaintuneError as error:
             _LOG.warning("the page has ids instead of the texts of task '%s': %s", name, error)
-    return found
+    return loaded

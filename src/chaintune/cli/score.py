@@ -1,4 +1,4 @@
-"""`chaintune score`: what one checkpoint answers, in files that `chaintune compare` reads."""
+"""`chaintune score`: scores of one checkpoint, in files that `chaintune compare` reads."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from chaintune.errors import ConfigError
 if TYPE_CHECKING:
     from chaintune.records import Task
 
-# Endings of files that nobody means as the name of a folder.
+# Suffixes that are no folder's name.
 _OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".xlsx", ".pq", ".feather", ".arrow")
 
 Names = Annotated[
@@ -74,14 +74,14 @@ class ScoringRun:
     ] = False
 
     def tasks(self, names: Sequence[str]) -> "list[Task]":
-        """The tasks of these names, with the sizes and keys that are asked for."""
+        """The tasks of these names, with the sizes and keys of the options."""
         from chaintune.study.task_options import tasks_from_options
 
         sizes, overrides = self.test or (), self.overrides or ()
         return tasks_from_options(names, sizes=sizes, seed=self.sample_seed, overrides=overrides)
 
     def options(self) -> dict[str, Any]:
-        """As `auditing.score_all` takes them."""
+        """Keyword arguments of `auditing.score_all`."""
         from chaintune.cli.display import RunDisplay
         from chaintune.store.address import open_store
 
@@ -129,13 +129,13 @@ def score(
 
     if out.suffix.lower() in _OTHER_FORMATS:
         raise ConfigError(f"--out {out}: scores are written as Parquet; name a .parquet file, or a folder")
-    score_paths(task, out)  # refuses what cannot be meant before anything is scored
+    score_paths(task, out)  # refuses an invalid path before anything is scored
     tasks = scoring.tasks(task)
     check_dimensions(by or (), tasks)
     called = Path(model).name
-    found = score_all({called: model}, tasks, **scoring.options())[called]
-    rows = {name: scored_rows(scores, by or ()) for name, scores in found.items()}
-    paths = write_scores(found, out)
+    scores = score_all({called: model}, tasks, **scoring.options())[called]
+    rows = {name: scored_rows(one, by or ()) for name, one in scores.items()}
+    paths = write_scores(scores, out)
     if as_json:
         typer.echo(json.dumps(_plain(rows, paths), indent=2))
         return 0
@@ -149,6 +149,6 @@ def score(
 
 def _plain(rows: Mapping[str, Sequence[Any]], paths: Mapping[str, Path]) -> list[dict[str, Any]]:
     return [
-        {"task": task, "file": str(paths[task]), "accuracy": [row.to_dict() for row in found]}
-        for task, found in rows.items()
+        {"task": task, "file": str(paths[task]), "accuracy": [row.to_dict() for row in groups]}
+        for task, groups in rows.items()
     ]

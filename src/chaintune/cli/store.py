@@ -1,4 +1,4 @@
-"""`chaintune store`: what finished work takes up, whether it is whole, and room for more."""
+"""`chaintune store`: size and integrity of finished work, and removing it."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -33,7 +33,7 @@ def list_entries(
     kinds: Kinds = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="Every entry, the oldest first, not only sums.")] = False,
 ) -> None:
-    """Tell what a store holds: how many entries of each kind, and what they take up."""
+    """List what a store holds: how many entries of each kind, and their size."""
     from chaintune.store.inventory import inventory
     from chaintune.store.manifest import TIMES_MADE
 
@@ -60,7 +60,7 @@ def gc(
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Tell what would go, and leave it.")] = False,
 ) -> None:
-    """Remove finished work that is old or takes up too much; what is asked for again is computed again.
+    """Remove finished work that is old or takes up too much; a study that needs it computes it again.
 
     Checkpoints are what takes up room: `chaintune store gc --kind stage --older-than 30d`. What a running
     study still needs stays. Leftovers of killed runs go whenever a folder is opened as a store, and here behind a URL,
@@ -93,20 +93,20 @@ def verify(
     """
     from chaintune.store.inventory import damaged, drop
 
-    opened, count, found = _opened(root), 0, list["Damaged"]()
+    opened, count, broken = _opened(root), 0, list["Damaged"]()
     for trouble in damaged(opened):
         count += 1
         if trouble:
-            found.append(trouble)
+            broken.append(trouble)
             typer.echo(f"{trouble.kind}/{trouble.key}: {trouble.why}")
-    gone = drop(opened, found) if dropping else []
-    typer.echo(f"{count} entries read, {len(found)} damaged" + (f", {len(gone)} removed" if dropping else ""))
-    if len(found) > len(gone):
+    gone = drop(opened, broken) if dropping else []
+    typer.echo(f"{count} entries read, {len(broken)} damaged" + (f", {len(gone)} removed" if dropping else ""))
+    if len(broken) > len(gone):
         raise typer.Exit(DAMAGED)
 
 
 def _opened(address: str | None) -> "Store":
-    """A store that is there already; looking into one must not make it."""
+    """A store that exists; looking into one must not create it."""
     from chaintune.store.address import open_store
     from chaintune.store.store import default_address, is_url
 

@@ -35,7 +35,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Source:
-    """Plain data with the place of each key, and the problems found so far.
+    """Plain data with the place of each key, and the problems so far.
 
     Attributes:
         name: what to call it in messages, the file's path.
@@ -62,16 +62,16 @@ class Source:
             self.problems.append(problem)
 
     def stop_if_wrong(self) -> None:
-        """Raise one error that tells every problem, in the order of the file.
+        """Raise one error that lists every problem in the order of the file.
 
         Raises:
             ConfigError: there is at least one problem.
         """
-        found = sorted(self.problems, key=lambda problem: problem.line)
-        if len(found) == 1:
-            raise ConfigError(str(found[0]))
-        if found:
-            raise ConfigError(f"{self.name}: {len(found)} problems\n  " + "\n  ".join(map(str, found)))
+        problems = sorted(self.problems, key=lambda problem: problem.line)
+        if len(problems) == 1:
+            raise ConfigError(str(problems[0]))
+        if problems:
+            raise ConfigError(f"{self.name}: {len(problems)} problems\n  " + "\n  ".join(map(str, problems)))
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -86,7 +86,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    """Text with what would break the line or hide something escaped: keys of a file may hold any character."""
+    """Text with unprintable characters escaped: keys of a file may hold any."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
@@ -133,8 +133,8 @@ def parse_source(text: str, name: str, *, folder: Path, expected: str = _STUDY) 
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply to be {expected.partition(':')[0]}") from None
     if not isinstance(data, dict):
-        found = "nothing" if data is None else f"a {type(data).__name__}"
-        raise ConfigError(f"{name}: expected {expected.partition(': ')[2]} at the top, got {found}")
+        got = "nothing" if data is None else f"a {type(data).__name__}"
+        raise ConfigError(f"{name}: expected {expected.partition(': ')[2]} at the top, got {got}")
     source.data = data
     return source
 

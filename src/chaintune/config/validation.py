@@ -1,4 +1,4 @@
-"""What a key of a file may hold, and pydantic's findings as one sentence a place."""
+"""Types of a file's values, and pydantic's findings as one sentence a place."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from chaintune.errors import nearest
 
 
 def no_bool(value: Any) -> Any:
-    """YAML's `yes` is true, which Python would count as 1."""
+    """The value; a boolean is refused, which Python would count as 1."""
     if isinstance(value, bool):
         raise ValueError(f"expected a number, got {str(value).lower()}")  # noqa: TRY004 - pydantic wants ValueError
     return value
@@ -76,21 +76,21 @@ def check(model: type[S], value: Any, path: KeyPath, source: Source) -> S | None
 def note(
     error: ValidationError, model: type[BaseModel], at: KeyPath, source: Source, *, at_value: bool = False
 ) -> None:
-    """Put pydantic's findings into our sentences."""
+    """Report pydantic's findings as our sentences."""
     every = error.errors(include_url=False)
-    unknown = [found["loc"] for found in every if found["type"] == "extra_forbidden"]
-    for found in every:
-        if found["type"] == "missing" and _is_misspelled(found["loc"], unknown):
+    unknown = [finding["loc"] for finding in every if finding["type"] == "extra_forbidden"]
+    for finding in every:
+        if finding["type"] == "missing" and _is_misspelled(finding["loc"], unknown):
             continue
-        path = at if at_value else _written_part((*at, *found["loc"]), source)
-        if found["type"] == "missing":
-            path = (*at, *found["loc"])
+        path = at if at_value else _written_part((*at, *finding["loc"]), source)
+        if finding["type"] == "missing":
+            path = (*at, *finding["loc"])
             source.report(path, "missing; it is needed")
-        elif found["type"] == "extra_forbidden":
-            valid = _keys_of(model, found["loc"][:-1])
-            source.report(path, f"unknown key '{found['loc'][-1]}'; {nearest(str(found['loc'][-1]), valid)}")
+        elif finding["type"] == "extra_forbidden":
+            valid = _keys_of(model, finding["loc"][:-1])
+            source.report(path, f"unknown key '{finding['loc'][-1]}'; {nearest(str(finding['loc'][-1]), valid)}")
         else:
-            source.report(path, _sentence(found))
+            source.report(path, _sentence(finding))
 
 
 def _is_misspelled(missing: KeyPath, unknown: Sequence[KeyPath]) -> bool:
@@ -99,13 +99,13 @@ def _is_misspelled(missing: KeyPath, unknown: Sequence[KeyPath]) -> bool:
     return bool(get_close_matches(str(missing[-1]), beside, cutoff=0.6))
 
 
-def _sentence(found: Mapping[str, Any]) -> str:
+def _sentence(finding: Mapping[str, Any]) -> str:
     """Expected and got, from one finding of pydantic."""
-    got = found["input"]
-    if found["type"] == "value_error":
-        return str(found["ctx"]["error"])
-    if found["type"] == "literal_error":
-        valid = re.findall(r"'([^']*)'", found["ctx"]["expected"])
+    got = finding["input"]
+    if finding["type"] == "value_error":
+        return str(finding["ctx"]["error"])
+    if finding["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", finding["ctx"]["expected"])
         return f"{got!r} is no valid value; {nearest(str(got), valid)}"
     expected = {
         "model_type": "a mapping",
@@ -116,7 +116,7 @@ def _sentence(found: Mapping[str, Any]) -> str:
         "too_short": "at least one",
         "string_too_short": "text of at least one letter",
         "finite_number": "a finite number",
-    }.get(found["type"]) or _lowered(found["msg"])
+    }.get(finding["type"]) or _lowered(finding["msg"])
     # YAML reads names such as 1, 2024-05-01 and no as something else than text.
     hint = "; put it in quotes" if expected == "text" and not isinstance(got, dict | list | None) else ""
     return f"expected {expected}, got {got!r}{hint}"

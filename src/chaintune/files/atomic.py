@@ -96,7 +96,7 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Give a finished folder its name. `final` must not exist."""
+    """Rename a finished folder to its final name, which must not exist."""
     sync_tree(partial)
     partial.rename(final)
     sync_file(final.parent)

@@ -1,4 +1,4 @@
-"""What to say when the disk is full, or says no."""
+"""Errors of the operating system as `StoreError`, above all a full disk."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from chaintune.errors import ChaintuneError, StoreError
 
 @contextmanager
 def os_errors_as_store_error(folder: Path, trouble: str = "") -> Iterator[None]:
-    """Turn a full disk into one sentence, and with `trouble` whatever else the operating system says.
+    """Raise a full disk as `StoreError`, and with `trouble` every other error of the operating system.
 
     Args:
         folder: that is written to.
@@ -32,7 +32,7 @@ def os_errors_as_store_error(folder: Path, trouble: str = "") -> Iterator[None]:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that led to it, says that the disk or the quota is full."""
+    """Whether an error, or one of its causes, says that the disk or the quota is full."""
     if error is None or isinstance(error, StoreError):
         return False
     if isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT}:

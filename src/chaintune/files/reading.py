@@ -16,7 +16,7 @@ _BATCH_ROWS = 4096
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Every row of a file, in file order; NaN and infinity are no values.
+    """All rows of a file, in file order; NaN and infinity are refused.
 
     Raises:
         DataError: no such file, a suffix not known, a line that cannot be read, or no rows.

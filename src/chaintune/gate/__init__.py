@@ -1,4 +1,4 @@
-"""Budgets in, and whether two checkpoints keep them. No torch."""
+"""Judges whether two checkpoints keep a policy's budgets, without torch."""
 
 from chaintune.gate.judge import judge
 from chaintune.gate.policy import Budget, Policy, read_policy

@@ -1,7 +1,7 @@
-"""Whether comparisons keep a policy's budgets, judged on intervals.
+"""Judges on intervals whether comparisons keep a policy's budgets.
 
 A budget is kept when the whole interval lies within it, exceeded when the whole interval lies beyond it, and
-otherwise the data do not tell. Where one budget speaks of several groups, it is kept only if each group keeps it,
+otherwise the answer is inconclusive. Where one budget speaks of several groups, it is kept only if each group keeps it,
 which needs no correction; that one of them exceeds it is claimed at the error rate divided by their number.
 """
 
@@ -21,7 +21,7 @@ from chaintune.stats.rates import combine, t_quantile
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A number less its relative budget, the interval to judge it by, and how many examples it is of."""
+    """An estimate less its relative budget: value, the interval to judge it by, number of examples."""
 
     value: float
     low: float
@@ -31,19 +31,19 @@ class _Judged:
 
 
 def judge(policy: Policy, comparisons: Sequence[Comparison]) -> Gate:
-    """One judgement for each budget and each task and group that it speaks of.
+    """One judgement for each budget and each task and group that it covers.
 
     Args:
         policy: the budgets.
         comparisons: one a task, by every dimension of the policy.
     """
-    found = {comparison.task: comparison for comparison in comparisons}
+    by_task = {comparison.task: comparison for comparison in comparisons}
     left_out = [task for comparison in comparisons for task in comparison.tasks_left_out]
-    every = list(dict.fromkeys([*found, *left_out]))
+    every = list(dict.fromkeys([*by_task, *left_out]))
     judgements: list[Judgement] = []
     for budget in policy.budgets:
         for task in every if budget.task == EVERY else [budget.task]:
-            judgements += _of_task(budget, task, found.get(task))
+            judgements += _of_task(budget, task, by_task.get(task))
     return Gate(policy.name, tuple(judgements))
 
 
@@ -85,7 +85,7 @@ def _number(budget: Budget, row: GroupComparison, level: float, tests: int) -> _
 
 
 def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged:
-    """The number less the budget's share of the score before, whose own interval widens that of the number."""
+    """The estimate less the budget's share of the score before, whose interval widens that of the estimate."""
     if not budget.limit.relative:
         return judged
     share = budget.limit.share
@@ -95,7 +95,7 @@ def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged
 
 
 def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupComparison]) -> _Judged:
-    """Largest difference between two groups, with ends that hold for the largest of all pairs.
+    """The largest difference between two groups, with limits that hold for the largest of all pairs.
 
     It lies below its upper end when every pair does, which needs no correction; that some pair lies above the lower
     end is claimed at the error rate divided by the number of pairs.
@@ -120,7 +120,7 @@ def _without_interval(rows: Sequence[GroupComparison]) -> str:
 
 
 def _ends(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float]:
-    """Ends of the interval of a difference from value, low and high of its parts, taken for independent."""
+    """Confidence limits of a difference from value, low and high of its parts, which are taken as independent."""
     low, high = combine(_arrays(one), _arrays(other))
     return float(low), float(high)
 
@@ -131,7 +131,7 @@ def _arrays(numbers: tuple[float, float, float]) -> tuple[Floats, Floats, Floats
 
 
 def _widening(level: float, tests: int, clusters: int) -> float:
-    """How much longer one side of an interval from so many clusters is at an error rate divided by the tests."""
+    """The factor by which one side of an interval from so many clusters grows at an error rate divided by the tests."""
     tail = (1 - level) / 2
     strict, usual = t_quantile(1 - tail * np.array([1 / max(tests, 1), 1.0]), np.array(clusters - 1.0))
     return float(strict / usual)
@@ -160,7 +160,7 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
 
 
 def _more_examples(judged: _Judged, allowed: float) -> int | None:
-    """How many more examples would decide, if the value stays and new ones are in clusters like those there are.
+    """Number of further examples that would decide, if the value stays and they come in clusters of the same kind.
 
     An interval's length falls with the root of the number of examples, so the side that reaches over the budget has
     to shrink to the distance between value and budget.

@@ -33,7 +33,7 @@ class Budget:
         task: its name, or `*` for every task that is compared.
         by: dimension; empty for the whole task.
         groups: of the dimension; none for every group.
-        required: missing data are inconclusive, else only told.
+        required: missing data are inconclusive, else only reported.
     """
 
     task: str
@@ -60,8 +60,8 @@ class Policy:
 
 def _as_limit(value: Any) -> Limit:
     """A share of the score, or text such as `5 %` of the score before."""
-    if isinstance(value, str) and (found := _PERCENT.fullmatch(value)):
-        share, relative = float(found[1]) / 100, True
+    if isinstance(value, str) and (percent := _PERCENT.fullmatch(value)):
+        share, relative = float(percent[1]) / 100, True
     elif isinstance(value, int | float) and not isinstance(value, bool):
         share, relative = value, False
     else:
@@ -98,7 +98,7 @@ def read_policy(path: Path) -> Policy:
     """The budgets of a policy file, read by YAML's safe loader.
 
     Raises:
-        ConfigError: the file cannot be read, or something in it cannot be meant; every problem is told, with its line.
+        ConfigError: the file cannot be read, or a value in it is invalid; every problem is listed with its line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -118,7 +118,7 @@ def read_policy(path: Path) -> Policy:
 
 
 def _budgets(entry: Any, index: int, source: Source) -> list[Budget]:
-    """One budget a measure of an entry; what cannot be meant is noted."""
+    """One budget for each measure of an entry; invalid values are noted."""
     path = ("budgets", index)
     spec = check(BudgetSpec, entry, path, source)
     if spec is None:
@@ -134,13 +134,16 @@ def _budgets(entry: Any, index: int, source: Source) -> list[Budget]:
 
 
 def _problems(spec: BudgetSpec, limits: dict[Measure, Limit]) -> list[str]:
-    found = []
+    """What is wrong with an entry, one sentence each."""
+    problems = []
     if not limits:
-        found.append(f"no budget: name one of {', '.join(MEASURES)}")
+        problems.append(f"no budget: name one of {', '.join(MEASURES)}")
     if spec.group and not spec.by:
-        found.append("'group' needs 'by', the dimension that the group is of")
+        problems.append("'group' needs 'by', the dimension that the group is of")
     if not spec.by and set(limits) - {"forgetting"}:
-        found.append(f"{' and '.join(name for name in limits if name != 'forgetting')} needs 'by', a dimension")
+        problems.append(f"{' and '.join(name for name in limits if name != 'forgetting')} needs 'by', a dimension")
     if spec.group and "disparity" in limits:
-        found.append("disparity is over all groups of a dimension; leave 'group' out, or give it an entry of its own")
-    return found
+        problems.append(
+            "disparity is over all groups of a dimension; leave 'group' out, or give it an entry of its own"
+        )
+    return problems
