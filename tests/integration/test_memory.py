@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from chaintune.tuning.trainer import AnswerTrainer
+from chaintune.tuning.trainer import StageTrainer
 from tests import four_bits
 from tests.integration.conftest import Smoke, checkpoints, scores
 
@@ -17,14 +17,14 @@ QLORA = ["recipe.method=lora", "recipe.lora_rank=4", "recipe.quantize=4bit"]
 
 def short_of_memory(patch: pytest.MonkeyPatch, *, most: int) -> None:
     """Memory runs out on more than so many examples, but not at the first pass."""
-    plain = AnswerTrainer.compute_loss
+    plain = StageTrainer.compute_loss
 
-    def compute_loss(self: AnswerTrainer, model: Any, inputs: dict[str, Any], **options: Any) -> Any:
+    def compute_loss(self: StageTrainer, model: Any, inputs: dict[str, Any], **options: Any) -> Any:
         if len(inputs["lengths"]) > most and self.state.global_step:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return plain(self, model, inputs, **options)
 
-    patch.setattr(AnswerTrainer, "compute_loss", compute_loss)
+    patch.setattr(StageTrainer, "compute_loss", compute_loss)
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])

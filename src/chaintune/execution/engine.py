@@ -240,6 +240,7 @@ class LocalEngine:
             loaded,
             hessian.choose_examples(task.train, node.examples, task=task.name, seed=node.examples_seed),
             task=task.name,
+            objective=node.objective,
             space=node.space,
             batches=node.batches,
             seed=node.examples_seed,

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from chaintune.execution.bases import BaseModel, shapes_of
 from chaintune.models import Precision, Reader
-from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
+from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.plan.graph import CountTokens
 from chaintune.records import Example, Lora, Task
 from chaintune.scoring.trees import distinct_tokens
+from chaintune.tuning.objectives import OBJECTIVES, choose_objective, targets_of
 
 
 def check_readable(task: Task, reader: Reader) -> None:
@@ -17,11 +18,10 @@ def check_readable(task: Task, reader: Reader) -> None:
     Raises:
         DataError: an example is longer than the model's context.
     """
-    taught, asked = (encode_examples(reader.tokenizer, examples) for examples in (task.train, task.test))
-    end = reader.tokenizer.eos_token_id
-    lengths = [_taught_tokens(item, example, end) for item, example in zip(taught, task.train, strict=True)]
+    lengths = _training_tokens(task.train, reader, task=task.name)
     check_lengths(task.train, lengths, reader.context_tokens, task=task.name)
-    check_lengths(task.test, [item.longest_tokens for item in asked], reader.context_tokens, task=task.name)
+    tested = encode_examples(reader.tokenizer, task.test)
+    check_lengths(task.test, [item.longest_tokens for item in tested], reader.context_tokens, task=task.name)
 
 
 def token_counter(reader: Reader) -> CountTokens:
@@ -29,15 +29,18 @@ def token_counter(reader: Reader) -> CountTokens:
 
     def count(examples: Sequence[Example]) -> tuple[int, int]:
         encoded = encode_examples(reader.tokenizer, examples)
-        end = reader.tokenizer.eos_token_id
-        taught = sum(_taught_tokens(item, example, end) for item, example in zip(encoded, examples, strict=True))
-        return taught, distinct_tokens(encoded)
+        return sum(_training_tokens(examples, reader, task="")), distinct_tokens(encoded)
 
     return count
 
 
-def _taught_tokens(encoded: Encoded, example: Example, end: int | None) -> int:
-    return len(encoded.prefix) + len(answer_tokens(encoded, example.choices.gold, end))
+def _training_tokens(examples: Sequence[Example], reader: Reader, *, task: str) -> list[int]:
+    """Tokens that a stage reads of each example, under the objective that takes its target; 0 of one without."""
+    targets = targets_of(examples)
+    if type(None) in targets:  # nothing to learn, only to be measured
+        return [0] * len(examples)
+    objective = OBJECTIVES.get(choose_objective(None, targets, task=task))
+    return [len(encoded.tokens) for encoded in objective.encode(reader.tokenizer, examples)]
 
 
 def parameters_of(base: BaseModel) -> int:

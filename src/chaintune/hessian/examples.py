@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from chaintune.errors import DataError
-from chaintune.models.encoding import check_lengths, encode_examples
-from chaintune.models.loading import LoadedModel
 from chaintune.records import Example
-from chaintune.tuning.tokenized import TrainingExample, lessons
+from chaintune.tuning.objectives import Tokenized
 
 # The graph of second derivatives takes some ten megabytes a token of a model of 135M weights.
 MICRO_BATCH_TOKENS = {"cpu": 256, "cuda": 2048}
@@ -34,23 +32,11 @@ def choose_examples(examples: Sequence[Example], count: int | None, *, task: str
     return tuple(ordered[:count])
 
 
-def taught(loaded: LoadedModel, examples: Sequence[Example], *, task: str) -> list[TrainingExample]:
-    """What a stage of tuning on the examples would teach, in their order.
-
-    Raises:
-        DataError: an example is longer than the model's context.
-    """
-    encoded = encode_examples(loaded.tokenizer, examples)
-    found = lessons(encoded, [example.choices.gold for example in examples], end=loaded.tokenizer.eos_token_id)
-    check_lengths(examples, [len(lesson.tokens) for lesson in found], loaded.context_tokens, task=task)
-    return found
-
-
-def micro_batches(lessons: Sequence[TrainingExample], *, tokens: int) -> list[list[TrainingExample]]:
-    """The lessons by length, cut so that each part, padded, holds at most `tokens` tokens or one lesson."""
-    parts: list[list[TrainingExample]] = []
-    for lesson in sorted(lessons, key=lambda lesson: (len(lesson.tokens), lesson.tokens)):
-        if not parts or len(lesson.tokens) * (len(parts[-1]) + 1) > tokens:
+def micro_batches(examples: Sequence[Tokenized], *, tokens: int) -> list[list[Tokenized]]:
+    """The examples by length, cut so that each part, padded, holds at most `tokens` tokens or one example."""
+    parts: list[list[Tokenized]] = []
+    for example in sorted(examples, key=lambda one: (len(one.tokens), one.tokens)):
+        if not parts or len(example.tokens) * (len(parts[-1]) + 1) > tokens:
             parts.append([])
-        parts[-1].append(lesson)
+        parts[-1].append(example)
     return parts

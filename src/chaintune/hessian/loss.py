@@ -8,16 +8,13 @@ import torch
 
 from chaintune.hessian.examples import MICRO_BATCH_TOKENS, micro_batches
 from chaintune.hessian.lanczos import Vector
-from chaintune.models.answer_logits import logits_only_at
-from chaintune.tuning.tokenized import TrainingExample, collate
-from chaintune.tuning.trainer import answer_loss, predicted_positions
+from chaintune.tuning.objectives import Objective, Tokenized
 
 
-class AnswerLoss:
-    """Mean cross entropy of the answer tokens of some lessons, in nats a token, as one step on them all would have.
+class StageLoss:
+    """The loss of an objective on some examples, as one step on them all would have: in SFT nats an answer token.
 
-    Everything is summed over micro-batches, so that memory does not grow with the lessons, and vocabulary
-    logits are computed at answer positions only.
+    Everything is summed over micro-batches, so that memory does not grow with the examples.
 
     Shape:
         vectors `[P]`, the parameters flattened one after another.
@@ -26,18 +23,20 @@ class AnswerLoss:
     def __init__(
         self,
         model: Any,
-        lessons: Sequence[TrainingExample],
+        examples: Sequence[Tokenized],
         parameters: Sequence[torch.Tensor] = (),
         *,
+        objective: Objective,
         micro_batch_tokens: int | None = None,
     ) -> None:
         self._model = model
         self._device = next(model.parameters()).device
         tokens = micro_batch_tokens or MICRO_BATCH_TOKENS[self._device.type]
-        self._batches = [collate(batch) for batch in micro_batches(lessons, tokens=tokens)]
+        self._batches = [objective.collate(batch) for batch in micro_batches(examples, tokens=tokens)]
+        self._loss = objective.loss
         self._parameters = list(parameters)
         self._sizes = [weight.numel() for weight in self._parameters]
-        self.answer_tokens = sum(lesson.answer_tokens for lesson in lessons)
+        self.items = sum(batch["items"] for batch in self._batches)
         self.dimension = sum(self._sizes)
         self.products = 0
 
@@ -70,11 +69,9 @@ class AnswerLoss:
 
     def _parts(self) -> Iterator[torch.Tensor]:
         """Each micro-batch's share of the loss."""
+        items = torch.tensor(self.items, device=self._device)
         for batch in self._batches:
-            labels = batch["labels"].to(self._device)
-            with logits_only_at(self._model, predicted_positions(labels)):
-                outputs = self._model(input_ids=batch["input_ids"].to(self._device), use_cache=False)
-            yield answer_loss(outputs, labels, torch.tensor(self.answer_tokens, device=self._device))
+            yield self._loss(self._model, batch, items)
 
     def _zeros(self) -> torch.Tensor:
         return torch.zeros(self.dimension, device=self._device)

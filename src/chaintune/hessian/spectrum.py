@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from chaintune.errors import ConfigError, ModelError, nearest
-from chaintune.hessian.examples import choose_examples, taught
+from chaintune.hessian.examples import choose_examples
 from chaintune.hessian.lanczos import Product, Search, Vector, extreme, spectrum_ends
-from chaintune.hessian.loss import AnswerLoss
+from chaintune.hessian.loss import StageLoss
 from chaintune.hessian.undisturbed import ready, space_of
 from chaintune.models.loading import LoadedModel
 from chaintune.models.memory import unless_out_of_memory
 from chaintune.records import Curvature, Example, Space
-from chaintune.tuning.tokenized import TrainingExample
+from chaintune.tuning.objectives import OBJECTIVES, Objective, Tokenized, choose_objective, targets_of
+from chaintune.tuning.tokenized import tokenized
 
 SPACES = ("full", "lora")
 OnProduct = Callable[[int], None]
@@ -26,6 +27,7 @@ def curvature(
     examples: Sequence[Example],
     *,
     task: str,
+    objective: str | None = None,
     space: Space = "full",
     batches: int = 4,
     seed: int = 0,
@@ -37,7 +39,7 @@ def curvature(
 ) -> Curvature:
     """Both ends of the spectrum of the loss's Hessian, and its radius, on some examples.
 
-    The loss is the one that tuning minimises: mean cross entropy of the right answers' tokens, here of all
+    The loss is the one that tuning minimises, in SFT the mean cross entropy of the right answers' tokens, here of all
     examples together, without dropout. It is computed in fp32 whatever the model is held in.
 
     Memory: beside the model in fp32 and the graph of one micro-batch, `basis + 8` vectors as long as the space,
@@ -48,6 +50,7 @@ def curvature(
         loaded: the model; it is left as it was found.
         examples: in any order; the result does not depend on it.
         task: name that the result bears.
+        objective: whose loss it is; None is the one that takes the examples' targets.
         space: `full`, or `lora` for the weights of the model's adapter alone.
         batches: disjoint parts of the examples whose radius is measured too, for its spread; 0 for none.
         seed: of Lanczos's first vector and of who is in which part.
@@ -71,13 +74,16 @@ def curvature(
     """
     search = _checked(Search(tolerance, basis, max_products, seed), space, batches, len(examples))
     chosen = choose_examples(examples, None, task=task, seed=seed)
-    lessons = taught(loaded, chosen, task=task)
+    optimised = OBJECTIVES.get(choose_objective(objective, targets_of(chosen), task=task))
+    encoded = tokenized(loaded, chosen, optimised, task=task)
     started = time.monotonic()
     names = space_of(loaded, space)
 
     def measure() -> dict[str, Any]:
         with ready(loaded, names.__contains__):
-            return _measure(loaded, lessons, [*names.values()], batches=batches, search=search, on_product=on_product)
+            return _measure(
+                loaded, encoded, [*names.values()], optimised, batches=batches, search=search, on_product=on_product
+            )
 
     found = unless_out_of_memory(measure)
     if found is None:
@@ -114,18 +120,20 @@ def _checked(search: Search, space: str, batches: int, count: int) -> Search:
 
 def _measure(
     loaded: LoadedModel,
-    lessons: Sequence[TrainingExample],
+    examples: Sequence[Tokenized],
     parameters: Sequence[Any],
+    objective: Objective,
     *,
     batches: int,
     search: Search,
     on_product: OnProduct,
 ) -> dict[str, Any]:
-    whole = AnswerLoss(loaded.model, lessons, parameters)
-    parts = [AnswerLoss(loaded.model, lessons[start::batches], parameters) for start in range(batches)]
+    whole = StageLoss(loaded.model, examples, parameters, objective=objective)
+    starts = range(batches)
+    parts = [StageLoss(loaded.model, examples[start::batches], parameters, objective=objective) for start in starts]
     losses = [whole, *parts]
 
-    def counted(loss: AnswerLoss) -> Product:
+    def counted(loss: StageLoss) -> Product:
         def product(vector: Vector) -> Vector:
             image = loss.hessian_product(vector)
             on_product(sum(one.products for one in losses))
@@ -145,7 +153,7 @@ def _measure(
         "batch_radii": tuple(radii),
         "loss": value,
         "gradient_norm": float(np.linalg.norm(gradient.astype(np.float64))),
-        "answer_tokens": whole.answer_tokens,
+        "answer_tokens": whole.items,
         "parameters": whole.dimension,
         "products": sum(loss.products for loss in losses),
     }

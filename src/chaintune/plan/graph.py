@@ -13,6 +13,7 @@ from chaintune.scoring.reading import check_measurable, measure_of, metric_of
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
+from chaintune.tuning.objectives import choose_objective, targets_of
 
 STAGE_FORMAT = 1
 SCORE_FORMAT = 2
@@ -32,6 +33,7 @@ class TaskFacts:
         taught: tokens of one epoch of training.
         scored: tokens of scoring, by split.
         examples: of the train split.
+        targets: classes of the train split's targets.
     """
 
     train_digest: str
@@ -40,6 +42,7 @@ class TaskFacts:
     taught: int
     scored: Mapping[Split, int]
     examples: int
+    targets: frozenset[type]
 
     @classmethod
     def of(cls, task: Task, count: CountTokens | None) -> "TaskFacts":
@@ -48,7 +51,8 @@ class TaskFacts:
         train, test = (count(task.train), count(task.test)) if count else ((0, 0), (0, 0))
         scored: Mapping[Split, int] = {"train": train[1], "test": test[1]}
         measured: Mapping[Split, list[Any]] = {split: measured_content(task, split) for split in ("train", "test")}
-        return cls(task.train_digest, measured, metric_of(task).name, train[0], scored, len(task.train))
+        metric, targets = metric_of(task).name, targets_of(task.train)
+        return cls(task.train_digest, measured, metric, train[0], scored, len(task.train), targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +149,9 @@ class Graph:
         chain, wanted = (step.place,), self.study.curvature
         assert wanted is not None  # noqa: S101 - asked before
         facts, key = self.facts[step.task], made[chain]
-        check_curvature(wanted, step.task, facts.examples, self._settings(step, variant).recipe.method)
-        how = wanted.model_dump() | {"examples_seed": self.study.seed}
+        recipe = self._settings(step, variant).recipe
+        check_curvature(wanted, step.task, facts.examples, recipe.method)
+        how = wanted.model_dump() | {"examples_seed": self.study.seed, "objective": recipe.objective}
         payload = {"format": CURVATURE_FORMAT, "kind": "curvature", "checkpoint": key, "task": facts.train_digest}
         node = CurvatureNode(
             key=canonical_digest(payload | how),
@@ -210,7 +215,10 @@ class Graph:
         if step.back_to is not None:
             return StageSettings()  # a merge is stored whole, whatever trained what it is made of
         settings = self.study.stage_of(step.task, variant, dict(step.recipe))
-        return replace(settings, recipe=replace(settings.recipe, regulariser=step.regulariser))
+        tasks = {*(portion.task for portion in step.portions), *filter(None, [step.protected])}
+        targets = frozenset[type]().union(*(self.facts[task].targets for task in tasks))
+        objective = choose_objective(settings.recipe.objective, targets, task=step.task)
+        return replace(settings, recipe=replace(settings.recipe, objective=objective, regulariser=step.regulariser))
 
     def _taught(self, step: Step) -> dict[str, Any]:
         """What of the lesson determines the weights; a plain portion is written as it always was."""

@@ -258,12 +258,14 @@ class CurvatureNode(_MeasurementNode):
 
     Attributes:
         task: whose loss.
+        objective: that the stage optimised.
         examples, space, batches, tolerance, basis: how, as `hessian.curvature` takes them.
         examples_seed: of the choice of examples; one for the whole study, so that checkpoints share them.
         taught_tokens: of the examples; 0 if not counted.
     """
 
     task: str
+    objective: str
     examples: int
     space: Literal["full", "lora"]
     batches: int

@@ -61,6 +61,8 @@ class Recipe:
     """How one stage trains: every field may change a bit of the weights, and so the stage's key.
 
     Attributes:
+        objective: what the stage optimises, a name of `chaintune.tuning.objectives.OBJECTIVES`; None is the one that
+            takes the targets of the stage's examples.
         method: `full` or `lora`.
         learning_rate: peak of the schedule.
         epochs: passes over the stage's examples.
@@ -86,6 +88,7 @@ class Recipe:
         regulariser: what holds the weights back; a study sets it through its mitigations.
     """
 
+    objective: str | None = None
     method: Literal["full", "lora"] = "full"
     learning_rate: float = 1e-4
     epochs: float = 1.0
@@ -150,6 +153,7 @@ class Recipe:
             "lora_targets": targets,
         }
         return (adapter if self.lora else {}) | {
+            "objective": self.objective,
             "method": self.method,
             "learning_rate": self.learning_rate,
             "epochs": self.epochs,

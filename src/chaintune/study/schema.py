@@ -9,11 +9,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from chaintune.config.source import KeyPath, Source
 from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_names, check, note
-from chaintune.errors import DataError
+from chaintune.errors import DataError, nearest
 from chaintune.records import Metric, Recipe, Resources, Role
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
 from chaintune.tasks.sizes import parse_size
+from chaintune.tuning.objectives import OBJECTIVES
 
 _NAME = re.compile(r"(lm_eval:)?[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -38,7 +39,15 @@ def _part_or_whole(gpus: float) -> float:
 
 Size = Annotated[int | str | None, BeforeValidator(_as_size)]
 
+
+def _known_objective(name: str) -> str:
+    if name not in OBJECTIVES.names:
+        raise ValueError(f"{name!r} is no valid value; {nearest(name, OBJECTIVES.names)}")
+    return name
+
+
 _RECIPE_LIMITS: Mapping[str, Any] = {
+    "objective": Annotated[str, AfterValidator(_known_objective)] | None,
     "learning_rate": Annotated[Real, Field(gt=0, lt=10)],
     "epochs": Annotated[Real, Field(gt=0)],
     "batch_size": Annotated[Whole, Field(ge=1)],

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from chaintune.errors import StageError
 from chaintune.models.loading import LoadedModel
 from chaintune.records import Regulariser
 from chaintune.tuning.mitigations import MITIGATIONS, Hook, StageModel
-from chaintune.tuning.tokenized import TrainingExample
-from chaintune.tuning.trainer import AnswerTrainer, example_loss
+from chaintune.tuning.objectives import Objective, Tokenized
+from chaintune.tuning.trainer import StageTrainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,30 +27,37 @@ class Regularised:
 
     loaded: LoadedModel
     callbacks: tuple[Any, ...]
-    trainer: type[AnswerTrainer]
+    trainer: type[StageTrainer]
     remove: Callable[[], LoadedModel]
 
 
-def apply(loaded: LoadedModel, regulariser: Regulariser | None, protected: Sequence[TrainingExample]) -> Regularised:
+def apply(
+    loaded: LoadedModel, regulariser: Regulariser | None, protected: Sequence[Tokenized], objective: Objective
+) -> Regularised:
     """Put a regulariser on a model whose trainable weights are chosen.
 
     Args:
         loaded: changed in place.
         regulariser: None changes nothing.
         protected: of the task that must not be lost, for a regulariser that looks at them.
+        objective: of the stage.
 
     Raises:
         ConfigError: there is no mitigation of the regulariser's kind.
         StageError: the regulariser cannot be used with this model.
     """
-    hook = _hook(loaded, regulariser, protected) if regulariser else Hook()
-    classes = (hook.mixin, AnswerTrainer) if hook.mixin else (AnswerTrainer,)
+    hook = _hook(loaded, regulariser, protected, objective) if regulariser else Hook()
+    classes = (hook.mixin, StageTrainer) if hook.mixin else (StageTrainer,)
     trainer = type("RegularisedTrainer", classes, {})
     return Regularised(hook.loaded or loaded, hook.callbacks, trainer, hook.remove or (lambda: loaded))
 
 
-def _hook(loaded: LoadedModel, regulariser: Regulariser, protected: Sequence[TrainingExample]) -> Hook:
+def _hook(loaded: LoadedModel, regulariser: Regulariser, protected: Sequence[Tokenized], objective: Objective) -> Hook:
     put_on = MITIGATIONS.get(regulariser.kind).apply
     if put_on is None:
         raise StageError(f"'{regulariser.kind}' is no regulariser of a stage")
-    return put_on(StageModel(loaded, protected, example_loss), **dict(regulariser.options))
+
+    def loss(model: Any, example: Tokenized) -> torch.Tensor:
+        return objective.loss(model, objective.collate([example]), torch.tensor(1.0))
+
+    return put_on(StageModel(loaded, protected, loss), **dict(regulariser.options))

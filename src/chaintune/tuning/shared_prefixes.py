@@ -13,7 +13,7 @@ import torch
 from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.token_tree import TokenTree, grow, last_nodes, size
 from chaintune.models.tree_attention import forward_tree, tree_attention
-from chaintune.tuning.tokenized import IGNORED, LessonData, TrainingExample, count_tokens
+from chaintune.tuning.tokenized import IGNORED, OrderedExamples, TrainingExample, count_items, count_tokens
 
 # Attention along a tree and its bookkeeping cost about a tenth; what saves less is not worth it.
 _WORTH_SHARING = 0.8
@@ -38,8 +38,9 @@ def collate_tree(batch: Sequence[TrainingExample]) -> dict[str, Any]:
     """Lessons as one tree; of an empty batch a single token, of which nothing is learned.
 
     Shape:
-        `labels` `[1, 1 + N]`: the answer tokens, behind a -100 because Trainer counts what follows a first token.
-        `lengths` `[B]`: tokens of each lesson, as if nothing were shared; `tokens`, their sum, is an int.
+        `labels` `[1, 1 + N]`: the answer tokens, behind a -100, as nothing predicts a first token.
+        `lengths` `[B]`: tokens of each lesson, as if nothing were shared; `tokens`, their sum, and `items`, the answer
+        tokens, are ints.
     """
     ordered = sorted(batch, key=lambda lesson: lesson.tokens)
     tree = grow([lesson.tokens[:-1] for lesson in ordered] or [(0,)])
@@ -50,6 +51,7 @@ def collate_tree(batch: Sequence[TrainingExample]) -> dict[str, Any]:
         "labels": torch.tensor([[IGNORED, *answers]]),
         "lengths": torch.tensor([len(lesson.tokens) for lesson in ordered], dtype=torch.long),
         "tokens": count_tokens(ordered),
+        "items": count_items(ordered),
     }
 
 
@@ -71,7 +73,7 @@ def answer_logits(model: Any, lessons: LessonTree, *, wrapped: Any = None) -> to
     return logits[list(lessons.rows)]
 
 
-def pays(data: LessonData, *, micro_batch_size: int) -> bool:
+def pays(data: OrderedExamples, *, micro_batch_size: int) -> bool:
     """Whether sharing saves enough of a stage's tokens to be worth its cost."""
     texts = [data[position].tokens for position in range(len(data))]
     batches = [sorted(texts[start : start + micro_batch_size]) for start in range(0, len(texts), micro_batch_size)]

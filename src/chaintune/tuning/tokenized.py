@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from chaintune.models.encoding import Encoded, answer_tokens
+from chaintune.models.encoding import Encoded, answer_tokens, check_lengths
+from chaintune.models.loading import LoadedModel
+from chaintune.records import Example
+from chaintune.tuning.objectives.objective import Objective, Tokenized
 
 IGNORED = -100
 
@@ -35,23 +38,36 @@ def lessons(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None
     return result
 
 
+def tokenized(
+    loaded: LoadedModel, examples: Sequence[Example], objective: Objective, *, task: str
+) -> Sequence[Tokenized]:
+    """What a stage with an objective reads of each example, in the order given.
+
+    Raises:
+        DataError: an example is longer than the model's context.
+    """
+    encoded = objective.encode(loaded.tokenizer, examples)
+    check_lengths(examples, [len(one.tokens) for one in encoded], loaded.context_tokens, task=task)
+    return objective.prepare(loaded, encoded) if objective.prepare else encoded
+
+
 def micro_batch(batch_size: int, wanted: int) -> int:
     """The largest divisor of `batch_size` that is at most `wanted`, so that a step is whole micro-batches."""
     return max(size for size in range(1, min(batch_size, max(1, wanted)) + 1) if batch_size % size == 0)
 
 
-class LessonData(Dataset[TrainingExample]):
-    """Lessons in training order, for a data loader that reads them front to back."""
+class OrderedExamples(Dataset[Tokenized]):
+    """Examples in training order, for a data loader that reads them front to back."""
 
-    def __init__(self, taught: Sequence[TrainingExample], order: Sequence[int]) -> None:
-        self._taught = taught
+    def __init__(self, examples: Sequence[Tokenized], order: Sequence[int]) -> None:
+        self._examples = examples
         self._order = order
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def __getitem__(self, position: int) -> TrainingExample:
-        return self._taught[self._order[position]]
+    def __getitem__(self, position: int) -> Tokenized:
+        return self._examples[self._order[position]]
 
 
 def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:
@@ -61,7 +77,8 @@ def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:
     token of padding, of which nothing is learned.
 
     Shape:
-        `input_ids` and `labels` `[B, T]`, `lengths` `[B]` (tokens without padding); `tokens`, their sum, is an int.
+        `input_ids` and `labels` `[B, T]`, `lengths` `[B]` (tokens without padding); `tokens`, their sum, and `items`,
+        the answer tokens, are ints.
     """
     width = max((len(lesson.tokens) for lesson in batch), default=1)
     input_ids = torch.zeros((max(1, len(batch)), width), dtype=torch.long)
@@ -71,9 +88,15 @@ def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:
         input_ids[row, :end] = torch.tensor(lesson.tokens)
         labels[row, end - lesson.answer_tokens : end] = input_ids[row, end - lesson.answer_tokens : end]
     lengths = torch.tensor([len(lesson.tokens) for lesson in batch], dtype=torch.long)
-    return {"input_ids": input_ids, "labels": labels, "lengths": lengths, "tokens": count_tokens(batch)}
+    counts = {"tokens": count_tokens(batch), "items": count_items(batch)}
+    return {"input_ids": input_ids, "labels": labels, "lengths": lengths, **counts}
 
 
 def count_tokens(batch: Sequence[TrainingExample]) -> int:
     """Tokens of some lessons; a number and no tensor, for which a device would have to be waited for."""
     return sum(len(lesson.tokens) for lesson in batch)
+
+
+def count_items(batch: Sequence[TrainingExample]) -> int:
+    """Answer tokens of some examples, over which their loss is a mean."""
+    return sum(example.answer_tokens for example in batch)

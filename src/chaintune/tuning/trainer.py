@@ -1,4 +1,4 @@
-"""`transformers.Trainer` with a loss on the answers only, and what is watched while it runs."""
+"""`transformers.Trainer` with the loss of an objective, and what is watched while it runs."""
 
 import json
 import time
@@ -13,10 +13,8 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from chaintune.errors import StageError
-from chaintune.models.answer_logits import logits_only_at
-from chaintune.tuning.shared_prefixes import answer_logits
+from chaintune.tuning.objectives import Objective, Tokenized
 from chaintune.tuning.shares import StepRank
-from chaintune.tuning.tokenized import IGNORED, TrainingExample, collate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +30,34 @@ class Step:
     tokens_per_second: float
 
 
-class AnswerTrainer(Trainer):
-    """Trainer whose loss is the mean cross entropy of a step's answer tokens.
+class StageTrainer(Trainer):
+    """Trainer whose loss is an objective's, a mean over the items of the whole step.
 
-    The vocabulary's logits are computed at answer positions only. Lessons are read in the order
-    given, so the order is the caller's alone.
+    Examples are read in the order given, so the order is the caller's alone.
 
     Args:
+        objective: whose loss it is.
         share: which of several processes that train together this one is; None is the only one.
-        batches: positions of the lessons of each micro-batch of this process; None cuts them front to back.
+        batches: positions of the examples of each micro-batch of this process; None cuts them front to back.
     """
 
     loss_is_scaled_for_ga = True
 
     def __init__(
-        self, *arguments: Any, share: StepRank | None = None, batches: list[list[int]] | None = None, **options: Any
+        self,
+        *arguments: Any,
+        objective: Objective,
+        share: StepRank | None = None,
+        batches: list[list[int]] | None = None,
+        **options: Any,
     ) -> None:
-        super().__init__(*arguments, compute_loss_func=answer_loss, **options)
-        self.share, self._batches = share or StepRank(), batches
+        super().__init__(*arguments, **options)
+        self.objective, self.share, self._batches = objective, share or StepRank(), batches
         self.tokens_seen = 0
         self._unchecked: list[torch.Tensor] = []
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        """The lessons in micro-batches; accelerate's own way of sharing them out would fill up a short last step."""
+        """The examples in micro-batches; accelerate's own way of sharing them out would fill up a short last step."""
         if self._batches is None:
             return super().get_train_dataloader()
         return DataLoader(self.train_dataset, batch_sampler=self._batches, collate_fn=self.data_collator)
@@ -67,11 +70,18 @@ class AnswerTrainer(Trainer):
         """Tokens that all processes have read; they have to ask together."""
         return self.share.total(self.tokens_seen, self.args.device)
 
-    def _get_train_sampler(self, train_dataset: Dataset[TrainingExample] | None = None) -> SequentialSampler:
+    def _get_train_sampler(self, train_dataset: Dataset[Tokenized] | None = None) -> SequentialSampler:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], **options: Any) -> Any:
-        """Loss of one micro-batch, already divided by the answer tokens of the whole step.
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> torch.Tensor:
+        items = torch.tensor(float(sum(batch["items"] for batch in batch_samples)), device=device)
+        together: torch.Tensor = items if self.share.ranks == 1 else self.accelerator.gather(items).sum()
+        return together
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | None = None, **_: Any
+    ) -> torch.Tensor:
+        """Loss of one micro-batch, already divided by the items of the whole step.
 
         Raises:
             StageError: the loss of a micro-batch of the step is not finite; raised at the step's last one, as to look
@@ -79,18 +89,9 @@ class AnswerTrainer(Trainer):
         """
         self.tokens_seen += inputs["tokens"]
         bare = self.accelerator.unwrap_model(model)
-        if "tree" in inputs:
-            logits = answer_logits(bare, inputs["tree"], wrapped=model)
-            loss = mean_loss(logits, inputs["labels"][0, 1:], options.get("num_items_in_batch"))
-            # As Trainer does with its own: gradients are averaged over processes, and what is wanted is their sum.
-            loss = loss * self.share.ranks
-        else:
-            labels = inputs["labels"]
-            inputs = {"input_ids": inputs["input_ids"], "labels": labels, "use_cache": False}
-            with logits_only_at(bare, predicted_positions(labels)):
-                loss = super().compute_loss(model, inputs, **options)
-        value = loss[0] if isinstance(loss, tuple) else loss
-        self._unchecked.append(value.detach())
+        # Gradients are averaged over processes, and what is wanted is their sum.
+        loss = self.objective.loss(bare, inputs, num_items_in_batch, wrapped=model) * self.share.ranks
+        self._unchecked.append(loss.detach())
         if self.accelerator.sync_gradients:
             self._check_losses()
         return loss
@@ -108,7 +109,7 @@ class AnswerTrainer(Trainer):
 class StageLog(TrainerCallback):
     """Writes one JSON line a step and reports it."""
 
-    def __init__(self, trainer: AnswerTrainer, path: Path, on_step: Callable[[Step], None]) -> None:
+    def __init__(self, trainer: StageTrainer, path: Path, on_step: Callable[[Step], None]) -> None:
         self._trainer = trainer
         self._path = path
         self._on_step = on_step
@@ -142,40 +143,3 @@ class StageLog(TrainerCallback):
             with self._path.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
         self._on_step(step)
-
-
-def answer_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | None = None) -> torch.Tensor:
-    """Cross entropy in nats, summed over the answer tokens and divided by their number in the whole step.
-
-    Args:
-        outputs: logits `[N, V]` at the positions of `predicted_positions`.
-        labels: `[B, T]`, -100 except on the answers.
-        num_items_in_batch: answer tokens of the step; None counts those of `labels`.
-    """
-    targets = labels[:, 1:][labels[:, 1:] != IGNORED]  # [N], the rows of outputs.logits [N, V]
-    return mean_loss(outputs.logits, targets, num_items_in_batch)
-
-
-def example_loss(model: Any, example: TrainingExample) -> torch.Tensor:
-    """Negative log-likelihood of one example's answer under a model, in nats, ready to be differentiated."""
-    device = next(model.parameters()).device
-    batch = collate([example])
-    labels = batch["labels"].to(device)
-    with logits_only_at(model, predicted_positions(labels)):
-        outputs = model(input_ids=batch["input_ids"].to(device), use_cache=False)
-    return answer_loss(outputs, labels, torch.tensor(1.0))
-
-
-def mean_loss(logits: torch.Tensor, targets: torch.Tensor, total: torch.Tensor | None) -> torch.Tensor:
-    """Cross entropy in nats, summed and divided by `total`, or by the number of targets where that is None.
-
-    Shape:
-        logits `[N, V]`, targets `[N]`.
-    """
-    summed = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
-    return summed / (total if total is not None else targets.numel())
-
-
-def predicted_positions(labels: torch.Tensor) -> torch.Tensor:
-    """Positions whose next token is an answer token. Shape: `[B, T]`."""
-    return torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))

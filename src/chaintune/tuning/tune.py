@@ -12,23 +12,23 @@ import torch
 from transformers import PrinterCallback, TrainingArguments
 
 from chaintune.errors import DataError, StageError
-from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.models.loading import LoadedModel
 from chaintune.models.memory import free_memory, unless_out_of_memory
 from chaintune.models.precision import default_device
 from chaintune.models.tree_attention import takes_trees
 from chaintune.records import Example, Recipe
 from chaintune.tuning.memory import smaller_micro_batch, too_little
+from chaintune.tuning.objectives import OBJECTIVES, Objective, Tokenized, choose_objective, targets_of
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
 from chaintune.tuning.regularised import Regularised, apply
 from chaintune.tuning.seeding import seeded
 from chaintune.tuning.sharding import check_can_shard, sharded
-from chaintune.tuning.shared_prefixes import collate_tree, pays
+from chaintune.tuning.shared_prefixes import pays
 from chaintune.tuning.shares import MemoryRanOutError, StepRank
-from chaintune.tuning.tokenized import LessonData, TrainingExample, collate, lessons
+from chaintune.tuning.tokenized import OrderedExamples, tokenized
 from chaintune.tuning.trainable import trainable
-from chaintune.tuning.trainer import AnswerTrainer, StageLog, Step
+from chaintune.tuning.trainer import StageLog, StageTrainer, Step
 
 # On a CPU the short sequences of multiple-choice tasks are attended to faster by plain matrix products
 # than by the fused kernel, whose backward pass in bf16 is slow; benchmarks/training.py shows both.
@@ -49,7 +49,8 @@ class Tuned:
         steps: optimizer steps.
         train_tokens: tokens read, padding not counted.
         seconds: wall time of the training loop.
-        first_loss, final_loss: mean answer loss in nats a token over the first and last tenth of the steps.
+        first_loss, final_loss: the objective's mean loss over the first and last tenth of the steps; of SFT in nats a
+            token.
         micro_batch_size: examples a forward pass; fewer than the recipe's where memory ran out.
     """
 
@@ -67,7 +68,7 @@ class _Way:
     """How a step is computed.
 
     Attributes:
-        sharing: whether the lessons of a micro-batch are computed as a tree.
+        sharing: whether the examples of a micro-batch are computed as a tree.
         micro_batch_size: how many they are.
         share: of this process.
         fsdp: whether FSDP shards weights, gradients and optimizer over the processes.
@@ -130,18 +131,30 @@ def tune(
     """
     if not examples:
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
-    data = _lesson_data(parent, examples, replayed, task=task, recipe=recipe, seed=seed)
-    guard = _taught(parent, protected, task="the protected task")
+    targets = targets_of((*examples, *replayed, *protected))
+    objective = OBJECTIVES.get(choose_objective(recipe.objective, targets, task=task))
+    data = _training_data(parent, examples, replayed, objective, task=task, recipe=recipe, seed=seed)
+    protected_data = tokenized(parent, _sorted(protected), objective, task="the protected task")
     share = StepRank.here()
     if fsdp:
         check_can_shard(recipe.quantize, recipe.regulariser)
     while True:
-        way = unless_out_of_memory(partial(_way, parent, data, recipe, share=share, fsdp=fsdp))
+        way = unless_out_of_memory(partial(_way, parent, data, objective, recipe, share=share, fsdp=fsdp))
         if way is None:
             raise too_little(recipe, task=task)
         tuned = unless_out_of_memory(
             partial(
-                _tune, parent, data, guard, way, recipe=recipe, seed=seed, log=log, on_step=on_step, report_to=report_to
+                _tune,
+                parent,
+                data,
+                protected_data,
+                objective,
+                way,
+                recipe=recipe,
+                seed=seed,
+                log=log,
+                on_step=on_step,
+                report_to=report_to,
             )
         )
         if tuned is not None:
@@ -158,8 +171,9 @@ def tune(
 
 def _tune(
     parent: LoadedModel,
-    data: LessonData,
-    guard: Sequence[TrainingExample],
+    data: OrderedExamples,
+    protected: Sequence[Tokenized],
+    objective: Objective,
     way: _Way,
     *,
     recipe: Recipe,
@@ -176,11 +190,19 @@ def _tune(
 
     started = time.monotonic()
     with seeded(seed):
-        regularised = apply(trainable(parent, recipe.lora, recipe.quantize), recipe.regulariser, guard)
+        regularised = apply(trainable(parent, recipe.lora, recipe.quantize), recipe.regulariser, protected, objective)
         try:
             with sharded(regularised.loaded.model) if way.fsdp else nullcontext():
                 trainer = _train(
-                    regularised, data, way, recipe=recipe, seed=seed, log=log, on_step=watch, report_to=report_to
+                    regularised,
+                    data,
+                    objective,
+                    way,
+                    recipe=recipe,
+                    seed=seed,
+                    log=log,
+                    on_step=watch,
+                    report_to=report_to,
                 )
         finally:
             loaded = regularised.remove()
@@ -197,38 +219,39 @@ def _tune(
     )
 
 
-def _lesson_data(
+def _training_data(
     parent: LoadedModel,
     examples: Sequence[Example],
     replayed: Sequence[Example],
+    objective: Objective,
     *,
     task: str,
     recipe: Recipe,
     seed: int,
-) -> LessonData:
-    taught = _taught(parent, examples, task=task) + _taught(parent, replayed, task=task)
+) -> OrderedExamples:
+    data = [
+        *tokenized(parent, _sorted(examples), objective, task=task),
+        *tokenized(parent, _sorted(replayed), objective, task=task),
+    ]
     order = training_order(
-        [lesson.tokens for lesson in taught],
+        [example.tokens for example in data],
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         seed=seed,
         replayed=len(replayed),
         keep_together=recipe.keep_together,
     )
-    return LessonData(taught, order)
+    return OrderedExamples(data, order)
 
 
-def _taught(parent: LoadedModel, examples: Sequence[Example], *, task: str) -> list[TrainingExample]:
-    ordered = sorted(examples, key=lambda example: example.id)
-    encoded = encode_examples(parent.tokenizer, ordered)
-    taught = lessons(encoded, [example.choices.gold for example in ordered], end=parent.tokenizer.eos_token_id)
-    check_lengths(ordered, [len(lesson.tokens) for lesson in taught], parent.context_tokens, task=task)
-    return taught
+def _sorted(examples: Sequence[Example]) -> list[Example]:
+    return sorted(examples, key=lambda example: example.id)
 
 
 def _train(
     regularised: Regularised,
-    data: LessonData,
+    data: OrderedExamples,
+    objective: Objective,
     way: _Way,
     *,
     recipe: Recipe,
@@ -236,7 +259,7 @@ def _train(
     log: Path,
     on_step: Callable[[Step], None],
     report_to: Sequence[str],
-) -> AnswerTrainer:
+) -> StageTrainer:
     with tempfile.TemporaryDirectory() as scratch, _training_mode(regularised.loaded):
         micro, share = way.micro_batch_size, way.share
         arguments = _arguments(recipe, way, seed=seed, examples=len(data), scratch=scratch, report_to=report_to)
@@ -246,7 +269,8 @@ def _train(
             model=regularised.loaded.model,
             args=arguments,
             train_dataset=data,
-            data_collator=collate_tree if way.sharing else collate,
+            data_collator=objective.collate_tree if way.sharing else objective.collate,
+            objective=objective,
             optimizer_cls_and_kwargs=(MasterAdamW, optimizer),
             share=share,
             batches=None if alone else share.micro_batches(len(data), batch_size=recipe.batch_size, micro=micro),
@@ -262,18 +286,22 @@ def _train(
     return trainer
 
 
-def _way(parent: LoadedModel, data: LessonData, recipe: Recipe, *, share: StepRank, fsdp: bool) -> _Way:
-    sharing = _shares(parent, data, recipe, share)
+def _way(
+    parent: LoadedModel, data: OrderedExamples, objective: Objective, recipe: Recipe, *, share: StepRank, fsdp: bool
+) -> _Way:
+    sharing = _shares(parent, data, recipe, share, has_trees=objective.collate_tree is not None)
     return _Way(sharing, _micro_batch(recipe, share, sharing=sharing), share, fsdp)
 
 
-def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepRank) -> bool:
-    """Whether the lessons of a micro-batch are computed as a tree.
+def _shares(loaded: LoadedModel, data: OrderedExamples, recipe: Recipe, share: StepRank, *, has_trees: bool) -> bool:
+    """Whether the examples of a micro-batch are computed as a tree.
 
     Raises:
-        StageError: the recipe asks for it and it cannot be had.
+        StageError: the recipe asks for it, and the objective or the model cannot.
     """
-    if recipe.share_prefixes is False:
+    if recipe.share_prefixes and not has_trees:
+        raise StageError("the stage's objective has no loss along a tree of tokens; leave share_prefixes out")
+    if recipe.share_prefixes is False or not has_trees:
         return False
     if recipe.share_prefixes is None:
         worth = pays(data, micro_batch_size=_micro_batch(recipe, share, sharing=True))
@@ -287,7 +315,7 @@ def _shares(loaded: LoadedModel, data: LessonData, recipe: Recipe, share: StepRa
     return True
 
 
-def _takes_trees(loaded: LoadedModel, data: LessonData, share: StepRank) -> bool:
+def _takes_trees(loaded: LoadedModel, data: OrderedExamples, share: StepRank) -> bool:
     """What the first of all processes finds, as the others may hold no weights yet."""
     longest = max(len(data[position].tokens) for position in range(len(data)))
     return share.first_says(share.rank == 0 and takes_trees(loaded.model, longest_tokens=longest), default_device())

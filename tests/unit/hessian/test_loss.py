@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from chaintune.hessian.examples import micro_batches
-from chaintune.hessian.loss import AnswerLoss
+from chaintune.hessian.loss import StageLoss
 from chaintune.models.encoding import encode_examples
 from chaintune.models.loading import LoadedModel
+from chaintune.tuning.objectives.sft import OBJECTIVE
 from chaintune.tuning.tokenized import TrainingExample, lessons
 from tests.unit.hessian.conftest import EXAMPLES, Dense, small_model
 
@@ -19,9 +20,10 @@ def taught(loaded: LoadedModel) -> list[TrainingExample]:
     return lessons(encoded, [item.choices.gold for item in EXAMPLES], end=loaded.tokenizer.eos_token_id)
 
 
-def answer_loss(loaded: LoadedModel, tokens: int | None = None) -> AnswerLoss:
+def answer_loss(loaded: LoadedModel, tokens: int | None = None) -> StageLoss:
     loaded.model.set_attn_implementation("eager")
-    return AnswerLoss(loaded.model, taught(loaded), list(loaded.model.parameters()), micro_batch_tokens=tokens)
+    weights = list(loaded.model.parameters())
+    return StageLoss(loaded.model, taught(loaded), weights, objective=OBJECTIVE, micro_batch_tokens=tokens)
 
 
 @pytest.mark.parametrize("tokens", [1, 40, 100_000])
@@ -58,4 +60,4 @@ def test_logits_are_computed_at_answer_positions_only(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", watched)
     loss.hessian_product(np.ones(loss.dimension, dtype=np.float32))
-    assert sum(rows) == loss.answer_tokens == sum(lesson.answer_tokens for lesson in taught(small_model()))
+    assert sum(rows) == loss.items == sum(lesson.answer_tokens for lesson in taught(small_model()))

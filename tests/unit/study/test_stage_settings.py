@@ -1,6 +1,7 @@
 """Each key of `recipe`: whether it is part of a stage's key, and that something is done with it."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from chaintune.errors import ConfigError
 from chaintune.records import Recipe, Resources
 from chaintune.study.stage_settings import RECIPE_FIELDS, RESOURCE_FIELDS, STAGE_FIELDS, StageSettings
 from tests.dummy_engine import make_plan, make_study
+from tests.offered import CONTRAST, install
 
 OTHER: dict[str, Any] = {
+    "objective": "contrast",
     "method": "full",
     "learning_rate": 1e-3,
     "epochs": 2.0,
@@ -37,15 +40,20 @@ OTHER: dict[str, Any] = {
 }
 # Written by hand, so that a new field is a decision about keys.
 IN_THE_KEY = [
-    "method", "learning_rate", "epochs", "batch_size", "micro_batch_size", "warmup_fraction", "schedule",
+    "objective", "method", "learning_rate", "epochs", "batch_size", "micro_batch_size", "warmup_fraction", "schedule",
     "weight_decay", "max_grad_norm", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "quantize",
     "gradient_checkpointing", "share_prefixes", "keep_together", "fp32_masters", "devices",
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, *CONTRAST)
+
+
 def test_every_field_is_named_once() -> None:
     assert set(OTHER) == set(STAGE_FIELDS)
-    assert len(STAGE_FIELDS) == len(set(STAGE_FIELDS)) == 23
+    assert len(STAGE_FIELDS) == len(set(STAGE_FIELDS)) == 24
     assert set(RECIPE_FIELDS) == {field.name for field in fields(Recipe)} - {"regulariser"}
     assert set(RESOURCE_FIELDS) == {field.name for field in fields(Resources)}
 

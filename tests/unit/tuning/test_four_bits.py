@@ -89,8 +89,3 @@ def test_a_model_that_is_held_otherwise_is_refused(quantize: Any, model_folder: 
 def test_a_recipe_without_an_adapter_cannot_ask_for_it() -> None:
     with pytest.raises(ConfigError, match=r"recipe\.quantize: '4bit' holds weights under an adapter, .* method: lora"):
         replace(RECIPE, method="full")
-
-
-def test_it_is_content_of_the_key_where_it_is_asked_for() -> None:
-    assert RECIPE.content()["quantize"] == "4bit"
-    assert "quantize" not in replace(RECIPE, quantize=None).content()

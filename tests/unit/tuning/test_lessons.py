@@ -3,7 +3,7 @@
 import pytest
 
 from chaintune.models.encoding import Encoded
-from chaintune.tuning.tokenized import IGNORED, LessonData, TrainingExample, collate, lessons, micro_batch
+from chaintune.tuning.tokenized import IGNORED, OrderedExamples, TrainingExample, collate, lessons, micro_batch
 
 
 def test_a_lesson_is_the_prompt_the_right_choice_and_the_end() -> None:
@@ -31,5 +31,5 @@ def test_a_batch_is_padded_on_the_right_and_learns_the_answers_only() -> None:
 
 def test_the_data_set_reads_in_training_order() -> None:
     taught = [TrainingExample((number,), 1) for number in range(3)]
-    data = LessonData(taught, [2, 0, 2, 1])
+    data = OrderedExamples(taught, [2, 0, 2, 1])
     assert [data[position].tokens[0] for position in range(len(data))] == [2, 0, 2, 1]

@@ -15,6 +15,7 @@ from chaintune.records import Recipe, Regulariser
 from chaintune.tuning.tune import tune
 from tests import tiny
 from tests.conftest import MakeModel
+from tests.offered import CONTRAST, install
 
 USUAL = Recipe(
     learning_rate=1e-3, epochs=2, batch_size=8, micro_batch_size=4, warmup_fraction=0.0, share_prefixes=False
@@ -22,6 +23,7 @@ USUAL = Recipe(
 LORA = replace(USUAL, method="lora", lora_rank=4, lora_dropout=0.1)
 # Each beside the recipe in which it counts, and the precision.
 CHANGES: dict[str, tuple[Recipe, Any, Precision]] = {
+    "objective": (USUAL, "contrast", "fp32"),
     "method": (USUAL, "lora", "fp32"),
     "learning_rate": (USUAL, 1e-2, "fp32"),
     "epochs": (USUAL, 3, "fp32"),
@@ -64,8 +66,13 @@ def test_no_field_is_left_out() -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_field_changes_the_stage(
-    name: str, arguments: list[Mapping[str, Any]], model_folder: MakeModel, tmp_path: Path
+    name: str,
+    arguments: list[Mapping[str, Any]],
+    model_folder: MakeModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    install(tmp_path, monkeypatch, *CONTRAST)
     recipe, other, precision = CHANGES[name]
 
     def trained(recipe: Recipe) -> str:

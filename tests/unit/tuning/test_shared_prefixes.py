@@ -13,9 +13,9 @@ import torch
 from chaintune.errors import StageError
 from chaintune.models import LoadedModel, load
 from chaintune.records import Example, Recipe
+from chaintune.tuning.answer_loss import mean_loss
 from chaintune.tuning.shared_prefixes import answer_logits, collate_tree, pays
-from chaintune.tuning.tokenized import LessonData, TrainingExample
-from chaintune.tuning.trainer import mean_loss
+from chaintune.tuning.tokenized import OrderedExamples, TrainingExample
 from chaintune.tuning.tune import tune
 from tests import tiny
 from tests.conftest import MakeModel
@@ -79,10 +79,10 @@ def test_a_stage_takes_the_same_steps(model_folder: MakeModel, tmp_path: Path, m
 
 def test_sharing_happens_where_it_pays() -> None:
     order = list(range(len(LESSONS)))
-    assert pays(LessonData(LESSONS, order), micro_batch_size=11)
-    assert not pays(LessonData(LESSONS, order), micro_batch_size=1)
+    assert pays(OrderedExamples(LESSONS, order), micro_batch_size=11)
+    assert not pays(OrderedExamples(LESSONS, order), micro_batch_size=1)
     strangers = [TrainingExample(draw(seed, 20), 1) for seed in range(12)]
-    assert not pays(LessonData(strangers, list(range(12))), micro_batch_size=12)
+    assert not pays(OrderedExamples(strangers, list(range(12))), micro_batch_size=12)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_stage_shares_of_itself_where_it_pays(
         trees.append(lessons)
         return answer_logits(model, lessons, **options)
 
-    monkeypatch.setattr("chaintune.tuning.trainer.answer_logits", watched)
+    monkeypatch.setattr("chaintune.tuning.answer_loss.answer_logits", watched)
     prompts = (prefix.format(chr(97 + n)) + item.prompt_text for n, item in enumerate(tiny.examples(24)))
     shots = [replace(item, prompt=prompt) for item, prompt in zip(tiny.examples(24), prompts, strict=True)]
     tune(load(model_folder(), precision="fp32"), shots, task="balls", recipe=RECIPE, seed=0, log=tmp_path / "log")

@@ -12,13 +12,13 @@ import torch
 
 from chaintune.errors import DataError, StageError
 from chaintune.models import LoadedModel, Precision, load, save
-from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import encode_examples
 from chaintune.records import Choices, Example, Recipe, Regulariser
 from chaintune.scoring.checkpoint import score
+from chaintune.tuning.answer_loss import answer_loss
 from chaintune.tuning.order import training_order
 from chaintune.tuning.tokenized import collate, lessons
-from chaintune.tuning.trainer import Step, answer_loss, predicted_positions
+from chaintune.tuning.trainer import Step
 from chaintune.tuning.tune import Tuned, tune
 from tests import tiny
 from tests.conftest import MakeModel
@@ -93,9 +93,7 @@ def test_loss_and_gradient_are_those_of_all_logits_masked_to_the_answers(archite
         if way == "plain":
             loss = plain_loss(model, [(lesson.tokens, lesson.answer_tokens) for lesson in batch])
         else:
-            inputs = collate(batch)
-            with logits_only_at(model, predicted_positions(inputs["labels"])):
-                loss = answer_loss(model(input_ids=inputs["input_ids"], use_cache=False), inputs["labels"])
+            loss = answer_loss(model, collate(batch))
         loss.backward()
         gradients.append({"loss": loss.detach()} | {name: weight.grad for name, weight in model.named_parameters()})
     plain, ours = gradients

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
     import torch
 
     from chaintune.models.loading import LoadedModel
-    from chaintune.tuning.tokenized import TrainingExample
+    from chaintune.tuning.objectives.objective import Tokenized
 
 Place = Literal[
     "after the loss", "later stages", "from the learning stage", "instead of the chain", "between checkpoints"
@@ -25,12 +25,13 @@ class StageModel:
     Attributes:
         loaded: its trainable weights are chosen.
         protected: examples of the task that must not be lost, as many as the mitigation's spec asks for.
-        loss: of one example under a model, ready to be differentiated: its answer's negative log-likelihood in nats.
+        loss: of one example under a model, ready to be differentiated, as the stage's objective has it: in SFT the
+            answer's negative log-likelihood in nats.
     """
 
     loaded: "LoadedModel"
-    protected: "Sequence[TrainingExample]"
-    loss: "Callable[[Any, TrainingExample], torch.Tensor]"
+    protected: "Sequence[Tokenized]"
+    loss: "Callable[[Any, Tokenized], torch.Tensor]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from chaintune.errors import ConfigError
 from chaintune.tuning.mitigations import MITIGATIONS, BetweenSpec, DoseSpec, Mitigation, MitigationSpec
 from chaintune.tuning.mitigations.mitigation import Place
 from tests.dummy_engine import make_study
+from tests.offered import install
 
 NAMES = ("replay", "rehearse", "joint", "interpolate", "l2sp", "ewc", "sam", "ema", "freeze", "osf")
 SOURCE = Path(__file__).parents[4] / "src" / "chaintune"
@@ -49,7 +50,8 @@ def test_a_study_with_every_mitigation_is_read_without_torch() -> None:
     code = (
         "import sys; from chaintune.tuning.mitigations import MITIGATIONS\n"
         "from chaintune.study import study; from chaintune.plan import plan\n"
-        "all(MITIGATIONS.get(name) for name in MITIGATIONS.names)\n"
+        "from chaintune.tuning.objectives import OBJECTIVES\n"
+        "all(registry.get(name) for registry in (MITIGATIONS, OBJECTIVES) for name in registry.names)\n"
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
@@ -72,10 +74,6 @@ def test_a_mitigation_that_would_do_nothing_is_refused(spec: type[MitigationSpec
 def test_an_offer_that_is_no_mitigation_is_told_where_the_file_asks_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    info = tmp_path / "wrong-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[chaintune.mitigations]\nwrong = json:loads\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    install(tmp_path, monkeypatch, "chaintune.mitigations: wrong = wrongly:offered", "def offered(): ...\n")
     with pytest.raises(ConfigError, match=r"mitigations\[0\].wrong: .* gives a function, expected a Mitigation"):
         make_study("ab", chains=[["a", "b"]], mitigations=[{"wrong": {"task": "a"}}])
