@@ -83,12 +83,12 @@ class DummyEngine:
         return self.base
 
     def tune(
-        self, *, node: StageNode, given: StageInputs, out: Path, report: Callable[[Progress], None]
+        self, *, node: StageNode, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         self.calls.append(f"tune {'>'.join(node.chain)}")
-        read = "".join((given.parents[key] / "weights").read_text() for key in node.parents)
-        read += "".join(str((given.scores[key] / MEASUREMENT_FILE).exists()) for key in node.weighed_by)
-        (out / "weights").write_text(read + f"{sorted(given.tasks)} {node.seed} {node.chain[-1]}\n")
+        read = "".join((inputs.parents[key] / "weights").read_text() for key in node.parents)
+        read += "".join(str((inputs.scores[key] / MEASUREMENT_FILE).exists()) for key in node.weighed_by)
+        (out / "weights").write_text(read + f"{sorted(inputs.tasks)} {node.seed} {node.chain[-1]}\n")
         report(Progress(node, 1, 2, "steps", 4.0, 0.25))
         self.hook("tune", ">".join(node.chain))
         return {"train_tokens": node.train_tokens, "final_loss": 0.5}
@@ -105,7 +105,7 @@ class DummyEngine:
         self.hook("score", ">".join(node.chain) or "base")
         return {"score_tokens": node.score_tokens}
 
-    def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
+    def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
         self.calls.append(f"curve {'>'.join(node.chain)} on {task.name}")
         size = float(len((checkpoint / "weights").read_text()))
         found = Curvature(

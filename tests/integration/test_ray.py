@@ -176,7 +176,7 @@ def test_workers_that_see_another_store_say_so(cluster: str, smoke: Smoke) -> No
     session = prepare(Study.from_yaml(STUDY, smoke.places), open_store(address))
     with pytest.raises(StoreError, match=f"{address} on .* is not the store of this run; name one that every machine"):
         session.run(smoke.folder / "apart", executor="ray", address=cluster)
-    assert session.store.keys("mark") == []
+    assert session.store.keys("sentinel") == []
 
 
 TASKS = {name: make_task(name) for name in "ab"}

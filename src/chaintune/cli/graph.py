@@ -97,8 +97,8 @@ class Graph:
         return ", ".join([node.chain[-1], *own])
 
     def _row(self, key: str, tree: str, label: str, nodes: Sequence[str]) -> Row:
-        found = [self._states[node] for node in nodes]
-        state: State = next((state for state in _OUTWEIGHS if state in found), "from store")
+        states = [self._states[node] for node in nodes]
+        state: State = next((state for state in _OUTWEIGHS if state in states), "from store")
         scores = [self._states[node] for node in self._measures.get(key, ())]
         return Row(key, tree, label, state, sum(s in {"done", "from store"} for s in scores), len(scores))
 

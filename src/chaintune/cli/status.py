@@ -17,19 +17,19 @@ def status(
     from chaintune.cli.amounts import duration
     from chaintune.execution.status import read_status
 
-    found = read_status(folder)
+    run = read_status(folder)
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2))
+        typer.echo(json.dumps(run.to_dict(), indent=2))
         return
-    journal, nodes = found.journal, found.journal["nodes"]
+    journal, nodes = run.journal, run.journal["nodes"]
     done = nodes["made"] + nodes["reused"]
-    typer.echo(f"{journal['study']}: {found.state}, {done} of {nodes['total']} done")
-    if found.state == "dead":
+    typer.echo(f"{journal['study']}: {run.state}, {done} of {nodes['total']} done")
+    if run.state == "dead":
         typer.echo("the process that ran it is gone; run the study again and it goes on where it was")
-    for node in journal["running"] if found.state == "running" else ():
+    for node in journal["running"] if run.state == "running" else ():
         progress = f": {node['done']:.0f} of {node['total']:.0f} {node['unit']}" if node.get("total") else ""
         typer.echo(f"now: {node['kind']} {node['title']}{progress}")
-    if journal["seconds_left"] is not None and found.state == "running":
+    if journal["seconds_left"] is not None and run.state == "running":
         typer.echo(f"left: about {duration(journal['seconds_left'])}")
     for trouble in journal["failed"] + journal["skipped"]:
         typer.echo(f"not done: {trouble['title']}: {trouble['cause']}")

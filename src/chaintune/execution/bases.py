@@ -1,4 +1,4 @@
-"""Base models: found by the name a user gives, addressed by their content."""
+"""Base models: a name as a user writes it, located and addressed by content."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,11 +36,11 @@ def entry_keys(bases: Iterable[BaseModel]) -> set[str]:
 
 def shapes_of(folder: Path) -> dict[str, list[int]]:
     """Name -> shape of every weight of a model folder, read from its files' headers."""
-    found: dict[str, list[int]] = {}
+    shapes: dict[str, list[int]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="numpy") as weights:
-            found |= {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no mapping
-    return found
+            shapes |= {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no mapping
+    return shapes
 
 
 def open_base(name: str, store: Store) -> BaseModel:

@@ -40,7 +40,7 @@ class StageInputs:
 class Engine(Protocol):
     """What computes a node. Each call writes files into `out`, an empty folder, and returns what to note."""
 
-    def tune(self, *, node: StageNode, given: StageInputs, out: Path, report: Report) -> Mapping[str, Any]:
+    def tune(self, *, node: StageNode, inputs: StageInputs, out: Path, report: Report) -> Mapping[str, Any]:
         """Make a checkpoint and write a model folder; the notes hold `train_tokens` and `seconds`.
 
         Raises:
@@ -52,7 +52,7 @@ class Engine(Protocol):
         """Measure a checkpoint into `measurement.parquet`; the notes hold `score_tokens` and `seconds`."""
         ...
 
-    def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> Mapping[str, Any]:
+    def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> Mapping[str, Any]:
         """Measure a checkpoint's curvature and write `curvature.json`; the notes hold `seconds`."""
         ...
 
@@ -169,15 +169,15 @@ class JobRunner:
 
     def _call(self, node: Node, folders: Mapping[str, Path], out: Path, report: Report) -> Mapping[str, Any]:
         if isinstance(node, StageNode):
-            given = StageInputs(
+            inputs = StageInputs(
                 {key: folders[key] for key in node.parents},
                 {name: self.tasks[name] for name in node.tasks},
                 {key: folders[key] for key in node.weighed_by},
             )
-            return self.engine.tune(node=node, given=given, out=out, report=report)
+            return self.engine.tune(node=node, inputs=inputs, out=out, report=report)
         model, task = folders[node.checkpoint_key], self.tasks[node.task]
         if isinstance(node, CurvatureNode):
-            return self.engine.curve(node=node, checkpoint=model, task=task, out=out)
+            return self.engine.measure_curvature(node=node, checkpoint=model, task=task, out=out)
         return self.engine.score(node=node, checkpoint=model, task=task, out=out, report=report)
 
     def _known(self, node: Node) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether the checkpoints of a run fit on the disk, asked before anything is computed."""
+"""Refuses, before anything is computed, a run whose checkpoints do not fit on the disk."""
 
 import logging
 import shutil
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 def check_disk_space(plan: Plan, store: Store, pending: Iterable[Node], *, max_bytes: int | None = None) -> None:
     """Refuse a run whose checkpoints do not fit, and say which `keep` would; warn where their size is not known.
 
-    Scores are not counted: they are small beside checkpoints. A store behind a URL is held against `max_bytes` only.
+    Scores are not counted: they are small beside checkpoints. A store behind a URL is compared with `max_bytes` only.
 
     Args:
         plan: what will be run.
@@ -34,7 +34,7 @@ def check_disk_space(plan: Plan, store: Store, pending: Iterable[Node], *, max_b
     if left is None or not stages:
         return
     if not all(plan.stage_bytes.get(node.key) for node in stages):
-        _log.warning("%s: nobody knows how much the checkpoints take; %s", store.address, why)
+        _log.warning("%s: how much the checkpoints take is not known; %s", store.address, why)
     if (needed := plan.added_bytes(pending)) <= left:
         return
     raise StoreError(
@@ -47,10 +47,10 @@ def _left(store: Store, max_bytes: int | None) -> tuple[int | None, str]:
     """Bytes that may be added, None for any number, and the half-sentence that says why not more."""
     free = None if is_url(store.address) else shutil.disk_usage(store.root).free
     if max_bytes is not None:
-        held = sum(entry.size_bytes for kind in store.kinds() for entry in store.entries(kind))
-        left = max(0, max_bytes - held)
+        used = sum(entry.size_bytes for kind in store.kinds() for entry in store.entries(kind))
+        left = max(0, max_bytes - used)
         if free is None or left < free:
-            return left, f"of the {_readable(max_bytes)} that the store may take, {_readable(held)} are taken"
+            return left, f"of the {_readable(max_bytes)} that the store may take, {_readable(used)} are taken"
     return free, f"{_readable(free or 0)} are free there"
 
 

@@ -60,7 +60,7 @@ class LocalEngine:
 
     Holds one model: a child that follows its parent starts from memory, adapters on one base are scored
     on the base in memory, anything else is loaded from its folder. All give the same bits, since a
-    checkpoint is stored in the precision it is held in.
+    checkpoint is stored in the precision that it has in memory.
     """
 
     def __init__(
@@ -82,16 +82,16 @@ class LocalEngine:
         return self._bases[base].folder
 
     def tune(
-        self, *, node: StageNode, given: StageInputs, out: Path, report: Callable[[Progress], None]
+        self, *, node: StageNode, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         """Train a stage and write its checkpoint and its log into `out`."""
         if isinstance(node.operation, Interpolation):
-            return self._blend(node, node.operation, given, out)
-        operation = stage_data_of(node, given)
+            return self._blend(node, node.operation, inputs, out)
+        operation = stage_data_of(node, inputs)
         if node.recipe.devices > 1:
-            return self._tune_on_devices(node, operation, given, out, report)
-        read = self._reader(node, given)
-        loaded = read() if node.recipe.quantize else self._model(node.parent_key, given.parents[node.parent_key], node)
+            return self._tune_on_devices(node, operation, inputs, out, report)
+        read = self._reader(node, inputs)
+        loaded = read() if node.recipe.quantize else self._model(node.parent_key, inputs.parents[node.parent_key], node)
         self._held = None  # from here on the parent's weights change
         tuned = tune(
             loaded,
@@ -124,9 +124,9 @@ class LocalEngine:
             **operation.notes,
         }
 
-    def _reader(self, node: StageNode, given: StageInputs) -> Callable[[], LoadedModel]:
-        """What reads the parent of a stage as the stage wants it held."""
-        weights, adapter = self._folders(node.parent_key, given.parents[node.parent_key], node)
+    def _reader(self, node: StageNode, inputs: StageInputs) -> Callable[[], LoadedModel]:
+        """Reads the parent of a stage as its recipe wants it in memory."""
+        weights, adapter = self._folders(node.parent_key, inputs.parents[node.parent_key], node)
 
         def read() -> LoadedModel:
             self._let_go()
@@ -141,10 +141,10 @@ class LocalEngine:
         return read
 
     def _tune_on_devices(
-        self, node: StageNode, operation: StageData, given: StageInputs, out: Path, report: Callable[[Progress], None]
+        self, node: StageNode, operation: StageData, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         """Have other processes train a stage; this one lets go of its model, for one of them needs its device."""
-        weights, adapter = self._folders(node.parent_key, given.parents[node.parent_key], node)
+        weights, adapter = self._folders(node.parent_key, inputs.parents[node.parent_key], node)
         self._let_go()
         with tempfile.TemporaryDirectory() as scratch:
             job = Job(
@@ -169,12 +169,12 @@ class LocalEngine:
         about = {"train_examples": len(operation.examples), "devices": devices, **this_hardware(devices).note()}
         return numbers | about | operation.notes
 
-    def _blend(self, node: StageNode, blend: Interpolation, given: StageInputs, out: Path) -> dict[str, Any]:
+    def _blend(self, node: StageNode, blend: Interpolation, inputs: StageInputs, out: Path) -> dict[str, Any]:
         """Write the weights between two checkpoints. Two models are in memory while it lasts."""
         started = time.monotonic()
-        loaded = merge_adapter(self._model(node.parent_key, given.parents[node.parent_key], node))
+        loaded = merge_adapter(self._model(node.parent_key, inputs.parents[node.parent_key], node))
         self._held = None
-        other = self._model(blend.other_key, given.parents[blend.other_key], node)
+        other = self._model(blend.other_key, inputs.parents[blend.other_key], node)
         self._held = None
         merge = MITIGATIONS.get(blend.merged_by).merge
         assert merge is not None  # noqa: S101 - a mitigation between checkpoints has it
@@ -233,10 +233,10 @@ class LocalEngine:
         precision, file = self._precision, out / MEASUREMENT_FILE
         return Job("score", weights, adapter, precision, task, examples, file, scratch, trust_remote_code=trust)
 
-    def curve(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
+    def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
         """Measure the curvature of a checkpoint on a task's training examples and write it into `out`."""
         loaded = self._model(node.checkpoint_key, checkpoint, node)
-        found = hessian.curvature(
+        result = hessian.curvature(
             loaded,
             hessian.choose_examples(task.train, node.examples, task=task.name, seed=node.examples_seed),
             task=task.name,
@@ -248,8 +248,8 @@ class LocalEngine:
             basis=node.basis,
             provenance={"checkpoint": node.checkpoint_key, "task_version": task.version, "split": "train"},
         )
-        (out / CURVATURE_FILE).write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
-        return {"products": found.products, "examples": found.n, "seconds": found.seconds}
+        (out / CURVATURE_FILE).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
+        return {"products": result.products, "examples": result.n, "seconds": result.seconds}
 
     def _model(self, key: str, folder: Path, node: Node, *, to_train: bool = True) -> LoadedModel:
         if self._held is not None and self._held.key == key and (self._held.to_train or not to_train):
@@ -271,7 +271,7 @@ class LocalEngine:
         return (base.folder, folder) if (folder / "adapter_config.json").is_file() else (folder, None)
 
     def _let_go(self) -> None:
-        """Free the memory of the model that is held."""
+        """Free the model in memory."""
         self._held = None
         free_memory()
 

@@ -19,7 +19,7 @@ class Rate:
 
     Attributes:
         tokens_per_second: NaN when nothing was measured.
-        nodes: that it was measured on; 0 when it was given.
+        nodes: that it was measured on; 0 if it was not measured.
     """
 
     tokens_per_second: float
@@ -36,7 +36,7 @@ class Forecast:
     Attributes:
         stages, scores: nodes that a run would compute now.
         train_tokens, score_tokens: in them.
-        seconds: NaN when there is work and no rate for it; without curvatures, whose products nobody can count.
+        seconds: NaN when there is work and no rate for it; without curvatures (their products are not known).
         train_rate, score_rate: of one process of this machine.
         disk_bytes: the most that the plan's checkpoints take at any one time.
         free_bytes: at the store.
@@ -78,16 +78,16 @@ class Rates:
 
     def measured(self, kind: str, on: Hardware) -> Rate:
         """On just as much of the same device; else on more or less of it, in proportion; else unknown."""
-        alike = {found: work for found, work in self.work[kind].items() if found.is_like(on)}
-        found = {one: work for one, work in alike.items() if one.units == on.units} or alike
+        alike = {other: work for other, work in self.work[kind].items() if other.is_like(on)}
+        works = {one: work for one, work in alike.items() if one.units == on.units} or alike
         # Several at once add up their seconds, so a device's time is its seconds times its units.
-        tokens, seconds = sum(w[0] for w in found.values()), sum(one.units * w[1] for one, w in found.items())
-        return Rate(tokens / seconds * on.units, sum(w[2] for w in found.values())) if found else UNKNOWN
+        tokens, seconds = sum(w[0] for w in works.values()), sum(one.units * w[1] for one, w in works.items())
+        return Rate(tokens / seconds * on.units, sum(w[2] for w in works.values())) if works else UNKNOWN
 
     def of(self, kind: str) -> Rate:
         """On this machine, measured if it was, else guessed."""
-        found = self.measured(kind, self.here)
-        return found if found.nodes else self.guessed[kind]
+        rate = self.measured(kind, self.here)
+        return rate if rate.nodes else self.guessed[kind]
 
 
 def rates_of(
@@ -97,7 +97,7 @@ def rates_of(
 
     Args:
         plan: of a study.
-        store: whose finished entries of the same bases tell the rates; those that do not say what they ran on count as
+        store: whose finished entries of the same bases give the rates; those that do not say what they ran on count as
             computed `here`.
         here: what a node that one process computes on this machine has.
         train_rate: used when the store knows none, measured on a short trial for example.
@@ -120,7 +120,7 @@ def forecast(plan: Plan, store: Store, rates: Rates) -> Forecast:
 
     Args:
         plan: of a study.
-        store: whose finished entries tell what need not be done.
+        store: whose finished entries need not be made.
         rates: of the plan's bases.
     """
     pending = pending_nodes(plan, store)
@@ -148,7 +148,7 @@ def forecast(plan: Plan, store: Store, rates: Rates) -> Forecast:
 def node_seconds(
     rates: Rates, *, on: Callable[[Node], Hardware], power: Callable[[Node], float]
 ) -> Callable[[Node], float]:
-    """What one node takes; 0 of a curvature, whose products nobody can count.
+    """What one node takes; 0 of a curvature, whose number of products is not known before.
 
     Args:
         rates: of the nodes' bases.
@@ -159,8 +159,8 @@ def node_seconds(
     def seconds(node: Node) -> float:
         if isinstance(node, CurvatureNode):
             return 0.0
-        found = rates.measured(node.kind, on(node))
-        return _seconds(node.tokens, found) if found.nodes else _seconds(node.tokens, rates.of(node.kind)) / power(node)
+        rate = rates.measured(node.kind, on(node))
+        return _seconds(node.tokens, rate) if rate.nodes else _seconds(node.tokens, rates.of(node.kind)) / power(node)
 
     return seconds
 

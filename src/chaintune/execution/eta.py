@@ -48,5 +48,5 @@ class Eta:
 
 
 def _work(node: Node) -> int:
-    """Tokens of a node; where nobody counted, nodes are taken to be alike."""
+    """Tokens of a node; nodes that were not counted are taken to be alike."""
     return node.tokens or 1

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on."""
+"""What happens in a run: results, progress, events."""
 
 import math
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Progress:
         done, total: of `unit`; a total of 0 is not known.
         unit: `tokens`, `steps` or `examples`.
         rate: tokens a second in training, examples a second in scoring; NaN while there is none.
-        seconds_left: of this node; NaN while nobody knows.
+        seconds_left: of this node; NaN if not known.
     """
 
     node: Node

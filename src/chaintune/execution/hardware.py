@@ -1,4 +1,4 @@
-"""What computes a node: which device, and how much of it. Rates are told apart by it."""
+"""What computes a node: which device, and how much of it. Rates are kept apart by it."""
 
 import os
 from collections.abc import Mapping
@@ -46,12 +46,12 @@ def this_hardware(devices: int = 1) -> Hardware:
 
 def threads_a_process(devices: int) -> int:
     """Of several processes that compute together on a CPU."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdigit() else max(1, (os.cpu_count() or 1) // devices)
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return int(threads) if threads.isdigit() else max(1, (os.cpu_count() or 1) // devices)
 
 
 def noted(info: Mapping[str, Any]) -> Hardware | None:
-    """What a finished node ran on; None where nobody noted it."""
+    """What a finished node ran on; None where it is not noted."""
     match info.get(_NOTE):
         case {"device": str(device), "units": int() | float() as units} if units > 0:
             return Hardware(device, float(units))
@@ -60,6 +60,6 @@ def noted(info: Mapping[str, Any]) -> Hardware | None:
 
 def of_a_worker(info: Mapping[str, Any], *, cpus: float, gpus: float) -> dict[str, Any]:
     """The note of a node that ran on a part of a machine: how large the part is, and not what the process saw."""
-    found = noted(info)
-    units = gpus if found and found.device != CPU else cpus
-    return Hardware(found.device, units).note() if found and units else {}
+    ran_on = noted(info)
+    units = gpus if ran_on and ran_on.device != CPU else cpus
+    return Hardware(ran_on.device, units).note() if ran_on and units else {}

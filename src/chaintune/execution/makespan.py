@@ -60,7 +60,7 @@ def makespan(
     graph.prepare()
     disk = _Disk(plan, pending, present)
     free, running, ready = cluster.free(), list[tuple[float, int, str, int]](), list[str]()
-    now = held = 0.0
+    now = busy = 0.0
     while graph.is_active():
         ready = sorted([*ready, *graph.get_ready()], key=place.__getitem__)
         waiting = []
@@ -72,7 +72,7 @@ def makespan(
                 continue
             _take(free[machine], request, -1)
             took = seconds(jobs[key])
-            held += took * cluster.units_of(request)
+            busy += took * cluster.units_of(request)
             heapq.heappush(running, (now + took, place[key], key, machine))
         ready = waiting
         now, _, key, machine = heapq.heappop(running)
@@ -80,7 +80,7 @@ def makespan(
         disk.end(jobs[key])
         graph.done(key)
     unit = "gpu" if cluster.has_gpus else "core"
-    return Makespan(str(cluster), now, unit, held / 3600, disk.most_bytes)
+    return Makespan(str(cluster), now, unit, busy / 3600, disk.most_bytes)
 
 
 def _take(free: list[float], request: ResourceRequest, sign: int) -> None:

@@ -1,4 +1,4 @@
-"""Which nodes of a plan still have to be computed, found by walking back from missing scores and curvatures."""
+"""Which nodes of a plan still have to be computed: walks back from missing scores and curvatures."""
 
 from collections.abc import Collection
 

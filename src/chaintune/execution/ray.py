@@ -30,7 +30,7 @@ from chaintune.store.store import Store
 
 # What decides results or where data is looked for is the same on every machine.
 _PASSED_ON = ("CHAINTUNE_", "HF_", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
-_MARK = "mark"  # kind of the entry by which workers tell the run's store from another
+_SENTINEL = "sentinel"  # kind of the entry by which workers tell the run's store from another
 _RETRIES = 3
 # Tasks that wait beyond those that run: enough to keep all machines busy and to show an autoscaler that there is more,
 # and few enough that checkpoints are read, and go, before many others are made.
@@ -50,9 +50,9 @@ class _Context:
     Attributes:
         plan, tasks, transient_keys, make_engine: of the run.
         store: its address.
-        mark: key of an entry that tells the store from any other.
+        sentinel: key of an entry that tells the store from any other.
         version: of chaintune.
-        sets_threads: whether a task takes as many threads as cores, because the user has not said how many.
+        sets_threads: whether a task takes as many threads as cores, because OMP_NUM_THREADS is not set.
         events: a queue to the driver.
     """
 
@@ -61,7 +61,7 @@ class _Context:
     transient_keys: frozenset[str]
     make_engine: MakeEngine
     store: str
-    mark: str
+    sentinel: str
     version: str
     sets_threads: bool
     events: Any
@@ -70,7 +70,7 @@ class _Context:
 class _Tasks:
     """The tasks of one run."""
 
-    def __init__(self, run: Run, mark: str) -> None:
+    def __init__(self, run: Run, sentinel: str) -> None:
         import ray
         from ray.util.queue import Queue
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -85,7 +85,7 @@ class _Tasks:
                 run.transient_keys,
                 run.make_engine,
                 run.store.address,
-                mark,
+                sentinel,
                 version("chaintune"),
                 "OMP_NUM_THREADS" not in os.environ,
                 self._events,
@@ -127,7 +127,7 @@ class _Tasks:
     def wait(self) -> Sequence[Sequence[Result]]:
         ended, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=_SECONDS_BETWEEN_LOOKS)
         ended, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0) if ended else ([], [])
-        self._pass_events_on()  # what a task said comes before what it returned
+        self._pass_events_on()  # a task's events come before its results
         return [self._results(reference) for reference in ended]
 
     def end(self) -> None:
@@ -172,7 +172,7 @@ class _Worker:
                 "install the same version everywhere"
             )
         store = open_store(context.store)
-        if not store.has(_MARK, context.mark):
+        if not store.has(_SENTINEL, context.sentinel):
             raise StoreError(
                 f"{store.address} on {socket.gethostname()} is not the store of this run; "
                 "name one that every machine sees with --store, a shared folder or a URL"
@@ -215,7 +215,7 @@ def _run_job(context: tuple[Any], key: str, request: ResourceRequest, *_inputs: 
     Args:
         context: reference to the run's; in a tuple it is not fetched anew for every task.
         key: of the job.
-        request: what it asked for.
+        request: for the resources that it has.
         _inputs: results of the jobs that it reads; Ray waits for them.
     """
     import ray
@@ -242,9 +242,9 @@ def _open(run: Run, address: str | None) -> Iterator[_Tasks]:
     Raises:
         ConfigError: Ray is missing, the cluster cannot be reached, or no machine has what a job asks for.
     """
-    with connected(address) as grows, _marked(run.store) as mark:
+    with connected(address) as grows, _with_sentinel(run.store) as sentinel:
         _check_requests(run, grows=grows)
-        tasks = _Tasks(run, mark)
+        tasks = _Tasks(run, sentinel)
         try:
             yield tasks
         finally:
@@ -255,14 +255,14 @@ RAY = Executor(_open, takes_address=True)
 
 
 @contextmanager
-def _marked(store: Store) -> Iterator[str]:
-    """While this lasts the store holds a mark, by which a worker tells that it sees the same one; its key."""
-    mark = uuid4().hex
-    store.get_or_make(_MARK, mark, lambda _: {})
+def _with_sentinel(store: Store) -> Iterator[str]:
+    """While this lasts the store holds a sentinel, by which a worker tells that it sees the same one; its key."""
+    sentinel = uuid4().hex
+    store.get_or_make(_SENTINEL, sentinel, lambda _: {})
     try:
-        yield mark
+        yield sentinel
     finally:
-        store.drop(_MARK, mark)
+        store.drop(_SENTINEL, sentinel)
 
 
 def _check_requests(run: Run, *, grows: bool) -> None:
@@ -272,10 +272,10 @@ def _check_requests(run: Run, *, grows: bool) -> None:
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     request = requests_of(run.plan, any_gpu=any(machine.get("GPU") for machine in machines))
     titles = {request(job): job.title for job in reversed(run.pending)}
-    for asked, title in titles.items():
-        if any(_fits(asked, machine) for machine in machines):
+    for wanted, title in titles.items():
+        if any(_fits(wanted, machine) for machine in machines):
             continue
-        text = f"{title} asks for {asked}, and no machine of the cluster has that"
+        text = f"{title} asks for {wanted}, and no machine of the cluster has that"
         if not grows:
             raise ConfigError(
                 f"{text}; ask for less with recipe.cpus, recipe.gpus, recipe.devices and recipe.memory_gb"
@@ -310,7 +310,7 @@ def connected(address: str | None = None) -> Iterator[bool]:
     _check_reachable(address)
     passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     ending = signal.getsignal(signal.SIGTERM)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours tells nobody about itself
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours sends no statistics
     try:
         ray.init(
             address,

@@ -45,7 +45,7 @@ def requests_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], ResourceReques
     return request
 
 
-def _gpus(asked: float, devices: int, *, any_gpu: bool) -> float:
+def _gpus(gpus: float, devices: int, *, any_gpu: bool) -> float:
     """GPUs of a stage: what its recipe says, and never fewer than it has processes, if it has several."""
     several = devices if devices > 1 else 0
-    return float(max(asked, several)) if asked else float(devices * any_gpu)
+    return float(max(gpus, several)) if gpus else float(devices * any_gpu)

@@ -1,4 +1,4 @@
-"""Runs a plan over the store: chooses what can start, and hears what became of it. Knows nothing of who computes."""
+"""Runs a plan over the store: chooses what can start, and takes what became of it. Knows nothing of who computes."""
 
 from collections.abc import Collection, Mapping, Sequence
 from graphlib import TopologicalSorter
@@ -41,8 +41,8 @@ def run_plan(
         store: where finished work lies and goes.
         engine: builds what computes the nodes.
         tasks: name -> task.
-        out: folder of the study's results; `status.json` in it tells other processes how far the run is. None
-            tells nobody.
+        out: folder of the study's results; `status.json` in it shows other processes how far the run is. None
+            writes none.
         executor: runs the jobs.
         address: of the executor's cluster.
         keep: which checkpoints stay; None is what the plan says.
@@ -51,7 +51,7 @@ def run_plan(
 
     Raises:
         ConfigError: the executor cannot run here, or cannot run some job.
-        StoreError: the checkpoints do not fit, which is asked before anything is computed; the disk is full, or the
+        StoreError: the checkpoints do not fit, which is checked before anything is computed; the disk is full, or the
             store cannot be written.
         KeyboardInterrupt: after the journal was closed; nothing half-written is left.
     """

@@ -1,4 +1,4 @@
-"""What a stage is taught, as examples: doses drawn, groups weighed, the protected task's examples chosen."""
+"""What a stage trains on, as examples: doses drawn, groups weighed, the protected task's examples chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class StageData:
     """The examples of one stage.
 
     Attributes:
-        examples: what is taught throughout.
+        examples: trained on throughout.
         replayed: what stands in place of as many of them.
         protected: what a regulariser looks at.
         notes: how they were chosen, for the checkpoint's manifest.
@@ -33,32 +33,32 @@ class StageData:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def stage_data_of(node: StageNode, given: StageInputs) -> StageData:
+def stage_data_of(node: StageNode, inputs: StageInputs) -> StageData:
     """The examples of a stage.
 
     Args:
-        node: a stage that is taught something.
-        given: tasks and scores that it reads.
+        node: a stage that trains.
+        inputs: the tasks and scores that it reads.
     """
     operation = node.operation
     assert isinstance(operation, DataMix)  # noqa: S101 - blends are made elsewhere
     notes: dict[str, Any] = {}
-    drawn = [_drawn(portion, node.seed, given, notes) for portion in operation.portions]
+    drawn = [_drawn(portion, node.seed, inputs, notes) for portion in operation.portions]
     examples = together(drawn) if operation.mixing == "shuffled" else drawn[0]
     replayed = drawn[1] if operation.mixing == "swapped" else ()
     if replayed:
         notes["swapped_in_examples"] = len(replayed)
-    return StageData(examples, replayed, _protected(operation, node.seed, given), notes)
+    return StageData(examples, replayed, _protected(operation, node.seed, inputs), notes)
 
 
-def _drawn(portion: Portion, seed: int, given: StageInputs, notes: dict[str, Any]) -> Sequence[Example]:
-    train = given.tasks[portion.task].train
+def _drawn(portion: Portion, seed: int, inputs: StageInputs, notes: dict[str, Any]) -> Sequence[Example]:
+    train = inputs.tasks[portion.task].train
     if portion.dose == 1:
         return train
     weights = None
     if portion.who == "targeted":
-        task = given.tasks[portion.task]
-        paths = (given.scores[key] / MEASUREMENT_FILE for key in portion.weighed_by)
+        task = inputs.tasks[portion.task]
+        paths = (inputs.scores[key] / MEASUREMENT_FILE for key in portion.weighed_by)
         before, after = (read_scores(path, task, split="train") for path in paths)
         lost = _lost_by(before, after, portion.by)
         weights = group_weights(lost)
@@ -71,8 +71,8 @@ def _drawn(portion: Portion, seed: int, given: StageInputs, notes: dict[str, Any
 
 def _lost_by(before: Scores, after: Scores, by: str) -> dict[str, float]:
     """Forgetting of each group of a dimension."""
-    found = compare(before, after, by=[by], resamples=_RESAMPLES)
-    return {row.group: row.forgetting.value for row in found.groups}
+    comparison = compare(before, after, by=[by], resamples=_RESAMPLES)
+    return {row.group: row.forgetting.value for row in comparison.groups}
 
 
 def _counts(examples: Sequence[Example], by: str) -> dict[str, int]:
@@ -80,9 +80,9 @@ def _counts(examples: Sequence[Example], by: str) -> dict[str, int]:
     return {group: groups.count(group) for group in sorted(set(groups))}
 
 
-def _protected(operation: DataMix, seed: int, given: StageInputs) -> Sequence[Example]:
+def _protected(operation: DataMix, seed: int, inputs: StageInputs) -> Sequence[Example]:
     if not operation.protected:
         return ()
-    train = given.tasks[operation.protected].train
+    train = inputs.tasks[operation.protected].train
     count = min(operation.protected_examples, len(train))
     return take_dose(train, count / len(train), task=operation.protected, seed=seed)

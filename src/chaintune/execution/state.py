@@ -1,4 +1,4 @@
-"""What became of each node of a run, who is told, and which checkpoints are dropped. The same whoever computes."""
+"""The results of a run, its events for those who listen, and its checkpoints that go. The same for every executor."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ class RunState:
 
     @contextmanager
     def opened(self, pending: Sequence[Node], *, out: Path | None, on_event: OnEvent | None) -> Iterator[None]:
-        """While this lasts, listeners are told and the journal is kept; first of everything that is not pending."""
+        """While this lasts, events reach listeners and journal; first those of everything that is not pending."""
         journal = Journal(out, self.plan) if out else None
         self._listeners = [*([journal.note] if journal else []), *([on_event] if on_event else [])]
         self._readers = Readers(pending, self.transient_keys)

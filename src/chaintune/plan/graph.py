@@ -146,12 +146,12 @@ class Graph:
 
     def _add_curvature(self, base: str, variant: Variant, step: Step, made: Mapping[Chain, str]) -> None:
         """Have the first checkpoint of a chain measured, on the task that the next stage will overwrite."""
-        chain, wanted = (step.place,), self.study.curvature
-        assert wanted is not None  # noqa: S101 - asked before
+        chain, spec = (step.place,), self.study.curvature
+        assert spec is not None  # noqa: S101 - the caller looked
         facts, key = self.facts[step.task], made[chain]
         recipe = self._settings(step, variant).recipe
-        check_curvature(wanted, step.task, facts.examples, recipe.method)
-        how = wanted.model_dump() | {"examples_seed": self.study.seed, "objective": recipe.objective}
+        check_curvature(spec, step.task, facts.examples, recipe.method)
+        how = spec.model_dump() | {"examples_seed": self.study.seed, "objective": recipe.objective}
         payload = {"format": CURVATURE_FORMAT, "kind": "curvature", "checkpoint": key, "task": facts.train_digest}
         node = CurvatureNode(
             key=canonical_digest(payload | how),
@@ -163,7 +163,7 @@ class Graph:
             seed=variant.seed,
             precision=self.precision,
             variant=variant.labels,
-            taught_tokens=round(facts.taught * wanted.examples / facts.examples),
+            taught_tokens=round(facts.taught * spec.examples / facts.examples),
             **how,
         )
         self.curvatures.setdefault(key, node)
@@ -221,14 +221,14 @@ class Graph:
         return replace(settings, recipe=replace(settings.recipe, objective=objective, regulariser=step.regulariser))
 
     def _taught(self, step: Step) -> dict[str, Any]:
-        """What of the lesson determines the weights; a plain portion is written as it always was."""
+        """What of the data determines the weights; a plain portion is written as it always was."""
         if step.mixing == "alone":
-            found = self._portion(step.portions[0])
+            data = self._portion(step.portions[0])
         else:
-            found = {"mixing": step.mixing, "portions": [self._portion(portion) for portion in step.portions]}
+            data = {"mixing": step.mixing, "portions": [self._portion(portion) for portion in step.portions]}
         if step.protected:
-            found["protected"] = [self.facts[step.protected].train_digest, step.protected_examples]
-        return found
+            data["protected"] = [self.facts[step.protected].train_digest, step.protected_examples]
+        return data
 
     def _portion(self, portion: Portion) -> dict[str, Any]:
         plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}
@@ -306,19 +306,19 @@ def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, ba
     )
 
 
-def check_curvature(wanted: CurvatureSpec, task: str, available: int, method: str) -> None:
+def check_curvature(spec: CurvatureSpec, task: str, available: int, method: str) -> None:
     """Refuse, before anything is trained, a curvature that could not be measured afterwards.
 
     Raises:
         ConfigError: more examples than the task teaches, more parts than examples, or a LoRA space without LoRA.
     """
-    if wanted.examples > available:
+    if spec.examples > available:
         raise ConfigError(
-            f"curvature.examples: {wanted.examples} are wanted, and task '{task}' teaches {available}; take fewer"
+            f"curvature.examples: {spec.examples} are wanted, and task '{task}' teaches {available}; take fewer"
         )
-    if wanted.batches > wanted.examples:
-        raise ConfigError(f"curvature.batches: {wanted.batches} parts of {wanted.examples} examples; take fewer parts")
-    if wanted.space == "lora" and method != "lora":
+    if spec.batches > spec.examples:
+        raise ConfigError(f"curvature.batches: {spec.batches} parts of {spec.examples} examples; take fewer parts")
+    if spec.space == "lora" and method != "lora":
         raise ConfigError(
             f"curvature.space: 'lora' needs an adapter, and stages on task '{task}' tune by method '{method}'; "
             "write space 'full', or method 'lora' in the recipe"

@@ -33,10 +33,10 @@ class Portion:
 
 @dataclass(frozen=True, slots=True)
 class DataMix:
-    """What a stage is taught.
+    """What a stage trains on.
 
     Attributes:
-        portions: what is taught; of two the second is swapped in or shuffled in.
+        portions: of tasks; of two the second is swapped in or shuffled in.
         mixing: `alone` is one portion; `swapped` puts the second in place of rows of the first, evenly spaced;
             `shuffled` is all portions as one.
         protected: task whose examples the regulariser looks at; empty where it looks at none.
@@ -128,7 +128,7 @@ class StageNode(_Node):
 
     Attributes:
         parent_key: key of the stage before, or of the base.
-        operation: what is taught, or which weights it is merged with.
+        operation: what it trains on, or which weights it is merged with.
         recipe: how, with the seed and the precision.
         resources: what it asks of a cluster.
         report_to: trackers, by transformers' names.
@@ -149,11 +149,11 @@ class StageNode(_Node):
 
     @property
     def task(self) -> str:
-        """What is taught, for people: a task's name, several joined by `+`; empty where nothing is."""
+        """What it trains on, for people: a task's name, several joined by `+`; empty where nothing is."""
         if isinstance(self.operation, Interpolation):
             return ""
-        taught = self.operation.portions if self.operation.mixing == "shuffled" else self.operation.portions[:1]
-        return "+".join(portion.task for portion in taught)
+        portions = self.operation.portions if self.operation.mixing == "shuffled" else self.operation.portions[:1]
+        return "+".join(portion.task for portion in portions)
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Plan:
         cells: base, then each prefix of each chain, for every variant and seed.
         stages_unshared, scores_unshared: how many there would be if every chain were trained alone from
             its base and scored after each of its stages and before the first.
-        stage_bytes: key -> size of the checkpoint; 0 when nobody said.
+        stage_bytes: key -> size of the checkpoint; 0 if not known.
     """
 
     study: str
@@ -160,7 +160,7 @@ def compile_plan(
     """The graph of jobs of a study.
 
     Args:
-        study: what is wanted.
+        study: whose plan it is.
         base_keys: name of each base -> key of its content.
         tasks: name -> task, as loaded.
         precision: what `auto` came to.

@@ -83,7 +83,7 @@ def mitigation_study(
     settings: Mapping[str, Any],
     overrides: Sequence[str] = (),
 ) -> Study:
-    """The study that a mitigation of two given checkpoints is.
+    """The study that a mitigation of two checkpoints is.
 
     Args:
         model: the checkpoint after the loss.
@@ -98,7 +98,7 @@ def mitigation_study(
         ConfigError: an invalid value.
     """
     if model == before:
-        raise ConfigError(f"'{model}' is given as the model before and after, so nothing was lost between them")
+        raise ConfigError(f"'{model}' is named as the model before and after, so nothing was lost between them")
     if forgotten in keep:
         raise ConfigError(f"task '{forgotten}' is named as forgotten and as one to keep; name it once")
     if not keep:
@@ -142,8 +142,10 @@ def chosen_chain(choice: Recommendation, rows: Sequence[ResultRow], *, best: boo
     """
     if choice.chosen or not best:
         return choice.chosen
-    found = {row.chain: row.estimate.value for row in rows if row.metric == "recovery" and row.chain in choice.tested}
-    known = {chain: value for chain, value in found.items() if value == value}
+    recovery = {
+        row.chain: row.estimate.value for row in rows if row.metric == "recovery" and row.chain in choice.tested
+    }
+    known = {chain: value for chain, value in recovery.items() if value == value}
     return max(known, key=lambda chain: known[chain], default="")
 
 

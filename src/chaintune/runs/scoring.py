@@ -134,24 +134,24 @@ def prepare_scoring(
     return ScoringRun(store, {task.name: task for task in tasks}, models, bases, keys, chosen, plan)
 
 
-def write_scores(found: Mapping[str, Scores], out: Path) -> dict[str, Path]:
+def write_scores(scores: Mapping[str, Scores], out: Path) -> dict[str, Path]:
     """Write score files that `chaintune compare` reads, each whole or not at all; task -> its file.
 
     Args:
-        found: task -> scores of one model.
+        scores: task -> scores of one model.
         out: a `.parquet` file for one task, or a folder that gets a file a task.
 
     Raises:
         ConfigError: several tasks are to go into one file, or the folder holds scores of another model.
         StoreError: it cannot be written.
     """
-    paths = score_paths(found, out)
+    paths = score_paths(scores, out)
     if out not in paths.values():
-        _check_folder(out, found)
+        _check_folder(out, scores)
     with os_errors_as_store_error(out.parent, "the scores cannot be written"):
         for task, path in paths.items():
             with atomic.atomic_write(path) as partial:
-                found[task].write(partial)
+                scores[task].write(partial)
     return paths
 
 
@@ -177,9 +177,9 @@ def score_paths(tasks: Iterable[str], out: Path) -> dict[str, Path]:
     return dict.fromkeys(names, out)
 
 
-def _check_folder(folder: Path, found: Mapping[str, Scores]) -> None:
+def _check_folder(folder: Path, scores: Mapping[str, Scores]) -> None:
     """Scores of two models side by side would be compared as if they were of one."""
-    ours = {scores.provenance["checkpoint"] for scores in found.values()}
+    ours = {one.provenance["checkpoint"] for one in scores.values()}
     for path in sorted(folder.glob("*.parquet")):
         theirs = Scores.read(path).provenance
         if theirs.get("checkpoint") not in ours:

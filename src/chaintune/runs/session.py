@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StudyResults:
-    """What a study found.
+    """The results of a study.
 
     Attributes:
         rows: of `results.parquet`.
@@ -63,7 +63,7 @@ class Session:
     """Everything that a run of a study needs, read once.
 
     Attributes:
-        study: what is wanted.
+        study: as its file says.
         store: where finished work lies.
         tasks: name -> task, as loaded.
         bases: name -> base model.
@@ -109,7 +109,7 @@ class Session:
             max_store: bytes that the whole store may take; None allows what the disk holds.
 
         Raises:
-            StoreError: the checkpoints do not fit, which is asked before anything is computed; or scores that were
+            StoreError: the checkpoints do not fit, which is checked before anything is computed; or scores that were
                 computed are gone.
         """
         if any(node.recipe.quantize for node in self.plan.stages) and executor == "local":
@@ -206,7 +206,7 @@ def prepare(
     """Read the data of a study, find its models, and plan it.
 
     Args:
-        study: what is wanted.
+        study: as its file says.
         store: where finished work lies.
         trust_remote_code: run Python code that comes with a model.
         families: as `compile_plan` takes them.

@@ -126,7 +126,7 @@ def test_sizes_that_nobody_knows_are_a_warning(
     plan = replace(plan_of("all"), stage_bytes={})
     check_disk_space(plan, store, pending(plan, store))
     assert [record.message for record in caplog.records] == [
-        f"{store.address}: nobody knows how much the checkpoints take; 1.0 MB are free there"
+        f"{store.address}: how much the checkpoints take is not known; 1.0 MB are free there"
     ]
 
 

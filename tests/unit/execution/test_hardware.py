@@ -26,9 +26,9 @@ class NotingEngine(DummyEngine):
         self.device = device
 
     def tune(
-        self, *, node: StageNode, given: StageInputs, out: Path, report: Callable[[Progress], None]
+        self, *, node: StageNode, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
-        notes = super().tune(node=node, given=given, out=out, report=report)
+        notes = super().tune(node=node, inputs=inputs, out=out, report=report)
         return notes | Hardware(self.device, 64).note()
 
 

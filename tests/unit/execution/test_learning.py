@@ -46,10 +46,10 @@ class LoggingEngine(DummyEngine):
     """Leaves a log beside the weights."""
 
     def tune(
-        self, *, node: StageNode, given: StageInputs, out: Path, report: Callable[[Progress], None]
+        self, *, node: StageNode, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         write_log(out / STAGE_LOG, [3.0, 1.0 + len(node.chain)])
-        return super().tune(node=node, given=given, out=out, report=report)
+        return super().tune(node=node, inputs=inputs, out=out, report=report)
 
 
 @pytest.mark.parametrize("keep", ["all", "none"])
