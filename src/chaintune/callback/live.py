@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from chaintune.errors import ConfigError
 from chaintune.models.encoding import Encoded, check_lengths, encode_examples
 from chaintune.models.processes import Rank
-from chaintune.records import Example, Scores, Task, scores_table
+from chaintune.records import Example, ItemMetric, Scores, Task, choice_measurement, scores_of
+from chaintune.records.choice import CHOICE
 from chaintune.scoring.logprobs import choice_logprobs
+from chaintune.scoring.reading import measure_of, metric_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +31,32 @@ class ReadTask:
         examples: that are scored.
         encoded: the same as token ids.
         about: what tells these examples from others, for the provenance.
+        metric: that scores them.
     """
 
     name: str
     examples: tuple[Example, ...]
     encoded: tuple[Encoded, ...]
     about: Mapping[str, str]
+    metric: ItemMetric
 
 
 def read_task(task: Task, tokenizer: Any, context_tokens: int | None) -> ReadTask:
     """A task's test examples as token ids.
 
     Raises:
+        ConfigError: the task is measured in another way than by its choices.
         DataError: an example is longer than the model's context, or cannot be told apart by the tokenizer.
     """
+    if (measure := measure_of(task)).name != CHOICE:
+        raise ConfigError(
+            f"task '{task.name}': a model in training is asked for choices, not by measure '{measure.name}'"
+        )
     examples = tuple(sorted(task.test, key=lambda example: example.id))
     encoded = tuple(encode_examples(tokenizer, examples))
     check_lengths(examples, [example.longest_tokens for example in encoded], context_tokens, task=task.name)
     about = {"task_version": task.version, "test_digest": task.test_digest}
-    return ReadTask(task.name, examples, encoded, about)
+    return ReadTask(task.name, examples, encoded, about, metric_of(task))
 
 
 def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, **about: str) -> Scores | None:
@@ -74,9 +84,9 @@ def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, *
     if any(np.isnan(row).any() for row in whole):
         return None
     tokens = [[len(choice) for choice in item.continuations] for item in read.encoded]
-    table = scores_table(read.name, read.examples, whole, tokens)
     precision = str(model.dtype).removeprefix("torch.")
-    return Scores(read.name, table, {**read.about, "precision": precision, **about})
+    measurement = choice_measurement(read.examples, whole, tokens, {**read.about, "precision": precision, **about})
+    return scores_of(read.name, measurement, read.examples, read.metric)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from chaintune.forgetting.grouping import grouping
+from chaintune.forgetting.units import Unit, complete
 from chaintune.records import Estimate, Scores
 from chaintune.report.cells import Table, interval
 from chaintune.stats import rates
@@ -34,8 +35,10 @@ def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
         by: dimensions; one that the task lacks is passed over.
     """
     groups = grouping(scores, [dimension for dimension in by if dimension in scores.dimensions])
-    found = rates(groups.design, scores.item_scores())
-    return [Scored(*label, estimate) for label, estimate in zip(groups.labels, found, strict=True)]
+    values = complete(scores)
+    unit = Unit.of(scores.metric, [values])
+    means = (unit.level(estimate) for estimate in rates(groups.design, unit.inward(values)))
+    return [Scored(*label, estimate) for label, estimate in zip(groups.labels, means, strict=True)]
 
 
 def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from chaintune.records import Choices, Example, Metric, Scores
+from chaintune.records import Choices, Example, Scores
 from chaintune.records.examples import shown_text
 from chaintune.report.page.embedded import weight
 
@@ -42,6 +42,7 @@ class _Flips:
 
     name: str
     task: str
+    metric: str
     forgot: int
     learned: int
     before: pa.Table
@@ -58,7 +59,7 @@ def examples_data(
     steps: Iterable[Step],
     texts: Texts,
     *,
-    metric: Metric = "accuracy",
+    metric: str | None = None,
     most: int = MOST_FLIPS,
     most_text_bytes: int = MOST_TEXT_BYTES,
 ) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def examples_data(
     Args:
         steps: what is compared.
         texts: task -> example id -> example, for what can be read; without it ids and numbers are all there is.
-        metric: by which an answer counts as right.
+        metric: that scores an example, where its scores can be had by it; else their own.
         most: examples shown, counted once for each step in which they flipped.
         most_text_bytes: of the examples' texts; those that come after have none.
     """
@@ -83,8 +84,8 @@ def examples_data(
             "step": number,
             "item": items.place(flips.task, before),
             "forgot": lost,
-            "before": _answers(before, metric),
-            "after": _answers(after, metric),
+            "before": _answers(before, flips.metric),
+            "after": _answers(after, flips.metric),
         }
         for number, (flips, share) in enumerate(zip(found, shares, strict=True))
         for before, after, lost in flips.first(share)
@@ -149,13 +150,17 @@ class _Order:
         return ranks
 
 
-def _flips(step: Step, metric: Metric, most: int, order: _Order) -> _Flips:
-    before, after = (side.item_scores(metric if metric in side.metrics else None) for side in (step.before, step.after))
+def _flips(step: Step, metric: str | None, most: int, order: _Order) -> _Flips:
+    sides = [side.by(metric) if metric in side.metrics else side for side in (step.before, step.after)]
+    before, after = (side.item_scores() for side in sides)
+    if sides[0].metric.direction == "less":
+        before, after = -before, -after
     rows = np.flatnonzero(before != after)
     first = rows[np.argsort(order.of(step.before)[rows])][:most]
     return _Flips(
         step.name,
         step.before.task,
+        sides[0].metric.name,
         forgot=int((before > after).sum()),
         learned=int((before < after).sum()),
         before=step.before.table.take(first),
@@ -178,7 +183,7 @@ def _shares(counts: Sequence[int], most: int) -> list[int]:
     return shares
 
 
-def _answers(row: Mapping[str, Any], metric: Metric) -> list[float]:
+def _answers(row: Mapping[str, Any], metric: str) -> list[float]:
     """Probability of each choice among the choices, by the lengths that the metric goes by; else the score alone."""
     if "choice_logprobs" not in row:
         return [round(float(row["score"]), 3)]

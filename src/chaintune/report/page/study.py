@@ -1,6 +1,5 @@
 """The page of a study, from the folder of its run."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,6 @@ def study_page(
         for name, task in tasks.items()
         if task.test_digest == provenance["tasks"].get(name, {}).get("test_digest")
     }
-    metric = _results(folder).get("metric", "accuracy")
     resolved = folder / "study.resolved.yaml"
     return Page(
         title=f"Forgetting in the study {provenance['study']}",
@@ -53,16 +51,10 @@ def study_page(
         unseen=minimum_detectable(rows),
         figures=tuple(figures),
         tables=tuple(study_tables(rows, limits, level=level)),
-        examples=examples_data(study_steps(folder, rows), known, metric=metric),
+        examples=examples_data(study_steps(folder, rows), known),
         facts=study_facts(provenance, resolved.read_text(encoding="utf-8") if resolved.is_file() else ""),
         assumptions=ASSUMPTIONS,
     )
-
-
-def _results(folder: Path) -> dict[str, Any]:
-    path = folder / "results.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found
 
 
 def _subtitle(provenance: Mapping[str, Any]) -> str:
