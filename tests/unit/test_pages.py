@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from typer.core import TyperGroup
 
 from chaintune.cli.app import app
 from chaintune.plan.plan import compile_plan
@@ -107,6 +108,8 @@ def test_every_command_in_a_sentence_has_options_that_exist() -> None:
         for span in re.findall(r"(?<!`)`chaintune ([a-z]+[^`]*)`(?!`)", BLOCK.sub("", text)):
             name, *words = span.split()
             command = COMMANDS.get(name)
+            while words and isinstance(command, TyperGroup):  # `store gc`
+                command = command.commands.get(words.pop(0))
             assert command is not None, f"{page}: chaintune {span}"
             known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
             known |= {option for parameter in command.params for option in parameter.secondary_opts}
