@@ -26,6 +26,7 @@ class Runs:
         scores: the tables, sorted by example.
         groups: clusters and groups of each task's examples, on all its dimensions.
         mitigates: what a mitigated checkpoint is compared with; plain ones are absent.
+        final: at which a chain of the study ends.
         costs: tokens and seconds of the last stage, by condition and seed.
         keys: of the weights, by condition and seed.
     """
@@ -36,6 +37,7 @@ class Runs:
     scores: Mapping[tuple[Checkpoint, int, str], Scores]
     groups: Mapping[str, Grouping]
     mitigates: Mapping[Checkpoint, tuple[MitigationRef, ...]]
+    final: frozenset[Checkpoint]
     costs: Mapping[tuple[Checkpoint, int], tuple[float, float]]
     keys: Mapping[tuple[Checkpoint, int], str]
 
@@ -72,6 +74,7 @@ class Runs:
             scores=scores,
             groups={task: grouping(table, table.dimensions) for task, table in first.items()},
             mitigates={one.checkpoint.of_every_seed: one.mitigates for one in checkpoints if one.mitigates},
+            final=frozenset(one.checkpoint.of_every_seed for one in checkpoints if one.final),
             costs={_place(one.checkpoint): (one.train_tokens, one.train_seconds) for one in checkpoints},
             keys={_place(one.checkpoint): one.checkpoint.key for one in checkpoints},
         )

@@ -1,7 +1,7 @@
 """A study's checkpoints in, every number that the study asks for out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 
@@ -16,12 +16,11 @@ from chaintune.forgetting.rounding import rounding_rows
 from chaintune.forgetting.rows import accuracy_rows, by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
-from chaintune.records import Chain, Checkpoint, CheckpointScores, ResultRow, Role
+from chaintune.records import Chain, Checkpoint, CheckpointScores, ForgettingFrom, ResultRow, Role
 from chaintune.stats import Adjustment, Sample, combination
 from chaintune.stats.clusters import Floats
 
-ForgettingFrom = Literal["trained", "best", "base", "previous"]
-FORGETTING_FROM = ("trained", "best", "base", "previous")
+FORGETTING_FROM = get_args(ForgettingFrom)
 
 
 def summarise(
@@ -33,7 +32,7 @@ def summarise(
     resamples: int = 10_000,
     seed: int = 0,
     adjust: Adjustment = "holm",
-    reference: ForgettingFrom = "trained",
+    forgetting_from: ForgettingFrom = "trained",
     margin: float = 0.02,
 ) -> list[ResultRow]:
     """Every result of a study, one row each.
@@ -49,7 +48,7 @@ def summarise(
         resamples: random halves of the clusters that are drawn.
         seed: of the draws; same seed, same bits.
         adjust: correction for the number of groups of a dimension, `holm` or `bh`.
-        reference: the checkpoint that forgetting is counted from: right after the task was `trained`, the
+        forgetting_from: the checkpoint that forgetting is counted from: right after the task was `trained`, the
             `best` of the earlier stages, the `base`, or the `previous` stage. The best is picked by the same examples
             that forgetting is then measured on, so it looks better than it is, and forgetting larger; neither interval
             nor p-value reckons with that.
@@ -63,13 +62,13 @@ def summarise(
         are better.
     """
     options = Inference(level, resamples, seed, adjust, "overall", margin)
-    if reference not in FORGETTING_FROM:
-        raise ConfigError(f"reference '{reference}': {nearest(reference, FORGETTING_FROM)}")
+    if forgetting_from not in FORGETTING_FROM:
+        raise ConfigError(f"forgetting_from '{forgetting_from}': {nearest(forgetting_from, FORGETTING_FROM)}")
     _check_roles(checkpoints, roles)
     runs = Runs.of(checkpoints, study=study)
     rows: list[ResultRow] = []
     for condition in runs.conditions:
-        rows += _losses(runs, condition, options, reference)
+        rows += _losses(runs, condition, options, forgetting_from)
         for statistics in (_accuracies, _gains, _retained, mitigation_rows, _transfers, _biases, rounding_rows):
             rows += statistics(runs, condition, options)
     return rows + order_rows(runs, roles, options) + slope_rows(runs, options)
@@ -106,6 +105,8 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
     rows = []
     chain = condition.chain
     starts = {task: _references(chain, task, reference) for task in earlier_tasks(chain)}
+    if condition in runs.final:  # what the chain never teaches has no checkpoint of its own to be counted from
+        starts |= {task: [()] for task in runs.tasks(condition) if task not in condition.tasks}
     if reference == "trained":  # a checkpoint that learned everything at once is held to where the task was learned
         starts |= {m.task: [trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
     for task, chains in starts.items():

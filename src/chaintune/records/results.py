@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Verdict = Literal["forgot", "kept", "gained", "inconclusive"]
 
+# The checkpoint that forgetting is counted from.
+ForgettingFrom = Literal["trained", "best", "base", "previous"]
+
 ALL_SEEDS = "all"
 # Behind the columns that results.parquet always had.
 _LATER_COLUMNS = (
@@ -137,6 +140,7 @@ class CheckpointScores:
         checkpoint: with its seed.
         scores: task name -> scores.
         mitigates: the chains that lost a task and that this one is compared with; none for a plain chain.
+        final: whether a chain of the study ends here: what it never taught is then counted from the base.
         train_tokens, train_seconds: that the last stage took; NaN when not known.
     """
 
@@ -145,6 +149,7 @@ class CheckpointScores:
     mitigates: tuple[MitigationRef, ...] = ()
     train_tokens: float = math.nan
     train_seconds: float = math.nan
+    final: bool = False
 
 
 def pooled(rows: Iterable[ResultRow]) -> list[ResultRow]:

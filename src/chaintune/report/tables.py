@@ -79,6 +79,8 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
     """What was learned, and what of it was forgotten: one row for each task of each chain that another followed."""
     learned = {row.key: row for row in rows if row.metric == "gain" and row.is_whole}
     lost = [row for row in rows if row.metric == "forgetting" and not row.dimension]
+    # Counted from right after the task was trained, as usual, each has a gain there.
+    sources = any(gain_key(row) not in learned for row in lost)
     lines = []
     for row in lost:
         gain = learned.get(gain_key(row))
@@ -87,6 +89,7 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
             (
                 checkpoint(row, lost),
                 row.task,
+                *((row.reference,) if sources else ()),
                 interval(gain.estimate) if gain else "",
                 interval(row.estimate),
                 p_text(row.estimate.p_value),
@@ -94,11 +97,13 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
                 share(kept.estimate) if kept else "",
             )
         )
+    start = "the checkpoint named" if sources else "then"
+    header = ("chain", "task", *(("counted from",) if sources else ()), "gain", "forgetting", "p", "verdict")
     return Table(
         "Learned, then forgotten",
-        "In percentage points. Gain: right after the task was trained, over the base. Forgetting: from then to the "
-        "end of the chain, positive is worse. Retained: share of the gain still there.",
-        ("chain", "task", "gain", "forgetting", "p", "verdict", "gain retained"),
+        "In percentage points. Gain: right after the task was trained, over the base. Forgetting: from "
+        f"{start} to the end of the chain, positive is worse. Retained: share of the gain still there.",
+        (*header, "gain retained"),
         tuple(lines),
     )
 

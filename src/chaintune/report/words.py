@@ -8,6 +8,7 @@ from typing import Literal
 
 from chaintune.forgetting.recommend import USUAL, recommend
 from chaintune.records import Comparison, Estimate, Limits, Recommendation, ResultRow, pooled
+from chaintune.records.checkpoint import BASE
 from chaintune.report.cells import gain_key
 from chaintune.report.estimates import in_percent, in_points, rounded
 from chaintune.report.labels import listed
@@ -119,11 +120,12 @@ def verdict_sentence(row: ResultRow, *, level: float) -> str:
     estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
         return _capital(f"Whether {where} forgot {row.task} cannot be told: {estimate.reason}.")
+    task = f"{row.task} since the base" if row.reference == BASE else row.task
     did = {
-        "forgot": f"{where} forgot {row.task}",
+        "forgot": f"{where} forgot {task}",
         "gained": f"{where} is better at {row.task} than {row.reference}",
-        "kept": f"{where} kept {row.task}",
-    }.get(row.verdict, f"Whether {where} forgot {row.task} is inconclusive")
+        "kept": f"{where} kept {task}",
+    }.get(row.verdict, f"Whether {where} forgot {task} is inconclusive")
     size = in_points(_turned(estimate) if row.verdict == "gained" else estimate, level=level)
     return (did if row.chain else _capital(did)) + f": {size}, {estimate.n:,} examples in {_clusters(estimate)}."
 

@@ -65,7 +65,7 @@ def gather(
         scores = {task: table for task, key in cell.scores.items() if (table := read[key]) is not None}
         if scores:
             cost = _cost(store, cell) if cell.checkpoint.key in stages else (0.0, 0.0)
-            checkpoints.append(CheckpointScores(cell.checkpoint, scores, cell.mitigates, *cost))
+            checkpoints.append(CheckpointScores(cell.checkpoint, scores, cell.mitigates, *cost, final=cell.final))
     return checkpoints
 
 
@@ -127,6 +127,7 @@ def write_results(
         level=study.level,
         resamples=study.resamples,
         seed=study.seed,
+        forgetting_from=study.forgetting_from,
     )
     curvatures = gather_curvatures(plan, store)
     pairs = sharpness_pairs(curvatures, rows)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from chaintune.config.source import KeyPath, Source
 from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_names, check, note
 from chaintune.errors import DataError, nearest
-from chaintune.records import Metric, Recipe, Resources, Role
+from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
 from chaintune.tasks.sizes import parse_size
@@ -149,6 +149,7 @@ class StudySpec(Spec):
     keep: Literal["all", "final", "none"] = "all"
     level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[Whole, Field(ge=100)] = 10_000
+    forgetting_from: ForgettingFrom = "trained"
     mitigations: list[Any] = Field(default_factory=list)
     curvature: CurvatureSpec | None = None
 

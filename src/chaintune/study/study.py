@@ -10,7 +10,7 @@ import yaml
 
 from chaintune.config.source import KeyPath, Source, apply_override, plain_mapping, read_source
 from chaintune.config.validation import check
-from chaintune.records import Metric, Recipe
+from chaintune.records import ForgettingFrom, Metric, Recipe
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
@@ -49,7 +49,7 @@ class Study:
         seed: used where `vary` has no seeds.
         vary: knobs in the order of the file, each with its values.
         mitigations: branches after or around a loss.
-        precision, metric, keep, level, resamples: as in the file.
+        precision, metric, keep, level, resamples, forgetting_from: as in the file.
         curvature: how each chain's first checkpoint is measured before it is overwritten; None measures nothing.
     """
 
@@ -66,6 +66,7 @@ class Study:
     keep: Keep
     level: float
     resamples: int
+    forgetting_from: ForgettingFrom = "trained"
     curvature: CurvatureSpec | None = None
 
     @classmethod
@@ -142,6 +143,7 @@ class Study:
             "keep": self.keep,
             "level": self.level,
             "resamples": self.resamples,
+            "forgetting_from": self.forgetting_from,
             "mitigations": [
                 {item.kind: _as_lists(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
             ],
@@ -166,9 +168,8 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
     _check_twice(source.data.get("base"), ("base",), source)
     source.stop_if_wrong()
     assert spec is not None  # noqa: S101 - a problem was noted otherwise
-    plain = {
-        key: getattr(spec, key) for key in ("seed", "precision", "metric", "keep", "level", "resamples", "curvature")
-    }
+    keys = ("seed", "precision", "metric", "keep", "level", "resamples", "forgetting_from", "curvature")
+    plain = {key: getattr(spec, key) for key in keys}
     return plain | {
         "name": name,
         "bases": tuple(_located_model(base, _folder(("base",), source)) for base in spec.base),

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.bias import CONTEXTS
 from chaintune.records import CheckpointScores, Estimate, MitigationRef, ResultRow, Role, Scores, rows_to_polars
+from chaintune.report.tables import study_tables
+from chaintune.report.words import summary
 from tests import made_up
 
 FAST = 200
@@ -171,7 +174,7 @@ def test_references(reference: Any, name: str, lost: int) -> None:
     if reference == "best":
         table |= {("s", "c", "d", "c"): {"s": 47}, ("s", "c", "d", "c", "d"): {"s": 40}}
     chain = "s>c>d>c>d" if reference == "best" else "s>c>d"
-    row = only(summed(measured(table), reference=reference), "forgetting", chain=chain, task="s")
+    row = only(summed(measured(table), forgetting_from=reference), "forgetting", chain=chain, task="s")
     assert row.reference == name
     assert row.estimate.value == pytest.approx(lost / N)
 
@@ -267,9 +270,27 @@ def test_a_task_without_a_role_is_refused() -> None:
         summarise(measured(BOTH_ORDERS), study="x", roles={"c": "capability"})
 
 
+def test_a_task_that_a_chain_never_teaches_is_counted_from_the_base() -> None:
+    table = {chain: {**tasks, "d": 30 - 4 * len(chain)} for chain, tasks in BOTH_ORDERS.items()}
+    taught = summed(measured(table))
+    assert not [row for row in taught if row.task == "d" and row.metric == "forgetting"]
+    ends = [replace(one, final=len(one.checkpoint.chain) == 2) for one in measured(table)]
+    rows = summed(ends)
+    lost = only(rows, "forgetting", chain="s>c", task="d")
+    assert (lost.reference, lost.verdict != "") == ("base", True)
+    assert lost.estimate.value == pytest.approx(8 / N)
+    assert {row.chain for row in rows if row.task == "d" and row.metric == "forgetting"} == {"s>c", "c>s"}
+    assert not [row for row in rows if row.task == "d" and row.metric in ("gain", "retained_gain")]
+    others = [row for row in rows if row.task != "d"]
+    assert rows_to_polars(others).equals(rows_to_polars([row for row in taught if row.task != "d"]), null_equal=True)
+    assert "forgot d since the base" in summary(rows, level=0.95)
+    (first,) = [table for table in study_tables(rows, level=0.95) if table.title == "Learned, then forgotten"]
+    assert {(line[1], line[2]) for line in first.rows} == {("s", "s"), ("c", "c"), ("d", "base")}
+
+
 def test_a_reference_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'trained'"):
-        summed(measured(BOTH_ORDERS), reference="traned")
+        summed(measured(BOTH_ORDERS), forgetting_from="traned")
 
 
 def test_a_checkpoint_given_twice_is_refused() -> None:

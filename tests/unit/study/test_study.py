@@ -52,6 +52,8 @@ def test_a_study_file_means_what_it_says(tmp_path: Path) -> None:
     assert tuple(value for _, value in study.mitigations[0].spec.settings) == (0.01, 0.05, 0.1)
     assert study.recipe.learning_rate == 1e-4  # YAML 1.1 reads 1e-4 as text
     assert (study.seed, study.keep, study.level, study.resamples) == (0, "all", 0.95, 10_000)
+    assert study.forgetting_from == "trained"
+    assert Study.from_yaml(written(tmp_path, GOOD + "forgetting_from: best\n")).forgetting_from == "best"
 
 
 def test_variants_are_every_setting_of_the_knobs_with_every_seed(tmp_path: Path) -> None:
@@ -328,6 +330,10 @@ BAD = {
         "mine.yaml:4: tasks.7: expected a name, got the int 7; put it in quotes",
     ),
     "level in percent": (GOOD + "level: 95\n", "mine.yaml:10: level: expected less than 1, got 95"),
+    "unknown checkpoint to count from": (
+        GOOD + "forgetting_from: bse\n",
+        "mine.yaml:10: forgetting_from: 'bse' is no valid value; did you mean 'base'? Valid: base, best,",
+    ),
     "unknown keep": (
         GOOD + "keep: al\n",
         "mine.yaml:10: keep: 'al' is no valid value; did you mean 'all'? Valid: all, final, none",
