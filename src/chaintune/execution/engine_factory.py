@@ -1,6 +1,5 @@
 """Builds the engine of a run on whichever machine computes, from the bases as that machine has them."""
 
-import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine import LocalEngine
 from chaintune.models import Precision, whole_name
 from chaintune.store.store import Store
+
+Files = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +22,14 @@ class EngineFactory:
         names: name in the study -> a name that means the same in every folder.
         precision: of every checkpoint.
         trust_remote_code: run Python code that comes with a model.
-        process: that planned the run; any other looks for the bases by their names.
+        files: name in the study -> path, size and time of every file of the base.
     """
 
     bases: Mapping[str, BaseModel]
     names: Mapping[str, str]
     precision: Precision
     trust_remote_code: bool
-    process: tuple[str, int]
+    files: Mapping[str, Files]
 
     @classmethod
     def of(
@@ -40,22 +41,27 @@ class EngineFactory:
     ) -> "EngineFactory":
         """For the bases as this process has them."""
         names = {name: whole_name(base.name) for name, base in bases.items()}
-        return cls(bases, names, precision, trust_remote_code, _this_process())
+        files = {name: _files(base) for name, base in bases.items()}
+        return cls(bases, names, precision, trust_remote_code, files)
 
     def __call__(self, store: Store) -> LocalEngine:
-        """An engine of this process.
+        """An engine on this machine. Bases whose files are those of the planning process are not read through again.
 
         Raises:
             ModelError: this machine has not the same base under a base's name.
         """
-        bases = self.bases
-        if self.process != _this_process():
-            bases = {name: _same(self.names[name], base.key, store) for name, base in bases.items()}
+        bases = {
+            name: base if self.files[name] == _files(base) else _same(self.names[name], base.key, store)
+            for name, base in self.bases.items()
+        }
         return LocalEngine(bases, precision=self.precision, trust_remote_code=self.trust_remote_code)
 
 
-def _this_process() -> tuple[str, int]:
-    return socket.gethostname(), os.getpid()
+def _files(base: BaseModel) -> Files:
+    """What a base's folders hold on this machine; nothing where they are not there."""
+    folders = (folder for folder in (base.folder, base.adapter) if folder)
+    stats = [(path, path.stat()) for folder in folders for path in sorted(folder.glob("*"))]
+    return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
 def _same(name: str, key: str, store: Store) -> BaseModel:

@@ -37,9 +37,9 @@ def requests_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], ResourceReques
             memory_bytes=stage.resources.memory_gb * _GB,
         )
         requests.setdefault(stage.base_key, requests[stage.key])  # a base is scored as its first child is trained
-    usual = ResourceRequest(gpus=float(any_gpu))
 
     def request(node: Node) -> ResourceRequest:
+        usual = ResourceRequest(cpus=float(node.devices), gpus=float(node.devices * any_gpu))
         return requests.get(node.held_key, usual)
 
     return request
