@@ -89,7 +89,7 @@ def test_what_does_not_converge_ends_with_code_3(called: Any, model_folder: Make
     ("arguments", "sentence"),
     [
         (["--space", "lora", "--examples", "6"], "name one as MODEL+ADAPTER"),
-        (["--examples", "13"], "task 'balls, train': 13 examples are wanted, and there are 12"),
+        (["--examples", "13"], "task 'balls, train': expected 1 to 12 examples, got 13"),
         (["--batches", "40", "--examples", "4"], "at most one for each of the 4 examples"),
         (["--tolerance", "2", "--examples", "6"], "a fraction of the radius"),
         (["--space", "lroa"], "lroa"),
@@ -108,7 +108,7 @@ def test_bad_input_is_one_message_and_code_2(
 def test_split_and_size_are_checked_in_python(balls: Task, model_folder: MakeModel) -> None:
     with pytest.raises(ConfigError, match="did you mean 'train'"):
         chaintune.curvature(str(model_folder()), balls, split="trian")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="task 'balls, test': 16 examples are wanted, and there are 8"):
+    with pytest.raises(DataError, match="task 'balls, test': expected 1 to 8 examples, got 16"):
         chaintune.curvature(str(model_folder()), balls, split="test")
 
 

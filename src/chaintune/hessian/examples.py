@@ -1,4 +1,4 @@
-"""Which examples the loss is measured on, and how they are cut for memory."""
+"""The examples that the loss is measured on, and their micro-batches."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -21,14 +21,13 @@ def choose_examples(examples: Sequence[Example], count: int | None, *, task: str
         seed: of the choice.
 
     Raises:
-        DataError: there are not that many, or none is asked for.
+        DataError: there are fewer, or the number is below 1.
     """
     ordered = sorted(examples, key=lambda example: sha256(f"{seed}\n{example.id}".encode()).digest())
-    if count is None and ordered:
-        return tuple(ordered)
-    if count is None or not 1 <= count <= len(ordered):
-        wanted = "at least one example is" if count is None else f"{count:,} examples are"
-        raise DataError(f"task '{task}': {wanted} wanted, and there are {len(ordered):,} to choose from")
+    if not ordered:
+        raise DataError(f"task '{task}': there are no examples to choose from")
+    if count is not None and not 1 <= count <= len(ordered):
+        raise DataError(f"task '{task}': expected 1 to {len(ordered):,} examples, got {count:,}")
     return tuple(ordered[:count])
 
 

@@ -15,7 +15,7 @@ Product = Callable[[Vector], Vector]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How an eigenvalue is looked for.
+    """Settings of the search for an eigenvalue.
 
     Attributes:
         tolerance: of convergence, as a fraction of the eigenvalue that is larger in magnitude.

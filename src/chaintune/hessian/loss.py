@@ -41,7 +41,7 @@ class StageLoss:
         self.products = 0
 
     def value(self) -> float:
-        """The loss; no derivative is made ready."""
+        """The loss, without derivatives."""
         with torch.no_grad():
             return float(sum(loss.double() for loss in self._parts()))
 

@@ -40,14 +40,14 @@ def curvature(
     """Both ends of the spectrum of the loss's Hessian, and its radius, on some examples.
 
     The loss is the one that tuning minimises, in SFT the mean cross entropy of the right answers' tokens, here of all
-    examples together, without dropout. It is computed in fp32 whatever the model is held in.
+    examples together, without dropout. It is computed in fp32 whatever the model's precision.
 
     Memory: beside the model in fp32 and the graph of one micro-batch, `basis + 8` vectors as long as the space,
     4 bytes a number. Time: each product costs about as much as two steps of tuning on the examples; the two
     ends take some 10 to 30 products, and the parts together as much as one end.
 
     Args:
-        loaded: the model; it is left as it was found.
+        loaded: the model; it is left unchanged.
         examples: in any order; the result does not depend on it.
         task: name that the result bears.
         objective: whose loss it is; None is the one that takes the examples' targets.
@@ -55,7 +55,7 @@ def curvature(
         batches: disjoint parts of the examples whose radius is measured too, for its spread; 0 for none.
         seed: of Lanczos's first vector and of who is in which part.
         tolerance: of convergence, as a fraction of the radius.
-        basis: Lanczos vectors held in memory; fewer take more products.
+        basis: Lanczos vectors in memory; fewer take more products.
         max_products: about how many products the search for one eigenvalue may take.
         provenance: what is measured, to be kept with the result.
         on_product: called with the number of products done so far.
@@ -85,8 +85,8 @@ def curvature(
                 loaded, encoded, [*names.values()], optimised, batches=batches, search=search, on_product=on_product
             )
 
-    found = unless_out_of_memory(measure)
-    if found is None:
+    ends = unless_out_of_memory(measure)
+    if ends is None:
         gigabytes = 4e-9 * sum(weight.numel() for weight in names.values())
         raise ModelError(
             f"out of memory: beside the model in fp32, Lanczos holds {basis + 8} vectors of {gigabytes:.2f} GB; "
@@ -100,7 +100,7 @@ def curvature(
         seconds=time.monotonic() - started,
         seed=seed,
         provenance=dict(provenance or {}),
-        **found,
+        **ends,
     )
 
 

@@ -1,4 +1,4 @@
-"""A model made ready for second derivatives, and left afterwards as it was found."""
+"""A model in a state that has second derivatives, restored afterwards."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -47,7 +47,7 @@ def ready(loaded: LoadedModel, parameters: Callable[[str], bool]) -> Iterator[No
 
     Args:
         loaded: the model.
-        parameters: name -> whether derivatives are wanted in the weights of this name.
+        parameters: name -> whether derivatives are taken in the weights of this name.
     """
     with ExitStack() as stack:
         stack.enter_context(_plain_attention(loaded))
@@ -72,23 +72,23 @@ def _plain_attention(loaded: LoadedModel) -> Iterator[None]:
 
 @contextmanager
 def _in_fp32(model: Any) -> Iterator[None]:
-    held = [(tensor, tensor.data) for tensor in (*model.parameters(), *model.buffers())]
+    originals = [(tensor, tensor.data) for tensor in (*model.parameters(), *model.buffers())]
     try:
-        for tensor, data in held:
+        for tensor, data in originals:
             if data.is_floating_point():
                 tensor.data = data.float()
         yield
     finally:
-        for tensor, data in held:
+        for tensor, data in originals:
             tensor.data = data
 
 
 @contextmanager
-def _differentiable(model: Any, wanted: Callable[[str], bool]) -> Iterator[None]:
+def _differentiable(model: Any, chosen: Callable[[str], bool]) -> Iterator[None]:
     before = [(weight, weight.requires_grad) for weight in model.parameters()]
     try:
         for name, weight in model.named_parameters():
-            weight.requires_grad_(wanted(name))
+            weight.requires_grad_(chosen(name))
         yield
     finally:
         for weight, requires_grad in before:

@@ -1,4 +1,4 @@
-"""What is tuned: names, folders, GGUF files and adapters in; a loaded model out."""
+"""Names, folders, GGUF files and adapters in; a loaded model out."""
 
 import chaintune.hf  # noqa: F401 - says what to install
 from chaintune.models.digest import model_digest

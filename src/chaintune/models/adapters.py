@@ -23,7 +23,7 @@ def new_adapter(model: Any, config: PeftConfig) -> PeftModel:
 
 
 def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = False) -> PeftModel:
-    """The model with the adapter of a folder on top; of a hollow model (on the meta device) a hollow one.
+    """The model with the adapter of a folder on top; on the meta device where the model is.
 
     Raises:
         ModelError: the adapter is of a kind that cannot be folded into the weights.
@@ -58,7 +58,7 @@ def leaves_base_alone(folder: Path) -> bool:
 
 
 def take_off(adapted: PeftModel) -> Any:
-    """The model under an adapter that `leaves_base_alone`; its weights stay frozen, so it is good for reading only."""
+    """The model under an adapter that `leaves_base_alone`; its weights stay frozen, so it is for scoring only."""
     return adapted.unload()
 
 
@@ -90,7 +90,7 @@ def _weight_names(folder: Path) -> list[str]:
 
 @contextmanager
 def _without_noise() -> Iterator[None]:
-    """Without two warnings that ask for nothing to be done.
+    """Silences two warnings that call for no action.
 
     PEFT uses a name of transformers that is going away, and it sets `fan_in_fan_out` as GPT-2 needs it.
     """

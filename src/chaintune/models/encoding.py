@@ -1,4 +1,4 @@
-"""Examples as token ids: what is read first, and what is predicted.
+"""Examples as token ids: the prompt, and the choices to be predicted.
 
 Prompt and choice are encoded together, as one text, because a tokenizer may merge the end of the
 prompt with the beginning of the choice. What all choices of an example share is its *prefix*; what
@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from chaintune.errors import DataError
 from chaintune.records import Example
 
-# A tokenizer holds ten times what is kept of a text while it works, so texts are given to it in portions.
+# A tokenizer holds ten times what is kept of a text while it works, so texts go to it in portions.
 _CHUNK_EXAMPLES = 2048
 
 
@@ -42,7 +42,7 @@ class _SpecialTokens:
 
 
 def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Encoded]:
-    """Token ids of every example, in the order given.
+    """Token ids of every example, in the order of the examples.
 
     Special tokens that the tokenizer puts in front (BOS) are kept, those it puts at the end (EOS) are
     left out. An empty prompt is replaced by BOS, or EOS where there is no BOS, because something must
@@ -96,7 +96,7 @@ def check_lengths(examples: Sequence[Example], lengths: Sequence[int], limit: in
 
 
 def _check_choices(examples: Sequence[Example], choices: Sequence[list[list[int]]]) -> None:
-    """Refuse what cannot be scored: some tokenizers fold letters, or know too few, and lose what choices differ in."""
+    """Refuse choices that a tokenizer makes equal, as some fold letters or know too few."""
     for example, rows in zip(examples, choices, strict=True):
         for k, tokens in enumerate(rows):
             twin = rows.index(tokens)

@@ -1,4 +1,4 @@
-"""A model that evaluates for a while, and then does again what it did."""
+"""Evaluation mode for a while."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Within this context every module is in evaluation mode; after it each is in the mode that it was in."""
+    """Within this context every module is in evaluation mode; its former mode is restored after it."""
     before = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

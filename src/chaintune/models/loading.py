@@ -1,4 +1,4 @@
-"""A folder on disk becomes a model in memory, and back."""
+"""Loads a model from a folder, and saves it."""
 
 import tempfile
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class LoadedModel:
         model: a transformers model, or a PEFT model around one.
         tokenizer: its tokenizer.
         precision: number format of the weights (an adapter stays in fp32).
-        quantize: how the matrices under an adapter are held while it is trained; None at `precision`.
+        quantize: number format of the matrices under an adapter while it is trained; None at `precision`.
     """
 
     model: Any
@@ -58,7 +58,7 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How a model reads, without its weights.
+    """Tokenizer and context of a model, without its weights.
 
     Attributes:
         tokenizer: turns text into token ids.
@@ -70,7 +70,7 @@ class Reader:
 
 
 def load_reader(folder: Path, *, trust_remote_code: bool = False) -> Reader:
-    """Tokenizer and context of the model of a folder.
+    """The tokenizer and context length of a model folder.
 
     Raises:
         ModelError: the folder has no configuration or tokenizer that transformers can read.
@@ -100,7 +100,7 @@ def load(
         precision: number format of the weights.
         trainable: whether the adapter, if there is one, will be tuned further.
         quantize: `4bit` holds the matrices in 4 bits, to train an adapter on top.
-        place: False leaves the model in main memory, where whoever asks for it shares it out over devices.
+        place: False leaves the model in main memory, for the caller to shard it over devices.
         on_meta: read shapes and number formats but no weights; the model lies on the meta device until `shard` gives
             this process its pieces of what another one has read.
         trust_remote_code: run Python code that comes with the model. Off unless the user says so.
@@ -128,7 +128,7 @@ def load(
 
 
 def with_adapter(loaded: LoadedModel, adapter: Path | None, *, instead_of: Path | None) -> LoadedModel | None:
-    """The weights in memory under another adapter, to be scored; None where they have to be loaded anew.
+    """The weights in memory under another adapter, for scoring; None where they have to be loaded again.
 
     What it answers is, bit for bit, what a model answers that `load` read. `loaded` is used up.
 
@@ -159,9 +159,9 @@ def save(loaded: LoadedModel, folder: Path) -> None:
 
 
 def merge_adapter(loaded: LoadedModel) -> LoadedModel:
-    """The same model with its adapter folded into the weights; itself where it has none.
+    """The model with its adapter merged into the weights; itself where it has none.
 
-    One whose weights are held in 4 bits is used up: the adapter is folded into the weights as they are stored.
+    A model in 4 bits cannot be used afterwards: its adapter is merged into the weights as they are stored.
 
     Raises:
         ModelError: the adapter lies on embeddings that share their weight, which would change what it answers.
@@ -211,7 +211,7 @@ def _put(model: Any, device: torch.device, folder: Path) -> None:
 def _aligned(model: Any) -> Any:
     """The model with every weight where torch would have put it.
 
-    Weights that are wanted as they lie in a file are views of its pages, at any byte, and matrix products of a CPU sum
+    Weights that stay in the file's number format are views of its pages, at any byte, and matrix products of a CPU sum
     in another order there: the same weights would answer otherwise than in the process that trained them.
     """
     for weight in model.parameters():
@@ -227,7 +227,7 @@ def _context_tokens(config: Any) -> int | None:
 
 @contextmanager
 def _speaking(folder: Path) -> Iterator[None]:
-    """Turn what transformers says about a folder that it cannot load into one sentence."""
+    """Raise errors of transformers about a folder that it cannot load as one sentence."""
     try:
         yield
     except ModelError:

@@ -1,8 +1,8 @@
-"""Processes that hold one model together run equally many forward passes of it.
+"""Equal numbers of forward passes in all processes that share a sharded model.
 
 With FSDP2 a layer's weights are gathered while it runs and given back after it, so a forward pass of one process is
 one of all of them. Nobody has to know how many passes the others need: before each pass every process tells whether
-it has work, and one that has none runs a single token along, until nobody has any.
+it has work, and one that has none runs a single token along, until none has any.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How to tell that memory ran out, and how to let go of what was held then."""
+"""Out-of-memory errors: recognised, and the memory freed after one."""
 
 import gc
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def unless_out_of_memory(compute: Callable[[], R]) -> R | None:
-    """What `compute` returns; None, with what it held freed, when memory ran out."""
+    """The result of `compute`; None, with its memory freed, when memory ran out."""
     try:
         return compute()
     except (RuntimeError, MemoryError) as error:
@@ -39,7 +39,7 @@ def unless_out_of_memory(compute: Callable[[], R]) -> R | None:
 
 
 def free_memory() -> None:
-    """Give back what nobody refers to any more."""
+    """Free the memory of objects without references."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""What a user writes for a model, and where its files lie.
+"""A model's name, and where its files lie.
 
 `MODEL` is a folder, a `.gguf` file, `MODEL+ADAPTER`, an alias, or a Hub id with an optional
 `@revision`.
@@ -60,7 +60,7 @@ def locate(name: str) -> ModelFiles:
         name: folder, `.gguf` file, `MODEL+ADAPTER`, alias, or Hub id with an optional `@revision`.
 
     Raises:
-        ModelError: nothing is found; the message names every place that was tried.
+        ModelError: there is no such model; the message names every place that was tried.
     """
     if "+" in name and not Path(name).exists():
         model, adapter = _split(name)
@@ -69,7 +69,7 @@ def locate(name: str) -> ModelFiles:
 
 
 def whole_name(name: str) -> str:
-    """A model's name that means the same in every folder: paths of this machine are written in full.
+    """The name with paths of this machine written in full, so that it means the same in every working folder.
 
     Example:
         >>> whole_name("owner/name+owner/adapter@v2")
@@ -90,13 +90,13 @@ def weight_files(folder: Path) -> list[Path]:
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickles = [path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in sorted(folder.glob(pattern))]
-        found = f"only {pickles[0]}, which may run code when it is read" if pickles else "no weights"
-        raise ModelError(f"model folder {folder}: expected .safetensors files, found {found}; convert the model first")
+        got = f"only {pickles[0]}, which may run code when it is read" if pickles else "no weights"
+        raise ModelError(f"model folder {folder}: expected .safetensors files, got {got}; convert the model first")
     return files
 
 
 def _split(name: str) -> tuple[str, str]:
-    """`MODEL+ADAPTER` in two; a folder may have a plus in its name."""
+    """Model and adapter of `MODEL+ADAPTER`; a folder may have a plus in its name."""
     halves = [(name[:place], name[place + 1 :]) for place, sign in enumerate(name) if sign == "+"]
     return next((half for half in halves if Path(half[1]).expanduser().is_dir()), halves[-1])
 
@@ -153,9 +153,9 @@ def _from_hub(name: str, *, needs: str) -> Path:
 
 def _snapshot(name: str, tried: str) -> Path:
     hub_id, _, revision = name.partition("@")
-    wanted = {"revision": revision or None, "allow_patterns": _HUB_FILES, "ignore_patterns": _NOT_FROM_HUB}
+    options = {"revision": revision or None, "allow_patterns": _HUB_FILES, "ignore_patterns": _NOT_FROM_HUB}
     try:
-        return Path(snapshot_download(hub_id, **wanted))
+        return Path(snapshot_download(hub_id, **options))
     except (HTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{tried}, and the Hugging Face Hub did not give {hub_id}: {reason}") from error

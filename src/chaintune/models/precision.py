@@ -1,4 +1,4 @@
-"""Which number format a model is loaded, tuned and scored in, on which device."""
+"""The number format and the device on which a model is loaded, tuned and scored."""
 
 from typing import Literal, cast
 
@@ -13,21 +13,21 @@ Quantize = Literal["4bit"]
 CHOICES = ("auto", "bf16", "fp32")
 
 
-def resolve_precision(wanted: str) -> Precision:
-    """The precision that `wanted` means on this machine.
+def resolve_precision(name: str) -> Precision:
+    """The precision that a name stands for on this machine.
 
     Args:
-        wanted: `fp32`, `bf16`, or `auto`: bf16 where the hardware multiplies it natively (CUDA from
+        name: `fp32`, `bf16`, or `auto`: bf16 where the hardware multiplies it natively (CUDA from
             Ampere on, AVX512-BF16, AMX), else fp32.
 
     Raises:
         ConfigError: another word.
     """
-    if wanted not in CHOICES:
-        raise ConfigError(f"precision '{wanted}' is not known; {nearest(wanted, CHOICES)}")
-    if wanted == "auto":
+    if name not in CHOICES:
+        raise ConfigError(f"precision '{name}' is not known; {nearest(name, CHOICES)}")
+    if name == "auto":
         return "bf16" if _native_bf16() else "fp32"
-    return cast(Precision, wanted)
+    return cast(Precision, name)
 
 
 def dtype_of(precision: Precision) -> torch.dtype:
@@ -36,12 +36,12 @@ def dtype_of(precision: Precision) -> torch.dtype:
 
 
 def default_device() -> torch.device:
-    """The current CUDA device, the first unless this process was given another, or the CPU where there is none."""
+    """The current CUDA device, the first unless this process has chosen another; the CPU where there is none."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def check_quantize() -> None:
-    """Refuse weights in 4 bits where they cannot be had.
+    """Refuse weights in 4 bits where this machine cannot hold them.
 
     Raises:
         ModelError: bitsandbytes is missing or too old, or there is no GPU.
@@ -56,7 +56,7 @@ def check_quantize() -> None:
 
 
 def four_bits(precision: Precision) -> BitsAndBytesConfig:
-    """How weights are held in 4 bits, as in the paper: NF4, its scales quantised again, products at `precision`.
+    """The configuration of weights in 4 bits, as in the paper: NF4, double quantised, products at `precision`.
 
     Source:
         Dettmers et al. 2023, QLoRA: Efficient Finetuning of Quantized LLMs, section 3.

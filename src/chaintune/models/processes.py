@@ -1,4 +1,4 @@
-"""One process among several that work on one thing together, under torch.distributed."""
+"""This process's rank among several under torch.distributed, and what they compute together."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ class Rank:
 
     @classmethod
     def here(cls) -> Self:
-        """The share of this process; the whole where torch.distributed does not run."""
+        """The rank of this process; the only one where torch.distributed does not run."""
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
         return cls(dist.get_rank(), dist.get_world_size())
 
     def in_turn(self, items: Iterable[T]) -> Iterator[T]:
-        """The items that fall to this process when they are dealt out one by one."""
+        """The items of this process, dealt out one by one."""
         return islice(items, self.rank, None, self.ranks)
 
     def total(self, count: int, device: torch.device) -> int:
-        """The sum of a count over all processes, which have to ask together."""
+        """The sum of a count over all processes, which all have to call this."""
         if self.ranks == 1:
             return count
         summed = torch.tensor(count, dtype=torch.int64, device=device)
@@ -43,15 +43,15 @@ class Rank:
         return int(summed)
 
     def first_says(self, answer: bool, device: torch.device) -> bool:
-        """What the first process answers; all have to ask together."""
+        """The first process's answer; all have to call this."""
         if self.ranks == 1:
             return answer
-        said = torch.tensor(answer, dtype=torch.int32, device=device)
-        dist.broadcast(said, 0)
-        return bool(said)
+        first = torch.tensor(answer, dtype=torch.int32, device=device)
+        dist.broadcast(first, 0)
+        return bool(first)
 
     def merged(self, rows: Sequence[Sequence[float]], device: torch.device) -> list[list[float]]:
-        """Rows of numbers, each of them made by one process and 0 in the others; all have to ask together."""
+        """Rows of numbers, each of them made by one process and 0 in the others, added up; all have to call this."""
         if self.ranks == 1:
             return [list(row) for row in rows]
         flat = torch.tensor([value for row in rows for value in row], dtype=torch.float64, device=device)

@@ -1,4 +1,4 @@
-"""A model too large for one device: its weights are spread over several processes, and put together again.
+"""A model too large for one device: its weights sharded over several processes, and gathered again.
 
 FSDP2 of torch, applied here and not by accelerate or transformers, which know it on GPUs only or for some
 architectures: so what runs on eight of them is what the tests run on two processes without any.
@@ -28,7 +28,7 @@ def weight_bytes(model: torch.nn.Module) -> int:
 
 
 def fits_each_device(needed_bytes: Callable[[], int]) -> bool:
-    """Whether every process has so much memory on its device, with room for activations; all have to ask together.
+    """Whether every process has so much memory on its device, with room for activations; all have to call this.
 
     A CPU's memory is the same for all processes, sharded or not, so there everything fits and nothing is counted.
     """
@@ -51,9 +51,9 @@ def shards(model: Any) -> Iterator[FSDPModule]:
 
 
 def shard(model: Any) -> None:
-    """Spread a model's weights over all processes, layer by layer; each layer is whole only while it runs.
+    """Shard a model's weights over all processes, layer by layer; each layer is whole only while it runs.
 
-    All processes have to call it. A process whose model is hollow (on the meta device, see `load`) gets its pieces
+    All processes have to call it. A process whose model is on the meta device (see `load`) gets its pieces
     from the first one, and never holds more than one layer whole.
     """
     device = default_device()
@@ -101,16 +101,16 @@ def _hand_out(part: torch.nn.Module, room: torch.Tensor) -> torch.Tensor:
         The room, or a larger one. One memory for all parts: pieces that are cut between two of them would leave gaps.
     """
     places = [place for place in _tensors(part) if not isinstance(place[2], DTensor)]
-    distinct = dict.fromkeys(held for _, _, held in places)  # tied weights stay tied
+    distinct = dict.fromkeys(tensor for _, _, tensor in places)  # tied weights stay tied
     needed, start = sum(map(_padded_bytes, distinct)), 0
     if dist.get_rank() > 0 and len(room) < needed:
         room = room.new_empty(needed)
-    given = {}
-    for held in distinct:
-        given[held] = _from_first(held, room[start : start + held.nbytes])
-        start += _padded_bytes(held)
-    for tensors, name, held in places:
-        tensors[name] = given[held]
+    received = {}
+    for tensor in distinct:
+        received[tensor] = _from_first(tensor, room[start : start + tensor.nbytes])
+        start += _padded_bytes(tensor)
+    for tensors, name, tensor in places:
+        tensors[name] = received[tensor]
     return room
 
 
@@ -118,14 +118,14 @@ def _padded_bytes(tensor: torch.Tensor) -> int:
     return -(-int(tensor.nbytes) // _ALIGNED_BYTES) * _ALIGNED_BYTES
 
 
-def _from_first(held: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+def _from_first(tensor: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     if dist.get_rank() == 0:
-        sent = held.detach().to(place.device).contiguous()
+        sent = tensor.detach().to(place.device).contiguous()
     else:
-        sent = place.view(held.dtype).view(held.shape)
+        sent = place.view(tensor.dtype).view(tensor.shape)
     dist.broadcast(sent, 0)
-    if isinstance(held, torch.nn.Parameter):
-        return torch.nn.Parameter(sent, held.requires_grad)
+    if isinstance(tensor, torch.nn.Parameter):
+        return torch.nn.Parameter(sent, tensor.requires_grad)
     return sent.clone()  # a buffer is not cut
 
 

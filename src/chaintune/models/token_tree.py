@@ -47,7 +47,7 @@ class TokenTree:
 
 
 def grow(ordered: Sequence[Tokens], *, skip: int = 0) -> TokenTree:
-    """The tree of sequences that are given in lexicographic order.
+    """The tree of sequences in lexicographic order.
 
     Args:
         ordered: each longer than `skip`.
@@ -130,7 +130,7 @@ def _mark(predicts: list[bool], known: int, length: int, count: int) -> int:
 
 
 def size(ordered: Sequence[Tokens]) -> int:
-    """Nodes of the tree of sequences that are given in lexicographic order."""
+    """Number of nodes of the tree of sequences in lexicographic order."""
     return sum(len(after) - common_beginning(before, after) for before, after in pairwise([(), *ordered]))
 
 
@@ -148,7 +148,7 @@ def last_nodes(tree: TokenTree, counts: Sequence[int]) -> tuple[list[int], list[
 
 
 def common_beginning(left: Tokens, right: Tokens) -> int:
-    """How many tokens two sequences have in common before they part."""
+    """Number of tokens that two sequences have in common before they differ."""
     for position, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
             return position

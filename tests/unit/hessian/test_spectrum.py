@@ -159,7 +159,7 @@ def test_arguments_out_of_range(wrong: dict[str, Any], sentence: str) -> None:
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(ModelError, match=r"has no adapter; name one as MODEL\+ADAPTER"):
         curvature(small_model(), EXAMPLES, task="balls", space="lora")
-    with pytest.raises(DataError, match="task 'balls': at least one example is wanted, and there are 0"):
+    with pytest.raises(DataError, match="task 'balls': there are no examples to choose from"):
         curvature(small_model(), [], **FEW)
     long = replace(EXAMPLES[0], prompt="Ann " * 3000)
     with pytest.raises(DataError, match=f"'{long.id}'"):
@@ -207,7 +207,7 @@ def test_a_choice_of_examples_is_fixed_and_nested() -> None:
     assert choose_examples(pool[::-1], 10, task="balls", seed=3) == ten
     assert choose_examples(pool, 20, task="balls", seed=3)[:10] == ten
     assert choose_examples(pool, 10, task="balls", seed=4) != ten
-    with pytest.raises(DataError, match="task 'balls': 41 examples are wanted, and there are 40"):
+    with pytest.raises(DataError, match="task 'balls': expected 1 to 40 examples, got 41"):
         choose_examples(pool, 41, task="balls")
-    with pytest.raises(DataError, match="0 examples are wanted"):
+    with pytest.raises(DataError, match="expected 1 to 40 examples, got 0"):
         choose_examples(pool, 0, task="balls")

@@ -101,7 +101,7 @@ def test_a_gguf_file_is_its_bytes(tmp_path: Path) -> None:
     [
         (lambda path: path.write_text("[1]"), "config.json cannot be read as a JSON object"),
         (lambda path: path.write_text("{"), "config.json cannot be read as a JSON object"),
-        (lambda path: path.with_name("model.safetensors").unlink(), "found no weights"),
+        (lambda path: path.with_name("model.safetensors").unlink(), "got no weights"),
         (lambda path: path.with_name("model.safetensors").rename(path.with_name("pytorch_model.bin")), "only pytorch"),
     ],
 )

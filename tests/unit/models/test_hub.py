@@ -138,7 +138,7 @@ def test_models_and_adapters_come_from_the_hub(
 def test_pickles_and_other_formats_stay_where_they_are(
     located: dict[str, dict[str, Any]], hub: tuple[str, list[str]]
 ) -> None:
-    assert "expected .safetensors files, found no weights" in located["own/pickled"]["error"]
+    assert "expected .safetensors files, got no weights" in located["own/pickled"]["error"]
     fetched = {path.partition("/resolve/")[2].partition("/")[2] for path in hub[1]}
     assert {"model.safetensors", "adapter_model.safetensors", "tokenizer.json"} <= fetched
     assert fetched.isdisjoint(

@@ -97,8 +97,8 @@ def rename(name: str, other: str) -> Callable[[Path], object]:
     ("spoil", "message"),
     [
         (remove("config.json"), "config.json is missing$"),
-        (remove("model.safetensors"), "found no weights; convert"),
-        (rename("model.safetensors", "pytorch_model.bin"), "found only pytorch_model.bin, which may run code"),
+        (remove("model.safetensors"), "got no weights; convert"),
+        (rename("model.safetensors", "pytorch_model.bin"), "got only pytorch_model.bin, which may run code"),
         (rename("config.json", "adapter_config.json"), r"it holds an adapter: name its base too, BASE\+"),
     ],
 )
