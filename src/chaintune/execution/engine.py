@@ -103,7 +103,7 @@ class LocalEngine:
             replayed=operation.replayed,
             protected=operation.protected,
             on_step=lambda step: report(_tuning_progress(node, step)),
-            reread=read,
+            reload=read,
             report_to=node.report_to,
         )
         checkpoint = tuned.loaded

@@ -41,7 +41,7 @@ def stage_data_of(node: StageNode, inputs: StageInputs) -> StageData:
         inputs: the tasks and scores that it reads.
     """
     operation = node.operation
-    assert isinstance(operation, DataMix)  # noqa: S101 - blends are made elsewhere
+    assert isinstance(operation, DataMix)  # noqa: S101 - merges are made elsewhere
     notes: dict[str, Any] = {}
     drawn = [_drawn(portion, node.seed, inputs, notes) for portion in operation.portions]
     examples = together(drawn) if operation.mixing == "shuffled" else drawn[0]

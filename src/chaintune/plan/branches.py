@@ -76,14 +76,14 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
         if not tasks[name].train:
             raise DataError(f"task '{name}' is trained on in a chain, and its train split is empty")
     mitigations = [resolved(item, tasks[item.task]) for item in study.mitigations]
-    found: list[Branch] = []
+    branches: list[Branch] = []
     for chain in study.chains:
         plain = tuple(Step(ChainStep.plain(task), task, (Portion(task),)) for task in chain)
-        found.append(Branch(plain))
+        branches.append(Branch(plain))
         for item in mitigations:
             if was_lost(item.task, chain):
-                found += [_branch(item, plain, setting, tasks) for setting in item.spec.settings]
-    return found
+                branches += [_branch(item, plain, setting, tasks) for setting in item.spec.settings]
+    return branches
 
 
 def _branch(

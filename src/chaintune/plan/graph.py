@@ -221,7 +221,7 @@ class Graph:
         return replace(settings, recipe=replace(settings.recipe, objective=objective, regulariser=step.regulariser))
 
     def _taught(self, step: Step) -> dict[str, Any]:
-        """What of the data determines the weights; a plain portion is written as it always was."""
+        """The part of a stage's key that says what it is taught."""
         if step.mixing == "alone":
             data = self._portion(step.portions[0])
         else:

@@ -14,7 +14,7 @@ class MitigationRef:
     """What a mitigated checkpoint is compared with.
 
     Attributes:
-        kind: `replay`, `rehearse`, `joint`, `interpolate`, `l2sp`, `ewc`, `sam`, `ema`, `freeze` or `osf`.
+        kind: name of the mitigation, such as `replay` or `ewc`.
         ladder: what it shares with its kin of other doses or strengths: `replay balanced by category`.
         task: that was lost and is to come back.
         chain: without the mitigation.

@@ -77,9 +77,9 @@ class Recipe:
         quantize: `4bit` holds the weights under an adapter in 4 bits while it is trained; None as they are stored.
             Only where `method` is `lora`.
         gradient_checkpointing: recompute activations to save memory.
-        share_prefixes: compute what the lessons of a micro-batch begin with once. None does so where it saves a
+        share_prefixes: compute what the examples of a micro-batch begin with once. None does so where it saves a
             fifth of the tokens or more and the model can; not together with `gradient_checkpointing`.
-        keep_together: put lessons that begin alike into one step, so that there is more to share; a step is then
+        keep_together: put examples that begin alike into one step, so that there is more to share; a step is then
             no random sample.
         fp32_masters: at bf16 the optimizer steps an fp32 copy of the weights. Without it a weight takes 8 bytes and
             not 16, and every step smaller than a bf16 number can show is lost; fp32 weights are stepped as they are.

@@ -35,8 +35,8 @@ def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
 
 
 def _read_item(item: Any, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
-    if isinstance(item, str) and (found := re.fullmatch(r"(both|all) orders(?: of (\d+))?", item.strip())):
-        return _orders(found[1], found[2], path, source, tasks)
+    if isinstance(item, str) and (words := re.fullmatch(r"(both|all) orders(?: of (\d+))?", item.strip())):
+        return _orders(words[1], words[2], path, source, tasks)
     if isinstance(item, str) and (">" in item or item in tasks):
         item = [step.strip() for step in item.split(">")]
     if not isinstance(item, list) or not item or not all(isinstance(step, str) for step in item):

@@ -151,5 +151,5 @@ def _set_for_lora(recipe: Any) -> list[str]:
 def _inner(value: Any) -> list[Any]:
     """Every `recipe` under the items of a section, whatever the section looks like."""
     items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-    found = [item.get("recipe") for item in items if isinstance(item, dict)]
-    return found + [recipe for item in items if isinstance(item, dict) for recipe in _inner(item) if recipe]
+    recipes = [item.get("recipe") for item in items if isinstance(item, dict)]
+    return recipes + [recipe for item in items if isinstance(item, dict) for recipe in _inner(item) if recipe]

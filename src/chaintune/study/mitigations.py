@@ -70,9 +70,9 @@ def _read_item(value: Any, at: KeyPath, source: Source) -> MitigationItem | None
         source.report(at, f"expected one mitigation, got {', '.join(value) or 'none'}; write each as its own item")
     if unknown or len(value) != 1:
         return None
-    ((kind, told),) = value.items()
+    ((kind, fields),) = value.items()
     try:
-        spec = check(MITIGATIONS.get(kind).spec, told, (*at, kind), source)
+        spec = check(MITIGATIONS.get(kind).spec, fields, (*at, kind), source)
     except ConfigError as error:  # of a package that offers it
         source.report((*at, kind), str(error))
         return None

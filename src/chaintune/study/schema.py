@@ -121,8 +121,8 @@ class TaskSpec(Spec):
 
     def data(self) -> DataOptions:
         """What the file says about where the data is."""
-        said = self.model_dump(include=set(DataOptions.__annotations__), exclude_none=True)
-        return cast("DataOptions", said)
+        options = self.model_dump(include=set(DataOptions.__annotations__), exclude_none=True)
+        return cast("DataOptions", options)
 
 
 class CurvatureSpec(Spec):

@@ -98,13 +98,13 @@ class Study:
         """Every setting of the knobs with every seed, the last knob of the file changing fastest."""
         seeds = dict(self.vary).get("seed", (self.seed,))
         knobs = [(name, values) for name, values in self.vary if name != "seed"]
-        found = []
+        variants = []
         for chosen in product(*(values for _, values in knobs)):
             named = zip((name for name, _ in knobs), chosen, strict=True)
             pairs = tuple(knob for name, value in named for knob in single_knobs(name, value))
             labels = tuple((name.removeprefix("recipe."), _as_text(value)) for name, value in pairs)
-            found += [Variant(labels, pairs, seed) for seed in seeds]
-        return found
+            variants += [Variant(labels, pairs, seed) for seed in seeds]
+        return variants
 
     @property
     def recipe(self) -> Recipe:

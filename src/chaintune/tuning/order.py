@@ -1,4 +1,4 @@
-"""In which order a stage reads its lessons, and which of them make a step."""
+"""The order in which a stage reads its training examples, and which of them make a step."""
 
 import math
 import random
@@ -8,7 +8,7 @@ from itertools import pairwise
 from chaintune.models.token_tree import common_beginning
 from chaintune.tuning.mitigations.rehearse import swap_in
 
-# Lessons with a smaller share of their tokens in common do not profit from standing in one step.
+# Examples with a smaller share of their tokens in common do not profit from standing in one step.
 _FAMILY_SHARE = 0.25
 
 
@@ -25,7 +25,7 @@ def training_order(
 
     Every pass is shuffled anew. Within a step the examples are sorted by length, so that the
     micro-batches it is cut into need little padding while the step itself stays a random sample:
-    grouping whole steps by length would order the lessons by their content.
+    grouping whole steps by length would order the examples by their content.
 
     Args:
         texts: tokens of each example.
@@ -56,14 +56,14 @@ def families(texts: Sequence[tuple[int, ...]]) -> list[list[int]]:
     """
     order = sorted(range(len(texts)), key=lambda index: (texts[index], index))
     common = common_beginning(texts[order[0]], texts[order[-1]]) if order else 0
-    found = [order[:1]] if order else []
+    alike = [order[:1]] if order else []
     for before, after in pairwise(order):
         shared = common_beginning(texts[before], texts[after]) - common
         if shared >= _FAMILY_SHARE * (min(len(texts[before]), len(texts[after])) - common):
-            found[-1].append(after)
+            alike[-1].append(after)
         else:
-            found.append([after])
-    return found
+            alike.append([after])
+    return alike
 
 
 def _one_pass(rng: random.Random, members: Sequence[Sequence[int]]) -> list[int]:

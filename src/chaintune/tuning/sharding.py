@@ -1,7 +1,7 @@
 """A stage of a model too large for one device: what of it can be trained in pieces, and when it has to be."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ import torch
 from chaintune.errors import StageError
 from chaintune.models.precision import Quantize
 from chaintune.models.sharding import put_together, shard
-from chaintune.records import Recipe, Regulariser
+from chaintune.records import Regulariser
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.mitigations.mitigation import Weights
 
@@ -29,9 +29,14 @@ def check_can_shard(quantize: Quantize | None, regulariser: Regulariser | None) 
         )
 
 
-def training_bytes(model: torch.nn.Module, recipe: Recipe) -> int:
-    """Memory of weights, gradients and optimizer of a stage of a model, adapters and activations not counted."""
-    return sum(weight.numel() * recipe.weight_bytes(weight.element_size()) for weight in model.parameters())
+def training_bytes(model: torch.nn.Module, weight_bytes: Callable[[int], int]) -> int:
+    """Memory of weights, gradients and optimizer of a stage of a model, adapters and activations not counted.
+
+    Args:
+        model: its shapes and number formats are enough.
+        weight_bytes: of `Recipe`.
+    """
+    return sum(weight.numel() * weight_bytes(weight.element_size()) for weight in model.parameters())
 
 
 def reads_pieces(regulariser: Regulariser | None) -> bool:

@@ -23,7 +23,7 @@ class TrainingExample:
     answer_tokens: int
 
 
-def lessons(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None) -> list[TrainingExample]:
+def training_examples(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None) -> list[TrainingExample]:
     """The training sequence of each example: prompt, right choice, and the end of the text.
 
     Args:
@@ -51,9 +51,9 @@ def tokenized(
     return objective.prepare(loaded, encoded) if objective.prepare else encoded
 
 
-def micro_batch(batch_size: int, wanted: int) -> int:
-    """The largest divisor of `batch_size` that is at most `wanted`, so that a step is whole micro-batches."""
-    return max(size for size in range(1, min(batch_size, max(1, wanted)) + 1) if batch_size % size == 0)
+def micro_batch(batch_size: int, at_most: int) -> int:
+    """The largest divisor of `batch_size` that is at most `at_most`, so that a step is whole micro-batches."""
+    return max(size for size in range(1, min(batch_size, max(1, at_most)) + 1) if batch_size % size == 0)
 
 
 class OrderedExamples(Dataset[Tokenized]):
@@ -80,21 +80,21 @@ def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:
         `input_ids` and `labels` `[B, T]`, `lengths` `[B]` (tokens without padding); `tokens`, their sum, and `items`,
         the answer tokens, are ints.
     """
-    width = max((len(lesson.tokens) for lesson in batch), default=1)
+    width = max((len(example.tokens) for example in batch), default=1)
     input_ids = torch.zeros((max(1, len(batch)), width), dtype=torch.long)
     labels = torch.full_like(input_ids, IGNORED)
-    for row, lesson in enumerate(batch):
-        end = len(lesson.tokens)
-        input_ids[row, :end] = torch.tensor(lesson.tokens)
-        labels[row, end - lesson.answer_tokens : end] = input_ids[row, end - lesson.answer_tokens : end]
-    lengths = torch.tensor([len(lesson.tokens) for lesson in batch], dtype=torch.long)
+    for row, example in enumerate(batch):
+        end = len(example.tokens)
+        input_ids[row, :end] = torch.tensor(example.tokens)
+        labels[row, end - example.answer_tokens : end] = input_ids[row, end - example.answer_tokens : end]
+    lengths = torch.tensor([len(example.tokens) for example in batch], dtype=torch.long)
     counts = {"tokens": count_tokens(batch), "items": count_items(batch)}
     return {"input_ids": input_ids, "labels": labels, "lengths": lengths, **counts}
 
 
 def count_tokens(batch: Sequence[TrainingExample]) -> int:
-    """Tokens of some lessons; a number and no tensor, for which a device would have to be waited for."""
-    return sum(len(lesson.tokens) for lesson in batch)
+    """Tokens of some examples; a number and no tensor, for which a device would have to be waited for."""
+    return sum(len(example.tokens) for example in batch)
 
 
 def count_items(batch: Sequence[TrainingExample]) -> int:

@@ -84,16 +84,16 @@ def _check_untied(model: Any, adapter: LoraConfig) -> None:
         )
 
 
-def _same_shape(parent: LoadedModel, wanted: LoraConfig) -> bool:
+def _same_shape(parent: LoadedModel, adapter: LoraConfig) -> bool:
     """Whether a new adapter would be like the parent's: the same weights, scaled and dropped alike."""
     there = parent.model.peft_config["default"]
     if not isinstance(there, LoraConfig):
         return False
-    if any(getattr(there, name) != getattr(wanted, name) for name in _ADAPTER_KNOBS):
+    if any(getattr(there, name) != getattr(adapter, name) for name in _ADAPTER_KNOBS):
         return False
     base = parent.model.get_base_model()
     with torch.device("meta"):  # names and shapes only
-        fresh = new_adapter(type(base)(base.config), wanted)
+        fresh = new_adapter(type(base)(base.config), adapter)
     return _trained_shapes(fresh) == _trained_shapes(parent.model)
 
 

@@ -35,7 +35,7 @@ from chaintune.tuning.trainer import StageLog, StageTrainer, Step
 _CPU_ATTENTION = "eager"
 # Four short sequences and what the backward pass needs of them still fit a core's cache; a GPU wants more at once.
 _CPU_MICRO_BATCH, _GPU_MICRO_BATCH = 4, 16
-# Lessons that share their beginnings pad nothing, and there is more to share among many.
+# Examples that share their beginnings pad nothing, and there is more to share among many.
 _SHARING_FACTOR = 4
 _SEEDS_APART = 1_000_003
 
@@ -91,7 +91,7 @@ def tune(
     replayed: Sequence[Example] = (),
     protected: Sequence[Example] = (),
     on_step: Callable[[Step], None] = lambda _: None,
-    reread: Callable[[], LoadedModel] | None = None,
+    reload: Callable[[], LoadedModel] | None = None,
     fsdp: bool = False,
     report_to: Sequence[str] = (),
 ) -> Tuned:
@@ -117,7 +117,7 @@ def tune(
         replayed: of another task, taught in every pass in place of as many examples, evenly spaced.
         protected: of a task that must not be lost, looked at by the recipe's regulariser where it asks for them.
         on_step: called after each step.
-        reread: loads the parent once more, as it was; called when out of memory, with the parent's weights gone.
+        reload: loads the parent once more, as it was; called when out of memory, with the parent's weights gone.
             Without it, and in one of several processes, there is no retry.
         fsdp: whether to shard the weights over the processes, because they do not fit one device. The parent may lie
             in main memory, and be on meta in all processes but the first; the tuned model lies in main memory, and is
@@ -161,12 +161,12 @@ def tune(
             return tuned
         if share.ranks > 1:
             raise MemoryRanOutError(way.micro_batch_size)
-        can_retry = reread is not None
+        can_retry = reload is not None
         smaller = smaller_micro_batch(recipe, way.micro_batch_size, task=task, can_retry=can_retry)
         recipe = replace(recipe, micro_batch_size=smaller)
         parent.model = None  # never two models in memory
         free_memory()
-        parent.model = reread().model if reread else None
+        parent.model = reload().model if reload else None
 
 
 def _tune(
@@ -290,7 +290,8 @@ def _way(
     parent: LoadedModel, data: OrderedExamples, objective: Objective, recipe: Recipe, *, share: StepRank, fsdp: bool
 ) -> _Way:
     sharing = _shares(parent, data, recipe, share, has_trees=objective.collate_tree is not None)
-    return _Way(sharing, _micro_batch(recipe, share, sharing=sharing), share, fsdp)
+    micro = _micro_batch(recipe.batch_size, recipe.micro_batch_size, share, sharing=sharing)
+    return _Way(sharing, micro, share, fsdp)
 
 
 def _shares(loaded: LoadedModel, data: OrderedExamples, recipe: Recipe, share: StepRank, *, has_trees: bool) -> bool:
@@ -304,7 +305,9 @@ def _shares(loaded: LoadedModel, data: OrderedExamples, recipe: Recipe, share: S
     if recipe.share_prefixes is False or not has_trees:
         return False
     if recipe.share_prefixes is None:
-        worth = pays(data, micro_batch_size=_micro_batch(recipe, share, sharing=True))
+        worth = pays(
+            data, micro_batch_size=_micro_batch(recipe.batch_size, recipe.micro_batch_size, share, sharing=True)
+        )
         return worth and not recipe.gradient_checkpointing and _takes_trees(loaded, data, share)
     if recipe.gradient_checkpointing:
         raise StageError("share_prefixes and gradient_checkpointing do not go together; leave one of them out")
@@ -321,10 +324,10 @@ def _takes_trees(loaded: LoadedModel, data: OrderedExamples, share: StepRank) ->
     return share.first_says(share.rank == 0 and takes_trees(loaded.model, longest_tokens=longest), default_device())
 
 
-def _micro_batch(recipe: Recipe, share: StepRank, *, sharing: bool) -> int:
+def _micro_batch(batch_size: int, asked: int, share: StepRank, *, sharing: bool) -> int:
+    """Examples a forward pass: those asked for, or where that is 0 what suits the device."""
     usual = _CPU_MICRO_BATCH if default_device().type == "cpu" else _GPU_MICRO_BATCH
-    wanted = recipe.micro_batch_size or usual * (_SHARING_FACTOR if sharing else 1)
-    return share.micro_batch(recipe.batch_size, wanted)
+    return share.micro_batch(batch_size, asked or usual * (_SHARING_FACTOR if sharing else 1))
 
 
 def _arguments(

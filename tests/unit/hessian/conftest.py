@@ -15,7 +15,7 @@ from chaintune.models import LoadedModel
 from chaintune.models.adapters import new_adapter
 from chaintune.models.encoding import encode_examples
 from chaintune.records import Example
-from chaintune.tuning.tokenized import lessons
+from chaintune.tuning.tokenized import training_examples
 from tests import tiny
 from tests.plain import plain_loss
 
@@ -75,7 +75,7 @@ class Dense:
 
 def texts(loaded: LoadedModel, examples: Sequence[Example]) -> list[tuple[tuple[int, ...], int]]:
     encoded = encode_examples(loaded.tokenizer, examples)
-    taught = lessons(encoded, [item.choices.gold for item in examples], end=loaded.tokenizer.eos_token_id)
+    taught = training_examples(encoded, [item.choices.gold for item in examples], end=loaded.tokenizer.eos_token_id)
     return [(lesson.tokens, lesson.answer_tokens) for lesson in taught]
 
 

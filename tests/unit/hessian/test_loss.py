@@ -11,13 +11,13 @@ from chaintune.hessian.loss import StageLoss
 from chaintune.models.encoding import encode_examples
 from chaintune.models.loading import LoadedModel
 from chaintune.tuning.objectives.sft import OBJECTIVE
-from chaintune.tuning.tokenized import TrainingExample, lessons
+from chaintune.tuning.tokenized import TrainingExample, training_examples
 from tests.unit.hessian.conftest import EXAMPLES, Dense, small_model
 
 
 def taught(loaded: LoadedModel) -> list[TrainingExample]:
     encoded = encode_examples(loaded.tokenizer, EXAMPLES)
-    return lessons(encoded, [item.choices.gold for item in EXAMPLES], end=loaded.tokenizer.eos_token_id)
+    return training_examples(encoded, [item.choices.gold for item in EXAMPLES], end=loaded.tokenizer.eos_token_id)
 
 
 def answer_loss(loaded: LoadedModel, tokens: int | None = None) -> StageLoss:

@@ -61,9 +61,9 @@ class Small:
             raise type(self.error)(*self.error.args)  # a fresh one, as an error holds the frames that it passed
 
 
-def run(parent: LoadedModel, folder: Path, recipe: Recipe, reread: Callable[[], LoadedModel] | None = None) -> Tuned:
+def run(parent: LoadedModel, folder: Path, recipe: Recipe, reload: Callable[[], LoadedModel] | None = None) -> Tuned:
     log = folder / "steps.jsonl"
-    return tune(parent, EXAMPLES, task="balls", recipe=recipe, seed=3, log=log, reread=reread)
+    return tune(parent, EXAMPLES, task="balls", recipe=recipe, seed=3, log=log, reload=reload)
 
 
 def weights(loaded: LoadedModel) -> dict[str, torch.Tensor]:

@@ -71,7 +71,7 @@ def test_work_is_dealt_out_whole(ranks: int) -> None:
 )
 def test_bytes_of_a_stage_are_counted(dtype: torch.dtype, changes: dict[str, Any], bytes_a_weight: int) -> None:
     model = torch.nn.Linear(3, 5, dtype=dtype)
-    assert training_bytes(model, Recipe(**changes)) == 20 * bytes_a_weight
+    assert training_bytes(model, Recipe(**changes).weight_bytes) == 20 * bytes_a_weight
 
 
 @pytest.mark.parametrize("kind", ["sam", "osf"])

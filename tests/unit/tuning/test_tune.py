@@ -17,7 +17,7 @@ from chaintune.records import Choices, Example, Recipe, Regulariser
 from chaintune.scoring.checkpoint import score
 from chaintune.tuning.answer_loss import answer_loss
 from chaintune.tuning.order import training_order
-from chaintune.tuning.tokenized import collate, lessons
+from chaintune.tuning.tokenized import collate, training_examples
 from chaintune.tuning.trainer import Step
 from chaintune.tuning.tune import Tuned, tune
 from tests import tiny
@@ -81,7 +81,9 @@ def test_other_inputs_give_other_bits(change: dict[str, Any], model_folder: Make
 
 
 def texts(tokenizer: Any, examples: list[Example]) -> list[Any]:
-    return lessons(encode_examples(tokenizer, examples), [e.choices.gold for e in examples], end=tokenizer.eos_token_id)
+    return training_examples(
+        encode_examples(tokenizer, examples), [e.choices.gold for e in examples], end=tokenizer.eos_token_id
+    )
 
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)

@@ -65,7 +65,9 @@ def _join() -> None:
 
 def _tune(job: Job) -> None:
     recipe = job.recipe
-    parent, sharded = _read(job, lambda model: training_bytes(model, recipe), on_meta=reads_pieces(recipe.regulariser))
+    parent, sharded = _read(
+        job, lambda model: training_bytes(model, recipe.weight_bytes), on_meta=reads_pieces(recipe.regulariser)
+    )
     before = parent.model
     tuned = tune(
         parent,

@@ -47,9 +47,9 @@ def take_dose(
     Raises:
         ConfigError: the dose gives no example.
     """
-    wanted = dose_size(dose, len(examples), task=task)
+    size = dose_size(dose, len(examples), task=task)
     drawn = sorted(examples, key=lambda example: sha256(f"{seed}\n{example.id}".encode()).digest())
-    return tuple(_in_turns(drawn, by, weights)[:wanted] if by else drawn[:wanted])
+    return tuple(_in_turns(drawn, by, weights)[:size] if by else drawn[:size])
 
 
 def group_weights(forgetting: Mapping[str, float]) -> dict[str, float]:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:  # a study file that names an objective is read without torch
 
 def _encode(tokenizer: "PreTrainedTokenizerBase", examples: Sequence[Example]) -> "list[TrainingExample]":
     from chaintune.models.encoding import encode_examples
-    from chaintune.tuning.tokenized import lessons
+    from chaintune.tuning.tokenized import training_examples
 
     encoded = encode_examples(tokenizer, examples)
-    return lessons(encoded, [example.choices.gold for example in examples], end=tokenizer.eos_token_id)
+    return training_examples(encoded, [example.choices.gold for example in examples], end=tokenizer.eos_token_id)
 
 
 def _collate(batch: "Sequence[TrainingExample]") -> dict[str, Any]:

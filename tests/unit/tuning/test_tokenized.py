@@ -1,15 +1,25 @@
-"""What is taught, in which tensors."""
+"""Training examples as tokens, and batches of them as tensors."""
 
 import pytest
 
 from chaintune.models.encoding import Encoded
-from chaintune.tuning.tokenized import IGNORED, OrderedExamples, TrainingExample, collate, lessons, micro_batch
+from chaintune.tuning.tokenized import (
+    IGNORED,
+    OrderedExamples,
+    TrainingExample,
+    collate,
+    micro_batch,
+    training_examples,
+)
 
 
-def test_a_lesson_is_the_prompt_the_right_choice_and_the_end() -> None:
+def test_an_example_is_the_prompt_the_right_choice_and_the_end() -> None:
     encoded = [Encoded((1, 2), ((3,), (4, 5))), Encoded((6,), ((7, 8), (9,)))]
-    assert lessons(encoded, [1, 0], end=99) == [TrainingExample((1, 2, 4, 5, 99), 3), TrainingExample((6, 7, 8, 99), 3)]
-    assert lessons(encoded, [0, 1], end=None) == [TrainingExample((1, 2, 3), 1), TrainingExample((6, 9), 1)]
+    assert training_examples(encoded, [1, 0], end=99) == [
+        TrainingExample((1, 2, 4, 5, 99), 3),
+        TrainingExample((6, 7, 8, 99), 3),
+    ]
+    assert training_examples(encoded, [0, 1], end=None) == [TrainingExample((1, 2, 3), 1), TrainingExample((6, 9), 1)]
 
 
 @pytest.mark.parametrize(
