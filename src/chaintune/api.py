@@ -172,6 +172,8 @@ def mitigate(
     overrides: Sequence[str] = (),
     store: "Store | Path | str | None" = None,
     max_store: int | None = None,
+    executor: str = "local",
+    address: str | None = None,
     watch: "Callable[[Plan], Watch] | None" = None,
     command: Sequence[str] = (),
     trust_remote_code: bool = False,
@@ -197,6 +199,8 @@ def mitigate(
         overrides: `key=value` with dotted keys, as `--set` takes them.
         store: where finished work lies; None is the default store.
         max_store: bytes that the whole store may take; None allows what the disk holds.
+        executor: name of who runs the jobs, as for a study.
+        address: of its cluster.
         watch: plan -> context manager with `note`, which is told of every event.
         command: as it was typed, for the provenance.
         trust_remote_code: run Python code that comes with a model.
@@ -231,6 +235,8 @@ def mitigate(
             command=command,
             trust_remote_code=trust_remote_code,
             limits=limits,
+            executor=executor,
+            address=address,
             max_store=max_store,
         )
     write_report(folder, session.tasks)

@@ -72,6 +72,8 @@ def score_all(
     precision: str = "auto",
     devices: int = 1,
     store: "Store | Path | str | None" = None,
+    executor: str = "local",
+    address: str | None = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
 ) -> dict[str, dict[str, Scores]]:
@@ -83,6 +85,8 @@ def score_all(
         precision: `auto`, `bf16` or `fp32`.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
         store: where finished scores lie; None is the default store.
+        executor: name of who runs the jobs, as for a study.
+        address: of its cluster.
         watch: plan -> context manager with `note`, which is told of every event.
         trust_remote_code: run Python code that comes with a model.
 
@@ -103,7 +107,12 @@ def score_all(
         trust_remote_code=trust_remote_code,
     )
     with watch(scoring.plan) if watch else nullcontext() as watcher:
-        return scoring.run(on_event=watcher.note if watcher else None, trust_remote_code=trust_remote_code)
+        return scoring.run(
+            executor=executor,
+            address=address,
+            on_event=watcher.note if watcher else None,
+            trust_remote_code=trust_remote_code,
+        )
 
 
 def audit(
@@ -119,6 +128,8 @@ def audit(
     devices: int = 1,
     store: "Store | Path | str | None" = None,
     out: Path | str | None = None,
+    executor: str = "local",
+    address: str | None = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
     **how: Unpack[CompareArguments],
@@ -137,6 +148,8 @@ def audit(
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
         store: where finished scores lie; None is the default store.
         out: folder for the scores and the report, see `write_audit`; None writes nothing.
+        executor: name of who runs the jobs, as for a study.
+        address: of its cluster.
         watch: plan -> context manager with `note`, which is told of every event.
         trust_remote_code: run Python code that comes with a model.
         **how: as `compare` takes them: `by` (in each task that has the dimension), `level`, `margin`, `reference`,
@@ -164,6 +177,8 @@ def audit(
         precision=precision,
         devices=devices,
         store=store,
+        executor=executor,
+        address=address,
         watch=watch,
         trust_remote_code=trust_remote_code,
     )
@@ -182,6 +197,8 @@ def audit_models(
     precision: str = "auto",
     devices: int = 1,
     store: "Store | Path | str | None" = None,
+    executor: str = "local",
+    address: str | None = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
 ) -> Audit:
@@ -196,6 +213,8 @@ def audit_models(
         precision: `auto`, `bf16` or `fp32`.
         devices: processes that score together.
         store: where finished scores lie; None is the default store.
+        executor: name of who runs the jobs, as for a study.
+        address: of its cluster.
         watch: plan -> context manager with `note`, which is told of every event.
         trust_remote_code: run Python code that comes with a model.
     """
@@ -210,6 +229,8 @@ def audit_models(
         precision=precision,
         devices=devices,
         store=store,
+        executor=executor,
+        address=address,
         watch=watch,
         trust_remote_code=trust_remote_code,
     )

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from chaintune.auditing import score_all
 from chaintune.errors import ConfigError
 from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.status import read_status
-from chaintune.runs.scoring import prepare_scoring
 from tests.integration.conftest import Smoke, scores
 
 PACKAGE = '''
@@ -81,10 +81,9 @@ def test_it_runs_a_study_to_the_same_scores(smoke: Smoke, straight: dict[str, by
 @pytest.mark.usefixtures("offered")
 def test_it_runs_a_scoring(smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store")
-    models = {"before": session.study.bases[0]}
-    scoring = prepare_scoring(models, list(session.tasks.values()), session.store)
-    found = scoring.run(executor="stack", address=str(tmp_path / "ran"))
-    assert set(found["before"]) == {"balls", "boxes"}
+    models, tasks = {"before": session.study.bases[0]}, list(session.tasks.values())
+    scores = score_all(models, tasks, store=session.store, executor="stack", address=str(tmp_path / "ran"))
+    assert set(scores["before"]) == {"balls", "boxes"}
     assert len((tmp_path / "ran").read_text().splitlines()) == 2
 
 

@@ -10,7 +10,16 @@ from typing import Annotated, Literal
 import typer
 
 from chaintune.cli.amounts import read_size
-from chaintune.cli.options import AsJson, MaxStore, Overrides, RemoteCode, StoreRoot
+from chaintune.cli.options import (
+    Address,
+    AsJson,
+    ExecutorName,
+    MaxStore,
+    Overrides,
+    RemoteCode,
+    StoreRoot,
+    check_address,
+)
 from chaintune.errors import ConfigError
 from chaintune.records import Limits, pooled
 
@@ -39,6 +48,8 @@ def mitigate(
     ] = False,
     store: StoreRoot = None,
     max_store: MaxStore = "",
+    executor: ExecutorName = "local",
+    address: Address = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
     trust_remote_code: RemoteCode = False,
@@ -54,6 +65,7 @@ def mitigate(
     from chaintune.report.mitigations import mitigation_tables
     from chaintune.store.address import open_store
 
+    check_address(executor, address)
     found = run(
         model,
         before=before,
@@ -69,6 +81,8 @@ def mitigate(
         overrides=[*(overrides or ()), *recipe_overrides(context.args)],
         store=open_store(store),
         max_store=read_size(max_store, "--max-store"),
+        executor=executor,
+        address=address,
         watch=RunDisplay,
         command=["chaintune", *sys.argv[1:]],
         trust_remote_code=trust_remote_code,

@@ -2,12 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from chaintune.cli.amounts import read_size
-from chaintune.cli.options import MaxStore, Out, Overrides, RemoteCode, StoreRoot, StudyFile
+from chaintune.cli.options import (
+    Address,
+    ExecutorName,
+    MaxStore,
+    Out,
+    Overrides,
+    RemoteCode,
+    StoreRoot,
+    StudyFile,
+    check_address,
+)
 
 
 def run(
@@ -15,20 +24,8 @@ def run(
     out: Out = None,
     store: StoreRoot = None,
     overrides: Overrides = None,
-    executor: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Who computes: local (this process), or ray (a Ray cluster, as many jobs at once as it has room for).",
-        ),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="A running Ray cluster, such as ray-head:6379 or auto. [default: RAY_ADDRESS, else a new one here]",
-            show_default=False,
-        ),
-    ] = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     max_store: MaxStore = "",
     trust_remote_code: RemoteCode = False,
 ) -> int:
@@ -39,8 +36,6 @@ def run(
     provenance.json.
     """
     from chaintune.cli.display import RunDisplay, print_tables
-    from chaintune.errors import ConfigError
-    from chaintune.execution.executors import EXECUTORS
     from chaintune.report.folder import write_report
     from chaintune.report.markdown import visible
     from chaintune.report.tables import main_tables
@@ -48,8 +43,7 @@ def run(
     from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
-    if address and not EXECUTORS.get(executor).takes_address:
-        raise ConfigError("--address is about a Ray cluster; add --executor ray")
+    check_address(executor, address)
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
     from chaintune.runs.session import prepare  # loads torch, which reading a study does not need

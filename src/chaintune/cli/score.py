@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from chaintune.cli.expand import expand_dataclasses
-from chaintune.cli.options import AsJson
+from chaintune.cli.options import Address, AsJson, ExecutorName, check_address
 from chaintune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class ScoringRun:
             show_default=False,
         ),
     ] = None
+    executor: ExecutorName = "local"
+    address: Address = None
     trust_remote_code: Annotated[
         bool,
         typer.Option("--trust-remote-code", help="Run Python code that comes with a model. Only for models you trust."),
@@ -85,7 +87,10 @@ class ScoringRun:
         from chaintune.cli.display import RunDisplay
         from chaintune.store.address import open_store
 
+        check_address(self.executor, self.address)
         return {
+            "executor": self.executor,
+            "address": self.address,
             "precision": self.precision,
             "devices": self.devices,
             "store": open_store(self.store),
