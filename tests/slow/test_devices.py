@@ -13,8 +13,8 @@ from chaintune.errors import DataError, StageError
 from chaintune.execution.processes.job import Job
 from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
 from chaintune.models import load, save
-from chaintune.plan.nodes import ScoreNode
-from chaintune.records import Recipe, Regulariser, Scores
+from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
+from chaintune.records import CHOICE_METRICS, Measurement, Recipe, Regulariser, scores_of
 from chaintune.runs.session import prepare
 from chaintune.scoring.checkpoint import score
 from chaintune.store.folder import FolderStore
@@ -133,10 +133,11 @@ def test_two_processes_score_bit_for_bit_as_one(
     folder = tiny.write_model(tmp_path / "model", architecture)
     examples = tiny.examples(700)
     told: list[int] = []
-    asked = job(tmp_path, folder, RECIPE, kind="score", examples=examples, out=tmp_path / "scores.parquet")
+    asked = job(tmp_path, folder, RECIPE, kind="score", examples=examples, out=tmp_path / "measurement.parquet")
     assert score_on_devices(asked, 2, told.append) == {"examples": 700, "sharded": False}
     alone = score(load(folder, precision="fp32"), examples, task="balls")
-    assert Scores.read(asked.out).table.equals(alone.table)
+    together = scores_of("balls", Measurement.read(asked.out), examples, CHOICE_METRICS["accuracy"])
+    assert together.table.equals(alone.table)
     assert told == sorted(told)
     assert 0 < told[-1] <= 700
 
@@ -188,7 +189,7 @@ def test_a_study_runs_on_several_devices(tmp_path: Path) -> None:
         outcome = session.run(tmp_path / f"out-{devices}").outcome
         assert outcome.complete, [result.cause for result in outcome.of("failed")]
         entries = {entry.info["title"]: entry.path for entry in session.store.entries("score")}
-        found.append({title: Scores.read(path / "scores.parquet") for title, path in entries.items()})
+        found.append({title: Measurement.read(path / MEASUREMENT_FILE) for title, path in entries.items()})
         assert {node.devices for node in session.plan.nodes if isinstance(node, ScoreNode)} == {devices}
     assert len(found[0]) == 4
     for title, alone in found[0].items():
@@ -196,5 +197,5 @@ def test_a_study_runs_on_several_devices(tmp_path: Path) -> None:
         assert max(abs(left - right) for left, right in pairs) < SCORES_OFF, title
 
 
-def logprobs(scores: Scores) -> list[float]:
-    return [value for row in scores.table["choice_logprobs"].to_pylist() for value in row]
+def logprobs(measurement: Measurement) -> list[float]:
+    return [value for row in measurement.table["log_probabilities"].to_pylist() for value in row]

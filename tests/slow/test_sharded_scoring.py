@@ -19,7 +19,7 @@ from chaintune.execution.processes.job import Job
 from chaintune.execution.processes.launch import score_on_devices
 from chaintune.models import Precision, load, save
 from chaintune.models.adapters import new_adapter
-from chaintune.records import Scores
+from chaintune.records import CHOICE_METRICS, Measurement, Scores, scores_of
 from chaintune.scoring.checkpoint import score
 from tests import tiny
 
@@ -53,7 +53,7 @@ def write_adapter(folder: Path, weights: Path, **brought: Any) -> Path:
 def job(folder: Path, weights: Path, **changes: Any) -> Job:
     scratch = folder / "scratch"
     scratch.mkdir()
-    out = folder / "scores.parquet"
+    out = folder / "measurement.parquet"
     asked = Job("score", weights, None, "fp32", "balls", EXAMPLES, out, scratch, shard=True, measure_rounding=True)
     return replace(asked, **changes)
 
@@ -66,7 +66,8 @@ def alone(asked: Job) -> Scores:
 def check(asked: Job, *, devices: int = 2) -> None:
     told: list[int] = []
     assert score_on_devices(asked, devices, told.append) == {"examples": len(asked.examples), "sharded": True}
-    both, one = Scores.read(asked.out), alone(asked)
+    measurement = Measurement.read(asked.out)
+    both, one = scores_of(asked.task, measurement, asked.examples, CHOICE_METRICS["accuracy"]), alone(asked)
     assert both.table.equals(one.table)
     assert both.provenance == one.provenance  # with what rounding makes of some examples
     assert told == sorted(told)
