@@ -31,8 +31,8 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold; what is undefined is None. The scores are left out."""
-        told = [comparison.to_dict() for comparison in self.comparisons]
-        return {"comparisons": told, "gate": self.gate.to_dict() if self.gate else None}
+        comparisons = [comparison.to_dict() for comparison in self.comparisons]
+        return {"comparisons": comparisons, "gate": self.gate.to_dict() if self.gate else None}
 
     def to_polars(self) -> "pl.DataFrame":
         """One row a group of each task, as `Comparison.to_polars` has them."""

@@ -140,11 +140,11 @@ def _accuracy(rows: Sequence[ResultRow], task: str, chain: str) -> str:
 
 
 def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:
-    told = ", ".join(f"{name} {value}" for name, value in recipe.items())
+    fields = ", ".join(f"{name} {value}" for name, value in recipe.items())
     return (
         f"`{after}` had lost part of what `{before}` knew of {escape(choice.task)}. This model is `{after}` after one "
         f"more stage of training on {escape(step)} ({escape(choice.ladder)}; the share is of the task's training "
-        f"data). Recipe: {escape(told)}."
+        f"data). Recipe: {escape(fields)}."
     )
 
 

@@ -40,8 +40,8 @@ def comparison_json(comparisons: Sequence[Comparison], gate: dict[str, Any] | No
         comparisons: one a task.
         gate: what a policy says about them.
     """
-    told = {"format": FORMAT, "comparisons": [comparison.to_dict() for comparison in comparisons], "gate": gate}
-    return json.dumps(told, indent=2, allow_nan=False)
+    content = {"format": FORMAT, "comparisons": [comparison.to_dict() for comparison in comparisons], "gate": gate}
+    return json.dumps(content, indent=2, allow_nan=False)
 
 
 def comparison_schema() -> dict[str, Any]:

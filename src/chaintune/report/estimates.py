@@ -3,7 +3,7 @@
 import math
 
 from chaintune.records import Estimate
-from chaintune.report.labels import told
+from chaintune.report.labels import one_line
 
 
 def in_points(estimate: Estimate, *, sign: bool = True, level: float | None = None) -> str:
@@ -19,10 +19,10 @@ def in_points(estimate: Estimate, *, sign: bool = True, level: float | None = No
         ('+5.0 points (+1.0 to +9.0)', '5.0 points (95 % CI +1.0 to +9.0)')
     """
     if math.isnan(estimate.value):
-        return f"undefined: {told(estimate.reason)}"
+        return f"undefined: {one_line(estimate.reason)}"
     text = f"{rounded(estimate.value):{'+.1f' if sign else '.1f'}} points"
     if math.isnan(estimate.low):
-        return f"{text} ({told(estimate.reason) or 'no interval'})"
+        return f"{text} ({one_line(estimate.reason) or 'no interval'})"
     return f"{text} ({_confidence(level)}{rounded(estimate.low):+.1f} to {rounded(estimate.high):+.1f})"
 
 
@@ -34,7 +34,7 @@ def in_percent(estimate: Estimate, *, level: float | None = None) -> str:
         '29 % (95 % CI -14 to 58 %)'
     """
     if math.isnan(estimate.value):
-        return f"undefined: {told(estimate.reason)}"
+        return f"undefined: {one_line(estimate.reason)}"
     ends = ""
     if not math.isnan(estimate.low):
         ends = f" ({_confidence(level)}{_whole(estimate.low)} to {_whole(estimate.high)} %)"

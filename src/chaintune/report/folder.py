@@ -70,8 +70,8 @@ def write_whole(path: Path, text: str) -> None:
 
 def _limits(path: Path) -> tuple[Limits, float]:
     """What a recommended dose had to reach when the results were written, and the level of the intervals."""
-    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return Limits(**told.get("limits", {})), told.get("level", 0.95)
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return Limits(**content.get("limits", {})), content.get("level", 0.95)
 
 
 def _row(row: dict[str, Any]) -> ResultRow:

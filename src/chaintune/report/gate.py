@@ -21,8 +21,8 @@ def gate_sentence(gate: Gate) -> str:
     counts = {
         name: sum(judgement.answer == name for judgement in blocking) for name in ("fail", "inconclusive", "missing")
     }
-    told = {"fail": "exceeded", "inconclusive": "not decided by these data", "missing": "about something missing"}
-    parts = [f"{count} {told[name]}" for name, count in counts.items() if count]
+    answers = {"fail": "exceeded", "inconclusive": "not decided by these data", "missing": "about something missing"}
+    parts = [f"{count} {answers[name]}" for name, count in counts.items() if count]
     of = f"of {len(blocking)} blocking budgets " if len(blocking) != 1 else "of one blocking budget "
     return f"{gate.answer.upper()}: {of}{', '.join(parts) if parts else 'all are kept'}."
 
@@ -50,8 +50,8 @@ def junit_xml(gate: Gate) -> str:
         outcome = _outcome(judgement)
         if outcome:
             counts[outcome] += 1
-            said = f"{judgement.tier}, {judgement.answer}: {_value(judgement)}; {judgement.reason}"
-            Xml.SubElement(case, outcome, message=_xml(said))
+            message = f"{judgement.tier}, {judgement.answer}: {_value(judgement)}; {judgement.reason}"
+            Xml.SubElement(case, outcome, message=_xml(message))
     for name, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(attribute, str(counts[name]))
     root = Xml.Element("testsuites")

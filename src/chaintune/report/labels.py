@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 _ELLIPSIS = "…"
 # What could break a line, turn the direction of writing or be no character at all has no place in a label.
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff]+")
-LONGEST_TOLD = 200
+LONGEST_LINE = 200
 
 
 def slug(*parts: str) -> str:
@@ -14,9 +14,9 @@ def slug(*parts: str) -> str:
     return "-".join(filter(None, (re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")[:48] for part in parts)))
 
 
-def told(text: str) -> str:
+def one_line(text: str) -> str:
     """Text for a tooltip or a sentence: whole unless it is absurdly long."""
-    return _cut(_UNSEEN.sub(" ", text).strip(), LONGEST_TOLD)
+    return _cut(_UNSEEN.sub(" ", text).strip(), LONGEST_LINE)
 
 
 def shortened(names: Iterable[str], most: int) -> dict[str, str]:
@@ -33,10 +33,10 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
     labels: dict[str, str] = {}
     taken: set[str] = set()
     for name in dict.fromkeys(names):
-        label, number = _cut(told(name) or "(no name)", most), 2
+        label, number = _cut(one_line(name) or "(no name)", most), 2
         while label in taken:
             mark = f" ({number})"
-            label, number = _cut(told(name), most - len(mark)) + mark, number + 1
+            label, number = _cut(one_line(name), most - len(mark)) + mark, number + 1
         labels[name] = label
         taken.add(label)
     return labels
@@ -68,7 +68,7 @@ def unique(name: str, taken: Iterable[str]) -> str:
 
 def listed(names: Iterable[str], most: int = 5) -> str:
     """`a, b and c`, or the first ones and how many more."""
-    all_names = [told(name) for name in names]
+    all_names = [one_line(name) for name in names]
     shown = all_names[:most]
     if len(all_names) > most:
         return f"{', '.join(shown)} and {len(all_names) - most} more"

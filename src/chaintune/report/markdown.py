@@ -29,7 +29,7 @@ def markdown(
         limits: what a recommended dose has to reach.
         level: of the intervals; one minus it is the error rate of what is called shown.
     """
-    parts = [f"# {escape(title)}", *(escape(said.text) for said in paragraphs(rows, limits, level=level))]
+    parts = [f"# {escape(title)}", *(escape(paragraph.text) for paragraph in paragraphs(rows, limits, level=level))]
     parts += [table_markdown(table) for table in study_tables(rows, limits, level=level)]
     if provenance:
         parts.append(_provenance(provenance))

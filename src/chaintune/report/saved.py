@@ -80,12 +80,12 @@ def read_comparisons(path: Path) -> tuple[list[Comparison], Gate | None]:
     Raises:
         DataError: the file cannot be read, or holds something else.
     """
-    told = _read(path)
-    if not isinstance(told, dict) or told.get("format") != FORMAT or not told.get("comparisons"):
+    content = _read(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.get("comparisons"):
         raise DataError(f"{path}: expected what `chaintune compare --format json` prints, format {FORMAT}")
     try:
-        saved = TypeAdapter(list[_Saved]).validate_python(_with_nan(told["comparisons"]))
-        return [one.comparison() for one in saved], _gate(told["gate"]) if told.get("gate") else None
+        saved = TypeAdapter(list[_Saved]).validate_python(_with_nan(content["comparisons"]))
+        return [one.comparison() for one in saved], _gate(content["gate"]) if content.get("gate") else None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -110,14 +110,14 @@ def _with_nan(value: Any) -> Any:
     return math.nan if value is None else value
 
 
-def _gate(told: Any) -> Gate:
+def _gate(content: Any) -> Gate:
     # A gate's number of further examples may be None and is no NaN.
-    told = dict(told) if isinstance(told, dict) else {}
+    content = dict(content) if isinstance(content, dict) else {}
     judgements = [
         {name: math.nan if value is None and name in ("value", "low", "high") else value for name, value in row.items()}
         if isinstance(row, dict)
         else row
-        for row in told.get("judgements") or ()
+        for row in content.get("judgements") or ()
     ]
     known = TypeAdapter(tuple[Judgement, ...]).validate_python(judgements)
-    return Gate(str(told.get("policy", "")), known)
+    return Gate(str(content.get("policy", "")), known)

@@ -26,7 +26,7 @@ from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figure
-from chaintune.report.labels import listed, shortened, shortened_chains, slug, told, unique
+from chaintune.report.labels import listed, one_line, shortened, shortened_chains, slug, unique
 
 UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
 
@@ -351,7 +351,7 @@ def test_a_long_chain_keeps_its_end() -> None:
 def test_names_in_words_and_files() -> None:
     assert slug("forgetting", "BBQ>csqa", "", "age & faith") == "forgetting-bbq-csqa-age-faith"
     assert unique("a", ["a", "a-2"]) == "a-3"
-    assert told("two\nlines\u202e turned") == "two lines  turned"
+    assert one_line("two\nlines\u202e turned") == "two lines  turned"
     assert listed([]) == "none"
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"

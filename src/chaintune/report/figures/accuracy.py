@@ -15,13 +15,13 @@ from chaintune.report.figures.charts import (
     first_few,
     layered,
     looks_by,
-    told_points,
+    points_data,
 )
-from chaintune.report.labels import listed, shortened, slug, told
+from chaintune.report.labels import listed, one_line, shortened, slug
 
 _CHAINS_BESIDE = 2
 _MOST_TASKS = len(DASHES)
-_MOST_SAID = 16
+_MOST_READ = 16
 _HEIGHT = 260
 _STEP_LABEL = 10
 _GAP = "~"
@@ -84,7 +84,7 @@ def _figure(found: Found, chains: Sequence[Chain], tag: str, name: str) -> Figur
         section="accuracy",
         title=title,
         caption=" ".join(_course(points, number, tasks) for number in range(len(chains))) + told_left,
-        alt=f"{title}. {first_few([_said(point) for point in points], _MOST_SAID)}",
+        alt=f"{title}. {first_few([_text(point) for point in points], _MOST_READ)}",
         spec=finished(_draw(points, chains, tasks[:_MOST_TASKS]), title),
         table=accuracy_table(list(dict.fromkeys(row for _, _, row in points))),
     )
@@ -97,8 +97,8 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
         for number, chain in enumerate(chains)
     ]
     rows = [
-        {"place": slots[number][stage], "chain": number, "task": labels[row.task], "at": told(row.chain)}
-        | told_points(row.estimate)
+        {"place": slots[number][stage], "chain": number, "task": labels[row.task], "at": one_line(row.chain)}
+        | points_data(row.estimate)
         | {"is": _percent(row)}
         for number, stage, row in points
     ]
@@ -161,19 +161,19 @@ def _course(points: Sequence[Point], number: int, tasks: Sequence[str]) -> str:
     for task in tasks:
         course = [row for chain, _, row in points if chain == number and row.task == task]
         if len(course) > 1:
-            parts.append(f"{told(task)} goes from {_percent(course[0], 0)} to {_percent(course[-1], 0)}")
+            parts.append(f"{one_line(task)} goes from {_percent(course[0], 0)} to {_percent(course[-1], 0)}")
     last = max((row for chain, _, row in points if chain == number), key=lambda row: row.stage, default=None)
-    return f"Along {told(last.chain)}, {listed(parts, 4)}." if last and parts else ""
+    return f"Along {one_line(last.chain)}, {listed(parts, 4)}." if last and parts else ""
 
 
 def _percent(row: ResultRow, decimals: int = 1) -> str:
     one = row.estimate
     if math.isnan(one.value):
-        return f"undefined: {told(one.reason)}"
+        return f"undefined: {one_line(one.reason)}"
     ends = "" if math.isnan(one.low) or not decimals else f" ({one.low:.{decimals}%} to {one.high:.{decimals}%})"
     return f"{one.value:.{decimals}%}{ends}"
 
 
-def _said(point: Point) -> str:
+def _text(point: Point) -> str:
     row = point[2]
-    return f"{told(row.task)} at {told(row.chain)} {_percent(row)}"
+    return f"{one_line(row.task)} at {one_line(row.chain)} {_percent(row)}"

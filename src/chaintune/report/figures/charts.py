@@ -36,7 +36,7 @@ def rounded(value: Any) -> Any:
     return round(value, _DECIMALS) + 0.0 if abs(value) >= 1 else float(f"{value:.3g}")
 
 
-def told_points(estimate: Estimate) -> dict[str, Any]:
+def points_data(estimate: Estimate) -> dict[str, Any]:
     """An estimate in percentage points: numbers to draw, and the same in words to read on pointing at it."""
     examples = f"{estimate.n:,} examples in {estimate.n_clusters:,} clusters"
     seeds = f", {estimate.n_seeds} seeds" if estimate.n_seeds > 1 else ""
@@ -44,10 +44,10 @@ def told_points(estimate: Estimate) -> dict[str, Any]:
     return {"value": 100 * estimate.value} | ends | {"is": in_points(estimate), "of": examples + seeds}
 
 
-def first_few(said: Sequence[str], most: int) -> str:
+def first_few(texts: Sequence[str], most: int) -> str:
     """Parts of an alternative text: the first ones, and how many more the table has."""
-    left = len(said) - most
-    return "; ".join(said[:most]) + (f"; {left} more in the table." if left > 0 else ".")
+    left = len(texts) - most
+    return "; ".join(texts[:most]) + (f"; {left} more in the table." if left > 0 else ".")
 
 
 def numbers(values: Sequence[float], *, decimals: int = 2) -> pl.Series:

@@ -17,11 +17,11 @@ from chaintune.report.figures.charts import (
 )
 from chaintune.report.figures.forest import Forest, Kind, Line, looks_of, names_axis, texts_beside
 from chaintune.report.figures.groups import VERDICTS, counts
-from chaintune.report.labels import listed, shortened, told
+from chaintune.report.labels import listed, one_line, shortened
 from chaintune.report.words import verdict_sentence
 
 _MOST_ROWS = 30
-_MOST_SAID = 12
+_MOST_READ = 12
 _SENTENCES = 3
 _BEFORE, _AFTER = "before", "after"
 _ENDS = (Kind(_BEFORE, 7, "circle"), Kind(_AFTER, 0, "square"))
@@ -30,16 +30,17 @@ _ENDS = (Kind(_BEFORE, 7, "circle"), Kind(_AFTER, 0, "square"))
 def before_after_figure(comparisons: Sequence[Comparison]) -> Figure:
     """Score of every task before and after, joined by a line."""
     title = "Every task before and after"
-    said = [
-        f"{told(one.task)} from {one.overall.before.value:.1%} to {one.overall.after.value:.1%}" for one in comparisons
+    texts = [
+        f"{one_line(one.task)} from {one.overall.before.value:.1%} to {one.overall.after.value:.1%}"
+        for one in comparisons
     ]
     shown = comparisons[:_MOST_ROWS]
     return Figure(
         name="before-and-after",
         section="accuracy",
         title=title,
-        caption=first_few(said, 5),
-        alt=f"{title}. {first_few(said, _MOST_SAID)}",
+        caption=first_few(texts, 5),
+        alt=f"{title}. {first_few(texts, _MOST_READ)}",
         spec=finished(_draw(shown), title),
         table=_table(comparisons),
     )
@@ -69,19 +70,19 @@ def _name(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     return ", ".join(filter(None, [*unlike, ", ".join(row.settings)])) or row.task
 
 
-def _forest(values: Sequence[tuple[str, Estimate, Verdict]], said: Sequence[str], what: str) -> Figure:
+def _forest(values: Sequence[tuple[str, Estimate, Verdict]], texts: Sequence[str], what: str) -> Figure:
     shown = [Line(name, estimate, verdict, counts(estimate)) for name, estimate, verdict in values[:_MOST_ROWS]]
     forest = Forest("forgetting (points), positive is worse", VERDICTS, "n · clusters")
     title = "Forgetting of every task"
-    read = [f"{told(name)}: {in_points(one)}, {how}" for name, one, how in values]
-    left = len(said) - _SENTENCES
+    read = [f"{one_line(name)}: {in_points(one)}, {how}" for name, one, how in values]
+    left = len(texts) - _SENTENCES
     more = [f"{left} more are shown: {listed(_verdicts(values[_SENTENCES:]))}."] if left > 0 else []
     return Figure(
         name="forgetting-of-every-task",
         section="accuracy",
         title=title,
-        caption=" ".join([*said[:_SENTENCES], *more]),
-        alt=f"{title}. {first_few(read, _MOST_SAID)}",
+        caption=" ".join([*texts[:_SENTENCES], *more]),
+        alt=f"{title}. {first_few(read, _MOST_READ)}",
         spec=finished(forest.draw(shown), title),
         table=pl.DataFrame(
             {what: [name for name, _, _ in values]}
@@ -100,7 +101,7 @@ def _verdicts(values: Sequence[tuple[str, Estimate, Verdict]]) -> list[str]:
 def _draw(comparisons: Sequence[Comparison]) -> alt.LayerChart:
     labels = shortened([one.task for one in comparisons], 22)
     rows = [
-        {"label": labels[one.task], "name": told(one.task), "kind": kind, "value": 100 * estimate.value}
+        {"label": labels[one.task], "name": one_line(one.task), "kind": kind, "value": 100 * estimate.value}
         | {"low": 100 * estimate.low, "high": 100 * estimate.high}
         | {"is": f"{100 * estimate.value:.1f}", "beside": counts(one.overall.forgetting)}
         for one in comparisons

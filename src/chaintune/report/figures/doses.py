@@ -17,9 +17,9 @@ from chaintune.report.figures.charts import (
     inside,
     layered,
     looks_by,
-    told_points,
+    points_data,
 )
-from chaintune.report.labels import shortened, told
+from chaintune.report.labels import one_line, shortened
 
 _HEIGHT = 280
 _MOST_KINDS = len(SHAPES)
@@ -75,7 +75,7 @@ class Measure:
         """Its value of a mitigated checkpoint."""
         return point.recovery if self.name == "recovery" else point.regained
 
-    def told(self, point: Point) -> str:
+    def text(self, point: Point) -> str:
         """Its value in words."""
         return in_percent(self.of(point)) if self.unit == "%" else in_points(self.of(point))
 
@@ -125,7 +125,9 @@ def draw_price(
     rows = [_row(one, labels, measure) | _paid(one.prices[task]) for one in points]
     ends = _ends([one.prices[task] for one in points], [0.0, margin], (-100, 100))
     scale = alt.Scale(domain=[round(end, 2) for end in ends], nice=False)
-    x = alt.X("price:Q", scale=scale, axis=axis(f"price in {told(task)[:24]} (points), positive is worse", grid=False))
+    x = alt.X(
+        "price:Q", scale=scale, axis=axis(f"price in {one_line(task)[:24]} (points), positive is worse", grid=False)
+    )
     y = _y(points, measure)
     base = alt.Chart().encode(x=x, y=y)
     looks = _looks(labels, rows)
@@ -164,8 +166,8 @@ def _labels(kinds: Sequence[str]) -> dict[str, str]:
 
 def _row(one: Point, labels: Mapping[str, str], measure: Measure) -> dict[str, Any]:
     short = "" if math.isnan(one.dose) else f"{100 * one.dose:.4g} %"
-    own = {"name": told(one.name), "kind": labels[one.kind], "short": short, "chosen": one.chosen}
-    return own | told_points(measure.of(one)) | {"is": measure.told(one)}
+    own = {"name": one_line(one.name), "kind": labels[one.kind], "short": short, "chosen": one.chosen}
+    return own | points_data(measure.of(one)) | {"is": measure.text(one)}
 
 
 def _paid(estimate: Estimate) -> dict[str, Any]:

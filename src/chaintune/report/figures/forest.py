@@ -9,8 +9,8 @@ import altair as alt
 
 from chaintune.records import Estimate
 from chaintune.report.estimates import in_percent
-from chaintune.report.figures.charts import Row, axis, framed, inside, layered, told_points, top_legend
-from chaintune.report.labels import shortened, told
+from chaintune.report.figures.charts import Row, axis, framed, inside, layered, points_data, top_legend
+from chaintune.report.labels import one_line, shortened
 
 _STEP = 24
 _LABEL = 22
@@ -92,9 +92,9 @@ class Forest:
         return layered(layers, rows, alt.Step(_STEP))
 
     def _row(self, line: Line, label: str) -> dict[str, Any]:
-        own = {"label": label, "name": told(line.name), "kind": line.kind, "beside": line.beside}
+        own = {"label": label, "name": one_line(line.name), "kind": line.kind, "beside": line.beside}
         share = {"is": in_percent(line.estimate)} if self.unit == "%" else {}
-        return own | told_points(line.estimate) | share
+        return own | points_data(line.estimate) | share
 
     def _x(self, lines: Sequence[Line]) -> alt.Scale:
         around = [self.whole] if self.whole else []
@@ -113,7 +113,7 @@ class Forest:
             layers += [limit.mark_rule(style="limit").encode(x=x), _named(limit, self.limit_name, x, to_the_left=True)]
         if self.whole is None or math.isnan(self.whole.value):
             return layers
-        told_whole = inside([told_points(self.whole)])
+        told_whole = inside([points_data(self.whole)])
         hint = [alt.Tooltip("is:N", title="the whole")]
         if not math.isnan(self.whole.low):
             low = alt.X("low:Q", scale=self._x(lines))

@@ -17,7 +17,7 @@ from chaintune.report.figures.charts import (
 )
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
-from chaintune.report.labels import listed, slug, told
+from chaintune.report.labels import listed, one_line, slug
 from chaintune.report.words import group_differences
 
 MOST_ROWS = 20
@@ -104,12 +104,12 @@ def _by_verdict(results: GroupResults) -> str:
     groups: dict[str, list[str]] = {verdict: [] for verdict in get_args(Verdict)}
     for one in _sorted(results.members, biased=False):
         groups[one.verdict].append(one.group)
-    told = []
+    parts = []
     for verdict, names in groups.items():
         if names:
             which = f" ({listed(names)})" if verdict != "inconclusive" else ""
-            told.append(f"{verdict} {len(names)}{which}")
-    return f"Verdicts on the {len(results.members)} groups of {results.dimension}: {', '.join(told)}."
+            parts.append(f"{verdict} {len(names)}{which}")
+    return f"Verdicts on the {len(results.members)} groups of {results.dimension}: {', '.join(parts)}."
 
 
 def _folded(results: GroupResults) -> list[str]:
@@ -120,7 +120,7 @@ def _folded(results: GroupResults) -> list[str]:
 
 
 def _read_out(values: Sequence[tuple[str, Estimate]]) -> str:
-    return first_few([f"{told(name)}: {in_points(estimate)}" for name, estimate in values], _MOST_READ_OUT)
+    return first_few([f"{one_line(name)}: {in_points(estimate)}" for name, estimate in values], _MOST_READ_OUT)
 
 
 def _table(members: Sequence[GroupResult], results: GroupResults, *, biased: bool) -> pl.DataFrame:

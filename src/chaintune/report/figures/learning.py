@@ -9,11 +9,11 @@ import polars as pl
 
 from chaintune.records import Figure
 from chaintune.report.figures.charts import DASHES, axis, finished, first_few, layered, looks_by
-from chaintune.report.labels import shortened_chains, slug, told
+from chaintune.report.labels import one_line, shortened_chains, slug
 
 _HEIGHT = 260
 _MOST_STAGES = len(DASHES)
-_MOST_SAID = 8
+_MOST_READ = 8
 _LABEL = 30
 
 Step = dict[str, Any]
@@ -36,16 +36,16 @@ def learning_figures(steps: pl.DataFrame) -> Iterator[Figure]:
 def _figure(steps: pl.DataFrame, tag: str) -> Figure:
     chains = steps["chain"].unique(maintain_order=True).to_list()
     shown = steps.filter(pl.col("chain").is_in(chains[:_MOST_STAGES]))
-    title = "Training loss along each stage" + (f", {told(tag)}" if tag else "")
-    said = [_course(steps.filter(pl.col("chain") == chain)) for chain in chains]
+    title = "Training loss along each stage" + (f", {one_line(tag)}" if tag else "")
+    texts = [_course(steps.filter(pl.col("chain") == chain)) for chain in chains]
     left = len(chains) - _MOST_STAGES
     folded = [f"{left} more stages are in the table."] if left > 0 else []
     return Figure(
         name=slug("training-loss", tag),
         section="training",
         title=title,
-        caption=" ".join([f"First and last loss in nats a token: {first_few(said, 4)}", *folded]),
-        alt=f"{title}, in nats a token. {first_few(said, _MOST_SAID)}",
+        caption=" ".join([f"First and last loss in nats a token: {first_few(texts, 4)}", *folded]),
+        alt=f"{title}, in nats a token. {first_few(texts, _MOST_READ)}",
         spec=finished(_draw(shown.rows(named=True)), title),
         table=_table(steps),
     )
@@ -55,7 +55,7 @@ def _course(stage: pl.DataFrame) -> str:
     """From where to where, the mean over the seeds."""
     ends = [stage.group_by("seed").agg(pl.col("loss").sort_by("step").get(place))["loss"].mean() for place in (0, -1)]
     first, last = (math.nan if end is None else float(str(end)) for end in ends)
-    return f"{told(str(stage['chain'][0]))} from {first:.2f} to {last:.2f}"
+    return f"{one_line(str(stage['chain'][0]))} from {first:.2f} to {last:.2f}"
 
 
 def _draw(steps: Sequence[Step]) -> alt.LayerChart:

@@ -7,10 +7,10 @@ import altair as alt
 
 from chaintune.records import Figure, ResultRow
 from chaintune.report.figures.charts import accuracy_table, finished, first_few, layered
-from chaintune.report.labels import shortened, shortened_chains, slug, told
+from chaintune.report.labels import one_line, shortened, shortened_chains, slug
 
 _MOST_ROWS = 40
-_MOST_SAID = 16
+_MOST_READ = 16
 _STEP = 26
 _LABEL = 24
 
@@ -37,13 +37,13 @@ def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
     best = [_best([row for row in rows if row.task == task]) for task in dict.fromkeys(row.task for row in rows)]
     left = len(chains) - _MOST_ROWS
     folded = [f"{left} more checkpoints are in the table."] if left > 0 else []
-    said = [f"{told(row.chain)} on {told(row.task)}: {_cell(row)}" for row in shown]
+    texts = [f"{one_line(row.chain)} on {one_line(row.task)}: {_cell(row)}" for row in shown]
     return Figure(
         name=slug("checkpoints-by-tasks", tag),
         section="accuracy",
         title=title,
         caption=" ".join(["Accuracy in percent; compare within a column.", *best, *folded]),
-        alt=f"{title}, in percent. {first_few(said, _MOST_SAID)}",
+        alt=f"{title}, in percent. {first_few(texts, _MOST_READ)}",
         spec=finished(_draw(shown), title),
         table=accuracy_table(rows),
     )
@@ -57,7 +57,7 @@ def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
     high = high if high > low else low + 1
     cells = [
         {"checkpoint": chains[row.chain], "task": tasks[row.task], "value": 100 * row.estimate.value}
-        | {"text": _cell(row), "chain": told(row.chain), "on": told(row.task)}
+        | {"text": _cell(row), "chain": one_line(row.chain), "on": one_line(row.task)}
         for row in rows
     ]
     hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("chain", "on", "text")]
@@ -77,6 +77,7 @@ def _cell(row: ResultRow) -> str:
 def _best(rows: Sequence[ResultRow]) -> str:
     known = [row for row in rows if not math.isnan(row.estimate.value)]
     if not known:
-        return f"{told(rows[0].task)} is undefined everywhere."
+        return f"{one_line(rows[0].task)} is undefined everywhere."
     low, high = (pick(known, key=lambda row: row.estimate.value) for pick in (min, max))
-    return f"{told(low.task)} lies between {_cell(low)} ({told(low.chain)}) and {_cell(high)} ({told(high.chain)})."
+    ends = [f"{_cell(row)} ({one_line(row.chain)})" for row in (low, high)]
+    return f"{one_line(low.task)} lies between {ends[0]} and {ends[1]}."

@@ -11,12 +11,12 @@ from chaintune.records import Estimate, Figure, Limits, Recommendation, ResultRo
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, numbers
 from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_price
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
-from chaintune.report.labels import slug, told
+from chaintune.report.labels import one_line, slug
 from chaintune.report.mitigations import beyond_reference
 from chaintune.report.words import recommendations, recoveries_text, recovery_text
 
 _MOST_ROWS = 30
-_MOST_SAID = 4
+_MOST_READ = 4
 _RECOMMENDED, _TESTED = "recommended dose", "tested"
 _KINDS = (Kind(_RECOMMENDED, 2, "diamond"), Kind(_TESTED, 0, RING))
 # In percent. The share of a small loss may be anything; nobody acts on how far an interval reaches beyond.
@@ -61,7 +61,7 @@ class MitigationResults:
     @property
     def where(self) -> str:
         """For titles."""
-        return f"{told(self.task)} after {told(self.after)}" + (f", {told(self.tag)}" if self.tag else "")
+        return f"{one_line(self.task)} after {one_line(self.after)}" + (f", {one_line(self.tag)}" if self.tag else "")
 
 
 def mitigation_figures(rows: Sequence[ResultRow], limits: Limits, *, level: float) -> Iterator[Figure]:
@@ -105,7 +105,7 @@ def _sentences(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow], level
         math.isnan(row.estimate.value) for row in recoveries
     ):
         return (recoveries_text(recoveries, rows, level=level),)
-    return tuple(recovery_text(row, rows, level=level) for row in recoveries[:_MOST_SAID])
+    return tuple(recovery_text(row, rows, level=level) for row in recoveries[:_MOST_READ])
 
 
 def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Recommendation]) -> Point:
@@ -143,13 +143,13 @@ def _recoveries(results: MitigationResults) -> Figure:
         unit=measure.unit,
     )
     title = f"{_name(measure)} of {results.where}"
-    said = "; ".join(f"{told(one.name)}: {measure.told(one)}" for one in shown)
+    texts = "; ".join(f"{one_line(one.name)}: {measure.text(one)}" for one in shown)
     return Figure(
         name=slug(measure.name, results.task, "after", results.after, results.tag),
         section="mitigations",
         title=title,
         caption=" ".join([*_first(results), *_frame(beyond(lines, forest)), *_folded(results)]),
-        alt=f"{', '.join(filter(None, (title, aim)))}. {said}.",
+        alt=f"{', '.join(filter(None, (title, aim)))}. {texts}.",
         spec=finished(forest.draw(lines), title),
         table=_table(results),
     )
@@ -159,7 +159,7 @@ def _doses(results: MitigationResults) -> Figure:
     curves, measure = _dose_curves(results), results.measure
     title = f"{_name(measure)} along the dose: {results.where}"
     parts = [
-        f"{told(kind)}: " + ", ".join(f"{measure.told(one)} at {100 * one.dose:.4g} %" for one in points)
+        f"{one_line(kind)}: " + ", ".join(f"{measure.text(one)} at {100 * one.dose:.4g} %" for one in points)
         for kind, points in curves.items()
     ]
     ends = [_ends(kind, points, measure) for kind, points in curves.items()]
@@ -176,8 +176,8 @@ def _doses(results: MitigationResults) -> Figure:
 
 def _ends(kind: str, points: Sequence[Point], measure: Measure) -> str:
     """The smallest and the largest dose of one kind in words."""
-    said = [f"{measure.told(one)} at a dose of {100 * one.dose:.4g} %" for one in points]
-    return f"{_name(measure)} with {told(kind)}: {', '.join(dict.fromkeys([said[0], said[-1]]))}."
+    texts = [f"{measure.text(one)} at a dose of {100 * one.dose:.4g} %" for one in points]
+    return f"{_name(measure)} with {one_line(kind)}: {', '.join(dict.fromkeys([texts[0], texts[-1]]))}."
 
 
 def _price(results: MitigationResults, task: str) -> Figure | None:
@@ -186,9 +186,9 @@ def _price(results: MitigationResults, task: str) -> Figure | None:
     points = [one for one in points if not math.isnan(one.prices[task].value)]
     if not points:
         return None
-    title = f"{_name(measure)} of {results.where}, against its price in {told(task)}"
+    title = f"{_name(measure)} of {results.where}, against its price in {one_line(task)}"
     parts = [
-        f"{told(one.name)}: {measure.name} {measure.told(one)}, price {100 * one.prices[task].value:+.1f} points"
+        f"{one_line(one.name)}: {measure.name} {measure.text(one)}, price {100 * one.prices[task].value:+.1f} points"
         for one in points
     ]
     chart = draw_price(points, results.kinds, task=task, measure=measure, margin=results.limits.margin)

@@ -12,7 +12,7 @@ from chaintune.report.figures.charts import axis, count_columns, finished, insid
 from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
 from chaintune.report.figures.groups import MOST_ROWS, counts
-from chaintune.report.labels import shortened, slug, told
+from chaintune.report.labels import one_line, shortened, slug
 
 _FORGETTING, _BIASED = "forgetting", "biased forgetting"
 _KINDS = (Kind(_FORGETTING, 0, "circle"), Kind(_BIASED, 1, "diamond"))
@@ -47,7 +47,7 @@ def typical(results: GroupResults) -> tuple[int, float]:
 def _draw(members: Sequence[GroupResult]) -> alt.LayerChart:
     labels = shortened([one.group for one in members], _LABEL)
     rows = [
-        {"label": labels[one.group], "name": told(one.group), "kind": kind, "value": 100 * value, "is": _is(value)}
+        {"label": labels[one.group], "name": one_line(one.group), "kind": kind, "value": 100 * value, "is": _is(value)}
         for one in members
         for kind, value in ((_FORGETTING, one.detectable), (_BIASED, one.detectable_biased))
     ]

@@ -18,11 +18,11 @@ from chaintune.report.figures.charts import (
     looks_by,
     numbers,
 )
-from chaintune.report.labels import shortened, told
+from chaintune.report.labels import one_line, shortened
 
 _HEIGHT = 280
 _MOST_KINDS = len(SHAPES)
-_MOST_SAID = 8
+_MOST_READ = 8
 _OTHERS = "others"
 # From this ratio of the largest to the smallest on, a straight scale would crowd most points in a corner.
 _LOG_FROM = 8.0
@@ -44,13 +44,13 @@ def sharpness_figure(pairs: pl.DataFrame, rows: Sequence[ResultRow]) -> Figure |
     title = "Curvature of a checkpoint and what was then forgotten"
     left = len(every) - len(known)
     undefined = [f"{left} of {len(every)} pairs are undefined and in the table only."] if left else []
-    said = [f"{pair['name']}: radius {pair['radius']:.3g}, {pair['is']}" for pair in known]
+    texts = [f"{pair['name']}: radius {pair['radius']:.3g}, {pair['is']}" for pair in known]
     return Figure(
         name="curvature-and-forgetting",
         section="curvature",
         title=title,
         caption=" ".join([*_correlations(rows), *undefined]) or f"{len(known)} pairs of checkpoints.",
-        alt=f"{title}. {first_few(said, _MOST_SAID)}",
+        alt=f"{title}. {first_few(texts, _MOST_READ)}",
         spec=finished(_draw(known), title),
         table=_table(every),
     )
@@ -64,7 +64,7 @@ def _pair(pair: Pair) -> Pair:
     }
     scaled = {name: value if name == "radius" else 100 * value for name, value in floats.items()}
     name = ", ".join(filter(None, (pair["chain"], pair["variant"], f"seed {pair['seed']}")))
-    return pair | scaled | {"name": told(name), "is": f"forgetting {scaled['forgetting']:+.1f} points"}
+    return pair | scaled | {"name": one_line(name), "is": f"forgetting {scaled['forgetting']:+.1f} points"}
 
 
 def _draw(pairs: Sequence[Pair]) -> alt.LayerChart:
@@ -103,9 +103,9 @@ def _correlations(rows: Sequence[ResultRow]) -> list[str]:
 
 
 def _correlation(row: ResultRow) -> str:
-    found, of = row.estimate, f" of {told(row.task)}" if row.task else ""
+    found, of = row.estimate, f" of {one_line(row.task)}" if row.task else ""
     if math.isnan(found.value):
-        return f"The rank correlation with forgetting{of} is undefined: {told(found.reason)}."
+        return f"The rank correlation with forgetting{of} is undefined: {one_line(found.reason)}."
     ends = f" ({found.low:+.2f} to {found.high:+.2f})" if not math.isnan(found.low) else ""
     number = f"rank correlation {found.value:+.2f}{ends} over {found.n} pairs"
     if found.low > 0 or found.high < 0:

@@ -49,9 +49,11 @@ def comparison_facts(comparisons: Sequence[Comparison], command: Sequence[str] =
             f"resamples with seed {found.seed}, groups against the {found.reference}, adjusted by {found.adjust}"
         )
         facts.append(Fact(f"{found.task}: comparison", (how,)))
-        for side, told in (("before", found.provenance_before), ("after", found.provenance_after)):
-            if told:
-                facts.append(Fact(f"{found.task}: {side}", tuple(f"{name}: {value}" for name, value in told.items())))
+        for side, provenance in (("before", found.provenance_before), ("after", found.provenance_after)):
+            if provenance:
+                facts.append(
+                    Fact(f"{found.task}: {side}", tuple(f"{name}: {value}" for name, value in provenance.items()))
+                )
     return tuple(facts)
 
 

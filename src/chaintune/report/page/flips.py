@@ -90,11 +90,11 @@ def examples_data(
         for number, (flips, share) in enumerate(zip(found, shares, strict=True))
         for before, after, lost in flips.first(share)
     ]
-    told = [
+    summaries = [
         {"name": one.name, "task": one.task, "forgot": one.forgot, "learned": one.learned, "shown": share}
         for one, share in zip(found, shares, strict=True)
     ]
-    return {"steps": told, "items": items.listed, "flips": shown} if shown else {}
+    return {"steps": summaries, "items": items.listed, "flips": shown} if shown else {}
 
 
 class _Items:
