@@ -103,8 +103,8 @@ def curvature(
 
     Raises:
         ConfigError: an argument is out of its range.
-        DataError: the task's data cannot be had, or is less than what is asked for.
-        ModelError: the model cannot be had, or has no such space.
+        DataError: the task's data cannot be loaded, or is less than what is asked for.
+        ModelError: the model cannot be loaded, or has no such space.
     """
     from chaintune import hessian
 
@@ -206,9 +206,9 @@ def mitigate(
         trust_remote_code: run Python code that comes with a model.
 
     Raises:
-        ConfigError: something asked for cannot be meant.
-        DataError: a task's data cannot be had.
-        ModelError: a model cannot be had, or the two are of different shapes.
+        ConfigError: an argument is invalid.
+        DataError: a task's data cannot be loaded.
+        ModelError: a model cannot be loaded, or the two are of different shapes.
         StageError: no dose could be trained.
         StoreError: the checkpoints do not fit.
     """
@@ -225,7 +225,7 @@ def mitigate(
         model, before, forgotten=forgotten, keep=keep, replay=replay, settings=settings or {}, overrides=overrides
     )
     limits = Limits(target, margin)
-    recommend((), limits)  # refuses what cannot be meant before hours are spent
+    recommend((), limits)  # refuses an invalid target or margin before hours are spent
     session = mitigation.prepare_mitigation(study, open_store(store), trust_remote_code=trust_remote_code)
     folder = Path(out)
     with watch(session.plan) if watch else nullcontext() as watcher:

@@ -49,8 +49,8 @@ def score(
 
     Raises:
         ConfigError: there are fewer GPUs than devices.
-        ModelError: the model cannot be had.
-        DataError: the task's data cannot be had, or an example is longer than the model's context.
+        ModelError: the model cannot be loaded.
+        DataError: the task's data cannot be loaded, or an example is longer than the model's context.
     """
     tasks = _loaded([task], test, sample_seed)
     found = score_all(
@@ -92,7 +92,7 @@ def score_all(
 
     Raises:
         ConfigError: no task, or two of one name.
-        ModelError: a model cannot be had.
+        ModelError: a model cannot be loaded.
         DataError: an example is longer than a model's context.
     """
     from chaintune.runs.scoring import prepare_scoring
@@ -156,9 +156,9 @@ def audit(
             `adjust`, `resamples`, `seed`, ...
 
     Raises:
-        ConfigError: an option, a dimension or a policy that cannot be meant.
-        ModelError: a model cannot be had.
-        DataError: a task's data cannot be had, or an example is longer than a model's context.
+        ConfigError: an option, a dimension or a policy is invalid.
+        ModelError: a model cannot be loaded.
+        DataError: a task's data cannot be loaded, or an example is longer than a model's context.
 
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """

@@ -174,7 +174,7 @@ class ForgettingCallback(TrainerCallback):
             self._look(state, control)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Score what nobody foresaw to be the last step, unless the Trainer has put an earlier model back."""
+        """Score a last step that was not foreseen, unless the Trainer has put an earlier model back."""
         if not (args.load_best_model_at_end and state.best_model_checkpoint):
             self._look(state, control)
 

@@ -80,7 +80,7 @@ def doing(event: "Event") -> str:
 
 
 def rate_of(progress: "NodeProgress") -> str:
-    """How far a node is, how fast it goes and how long it will take; what nobody knows is left out."""
+    """How far a node is, how fast it goes and how long it will take; what is not known is left out."""
     parts = [f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit}"]
     if math.isfinite(progress.rate):
         parts.append(f"{progress.rate:,.0f} {'tokens' if progress.unit == 'steps' else progress.unit}/s")

@@ -47,7 +47,7 @@ def open_base(name: str, store: Store) -> BaseModel:
     """A model by the name a user gives it, ready to be loaded; a GGUF file is dequantised into the store once.
 
     Raises:
-        ModelError: it cannot be had.
+        ModelError: it cannot be loaded.
     """
     files = locate(name)
     key = model_digest(files)

@@ -20,7 +20,7 @@ class Inference:
         margin: a change within it counts as none.
 
     Raises:
-        ConfigError: an option that cannot be meant.
+        ConfigError: an option is invalid.
     """
 
     level: float = 0.95

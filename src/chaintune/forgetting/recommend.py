@@ -23,7 +23,7 @@ def recommend(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Recomme
         limits: what a dose has to reach.
 
     Raises:
-        ConfigError: a target or margin that cannot be meant.
+        ConfigError: a target or margin is invalid.
     """
     if not limits.target > 0 or not 0 <= limits.margin <= 1:
         given = f"target {limits.target:g}, margin {limits.margin:g}"

@@ -124,7 +124,7 @@ class Scores:
             metric: one of `metrics`; None is the scores' own.
 
         Raises:
-            ConfigError: the scores cannot be had by this metric.
+            ConfigError: the scores do not hold what this metric needs.
 
         Shape: `[E]`.
         """
@@ -142,7 +142,7 @@ class Scores:
         """The same answers scored by another of the `metrics`.
 
         Raises:
-            ConfigError: the scores cannot be had by this metric.
+            ConfigError: the scores do not hold what this metric needs.
         """
         if metric == self.metric.name:
             return self

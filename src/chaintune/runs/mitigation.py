@@ -123,8 +123,8 @@ def prepare_mitigation(study: Study, store: Store, *, trust_remote_code: bool = 
 
     Raises:
         ConfigError: the two checkpoints are one.
-        DataError: a task's data cannot be had.
-        ModelError: a model cannot be had, or the two are of different shapes.
+        DataError: a task's data cannot be loaded.
+        ModelError: a model cannot be loaded, or the two are of different shapes.
     """
     session = prepare(study, store, trust_remote_code=trust_remote_code, families=_families)
     after, before = (session.bases[name] for name in study.bases)

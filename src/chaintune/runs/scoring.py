@@ -110,7 +110,7 @@ def prepare_scoring(
     Raises:
         ConfigError: no task, or two of one name; fewer devices than one.
         DataError: an example is longer than a model's context.
-        ModelError: a model cannot be had.
+        ModelError: a model cannot be loaded.
     """
     _check_names(tasks)
     if devices < 1:

@@ -212,8 +212,8 @@ def prepare(
         families: as `compile_plan` takes them.
 
     Raises:
-        DataError: a task's data cannot be had, or an example is longer than a base's context.
-        ModelError: a base cannot be had.
+        DataError: a task's data cannot be loaded, or an example is longer than a base's context.
+        ModelError: a base cannot be loaded.
     """
     loaded = {name: load_spec(name, spec) for name, spec in study.tasks.items()}
     bases = {name: open_base(name, store) for name in study.bases}

@@ -146,7 +146,7 @@ def connect(url: str) -> Bucket:
 
     Raises:
         ConfigError: `CHAINTUNE_STORE_PATIENCE` is no number.
-        StoreError: the URL cannot be meant.
+        StoreError: the URL is invalid.
     """
     address, scheme, seconds = url.rstrip("/"), url.partition("://")[0], patience_seconds()
     _check(url, scheme)

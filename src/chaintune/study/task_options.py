@@ -23,7 +23,7 @@ def tasks_from_options(
 
     Raises:
         ConfigError: an invalid value; the message names each, with its option.
-        DataError: a task's data cannot be had.
+        DataError: a task's data cannot be loaded.
     """
     source = plain_mapping({"tasks": {name: {"seed": seed} for name in names}}, "options")
     for text in sizes:

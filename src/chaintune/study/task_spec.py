@@ -41,7 +41,7 @@ def load_spec(name: str, spec: TaskSpec) -> Task:
     """The task that a study file describes.
 
     Raises:
-        DataError: its data cannot be had.
+        DataError: its data cannot be loaded.
     """
     return tasks.load(
         name,

@@ -53,7 +53,7 @@ def dimensions_of(columns: Columns, examples: Iterable[Example], where: str) -> 
     """The dimensions that examples bear groups of, in the order in which the user names them.
 
     Raises:
-        DataError: nobody bears a group of a dimension that is named.
+        DataError: no example has a group of a dimension that is named.
     """
     borne = {dimension for example in examples for dimension in example.groups}
     for dimension, column in (columns.groups or {}).items():

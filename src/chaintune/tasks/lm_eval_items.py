@@ -42,8 +42,8 @@ def read_lm_eval(
         columns: `id`, `cluster` and `groups` -> fields of a document, such as `doc.category`.
 
     Raises:
-        ConfigError: lm-eval is not installed, or an argument cannot be meant.
-        DataError: there is no such task, it is no multiple-choice task, or its data cannot be had.
+        ConfigError: lm-eval is not installed, or an argument is invalid.
+        DataError: there is no such task, it is no multiple-choice task, or its data cannot be loaded.
     """
     where = f"lm-eval task '{name}'"
     for key in columns:

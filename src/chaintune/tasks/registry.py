@@ -49,7 +49,7 @@ def definition(name: str) -> TaskDefinition:
 
 
 def is_offensive(name: str) -> bool:
-    """Whether a task is known to be full of slurs or hate; False also where nobody said."""
+    """Whether a task is known to be full of slurs or hate; False also where that is not stated."""
     return name in names() and definition(name).offensive
 
 

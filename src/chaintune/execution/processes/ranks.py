@@ -150,7 +150,7 @@ def _told(error: Exception) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    """Leave once nobody waits for the result; also while the processes still wait for each other."""
+    """End once the process that started this one is gone; also while the processes still wait for each other."""
     parent = int(os.environ.get(PARENT, os.getpid()))
     while process_exists(parent):
         time.sleep(_SECONDS_BETWEEN_LOOKS)
