@@ -128,7 +128,7 @@ def test_what_cannot_be_meant(changed: dict[str, Any], sentence: str, pair: Pair
 
 
 def test_two_models_that_are_no_pair(pair: Pair, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="given as the model before and after"):
+    with pytest.raises(ConfigError, match="named as the model before and after"):
         chaintune.mitigate(pair.after, **options(pair, tmp_path, before=pair.after))
     twin = tiny.write_model(tmp_path / "twin")
     other = tiny.write_model(tmp_path / "other")
