@@ -19,7 +19,9 @@ from chaintune.execution.processes.job import Job
 from chaintune.models import load, save
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Scores, Task
-from chaintune.scoring.checkpoint import score
+from chaintune.scoring.backends.transformers import TransformersBackend
+from chaintune.scoring.checkpoint import measure_checkpoint
+from chaintune.scoring.measures import MEASURES
 from chaintune.store.folder import FolderStore
 from tests import tiny
 from tests.conftest import MakeModel
@@ -322,7 +324,10 @@ def test_several_devices_score_both_and_the_store_makes_no_difference(
     def double(job: Job, devices: int, _: Any) -> dict[str, Any]:
         asked.append(devices)
         loaded = load(job.weights, adapter=job.adapter, precision=job.precision)
-        score(loaded, job.examples, task=job.task, provenance=job.provenance).write(job.out)
+        measure = MEASURES.get(job.measure)
+        backend = TransformersBackend(loaded)
+        measured = measure_checkpoint(backend, job.examples, measure=measure, task=job.task, provenance=job.provenance)
+        measured.write(job.out)
         return {}
 
     monkeypatch.setattr(engine, "score_on_devices", double)

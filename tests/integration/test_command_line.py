@@ -162,7 +162,8 @@ def test_interrupted_by_the_user_and_run_again(place: Place, ran: Finished, tmp_
     assert "the same command goes on" in err
     assert "Traceback" not in err
     assert place.call("status", str(tmp_path / "out")).stdout.startswith("smoke: interrupted")
-    assert place.call(*arguments).returncode == 0
+    again = place.start(*arguments)
+    assert again.wait(timeout=300) == 0
     for path in (place.folder / "out" / "scores").glob("*.parquet"):
         assert (tmp_path / "out" / "scores" / path.name).read_bytes() == path.read_bytes()
 
