@@ -163,7 +163,8 @@ def test_interrupted_by_the_user_and_run_again(place: Place, ran: Finished, tmp_
     assert "Traceback" not in err
     assert place.call("status", str(tmp_path / "out")).stdout.startswith("smoke: interrupted")
     again = place.start(*arguments)
-    assert again.wait(timeout=300) == 0
+    again.communicate(timeout=300)
+    assert again.returncode == 0
     for path in (place.folder / "out" / "scores").glob("*.parquet"):
         assert (tmp_path / "out" / "scores" / path.name).read_bytes() == path.read_bytes()
 
