@@ -1,6 +1,7 @@
 """What tests of several rooms share."""
 
 import gc
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from chaintune.models.adapters import new_adapter
 from tests import tiny
 
 MakeModel = Callable[..., Path]
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would every test and its child processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
-from chaintune.files.reading import READERS, csv_lines, iter_rows
+from chaintune.files.reading import READERS, csv_lines, iter_rows, repeated_names
 from chaintune.files.rows import Row, raise_problems
 
 _MOST_BYTES = 2**30
@@ -86,7 +86,7 @@ def _of_csv(path: Path, fields: Sequence[str]) -> Columns:
     def place(row: int) -> str:
         return f"{path}, line {numbers()[row]}"
 
-    problems = [f"{path}, line 1: column '{name}' appears twice" for name in fields if names.count(name) > 1]
+    problems = repeated_names(f"{path}, line 1", names, fields)
     if set(map(len, rows)) - {len(names)}:
         problems += [
             f"{place(row)}: {len(values)} fields, the header names {len(names)}"
@@ -107,6 +107,7 @@ def _of_parquet(path: Path, fields: Sequence[str]) -> Columns:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             roots = {field: field if field in names else field.partition(".")[0] for field in fields}
+            raise_problems(repeated_names(path, names, roots.values()))
             table = file.read([name for name in dict.fromkeys(roots.values()) if name in names])
             length = file.metadata.num_rows
         columns = {name: table.column(name).to_pylist() for name in table.column_names}

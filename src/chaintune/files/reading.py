@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
@@ -174,7 +174,7 @@ def _objects(data: Any, where: str) -> Iterator[Row]:
 
 def _csv_rows(path: Path, _finite: bool) -> Iterator[Row]:
     names, lines = csv_lines(path)
-    problems = [f"{path}, line 1: column '{name}' appears twice" for name in set(names) if names.count(name) > 1]
+    problems = repeated_names(f"{path}, line 1", names, names)
     try:
         for values in lines:
             where = f"{path}, line {lines.line}"
@@ -187,13 +187,20 @@ def _csv_rows(path: Path, _finite: bool) -> Iterator[Row]:
     raise_problems(problems)
 
 
+def repeated_names(where: object, names: Sequence[str], fields: Iterable[str]) -> list[str]:
+    """A sentence for each field that more than one column of a table is named."""
+    return [f"{where}: column '{name}' appears twice" for name in dict.fromkeys(fields) if names.count(name) > 1]
+
+
 def _parquet_rows(path: Path, _finite: bool) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            batches = file.iter_batches(_BATCH_ROWS) if file.schema_arrow.names else ()
+            names = file.schema_arrow.names
+            raise_problems(repeated_names(path, names, names))
+            batches = file.iter_batches(_BATCH_ROWS) if names else ()
             for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
                 yield Row(f"{path}, row {number}", row)
     # Dates out of range are errors of Python's own.
