@@ -111,6 +111,8 @@ def _of_parquet(path: Path, fields: Sequence[str]) -> Columns:
             table = file.read([name for name in dict.fromkeys(roots.values()) if name in names])
             length = file.metadata.num_rows
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    except DataError:
+        raise
     # Dates out of range are errors of Python's own.
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from error

@@ -203,6 +203,8 @@ def _parquet_rows(path: Path, _finite: bool) -> Iterator[Row]:
             batches = file.iter_batches(_BATCH_ROWS) if names else ()
             for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), start=1):
                 yield Row(f"{path}, row {number}", row)
+    except DataError:
+        raise
     # Dates out of range are errors of Python's own.
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from error
