@@ -1,7 +1,6 @@
 """What Python offers beside the rooms: the command line's steps as functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -11,9 +10,8 @@ from chaintune.study import study
 
 if TYPE_CHECKING:
     from chaintune.models import LoadedModel
-    from chaintune.plan.plan import Plan
-    from chaintune.runs.mitigation import Mitigations, Watch
-    from chaintune.runs.session import StudyResults
+    from chaintune.runs.mitigation import Mitigations
+    from chaintune.runs.session import StudyResults, Watcher
     from chaintune.store.store import Store
 
 Split = Literal["train", "test"]
@@ -55,17 +53,11 @@ class Study(study.Study):
             ModelError: a base cannot be loaded.
             StoreError: the checkpoints do not fit.
         """
-        from chaintune.runs.session import prepare  # loads torch, which reading a study does not need
+        from chaintune.runs.session import RunOptions, prepare  # loads torch, which reading a study does not need
         from chaintune.store.address import open_store
 
         session = prepare(self, open_store(store), trust_remote_code=trust_remote_code)
-        return session.run(
-            Path(out or Path("runs") / self.name),
-            executor=executor,
-            address=address,
-            max_store=max_store,
-            trust_remote_code=trust_remote_code,
-        )
+        return session.run(Path(out or Path("runs") / self.name), RunOptions(executor, address, max_store))
 
 
 def curvature(
@@ -174,7 +166,7 @@ def mitigate(
     max_store: int | None = None,
     executor: str = "local",
     address: str | None = None,
-    watch: "Callable[[Plan], Watch] | None" = None,
+    watch: "Watcher | None" = None,
     command: Sequence[str] = (),
     trust_remote_code: bool = False,
 ) -> "Mitigations":
@@ -216,6 +208,7 @@ def mitigate(
     from chaintune.report.card import model_card
     from chaintune.report.folder import write_report
     from chaintune.runs import mitigation
+    from chaintune.runs.session import RunOptions
     from chaintune.store.address import open_store
 
     replay = {"dose": list(dose), "who": who} | ({"by": by} if by else {})
@@ -228,17 +221,7 @@ def mitigate(
     recommend((), limits)  # refuses an invalid target or margin before hours are spent
     session = mitigation.prepare_mitigation(study, open_store(store), trust_remote_code=trust_remote_code)
     folder = Path(out)
-    with watch(session.plan) if watch else nullcontext() as watcher:
-        results = session.run(
-            folder,
-            on_event=watcher.note if watcher else None,
-            command=command,
-            trust_remote_code=trust_remote_code,
-            limits=limits,
-            executor=executor,
-            address=address,
-            max_store=max_store,
-        )
+    results = session.run(folder, RunOptions(executor, address, max_store, watch), command=command, limits=limits)
     write_report(folder, session.tasks)
     choices = recommend(results.rows, limits)
     if not choices:
@@ -247,7 +230,7 @@ def mitigate(
     written = mitigation.chosen_chain(choices[0], results.rows, best=write_best)
     if not written:
         return mitigation.Mitigations(results, choices[0], "", None)
-    mitigation.write_model(session, written, folder / "model", trust_remote_code=trust_remote_code)
+    mitigation.write_model(session, written, folder / "model")
     recipe = {name: value for name, value in study.recipe_of(forgotten).content().items() if value is not None}
     card = model_card(
         results.rows,

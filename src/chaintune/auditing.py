@@ -1,10 +1,9 @@
 """Models that exist already: scored, and two of them compared. What `chaintune score` and `chaintune audit` do."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import parts_of
@@ -15,11 +14,8 @@ from chaintune.tasks import Size
 if TYPE_CHECKING:
     from chaintune.gate import Policy
     from chaintune.logs.options import CompareOptions
-    from chaintune.plan.plan import Plan
-    from chaintune.runs.mitigation import Watch
+    from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
-
-Watcher: TypeAlias = "Callable[[Plan], Watch]"
 
 
 def score(
@@ -52,67 +48,21 @@ def score(
         ModelError: the model cannot be loaded.
         DataError: the task's data cannot be loaded, or an example is longer than the model's context.
     """
-    tasks = _loaded([task], test, sample_seed)
-    found = score_all(
-        {Path(model).name: str(model)},
-        tasks,
-        precision=precision,
-        devices=devices,
-        store=store,
-        watch=watch,
-        trust_remote_code=trust_remote_code,
-    )
-    return found[Path(model).name][tasks[0].name]
-
-
-def score_all(
-    models: Mapping[str, str],
-    tasks: Sequence[Task],
-    *,
-    precision: str = "auto",
-    devices: int = 1,
-    store: "Store | Path | str | None" = None,
-    executor: str = "local",
-    address: str | None = None,
-    watch: "Watcher | None" = None,
-    trust_remote_code: bool = False,
-) -> dict[str, dict[str, Scores]]:
-    """Scores of several models on several tasks: what each model is called, then task -> scores.
-
-    Args:
-        models: what each is called in messages and results -> its name, as for `score`.
-        tasks: with different names.
-        precision: `auto`, `bf16` or `fp32`.
-        devices: processes that score together, one a GPU; a model too large for one is spread over them.
-        store: where finished scores lie; None is the default store.
-        executor: name of who runs the jobs, as for a study.
-        address: of its cluster.
-        watch: plan -> context manager with `note`, which is told of every event.
-        trust_remote_code: run Python code that comes with a model.
-
-    Raises:
-        ConfigError: no task, or two of one name.
-        ModelError: a model cannot be loaded.
-        DataError: an example is longer than a model's context.
-    """
-    from chaintune.runs.scoring import prepare_scoring
+    from chaintune.runs.scoring import score_models
+    from chaintune.runs.session import RunOptions
     from chaintune.store.address import open_store
 
-    scoring = prepare_scoring(
-        models,
+    tasks = _loaded([task], test, sample_seed)
+    scores = score_models(
+        {Path(model).name: str(model)},
         tasks,
         open_store(store),
+        RunOptions(watch=watch),
         precision=precision,
         devices=devices,
         trust_remote_code=trust_remote_code,
     )
-    with watch(scoring.plan) if watch else nullcontext() as watcher:
-        return scoring.run(
-            executor=executor,
-            address=address,
-            on_event=watcher.note if watcher else None,
-            trust_remote_code=trust_remote_code,
-        )
+    return scores[Path(model).name][tasks[0].name]
 
 
 def audit(
@@ -164,81 +114,48 @@ def audit(
     """
     from chaintune.gate import read_policy
     from chaintune.logs.options import compare_options
+    from chaintune.runs.scoring import score_models
+    from chaintune.runs.session import RunOptions
+    from chaintune.store.address import open_store
 
     budgets = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
     options = compare_options({**how, "metric": metric})
     loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed)
-    audited = audit_models(
-        before,
-        after,
+    check_dimensions(options.by, loaded)
+    scores = score_models(
+        {"before": str(before), "after": str(after)},
         loaded,
-        options,
-        policy=budgets,
+        open_store(store),
+        RunOptions(executor, address, watch=watch),
         precision=precision,
         devices=devices,
-        store=store,
-        executor=executor,
-        address=address,
-        watch=watch,
         trust_remote_code=trust_remote_code,
     )
+    audited = audit_scores(scores["before"], scores["after"], options, budgets)
     if out is not None:
         write_audit(audited, Path(out), tasks=loaded)
     return audited
 
 
-def audit_models(
-    before: str | Path,
-    after: str | Path,
-    tasks: Sequence[Task],
-    options: "CompareOptions",
-    *,
-    policy: "Policy | None" = None,
-    precision: str = "auto",
-    devices: int = 1,
-    store: "Store | Path | str | None" = None,
-    executor: str = "local",
-    address: str | None = None,
-    watch: "Watcher | None" = None,
-    trust_remote_code: bool = False,
+def audit_scores(
+    before: Mapping[str, Scores], after: Mapping[str, Scores], options: "CompareOptions", policy: "Policy | None"
 ) -> Audit:
-    """What was forgotten between two models on tasks that are loaded; for the other arguments see `audit`.
+    """What was forgotten between two models that were scored.
 
     Args:
-        before: the earlier checkpoint.
-        after: the later one.
-        tasks: with different names.
+        before: task -> scores of the earlier checkpoint.
+        after: the same of the later one.
         options: how to compare; each dimension in each task that has it.
         policy: budgets, whose dimensions are added.
-        precision: `auto`, `bf16` or `fp32`.
-        devices: processes that score together.
-        store: where finished scores lie; None is the default store.
-        executor: name of who runs the jobs, as for a study.
-        address: of its cluster.
-        watch: plan -> context manager with `note`, which is told of every event.
-        trust_remote_code: run Python code that comes with a model.
     """
     from chaintune.gate import judge
     from chaintune.logs.compare import compare_sides
     from chaintune.logs.sides import read_sides
 
-    check_dimensions(options.by, tasks)
-    scores = score_all(
-        {"before": str(before), "after": str(after)},
-        tasks,
-        precision=precision,
-        devices=devices,
-        store=store,
-        executor=executor,
-        address=address,
-        watch=watch,
-        trust_remote_code=trust_remote_code,
-    )
     # The examples that were drawn need not bear a dimension that the task has.
     lenient = replace(options, by=(), also_by=(*options.by, *options.also_by, *(policy.dimensions if policy else ())))
-    one, other = ([scores[side][task.name] for task in tasks] for side in ("before", "after"))
-    comparisons = tuple(compare_sides(read_sides(one, other, lenient), lenient))
-    return Audit(comparisons, judge(policy, comparisons) if policy else None, scores["before"], scores["after"])
+    comparisons = tuple(compare_sides(read_sides(list(before.values()), list(after.values()), lenient), lenient))
+    return Audit(comparisons, judge(policy, comparisons) if policy else None, before, after)
 
 
 def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), command: Sequence[str] = ()) -> None:

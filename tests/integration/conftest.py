@@ -1,6 +1,7 @@
 """The smoke study with its model and data, opened and run inside this process."""
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,27 @@ from typing import Any
 import pytest
 
 from chaintune.execution.engine import LocalEngine
+from chaintune.execution.events import Event
 from chaintune.models import LoadedModel
 from chaintune.plan.nodes import MEASUREMENT_FILE
-from chaintune.runs.session import Session, prepare
+from chaintune.runs.session import RunOptions, Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import tiny
 
 STUDY = Path(__file__).parents[2] / "studies" / "smoke.yaml"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Hands every event of a run on."""
+
+    note: Callable[[Event], None]
+
+
+def watched_by(note: Callable[[Event], None]) -> RunOptions:
+    """Options of a run whose events a function takes."""
+    return RunOptions(watch=lambda _plan: nullcontext(Watch(note)))
 
 
 @dataclass(frozen=True)

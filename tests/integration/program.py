@@ -8,13 +8,15 @@ to the end and writes what became of each node to `FOLDER/outcome.json`.
 import json
 import sys
 import time
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from chaintune.execution import engine
 from chaintune.execution.events import Event
 from chaintune.files import atomic
 from chaintune.models import LoadedModel
-from chaintune.runs.session import Session, prepare
+from chaintune.runs.session import RunOptions, Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 
@@ -29,7 +31,19 @@ def main() -> None:
         write_outcome(session, folder)
         return
     patch_writes(point, folder)
-    session.run(folder / "out", on_event=lambda event: stop(folder) if is_at(event, point) else None)
+    session.run(folder / "out", RunOptions(watch=lambda _plan: nullcontext(Stopper(folder, point))))
+
+
+@dataclass(frozen=True)
+class Stopper:
+    """Watches a run and stops it at the point."""
+
+    folder: Path
+    point: str
+
+    def note(self, event: Event) -> None:
+        if is_at(event, self.point):
+            stop(self.folder)
 
 
 def write_outcome(session: Session, folder: Path) -> None:

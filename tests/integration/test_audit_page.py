@@ -44,7 +44,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CHAINTUNE_STORE", str(tmp_path / "store"))
     for name in ("bbq", "csqa"):
-        monkeypatch.setitem(registry.BUILT_IN, name, f"{__name__}:{name.upper()}")
+        monkeypatch.setitem(registry.TASKS.shipped, name, f"{__name__}:{name.upper()}")
     tiny.write_model(Path("models/before"))
     tiny.write_model(Path("models/after"), seed=3)
     write_adapter(Path("adapters/support"), seed=1)

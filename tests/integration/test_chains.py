@@ -20,7 +20,7 @@ from chaintune.scoring.checkpoint import score
 from chaintune.scoring.reading import read_scores
 from chaintune.store import inventory
 from chaintune.store.folder import FolderStore
-from tests.integration.conftest import Smoke, checkpoints, scores
+from tests.integration.conftest import Smoke, checkpoints, scores, watched_by
 
 CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
 LORA = ["recipe.method=lora", "recipe.lora_rank=4"]
@@ -65,7 +65,7 @@ def test_what_a_running_study_needs_is_not_cleared_away(smoke: Smoke, tmp_path: 
         if (event.kind, event.node) == ("start", last):
             inventory.drop(other, inventory.inventory(other))
 
-    found = session.run(tmp_path / "out", on_event=clear)
+    found = session.run(tmp_path / "out", watched_by(clear))
     assert found.outcome.complete
     assert all(other.has(node.kind, node.key) for node in session.plan.scores)
     assert len(list((tmp_path / "out" / "scores").glob("*.parquet"))) == len(session.plan.scores)
@@ -186,10 +186,12 @@ def test_progress_counts_steps_and_examples(smoke: Smoke, tmp_path: Path) -> Non
     told: dict[str, list[tuple[float, float]]] = {}
     session.run(
         tmp_path / "out",
-        on_event=lambda event: (
-            told.setdefault(event.node.title, []).append((event.progress.done, event.progress.total))
-            if event.progress
-            else None
+        watched_by(
+            lambda event: (
+                told.setdefault(event.node.title, []).append((event.progress.done, event.progress.total))
+                if event.progress
+                else None
+            )
         ),
     )
     (stage,) = [node for node in session.plan.nodes if isinstance(node, StageNode)]

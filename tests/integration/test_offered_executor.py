@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from chaintune.auditing import score_all
 from chaintune.errors import ConfigError
 from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.status import read_status
+from chaintune.runs.scoring import score_models
+from chaintune.runs.session import RunOptions
 from tests.integration.conftest import Smoke, scores
 
 PACKAGE = '''
@@ -71,7 +72,7 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("offered")
 def test_it_runs_a_study_to_the_same_scores(smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store")
-    outcome = session.run(tmp_path / "out", executor="stack", address=str(tmp_path / "ran")).outcome
+    outcome = session.run(tmp_path / "out", RunOptions("stack", str(tmp_path / "ran"))).outcome
     assert outcome.complete
     assert scores(session) == straight
     assert sorted((tmp_path / "ran").read_text().splitlines()) == sorted(node.title for node in session.plan.nodes)
@@ -82,7 +83,7 @@ def test_it_runs_a_study_to_the_same_scores(smoke: Smoke, straight: dict[str, by
 def test_it_runs_a_scoring(smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store")
     models, tasks = {"before": session.study.bases[0]}, list(session.tasks.values())
-    scores = score_all(models, tasks, store=session.store, executor="stack", address=str(tmp_path / "ran"))
+    scores = score_models(models, tasks, session.store, RunOptions("stack", str(tmp_path / "ran")))
     assert set(scores["before"]) == {"balls", "boxes"}
     assert len((tmp_path / "ran").read_text().splitlines()) == 2
 
@@ -91,4 +92,4 @@ def test_it_runs_a_scoring(smoke: Smoke, tmp_path: Path) -> None:
 def test_a_name_that_no_executor_has_lists_those_there_are(smoke: Smoke, tmp_path: Path) -> None:
     assert EXECUTORS.names == ("stack", "local", "ray")
     with pytest.raises(ConfigError, match=r"executor 'stak': did you mean 'stack'"):
-        smoke.open(tmp_path / "store").run(tmp_path / "out", executor="stak")
+        smoke.open(tmp_path / "store").run(tmp_path / "out", RunOptions("stak"))

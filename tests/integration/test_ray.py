@@ -20,7 +20,7 @@ from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.ray import RAY, _last_line, connected
 from chaintune.execution.run import run_plan
 from chaintune.execution.status import read_status
-from chaintune.runs.session import prepare
+from chaintune.runs.session import RunOptions, prepare
 from chaintune.store.address import open_store
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
@@ -41,12 +41,12 @@ def cluster() -> Iterator[str]:
 
 def test_the_same_scores_as_one_process(cluster: str, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store")
-    found = session.run(tmp_path / "out", executor="ray")
+    found = session.run(tmp_path / "out", RunOptions("ray"))
     assert found.outcome.complete
     assert scores(session) == straight
     assert (tmp_path / "out" / "results.parquet").is_file()
     assert read_status(tmp_path / "out").state == "done"
-    again = smoke.open(tmp_path / "store").run(tmp_path / "again", executor="ray").outcome
+    again = smoke.open(tmp_path / "store").run(tmp_path / "again", RunOptions("ray")).outcome
     assert (len(again.of("made")), again.complete) == (0, True)
 
 
@@ -59,7 +59,7 @@ def test_adapters_on_one_base_over_a_store_behind_a_url(
     assert alone.run(tmp_path / "out").outcome.complete
     study = Study.from_yaml(STUDY, [*smoke.places, *lora])
     session = prepare(study, open_store((tmp_path / "bucket").as_uri()))
-    assert session.run(tmp_path / "out", executor="ray").outcome.complete
+    assert session.run(tmp_path / "out", RunOptions("ray")).outcome.complete
     assert scores(session) == scores(alone)
     assert checkpoints(session) == checkpoints(alone) == {}
 
@@ -172,7 +172,7 @@ def test_workers_that_see_another_store_say_so(cluster: str, smoke: Smoke) -> No
     address = "memory://apart/store"
     session = prepare(Study.from_yaml(STUDY, smoke.places), open_store(address))
     with pytest.raises(StoreError, match=f"{address} on .* is not the store of this run; name one that every machine"):
-        session.run(smoke.folder / "apart", executor="ray", address=cluster)
+        session.run(smoke.folder / "apart", RunOptions("ray", cluster))
     assert session.store.keys("sentinel") == []
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from chaintune import Study
 from chaintune.errors import StoreError
+from chaintune.runs.session import RunOptions
 from chaintune.store.folder import FolderStore
 from tests.integration.conftest import STUDY, Smoke
 
@@ -14,7 +15,7 @@ from tests.integration.conftest import STUDY, Smoke
 def test_a_session_is_refused_on_either_executor(executor: str, smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store")
     with pytest.raises(StoreError, match=r"the checkpoints of this run take up to .* that the store may take"):
-        session.run(tmp_path / "out", executor=executor, address="nowhere:1", max_store=1000)
+        session.run(tmp_path / "out", RunOptions(executor, "nowhere:1", 1000))
     assert not (tmp_path / "out").exists()
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from chaintune.execution.run import run_plan
-from chaintune.runs.session import Session, prepare
+from chaintune.runs.session import RunOptions, Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import tiny
@@ -248,7 +248,7 @@ def test_forty_stages_on_two_workers_give_the_scores_of_one_process(cluster: str
     alone, spread = smoke(tmp_path, tmp_path / "alone"), smoke(tmp_path, tmp_path / "spread")
     assert len(alone.plan.stages) == 40
     assert alone.run(tmp_path / "out").outcome.complete
-    outcome = spread.run(tmp_path / "out", executor="ray").outcome
+    outcome = spread.run(tmp_path / "out", RunOptions("ray")).outcome
     assert outcome.complete
     assert len(outcome.of("made")) == len(spread.plan.nodes)
     assert scores(spread) == scores(alone)

@@ -8,7 +8,7 @@ import typer
 
 from chaintune.cli.comparison import Comparing, Output, report_comparisons
 from chaintune.cli.expand import expand_dataclasses
-from chaintune.cli.score import Names, ScoringRun
+from chaintune.cli.score import Names, Scoring
 
 
 @expand_dataclasses
@@ -18,7 +18,7 @@ def audit(
         str, typer.Argument(metavar="AFTER_MODEL", help="The later one: folder, Hub id, MODEL+ADAPTER, ...")
     ],
     task: Names,
-    scoring: ScoringRun,
+    scoring: Scoring,
     comparing: Comparing,
     output: Output,
     out: Annotated[
@@ -38,12 +38,14 @@ def audit(
 
     chaintune audit base-model base-model+my-adapter --task bbq --test "40 per category" --policy policy.yaml
     """
-    from chaintune.auditing import audit_models, write_audit
+    from chaintune.auditing import audit_scores, check_dimensions, write_audit
 
     policy = output.read_policy()
     options = comparing.options(policy=policy)
     tasks = scoring.tasks(task)
-    audited = audit_models(before, after, tasks, options, policy=policy, **scoring.options())
+    check_dimensions(options.by, tasks)
+    scores = scoring.score({"before": before, "after": after}, tasks)
+    audited = audit_scores(scores["before"], scores["after"], options, policy)
     if out is not None:
         write_audit(audited, out, tasks=tasks, command=["chaintune", *sys.argv[1:]])
     return report_comparisons(audited.comparisons, audited.gate, output)

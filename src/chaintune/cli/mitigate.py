@@ -4,55 +4,58 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from chaintune.cli.amounts import read_size
-from chaintune.cli.options import (
-    Address,
-    AsJson,
-    ExecutorName,
-    MaxStore,
-    Overrides,
-    RemoteCode,
-    StoreRoot,
-    check_address,
-)
+from chaintune.cli.expand import expand_dataclasses
+from chaintune.cli.options import AsJson, MaxStore, Overrides, Running
 from chaintune.errors import ConfigError
 from chaintune.records import Limits, pooled
 
-Several = Annotated[
-    list[str],
-    typer.Option("--keep", metavar="TASK", help="A task that should not pay; repeat for more.", show_default=False),
-]
+
+@dataclass(frozen=True)
+class Doses:
+    """Options of which doses are tried, and which one suffices."""
+
+    dose: Annotated[str, typer.Option(help="Fractions of the task's training data.")] = "0.01,0.02,0.05,0.1,0.25"
+    who: Annotated[Literal["uniform", "balanced", "targeted"], typer.Option(help="Whose examples make the dose.")] = (
+        "uniform"
+    )
+    by: Annotated[str | None, typer.Option(help="Dimension of the groups, where --who asks for groups.")] = None
+    target: Annotated[float, typer.Option(help="Share of the loss that has to come back.")] = 0.8
+    margin: Annotated[float, typer.Option(help="What a kept task may pay, in shares of the score.")] = 0.02
+    write_best: Annotated[
+        bool, typer.Option("--write-best", help="Write the model with the largest recovery if none reaches the target.")
+    ] = False
+
+    def fractions(self) -> list[float]:
+        """The doses as numbers."""
+        try:
+            return [float(part) for part in self.dose.split(",")]
+        except ValueError:
+            raise ConfigError(f"--dose '{self.dose}': expected fractions such as 0.01,0.05,0.1") from None
 
 
+@expand_dataclasses
 def mitigate(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="The checkpoint after the loss.", show_default=False)],
     before: Annotated[str, typer.Option(metavar="MODEL", help="The one that still knew it.", show_default=False)],
     forgotten: Annotated[str, typer.Option(metavar="TASK", help="The task that was lost.", show_default=False)],
-    keep: Several,
+    keep: Annotated[
+        list[str],
+        typer.Option("--keep", metavar="TASK", help="A task that should not pay; repeat for more.", show_default=False),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results and the model.", show_default=False)],
-    dose: Annotated[str, typer.Option(help="Fractions of the task's training data.")] = "0.01,0.02,0.05,0.1,0.25",
-    who: Annotated[
-        Literal["uniform", "balanced", "targeted"], typer.Option(help="Whose examples make the dose.")
-    ] = "uniform",
-    by: Annotated[str | None, typer.Option(help="Dimension of the groups, where --who asks for groups.")] = None,
-    target: Annotated[float, typer.Option(help="Share of the loss that has to come back.")] = 0.8,
-    margin: Annotated[float, typer.Option(help="What a kept task may pay, in shares of the score.")] = 0.02,
-    write_best: Annotated[
-        bool, typer.Option("--write-best", help="Write the model with the largest recovery if none reaches the target.")
-    ] = False,
-    store: StoreRoot = None,
+    doses: Doses,
+    running: Running,
     max_store: MaxStore = "",
-    executor: ExecutorName = "local",
-    address: Address = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
-    trust_remote_code: RemoteCode = False,
 ) -> int:
     """Replay doses of a task that MODEL lost, compare them, and write the model of the smallest that suffices.
 
@@ -63,44 +66,36 @@ def mitigate(
     from chaintune.api import mitigate as run
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.mitigations import mitigation_tables
-    from chaintune.store.address import open_store
 
-    check_address(executor, address)
-    found = run(
+    running.check()
+    mitigations = run(
         model,
         before=before,
         forgotten=forgotten,
         keep=keep,
         out=out,
-        dose=_doses(dose),
-        who=who,
-        by=by,
-        target=target,
-        margin=margin,
-        write_best=write_best,
+        **(asdict(doses) | {"dose": doses.fractions()}),
+        **asdict(running),
         overrides=[*(overrides or ()), *recipe_overrides(context.args)],
-        store=open_store(store),
         max_store=read_size(max_store, "--max-store"),
-        executor=executor,
-        address=address,
         watch=RunDisplay,
         command=["chaintune", *sys.argv[1:]],
-        trust_remote_code=trust_remote_code,
     )
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2, default=str))
+        typer.echo(json.dumps(mitigations.to_dict(), indent=2, default=str))
     else:
-        rows, limits = pooled(found.results.rows), Limits(target, margin)
-        tables = mitigation_tables(rows, limits, level=found.results.level)
+        rows, limits = pooled(mitigations.results.rows), Limits(doses.target, doses.margin)
+        tables = mitigation_tables(rows, limits, level=mitigations.results.level)
         print_tables([table for table in tables if table.rows])
-        typer.echo(f"{found.choice.ladder} of {found.choice.task}: {found.choice.reason}.")
-        wrote = f"{found.written} is written to {found.model}" if found.model else "no model is written"
+        typer.echo(f"{mitigations.choice.ladder} of {mitigations.choice.task}: {mitigations.choice.reason}.")
+        model_folder = mitigations.model
+        wrote = f"{mitigations.written} is written to {model_folder}" if model_folder else "no model is written"
         typer.echo(f"{wrote}; the whole report is {out}/report.html")
-    if not found.results.outcome.complete:
-        for result in found.results.outcome.of("failed"):
+    if not mitigations.results.outcome.complete:
+        for result in mitigations.results.outcome.of("failed"):
             typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
         return 2
-    return 0 if found.choice.chosen else 3
+    return 0 if mitigations.choice.chosen else 3
 
 
 def recipe_overrides(arguments: Sequence[str]) -> list[str]:
@@ -109,19 +104,12 @@ def recipe_overrides(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: anything else stands among them.
     """
-    found, rest = [], list(arguments)
+    overrides, rest = [], list(arguments)
     while rest:
         option = rest.pop(0)
         if not (named := re.fullmatch(r"--(recipe\.\w+)(?:=(.*))?", option)):
             raise ConfigError(f"'{option}' is not understood; --help shows what there is")
         if named[2] is None and not rest:
             raise ConfigError(f"'{option}' needs a value")
-        found.append(f"{named[1]}={rest.pop(0) if named[2] is None else named[2]}")
-    return found
-
-
-def _doses(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"--dose '{text}': expected fractions such as 0.01,0.05,0.1") from None
+        overrides.append(f"{named[1]}={rest.pop(0) if named[2] is None else named[2]}")
+    return overrides

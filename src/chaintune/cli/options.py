@@ -1,11 +1,15 @@
 """Options that several commands share."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chaintune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from chaintune.runs.session import RunOptions
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.", show_default=False)]
 Out = Annotated[
@@ -41,31 +45,45 @@ RemoteCode = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Run Python code that comes with a model. Only for models you trust."),
 ]
-ExecutorName = Annotated[
-    str,
-    typer.Option(
-        "--executor",
-        metavar="NAME",
-        help="Who computes: local (this process), or ray (a Ray cluster, as many jobs at once as it has room for).",
-    ),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        help="A running Ray cluster, such as ray-head:6379 or auto. [default: RAY_ADDRESS, else a new one here]",
-        show_default=False,
-    ),
-]
 
 
-def check_address(executor: str, address: str | None) -> None:
-    """Refuse an address for an executor that takes none.
+@dataclass(frozen=True)
+class Running:
+    """Options of where finished work lies and who computes the rest."""
 
-    Raises:
-        ConfigError: it does not, or there is no such executor.
-    """
-    from chaintune.execution.executors import EXECUTORS
+    store: StoreRoot = None
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            metavar="NAME",
+            help="Who computes: local (this process), or ray (a Ray cluster, as many jobs at once as it has room for).",
+        ),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="A running Ray cluster, such as ray-head:6379 or auto. [default: RAY_ADDRESS, else a new one here]",
+            show_default=False,
+        ),
+    ] = None
+    trust_remote_code: RemoteCode = False
 
-    if address and not EXECUTORS.get(executor).takes_address:
-        raise ConfigError("--address is about a Ray cluster; add --executor ray")
+    def check(self) -> None:
+        """Refuse an address for an executor that takes none.
+
+        Raises:
+            ConfigError: it takes none, or there is no such executor.
+        """
+        from chaintune.execution.executors import EXECUTORS
+
+        if self.address and not EXECUTORS.get(self.executor).takes_address:
+            raise ConfigError("--address is about a Ray cluster; add --executor ray")
+
+    def options(self, max_store: int | None = None) -> "RunOptions":
+        """The options of a run that is shown on stderr."""
+        from chaintune.cli.display import RunDisplay
+        from chaintune.runs.session import RunOptions
+
+        return RunOptions(self.executor, self.address, max_store, RunDisplay)

@@ -6,28 +6,17 @@ from pathlib import Path
 import typer
 
 from chaintune.cli.amounts import read_size
-from chaintune.cli.options import (
-    Address,
-    ExecutorName,
-    MaxStore,
-    Out,
-    Overrides,
-    RemoteCode,
-    StoreRoot,
-    StudyFile,
-    check_address,
-)
+from chaintune.cli.expand import expand_dataclasses
+from chaintune.cli.options import MaxStore, Out, Overrides, Running, StudyFile
 
 
+@expand_dataclasses
 def run(
     study: StudyFile,
+    running: Running,
     out: Out = None,
-    store: StoreRoot = None,
     overrides: Overrides = None,
-    executor: ExecutorName = "local",
-    address: Address = None,
     max_store: MaxStore = "",
-    trust_remote_code: RemoteCode = False,
 ) -> int:
     """Run a study: tune its chains, score every checkpoint, report forgetting and biased forgetting.
 
@@ -35,7 +24,7 @@ def run(
     Results land in OUT: report.html, report.md, figures/, results.parquet, results.json, scores/, study.resolved.yaml,
     provenance.json.
     """
-    from chaintune.cli.display import RunDisplay, print_tables
+    from chaintune.cli.display import print_tables
     from chaintune.report.folder import write_report
     from chaintune.report.markdown import visible
     from chaintune.report.tables import main_tables
@@ -43,23 +32,14 @@ def run(
     from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
-    check_address(executor, address)
+    running.check()
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
     from chaintune.runs.session import prepare  # loads torch, which reading a study does not need
 
     folder = out or Path("runs") / wish.name
-    session = prepare(wish, open_store(store), trust_remote_code=trust_remote_code)
-    with RunDisplay(session.plan) as display:
-        results = session.run(
-            folder,
-            on_event=display.note,
-            command=_command(),
-            executor=executor,
-            address=address,
-            max_store=most,
-            trust_remote_code=trust_remote_code,
-        )
+    session = prepare(wish, open_store(running.store), trust_remote_code=running.trust_remote_code)
+    results = session.run(folder, running.options(most), command=["chaintune", *sys.argv[1:]])
     write_report(folder, session.tasks)
     print_tables(main_tables(results.rows, level=results.level))
     typer.echo(visible(summary(results.rows, level=results.level)))
@@ -68,7 +48,3 @@ def run(
     for result in results.outcome.of("failed"):
         typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
     return 0 if results.outcome.complete else 2
-
-
-def _command() -> list[str]:
-    return ["chaintune", *sys.argv[1:]]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from chaintune.cli.expand import expand_dataclasses
-from chaintune.cli.options import Address, AsJson, ExecutorName, check_address
+from chaintune.cli.options import AsJson, Running
 from chaintune.errors import ConfigError
 
 if TYPE_CHECKING:
-    from chaintune.records import Task
+    from chaintune.records import Scores, Task
 
 # Suffixes that are no folder's name.
 _OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".xlsx", ".pq", ".feather", ".arrow")
@@ -25,7 +25,7 @@ Names = Annotated[
 
 
 @dataclass(frozen=True)
-class ScoringRun:
+class Scoring(Running):
     """Options of how models are scored, shared by every command that scores without training."""
 
     test: Annotated[
@@ -58,22 +58,6 @@ class ScoringRun:
             show_default=False,
         ),
     ] = None
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store",
-            metavar="FOLDER|URL",
-            envvar="CHAINTUNE_STORE",
-            help="Where finished scores lie: a folder, or a URL such as s3://bucket/prefix. [default: .chaintune]",
-            show_default=False,
-        ),
-    ] = None
-    executor: ExecutorName = "local"
-    address: Address = None
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option("--trust-remote-code", help="Run Python code that comes with a model. Only for models you trust."),
-    ] = False
 
     def tasks(self, names: Sequence[str]) -> "list[Task]":
         """The tasks of these names, with the sizes and keys of the options."""
@@ -82,21 +66,21 @@ class ScoringRun:
         sizes, overrides = self.test or (), self.overrides or ()
         return tasks_from_options(names, sizes=sizes, seed=self.sample_seed, overrides=overrides)
 
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of `auditing.score_all`."""
-        from chaintune.cli.display import RunDisplay
+    def score(self, models: Mapping[str, str], tasks: "Sequence[Task]") -> "dict[str, dict[str, Scores]]":
+        """Scores of models on tasks: what a model is called, then task -> scores."""
+        from chaintune.runs.scoring import score_models
         from chaintune.store.address import open_store
 
-        check_address(self.executor, self.address)
-        return {
-            "executor": self.executor,
-            "address": self.address,
-            "precision": self.precision,
-            "devices": self.devices,
-            "store": open_store(self.store),
-            "watch": RunDisplay,
-            "trust_remote_code": self.trust_remote_code,
-        }
+        self.check()
+        return score_models(
+            models,
+            tasks,
+            open_store(self.store),
+            self.options(),
+            precision=self.precision,
+            devices=self.devices,
+            trust_remote_code=self.trust_remote_code,
+        )
 
 
 @expand_dataclasses
@@ -107,7 +91,7 @@ def score(
         Path,
         typer.Option(help="A .parquet file for one task, or a folder that gets a file a task."),
     ],
-    scoring: ScoringRun,
+    scoring: Scoring,
     by: Annotated[
         list[str] | None, typer.Option("--by", metavar="DIM", help="Tell each group of this dimension too.")
     ] = None,
@@ -128,7 +112,7 @@ def score(
 
     chaintune score large-model --task bbq --devices 4 --out large.parquet
     """
-    from chaintune.auditing import check_dimensions, score_all
+    from chaintune.auditing import check_dimensions
     from chaintune.report.scored import scored_rows, scored_tables
     from chaintune.runs.scoring import score_paths, write_scores
 
@@ -138,7 +122,7 @@ def score(
     tasks = scoring.tasks(task)
     check_dimensions(by or (), tasks)
     called = Path(model).name
-    scores = score_all({called: model}, tasks, **scoring.options())[called]
+    scores = scoring.score({called: model}, tasks)[called]
     rows = {name: scored_rows(one, by or ()) for name, one in scores.items()}
     paths = write_scores(scores, out)
     if as_json:

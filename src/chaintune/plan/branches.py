@@ -9,7 +9,7 @@ from chaintune.plan.nodes import Portion
 from chaintune.records import Chain, ChainStep, MitigationRef, Regulariser, Task
 from chaintune.study.mitigations import MitigationItem, was_lost
 from chaintune.study.study import Study
-from chaintune.tasks.doses import dose_size
+from chaintune.tasks.sizes import dose_size
 from chaintune.tuning.mitigations import BetweenSpec, DoseSpec
 
 

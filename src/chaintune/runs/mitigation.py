@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any
 
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, shapes_of
-from chaintune.execution.events import Event
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import load, merge_adapter, save
@@ -27,20 +25,6 @@ if TYPE_CHECKING:
 
 # Stands in a chain's name for whatever happened between the two checkpoints; no task can be named so.
 LATER = "(later)"
-
-
-class Watch(Protocol):
-    """Receives the events of a run."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def note(self, event: Event) -> None:
-        """Take up one event."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +133,13 @@ def chosen_chain(choice: Recommendation, rows: Sequence[ResultRow], *, best: boo
     return max(known, key=lambda chain: known[chain], default="")
 
 
-def write_model(session: Session, chain: str, folder: Path, *, trust_remote_code: bool = False) -> None:
+def write_model(session: Session, chain: str, folder: Path) -> None:
     """Write the model at the end of a chain into a folder, whole, an adapter folded in.
 
     Args:
         session: that was run.
         chain: its name in the results.
         folder: made where it is missing.
-        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ModelError: the checkpoint is not in the store.
@@ -171,7 +154,11 @@ def write_model(session: Session, chain: str, folder: Path, *, trust_remote_code
     adapter = entry.path if (entry.path / "adapter_config.json").is_file() else None
     weights = session.bases[node.base].folder if adapter else entry.path
     loaded = load(
-        weights, adapter=adapter, precision=session.precision, trainable=False, trust_remote_code=trust_remote_code
+        weights,
+        adapter=adapter,
+        precision=session.precision,
+        trainable=False,
+        trust_remote_code=session.trust_remote_code,
     )
     with (
         os_errors_as_store_error(folder.parent, f"the model {folder.name} cannot be written"),

@@ -1,13 +1,12 @@
 """Models that exist already, scored on tasks: what the store lacks is computed, nothing is trained."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
-from chaintune.execution.state import OnEvent
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import Precision, Reader, load_reader, resolve_precision
@@ -16,101 +15,39 @@ from chaintune.plan.graph import measured_content, measurement_key
 from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
-from chaintune.runs.session import computed
+from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.reading import check_measurable, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class ScoringRun:
-    """Models and tasks, read once, and what is to be computed.
-
-    Attributes:
-        store: where scores lie.
-        tasks: name -> task, as loaded.
-        models: what a model is called here -> its name.
-        bases: name -> model.
-        keys: what a model is called here, and a task -> key of the scores.
-        precision: what `auto` came to on this machine.
-        plan: one node for each pair of a model and a task; equal models have theirs together.
-    """
-
-    store: Store
-    tasks: Mapping[str, Task]
-    models: Mapping[str, str]
-    bases: Mapping[str, BaseModel]
-    keys: Mapping[tuple[str, str], str]
-    precision: Precision
-    plan: Plan
-
-    def run(
-        self,
-        *,
-        executor: str = "local",
-        address: str | None = None,
-        on_event: OnEvent | None = None,
-        trust_remote_code: bool = False,
-    ) -> dict[str, dict[str, Scores]]:
-        """Compute what the store lacks; scores by what the model is called, then by task.
-
-        Args:
-            executor: name of who runs the jobs, as for a study.
-            address: of its cluster.
-            on_event: called at every event.
-            trust_remote_code: run Python code that comes with a model.
-
-        Raises:
-            ModelError: a model cannot be loaded, or answers with something that is no number.
-        """
-        engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=trust_remote_code)
-        scores: dict[str, dict[str, Scores]] = {}
-        with computed(
-            self.plan,
-            store=self.store,
-            tasks=self.tasks,
-            engine=engine,
-            executor=executor,
-            address=address,
-            on_event=on_event,
-        ) as outcome:
-            for failed in outcome.of("failed"):
-                raise ModelError(f"{failed.node.title}: {failed.cause}")
-            for (called, task), key in self.keys.items():
-                scores.setdefault(called, {})[task] = self._read(key, task, self.models[called])
-        return scores
-
-    def _read(self, key: str, task: str, model: str) -> Scores:
-        entry = self.store.get("score", key)
-        if entry is None:
-            raise ModelError(f"the scores {key} are not in the store {self.store.address}; run the command again")
-        scores = read_scores(entry.path / MEASUREMENT_FILE, self.tasks[task])
-        return replace(scores, provenance={**scores.provenance, "model": model})
-
-
-def prepare_scoring(
+def score_models(
     models: Mapping[str, str],
     tasks: Sequence[Task],
     store: Store,
+    options: RunOptions = LOCAL,
     *,
     precision: str = "auto",
     devices: int = 1,
     trust_remote_code: bool = False,
-) -> ScoringRun:
-    """Find the models, refuse what could not be scored, and plan the rest; nothing is computed yet.
+) -> dict[str, dict[str, Scores]]:
+    """Scores of several models on several tasks: what each model is called, then task -> scores.
+
+    What could not be scored is refused before anything is computed; equal models are scored once.
 
     Args:
         models: what each is called in messages and results -> its name as a user gives it.
         tasks: with different names.
         store: where finished work lies; a GGUF file is dequantised into it.
+        options: who computes.
         precision: `auto`, `bf16` or `fp32`.
-        devices: processes that score together; the scores, and so their keys, do not depend on them.
+        devices: processes that score together, one a GPU; the scores, and so their keys, do not depend on them.
         trust_remote_code: run Python code that comes with a model.
 
     Raises:
         ConfigError: no task, or two of one name; fewer devices than one.
         DataError: an example is longer than a model's context.
-        ModelError: a model cannot be loaded.
+        ModelError: a model cannot be loaded, or a scoring failed.
     """
     _check_names(tasks)
     if devices < 1:
@@ -131,7 +68,23 @@ def prepare_scoring(
                 tokens = 0 if store.has("score", key) else _read_tokens(task, reader)
                 nodes[key] = _node(key, base, task, called, precision=chosen, devices=devices, tokens=tokens)
     plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
-    return ScoringRun(store, {task.name: task for task in tasks}, models, bases, keys, chosen, plan)
+    by_name = {task.name: task for task in tasks}
+    engine = EngineFactory.of(bases, chosen, trust_remote_code=trust_remote_code)
+    scores: dict[str, dict[str, Scores]] = {}
+    with computed(plan, store, by_name, engine, options) as outcome:
+        for failed in outcome.of("failed"):
+            raise ModelError(f"{failed.node.title}: {failed.cause}")
+        for (called, name), key in keys.items():
+            scores.setdefault(called, {})[name] = _read(store, key, by_name[name], models[called])
+    return scores
+
+
+def _read(store: Store, key: str, task: Task, model: str) -> Scores:
+    entry = store.get("score", key)
+    if entry is None:
+        raise ModelError(f"the scores {key} are not in the store {store.address}; run the command again")
+    scores = read_scores(entry.path / MEASUREMENT_FILE, task)
+    return replace(scores, provenance={**scores.provenance, "model": model})
 
 
 def write_scores(scores: Mapping[str, Scores], out: Path) -> dict[str, Path]:

@@ -1,20 +1,21 @@
 """A study made ready on this machine: its data read, its bases at hand, its plan drawn; then run."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import polars as pl
 
 from chaintune.errors import StoreError, require
 from chaintune.execution.bases import BaseModel, entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory
+from chaintune.execution.events import Event
 from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.run import run_plan
 from chaintune.execution.sizing import check_readable, stage_bytes, token_counter
-from chaintune.execution.state import OnEvent, RunOutcome
+from chaintune.execution.state import RunOutcome
 from chaintune.forgetting.recommend import USUAL
 from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
 from chaintune.plan.plan import Families, Plan, compile_plan, families_of
@@ -26,6 +27,38 @@ from chaintune.study.task_spec import load_spec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class Watch(Protocol):
+    """Receives the events of a run."""
+
+    def note(self, event: Event) -> None:
+        """Take up one event."""
+        ...
+
+
+Watcher: TypeAlias = "Callable[[Plan], AbstractContextManager[Watch]]"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Who computes a plan, in how much room, and who watches.
+
+    Attributes:
+        executor: `local` is this process, one job after another; `ray` a cluster, as many at once as it has room
+            for; or another that an installed package offers.
+        address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
+        max_store: bytes that the whole store may take; None allows what the disk holds.
+        watch: plan -> context manager with `note`, which is called with every event.
+    """
+
+    executor: str = "local"
+    address: str | None = None
+    max_store: int | None = None
+    watch: Watcher | None = None
+
+
+LOCAL = RunOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +102,7 @@ class Session:
         bases: name -> base model.
         precision: what `auto` came to on this machine.
         plan: what will be trained and scored.
+        trust_remote_code: run Python code that comes with a model.
     """
 
     study: Study
@@ -77,6 +111,7 @@ class Session:
     bases: dict[str, BaseModel]
     precision: Precision
     plan: Plan
+    trust_remote_code: bool = False
 
     @property
     def base_keys(self) -> dict[str, str]:
@@ -84,48 +119,25 @@ class Session:
         return {name: base.key for name, base in self.bases.items()}
 
     def run(
-        self,
-        out: Path,
-        *,
-        on_event: OnEvent | None = None,
-        command: Sequence[str] = (),
-        trust_remote_code: bool = False,
-        limits: Limits = USUAL,
-        executor: str = "local",
-        address: str | None = None,
-        max_store: int | None = None,
+        self, out: Path, options: RunOptions = LOCAL, *, command: Sequence[str] = (), limits: Limits = USUAL
     ) -> StudyResults:
         """Compute what is missing and write results, scores and provenance into `out`.
 
         Args:
             out: the folder.
-            on_event: called at every event.
+            options: who computes.
             command: that is noted as the results' origin.
-            trust_remote_code: run Python code that comes with a model.
             limits: of a recommended dose.
-            executor: `local` is this process, one job after another; `ray` a cluster, as many at once as it has room
-                for; or another that an installed package offers.
-            address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
-            max_store: bytes that the whole store may take; None allows what the disk holds.
 
         Raises:
+            ConfigError: no such executor, or it cannot run here.
             StoreError: the checkpoints do not fit, which is checked before anything is computed; or scores that were
                 computed are gone.
         """
-        if any(node.recipe.quantize for node in self.plan.stages) and executor == "local":
+        if any(node.recipe.quantize for node in self.plan.stages) and options.executor == "local":
             check_quantize()
-        engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=trust_remote_code)
-        with computed(
-            self.plan,
-            store=self.store,
-            tasks=self.tasks,
-            engine=engine,
-            out=out,
-            executor=executor,
-            address=address,
-            max_store=max_store,
-            on_event=on_event,
-        ) as outcome:
+        engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=self.trust_remote_code)
+        with computed(self.plan, self.store, self.tasks, engine, options, out=out) as outcome:
             rows = write_results(
                 self.study,
                 self.plan,
@@ -142,15 +154,12 @@ class Session:
 @contextmanager
 def computed(
     plan: Plan,
-    *,
     store: Store,
     tasks: Mapping[str, Task],
     engine: EngineFactory,
+    options: RunOptions,
+    *,
     out: Path | None = None,
-    executor: str = "local",
-    address: str | None = None,
-    max_store: int | None = None,
-    on_event: OnEvent | None = None,
 ) -> Iterator[RunOutcome]:
     """The outcome of a plan, whatever it is of; while the context lasts, no other process drops its results.
 
@@ -159,28 +168,26 @@ def computed(
         store: where finished work lies and goes.
         tasks: name -> task.
         engine: builds what computes, from the plan's bases.
+        options: who computes.
         out: folder in which `status.json` is kept; None keeps none.
-        executor: name of who runs the jobs.
-        address: of its cluster.
-        max_store: bytes that the whole store may take; None allows what the disk holds.
-        on_event: called at every event.
 
     Raises:
         ConfigError: no such executor, or it cannot run here.
         StoreError: the checkpoints do not fit, or measurements that were made are gone.
     """
     with store.lease(plan.result_keys | entry_keys(engine.bases.values())):
-        outcome = run_plan(
-            plan,
-            store=store,
-            engine=engine,
-            tasks=tasks,
-            out=out,
-            executor=EXECUTORS.get(executor),
-            address=address,
-            max_bytes=max_store,
-            on_event=on_event,
-        )
+        with options.watch(plan) if options.watch else nullcontext() as watch:
+            outcome = run_plan(
+                plan,
+                store=store,
+                engine=engine,
+                tasks=tasks,
+                out=out,
+                executor=EXECUTORS.get(options.executor),
+                address=options.address,
+                max_bytes=options.max_store,
+                on_event=watch.note if watch else None,
+            )
         _check_there(plan, store, outcome)
         yield outcome
 
@@ -231,4 +238,4 @@ def prepare(
         stage_bytes=lambda base, adapter: stage_bytes(bases[base], adapter, precision),
         families=families,
     )
-    return Session(study, store, loaded, bases, precision, plan)
+    return Session(study, store, loaded, bases, precision, plan, trust_remote_code)

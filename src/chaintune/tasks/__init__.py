@@ -1,11 +1,10 @@
 """What is taught and measured: registry, sources, prompts, splits."""
 
-from chaintune.tasks.definition import Pool, TaskDefinition
+from chaintune.tasks.definition import DataOptions, Pool, TaskDefinition
 from chaintune.tasks.description import SplitCounts, TaskDescription, describe
 from chaintune.tasks.loading import load, sample_test
 from chaintune.tasks.registry import is_offensive, names
 from chaintune.tasks.sizes import Size
-from chaintune.tasks.sources import DataOptions
 
 __all__ = [
     "DataOptions",

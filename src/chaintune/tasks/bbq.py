@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.csv
 
 from chaintune.errors import DataError, nearest
-from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example
 from chaintune.tasks.definition import Pool, TaskDefinition
@@ -42,12 +41,10 @@ def read(path: Path | None) -> Pool:
     Raises:
         DataError: the data is nowhere, or a row is malformed.
     """
-    found = find("bbq", PLACES, path)
-    files = found.files["all"]
-    targets = _targets(files[0].parent / TARGETS_FILE)
-    rows = (row for file in files for row in read_rows(file))
-    examples = build_all(rows, lambda row: _example(row, targets))
-    source = found.source if targets else f"{found.source}; {TARGETS_FILE} is not there, so choices have no roles"
+    data = find("bbq", PLACES, path)
+    targets = _targets(data.files["all"][0].parent / TARGETS_FILE)
+    examples = build_all(data.rows(), lambda row: _example(row, targets))
+    source = data.source if targets else f"{data.source}; {TARGETS_FILE} is not there, so choices have no roles"
     return Pool(examples, None, source)
 
 

@@ -9,8 +9,8 @@ from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.rows import kind
 
 REQUIRED = ("prompt", "choices", "gold")
-FOUND_BY_NAME = ("id", "cluster", "split")
-KEYS = (*REQUIRED, *FOUND_BY_NAME, "labels", "groups")
+OPTIONAL = ("id", "cluster", "split")
+KEYS = (*REQUIRED, *OPTIONAL, "labels", "groups")
 IN_BRACES = re.compile(r"\{([^{}]+)\}")
 
 
@@ -46,7 +46,7 @@ def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], where: s
         columns: `prompt`, `choices`, `gold`, `id`, `cluster`, `split`, `labels` -> column, and `groups` ->
             a mapping of dimension to column, or one column that holds such a mapping in each row. `prompt`
             may be a text with columns in braces, `choices` a list of such texts. A key whose value is None
-            counts as not given.
+            counts as absent.
         present: columns of the data, fields inside columns as `column.field`.
         where: of the data, for messages.
 
@@ -60,12 +60,12 @@ def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], where: s
     _check_keys(columns)
     there = list(present)
     names: dict[str, Any] = {key: columns.get(key, key) for key in REQUIRED}
-    names |= {key: columns.get(key, key) for key in FOUND_BY_NAME if key in columns or key in there}
+    names |= {key: columns.get(key, key) for key in OPTIONAL if key in columns or key in there}
     names |= {"labels": columns["labels"]} if "labels" in columns else {}
     groups = columns.get("groups", "groups" if "groups" in there else {})
     by_dimension = dict(groups) if isinstance(groups, Mapping) else {}
     group_map = "" if isinstance(groups, Mapping) else str(groups)
-    _check_present([*_wanted(names), *_wanted_groups(by_dimension, group_map)], there, where)
+    _check_present([*_named_columns(names), *_group_columns(by_dimension, group_map)], there, where)
     if isinstance(names["choices"], list | tuple):
         names["choices"] = tuple(names["choices"])
     return Columns(**names, groups=by_dimension, group_map=group_map)
@@ -76,8 +76,8 @@ def fields_of(template: str) -> list[str]:
     return IN_BRACES.findall(template) or [template]
 
 
-def _wanted(names: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is looked for under which key."""
+def _named_columns(names: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key -> each column that is read for it."""
     for key, named in names.items():
         if isinstance(named, list | tuple):
             yield from ((key, column) for text in named for column in IN_BRACES.findall(text))
@@ -85,14 +85,14 @@ def _wanted(names: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from ((key, column) for column in (fields_of(named) if key == "prompt" else [named]))
 
 
-def _wanted_groups(by_dimension: Mapping[str, str], group_map: str) -> Iterator[tuple[str, str]]:
+def _group_columns(by_dimension: Mapping[str, str], group_map: str) -> Iterator[tuple[str, str]]:
     yield from ((f"groups.{dimension}", column) for dimension, column in by_dimension.items())
     if group_map:
         yield "groups", group_map
 
 
-def _check_present(wanted: Iterable[tuple[str, str]], there: list[str], where: str) -> None:
-    missing = [(key, column) for key, column in wanted if column not in there]
+def _check_present(named: Iterable[tuple[str, str]], there: list[str], where: str) -> None:
+    missing = [(key, column) for key, column in named if column not in there]
     if not missing:
         return
     listed = ", ".join(f"'{column}' for {key}" if column != key else f"'{column}'" for key, column in missing)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
-from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Example
 from chaintune.tasks.definition import Pool, TaskDefinition
@@ -42,9 +41,9 @@ def read(path: Path | None) -> Pool:
     Raises:
         DataError: the data is nowhere, or a row is malformed.
     """
-    found = find("crows_pairs", PLACES, path)
-    examples = build_all((row for file in found.files["all"] for row in read_rows(file)), _example)
-    return distinct_pool("crows_pairs", examples, found.source)
+    data = find("crows_pairs", PLACES, path)
+    examples = build_all(data.rows(), _example)
+    return distinct_pool("crows_pairs", examples, data.source)
 
 
 def _example(row: Row) -> Example:

@@ -7,7 +7,6 @@ says the same has about half of them right.
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
-from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example
 from chaintune.tasks.definition import Pool, TaskDefinition
@@ -29,12 +28,9 @@ def read(path: Path | None) -> Pool:
     Raises:
         DataError: the data is nowhere, or a row is malformed.
     """
-    found = find("csqa2", PLACES, path)
-    parts = {
-        part: build_all((row for file in files for row in read_rows(file)), _example)
-        for part, files in found.files.items()
-    }
-    return pool_of(parts, found.source)
+    data = find("csqa2", PLACES, path)
+    parts = {part: build_all(data.rows(part), _example) for part in data.files}
+    return pool_of(parts, data.source)
 
 
 def _example(row: Row) -> Example:

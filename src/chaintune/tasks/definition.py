@@ -1,13 +1,39 @@
 """What defines a task before any data is read, and what reading its data gives."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypedDict
 
 from chaintune.records import Example, Role
 
 Part = Literal["train", "test", "all"]
+
+
+class DataOptions(TypedDict, total=False):
+    """Where a task's data is; None is the same as leaving the option out.
+
+    Attributes:
+        path: of a file of your own, or of a known task's data in the shape that it is published in.
+        test_path: of a file of your own with what is tested; `path` then holds what is taught.
+        hub: a data set on the Hub, `owner/name`.
+        config: its configuration.
+        split: its split that is cut by cluster, or `train` and `test` -> split.
+        columns: which column holds what; see `columns.resolve_columns`.
+        lm_eval: a task of lm-evaluation-harness; a name that begins with `lm_eval:` says the same.
+        fewshot: samples that lm-eval puts in front of each question.
+        include_path: a folder with lm-eval task files of your own.
+    """
+
+    path: Path | str | None
+    test_path: Path | str | None
+    hub: str | None
+    config: str | None
+    split: str | Mapping[str, str] | None
+    columns: Mapping[str, Any] | None
+    lm_eval: str | None
+    fewshot: int | None
+    include_path: Path | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +77,26 @@ class TaskDefinition:
     test_share: float = 0.5
     stratify_by: str = ""
     offensive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskData:
+    """The data of a task, read, and what is known of it before sizes are taken.
+
+    Attributes:
+        pool: every example.
+        version: of prompt and choices.
+        dimensions: that examples bear groups of.
+        licence: of the data.
+        role: that the task has by itself; None leaves it to the user.
+        test_share: of the clusters that are tested, where the data has no test split of its own.
+        stratify_by: the dimension whose groups are split each for itself; None is the first one.
+    """
+
+    pool: Pool
+    version: str
+    dimensions: tuple[str, ...]
+    licence: str = "not stated"
+    role: Role | None = None
+    test_share: float = 0.5
+    stratify_by: str | None = None

@@ -27,7 +27,7 @@ def fetch(repo: str, patterns: Sequence[str], *, revision: str = "") -> tuple[Pa
     # Imported here: it takes half a second, and most runs find their data elsewhere.
     from huggingface_hub import snapshot_download
 
-    with _told_by(repo), _no_bars_in_logs():
+    with _hub_errors(repo), _no_bars_in_logs():
         folder = snapshot_download(
             repo, repo_type="dataset", revision=revision or None, allow_patterns=list(patterns), endpoint=_endpoint()
         )
@@ -42,7 +42,7 @@ def listed(repo: str, *, revision: str = "") -> list[str]:
     """
     from huggingface_hub import HfApi
 
-    with _told_by(repo):
+    with _hub_errors(repo):
         info = HfApi(endpoint=_endpoint()).dataset_info(repo, revision=revision or "main")
     return [file.rfilename for file in info.siblings or ()]
 
@@ -52,7 +52,7 @@ def _endpoint() -> str | None:
 
 
 @contextmanager
-def _told_by(repo: str) -> Iterator[None]:
+def _hub_errors(repo: str) -> Iterator[None]:
     """Every way in which the Hub's client fails becomes a `HubError`."""
     from huggingface_hub.errors import HFValidationError, HTTPError
 

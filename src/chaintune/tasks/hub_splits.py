@@ -93,9 +93,9 @@ def _laid_out(repo: str, revision: str, configs: Mapping[str, Splits], card: Map
 
 def _card(path: Path) -> Mapping[str, Any]:
     """The YAML at the top of a card; empty when there is none that can be read."""
-    found = FRONT_MATTER.match(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+    front = FRONT_MATTER.match(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
     try:
-        card = yaml.safe_load(found[1]) if found else None
+        card = yaml.safe_load(front[1]) if front else None
     except yaml.YAMLError:
         return {}
     return card if isinstance(card, dict) else {}
@@ -145,25 +145,27 @@ def _is_data(name: str) -> bool:
 
 def _inferred(names: Iterable[str]) -> dict[str, Splits]:
     """A folder at the top is a configuration, unless it is called `data` or after a split."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    configs: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in sorted(filter(_is_data, names)):
         top, *below = name.split("/")
         is_config = below and top != "data" and not _split_of(top)
-        found[top if is_config else DEFAULT][_split_of("/".join(below) if is_config else name) or "train"].append(name)
-    return _frozen(found)
+        configs[top if is_config else DEFAULT][_split_of("/".join(below) if is_config else name) or "train"].append(
+            name
+        )
+    return _frozen(configs)
 
 
 def _converted(names: Iterable[str]) -> dict[str, Splits]:
     """The Hub's own conversion lays files out as `config/split/0000.parquet`."""
-    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    configs: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in sorted(filter(_is_data, names)):
         if len(parts := name.split("/")) == 3:
-            found[parts[0]][parts[1].removeprefix("partial-")].append(name)
-    return _frozen(found)
+            configs[parts[0]][parts[1].removeprefix("partial-")].append(name)
+    return _frozen(configs)
 
 
-def _frozen(found: Mapping[str, Mapping[str, list[str]]]) -> dict[str, Splits]:
-    return {config: {split: tuple(names) for split, names in splits.items()} for config, splits in found.items()}
+def _frozen(configs: Mapping[str, Mapping[str, list[str]]]) -> dict[str, Splits]:
+    return {config: {split: tuple(names) for split, names in splits.items()} for config, splits in configs.items()}
 
 
 def _split_of(name: str) -> str:

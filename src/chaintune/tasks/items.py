@@ -55,11 +55,11 @@ def dimensions_of(columns: Columns, examples: Iterable[Example], where: str) -> 
     Raises:
         DataError: no example has a group of a dimension that is named.
     """
-    borne = {dimension for example in examples for dimension in example.groups}
+    present = {dimension for example in examples for dimension in example.groups}
     for dimension, column in (columns.groups or {}).items():
-        if dimension not in borne:
+        if dimension not in present:
             raise DataError(f"{where}: dimension '{dimension}': no row has a group in column '{column}'")
-    return tuple(columns.groups) if columns.groups else tuple(sorted(borne))
+    return tuple(columns.groups) if columns.groups else tuple(sorted(present))
 
 
 def groups_of(row: Row, columns: Columns) -> dict[str, tuple[str, ...]]:
@@ -69,10 +69,10 @@ def groups_of(row: Row, columns: Columns) -> dict[str, tuple[str, ...]]:
         DataError: something that is no name.
     """
     if columns.group_map:
-        held = _group_map(row, columns.group_map)
+        by_dimension = _group_map(row, columns.group_map)
     else:
-        held = {dimension: row.get(column) for dimension, column in (columns.groups or {}).items()}
-    groups = {dimension: _group_names(row, dimension, value) for dimension, value in sorted(held.items())}
+        by_dimension = {dimension: row.get(column) for dimension, column in (columns.groups or {}).items()}
+    groups = {dimension: _group_names(row, dimension, value) for dimension, value in sorted(by_dimension.items())}
     return {dimension: names for dimension, names in groups.items() if names}
 
 

@@ -1,4 +1,4 @@
-"""Rows that a reader leaves out of a published data set: counted, and told."""
+"""Rows that a reader leaves out of a published data set, counted and logged."""
 
 import logging
 from collections import Counter
@@ -12,8 +12,8 @@ DEFECTIVE = "choices that read the same or are blank"
 REPEATED = "the text of another row"
 
 
-def told(task: str, left_out: Counter[str], total: int) -> str:
-    """The end of a task's source, after a warning that says the same; empty when nothing was left out.
+def note_left_out(task: str, left_out: Counter[str], total: int) -> str:
+    """Log the rows that were left out; the same as the end of a task's source, empty when there are none.
 
     Args:
         task: name for the warning.
@@ -58,4 +58,4 @@ def distinct_pool(task: str, examples: Sequence[Example], source: str) -> Pool:
     """
     left_out: Counter[str] = Counter()
     kept = without_repeats(examples, left_out)
-    return Pool(kept, None, source + told(task, left_out, len(examples)))
+    return Pool(kept, None, source + note_left_out(task, left_out, len(examples)))

@@ -15,9 +15,9 @@ from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.columns import Columns
-from chaintune.tasks.definition import Pool
+from chaintune.tasks.definition import Pool, TaskData
 from chaintune.tasks.items import columns_of, dimensions_of, groups_of, name_of
-from chaintune.tasks.left_out import DEFECTIVE, told, without_repeats
+from chaintune.tasks.left_out import DEFECTIVE, note_left_out, without_repeats
 from chaintune.tasks.prompts import choice_defect
 
 log = logging.getLogger(__name__)
@@ -27,40 +27,39 @@ OWN_COLUMNS = ("id", "cluster", "groups")
 FEWSHOT_SEED = 1234
 
 
-def read_lm_eval(
-    name: str, *, fewshot: int | None, include_path: Path | None, columns: Mapping[str, Any]
-) -> tuple[Pool, tuple[str, ...], str]:
-    """The examples of a task of lm-eval, the dimensions that they bear groups of, and the task's version.
+def read_lm_eval(task_name: str, options: Mapping[str, Any]) -> TaskData:
+    """The data of a task from lm-eval.
 
     What the harness scores is tested: the test split, or the validation split where there is none. What it
     calls the training split is taught; without one, what is tested is cut by cluster.
 
     Args:
-        name: of the task in lm-eval.
-        fewshot: samples in front of each question; None is what the task says, or 0.
-        include_path: a folder with task files of your own.
-        columns: `id`, `cluster` and `groups` -> fields of a document, such as `doc.category`.
+        task_name: here, which names that of lm-eval behind the prefix unless the option `lm_eval` does.
+        options: of those of `DataOptions` `lm_eval`, `fewshot` (else what the task says, or 0), `include_path`, and
+            `columns`: `id`, `cluster` and `groups` -> fields of a document, such as `doc.category`.
 
     Raises:
         ConfigError: lm-eval is not installed, or an argument is invalid.
         DataError: there is no such task, it is no multiple-choice task, or its data cannot be loaded.
     """
+    name, columns = options.get("lm_eval") or task_name.removeprefix(PREFIX), options.get("columns", {})
     where = f"lm-eval task '{name}'"
     for key in columns:
         if key not in OWN_COLUMNS:
             raise ConfigError(f"columns: '{key}' comes from lm-eval; {nearest(str(key), OWN_COLUMNS)}")
-    task = _loaded(name, include_path, where)
+    folder = options.get("include_path")
+    task = _loaded(name, None if folder is None else Path(folder), where)
     _check_kind(task, where)
-    shots = _shots(task, fewshot, where)
+    shots = _shots(task, options.get("fewshot"), where)
     left_out: Counter[str] = Counter()
     tested = _rows(task, task.eval_docs, shots, f"{where}, tested document")
     taught = _taught_rows(task, shots, where)
-    found = columns_of([*tested, *taught], columns, where)
-    test = without_repeats(_examples(tested, found, left_out), left_out)
-    train = without_repeats(_examples(taught, found, left_out), left_out, tested=test)
-    source = _source(task, name, shots) + told(f"{PREFIX}{name}", left_out, len(tested) + len(taught))
+    resolved = columns_of([*tested, *taught], columns, where)
+    test = without_repeats(_examples(tested, resolved, left_out), left_out)
+    train = without_repeats(_examples(taught, resolved, left_out), left_out, tested=test)
+    source = _source(task, name, shots) + note_left_out(f"{PREFIX}{name}", left_out, len(tested) + len(taught))
     pool = Pool(train, test, source) if taught else Pool(test, None, source)
-    return pool, dimensions_of(found, [*train, *test], where), f"lm_eval-{task.VERSION}"
+    return TaskData(pool, f"lm_eval-{task.VERSION}", dimensions_of(resolved, [*train, *test], where))
 
 
 def _loaded(name: str, include_path: Path | None, where: str) -> Any:
@@ -97,11 +96,9 @@ def whole_manager(manager: Any, include_path: Path | None) -> Any:
 
 def _built(manager: Any, name: str, where: str) -> Any:
     """The task with its data, which `datasets` fetches."""
-    from datasets.exceptions import DatasetsError
-
     try:
         return next(iter(manager.load(name)["tasks"].values()))
-    except (OSError, ValueError, LookupError, RuntimeError, ImportError, TypeError, DatasetsError) as error:
+    except Exception as error:  # a task file may run any code, and datasets raises errors of its own
         reason = str(error).split("\n")[0]
         raise DataError(f"{where}: lm-eval cannot load it ({type(error).__name__}: {reason})") from error
 
@@ -141,18 +138,20 @@ def _taught_rows(task: Any, shots: int, where: str) -> list[Row]:
 
 
 class _OtherDocs:
-    """A few-shot sampler that never gives the document that is asked about: a lesson must not hold its answer."""
+    """A few-shot sampler that leaves out the document in question: a training example must not hold its answer."""
 
     def __init__(self, sampler: Any) -> None:
         self.sampler = sampler
-        self.asked: Any = None
+        self.doc: Any = None
 
     def sample(self, n: int, **_: Any) -> Any:
         pool = self.sampler.fewshot_docs()
         if len(pool) > n:
-            return self.sampler.sample(n, eval_doc=self.asked)
-        if self.asked in pool:
-            raise DataError(f"{n} few-shot samples asked for, and a lesson that is one of {n} has fewer; ask for less")
+            return self.sampler.sample(n, eval_doc=self.doc)
+        if self.doc in pool:
+            raise DataError(
+                f"{n} few-shot samples asked for, and an example that is one of {n} has fewer; ask for less"
+            )
         return self.sampler.sample(n)
 
 
@@ -161,13 +160,13 @@ def _rows(task: Any, docs: Iterable[Mapping[str, Any]], shots: int, where: str) 
     rows = []
     for number, doc in enumerate(docs, start=1):
         if isinstance(getattr(task, "sampler", None), _OtherDocs):
-            task.sampler.asked = doc
+            task.sampler.doc = doc
         prompt = task.fewshot_context(doc, num_fewshot=shots, gen_prefix=task.doc_to_prefix(doc))
         requests = task.construct_requests(doc=doc, ctx=prompt)
         texts = [request.args[1] for request in requests[: len(task.doc_to_choice(doc))]]
-        asked = [task.doc_to_text(doc), task.doc_to_choice(doc)]
-        held = {"doc": dict(doc), "prompt": prompt, "choices": texts, "gold": task.doc_to_target(doc), "asked": asked}
-        rows.append(Row(f"{where} {number}", held))
+        question = [task.doc_to_text(doc), task.doc_to_choice(doc)]
+        answers = {"choices": texts, "gold": task.doc_to_target(doc)}
+        rows.append(Row(f"{where} {number}", {"doc": dict(doc), "prompt": prompt, **answers, "question": question}))
     return rows
 
 
@@ -180,7 +179,7 @@ def _examples(rows: Sequence[Row], columns: Columns, left_out: Counter[str]) -> 
 
 def _example(row: Row, columns: Columns) -> Example:
     # Without the few-shot samples, so that a question keeps its name whatever stands in front of it.
-    name = name_of(row, columns.id) if columns.id else canonical_digest(row.values["asked"])[:16]
+    name = name_of(row, columns.id) if columns.id else canonical_digest(row.values["question"])[:16]
     cluster = name_of(row, columns.cluster) if columns.cluster else name
     choices = tuple(row.values["choices"])
     target = Choices(choices, _gold(row, len(choices)))
@@ -189,7 +188,7 @@ def _example(row: Row, columns: Columns) -> Example:
 
 def _gold(row: Row, count: int) -> int:
     """The index that `doc_to_target` gives, or that of the choice whose text it gives."""
-    target, texts = row.values["gold"], row.values["asked"][1]
+    target, texts = row.values["gold"], row.values["question"][1]
     target = target[0] if isinstance(target, list) and len(target) == 1 else target
     if isinstance(target, str) and target in texts:
         return int(texts.index(target))

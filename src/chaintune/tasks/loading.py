@@ -8,9 +8,9 @@ from typing import Unpack
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.records import Example, Role, Task
-from chaintune.tasks.definition import Pool, TaskDefinition
-from chaintune.tasks.sizes import Size, Wanted, check_dimension, parse_size, take
-from chaintune.tasks.sources import DataOptions, read
+from chaintune.tasks.definition import DataOptions, Pool, TaskData
+from chaintune.tasks.sizes import Size, SizeSpec, check_dimension, parse_size, take
+from chaintune.tasks.sources import read
 from chaintune.tasks.splits import split_clusters
 
 ROLES = ("safety", "capability")
@@ -41,7 +41,7 @@ def load(
             has no test split of its own; 1 teaches nothing.
         measure: how checkpoints are asked; empty is what suits the examples.
         metric: what scores an example; empty is the measure's first.
-        data: where the data is; see `sources.DataOptions`.
+        data: where the data is; see `definition.DataOptions`.
 
     Raises:
         ConfigError: the arguments do not go together.
@@ -50,18 +50,21 @@ def load(
     what = f"task '{name}'"
     own_role = None if role is None else _checked_role(what, role)
     sizes = {"train": parse_size(train, f"{what}, train"), "test": parse_size(test, f"{what}, test")}
-    found, pool = read(name, own_role, {option: value for option, value in data.items() if value is not None})
-    whole = _parts(found, pool, seed, test_share)
-    taken = {split: _sample(whole, split, size, found, seed) for split, size in sizes.items()}
+    source = read(name, own_role, {option: value for option, value in data.items() if value is not None})
+    whole = _parts(name, source, seed, test_share)
+    taken = {
+        split: _sample(whole, split, size, task=name, dimensions=source.dimensions, seed=seed)
+        for split, size in sizes.items()
+    }
     return Task(
         name=name,
-        role=own_role or found.role,
-        version=found.version,
+        role=own_role or source.role or "capability",
+        version=source.version,
         train=taken["train"],
         test=taken["test"],
-        dimensions=found.dimensions,
-        source=pool.source,
-        licence=found.licence,
+        dimensions=source.dimensions,
+        source=source.pool.source,
+        licence=source.licence,
         measure=measure,
         metric=metric,
     )
@@ -78,33 +81,38 @@ def sample_test(task: Task, size: Size, *, seed: int = 0) -> Task:
     Raises:
         DataError: the size is none, or there are fewer examples.
     """
-    wanted = parse_size(size, f"task '{task.name}', test")
-    return replace(task, test=_sample({"train": task.train, "test": task.test}, "test", wanted, task, seed))
+    whole, parsed = {"train": task.train, "test": task.test}, parse_size(size, f"task '{task.name}', test")
+    return replace(task, test=_sample(whole, "test", parsed, task=task.name, dimensions=task.dimensions, seed=seed))
 
 
 def _sample(
-    whole: Mapping[str, Sequence[Example]], split: str, size: Wanted | None, found: TaskDefinition | Task, seed: int
+    whole: Mapping[str, Sequence[Example]],
+    split: str,
+    size: SizeSpec | None,
+    *,
+    task: str,
+    dimensions: Sequence[str],
+    seed: int,
 ) -> tuple[Example, ...]:
-    what = f"task '{found.name}', {split}"
-    check_dimension(size, found.dimensions, what)
+    what = f"task '{task}', {split}"
+    check_dimension(size, dimensions, what)
     # A group that only the other split has is a group without examples here, not one to pass over.
     both = (example for part in whole.values() for example in part)
     groups = {name for example in both for name in example.groups.get(size.dimension, ())} if size else set()
-    part = take(whole[split], size, task=found.name, seed=seed, what=what, groups=sorted(groups))
+    part = take(whole[split], size, task=task, seed=seed, what=what, groups=sorted(groups))
     return tuple(sorted(part, key=lambda example: example.id))
 
 
-def _parts(found: TaskDefinition, pool: Pool, seed: int, test_share: float | None) -> Mapping[str, Sequence[Example]]:
-    what = f"task '{found.name}'"
+def _parts(task: str, data: TaskData, seed: int, test_share: float | None) -> Mapping[str, Sequence[Example]]:
+    what, pool = f"task '{task}'", data.pool
     _check_ids([*pool.examples, *(pool.test or ())], what)
-    share = found.test_share if test_share is None else _checked_share(what, test_share, pool)
+    share = data.test_share if test_share is None else _checked_share(what, test_share, pool)
     if pool.test is not None:
         train, test = pool.examples, pool.test
         _check_clusters(train, test, what)
     else:
-        train, test = split_clusters(
-            pool.examples, task=found.name, seed=seed, test_share=share, stratify_by=found.stratify_by
-        )
+        stratify_by = next(iter(data.dimensions), "") if data.stratify_by is None else data.stratify_by
+        train, test = split_clusters(pool.examples, task=task, seed=seed, test_share=share, stratify_by=stratify_by)
     for split, part, emptied_on_purpose in (("train", train, share == 1), ("test", test, False)):
         if not part and not emptied_on_purpose:
             raise DataError(f"{what}: the {split} split is empty; {_why_empty(pool)}")

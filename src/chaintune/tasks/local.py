@@ -9,34 +9,33 @@ from chaintune.files.reading import files_digest, read_rows
 from chaintune.files.rows import Row, raise_problems
 from chaintune.records import Example
 from chaintune.tasks.columns import Columns
-from chaintune.tasks.definition import Pool
+from chaintune.tasks.definition import Pool, TaskData
 from chaintune.tasks.items import by_split, columns_of, dimensions_of, examples_of
 
 VERSION = "local-1"
 
 
-def read_local(path: Path, columns: Mapping[str, Any], test_path: Path | None) -> tuple[Pool, tuple[str, ...]]:
-    """The examples of a user's own file, and the dimensions that they bear groups of.
+def read_local(_name: str, options: Mapping[str, Any]) -> TaskData:
+    """The data of a task from a user's own file.
 
     Args:
-        path: of the items; of those that are taught when `test_path` is given.
-        columns: as `columns.resolve_columns` takes them.
-        test_path: of the items that are tested.
+        options: `path`, and of those of `DataOptions` `test_path` and `columns`.
 
     Raises:
         ConfigError: the arguments do not go together.
         DataError: the file, or a row of it, cannot be used.
     """
-    rows, found = _read(path, columns)
+    path, columns = Path(options["path"]), options.get("columns", {})
+    rows, resolved = _read(path, columns)
     source = f"{path} (sha256 {files_digest([path])})"
-    examples = _examples(rows, found)
-    if test_path is None:
-        train, test = by_split(rows, examples, found.split)
-        return Pool(train, test, source), dimensions_of(found, examples, str(path))
-    if found.split:
-        raise ConfigError(f"{path}: column '{found.split}' tells the split, so give no test_path beside it")
-    tested, found_there = _read(test_path, columns)
-    test = _examples(tested, found_there)
+    examples = _examples(rows, resolved)
+    if "test_path" not in options:
+        train, test = by_split(rows, examples, resolved.split)
+        return TaskData(Pool(train, test, source), VERSION, dimensions_of(resolved, examples, str(path)))
+    if resolved.split:
+        raise ConfigError(f"{path}: column '{resolved.split}' tells the split, so give no test_path beside it")
+    test_path = Path(options["test_path"])
+    test = _examples(*_read(test_path, columns))
     if shared := sorted({example.id for example in examples} & {example.id for example in test}):
         raise DataError(
             f"{path} and {test_path} share rows: {len(shared):,} ids are in both, such as '{shared[0]}', and what was "
@@ -44,7 +43,8 @@ def read_local(path: Path, columns: Mapping[str, Any], test_path: Path | None) -
             "file split by cluster"
         )
     source += f", tested on {test_path} (sha256 {files_digest([test_path])})"
-    return Pool(examples, test, source), dimensions_of(found, [*examples, *test], str(path))
+    dimensions = dimensions_of(resolved, [*examples, *test], str(path))
+    return TaskData(Pool(examples, test, source), VERSION, dimensions)
 
 
 def _read(path: Path, columns: Mapping[str, Any]) -> tuple[list[Row], Columns]:

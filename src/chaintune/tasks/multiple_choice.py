@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaintune.errors import DataError
-from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.definition import Pool
-from chaintune.tasks.left_out import DEFECTIVE, told
+from chaintune.tasks.left_out import DEFECTIVE, note_left_out
 from chaintune.tasks.places import Places, find, pool_of
 from chaintune.tasks.prompts import choice_defect, continuation, question_prompt
 
@@ -42,17 +41,14 @@ def reader(task: str, places: Places, question_field: str) -> Callable[[Path | N
     """
 
     def read(path: Path | None) -> Pool:
-        found = find(task, places, path)
+        data = find(task, places, path)
         questions = {
-            part: build_all(
-                (row for file in files for row in read_rows(file)), lambda row: _question(row, question_field)
-            )
-            for part, files in found.files.items()
+            part: build_all(data.rows(part), lambda row: _question(row, question_field)) for part in data.files
         }
         left_out: Counter[str] = Counter()
-        examples = {part: _examples(asked, left_out) for part, asked in questions.items()}
-        total = sum(len(asked) for asked in questions.values())
-        return pool_of(examples, found.source + told(task, left_out, total))
+        examples = {part: _examples(own, left_out) for part, own in questions.items()}
+        total = sum(len(own) for own in questions.values())
+        return pool_of(examples, data.source + note_left_out(task, left_out, total))
 
     return read
 

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from chaintune.errors import DataError
-from chaintune.files.reading import READERS, files_digest
+from chaintune.files.reading import READERS, files_digest, read_rows
+from chaintune.files.rows import Row
 from chaintune.records import Example
 from chaintune.tasks.definition import Part, Pool
 from chaintune.tasks.hub import HubError, fetch
@@ -46,18 +47,22 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DataFiles:
     """The files of a data set, by split, and a text that tells where they came from."""
 
     files: Mapping[Part, tuple[Path, ...]]
     source: str
+
+    def rows(self, part: Part = "all") -> Iterator[Row]:
+        """The rows of one part, file after file."""
+        return (row for path in self.files[part] for row in read_rows(path))
 
 
 class _AbsentError(Exception):
     """The data is not at this place; the text says what was looked for."""
 
 
-def find(task: str, places: Places, path: Path | None) -> Found:
+def find(task: str, places: Places, path: Path | None) -> DataFiles:
     """The files of a task's data, at the first place that has them.
 
     Raises:
@@ -88,14 +93,14 @@ def pool_of(parts: Mapping[Part, Sequence[Example]], source: str) -> Pool:
     return Pool(next(iter(parts.values())), None, source)
 
 
-def _lookups(places: Places) -> Iterator[Callable[[], Found]]:
+def _lookups(places: Places) -> Iterator[Callable[[], DataFiles]]:
     yield lambda: _in_data_folder(places)
     if places.wheel:
         yield lambda: _in_wheel(places)
     yield lambda: _on_hub(places)
 
 
-def _at_path(places: Places, path: Path) -> Found:
+def _at_path(places: Places, path: Path) -> DataFiles:
     if path.is_dir():
         shape = places.on_hub if not _matched(path, places.local) and _matched(path, places.on_hub) else places.local
         return _in_folder(path, shape, str(path))
@@ -103,10 +108,10 @@ def _at_path(places: Places, path: Path) -> Found:
         raise _AbsentError(f"{path}: no such file or folder")
     if path.suffix.lower() not in READERS:
         raise _AbsentError(f"{path}: expected a folder or a file that ends in {', '.join(READERS)}")
-    return Found({"all": (path,)}, f"{path} (sha256 {files_digest([path])})")
+    return DataFiles({"all": (path,)}, f"{path} (sha256 {files_digest([path])})")
 
 
-def _in_data_folder(places: Places) -> Found:
+def _in_data_folder(places: Places) -> DataFiles:
     root = os.environ.get(DATA_VARIABLE)
     if not root:
         raise _AbsentError(
@@ -116,17 +121,17 @@ def _in_data_folder(places: Places) -> Found:
     return _in_folder(folder, places.local, str(folder))
 
 
-def _in_wheel(places: Places) -> Found:
+def _in_wheel(places: Places) -> DataFiles:
     # The wheel is only a carrier: importing it would run its code and need its dependencies.
     try:
-        found = distribution(places.wheel)
+        wheel = distribution(places.wheel)
     except PackageNotFoundError as error:
         raise _AbsentError(f"wheel {places.wheel} is not installed") from error
-    folder = Path(str(found.locate_file(places.wheel_folder)))
-    return _in_folder(folder, places.in_wheel, f"wheel {places.wheel} {found.version}, {places.wheel_folder}")
+    folder = Path(str(wheel.locate_file(places.wheel_folder)))
+    return _in_folder(folder, places.in_wheel, f"wheel {places.wheel} {wheel.version}, {places.wheel_folder}")
 
 
-def _on_hub(places: Places) -> Found:
+def _on_hub(places: Places) -> DataFiles:
     try:
         folder, revision = fetch(places.repo, _alternatives(places.on_hub.values()), revision=places.revision)
     except HubError as error:
@@ -134,19 +139,19 @@ def _on_hub(places: Places) -> Found:
     return _in_folder(folder, places.on_hub, f"Hub data set {places.repo}, revision {revision}")
 
 
-def _in_folder(folder: Path, patterns: Patterns, source: str) -> Found:
+def _in_folder(folder: Path, patterns: Patterns, source: str) -> DataFiles:
     files = _matched(folder, patterns)
     if not files:
         raise _AbsentError(f"{folder}: no file {_names(patterns)}")
     digest = files_digest([path for paths in files.values() for path in paths])
-    return Found(files, f"{source} (sha256 {digest}){_instead(files, patterns)}")
+    return DataFiles(files, f"{source} (sha256 {digest}){_instead(files, patterns)}")
 
 
 def _matched(folder: Path, patterns: Patterns) -> dict[Part, tuple[Path, ...]]:
     matched = {}
     for part, pattern in patterns.items():
-        found = (tuple(sorted(folder.glob(one))) for one in _alternatives([pattern]))
-        matched[part] = next((paths for paths in found if paths), ())
+        matches = (tuple(sorted(folder.glob(one))) for one in _alternatives([pattern]))
+        matched[part] = next((paths for paths in matches if paths), ())
     return {part: paths for part, paths in matched.items() if paths}
 
 

@@ -1,10 +1,11 @@
-"""How many examples of a split are used: everything, a number, or a number of each group."""
+"""How many examples of a split are used: everything, a number, a number of each group, or a dose."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaintune.errors import DataError, nearest
+from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.records import Example
 from chaintune.tasks.splits import spread
 
@@ -13,14 +14,14 @@ SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SizeSpec:
     """A size as a number: of the whole split, or of each group of a dimension when one is named."""
 
     count: int
     dimension: str = ""
 
 
-def parse_size(size: Size, what: str) -> Wanted | None:
+def parse_size(size: Size, what: str) -> SizeSpec | None:
     """What a size means; None is everything.
 
     Args:
@@ -32,16 +33,16 @@ def parse_size(size: Size, what: str) -> Wanted | None:
     """
     if size is None or size == "all":
         return None
-    found = re.fullmatch(r"\s*(\d+)(?:\s+per\s+(\S.*?))?\s*", str(size)) if not isinstance(size, bool) else None
-    if found is None:
+    match = re.fullmatch(r"\s*(\d+)(?:\s+per\s+(\S.*?))?\s*", str(size)) if not isinstance(size, bool) else None
+    if match is None:
         raise DataError(f"{what}: size {size!r} is not understood; write a number, or '30 per category'")
-    if int(found[1]) < 1:
+    if int(match[1]) < 1:
         raise DataError(f"{what}: size {size!r} would leave the split empty; write at least 1, or leave it out for all")
-    return Wanted(int(found[1]), found[2] or "")
+    return SizeSpec(int(match[1]), match[2] or "")
 
 
 def take(
-    examples: Sequence[Example], wanted: Wanted | None, *, task: str, seed: int, what: str, groups: Sequence[str] = ()
+    examples: Sequence[Example], size: SizeSpec | None, *, task: str, seed: int, what: str, groups: Sequence[str] = ()
 ) -> list[Example]:
     """The examples of one split that a size asks for.
 
@@ -51,7 +52,7 @@ def take(
 
     Args:
         examples: the whole split, in any order.
-        wanted: None takes everything.
+        size: None takes everything.
         task: the task's name.
         seed: of the order.
         what: the beginning of an error sentence.
@@ -60,41 +61,64 @@ def take(
     Raises:
         DataError: there are fewer than asked for.
     """
-    if wanted is None:
+    if size is None:
         return list(examples)
-    if not wanted.dimension:
-        if wanted.count > len(examples):
+    if not size.dimension:
+        if size.count > len(examples):
             fewer = f"ask for {len(examples):,} or fewer, or " if examples else ""
             there = f"there are {len(examples):,}; {fewer}leave the size out"
-            raise DataError(f"{what}: {wanted.count:,} examples asked for, {there} for all of them")
-        return spread(examples, task=task, seed=seed)[: wanted.count]
+            raise DataError(f"{what}: {size.count:,} examples asked for, {there} for all of them")
+        return spread(examples, task=task, seed=seed)[: size.count]
     by_group: dict[str, list[Example]] = {group: [] for group in groups}
     for example in examples:
-        for group in example.groups.get(wanted.dimension, ()):
+        for group in example.groups.get(size.dimension, ()):
             by_group.setdefault(group, []).append(example)
-    _check_counts(by_group, wanted, what)
+    _check_counts(by_group, size, what)
     taken = {
         example.id: example
         for members in by_group.values()
-        for example in spread(members, task=task, seed=seed)[: wanted.count]
+        for example in spread(members, task=task, seed=seed)[: size.count]
     }
     return list(taken.values())
 
 
-def check_dimension(wanted: Wanted | None, dimensions: Sequence[str], what: str) -> None:
+def dose_size(dose: float, examples: int, *, task: str) -> int:
+    """Examples in a dose, at least one.
+
+    Args:
+        dose: fraction in (0, 1]; 1 is everything.
+        examples: of the task's training data.
+        task: named in errors.
+
+    Raises:
+        ConfigError: the dose lies outside (0, 1] or gives no example; the message names one that does.
+    """
+    if not 0 < dose <= 1:
+        raise ConfigError(f"task '{task}': a dose is a fraction above 0 and at most 1, got {dose:g}")
+    size = round(dose * examples)
+    if size == 0:
+        smallest = (math.floor(0.5 / max(1, examples) * 1e4) + 1) / 1e4
+        raise ConfigError(
+            f"task '{task}': a dose of {dose:g} of {examples} training examples gives none; "
+            f"a dose of {smallest:g} gives one"
+        )
+    return size
+
+
+def check_dimension(size: SizeSpec | None, dimensions: Sequence[str], what: str) -> None:
     """Nothing when the size names no dimension or one of the task's.
 
     Raises:
         DataError: it names another.
     """
-    if wanted is None or not wanted.dimension or wanted.dimension in dimensions:
+    if size is None or not size.dimension or size.dimension in dimensions:
         return
-    known = nearest(wanted.dimension, dimensions) if dimensions else "the task has no groups; write a plain number"
-    raise DataError(f"{what}: '{wanted.count} per {wanted.dimension}': no such dimension; {known}")
+    known = nearest(size.dimension, dimensions) if dimensions else "the task has no groups; write a plain number"
+    raise DataError(f"{what}: '{size.count} per {size.dimension}': no such dimension; {known}")
 
 
-def _check_counts(by_group: dict[str, list[Example]], wanted: Wanted, what: str) -> None:
-    few = {group: len(members) for group, members in sorted(by_group.items()) if len(members) < wanted.count}
+def _check_counts(by_group: dict[str, list[Example]], size: SizeSpec, what: str) -> None:
+    few = {group: len(members) for group, members in sorted(by_group.items()) if len(members) < size.count}
     if not few:
         return
     listed = ", ".join(f"'{group}' has {count}" for group, count in list(few.items())[:SHOWN])
@@ -102,6 +126,6 @@ def _check_counts(by_group: dict[str, list[Example]], wanted: Wanted, what: str)
     most = min(few.values())
     todo = f"ask for {most} or fewer" if most else "leave out the group that has none"
     raise DataError(
-        f"{what}: '{wanted.count} per {wanted.dimension}' asks for more than there are: {listed}{more}; "
+        f"{what}: '{size.count} per {size.dimension}' asks for more than there are: {listed}{more}; "
         f"{todo}, or write a plain number"
     )

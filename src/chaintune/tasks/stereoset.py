@@ -10,7 +10,6 @@ are compared; between sentences (`intersentence`) what follows the context is.
 from pathlib import Path
 
 from chaintune.errors import DataError
-from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Example
 from chaintune.tasks.definition import Pool, TaskDefinition
@@ -37,9 +36,9 @@ def read(path: Path | None) -> Pool:
     Raises:
         DataError: the data is nowhere, or a row is malformed.
     """
-    found = find("stereoset", PLACES, path)
-    examples = build_all((row for file in found.files["all"] for row in read_rows(file)), _example)
-    return Pool(examples, None, found.source)
+    data = find("stereoset", PLACES, path)
+    examples = build_all(data.rows(), _example)
+    return Pool(examples, None, data.source)
 
 
 def _example(row: Row) -> Example:

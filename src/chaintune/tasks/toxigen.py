@@ -12,7 +12,6 @@ import re
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
-from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.tasks.definition import Pool, TaskDefinition
@@ -56,9 +55,9 @@ def read(path: Path | None) -> Pool:
     Raises:
         DataError: the data is nowhere, or a row is malformed.
     """
-    found = find("toxigen", PLACES, path)
-    examples = build_all((row for file in found.files["all"] for row in read_rows(file)), _example)
-    return distinct_pool("toxigen", examples, found.source)
+    data = find("toxigen", PLACES, path)
+    examples = build_all(data.rows(), _example)
+    return distinct_pool("toxigen", examples, data.source)
 
 
 def _example(row: Row) -> Example:

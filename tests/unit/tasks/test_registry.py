@@ -6,7 +6,7 @@ import pytest
 
 from chaintune import tasks
 from chaintune.errors import DataError
-from chaintune.tasks.registry import BUILT_IN, definition
+from chaintune.tasks.registry import TASKS, definition
 
 OFFERED = """
 from chaintune.records import Choices, Example
@@ -42,9 +42,9 @@ def test_the_built_in_tasks_have_the_names_that_they_are_listed_under() -> None:
         "stereoset",
         "toxigen",
     }
-    assert set(BUILT_IN) == expected
-    assert [definition(name).name for name in BUILT_IN] == list(BUILT_IN)
-    assert set(BUILT_IN) <= set(tasks.names())
+    assert set(TASKS.shipped) == expected
+    assert [definition(name).name for name in TASKS.shipped] == list(TASKS.shipped)
+    assert set(TASKS.shipped) <= set(tasks.names())
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chaintune.errors import DataError
 from chaintune.records import Choices, Example, examples_digest
-from chaintune.tasks.sizes import Wanted, check_dimension, parse_size, take
+from chaintune.tasks.sizes import SizeSpec, check_dimension, parse_size, take
 from chaintune.tasks.splits import split_clusters, spread
 
 
@@ -147,8 +147,8 @@ def test_a_size_that_cannot_be_meant_is_refused(size: object) -> None:
 def test_no_size_and_all_are_everything() -> None:
     assert parse_size(None, "x") is None
     assert parse_size("all", "x") is None
-    assert parse_size(" 30  per  category ", "x") == Wanted(30, "category")
-    assert parse_size("400", "x") == parse_size(400, "x") == Wanted(400)
+    assert parse_size(" 30  per  category ", "x") == SizeSpec(30, "category")
+    assert parse_size("400", "x") == parse_size(400, "x") == SizeSpec(400)
 
 
 def test_a_size_of_zero_is_refused() -> None:

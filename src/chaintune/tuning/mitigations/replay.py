@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from chaintune.records import Example
-from chaintune.tasks.doses import dose_size
+from chaintune.tasks.sizes import dose_size
 from chaintune.tuning.mitigations.mitigation import Mitigation
 from chaintune.tuning.mitigations.specs import DoseSpec
 
