@@ -149,9 +149,8 @@ def _inferred(names: Iterable[str]) -> dict[str, Splits]:
     for name in sorted(filter(_is_data, names)):
         top, *below = name.split("/")
         is_config = below and top != "data" and not _split_of(top)
-        configs[top if is_config else DEFAULT][_split_of("/".join(below) if is_config else name) or "train"].append(
-            name
-        )
+        split = _split_of("/".join(below) if is_config else name) or "train"
+        configs[top if is_config else DEFAULT][split].append(name)
     return _frozen(configs)
 
 

@@ -149,9 +149,7 @@ class _OtherDocs:
         if len(pool) > n:
             return self.sampler.sample(n, eval_doc=self.doc)
         if self.doc in pool:
-            raise DataError(
-                f"{n} few-shot samples asked for, and an example that is one of {n} has fewer; ask for less"
-            )
+            raise DataError(f"{n} few-shot samples asked for, and one of {n} documents has fewer beside it; ask for less")
         return self.sampler.sample(n)
 
 

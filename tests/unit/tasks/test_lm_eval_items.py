@@ -140,7 +140,7 @@ def test_too_many_few_shot_samples_are_told(folder: Path) -> None:
     write(folder, docs)
     with pytest.raises(DataError, match="6 few-shot samples asked for, there are 5 documents to draw them from"):
         load(folder, fewshot=6)
-    with pytest.raises(DataError, match="5 few-shot samples asked for, and a lesson that is one of 5 has fewer"):
+    with pytest.raises(DataError, match="5 few-shot samples asked for, and one of 5 documents has fewer beside it"):
         load(folder, fewshot=5)
     with pytest.raises(ConfigError, match="fewshot -1 must be 0 or more"):
         load(folder, fewshot=-1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chaintune import tasks
-from chaintune.errors import DataError
+from chaintune.errors import ConfigError, DataError
 from chaintune.tasks.registry import TASKS, definition
 
 OFFERED = """
@@ -62,5 +62,5 @@ def test_an_installed_package_may_offer_a_task() -> None:
 
 @pytest.mark.usefixtures("_offered")
 def test_an_offer_that_is_no_task_is_an_error() -> None:
-    with pytest.raises(DataError, match="task 'broken': its entry point gives a function, expected a TaskDefinition"):
+    with pytest.raises(ConfigError, match="task 'broken': its entry point gives a function, expected a TaskDefinition"):
         tasks.load("broken")
