@@ -4,7 +4,6 @@ No weight is copied or moved, and modes of all modules and random states are put
 weights, bit for bit, as if nobody had looked.
 """
 
-import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from chaintune.errors import ConfigError
 from chaintune.models.encoding import Encoded, check_lengths, encode_examples
 from chaintune.models.processes import Rank
+from chaintune.models.undisturbed import modes_kept, random_states_kept
 from chaintune.records import Example, ItemMetric, Scores, Task, choice_measurement, scores_of
 from chaintune.records.choice import CHOICE
 from chaintune.scoring.logprobs import choice_logprobs
@@ -92,26 +92,11 @@ def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, *
 @contextmanager
 def undisturbed(model: Any) -> Iterator[None]:
     """Within this context a model may be evaluated; its modules' modes and all random states are put back after it."""
-    # Module by module: some may have been frozen in evaluation mode while the others train.
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with _random_states(model):
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        # A cast made while no gradients were wanted must not be met by the next step.
-        torch.clear_autocast_cache()
-
-
-@contextmanager
-def _random_states(model: Any) -> Iterator[None]:
     devices = {weight.device for weight in model.parameters() if weight.device.type not in ("cpu", "meta")}
     kind = next((device.type for device in devices), "cuda")
-    own, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what the user's code may draw from
     try:
-        with torch.random.fork_rng([device.index or 0 for device in devices], device_type=kind):
+        with modes_kept(model), random_states_kept([device.index or 0 for device in devices], kind=kind):
             yield
     finally:
-        random.setstate(own)
-        np.random.set_state(legacy)  # noqa: NPY002 - as above
+        # A cast made while no gradients were wanted must not be met by the next step.
+        torch.clear_autocast_cache()

@@ -8,8 +8,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from chaintune.errors import ModelError
-from chaintune.models.evaluating import evaluating
 from chaintune.models.loading import LoadedModel
+from chaintune.models.undisturbed import evaluating
 from chaintune.records import Space
 
 # Plain matrix products: the fused kernels have no second derivatives.

@@ -2,8 +2,16 @@
 
 import chaintune.hf  # noqa: F401 - says what to install
 from chaintune.models.digest import model_digest
-from chaintune.models.gguf import dequantise
-from chaintune.models.loading import LoadedModel, Reader, load, load_reader, merge_adapter, save, with_adapter
+from chaintune.models.loading import (
+    LoadedModel,
+    Reader,
+    dequantise,
+    load,
+    load_reader,
+    merge_adapter,
+    save,
+    with_adapter,
+)
 from chaintune.models.names import ALIASES, ModelFiles, locate, whole_name
 from chaintune.models.precision import Precision, Quantize, check_quantize, resolve_precision
 

@@ -1,16 +1,20 @@
-"""Loads a model from a folder, and saves it."""
+"""Loads a model from a folder, saves it, and dequantises GGUF files."""
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from struct import error as StructError  # noqa: N812 - an exception in all but name
 from typing import Any
 
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils.quantization_config import GgufConfig
 
 from chaintune.errors import ModelError
 from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off, tied_and_adapted
@@ -20,6 +24,10 @@ from chaintune.models.sharding import weight_bytes
 
 # As torch aligns what it allocates on a CPU.
 _ALIGNED_BYTES = 64
+# Errors of the reader of GGUF on a damaged or unknown file; it checks little.
+_UNREADABLE = (ValueError, OSError, LookupError, ArithmeticError, RuntimeError, StructError)
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -149,6 +157,26 @@ def with_adapter(loaded: LoadedModel, adapter: Path | None, *, instead_of: Path 
         model.to(default_device())
     model.eval()
     return LoadedModel(model, loaded.tokenizer, loaded.precision)
+
+
+def dequantise(gguf: Path, out: Path) -> None:
+    """Write the model of a GGUF file as fp32 safetensors, with its tokenizer, into the folder `out`.
+
+    Raises:
+        ModelError: the `gguf` package is not installed, or transformers cannot read the file.
+    """
+    if find_spec("gguf") is None:
+        raise ModelError(f"model {gguf}: reading GGUF needs the package 'gguf'; install chaintune[demo]")
+    _log.info("dequantising %s (once)", gguf.name)
+    where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        quantisation = GgufConfig(dequantize=True)
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, quantization_config=quantisation)
+    except _UNREADABLE as error:
+        raise ModelError(f"model {gguf}: transformers cannot read this GGUF file ({error})") from error
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
 
 
 def save(loaded: LoadedModel, folder: Path) -> None:

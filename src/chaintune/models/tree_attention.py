@@ -19,8 +19,7 @@ from torch.nn import functional
 from transformers import AttentionInterface, DynamicCache
 
 from chaintune.errors import ModelError
-from chaintune.models.answer_logits import logits_only_at
-from chaintune.models.longrope import are_read_alike
+from chaintune.models.forward import are_read_alike, logits_only_at
 from chaintune.models.memory import is_out_of_memory
 from chaintune.models.token_tree import TokenTree
 from chaintune.models.tree_layout import BLOCK, Blocks, TreeLayout, layout

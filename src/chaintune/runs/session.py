@@ -37,7 +37,7 @@ class Watch(Protocol):
         ...
 
 
-Watcher: TypeAlias = "Callable[[Plan], AbstractContextManager[Watch]]"
+Watcher: TypeAlias = Callable[[Plan], AbstractContextManager[Watch]]
 
 
 @dataclass(frozen=True, slots=True)

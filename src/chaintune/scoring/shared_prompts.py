@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
-from chaintune.models.longrope import are_read_alike
+from chaintune.models.forward import are_read_alike, logits_only_at
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.scoring.batches import cut, equal_prefix_batches, held_tokens
 from chaintune.scoring.memory import Portions

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from chaintune.models.answer_logits import logits_only_at
 from chaintune.models.encoding import Encoded
+from chaintune.models.forward import logits_only_at
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.models.token_tree import TokenTree, common_beginning, cuts, grow, last_nodes, size
 from chaintune.models.tree_attention import logits_at, tree_attention

@@ -149,7 +149,7 @@ class _OtherDocs:
         if len(pool) > n:
             return self.sampler.sample(n, eval_doc=self.doc)
         if self.doc in pool:
-            raise DataError(f"{n} few-shot samples asked for, and one of {n} documents has fewer beside it; ask for less")
+            raise DataError(f"{n} few-shot samples asked for, and one of {n} documents has fewer beside it; use fewer")
         return self.sampler.sample(n)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from chaintune.models.answer_logits import logits_only_at
+from chaintune.models.forward import logits_only_at
 from chaintune.tuning.shared_prefixes import answer_logits
 from chaintune.tuning.tokenized import IGNORED
 

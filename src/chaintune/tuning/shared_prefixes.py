@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from chaintune.models.answer_logits import logits_only_at
+from chaintune.models.forward import logits_only_at
 from chaintune.models.token_tree import TokenTree, grow, last_nodes, size
 from chaintune.models.tree_attention import forward_tree, tree_attention
 from chaintune.tuning.tokenized import IGNORED, OrderedExamples, TrainingExample, count_items, count_tokens

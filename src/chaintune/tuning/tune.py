@@ -16,13 +16,13 @@ from chaintune.models.loading import LoadedModel
 from chaintune.models.memory import free_memory, unless_out_of_memory
 from chaintune.models.precision import default_device
 from chaintune.models.tree_attention import takes_trees
+from chaintune.models.undisturbed import seeded
 from chaintune.records import Example, Recipe
 from chaintune.tuning.memory import smaller_micro_batch, too_little
 from chaintune.tuning.objectives import OBJECTIVES, Objective, Tokenized, choose_objective, targets_of
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
 from chaintune.tuning.regularised import Regularised, apply
-from chaintune.tuning.seeding import seeded
 from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import pays
 from chaintune.tuning.shares import MemoryRanOutError, StepRank

@@ -61,7 +61,7 @@ def diagonal_fisher(
     """
     import torch
 
-    from chaintune.models.evaluating import evaluating
+    from chaintune.models.undisturbed import evaluating
 
     weights = trainable_weights(model)
     fisher = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in weights.items()}

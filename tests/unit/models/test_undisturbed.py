@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from chaintune.tuning.seeding import seeded
+from chaintune.models.undisturbed import seeded
 from tests.plain import random_states
 
 
@@ -39,7 +39,7 @@ def test_the_states_of_all_gpus_are_put_back(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.random, "fork_rng", fork_rng)
-    monkeypatch.setattr("chaintune.tuning.seeding.set_seed", lambda _: None)
+    monkeypatch.setattr("chaintune.models.undisturbed.set_seed", lambda _: None)
     before = torch.get_rng_state()
     draws(1)
     torch.set_rng_state(before)
