@@ -31,7 +31,8 @@ def test_the_process_draws_on_as_if_nothing_had_been() -> None:
 def test_the_states_of_all_gpus_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
 
-    def fork_rng(devices: Iterable[int]) -> AbstractContextManager[None]:
+    def fork_rng(devices: Iterable[int], device_type: str) -> AbstractContextManager[None]:
+        assert device_type == "cuda"
         kept.extend(devices)
         return nullcontext()
 
