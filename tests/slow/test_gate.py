@@ -70,10 +70,10 @@ TRUTHS = {
     "a group": Truth(by_group, replace(PLAIN, by="faith", groups=("a",), limit=Limit(0.2, relative=False)), "abbb"),
     "a group beside the whole": Truth(
         by_group,
-        replace(PLAIN, by="faith", groups=("a",), measure="biased_forgetting", limit=Limit(0.075, relative=False)),
+        replace(PLAIN, by="faith", groups=("a",), statistic="biased_forgetting", limit=Limit(0.075, relative=False)),
         "abbb",
     ),
-    "disparity": Truth(by_group, replace(PLAIN, by="faith", measure="disparity"), "abbb"),
+    "disparity": Truth(by_group, replace(PLAIN, by="faith", statistic="disparity"), "abbb"),
 }
 
 

@@ -56,7 +56,7 @@ def _of_task(budget: Budget, task: str, comparison: Comparison | None) -> list[J
     gone = [_missing(budget, task, group, f"no example of '{group}' is on both sides") for group in left_out]
     if not rows:
         return gone or [_missing(budget, task, "", f"the task has no groups on '{budget.by}'")]
-    if budget.measure == "disparity":
+    if budget.statistic == "disparity":
         return [*gone, _judgement(budget, comparison, dimension, "", _disparity(budget, comparison, rows))]
     known = {row.group: row for row in rows}
     chosen = budget.groups or tuple(known)
@@ -73,12 +73,12 @@ def _missing(budget: Budget, task: str, group: str, reason: str) -> Judgement:
     tier: Tier = budget.tier if budget.required else "note"
     limit = budget.limit
     return Judgement(
-        task, budget.by, group, budget.measure, tier, limit.share, limit.relative, "missing", reason=reason
+        task, budget.by, group, budget.statistic, tier, limit.share, limit.relative, "missing", reason=reason
     )  # fmt: skip
 
 
 def _number(budget: Budget, row: GroupComparison, level: float, tests: int) -> _Judged:
-    estimate = row.forgetting if budget.measure == "forgetting" else row.biased_forgetting
+    estimate = row.forgetting if budget.statistic == "forgetting" else row.biased_forgetting
     low = estimate.value - (estimate.value - estimate.low) * _widening(level, tests, estimate.n_clusters)
     ends = (estimate.value, low, estimate.high)
     return _less_relative(budget, _Judged(*ends, estimate.n, estimate.reason), row.before)
@@ -154,7 +154,7 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
         answer, reason = "pass", "the whole interval lies within the budget"
     more = _more_examples(judged, allowed) if answer == "inconclusive" else None
     return Judgement(
-        comparison.task, dimension, group, budget.measure, budget.tier, limit.share, limit.relative,
+        comparison.task, dimension, group, budget.statistic, budget.tier, limit.share, limit.relative,
         answer, judged.value, judged.low, judged.high, more, reason,  # type: ignore[arg-type]
     )  # fmt: skip
 

@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, Field
 from chaintune.config.source import Source, parse_source
 from chaintune.config.validation import Names, Spec, check
 from chaintune.errors import ConfigError
-from chaintune.records import Measure, Tier
+from chaintune.records import BudgetStatistic, Tier
 
 EVERY = "*"
-MEASURES: tuple[Measure, ...] = ("forgetting", "biased_forgetting", "disparity")
+STATISTICS: tuple[BudgetStatistic, ...] = ("forgetting", "biased_forgetting", "disparity")
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
@@ -27,7 +27,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One measure of one task, and the most it may be.
+    """One statistic of one task, and the most it may be.
 
     Attributes:
         task: its name, or `*` for every task that is compared.
@@ -39,7 +39,7 @@ class Budget:
     task: str
     by: str
     groups: tuple[str, ...]
-    measure: Measure
+    statistic: BudgetStatistic
     limit: Limit
     tier: Tier
     required: bool
@@ -118,26 +118,26 @@ def read_policy(path: Path) -> Policy:
 
 
 def _budgets(entry: Any, index: int, source: Source) -> list[Budget]:
-    """One budget for each measure of an entry; invalid values are noted."""
+    """One budget for each statistic of an entry; invalid values are noted."""
     path = ("budgets", index)
     spec = check(BudgetSpec, entry, path, source)
     if spec is None:
         return []
-    limits = {measure: getattr(spec, measure) for measure in MEASURES if getattr(spec, measure) is not None}
+    limits = {name: getattr(spec, name) for name in STATISTICS if getattr(spec, name) is not None}
     for problem in _problems(spec, limits):
         source.report(path, problem)
     groups = tuple(spec.group or ())
     return [
-        Budget(spec.task, spec.by or "", groups, measure, limit, spec.tier, spec.required)
-        for measure, limit in limits.items()
+        Budget(spec.task, spec.by or "", groups, statistic, limit, spec.tier, spec.required)
+        for statistic, limit in limits.items()
     ]
 
 
-def _problems(spec: BudgetSpec, limits: dict[Measure, Limit]) -> list[str]:
+def _problems(spec: BudgetSpec, limits: dict[BudgetStatistic, Limit]) -> list[str]:
     """What is wrong with an entry, one sentence each."""
     problems = []
     if not limits:
-        problems.append(f"no budget: name one of {', '.join(MEASURES)}")
+        problems.append(f"no budget: name one of {', '.join(STATISTICS)}")
     if spec.group and not spec.by:
         problems.append("'group' needs 'by', the dimension that the group is of")
     if not spec.by and set(limits) - {"forgetting"}:

@@ -21,7 +21,7 @@ from chaintune.records.examples import (
     examples_digest,
 )
 from chaintune.records.figures import Figure, Section
-from chaintune.records.gate import Answer, Gate, Judgement, Measure, Tier
+from chaintune.records.gate import Answer, BudgetStatistic, Gate, Judgement, Tier
 from chaintune.records.items import ITEMS_SCHEMA, items_table, plain_scores
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
@@ -47,6 +47,7 @@ __all__ = [
     "SCORES_SCHEMA",
     "Answer",
     "Audit",
+    "BudgetStatistic",
     "Chain",
     "ChainStep",
     "Checkpoint",
@@ -66,7 +67,6 @@ __all__ = [
     "Judgement",
     "Limits",
     "Lora",
-    "Measure",
     "Measurement",
     "Message",
     "Metric",

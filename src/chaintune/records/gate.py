@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Tier = Literal["block", "warn", "note"]
-Measure = Literal["forgetting", "biased_forgetting", "disparity"]
+BudgetStatistic = Literal["forgetting", "biased_forgetting", "disparity"]
 Answer = Literal["pass", "fail", "inconclusive"]
 
 
@@ -15,6 +15,7 @@ class Judgement:
 
     Attributes:
         task, dimension, group: what the number is about; dimension and group are empty for the whole task.
+        statistic: that the budget limits; JSON calls it `measure`.
         tier: only `block` decides the gate's answer.
         budget: the most that is allowed, in shares of the score; of the score before when `relative`.
         answer: `missing` when there is no such number.
@@ -26,7 +27,7 @@ class Judgement:
     task: str
     dimension: str
     group: str
-    measure: Measure
+    statistic: BudgetStatistic
     tier: Tier
     budget: float
     relative: bool
@@ -39,9 +40,10 @@ class Judgement:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""
+        named = {"measure" if name == "statistic" else name: value for name, value in asdict(self).items()}
         return {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
+            for name, value in named.items()
         }
 
 
@@ -62,5 +64,5 @@ class Gate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold."""
-        told = [judgement.to_dict() for judgement in self.judgements]
-        return {"policy": self.policy, "answer": self.answer, "judgements": told}
+        judgements = [judgement.to_dict() for judgement in self.judgements]
+        return {"policy": self.policy, "answer": self.answer, "judgements": judgements}

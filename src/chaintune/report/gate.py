@@ -71,7 +71,7 @@ def _outcome(judgement: Judgement) -> str:
 def _title(judgement: Judgement) -> str:
     whom = f" of {judgement.dimension}={judgement.group}" if judgement.group else ""
     over = f" over {judgement.dimension}" if judgement.dimension and not judgement.group else ""
-    return f"{judgement.measure.replace('_', ' ')}{whom}{over} at most {_budget(judgement)}"
+    return f"{judgement.statistic.replace('_', ' ')}{whom}{over} at most {_budget(judgement)}"
 
 
 def _cells(judgement: Judgement) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def _cells(judgement: Judgement) -> tuple[str, ...]:
         judgement.tier,
         judgement.task,
         group,
-        judgement.measure.replace("_", " "),
+        judgement.statistic.replace("_", " "),
         _budget(judgement),
         _value(judgement),
         more,

@@ -114,7 +114,12 @@ def _gate(content: Any) -> Gate:
     # A gate's number of further examples may be None and is no NaN.
     content = dict(content) if isinstance(content, dict) else {}
     judgements = [
-        {name: math.nan if value is None and name in ("value", "low", "high") else value for name, value in row.items()}
+        {
+            "statistic" if name == "measure" else name: math.nan
+            if value is None and name in ("value", "low", "high")
+            else value
+            for name, value in row.items()
+        }
         if isinstance(row, dict)
         else row
         for row in content.get("judgements") or ()

@@ -11,7 +11,7 @@ import pytest
 import chaintune
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
-from chaintune.records import Comparison, Judgement, Measure, Scores, items_table, plain_scores
+from chaintune.records import BudgetStatistic, Comparison, Judgement, Scores, items_table, plain_scores
 from tests import made_up
 from tests.made_up import Floats
 
@@ -35,8 +35,8 @@ def comparison(
     return chaintune.compare(scores(before, groups), scores(after, groups), by=by, resamples=FAST, seed=seed, **options)
 
 
-def budget(share: float, measure: Measure = "forgetting", **changes: Any) -> Policy:
-    plain = Budget("t", "", (), measure, Limit(share, relative=False), "block", required=True)
+def budget(share: float, statistic: BudgetStatistic = "forgetting", **changes: Any) -> Policy:
+    plain = Budget("t", "", (), statistic, Limit(share, relative=False), "block", required=True)
     return Policy("p", (replace(plain, **changes),))
 
 
@@ -207,11 +207,11 @@ def test_that_one_of_many_groups_fails_by_chance_is_rare() -> None:
 def test_what_only_one_side_has_is_missing() -> None:
     found = comparison(400, 0.0, groups=["a", "b"] * 200)
     found = replace(found, groups_left_out=(("faith", "z"), ("age", "old")), tasks_left_out=("u",))
-    for measure in ("forgetting", "biased_forgetting", "disparity"):
-        gate = judge(budget(0.9, measure, by="faith"), [found])
+    for statistic in ("forgetting", "biased_forgetting", "disparity"):
+        gate = judge(budget(0.9, statistic, by="faith"), [found])
         assert [j.group for j in gate.judgements if j.answer == "missing"] == ["z"]
         assert gate.answer == "inconclusive"
-        spared = judge(budget(0.9, measure, by="faith", required=False), [found])
+        spared = judge(budget(0.9, statistic, by="faith", required=False), [found])
         assert [(j.answer, j.tier) for j in spared.judgements if j.group == "z"] == [("missing", "note")]
     assert [j.group for j in judge(budget(0.9, by="age"), [found]).judgements] == ["old"]
     assert judge(budget(0.9, by="faith", groups=("a",)), [found]).answer == "pass"

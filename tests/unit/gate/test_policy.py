@@ -28,7 +28,7 @@ budgets:
   - {task: "*", by: category x polarity, disparity: 0.1, tier: note}
 """,
     )
-    told = [(b.task, b.by, b.groups, b.measure, b.limit.share, b.limit.relative, b.tier) for b in found.budgets]
+    told = [(b.task, b.by, b.groups, b.statistic, b.limit.share, b.limit.relative, b.tier) for b in found.budgets]
     assert told == [
         ("bbq", "", (), "forgetting", 0.05, True, "warn"),
         ("bbq", "category", ("Religion",), "forgetting", 0.03, False, "block"),

@@ -21,8 +21,8 @@ GONE = object()
 POLICY = Policy(
     "p",
     tuple(
-        Budget("t", by, (), measure, Limit(0.1, relative=False), "block", required=True)  # type: ignore[arg-type]
-        for by, measure in (("", "forgetting"), ("faith", "disparity"), ("age", "forgetting"))
+        Budget("t", by, (), statistic, Limit(0.1, relative=False), "block", required=True)  # type: ignore[arg-type]
+        for by, statistic in (("", "forgetting"), ("faith", "disparity"), ("age", "forgetting"))
     ),
 )
 HOSTILE = '"><script>&\x00\x1b]]>\ud800\n| a \\'
@@ -40,7 +40,7 @@ def judgement(answer: Any = "fail", tier: Any = "block", **named: Any) -> Judgem
         "task": "t",
         "dimension": "faith",
         "group": "a",
-        "measure": "forgetting",
+        "statistic": "forgetting",
         "budget": 0.1,
         "relative": False,
     }

@@ -258,7 +258,7 @@ def comparison(right_after: float = 0.5) -> tuple[Comparison, Scores, Scores]:
 
 def test_a_comparison_has_a_page_too() -> None:
     found, before, after = comparison()
-    budget: dict[str, Any] = {"dimension": "", "group": "", "measure": "forgetting", "tier": "block", "budget": 0.1}
+    budget: dict[str, Any] = {"dimension": "", "group": "", "statistic": "forgetting", "tier": "block", "budget": 0.1}
     gate = Gate("p.yaml", (Judgement(task="t", relative=False, answer="fail", value=0.5, **budget),))
     page = comparison_page(
         [found], figures=[], steps=[Step("t", before, after)], gate=gate, command=["chaintune", "compare"]
