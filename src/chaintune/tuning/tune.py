@@ -64,6 +64,27 @@ class Tuned:
 
 
 @dataclass(frozen=True, slots=True)
+class _Stage:
+    """What is trained on, how, and who hears of it.
+
+    Attributes:
+        data: tokenized, in training order.
+        protected: tokenized, of the task that must not be lost.
+        objective: whose loss is minimised.
+        recipe, seed, log, on_step, report_to: as `tune` takes them.
+    """
+
+    data: OrderedExamples
+    protected: Sequence[Tokenized]
+    objective: Objective
+    recipe: Recipe
+    seed: int
+    log: Path
+    on_step: Callable[[Step], None]
+    report_to: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Way:
     """How a step is computed.
 
@@ -133,77 +154,52 @@ def tune(
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
     targets = targets_of((*examples, *replayed, *protected))
     objective = OBJECTIVES.get(choose_objective(recipe.objective, targets, task=task))
-    data = _training_data(parent, examples, replayed, objective, task=task, recipe=recipe, seed=seed)
+    data = [text for part in (examples, replayed) for text in tokenized(parent, _sorted(part), objective, task=task)]
+    order = training_order(
+        [example.tokens for example in data],
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        seed=seed,
+        replayed=len(replayed),
+        keep_together=recipe.keep_together,
+    )
     protected_data = tokenized(parent, _sorted(protected), objective, task="the protected task")
+    stage = _Stage(OrderedExamples(data, order), protected_data, objective, recipe, seed, log, on_step, report_to)
     share = StepRank.here()
     if fsdp:
         check_can_shard(recipe.quantize, recipe.regulariser)
     while True:
-        way = unless_out_of_memory(partial(_way, parent, data, objective, recipe, share=share, fsdp=fsdp))
+        way = unless_out_of_memory(partial(_way, parent, stage, share=share, fsdp=fsdp))
         if way is None:
             raise too_little(recipe, task=task)
-        tuned = unless_out_of_memory(
-            partial(
-                _tune,
-                parent,
-                data,
-                protected_data,
-                objective,
-                way,
-                recipe=recipe,
-                seed=seed,
-                log=log,
-                on_step=on_step,
-                report_to=report_to,
-            )
-        )
+        tuned = unless_out_of_memory(partial(_tune, parent, stage, way))
         if tuned is not None:
             return tuned
         if share.ranks > 1:
             raise MemoryRanOutError(way.micro_batch_size)
         can_retry = reload is not None
         smaller = smaller_micro_batch(recipe, way.micro_batch_size, task=task, can_retry=can_retry)
-        recipe = replace(recipe, micro_batch_size=smaller)
+        stage = replace(stage, recipe=replace(recipe, micro_batch_size=smaller))
         parent.model = None  # never two models in memory
         free_memory()
         parent.model = reload().model if reload else None
 
 
-def _tune(
-    parent: LoadedModel,
-    data: OrderedExamples,
-    protected: Sequence[Tokenized],
-    objective: Objective,
-    way: _Way,
-    *,
-    recipe: Recipe,
-    seed: int,
-    log: Path,
-    on_step: Callable[[Step], None],
-    report_to: Sequence[str],
-) -> Tuned:
+def _tune(parent: LoadedModel, stage: _Stage, way: _Way) -> Tuned:
     losses: list[float] = []
+    recipe = stage.recipe
 
     def watch(step: Step) -> None:
         losses.append(step.loss)
-        on_step(step)
+        stage.on_step(step)
 
     started = time.monotonic()
-    with seeded(seed):
-        regularised = apply(trainable(parent, recipe.lora, recipe.quantize), recipe.regulariser, protected, objective)
+    with seeded(stage.seed):
+        ready = trainable(parent, recipe.lora, recipe.quantize)
+        regularised = apply(ready, recipe.regulariser, stage.protected, stage.objective)
         try:
             with sharded(regularised.loaded.model) if way.fsdp else nullcontext():
-                trainer = _train(
-                    regularised,
-                    data,
-                    objective,
-                    way,
-                    recipe=recipe,
-                    seed=seed,
-                    log=log,
-                    on_step=watch,
-                    report_to=report_to,
-                )
+                trainer = _train(regularised, stage, way, watch)
         finally:
             loaded = regularised.remove()
     _check_weights(loaded, trainer.state.global_step)
@@ -219,95 +215,55 @@ def _tune(
     )
 
 
-def _training_data(
-    parent: LoadedModel,
-    examples: Sequence[Example],
-    replayed: Sequence[Example],
-    objective: Objective,
-    *,
-    task: str,
-    recipe: Recipe,
-    seed: int,
-) -> OrderedExamples:
-    data = [
-        *tokenized(parent, _sorted(examples), objective, task=task),
-        *tokenized(parent, _sorted(replayed), objective, task=task),
-    ]
-    order = training_order(
-        [example.tokens for example in data],
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        seed=seed,
-        replayed=len(replayed),
-        keep_together=recipe.keep_together,
-    )
-    return OrderedExamples(data, order)
-
-
 def _sorted(examples: Sequence[Example]) -> list[Example]:
     return sorted(examples, key=lambda example: example.id)
 
 
-def _train(
-    regularised: Regularised,
-    data: OrderedExamples,
-    objective: Objective,
-    way: _Way,
-    *,
-    recipe: Recipe,
-    seed: int,
-    log: Path,
-    on_step: Callable[[Step], None],
-    report_to: Sequence[str],
-) -> StageTrainer:
+def _train(regularised: Regularised, stage: _Stage, way: _Way, on_step: Callable[[Step], None]) -> StageTrainer:
+    recipe, objective, share = stage.recipe, stage.objective, way.share
     with tempfile.TemporaryDirectory() as scratch, _training_mode(regularised.loaded):
-        micro, share = way.micro_batch_size, way.share
-        arguments = _arguments(recipe, way, seed=seed, examples=len(data), scratch=scratch, report_to=report_to)
         alone = share.ranks == 1
         optimizer = {"lr": recipe.learning_rate, "fused": True, "masters": recipe.fp32_masters}
+        micro, batch_size = way.micro_batch_size, recipe.batch_size
         trainer = regularised.trainer(
             model=regularised.loaded.model,
-            args=arguments,
-            train_dataset=data,
+            args=_arguments(stage, way, scratch),
+            train_dataset=stage.data,
             data_collator=objective.collate_tree if way.sharing else objective.collate,
             objective=objective,
             optimizer_cls_and_kwargs=(MasterAdamW, optimizer),
             share=share,
-            batches=None if alone else share.micro_batches(len(data), batch_size=recipe.batch_size, micro=micro),
+            batches=None if alone else share.micro_batches(len(stage.data), batch_size=batch_size, micro=micro),
         )
         # Trainer begins every process's randomness at one seed; dropout has to differ from share to share.
         if not alone:
-            torch.manual_seed(seed + share.rank * _SEEDS_APART)
+            torch.manual_seed(stage.seed + share.rank * _SEEDS_APART)
         trainer.is_distributed_loading_by_transformers = way.fsdp  # so that it is not wrapped in DDP
         trainer.remove_callback(PrinterCallback)
-        for callback in (*regularised.callbacks, StageLog(trainer, log, on_step)):
+        for callback in (*regularised.callbacks, StageLog(trainer, stage.log, on_step)):
             trainer.add_callback(callback)
         trainer.train()
     return trainer
 
 
-def _way(
-    parent: LoadedModel, data: OrderedExamples, objective: Objective, recipe: Recipe, *, share: StepRank, fsdp: bool
-) -> _Way:
-    sharing = _shares(parent, data, recipe, share, has_trees=objective.collate_tree is not None)
-    micro = _micro_batch(recipe.batch_size, recipe.micro_batch_size, share, sharing=sharing)
-    return _Way(sharing, micro, share, fsdp)
+def _way(parent: LoadedModel, stage: _Stage, *, share: StepRank, fsdp: bool) -> _Way:
+    sharing = _shares(parent, stage, share)
+    return _Way(sharing, _micro_batch(stage.recipe, share, sharing=sharing), share, fsdp)
 
 
-def _shares(loaded: LoadedModel, data: OrderedExamples, recipe: Recipe, share: StepRank, *, has_trees: bool) -> bool:
+def _shares(loaded: LoadedModel, stage: _Stage, share: StepRank) -> bool:
     """Whether the examples of a micro-batch are computed as a tree.
 
     Raises:
         StageError: the recipe asks for it, and the objective or the model cannot.
     """
+    recipe, data, has_trees = stage.recipe, stage.data, stage.objective.collate_tree is not None
     if recipe.share_prefixes and not has_trees:
         raise StageError("the stage's objective has no loss along a tree of tokens; leave share_prefixes out")
     if recipe.share_prefixes is False or not has_trees:
         return False
     if recipe.share_prefixes is None:
-        worth = pays(
-            data, micro_batch_size=_micro_batch(recipe.batch_size, recipe.micro_batch_size, share, sharing=True)
-        )
+        worth = pays(data, micro_batch_size=_micro_batch(recipe, share, sharing=True))
         return worth and not recipe.gradient_checkpointing and _takes_trees(loaded, data, share)
     if recipe.gradient_checkpointing:
         raise StageError("share_prefixes and gradient_checkpointing do not go together; leave one of them out")
@@ -324,18 +280,17 @@ def _takes_trees(loaded: LoadedModel, data: OrderedExamples, share: StepRank) ->
     return share.first_says(share.rank == 0 and takes_trees(loaded.model, longest_tokens=longest), default_device())
 
 
-def _micro_batch(batch_size: int, asked: int, share: StepRank, *, sharing: bool) -> int:
-    """Examples a forward pass: those asked for, or where that is 0 what suits the device."""
+def _micro_batch(recipe: Recipe, share: StepRank, *, sharing: bool) -> int:
+    """Examples a forward pass: the recipe's, or where that says 0 what suits the device."""
     usual = _CPU_MICRO_BATCH if default_device().type == "cpu" else _GPU_MICRO_BATCH
-    return share.micro_batch(batch_size, asked or usual * (_SHARING_FACTOR if sharing else 1))
+    return share.micro_batch(recipe.batch_size, recipe.micro_batch_size or usual * (_SHARING_FACTOR if sharing else 1))
 
 
-def _arguments(
-    recipe: Recipe, way: _Way, *, seed: int, examples: int, scratch: str, report_to: Sequence[str]
-) -> TrainingArguments:
+def _arguments(stage: _Stage, way: _Way, scratch: str) -> TrainingArguments:
+    recipe = stage.recipe
     share, micro = way.share, way.micro_batch_size
     on_cpu = default_device().type == "cpu"
-    steps = -(-examples // recipe.batch_size)
+    steps = -(-len(stage.data) // recipe.batch_size)
     arguments = TrainingArguments(
         output_dir=scratch,
         per_device_train_batch_size=micro,
@@ -346,8 +301,8 @@ def _arguments(
         warmup_steps=round(recipe.warmup_fraction * steps),
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
-        seed=seed,
-        report_to=list(report_to) or "none",
+        seed=stage.seed,
+        report_to=list(stage.report_to) or "none",
         save_strategy="no",
         logging_steps=1,
         logging_first_step=True,
