@@ -43,11 +43,11 @@ class ForgettingCallback(TrainerCallback):
         tasks: a task or its name, or several; their test examples are scored.
         every: optimizer steps from one scoring to the next.
         by: dimensions whose groups are compared.
-        test: how many examples of tasks given by name: None for all, a number, or `40 per category`.
+        test: how many examples of tasks that are named: None for all, a number, or `40 per category`.
         policy: budgets of forgetting, or the path of a policy file.
-        stop: end the training when a blocking budget of the policy is exceeded for sure.
-        keep_best: keep in `out/best` the latest model that keeps every blocking budget for sure.
-        before: score files, or a folder of them, to hold the model against instead of its own start.
+        stop: end the training when a blocking budget of the policy fails.
+        keep_best: keep in `out/best` the latest model that passes every blocking budget.
+        before: score files, or a folder of them, to compare the model with instead of its own start.
         out: folder for score files; None is `forgetting` in the Trainer's output folder.
         tokenizer: of the model; None is the Trainer's.
         worst: groups of each dimension that are logged, those that forgot most.
@@ -83,7 +83,7 @@ class ForgettingCallback(TrainerCallback):
         if every < 1:
             raise ConfigError(f"every={every}: expected a number of optimizer steps, at least 1")
         if (stop or keep_best) and policy is None:
-            raise ConfigError("stop and keep_best go by a policy; give one as policy=, such as 'policy.yaml'")
+            raise ConfigError("stop and keep_best need a policy; name one as policy=, such as 'policy.yaml'")
         self._every, self._worst, self._batch_tokens = every, worst, batch_tokens
         self._policy = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
         self._by = list(dict.fromkeys([*by, *(self._policy.dimensions if self._policy else ())]))
@@ -91,7 +91,7 @@ class ForgettingCallback(TrainerCallback):
         self._options = CompareOptions(also_by=tuple(self._by), inference=inference)
         self._stop, self._keep_best = stop, keep_best
         self._tasks = _loaded(tasks, test, self._by)
-        self._given = {} if before is None else read_scores(before)
+        self._before = {} if before is None else read_scores(before)
         self._out, self._tokenizer = Path(out) if out else None, tokenizer
         self._read: list[ReadTask] = []
         self._trainer: Any = None
@@ -114,7 +114,7 @@ class ForgettingCallback(TrainerCallback):
         check_can_watch(trainer)
         model = _bare(trainer.model)
         if getattr(model, "get_output_embeddings", lambda: None)() is None:
-            raise ModelError(f"{type(model).__name__} has no output layer over a vocabulary, so it has no answers")
+            raise ModelError(f"{type(model).__name__} has no output layer over a vocabulary, so it cannot be scored")
         tokenizer = self._tokenizer or trainer.processing_class
         tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
         if tokenizer is None:
@@ -143,7 +143,7 @@ class ForgettingCallback(TrainerCallback):
             write_scores(Path(folder) / name, scores)
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Score the model that training starts from, or find the scores of where it once started.
+        """Score the model that training starts from, or read the scores of its first start.
 
         Raises:
             ConfigError: the callback was not attached to the Trainer.
@@ -188,67 +188,65 @@ class ForgettingCallback(TrainerCallback):
             self._compare()
             self._log(self._numbers(), started)
         answer = self.gate.answer if self.gate else ""
-        told = self._agreed(stop=self._stop and answer == "fail", keep=self._keep_best and answer == "pass")
-        if told["keep"]:
+        decision = self._agreed(stop=self._stop and answer == "fail", keep=self._keep_best and answer == "pass")
+        if decision["keep"]:
             self._keep(state)
-        if told["stop"]:
+        if decision["stop"]:
             _LOG.warning("training stops at step %d: a budget of forgetting is exceeded", state.global_step)
             control.should_training_stop = True
 
     def _start(self, step: int, *, leads: bool) -> dict[str, Scores]:
-        """What the model is held against: scores given, those of an earlier run that goes on, or those of now."""
+        """The scores to compare with: those of `before`, of an earlier run that is resumed, or of now."""
         first = step_folder(self._folder, 0)
-        found = self._given or (read_scores(first) if step and leads and first.is_dir() else {})
+        scores = self._before or (read_scores(first) if step and leads and first.is_dir() else {})
         # The first process alone may see the files.
-        if self._agreed(found=bool(found))["found"]:
+        if self._agreed(has_scores=bool(scores))["has_scores"]:
             if leads:
-                check_same(found, self._read)
-            return found
+                check_same(scores, self._read)
+            return scores
         if step:
-            _LOG.warning("%s holds no scores of the start; forgetting is held against step %d", first, step)
-        found = self._scored(step)
-        broken = [read.name for read in self._read if read.name not in found]
+            _LOG.warning("%s holds no scores of the start; forgetting is counted from step %d", first, step)
+        scores = self._scored(step)
+        broken = [read.name for read in self._read if read.name not in scores]
         if broken:
-            raise ModelError(
-                f"the model answers to {broken[0]} with something that is no number; its weights are broken"
-            )
-        return found
+            raise ModelError(f"the model's log-probabilities on {broken[0]} are not numbers; its weights are broken")
+        return scores
 
     def _scored(self, step: int) -> dict[str, Scores]:
-        model, found = _bare(self._trainer.model), {}
+        model, by_task = _bare(self._trainer.model), {}
         for read in self._read:
             scores = score_live(model, read, batch_tokens=self._batch_tokens, step=str(step))
             if scores is None:
-                _LOG.warning("step %d: the model answers to %s with something that is no number", step, read.name)
+                _LOG.warning("step %d: the model's log-probabilities on %s are not numbers", step, read.name)
             else:
-                found[read.name] = scores
+                by_task[read.name] = scores
         if self._trainer.is_world_process_zero():
-            write_scores(step_folder(self._folder, step), found)
-        return found
+            write_scores(step_folder(self._folder, step), by_task)
+        return by_task
 
     def _compare(self) -> None:
         names = [name for name in self.scores_after if name in self.scores_before]
         sides = [[scores[name] for name in names] for scores in (self.scores_before, self.scores_after)]
-        found = compare_sides(read_sides(sides[0], sides[1], self._options), self._options) if names else []
-        self.comparisons = {comparison.task: comparison for comparison in found}
-        self.gate = judge(self._policy, found) if self._policy else None
+        comparisons = compare_sides(read_sides(sides[0], sides[1], self._options), self._options) if names else []
+        self.comparisons = {comparison.task: comparison for comparison in comparisons}
+        self.gate = judge(self._policy, comparisons) if self._policy else None
 
     def _numbers(self) -> dict[str, float]:
-        found: dict[str, float] = {}
+        numbers: dict[str, float] = {}
         for comparison in self.comparisons.values():
-            found |= curves(comparison, worst=self._worst, followed=self._followed)
+            numbers |= curves(comparison, worst=self._worst, followed=self._followed)
         if self.gate:
-            found |= {f"gate/{answer}": float(self.gate.answer == answer) for answer in ("pass", "fail")}
-        return found
+            numbers |= {f"gate/{answer}": float(self.gate.answer == answer) for answer in ("pass", "fail")}
+        return numbers
 
     def _log(self, numbers: dict[str, float], started: float) -> None:
         """Hand numbers to whatever the Trainer reports to."""
         control = self._trainer.control
-        wanted = control.should_log
+        should_log = control.should_log
         # Not the Trainer's own `log`: TRL's empties what it has gathered for its next line into ours.
         Trainer.log(self._trainer, {**numbers, "forgetting/seconds": time.monotonic() - started})
-        # Telling the trackers strikes out that the Trainer still has its own line to log at this step.
-        control.should_log = wanted
+        # Logging to the trackers clears the flag that the Trainer still has its own line to log at this step.
+        control.should_log = should_log
 
     def _keep(self, state: Any) -> None:
         self.kept_step, leads = state.global_step, state.is_world_process_zero
@@ -268,25 +266,25 @@ class ForgettingCallback(TrainerCallback):
         return self._out or Path(self._trainer.args.output_dir) / _FOLDER
 
     def _agreed(self, **flags: bool) -> Mapping[str, bool]:
-        """What the first process says, so that all go the same way."""
+        """The flags of the first process, so that all do the same."""
         if Rank.here().ranks == 1:
             return flags
-        said = torch.tensor(list(flags.values()), dtype=torch.int32, device=_bare(self._trainer.model).device)
-        dist.broadcast(said, 0)
-        return dict(zip(flags, map(bool, said.tolist()), strict=True))
+        first = torch.tensor(list(flags.values()), dtype=torch.int32, device=_bare(self._trainer.model).device)
+        dist.broadcast(first, 0)
+        return dict(zip(flags, map(bool, first.tolist()), strict=True))
 
 
 def _loaded(tasks: Task | str | Sequence[Task | str], test: known_tasks.Size, by: Sequence[str]) -> list[Task]:
-    """The tasks, without what is only taught of them."""
+    """The tasks with their test examples only."""
     several = [tasks] if isinstance(tasks, Task | str) else list(tasks)
-    found = [known_tasks.load(task, test=test) if isinstance(task, str) else task for task in several]
-    if not found:
+    loaded = [known_tasks.load(task, test=test) if isinstance(task, str) else task for task in several]
+    if not loaded:
         raise ConfigError("tasks: expected at least one task")
-    dimensions = {dimension for task in found for example in task.test for dimension in example.groups}
+    dimensions = {dimension for task in loaded for example in task.test for dimension in example.groups}
     for dimension in (part for name in by for part in parts_of(name)):
         if dimension not in dimensions:
             raise ConfigError(f"by: no example has a group on '{dimension}'; {nearest(dimension, dimensions)}")
-    return [replace(task, train=()) for task in found]
+    return [replace(task, train=()) for task in loaded]
 
 
 def _bare(model: Any) -> Any:

@@ -1,7 +1,7 @@
-"""A model in the middle of its training: scored where it stands, and left as it was found.
+"""Scores a model in the middle of its training, and leaves it as it was.
 
 No weight is copied or moved, and modes of all modules and random states are put back, so training goes on to the same
-weights, bit for bit, as if nobody had looked.
+weights, bit for bit, as without scoring.
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,7 +50,7 @@ def read_task(task: Task, tokenizer: Any, context_tokens: int | None) -> ReadTas
     """
     if (measure := measure_of(task)).name != CHOICE:
         raise ConfigError(
-            f"task '{task.name}': a model in training is asked for choices, not by measure '{measure.name}'"
+            f"task '{task.name}': a model in training is measured by 'choice' only, not by '{measure.name}'"
         )
     examples = tuple(sorted(task.test, key=lambda example: example.id))
     encoded = tuple(encode_examples(tokenizer, examples))
@@ -60,7 +60,7 @@ def read_task(task: Task, tokenizer: Any, context_tokens: int | None) -> ReadTas
 
 
 def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, **about: str) -> Scores | None:
-    """What a model in training answers now; the model is left as it was found.
+    """The scores of a model in training, which is left as it was.
 
     Where torch.distributed runs, each process scores its share of the task and all get the whole; so all have to
     call this together.
@@ -72,7 +72,7 @@ def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, *
         about: provenance.
 
     Returns:
-        None when the model answers with something that is no number.
+        None when a log-probability is NaN.
 
     Raises:
         ModelError: memory runs out, and cannot be made to suffice by letting less through the model at once.

@@ -17,18 +17,18 @@ def curves(comparison: Comparison, *, worst: int, followed: Groups) -> dict[str,
             has begun; those of now are added.
     """
     task = comparison.task
-    found = {f"accuracy/{task}": comparison.overall.after.value}
-    found |= _with_ends(f"forgetting/{task}", comparison.overall.forgetting)
+    numbers = {f"accuracy/{task}": comparison.overall.after.value}
+    numbers |= _with_ends(f"forgetting/{task}", comparison.overall.forgetting)
     followed |= {(task, row.dimension, row.group) for row in _worst(comparison, worst)}
     for row in comparison.groups:
         if (task, row.dimension, row.group) in followed:
             where = f"{task}/{row.dimension}/{row.group}"
-            found |= _with_ends(f"forgetting/{where}", row.forgetting)
-            found |= _with_ends(f"biased_forgetting/{where}", row.biased_forgetting)
+            numbers |= _with_ends(f"forgetting/{where}", row.forgetting)
+            numbers |= _with_ends(f"biased_forgetting/{where}", row.biased_forgetting)
     for spread in comparison.disparities:
-        found[f"disparity/{task}/{spread.dimension}"] = spread.estimate.value
-        found[f"disparity_expected/{task}/{spread.dimension}"] = spread.null_expectation
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+        numbers[f"disparity/{task}/{spread.dimension}"] = spread.estimate.value
+        numbers[f"disparity_expected/{task}/{spread.dimension}"] = spread.null_expectation
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _worst(comparison: Comparison, count: int) -> list[GroupComparison]:

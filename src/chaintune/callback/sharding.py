@@ -13,16 +13,16 @@ _SPLITS = {"tp": "tensor parallel", "cp": "context parallel", "sp": "sequence pa
 
 
 def check_can_watch(trainer: Any) -> None:
-    """Refuse what would wait for ever, or was never tried.
+    """Refuse Trainers that would wait for ever, or that were never tried.
 
     Raises:
         ConfigError: the Trainer spreads its weights over processes otherwise than by FSDP2.
     """
-    found = _refused(trainer)
-    if found:
+    refused = _refused(trainer)
+    if refused:
         raise ConfigError(
             f"ForgettingCallback scores models that each process holds whole (one process, or DDP), or that FSDP2 "
-            f"shards (fsdp_config={{'version': 2}}); this Trainer uses {found}; score its checkpoints instead"
+            f"shards (fsdp_config={{'version': 2}}); this Trainer uses {refused}; score its checkpoints instead"
         )
 
 
@@ -46,7 +46,7 @@ def save_whole(model: Any, folder: Path, *, leads: bool) -> None:
 
 
 def _refused(trainer: Any) -> str:
-    """What of a Trainer cannot be watched; empty where nothing stands against it."""
+    """The feature of a Trainer that rules out watching it; empty where there is none."""
     if trainer.is_deepspeed_enabled and is_deepspeed_zero3_enabled():
         return "ZeRO stage 3"
     if getattr(trainer, "is_fsdp_xla_enabled", False):

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from chaintune.callback.live import ReadTask
 from chaintune.errors import DataError
+from chaintune.files.atomic import atomic_write
 from chaintune.records import Scores
 
 
@@ -15,7 +16,7 @@ def step_folder(out: Path, step: int) -> Path:
 
 
 def read_scores(before: Sequence[Scores] | Path | str) -> dict[str, Scores]:
-    """Scores by task: those given, or those of a score file or of a folder of them.
+    """Scores by task, read where a score file or a folder of them is named.
 
     Raises:
         DataError: there is no score file, or one cannot be read.
@@ -32,10 +33,8 @@ def write_scores(folder: Path, scores: Mapping[str, Scores]) -> None:
     """Write one file a task, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, one in scores.items():
-        path = folder / f"{quote(name, safe='')}.parquet"
-        partial = path.with_suffix(".partial")
-        one.write(partial)
-        partial.replace(path)
+        with atomic_write(folder / f"{quote(name, safe='')}.parquet", durable=False) as partial:
+            one.write(partial)
 
 
 def check_same(before: Mapping[str, Scores], read: Sequence[ReadTask]) -> None:
@@ -47,8 +46,8 @@ def check_same(before: Mapping[str, Scores], read: Sequence[ReadTask]) -> None:
     for task in read:
         if task.name not in before:
             known = ", ".join(before) or "none"
-            raise DataError(f"task '{task.name}': no scores to hold the model against; there are: {known}")
+            raise DataError(f"task '{task.name}': no scores to compare the model with; there are: {known}")
         scores = before[task.name]
         digests = {scores.provenance.get("test_digest", ""), task.about["test_digest"]} - {""}
         if scores.example_ids != [example.id for example in task.examples] or len(digests) > 1:
-            raise DataError(f"task '{task.name}': the scores to hold the model against are of other examples")
+            raise DataError(f"task '{task.name}': the scores to compare the model with are of other examples")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.comparison import Comparing
+from chaintune.cli.comparison import Comparing, write_text
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError, DataError, nearest
 
@@ -48,7 +48,7 @@ class Writing:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Card:
     section: str
     results: "Sequence[CardResult]"
 
@@ -69,15 +69,15 @@ def card(
     from chaintune.report.model_index import model_index
     from chaintune.report.readme import merged
 
-    found = _found(sources, comparing, checkpoint, before)
+    new_card = _card(sources, comparing, checkpoint, before)
     folder = writing.into.resolve().parent.name if writing.into else "model"
-    index = model_index(writing.name or folder, found.results)
-    text = merged("", name=SECTION, section=found.section, index=index, where="the card")
+    index = model_index(writing.name or folder, new_card.results)
+    text = merged("", name=SECTION, section=new_card.section, index=index, where="the card")
     if writing.out:
         _write(writing.out, text)
     if writing.into:
         old = _read(writing.into)
-        new = merged(old, name=SECTION, section=found.section, index=index, where=str(writing.into))
+        new = merged(old, name=SECTION, section=new_card.section, index=index, where=str(writing.into))
         if new == old:
             typer.echo(f"{writing.into} says so already")
         else:
@@ -87,7 +87,7 @@ def card(
     return 0
 
 
-def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint, before: str) -> _Found:
+def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint, before: str) -> _Card:
     from chaintune.records.comparison import BEFORE
     from chaintune.report.card import comparison_section
     from chaintune.report.model_index import card_results
@@ -101,9 +101,9 @@ def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint
         )
     if len(sources) == 1 and (sources[0] / "results.parquet").is_file():
         return _of_study(sources[0], checkpoint)
-    given = [f"--{name}" for name, value in asdict(checkpoint).items() if value is not None]
-    if given:
-        raise ConfigError(f"{given[0]} is for the folder of a study (with results.parquet), which {sources[0]} is not")
+    named = [f"--{name}" for name, value in asdict(checkpoint).items() if value is not None]
+    if named:
+        raise ConfigError(f"{named[0]} is for the folder of a study (with results.parquet), which {sources[0]} is not")
     gate = None
     if len(sources) == 2:
         from chaintune.logs.compare import compare_sides
@@ -113,8 +113,7 @@ def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint
         comparisons = compare_sides(read_sides(sources[0], sources[1], options), options)
     elif sources[0].suffix.lower() == ".parquet":
         raise ConfigError(
-            f"{sources[0]}: scores of one checkpoint tell nothing that was forgotten; name the scores before and the "
-            "scores after"
+            f"{sources[0]}: scores of one checkpoint hold no forgetting; name the scores before and the scores after"
         )
     else:
         from chaintune.report.saved import read_comparisons
@@ -125,10 +124,10 @@ def _found(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint
         for one in comparisons
         for result in card_results([row for row in one.rows if row.chain != BEFORE], level=one.level)
     ]
-    return _Found(comparison_section(comparisons, before=before, gate=gate), results)
+    return _Card(comparison_section(comparisons, before=before, gate=gate), results)
 
 
-def _of_study(folder: Path, wanted: Checkpoint) -> _Found:
+def _of_study(folder: Path, checkpoint: Checkpoint) -> _Card:
     from chaintune.report.card import study_section
     from chaintune.report.folder import read_rows
     from chaintune.report.model_index import card_results
@@ -136,22 +135,22 @@ def _of_study(folder: Path, wanted: Checkpoint) -> _Found:
     rows = read_rows(folder / "results.parquet")
     lost = [row for row in rows if row.metric == "forgetting"]
     if not lost:
-        raise DataError(f"{folder}: no task was followed by another in this study, so there is nothing to tell")
-    for field, name in asdict(wanted).items():
+        raise DataError(f"{folder}: no task was followed by another in this study, so it has no forgetting to report")
+    for field, name in asdict(checkpoint).items():
         lost = _chosen(lost, field, name)
     chosen = lost[0]
     alike = [row for row in rows if row.base == chosen.base and row.variant in (chosen.variant, "")]
     own = [row for row in alike if row.chain == chosen.chain]
     level = _level(folder)
-    return _Found(study_section(alike, chain=chosen.chain, level=level), card_results(own, level=level))
+    return _Card(study_section(alike, chain=chosen.chain, level=level), card_results(own, level=level))
 
 
-def _chosen(rows: "Sequence[ResultRow]", field: str, wanted: str | None) -> "list[ResultRow]":
+def _chosen(rows: "Sequence[ResultRow]", field: str, named: str | None) -> "list[ResultRow]":
     """Rows of the one that is named, or of the only one there is."""
     known = list(dict.fromkeys(getattr(row, field) for row in rows))
-    if wanted is None and len(known) > 1:
+    if named is None and len(known) > 1:
         raise ConfigError(f"the study has several; name one with --{field}: {', '.join(known)}")
-    name = known[0] if wanted is None else wanted
+    name = known[0] if named is None else named
     if name not in known:
         raise ConfigError(f"--{field} {name}: {nearest(name, known)}")
     return [row for row in rows if getattr(row, field) == name]
@@ -177,10 +176,5 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(text.encode("utf-8"))
-        partial.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+    write_text(path, text)
     typer.echo(f"wrote {path}")

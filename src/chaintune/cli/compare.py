@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.comparison import Comparing, Output, report_comparisons
+from chaintune.cli.comparison import Comparing, Output, report_comparisons, write_text
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError
 
@@ -94,7 +94,6 @@ def _judged(policy: "Policy", comparisons: "Sequence[Comparison]") -> "Gate":
 
 def _write_page(path: Path, sides: "Sides", comparisons: "Sequence[Comparison]", gate: "Gate | None") -> None:
     from chaintune.report.figures import comparison_figures
-    from chaintune.report.folder import write_whole
     from chaintune.report.page import Step, comparison_page, render
 
     pairs = {comparison.task: sides.paired(comparison.task) for comparison in comparisons}
@@ -103,10 +102,7 @@ def _write_page(path: Path, sides: "Sides", comparisons: "Sequence[Comparison]",
     page = comparison_page(
         comparisons, figures=comparison_figures(comparisons), steps=steps, gate=gate, command=command
     )
-    try:
-        write_whole(path, render(page))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+    write_text(path, render(page))
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:

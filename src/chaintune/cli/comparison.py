@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from chaintune.errors import ConfigError
+from chaintune.files.atomic import partial_path
 
 if TYPE_CHECKING:
     from chaintune.gate import Policy
@@ -90,12 +91,23 @@ def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None",
     if gate and output.junit:
         from chaintune.report.gate import junit_xml
 
-        try:
-            output.junit.write_text(junit_xml(gate), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{output.junit}: cannot be written ({error.strerror})") from error
+        write_text(output.junit, junit_xml(gate))
     _show(comparisons, gate, output.form)
     return EXIT_CODES[gate.answer] if gate else 0
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with the line ends of the text.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    partial = partial_path(path)
+    try:
+        partial.write_bytes(text.encode())
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", form: str) -> None:

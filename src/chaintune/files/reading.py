@@ -5,7 +5,7 @@ import io
 import json
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,8 +54,14 @@ def files_digest(paths: Sequence[Path]) -> str:
     """The first 12 hex digits of a SHA-256 over the names and bytes of files, whatever their order."""
     digest = sha256()
     for path in sorted(paths, key=lambda path: path.name):
-        digest.update(path.name.encode() + b"\0" + sha256(path.read_bytes()).digest())
+        digest.update(path.name.encode() + b"\0" + bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()[:12]
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def parse_json(text: str | bytes, where: str, *, finite: bool = False, one_line: bool = False) -> Any:

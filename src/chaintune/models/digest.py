@@ -1,11 +1,11 @@
 """The content of a model as one digest: its weights, tokenizer and configuration, never its name."""
 
 import json
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ModelError
+from chaintune.files.reading import sha256_of
 from chaintune.models.names import ModelFiles, weight_files
 from chaintune.records import canonical_digest
 
@@ -26,7 +26,7 @@ def model_digest(files: ModelFiles) -> str:
         ModelError: a folder holds no weights in safetensors, or its configuration is no JSON object.
     """
     if files.is_gguf:
-        parts: list[object] = [_GGUF_FORMAT, _file(files.weights)]
+        parts: list[object] = [_GGUF_FORMAT, sha256_of(files.weights)]
     else:
         parts = ["folder", _folder(files.weights, "config.json")]
     if files.adapter is not None:
@@ -36,10 +36,10 @@ def model_digest(files: ModelFiles) -> str:
 
 def _folder(folder: Path, config_name: str) -> dict[str, str]:
     tokenizer = {path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)}
-    digests = {path.name: _file(path) for path in (*weight_files(folder), *tokenizer)}
+    digests = {path.name: sha256_of(path) for path in (*weight_files(folder), *tokenizer)}
     config = _config(folder / config_name)
     if "auto_map" in config:  # it computes with code of its own
-        digests |= {path.relative_to(folder).as_posix(): _file(path) for path in sorted(folder.rglob("*.py"))}
+        digests |= {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.py"))}
     digests[config_name] = canonical_digest({k: v for k, v in config.items() if k not in _IGNORED_CONFIG})
     return digests
 
@@ -51,8 +51,3 @@ def _config(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"model folder {path.parent}: {path.name} cannot be read as a JSON object ({error})"
         ) from error
-
-
-def _file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()

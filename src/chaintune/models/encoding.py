@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from chaintune.errors import DataError
+from chaintune.models.token_tree import common_beginning
 from chaintune.records import Example
 
 # A tokenizer holds ten times what is kept of a text while it works, so texts go to it in portions.
@@ -124,15 +125,8 @@ def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> _SpecialTokens:
 
 
 def _encode(prompt: list[int], choices: list[list[int]], special: _SpecialTokens) -> Encoded:
-    shared = min(_common_prefix(prompt, choice) for choice in choices)
+    shared = min(common_beginning(prompt, choice) for choice in choices)
     # A choice that adds no token of its own would have nothing to predict.
     shared = min(shared, *(len(choice) - 1 for choice in choices))
     prefix = special.leading + tuple(prompt[:shared])
     return Encoded(prefix or (special.context,), tuple(tuple(choice[shared:]) for choice in choices))
-
-
-def _common_prefix(left: list[int], right: list[int]) -> int:
-    for position, (a, b) in enumerate(zip(left, right, strict=False)):
-        if a != b:
-            return position
-    return min(len(left), len(right))

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import file_digest
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from chaintune.files.reading import sha256_of
 from chaintune.records import canonical_digest
 
 FORMAT = 1
@@ -48,12 +48,6 @@ def files_of(folder: Path) -> dict[str, dict[str, Any]]:
 def _fingerprint(path: Path) -> dict[str, Any]:
     facts = path.stat()
     return {"bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns, "sha256": sha256_of(path)}
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file's bytes."""
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
 
 
 def digest_of(files: Mapping[str, Mapping[str, Any]]) -> str:
