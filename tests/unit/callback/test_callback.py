@@ -267,7 +267,7 @@ def test_a_model_that_breaks_is_told_and_not_compared(tmp_path: Path, caplog: py
     ("options", "said"),
     [
         ({"every": 0}, "at least 1"),
-        ({"stop": True}, "give one as policy="),
+        ({"stop": True}, "name one as policy="),
         ({"by": ["ownr"]}, "did you mean 'owner'"),
         ({"by": ["owner x size"]}, "no example has a group on 'size'"),
         ({"by": ["owner  &  size"]}, "no example has a group on 'size'"),
