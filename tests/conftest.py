@@ -1,7 +1,9 @@
 """What tests of several rooms share."""
 
 import gc
+import re
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from chaintune.models.adapters import new_adapter
 from tests import tiny
 
 MakeModel = Callable[..., Path]
+Install = Callable[[str, str], None]
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would every test and its child processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,6 +27,25 @@ def _modules_stay_out_of_the_collector() -> None:
     """Freeing a model collects garbage; torch's and transformers' own objects would be walked through each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a package while a test runs: its entry points as `GROUP: NAME = MODULE:OBJECT`, and its source."""
+
+    def make(entry: str, source: str) -> None:
+        group, _, points = entry.partition(": ")
+        module = re.split(r" = |:", points)[1]
+        folder = tmp_path_factory.mktemp(module)
+        info = folder / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{points}\n")
+        (folder / f"{module}.py").write_text(source)
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.syspath_prepend(folder)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -94,8 +94,9 @@ class DummyEngine:
         return {"train_tokens": node.train_tokens, "final_loss": 0.5}
 
     def score(
-        self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Callable[[Progress], None]
+        self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
+        assert checkpoint
         self.calls.append(f"score {'>'.join(node.chain) or 'base'} on {node.title.split(' on ')[1]}")
         size = -1.0 - len((checkpoint / "weights").read_text()) / 100
         examples = task.test if node.split == "test" else task.train

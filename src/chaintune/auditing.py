@@ -9,6 +9,7 @@ from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import parts_of
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Audit, Scores, Task
+from chaintune.scoring.backends import DEFAULT
 from chaintune.tasks import Size
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def score(
     test: Size = None,
     sample_seed: int = 0,
     precision: str = "auto",
+    backend: str = DEFAULT,
     devices: int = 1,
     store: "Store | Path | str | None" = None,
     watch: "Watcher | None" = None,
@@ -33,11 +35,12 @@ def score(
     """What a model answers to a task's test examples; nothing is trained, and what is in the store is reused.
 
     Args:
-        model: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, or an alias.
+        model: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, an alias, or BACKEND:REFERENCE.
         task: a task, or the name of a known one.
         test: how many test examples: None for all, a number, or `40 per category`.
         sample_seed: of the sample, and of the split of a known task.
         precision: `auto`, `bf16` or `fp32`.
+        backend: name of what computes a model that is files; one that is served names its own.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
         store: where finished scores lie, and where a GGUF file is dequantised to; None is the default store.
         watch: plan -> context manager with `note`, which is told of every event.
@@ -59,6 +62,7 @@ def score(
         open_store(store),
         RunOptions(watch=watch),
         precision=precision,
+        backend=backend,
         devices=devices,
         trust_remote_code=trust_remote_code,
     )
@@ -75,6 +79,7 @@ def audit(
     sample_seed: int = 0,
     metric: str | None = None,
     precision: str = "auto",
+    backend: str = DEFAULT,
     devices: int = 1,
     store: "Store | Path | str | None" = None,
     out: Path | str | None = None,
@@ -87,7 +92,7 @@ def audit(
     """What was forgotten between two models: both are scored, each once, and compared task by task.
 
     Args:
-        before: the earlier checkpoint: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, or an alias.
+        before: the earlier checkpoint, as for `score`.
         after: the later one. Two adapters on one base, or a base and its adapter, load the base once.
         tasks: tasks, or names of known ones; one alone needs no list.
         policy: budgets, or the file that holds them; its dimensions are added to `by`, where a task has them.
@@ -95,6 +100,7 @@ def audit(
         sample_seed: of the samples, and of the splits of known tasks.
         metric: `accuracy` by default, or per token or byte of the choices.
         precision: `auto`, `bf16` or `fp32`.
+        backend: name of what computes a model that is files; one that is served names its own.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
         store: where finished scores lie; None is the default store.
         out: folder for the scores and the report, see `write_audit`; None writes nothing.
@@ -128,6 +134,7 @@ def audit(
         open_store(store),
         RunOptions(executor, address, watch=watch),
         precision=precision,
+        backend=backend,
         devices=devices,
         trust_remote_code=trust_remote_code,
     )

@@ -9,6 +9,7 @@ from chaintune.errors import ChaintuneError
 from chaintune.plan.nodes import MEASUREMENT_FILE
 from chaintune.records import Measurement, Scores
 from chaintune.report.folder import write_report
+from tests.conftest import Install
 from tests.integration.conftest import Smoke
 
 TOY = '''
@@ -46,13 +47,8 @@ HUNGRY = Measure("hungry", (Choices,), frozenset({"text"}), record, choice.asked
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "brevity-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brevity\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[chaintune.measures]\nbrevity = brevity:MEASURE\nhungry = brevity:HUNGRY\n")
-    (tmp_path / "brevity.py").write_text(TOY)
-    monkeypatch.syspath_prepend(tmp_path)
+def toy(install: Install) -> None:
+    install("chaintune.measures: brevity = brevity:MEASURE\nhungry = brevity:HUNGRY", TOY)
 
 
 @pytest.mark.usefixtures("toy")

@@ -1,6 +1,5 @@
 """An executor that an installed package offers runs a study, and a scoring, without a change to this package."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.status import read_status
 from chaintune.runs.scoring import score_models
 from chaintune.runs.session import RunOptions
+from tests.conftest import Install
 from tests.integration.conftest import Smoke, scores
 
 PACKAGE = '''
@@ -58,15 +58,8 @@ EXECUTOR = Executor(stack, takes_address=True)
 
 
 @pytest.fixture
-def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "site"
-    info = folder / "stacking-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "stacking.py").write_text(PACKAGE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stacking\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[chaintune.executors]\nstack = stacking:EXECUTOR\n")
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.delitem(sys.modules, "stacking", raising=False)
+def offered(install: Install) -> None:
+    install("chaintune.executors: stack = stacking:EXECUTOR", PACKAGE)
 
 
 @pytest.mark.usefixtures("offered")

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-import pytest
-
 from chaintune.report.folder import write_report
+from tests.conftest import Install
 from tests.integration.conftest import Smoke
-from tests.offered import SLOW, install
+from tests.offered import SLOW
 
 
-def test_it_is_trained_measured_and_reported(smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, monkeypatch, *SLOW)
+def test_it_is_trained_measured_and_reported(smoke: Smoke, tmp_path: Path, install: Install) -> None:
+    install(*SLOW)
     asked = "mitigations=[{slow: {task: balls, keep: [0.5, 0]}}]"
     session = smoke.open(tmp_path / "store", "chains=[[balls, boxes]]", "resamples=100", asked)
     results = session.run(tmp_path / "out")

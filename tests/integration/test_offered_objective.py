@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-import pytest
-
 from chaintune.report.folder import write_report
+from tests.conftest import Install
 from tests.integration.conftest import Smoke, checkpoints
-from tests.offered import CONTRAST, install
+from tests.offered import CONTRAST
 
 
-def test_it_is_trained_measured_and_reported(smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, monkeypatch, *CONTRAST)
+def test_it_is_trained_measured_and_reported(smoke: Smoke, tmp_path: Path, install: Install) -> None:
+    install(*CONTRAST)
     asked = ["chains=[[balls, boxes]]", "vary.recipe.objective=[sft, contrast]", "resamples=100", "recipe.epochs=2"]
     held = "mitigations=[{ewc: {task: balls, strength: [10.0], examples: 4}}, {replay: {task: balls, dose: [0.5]}}]"
     session = smoke.open(tmp_path / "store", *asked, held, "curvature={examples: 4, batches: 0, tolerance: 0.1}")

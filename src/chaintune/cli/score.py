@@ -11,6 +11,7 @@ import typer
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson, Running
 from chaintune.errors import ConfigError
+from chaintune.scoring.backends import DEFAULT
 
 if TYPE_CHECKING:
     from chaintune.records import Scores, Task
@@ -39,6 +40,14 @@ class Scoring(Running):
     ] = None
     sample_seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0
     precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Of the weights.")] = "auto"
+    backend: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Computes models that are files: transformers, or what an installed package adds. A model that is "
+            "served names its own, BACKEND:REFERENCE.",
+        ),
+    ] = DEFAULT
     devices: Annotated[
         int,
         typer.Option(
@@ -78,6 +87,7 @@ class Scoring(Running):
             open_store(self.store),
             self.options(),
             precision=self.precision,
+            backend=self.backend,
             devices=self.devices,
             trust_remote_code=self.trust_remote_code,
         )
@@ -85,7 +95,9 @@ class Scoring(Running):
 
 @expand_dataclasses
 def score(
-    model: Annotated[str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, or alias.")],
+    model: Annotated[
+        str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, alias, or BACKEND:REFERENCE.")
+    ],
     task: Names,
     out: Annotated[
         Path,

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from chaintune.errors import ModelError
 from chaintune.models import dequantise, locate, model_digest
+from chaintune.records import canonical_digest
+from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, backend_of
 from chaintune.store.store import Store
 
 
@@ -16,17 +19,35 @@ class BaseModel:
 
     Attributes:
         name: as the study writes it.
-        key: digest of its content.
-        folder: transformers' layout.
+        key: digest of its content, or of its identity.
+        weights: folder in transformers' layout; None where a backend serves the model.
         adapter: PEFT's layout, put on top; usually none.
         entry: key of the store's entry that the folder is; empty where it lies elsewhere.
+        backend: name of the one that computes it, and what is trained from it.
+        identity: what the backend says of a model that it serves; nobody can check it.
     """
 
     name: str
     key: str
-    folder: Path
+    weights: Path | None
     adapter: Path | None = None
     entry: str = ""
+    backend: str = DEFAULT
+    identity: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the weights.
+
+        Raises:
+            ModelError: a backend serves the model.
+        """
+        if self.weights is None:
+            raise ModelError(
+                f"model '{self.name}' is served by backend '{self.backend}' and its weights are not here: score, audit "
+                "and compare take it, but nothing can be trained from it; name a folder, a .gguf file or a Hub id"
+            )
+        return self.weights
 
 
 def entry_keys(bases: Iterable[BaseModel]) -> set[str]:
@@ -43,12 +64,23 @@ def shapes_of(folder: Path) -> dict[str, list[int]]:
     return shapes
 
 
-def open_base(name: str, store: Store) -> BaseModel:
+def open_base(name: str, store: Store, backend: str = DEFAULT) -> BaseModel:
     """A model by the name a user gives it, ready to be loaded; a GGUF file is dequantised into the store once.
 
+    Args:
+        name: as a user gives it.
+        store: where a GGUF file is dequantised to.
+        backend: for a model that is files.
+
     Raises:
+        ConfigError: there is no such backend, or it opens no files.
         ModelError: it cannot be loaded.
     """
+    backend = backend_of(name, backend)
+    if isinstance(served := BACKENDS.get(backend).opens, Served):
+        identity = served.identity(name.partition(":")[2])
+        key = canonical_digest(["served", backend, identity])
+        return BaseModel(name, key, None, backend=backend, identity=identity)
     files = locate(name)
     key = model_digest(files)
     folder, entry = files.weights, ""
@@ -61,4 +93,4 @@ def open_base(name: str, store: Store) -> BaseModel:
             return {"name": name}
 
         folder = store.get_or_make("base", entry, make).path
-    return BaseModel(name, key, folder, files.adapter, entry)
+    return BaseModel(name, key, folder, files.adapter, entry, backend)

@@ -48,7 +48,9 @@ class Engine(Protocol):
         """
         ...
 
-    def score(self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Report) -> Mapping[str, Any]:
+    def score(
+        self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Report
+    ) -> Mapping[str, Any]:
         """Measure a checkpoint into `measurement.parquet`; the notes hold `score_tokens` and `seconds`."""
         ...
 
@@ -56,8 +58,8 @@ class Engine(Protocol):
         """Measure a checkpoint's curvature and write `curvature.json`; the notes hold `seconds`."""
         ...
 
-    def base_folder(self, base: str) -> Path:
-        """The model folder of a base, by its name in the study."""
+    def base_folder(self, base: str) -> Path | None:
+        """The model folder of a base, by its name in the study; None of one that is served."""
         ...
 
 
@@ -133,7 +135,8 @@ class JobRunner:
             return folders, missing
         for key in node.reads:
             if key in self.bases:
-                folders[key] = self.engine.base_folder(self.bases[key])
+                folder = self.engine.base_folder(self.bases[key])
+                folders |= {key: folder} if folder else {}
             elif entry := self.store.get(self.nodes[key].kind, key):
                 folders[key] = entry.path
             else:
@@ -175,10 +178,10 @@ class JobRunner:
                 {key: folders[key] for key in node.weighed_by},
             )
             return self.engine.tune(node=node, inputs=inputs, out=out, report=report)
-        model, task = folders[node.checkpoint_key], self.tasks[node.task]
+        key, task = node.checkpoint_key, self.tasks[node.task]
         if isinstance(node, CurvatureNode):
-            return self.engine.measure_curvature(node=node, checkpoint=model, task=task, out=out)
-        return self.engine.score(node=node, checkpoint=model, task=task, out=out, report=report)
+            return self.engine.measure_curvature(node=node, checkpoint=folders[key], task=task, out=out)
+        return self.engine.score(node=node, checkpoint=folders.get(key), task=task, out=out, report=report)
 
     def _known(self, node: Node) -> dict[str, Any]:
         """What is noted before the work: whether a checkpoint may go, and what a scored one cost."""

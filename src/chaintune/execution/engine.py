@@ -29,7 +29,7 @@ from chaintune.plan.nodes import (
     StageNode,
 )
 from chaintune.records import Example, Task
-from chaintune.scoring.backends import BACKENDS, DEFAULT, CheckpointFiles
+from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Served
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.reading import measure_of
 from chaintune.tuning.mitigations import MITIGATIONS
@@ -69,17 +69,15 @@ class LocalEngine:
         *,
         precision: Precision,
         trust_remote_code: bool = False,
-        backend: str = DEFAULT,
     ) -> None:
         self._bases = bases
-        self._backend = backend
         self._precision = precision
         self._trust_remote_code = trust_remote_code
         self._held: _Held | None = None
 
-    def base_folder(self, base: str) -> Path:
-        """The model folder of a base, by its name in the study."""
-        return self._bases[base].folder
+    def base_folder(self, base: str) -> Path | None:
+        """The model folder of a base, by its name in the study; None of one that is served."""
+        return self._bases[base].weights
 
     def tune(
         self, *, node: StageNode, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
@@ -184,27 +182,33 @@ class LocalEngine:
         return {"train_tokens": 0, "steps": 0, "seconds": time.monotonic() - started, "fraction": blend.fraction}
 
     def score(
-        self, *, node: ScoreNode, checkpoint: Path, task: Task, out: Path, report: Callable[[Progress], None]
+        self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         """Measure a checkpoint on a split of a task and write `measurement.parquet` into `out`."""
         examples, measure = task.test if node.split == "test" else task.train, measure_of(task)
-        kind = BACKENDS.get(self._backend)
+        base = self._bases[node.base]
+        kind = BACKENDS.get(base.backend)
         kind.check(measure.needs, measure.name)
         about = {"checkpoint": node.checkpoint_key, "backend": kind.name}
+        about |= {"identity": base.identity} if base.identity else {}
         rounding = node.checkpoint_key == node.base_key and node.split == "test"
         started = time.monotonic()
 
         def watch(done: int) -> None:
             report(_scoring_progress(node, done, len(examples), started))
 
-        if node.devices > 1 and kind.shares_ranks:
+        if node.devices > 1 and kind.share:
             self._let_go()
             with tempfile.TemporaryDirectory() as scratch:
-                job = self._score_job(node, checkpoint, task.name, examples, scratch=Path(scratch), out=out)
-                job = replace(job, measure=measure.name, provenance=about, measure_rounding=rounding)
+                job = self._score_job(
+                    node, checkpoint or base.folder, task.name, examples, scratch=Path(scratch), out=out
+                )
+                job = replace(
+                    job, backend=base.backend, measure=measure.name, provenance=about, measure_rounding=rounding
+                )
                 score_on_devices(job, node.devices, watch)
         else:
-            backend = kind.open(self._checkpoint_files(node, checkpoint))
+            backend = self._open(node, checkpoint)
             started = time.monotonic()
             measurement = measure_checkpoint(
                 backend,
@@ -219,11 +223,18 @@ class LocalEngine:
         ran_on = this_hardware(node.devices).note()
         return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started} | ran_on
 
-    def _checkpoint_files(self, node: ScoreNode, checkpoint: Path) -> CheckpointFiles:
-        def read() -> LoadedModel:
-            return self._model(node.checkpoint_key, checkpoint, node, to_train=False)
+    def _open(self, node: ScoreNode, checkpoint: Path | None) -> Backend:
+        """The backend of the node's base, open on a checkpoint; None is the base itself, where it is served."""
+        base = self._bases[node.base]
+        opens = BACKENDS.get(base.backend).opens
+        if isinstance(opens, Served):
+            return opens.open(base.name.partition(":")[2])
+        folder = checkpoint or base.folder
 
-        return CheckpointFiles(*self._folders(node.checkpoint_key, checkpoint, node), self._precision, read)
+        def read() -> LoadedModel:
+            return self._model(node.checkpoint_key, folder, node, to_train=False)
+
+        return opens(CheckpointFiles(*self._folders(node.checkpoint_key, folder, node), self._precision, read))
 
     def _score_job(
         self, node: ScoreNode, checkpoint: Path, task: str, examples: Sequence[Example], *, scratch: Path, out: Path

@@ -51,7 +51,7 @@ class EngineFactory:
             ModelError: this machine has not the same base under a base's name.
         """
         bases = {
-            name: base if self.files[name] == _files(base) else _same(self.names[name], base.key, store)
+            name: base if self.files[name] == _files(base) else _same(self.names[name], base, store)
             for name, base in self.bases.items()
         }
         return LocalEngine(bases, precision=self.precision, trust_remote_code=self.trust_remote_code)
@@ -59,19 +59,19 @@ class EngineFactory:
 
 def _files(base: BaseModel) -> Files:
     """What a base's folders hold on this machine; nothing where they are not there."""
-    folders = (folder for folder in (base.folder, base.adapter) if folder)
+    folders = (folder for folder in (base.weights, base.adapter) if folder)
     stats = [(path, path.stat()) for folder in folders for path in sorted(folder.glob("*"))]
     return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
-def _same(name: str, key: str, store: Store) -> BaseModel:
+def _same(name: str, base: BaseModel, store: Store) -> BaseModel:
     """A base as this machine has it; its content is looked at, for a name says nothing about it."""
     host = socket.gethostname()
     try:
-        here = open_base(name, store)
+        here = open_base(name, store, base.backend)
     except ModelError as error:
         raise ModelError(f"on {host}: {error}") from error
-    if here.key != key:
+    if here.key != base.key:
         raise ModelError(
             f"'{name}' on {host} is not the model that the study was planned with; "
             "name a Hub id, or a folder that every machine sees"

@@ -8,7 +8,7 @@ from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Interpolation, Node, Portion, ScoreNode, Split, StageNode
 from chaintune.records import Chain, Checkpoint, Example, MitigationRef, Task, canonical_digest
-from chaintune.scoring.backends import BACKENDS, DEFAULT
+from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.reading import check_measurable, measure_of, metric_of
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.stage_settings import StageSettings
@@ -45,9 +45,9 @@ class TaskFacts:
     targets: frozenset[type]
 
     @classmethod
-    def of(cls, task: Task, count: CountTokens | None) -> "TaskFacts":
-        """The facts of a task; without `count` there are 0 tokens."""
-        check_measurable(task)
+    def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
+        """The facts of a task that a backend is to measure; without `count` there are 0 tokens."""
+        check_measurable(task, backend)
         train, test = (count(task.train), count(task.test)) if count else ((0, 0), (0, 0))
         scored: Mapping[Split, int] = {"train": train[1], "test": test[1]}
         measured: Mapping[Split, list[Any]] = {split: measured_content(task, split) for split in ("train", "test")}
@@ -258,7 +258,7 @@ class Graph:
         facts = self.facts[task]
         owner = next((name for name, own in self.base_keys.items() if own == key and self.base_keys[base] != key), base)
         return ScoreNode(
-            key=measurement_key(key, facts.measured[split], self.precision),
+            key=measurement_key(key, facts.measured[split], self.precision, self.study.backend),
             checkpoint_key=key,
             base=owner,
             base_key=self.base_keys[owner],
@@ -285,13 +285,13 @@ def measured_content(task: Task, split: Split) -> list[Any]:
     return [task.name, split, measure.content(), measure.digest(task.test if split == "test" else task.train)]
 
 
-def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, backend: str = DEFAULT) -> str:
+def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, backend: str) -> str:
     """The address of a measurement in the store.
 
     Args:
         checkpoint_key: of what is asked.
         measured: what `measured_content` says.
-        precision: of the weights.
+        precision: of the weights; empty where they are not here.
         backend: that computes.
     """
     return canonical_digest(

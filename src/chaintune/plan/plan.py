@@ -174,7 +174,7 @@ def compile_plan(
         DataError: a chain trains on a task that has nothing to train on.
     """
     compiled = families(study, tasks, base_keys)
-    facts = {name: TaskFacts.of(tasks[name], count_tokens) for name in study.tasks}
+    facts = {name: TaskFacts.of(tasks[name], count_tokens, study.backend) for name in study.tasks}
     graph = Graph(study, base_keys, facts, precision)
     for family in compiled:
         graph.add_family(family)

@@ -163,6 +163,7 @@ def provenance(
         "packages": dict(sorted((dist.name, dist.version) for dist in distributions() if dist.name)),
         "bases": dict(base_keys),
         "precision": sorted({node.precision for node in plan.nodes}),
+        "backend": study.backend,
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
         "tasks": {name: _task_provenance(tasks[name]) for name in study.tasks},
     }

@@ -9,13 +9,14 @@ from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
-from chaintune.models import Precision, Reader, load_reader, resolve_precision
+from chaintune.models import Reader, load_reader, resolve_precision
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.plan.graph import measured_content, measurement_key
 from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
 from chaintune.runs.session import LOCAL, RunOptions, computed
+from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
 from chaintune.scoring.reading import check_measurable, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
@@ -28,6 +29,7 @@ def score_models(
     options: RunOptions = LOCAL,
     *,
     precision: str = "auto",
+    backend: str = DEFAULT,
     devices: int = 1,
     trust_remote_code: bool = False,
 ) -> dict[str, dict[str, Scores]]:
@@ -40,33 +42,36 @@ def score_models(
         tasks: with different names.
         store: where finished work lies; a GGUF file is dequantised into it.
         options: who computes.
-        precision: `auto`, `bf16` or `fp32`.
+        precision: `auto`, `bf16` or `fp32`, of models that are files.
+        backend: that computes models that are files.
         devices: processes that score together, one a GPU; the scores, and so their keys, do not depend on them.
         trust_remote_code: run Python code that comes with a model.
 
     Raises:
-        ConfigError: no task, or two of one name; fewer devices than one.
+        ConfigError: no task, or two of one name; fewer devices than one, or several and a backend that cannot share
+            its work; a backend that cannot measure a task.
         DataError: an example is longer than a model's context.
         ModelError: a model cannot be loaded, or a scoring failed.
     """
     _check_names(tasks)
     if devices < 1:
         raise ConfigError(f"devices: expected a number of processes, at least 1, got {devices}")
-    for task in tasks:
-        check_measurable(task)
-    bases = {name: open_base(name, store) for name in dict.fromkeys(models.values())}
+    for name in {backend_of(model, backend) for model in models.values()}:
+        _check_backend(name, tasks, devices)
+    bases = {name: open_base(name, store, backend) for name in dict.fromkeys(models.values())}
     chosen = resolve_precision(precision)
     keys: dict[tuple[str, str], str] = {}
     nodes: dict[str, ScoreNode] = {}
     for called, name in models.items():
         base = bases[name]
-        reader = load_reader(base.folder, trust_remote_code=trust_remote_code)
+        held = "" if base.weights is None else chosen
+        reader = load_reader(base.weights, trust_remote_code=trust_remote_code) if base.weights else None
         for task in tasks:
-            key = measurement_key(base.key, measured_content(task, "test"), chosen)
+            key = measurement_key(base.key, measured_content(task, "test"), held, base.backend)
             keys[called, task.name] = key
             if key not in nodes:
-                tokens = 0 if store.has("score", key) else _read_tokens(task, reader)
-                nodes[key] = _node(key, base, task, called, precision=chosen, devices=devices, tokens=tokens)
+                tokens = 0 if reader is None or store.has("score", key) else _read_tokens(task, reader)
+                nodes[key] = _node(key, base, task, called, precision=held, devices=devices, tokens=tokens)
     plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
     by_name = {task.name: task for task in tasks}
     engine = EngineFactory.of(bases, chosen, trust_remote_code=trust_remote_code)
@@ -141,7 +146,7 @@ def _check_folder(folder: Path, scores: Mapping[str, Scores]) -> None:
 
 
 def _node(
-    key: str, base: BaseModel, task: Task, called: str, *, precision: Precision, devices: int, tokens: int
+    key: str, base: BaseModel, task: Task, called: str, *, precision: str, devices: int, tokens: int
 ) -> ScoreNode:
     return ScoreNode(
         key=key,
@@ -156,6 +161,14 @@ def _node(
         devices=devices,
         called=called,
     )
+
+
+def _check_backend(name: str, tasks: Sequence[Task], devices: int) -> None:
+    """Refuse what a backend cannot do."""
+    if devices > 1 and BACKENDS.get(name).share is None:
+        raise ConfigError(f"devices: {devices} processes cannot share the work of backend '{name}'; leave devices out")
+    for task in tasks:
+        check_measurable(task, name)
 
 
 def _check_names(tasks: Sequence[Task]) -> None:

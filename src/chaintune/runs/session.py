@@ -220,10 +220,10 @@ def prepare(
 
     Raises:
         DataError: a task's data cannot be loaded, or an example is longer than a base's context.
-        ModelError: a base cannot be loaded.
+        ModelError: a base cannot be loaded, or is served, so that nothing can be trained from it.
     """
     loaded = {name: load_spec(name, spec) for name, spec in study.tasks.items()}
-    bases = {name: open_base(name, store) for name in study.bases}
+    bases = {name: open_base(name, store, study.backend) for name in study.bases}
     precision = resolve_precision(study.precision)
     readers = [load_reader(base.folder, trust_remote_code=trust_remote_code) for base in bases.values()]
     for reader in readers:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from chaintune.errors import DataError
 from chaintune.records import ItemMetric, Measurement, Scores, Task, scores_of
-from chaintune.scoring.backends import BACKENDS, DEFAULT
+from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
 
 
@@ -25,8 +25,8 @@ def measure_of(task: Task) -> Measure:
     raise DataError(f"task '{task.name}': no measure takes examples like '{first.id if first else ''}'; name a measure")
 
 
-def check_measurable(task: Task, backend: str = DEFAULT) -> None:
-    """Refuse, before anything runs, a task that cannot be measured.
+def check_measurable(task: Task, backend: str) -> None:
+    """Refuse, before anything runs, a task that a backend cannot measure.
 
     Raises:
         ConfigError: the backend cannot compute what the measure needs, or the measure has no such item metric.

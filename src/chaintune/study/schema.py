@@ -11,6 +11,8 @@ from chaintune.config.source import KeyPath, Source
 from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_names, check, note
 from chaintune.errors import DataError, nearest
 from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role
+from chaintune.registry import Registry
+from chaintune.scoring.backends import BACKENDS, DEFAULT
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
 from chaintune.tasks.sizes import parse_size
@@ -40,14 +42,17 @@ def _part_or_whole(gpus: float) -> float:
 Size = Annotated[int | str | None, BeforeValidator(_as_size)]
 
 
-def _known_objective(name: str) -> str:
-    if name not in OBJECTIVES.names:
-        raise ValueError(f"{name!r} is no valid value; {nearest(name, OBJECTIVES.names)}")
-    return name
+def _name_in(registry: Registry[Any]) -> AfterValidator:
+    def check_name(name: str) -> str:
+        if name not in registry.names:
+            raise ValueError(f"{name!r} is no valid value; {nearest(name, registry.names)}")
+        return name
+
+    return AfterValidator(check_name)
 
 
 _RECIPE_LIMITS: Mapping[str, Any] = {
-    "objective": Annotated[str, AfterValidator(_known_objective)] | None,
+    "objective": Annotated[str, _name_in(OBJECTIVES)] | None,
     "learning_rate": Annotated[Real, Field(gt=0, lt=10)],
     "epochs": Annotated[Real, Field(gt=0)],
     "batch_size": Annotated[Whole, Field(ge=1)],
@@ -145,6 +150,7 @@ class StudySpec(Spec):
     seed: Seed = 0
     vary: Any = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    backend: Annotated[str, _name_in(BACKENDS)] = DEFAULT
     metric: Metric = "accuracy"
     keep: Literal["all", "final", "none"] = "all"
     level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95

@@ -11,6 +11,7 @@ import yaml
 from chaintune.config.source import KeyPath, Source, apply_override, plain_mapping, read_source
 from chaintune.config.validation import check
 from chaintune.records import ForgettingFrom, Metric, Recipe
+from chaintune.scoring.backends import DEFAULT
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
@@ -49,7 +50,7 @@ class Study:
         seed: used where `vary` has no seeds.
         vary: knobs in the order of the file, each with its values.
         mitigations: branches after or around a loss.
-        precision, metric, keep, level, resamples, forgetting_from: as in the file.
+        precision, metric, keep, level, resamples, forgetting_from, backend: as in the file.
         curvature: how each chain's first checkpoint is measured before it is overwritten; None measures nothing.
     """
 
@@ -67,6 +68,7 @@ class Study:
     level: float
     resamples: int
     forgetting_from: ForgettingFrom = "trained"
+    backend: str = DEFAULT
     curvature: CurvatureSpec | None = None
 
     @classmethod
@@ -139,6 +141,7 @@ class Study:
             "seed": self.seed,
             "vary": {name: list(map(_as_lists, values)) for name, values in self.vary},
             "precision": self.precision,
+            "backend": self.backend,
             "metric": self.metric,
             "keep": self.keep,
             "level": self.level,
@@ -168,7 +171,7 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
     _check_twice(source.data.get("base"), ("base",), source)
     source.stop_if_wrong()
     assert spec is not None  # noqa: S101 - a problem was noted otherwise
-    keys = ("seed", "precision", "metric", "keep", "level", "resamples", "forgetting_from", "curvature")
+    keys = ("seed", "precision", "backend", "metric", "keep", "level", "resamples", "forgetting_from", "curvature")
     plain = {key: getattr(spec, key) for key in keys}
     return plain | {
         "name": name,

@@ -9,6 +9,7 @@ import chaintune
 from chaintune.cli.app import main
 from chaintune.errors import ConfigError
 from chaintune.logs.readers import READERS, LogReader, reader_of
+from tests.conftest import Install
 from tests.unit.logs import inspected, logs
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "compare.md"
@@ -16,13 +17,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "compare.md"
 
 
 @pytest.fixture
-def _offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "tallying-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tallying\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[chaintune.log_readers]\ntally = tallying:READER\ntable = tallying:read\n")
-    (tmp_path / "tallying.py").write_text(OFFERED)
-    monkeypatch.syspath_prepend(tmp_path)
+def _offered(install: Install) -> None:
+    install("chaintune.log_readers: tally = tallying:READER\ntable = tallying:read", OFFERED)
 
 
 def test_every_shipped_reader_is_one() -> None:
@@ -70,11 +66,7 @@ def test_a_shipped_reader_cannot_be_replaced() -> None:
     assert READERS.get("table").read.__module__ == "chaintune.logs.tables"
 
 
-def test_an_offer_that_is_no_reader_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "wrong-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[chaintune.log_readers]\nwrong = json:loads\n")
-    monkeypatch.syspath_prepend(tmp_path)
+def test_an_offer_that_is_no_reader_is_an_error(install: Install) -> None:
+    install("chaintune.log_readers: wrong = wrongly:read", "def read(): ...\n")
     with pytest.raises(ConfigError, match="'wrong': its entry point gives a function, expected a LogReader"):
         READERS.get("wrong")

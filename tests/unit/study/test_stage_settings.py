@@ -1,7 +1,6 @@
 """Each key of `recipe`: whether it is part of a stage's key, and that something is done with it."""
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +8,9 @@ import pytest
 from chaintune.errors import ConfigError
 from chaintune.records import Recipe, Resources
 from chaintune.study.stage_settings import RECIPE_FIELDS, RESOURCE_FIELDS, STAGE_FIELDS, StageSettings
+from tests.conftest import Install
 from tests.dummy_engine import make_plan, make_study
-from tests.offered import CONTRAST, install
+from tests.offered import CONTRAST
 
 OTHER: dict[str, Any] = {
     "objective": "contrast",
@@ -47,8 +47,8 @@ IN_THE_KEY = [
 
 
 @pytest.fixture(autouse=True)
-def _offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, monkeypatch, *CONTRAST)
+def _offered(install: Install) -> None:
+    install(*CONTRAST)
 
 
 def test_every_field_is_named_once() -> None:

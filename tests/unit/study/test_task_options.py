@@ -7,6 +7,7 @@ import pytest
 
 from chaintune.errors import ChaintuneError
 from chaintune.plan.graph import measured_content, measurement_key
+from chaintune.scoring.backends import DEFAULT
 from chaintune.study.task_options import tasks_from_options
 from tests import tiny
 from tests.dummy_engine import BASE_KEY, make_plan, make_study, make_task
@@ -70,7 +71,7 @@ def test_scores_lie_where_a_study_puts_its_bases() -> None:
     plan = make_plan(make_study(), {"a": task, "b": make_task("b")})
     node = plan.scores[0]
     assert (node.checkpoint_key, node.task) == (BASE_KEY, "a")
-    assert node.key == measurement_key(BASE_KEY, measured_content(task, "test"), node.precision)
+    assert node.key == measurement_key(BASE_KEY, measured_content(task, "test"), node.precision, DEFAULT)
 
 
 def test_a_measurement_is_addressed_by_what_is_asked_and_by_nothing_that_a_metric_reads() -> None:
@@ -82,11 +83,13 @@ def test_a_measurement_is_addressed_by_what_is_asked_and_by_nothing_that_a_metri
     assert measured_content(same, "test") == asked
     reworded = replace(first, target=replace(first.choices, texts=(" yes", " never")))
     keys = {
-        measurement_key(BASE_KEY, asked, "fp32"),
-        measurement_key(BASE_KEY, asked, "bf16"),
-        measurement_key(BASE_KEY, measured_content(task, "train"), "fp32"),
-        measurement_key(BASE_KEY, measured_content(replace(task, name="b"), "test"), "fp32"),
-        measurement_key(BASE_KEY, measured_content(replace(task, test=(reworded, *task.test[1:])), "test"), "fp32"),
-        measurement_key("1" * 64, asked, "fp32"),
+        measurement_key(BASE_KEY, asked, "fp32", DEFAULT),
+        measurement_key(BASE_KEY, asked, "bf16", DEFAULT),
+        measurement_key(BASE_KEY, measured_content(task, "train"), "fp32", DEFAULT),
+        measurement_key(BASE_KEY, measured_content(replace(task, name="b"), "test"), "fp32", DEFAULT),
+        measurement_key(
+            BASE_KEY, measured_content(replace(task, test=(reworded, *task.test[1:])), "test"), "fp32", DEFAULT
+        ),
+        measurement_key("1" * 64, asked, "fp32", DEFAULT),
     }
     assert len(keys) == 6

@@ -1,12 +1,11 @@
 """Names of tasks, built in and offered by installed packages."""
 
-from pathlib import Path
-
 import pytest
 
 from chaintune import tasks
 from chaintune.errors import ConfigError, DataError
 from chaintune.tasks.registry import TASKS, definition
+from tests.conftest import Install
 
 OFFERED = """
 from chaintune.records import Choices, Example
@@ -21,13 +20,8 @@ TASK = TaskDefinition("made-up", "safety", "made-up-1", "CC0", (), read)
 
 
 @pytest.fixture
-def _offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "offering-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: offering\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[chaintune.tasks]\nmade-up = offering:TASK\nbroken = offering:read\n")
-    (tmp_path / "offering.py").write_text(OFFERED)
-    monkeypatch.syspath_prepend(tmp_path)
+def _offered(install: Install) -> None:
+    install("chaintune.tasks: made-up = offering:TASK\nbroken = offering:read", OFFERED)
 
 
 def test_the_built_in_tasks_have_the_names_that_they_are_listed_under() -> None:

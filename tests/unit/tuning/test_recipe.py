@@ -14,8 +14,8 @@ from chaintune.models import Precision, load
 from chaintune.records import Recipe, Regulariser
 from chaintune.tuning.tune import tune
 from tests import tiny
-from tests.conftest import MakeModel
-from tests.offered import CONTRAST, install
+from tests.conftest import Install, MakeModel
+from tests.offered import CONTRAST
 
 USUAL = Recipe(
     learning_rate=1e-3, epochs=2, batch_size=8, micro_batch_size=4, warmup_fraction=0.0, share_prefixes=False
@@ -70,9 +70,9 @@ def test_a_field_changes_the_stage(
     arguments: list[Mapping[str, Any]],
     model_folder: MakeModel,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    install: Install,
 ) -> None:
-    install(tmp_path, monkeypatch, *CONTRAST)
+    install(*CONTRAST)
     recipe, other, precision = CHANGES[name]
 
     def trained(recipe: Recipe) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from chaintune.models import Precision
 from chaintune.records import Example, Recipe, Regulariser
+from chaintune.scoring.backends import DEFAULT
 
 JOB, RESULT = "job.json", "result.json"
 # Tells the processes which one started them.
@@ -30,6 +31,7 @@ class Job:
         recipe, seed, replayed, protected, report_to: of a stage, as `tune` takes them.
         alone: whether a new adapter may be stored without the weights under it.
         shard: whether the weights are spread over the processes; None is where one device has not room for them.
+        backend: of a measurement: a name of `chaintune.scoring.backends.BACKENDS`.
         measure, provenance, measure_rounding, batch_tokens: of a measurement, as `measure_checkpoint` takes them.
     """
 
@@ -49,6 +51,7 @@ class Job:
     report_to: Sequence[str] = ()
     alone: bool = False
     shard: bool | None = None
+    backend: str = DEFAULT
     measure: str = "choice"
     provenance: Mapping[str, str] = field(default_factory=dict)
     measure_rounding: bool = False

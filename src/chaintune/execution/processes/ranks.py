@@ -27,7 +27,7 @@ from chaintune.models import LoadedModel, load, merge_adapter, save
 from chaintune.models.adapters import leaves_base_alone
 from chaintune.models.processes import Rank
 from chaintune.models.sharding import fits_each_device, shard, weight_bytes
-from chaintune.scoring.backends.transformers import TransformersBackend
+from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.measures import MEASURES
 from chaintune.scoring.memory import MemoryRanOutError as ScoringRanOutError
@@ -120,8 +120,10 @@ def _score(job: Job) -> None:
     def watch(done: int) -> None:
         seen.write_text(str(done), encoding="ascii")
 
+    share = BACKENDS.get(job.backend).share
+    assert share is not None  # noqa: S101 - one process would have been enough
     measurement = measure_checkpoint(
-        TransformersBackend(loaded, job.batch_tokens, Rank.here()),
+        share(loaded, job.batch_tokens, Rank.here()),
         job.examples,
         measure=MEASURES.get(job.measure),
         task=job.task,

@@ -32,6 +32,7 @@ def study_facts(provenance: Mapping[str, Any], study_file: str = "") -> tuple[Fa
         *(_task(name, task) for name, task in provenance["tasks"].items()),
         Fact("Seeds", (", ".join(map(str, provenance["seeds"])),)),
         Fact("Precision", (", ".join(provenance["precision"]),)),
+        *([Fact("Scored by", (provenance["backend"],))] if "backend" in provenance else []),
         *_cost(provenance.get("cost", {})),
         Fact("Machine", (f"{provenance['platform']}, Python {provenance['python']}",)),
         Fact("Versions", named),

@@ -1,7 +1,8 @@
 """What computes log-probabilities and text. A backend is a file here, or an entry point of an installed package."""
 
+from chaintune.errors import ConfigError
 from chaintune.registry import Registry
-from chaintune.scoring.backends.backend import Backend, BackendKind, CheckpointFiles
+from chaintune.scoring.backends.backend import Backend, BackendKind, CheckpointFiles, Served
 
 BACKENDS = Registry(
     "backend",
@@ -11,4 +12,25 @@ BACKENDS = Registry(
 )
 DEFAULT = "transformers"
 
-__all__ = ["BACKENDS", "DEFAULT", "Backend", "BackendKind", "CheckpointFiles"]
+__all__ = ["BACKENDS", "DEFAULT", "Backend", "BackendKind", "CheckpointFiles", "Served", "backend_of"]
+
+
+def backend_of(model: str, files: str = DEFAULT) -> str:
+    """The name of the backend that computes a model: the one that serves it, else the one for models that are files.
+
+    Args:
+        model: as a user names it; one that is served is written `BACKEND:REFERENCE`.
+        files: name of the backend that the user chose for models that are files.
+
+    Raises:
+        ConfigError: there is no such backend, or it opens no files.
+    """
+    chosen, (prefix, colon, _) = BACKENDS.get(files), model.partition(":")
+    if colon and prefix in BACKENDS.names and BACKENDS.get(prefix).is_served:
+        return prefix
+    if chosen.is_served:
+        raise ConfigError(
+            f"backend '{files}' computes models that it serves, written {files}:REFERENCE, and '{model}' is none; name "
+            "another backend, or such a model"
+        )
+    return files

@@ -10,6 +10,7 @@ from chaintune.records import Example
 
 if TYPE_CHECKING:
     from chaintune.models import LoadedModel  # loads torch
+    from chaintune.models.processes import Rank
 
 Ability = Literal["log-probabilities", "text"]
 
@@ -61,6 +62,20 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """Models that users write `BACKEND:REFERENCE` and whose weights are not here: they are measured, never trained.
+
+    Attributes:
+        identity: reference -> what stands for the model in keys and results, in place of a digest of its bytes; raises
+            a `ModelError` where there is no such model.
+        open: on a reference.
+    """
+
+    identity: Callable[[str], str]
+    open: Callable[[str], Backend]
+
+
+@dataclass(frozen=True, slots=True)
 class BackendKind:
     """A kind of backend, as the registry holds it.
 
@@ -68,15 +83,21 @@ class BackendKind:
         name: as users write it.
         version: raised when its numbers change; part of every key.
         abilities: what it can compute.
-        open: on a checkpoint.
-        shares_ranks: whether several processes of ours may share its work.
+        opens: the files of a checkpoint, or models that are served.
+        share: opens a part of the work, where several of our processes compute together: a loaded model, tokens that go
+            through it together, and which process it is. None where they cannot.
     """
 
     name: str
     version: str
     abilities: frozenset[Ability]
-    open: Callable[[CheckpointFiles], Backend]
-    shares_ranks: bool = False
+    opens: Callable[[CheckpointFiles], Backend] | Served
+    share: "Callable[[LoadedModel, int | None, Rank], Backend] | None" = None
+
+    @property
+    def is_served(self) -> bool:
+        """Whether its models are served, so that their weights are not here."""
+        return isinstance(self.opens, Served)
 
     def check(self, needs: frozenset[Ability], measure: str) -> None:
         """Refuse a measure that needs what this backend cannot compute.

@@ -62,4 +62,4 @@ def _open(checkpoint: CheckpointFiles) -> TransformersBackend:
     return TransformersBackend(checkpoint.load())
 
 
-KIND = BackendKind("transformers", "1", frozenset({"log-probabilities"}), _open, shares_ranks=True)
+KIND = BackendKind("transformers", "1", frozenset({"log-probabilities"}), _open, TransformersBackend)

@@ -11,8 +11,8 @@ import pytest
 from chaintune.errors import ConfigError
 from chaintune.tuning.mitigations import MITIGATIONS, BetweenSpec, DoseSpec, Mitigation, MitigationSpec
 from chaintune.tuning.mitigations.mitigation import Place
+from tests.conftest import Install
 from tests.dummy_engine import make_study
-from tests.offered import install
 
 NAMES = ("replay", "rehearse", "joint", "interpolate", "l2sp", "ewc", "sam", "ema", "freeze", "osf")
 SOURCE = Path(__file__).parents[4] / "src" / "chaintune"
@@ -72,8 +72,8 @@ def test_a_mitigation_that_would_do_nothing_is_refused(spec: type[MitigationSpec
 
 
 def test_an_offer_that_is_no_mitigation_is_told_where_the_file_asks_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    install: Install,
 ) -> None:
-    install(tmp_path, monkeypatch, "chaintune.mitigations: wrong = wrongly:offered", "def offered(): ...\n")
+    install("chaintune.mitigations: wrong = wrongly:offered", "def offered(): ...\n")
     with pytest.raises(ConfigError, match=r"mitigations\[0\].wrong: .* gives a function, expected a Mitigation"):
         make_study("ab", chains=[["a", "b"]], mitigations=[{"wrong": {"task": "a"}}])

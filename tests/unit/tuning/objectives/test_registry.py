@@ -1,14 +1,13 @@
 """Which objective a stage has."""
 
-from pathlib import Path
-
 import pytest
 
 from chaintune.errors import ConfigError
 from chaintune.records import Choices, Preference, Reference
 from chaintune.tuning.objectives import OBJECTIVES, Objective, choose_objective
+from tests.conftest import Install
 from tests.dummy_engine import make_study
-from tests.offered import CONTRAST, install
+from tests.offered import CONTRAST
 
 
 def test_every_shipped_objective_is_one() -> None:
@@ -16,8 +15,8 @@ def test_every_shipped_objective_is_one() -> None:
     assert isinstance(OBJECTIVES.get("sft"), Objective)
 
 
-def test_it_follows_from_the_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, monkeypatch, *CONTRAST)
+def test_it_follows_from_the_targets(install: Install) -> None:
+    install(*CONTRAST)
     assert choose_objective(None, {Choices}, task="a") == "sft"
     assert choose_objective("contrast", {Choices}, task="a") == "contrast"
 
