@@ -13,6 +13,7 @@ from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.run import run_plan
 from chaintune.files import atomic
+from chaintune.plan.graph import TaskTokens
 from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
 from chaintune.records import Choices, Curvature, Example, Task, choice_measurement
@@ -59,7 +60,9 @@ def make_plan(study: Study, tasks: Mapping[str, Task] | None = None) -> Plan:
         base_keys={base: BASE_KEY if base == "tiny" else base[0] * 64 for base in study.bases},
         tasks=tasks,
         precision="fp32",
-        count_tokens=lambda examples: (100 * len(examples), 10 * len(examples)),
+        count_tokens=lambda task: TaskTokens(
+            100 * len(task.train), {"train": 10 * len(task.train), "test": 10 * len(task.test)}
+        ),
         stage_bytes=lambda _base, _recipe: 1_000,
     )
 

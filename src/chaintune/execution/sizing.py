@@ -6,32 +6,28 @@ from collections.abc import Sequence
 from chaintune.execution.bases import BaseModel, shapes_of
 from chaintune.models import Precision, Reader
 from chaintune.models.encoding import check_lengths, encode_examples
-from chaintune.plan.graph import CountTokens
+from chaintune.plan.graph import TaskTokens
 from chaintune.records import Example, Lora, Task
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.tuning.objectives import OBJECTIVES, choose_objective, targets_of
 
 
-def check_readable(task: Task, reader: Reader) -> None:
-    """Refuse, before anything is trained, what a stage or a scoring would refuse later.
+def task_tokens(task: Task, readers: Sequence[Reader]) -> TaskTokens:
+    """How many tokens a task has for the first of several models, after a check that each can read every example.
 
     Raises:
-        DataError: an example is longer than the model's context.
+        DataError: an example is longer than a model's context.
     """
-    lengths = _training_tokens(task.train, reader, task=task.name)
-    check_lengths(task.train, lengths, reader.context_tokens, task=task.name)
-    tested = encode_examples(reader.tokenizer, task.test)
-    check_lengths(task.test, [item.longest_tokens for item in tested], reader.context_tokens, task=task.name)
+    first, *_ = [_tokens(task, reader) for reader in readers]
+    return first
 
 
-def token_counter(reader: Reader) -> CountTokens:
-    """Tokens of one epoch of training and of one scoring of some examples, each distinct beginning counted once."""
-
-    def count(examples: Sequence[Example]) -> tuple[int, int]:
-        encoded = encode_examples(reader.tokenizer, examples)
-        return sum(_training_tokens(examples, reader, task="")), distinct_tokens(encoded)
-
-    return count
+def _tokens(task: Task, reader: Reader) -> TaskTokens:
+    taught = _training_tokens(task.train, reader, task=task.name)
+    check_lengths(task.train, taught, reader.context_tokens, task=task.name)
+    train, test = (encode_examples(reader.tokenizer, examples) for examples in (task.train, task.test))
+    check_lengths(task.test, [example.longest_tokens for example in test], reader.context_tokens, task=task.name)
+    return TaskTokens(sum(taught), {"train": distinct_tokens(train), "test": distinct_tokens(test)})
 
 
 def _training_tokens(examples: Sequence[Example], reader: Reader, *, task: str) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Interpolation, Node, Portion, ScoreNode, Split, StageNode
-from chaintune.records import Chain, Checkpoint, Example, MitigationRef, Task, canonical_digest
+from chaintune.records import Chain, Checkpoint, MitigationRef, Task, canonical_digest
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.reading import check_measurable, measure_of, metric_of
 from chaintune.study.schema import CurvatureSpec
@@ -19,7 +19,21 @@ STAGE_FORMAT = 1
 SCORE_FORMAT = 2
 CURVATURE_FORMAT = 1
 
-CountTokens = Callable[[Sequence[Example]], tuple[int, int]]
+
+@dataclass(frozen=True, slots=True)
+class TaskTokens:
+    """How many tokens a task has.
+
+    Attributes:
+        taught: in one epoch of training.
+        scored: in one scoring, by split.
+    """
+
+    taught: int
+    scored: Mapping[Split, int]
+
+
+CountTokens = Callable[[Task], TaskTokens]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +44,7 @@ class TaskFacts:
         train_digest: of the examples that are taught.
         measured: what is asked of a checkpoint, by split: measure and digest of the examples as it sees them.
         metric: name of the item metric.
-        taught: tokens of one epoch of training.
-        scored: tokens of scoring, by split.
+        tokens: that are taught and scored.
         examples: of the train split.
         targets: classes of the train split's targets.
     """
@@ -39,8 +52,7 @@ class TaskFacts:
     train_digest: str
     measured: Mapping[Split, list[Any]]
     metric: str
-    taught: int
-    scored: Mapping[Split, int]
+    tokens: TaskTokens
     examples: int
     targets: frozenset[type]
 
@@ -48,11 +60,10 @@ class TaskFacts:
     def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
         """The facts of a task that a backend is to measure; without `count` there are 0 tokens."""
         check_measurable(task, backend)
-        train, test = (count(task.train), count(task.test)) if count else ((0, 0), (0, 0))
-        scored: Mapping[Split, int] = {"train": train[1], "test": test[1]}
+        tokens = count(task) if count else TaskTokens(0, {"train": 0, "test": 0})
         measured: Mapping[Split, list[Any]] = {split: measured_content(task, split) for split in ("train", "test")}
         metric, targets = metric_of(task).name, targets_of(task.train)
-        return cls(task.train_digest, measured, metric, train[0], scored, len(task.train), targets)
+        return cls(task.train_digest, measured, metric, tokens, len(task.train), targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +174,7 @@ class Graph:
             seed=variant.seed,
             precision=self.precision,
             variant=variant.labels,
-            taught_tokens=round(facts.taught * spec.examples / facts.examples),
+            taught_tokens=round(facts.tokens.taught * spec.examples / facts.examples),
             **how,
         )
         self.curvatures.setdefault(key, node)
@@ -240,7 +251,7 @@ class Graph:
         """Tokens of all passes; of swapped rows as many as an average row has."""
         if step.back_to is not None:
             return 0
-        doses = [self.facts[portion.task].taught * portion.dose for portion in step.portions]
+        doses = [self.facts[portion.task].tokens.taught * portion.dose for portion in step.portions]
         if step.mixing == "swapped":
             first, second = (self.facts[portion.task].examples for portion in step.portions)
             doses[0] *= 1 - round(step.portions[1].dose * second) / first
@@ -268,7 +279,7 @@ class Graph:
             precision=self.precision,
             split=split,
             variant=variant.labels if chain else (),
-            score_tokens=facts.scored[split],
+            score_tokens=facts.tokens.scored[split],
         )
 
 

@@ -164,7 +164,7 @@ def compile_plan(
         base_keys: name of each base -> key of its content.
         tasks: name -> task, as loaded.
         precision: what `auto` came to.
-        count_tokens: examples -> tokens of one epoch of training, tokens of scoring; None counts 0.
+        count_tokens: task -> its tokens; None counts 0.
         stage_bytes: base, adapter or None for all weights -> size of a checkpoint; None counts 0.
         families: study, tasks, base keys -> which checkpoints exist, and which chains are trained from them.
 

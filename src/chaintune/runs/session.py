@@ -14,7 +14,7 @@ from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.events import Event
 from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.run import run_plan
-from chaintune.execution.sizing import check_readable, stage_bytes, token_counter
+from chaintune.execution.sizing import stage_bytes, task_tokens
 from chaintune.execution.state import RunOutcome
 from chaintune.forgetting.recommend import USUAL
 from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
@@ -226,15 +226,12 @@ def prepare(
     bases = {name: open_base(name, store, study.backend) for name in study.bases}
     precision = resolve_precision(study.precision)
     readers = [load_reader(base.folder, trust_remote_code=trust_remote_code) for base in bases.values()]
-    for reader in readers:
-        for task in loaded.values():
-            check_readable(task, reader)
     plan = compile_plan(
         study,
         base_keys={name: base.key for name, base in bases.items()},
         tasks=loaded,
         precision=precision,
-        count_tokens=token_counter(readers[0]),
+        count_tokens=lambda task: task_tokens(task, readers),
         stage_bytes=lambda base, adapter: stage_bytes(bases[base], adapter, precision),
         families=families,
     )

@@ -1,0 +1,51 @@
+"""Tokens of a task, known before anything runs."""
+
+from dataclasses import replace
+
+import pytest
+
+from chaintune.errors import DataError
+from chaintune.execution.sizing import task_tokens
+from chaintune.models import Reader, load_reader
+from chaintune.models.encoding import encode_examples
+from chaintune.records import Task
+from tests import tiny
+from tests.conftest import MakeModel
+
+
+@pytest.fixture
+def reader(model_folder: MakeModel) -> Reader:
+    return load_reader(model_folder())
+
+
+@pytest.fixture
+def task() -> Task:
+    rows = tuple(tiny.examples(12))
+    return Task("balls", "safety", "1", rows[:8], rows[8:], ("owner",), "made up", "CC0")
+
+
+def test_each_distinct_beginning_is_scored_once_and_the_gold_choice_is_taught(reader: Reader, task: Task) -> None:
+    tokens = task_tokens(task, [reader])
+    encoded = encode_examples(reader.tokenizer, task.train)
+    golds = [example.choices.gold for example in task.train]
+    ends = len(encoded)  # the end of the text is taught behind each
+    taught = sum(len(e.prefix) + len(e.continuations[gold]) for e, gold in zip(encoded, golds, strict=True)) + ends
+    assert tokens.taught == taught
+    beginnings = {
+        (*e.prefix, *choice)[:length]
+        for e in encode_examples(reader.tokenizer, task.test)
+        for choice in e.continuations
+        for length in range(1, len(e.prefix) + len(choice))
+    }
+    assert tokens.scored["test"] == len(beginnings)
+    assert tokens.scored["train"] > tokens.scored["test"]
+
+
+def test_every_model_has_to_read_every_example(reader: Reader, task: Task) -> None:
+    with pytest.raises(
+        DataError, match="task 'balls': 8 of 8 examples are longer than the model's context of 5 tokens"
+    ):
+        task_tokens(task, [reader, replace(reader, context_tokens=5)])
+    longest = max(example.longest_tokens for example in encode_examples(reader.tokenizer, task.test))
+    with pytest.raises(DataError, match="of 4 examples are longer"):
+        task_tokens(replace(task, train=()), [reader, replace(reader, context_tokens=longest - 1)])
