@@ -1,5 +1,7 @@
 """A measure from outside the package, through a whole study: asked, scored, compared by group, told on the page."""
 
+import json
+import re
 from pathlib import Path
 
 import polars as pl
@@ -8,7 +10,8 @@ import pytest
 from chaintune.errors import ChaintuneError
 from chaintune.plan.nodes import MEASUREMENT_FILE
 from chaintune.records import Measurement, Scores
-from chaintune.report.folder import write_report
+from chaintune.report.figures import study_figures
+from chaintune.report.folder import read_rows, write_report
 from tests.conftest import Install
 from tests.integration.conftest import Smoke
 
@@ -75,8 +78,23 @@ def test_a_toy_measure_goes_through_a_study_and_onto_its_page(smoke: Smoke, tmp_
     assert lost["value"] == pytest.approx(mean("balls-boxes.seed0") - mean("balls.seed0"))
     boxes = rows.filter((pl.col("task") == "boxes") & (pl.col("metric") == "accuracy"))
     assert set(boxes["unit"]) == {"share"}
-    write_report(out)
-    assert "balls" in (out / "report.html").read_text()
+    report = write_report(out)
+    figures = {one.name: one for one in study_figures(read_rows(out / "results.parquet"), level=0.95)}
+    assert "forgetting (characters), positive is worse" in json.dumps(figures["forgetting-balls-owner"].spec)
+    assert '"title": "length (characters)"' in json.dumps(figures["accuracy-in-characters"].spec)
+    assert "forgetting (characters)" in figures["forgetting-balls-owner"].table.columns
+    page = re.sub(r"<[^>]*>", "", (out / "report.html").read_text().partition("<script")[0])
+    for text in (report, page):
+        about = [line for line in text.splitlines() if "balls" in line and "boxes goes from" not in line]
+        assert any(re.search(r"forgot balls.*: [+-][\d.]+ characters \(", line) for line in about)
+        assert [line for line in about if re.search(r"\bpoints|\d ?%(?! CI| power)", line)] == []
+    (table,) = re.findall(r"## Who forgot balls: owner[^\n]*\n\n(.*?)\n\n(.*?)\n\n", report, re.DOTALL)
+    assert table[0].startswith("In characters, most forgotten first")
+    shown = {row["group"]: row for row in balls.to_dicts() if row["dimension"] == "owner"}
+    for line in table[1].splitlines()[2:]:
+        group, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        assert float(cells[2].split()[0]) == pytest.approx(shown[group]["value"], rel=0.01, abs=0.01)
+        assert cells[3] == shown[group]["verdict"]
 
 
 def test_another_metric_asks_no_model_again(smoke: Smoke, tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 
 from chaintune.errors import ConfigError
-from chaintune.records import Estimate, Limits, Recommendation, ResultRow, pooled
+from chaintune.records import Limits, Recommendation, ResultRow, pooled
+from chaintune.records.metrics import SHARE
+from chaintune.records.scales import PERCENT, changes_in, margin_in
 
 USUAL = Limits()
 NONE_REACHES = "no dose tested reaches it"
@@ -54,13 +56,18 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
     if not recoveries or math.isnan(recoveries[0].low):
         return f"its recovery is undefined: {recoveries[0].reason if recoveries else 'it was not measured'}"
     if not recoveries[0].low > limits.target:
-        return f"its recovery, {_share(recoveries[0])}, is not wholly above {limits.target:.0%}"
+        return f"its recovery, {PERCENT.short(recoveries[0])}, is not wholly above {limits.target:.0%}"
     if not prices:
         return "no kept task was measured, so its price is not known"
     for row in prices:
-        if not row.estimate.high < limits.margin:
-            most = f"{100 * limits.margin:g} points"
-            return f"its price in {row.task}, {_points(row.estimate)}, is not wholly below {most}"
+        scale, margin = changes_in(row.unit), margin_in(row.unit, limits.margin)
+        price = scale.text(row.estimate)
+        if math.isnan(row.estimate.low):
+            price = f"{scale.with_unit(scale.number(row.estimate.value))} without an interval"
+        if math.isnan(margin):
+            return f"its price in {row.task}, {price}, has no margin in that unit"
+        if not row.estimate.high < margin:
+            return f"its price in {row.task}, {price}, is not wholly below {scale.exact(margin)}"
     return ""
 
 
@@ -72,7 +79,7 @@ def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limi
         last = ladder[-1]
         reason = f"{NONE_REACHES}; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
     else:
-        price = f"every price wholly below {100 * limits.margin:g} points"
+        price = f"every price wholly below {changes_in(SHARE).exact(limits.margin)}"
         reason = f"the smallest dose tested with recovery wholly above {limits.target:.0%} and {price}"
     return Recommendation(
         base=first.base,
@@ -87,13 +94,3 @@ def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limi
         margin=limits.margin,
         reason=reason,
     )
-
-
-def _share(estimate: Estimate) -> str:
-    return f"{estimate.value:.0%} ({estimate.low:.0%} to {estimate.high:.0%})"
-
-
-def _points(estimate: Estimate) -> str:
-    if math.isnan(estimate.low):
-        return f"{100 * estimate.value:+.1f} points without an interval"
-    return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"

@@ -11,9 +11,10 @@ from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.units import SHARES, Unit
 from chaintune.forgetting.verdicts import verdict
 from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_label, variant_label
-from chaintune.records.metrics import SHARE
+from chaintune.records.scales import margin_in
 from chaintune.stats import Sample, means, rates
 from chaintune.stats.clusters import Floats
+from chaintune.stats.effects import SIGN_FLIP
 
 ONE_PAIR = "these checkpoints only"
 # Of values that are not in the unit of the item metric.
@@ -121,12 +122,32 @@ def by_seed(seeds: Sequence[int]) -> list[tuple[str, list[int]]]:
 def accuracy_rows(
     subject: Subject, groups: Grouping, values: Floats, seeds: Sequence[int], options: Inference
 ) -> list[ResultRow]:
-    """Accuracy of the whole task and of every group. Shape: values `[S, E]`."""
+    """Mean score of the whole task and of every group, whatever the item metric. Shape: values `[S, E]`."""
     rows = []
     for seed, positions in by_seed(seeds):
-        estimates = rates(groups.design, values[positions], level=options.level, seed=options.seed)
+        estimates = mean_scores(groups, values[positions], subject.item_unit, options)
         rows += [subject.row("accuracy", seed, e, label) for e, label in zip(estimates, groups.labels, strict=True)]
     return rows
+
+
+def mean_scores(groups: Grouping, values: Floats, unit: Unit, options: Inference) -> list[Estimate]:
+    """Mean of the values over the whole task and over every group, with no test.
+
+    The exact limits of rates are for shares; the mean of any other score has those of means.
+
+    Args:
+        groups: of the examples.
+        values: from 0, the worst, to 1, the best, a row for each seed.
+        unit: of the scores that they come from.
+        options: how sure.
+
+    Shape: values `[S, E]`.
+    """
+    if unit.metric.range == SHARES.metric.range:
+        return rates(groups.design, values, level=options.level, seed=options.seed)
+    sample = Sample.of(groups.design, values, resamples=options.resamples, seed=options.seed)
+    estimates = means(sample, level=options.level, bounded=False)
+    return [replace(one, p_value=math.nan, method=one.method.removesuffix(f"; {SIGN_FLIP}")) for one in estimates]
 
 
 def mean_rows(
@@ -192,7 +213,7 @@ def samples(groups: Grouping, values: Floats, seeds: Sequence[int], options: Inf
 
 def with_verdict(row: ResultRow, options: Inference) -> ResultRow:
     """The row of a forgetting with its verdict."""
-    margin = options.margin if row.unit == SHARE else math.nan
+    margin = margin_in(row.unit, options.margin)
     return replace(row, verdict=verdict(row.estimate, margin=margin, level=options.level))
 
 

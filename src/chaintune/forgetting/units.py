@@ -51,13 +51,14 @@ class Unit:
         )
 
     def level(self, estimate: Estimate) -> Estimate:
-        """A mean of such values as the scores were measured."""
+        """A mean of such values as the scores were measured, its limits within the metric's range."""
         if self.metric.is_share:
             return estimate
         ends = [self._outward(value) for value in (estimate.low, estimate.high)]
         if self.metric.direction == "less":
             ends.reverse()
-        return replace(estimate, value=self._outward(estimate.value), low=ends[0], high=ends[1])
+        low, high = (np.clip(end, *self.metric.range).item() for end in ends)
+        return replace(estimate, value=self._outward(estimate.value), low=low, high=high)
 
     def _outward(self, value: float) -> float:
         return self.low + self.width * (1 - value if self.metric.direction == "less" else value)

@@ -53,9 +53,10 @@ def _of_task(budget: Budget, task: str, comparison: Comparison | None) -> list[J
     dimension = joined(*parts_of(budget.by)) if budget.by else ""
     rows = [row for row in (comparison.overall, *comparison.groups) if row.dimension == dimension]
     left_out = [group for name, group in comparison.groups_left_out if name == dimension and not budget.groups]
-    gone = [_missing(budget, task, group, f"no example of '{group}' is on both sides") for group in left_out]
+    unit = comparison.unit
+    gone = [_missing(budget, task, group, f"no example of '{group}' is on both sides", unit) for group in left_out]
     if not rows:
-        return gone or [_missing(budget, task, "", f"the task has no groups on '{budget.by}'")]
+        return gone or [_missing(budget, task, "", f"the task has no groups on '{budget.by}'", unit)]
     if budget.statistic == "disparity":
         return [*gone, _judgement(budget, comparison, dimension, "", _disparity(budget, comparison, rows))]
     known = {row.group: row for row in rows}
@@ -64,16 +65,16 @@ def _of_task(budget: Budget, task: str, comparison: Comparison | None) -> list[J
     return gone + [
         _judgement(budget, comparison, dimension, group, _number(budget, known[group], comparison.level, tests))
         if group in known
-        else _missing(budget, task, group, f"there is no example of '{group}'")
+        else _missing(budget, task, group, f"there is no example of '{group}'", unit)
         for group in chosen
     ]
 
 
-def _missing(budget: Budget, task: str, group: str, reason: str) -> Judgement:
+def _missing(budget: Budget, task: str, group: str, reason: str, unit: str = "") -> Judgement:
     tier: Tier = budget.tier if budget.required else "note"
     limit = budget.limit
     return Judgement(
-        task, budget.by, group, budget.statistic, tier, limit.share, limit.relative, "missing", reason=reason
+        task, budget.by, group, budget.statistic, tier, limit.share, limit.relative, "missing", reason=reason, unit=unit
     )  # fmt: skip
 
 
@@ -155,7 +156,7 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
     more = _more_examples(judged, allowed) if answer == "inconclusive" else None
     return Judgement(
         comparison.task, dimension, group, budget.statistic, budget.tier, limit.share, limit.relative,
-        answer, judged.value, judged.low, judged.high, more, reason,  # type: ignore[arg-type]
+        answer, judged.value, judged.low, judged.high, more, reason, comparison.unit,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

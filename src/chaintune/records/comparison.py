@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from chaintune.errors import require
+from chaintune.records.metrics import Direction
 from chaintune.records.results import Estimate, ResultRow, Verdict
 
 if TYPE_CHECKING:
@@ -106,6 +107,16 @@ class Comparison:
         """The whole task."""
         return self._view("", "")
 
+    @property
+    def unit(self) -> str:
+        """Of the scores."""
+        return self._by_name["forgetting", "", "", ""].unit
+
+    @property
+    def direction(self) -> Direction:
+        """Whether more or less of the metric is better."""
+        return self._by_name["forgetting", "", "", ""].direction
+
     @cached_property
     def groups(self) -> tuple[GroupComparison, ...]:
         """Every group of every dimension asked for, then the intersections."""
@@ -162,7 +173,7 @@ class Comparison:
         """Nested plain data that JSON can hold; what is undefined is None."""
         plain: dict[str, Any] = {}
         for name in (f.name for f in fields(self)):
-            views = ("overall", "groups", "disparities") if name == "rows" else (name,)
+            views = ("unit", "direction", "overall", "groups", "disparities") if name == "rows" else (name,)
             plain |= {view: _plain(getattr(self, view)) for view in views}
         return plain
 

@@ -17,11 +17,12 @@ class Judgement:
         task, dimension, group: what the number is about; dimension and group are empty for the whole task.
         statistic: that the budget limits; JSON calls it `measure`.
         tier: only `block` decides the gate's answer.
-        budget: the most that is allowed, in shares of the score; of the score before when `relative`.
+        budget: the most that is allowed, in the unit of the score; a share of the score before when `relative`.
         answer: `missing` when there is no such number.
         value, low, high: the number and the interval that was judged; less the relative budget, where it is relative.
         more_examples: about how many more examples would decide; None when it is decided or no number would do.
         reason: why, in words.
+        unit: of the score.
     """
 
     task: str
@@ -37,6 +38,7 @@ class Judgement:
     high: float = math.nan
     more_examples: int | None = None
     reason: str = ""
+    unit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""

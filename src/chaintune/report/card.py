@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaintune.records import Comparison, Gate, Limits, Recommendation, ResultRow, pooled
-from chaintune.report.cells import Table, interval
+from chaintune.records.metrics import SHARE
+from chaintune.records.scales import changes_in
+from chaintune.report.cells import Table, change, score
 from chaintune.report.comparison import comparison_tables
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
@@ -12,7 +14,7 @@ from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.model_index import card_results, model_index
 from chaintune.report.readme import merged
 from chaintune.report.tables import group_tables
-from chaintune.report.words import comparison_text
+from chaintune.report.words import comparison_text, definition
 
 _FRONT = "---\nlibrary_name: transformers\ntags:\n- chaintune\n---\n"
 _SCOPE = (
@@ -34,8 +36,8 @@ def comparison_section(comparisons: Sequence[Comparison], *, before: str, gate: 
         gate: what a policy says of them.
     """
     lead = (
-        f"What this model forgot since {escape(before)}: both answered the same examples. Forgetting is the score "
-        "before minus the score after, in percentage points; positive is worse."
+        f"What this model forgot since {escape(before)}: both answered the same examples. "
+        f"{definition(row for comparison in comparisons for row in comparison.rows)}"
     )
     parts = ["## Forgetting", lead]
     if gate:
@@ -58,8 +60,8 @@ def study_section(rows: Sequence[ResultRow], *, chain: str, level: float) -> str
     lost = [row for row in own if row.metric == "forgetting" and not row.dimension]
     lead = (
         f"This model is the checkpoint {escape(chain)} of the study {escape(own[0].study)}: tuned on these tasks in "
-        "this order. Forgetting is the accuracy of the earlier checkpoint named minus the accuracy of this model, in "
-        f"percentage points; positive is worse. Intervals have level {level:g}."
+        f"this order. {definition(own)} Before is the earlier checkpoint named, after is this model. Intervals have "
+        f"level {level:g}."
     )
     parts = ["## Forgetting", lead]
     parts += [_nested(_lost(lost, own, rows))] if lost else ["No task was followed by another, so none was forgotten."]
@@ -116,8 +118,8 @@ def _lost(lost: Sequence[ResultRow], own: Sequence[ResultRow], rows: Sequence[Re
             "clusters",
             "seeds",
             "earlier checkpoint",
-            "accuracy then",
-            "accuracy now",
+            "score then",
+            "score now",
             "forgetting",
             "verdict",
         ),
@@ -126,17 +128,17 @@ def _lost(lost: Sequence[ResultRow], own: Sequence[ResultRow], rows: Sequence[Re
 
 
 def _lost_cells(row: ResultRow, own: Sequence[ResultRow], rows: Sequence[ResultRow]) -> tuple[str, ...]:
-    now = _accuracy(own, row.task, row.chain)
-    before = _accuracy(pooled(rows), row.task, row.reference)
+    now = _score(own, row.task, row.chain)
+    before = _score(pooled(rows), row.task, row.reference)
     counts = (row.estimate.n, row.estimate.n_clusters, row.estimate.n_seeds)
-    return (row.task, *map(str, counts), row.reference, before, now, interval(row.estimate), row.verdict)
+    return (row.task, *map(str, counts), row.reference, before, now, change(row, named=True), row.verdict)
 
 
-def _accuracy(rows: Sequence[ResultRow], task: str, chain: str) -> str:
-    for row in rows:
-        if (row.metric, row.task, row.chain, row.dimension) == ("accuracy", task, chain, ""):
-            return interval(row.estimate, points=False)
-    return ""
+def _score(rows: Sequence[ResultRow], task: str, chain: str) -> str:
+    place = ("accuracy", task, chain, "")
+    return score(
+        next((row for row in rows if (row.metric, row.task, row.chain, row.dimension) == place), None), named=True
+    )
 
 
 def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:
@@ -151,7 +153,7 @@ def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Ma
 def _rule(choice: Recommendation, written: str) -> str:
     limits = (
         f"Rule: the smallest dose whose recovery lies above {choice.target:.0%} with its whole interval, while the "
-        f"price in every kept task lies below {100 * choice.margin:g} points with its whole interval."
+        f"price in every kept task lies below {changes_in(SHARE).exact(choice.margin)} with its whole interval."
     )
     if written == choice.chosen:
         return f"{limits} This dose is {escape(choice.reason)}."

@@ -1,12 +1,12 @@
-"""Cells of tables: estimates, checkpoints and p-values as text."""
+"""Cells of tables: numbers of rows, checkpoints and p-values as text."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chaintune.records import Estimate, ResultRow, RowKey
+from chaintune.records import ResultRow, RowKey
 from chaintune.records.checkpoint import BASE
-from chaintune.report.estimates import rounded
+from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +26,38 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def interval(estimate: Estimate, *, points: bool = True) -> str:
-    """An estimate with its interval behind it, as far as they are defined; results.parquet has the reasons.
+def change(row: ResultRow | None, *, named: bool = False) -> str:
+    """The cell of a difference of scores, with its interval; empty without a row.
 
     Args:
-        estimate: a share, or a difference of shares.
-        points: as percentage points with a sign, else as a share between 0 and 1.
-
-    Example:
-        >>> interval(Estimate(0.05, 0.01, 0.09, n=100, n_clusters=100))
-        '+5.0 (+1.0 to +9.0)'
+        row: of a forgetting, a gain, a price ...
+        named: whether its unit is named, where that is not the one of shares.
     """
-    if math.isnan(estimate.value):
-        return "undefined"
-    text = _number(estimate.value, points)
-    if math.isnan(estimate.low):
-        return f"{text} (no interval)"
-    return f"{text} ({_number(estimate.low, points)} to {_number(estimate.high, points)})"
+    return changes_in(row.unit).short(row.estimate, named=named) if row else ""
 
 
-def share(estimate: Estimate) -> str:
-    """A share with its interval behind it: `64% (48% to 82%)`."""
-    if math.isnan(estimate.value):
-        return "undefined"
-    ends = "" if math.isnan(estimate.low) else f" ({estimate.low:.0%} to {estimate.high:.0%})"
-    return f"{estimate.value:.0%}{ends}"
+def score(row: ResultRow | None, *, named: bool = False) -> str:
+    """The cell of a mean score, with its interval; empty without a row.
+
+    Args:
+        row: of a score.
+        named: whether its unit is named, where that is not the one of shares.
+    """
+    return levels_in_tables(row.unit).short(row.estimate, named=named) if row else ""
+
+
+def percent(row: ResultRow | None) -> str:
+    """The cell of a share of something else than answers, such as a recovery; empty without a row."""
+    return PERCENT.short(row.estimate) if row else ""
+
+
+def score_name(rows: Sequence[ResultRow]) -> str:
+    """What mean scores in one unit are called: `accuracy`, the name of another item metric, or `score` of several."""
+    names = {
+        "accuracy" if is_share(row.unit) and row.direction == "more" else row.item_metric.replace("_", " ")
+        for row in rows
+    }
+    return names.pop() if len(names) == 1 else "score"
 
 
 def p_text(value: float) -> str:
@@ -73,7 +80,3 @@ def checkpoint(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     if row.variant:
         parts.append(row.variant)
     return ", ".join(parts)
-
-
-def _number(value: float, points: bool) -> str:
-    return f"{rounded(value):+.1f}" if points else f"{value:.3f}"

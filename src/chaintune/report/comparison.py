@@ -1,13 +1,13 @@
 """Two checkpoints compared: tables, one Markdown page, and JSON by a published schema."""
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
 from chaintune.records import Comparison, Disparity, Gate, GroupComparison
-from chaintune.report.cells import Table, interval, p_text
+from chaintune.records.scales import changes_in, levels_in_tables, units_in_words
+from chaintune.report.cells import Table, p_text
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
 from chaintune.report.tables import group_tables
@@ -52,16 +52,18 @@ def comparison_schema() -> dict[str, Any]:
 
 
 def _whole(comparison: Comparison) -> Table:
-    flips = "fell; learned: rose" if comparison.graded else "right, then wrong; learned: wrong, then right"
+    flips = "right, then wrong; learned: wrong, then right"
+    if comparison.graded:
+        flips = "fell; learned: rose" if comparison.direction == "more" else "rose; learned: fell"
     note = (
-        f"Forgetting in percentage points, with an interval of level {comparison.level:g}; positive is worse. "
-        f"Forgot: {flips}."
+        f"Forgetting in {units_in_words([comparison.unit])}, with an interval of level {comparison.level:g}; positive "
+        f"is worse. Forgot: {flips}."
     )
     return Table(
         f"{comparison.task}: {comparison.metric} before and after",
         " ".join([note, *_left_out(comparison)]),
         ("task", *_HEADER),
-        ((comparison.task, *_cells(comparison.overall)),),
+        ((comparison.task, *_cells(comparison.overall, comparison.unit)),),
     )
 
 
@@ -79,13 +81,14 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_LISTED]) + (f", and {more} more; the JSON format has all" if more > 0 else "")
 
 
-def _cells(row: GroupComparison) -> tuple[str, ...]:
+def _cells(row: GroupComparison, unit: str) -> tuple[str, ...]:
+    scores = levels_in_tables(unit)
     return (
         str(row.forgetting.n),
         str(row.forgetting.n_clusters),
-        interval(row.before, points=False),
-        interval(row.after, points=False),
-        interval(row.forgetting),
+        scores.short(row.before),
+        scores.short(row.after),
+        changes_in(unit).short(row.forgetting),
         p_text(row.forgetting.p_value),
         row.verdict,
         str(row.forgot),
@@ -96,19 +99,14 @@ def _cells(row: GroupComparison) -> tuple[str, ...]:
 def _spread(comparison: Comparison) -> Table:
     return Table(
         f"Spread over the groups of {comparison.task}",
-        "Disparity: largest minus smallest forgetting among groups with enough clusters, in percentage points; it is "
-        "positive even where all groups forget alike, then on average as large as expected.",
+        "Disparity: largest minus smallest forgetting among groups with enough clusters, in "
+        f"{units_in_words([comparison.unit])}; it is positive even where all groups forget alike, then on average as "
+        "large as expected.",
         ("dimension", "groups", "disparity", "expected if all alike", "p"),
-        tuple(_spread_cells(found) for found in comparison.disparities),
+        tuple(_spread_cells(spread, comparison.unit) for spread in comparison.disparities),
     )
 
 
-def _spread_cells(found: Disparity) -> tuple[str, ...]:
-    known = not math.isnan(found.estimate.value)
-    return (
-        found.dimension,
-        str(found.n_groups),
-        f"{100 * found.estimate.value:.1f}" if known else "undefined",
-        f"{100 * found.null_expectation:.1f}" if known else "",
-        p_text(found.estimate.p_value),
-    )
+def _spread_cells(spread: Disparity, unit: str) -> tuple[str, ...]:
+    numbers = (changes_in(unit).number(value).lstrip("+") for value in (spread.estimate.value, spread.null_expectation))
+    return (spread.dimension, str(spread.n_groups), *numbers, p_text(spread.estimate.p_value))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from chaintune.records import Curvature, ResultRow
-from chaintune.report.cells import Table, checkpoint, interval, p_text
+from chaintune.report.cells import Table, checkpoint, p_text, score
 
 CURVATURE_METRICS = {"curvature", "curvature_forgetting_correlation"}
 
@@ -32,7 +32,7 @@ def curvature_rows_table(rows: Sequence[ResultRow]) -> Table | None:
             f"{checkpoint(row, found)}, seed {row.seed}" if row.chain else "",
             row.task or "all tasks",
             str(row.estimate.n),
-            _number(row.estimate.value) if row.chain else interval(row.estimate, points=False),
+            _number(row.estimate.value) if row.chain else score(row),
             p_text(row.estimate.p_value),
         )
         for row in found

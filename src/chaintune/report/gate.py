@@ -1,10 +1,10 @@
 """What a policy says: a sentence, a table, and JUnit XML for dashboards."""
 
-import math
 import re
 from xml.etree import ElementTree as Xml
 
-from chaintune.records import Gate, Judgement
+from chaintune.records import Estimate, Gate, Judgement
+from chaintune.records.scales import PERCENT, changes_in, units_in_words
 from chaintune.report.cells import Table
 
 # What XML 1.0 cannot hold, not even escaped.
@@ -33,9 +33,9 @@ def gate_table(gate: Gate) -> Table:
     rows = sorted(gate.judgements, key=lambda judgement: (order[judgement.answer], judgement.tier != "block"))
     return Table(
         f"Budgets of {gate.policy}",
-        "In percentage points. Pass: the whole interval lies within the budget; fail: wholly beyond it. A relative "
-        "budget is a share of the score before, and the number is what is left after subtracting it. More: about how "
-        "many more examples would decide if the value stays.",
+        f"In {units_in_words(row.unit for row in rows)}. Pass: the whole interval lies within the budget; fail: wholly "
+        "beyond it. A relative budget is a share of the score before, and the number is what is left after subtracting "
+        "it. More: about how many more examples would decide if the value stays.",
         ("answer", "tier", "task", "group", "measure", "budget", "value", "more", "why"),
         tuple(_cells(judgement) for judgement in rows),
     )
@@ -91,15 +91,14 @@ def _cells(judgement: Judgement) -> tuple[str, ...]:
 
 
 def _budget(judgement: Judgement) -> str:
-    number = f"{100 * judgement.budget:g}"
-    return f"{number} % of before" if judgement.relative else number
+    if judgement.relative:
+        return f"{PERCENT.exact(judgement.budget)} of before"
+    return changes_in(judgement.unit).exact(judgement.budget, named=False)
 
 
 def _value(judgement: Judgement) -> str:
-    if math.isnan(judgement.value):
-        return "undefined"
-    value, low, high = (f"{round(100 * x, 1) + 0.0:+.1f}" for x in (judgement.value, judgement.low, judgement.high))
-    return f"{value} (no interval)" if math.isnan(judgement.low) else f"{value} ({low} to {high})"
+    estimate = Estimate(judgement.value, judgement.low, judgement.high)
+    return changes_in(judgement.unit).short(estimate, named=True)
 
 
 def _xml(text: str) -> str:

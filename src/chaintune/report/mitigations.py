@@ -6,7 +6,9 @@ from itertools import islice
 
 from chaintune.forgetting.recommend import USUAL, recommend, shortfall
 from chaintune.records import Limits, ResultRow, chain_label
-from chaintune.report.cells import Table, checkpoint, interval, p_text, share
+from chaintune.records.metrics import SHARE
+from chaintune.records.scales import changes_in, units_in_words
+from chaintune.report.cells import Table, change, checkpoint, p_text, percent
 
 _MOST_COLUMNS = 6
 
@@ -47,7 +49,8 @@ def _recoveries(rows: Iterable[ResultRow]) -> list[ResultRow]:
 def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
     """One line a mitigated checkpoint and lost task."""
     found = _recoveries(rows)
-    prices = list(dict.fromkeys(row.task for row in rows if row.metric == "price" and not row.dimension))
+    every_price = [row for row in rows if row.metric == "price" and row.is_whole]
+    prices = list(dict.fromkeys(row.task for row in every_price))
     lines = []
     for row in found:
         beside = {(one.metric, one.task): one for one in rows if _beside(one, row) and one.is_whole}
@@ -56,17 +59,17 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
             (
                 checkpoint(row, found),
                 row.task,
-                share(row.estimate),
-                *(interval(price.estimate) if price else "" for price in paid),
+                percent(row),
+                *(change(price, named=True) for price in paid),
                 *(_count(beside.get((metric, row.task))) for metric in ("extra_tokens", "extra_seconds")),
                 "no" if shortfall(row, rows, limits) else "yes",
             )
         )
     note = (
         "Recovery: share of the loss that comes back, against the same chain without the mitigation. Price: "
-        "forgetting of the other task, in points, positive is worse. Extra: training beyond that of the chain without "
-        f"it. Reaches: recovery wholly above {limits.target:.0%} with every price wholly below "
-        f"{100 * limits.margin:g} points."
+        f"forgetting of the other task, in {units_in_words(row.unit for row in every_price)}, positive is worse. "
+        "Extra: training beyond that of the chain without it. Reaches: recovery wholly above "
+        f"{limits.target:.0%} with every price wholly below {changes_in(SHARE).exact(limits.margin)}."
     )
     header = (
         "checkpoint", "task", "recovery", *(f"price in {task}" for task in prices), "extra tokens", "extra seconds",
@@ -89,7 +92,7 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
     )
     note = (
         f"The smallest dose whose recovery lies above {limits.target:.0%} with its whole interval, while every price "
-        f"lies below {100 * limits.margin:g} points with its whole interval."
+        f"lies below {changes_in(SHARE).exact(limits.margin)} with its whole interval."
     )
     return Table("Recommended doses", note, ("after", "task", "mitigation", "dose", "why"), lines)
 
@@ -107,7 +110,7 @@ def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
                 continue
             expected = [_expected(rows, one) for one in (before, after)]
             shown = [
-                f"{interval(one.estimate).partition(' ')[0]}{text}"
+                f"{changes_in(one.unit).number(one.estimate.value, named=True)}{text}"
                 for one, text in zip((before, after), expected, strict=True)
             ]
             lines.append(
@@ -122,8 +125,9 @@ def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
                     _gap(before.estimate.p_value, after.estimate.p_value, error_rate),
                 )
             )
+    units = units_in_words(row.unit for row in rows if row.metric == "regained_disparity")
     note = (
-        "Spread: largest minus smallest forgetting among the groups, in points, with what chance alone gives behind "
+        f"Spread: largest minus smallest forgetting among the groups, in {units}, with what chance alone gives behind "
         "it; p tests that all groups forgot alike. Regained: p of the test that the mitigation brought all groups back "
         "alike. No longer shown is not the same as closed, nor now shown as opened: data may be too few to show it."
     )
@@ -142,7 +146,7 @@ def _gap(before: float, after: float, error_rate: float) -> str:
 def _expected(rows: Sequence[ResultRow], like: ResultRow) -> str:
     for row in rows:
         if row.metric == "disparity_expected" and (row.key, row.dimension) == (like.key, like.dimension):
-            return f" (chance {interval(row.estimate).partition(' ')[0]})"
+            return f" (chance {changes_in(row.unit).number(row.estimate.value)})"
     return ""
 
 
@@ -183,11 +187,12 @@ def _group_table(rows: Sequence[ResultRow], chains: Mapping[str, str], what: str
     """
     first = [row for row in rows if row.chain == next(iter(chains))]
     first.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
-    cells = {(row.chain, row.group): interval(row.estimate) for row in rows}
+    cells = {(row.chain, row.group): change(row) for row in rows}
     lines = tuple(
         (row.group, str(row.estimate.n), *(cells.get((chain, row.group), "") for chain in chains)) for row in first
     )
-    note = "Forgetting of each group without and with each mitigation, in percentage points, positive is worse."
+    unit = units_in_words([rows[0].unit])
+    note = f"Forgetting of each group without and with each mitigation, in {unit}, positive is worse."
     return Table(f"Forgetting by group with mitigations, {what}", note, ("group", "n", *chains.values()), lines)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from huggingface_hub.repocard_data import EvalResult, eval_results_to_model_index
 
 from chaintune.records import Estimate, ResultRow, pooled
+from chaintune.records.scales import is_share
 
 # By which a later run knows the results that are its own to replace.
 TASK_NAME = "Forgetting between two checkpoints, measured by chaintune"
@@ -26,6 +27,7 @@ class CardResult:
         estimate: with its interval.
         verdict: on a forgetting; else empty.
         level: of the interval.
+        unit: of the score.
     """
 
     task: str
@@ -35,6 +37,7 @@ class CardResult:
     estimate: Estimate
     verdict: str
     level: float
+    unit: str
 
 
 def card_results(rows: Sequence[ResultRow], *, level: float) -> list[CardResult]:
@@ -57,6 +60,7 @@ def card_results(rows: Sequence[ResultRow], *, level: float) -> list[CardResult]
             row.estimate,
             row.verdict,
             level,
+            row.unit,
         )
         for row in shown
     ]
@@ -85,6 +89,7 @@ def _result(result: CardResult) -> EvalResult:
         "n_clusters": estimate.n_clusters,
         "n_seeds": estimate.n_seeds,
         "verdict": result.verdict or None,
+        "unit": None if is_share(result.unit) else result.unit,
     }
     return EvalResult(
         task_type="text-generation",

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from chaintune.errors import DataError
 from chaintune.records import Comparison, Disparity, Estimate, Gate, GroupComparison, Judgement, ResultRow
 from chaintune.records.comparison import BEFORE
+from chaintune.records.metrics import SHARE, Direction
 from chaintune.report.comparison import FORMAT
 
 
@@ -37,11 +38,13 @@ class _Saved:
     forced: tuple[str, ...] = ()
     groups_left_out: tuple[tuple[str, str], ...] = ()
     tasks_left_out: tuple[str, ...] = ()
+    unit: str = SHARE
+    direction: Direction = "more"
 
     def comparison(self) -> Comparison:
         """The comparison that was written."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("overall", "groups", "disparities"):
+        for name in ("overall", "groups", "disparities", "unit", "direction"):
             del own[name]
         return Comparison(**own, rows=tuple(self._rows()))
 
@@ -71,7 +74,7 @@ class _Saved:
     ) -> ResultRow:
         reference = "" if metric == "accuracy" else BEFORE
         about = ("", "", chain, "", 0, reference, self.task, metric, dimension, group, "")
-        return ResultRow(*about, estimate, item_metric=self.metric)
+        return ResultRow(*about, estimate, item_metric=self.metric, unit=self.unit, direction=self.direction)
 
 
 def read_comparisons(path: Path) -> tuple[list[Comparison], Gate | None]:

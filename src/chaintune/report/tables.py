@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from chaintune.forgetting.recommend import USUAL
 from chaintune.records import Limits, ResultRow, RowKey, pooled
-from chaintune.report.cells import Table, checkpoint, gain_key, interval, p_text, share
+from chaintune.records.scales import is_share, levels_in_tables, units_in_words
+from chaintune.report.cells import Table, change, checkpoint, gain_key, p_text, percent, score
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
 
-__all__ = ["Table", "interval", "main_tables", "study_tables"]
+__all__ = ["Table", "main_tables", "study_tables"]
 
 
 def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Table]:
@@ -61,11 +62,13 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     tasks = list(dict.fromkeys(row.task for row in whole))
     cells: dict[str, dict[str, str]] = {}
     for row in whole:
-        cells.setdefault(checkpoint(row, whole), {})[row.task] = interval(row.estimate, points=False)
+        cells.setdefault(checkpoint(row, whole), {})[row.task] = score(row, named=True)
     sizes = {row.task: f"{row.task} (n={row.estimate.n})" for row in whole}
+    shares = all(is_share(row.unit) for row in whole)
+    unnamed = "Share of right answers" if shares else "Mean score, a share of right answers where no unit is named,"
     return Table(
-        "Accuracy",
-        "Share of right answers after each stage, with its interval.",
+        "Accuracy" if shares else "Scores",
+        f"{unnamed} after each stage, with its interval.",
         ("checkpoint", *(sizes[task] for task in tasks)),
         tuple((name, *(found.get(task, "") for task in tasks)) for name, found in _base_first(cells)),
     )
@@ -84,25 +87,25 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
     lines = []
     for row in lost:
         gain = learned.get(gain_key(row))
-        kept = _find(rows, row, "retained_gain")
         lines.append(
             (
                 checkpoint(row, lost),
                 row.task,
                 *((row.reference,) if sources else ()),
-                interval(gain.estimate) if gain else "",
-                interval(row.estimate),
+                change(gain, named=True),
+                change(row, named=True),
                 p_text(row.estimate.p_value),
                 row.verdict,
-                share(kept.estimate) if kept else "",
+                percent(_find(rows, row, "retained_gain")),
             )
         )
     start = "the checkpoint named" if sources else "then"
     header = ("chain", "task", *(("counted from",) if sources else ()), "gain", "forgetting", "p", "verdict")
     return Table(
         "Learned, then forgotten",
-        "In percentage points. Gain: right after the task was trained, over the base. Forgetting: from "
-        f"{start} to the end of the chain, positive is worse. Retained: share of the gain still there.",
+        f"In {units_in_words(row.unit for row in lost)}. Gain: right after the task was trained, over the base. "
+        f"Forgetting: from {start} to the end of the chain, positive is worse. Retained: share of the gain still "
+        "there.",
         (*header, "gain retained"),
         tuple(lines),
     )
@@ -123,22 +126,22 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
             chain: next((r for r in rows if r.metric == "accuracy" and not r.dimension and _is(r, row, chain)), None)
             for chain in (row.reference, row.chain)
         }
-        shares = [interval(found.estimate, points=False) if found else "" for found in final.values()]
+        scores = [score(found, named=True) for found in final.values()]
         lines.append(
             (
                 row.task,
                 row.reference,
-                shares[0],
+                scores[0],
                 row.chain,
-                shares[1],
-                interval(row.estimate),
+                scores[1],
+                change(row, named=True),
                 p_text(row.estimate.p_value),
             )
         )
     return Table(
         "Final score in both orders",
-        "Effect: trained later minus trained earlier, in percentage points; positive says that the task fares "
-        "better when it comes later.",
+        f"Effect: trained later minus trained earlier, in {units_in_words(row.unit for row in effects)}; positive says "
+        "that the task fares better when it comes later.",
         ("task", "earlier", "score", "later", "score", "effect", "p"),
         tuple(lines),
     )
@@ -177,7 +180,8 @@ def _group_table(
     relative = next((row.bf_reference for row in bias.values() if row), "")
     whole = "that of the rest" if relative == "rest" else "the whole task's"
     note = (
-        f"In percentage points, most forgotten first; biased forgetting is the group's forgetting minus {whole}, "
+        f"In {units_in_words([first.unit])}, most forgotten first; biased forgetting is the group's forgetting minus "
+        f"{whole}, "
         "positive says that this group loses more. p and verdicts are adjusted for the number of groups, intervals are "
         "not."
     )
@@ -199,7 +203,7 @@ def _scores(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], Result
     """The group's scores under the checkpoint that is compared with, and under the later one."""
     keys = (row.key._replace(chain=chain, reference="") for chain in (row.reference, row.chain))
     found = (beside.get((key, "accuracy", row.dimension, row.group)) for key in keys)
-    return tuple(f"{one.estimate.value:.3f}" if one else "" for one in found)
+    return tuple(levels_in_tables(one.unit).number(one.estimate.value) if one else "" for one in found)
 
 
 def _group_line(row: ResultRow, bias: ResultRow | None, scores: tuple[str, ...]) -> tuple[str, ...]:
@@ -208,9 +212,9 @@ def _group_line(row: ResultRow, bias: ResultRow | None, scores: tuple[str, ...])
         str(row.estimate.n),
         str(row.estimate.n_clusters),
         *scores,
-        interval(row.estimate),
+        change(row),
         row.verdict,
-        interval(bias.estimate) if bias else "",
+        change(bias),
         p_text(bias.estimate.p_adjusted) if bias else "",
     )
 
@@ -222,7 +226,7 @@ _OTHERS = {
     "bwt": "Backward transfer (Lopez-Paz and Ranzato)",
     "fwt": "Forward transfer (Lopez-Paz and Ranzato)",
     "rounding": "Share of answers that change when the base is scored in another grouping: rounding",
-    "rounding_nats": "Change of a log-probability by the same, median, in nats",
+    "rounding_nats": "Change of a log-probability by the same, median",
     "bbq_bias_ambiguous": "BBQ bias score, ambiguous contexts",
     "bbq_bias_disambiguated": "BBQ bias score, disambiguated contexts",
 }
@@ -236,10 +240,10 @@ def _others(rows: Sequence[ResultRow]) -> list[Table]:
             _OTHERS.get(row.metric, row.metric.replace("_", " ")),
             checkpoint(row, rest),
             " ".join(filter(None, (row.task, f"by {row.dimension}" if row.dimension else ""))),
-            interval(row.estimate, points=row.metric != "rounding_nats"),
+            change(row, named=True),
             p_text(row.estimate.p_value),
         )
         for row in rest
     ]
-    note = "In percentage points unless another unit is named."
+    note = f"In {units_in_words(row.unit for row in rest)}."
     return [Table("Further results", note, ("what", "checkpoint", "task", "value", "p"), tuple(lines))]

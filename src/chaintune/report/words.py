@@ -9,8 +9,8 @@ from typing import Literal
 from chaintune.forgetting.recommend import USUAL, recommend
 from chaintune.records import Comparison, Estimate, Limits, Recommendation, ResultRow, pooled
 from chaintune.records.checkpoint import BASE
+from chaintune.records.scales import PERCENT, changes_in, levels_in, units_in_words
 from chaintune.report.cells import gain_key
-from chaintune.report.estimates import in_percent, in_points, rounded
 from chaintune.report.labels import listed
 from chaintune.report.mitigations import without_mitigated
 
@@ -79,7 +79,8 @@ def comparison_text(comparison: Comparison) -> str:
     whole = next(row for row in comparison.rows if row.metric == "forgetting" and row.is_whole)
     parts = [_flips(comparison), forgetting_paragraph(whole, comparison.rows, level=comparison.level).text]
     if whole.verdict == "kept":
-        parts.append(f"Kept: the whole interval lies within {100 * comparison.margin:g} points.")
+        margin = changes_in(comparison.unit).exact(comparison.margin)
+        parts.append(f"Kept: the whole interval lies within {margin}.")
     if comparison.n_left_out:
         parts.append(f"{comparison.n_left_out:,} examples that only one of the two answered were left out.")
     parts += [f"Not comparable, and compared all the same: {reason}." for reason in comparison.forced]
@@ -88,11 +89,14 @@ def comparison_text(comparison: Comparison) -> str:
 
 def _flips(comparison: Comparison) -> str:
     row = comparison.overall
-    how = "scored lower after than before" if comparison.graded else "were right before and wrong after"
+    lower = "lower" if comparison.direction == "more" else "higher"
+    how = f"scored {lower} after than before" if comparison.graded else "were right before and wrong after"
+    scores = levels_in(comparison.unit)
     metric = "accuracy" if comparison.metric in ("accuracy", "acc") else comparison.metric
     return (
         f"Of {row.forgetting.n:,} examples of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot:,} {how}, "
-        f"{row.learned:,} the other way round: {metric} went from {row.before.value:.1%} to {row.after.value:.1%}."
+        f"{row.learned:,} the other way round: {metric} went from {scores.number(row.before.value)} to "
+        f"{scores.number(row.after.value, named=True)}."
     )
 
 
@@ -106,12 +110,13 @@ def forgetting_paragraph(row: ResultRow, rows: Sequence[ResultRow], *, level: fl
     """
     parts = _little_learned(row, rows, level)
     limits = _like(rows, row, "detectable_forgetting", "")
-    parts += _limit(limits[0].estimate.value if limits else math.nan, row.verdict)
+    parts += _limit(limits[0].estimate.value if limits else math.nan, row)
     bias = [r for r in rows if r.metric == "biased_forgetting" and r.key == row.key]
     for dimension in dict.fromkeys(r.dimension for r in bias):
         least = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
         groups = {r.group: r.estimate for r in bias if r.dimension == dimension}
-        parts += group_differences(dimension, groups, least, reference_text(bias[0].bf_reference), level=level)
+        reference = reference_text(bias[0].bf_reference)
+        parts += group_differences(dimension, groups, least, reference, level=level, unit=row.unit)
     return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
 
 
@@ -126,7 +131,7 @@ def verdict_sentence(row: ResultRow, *, level: float) -> str:
         "gained": f"{where} is better at {row.task} than {row.reference}",
         "kept": f"{where} kept {task}",
     }.get(row.verdict, f"Whether {where} forgot {task} is inconclusive")
-    size = in_points(_turned(estimate) if row.verdict == "gained" else estimate, level=level)
+    size = changes_in(row.unit).text(_turned(estimate) if row.verdict == "gained" else estimate, level=level)
     return (did if row.chain else _capital(did)) + f": {size}, {estimate.n:,} examples in {_clusters(estimate)}."
 
 
@@ -137,23 +142,29 @@ def reference_text(bf_reference: str) -> str:
 
 def _little_learned(row: ResultRow, rows: Sequence[ResultRow], level: float) -> list[str]:
     """What was not learned cannot be forgotten."""
-    gains = [r.estimate for r in rows if r.metric == "gain" and r.is_whole and r.key == gain_key(row)]
-    if not gains or gains[0].low > 0:
+    gains = [r for r in rows if r.metric == "gain" and r.is_whole and r.key == gain_key(row)]
+    if not gains or gains[0].estimate.low > 0:
         return []
-    size = in_points(gains[0], level=level)
+    size = _change(gains[0], level)
     return [f"{row.reference} had not clearly learned {row.task}, so this says little: gain over the base {size}."]
 
 
-def _limit(limit: float, verdict: str) -> list[str]:
-    if verdict != "inconclusive":
+def _limit(limit: float, row: ResultRow) -> list[str]:
+    if row.verdict != "inconclusive":
         return []
     if math.isnan(limit):
         return ["These data are too few to show any change."]
-    return [f"Minimum detectable difference: {100 * limit:.0f} points (80 % power)."]
+    return [f"Minimum detectable difference: {changes_in(row.unit).size(limit, decimals=0)} (80 % power)."]
 
 
 def group_differences(
-    dimension: str, groups: Mapping[str, Estimate], limits: Mapping[str, float], reference: str, *, level: float
+    dimension: str,
+    groups: Mapping[str, Estimate],
+    limits: Mapping[str, float],
+    reference: str,
+    *,
+    level: float,
+    unit: str,
 ) -> list[str]:
     """Which groups lost more or less than the reference, and how small a difference could have been seen.
 
@@ -163,6 +174,7 @@ def group_differences(
         limits: detectable biased forgetting of each group; one that is absent could show none.
         reference: what biased forgetting is relative to, in words.
         level: of the intervals; one minus it is the error rate of what is called shown.
+        unit: of the scores.
     """
     clear = [(e, name) for name, e in groups.items() if e.p_adjusted <= 1 - level]
     unknown = [name for name, e in groups.items() if math.isnan(e.p_value)]
@@ -170,7 +182,8 @@ def group_differences(
     clear.sort(key=lambda item: -abs(item[0].value))
     for estimate, name in clear[:_MOST_NAMED]:
         more = "more" if estimate.value > 0 else "less"
-        size = in_points(estimate if estimate.value > 0 else _turned(estimate), sign=False, level=level)
+        distance = estimate if estimate.value > 0 else _turned(estimate)
+        size = changes_in(unit).text(distance, sign=False, level=level)
         parts.append(f"{name} ({dimension}) lost {more} than {reference}, by {size}.")
     if left := [estimate.value > 0 for estimate, _ in clear[_MOST_NAMED:]]:
         sides = [f"{n} lost {how}" for n, how in ((sum(left), "more"), (len(left) - sum(left), "less")) if n]
@@ -180,7 +193,7 @@ def group_differences(
     if others:
         also = "other " if clear else ""
         of = f"the {len(others)} {also}groups" if len(others) > 1 else f"the one {also}group"
-        parts.append(f"No difference is shown for {of} of {dimension} ({_least(others)}).")
+        parts.append(f"No difference is shown for {of} of {dimension} ({_least(others, unit)}).")
     if unknown:
         parts.append(f"{len(unknown)} of {dimension} cannot be judged: {_reasons(groups[name] for name in unknown)}.")
     return parts
@@ -195,21 +208,21 @@ def _reasons(estimates: Iterable[Estimate]) -> str:
     return next(iter(kinds)) if len(kinds) == 1 else "; ".join(f"{n} for {kind}" for kind, n in kinds.items())
 
 
-def _least(limits: Sequence[float]) -> str:
+def _least(limits: Sequence[float], unit: str) -> str:
     """The largest of the minimum detectable differences of some groups, and how many have none."""
     known = [limit for limit in limits if not math.isnan(limit)]
     if not known:
         return "these data are too few to show any"
     none = len(limits) - len(known)
     but = f"; none for {none} of them" if none else ""
-    return f"minimum detectable difference {100 * max(known):.0f} points, 80 % power{but}"
+    return f"minimum detectable difference {changes_in(unit).size(max(known), decimals=0)}, 80 % power{but}"
 
 
 def _order(row: ResultRow, level: float) -> str:
     estimate = row.estimate
     if math.isnan(estimate.low):
         return f"Whether {row.task} fares better late than early cannot be told: {estimate.reason}."
-    size = in_points(estimate, level=level)
+    size = _change(row, level)
     if estimate.low > 0 or estimate.high < 0:
         late = "better" if estimate.value > 0 else "worse"
         return f"{row.task} ends {late} with {_checkpoint(row)} than with {row.reference}: {size}."
@@ -222,11 +235,11 @@ def recovery_text(row: ResultRow, rows: Sequence[ResultRow], *, level: float) ->
     if math.isnan(estimate.value):
         reason = f"What {where} brings back of {row.task} cannot be told: {estimate.reason}."
         return reason + _regained([row], rows, level)
-    text = f"{where} brings back {in_percent(estimate, level=level)} of the loss of {row.task}."
+    text = f"{where} brings back {PERCENT.text(estimate, level=level)} of the loss of {row.task}."
     if estimate.low <= 0:
-        text = f"No recovery of {row.task} is shown for {where}: {in_percent(estimate, level=level)}."
+        text = f"No recovery of {row.task} is shown for {where}: {PERCENT.text(estimate, level=level)}."
     prices = [r for r in rows if r.metric == "price" and r.is_whole and r.key._replace(task=row.task) == row.key]
-    paid = (f"Its price in {r.task}: {in_points(r.estimate, level=level)}, {r.verdict}." for r in prices)
+    paid = (f"Its price in {r.task}: {_change(r, level)}, {r.verdict}." for r in prices)
     return " ".join([text, *paid])
 
 
@@ -263,11 +276,12 @@ def _regained(alike: Sequence[ResultRow], rows: Sequence[ResultRow], level: floa
     if not regained:
         return ""
     if len(regained) == 1:
-        return f" In points it regained {in_points(regained[0].estimate, level=level)}."
+        return f" In {units_in_words([regained[0].unit])} it regained {_change(regained[0], level)}."
     clear = [r for r in regained if r.estimate.low > 0 or r.estimate.high < 0]
-    shown = [f"{r.chain} regained {in_points(r.estimate, level=level)}" for r in clear[:_MOST_NAMED]]
-    least, most = (pick(rounded(r.estimate.value) for r in regained) for pick in (min, max))
-    what = f"Between {least:+.1f} and {most:+.1f} points were regained against the same chain without them"
+    shown = [f"{r.chain} regained {_change(r, level)}" for r in clear[:_MOST_NAMED]]
+    scale, values = changes_in(regained[0].unit), [r.estimate.value for r in regained]
+    least, most = scale.numbers(min(values), max(values))
+    what = f"Between {least} and {scale.with_unit(most)} were regained against the same chain without them"
     return f" {what}; {'; '.join(shown) if shown else 'none is shown to have regained or lost anything'}."
 
 
@@ -310,6 +324,24 @@ def _rounding(rows: Sequence[ResultRow]) -> list[str]:
     ]
     counts = ", ".join(dict.fromkeys(found))
     return [f"Rounding alone changed {counts} when the base was scored in another grouping of its examples."]
+
+
+def definition(rows: Iterable[ResultRow]) -> str:
+    """What a forgetting is, of rows in these units and directions."""
+    lost = [row for row in rows if row.metric == "forgetting"]
+    units = {row.unit for row in lost}
+    unit = units_in_words(units) if len(units) < 2 else "the unit of the score, percentage points for shares"
+    directions = {row.direction for row in lost}
+    difference = "the score before minus the score after"
+    if directions == {"less"}:
+        difference = "the score after minus the score before, as less is better"
+    elif "less" in directions:
+        difference += " (the other way round where less is better)"
+    return f"Forgetting is {difference}, on the same examples, in {unit}; positive is worse."
+
+
+def _change(row: ResultRow, level: float) -> str:
+    return changes_in(row.unit).text(row.estimate, level=level)
 
 
 def _scope(estimates: Iterable[Estimate]) -> str:

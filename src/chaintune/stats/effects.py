@@ -33,14 +33,19 @@ SEEDS = "crossed with seeds"
 _NOISE_DRAWS = 10_000
 
 
-def means(sample: Sample, *, level: float = 0.95) -> list[Estimate]:
+def means(sample: Sample, *, level: float = 0.95, bounded: bool = True) -> list[Estimate]:
     """Mean of the values in each group, the whole task first, and the test that it is 0.
+
+    Args:
+        sample: of the values.
+        level: of the interval.
+        bounded: values lie between -1 and 1; where few differ from 0, exact limits of rates then hold.
 
     Undefined: the value in an empty group, the interval where clusters are too few.
     """
     sizes = np.broadcast_to(sample.design.sizes, sample.seed_sums.shape)
     numbers = _inferred(sample.seed_sums, sizes, (sample.half_sums, sample.half_sizes), level, sample.seed)
-    rare = skewness(sample.sums - sample.value * sample.design.sizes) > MEAN_SKEWNESS
+    rare = bounded & (skewness(sample.sums - sample.value * sample.design.sizes) > MEAN_SKEWNESS)
     if rare.any():
         bounds = Differences.of(sample.design, sample.values).limits(level)
         numbers = _where_rare(rare, numbers, bounds, _seed_margin(sample.seed_sums, sizes, level, sample.seed))

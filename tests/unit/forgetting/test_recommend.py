@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,14 @@ def test_no_dose_tested_reaches_it(recovery: Interval | None, prices: list[Inter
     assert choice.reason.startswith("no dose tested reaches it; of the largest, 0.05: ")
     assert why in choice.reason
     assert choice.to_dict()["dose"] is None
+
+
+def test_a_price_in_a_unit_without_a_margin_recommends_nothing() -> None:
+    rows = measured(0.05, ENOUGH, CHEAP)
+    rows[-1] = replace(rows[-1], unit="characters", estimate=Estimate(1.5, 0.5, 2.5))
+    choice = only(rows)
+    assert not choice.chosen
+    assert "its price in c0, +1.50 characters (+0.50 to +2.50), has no margin in that unit" in choice.reason
 
 
 def test_a_gain_in_a_kept_task_is_no_price() -> None:

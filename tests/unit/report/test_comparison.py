@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
@@ -12,9 +14,14 @@ from jsonschema import Draft202012Validator
 import chaintune
 from chaintune.gate import Budget, Policy, judge, read_policy
 from chaintune.gate.policy import Limit
-from chaintune.records import Comparison, Gate, Judgement, items_table, plain_scores
+from chaintune.records import Comparison, Gate, ItemMetric, Judgement, Scores, items_table, plain_scores
+from chaintune.records.scores import whole_table
+from chaintune.report.card import comparison_section
 from chaintune.report.comparison import comparison_json, comparison_markdown, comparison_schema, comparison_tables
+from chaintune.report.figures import comparison_figures
 from chaintune.report.gate import gate_sentence, gate_table, junit_xml
+from chaintune.report.model_index import card_results, model_index
+from chaintune.report.saved import read_comparisons
 
 FAST = 200
 GONE = object()
@@ -33,6 +40,16 @@ def compared(*, graded: bool = False, names: str = "ab", count: int = 40) -> Com
     sides = ([1.0] * count, [0.5 if graded and i == 1 else float(i % 3 > 0) for i in range(count)])
     both = [plain_scores("t", items_table([str(i) for i in range(count)], side, groups)) for side in sides]
     return chaintune.compare(both[0], both[1], by=["faith"], resamples=FAST)
+
+
+def lengths() -> Comparison:
+    """Answers of 4 characters, of which three of four grow by 2."""
+    metric = ItemMetric("length", "brevity", "characters", (0.0, math.inf), "less")
+    groups = [{"faith": ("ab"[i % 2],)} for i in range(40)]
+    sides = ([4.0] * 40, [4.0 if i % 4 == 0 else 6.0 for i in range(40)])
+    tables = [items_table([f"{i:02d}" for i in range(40)], side, groups) for side in sides]
+    both = [Scores("t", whole_table(one.append_column("task", [["t"] * 40])), {}, metric) for one in tables]
+    return chaintune.compare(*both, by=["faith"], resamples=FAST)
 
 
 def judgement(answer: Any = "fail", tier: Any = "block", **named: Any) -> Judgement:
@@ -119,6 +136,32 @@ def test_tables_show_the_whole_the_groups_and_the_spread() -> None:
     assert all(len(row) == len(table.header) for table in (whole, groups, spread) for row in table.rows)
     assert "right, then wrong" in whole.note
     assert "Forgot: fell" in comparison_tables(compared(graded=True))[0].note
+
+
+def test_another_unit_is_named_wherever_a_number_stands(tmp_path: Path) -> None:
+    found = lengths()
+    gate = judge(POLICY, [found])
+    section = comparison_section([found], before="x", gate=gate)
+    for text in (comparison_markdown([found], gate), section):
+        assert (
+            "30 scored higher after than before, 0 the other way round: length went from 4.00 to 5.50 characters."
+            in text
+        )
+        assert "The later checkpoint forgot t: +1.50 characters (95 % CI +" in text
+        assert "length before and after" in text
+        assert "Forgot: rose; learned: fell." in text
+        assert "| 4.00 (" in text
+        assert re.search(r"FAIL \| block \| t \|  \| forgetting \| 0.1 characters \| \+1.50 characters \(", text)
+        assert re.findall(r".*\bpoints.*|.*\d ?%(?! CI| power).*", text) == []
+    assert "the score after minus the score before, as less is better, on the same examples, in characters" in section
+    path = tmp_path / "c.json"
+    path.write_text(comparison_json([found], gate.to_dict()), encoding="utf-8")
+    (read,), judged = read_comparisons(path)
+    assert comparison_markdown([read], judged) == comparison_markdown([found], gate)
+    (figure,) = [one for one in comparison_figures([found]) if one.name == "before-and-after-in-characters"]
+    assert figure.caption == "t from 4.00 to 5.50 characters."
+    (index,) = model_index("m", card_results(found.rows, level=0.95))
+    assert {metric["args"]["unit"] for result in index["results"] for metric in result["metrics"]} == {"characters"}
 
 
 def test_markdown_escapes_what_comes_from_data_and_says_the_answer_first() -> None:

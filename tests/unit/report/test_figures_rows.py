@@ -6,6 +6,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaintune.records import Estimate, Figure, Limits, ResultRow, Verdict
-from chaintune.report.estimates import in_percent, in_points
+from chaintune.records.scales import PERCENT, changes_in
 from chaintune.report.figures.accuracy import accuracy_figures
 from chaintune.report.figures.charts import framed, rounded, top_legend
 from chaintune.report.figures.doses import Measure, Point, draw_doses
@@ -25,7 +26,7 @@ from chaintune.report.figures.groups import MOST_ROWS, bias_figure, forgetting_f
 from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
-from chaintune.report.figures.sharpness import sharpness_figure
+from chaintune.report.figures.sharpness import sharpness_figures
 from chaintune.report.labels import listed, one_line, shortened, shortened_chains, slug, unique
 
 UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
@@ -132,7 +133,7 @@ def test_power_is_shown_where_least_could_show() -> None:
 def test_a_kind_has_its_colour_whatever_else_occurs() -> None:
     kinds = (Kind("up", 0, "circle"), Kind("down", 4, RING))
     lines = [Line("a", estimate(0.1), "down")]
-    spec = Forest("points", kinds).draw(lines).to_dict()
+    spec = Forest("points", changes_in("share"), kinds).draw(lines).to_dict()
     colour = next(layer["encoding"]["color"] for layer in spec["layer"] if "color" in layer["encoding"])
     assert colour["scale"]["domain"].index("down") == 4
     assert colour["legend"]["values"] == ["down"]
@@ -177,7 +178,7 @@ def test_doses_that_differ_in_kind_stand_beside_each_other() -> None:
         for dose in (0.1, 0.2)
     ]
     curves = {kind: [one for one in points if one.kind == kind] for kind in ("x", "y")}
-    measure = Measure("recovery", "%", "recovery (% of the loss)", 0.8, (-50, 150))
+    measure = Measure("recovery", PERCENT, "recovery (% of the loss)", 0.8, (-0.5, 1.5))
     rows = data(draw_doses(curves, ["x", "y"], measure).to_dict(), "dose")
     assert [one["x"] for one in rows[:2]] == [10, 20]
     assert all(one["x"] > one["dose"] for one in rows[2:])
@@ -207,7 +208,7 @@ def test_without_a_loss_points_are_drawn_and_no_target() -> None:
         assert "regained" in words
         assert "target" not in words
         assert "recovery (%" not in words
-        assert "wanted" not in words
+        assert "goal" not in words
         assert figure.table["reason"].to_list() == ["the loss is not shown"] * 2
         assert figure.table["regained (points)"].to_list() == [10.0, 20.0]
     assert "2 mitigations of a after a>b bring back cannot be told: the loss is not shown." in (
@@ -221,7 +222,7 @@ def test_without_a_loss_points_are_drawn_and_no_target() -> None:
 
 
 def test_a_kind_of_mitigation_looks_the_same_whichever_others_a_chart_shows() -> None:
-    measure = Measure("recovery", "%", "recovery (% of the loss)", 0.8, (-50, 150))
+    measure = Measure("recovery", PERCENT, "recovery (% of the loss)", 0.8, (-0.5, 1.5))
     point = Point("s@10%", "y", 0.1, estimate(0.5), estimate(0.1), {}, chosen=False)
     spec = draw_doses({"y": [point]}, ["x", "y"], measure).to_dict()
     colour = next(layer["encoding"]["color"] for layer in spec["layer"] if "color" in layer.get("encoding", {}))
@@ -265,24 +266,21 @@ def correlation(found: Estimate) -> list[ResultRow]:
     ],
 )
 def test_curvature_says_what_its_interval_allows(found: Estimate, said: str) -> None:
-    figure = sharpness_figure(pairs((1, 0.1), (2, 0.2)), correlation(found))
-    assert figure is not None
+    (figure,) = sharpness_figures(pairs((1, 0.1), (2, 0.2)), correlation(found))
     assert figure.caption.startswith(said)
 
 
 def test_curvature_leaves_out_and_counts_what_is_undefined() -> None:
-    figure = sharpness_figure(pairs((1, 0.1), (None, 0.2), (3, None)), [])
-    assert figure is not None
+    (figure,) = sharpness_figures(pairs((1, 0.1), (None, 0.2), (3, None)), [])
     assert "2 of 3 pairs are undefined and in the table only." in figure.caption
     assert len(data(figure.spec, "radius")) == 1
     assert figure.table.height == 3
-    assert sharpness_figure(pairs((None, 0.1)), []) is None
+    assert list(sharpness_figures(pairs((None, 0.1)), [])) == []
 
 
 @pytest.mark.parametrize(("radii", "scale"), [((1, 2), "linear"), ((1, 50), "log"), ((-1, 50), "linear")])
 def test_curvature_has_a_log_axis_where_the_radii_need_it(radii: Sequence[float], scale: str) -> None:
-    figure = sharpness_figure(pairs(*((radius, 0.1) for radius in radii)), [])
-    assert figure is not None
+    (figure,) = sharpness_figures(pairs(*((radius, 0.1) for radius in radii)), [])
     assert figure.spec["layer"][1]["encoding"]["x"]["scale"]["type"] == scale
 
 
@@ -308,11 +306,13 @@ def test_numbers_are_as_long_as_they_need_be() -> None:
     ]  # fmt: skip
 
 
-def test_an_estimate_in_words() -> None:
-    assert in_points(Estimate(0.05, 0.01, 0.09)) == "+5.0 points (+1.0 to +9.0)"
-    assert in_points(Estimate(0.05, reason="one cluster")) == "+5.0 points (one cluster)"
-    assert in_percent(Estimate(0.64, 0.48, 0.82)) == "64 % (48 to 82 %)"
-    assert in_percent(UNDEFINED).startswith("undefined: too few")
+def test_curvature_has_a_figure_for_each_unit() -> None:
+    both = pl.concat([pairs((1, 0.1), (2, 0.2)), pairs((1, 4.0), (3, 6.5)).with_columns(task=pl.lit("t"))])
+    about = replace(correlation(Estimate(0.5))[0], metric="forgetting", task="t", unit="characters")
+    shares, lengths = sharpness_figures(both, [about])
+    assert "forgetting (points)" in shares.table.columns
+    assert lengths.name == "curvature-and-forgetting-in-characters"
+    assert lengths.table["forgetting (characters)"].to_list() == [4.0, 6.5]
 
 
 def test_a_frame_holds_the_numbers_and_no_more() -> None:

@@ -96,10 +96,10 @@ def test_says_what_could_not_be_seen_and_who_cannot_be_judged() -> None:
 def test_says_the_largest_limit_of_the_groups_spoken_of_and_how_many_could_show_none() -> None:
     found = {name: Estimate(0.01, -0.1, 0.1, 0.8, 0.9) for name in "abcd"} | {"e": Estimate(0.3, 0.1, 0.5, 0.0, 0.0)}
     limits = {"a": 0.1, "b": 0.3, "c": math.nan, "d": 0.12, "e": 0.6}
-    text = " ".join(group_differences("faith", found, limits, "the whole", level=0.95))
+    text = " ".join(group_differences("faith", found, limits, "the whole", level=0.95, unit="share"))
     assert "(minimum detectable difference 30 points, 80 % power; none for 1 of them)" in text
     assert "(these data are too few to show any)." in " ".join(
-        group_differences("faith", found, {}, "the whole", level=0.95)
+        group_differences("faith", found, {}, "the whole", level=0.95, unit="share")
     )
 
 
@@ -158,11 +158,11 @@ def test_groups_that_are_not_named_are_counted_on_their_side_and_reasons_are_not
         "x": Estimate(0.1, reason="too few clusters for an interval: 1"),
         "y": Estimate(0.1, reason="too few clusters for an interval: 5"),
     }
-    text = " ".join(group_differences("faith", shown | unknown, {}, "the whole", level=0.95))
+    text = " ".join(group_differences("faith", shown | unknown, {}, "the whole", level=0.95, unit="share"))
     assert "Of 2 others of faith 1 lost more and 1 lost less." in text
     assert "2 of faith cannot be judged: too few clusters for an interval." in text
     other = {"z": Estimate(0.0, reason="all examples changed alike")}
-    text = " ".join(group_differences("faith", unknown | other, {}, "the whole", level=0.95))
+    text = " ".join(group_differences("faith", unknown | other, {}, "the whole", level=0.95, unit="share"))
     assert "2 for too few clusters for an interval; 1 for all examples changed alike." in text
 
 

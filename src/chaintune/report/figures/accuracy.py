@@ -7,15 +7,18 @@ from typing import Any, Literal
 import altair as alt
 
 from chaintune.records import Figure, ResultRow, chain_label
+from chaintune.records.scales import levels_in
+from chaintune.report.cells import score_name
 from chaintune.report.figures.charts import (
     DASHES,
     NARROW_PIXELS,
-    accuracy_table,
+    estimate_data,
     finished,
     first_few,
     layered,
     looks_by,
-    points_data,
+    score_table,
+    scores_by_setting,
 )
 from chaintune.report.labels import listed, one_line, shortened, slug
 
@@ -27,30 +30,23 @@ _STEP_LABEL = 10
 _GAP = "~"
 
 Chain = tuple[str, ...]
-Found = Mapping[tuple[Chain, str], ResultRow]
+Cells = Mapping[tuple[Chain, str], ResultRow]
 Point = tuple[int, int, ResultRow]
 
 
 def accuracy_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
-    """One figure for every two chains of every base and variant, a chain and its reverse together.
+    """One figure for every two chains of every base, variant and unit, a chain and its reverse together.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed; without mitigated checkpoints.
     """
-    whole = [row for row in rows if row.metric == "accuracy" and not row.dimension]
-    settings = list(dict.fromkeys((row.base, row.variant) for row in whole))
-    for base, variant in settings:
-        found = {(row.steps, row.task): row for row in whole if (row.base, row.variant) == (base, variant)}
-        tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if _several_bases(whole) else "", variant)))
-        chains = _side_by_side([chain for chain, _ in found])
+    for tag, own in scores_by_setting(rows):
+        cells = {(row.steps, row.task): row for row in own}
+        chains = _side_by_side([chain for chain, _ in cells])
         for start in range(0, len(chains), _CHAINS_BESIDE):
             beside = chains[start : start + _CHAINS_BESIDE]
             names = [chain_label(chain) for chain in beside] if len(chains) > _CHAINS_BESIDE else []
-            yield _figure(found, beside, tag, slug("accuracy", *names, tag))
-
-
-def _several_bases(rows: Sequence[ResultRow]) -> bool:
-    return len({row.base for row in rows}) > 1
+            yield _figure(cells, beside, tag, slug("accuracy", *names, tag))
 
 
 def _side_by_side(chains: Sequence[Chain]) -> list[Chain]:
@@ -67,30 +63,31 @@ def _goes_on(chain: Chain, other: Chain) -> bool:
     return len(other) > len(chain) and other[: len(chain)] == chain
 
 
-def _figure(found: Found, chains: Sequence[Chain], tag: str, name: str) -> Figure:
-    tasks = list(dict.fromkeys(task for _, task in found))
+def _figure(cells: Cells, chains: Sequence[Chain], tag: str, name: str) -> Figure:
+    tasks = list(dict.fromkeys(task for _, task in cells))
+    name_of_score = score_name(list(cells.values()))
     points = [
-        (number, stage, found[chain[:stage], task])
+        (number, stage, cells[chain[:stage], task])
         for number, chain in enumerate(chains)
         for stage in range(len(chain) + 1)
         for task in tasks[:_MOST_TASKS]
-        if (chain[:stage], task) in found
+        if (chain[:stage], task) in cells
     ]
-    title = f"Accuracy along {listed(map(chain_label, chains))}" + (f", {tag}" if tag else "")
+    title = f"{name_of_score.capitalize()} along {listed(map(chain_label, chains))}" + (f", {tag}" if tag else "")
     left = len(tasks) - _MOST_TASKS
-    told_left = f" {left} more tasks are in the results." if left > 0 else ""
+    others = f" {left} more tasks are in the results." if left > 0 else ""
     return Figure(
         name=name,
         section="accuracy",
         title=title,
-        caption=" ".join(_course(points, number, tasks) for number in range(len(chains))) + told_left,
+        caption=" ".join(_course(points, number, tasks) for number in range(len(chains))) + others,
         alt=f"{title}. {first_few([_text(point) for point in points], _MOST_READ)}",
-        spec=finished(_draw(points, chains, tasks[:_MOST_TASKS]), title),
-        table=accuracy_table(list(dict.fromkeys(row for _, _, row in points))),
+        spec=finished(_draw(points, chains, tasks[:_MOST_TASKS], name_of_score), title),
+        table=score_table(list(dict.fromkeys(row for _, _, row in points))),
     )
 
 
-def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]) -> alt.LayerChart:
+def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str], name: str) -> alt.LayerChart:
     labels, steps = shortened(tasks, 20), shortened([step for chain in chains for step in chain], _STEP_LABEL)
     slots = [
         [_slot(number, stage, steps[step] if stage else "base") for stage, step in enumerate(["", *chain])]
@@ -98,8 +95,8 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
     ]
     rows = [
         {"place": slots[number][stage], "chain": number, "task": labels[row.task], "at": one_line(row.chain)}
-        | points_data(row.estimate)
-        | {"is": _percent(row)}
+        | estimate_data(row.estimate, levels_in(row.unit))
+        | {"is": _score(row)}
         for number, stage, row in points
     ]
     looks = looks_by("task", list(labels.values()))
@@ -108,7 +105,7 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
         if len(tasks) > 1
         else alt.Undefined
     )
-    base = alt.Chart().encode(x=_x(slots), xOffset=offset, y=_y(rows))
+    base = alt.Chart().encode(x=_x(slots), xOffset=offset, y=_y(rows, points, name))
     line = base.mark_line(strokeWidth=2).encode(detail="chain:N", color=looks["color"], strokeDash=looks["dash"])
     span = base.mark_rule(strokeWidth=1.2, opacity=1, clip=True).encode(
         y=alt.Y("low:Q"), y2="high:Q", color=looks["color"]
@@ -144,15 +141,16 @@ def _x(slots: Sequence[Sequence[str]]) -> alt.X:
     return alt.X("place:N", sort=None, scale=alt.Scale(domain=domain, paddingOuter=0.1), axis=axis)
 
 
-def _y(rows: Sequence[Mapping[str, Any]]) -> alt.Y:
+def _y(rows: Sequence[Mapping[str, Any]], points: Sequence[Point], name: str) -> alt.Y:
     """Shares have ends; an interval over several seeds may reach beyond them, and is cut there."""
-    known = [row[name] for row in rows for name in ("value", "low", "high") if math.isfinite(row[name])]
-    ends = [max(0.0, min(known, default=0.0) - 3), min(100.0, max(known, default=100.0) + 3)]
-    return alt.Y(
-        "value:Q",
-        scale=alt.Scale(domain=[round(end) for end in ends], nice=False, zero=False),
-        axis=alt.Axis(title="accuracy (%)", tickCount=6),
-    )
+    scale = levels_in(points[0][2].unit)
+    axis = alt.Axis(title=scale.title(name), tickCount=6)
+    if math.isinf(scale.most):
+        return alt.Y("value:Q", scale=alt.Scale(nice=True, zero=False), axis=axis)
+    most = scale.factor * scale.most
+    known = [row[end] for row in rows for end in ("value", "low", "high") if math.isfinite(row[end])]
+    ends = [max(0.0, min(known, default=0.0) - 3), min(most, max(known, default=most) + 3)]
+    return alt.Y("value:Q", scale=alt.Scale(domain=[round(end) for end in ends], nice=False, zero=False), axis=axis)
 
 
 def _course(points: Sequence[Point], number: int, tasks: Sequence[str]) -> str:
@@ -161,19 +159,23 @@ def _course(points: Sequence[Point], number: int, tasks: Sequence[str]) -> str:
     for task in tasks:
         course = [row for chain, _, row in points if chain == number and row.task == task]
         if len(course) > 1:
-            parts.append(f"{one_line(task)} goes from {_percent(course[0], 0)} to {_percent(course[-1], 0)}")
+            parts.append(f"{one_line(task)} goes from {_ends(course)}")
     last = max((row for chain, _, row in points if chain == number), key=lambda row: row.stage, default=None)
     return f"Along {one_line(last.chain)}, {listed(parts, 4)}." if last and parts else ""
 
 
-def _percent(row: ResultRow, decimals: int = 1) -> str:
-    one = row.estimate
-    if math.isnan(one.value):
-        return f"undefined: {one_line(one.reason)}"
-    ends = "" if math.isnan(one.low) or not decimals else f" ({one.low:.{decimals}%} to {one.high:.{decimals}%})"
-    return f"{one.value:.{decimals}%}{ends}"
+def _ends(course: Sequence[ResultRow]) -> str:
+    scale = levels_in(course[0].unit).rounder
+    return f"{scale.number(course[0].estimate.value)} to {scale.number(course[-1].estimate.value, named=True)}"
+
+
+def _score(row: ResultRow) -> str:
+    estimate = row.estimate
+    if math.isnan(estimate.value):
+        return f"undefined: {one_line(estimate.reason)}"
+    return levels_in(row.unit).short(estimate, named=True).removesuffix(" (no interval)")
 
 
 def _text(point: Point) -> str:
     row = point[2]
-    return f"{one_line(row.task)} at {one_line(row.chain)} {_percent(row)}"
+    return f"{one_line(row.task)} at {one_line(row.chain)} {_score(row)}"

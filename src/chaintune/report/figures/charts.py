@@ -1,14 +1,16 @@
 """What every chart shares: data inside, numbers no longer than needed, and a spec without colours."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import polars as pl
 
 from chaintune.records import Estimate, ResultRow
-from chaintune.report.estimates import in_points
+from chaintune.records.scales import Scale, is_share, levels_in
+from chaintune.report.cells import score_name
+from chaintune.report.labels import one_line
 
 # Two more than the one decimal of a percentage point that is shown.
 _DECIMALS = 3
@@ -36,12 +38,37 @@ def rounded(value: Any) -> Any:
     return round(value, _DECIMALS) + 0.0 if abs(value) >= 1 else float(f"{value:.3g}")
 
 
-def points_data(estimate: Estimate) -> dict[str, Any]:
-    """An estimate in percentage points: numbers to draw, and the same in words to read on pointing at it."""
+def estimate_data(estimate: Estimate, scale: Scale) -> dict[str, Any]:
+    """An estimate on a scale: numbers to draw, and the same in words to read on pointing at it."""
     examples = f"{estimate.n:,} examples in {estimate.n_clusters:,} clusters"
     seeds = f", {estimate.n_seeds} seeds" if estimate.n_seeds > 1 else ""
-    ends = {"low": 100 * estimate.low, "high": 100 * estimate.high}
-    return {"value": 100 * estimate.value} | ends | {"is": in_points(estimate), "of": examples + seeds}
+    ends = {"low": scale.factor * estimate.low, "high": scale.factor * estimate.high}
+    text = one_line(scale.text(estimate))
+    return {"value": scale.factor * estimate.value} | ends | {"is": text, "of": examples + seeds}
+
+
+def scores_by_setting(rows: Sequence[ResultRow]) -> Iterator[tuple[str, list[ResultRow]]]:
+    """Scores of whole tasks for each base, variant and unit, with a tag for what of these there are several."""
+    whole = [row for row in rows if row.metric == "accuracy" and row.is_whole]
+    settings = list(dict.fromkeys((row.base, row.variant) for row in whole))
+    several = len({base for base, _ in settings}) > 1
+    for base, variant in settings:
+        name = [] if len(settings) == 1 else [base if several else "", variant]
+        for unit, own in of_each_unit([row for row in whole if (row.base, row.variant) == (base, variant)]):
+            yield ", ".join(filter(None, [*name, unit])), own
+
+
+def unit_tag(unit: str) -> str:
+    """What tells the figure of a unit from others: nothing for shares, else the unit."""
+    return "" if is_share(unit) else f"in {unit}"
+
+
+def of_each_unit(rows: Sequence[ResultRow]) -> list[tuple[str, list[ResultRow]]]:
+    """Rows that one axis can hold, with the tag of their unit."""
+    units: dict[str, list[ResultRow]] = {}
+    for row in rows:
+        units.setdefault(unit_tag(row.unit), []).append(row)
+    return list(units.items())
 
 
 def first_few(texts: Sequence[str], most: int) -> str:
@@ -57,12 +84,12 @@ def numbers(values: Sequence[float], *, decimals: int = 2) -> pl.Series:
     )
 
 
-def estimate_columns(name: str, estimates: Sequence[Estimate], unit: str = "points") -> dict[str, pl.Series]:
-    """Columns of a table for a hundredfold value and its interval: `forgetting (points)`, `from`, `to`."""
+def estimate_columns(name: str, estimates: Sequence[Estimate], scale: Scale) -> dict[str, pl.Series]:
+    """Columns of a table for values and their intervals: `forgetting (points)`, `forgetting, low end (points)` ..."""
+    ends = {name: "value", f"{name}, low end": "low", f"{name}, high end": "high"}
     return {
-        f"{name} ({unit})": numbers([100 * one.value for one in estimates]),
-        f"{name}, low end ({unit})": numbers([100 * one.low for one in estimates]),
-        f"{name}, high end ({unit})": numbers([100 * one.high for one in estimates]),
+        scale.title(title): numbers([scale.factor * getattr(one, end) for one in estimates])
+        for title, end in ends.items()
     }
 
 
@@ -132,13 +159,13 @@ def looks_by(field: str, labels: Sequence[str], *, shown: Sequence[str] = (), li
     }
 
 
-def accuracy_table(rows: Sequence[ResultRow]) -> pl.DataFrame:
-    """The data of a figure of accuracies: each checkpoint on each task."""
+def score_table(rows: Sequence[ResultRow]) -> pl.DataFrame:
+    """The data of a figure of scores in one unit: each checkpoint on each task."""
     estimates = [row.estimate for row in rows]
     return pl.DataFrame(
         {"checkpoint": [row.chain for row in rows], "task": [row.task for row in rows]}
         | count_columns(estimates)
-        | estimate_columns("accuracy", estimates, "%")
+        | estimate_columns(score_name(rows), estimates, levels_in(rows[0].unit))
         | {"reason": [row.estimate.reason for row in rows]}
     )
 
@@ -149,4 +176,6 @@ def framed(lows: Sequence[float], highs: Sequence[float], *, least: float, most:
     known_high = [value for value in highs if math.isfinite(value)]
     low, high = min(known_low, default=0.0), max(known_high, default=0.0)
     edge = 0.05 * (high - low)
-    return max(low - edge, least), min(high + edge, most)
+    ends = (max(low - edge, least), min(high + edge, most))
+    low, high = (round(end, 2) if abs(end) >= 1 else float(f"{end:.2g}") for end in ends)
+    return low, high

@@ -1,23 +1,24 @@
 """Two checkpoints: every task before and after, and how much of each was forgotten."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import altair as alt
 import polars as pl
 
 from chaintune.records import Comparison, Estimate, Figure, ResultRow, Verdict
-from chaintune.report.estimates import in_points
+from chaintune.records.scales import Scale, changes_in, levels_in
 from chaintune.report.figures.charts import (
     count_columns,
     estimate_columns,
     finished,
     first_few,
     layered,
+    of_each_unit,
     top_legend,
 )
 from chaintune.report.figures.forest import Forest, Kind, Line, looks_of, names_axis, texts_beside
 from chaintune.report.figures.groups import VERDICTS, counts
-from chaintune.report.labels import listed, one_line, shortened
+from chaintune.report.labels import listed, one_line, shortened, slug
 from chaintune.report.words import verdict_sentence
 
 _MOST_ROWS = 30
@@ -27,40 +28,46 @@ _BEFORE, _AFTER = "before", "after"
 _ENDS = (Kind(_BEFORE, 7, "circle"), Kind(_AFTER, 0, "square"))
 
 
-def before_after_figure(comparisons: Sequence[Comparison]) -> Figure:
-    """Score of every task before and after, joined by a line."""
-    title = "Every task before and after"
+def before_after_figures(comparisons: Sequence[Comparison]) -> Iterator[Figure]:
+    """Score of every task before and after, joined by a line; one figure for each unit."""
+    for tag, rows in of_each_unit([row for one in comparisons for row in one.rows if row.metric == "forgetting"]):
+        tasks = {row.task for row in rows}
+        yield _before_after([one for one in comparisons if one.task in tasks], levels_in(rows[0].unit), tag)
+
+
+def _before_after(comparisons: Sequence[Comparison], scale: Scale, tag: str) -> Figure:
+    title = ", ".join(filter(None, ("Every task before and after", tag)))
     texts = [
-        f"{one_line(one.task)} from {one.overall.before.value:.1%} to {one.overall.after.value:.1%}"
+        f"{one_line(one.task)} from {scale.number(one.overall.before.value)} to "
+        f"{scale.number(one.overall.after.value, named=True)}"
         for one in comparisons
     ]
     shown = comparisons[:_MOST_ROWS]
     return Figure(
-        name="before-and-after",
+        name=slug("before-and-after", tag),
         section="accuracy",
         title=title,
         caption=first_few(texts, 5),
         alt=f"{title}. {first_few(texts, _MOST_READ)}",
-        spec=finished(_draw(shown), title),
-        table=_table(comparisons),
+        spec=finished(_draw(shown, scale), title),
+        table=_table(comparisons, scale),
     )
 
 
-def forgetting_of_tasks_figure(rows: Sequence[ResultRow], *, level: float) -> Figure | None:
-    """Forgetting of every task along every chain, or between two checkpoints; None where nothing followed anything.
+def forgetting_of_tasks_figures(rows: Sequence[ResultRow], *, level: float) -> Iterator[Figure]:
+    """Forgetting of every task along every chain, or between two checkpoints; one figure for each unit.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed; without mitigated checkpoints.
         level: of the intervals.
     """
-    lost = [row for row in rows if row.metric == "forgetting" and row.is_whole]
-    if not lost:
-        return None
-    values: list[tuple[str, Estimate, Verdict]] = [
-        (_name(row, lost), row.estimate, row.verdict or "inconclusive") for row in lost
-    ]
-    sentences = [verdict_sentence(row, level=level) for row in lost]
-    return _forest(values, sentences, "task and chain" if any(row.chain for row in lost) else "task")
+    for tag, lost in of_each_unit([row for row in rows if row.metric == "forgetting" and row.is_whole]):
+        values: list[tuple[str, Estimate, Verdict]] = [
+            (_name(row, lost), row.estimate, row.verdict or "inconclusive") for row in lost
+        ]
+        sentences = [verdict_sentence(row, level=level) for row in lost]
+        what = "task and chain" if any(row.chain for row in lost) else "task"
+        yield _forest(values, sentences, what, changes_in(lost[0].unit), tag)
 
 
 def _name(row: ResultRow, rows: Sequence[ResultRow]) -> str:
@@ -70,15 +77,17 @@ def _name(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     return ", ".join(filter(None, [*unlike, ", ".join(row.settings)])) or row.task
 
 
-def _forest(values: Sequence[tuple[str, Estimate, Verdict]], texts: Sequence[str], what: str) -> Figure:
+def _forest(
+    values: Sequence[tuple[str, Estimate, Verdict]], texts: Sequence[str], what: str, scale: Scale, tag: str
+) -> Figure:
     shown = [Line(name, estimate, verdict, counts(estimate)) for name, estimate, verdict in values[:_MOST_ROWS]]
-    forest = Forest("forgetting (points), positive is worse", VERDICTS, "n · clusters")
-    title = "Forgetting of every task"
-    read = [f"{one_line(name)}: {in_points(one)}, {how}" for name, one, how in values]
+    forest = Forest(f"{scale.title('forgetting')}, positive is worse", scale, VERDICTS, "n · clusters")
+    title = ", ".join(filter(None, ("Forgetting of every task", tag)))
+    read = [f"{one_line(name)}: {one_line(scale.text(one))}, {how}" for name, one, how in values]
     left = len(texts) - _SENTENCES
     more = [f"{left} more are shown: {listed(_verdicts(values[_SENTENCES:]))}."] if left > 0 else []
     return Figure(
-        name="forgetting-of-every-task",
+        name=slug("forgetting-of-every-task", tag),
         section="accuracy",
         title=title,
         caption=" ".join([*texts[:_SENTENCES], *more]),
@@ -87,28 +96,28 @@ def _forest(values: Sequence[tuple[str, Estimate, Verdict]], texts: Sequence[str
         table=pl.DataFrame(
             {what: [name for name, _, _ in values]}
             | count_columns([one for _, one, _ in values])
-            | estimate_columns("forgetting", [one for _, one, _ in values])
+            | estimate_columns("forgetting", [one for _, one, _ in values], scale)
             | {"verdict": [how for _, _, how in values], "reason": [one.reason for _, one, _ in values]}
         ),
     )
 
 
 def _verdicts(values: Sequence[tuple[str, Estimate, Verdict]]) -> list[str]:
-    found = [how for _, _, how in values]
-    return [f"{found.count(how)} {how}" for how in dict.fromkeys(found)]
+    verdicts = [how for _, _, how in values]
+    return [f"{verdicts.count(how)} {how}" for how in dict.fromkeys(verdicts)]
 
 
-def _draw(comparisons: Sequence[Comparison]) -> alt.LayerChart:
+def _draw(comparisons: Sequence[Comparison], scale: Scale) -> alt.LayerChart:
     labels = shortened([one.task for one in comparisons], 22)
     rows = [
-        {"label": labels[one.task], "name": one_line(one.task), "kind": kind, "value": 100 * estimate.value}
-        | {"low": 100 * estimate.low, "high": 100 * estimate.high}
-        | {"is": f"{100 * estimate.value:.1f}", "beside": counts(one.overall.forgetting)}
+        {"label": labels[one.task], "name": one_line(one.task), "kind": kind, "value": scale.factor * estimate.value}
+        | {"low": scale.factor * estimate.low, "high": scale.factor * estimate.high}
+        | {"is": scale.number(estimate.value, named=True), "beside": counts(one.overall.forgetting)}
         for one in comparisons
         for kind, estimate in ((_BEFORE, one.overall.before), (_AFTER, one.overall.after))
     ]
     looks, legend = looks_of(_ENDS), top_legend([_BEFORE, _AFTER], offset=26)
-    x = alt.X("value:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title="score (%)", tickCount=5))
+    x = alt.X("value:Q", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(title=scale.title("score"), tickCount=5))
     y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[*labels.values()]), axis=names_axis())
     color = alt.Color("kind:N", scale=looks["colour"], legend=legend)
     base = alt.Chart().encode(y=y)
@@ -124,11 +133,11 @@ def _draw(comparisons: Sequence[Comparison]) -> alt.LayerChart:
     return layered(layers, rows, alt.Step(34, **{"for": "position"}))
 
 
-def _table(comparisons: Sequence[Comparison]) -> pl.DataFrame:
+def _table(comparisons: Sequence[Comparison], scale: Scale) -> pl.DataFrame:
     return pl.DataFrame(
         {"task": [one.task for one in comparisons], "metric": [one.metric for one in comparisons]}
         | count_columns([one.overall.forgetting for one in comparisons])
-        | estimate_columns("before", [one.overall.before for one in comparisons], "%")
-        | estimate_columns("after", [one.overall.after for one in comparisons], "%")
+        | estimate_columns("before", [one.overall.before for one in comparisons], scale)
+        | estimate_columns("after", [one.overall.after for one in comparisons], scale)
         | {"verdict": [one.overall.verdict for one in comparisons]}
     )

@@ -7,17 +7,17 @@ from typing import Any, Literal
 
 import altair as alt
 
-from chaintune.records import Estimate
-from chaintune.report.estimates import in_percent, in_points
+from chaintune.records import Estimate, ResultRow
+from chaintune.records.scales import PERCENT, Scale, changes_in
 from chaintune.report.figures.charts import (
     SHAPES,
     Row,
     axis,
+    estimate_data,
     framed,
     inside,
     layered,
     looks_by,
-    points_data,
 )
 from chaintune.report.labels import one_line, shortened
 
@@ -40,7 +40,7 @@ class Point:
         dose: fraction of the lost task's training data; NaN where none is taught again.
         recovery: share of the loss that came back.
         regained: difference in score to the same chain without it.
-        prices: kept task -> what it lost.
+        prices: kept task -> the row of what it lost.
         chosen: whether the rule takes it.
     """
 
@@ -49,7 +49,7 @@ class Point:
     dose: float
     recovery: Estimate
     regained: Estimate
-    prices: Mapping[str, Estimate]
+    prices: Mapping[str, ResultRow]
     chosen: bool
 
 
@@ -59,14 +59,14 @@ class Measure:
 
     Attributes:
         name: `recovery`; or `regained`, where no loss is shown and so a share of it is undefined.
-        unit: of its values, `%` or `points`.
+        scale: of its values.
         axis: title of an axis of it, with the unit.
-        target: what a recommended dose has to reach, in hundredths; NaN where none can be recommended.
-        frame: ends that no axis reaches beyond, in the unit.
+        target: what a recommended dose has to reach; NaN where none can be recommended.
+        frame: ends that no axis reaches beyond.
     """
 
     name: Literal["recovery", "regained"]
-    unit: Literal["%", "points"]
+    scale: Scale
     axis: str
     target: float
     frame: tuple[float, float]
@@ -77,7 +77,7 @@ class Measure:
 
     def text(self, point: Point) -> str:
         """Its value in words."""
-        return in_percent(self.of(point)) if self.unit == "%" else in_points(self.of(point))
+        return one_line(self.scale.text(self.of(point)))
 
 
 def draw_doses(curves: Mapping[str, Sequence[Point]], kinds: Sequence[str], measure: Measure) -> alt.LayerChart:
@@ -119,15 +119,16 @@ def draw_price(
         kinds: of all mitigations of the loss.
         task: that was to be kept.
         measure: of what came back.
-        margin: of the price, in hundredths.
+        margin: of the price; NaN where none is known.
     """
     labels = _labels(kinds)
-    rows = [_row(one, labels, measure) | _paid(one.prices[task]) for one in points]
-    ends = _ends([one.prices[task] for one in points], [0.0, margin], (-100, 100))
-    scale = alt.Scale(domain=[round(end, 2) for end in ends], nice=False)
-    x = alt.X(
-        "price:Q", scale=scale, axis=axis(f"price in {one_line(task)[:24]} (points), positive is worse", grid=False)
-    )
+    paid = changes_in(points[0].prices[task].unit)
+    rows = [_row(one, labels, measure) | _paid(one.prices[task].estimate, paid) for one in points]
+    levels = [0.0] if math.isnan(margin) else [0.0, margin]
+    ends = _ends([one.prices[task].estimate for one in points], levels, (-paid.most, paid.most), paid)
+    scale = alt.Scale(domain=list(ends), nice=False)
+    title = f"{paid.title(f'price in {one_line(task)[:24]}')}, positive is worse"
+    x = alt.X("price:Q", scale=scale, axis=axis(title, grid=False))
     y = _y(points, measure)
     base = alt.Chart().encode(x=x, y=y)
     looks = _looks(labels, rows)
@@ -141,7 +142,7 @@ def draw_price(
     named = inside(_apart(rows, ends, high))
     names = [name.encode(text="short:N").properties(data=named)] if named.values else []
     layers = [
-        *_corner(measure, 100 * margin, ends[0], high[1], x, y),
+        *_corner(measure, paid.factor * margin, ends[0], high[1], x, y),
         *_target(measure),
         across,
         *_marks(base, looks),
@@ -167,30 +168,32 @@ def _labels(kinds: Sequence[str]) -> dict[str, str]:
 def _row(one: Point, labels: Mapping[str, str], measure: Measure) -> dict[str, Any]:
     short = "" if math.isnan(one.dose) else f"{100 * one.dose:.4g} %"
     own = {"name": one_line(one.name), "kind": labels[one.kind], "short": short, "chosen": one.chosen}
-    return own | points_data(measure.of(one)) | {"is": measure.text(one)}
+    return own | estimate_data(measure.of(one), measure.scale)
 
 
-def _paid(estimate: Estimate) -> dict[str, Any]:
-    ends = {"price_low": 100 * estimate.low, "price_high": 100 * estimate.high}
-    return {"price": 100 * estimate.value, "paid": in_points(estimate)} | ends
+def _paid(estimate: Estimate, scale: Scale) -> dict[str, Any]:
+    ends = {"price_low": scale.factor * estimate.low, "price_high": scale.factor * estimate.high}
+    return {"price": scale.factor * estimate.value, "paid": one_line(scale.text(estimate))} | ends
 
 
 def _frame(points: Sequence[Point], measure: Measure) -> tuple[float, float]:
     """Ends of the axis of what came back; all of a loss is on it where shares of it are."""
     levels = [0.0] if math.isnan(measure.target) else [0.0, 1.0, measure.target]
-    return _ends([measure.of(one) for one in points], levels, measure.frame)
+    return _ends([measure.of(one) for one in points], levels, measure.frame, measure.scale)
 
 
-def _ends(estimates: Sequence[Estimate], levels: Sequence[float], frame: tuple[float, float]) -> tuple[float, float]:
-    """Ends of an axis that holds estimates and levels, in percent or points."""
-    held = [100 * level for level in levels]
-    lows = [100 * value for one in estimates for value in (one.low, one.value)]
-    highs = [100 * value for one in estimates for value in (one.high, one.value)]
-    return framed(lows + held, highs + held, least=frame[0], most=frame[1])
+def _ends(
+    estimates: Sequence[Estimate], levels: Sequence[float], frame: tuple[float, float], scale: Scale
+) -> tuple[float, float]:
+    """Ends of an axis that holds estimates and levels."""
+    lows = [*levels, *(value for one in estimates for value in (one.low, one.value))]
+    highs = [*levels, *(value for one in estimates for value in (one.high, one.value))]
+    lows, highs = ([scale.factor * value for value in values] for values in (lows, highs))
+    return framed(lows, highs, least=scale.factor * frame[0], most=scale.factor * frame[1])
 
 
 def _y(points: Sequence[Point], measure: Measure) -> alt.Y:
-    ends = [round(end, 2) for end in _frame(points, measure)]
+    ends = list(_frame(points, measure))
     title = alt.Axis(title=measure.axis, tickCount=6)
     return alt.Y("value:Q", scale=alt.Scale(domain=ends, nice=False), axis=title)
 
@@ -200,7 +203,9 @@ def _target(measure: Measure) -> list[alt.Chart]:
     levels = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
     if math.isnan(measure.target):
         return [levels]
-    aim = alt.Chart(inside([{"value": 100 * measure.target, "name": f"target {measure.target:.0%}"}]))
+    aim = alt.Chart(
+        inside([{"value": measure.scale.factor * measure.target, "name": f"target {PERCENT.number(measure.target)}"}])
+    )
     name = aim.mark_text(style="head", align="left", baseline="bottom", dx=3, dy=-2)
     words = name.encode(x=alt.value(0), y="value:Q", text="name:N")
     return [levels, aim.mark_rule(style="limit").encode(y="value:Q"), words]
@@ -219,10 +224,15 @@ def _apart(rows: Sequence[Row], ends: tuple[float, float], frame: tuple[float, f
 
 
 def _corner(measure: Measure, margin: float, left: float, top: float, x: alt.X, y: alt.Y) -> list[alt.Chart]:
-    if math.isnan(measure.target):
+    if math.isnan(measure.target) or math.isnan(margin):
         return []
-    wanted = {"price": left, "price_high": margin, "value": 100 * measure.target, "high": max(top, 0.0)}
-    box = alt.Chart(inside([wanted])).mark_rect(style="wanted", clip=True)
+    corner = {
+        "price": left,
+        "price_high": margin,
+        "value": measure.scale.factor * measure.target,
+        "high": max(top, 0.0),
+    }
+    box = alt.Chart(inside([corner])).mark_rect(style="goal", clip=True)
     return [box.encode(x=x, x2="price_high:Q", y=y, y2="high:Q")]
 
 

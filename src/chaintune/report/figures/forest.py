@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 
 from chaintune.records import Estimate
-from chaintune.report.estimates import in_percent
-from chaintune.report.figures.charts import Row, axis, framed, inside, layered, points_data, top_legend
+from chaintune.records.scales import Scale
+from chaintune.report.figures.charts import Row, axis, estimate_data, framed, inside, layered, top_legend
 from chaintune.report.labels import one_line, shortened
 
 _STEP = 24
@@ -17,7 +17,6 @@ _LABEL = 22
 # As many letters of a wide font, or Vega would cut what is cut already.
 _LABEL_PIXELS = 175
 _LEGEND_OFFSET = 26
-_POINTS_FRAME = 100.0
 # A circle within a circle drawn the other way round: hollow whatever the ground.
 RING = "M1,0A1,1,0,1,1,-1,0A1,1,0,1,1,1,0ZM0.6,0A0.6,0.6,0,1,0,-0.6,0A0.6,0.6,0,1,0,0.6,0Z"
 
@@ -28,7 +27,7 @@ class Line:
 
     Attributes:
         name: what the estimate is of.
-        estimate: a share or a difference of shares.
+        estimate: in the unit of the forest's scale.
         kind: name of the kind that its sign shows.
         beside: short text at the right edge.
     """
@@ -60,24 +59,24 @@ class Forest:
 
     Attributes:
         axis: title of the horizontal axis, with the unit.
+        scale: of the estimates.
         kinds: that may occur, in the legend's order.
         head: above the texts at the right edge; empty without such.
         whole: drawn behind the rows as a line with its interval; None without.
         limit: drawn as a line; NaN without.
         limit_name: what the line is.
-        least, most: the axis never reaches further, in hundredths.
-        unit: of what is told of a row, `points` or `%`.
+        least, most: the axis never reaches further, in the unit of the estimates.
     """
 
     axis: str
+    scale: Scale
     kinds: tuple[Kind, ...]
     head: str = ""
     whole: Estimate | None = None
     limit: float = math.nan
     limit_name: str = ""
-    least: float = -_POINTS_FRAME
-    most: float = _POINTS_FRAME
-    unit: str = "points"
+    least: float = -math.inf
+    most: float = math.inf
 
     def draw(self, lines: Sequence[Line]) -> alt.LayerChart:
         """The chart, rows in the order given; without a width."""
@@ -93,33 +92,37 @@ class Forest:
 
     def _row(self, line: Line, label: str) -> dict[str, Any]:
         own = {"label": label, "name": one_line(line.name), "kind": line.kind, "beside": line.beside}
-        share = {"is": in_percent(line.estimate)} if self.unit == "%" else {}
-        return own | points_data(line.estimate) | share
+        return own | estimate_data(line.estimate, self.scale)
 
     def _x(self, lines: Sequence[Line]) -> alt.Scale:
         around = [self.whole] if self.whole else []
-        found = [line.estimate for line in lines] + around
-        lows = [100 * value for one in found for value in (one.low, one.value)] + [100 * self.limit]
-        highs = [100 * value for one in found for value in (one.high, one.value)] + [100 * self.limit]
-        low, high = framed([*lows, 0.0], [*highs, 0.0], least=self.least, most=self.most)
-        return alt.Scale(domain=[round(low, 2), round(high, 2) if high > low else round(low, 2) + 1], nice=False)
+        estimates = [line.estimate for line in lines] + around
+        lows, highs = [self.limit, 0.0], [self.limit, 0.0]
+        for one in estimates:
+            lows += [one.low, one.value]
+            highs += [one.high, one.value]
+        factor = self.scale.factor
+        lows, highs = [factor * low for low in lows], [factor * high for high in highs]
+        least, most = max(self.least, -self.scale.most), min(self.most, self.scale.most)
+        low, high = framed(lows, highs, least=factor * least, most=factor * most)
+        return alt.Scale(domain=[low, high if high > low else low + 1], nice=False)
 
     def _behind(self, lines: Sequence[Line]) -> list[alt.Chart]:
         """Zero, and what the rows are held against."""
         x = alt.X("value:Q", scale=self._x(lines), axis=axis(self.axis))
         layers = [alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(x=x)]
         if not math.isnan(self.limit):
-            limit = alt.Chart(inside([{"value": 100 * self.limit}]))
+            limit = alt.Chart(inside([{"value": self.scale.factor * self.limit}]))
             layers += [limit.mark_rule(style="limit").encode(x=x), _named(limit, self.limit_name, x, to_the_left=True)]
         if self.whole is None or math.isnan(self.whole.value):
             return layers
-        told_whole = inside([points_data(self.whole)])
+        whole = inside([estimate_data(self.whole, self.scale)])
         hint = [alt.Tooltip("is:N", title="the whole")]
         if not math.isnan(self.whole.low):
             low = alt.X("low:Q", scale=self._x(lines))
-            layers.append(alt.Chart(told_whole).mark_rect(style="whole-range", clip=True).encode(x=low, x2="high:Q"))
-        line = alt.Chart(told_whole)
-        name = _named(line, f"whole {100 * self.whole.value:+.1f}", x)
+            layers.append(alt.Chart(whole).mark_rect(style="whole-range", clip=True).encode(x=low, x2="high:Q"))
+        line = alt.Chart(whole)
+        name = _named(line, f"whole {self.scale.number(self.whole.value)}", x)
         return [*layers, line.mark_rule(style="whole").encode(x=x, tooltip=hint), name]
 
     def _marks(self, lines: Sequence[Line], y: alt.Y) -> list[alt.Chart]:
@@ -152,7 +155,7 @@ def looks_of(kinds: Sequence[Kind]) -> dict[str, alt.Scale]:
 
 def beyond(lines: Sequence[Line], forest: Forest) -> int:
     """How many intervals reach out of the frame."""
-    return sum(100 * one.estimate.low < forest.least or 100 * one.estimate.high > forest.most for one in lines)
+    return sum(one.estimate.low < forest.least or one.estimate.high > forest.most for one in lines)
 
 
 def _named(line: alt.Chart, name: str, x: alt.X, *, to_the_left: bool = False) -> alt.Chart:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaintune.records import Estimate, ResultRow, RowKey, Verdict
+from chaintune.records.scales import Scale, changes_in
 from chaintune.report.cells import checkpoint
 from chaintune.report.words import reference_text, verdict_sentence
 
@@ -43,6 +44,7 @@ class GroupResults:
         reference: what biased forgetting is relative to, in words.
         level: of the intervals; one minus it is the error rate of what is called shown.
         members: the groups.
+        unit: of the scores.
     """
 
     task: str
@@ -54,6 +56,12 @@ class GroupResults:
     reference: str
     level: float
     members: tuple[GroupResult, ...]
+    unit: str = ""
+
+    @property
+    def scale(self) -> Scale:
+        """Of a forgetting."""
+        return changes_in(self.unit)
 
     @property
     def where(self) -> str:
@@ -111,6 +119,7 @@ def _results(
         reference_text(bias.bf_reference if bias else ""),
         level,
         tuple(_result(row, beside) for row in members),
+        whole.unit,
     )
 
 

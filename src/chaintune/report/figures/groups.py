@@ -7,7 +7,7 @@ from typing import get_args
 import polars as pl
 
 from chaintune.records import Estimate, Figure, Verdict
-from chaintune.report.estimates import in_points
+from chaintune.records.scales import Scale
 from chaintune.report.figures.charts import (
     count_columns,
     estimate_columns,
@@ -36,16 +36,18 @@ def forgetting_figure(results: GroupResults) -> Figure:
     """Forgetting of every group, the most forgotten first, beside that of the whole task."""
     shown = _sorted(_in_view(results), biased=False)
     lines = [Line(one.group, one.forgetting, one.verdict, counts(one.forgetting)) for one in shown]
-    forest = Forest("forgetting (points), positive is worse", VERDICTS, "n · clusters", results.whole)
+    scale = results.scale
+    title = f"{scale.title('forgetting')}, positive is worse"
+    forest = Forest(title, scale, VERDICTS, "n · clusters", results.whole)
     title = f"Forgetting of {results.where}"
-    read = _read_out([(one.group, one.forgetting) for one in shown])
+    read = _read_out([(one.group, one.forgetting) for one in shown], scale)
     caption = " ".join([results.summary, _by_verdict(results), *_folded(results)])
     return Figure(
         name=slug("forgetting", results.task, results.dimension, results.tag),
         section="groups",
         title=title,
         caption=caption,
-        alt=f"{title}. The whole task: {in_points(results.whole)}. {read}",
+        alt=f"{title}. The whole task: {one_line(scale.text(results.whole))}. {read}",
         spec=finished(forest.draw(lines), title),
         table=_table(_sorted(results.members, biased=False), results, biased=False),
     )
@@ -57,18 +59,20 @@ def bias_figure(results: GroupResults) -> Figure | None:
         return None
     shown = _sorted(_in_view(results), biased=True)
     lines = [Line(one.group, one.biased, _difference(one, results), counts(one.biased)) for one in shown]
-    forest = Forest(f"points more than {results.reference}", _DIFFERENCES, "n · clusters")
+    forest = Forest(f"{results.scale.unit} more than {results.reference}", results.scale, _DIFFERENCES, "n · clusters")
     title = f"Biased forgetting of {results.where}"
     groups = {one.group: one.biased for one in results.members}
     limits = {one.group: one.detectable_biased for one in results.members}
-    sentences = group_differences(results.dimension, groups, limits, results.reference, level=results.level)
+    sentences = group_differences(
+        results.dimension, groups, limits, results.reference, level=results.level, unit=results.unit
+    )
     return Figure(
         name=slug("biased-forgetting", results.task, results.dimension, results.tag),
         section="groups",
         title=title,
         caption=" ".join([*sentences, *_folded(results)]),
         alt=f"{title}: each group's forgetting minus that of {results.reference}. "
-        + _read_out([(one.group, one.biased) for one in shown]),
+        + _read_out([(one.group, one.biased) for one in shown], results.scale),
         spec=finished(forest.draw(lines), title),
         table=_table(_sorted(results.members, biased=True), results, biased=True),
     )
@@ -119,8 +123,9 @@ def _folded(results: GroupResults) -> list[str]:
     return [f"Shown: groups with a finding, then those with the most clusters; {left} more are in the table."]
 
 
-def _read_out(values: Sequence[tuple[str, Estimate]]) -> str:
-    return first_few([f"{one_line(name)}: {in_points(estimate)}" for name, estimate in values], _MOST_READ_OUT)
+def _read_out(values: Sequence[tuple[str, Estimate]], scale: Scale) -> str:
+    texts = [f"{one_line(name)}: {one_line(scale.text(estimate))}" for name, estimate in values]
+    return first_few(texts, _MOST_READ_OUT)
 
 
 def _table(members: Sequence[GroupResult], results: GroupResults, *, biased: bool) -> pl.DataFrame:
@@ -134,7 +139,7 @@ def _table(members: Sequence[GroupResult], results: GroupResults, *, biased: boo
     return pl.DataFrame(
         {f"group ({results.dimension})": pl.Series([one.group for one in members], dtype=pl.String)}
         | count_columns(estimates)
-        | estimate_columns(name, estimates)
+        | estimate_columns(name, estimates, results.scale)
         | judged
         | {"reason": pl.Series([one.reason for one in estimates], dtype=pl.String)}
     )

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 import altair as alt
 
 from chaintune.records import Figure, ResultRow
-from chaintune.report.figures.charts import accuracy_table, finished, first_few, layered
+from chaintune.records.scales import is_share, levels_in
+from chaintune.report.cells import score_name
+from chaintune.report.figures.charts import finished, first_few, layered, score_table, scores_by_setting
 from chaintune.report.labels import one_line, shortened, shortened_chains, slug
 
 _MOST_ROWS = 40
@@ -16,24 +18,21 @@ _LABEL = 24
 
 
 def matrix_figures(rows: Sequence[ResultRow]) -> Iterator[Figure]:
-    """One heat map for each base and variant: checkpoints, mitigated ones too, by tasks.
+    """One heat map for each base, variant and unit: checkpoints, mitigated ones too, by tasks.
 
     Args:
         rows: of all seeds together where there are several, else of the one seed.
     """
-    whole = [row for row in rows if row.metric == "accuracy" and not row.dimension]
-    settings = list(dict.fromkeys((row.base, row.variant) for row in whole))
-    several_bases = len({base for base, _ in settings}) > 1
-    for base, variant in settings:
-        own = [row for row in whole if (row.base, row.variant) == (base, variant)]
-        tag = "" if len(settings) == 1 else ", ".join(filter(None, (base if several_bases else "", variant)))
+    for tag, own in scores_by_setting(rows):
         yield _figure(sorted(own, key=lambda row: row.stage), tag)
 
 
 def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
     chains = list(dict.fromkeys(row.chain for row in rows))
     shown = [row for row in rows if row.chain in chains[:_MOST_ROWS]]
-    title = "Accuracy of every checkpoint on every task" + (f", {tag}" if tag else "")
+    name, unit = score_name(rows).capitalize(), "percent" if is_share(rows[0].unit) else rows[0].unit
+    what = f"{name} of every checkpoint on every task"
+    title = ", ".join(filter(None, (what, tag)))
     best = [_best([row for row in rows if row.task == task]) for task in dict.fromkeys(row.task for row in rows)]
     left = len(chains) - _MOST_ROWS
     folded = [f"{left} more checkpoints are in the table."] if left > 0 else []
@@ -42,21 +41,22 @@ def _figure(rows: Sequence[ResultRow], tag: str) -> Figure:
         name=slug("checkpoints-by-tasks", tag),
         section="accuracy",
         title=title,
-        caption=" ".join(["Accuracy in percent; compare within a column.", *best, *folded]),
-        alt=f"{title}, in percent. {first_few(texts, _MOST_READ)}",
+        caption=" ".join([f"{name} in {unit}; compare within a column.", *best, *folded]),
+        alt=f"{what}, in {unit}. {first_few(texts, _MOST_READ)}",
         spec=finished(_draw(shown), title),
-        table=accuracy_table(rows),
+        table=score_table(rows),
     )
 
 
 def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
     chains = shortened_chains({row.chain: row.steps for row in rows}, _LABEL)
     tasks = shortened([row.task for row in rows], 14)
-    known = [100 * row.estimate.value for row in rows if not math.isnan(row.estimate.value)]
+    factor = levels_in(rows[0].unit).factor
+    known = [factor * row.estimate.value for row in rows if not math.isnan(row.estimate.value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     high = high if high > low else low + 1
     cells = [
-        {"checkpoint": chains[row.chain], "task": tasks[row.task], "value": 100 * row.estimate.value}
+        {"checkpoint": chains[row.chain], "task": tasks[row.task], "value": factor * row.estimate.value}
         | {"text": _cell(row), "chain": one_line(row.chain), "on": one_line(row.task)}
         for row in rows
     ]
@@ -71,7 +71,8 @@ def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
 
 
 def _cell(row: ResultRow) -> str:
-    return "undefined" if math.isnan(row.estimate.value) else f"{100 * row.estimate.value:.1f}"
+    scale = levels_in(row.unit)
+    return "undefined" if math.isnan(row.estimate.value) else scale.numbers(row.estimate.value)[0]
 
 
 def _best(rows: Sequence[ResultRow]) -> str:

@@ -8,6 +8,7 @@ import polars as pl
 
 from chaintune.forgetting.recommend import recommend
 from chaintune.records import Estimate, Figure, Limits, Recommendation, ResultRow
+from chaintune.records.scales import PERCENT, changes_in, margin_in
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, numbers
 from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_price
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
@@ -19,8 +20,8 @@ _MOST_ROWS = 30
 _MOST_READ = 4
 _RECOMMENDED, _TESTED = "recommended dose", "tested"
 _KINDS = (Kind(_RECOMMENDED, 2, "diamond"), Kind(_TESTED, 0, RING))
-# In percent. The share of a small loss may be anything; nobody acts on how far an interval reaches beyond.
-_LEAST, _MOST = -50.0, 150.0
+# The share of a small loss may be anything; how far its interval reaches beyond these matters to no decision.
+_LEAST, _MOST = -0.5, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class MitigationResults:
         choices: the recommended dose of each kind.
         limits: what a dose has to reach.
         sentences: what each brought back.
+        unit: of the lost task's scores.
     """
 
     task: str
@@ -42,16 +44,19 @@ class MitigationResults:
     choices: tuple[Recommendation, ...]
     limits: Limits
     sentences: tuple[str, ...] = ()
+    unit: str = ""
 
     @property
     def measure(self) -> Measure:
         """Shares of the loss, and points where no share of it can be told but points can."""
-        known = [100 * one.recovery.value for one in self.points if not math.isnan(one.recovery.value)]
+        known = [one.recovery.value for one in self.points if not math.isnan(one.recovery.value)]
         if not known and any(not math.isnan(one.regained.value) for one in self.points):
-            return Measure("regained", "points", "regained (points), positive is better", math.nan, (-100.0, 100.0))
+            scale = changes_in(self.unit)
+            title = f"{scale.title('regained')}, positive is better"
+            return Measure("regained", scale, title, math.nan, (-scale.most, scale.most))
         # Every value and the target lie within it, not every interval.
-        frame = min([_LEAST, *known]) - 5, max([_MOST, 100 * self.limits.target, *known]) + 5
-        return Measure("recovery", "%", "recovery (% of the loss)", self.limits.target, frame)
+        frame = min([_LEAST, *known]) - 0.05, max([_MOST, self.limits.target, *known]) + 0.05
+        return Measure("recovery", PERCENT, "recovery (% of the loss)", self.limits.target, frame)
 
     @property
     def kinds(self) -> list[str]:
@@ -93,9 +98,9 @@ def _mitigation_results(rows: Sequence[ResultRow], limits: Limits, level: float)
         own = [one for one in choices if (one.base, one.variant, one.task, one.after) == (base, variant, task, after)]
         points = sorted((_point(row, rows, own) for row in recoveries), key=lambda one: (one.kind, one.dose, one.name))
         tag = ", ".join(filter(None, (base if len(bases) > 1 else "", variant)))
-        every.append(
-            MitigationResults(task, after, tag, tuple(points), tuple(own), limits, _sentences(recoveries, rows, level))
-        )
+        unit = next((row.unit for row in rows if row.metric == "regained" and row.task == task), "")
+        texts = _sentences(recoveries, rows, level)
+        every.append(MitigationResults(task, after, tag, tuple(points), tuple(own), limits, texts, unit))
     return every
 
 
@@ -121,7 +126,7 @@ def _point(row: ResultRow, rows: Sequence[ResultRow], choices: Sequence[Recommen
         dose=own["dose"].value if "dose" in own else math.nan,
         recovery=row.estimate,
         regained=own.get("regained", Estimate.undefined("not measured")),
-        prices={one.task: one.estimate for one in beside if one.metric == "price"},
+        prices={one.task: one for one in beside if one.metric == "price"},
         chosen=row.chain in {choice.chosen for choice in choices},
     )
 
@@ -131,16 +136,16 @@ def _recoveries(results: MitigationResults) -> Figure:
     lines = [
         Line(one.name, measure.of(one), _RECOMMENDED if one.chosen else _TESTED, _short(one, measure)) for one in shown
     ]
-    aim = "" if math.isnan(measure.target) else f"target {measure.target:.0%}"
+    aim = "" if math.isnan(measure.target) else f"target {PERCENT.number(measure.target)}"
     forest = Forest(
         measure.axis,
+        measure.scale,
         _KINDS,
         measure.name,
         limit=measure.target,
         limit_name=aim,
         least=measure.frame[0],
         most=measure.frame[1],
-        unit=measure.unit,
     )
     title = f"{_name(measure)} of {results.where}"
     texts = "; ".join(f"{one_line(one.name)}: {measure.text(one)}" for one in shown)
@@ -183,15 +188,17 @@ def _ends(kind: str, points: Sequence[Point], measure: Measure) -> str:
 def _price(results: MitigationResults, task: str) -> Figure | None:
     measure = results.measure
     points = [one for one in results.points if task in one.prices and not math.isnan(measure.of(one).value)]
-    points = [one for one in points if not math.isnan(one.prices[task].value)]
+    points = [one for one in points if not math.isnan(one.prices[task].estimate.value)]
     if not points:
         return None
+    scale, margin = changes_in(points[0].prices[task].unit), _margin(points, task, results.limits)
     title = f"{_name(measure)} of {results.where}, against its price in {one_line(task)}"
     parts = [
-        f"{one_line(one.name)}: {measure.name} {measure.text(one)}, price {100 * one.prices[task].value:+.1f} points"
+        f"{one_line(one.name)}: {measure.name} {measure.text(one)}, price "
+        f"{scale.with_unit(scale.number(one.prices[task].estimate.value))}"
         for one in points
     ]
-    chart = draw_price(points, results.kinds, task=task, measure=measure, margin=results.limits.margin)
+    chart = draw_price(points, results.kinds, task=task, measure=measure, margin=margin)
     return Figure(
         name=slug("price", results.task, "after", results.after, "paid-in", task, results.tag),
         section="mitigations",
@@ -205,19 +212,26 @@ def _price(results: MitigationResults, task: str) -> Figure | None:
 
 def _corner(points: Sequence[Point], task: str, results: MitigationResults) -> str:
     """How many lie where a recommended one must."""
-    margin, target = f"{100 * results.limits.margin:g} points", f"{results.limits.target:.0%}"
+    margin, target = _margin(points, task, results.limits), PERCENT.number(results.limits.target)
     better = "further up and further left is better."
+    if math.isnan(margin):
+        return f"No margin is known of a price in {points[0].prices[task].unit}, so nothing is recommended; {better}"
     if math.isnan(results.measure.target):
         return f"No loss is shown of which {target} could come back, so nothing is recommended; {better}"
-    inside = sum(_wanted(one, task, results.limits) for one in points)
+    inside = sum(_reaches(one, task, results.limits) for one in points)
+    most = changes_in(points[0].prices[task].unit).exact(margin)
     return (
-        f"In the shaded corner, above {target} of recovery at a price below {margin}, {inside} of {len(points)} lie "
-        f"with both whole intervals; {better}"
+        f"In the shaded corner, above {target} of recovery at a price below {most}, {inside} of {len(points)} lie with "
+        f"both whole intervals; {better}"
     )
 
 
-def _wanted(point: Point, task: str, limits: Limits) -> bool:
-    return point.recovery.low > limits.target and point.prices[task].high < limits.margin
+def _margin(points: Sequence[Point], task: str, limits: Limits) -> float:
+    return margin_in(points[0].prices[task].unit, limits.margin)
+
+
+def _reaches(point: Point, task: str, limits: Limits) -> bool:
+    return point.recovery.low > limits.target and point.prices[task].estimate.high < limits.margin
 
 
 def _dose_curves(results: MitigationResults) -> Mapping[str, list[Point]]:
@@ -237,12 +251,12 @@ def _first(results: MitigationResults) -> list[str]:
 
 
 def _name(measure: Measure) -> str:
-    return "Recovery" if measure.unit == "%" else "Points regained"
+    return "Recovery" if measure.name == "recovery" else f"{measure.scale.unit.capitalize()} regained"
 
 
 def _outside(results: MitigationResults) -> int:
     (least, most), values = results.measure.frame, [results.measure.of(one) for one in results.points]
-    return sum(100 * one.low < least or 100 * one.high > most for one in values)
+    return sum(one.low < least or one.high > most for one in values)
 
 
 def _frame(outside: int) -> list[str]:
@@ -259,23 +273,25 @@ def _short(point: Point, measure: Measure) -> str:
     value = measure.of(point).value
     if math.isnan(value):
         return ""
-    return f"{value:.0%}" if measure.unit == "%" else f"{100 * value:+.1f}"
+    return measure.scale.number(value)
 
 
 def _table(results: MitigationResults, task: str = "") -> pl.DataFrame:
     recoveries = [one.recovery for one in results.points]
     paid: dict[str, pl.Series] = {}
     for kept in [task] if task else dict.fromkeys(name for one in results.points for name in one.prices):
-        prices = [one.prices.get(kept, Estimate.undefined("not measured")) for one in results.points]
-        paid |= estimate_columns(f"price in {kept}", prices)
+        prices = [one.prices.get(kept) for one in results.points]
+        estimates = [price.estimate if price else Estimate.undefined("not measured") for price in prices]
+        scale = changes_in(next((price.unit for price in prices if price), ""))
+        paid |= estimate_columns(f"price in {kept}", estimates, scale)
     return pl.DataFrame(
         {
             "mitigation": [one.name for one in results.points],
             "kind": [one.kind for one in results.points],
             "dose (%)": numbers([100 * one.dose for one in results.points]),
         }
-        | estimate_columns("recovery", recoveries, "%")
-        | estimate_columns("regained", [one.regained for one in results.points])
+        | estimate_columns("recovery", recoveries, PERCENT)
+        | estimate_columns("regained", [one.regained for one in results.points], changes_in(results.unit))
         | paid
         | count_columns(recoveries)
         | {"recommended": [one.chosen for one in results.points], "reason": [one.reason for one in recoveries]}

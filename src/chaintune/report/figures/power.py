@@ -8,6 +8,7 @@ import altair as alt
 import polars as pl
 
 from chaintune.records import Figure
+from chaintune.records.scales import Scale
 from chaintune.report.figures.charts import axis, count_columns, finished, inside, layered, numbers, top_legend
 from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
@@ -33,7 +34,7 @@ def power_figure(results: GroupResults) -> Figure | None:
         title=title,
         caption=caption,
         alt=f"{title}. {caption}",
-        spec=finished(_draw(shown), title),
+        spec=finished(_draw(shown, results.scale), title),
         table=_table(_sorted(results.members), results),
     )
 
@@ -44,14 +45,15 @@ def typical(results: GroupResults) -> tuple[int, float]:
     return len(results.members) - len(known), median(known) if known else 0.0
 
 
-def _draw(members: Sequence[GroupResult]) -> alt.LayerChart:
+def _draw(members: Sequence[GroupResult], scale: Scale) -> alt.LayerChart:
     labels = shortened([one.group for one in members], _LABEL)
     rows = [
-        {"label": labels[one.group], "name": one_line(one.group), "kind": kind, "value": 100 * value, "is": _is(value)}
+        {"label": labels[one.group], "name": one_line(one.group), "kind": kind}
+        | {"value": scale.factor * value, "is": _is(value, scale)}
         for one in members
         for kind, value in ((_FORGETTING, one.detectable), (_BIASED, one.detectable_biased))
     ]
-    x = alt.X("value:Q", scale=alt.Scale(domainMin=0, nice=True), axis=axis("smallest detectable (points)"))
+    x = alt.X("value:Q", scale=alt.Scale(domainMin=0, nice=True), axis=axis(scale.title("smallest detectable")))
     y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[*labels.values()]), axis=names_axis())
     looks, legend = looks_of(_KINDS), top_legend([kind.name for kind in _KINDS], offset=26)
     point = (
@@ -74,8 +76,8 @@ def _draw(members: Sequence[GroupResult]) -> alt.LayerChart:
     return layered(layers, rows, alt.Step(_STEP))
 
 
-def _is(value: float) -> str:
-    return "none detectable" if math.isnan(value) else f"{100 * value:.1f} points (80 % power)"
+def _is(value: float, scale: Scale) -> str:
+    return "none detectable" if math.isnan(value) else f"{scale.size(value)} (80 % power)"
 
 
 def _sorted(members: Sequence[GroupResult]) -> list[GroupResult]:
@@ -90,14 +92,14 @@ def _sorted(members: Sequence[GroupResult]) -> list[GroupResult]:
 
 def _summary(results: GroupResults) -> str:
     """The minimum detectable difference of the typical group and of the best measured one, and how many have none."""
-    forgetting = _middle_and_least([one.detectable for one in results.members])
-    biased = _middle_and_least([one.detectable_biased for one in results.members])
+    forgetting = _middle_and_least([one.detectable for one in results.members], results.scale)
+    biased = _middle_and_least([one.detectable_biased for one in results.members], results.scale)
     none = sum(math.isnan(one.detectable) for one in results.members)
     if not forgetting:
         return f"In none of the {none} groups of {results.dimension} is any forgetting detectable (80 % power)."
     group = f"one of the other {len(results.members) - none}" if none else f"group of {results.dimension}"
     text = (
-        f"Minimum detectable forgetting (80 % power) in the typical {group}: {forgetting[0]} points, in the best "
+        f"Minimum detectable forgetting (80 % power) in the typical {group}: {forgetting[0]}, in the best "
         f"measured one {forgetting[1]}"
     )
     text += (
@@ -106,9 +108,9 @@ def _summary(results: GroupResults) -> str:
     return text + (f" None in {none} of {len(results.members)} groups of {results.dimension}." if none else "")
 
 
-def _middle_and_least(values: Sequence[float]) -> tuple[str, str] | None:
+def _middle_and_least(values: Sequence[float], scale: Scale) -> tuple[str, str] | None:
     known = [value for value in values if not math.isnan(value)]
-    return (f"{100 * median(known):.0f}", f"{100 * min(known):.0f}") if known else None
+    return (scale.size(median(known), decimals=0), scale.size(min(known), decimals=0)) if known else None
 
 
 def _left(results: GroupResults) -> str:
@@ -117,13 +119,16 @@ def _left(results: GroupResults) -> str:
 
 
 def _table(members: Sequence[GroupResult], results: GroupResults) -> pl.DataFrame:
+    scale = results.scale
     reasons = ["these data are too few to show any" if math.isnan(one.detectable) else "" for one in members]
     return pl.DataFrame(
         {f"group ({results.dimension})": pl.Series([one.group for one in members], dtype=pl.String)}
         | count_columns([one.forgetting for one in members])
         | {
-            "detectable forgetting (points)": numbers([100 * one.detectable for one in members]),
-            "detectable biased forgetting (points)": numbers([100 * one.detectable_biased for one in members]),
+            scale.title("detectable forgetting"): numbers([scale.factor * one.detectable for one in members]),
+            scale.title("detectable biased forgetting"): numbers(
+                [scale.factor * one.detectable_biased for one in members]
+            ),
             "reason": pl.Series(reasons, dtype=pl.String),
         }
     )

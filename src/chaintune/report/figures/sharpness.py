@@ -1,13 +1,14 @@
 """Curvature of a checkpoint against what was then forgotten."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import altair as alt
 import polars as pl
 
 from chaintune.records import Figure, ResultRow
+from chaintune.records.scales import Scale, changes_in
 from chaintune.report.figures.charts import (
     SHAPES,
     axis,
@@ -17,8 +18,9 @@ from chaintune.report.figures.charts import (
     layered,
     looks_by,
     numbers,
+    unit_tag,
 )
-from chaintune.report.labels import one_line, shortened
+from chaintune.report.labels import one_line, shortened, slug
 
 _HEIGHT = 280
 _MOST_KINDS = len(SHAPES)
@@ -30,44 +32,59 @@ _LOG_FROM = 8.0
 Pair = dict[str, Any]
 
 
-def sharpness_figure(pairs: pl.DataFrame, rows: Sequence[ResultRow]) -> Figure | None:
-    """Each pair of checkpoints as a point; None where no pair has both values.
+def sharpness_figures(pairs: pl.DataFrame, rows: Sequence[ResultRow]) -> Iterator[Figure]:
+    """Each pair of checkpoints as a point, one figure for each unit; none where no pair has both values.
 
     Args:
         pairs: of `curvature.parquet`.
-        rows: of the study; their rank correlations are told.
+        rows: of the study, with the units of the tasks; their rank correlations are told.
     """
-    every = [_pair(pair) for pair in pairs.iter_rows(named=True)]
-    known = [pair for pair in every if math.isfinite(pair["radius"]) and math.isfinite(pair["forgetting"])]
-    if not known:
-        return None
-    title = "Curvature of a checkpoint and what was then forgotten"
+    lost = {row.task: row.unit for row in rows if row.metric == "forgetting"}
+    units = {task: lost.get(task, "") for task in pairs["task"].unique(maintain_order=True)}
+    correlations = [row for row in rows if row.metric == "curvature_forgetting_correlation"]
+    for tag in dict.fromkeys(map(unit_tag, units.values())):
+        tasks = [task for task, unit in units.items() if unit_tag(unit) == tag]
+        scale = changes_in(units[tasks[0]])
+        every = [_pair(pair, scale) for pair in pairs.iter_rows(named=True) if pair["task"] in tasks]
+        own = [row for row in correlations if row.task in tasks or (not row.task and len(tasks) == len(units))]
+        if any(map(_is_known, every)):
+            yield _figure(every, [_correlation(row) for row in own], scale, tag)
+
+
+def _is_known(pair: Pair) -> bool:
+    return math.isfinite(pair["radius"]) and math.isfinite(pair["forgetting"])
+
+
+def _figure(every: Sequence[Pair], correlations: Sequence[str], scale: Scale, tag: str) -> Figure:
+    known = list(filter(_is_known, every))
+    title = ", ".join(filter(None, ("Curvature of a checkpoint and what was then forgotten", tag)))
     left = len(every) - len(known)
     undefined = [f"{left} of {len(every)} pairs are undefined and in the table only."] if left else []
     texts = [f"{pair['name']}: radius {pair['radius']:.3g}, {pair['is']}" for pair in known]
     return Figure(
-        name="curvature-and-forgetting",
+        name=slug("curvature-and-forgetting", tag),
         section="curvature",
         title=title,
-        caption=" ".join([*_correlations(rows), *undefined]) or f"{len(known)} pairs of checkpoints.",
+        caption=" ".join([*correlations, *undefined]) or f"{len(known)} pairs of checkpoints.",
         alt=f"{title}. {first_few(texts, _MOST_READ)}",
-        spec=finished(_draw(known), title),
-        table=_table(every),
+        spec=finished(_draw(known, scale), title),
+        table=_table(every, scale),
     )
 
 
-def _pair(pair: Pair) -> Pair:
-    """Numbers as floats, forgetting in points, and what to read on pointing at it."""
+def _pair(pair: Pair, scale: Scale) -> Pair:
+    """Numbers as floats, forgetting on its scale, and what to read on pointing at it."""
     floats = {
         name: math.nan if pair[name] is None else float(pair[name])
         for name in ("radius", "forgetting", "forgetting_low", "forgetting_high")
     }
-    scaled = {name: value if name == "radius" else 100 * value for name, value in floats.items()}
+    scaled = {name: value if name == "radius" else scale.factor * value for name, value in floats.items()}
+    change = scale.with_unit(scale.number(floats["forgetting"]))
     name = ", ".join(filter(None, (pair["chain"], pair["variant"], f"seed {pair['seed']}")))
-    return pair | scaled | {"name": one_line(name), "is": f"forgetting {scaled['forgetting']:+.1f} points"}
+    return pair | scaled | {"name": one_line(name), "is": f"forgetting {change}"}
 
 
-def _draw(pairs: Sequence[Pair]) -> alt.LayerChart:
+def _draw(pairs: Sequence[Pair], scale: Scale) -> alt.LayerChart:
     by = "variant" if len({pair["variant"] for pair in pairs}) > 1 else "task"
     kinds = list(dict.fromkeys(pair[by] for pair in pairs))
     labels = shortened(kinds[:_MOST_KINDS], 40)
@@ -80,7 +97,7 @@ def _draw(pairs: Sequence[Pair]) -> alt.LayerChart:
         for pair in pairs
     ]
     looks = looks_by("kind", list(dict.fromkeys(row["kind"] for row in rows)))
-    y = alt.Y("value:Q", axis=alt.Axis(title="forgetting (points)", tickCount=6))
+    y = alt.Y("value:Q", axis=alt.Axis(title=scale.title("forgetting"), tickCount=6))
     base = alt.Chart().encode(x=_x([pair["radius"] for pair in pairs]), y=y, color=looks["color"])
     hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("name", "curvature", "is", "kind")]
     zero = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
@@ -97,12 +114,8 @@ def _x(radii: Sequence[float]) -> alt.X:
     return alt.X("radius:Q", scale=scale, axis=axis("curvature (spectral radius)", format="~s", grid=False))
 
 
-def _correlations(rows: Sequence[ResultRow]) -> list[str]:
-    """What the rank correlations allow to say."""
-    return [_correlation(row) for row in rows if row.metric == "curvature_forgetting_correlation"]
-
-
 def _correlation(row: ResultRow) -> str:
+    """What a rank correlation allows to say."""
     found, of = row.estimate, f" of {one_line(row.task)}" if row.task else ""
     if math.isnan(found.value):
         return f"The rank correlation with forgetting{of} is undefined: {one_line(found.reason)}."
@@ -114,16 +127,16 @@ def _correlation(row: ResultRow) -> str:
     return f"No relation between curvature and forgetting{of} is shown: {number}."
 
 
-def _table(pairs: Sequence[Pair]) -> pl.DataFrame:
+def _table(pairs: Sequence[Pair], scale: Scale) -> pl.DataFrame:
     columns = {name: [str(pair[name]) for pair in pairs] for name in ("base", "chain", "variant", "seed", "task")}
     return pl.DataFrame(
         columns
         | {
             "spectral radius": numbers([pair["radius"] for pair in pairs]),
             "n (examples)": pl.Series([pair["n"] for pair in pairs], dtype=pl.Int64),
-            "forgetting (points)": numbers([pair["forgetting"] for pair in pairs]),
-            "forgetting, low end (points)": numbers([pair["forgetting_low"] for pair in pairs]),
-            "forgetting, high end (points)": numbers([pair["forgetting_high"] for pair in pairs]),
+            scale.title("forgetting"): numbers([pair["forgetting"] for pair in pairs]),
+            scale.title("forgetting, low end"): numbers([pair["forgetting_low"] for pair in pairs]),
+            scale.title("forgetting, high end"): numbers([pair["forgetting_high"] for pair in pairs]),
             "reason": [pair["reason"] or "" for pair in pairs],
         }
     )

@@ -10,14 +10,14 @@ import polars as pl
 from chaintune.errors import DataError
 from chaintune.records import Comparison, Figure, Limits, ResultRow, pooled
 from chaintune.report.figures.accuracy import accuracy_figures
-from chaintune.report.figures.compared import before_after_figure, forgetting_of_tasks_figure
+from chaintune.report.figures.compared import before_after_figures, forgetting_of_tasks_figures
 from chaintune.report.figures.group_results import GroupResults, group_results
 from chaintune.report.figures.groups import bias_figure, forgetting_figure
 from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.matrix import matrix_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
-from chaintune.report.figures.sharpness import sharpness_figure
+from chaintune.report.figures.sharpness import sharpness_figures
 from chaintune.report.labels import unique
 from chaintune.report.mitigations import without_mitigated
 
@@ -33,11 +33,11 @@ def figures_of_rows(rows: Sequence[ResultRow], limits: Limits, out: Path | None,
     return _named(
         [
             *_few(accuracy_figures(plain)),
-            *_there(forgetting_of_tasks_figure(plain, level=level)),
+            *_few(forgetting_of_tasks_figures(plain, level=level)),
             *_few(matrix_figures(shown)),
             *_of_groups(every),
             *_few(mitigation_figures(shown, limits, level=level)),
-            *(_there(sharpness_figure(pairs, rows)) if pairs is not None else []),
+            *(_few(sharpness_figures(pairs, rows)) if pairs is not None else []),
             *(_few(learning_figures(steps)) if steps is not None else []),
             *_few(_powers(every)),
         ]
@@ -52,8 +52,8 @@ def figures_of_comparisons(comparisons: Sequence[Comparison]) -> list[Figure]:
     rows = [row for one in comparisons for row in one.rows]
     return _named(
         [
-            before_after_figure(comparisons),
-            *_there(forgetting_of_tasks_figure(rows, level=comparisons[0].level)),
+            *_few(before_after_figures(comparisons)),
+            *_few(forgetting_of_tasks_figures(rows, level=comparisons[0].level)),
             *_of_groups(every),
             *_few(_powers(every)),
         ]
@@ -77,10 +77,6 @@ def _powers(every: Iterable[GroupResults]) -> Iterator[Figure]:
             yield replace(figure, caption=f"{figure.caption} Of {len(alike)} checkpoints this one could show least.")
         elif figure:
             yield figure
-
-
-def _there(figure: Figure | None) -> list[Figure]:
-    return [figure] if figure else []
 
 
 def _few(figures: Iterable[Figure]) -> list[Figure]:

@@ -60,7 +60,7 @@ def _styles(ink: str, quiet: str, accent: str) -> dict[str, Any]:
         "zero": {"color": quiet, "strokeWidth": 1},
         "whole": {"color": ink, "strokeWidth": 1.5, "strokeDash": [5, 3]},
         "whole-range": {"color": quiet, "opacity": 0.16},
-        "wanted": {"color": accent, "opacity": 0.12},
+        "goal": {"color": accent, "opacity": 0.12},
         "limit": {"color": ink, "strokeWidth": 1.5, "strokeDash": [2, 3]},
         "interval": {"color": quiet, "strokeWidth": 1.8},
         "ring": {"color": ink, "strokeWidth": 1.6, "filled": False, "size": 260, "shape": "circle"},

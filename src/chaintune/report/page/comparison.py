@@ -11,7 +11,7 @@ from chaintune.report.page.content import Page
 from chaintune.report.page.facts import comparison_facts
 from chaintune.report.page.findings import by_heading, findings, minimum_detectable
 from chaintune.report.page.flips import Step, examples_data
-from chaintune.report.words import Paragraph, comparison_text
+from chaintune.report.words import Paragraph, comparison_text, definition
 
 
 def comparison_page(
@@ -45,6 +45,7 @@ def comparison_page(
         findings=findings(rows),
         answer=by_heading(answer),
         unseen=minimum_detectable(rows),
+        definition=definition(rows),
         figures=tuple(figures),
         tables=tuple([gate_table(gate), *tables] if gate else tables),
         examples=examples_data(steps, texts, metric=_metric(comparisons)),

@@ -47,6 +47,7 @@ class Page:
         subtitle: what was measured, in a line.
         findings: the verdict of each task.
         answer: the answer in plain words: a heading and its paragraphs, in reading order.
+        definition: what a forgetting is, and in which unit.
         unseen: how large a change must be for data like these to show it.
         figures: in reading order.
         tables: every table that is not a figure's own.
@@ -60,6 +61,7 @@ class Page:
     findings: tuple[Finding, ...]
     answer: tuple[tuple[str, tuple[Paragraph, ...]], ...]
     unseen: Table
+    definition: str = ""
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)

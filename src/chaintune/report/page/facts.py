@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chaintune.records import Comparison
+from chaintune.records.metrics import SHARE
+from chaintune.records.scales import changes_in
 from chaintune.report.page.content import Fact
 
 _NAMED = ("chaintune", "torch", "transformers", "peft", "numpy", "scipy", "polars", "vl-convert-python")
@@ -46,8 +48,9 @@ def comparison_facts(comparisons: Sequence[Comparison], command: Sequence[str] =
     facts = [Fact("Command", (" ".join(command),))] if command else []
     for found in comparisons:
         how = (
-            f"metric {found.metric}, level {found.level:g}, margin {100 * found.margin:g} points, {found.resamples:,} "
-            f"resamples with seed {found.seed}, groups against the {found.reference}, adjusted by {found.adjust}"
+            f"metric {found.metric}, level {found.level:g}, margin {changes_in(SHARE).exact(found.margin)}, "
+            f"{found.resamples:,} resamples with seed {found.seed}, groups against the {found.reference}, adjusted by "
+            f"{found.adjust}"
         )
         facts.append(Fact(f"{found.task}: comparison", (how,)))
         for side, provenance in (("before", found.provenance_before), ("after", found.provenance_after)):

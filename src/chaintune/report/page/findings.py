@@ -1,12 +1,12 @@
 """The verdict on each task, the answer in words, and what could not have been seen: the top of the page."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 from chaintune.records import Estimate, ResultRow, pooled
-from chaintune.report.cells import Table, interval
-from chaintune.report.estimates import rounded
+from chaintune.records.scales import changes_in, units_in_words
+from chaintune.report.cells import Table
 from chaintune.report.mitigations import without_mitigated
 from chaintune.report.page.content import Finding
 from chaintune.report.words import Paragraph
@@ -23,13 +23,13 @@ def findings(rows: Sequence[ResultRow]) -> tuple[Finding, ...]:
     """One for each task of each chain that another followed; mitigated chains have figures of their own."""
     plain = without_mitigated(pooled(rows))
     lost = [row for row in plain if row.metric == "forgetting" and row.is_whole]
-    limits = {row.key: row.estimate for row in plain if row.metric == "detectable_forgetting" and row.is_whole}
+    limits = {row.key: row for row in plain if row.metric == "detectable_forgetting" and row.is_whole}
     several = len({row.base for row in lost}) > 1
     return tuple(
         Finding(
             about=_about(row, several),
             verdict=row.verdict,
-            change=_change(row.estimate),
+            change=_change(row),
             scope=_scope(row.estimate),
             detectable=_detectable(limits.get(row.key)),
         )
@@ -47,14 +47,15 @@ def minimum_detectable(rows: Sequence[ResultRow]) -> Table:
     """The smallest changes that data like these show, of each whole task and of its groups."""
     plain = without_mitigated(pooled(rows))
     several = len({row.base for row in plain}) > 1
-    limits: dict[tuple[str, str], list[float]] = {}
+    limits: dict[tuple[str, str], list[ResultRow]] = {}
     for row in plain:
         if row.metric == ("detectable_biased_forgetting" if row.dimension else "detectable_forgetting"):
-            limits.setdefault((_about(row, several), row.dimension), []).append(row.estimate.value)
+            limits.setdefault((_about(row, several), row.dimension), []).append(row)
+    unit = units_in_words(row.unit for several_rows in limits.values() for row in several_rows)
     note = (
-        "Minimum detectable difference at a power of 80 %, in percentage points: of the whole task its forgetting, of "
-        "groups their biased forgetting, where the median group stands for its dimension. What is smaller may be there "
-        "and was most likely not seen."
+        f"Minimum detectable difference at a power of 80 %, in {unit}: of the whole task its forgetting, of groups "
+        "their biased forgetting, where the median group stands for its dimension. What is smaller may be there and "
+        "was most likely not seen."
     )
     return Table(
         "What could not have been detected",
@@ -64,13 +65,12 @@ def minimum_detectable(rows: Sequence[ResultRow]) -> Table:
     )
 
 
-def _unseen_row(about: str, dimension: str, limits: Iterable[float]) -> tuple[str, ...]:
-    every = list(limits)
-    known = [limit for limit in every if not math.isnan(limit)]
-    smallest = f"{rounded(median(known)):.1f}" if known else "none"
+def _unseen_row(about: str, dimension: str, rows: Sequence[ResultRow]) -> tuple[str, ...]:
+    known = [row.estimate.value for row in rows if not math.isnan(row.estimate.value)]
+    smallest = changes_in(rows[0].unit).number(median(known), named=True).lstrip("+") if known else "none"
     if not dimension:
         return (about, "the whole", smallest, "", "")
-    return (about, dimension, smallest, str(len(every)), str(len(every) - len(known)))
+    return (about, dimension, smallest, str(len(rows)), str(len(rows) - len(known)))
 
 
 def _about(row: ResultRow, several_bases: bool) -> str:
@@ -79,8 +79,9 @@ def _about(row: ResultRow, several_bases: bool) -> str:
     return f"{row.task}{after}" + (f" ({beside})" if beside else "")
 
 
-def _change(estimate: Estimate) -> str:
-    return "undefined" if math.isnan(estimate.value) else f"{interval(estimate)} points"
+def _change(row: ResultRow) -> str:
+    scale = changes_in(row.unit)
+    return "undefined" if math.isnan(row.estimate.value) else scale.with_unit(scale.short(row.estimate))
 
 
 def _scope(estimate: Estimate) -> str:
@@ -92,7 +93,8 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _detectable(limit: Estimate | None) -> str:
+def _detectable(limit: ResultRow | None) -> str:
     if limit is None:
         return "not known"
-    return "none: too few data" if math.isnan(limit.value) else f"{100 * limit.value:.1f} points"
+    value = limit.estimate.value
+    return "none: too few data" if math.isnan(value) else changes_in(limit.unit).size(value)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from chaintune.records import Choices, Example, Scores
 from chaintune.records.examples import shown_text
+from chaintune.records.scales import is_share
 from chaintune.report.page.embedded import weight
 
 # Together with figures and libraries these keep the largest page well under 20 MB.
@@ -43,6 +44,7 @@ class _Flips:
     name: str
     task: str
     metric: str
+    unit: str
     forgot: int
     learned: int
     before: pa.Table
@@ -91,7 +93,8 @@ def examples_data(
         for before, after, lost in flips.first(share)
     ]
     summaries = [
-        {"name": one.name, "task": one.task, "forgot": one.forgot, "learned": one.learned, "shown": share}
+        {"name": one.name, "task": one.task, "unit": one.unit}
+        | {"forgot": one.forgot, "learned": one.learned, "shown": share}
         for one, share in zip(found, shares, strict=True)
     ]
     return {"steps": summaries, "items": items.listed, "flips": shown} if shown else {}
@@ -161,6 +164,7 @@ def _flips(step: Step, metric: str | None, most: int, order: _Order) -> _Flips:
         step.name,
         step.before.task,
         sides[0].metric.name,
+        "" if is_share(sides[0].metric.unit) else sides[0].metric.unit,
         forgot=int((before > after).sum()),
         learned=int((before < after).sum()),
         before=step.before.table.take(first),

@@ -13,7 +13,7 @@ from chaintune.report.page.findings import by_heading, findings, minimum_detecta
 from chaintune.report.page.flips import examples_data
 from chaintune.report.page.steps import study_steps
 from chaintune.report.tables import study_tables
-from chaintune.report.words import paragraphs
+from chaintune.report.words import definition, paragraphs
 
 
 def study_page(
@@ -49,6 +49,7 @@ def study_page(
         findings=findings(rows),
         answer=by_heading(paragraphs(rows, limits, level=level)),
         unseen=minimum_detectable(rows),
+        definition=definition(rows),
         figures=tuple(figures),
         tables=tuple(study_tables(rows, limits, level=level)),
         examples=examples_data(study_steps(folder, rows), known),

@@ -93,6 +93,11 @@
 
   const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
+  function amount(value, unit) {
+    const text = `${Number(value.toPrecision(3))} ${unit}`;
+    return make("td", text, "n");
+  }
+
   function share(value, best) {
     const cell = make("td", undefined, best ? "n best" : "n");
     const bar = make("span", undefined, "bar");
@@ -117,7 +122,11 @@
       const name = make("th", graded ? "score" : item.choices?.[place] ?? `choice ${place + 1}`);
       name.scope = "row";
       if (place === item.gold) name.append(" ", make("span", "right answer", "gold"));
-      row.append(name, share(value, !graded && best[0] === place), share(flip.after[place], !graded && best[1] === place));
+      const { unit } = steps[flip.step];
+      const cells = graded && unit
+        ? [value, flip.after[place]].map((side) => amount(side, unit))
+        : [share(value, !graded && best[0] === place), share(flip.after[place], !graded && best[1] === place)];
+      row.append(name, ...cells);
     });
     return table;
   }
