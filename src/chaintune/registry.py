@@ -1,9 +1,11 @@
 """A seam: names and the objects behind them, shipped with chaintune or offered by an installed package."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Generic, TypeVar
 
 from chaintune.errors import ConfigError, nearest
@@ -53,4 +55,11 @@ class Registry(Generic[T]):
         return loaded
 
     def _offered(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.group) if point.name not in self.shipped}
+        points = _entry_points(self.group, tuple(sys.path))
+        return {point.name: point for point in points if point.name not in self.shipped}
+
+
+@cache
+def _entry_points(group: str, _path: tuple[str, ...]) -> EntryPoints:
+    """Those of every package that is installed in the folders of a path; each of them has a file to be read."""
+    return entry_points(group=group)
