@@ -1,4 +1,4 @@
-"""What tests of several rooms share."""
+"""What tests of several rooms share. Torch is imported where it is used: pytest-xdist's controller needs none."""
 
 import gc
 import re
@@ -8,18 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from peft import LoraConfig
-
-from chaintune.models import load, save
-from chaintune.models.adapters import new_adapter
-from tests import tiny
 
 MakeModel = Callable[..., Path]
 Install = Callable[[str, str], None]
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would every test and its child processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Almost all that is imported stays; the collector would walk through it again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,7 +53,9 @@ def install(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
     """A tiny model's folder by architecture and tokenizer, written once a session; not to be changed."""
-    written: dict[tuple[str, tiny.Tokens], Path] = {}
+    from tests import tiny
+
+    written: dict[tuple[str, str], Path] = {}
 
     def make(architecture: str = "llama", tokens: tiny.Tokens = "byte-level") -> Path:
         if (architecture, tokens) not in written:
@@ -65,13 +69,6 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
 @pytest.fixture(scope="session")
 def adapter_folder(model_folder: MakeModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA adapter for the tiny Llama, with weights that change its answers; not to be changed."""
-    folder = tmp_path_factory.mktemp("adapter")
-    loaded = load(model_folder(), precision="fp32")
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        loaded.model = new_adapter(loaded.model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear"))
-        for name, weight in loaded.model.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(weight, std=0.1)
-    save(loaded, folder)
-    return folder
+    from tests import tiny
+
+    return tiny.write_adapter(tmp_path_factory.mktemp("adapter"), model_folder())

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from peft import LoraConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from chaintune.models import load, save
+from chaintune.models.adapters import new_adapter
 from chaintune.records import Choices, Example
 
 Tokens = Literal["byte-level", "byte-level with BOS", "sentencepiece"]
@@ -118,6 +121,19 @@ def write_model(folder: Path, architecture: str = "llama", *, tokens: Tokens = "
     """A model folder in transformers' layout."""
     make_model(architecture, seed=seed).save_pretrained(folder)
     make_tokenizer(tokens).save_pretrained(folder)
+    return folder
+
+
+def write_adapter(folder: Path, model: Path) -> Path:
+    """A folder with a LoRA adapter for a model, with weights that change its answers."""
+    loaded = load(model, precision="fp32")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        loaded.model = new_adapter(loaded.model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear"))
+        for name, weight in loaded.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.1)
+    save(loaded, folder)
     return folder
 
 
