@@ -1,4 +1,4 @@
-"""What Python offers beside the rooms: the command line's steps as functions."""
+"""The public functions beside those of the rooms: a study, curvature, mitigation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -76,7 +76,7 @@ def curvature(
     trust_remote_code: bool = False,
     on_product: Callable[[int], None] = lambda _: None,
 ) -> Curvature:
-    """How sharply the loss that tuning minimises bends at a model: both ends of its Hessian's spectrum.
+    """The curvature of the loss that tuning minimises, at a model: both ends of its Hessian's spectrum.
 
     Args:
         model: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, or an alias.
@@ -95,17 +95,17 @@ def curvature(
 
     Raises:
         ConfigError: an argument is out of its range.
-        DataError: the task's data cannot be loaded, or is less than what is asked for.
+        DataError: the task's data cannot be loaded, or has fewer examples.
         ModelError: the model cannot be loaded, or has no such space.
     """
     from chaintune import hessian
 
-    wanted, chosen, about = _lessons_of(task, examples, split, seed)
+    name, chosen, about = _stage_examples(task, examples, split, seed)
     loaded, key = _in_fp32(model, store, trust_remote_code, merged=space == "full")
     return hessian.curvature(
         loaded,
         chosen,
-        task=wanted,
+        task=name,
         space=space,
         batches=batches,
         seed=seed,
@@ -117,7 +117,7 @@ def curvature(
     )
 
 
-def _lessons_of(
+def _stage_examples(
     task: Task | str, count: int | None, split: Split, seed: int
 ) -> tuple[str, tuple[Example, ...], dict[str, str]]:
     """A task's name, the examples chosen of it, and what they are."""
@@ -125,11 +125,11 @@ def _lessons_of(
 
     if split not in get_args(Split):
         raise ConfigError(f"split '{split}' is not known; {nearest(split, get_args(Split))}")
-    wanted = tasks.load(task) if isinstance(task, str) else task
-    pool = wanted.train if split == "train" else wanted.test
-    chosen = hessian.choose_examples(pool, count, task=f"{wanted.name}, {split}", seed=seed)
-    about = {"task_version": wanted.version, "split": split, "examples_digest": examples_digest(chosen)}
-    return wanted.name, chosen, about
+    loaded = tasks.load(task) if isinstance(task, str) else task
+    pool = loaded.train if split == "train" else loaded.test
+    chosen = hessian.choose_examples(pool, count, task=f"{loaded.name}, {split}", seed=seed)
+    about = {"task_version": loaded.version, "split": split, "examples_digest": examples_digest(chosen)}
+    return loaded.name, chosen, about
 
 
 def _in_fp32(
@@ -170,7 +170,7 @@ def mitigate(
     command: Sequence[str] = (),
     trust_remote_code: bool = False,
 ) -> "Mitigations":
-    """What replaying doses of a lost task brings back, and at what price; writes the model of the dose recommended.
+    """The recovery and the price of replaying doses of a lost task; writes the model of the recommended dose.
 
     Both checkpoints are scored, the later one is trained on each dose, and the results are those of a study. The model
     lies in `out/model`, in safetensors, with a model card. Without a dose that suffices no model is written.
@@ -193,7 +193,7 @@ def mitigate(
         max_store: bytes that the whole store may take; None allows what the disk holds.
         executor: name of who runs the jobs, as for a study.
         address: of its cluster.
-        watch: plan -> context manager with `note`, which is told of every event.
+        watch: plan -> context manager with `note`, which is called with every event.
         command: as it was typed, for the provenance.
         trust_remote_code: run Python code that comes with a model.
 

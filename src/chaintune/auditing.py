@@ -32,7 +32,7 @@ def score(
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
 ) -> Scores:
-    """What a model answers to a task's test examples; nothing is trained, and what is in the store is reused.
+    """The scores of a model on a task's test examples; nothing is trained, and what is in the store is reused.
 
     Args:
         model: a Hub id, a folder, a `.gguf` file, `MODEL+ADAPTER`, an alias, or BACKEND:REFERENCE.
@@ -43,7 +43,7 @@ def score(
         backend: name of what computes a model that is files; one that is served names its own.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
         store: where finished scores lie, and where a GGUF file is dequantised to; None is the default store.
-        watch: plan -> context manager with `note`, which is told of every event.
+        watch: plan -> context manager with `note`, which is called with every event.
         trust_remote_code: run Python code that comes with the model.
 
     Raises:
@@ -89,7 +89,7 @@ def audit(
     trust_remote_code: bool = False,
     **how: Unpack[CompareArguments],
 ) -> Audit:
-    """What was forgotten between two models: both are scored, each once, and compared task by task.
+    """The forgetting between two models: both are scored, each once, and compared task by task.
 
     Args:
         before: the earlier checkpoint, as for `score`.
@@ -106,7 +106,7 @@ def audit(
         out: folder for the scores and the report, see `write_audit`; None writes nothing.
         executor: name of who runs the jobs, as for a study.
         address: of its cluster.
-        watch: plan -> context manager with `note`, which is told of every event.
+        watch: plan -> context manager with `note`, which is called with every event.
         trust_remote_code: run Python code that comes with a model.
         **how: as `compare` takes them: `by` (in each task that has the dimension), `level`, `margin`, `reference`,
             `adjust`, `resamples`, `seed`, ...
@@ -147,7 +147,7 @@ def audit(
 def audit_scores(
     before: Mapping[str, Scores], after: Mapping[str, Scores], options: "CompareOptions", policy: "Policy | None"
 ) -> Audit:
-    """What was forgotten between two models that were scored.
+    """The forgetting between two models that were scored.
 
     Args:
         before: task -> scores of the earlier checkpoint.
@@ -169,7 +169,7 @@ def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), com
     """Write the scores of both models and the report into a folder, each file whole or not at all.
 
     Args:
-        audited: what was found.
+        audited: scores and comparisons.
         folder: gets `before/` and `after/`, which `chaintune compare` reads, `report.md`, `report.html`, `figures/` and
             `comparison.json`.
         tasks: whose texts stand beside the examples on the page; without them ids do.
@@ -211,7 +211,7 @@ def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: 
 
 
 def check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:
-    """Refuse a dimension that no task has, before hours are spent; one that some lack is left out there.
+    """Refuse a dimension that no task has, before anything is computed; tasks that lack it are compared without.
 
     Raises:
         ConfigError: no task has a dimension of this name.

@@ -127,7 +127,7 @@ class ForgettingCallback(TrainerCallback):
 
     @property
     def comparison(self) -> Comparison:
-        """That of the last scoring, where one task is watched.
+        """The comparison of the last scoring, where one task is watched.
 
         Raises:
             DataError: nothing was compared yet, or several tasks were.

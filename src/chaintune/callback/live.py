@@ -30,7 +30,7 @@ class ReadTask:
         name: of the task.
         examples: that are scored.
         encoded: the same as token ids.
-        about: what tells these examples from others, for the provenance.
+        about: identifies these examples, for the provenance.
         metric: that scores them.
     """
 

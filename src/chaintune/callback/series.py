@@ -25,9 +25,9 @@ def curves(comparison: Comparison, *, worst: int, followed: Groups) -> dict[str,
             where = f"{task}/{row.dimension}/{row.group}"
             numbers |= _with_ends(f"forgetting/{where}", row.forgetting)
             numbers |= _with_ends(f"biased_forgetting/{where}", row.biased_forgetting)
-    for spread in comparison.disparities:
-        numbers[f"disparity/{task}/{spread.dimension}"] = spread.estimate.value
-        numbers[f"disparity_expected/{task}/{spread.dimension}"] = spread.null_expectation
+    for disparity in comparison.disparities:
+        numbers[f"disparity/{task}/{disparity.dimension}"] = disparity.estimate.value
+        numbers[f"disparity_expected/{task}/{disparity.dimension}"] = disparity.null_expectation
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 

@@ -11,7 +11,7 @@ from chaintune.records import Scores
 
 
 def step_folder(out: Path, step: int) -> Path:
-    """Where the scores of a step lie."""
+    """The folder of the scores of a step."""
     return out / f"step-{step:06d}"
 
 

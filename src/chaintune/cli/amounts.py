@@ -75,12 +75,12 @@ def duration(seconds: float) -> str:
 
 
 def doing(event: "Event") -> str:
-    """What is being done to an event's node."""
+    """The verb for an event's node: `training`, `scoring`, `measuring`."""
     return {"stage": "training", "score": "scoring"}.get(event.node.kind, "measuring")
 
 
 def rate_of(progress: "NodeProgress") -> str:
-    """How far a node is, how fast it goes and how long it will take; what is not known is left out."""
+    """Progress, rate and time left of a node; what is not known is left out."""
     parts = [f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit}"]
     if math.isfinite(progress.rate):
         parts.append(f"{progress.rate:,.0f} {'tokens' if progress.unit == 'steps' else progress.unit}/s")

@@ -1,4 +1,4 @@
-"""The commands under one name, and what becomes of errors."""
+"""The commands under one name, and the exit code of each error."""
 
 import logging
 import os
@@ -45,8 +45,8 @@ app.add_typer(store, name="store")
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(mitigate)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(show: bool) -> None:
+    if show:
         typer.echo(version("chaintune"))
         raise typer.Exit
 
@@ -71,18 +71,18 @@ def _options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code.
 
-    What asks a process to end, a scheduler for one, is answered as Ctrl-C is: nothing half-written is left.
+    SIGTERM, which schedulers send, is handled as Ctrl-C is: nothing half-written is left.
     """
-    asked: list[int] = []
+    signals: list[int] = []
 
     def end(number: int, _frame: object) -> None:
-        asked.append(number)
+        signals.append(number)
         raise KeyboardInterrupt
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, end)
     code = _exit_code(arguments)
-    sys.exit(TERMINATED if asked and code == INTERRUPTED else code)
+    sys.exit(TERMINATED if signals and code == INTERRUPTED else code)
 
 
 def _exit_code(arguments: Sequence[str] | None) -> int:

@@ -26,7 +26,7 @@ def audit(
         typer.Option(help="Folder for the report (HTML, Markdown, JSON) and both models' scores.", show_default=False),
     ] = None,
 ) -> int:
-    """Score two checkpoints on the same examples and tell what was forgotten, and by whom. Nothing is trained.
+    """Score two checkpoints on the same examples and report forgetting, overall and by group. Nothing is trained.
 
     Each checkpoint is scored once; what is in the store is not computed again. Adapters on one base
     (MODEL and MODEL+ADAPTER, or two adapters) load the base once. With --policy, judge it: code 0 when every

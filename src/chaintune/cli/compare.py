@@ -46,7 +46,7 @@ class Reading:
     reader: Annotated[str | None, typer.Option(help="Read as: chaintune, lm-eval, inspect, table, ...")] = None
 
     def options(self) -> "ReadOptions":
-        """How logs are read, checked."""
+        """The options of reading, checked."""
         from chaintune.logs.options import ReadOptions
 
         return ReadOptions(

@@ -89,7 +89,7 @@ class RunDisplay:
             self._progress(event.progress, event)
         elif event.kind in _DONE:
             self._ended += 1
-            # The graph tells the rest; a cause would not fit into it.
+            # The graph shows the rest; a cause would not fit into it.
             if self._live is None or event.kind == "failed":
                 self._finish(event)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 State = Literal["waiting", "running", "done", "from store", "failed", "skipped"]
 
-# What one node's state comes to, and what outweighs what where a checkpoint has several nodes.
+# The state of a node by its last event, and which state outweighs which where a checkpoint has several nodes.
 _STATES: Mapping["EventKind", State] = {
     "start": "running",
     "progress": "running",
@@ -46,7 +46,7 @@ class Row:
 
 
 class Graph:
-    """What became of each node of a plan so far."""
+    """The state of each node of a plan so far."""
 
     def __init__(self, plan: "Plan") -> None:
         self._states: dict[str, State] = {node.key: "waiting" for node in plan.nodes}
@@ -65,7 +65,7 @@ class Graph:
             self._states[event.node.key] = _STATES[event.kind]
 
     def count(self, *states: State) -> int:
-        """How many nodes are in one of some states."""
+        """The number of nodes in any of some states."""
         return sum(state in states for state in self._states.values())
 
     def rows(self) -> list[Row]:

@@ -90,7 +90,7 @@ class LiveView:
         return Text(", ".join([*parts, *([f"{failed} failed"] if failed else [])]), style="bold")
 
     def _foot(self, width: int, height: int) -> list[Text]:
-        """What is at work: one node in two lines; of several, a line each."""
+        """The running nodes: one in two lines; of several, a line each."""
         if len(self._now) > 1:
             return self._many(width, height)
         lines: list[Text] = []

@@ -56,19 +56,19 @@ def plan(
     train_rate, score_rate = probed_rates(largest, session.precision)
     rates = rates_of(session.plan, session.store, here=this_hardware(), train_rate=train_rate, score_rate=score_rate)
     ahead = forecast(session.plan, session.store, rates)
-    spread = _makespan(session, rates, machines) if machines else None
+    on_cluster = _makespan(session, rates, machines) if machines else None
     if as_json:
         plain = session.plan.to_dict() | {"forecast": ahead.to_dict()}
-        typer.echo(json.dumps(plain | ({"schedule": spread.to_dict()} if spread else {}), indent=2))
+        typer.echo(json.dumps(plain | ({"schedule": on_cluster.to_dict()} if on_cluster else {}), indent=2))
         return
     print_tables(_plan_tables(session.plan))
     typer.echo(_to_do(session.plan, ahead))
-    if spread and machines:
-        typer.echo(_on_cluster(spread, session.plan, machines))
+    if on_cluster and machines:
+        typer.echo(_on_cluster(on_cluster, session.plan, machines))
 
 
 def _makespan(session: "Session", rates: "Rates", cluster: "Cluster") -> "Makespan":
-    """What is pending, on a cluster."""
+    """The makespan of what is pending, on a cluster."""
     import torch
 
     from chaintune.execution.cluster_spec import check_fits
@@ -130,14 +130,14 @@ def _to_do(plan: "Plan", ahead: "Forecast") -> str:
     )
 
 
-def _on_cluster(spread: "Makespan", plan: "Plan", cluster: "Cluster") -> str:
+def _on_cluster(makespan: "Makespan", plan: "Plan", cluster: "Cluster") -> str:
     from chaintune.cli.amounts import duration
 
     unit = "GPU" if cluster.has_gpus else "core"
     as_fast = "as fast as this machine" if cluster.has_gpus else "as fast as one of this machine's"
     return (
-        f"on {spread.cluster}: about {duration(spread.makespan_seconds)}, {spread.unit_hours:,.1f} {unit}-hours; "
-        f"disk {spread.disk_bytes / 1e9:.2f} GB at most, keep: {plan.keep}\n"
+        f"on {makespan.cluster}: about {duration(makespan.makespan_seconds)}, {makespan.unit_hours:,.1f} {unit}-hours; "
+        f"disk {makespan.disk_bytes / 1e9:.2f} GB at most, keep: {plan.keep}\n"
         f"Where nothing was measured on a {unit}, it is taken to be {as_fast}, several as that many times as fast; "
         "starting workers, loading and saving are not counted."
     )

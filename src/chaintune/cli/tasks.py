@@ -40,9 +40,9 @@ def tasks(
     sizes = [f"{split.examples:,} examples in {split.clusters:,} clusters" for split in (shown.train, shown.test)]
     typer.echo(f"train: {sizes[0]}\ntest: {sizes[1]}\n")
     for dimension, counts in shown.test.groups.items():
-        taught = shown.train.groups[dimension]
-        groups = sorted({*counts, *taught})
-        rows = tuple((group, f"{taught.get(group, 0):,}", f"{counts.get(group, 0):,}") for group in groups)
+        in_train = shown.train.groups[dimension]
+        groups = sorted({*counts, *in_train})
+        rows = tuple((group, f"{in_train.get(group, 0):,}", f"{counts.get(group, 0):,}") for group in groups)
         print_tables([Table(f"Examples by {dimension}", "", (dimension, "train", "test"), rows)])
     if not hidden:
         typer.echo("Prompts, each with its right answer (they may offend):\n")

@@ -157,7 +157,7 @@ def _may_be_a_name(field: str, data: bytes) -> bool:
 
 
 def _lines(data: bytes) -> int:
-    """How many lines there are when each begins and ends with a brace and all is UTF-8; else 0."""
+    """The number of lines if each begins and ends with a brace and all is UTF-8; else 0."""
     inner = data.count(b"\n") - data.endswith(b"\n")
     if not data.startswith(b"{") or not data.endswith((b"}", b"}\n")) or b"\r" in data:
         return 0

@@ -137,7 +137,7 @@ def kind(value: Any) -> str:
 
 
 def build_all(rows: Iterable[Row], build: Callable[[Row], Built]) -> list[Built]:
-    """What `build` makes of each row.
+    """The result of `build` for each row.
 
     Raises:
         DataError: of every row that cannot be built, in one message.
@@ -153,7 +153,7 @@ def build_all(rows: Iterable[Row], build: Callable[[Row], Built]) -> list[Built]
 
 
 def raise_problems(problems: list[str]) -> None:
-    """Raise one error that tells the first problems and counts the rest; nothing when there are none.
+    """Raise one error with the first problems and a count of the rest, if there are any.
 
     Raises:
         DataError: there is a problem.

@@ -134,7 +134,7 @@ def _budgets(entry: Any, index: int, source: Source) -> list[Budget]:
 
 
 def _problems(spec: BudgetSpec, limits: dict[BudgetStatistic, Limit]) -> list[str]:
-    """What is wrong with an entry, one sentence each."""
+    """The problems of an entry, one sentence each."""
     problems = []
     if not limits:
         problems.append(f"no budget: name one of {', '.join(STATISTICS)}")

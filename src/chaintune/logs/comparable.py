@@ -10,9 +10,9 @@ _NAMED = 3
 
 
 def objections(before: Log, after: Log) -> list[str]:
-    """Why two logs should not be compared; nothing when nothing speaks against it.
+    """The reasons why two logs should not be compared; empty when there are none.
 
-    What is known of one side only says nothing. Models and tokenizers may differ; the questions may not.
+    Facts of one side only are ignored. Models and tokenizers may differ; the questions may not.
 
     Args:
         before: the log of the earlier checkpoint.
@@ -32,7 +32,7 @@ def objections(before: Log, after: Log) -> list[str]:
 
 
 def _differing(before: Log, after: Log, name: str) -> Iterator[str]:
-    """That what is known of some examples by that name differs, if it does."""
+    """A sentence if the digests of that name differ for some examples."""
     ids, other_ids = (log.scores.table.column("example_id").combine_chunks() for log in (before, after))
     one, other = before.digests[name], after.digests[name]
     if not ids.equals(other_ids):

@@ -15,7 +15,7 @@ from chaintune.records import Comparison
 
 
 def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comparison:
-    """Forgetting between two checkpoints on one task, overall and for each group of the dimensions asked for.
+    """Forgetting between two checkpoints on one task, overall and for each group of the dimensions in `by`.
 
     Args:
         before: what the earlier checkpoint scored: scores of a task or a list of several tasks', a frame with the
@@ -66,7 +66,7 @@ def compare_sides(sides: Sides, options: CompareOptions) -> list[Comparison]:
 
 
 def _check_dimensions(logs: Sequence[Log], options: CompareOptions) -> None:
-    """One task need not have what another has, but a dimension that no task has is a slip."""
+    """Refuse a dimension that no task has; one that some lack is left out there."""
     for name in options.dimensions:
         if name in options.required and not any(name in log.dimensions for log in logs):
             others = [field for log in logs for field in log.fields if field != name]
@@ -105,7 +105,7 @@ def _compared(before: Log, after: Log, options: CompareOptions) -> Comparison:
 
 
 def _check_both(before: Log, after: Log, options: CompareOptions) -> None:
-    """Groups that one side alone has are no groups to compare."""
+    """Refuse a dimension that one side alone has."""
     for name in options.dimensions:
         having = [log for log in (before, after) if name in log.dimensions]
         if len(having) == 1:
@@ -117,13 +117,13 @@ def _check_both(before: Log, after: Log, options: CompareOptions) -> None:
 
 
 def _grouped_by(log: Log, options: CompareOptions) -> tuple[list[str], list[Crossing]]:
-    """Of the dimensions and crossings asked for those that a log has."""
+    """The dimensions and crossings of the options that a log has."""
     having = set(log.dimensions)
     crossings = [pair for pair in options.crossings if having.issuperset(pair)]
     return [name for name in options.plain if name in having], crossings
 
 
 def _vanished(comparison: Comparison, logs: Sequence[Log], options: CompareOptions) -> list[tuple[str, str]]:
-    """Groups that some example bears, and none that both sides answered."""
+    """Groups of which no example is on both sides."""
     labels = (label for log in logs for label in grouping(log.scores, *_grouped_by(log, options)).labels if label[0])
     return sorted(set(labels) - {(row.dimension, row.group) for row in comparison.groups})

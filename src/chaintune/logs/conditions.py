@@ -13,7 +13,7 @@ _FRACTIONS = ("temperature", "top_p")
 
 
 def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
-    """Task version and arguments, solvers, scorer and sampling by name; what the log does not tell is left out.
+    """Task version and arguments, solvers, scorer and sampling by name; what the log does not hold is left out.
 
     Args:
         header: of a log, as plain data of the form that inspect-ai gives it.
@@ -34,7 +34,7 @@ def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
 
 
 def doubts_of(header: Mapping[str, Any]) -> tuple[str, ...]:
-    """What speaks against a log on its own."""
+    """Reasons against comparing a log with any other."""
     status = header.get("status", "started")
     ended = () if status == "success" else (f"the run has status '{status}'",)
     return (*ended, "the log is marked as invalid") if header.get("invalidated") else ended
@@ -54,7 +54,7 @@ def _named(kind: str, values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _brief(value: Any) -> str:
-    """A value for people; a long one is cut, and its digest still tells it from others."""
+    """A value for people; a long one is cut, and its digest still distinguishes it."""
     text = value if isinstance(value, str) else canonical(value)
     if len(text) <= _LONGEST:
         return text

@@ -20,7 +20,7 @@ _WORDS = {"true": 1.0, "false": 0.0}
 
 @dataclass(frozen=True)
 class Fields:
-    """Which fields of a row hold what; dotted names lie deeper.
+    """The fields of a row that are read; dotted names lie deeper.
 
     Attributes:
         id: of the example.

@@ -1,6 +1,6 @@
 """Logs of Inspect, read by `inspect-ai` itself (extra `inspect`).
 
-An example's score is its scorer's value, the mean over epochs unless the task asked for another way. An example that
+An example's score is its scorer's value, the mean over epochs unless the task names another reducer. An example that
 ended in an error or that its scorer left unscored has none, as if it had not been asked.
 """
 
@@ -58,7 +58,7 @@ def recognises(path: Path) -> bool:
 
 
 def _read_file(path: Path, options: ReadOptions) -> Log | None:
-    """A log; None when it is of another task than those asked for."""
+    """A log; None when its task is not among those of the options."""
     if not _is_archive(path):
         _check_mapping(path)
     log = _call("read_eval_log", path, header_only=_is_archive(path))
@@ -97,7 +97,7 @@ def _is_archive(path: Path) -> bool:
 
 
 def _call(name: str, path: Path, *args: Any, **options: Any) -> Any:
-    """What one of inspect-ai's public readers makes of a log."""
+    """The result of one of inspect-ai's public readers."""
     try:
         reader = getattr(import_module("inspect_ai.log"), name)
     except ModuleNotFoundError as error:
@@ -116,7 +116,7 @@ def _call(name: str, path: Path, *args: Any, **options: Any) -> Any:
 
 
 def _samples(path: Path, log: Any, options: ReadOptions) -> tuple[Sequence[Any], dict[str, str]]:
-    """A summary of each sample, with all the metadata that is asked for, and the prompts of some examples by id.
+    """A summary of each sample, with all the metadata that is read, and the prompts of some examples by id.
 
     Reading every sample of an archive takes fifteen times as long as reading its summaries.
     """
@@ -133,7 +133,7 @@ def _samples(path: Path, log: Any, options: ReadOptions) -> tuple[Sequence[Any],
 
 
 def _any_shortened(summaries: Sequence[Any], options: ReadOptions) -> bool:
-    """Whether a summary may have shortened or left out some metadata that is asked for."""
+    """Whether a summary may have shortened or left out some metadata that is read."""
     fields = _fields_of(options)
     paths = [path.split(".") for path in fields.paths]
     names = {path[1] for path in paths if len(path) > 1 and path[0] == "metadata"}
@@ -180,7 +180,7 @@ def _row(summary: Any, score: Any, prompt: str | None, where: str) -> Row:
 
 
 def _fields_of(options: ReadOptions) -> Fields:
-    """Which fields of a sample hold what; its score is no field of its own."""
+    """The fields of a sample that are read; its score is no field of its own."""
     return Fields(
         id=options.called("id"),
         score="score",

@@ -1,4 +1,4 @@
-"""A sample of Inspect as plain data: its fields, and what tells whether another asks the same."""
+"""A sample of Inspect as plain data: its fields, and digests of its question."""
 
 import hashlib
 import json

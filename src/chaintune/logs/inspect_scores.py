@@ -16,7 +16,7 @@ _LARGEST = 1e300
 
 
 def scorer_of(samples: Iterable[Mapping[str, Any]], chosen: str | None, where: str) -> str:
-    """The score asked for, or the only one; `scorer.name` where a scorer gives several values by name.
+    """The name of the chosen score, or of the only one; `scorer.name` where a scorer gives several values by name.
 
     Args:
         samples: what each scored, by scorer.
@@ -24,7 +24,7 @@ def scorer_of(samples: Iterable[Mapping[str, Any]], chosen: str | None, where: s
         where: the file.
 
     Raises:
-        ConfigError: there is no such score, or there are several and none was asked for.
+        ConfigError: there is no such score, or there are several and none was named.
     """
     names: dict[str, None] = {}
     for scores in samples:
@@ -66,12 +66,12 @@ def values_of(log: Any, summaries: Iterable[Any], scorer: str, where: str) -> di
 
 
 def scores_by_scorer(sample: Any) -> dict[str, Any]:
-    """What a sample of inspect-ai scored, by scorer."""
+    """The score of a sample of inspect-ai, by scorer."""
     return {name: score.value for name, score in (sample.scores or {}).items()}
 
 
 def _value_of(scores: Mapping[str, Any], scorer: str) -> Any:
-    """What a sample scored as a number, NaN where it was not scored, and what is no number as it stands."""
+    """The score of a sample as a number, NaN where it has none; what is no number is returned as it is."""
     if scorer in scores:
         return _number_of(scores[scorer])
     for name, value in scores.items():
@@ -102,7 +102,7 @@ def warn_of_unscored(where: str, without: int, total: int) -> None:
 
 
 def _mean_of(values: Sequence[Any]) -> Any:
-    """Mean of the epochs that were scored; a value that cannot be averaged stays, for whoever refuses it."""
+    """Mean of the epochs that were scored; a value that cannot be averaged is returned as it is."""
     strange = [value for value in values if not isinstance(value, int | float) or abs(value) > _LARGEST]
     if strange or len(values) == 1:
         return (strange or values)[0]
@@ -111,7 +111,7 @@ def _mean_of(values: Sequence[Any]) -> Any:
 
 
 def _reductions(log: Any, scorer: str, ways: Sequence[str], where: str) -> Iterator[tuple[str, Any]]:
-    """Scores over the epochs as the log has them, where the task asked for another way than the mean."""
+    """Scores over the epochs as the log has them, where the task names another reducer than the mean."""
     if len(ways) > 1:
         raise DataError(f"{where}: epochs are reduced in {len(ways)} ways ({', '.join(ways)}), none of them the mean")
     kept = [part for part in log.reductions or () if scorer == part.scorer or scorer.startswith(f"{part.scorer}.")]

@@ -1,6 +1,6 @@
 """Sample logs of lm-evaluation-harness, as `--log_samples` writes them: JSONL, a line an example and filter.
 
-What tells whether two logs may be compared is in the lines (hashes of document, prompt and target) and in the
+What two logs must have in common to be compared is in the lines (hashes of document, prompt and target) and in the
 `results_DATE.json` beside them (task version, few-shot examples), which may be missing.
 """
 
@@ -55,7 +55,7 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
 
 
 def task_of(path: Path) -> str:
-    """The task's name as the file's name tells it.
+    """The task's name, from the file's name.
 
     Example:
         >>> task_of(Path("samples_arc_easy_2026-01-02T03-04-05.678.jsonl"))

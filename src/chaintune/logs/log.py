@@ -1,4 +1,4 @@
-"""What one log says about one task."""
+"""One log of one task."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Digests: TypeAlias = "Mapping[str, pa.Array]"
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """Scores of one task, and what tells whether they may be compared with others.
+    """Scores of one task, and the facts that decide whether they may be compared with others.
 
     Attributes:
         scores: one row an example.
@@ -43,7 +43,7 @@ class Log:
 
 
 def of_tasks(logs: Mapping[str, Log], tasks: Sequence[str], where: str) -> Mapping[str, Log]:
-    """The logs of the tasks asked for; every one when none is.
+    """The logs of the named tasks; all of them when none is named.
 
     Raises:
         ConfigError: there is no log of a task.

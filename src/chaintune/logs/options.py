@@ -16,7 +16,7 @@ Crossing = tuple[str, str]
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a log is read.
+    """Options of reading a log.
 
     Attributes:
         dimensions: fields that hold an example's groups, dotted where they lie deeper (`doc.category`).
@@ -53,7 +53,7 @@ class ReadOptions:
         _check_scale(self.scale)
 
     def called(self, name: str) -> str:
-        """What a field is called in the log."""
+        """The name of a field in the log."""
         return self.columns.get(name, name)
 
     def wants(self, task: str) -> bool:
@@ -63,7 +63,7 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """How two logs are compared.
+    """Options of comparing two logs.
 
     Attributes:
         by: dimensions whose groups are compared, each of which some task has to have; `a x b` crosses two.
@@ -110,7 +110,7 @@ class CompareOptions:
 
     @cached_property
     def reading(self) -> ReadOptions:
-        """How both logs are read, with the dimensions."""
+        """The options of reading, with the dimensions."""
         return replace(self.read, dimensions=self.dimensions)
 
     @property

@@ -1,8 +1,8 @@
 """Equal numbers of forward passes in all processes that share a sharded model.
 
 With FSDP2 a layer's weights are gathered while it runs and given back after it, so a forward pass of one process is
-one of all of them. Nobody has to know how many passes the others need: before each pass every process tells whether
-it has work, and one that has none runs a single token along, until none has any.
+one of all of them. No process has to know how many passes the others need: before each pass every process signals
+whether it has work, and one that has none runs a single token along, until none has any.
 """
 
 from collections.abc import Iterator
@@ -24,25 +24,25 @@ def lockstep(model: Any) -> Iterator[None]:
     """
     device = next(model.parameters()).device
 
-    def tell(*_: Any) -> None:
-        _anybody_works(device, mine=True)
+    def signal(*_: Any) -> None:
+        _any_works(device, mine=True)
 
     # In front of the hook with which FSDP2 begins to gather.
-    handle = model.register_forward_pre_hook(tell, prepend=True)
+    handle = model.register_forward_pre_hook(signal, prepend=True)
     try:
         yield
     finally:
         handle.remove()
     token = torch.zeros((1, 1), dtype=torch.long, device=device)
     with torch.no_grad():
-        while _anybody_works(device, mine=False):
+        while _any_works(device, mine=False):
             model(input_ids=token, use_cache=False)
     for part in shards(model):
         part.reshard()
 
 
-def _anybody_works(device: torch.device, *, mine: bool) -> bool:
+def _any_works(device: torch.device, *, mine: bool) -> bool:
     working = torch.tensor(mine, dtype=torch.int32, device=device)
     dist.all_reduce(working)
-    # Who works knows the answer, and does not wait for the device to tell it.
+    # A process that works knows the answer and does not wait for the device.
     return mine or bool(working.item())

@@ -35,7 +35,7 @@ ALIASES = {
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """Where a model lies on this machine.
+    """The files of a model on this machine.
 
     Attributes:
         name: as the user wrote it.
@@ -54,7 +54,7 @@ class ModelFiles:
 
 
 def locate(name: str) -> ModelFiles:
-    """Where the files of a model lie, fetched from the Hub if need be.
+    """The files of a model, fetched from the Hub if need be.
 
     Args:
         name: folder, `.gguf` file, `MODEL+ADAPTER`, alias, or Hub id with an optional `@revision`.

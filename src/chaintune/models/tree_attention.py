@@ -210,11 +210,11 @@ def _attend(
     queries = _in_blocks(query[0])
     attend = _fused if _is_fused(query.device) and not softcap and not tree.before else _by_products
     rule = _Rule(scale, sliding_window, softcap, dropout)
-    found = [
+    parts = [
         attend(tree, blocks, queries[blocks.places], key[0], value[0], rule).transpose(1, 2).flatten(0, 1)
         for blocks in tree.groups
     ]
-    return torch.cat(found)[tree.rows][None], None
+    return torch.cat(parts)[tree.rows][None], None
 
 
 def _is_fused(device: torch.device) -> bool:

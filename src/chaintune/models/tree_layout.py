@@ -53,14 +53,14 @@ class Blocks:
     def _mask(
         self, window: int | None, dtype: torch.dtype, visible: torch.Tensor, key_depths: torch.Tensor
     ) -> torch.Tensor:
-        wanted = (visible is self.visible, window, dtype)
-        if wanted not in self._masks:
+        key = (visible is self.visible, window, dtype)
+        if key not in self._masks:
             apart = self.depths[..., None] - key_depths[:, None]
             seen = visible & (apart < window) if window else visible.expand(apart.shape)
             # The smallest number and not minus infinity: what lies beyond the tree's end sees nothing at all.
             hidden = torch.zeros(apart.shape, dtype=dtype, device=apart.device)
-            self._masks[wanted] = hidden.masked_fill_(~seen, torch.finfo(dtype).min)
-        return self._masks[wanted]
+            self._masks[key] = hidden.masked_fill_(~seen, torch.finfo(dtype).min)
+        return self._masks[key]
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ LATER = "(later)"
 
 @dataclass(frozen=True, slots=True)
 class Mitigations:
-    """What replaying a lost task brought back, and which model was written.
+    """The results of replaying a lost task, and the model that was written.
 
     Attributes:
         results: of every dose, as a study's.

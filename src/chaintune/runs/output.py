@@ -105,8 +105,8 @@ def write_results(
     checkpoints; where stages were trained `training.parquet`, the loss along each.
 
     Args:
-        study: what was wanted.
-        plan: what it came to.
+        study: as its file says.
+        plan: of the study.
         store: holds the scores.
         tasks: name -> task, as loaded.
         base_keys: name of each base -> key of its content.
@@ -152,7 +152,7 @@ def write_results(
 def provenance(
     study: Study, plan: Plan, tasks: Mapping[str, Task], base_keys: Mapping[str, str], *, command: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Where the results of a study come from: command, versions, machine, digests and seeds."""
+    """The provenance of a study's results: command, versions, machine, digests and seeds."""
     return {
         "study": study.name,
         "command": list(command or sys.argv),

@@ -114,7 +114,7 @@ def write_scores(scores: Mapping[str, Scores], out: Path) -> dict[str, Path]:
 
 
 def score_paths(tasks: Iterable[str], out: Path) -> dict[str, Path]:
-    """Where the scores of each task go.
+    """The file for the scores of each task.
 
     Args:
         tasks: their names.
@@ -181,7 +181,7 @@ def _check_names(tasks: Sequence[Task]) -> None:
 
 
 def _read_tokens(task: Task, reader: Reader) -> int:
-    """How many tokens a scoring reads, after a check that each example fits into the model's context."""
+    """The number of tokens that a scoring reads, after a check that each example fits into the model's context."""
     encoded = encode_examples(reader.tokenizer, task.test)
     check_lengths(task.test, [example.longest_tokens for example in encoded], reader.context_tokens, task=task.name)
     return distinct_tokens(encoded)

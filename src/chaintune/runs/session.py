@@ -42,7 +42,7 @@ Watcher: TypeAlias = Callable[[Plan], AbstractContextManager[Watch]]
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Who computes a plan, in how much room, and who watches.
+    """Options of running a plan: executor, room, and who watches.
 
     Attributes:
         executor: `local` is this process, one job after another; `ray` a cluster, as many at once as it has room

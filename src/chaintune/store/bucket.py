@@ -124,7 +124,7 @@ class Bucket:
             raise StoreError(f"{self.address}: the store cannot be written; {_sentence(error)}") from error
 
     def _ask(self, work: Callable[[], T], verb: str) -> T:
-        """What a call of the library returns.
+        """The result of a call of the library.
 
         Raises:
             FileNotFoundError, AlreadyExistsError, NotSupportedError, NotImplementedError: as the library raised it.
@@ -230,7 +230,7 @@ def _check(url: str, scheme: str) -> None:
 
 
 def _interruptible(work: Callable[[], T]) -> T:
-    """What a call returns that would not hear Ctrl-C, and may wait for minutes."""
+    """The result of a call that would not notice Ctrl-C and may wait for minutes."""
     if current_thread() is not main_thread():
         return work()
     answer: Future[T] = Future()
@@ -249,5 +249,5 @@ def _interruptible(work: Callable[[], T]) -> T:
 
 
 def _sentence(error: BaseException) -> str:
-    """What an error says, without the source that the library prints behind it."""
+    """The message of an error, without the source that the library prints behind it."""
     return " ".join(str(error).partition("\n\nDebug source")[0].split()) or type(error).__name__

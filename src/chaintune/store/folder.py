@@ -92,7 +92,7 @@ class FolderStore:
         return self.has(kind, key) and self.peek(kind, key) is None
 
     def damage(self, kind: str, key: str) -> str:
-        """What is wrong with an entry, every byte of it read; empty when nothing is."""
+        """The damage of an entry, every byte of it read; empty when it is whole."""
         with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be read"):
             folder = self.folder(kind, key)
             return damage_of(folder, load(folder / MANIFEST), deep=True)
@@ -122,7 +122,7 @@ class FolderStore:
     def drop(
         self, kind: str, key: str, *, unless_leased: bool = False, spared: Callable[[Entry], bool] | None = None
     ) -> bool:
-        """Remove an entry; whether it was there and is gone. `spared` is asked when nobody else can change it."""
+        """Remove an entry; whether it was there and is gone. `spared` is called with the lock held."""
         with self._locked(kind, key):
             there = self.has(kind, key)
             if spared and (entry := self.peek(kind, key)) and spared(entry):
@@ -156,11 +156,11 @@ class FolderStore:
         return is_leased(self.root / LEASES, key)
 
     def folder(self, kind: str, key: str) -> Path:
-        """Where an entry lies if it is there."""
+        """The folder of an entry, whether it exists or not."""
         return self.root / checked_name(kind, "kind") / checked_name(key, "key")
 
     def sweep(self) -> None:
-        """Remove what killed writers left and nobody will go on with; opening a store does so too."""
+        """Remove the leftovers of killed writers; opening a store does so too."""
         with os_errors_as_store_error(self.root, "the store cannot be written"):
             self._sweep()
 
@@ -227,7 +227,7 @@ class FolderStore:
         return entry_of(folder, manifest, made=True)
 
     def _sweep(self) -> None:
-        """Remove what killed writers left: partial folders whose lock nobody holds."""
+        """Remove the leftovers of killed writers: partial folders whose lock is free."""
         for partial in self.root.glob(f"*/*{atomic.PARTIAL}"):
             key = partial.name.split(".")[0]
             lock = partial.parent / ".locks" / f"{key}.lock"

@@ -1,4 +1,4 @@
-"""What lies in a store, whether it is whole, and what may go."""
+"""The entries of a store: listed, verified, removed by a rule."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Damaged:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What may go. An entry goes if any of the two says so; with neither, nothing goes.
+    """Which entries to remove: those that any of the two limits names; with neither, none.
 
     Attributes:
         kinds: of entries; empty means all of them.
@@ -50,8 +50,8 @@ def inventory(store: Store, kinds: Sequence[str] = ()) -> list[Entry]:
     for kind in kinds:
         if kind not in there:
             raise ConfigError(f"{store.address}: holds nothing of kind '{kind}'; {nearest(kind, there)}")
-    found = [entry for kind in kinds or there for entry in store.entries(kind)]
-    return sorted(found, key=lambda entry: (entry.created_at, entry.kind, entry.key))
+    entries = [entry for kind in kinds or there for entry in store.entries(kind)]
+    return sorted(entries, key=lambda entry: (entry.created_at, entry.kind, entry.key))
 
 
 def damaged(store: Store) -> Iterator[Damaged | None]:
@@ -63,11 +63,11 @@ def damaged(store: Store) -> Iterator[Damaged | None]:
 
 
 def chosen(entries: Iterable[Entry], rule: Rule, *, now: datetime | None = None) -> list[Entry]:
-    """Which entries a rule lets go.
+    """The entries that a rule removes.
 
     Args:
         entries: the oldest first, of the rule's kinds.
-        rule: what may go.
+        rule: which to remove.
         now: the present moment, by default.
     """
     now, entries = now or datetime.now(UTC), list(entries)
@@ -83,9 +83,9 @@ def chosen(entries: Iterable[Entry], rule: Rule, *, now: datetime | None = None)
 
 
 def drop(store: Store, entries: Iterable[Entry | Damaged]) -> list[Entry | Damaged]:
-    """Remove entries, those apart that a living process still needs; what is gone."""
-    wanted = list(entries)
-    for entry in wanted:
+    """Remove entries, except those that a living process still needs; those that are gone."""
+    chosen = list(entries)
+    for entry in chosen:
         store.drop(entry.kind, entry.key, unless_leased=True)
     left = {(kind, key) for kind in store.kinds() for key in store.keys(kind)}
-    return [entry for entry in wanted if (entry.kind, entry.key) not in left]
+    return [entry for entry in chosen if (entry.kind, entry.key) not in left]

@@ -1,4 +1,4 @@
-"""What an entry of a store says of itself: its files with their digests, who it is, what its maker noted."""
+"""The manifest of an entry of a store: its files with their digests, its kind and key, its maker's notes."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Entry:
 
     Attributes:
         path: the folder on this machine.
-        info: what its maker told about it (tokens, seconds, ...).
+        info: what its maker noted about it (tokens, seconds, ...).
         digest: of its files' names and contents.
         made: this call made it; False when it was there already.
         duplicate: this call made it, and another machine had finished it first.
@@ -82,7 +82,7 @@ def _refuse(word: str) -> None:
 
 
 def damage_of(folder: Path, manifest: Any, *, deep: bool) -> str:
-    """What is wrong with an entry, empty when nothing is.
+    """The damage of an entry; empty when it is whole.
 
     `deep` reads every byte; else only those of files that were written to since, as git does.
     """
@@ -104,7 +104,7 @@ def _is_changed(path: Path, expected: Mapping[str, Any], *, deep: bool) -> bool:
 
 
 def trouble_of(manifest: Any, kind: str, key: str) -> str:
-    """What is wrong with a manifest, which anybody may have written; empty when nothing is."""
+    """The fault of a manifest, which any program may have written; empty when it has none."""
     if not isinstance(manifest, dict):
         return f"{MANIFEST} is no JSON object"
     if not {"format", "kind", "key", "created_at", "info", "files", "digest"} <= manifest.keys():
@@ -121,7 +121,7 @@ def trouble_of(manifest: Any, kind: str, key: str) -> str:
         if not is_plain(name) or name == MANIFEST:
             return f"{MANIFEST} names {name!r}, which is no name below the entry"
         if not isinstance(file, dict) or {word: type(file.get(word)) for word in _FILE} != _FILE:
-            return f"{MANIFEST} does not tell size, moment and digest of {name}"
+            return f"{MANIFEST} does not hold size, time and digest of {name}"
     if manifest.get("upload") not in (None, digest_of(manifest["files"])):
         return f"{MANIFEST} names another upload than that of its files"
     return ""
@@ -134,7 +134,7 @@ def is_plain(name: str) -> bool:
 
 
 def entry_of(folder: Path, manifest: Mapping[str, Any], *, made: bool = False) -> Entry:
-    """What a manifest tells of the entry in a folder."""
+    """The entry in a folder, by its manifest."""
     size = sum(file["bytes"] for file in manifest["files"].values())
     info = MappingProxyType(dict(manifest["info"]))
     digest = digest_of(manifest["files"])

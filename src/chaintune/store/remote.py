@@ -123,7 +123,7 @@ class RemoteStore:
         return self.has(kind, key) and self.peek(kind, key) is None
 
     def damage(self, kind: str, key: str) -> str:
-        """What is wrong with an entry, every byte of it read from the bucket; empty when nothing is."""
+        """The damage of an entry, every byte of it read from the bucket; empty when it is whole."""
         manifest = parse(self._bucket.read(_manifest_name(kind, key)) or b"")
         if trouble := trouble_of(manifest, kind, key):
             return trouble
@@ -283,7 +283,7 @@ class _DamageError(Exception):
 
 
 def cache_folder(address: str) -> Path:
-    """Where copies of a store's entries lie: below `CHAINTUNE_CACHE`, else below the user's folder for caches."""
+    """The folder of copies of a store's entries: below `CHAINTUNE_CACHE`, else below the user's folder for caches."""
     shared = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
     top = Path(os.environ.get("CHAINTUNE_CACHE") or Path(shared) / "chaintune")
     readable = re.sub(r"[^0-9A-Za-z]+", "-", address).strip("-")[:60]
@@ -295,7 +295,7 @@ def _manifest_name(kind: str, key: str) -> str:
 
 
 def _file_name(manifest: Manifest, name: str) -> str:
-    """Where a file of an entry lies. Without an upload beside the manifest, as in a folder that was copied there."""
+    """The name of a file of an entry in the bucket; without an upload as in a folder that was copied there."""
     parts = (manifest["kind"], manifest["key"], manifest.get("upload"), name)
     return "/".join(part for part in parts if part)
 

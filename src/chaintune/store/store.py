@@ -1,4 +1,4 @@
-"""What every store of finished work promises, wherever it lies."""
+"""The interface of every store of finished work, and the rules for addresses and names."""
 
 import os
 import re
@@ -70,7 +70,7 @@ class Store(Protocol):
         """Whether an entry is there whose files changed since it was made, as far as sizes and times tell."""
 
     def damage(self, kind: str, key: str) -> str:
-        """What is wrong with an entry, every byte of it read; empty when nothing is."""
+        """The damage of an entry, every byte of it read; empty when it is whole."""
 
     def kinds(self) -> list[str]:
         """The kinds of entries that are there, sorted."""
@@ -100,7 +100,7 @@ class Store(Protocol):
         """Change what is noted about an entry; its files stay as they are."""
 
     def sweep(self) -> None:
-        """Remove what killed writers left and nobody will go on with."""
+        """Remove the leftovers of killed writers."""
 
 
 def default_address() -> str:

@@ -22,7 +22,7 @@ def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
         tasks: names of the study's tasks, in order.
     """
     if "chains" not in source.data or not tasks:
-        return []  # what is missing is told with the other keys'
+        return []  # the problem is reported with the other keys
     value = source.data["chains"]
     items = value if isinstance(value, list) else [value]
     if not items:

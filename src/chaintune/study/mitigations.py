@@ -27,12 +27,12 @@ class MitigationItem:
 
     @property
     def task(self) -> str:
-        """That is learned, lost later, and should come back."""
+        """The task that is learned, lost later, and should come back."""
         return self.spec.task
 
     @property
     def ladder(self) -> str:
-        """What it shares with its kin of other doses or strengths: `replay balanced by category`."""
+        """The name that it shares with items of other doses or strengths: `replay balanced by category`."""
         return f"{self.kind}{self.spec.suffix}"
 
 
@@ -109,5 +109,5 @@ def _check_new(item: MitigationItem, before: Sequence[MitigationItem], at: KeyPa
     for name, value in item.spec.settings:
         if any((name, value) in one.spec.settings for one in kin):
             what = f"{name} {as_text(value)} of '{item.task}'" if name else f"'{item.task}'"
-            source.report(at, f"{item.kind}: {what} is asked for by an earlier item too")
+            source.report(at, f"{item.kind}: {what} is in an earlier item too")
             return

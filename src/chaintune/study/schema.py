@@ -1,4 +1,4 @@
-"""What each key of a study file may hold, and the sentence for a value that it may not."""
+"""The schema of a study file, and the sentence for each invalid value."""
 
 import re
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ _RECIPE_LIMITS: Mapping[str, Any] = {
 
 
 class ColumnSpec(Spec):
-    """Which columns of a user's own data hold what; those not named are looked for under these very names."""
+    """The columns of a user's own data; those not named are looked for under these very names."""
 
     id: str | None = None
     prompt: str | None = None
@@ -85,7 +85,7 @@ class ColumnSpec(Spec):
 
 
 class SplitSpec(Spec):
-    """Which splits of a Hub data set are taught and tested."""
+    """The splits of a Hub data set that are taught and tested."""
 
     train: str
     test: str
@@ -125,13 +125,13 @@ class TaskSpec(Spec):
     metric: str = ""
 
     def data(self) -> DataOptions:
-        """What the file says about where the data is."""
+        """The options of where the data is."""
         options = self.model_dump(include=set(DataOptions.__annotations__), exclude_none=True)
         return cast("DataOptions", options)
 
 
 class CurvatureSpec(Spec):
-    """How the curvature of each chain's first checkpoint is measured, on the training examples of its task."""
+    """Settings of the curvature of each chain's first checkpoint, on the training examples of its task."""
 
     examples: Annotated[Whole, Field(ge=1)] = 16
     space: Literal["full", "lora"] = "full"
@@ -173,7 +173,7 @@ def check_tasks(source: Source) -> dict[str, TaskSpec | None]:
     """Every task that the file names; None for one with problems."""
     written = source.data.get("tasks")
     if not isinstance(written, dict):
-        return {}  # what is wrong is told with the other keys
+        return {}  # the problem is reported with the other keys
     for name in written:
         _check_name(name, source)
     return {str(name): check(TaskSpec, value or {}, ("tasks", str(name)), source) for name, value in written.items()}

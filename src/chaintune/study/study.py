@@ -39,7 +39,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What a study file means: every default filled in, every word expanded.
+    """A study file, resolved: every default filled in, every word expanded.
 
     Attributes:
         name: of the file, without its suffix.
@@ -110,17 +110,17 @@ class Study:
 
     @property
     def recipe(self) -> Recipe:
-        """How every stage trains, where a task's own or a knob does not differ."""
+        """The recipe of every stage whose task or knobs change nothing."""
         return self.stage.recipe
 
     def recipe_of(self, task: str, variant: Variant | None = None, extra: Mapping[str, Any] | None = None) -> Recipe:
-        """How a stage on a task trains."""
+        """The recipe of a stage on a task."""
         return self.stage_of(task, variant, extra).recipe
 
     def stage_of(
         self, task: str, variant: Variant | None = None, extra: Mapping[str, Any] | None = None
     ) -> StageSettings:
-        """What `recipe` says of a stage on a task.
+        """The settings of a stage on a task.
 
         The study's recipe, then the knobs of the variant, then the task's own fields and knobs, then
         `extra`: the later one wins.

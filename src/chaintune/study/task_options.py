@@ -1,4 +1,4 @@
-"""Tasks as the options of a command ask for them: names, sizes, and keys of a study file."""
+"""Tasks from the options of a command: names, sizes, and keys of a study file."""
 
 from collections.abc import Sequence
 
@@ -33,9 +33,9 @@ def tasks_from_options(
     if not isinstance(source.data["tasks"], dict):
         raise ConfigError(f"--set tasks={source.data['tasks']}: expected tasks.NAME.KEY=VALUE")
     _check_keys(names, source)
-    for name, said in source.data["tasks"].items():
-        if isinstance(said, dict) and source_kind(name, said) != "known":
-            said.setdefault("role", "safety")  # nothing is taught, so the role decides nothing
+    for name, written in source.data["tasks"].items():
+        if isinstance(written, dict) and source_kind(name, written) != "known":
+            written.setdefault("role", "safety")  # nothing is taught, so the role decides nothing
     specs = check_tasks(source)
     for name, spec in specs.items():
         if spec is not None:
@@ -59,4 +59,4 @@ def _check_keys(names: Sequence[str], source: Source) -> None:
     for key in source.data.keys() - {"tasks"}:
         source.report((key,), "only keys of tasks can be set here, as tasks.NAME.KEY=VALUE")
     for name in source.data["tasks"].keys() - set(names):
-        source.report(("tasks", name), f"'{name}' is none of the tasks that are asked for; {nearest(name, names)}")
+        source.report(("tasks", name), f"'{name}' is none of the tasks that are scored; {nearest(name, names)}")

@@ -1,4 +1,4 @@
-"""Which column of a user's own data holds what."""
+"""The columns of a user's own data."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -11,7 +11,7 @@ Part = Literal["train", "test", "all"]
 
 
 class DataOptions(TypedDict, total=False):
-    """Where a task's data is; None is the same as leaving the option out.
+    """Options of where a task's data is; None is the same as leaving the option out.
 
     Attributes:
         path: of a file of your own, or of a known task's data in the shape that it is published in.
@@ -65,7 +65,7 @@ class TaskDefinition:
             it is None. Raises DataError.
         test_share: of the clusters that are tested, where the data set has no test split of its own.
         stratify_by: the dimension whose groups are split each for itself; none when empty.
-        offensive: it is full of slurs or hate, so that nobody is shown its text unasked.
+        offensive: it is full of slurs or hate, so its text is shown on request only.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a task holds, in numbers and samples, for a reader."""
+"""A task described: counts per group and sample prompts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from chaintune.records.examples import shown_text
 
 @dataclass(frozen=True, slots=True)
 class SplitCounts:
-    """What one split holds.
+    """Counts of one split.
 
     Attributes:
         examples: how many.
@@ -51,7 +51,7 @@ def describe(task: Task, *, prompts: int = 3) -> TaskDescription:
 
     Args:
         task: the task.
-        prompts: how many to render; 0 where nobody should see them unasked.
+        prompts: how many to render; 0 for none.
     """
     shown = task.test or task.train
     picked = [shown[(2 * k + 1) * len(shown) // (2 * prompts)] for k in range(min(prompts, len(shown)))]

@@ -109,5 +109,5 @@ def _parts(
     if "all" in rows:
         return by_split(rows["all"], examples["all"], columns["all"].split)
     if column := columns["train"].split:
-        raise ConfigError(f"{where}: column '{column}' tells the split, so name one split, not two")
+        raise ConfigError(f"{where}: column '{column}' holds the split, so name one split, not two")
     return examples["train"], examples["test"]

@@ -28,13 +28,13 @@ FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a data set offers.
+    """Configurations, splits and files of a data set.
 
     Attributes:
         repo: its name on the Hub.
         revision: branch that holds the files; the default branch when empty.
         configs: configuration -> split -> patterns of its files.
-        default: the configuration that is meant when none is named; empty when one must be.
+        default: the configuration that is read when none is named; empty when one must be.
         licence: as its card states it; empty when it states none.
     """
 
@@ -61,7 +61,7 @@ class Layout:
 
 
 def layout(repo: str) -> Layout:
-    """What a data set offers, without fetching its data.
+    """The layout of a data set, without fetching its data.
 
     Raises:
         DataError: the Hub does not give it, or it holds no file that can be read.

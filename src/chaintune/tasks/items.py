@@ -158,14 +158,14 @@ def _gold(row: Row, column: str, choices: Sequence[str]) -> int:
         index = index if text_index is None else text_index
     if index is None:
         what = f"{row.where}: gold must be an index or the text of a choice ({listed}), got {kind(value)}"
-        raise DataError(what + _meant(value))
+        raise DataError(what + _gold_hint(value))
     if not 0 <= index < len(texts):
         raise DataError(f"{row.where}: gold {index} is out of range; valid: 0 to {len(texts) - 1}, for {listed}")
     return index
 
 
-def _meant(value: Any) -> str:
-    """What to do about a gold that is a number in quotes, or one letter."""
+def _gold_hint(value: Any) -> str:
+    """A hint on a gold that is a number in quotes, or one letter."""
     text = value.strip() if isinstance(value, str) else ""
     if text.isdecimal():
         return f"; write {text} without quotes for an index, which counts from 0"

@@ -23,7 +23,7 @@ from chaintune.tasks.prompts import choice_defect
 log = logging.getLogger(__name__)
 PREFIX = "lm_eval:"
 OWN_COLUMNS = ("id", "cluster", "groups")
-# The harness draws few-shot samples with this seed unless told otherwise.
+# The harness draws few-shot samples with this seed unless another is set.
 FEWSHOT_SEED = 1234
 
 
@@ -53,12 +53,12 @@ def read_lm_eval(task_name: str, options: Mapping[str, Any]) -> TaskData:
     shots = _shots(task, options.get("fewshot"), where)
     left_out: Counter[str] = Counter()
     tested = _rows(task, task.eval_docs, shots, f"{where}, tested document")
-    taught = _taught_rows(task, shots, where)
-    resolved = columns_of([*tested, *taught], columns, where)
+    training = _training_rows(task, shots, where)
+    resolved = columns_of([*tested, *training], columns, where)
     test = without_repeats(_examples(tested, resolved, left_out), left_out)
-    train = without_repeats(_examples(taught, resolved, left_out), left_out, tested=test)
-    source = _source(task, name, shots) + note_left_out(f"{PREFIX}{name}", left_out, len(tested) + len(taught))
-    pool = Pool(train, test, source) if taught else Pool(test, None, source)
+    train = without_repeats(_examples(training, resolved, left_out), left_out, tested=test)
+    source = _source(task, name, shots) + note_left_out(f"{PREFIX}{name}", left_out, len(tested) + len(training))
+    pool = Pool(train, test, source) if training else Pool(test, None, source)
     return TaskData(pool, f"lm_eval-{task.VERSION}", dimensions_of(resolved, [*train, *test], where))
 
 
@@ -115,7 +115,7 @@ def _check_kind(task: Any, where: str) -> None:
 
 
 def _shots(task: Any, fewshot: int | None, where: str) -> int:
-    """How many few-shot samples; the task is made ready to draw them."""
+    """The number of few-shot samples; the task is made ready to draw them."""
     shots = int(task.config.num_fewshot or 0) if fewshot is None else fewshot
     if shots < 0:
         raise ConfigError(f"{where}: fewshot {shots} must be 0 or more")
@@ -125,7 +125,7 @@ def _shots(task: Any, fewshot: int | None, where: str) -> int:
     return shots
 
 
-def _taught_rows(task: Any, shots: int, where: str) -> list[Row]:
+def _training_rows(task: Any, shots: int, where: str) -> list[Row]:
     if task.has_training_docs():
         if shots:
             task.sampler = _OtherDocs(task.sampler)
@@ -154,7 +154,7 @@ class _OtherDocs:
 
 
 def _rows(task: Any, docs: Iterable[Mapping[str, Any]], shots: int, where: str) -> list[Row]:
-    """What lm-eval would send for each document, in its order: few-shot samples are drawn one after the other."""
+    """The requests of lm-eval for each document, in its order: few-shot samples are drawn one after the other."""
     rows = []
     for number, doc in enumerate(docs, start=1):
         if isinstance(getattr(task, "sampler", None), _OtherDocs):

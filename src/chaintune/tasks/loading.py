@@ -71,7 +71,7 @@ def load(
 
 
 def sample_test(task: Task, size: Size, *, seed: int = 0) -> Task:
-    """The task with as many test examples as asked for, the same ones as `load` takes of the same split.
+    """The task with a sample of its test examples, the same ones as `load` takes of the same split.
 
     Args:
         task: as it is.

@@ -33,7 +33,7 @@ def read_local(_name: str, options: Mapping[str, Any]) -> TaskData:
         train, test = by_split(rows, examples, resolved.split)
         return TaskData(Pool(train, test, source), VERSION, dimensions_of(resolved, examples, str(path)))
     if resolved.split:
-        raise ConfigError(f"{path}: column '{resolved.split}' tells the split, so give no test_path beside it")
+        raise ConfigError(f"{path}: column '{resolved.split}' holds the split, so give no test_path beside it")
     test_path = Path(options["test_path"])
     test = _examples(*_read(test_path, columns))
     if shared := sorted({example.id for example in examples} & {example.id for example in test}):

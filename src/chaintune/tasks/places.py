@@ -21,7 +21,7 @@ CONVERTED = "refs/convert/parquet"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where to look for one data set. Patterns are globs, `train` and `test` apart or `all` in one.
+    """The places to look for one data set. Patterns are globs, `train` and `test` apart or `all` in one.
 
     A pattern may hold alternatives separated by `|`; the first that matches a file counts.
 
@@ -48,7 +48,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class DataFiles:
-    """The files of a data set, by split, and a text that tells where they came from."""
+    """The files of a data set, by split, and a text on where they came from."""
 
     files: Mapping[Part, tuple[Path, ...]]
     source: str
@@ -156,7 +156,7 @@ def _matched(folder: Path, patterns: Patterns) -> dict[Part, tuple[Path, ...]]:
 
 
 def _instead(files: Mapping[Part, tuple[Path, ...]], patterns: Patterns) -> str:
-    """Which part was read from another file than the first that its pattern names."""
+    """A note on parts that were read from another file than the first of their pattern."""
     others = [
         f"; {part} is {', '.join(path.name for path in paths)}"
         for part, paths in files.items()

@@ -22,7 +22,7 @@ class SizeSpec:
 
 
 def parse_size(size: Size, what: str) -> SizeSpec | None:
-    """What a size means; None is everything.
+    """A size as a number; None is everything.
 
     Args:
         size: None or `all`, a number, or text like `400` or `30 per category`.
@@ -59,7 +59,7 @@ def take(
         groups: every group of the dimension, those that this split lacks too.
 
     Raises:
-        DataError: there are fewer than asked for.
+        DataError: there are fewer.
     """
     if size is None:
         return list(examples)

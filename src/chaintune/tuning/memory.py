@@ -37,7 +37,7 @@ def too_little(recipe: Recipe, *, task: str) -> StageError:
 
 
 def _remedies(recipe: Recipe) -> str:
-    """What could still be changed, the cheapest first."""
+    """The remedies that are left, the cheapest first."""
     remedies = [] if recipe.gradient_checkpointing else ["gradient_checkpointing: true"]
     if recipe.method == "full":
         remedies.append("method: lora")

@@ -116,5 +116,5 @@ def _parts(pairs: Sequence[_Pair]) -> Iterator[Sequence[_Pair]]:
 
 
 def _piece(weight: torch.Tensor) -> torch.Tensor:
-    """What this process holds of a weight; all of it unless FSDP2 shards it."""
+    """The part of a weight in this process; all of it unless FSDP2 shards it."""
     return weight.to_local() if isinstance(weight, DTensor) else weight

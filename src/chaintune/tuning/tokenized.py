@@ -41,7 +41,7 @@ def training_examples(encoded: Sequence[Encoded], golds: Sequence[int], *, end: 
 def tokenized(
     loaded: LoadedModel, examples: Sequence[Example], objective: Objective, *, task: str
 ) -> Sequence[Tokenized]:
-    """What a stage with an objective reads of each example, in the order given.
+    """Each example as a stage with an objective reads it, in the order of the examples.
 
     Raises:
         DataError: an example is longer than the model's context.

@@ -21,7 +21,7 @@ _ADAPTER_KNOBS = ("lora_alpha", "lora_dropout", "use_rslora", "alpha_pattern")
 def trainable(parent: LoadedModel, lora: Lora | None, quantize: Quantize | None) -> LoadedModel:
     """The parent with exactly the weights trainable that the stage trains.
 
-    An adapter of the parent is trained on if it is of the shape asked for, else it is folded into the weights first.
+    An adapter of the parent is trained on if it is of the shape of `lora`, else it is folded into the weights first.
 
     Args:
         parent: changed in place.

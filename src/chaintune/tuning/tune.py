@@ -42,7 +42,7 @@ _SEEDS_APART = 1_000_003
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What a stage did.
+    """The result of a stage.
 
     Attributes:
         loaded: the tuned model; the parent's own weights were changed.
@@ -65,7 +65,7 @@ class Tuned:
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """What is trained on, how, and who hears of it.
+    """A stage ready to be trained.
 
     Attributes:
         data: tokenized, in training order.
@@ -86,7 +86,7 @@ class _Stage:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a step is computed.
+    """The way in which a step is computed.
 
     Attributes:
         sharing: whether the examples of a micro-batch are computed as a tree.
@@ -275,7 +275,7 @@ def _shares(loaded: LoadedModel, stage: _Stage, share: StepRank) -> bool:
 
 
 def _takes_trees(loaded: LoadedModel, data: OrderedExamples, share: StepRank) -> bool:
-    """What the first of all processes finds, as the others may hold no weights yet."""
+    """The answer of the first of all processes, as the others may hold no weights yet."""
     longest = max(len(data[position].tokens) for position in range(len(data)))
     return share.first_says(share.rank == 0 and takes_trees(loaded.model, longest_tokens=longest), default_device())
 

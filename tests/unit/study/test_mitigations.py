@@ -193,9 +193,9 @@ def test_a_value_alone_that_cannot_be_meant_is_told_where_it_stands() -> None:
 
 
 def test_an_item_that_an_earlier_one_asked_for_already() -> None:
-    with pytest.raises(ConfigError, match="ewc: strength 5 of 'a' is asked for by an earlier item too"):
+    with pytest.raises(ConfigError, match="ewc: strength 5 of 'a' is in an earlier item too"):
         planned({"ewc": {"task": "a", "strength": [5]}}, {"ewc": {"task": "a", "strength": [1, 5]}})
-    with pytest.raises(ConfigError, match="joint: 'a' is asked for by an earlier item too"):
+    with pytest.raises(ConfigError, match="joint: 'a' is in an earlier item too"):
         planned({"joint": {"task": "a"}}, {"joint": {"task": "a"}})
     planned({"replay": {"task": "a", "dose": [0.5]}}, {"replay": {"task": "a", "dose": [0.5], "who": "balanced"}})
 

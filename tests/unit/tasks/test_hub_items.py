@@ -211,7 +211,7 @@ def test_options_that_do_not_go_together_are_told(load: Load) -> None:
         load("me/carded", test_path="x")
     with pytest.raises(ConfigError, match="split: expected one name, or one for each of train and test"):
         load("me/carded", config="plain", split={"train": "train"})
-    with pytest.raises(ConfigError, match="'gold' tells the split, so name one split, not two"):
+    with pytest.raises(ConfigError, match="'gold' holds the split, so name one split, not two"):
         load("me/carded", config="plain", split={"train": "train", "test": "train"}, columns={"split": "gold"})
     with pytest.raises(ConfigError, match="task 'mine': a Hub data set needs a role"):
         tasks.load("mine", hub="me/carded")

@@ -261,7 +261,7 @@ def test_a_given_split_must_keep_clusters_whole_and_both_parts_filled(tmp_path: 
         load(jsonl(tmp_path, [row(0, split="tset"), row(2, split="train")]))
     with pytest.raises(ConfigError, match="has a test split of its own, so it takes no test_share"):
         load(jsonl(tmp_path, rows), test_share=0.5)
-    with pytest.raises(ConfigError, match="column 'split' tells the split, so give no test_path"):
+    with pytest.raises(ConfigError, match="column 'split' holds the split, so give no test_path"):
         load(jsonl(tmp_path, rows), test_path=jsonl(tmp_path, rows, "test.jsonl"))
 
 

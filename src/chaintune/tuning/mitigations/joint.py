@@ -1,4 +1,4 @@
-"""Joint training: all tasks in one stage, shuffled together. The upper reference that chains are held against.
+"""Joint training: all tasks in one stage, shuffled together. The upper reference that chains are compared with.
 
 Use when: asking how much of a loss comes from the order alone. As a remedy it needs all data at once, from the base.
 

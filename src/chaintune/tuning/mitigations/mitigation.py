@@ -36,7 +36,7 @@ class StageModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """What a mitigation adds to a stage.
+    """The part of a mitigation in a stage.
 
     Attributes:
         callbacks: of the Trainer.

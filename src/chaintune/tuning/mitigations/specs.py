@@ -14,7 +14,7 @@ Several = Field(min_length=1)
 
 
 class MitigationSpec(Spec):
-    """What every mitigation says.
+    """The keys of every mitigation.
 
     Attributes:
         task: that is learned, lost later, and should come back.
@@ -35,12 +35,12 @@ class MitigationSpec(Spec):
 
     @property
     def suffix(self) -> str:
-        """What tells two items of one mitigation apart in names, whatever is varied: ` balanced by category`."""
+        """The part of a name that distinguishes two items of one mitigation: ` balanced by category`."""
         return ""
 
     @property
     def protected_examples(self) -> int:
-        """How many examples of the task it looks at while another is taught."""
+        """The number of examples of the task that it reads while another is taught."""
         return 0
 
     def label(self, name: str, value: Any) -> str:

@@ -34,7 +34,7 @@ def choose_objective(name: str | None, targets: Collection[type], *, task: str) 
     """The name of a stage's objective.
 
     Args:
-        name: asked for; None is the first that takes the targets, chaintune's own before those of other packages.
+        name: of the recipe; None is the first that takes the targets, chaintune's own before those of other packages.
         targets: classes of the targets that the stage is taught.
         task: named in messages.
 

@@ -14,11 +14,11 @@ if TYPE_CHECKING:  # a study file that names an objective is read without torch
 
 
 class Tokenized(Protocol):
-    """What a stage reads of one example; an objective adds what its loss needs."""
+    """One example as a stage reads it; an objective adds what its loss needs."""
 
     @property
     def tokens(self) -> tuple[int, ...]:
-        """Everything that is read, by which examples are counted, ordered and held against the model's context."""
+        """Everything that is read, by which examples are counted, ordered and checked against the model's context."""
         ...
 
 
