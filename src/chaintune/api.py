@@ -108,10 +108,7 @@ def curvature(
         task=name,
         space=space,
         batches=batches,
-        seed=seed,
-        tolerance=tolerance,
-        basis=basis,
-        max_products=max_products,
+        search=hessian.Search(tolerance, basis, max_products, seed),
         provenance={"model": str(model), "checkpoint": key} | about,
         on_product=on_product,
     )

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, Trainer, TrainingArguments, defau
 from transformers.distributed import DistributedConfig
 
 from chaintune import ForgettingCallback
-from chaintune.callback.live import read_task
+from chaintune.callback.live import encode_task
 from chaintune.models import LoadedModel
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Task
@@ -136,7 +136,7 @@ def main(folder: Path, kind: str) -> None:
     trainer, watch, passes = trained(folder, kind, watched=True)
     assert watch is not None
     weights = whole(trainer.model)
-    pieces = bins(read_task(TASK, TOKENIZER, None).encoded, bin_tokens=BIN_TOKENS)
+    pieces = bins(encode_task(TASK, TOKENIZER, None).encoded, bin_tokens=BIN_TOKENS)
     seen = {
         "wrapped": type(trainer.model_wrapped).__name__,
         "sharded": type(next(trainer.model.parameters())).__name__,

@@ -14,7 +14,7 @@ from accelerate.utils import extract_model_from_parallel
 from transformers import Trainer, TrainerCallback
 
 from chaintune import tasks as known_tasks
-from chaintune.callback.live import ReadTask, read_task, score_live
+from chaintune.callback.live import EncodedTask, encode_task, score_live
 from chaintune.callback.series import Groups, curves
 from chaintune.callback.sharding import check_can_watch, save_whole
 from chaintune.callback.step_scores import check_same, read_scores, step_folder, write_scores
@@ -93,7 +93,7 @@ class ForgettingCallback(TrainerCallback):
         self._tasks = _loaded(tasks, test, self._by)
         self._before = {} if before is None else read_scores(before)
         self._out, self._tokenizer = Path(out) if out else None, tokenizer
-        self._read: list[ReadTask] = []
+        self._encoded: list[EncodedTask] = []
         self._trainer: Any = None
         self._followed: Groups = set()
         self._last_step = -1
@@ -120,7 +120,7 @@ class ForgettingCallback(TrainerCallback):
         if tokenizer is None:
             raise ConfigError("the Trainer has no tokenizer; give it one as processing_class=, or the callback one")
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self._read = [read_task(task, tokenizer, context) for task in self._tasks]
+        self._encoded = [encode_task(task, tokenizer, context) for task in self._tasks]
         self._trainer = trainer
         trainer.add_callback(self)
         return self
@@ -202,24 +202,24 @@ class ForgettingCallback(TrainerCallback):
         # The first process alone may see the files.
         if self._agreed(has_scores=bool(scores))["has_scores"]:
             if leads:
-                check_same(scores, self._read)
+                check_same(scores, self._encoded)
             return scores
         if step:
             _LOG.warning("%s holds no scores of the start; forgetting is counted from step %d", first, step)
         scores = self._scored(step)
-        broken = [read.name for read in self._read if read.name not in scores]
+        broken = [task.name for task in self._encoded if task.name not in scores]
         if broken:
             raise ModelError(f"the model's log-probabilities on {broken[0]} are not numbers; its weights are broken")
         return scores
 
     def _scored(self, step: int) -> dict[str, Scores]:
         model, by_task = _bare(self._trainer.model), {}
-        for read in self._read:
-            scores = score_live(model, read, batch_tokens=self._batch_tokens, step=str(step))
+        for task in self._encoded:
+            scores = score_live(model, task, batch_tokens=self._batch_tokens, step=str(step))
             if scores is None:
-                _LOG.warning("step %d: the model's log-probabilities on %s are not numbers", step, read.name)
+                _LOG.warning("step %d: the model's log-probabilities on %s are not numbers", step, task.name)
             else:
-                by_task[read.name] = scores
+                by_task[task.name] = scores
         if self._trainer.is_world_process_zero():
             write_scores(step_folder(self._folder, step), by_task)
         return by_task

@@ -23,7 +23,7 @@ from chaintune.scoring.reading import measure_of, metric_of
 
 
 @dataclass(frozen=True, slots=True)
-class ReadTask:
+class EncodedTask:
     """The test examples of a task as one tokenizer reads them, sorted by id.
 
     Attributes:
@@ -41,7 +41,7 @@ class ReadTask:
     metric: ItemMetric
 
 
-def read_task(task: Task, tokenizer: Any, context_tokens: int | None) -> ReadTask:
+def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> EncodedTask:
     """A task's test examples as token ids.
 
     Raises:
@@ -56,10 +56,10 @@ def read_task(task: Task, tokenizer: Any, context_tokens: int | None) -> ReadTas
     encoded = tuple(encode_examples(tokenizer, examples))
     check_lengths(examples, [example.longest_tokens for example in encoded], context_tokens, task=task.name)
     about = {"task_version": task.version, "test_digest": task.test_digest}
-    return ReadTask(task.name, examples, encoded, about, metric_of(task))
+    return EncodedTask(task.name, examples, encoded, about, metric_of(task))
 
 
-def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, **about: str) -> Scores | None:
+def score_live(model: Any, task: EncodedTask, *, batch_tokens: int | None = None, **about: str) -> Scores | None:
     """The scores of a model in training, which is left as it was.
 
     Where torch.distributed runs, each process scores its share of the task and all get the whole; so all have to
@@ -67,7 +67,7 @@ def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, *
 
     Args:
         model: a causal language model whose weights this process holds whole, or shares with the others by FSDP2.
-        read: the task.
+        task: whose examples are scored.
         batch_tokens: tokens that go through the model together; None is what suits the device.
         about: provenance.
 
@@ -79,14 +79,14 @@ def score_live(model: Any, read: ReadTask, *, batch_tokens: int | None = None, *
     """
     share = Rank.here()
     with undisturbed(model):
-        rows = choice_logprobs(model, read.encoded, batch_tokens=batch_tokens, share=share)
+        rows = choice_logprobs(model, task.encoded, batch_tokens=batch_tokens, share=share)
     whole = share.merged(rows, next(model.parameters()).device)
     if any(np.isnan(row).any() for row in whole):
         return None
-    tokens = [[len(choice) for choice in item.continuations] for item in read.encoded]
+    tokens = [[len(choice) for choice in item.continuations] for item in task.encoded]
     precision = str(model.dtype).removeprefix("torch.")
-    measurement = choice_measurement(read.examples, whole, tokens, {**read.about, "precision": precision, **about})
-    return scores_of(read.name, measurement, read.examples, read.metric)
+    measurement = choice_measurement(task.examples, whole, tokens, {**task.about, "precision": precision, **about})
+    return scores_of(task.name, measurement, task.examples, task.metric)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from chaintune.callback.live import ReadTask
+from chaintune.callback.live import EncodedTask
 from chaintune.errors import DataError
 from chaintune.files.atomic import atomic_write
 from chaintune.records import Scores
@@ -37,13 +37,13 @@ def write_scores(folder: Path, scores: Mapping[str, Scores]) -> None:
             one.write(partial)
 
 
-def check_same(before: Mapping[str, Scores], read: Sequence[ReadTask]) -> None:
+def check_same(before: Mapping[str, Scores], tasks: Sequence[EncodedTask]) -> None:
     """Refuse scores of other examples at once, not after the first N steps.
 
     Raises:
         DataError: a task has no scores, or its scores are of other examples.
     """
-    for task in read:
+    for task in tasks:
         if task.name not in before:
             known = ", ".join(before) or "none"
             raise DataError(f"task '{task.name}': no scores to compare the model with; there are: {known}")

@@ -70,7 +70,7 @@ class Scoring(Running):
 
     def tasks(self, names: Sequence[str]) -> "list[Task]":
         """The tasks of these names, with the sizes and keys of the options."""
-        from chaintune.study.task_options import tasks_from_options
+        from chaintune.study.task_spec import tasks_from_options
 
         sizes, overrides = self.test or (), self.overrides or ()
         return tasks_from_options(names, sizes=sizes, seed=self.sample_seed, overrides=overrides)

@@ -254,9 +254,7 @@ class LocalEngine:
             objective=node.objective,
             space=node.space,
             batches=node.batches,
-            seed=node.examples_seed,
-            tolerance=node.tolerance,
-            basis=node.basis,
+            search=hessian.Search(node.tolerance, node.basis, seed=node.examples_seed),
             provenance={"checkpoint": node.checkpoint_key, "task_version": task.version, "split": "train"},
         )
         (out / CURVATURE_FILE).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import chaintune.hf  # noqa: F401 - says what to install
 from chaintune.hessian.examples import choose_examples
+from chaintune.hessian.lanczos import Search
 from chaintune.hessian.spectrum import curvature
 
-__all__ = ["choose_examples", "curvature"]
+__all__ = ["Search", "choose_examples", "curvature"]

@@ -20,6 +20,7 @@ from chaintune.tuning.tokenized import tokenized
 
 SPACES = ("full", "lora")
 OnProduct = Callable[[int], None]
+DEFAULT_SEARCH = Search()
 
 
 def curvature(
@@ -30,10 +31,7 @@ def curvature(
     objective: str | None = None,
     space: Space = "full",
     batches: int = 4,
-    seed: int = 0,
-    tolerance: float = 0.01,
-    basis: int = 6,
-    max_products: int = 200,
+    search: Search = DEFAULT_SEARCH,
     provenance: Mapping[str, str] | None = None,
     on_product: OnProduct = lambda _: None,
 ) -> Curvature:
@@ -42,7 +40,7 @@ def curvature(
     The loss is the one that tuning minimises, in SFT the mean cross entropy of the right answers' tokens, here of all
     examples together, without dropout. It is computed in fp32 whatever the model's precision.
 
-    Memory: beside the model in fp32 and the graph of one micro-batch, `basis + 8` vectors as long as the space,
+    Memory: beside the model in fp32 and the graph of one micro-batch, `search.basis + 8` vectors as long as the space,
     4 bytes a number. Time: each product costs about as much as two steps of tuning on the examples; the two
     ends take some 10 to 30 products, and the parts together as much as one end.
 
@@ -53,10 +51,7 @@ def curvature(
         objective: whose loss it is; None is the one that takes the examples' targets.
         space: `full`, or `lora` for the weights of the model's adapter alone.
         batches: disjoint parts of the examples whose radius is measured too, for its spread; 0 for none.
-        seed: of Lanczos's first vector and of who is in which part.
-        tolerance: of convergence, as a fraction of the radius.
-        basis: Lanczos vectors in memory; fewer take more products.
-        max_products: about how many products the search for one eigenvalue may take.
+        search: for an eigenvalue; its seed also says which example is in which part.
         provenance: what is measured, to be kept with the result.
         on_product: called with the number of products done so far.
 
@@ -72,8 +67,8 @@ def curvature(
         Lanczos with implicit restarts is ARPACK's, through `scipy.sparse.linalg.eigsh`; products by double
         backward after Pearlmutter (1994).
     """
-    search = _checked(Search(tolerance, basis, max_products, seed), space, batches, len(examples))
-    chosen = choose_examples(examples, None, task=task, seed=seed)
+    _check(search, space, batches, len(examples))
+    chosen = choose_examples(examples, None, task=task, seed=search.seed)
     optimised = OBJECTIVES.get(choose_objective(objective, targets_of(chosen), task=task))
     encoded = tokenized(loaded, chosen, optimised, task=task)
     started = time.monotonic()
@@ -89,7 +84,7 @@ def curvature(
     if ends is None:
         gigabytes = 4e-9 * sum(weight.numel() for weight in names.values())
         raise ModelError(
-            f"out of memory: beside the model in fp32, Lanczos holds {basis + 8} vectors of {gigabytes:.2f} GB; "
+            f"out of memory: beside the model in fp32, Lanczos holds {search.basis + 8} vectors of {gigabytes:.2f} GB; "
             "take a smaller basis, or space 'lora'"
         )
     return Curvature(
@@ -98,13 +93,13 @@ def curvature(
         n=len(chosen),
         n_clusters=len({example.cluster for example in chosen}),
         seconds=time.monotonic() - started,
-        seed=seed,
+        seed=search.seed,
         provenance=dict(provenance or {}),
         **ends,
     )
 
 
-def _checked(search: Search, space: str, batches: int, count: int) -> Search:
+def _check(search: Search, space: str, batches: int, count: int) -> None:
     if space not in SPACES:
         raise ConfigError(f"space '{space}' is not known; {nearest(space, SPACES)}")
     if not 0 <= batches <= max(count, 1):
@@ -115,7 +110,6 @@ def _checked(search: Search, space: str, batches: int, count: int) -> Search:
         raise ConfigError(f"basis {search.basis}: Lanczos needs at least 3 vectors")
     if search.max_products < search.basis:
         raise ConfigError(f"max_products {search.max_products}: expected at least the basis, {search.basis}")
-    return search
 
 
 def _measure(

@@ -15,7 +15,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, default_data_collator
 
 from chaintune import ForgettingCallback
-from chaintune.callback.live import read_task, score_live
+from chaintune.callback.live import encode_task, score_live
 from chaintune.errors import ConfigError, DataError, ModelError
 from chaintune.gate import judge
 from chaintune.models import LoadedModel
@@ -223,7 +223,7 @@ def test_a_resumed_training_is_held_against_its_first_start(tmp_path: Path) -> N
 
 
 def test_scores_of_an_earlier_model_can_be_given(tmp_path: Path) -> None:
-    other = score_live(tiny.make_model(seed=4), read_task(TASK, TOKENIZER, None))
+    other = score_live(tiny.make_model(seed=4), encode_task(TASK, TOKENIZER, None))
     assert other is not None
     other.write(tmp_path / "other.parquet")
     trainer = make_trainer(tmp_path, tiny.make_model(), max_steps=1)
@@ -239,7 +239,7 @@ def test_what_is_frozen_in_evaluation_mode_stays_so(tmp_path: Path) -> None:
     model.config.use_cache = False
     attention = model.config._attn_implementation
     modes = [module.training for module in model.modules()]
-    assert score_live(model, read_task(TASK, TOKENIZER, 256)) is not None
+    assert score_live(model, encode_task(TASK, TOKENIZER, 256)) is not None
     assert [module.training for module in model.modules()] == modes
     assert len(set(modes)) == 2
     assert (model.config.use_cache, model.config._attn_implementation) == (False, attention)
@@ -326,7 +326,7 @@ def test_weights_spread_in_ways_that_were_not_tried_are_refused(
 
 def test_scores_of_other_examples_are_refused(tmp_path: Path) -> None:
     fewer = Task("colours", "safety", "1", (), TASK.test[:8], ("owner",), "", "")
-    other = score_live(tiny.make_model(), read_task(fewer, TOKENIZER, None))
+    other = score_live(tiny.make_model(), encode_task(fewer, TOKENIZER, None))
     assert other is not None
     trainer = make_trainer(tmp_path, tiny.make_model())
     ForgettingCallback(TASK, before=[other]).attach(trainer)

@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig
 
 from chaintune.errors import ConfigError, DataError, ModelError
-from chaintune.hessian import choose_examples, curvature
+from chaintune.hessian import Search, choose_examples, curvature
 from chaintune.models import merge_adapter
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Curvature
@@ -20,6 +20,7 @@ from tests.plain import plain_loss
 from tests.unit.hessian.conftest import EXAMPLES, Dense, adapted_model, dense, small_model, texts
 
 FEW: dict[str, Any] = {"task": "balls", "batches": 0}
+SHORT = Search(basis=3, max_products=3, tolerance=1e-6)
 
 
 def test_agrees_with_a_dense_eigensolver(dense_llama: Dense) -> None:
@@ -54,7 +55,7 @@ def test_agrees_with_a_power_iteration(dense_llama: Dense) -> None:
 
 
 def test_a_tight_tolerance_gives_more_digits(dense_llama: Dense) -> None:
-    found = curvature(small_model(), EXAMPLES, **FEW, tolerance=1e-5, basis=20)
+    found = curvature(small_model(), EXAMPLES, **FEW, search=Search(tolerance=1e-5, basis=20))
     assert (found.bottom, found.top) == pytest.approx(dense_llama.ends, rel=1e-4)
     assert max(found.top_residual, found.bottom_residual) < 1e-4
 
@@ -72,7 +73,8 @@ def test_of_the_adapter_alone(architecture: str) -> None:
 
 def test_the_full_space_of_an_adapted_model_is_that_of_the_merged_one() -> None:
     adapted, plain = (
-        curvature(one, EXAMPLES, **FEW, tolerance=1e-4) for one in (adapted_model(), merge_adapter(adapted_model()))
+        curvature(one, EXAMPLES, **FEW, search=Search(tolerance=1e-4))
+        for one in (adapted_model(), merge_adapter(adapted_model()))
     )
     assert adapted.parameters == plain.parameters
     assert (adapted.loss, adapted.top, adapted.bottom) == pytest.approx((plain.loss, plain.top, plain.bottom), rel=1e-3)
@@ -90,9 +92,9 @@ def test_an_adapter_that_does_more_than_add_is_refused_in_full_space() -> None:
 
 def test_parts_are_measured_apart_and_bend_more_than_the_whole() -> None:
     loaded = small_model()
-    found = curvature(loaded, EXAMPLES, task="balls", batches=3, tolerance=1e-4)
+    found = curvature(loaded, EXAMPLES, task="balls", batches=3, search=Search(tolerance=1e-4))
     chosen = choose_examples(EXAMPLES, None, task="balls")
-    alone = [curvature(loaded, chosen[part::3], **FEW, tolerance=1e-4) for part in range(3)]
+    alone = [curvature(loaded, chosen[part::3], **FEW, search=Search(tolerance=1e-4)) for part in range(3)]
     assert found.batch_radii == pytest.approx([one.radius for one in alone], rel=1e-3)
     assert sum(one.answer_tokens for one in alone) == found.answer_tokens
     weighted = sum(one.radius * one.answer_tokens for one in alone) / found.answer_tokens
@@ -106,13 +108,13 @@ def test_the_same_call_gives_the_same_numbers_in_any_order() -> None:
     one = curvature(small_model(), EXAMPLES, task="balls", batches=2)
     again = curvature(small_model(), EXAMPLES[::-1], task="balls", batches=2)
     assert replace(one, seconds=0) == replace(again, seconds=0)
-    other = curvature(small_model(), EXAMPLES, task="balls", batches=2, seed=1)
+    other = curvature(small_model(), EXAMPLES, task="balls", batches=2, search=Search(seed=1))
     assert other.batch_radii != one.batch_radii
     assert other.radius == pytest.approx(one.radius, rel=0.01)
 
 
 def test_what_does_not_converge_is_undefined_and_says_so() -> None:
-    found = curvature(small_model(), EXAMPLES, task="balls", batches=2, basis=3, max_products=3, tolerance=1e-6)
+    found = curvature(small_model(), EXAMPLES, task="balls", batches=2, search=SHORT)
     assert math.isnan(found.radius)
     assert math.isnan(found.top)
     assert math.isnan(found.bottom)
@@ -134,7 +136,7 @@ def test_the_record_survives_json() -> None:
     row = found.to_polars().to_dicts()[0]
     assert row["radius"] == found.radius
     assert row["batch_radii"] == list(found.batch_radii)
-    missing = curvature(small_model(), EXAMPLES, **FEW, basis=3, max_products=3, tolerance=1e-6)
+    missing = curvature(small_model(), EXAMPLES, **FEW, search=SHORT)
     again = Curvature.from_dict(json.loads(json.dumps(missing.to_dict())))
     assert math.isnan(again.radius)
     assert again.reason == missing.reason
@@ -146,9 +148,9 @@ def test_the_record_survives_json() -> None:
         ({"space": "lroa"}, "did you mean 'lora'"),
         ({"batches": 7}, "at most one for each of the 6 examples"),
         ({"batches": -1}, "expected 0 for none"),
-        ({"tolerance": 0.0}, "a fraction of the radius"),
-        ({"basis": 2}, "at least 3 vectors"),
-        ({"max_products": 5}, "at least the basis, 6"),
+        ({"search": Search(tolerance=0.0)}, "a fraction of the radius"),
+        ({"search": Search(basis=2)}, "at least 3 vectors"),
+        ({"search": Search(max_products=5)}, "at least the basis, 6"),
     ],
 )
 def test_arguments_out_of_range(wrong: dict[str, Any], sentence: str) -> None:

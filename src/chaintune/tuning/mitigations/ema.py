@@ -14,8 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from chaintune.config.validation import as_list
-from chaintune.tuning.mitigations.anchor import exact_weight, laid_like, trainable_weights
-from chaintune.tuning.mitigations.callback import Callback
+from chaintune.tuning.mitigations.callback import Callback, exact_weight, laid_like, trainable_weights
 from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
 from chaintune.tuning.mitigations.specs import Inside, MitigationSpec, Several
 

@@ -15,9 +15,8 @@ from pydantic import Field
 
 from chaintune.config.validation import Whole
 from chaintune.errors import DataError
-from chaintune.tuning.mitigations.anchor import Anchor, trainable_weights
-from chaintune.tuning.mitigations.callback import Callback
-from chaintune.tuning.mitigations.l2sp import L2spSpec
+from chaintune.tuning.mitigations.callback import trainable_weights
+from chaintune.tuning.mitigations.l2sp import L2SP, L2spSpec
 from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
 
 if TYPE_CHECKING:  # a study file that names a mitigation is read without torch
@@ -28,14 +27,14 @@ class EwcSpec(L2spSpec):
     """A pull to the weights before the stage, stronger where the lost task needs them.
 
     Attributes:
-        examples: of the task, that tell what it needs.
+        examples: of the task, from which the Fisher matrix is computed.
     """
 
     examples: Annotated[Whole, Field(ge=1)] = 128
 
     @property
     def protected_examples(self) -> int:
-        """Those that tell what the task needs."""
+        """The examples from which the Fisher matrix is computed."""
         return self.examples
 
 
@@ -80,7 +79,7 @@ def diagonal_fisher(
     return {name: total.div_(count) for name, total in fisher.items()}
 
 
-class EWC(Callback):
+class EWC(L2SP):
     """Adds `strength / 2 * sum(F * (w - w0)^2)` to what is minimised; the logged loss stays that of the task.
 
     Memory: 4 bytes a trained weight for F, and one copy of the trained weights.
@@ -92,16 +91,8 @@ class EWC(Callback):
     """
 
     def __init__(self, model: Any, fisher: "Mapping[str, torch.Tensor]", *, strength: float) -> None:
-        self._anchor = Anchor.of(model)
-        self._fisher, self._strength = fisher, strength
-
-    def on_pre_optimizer_step(self, *_: Any, model: Any = None, optimizer: Any = None, **__: Any) -> None:
-        """Add the gradient of the penalty."""
-        self._anchor.pull(model, optimizer, self._strength, self._fisher)
-
-    def penalty(self, model: Any) -> float:
-        """The penalty at a model's weights."""
-        return float(self._anchor.penalty(model, self._strength, self._fisher))
+        super().__init__(model, strength=strength)
+        self._scale = fisher
 
 
 def _apply(stage: StageModel, *, strength: float, **_: Any) -> Hook:

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from chaintune.config.validation import as_list
 from chaintune.errors import StageError
-from chaintune.tuning.mitigations.anchor import trainable_weights
+from chaintune.tuning.mitigations.callback import trainable_weights
 from chaintune.tuning.mitigations.mitigation import Hook, Mitigation, StageModel
 from chaintune.tuning.mitigations.specs import MitigationSpec, Positive, Several
 
