@@ -227,16 +227,8 @@ def mitigate(
     written = mitigation.chosen_chain(choices[0], results.rows, best=write_best)
     if not written:
         return mitigation.Mitigations(results, choices[0], "", None)
-    mitigation.write_model(session, written, folder / "model")
     recipe = {name: value for name, value in study.recipe_of(forgotten).content().items() if value is not None}
-    card = model_card(
-        results.rows,
-        choices[0],
-        written=written,
-        before=before,
-        after=model,
-        recipe=recipe,
-        level=results.level,
-    )
-    (folder / "model" / "README.md").write_text(card, encoding="utf-8")
+    named = {"written": written, "before": before, "after": model}
+    card = model_card(results.rows, choices[0], **named, recipe=recipe, level=results.level)
+    mitigation.write_model(session, written, folder / "model", card=card)
     return mitigation.Mitigations(results, choices[0], written, folder / "model")

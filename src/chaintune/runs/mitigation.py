@@ -133,13 +133,14 @@ def chosen_chain(choice: Recommendation, rows: Sequence[ResultRow], *, best: boo
     return max(known, key=lambda chain: known[chain], default="")
 
 
-def write_model(session: Session, chain: str, folder: Path) -> None:
+def write_model(session: Session, chain: str, folder: Path, *, card: str) -> None:
     """Write the model at the end of a chain into a folder, whole, an adapter folded in.
 
     Args:
         session: that was run.
         chain: its name in the results.
         folder: made where it is missing.
+        card: text of its README.
 
     Raises:
         ModelError: the checkpoint is not in the store.
@@ -165,6 +166,7 @@ def write_model(session: Session, chain: str, folder: Path) -> None:
         atomic.replacing_files(folder) as new,
     ):
         save(merge_adapter(loaded), new)
+        (new / "README.md").write_text(card, encoding="utf-8")
 
 
 def _families(study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, str]) -> list[Family]:

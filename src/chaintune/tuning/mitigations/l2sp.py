@@ -57,14 +57,6 @@ class L2SP(Callback):
                 pull = pull * laid_like(weight, self._scale[name])
             weight.grad.add_(pull, alpha=self._strength)
 
-    def penalty(self, model: Any) -> float:
-        """The penalty at a model's weights."""
-        total = 0.0
-        for name, weight in trainable_weights(model).items():
-            square = (weight.detach() - self._start[name].to(weight.device)).double() ** 2
-            total += float((square if self._scale is None else square * self._scale[name].to(weight.device)).sum())
-        return self._strength / 2 * total
-
 
 def _apply(stage: StageModel, *, strength: float) -> Hook:
     return Hook(callbacks=(L2SP(stage.loaded.model, strength=strength),))

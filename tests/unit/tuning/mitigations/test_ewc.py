@@ -39,15 +39,6 @@ def test_fisher_is_that_of_the_model_without_dropout() -> None:
     assert [module.training for module in dropped.modules()] == [False, True, False]
 
 
-def test_penalty_by_hand() -> None:
-    model = linear()
-    pull = EWC(model, diagonal_fisher(model, ROWS, loss), strength=4.0)
-    with torch.no_grad():
-        model.weight.copy_(torch.tensor([[2.0, -4.0]]))
-    # 4 / 2 * (0.625 * 4 + 0.125 * 16)
-    assert pull.penalty(model) == pytest.approx(9.0)
-
-
 def test_the_pull_is_the_gradient_of_the_penalty() -> None:
     model = linear()
     pull = EWC(model, diagonal_fisher(model, ROWS, loss), strength=4.0)

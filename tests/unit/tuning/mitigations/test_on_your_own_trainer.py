@@ -37,7 +37,6 @@ def test_l2sp_stays_nearer_the_stronger_it_is(tmp_path: Path, moved: float) -> N
         before, pull = weights(model), L2SP(model, strength=strength)
         train(model, DATA, tmp_path, callbacks=[pull])
         distances.append(distance(before, weights(model)))
-        assert pull.penalty(model) == pytest.approx(strength / 2 * distances[-1] ** 2, rel=1e-4)
     assert distances[1] < 0.5 * distances[0] < 0.5 * moved
 
 
@@ -75,7 +74,6 @@ def test_ewc_holds_what_the_earlier_answers_depend_on(tmp_path: Path) -> None:
         return float(sum((fisher[n] * (w - before[n]) ** 2).sum() for n, w in weights(trained).items()))
 
     assert weighed(model) < 0.2 * weighed(plain)
-    assert pull.penalty(model) == pytest.approx(1e4 / 2 * weighed(model), rel=1e-4)
 
 
 def test_ema_ends_with_the_average_of_its_steps(tmp_path: Path) -> None:
