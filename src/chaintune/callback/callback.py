@@ -17,7 +17,7 @@ from chaintune import tasks as known_tasks
 from chaintune.callback.live import EncodedTask, encode_task, score_live
 from chaintune.callback.series import Groups, curves
 from chaintune.callback.sharding import check_can_watch, save_whole
-from chaintune.callback.step_scores import check_same, read_scores, step_folder, write_scores
+from chaintune.callback.step_scores import check_same, scores_by_task, step_folder, write_step_scores
 from chaintune.errors import ConfigError, DataError, ModelError, nearest
 from chaintune.forgetting.crossing import parts_of
 from chaintune.forgetting.options import Inference
@@ -91,7 +91,7 @@ class ForgettingCallback(TrainerCallback):
         self._options = CompareOptions(also_by=tuple(self._by), inference=inference)
         self._stop, self._keep_best = stop, keep_best
         self._tasks = _loaded(tasks, test, self._by)
-        self._before = {} if before is None else read_scores(before)
+        self._before = {} if before is None else scores_by_task(before)
         self._out, self._tokenizer = Path(out) if out else None, tokenizer
         self._encoded: list[EncodedTask] = []
         self._trainer: Any = None
@@ -140,7 +140,7 @@ class ForgettingCallback(TrainerCallback):
     def write(self, folder: Path | str) -> None:
         """Write the score files of the start and of the last scoring, for `chaintune compare`."""
         for name, scores in (("before", self.scores_before), ("after", self.scores_after)):
-            write_scores(Path(folder) / name, scores)
+            write_step_scores(Path(folder) / name, scores)
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Score the model that training starts from, or read the scores of its first start.
@@ -198,7 +198,7 @@ class ForgettingCallback(TrainerCallback):
     def _start(self, step: int, *, leads: bool) -> dict[str, Scores]:
         """The scores to compare with: those of `before`, of an earlier run that is resumed, or of now."""
         first = step_folder(self._folder, 0)
-        scores = self._before or (read_scores(first) if step and leads and first.is_dir() else {})
+        scores = self._before or (scores_by_task(first) if step and leads and first.is_dir() else {})
         # The first process alone may see the files.
         if self._agreed(has_scores=bool(scores))["has_scores"]:
             if leads:
@@ -221,7 +221,7 @@ class ForgettingCallback(TrainerCallback):
             else:
                 by_task[task.name] = scores
         if self._trainer.is_world_process_zero():
-            write_scores(step_folder(self._folder, step), by_task)
+            write_step_scores(step_folder(self._folder, step), by_task)
         return by_task
 
     def _compare(self) -> None:

@@ -15,7 +15,7 @@ def step_folder(out: Path, step: int) -> Path:
     return out / f"step-{step:06d}"
 
 
-def read_scores(before: Sequence[Scores] | Path | str) -> dict[str, Scores]:
+def scores_by_task(before: Sequence[Scores] | Path | str) -> dict[str, Scores]:
     """Scores by task, read where a score file or a folder of them is named.
 
     Raises:
@@ -29,7 +29,7 @@ def read_scores(before: Sequence[Scores] | Path | str) -> dict[str, Scores]:
     return {scores.task: scores for scores in before}
 
 
-def write_scores(folder: Path, scores: Mapping[str, Scores]) -> None:
+def write_step_scores(folder: Path, scores: Mapping[str, Scores]) -> None:
     """Write one file a task, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, one in scores.items():

@@ -28,7 +28,7 @@ Sources = Annotated[
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class CheckpointChoice:
     """Options of which checkpoint of a study is meant."""
 
     chain: Annotated[str | None, typer.Option(help="Of a study: which checkpoint, as 'bbq>csqa'.")] = None
@@ -57,7 +57,7 @@ class _Card:
 def card(
     sources: Sources,
     comparing: Comparing,
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointChoice,
     writing: Writing,
     before: Annotated[str, typer.Option(help="What to call the earlier checkpoint.")] = "the checkpoint before it",
 ) -> int:
@@ -87,7 +87,7 @@ def card(
     return 0
 
 
-def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint, before: str) -> _Card:
+def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: CheckpointChoice, before: str) -> _Card:
     from chaintune.records.comparison import BEFORE
     from chaintune.report.card import comparison_section
     from chaintune.report.model_index import card_results
@@ -127,7 +127,7 @@ def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: Checkpoint,
     return _Card(comparison_section(comparisons, before=before, gate=gate), results)
 
 
-def _of_study(folder: Path, checkpoint: Checkpoint) -> _Card:
+def _of_study(folder: Path, checkpoint: CheckpointChoice) -> _Card:
     from chaintune.report.card import study_section
     from chaintune.report.folder import read_rows
     from chaintune.report.model_index import card_results

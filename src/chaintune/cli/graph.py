@@ -26,7 +26,7 @@ _LAST, _NOT_LAST, _BESIDE = ("└─ ", "├─ ", "│  ")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GraphRow:
     """One checkpoint.
 
     Attributes:
@@ -45,7 +45,7 @@ class Row:
     measures: int
 
 
-class Graph:
+class RunGraph:
     """The state of each node of a plan so far."""
 
     def __init__(self, plan: "Plan") -> None:
@@ -68,9 +68,9 @@ class Graph:
         """The number of nodes in any of some states."""
         return sum(state in states for state in self._states.values())
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[GraphRow]:
         """Every checkpoint, children under their parent."""
-        rows: list[Row] = []
+        rows: list[GraphRow] = []
         for key, name in self._bases.items():
             rows.append(self._row(key, "", name, [*self._measures.get(key, ())]))
             waiting = self._below(key, "", None)  # without recursion: a chain may be long
@@ -96,14 +96,14 @@ class Graph:
             own.append(f"seed {node.seed}")
         return ", ".join([node.chain[-1], *own])
 
-    def _row(self, key: str, tree: str, label: str, nodes: Sequence[str]) -> Row:
+    def _row(self, key: str, tree: str, label: str, nodes: Sequence[str]) -> GraphRow:
         states = [self._states[node] for node in nodes]
         state: State = next((state for state in _OUTWEIGHS if state in states), "from store")
         scores = [self._states[node] for node in self._measures.get(key, ())]
-        return Row(key, tree, label, state, sum(s in {"done", "from store"} for s in scores), len(scores))
+        return GraphRow(key, tree, label, state, sum(s in {"done", "from store"} for s in scores), len(scores))
 
 
-def folded(rows: Sequence[Row], height: int) -> list[Row | str]:
+def folded(rows: Sequence[GraphRow], height: int) -> list[GraphRow | str]:
     """The rows that fit; each gap says in words what it holds.
 
     What runs and what failed is kept first, then what lies around what runs.
@@ -115,8 +115,8 @@ def folded(rows: Sequence[Row], height: int) -> list[Row | str]:
         if len(shown) + 1 + _gaps(shown | {index}, len(rows)) > height:
             break
         shown.add(index)
-    lines: list[Row | str] = []
-    hidden: list[Row] = []
+    lines: list[GraphRow | str] = []
+    hidden: list[GraphRow] = []
     for index, row in enumerate(rows):
         if index not in shown:
             hidden.append(row)
@@ -127,7 +127,7 @@ def folded(rows: Sequence[Row], height: int) -> list[Row | str]:
     return lines + ([_summary(hidden)] if hidden else [])
 
 
-def _importance(rows: Sequence[Row]) -> Callable[[int], tuple[bool, bool, int]]:
+def _importance(rows: Sequence[GraphRow]) -> Callable[[int], tuple[bool, bool, int]]:
     here = [i for i, row in enumerate(rows) if row.state == "running"]
     # Between two nodes nothing runs: the next one is where the run is.
     here = here or [next((i for i, row in enumerate(rows) if row.state == "waiting"), len(rows) - 1)]
@@ -143,7 +143,7 @@ def _gaps(shown: set[int], count: int) -> int:
     return sum(after - before > 1 for before, after in pairwise(sorted(shown | {-1, count})))
 
 
-def _summary(hidden: Sequence[Row]) -> str:
+def _summary(hidden: Sequence[GraphRow]) -> str:
     counts = {state: sum(row.state == state for row in hidden) for state in ("failed", "skipped", "done", "from store")}
     counts["waiting"] = len(hidden) - sum(counts.values())
     return ", ".join(f"{count} {state}" for state, count in counts.items() if count)

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from chaintune.cli.amounts import doing, duration, rate_of
-from chaintune.cli.graph import Graph, Row, State, folded
+from chaintune.cli.graph import GraphRow, RunGraph, State, folded
 from chaintune.execution.eta import Eta
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class LiveView:
     def __init__(self, console: Console, plan: "Plan") -> None:
         self._console, self._name = console, plan.study
         self._total = len(plan.nodes)
-        self._graph = Graph(plan)
+        self._graph = RunGraph(plan)
         self._eta = Eta(plan.nodes)
         self._now: dict[str, Event] = {}
         self._began = time.monotonic()
@@ -116,7 +116,7 @@ class LiveView:
         return [*lines, *([Text(f"       and {more} more")] if more else [])]
 
 
-def _line(row: Row | str, width: int) -> Text:
+def _line(row: GraphRow | str, width: int) -> Text:
     if isinstance(row, str):
         return Text(f"  … {row}", style="dim")
     scored = f"{row.measured}/{row.measures}" if row.measures else ""

@@ -52,7 +52,9 @@ class Fields:
         return [self.id, self.score, *cluster, *self.dimensions.values(), *self.digests.values()]
 
 
-def scores_of(columns: Columns, fields: Fields, task: str, where: str, *, metric: str = "") -> tuple[Scores, Digests]:
+def scores_from_columns(
+    columns: Columns, fields: Fields, task: str, where: str, *, metric: str = ""
+) -> tuple[Scores, Digests]:
     """Columns as scores of a task, and what is known of each example in the same order.
 
     Args:

@@ -19,8 +19,8 @@ from chaintune.files.columns import columns_of
 from chaintune.files.reading import parse_json
 from chaintune.files.rows import Row
 from chaintune.logs.conditions import doubts_of, facts_of
-from chaintune.logs.fields import Fields, scores_of
-from chaintune.logs.inspect_samples import canonical, fields_of, prompt_digest, question_digests
+from chaintune.logs.fields import Fields, scores_from_columns
+from chaintune.logs.inspect_samples import canonical, prompt_digest, question_digests, sample_fields
 from chaintune.logs.inspect_scores import scorer_of, scores_by_scorer, values_of, warn_of_unscored
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -167,7 +167,7 @@ def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options
     rows = [_row(samples[key], values[key], prompts.get(key), where) for key in scored]
     names = tuple(name for name in rows[0].columns() if not name.startswith(_DIGEST)) if rows else ()
     fields = replace(_fields_of(options), known=names)
-    scores, digests = scores_of(columns_of(rows, fields.paths), fields, log.eval.task, where, metric=scorer)
+    scores, digests = scores_from_columns(columns_of(rows, fields.paths), fields, log.eval.task, where, metric=scorer)
     header = log.model_dump(include={"status", "invalidated", "eval", "plan"})
     facts, doubts = facts_of(header, scorer), doubts_of(header)
     return Log(scores, where, facts, digests, fields=names, doubts=doubts)
@@ -176,7 +176,7 @@ def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options
 def _row(summary: Any, score: Any, prompt: str | None, where: str) -> Row:
     digests = {**question_digests(summary), "prompt": prompt}
     known = {f"{_DIGEST}{kind}": digest for kind, digest in digests.items()}
-    return Row(f"{where}, sample '{summary.id}'", {**fields_of(summary), "score": score, **known})
+    return Row(f"{where}, sample '{summary.id}'", {**sample_fields(summary), "score": score, **known})
 
 
 def _fields_of(options: ReadOptions) -> Fields:

@@ -13,7 +13,7 @@ def canonical(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def fields_of(sample: Any) -> dict[str, Any]:
+def sample_fields(sample: Any) -> dict[str, Any]:
     """The fields of a sample or summary that may be named, but for the score.
 
     White space inside texts of the metadata counts as one space, as in the summaries that Inspect writes.

@@ -13,7 +13,7 @@ from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.columns import read_columns
 from chaintune.files.reading import iter_rows, parse_json
 from chaintune.files.rows import Row
-from chaintune.logs.fields import Fields, scores_of
+from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
@@ -75,7 +75,7 @@ def _read_file(path: Path, options: ReadOptions) -> Log:
     chosen = _filter(list(dict.fromkeys(filters)), options.filter, path)
     if len(set(filters)) > 1:
         columns = columns.rows([row for row, name in enumerate(filters) if name == chosen])
-    scores, digests = scores_of(columns, fields, task, str(path))
+    scores, digests = scores_from_columns(columns, fields, task, str(path))
     return Log(scores, str(path), _facts(path, task), digests, fields=fields.known)
 
 

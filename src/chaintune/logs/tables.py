@@ -9,7 +9,7 @@ from chaintune.errors import DataError
 from chaintune.files.columns import Columns, columns_of, read_columns
 from chaintune.files.reading import READERS, iter_rows
 from chaintune.files.rows import Row
-from chaintune.logs.fields import Fields, scores_of
+from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
@@ -64,13 +64,13 @@ def _logs(columns: Columns, fields: Fields, called: str, where: str) -> list[Log
     tasks: dict[str, list[int]] = {}
     values = columns.values[called]
     if values.count(None) == len(values):
-        return [Log(scores_of(columns, fields, UNNAMED, where)[0], where, fields=fields.known)]
+        return [Log(scores_from_columns(columns, fields, UNNAMED, where)[0], where, fields=fields.known)]
     for row, task in enumerate(values):
         if not isinstance(task, str | None):
             raise DataError(f"{columns.place(row)}: {called} is no text")
         tasks.setdefault(UNNAMED if task is None else task, []).append(row)
     return [
-        Log(scores_of(columns.rows(rows), fields, task, where)[0], where, fields=fields.known)
+        Log(scores_from_columns(columns.rows(rows), fields, task, where)[0], where, fields=fields.known)
         for task, rows in tasks.items()
     ]
 

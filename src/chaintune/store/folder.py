@@ -19,7 +19,7 @@ from chaintune.errors import StoreError
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.store.lease import Lease, is_leased
-from chaintune.store.manifest import FORMAT, MANIFEST, Entry, damage_of, entry_of, files_of, load, sealed
+from chaintune.store.manifest import FORMAT, MANIFEST, Entry, damage_of, entry_of, files_of, load_manifest, sealed
 from chaintune.store.store import Make, checked_name, default_address, is_name, is_url
 
 LEASES = "leases"
@@ -57,7 +57,7 @@ class FolderStore:
     def peek(self, kind: str, key: str) -> Entry | None:
         """The finished entry; None where there is none. Only files that were written to since are read."""
         folder = self.folder(kind, key)
-        manifest = load(folder / MANIFEST)
+        manifest = load_manifest(folder / MANIFEST)
         return None if damage_of(folder, manifest, deep=False) else entry_of(folder, manifest)
 
     def get(self, kind: str, key: str) -> Entry | None:
@@ -95,7 +95,7 @@ class FolderStore:
         """The damage of an entry, every byte of it read; empty when it is whole."""
         with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be read"):
             folder = self.folder(kind, key)
-            return damage_of(folder, load(folder / MANIFEST), deep=True)
+            return damage_of(folder, load_manifest(folder / MANIFEST), deep=True)
 
     def kinds(self) -> list[str]:
         """The kinds of entries that are there, sorted."""
@@ -139,7 +139,7 @@ class FolderStore:
         """Change what is noted about an entry; its files stay as they are."""
         with self._locked(kind, key):
             folder = self.folder(kind, key)
-            manifest = load(folder / MANIFEST)
+            manifest = load_manifest(folder / MANIFEST)
             if not damage_of(folder, manifest, deep=False):
                 manifest["info"] |= info
                 atomic.write_json(folder / MANIFEST, sealed(manifest))
@@ -194,7 +194,7 @@ class FolderStore:
         folder = self.folder(kind, key)
         if not (folder / MANIFEST).is_file():
             return None
-        manifest = load(folder / MANIFEST)
+        manifest = load_manifest(folder / MANIFEST)
         damage = damage_of(folder, manifest, deep=(kind, key) not in self._verified)
         if damage:
             self._warn(f"store entry {folder} is damaged ({damage}); it will be rebuilt")

@@ -61,15 +61,15 @@ def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return body | {"digest": canonical_digest(body)}
 
 
-def load(path: Path) -> Any:
+def load_manifest(path: Path) -> Any:
     """The content of a manifest; None where there is none, or no JSON."""
     try:
-        return parse(path.read_bytes())
+        return parse_manifest(path.read_bytes())
     except FileNotFoundError:
         return None
 
 
-def parse(content: bytes) -> Any:
+def parse_manifest(content: bytes) -> Any:
     """JSON as a value; None where it is none."""
     try:
         return json.loads(content, parse_constant=_refuse)

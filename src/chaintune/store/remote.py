@@ -31,8 +31,8 @@ from chaintune.store.manifest import (
     Entry,
     digest_of,
     entry_of,
-    load,
-    parse,
+    load_manifest,
+    parse_manifest,
     sealed,
     trouble_of,
 )
@@ -85,7 +85,7 @@ class RemoteStore:
         name = _manifest_name(kind, key)
         content = self._bucket.read(name)
         while content is not None:
-            manifest = parse(content)
+            manifest = parse_manifest(content)
             trouble = trouble_of(manifest, kind, key)
             try:
                 if not trouble:
@@ -124,7 +124,7 @@ class RemoteStore:
 
     def damage(self, kind: str, key: str) -> str:
         """The damage of an entry, every byte of it read from the bucket; empty when it is whole."""
-        manifest = parse(self._bucket.read(_manifest_name(kind, key)) or b"")
+        manifest = parse_manifest(self._bucket.read(_manifest_name(kind, key)) or b"")
         if trouble := trouble_of(manifest, kind, key):
             return trouble
         try:
@@ -202,7 +202,7 @@ class RemoteStore:
 
     def _manifest(self, kind: str, key: str) -> Manifest | None:
         """The manifest of an entry; None where there is none, or where it is not as it was written."""
-        manifest = parse(self._bucket.read(_manifest_name(kind, key)) or b"")
+        manifest = parse_manifest(self._bucket.read(_manifest_name(kind, key)) or b"")
         return None if trouble_of(manifest, kind, key) else manifest
 
     def _brought(self, manifest: Manifest) -> Entry:
@@ -250,7 +250,7 @@ class RemoteStore:
             if not copy.made and (entry := self.get(kind, key)):
                 return entry
             info = {word: value for word, value in copy.info.items() if word != _UPLOADED}
-            manifest = sealed(load(copy.path / MANIFEST) | {"info": info, "upload": copy.digest})
+            manifest = sealed(load_manifest(copy.path / MANIFEST) | {"info": info, "upload": copy.digest})
             for name in manifest["files"]:
                 self._bucket.upload(copy.path / name, _file_name(manifest, name))
             name, content = _manifest_name(kind, key), _bytes(manifest)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.files.rows import kind
+from chaintune.files.rows import Row, kind
 
 REQUIRED = ("prompt", "choices", "gold")
 OPTIONAL = ("id", "cluster", "split")
@@ -15,7 +15,7 @@ IN_BRACES = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ColumnNames:
     """Column names; `column.field` is a named field inside a column.
 
     Attributes:
@@ -39,15 +39,15 @@ class Columns:
     group_map: str = ""
 
 
-def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], where: str) -> Columns:
+def resolve_columns(rows: Iterable[Row], columns: Mapping[str, Any], where: str) -> ColumnNames:
     """The columns to read: those named, else those of the very names, as far as the data has them.
 
     Args:
+        rows: of the data.
         columns: `prompt`, `choices`, `gold`, `id`, `cluster`, `split`, `labels` -> column, and `groups` ->
             a mapping of dimension to column, or one column that holds such a mapping in each row. `prompt`
             may be a text with columns in braces, `choices` a list of such texts. A key whose value is None
             counts as absent.
-        present: columns of the data, fields inside columns as `column.field`.
         where: of the data, for messages.
 
     Raises:
@@ -58,7 +58,7 @@ def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], where: s
         raise ConfigError(f"columns: expected a mapping such as {{'prompt': 'question'}}, got {kind(columns)}")
     columns = {key: column for key, column in columns.items() if column is not None}
     _check_keys(columns)
-    there = list(present)
+    there = list(dict.fromkeys(name for row in rows for name in row.columns()))
     names: dict[str, Any] = {key: columns.get(key, key) for key in REQUIRED}
     names |= {key: columns.get(key, key) for key in OPTIONAL if key in columns or key in there}
     names |= {"labels": columns["labels"]} if "labels" in columns else {}
@@ -68,10 +68,10 @@ def resolve_columns(columns: Mapping[str, Any], present: Iterable[str], where: s
     _check_present([*_named_columns(names), *_group_columns(by_dimension, group_map)], there, where)
     if isinstance(names["choices"], list | tuple):
         names["choices"] = tuple(names["choices"])
-    return Columns(**names, groups=by_dimension, group_map=group_map)
+    return ColumnNames(**names, groups=by_dimension, group_map=group_map)
 
 
-def fields_of(template: str) -> list[str]:
+def template_columns(template: str) -> list[str]:
     """The columns that a text names in braces; the text itself when it names none."""
     return IN_BRACES.findall(template) or [template]
 
@@ -82,7 +82,7 @@ def _named_columns(names: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(named, list | tuple):
             yield from ((key, column) for text in named for column in IN_BRACES.findall(text))
         else:
-            yield from ((key, column) for column in (fields_of(named) if key == "prompt" else [named]))
+            yield from ((key, column) for column in (template_columns(named) if key == "prompt" else [named]))
 
 
 def _group_columns(by_dimension: Mapping[str, str], group_map: str) -> Iterator[tuple[str, str]]:

@@ -34,7 +34,7 @@ def fetch(repo: str, patterns: Sequence[str], *, revision: str = "") -> tuple[Pa
     return Path(folder), Path(folder).name
 
 
-def listed(repo: str, *, revision: str = "") -> list[str]:
+def file_names(repo: str, *, revision: str = "") -> list[str]:
     """The names of all files of a data set.
 
     Raises:

@@ -10,11 +10,11 @@ from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.reading import READERS, files_digest, read_rows
 from chaintune.files.rows import Row
 from chaintune.records import Example
-from chaintune.tasks.columns import Columns
+from chaintune.tasks.columns import ColumnNames, resolve_columns
 from chaintune.tasks.definition import Pool, TaskData
 from chaintune.tasks.hub import HubError, fetch
-from chaintune.tasks.hub_splits import Layout, layout
-from chaintune.tasks.items import SPLITS, by_split, columns_of, dimensions_of, examples_of
+from chaintune.tasks.hub_splits import Layout, read_layout
+from chaintune.tasks.items import SPLITS, by_split, dimensions_of, examples_of
 from chaintune.tasks.left_out import note_left_out, without_repeats
 
 VERSION = "hub-1"
@@ -34,7 +34,7 @@ def read_hub(task: str, options: Mapping[str, Any]) -> TaskData:
         ConfigError: the arguments do not go together.
         DataError: there is no such data set, configuration or split, or a row cannot be used.
     """
-    offered, config, columns = layout(options["hub"]), options.get("config"), options.get("columns", {})
+    offered, config, columns = read_layout(options["hub"]), options.get("config"), options.get("columns", {})
     where = f"Hub data set {offered.repo}"
     names = _split_names(where, options.get("split"), list(offered.splits(config)))
     rows, source = _rows(offered, config, names)
@@ -50,9 +50,9 @@ def read_hub(task: str, options: Mapping[str, Any]) -> TaskData:
     return TaskData(Pool(train, test, source), VERSION, dimensions, offered.licence or "not stated")
 
 
-def _columns(rows: Sequence[Row], columns: Mapping[str, Any], where: str) -> Columns:
+def _columns(rows: Sequence[Row], columns: Mapping[str, Any], where: str) -> ColumnNames:
     """As for a file, but a column that happens to be called `split` counts only when it is named."""
-    resolved = columns_of(rows, columns, where)
+    resolved = resolve_columns(rows, columns, where)
     return resolved if columns.get("split") else replace(resolved, split="")
 
 
@@ -104,7 +104,7 @@ def _parts(
     where: str,
     rows: Mapping[str, list[Row]],
     examples: Mapping[str, list[Example]],
-    columns: Mapping[str, Columns],
+    columns: Mapping[str, ColumnNames],
 ) -> tuple[Sequence[Example], Sequence[Example] | None]:
     if "all" in rows:
         return by_split(rows["all"], examples["all"], columns["all"].split)

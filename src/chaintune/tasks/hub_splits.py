@@ -11,7 +11,7 @@ import yaml
 
 from chaintune.errors import DataError, nearest
 from chaintune.files.reading import READERS
-from chaintune.tasks.hub import HubError, fetch, listed
+from chaintune.tasks.hub import HubError, fetch, file_names
 from chaintune.tasks.places import CONVERTED
 
 Splits = Mapping[str, tuple[str, ...]]
@@ -60,7 +60,7 @@ class Layout:
         )
 
 
-def layout(repo: str) -> Layout:
+def read_layout(repo: str) -> Layout:
     """The layout of a data set, without fetching its data.
 
     Raises:
@@ -132,7 +132,7 @@ def _declared_splits(data_files: Any) -> dict[str, tuple[str, ...]]:
 def _names(repo: str, *, revision: str = "") -> list[str]:
     """Names of the files; those that were fetched before when the Hub cannot be asked."""
     try:
-        return listed(repo, revision=revision)
+        return file_names(repo, revision=revision)
     except HubError:
         folder, _ = fetch(repo, [CARD], revision=revision)
         return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]

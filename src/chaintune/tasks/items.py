@@ -8,24 +8,14 @@ from chaintune.errors import DataError, nearest
 from chaintune.files.rows import Row, build_all, checked_text, kind
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.records.examples import is_no_group
-from chaintune.tasks.columns import IN_BRACES, Columns, resolve_columns
+from chaintune.tasks.columns import IN_BRACES, ColumnNames
 from chaintune.tasks.definition import Part
 from chaintune.tasks.prompts import choice_defect, continuation
 
 SPLITS: tuple[Part, Part] = ("train", "test")
 
 
-def columns_of(rows: Iterable[Row], columns: Mapping[str, Any], where: str) -> Columns:
-    """The columns to read, as far as the rows have them.
-
-    Raises:
-        ConfigError: a key that is not known, or a column name that is no text.
-        DataError: the data lacks a column.
-    """
-    return resolve_columns(columns, dict.fromkeys(name for row in rows for name in row.columns()), where)
-
-
-def examples_of(rows: Iterable[Row], columns: Columns) -> list[Example]:
+def examples_of(rows: Iterable[Row], columns: ColumnNames) -> list[Example]:
     """The example of each row.
 
     Raises:
@@ -49,7 +39,7 @@ def by_split(
     return train, test
 
 
-def dimensions_of(columns: Columns, examples: Iterable[Example], where: str) -> tuple[str, ...]:
+def dimensions_of(columns: ColumnNames, examples: Iterable[Example], where: str) -> tuple[str, ...]:
     """The dimensions that examples bear groups of, in the order in which the user names them.
 
     Raises:
@@ -62,7 +52,7 @@ def dimensions_of(columns: Columns, examples: Iterable[Example], where: str) -> 
     return tuple(columns.groups) if columns.groups else tuple(sorted(present))
 
 
-def groups_of(row: Row, columns: Columns) -> dict[str, tuple[str, ...]]:
+def groups_of(row: Row, columns: ColumnNames) -> dict[str, tuple[str, ...]]:
     """Dimension -> the groups that a row bears; without the dimensions of which it bears none.
 
     Raises:
@@ -88,7 +78,7 @@ def name_of(row: Row, column: str) -> str:
     return checked_text(value, f"{row.where}: field '{column}'")
 
 
-def _example(row: Row, columns: Columns) -> Example:
+def _example(row: Row, columns: ColumnNames) -> Example:
     prompt = _filled(row, columns.prompt) if IN_BRACES.search(columns.prompt) else row.text(columns.prompt)
     choices = _choices(row, columns.choices)
     gold = _gold_by_label(row, columns) if columns.labels else _gold(row, columns.gold, choices)
@@ -134,7 +124,7 @@ def _parsed(row: Row, column: str, text: str) -> Any:
         raise DataError(f"{row.where}: field '{column}' is not the JSON that it begins like ({error.msg})") from error
 
 
-def _gold_by_label(row: Row, columns: Columns) -> int:
+def _gold_by_label(row: Row, columns: ColumnNames) -> int:
     gold, labels = row.value(columns.gold), row.entries(columns.labels)
     if labels.count(gold) != 1:
         raise DataError(f"{row.where}: gold {gold!r} must be one of the labels {labels} in field '{columns.labels}'")

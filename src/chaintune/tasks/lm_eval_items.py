@@ -14,9 +14,9 @@ from typing import Any
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.rows import Row, build_all
 from chaintune.records import Choices, Example, canonical_digest
-from chaintune.tasks.columns import Columns
+from chaintune.tasks.columns import ColumnNames, resolve_columns
 from chaintune.tasks.definition import Pool, TaskData
-from chaintune.tasks.items import columns_of, dimensions_of, groups_of, name_of
+from chaintune.tasks.items import dimensions_of, groups_of, name_of
 from chaintune.tasks.left_out import DEFECTIVE, note_left_out, without_repeats
 from chaintune.tasks.prompts import choice_defect
 
@@ -54,7 +54,7 @@ def read_lm_eval(task_name: str, options: Mapping[str, Any]) -> TaskData:
     left_out: Counter[str] = Counter()
     tested = _rows(task, task.eval_docs, shots, f"{where}, tested document")
     training = _training_rows(task, shots, where)
-    resolved = columns_of([*tested, *training], columns, where)
+    resolved = resolve_columns([*tested, *training], columns, where)
     test = without_repeats(_examples(tested, resolved, left_out), left_out)
     train = without_repeats(_examples(training, resolved, left_out), left_out, tested=test)
     source = _source(task, name, shots) + note_left_out(f"{PREFIX}{name}", left_out, len(tested) + len(training))
@@ -168,14 +168,14 @@ def _rows(task: Any, docs: Iterable[Mapping[str, Any]], shots: int, where: str) 
     return rows
 
 
-def _examples(rows: Sequence[Row], columns: Columns, left_out: Counter[str]) -> list[Example]:
+def _examples(rows: Sequence[Row], columns: ColumnNames, left_out: Counter[str]) -> list[Example]:
     sound = [row for row in rows if not choice_defect(row.values["choices"])]
     if len(rows) > len(sound):
         left_out[DEFECTIVE] += len(rows) - len(sound)
     return build_all(sound, lambda row: _example(row, columns))
 
 
-def _example(row: Row, columns: Columns) -> Example:
+def _example(row: Row, columns: ColumnNames) -> Example:
     # Without the few-shot samples, so that a question keeps its name whatever stands in front of it.
     name = name_of(row, columns.id) if columns.id else canonical_digest(row.values["question"])[:16]
     cluster = name_of(row, columns.cluster) if columns.cluster else name

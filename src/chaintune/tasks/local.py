@@ -8,9 +8,9 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.files.reading import files_digest, read_rows
 from chaintune.files.rows import Row, raise_problems
 from chaintune.records import Example
-from chaintune.tasks.columns import Columns
+from chaintune.tasks.columns import ColumnNames, resolve_columns
 from chaintune.tasks.definition import Pool, TaskData
-from chaintune.tasks.items import by_split, columns_of, dimensions_of, examples_of
+from chaintune.tasks.items import by_split, dimensions_of, examples_of
 
 VERSION = "local-1"
 
@@ -47,12 +47,12 @@ def read_local(_name: str, options: Mapping[str, Any]) -> TaskData:
     return TaskData(Pool(examples, test, source), VERSION, dimensions)
 
 
-def _read(path: Path, columns: Mapping[str, Any]) -> tuple[list[Row], Columns]:
+def _read(path: Path, columns: Mapping[str, Any]) -> tuple[list[Row], ColumnNames]:
     rows = read_rows(path)
-    return rows, columns_of(rows, columns, str(path))
+    return rows, resolve_columns(rows, columns, str(path))
 
 
-def _examples(rows: Sequence[Row], columns: Columns) -> list[Example]:
+def _examples(rows: Sequence[Row], columns: ColumnNames) -> list[Example]:
     """The example of each row; a file of one's own can be mended, so rows that repeat another are an error."""
     examples = examples_of(rows, columns)
     first: dict[str, str] = {}

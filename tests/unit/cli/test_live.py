@@ -12,7 +12,7 @@ from rich.console import Console
 
 from chaintune.cli import display
 from chaintune.cli.display import RunDisplay
-from chaintune.cli.graph import Graph, Row, folded
+from chaintune.cli.graph import GraphRow, RunGraph, folded
 from chaintune.cli.live import LiveView
 from chaintune.execution.events import Event, Progress
 from chaintune.execution.run import run_plan
@@ -91,7 +91,7 @@ def test_a_large_graph_fits_every_terminal_at_every_moment(height: int) -> None:
 
 def test_what_is_folded_is_told_and_what_failed_is_not_folded() -> None:
     states = ["done"] * 30 + ["failed"] + ["done"] * 30 + ["running"] + ["waiting"] * 30
-    rows = [Row(str(i), "", f"s{i}", state, 0, 1) for i, state in enumerate(states)]  # type: ignore[arg-type]
+    rows = [GraphRow(str(i), "", f"s{i}", state, 0, 1) for i, state in enumerate(states)]  # type: ignore[arg-type]
     shown = folded(rows, 9)
     assert len(shown) == 9
     told = [line if isinstance(line, str) else line.label for line in shown]
@@ -103,7 +103,7 @@ def test_every_state_has_a_mark_and_a_word(tmp_path: Path) -> None:
     plan = make_plan(make_study("abc"))
     kinds = {"skipped": plan.stages[1], "failed": plan.stages[0], "made": plan.scores[0], "start": plan.stages[5]}
     stored = {plan.stages[7].key, *(node.key for node in plan.scores if node.checkpoint_key == plan.stages[7].key)}
-    graph = Graph(plan)
+    graph = RunGraph(plan)
     for kind, node in kinds.items():
         graph.note(Event(kind, node))  # type: ignore[arg-type]
     for node in [*plan.scores[1:3], *(node for node in plan.nodes if node.key in stored)]:
@@ -113,7 +113,7 @@ def test_every_state_has_a_mark_and_a_word(tmp_path: Path) -> None:
 
 
 def test_knobs_and_seeds_stand_where_they_set_apart() -> None:
-    labels = [row.label for row in Graph(make_plan(make_study("ab", **LARGE))).rows()]
+    labels = [row.label for row in RunGraph(make_plan(make_study("ab", **LARGE))).rows()]
     assert labels[:3] == ["tiny", "a, learning_rate=0.0001, seed 0", "b"]
     assert len({label for label in labels if label.startswith("a, ")}) == 4
 
@@ -217,6 +217,6 @@ def test_several_nodes_at_work_have_a_line_each(height: int) -> None:
 
 
 def test_a_chain_of_a_thousand_stages_is_drawn() -> None:
-    rows = Graph(make_plan(make_study("ab", chains=[["a", "b"] * 500]))).rows()
+    rows = RunGraph(make_plan(make_study("ab", chains=[["a", "b"] * 500]))).rows()
     assert len(rows) == 1001
     assert folded(rows, 5)[-1] == "997 waiting"
