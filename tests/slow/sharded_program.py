@@ -48,7 +48,7 @@ def main(folder: Path, how: str, out: Path) -> None:
     dist.init_process_group("gloo")
     rank, seen = dist.get_rank(), [own_bytes()]
     with highest(seen):
-        loaded = load(folder, precision="fp32", place=False, on_meta=how == "hollow" and rank > 0)
+        loaded = load(folder, precision="fp32", to_device=False, on_meta=how == "hollow" and rank > 0)
         weights = weight_bytes(loaded.model)
         dist.barrier()
         shard(loaded.model)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from chaintune.errors import ConfigError, ModelError, nearest
+from chaintune.hessian.double_backward import double_backward_mode, space_of
 from chaintune.hessian.examples import choose_examples
 from chaintune.hessian.lanczos import Product, Search, Vector, extreme, spectrum_ends
 from chaintune.hessian.loss import StageLoss
-from chaintune.hessian.undisturbed import ready, space_of
 from chaintune.models.loading import LoadedModel
 from chaintune.models.memory import unless_out_of_memory
 from chaintune.records import Curvature, Example, Space
@@ -75,7 +75,7 @@ def curvature(
     names = space_of(loaded, space)
 
     def measure() -> dict[str, Any]:
-        with ready(loaded, names.__contains__):
+        with double_backward_mode(loaded, names.__contains__):
             return _measure(
                 loaded, encoded, [*names.values()], optimised, batches=batches, search=search, on_product=on_product
             )

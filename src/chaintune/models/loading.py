@@ -96,7 +96,7 @@ def load(
     precision: Precision,
     trainable: bool = True,
     quantize: Quantize | None = None,
-    place: bool = True,
+    to_device: bool = True,
     on_meta: bool = False,
     trust_remote_code: bool = False,
 ) -> LoadedModel:
@@ -108,7 +108,7 @@ def load(
         precision: number format of the weights.
         trainable: whether the adapter, if there is one, will be tuned further.
         quantize: `4bit` holds the matrices in 4 bits, to train an adapter on top.
-        place: False leaves the model in main memory, for the caller to shard it over devices.
+        to_device: False leaves the model in main memory, for the caller to shard it over devices.
         on_meta: read shapes and number formats but no weights; the model lies on the meta device until `shard` gives
             this process its pieces of what another one has read.
         trust_remote_code: run Python code that comes with the model. Off unless the user says so.
@@ -129,7 +129,7 @@ def load(
     if adapter is not None:
         with _speaking(adapter):
             model = read_adapter(model, adapter, trainable=trainable, on_meta=on_meta)
-    if place and not quantize and not on_meta:  # in 4 bits it lies where it is to be already
+    if to_device and not quantize and not on_meta:  # in 4 bits it lies where it is to be already
         _put(model, default_device(), folder)
     model.eval()
     return LoadedModel(model, tokenizer, precision, quantize)

@@ -85,8 +85,8 @@ class _Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """The way in which a step is computed.
+class _Batching:
+    """How the examples of a step are computed together.
 
     Attributes:
         sharing: whether the examples of a micro-batch are computed as a tree.
@@ -169,23 +169,23 @@ def tune(
     if fsdp:
         check_can_shard(recipe.quantize, recipe.regulariser)
     while True:
-        way = unless_out_of_memory(partial(_way, parent, stage, share=share, fsdp=fsdp))
-        if way is None:
+        batching = unless_out_of_memory(partial(_batching, parent, stage, share=share, fsdp=fsdp))
+        if batching is None:
             raise too_little(recipe, task=task)
-        tuned = unless_out_of_memory(partial(_tune, parent, stage, way))
+        tuned = unless_out_of_memory(partial(_tune, parent, stage, batching))
         if tuned is not None:
             return tuned
         if share.ranks > 1:
-            raise MemoryRanOutError(way.micro_batch_size)
+            raise MemoryRanOutError(batching.micro_batch_size)
         can_retry = reload is not None
-        smaller = smaller_micro_batch(recipe, way.micro_batch_size, task=task, can_retry=can_retry)
+        smaller = smaller_micro_batch(recipe, batching.micro_batch_size, task=task, can_retry=can_retry)
         stage = replace(stage, recipe=replace(recipe, micro_batch_size=smaller))
         parent.model = None  # never two models in memory
         free_memory()
         parent.model = reload().model if reload else None
 
 
-def _tune(parent: LoadedModel, stage: _Stage, way: _Way) -> Tuned:
+def _tune(parent: LoadedModel, stage: _Stage, batching: _Batching) -> Tuned:
     losses: list[float] = []
     recipe = stage.recipe
 
@@ -198,8 +198,8 @@ def _tune(parent: LoadedModel, stage: _Stage, way: _Way) -> Tuned:
         ready = trainable(parent, recipe.lora, recipe.quantize)
         regularised = apply(ready, recipe.regulariser, stage.protected, stage.objective)
         try:
-            with sharded(regularised.loaded.model) if way.fsdp else nullcontext():
-                trainer = _train(regularised, stage, way, watch)
+            with sharded(regularised.loaded.model) if batching.fsdp else nullcontext():
+                trainer = _train(regularised, stage, batching, watch)
         finally:
             loaded = regularised.remove()
     _check_weights(loaded, trainer.state.global_step)
@@ -211,7 +211,7 @@ def _tune(parent: LoadedModel, stage: _Stage, way: _Way) -> Tuned:
         seconds=time.monotonic() - started,
         first_loss=sum(losses[:tenth]) / tenth,
         final_loss=sum(losses[-tenth:]) / tenth,
-        micro_batch_size=way.micro_batch_size,
+        micro_batch_size=batching.micro_batch_size,
     )
 
 
@@ -219,17 +219,19 @@ def _sorted(examples: Sequence[Example]) -> list[Example]:
     return sorted(examples, key=lambda example: example.id)
 
 
-def _train(regularised: Regularised, stage: _Stage, way: _Way, on_step: Callable[[Step], None]) -> StageTrainer:
-    recipe, objective, share = stage.recipe, stage.objective, way.share
+def _train(
+    regularised: Regularised, stage: _Stage, batching: _Batching, on_step: Callable[[Step], None]
+) -> StageTrainer:
+    recipe, objective, share = stage.recipe, stage.objective, batching.share
     with tempfile.TemporaryDirectory() as scratch, _training_mode(regularised.loaded):
         alone = share.ranks == 1
         optimizer = {"lr": recipe.learning_rate, "fused": True, "masters": recipe.fp32_masters}
-        micro, batch_size = way.micro_batch_size, recipe.batch_size
+        micro, batch_size = batching.micro_batch_size, recipe.batch_size
         trainer = regularised.trainer(
             model=regularised.loaded.model,
-            args=_arguments(stage, way, scratch),
+            args=_arguments(stage, batching, scratch),
             train_dataset=stage.data,
-            data_collator=objective.collate_tree if way.sharing else objective.collate,
+            data_collator=objective.collate_tree if batching.sharing else objective.collate,
             objective=objective,
             optimizer_cls_and_kwargs=(MasterAdamW, optimizer),
             share=share,
@@ -238,7 +240,7 @@ def _train(regularised: Regularised, stage: _Stage, way: _Way, on_step: Callable
         # Trainer begins every process's randomness at one seed; dropout has to differ from share to share.
         if not alone:
             torch.manual_seed(stage.seed + share.rank * _SEEDS_APART)
-        trainer.is_distributed_loading_by_transformers = way.fsdp  # so that it is not wrapped in DDP
+        trainer.is_distributed_loading_by_transformers = batching.fsdp  # so that it is not wrapped in DDP
         trainer.remove_callback(PrinterCallback)
         for callback in (*regularised.callbacks, StageLog(trainer, stage.log, on_step)):
             trainer.add_callback(callback)
@@ -246,9 +248,9 @@ def _train(regularised: Regularised, stage: _Stage, way: _Way, on_step: Callable
     return trainer
 
 
-def _way(parent: LoadedModel, stage: _Stage, *, share: StepRank, fsdp: bool) -> _Way:
+def _batching(parent: LoadedModel, stage: _Stage, *, share: StepRank, fsdp: bool) -> _Batching:
     sharing = _shares(parent, stage, share)
-    return _Way(sharing, _micro_batch(stage.recipe, share, sharing=sharing), share, fsdp)
+    return _Batching(sharing, _micro_batch(stage.recipe, share, sharing=sharing), share, fsdp)
 
 
 def _shares(loaded: LoadedModel, stage: _Stage, share: StepRank) -> bool:
@@ -286,9 +288,9 @@ def _micro_batch(recipe: Recipe, share: StepRank, *, sharing: bool) -> int:
     return share.micro_batch(recipe.batch_size, recipe.micro_batch_size or usual * (_SHARING_FACTOR if sharing else 1))
 
 
-def _arguments(stage: _Stage, way: _Way, scratch: str) -> TrainingArguments:
+def _arguments(stage: _Stage, batching: _Batching, scratch: str) -> TrainingArguments:
     recipe = stage.recipe
-    share, micro = way.share, way.micro_batch_size
+    share, micro = batching.share, batching.micro_batch_size
     on_cpu = default_device().type == "cpu"
     steps = -(-len(stage.data) // recipe.batch_size)
     arguments = TrainingArguments(

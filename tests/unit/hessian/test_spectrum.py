@@ -182,7 +182,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
     ],
     ids=["a GPU's", "a CPU's", "Python's"],
 )
-@pytest.mark.parametrize("where", ["lanczos.eigsh", "loss.StageLoss.value_and_gradient", "undisturbed._in_fp32"])
+@pytest.mark.parametrize("where", ["lanczos.eigsh", "loss.StageLoss.value_and_gradient", "double_backward._in_fp32"])
 def test_too_little_memory_is_one_sentence(where: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def greedy(*_: Any, **__: Any) -> None:
         raise error

@@ -40,7 +40,7 @@ def space_of(loaded: LoadedModel, space: Space) -> dict[str, torch.nn.Parameter]
 
 
 @contextmanager
-def ready(loaded: LoadedModel, parameters: Callable[[str], bool]) -> Iterator[None]:
+def double_backward_mode(loaded: LoadedModel, parameters: Callable[[str], bool]) -> Iterator[None]:
     """Within this context the model evaluates in fp32 and its loss has second derivatives in some weights.
 
     Weights, mode, attention and gradients' flags are restored, bit for bit; random state is not touched.

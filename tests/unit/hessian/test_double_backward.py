@@ -8,7 +8,7 @@ import torch
 
 from chaintune.errors import ModelError
 from chaintune.hessian import curvature
-from chaintune.hessian.undisturbed import ready
+from chaintune.hessian.double_backward import double_backward_mode
 from chaintune.models import LoadedModel
 from tests.plain import random_states
 from tests.unit.hessian.conftest import EXAMPLES, adapted_model, small_model
@@ -70,7 +70,7 @@ def test_bf16_weights_are_measured_in_fp32() -> None:
 
 def test_dropout_is_off_and_attention_is_plain() -> None:
     loaded = odd(adapted_model())
-    with ready(loaded, lambda _: True):
+    with double_backward_mode(loaded, lambda _: True):
         assert not any(module.training for module in loaded.model.modules())
         assert loaded.model.get_base_model().config._attn_implementation == "eager"
         assert all(weight.requires_grad for weight in loaded.model.parameters())
