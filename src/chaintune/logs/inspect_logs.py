@@ -18,8 +18,8 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.files.columns import columns_of
 from chaintune.files.reading import parse_json
 from chaintune.files.rows import Row
-from chaintune.logs.conditions import doubts_of, facts_of
 from chaintune.logs.fields import Fields, scores_from_columns
+from chaintune.logs.inspect_conditions import doubts_of, facts_of
 from chaintune.logs.inspect_samples import canonical, prompt_digest, question_digests, sample_fields
 from chaintune.logs.inspect_scores import scorer_of, scores_by_scorer, values_of, warn_of_unscored
 from chaintune.logs.log import Log
