@@ -124,7 +124,7 @@ def test_a_cluster_that_asks_for_a_token_says_so(monkeypatch: pytest.MonkeyPatch
 def test_what_is_about_ray_alone_is_refused_without_it(smoke: Smoke) -> None:
     command = [sys.executable, "-m", "chaintune", "run", str(STUDY), "--address", "auto"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
-    assert (done.returncode, "--address is about a Ray cluster; add --executor ray" in done.stderr) == (2, True)
+    assert (done.returncode, "--address names a Ray cluster; add --executor ray" in done.stderr) == (2, True)
 
 
 def test_a_cluster_of_another_version_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,7 +134,7 @@ class ForgettingCallback(TrainerCallback):
         """
         if len(self.comparisons) != 1:
             names = ", ".join(self.comparisons) or "none yet"
-            raise DataError(f"comparison: expected one compared task, there are: {names}; look into comparisons")
+            raise DataError(f"comparison: expected one compared task, there are: {names}; see `comparisons`")
         return next(iter(self.comparisons.values()))
 
     def write(self, folder: Path | str) -> None:

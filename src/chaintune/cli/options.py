@@ -79,7 +79,7 @@ class Running:
         from chaintune.execution.executors import EXECUTORS
 
         if self.address and not EXECUTORS.get(self.executor).takes_address:
-            raise ConfigError("--address is about a Ray cluster; add --executor ray")
+            raise ConfigError("--address names a Ray cluster; add --executor ray")
 
     def options(self, max_store: int | None = None) -> "RunOptions":
         """The options of a run that is shown on stderr."""

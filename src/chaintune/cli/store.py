@@ -69,7 +69,7 @@ def gc(
     from chaintune.store.inventory import Rule, chosen, drop, inventory
 
     if not older_than and not max_size:
-        raise ConfigError("store gc: say what may go, with --older-than 30d, --max-size 20GB, or both")
+        raise ConfigError("store gc: name what to remove, with --older-than 30d, --max-size 20GB, or both")
     rule = Rule(tuple(kinds or ()), read_span(older_than, "--older-than"), read_size(max_size, "--max-size"))
     opened = _opened(root)
     going = chosen(inventory(opened, rule.kinds), rule)
@@ -112,7 +112,7 @@ def _opened(address: str | None) -> "Store":
 
     place = address or default_address()
     if not is_url(place) and not Path(place).is_dir():
-        raise StoreError(f"{place}: no store is there; --store or CHAINTUNE_STORE says where it is")
+        raise StoreError(f"{place}: no such store; name one with --store or CHAINTUNE_STORE")
     return open_store(place)
 
 

@@ -28,5 +28,5 @@ def open_store(address: Store | Path | str | None = None) -> Store:
 
         return RemoteStore(str(place))
     if isinstance(place, Path) and _BROKEN_URL.match(place.as_posix()):
-        raise StoreError(f"{place}: a URL that was made a path has lost a slash; give it as text")
+        raise StoreError(f"{place}: a URL as a Path has lost a slash; pass it as text")
     return FolderStore(place)

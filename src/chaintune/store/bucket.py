@@ -216,13 +216,13 @@ def _credentials(scheme: str) -> dict[str, Any]:
 
 def _check(url: str, scheme: str) -> None:
     if "::" in url:
-        raise StoreError(f"{url}: a store lies behind one protocol, not behind a chain of them")
+        raise StoreError(f"{url}: expected one protocol, not a chain of them")
     if scheme not in SCHEMES:
         raise StoreError(f"{url}: protocol '{scheme}' is not known; {nearest(scheme, SCHEMES)}")
     parts = urlsplit(url)
     if parts.password or (parts.username and scheme != "abfss"):  # there it is the container
         hidden = f"{scheme}://{parts.hostname or ''}{parts.path}"
-        raise StoreError(f"{hidden}: credentials do not belong into an address, which is logged; use the environment")
+        raise StoreError(f"{hidden}: an address is logged, so it must hold no credentials; use the environment")
     if parts.query or parts.fragment or ".." in parts.path.split("/"):
         raise StoreError(f"{url}: expected protocol://place/prefix, without '..', '?' and '#'")
     if not (parts.netloc + parts.path).strip("/"):

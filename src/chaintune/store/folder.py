@@ -41,7 +41,7 @@ class FolderStore:
     def __init__(self, root: Path | str | None = None) -> None:
         place = default_address() if root is None else root
         if is_url(place):
-            raise StoreError(f"{place}: is a URL and no folder; chaintune.store.open_store opens both")
+            raise StoreError(f"{place}: is a URL, not a folder; chaintune.store.open_store opens both")
         self.root = Path(place).absolute()
         self.address = str(self.root)
         self._verified: set[tuple[str, str]] = set()

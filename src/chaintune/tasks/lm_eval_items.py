@@ -68,7 +68,7 @@ def _loaded(name: str, include_path: Path | None, where: str) -> Any:
     except ImportError as error:
         raise ConfigError(f"{where}: lm-eval is not installed; run 'pip install chaintune[lm-eval]'") from error
     if include_path is not None and not include_path.is_dir():
-        raise ConfigError(f"{where}: include_path {include_path} is no folder")
+        raise ConfigError(f"{where}: include_path {include_path} is not a folder")
     if include_path is not None:
         # Its own tasks are thousands of files that take seconds to scan.
         manager = TaskManager(include_path=str(include_path), include_defaults=False)

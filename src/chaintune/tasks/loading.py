@@ -133,7 +133,7 @@ def _check_ids(examples: Sequence[Example], what: str) -> None:
     repeated = [name for name, count in Counter(example.id for example in examples).items() if count > 1]
     if repeated:
         raise DataError(
-            f"{what}: {len(repeated):,} ids are borne by several rows: {_listed(repeated)}; give every row an id of "
+            f"{what}: {len(repeated):,} ids appear in several rows: {_listed(repeated)}; give every row an id of "
             "its own, or, where the data has no id column, remove rows that repeat a prompt and its choices"
         )
 

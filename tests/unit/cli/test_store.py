@@ -73,7 +73,7 @@ def test_verify_finds_and_drops_damage(root: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("gc",), "say what may go, with --older-than 30d, --max-size 20GB, or both"),
+        (("gc",), "name what to remove, with --older-than 30d, --max-size 20GB, or both"),
         (("gc", "--older-than", "soon"), "--older-than: expected a span such as 15m, 12h or 30d, got 'soon'"),
         (("gc", "--max-size", "20"), "--max-size: expected a size such as 500MB or 20GB, got '20'"),
         (("ls", "--kind", "stagge"), "holds nothing of kind 'stagge'; did you mean 'stage'"),
@@ -90,7 +90,7 @@ def test_bad_input_is_one_sentence(
 
 def test_looking_for_a_store_makes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("ls", "--store", str(tmp_path / "none")) == 2
-    assert "no store is there" in capsys.readouterr().err
+    assert "no such store" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 
 

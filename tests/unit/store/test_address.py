@@ -47,7 +47,7 @@ def test_which_addresses_are_urls(address: str | Path, expected: bool) -> None:
 
 def test_a_url_never_becomes_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StoreError, match="a URL that was made a path has lost a slash; give it as text"):
+    with pytest.raises(StoreError, match="a URL as a Path has lost a slash; pass it as text"):
         open_store(Path("s3://bucket/prefix"))
     monkeypatch.setenv("CHAINTUNE_STORE", "memory://bucket")
     with pytest.raises(StoreError, match=r"memory://bucket: is a URL and no folder"):

