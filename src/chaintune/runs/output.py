@@ -189,14 +189,13 @@ def _read(store: Store, key: str, task: Task, *, metric: Metric, split: str = "t
 
 def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path, limits: Limits = USUAL) -> None:
     _write_table(rows_to_polars(rows) if rows else _no_rows(), out / "results.parquet")
-    plain = [{name: _finite(value) for name, value in row.to_dict().items()} for row in rows]
     atomic.write_json(
         out / "results.json",
         {
             "study": study.name,
             "metric": study.metric,
             "level": study.level,
-            "rows": plain,
+            "rows": [row.to_dict() for row in rows],
             "limits": asdict(limits),
             "recommended": [choice.to_dict() for choice in forgetting.recommend(rows, limits)],
         },
@@ -213,11 +212,6 @@ def _no_rows() -> pl.DataFrame:
     """The table of a study of which nothing could be measured: every column, no row."""
     one = ResultRow("", "", "", "", 0, "", "", "", "", "", "", Estimate.undefined(""))
     return rows_to_polars([one]).clear()
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN: what is undefined is null, and the row's `reason` says why."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_scores(plan: Plan, store: Store, tasks: Mapping[str, Task], metric: Metric, folder: Path) -> None:

