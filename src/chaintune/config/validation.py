@@ -73,6 +73,13 @@ def check(model: type[S], value: Any, path: KeyPath, source: Source) -> S | None
         return None
 
 
+def check_distinct(values: Sequence[Any], path: KeyPath, source: Source) -> None:
+    """Note each value of a list that stands there a second time; None is no value."""
+    for index, value in enumerate(values):
+        if value is not None and value in values[:index]:
+            source.report((*path, index), f"{value!r} is listed twice")
+
+
 def note(
     error: ValidationError, model: type[BaseModel], at: KeyPath, source: Source, *, at_value: bool = False
 ) -> None:

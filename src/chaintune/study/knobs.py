@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from chaintune.config.source import KeyPath, Source
-from chaintune.config.validation import Seed
+from chaintune.config.validation import Seed, check_distinct
 from chaintune.errors import nearest
 from chaintune.study.schema import check_recipe
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
@@ -95,10 +95,9 @@ def _values(name: str, values: Any, source: Source) -> tuple[Any, ...]:
     if not isinstance(values, list):
         return (_value(name, values, ("vary", name), source),)
     checked = [_value(name, value, ("vary", name, index), source) for index, value in enumerate(values)]
+    check_distinct(checked, ("vary", name), source)
     for index, value in enumerate(checked):
-        if value is not None and value in checked[:index]:
-            source.report(("vary", name, index), f"{value!r} is listed twice")
-        elif name.endswith("recipe") and value and checked[0] and value.keys() != checked[0].keys():
+        if name.endswith("recipe") and value and checked[0] and value.keys() != checked[0].keys():
             problem = f"sets {', '.join(value)}, and the first recipe {', '.join(checked[0])}; set the same fields"
             source.report(("vary", name, index), problem)
     return tuple(checked)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaintune.config.source import KeyPath, Source
-from chaintune.config.validation import check
+from chaintune.config.validation import check, check_distinct
 from chaintune.errors import ConfigError, nearest
 from chaintune.study.chains import Chain
 from chaintune.study.schema import check_recipe
@@ -94,10 +94,7 @@ def _checked(
         source.report(
             (*at, "task"), f"no chain learns '{spec.task}' and then another task, so there is nothing to bring back"
         )
-    values = [value for _, value in spec.settings]
-    for index, value in enumerate(values):
-        if value in values[:index]:
-            source.report((*at, spec.settings[0][0], index), f"{value!r} is listed twice")
+    check_distinct([value for _, value in spec.settings], (*at, spec.varied), source)
     if isinstance(spec, DoseSpec) and spec.who == "uniform" and spec.by is not None:
         source.report((*at, "by"), "changes nothing without 'who: balanced' or 'who: targeted'")
     return spec.model_copy(update={"recipe": check_recipe(spec.recipe, (*at, "recipe"), source)})

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import yaml
 
 from chaintune.config.source import KeyPath, Source, apply_override, plain_mapping, read_source
-from chaintune.config.validation import check
+from chaintune.config.validation import check, check_distinct
 from chaintune.records import ForgettingFrom, Metric, Recipe
 from chaintune.scoring.backends import DEFAULT
 from chaintune.study.chains import Chain, read_chains
@@ -168,7 +168,8 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
     knobs = read_vary(source, list(specs))
     tasks = {task: _task(own, task, source) for task, own in specs.items() if own is not None}
     mitigations = read_mitigations(source, list(specs), chains)
-    _check_twice(source.data.get("base"), ("base",), source)
+    bases = source.data.get("base")
+    check_distinct(bases if isinstance(bases, list) else [], ("base",), source)
     source.stop_if_wrong()
     assert spec is not None  # noqa: S101 - a problem was noted otherwise
     keys = ("seed", "precision", "backend", "metric", "keep", "level", "resamples", "forgetting_from", "curvature")
@@ -209,12 +210,6 @@ def _located_model(name: str, folder: Path) -> str:
         return str(path.absolute())
     base, plus, adapter = name.rpartition("+")
     return f"{_located_model(base, folder)}+{_located_model(adapter, folder)}" if plus and base and adapter else name
-
-
-def _check_twice(values: Any, path: KeyPath, source: Source) -> None:
-    for index, value in enumerate(values if isinstance(values, list) else []):
-        if value in values[:index]:
-            source.report((*path, index), f"{value!r} is listed twice")
 
 
 def _as_text(value: Any) -> str:
