@@ -50,6 +50,6 @@ def test_a_url_never_becomes_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(StoreError, match="a URL as a Path has lost a slash; pass it as text"):
         open_store(Path("s3://bucket/prefix"))
     monkeypatch.setenv("CHAINTUNE_STORE", "memory://bucket")
-    with pytest.raises(StoreError, match=r"memory://bucket: is a URL and no folder"):
+    with pytest.raises(StoreError, match=r"memory://bucket: is a URL, not a folder"):
         FolderStore()
     assert list(tmp_path.iterdir()) == []
