@@ -79,7 +79,7 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     remembering = LocalEngine._model
 
     def from_disk(engine: LocalEngine, *arguments: Any, **options: Any) -> LoadedModel:
-        engine._held = None
+        engine._in_memory = None
         return remembering(engine, *arguments, **options)
 
     return lambda: monkeypatch.setattr(LocalEngine, "_model", from_disk)

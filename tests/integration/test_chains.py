@@ -12,7 +12,7 @@ from chaintune.errors import DataError, StageError
 from chaintune.execution import engine
 from chaintune.execution.bases import open_base
 from chaintune.execution.events import Event
-from chaintune.execution.hardware import noted, this_hardware
+from chaintune.execution.hardware import hardware_of, this_hardware
 from chaintune.models import LoadedModel, load
 from chaintune.plan.nodes import StageNode
 from chaintune.records import Measurement
@@ -50,7 +50,9 @@ def test_chains_from_memory_equal_chains_from_disk(
     assert outcome.complete
     assert checkpoints(fresh) == checkpoints(held)
     assert scores(fresh) == scores(held)
-    assert {noted(entry.info) for kind in ("stage", "score") for entry in held.store.entries(kind)} == {this_hardware()}
+    assert {hardware_of(entry.info) for kind in ("stage", "score") for entry in held.store.entries(kind)} == {
+        this_hardware()
+    }
     assert len(set(checkpoints(held).values())) == len(held.plan.stages)
     anew = FolderStore(held.store.root)  # it reads every byte again
     assert all(anew.get(node.kind, node.key) for node in held.plan.nodes)

@@ -79,7 +79,7 @@ class Cluster:
 
 def fits(request: ResourceRequest, free: list[float]) -> bool:
     """Whether what is free of a machine serves a request."""
-    return all(there + _SLACK >= wanted for there, wanted in zip(free, amounts(request), strict=True))
+    return all(available + _SLACK >= requested for available, requested in zip(free, amounts(request), strict=True))
 
 
 def amounts(request: ResourceRequest) -> tuple[float, float, float]:
@@ -152,12 +152,12 @@ def check_fits(
                 f"--cluster: no node of {cluster} has what '{node.title}' asks for, {request}; ask for less with "
                 "recipe.devices, recipe.gpus, recipe.cpus or recipe.memory_gb, or take larger nodes"
             )
-        needed, there = _least_bytes(node, weights[node.base], precision), cluster.memory_for(request)
-        if needed > there:
+        needed, memory = _least_bytes(node, weights[node.base], precision), cluster.memory_for(request)
+        if needed > memory:
             raise ConfigError(
                 f"--cluster: '{node.title}' takes {needed / 1e9:,.1f} GB or more for {weights[node.base]:,} weights "
-                f"and what tuning adds to them, and asks for {request}, which have {there / 1e9:,.1f} GB on {cluster}; "
-                "raise recipe.devices, or tune with method lora"
+                f"and what tuning adds to them, and asks for {request}, which have {memory / 1e9:,.1f} GB on "
+                f"{cluster}; raise recipe.devices, or tune with method lora"
             )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from chaintune.errors import DataError, ModelError, StageError
 from chaintune.execution.events import Progress, Result
-from chaintune.execution.hardware import of_a_worker
+from chaintune.execution.hardware import worker_note
 from chaintune.execution.learning import STAGE_LOG, loss_curve
 from chaintune.execution.requests import ResourceRequest
 from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
@@ -164,11 +164,11 @@ class JobRunner:
 
     def _computed(self, node: Node, folders: Mapping[str, Path], out: Path, report: Report) -> dict[str, Any]:
         """What is noted of a node, its files written into `out`. The engine's own words win."""
-        known, started = self._known(node), time.monotonic()
-        notes = known | dict(self._call(node, folders, out, report))
+        notes, started = self._notes_before(node), time.monotonic()
+        notes |= dict(self._call(node, folders, out, report))
         about = {"title": node.title, "base": node.base, "base_key": node.base_key, "task": node.task}
         notes = about | {"tokens": node.tokens, "seconds": time.monotonic() - started} | notes
-        return notes | (of_a_worker(notes, cpus=self.request.cpus, gpus=self.request.gpus) if self.request else {})
+        return notes | (worker_note(notes, cpus=self.request.cpus, gpus=self.request.gpus) if self.request else {})
 
     def _call(self, node: Node, folders: Mapping[str, Path], out: Path, report: Report) -> Mapping[str, Any]:
         if isinstance(node, StageNode):
@@ -183,7 +183,7 @@ class JobRunner:
             return self.engine.measure_curvature(node=node, checkpoint=folders[key], task=task, out=out)
         return self.engine.score(node=node, checkpoint=folders.get(key), task=task, out=out, report=report)
 
-    def _known(self, node: Node) -> dict[str, Any]:
+    def _notes_before(self, node: Node) -> dict[str, Any]:
         """What is noted before the work: whether a checkpoint may go, and what a scored one cost."""
         if isinstance(node, StageNode):
             return {"transient": node.key in self.transient_keys}

@@ -30,35 +30,35 @@ def check_disk_space(plan: Plan, store: Store, pending: Iterable[Node], *, max_b
     """
     pending = list(pending)
     stages = [node for node in pending if isinstance(node, StageNode)]
-    left, why = _left(store, max_bytes)
-    if left is None or not stages:
+    free, reason = _free_bytes(store, max_bytes)
+    if free is None or not stages:
         return
     if not all(plan.stage_bytes.get(node.key) for node in stages):
-        _log.warning("%s: how much the checkpoints take is not known; %s", store.address, why)
-    if (needed := plan.added_bytes(pending)) <= left:
+        _log.warning("%s: how much the checkpoints take is not known; %s", store.address, reason)
+    if (needed := plan.added_bytes(pending)) <= free:
         return
     raise StoreError(
         f"{store.address}: the checkpoints of this run take up to {_readable(needed)} at once under "
-        f"'keep: {plan.keep}', and {why}; {_way_out(plan, pending, left)}"
+        f"'keep: {plan.keep}', and {reason}; {_what_fits(plan, pending, free)}"
     )
 
 
-def _left(store: Store, max_bytes: int | None) -> tuple[int | None, str]:
+def _free_bytes(store: Store, max_bytes: int | None) -> tuple[int | None, str]:
     """Bytes that may be added, None for any number, and the half-sentence that says why not more."""
     free = None if is_url(store.address) else shutil.disk_usage(store.root).free
     if max_bytes is not None:
         used = sum(entry.size_bytes for kind in store.kinds() for entry in store.entries(kind))
-        left = max(0, max_bytes - used)
-        if free is None or left < free:
-            return left, f"of the {_readable(max_bytes)} that the store may take, {_readable(used)} are taken"
+        quota = max(0, max_bytes - used)
+        if free is None or quota < free:
+            return quota, f"of the {_readable(max_bytes)} that the store may take, {_readable(used)} are taken"
     return free, f"{_readable(free or 0)} are free there"
 
 
-def _way_out(plan: Plan, pending: Iterable[Node], left: int) -> str:
+def _what_fits(plan: Plan, pending: Iterable[Node], free: int) -> str:
     """What would make a run fit, the `keep` first that keeps most."""
     pending = list(pending)
     for keep in get_args(Keep):
-        if (needed := plan.added_bytes(pending, keep=keep)) <= left:
+        if (needed := plan.added_bytes(pending, keep=keep)) <= free:
             return f"'keep: {keep}' takes {_readable(needed)}; write that, or make room (chaintune store gc, --store)"
     return "no other 'keep' would fit; make room (chaintune store gc), or choose another place (--store)"
 

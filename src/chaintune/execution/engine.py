@@ -38,7 +38,7 @@ from chaintune.tuning.tune import tune
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _ModelInMemory:
     """A model in memory.
 
     Attributes:
@@ -73,7 +73,7 @@ class LocalEngine:
         self._bases = bases
         self._precision = precision
         self._trust_remote_code = trust_remote_code
-        self._held: _Held | None = None
+        self._in_memory: _ModelInMemory | None = None
 
     def base_folder(self, base: str) -> Path | None:
         """The model folder of a base, by its name in the study; None of one that is served."""
@@ -88,9 +88,9 @@ class LocalEngine:
         operation = stage_data_of(node, inputs)
         if node.recipe.devices > 1:
             return self._tune_on_devices(node, operation, inputs, out, report)
-        read = self._reader(node, inputs)
-        loaded = read() if node.recipe.quantize else self._model(node.parent_key, inputs.parents[node.parent_key], node)
-        self._held = None  # from here on the parent's weights change
+        reload, parent = self._reader(node, inputs), inputs.parents[node.parent_key]
+        loaded = reload() if node.recipe.quantize else self._model(node.parent_key, parent, node)
+        self._in_memory = None  # from here on the parent's weights change
         tuned = tune(
             loaded,
             operation.examples,
@@ -101,7 +101,7 @@ class LocalEngine:
             replayed=operation.replayed,
             protected=operation.protected,
             on_step=lambda step: report(_tuning_progress(node, step)),
-            reload=read,
+            reload=reload,
             report_to=node.report_to,
         )
         checkpoint = tuned.loaded
@@ -109,7 +109,7 @@ class LocalEngine:
             checkpoint = merge_adapter(checkpoint)
         save(checkpoint, out)
         # What was trained on weights in 4 bits is scored on the weights as they are stored.
-        self._held = None if checkpoint.quantize else _Held(node.key, checkpoint)
+        self._in_memory = None if checkpoint.quantize else _ModelInMemory(node.key, checkpoint)
         return {
             "train_tokens": tuned.train_tokens,
             "train_examples": len(operation.examples),
@@ -171,14 +171,14 @@ class LocalEngine:
         """Write the weights between two checkpoints. Two models are in memory while it lasts."""
         started = time.monotonic()
         loaded = merge_adapter(self._model(node.parent_key, inputs.parents[node.parent_key], node))
-        self._held = None
+        self._in_memory = None
         other = self._model(blend.other_key, inputs.parents[blend.other_key], node)
-        self._held = None
+        self._in_memory = None
         merge = MITIGATIONS.get(blend.merged_by).merge
         assert merge is not None  # noqa: S101 - a mitigation between checkpoints has it
         merge(loaded.model, merge_adapter(other).model, blend.fraction)
         save(loaded, out)
-        self._held = _Held(node.key, loaded)
+        self._in_memory = _ModelInMemory(node.key, loaded)
         return {"train_tokens": 0, "steps": 0, "seconds": time.monotonic() - started, "fraction": blend.fraction}
 
     def score(
@@ -220,8 +220,8 @@ class LocalEngine:
                 on_scored=watch,
             )
             measurement.write(out / MEASUREMENT_FILE)
-        ran_on = this_hardware(node.devices).note()
-        return {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started} | ran_on
+        notes = {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started}
+        return notes | this_hardware(node.devices).note()
 
     def _open(self, node: ScoreNode, checkpoint: Path | None) -> Backend:
         """The backend of the node's base, open on a checkpoint; None is the base itself, where it is served."""
@@ -261,15 +261,15 @@ class LocalEngine:
         return {"products": result.products, "examples": result.n, "seconds": result.seconds}
 
     def _model(self, key: str, folder: Path, node: Node, *, to_train: bool = True) -> LoadedModel:
-        if self._held is not None and self._held.key == key and (self._held.to_train or not to_train):
-            return self._held.loaded
+        if self._in_memory is not None and self._in_memory.key == key and (self._in_memory.to_train or not to_train):
+            return self._in_memory.loaded
         weights, adapter = self._folders(key, folder, node)
-        known = None if to_train else self._on_held_weights(weights, adapter)
-        self._held = None  # never two models in memory
-        loaded = known or load(
+        model = None if to_train else self._on_weights_in_memory(weights, adapter)
+        self._in_memory = None  # never two models in memory
+        loaded = model or load(
             weights, adapter=adapter, precision=self._precision, trust_remote_code=self._trust_remote_code
         )
-        self._held = _Held(key, loaded, weights, adapter, to_train=known is None)
+        self._in_memory = _ModelInMemory(key, loaded, weights, adapter, to_train=model is None)
         return loaded
 
     def _folders(self, key: str, folder: Path, node: Node) -> tuple[Path, Path | None]:
@@ -281,14 +281,14 @@ class LocalEngine:
 
     def _let_go(self) -> None:
         """Free the model in memory."""
-        self._held = None
+        self._in_memory = None
         free_memory()
 
-    def _on_held_weights(self, weights: Path, adapter: Path | None) -> LoadedModel | None:
+    def _on_weights_in_memory(self, weights: Path, adapter: Path | None) -> LoadedModel | None:
         """The model in memory with another adapter on top, where it has these weights."""
-        if self._held is None or self._held.weights != weights:
+        if self._in_memory is None or self._in_memory.weights != weights:
             return None
-        return with_adapter(self._held.loaded, adapter, instead_of=self._held.adapter)
+        return with_adapter(self._in_memory.loaded, adapter, instead_of=self._in_memory.adapter)
 
     def _rests_on_base(self, node: StageNode, tuned: LoadedModel, before: LoadedModel) -> bool:
         """Whether under the adapter lie the weights of the base's own folder, so that it can be stored alone."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from chaintune.execution.hardware import CPU, Hardware, noted
+from chaintune.execution.hardware import CPU, Hardware, hardware_of
 from chaintune.execution.pending import pending_nodes
 from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
@@ -105,13 +105,13 @@ def rates_of(
     """
     bases = {node.base_key for node in plan.nodes}
     work: dict[str, dict[Hardware, tuple[float, float, int]]] = {"stage": {}, "score": {}}
-    for kind, known in work.items():
+    for kind, by_hardware in work.items():
         for entry in store.entries(kind):
             tokens, seconds = _work(entry)
             if entry.info.get("base_key") in bases and tokens > 0 and seconds > 0:
-                on = noted(entry.info) or here
-                before = known.get(on, (0.0, 0.0, 0))
-                known[on] = (before[0] + tokens, before[1] + seconds, before[2] + 1)
+                on = hardware_of(entry.info) or here
+                before = by_hardware.get(on, (0.0, 0.0, 0))
+                by_hardware[on] = (before[0] + tokens, before[1] + seconds, before[2] + 1)
     return Rates(here, work, {"stage": train_rate, "score": score_rate})
 
 

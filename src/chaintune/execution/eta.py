@@ -16,35 +16,37 @@ class Eta:
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
-        self._left = {node.key: node for node in nodes}
-        self._spent = Counter[str]()
-        self._worked = Counter[str]()
-        self._began: dict[str, float] = {}
+        self._remaining = {node.key: node for node in nodes}
+        self._microseconds = Counter[str]()
+        self._tokens = Counter[str]()
+        self._started: dict[str, float] = {}
 
     def note(self, event: Event) -> None:
         """Take up one event of the run."""
         node = event.node
         if event.kind == "start":
-            self._began[node.key] = time.monotonic()
+            self._started[node.key] = time.monotonic()
         elif event.kind in {"made", "reused", "failed", "skipped"}:
-            self._left.pop(node.key, None)
-            began = self._began.pop(node.key, None)
-            if event.kind == "made" and began is not None:
-                self._spent[node.kind] += round((time.monotonic() - began) * 1e6)
-                self._worked[node.kind] += _work(node)
+            self._remaining.pop(node.key, None)
+            started = self._started.pop(node.key, None)
+            if event.kind == "made" and started is not None:
+                self._microseconds[node.kind] += round((time.monotonic() - started) * 1e6)
+                self._tokens[node.kind] += _work(node)
 
     def seconds_left(self) -> float | None:
         """Tokens that are left over the rates of this run so far; None before there is a rate for each kind.
 
         As many nodes as are at work now are taken to be at work until the end.
         """
-        left = Counter[str]()
-        for node in self._left.values():
-            left[node.kind] += _work(node)
-        if any(not self._worked[kind] for kind in left):
+        tokens_left = Counter[str]()
+        for node in self._remaining.values():
+            tokens_left[node.kind] += _work(node)
+        if any(not self._tokens[kind] for kind in tokens_left):
             return None
-        alone = sum(self._spent[kind] / 1e6 * tokens / self._worked[kind] for kind, tokens in left.items())
-        return alone / max(len(self._began), 1)
+        alone = sum(
+            self._microseconds[kind] / 1e6 * tokens / self._tokens[kind] for kind, tokens in tokens_left.items()
+        )
+        return alone / max(len(self._started), 1)
 
 
 def _work(node: Node) -> int:

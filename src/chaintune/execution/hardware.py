@@ -50,16 +50,16 @@ def threads_a_process(devices: int) -> int:
     return int(threads) if threads.isdigit() else max(1, (os.cpu_count() or 1) // devices)
 
 
-def noted(info: Mapping[str, Any]) -> Hardware | None:
-    """What a finished node ran on; None where it is not noted."""
+def hardware_of(info: Mapping[str, Any]) -> Hardware | None:
+    """The hardware that a finished node ran on; None where its entry does not say."""
     match info.get(_NOTE):
         case {"device": str(device), "units": int() | float() as units} if units > 0:
             return Hardware(device, float(units))
     return None
 
 
-def of_a_worker(info: Mapping[str, Any], *, cpus: float, gpus: float) -> dict[str, Any]:
+def worker_note(info: Mapping[str, Any], *, cpus: float, gpus: float) -> dict[str, Any]:
     """The note of a node that ran on a part of a machine: how large the part is, and not what the process saw."""
-    ran_on = noted(info)
-    units = gpus if ran_on and ran_on.device != CPU else cpus
-    return Hardware(ran_on.device, units).note() if ran_on and units else {}
+    hardware = hardware_of(info)
+    units = gpus if hardware and hardware.device != CPU else cpus
+    return Hardware(hardware.device, units).note() if hardware and units else {}

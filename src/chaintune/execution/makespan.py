@@ -66,7 +66,7 @@ def makespan(
         waiting = []
         for key in ready:
             request = request_of(jobs[key])
-            machine = next((index for index, there in enumerate(free) if fits(request, there)), None)
+            machine = next((index for index, amounts_free in enumerate(free) if fits(request, amounts_free)), None)
             if machine is None:
                 waiting.append(key)
                 continue
@@ -94,12 +94,12 @@ class _Disk:
     def __init__(self, plan: Plan, pending: Sequence[Node], present: Collection[str]) -> None:
         self._sizes = plan.stage_bytes
         self._readers = Readers(pending, plan.transient_keys())
-        self._there = {key: self._sizes.get(key, 0) for key in present if not self._readers.may_go(key)}
-        self.most_bytes = sum(self._there.values())
+        self._checkpoint_bytes = {key: self._sizes.get(key, 0) for key in present if not self._readers.may_go(key)}
+        self.most_bytes = sum(self._checkpoint_bytes.values())
 
     def end(self, job: Node) -> None:
         if isinstance(job, StageNode):
-            self._there[job.key] = self._sizes.get(job.key, 0)
-            self.most_bytes = max(self.most_bytes, sum(self._there.values()))
+            self._checkpoint_bytes[job.key] = self._sizes.get(job.key, 0)
+            self.most_bytes = max(self.most_bytes, sum(self._checkpoint_bytes.values()))
         for key in self._readers.end(job):
-            self._there.pop(key, None)
+            self._checkpoint_bytes.pop(key, None)

@@ -21,17 +21,17 @@ def pending_nodes(plan: Plan, store: Store, *, keep: Keep | None = None) -> list
     """
     transient = plan.transient_keys(keep)
     pending: list[Node] = []
-    read: set[str] = set()
+    inputs: set[str] = set()
     for node in reversed(plan.nodes):  # what reads a checkpoint stands behind what makes it
-        if _is_pending(node, store, read=read, transient=transient):
+        if _is_pending(node, store, inputs=inputs, transient=transient):
             pending.append(node)
-            read.update(node.parents)
+            inputs.update(node.parents)
     return pending[::-1]
 
 
-def _is_pending(node: Node, store: Store, *, read: Collection[str], transient: Collection[str]) -> bool:
+def _is_pending(node: Node, store: Store, *, inputs: Collection[str], transient: Collection[str]) -> bool:
     if not isinstance(node, StageNode):
         return store.get(node.kind, node.key) is None
-    if node.key in read:
+    if node.key in inputs:
         return store.peek(node.kind, node.key) is None
     return node.key not in transient and store.is_damaged(node.kind, node.key)

@@ -28,13 +28,13 @@ def probed_rates(parameters: int, precision: Precision) -> tuple[Rate, Rate]:
 
 def _operations_per_second(precision: Precision) -> float:
     device = default_device()
-    left = torch.randn(_SIZE, _SIZE, dtype=dtype_of(precision), device=device)
-    right = torch.randn(_SIZE, _SIZE, dtype=dtype_of(precision), device=device)
-    torch.mm(left, right)  # the first one sets things up
+    one = torch.randn(_SIZE, _SIZE, dtype=dtype_of(precision), device=device)
+    other = torch.randn(_SIZE, _SIZE, dtype=dtype_of(precision), device=device)
+    torch.mm(one, other)  # the first one sets things up
     _wait(device)
     started, products = time.monotonic(), 0
     while time.monotonic() - started < _SECONDS:
-        torch.mm(left, right)
+        torch.mm(one, other)
         _wait(device)
         products += 1
     return 2 * _SIZE**3 * products / (time.monotonic() - started)

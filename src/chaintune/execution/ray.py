@@ -272,10 +272,10 @@ def _check_requests(run: Run, *, grows: bool) -> None:
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     request = requests_of(run.plan, any_gpu=any(machine.get("GPU") for machine in machines))
     titles = {request(job): job.title for job in reversed(run.pending)}
-    for wanted, title in titles.items():
-        if any(_fits(wanted, machine) for machine in machines):
+    for needs, title in titles.items():
+        if any(_fits(needs, machine) for machine in machines):
             continue
-        text = f"{title} asks for {wanted}, and no machine of the cluster has that"
+        text = f"{title} asks for {needs}, and no machine of the cluster has that"
         if not grows:
             raise ConfigError(
                 f"{text}; ask for less with recipe.cpus, recipe.gpus, recipe.devices and recipe.memory_gb"
@@ -284,8 +284,8 @@ def _check_requests(run: Run, *, grows: bool) -> None:
 
 
 def _fits(request: ResourceRequest, machine: Mapping[str, float]) -> bool:
-    wanted = {"CPU": request.cpus, "GPU": request.gpus, "memory": request.memory_bytes}
-    return all(machine.get(name, 0) >= amount for name, amount in wanted.items())
+    needs = {"CPU": request.cpus, "GPU": request.gpus, "memory": request.memory_bytes}
+    return all(machine.get(name, 0) >= amount for name, amount in needs.items())
 
 
 @contextmanager

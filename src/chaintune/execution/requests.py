@@ -39,8 +39,8 @@ def requests_of(plan: Plan, *, any_gpu: bool) -> Callable[[Node], ResourceReques
         requests.setdefault(stage.base_key, requests[stage.key])  # a base is scored as its first child is trained
 
     def request(node: Node) -> ResourceRequest:
-        usual = ResourceRequest(cpus=float(node.devices), gpus=float(node.devices * any_gpu))
-        return requests.get(node.held_key, usual)
+        default = ResourceRequest(cpus=float(node.devices), gpus=float(node.devices * any_gpu))
+        return requests.get(node.held_key, default)
 
     return request
 

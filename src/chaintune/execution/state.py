@@ -57,7 +57,7 @@ class RunState:
     _stages: Mapping[str, StageNode] = field(default_factory=dict)
     _listeners: Sequence[OnEvent] = ()
     _lease: Lease | None = None
-    _began: float = field(default_factory=time.monotonic)
+    _started: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def leased(self) -> Iterator[None]:
@@ -84,12 +84,12 @@ class RunState:
 
     def outcome(self) -> RunOutcome:
         """Everything that was recorded."""
-        return RunOutcome(tuple(self.results.values()), time.monotonic() - self._began)
+        return RunOutcome(tuple(self.results.values()), time.monotonic() - self._started)
 
     def cause_to_skip(self, node: Node) -> str:
         """Why a node cannot be computed; empty if it can."""
-        read = (self.results.get(key) for key in node.reads)
-        return next((result.first_cause for result in read if result and result.kind in {"failed", "skipped"}), "")
+        inputs = (self.results.get(key) for key in node.reads)
+        return next((result.first_cause for result in inputs if result and result.kind in {"failed", "skipped"}), "")
 
     def end(self, result: Result) -> None:
         """A node has come to its end: record it, and drop the checkpoints that nothing reads any more."""

@@ -11,7 +11,7 @@ import torch
 from chaintune.execution.cluster_spec import read_cluster
 from chaintune.execution.compute import JobRunner, StageInputs
 from chaintune.execution.events import Progress
-from chaintune.execution.hardware import ANY_GPU, Hardware, noted, this_hardware
+from chaintune.execution.hardware import ANY_GPU, Hardware, hardware_of, this_hardware
 from chaintune.execution.requests import ResourceRequest
 from chaintune.plan.nodes import StageNode
 from chaintune.store.folder import FolderStore
@@ -33,7 +33,7 @@ class NotingEngine(DummyEngine):
 
 
 @pytest.mark.parametrize(("device", "units"), [("cpu", 3.0), ("NVIDIA H100", 0.5)])
-def test_of_a_worker_the_part_of_the_machine_is_noted(device: str, units: float, tmp_path: Path) -> None:
+def test_worker_note_the_part_of_the_machine_is_noted(device: str, units: float, tmp_path: Path) -> None:
     plan = make_plan(make_study("ab", recipe={"cpus": 3, "gpus": 0.5}))
     store = FolderStore(tmp_path / "store")
     tasks = {name: make_task(name) for name in "ab"}
@@ -44,12 +44,12 @@ def test_of_a_worker_the_part_of_the_machine_is_noted(device: str, units: float,
     assert [result.kind for result in runner.run(stage, on_start=ignore, report=ignore)] == ["made"]
     entry = store.get("stage", stage.key)
     assert entry is not None
-    assert noted(entry.info) == Hardware(device, units)
+    assert hardware_of(entry.info) == Hardware(device, units)
     score = next(node for node in plan.scores if node.checkpoint_key == stage.key)
     runner.run(score, on_start=ignore, report=ignore)  # this engine notes nothing with scores
     scored = store.get("score", score.key)
     assert scored is not None
-    assert noted(scored.info) is None
+    assert hardware_of(scored.info) is None
 
 
 def ignore(_event: object) -> None:

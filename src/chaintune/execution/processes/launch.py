@@ -25,7 +25,7 @@ from chaintune.tuning.trainer import Step
 _PROGRAM = "chaintune.execution.processes.ranks"
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_END = 30
-_SAID = "said.txt"
+_OUTPUT = "output.txt"
 _LINES_KEPT = 20
 # As torch's launcher says it; it ends the others by SIGTERM.
 _KILLED = re.compile(r"Signal \d+ \(SIG(?!TERM)\w+\)")
@@ -113,37 +113,37 @@ class _StepReader:
 
     def __init__(self, log: Path, on_step: Callable[[Step], None]) -> None:
         self._log, self._on_step = log, on_step
-        self._told = 0
+        self._reported = 0
 
     def look(self) -> None:
         """Tell what is new since the last look; a line that is not whole yet waits."""
         lines = self._log.read_text(encoding="utf-8").split("\n")[:-1] if self._log.is_file() else []
-        for line in lines[self._told :]:
+        for line in lines[self._reported :]:
             self._on_step(Step(**json.loads(line)))
-        self._told = len(lines)
+        self._reported = len(lines)
 
 
 def _run(job: Job, devices: int, look: Callable[[], None]) -> dict[str, Any]:
     """Start the processes of a job, look at them until they end, and read what came of it."""
     _check_gpus(devices)
-    for left in job.scratch.iterdir():
-        left.unlink()
-    file, said = job.write(), job.scratch / _SAID
-    asked = command(devices, file)
-    with said.open("w", encoding="utf-8") as out, _started(asked, _environment(devices), out) as process:
+    for path in job.scratch.iterdir():
+        path.unlink()
+    file, log = job.write(), job.scratch / _OUTPUT
+    arguments = command(devices, file)
+    with log.open("w", encoding="utf-8") as out, _started(arguments, _environment(devices), out) as process:
         while process.poll() is None:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             look()
     look()
-    _check(job, devices, process.returncode, said)
-    found: dict[str, Any] = json.loads((job.scratch / RESULT).read_text(encoding="utf-8"))
-    return found
+    _check(job, devices, process.returncode, log)
+    result: dict[str, Any] = json.loads((job.scratch / RESULT).read_text(encoding="utf-8"))
+    return result
 
 
 @contextmanager
-def _started(asked: list[str], environment: Mapping[str, str], out: Any) -> Iterator[subprocess.Popen[bytes]]:
+def _started(arguments: list[str], environment: Mapping[str, str], out: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends, with all that it started, at the end of this context."""
-    process = subprocess.Popen(asked, env=environment, stdout=out, stderr=subprocess.STDOUT)  # noqa: S603 - our own program
+    process = subprocess.Popen(arguments, env=environment, stdout=out, stderr=subprocess.STDOUT)  # noqa: S603 - our own program
     try:
         yield process
     finally:
@@ -165,12 +165,12 @@ def _check_gpus(devices: int) -> None:
         return
     import torch
 
-    there = torch.cuda.device_count()
-    if there < devices:
-        raise ConfigError(f"devices: expected at most the {there} GPUs that are visible here, got {devices}")
+    available = torch.cuda.device_count()
+    if available < devices:
+        raise ConfigError(f"devices: expected at most the {available} GPUs that are visible here, got {devices}")
 
 
-def _check(job: Job, devices: int, code: int, said: Path) -> None:
+def _check(job: Job, devices: int, code: int, log: Path) -> None:
     """Raise what a process raised.
 
     Raises:
@@ -179,18 +179,19 @@ def _check(job: Job, devices: int, code: int, said: Path) -> None:
         RuntimeError: a bug, with its traceback.
     """
     files = [file for rank in range(devices) if (file := job.error_file(rank)).is_file()]
-    told = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(files, key=lambda f: f.stat().st_mtime_ns)]
-    for error in told:
-        if not error["traceback"]:
-            _raise(error)
-    text = said.read_text(encoding="utf-8", errors="replace")
+    files.sort(key=lambda file: file.stat().st_mtime_ns)
+    reports = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    for report in reports:
+        if not report["traceback"]:
+            _raise(report)
+    text = log.read_text(encoding="utf-8", errors="replace")
     killed = _KILLED.search(text)
     # The others only say that they lost the one that was killed.
-    if told and not killed:
-        raise RuntimeError(f"a process of several: {told[0]['traceback']}")
+    if reports and not killed:
+        raise RuntimeError(f"a process of several: {reports[0]['traceback']}")
     if code or not (job.scratch / RESULT).is_file():
         last = "\n".join(text.splitlines()[-_LINES_KEPT:])
-        _log.error("task '%s': the processes said last: %s", job.task, last)
+        _log.error("task '%s': the last lines of the processes: %s", job.task, last)
         end = f"was killed ({killed[0]})" if killed else "could not start, or ended unsaid"
         raise StageError(
             f"task '{job.task}': one of the {devices} processes {end}; a machine without memory left kills one; "
@@ -198,8 +199,8 @@ def _check(job: Job, devices: int, code: int, said: Path) -> None:
         )
 
 
-def _raise(told: Mapping[str, Any]) -> None:
-    at_once = told["micro_batch_size"] or told["batch_tokens"]
+def _raise(report: Mapping[str, Any]) -> None:
+    at_once = report["micro_batch_size"] or report["batch_tokens"]
     if at_once:
         raise _MemoryRanOutError(at_once)
-    raise getattr(errors, told["error"], StageError)(told["sentence"])
+    raise getattr(errors, report["error"], StageError)(report["sentence"])

@@ -47,8 +47,8 @@ def main(path: Path) -> int:
     try:
         _tune(job) if job.kind == "tune" else _score(job)
     except Exception as error:  # noqa: BLE001 - told to the process that started this one, traceback and all
-        told = json.dumps(_told(error))
-        job.error_file(dist.get_rank()).write_text(told, encoding="utf-8")
+        report = json.dumps(_report(error))
+        job.error_file(dist.get_rank()).write_text(report, encoding="utf-8")
         return _FAILED
     dist.barrier()
     dist.destroy_process_group()
@@ -115,10 +115,10 @@ def _score(job: Job) -> None:
         loaded.model.requires_grad_(False)  # weights of one layer may differ in number format then
         shard(loaded.model)
     rank = dist.get_rank()
-    seen = job.progress_file(rank)
+    progress = job.progress_file(rank)
 
     def watch(done: int) -> None:
-        seen.write_text(str(done), encoding="ascii")
+        progress.write_text(str(done), encoding="ascii")
 
     share = BACKENDS.get(job.backend).share
     assert share is not None  # noqa: S101 - one process would have been enough
@@ -140,14 +140,14 @@ def _write(job: Job, result: dict[str, Any]) -> None:
     (job.scratch / RESULT).write_text(json.dumps(result), encoding="utf-8")
 
 
-def _told(error: Exception) -> dict[str, Any]:
-    known = isinstance(error, ChaintuneError)
+def _report(error: Exception) -> dict[str, Any]:
+    is_ours = isinstance(error, ChaintuneError)
     return {
-        "error": type(error).__name__ if known else "",
+        "error": type(error).__name__ if is_ours else "",
         "sentence": str(error),
         "micro_batch_size": error.micro_batch_size if isinstance(error, MemoryRanOutError) else 0,
         "batch_tokens": error.batch_tokens if isinstance(error, ScoringRanOutError) else 0,
-        "traceback": "" if known else traceback.format_exc(),
+        "traceback": "" if is_ours else traceback.format_exc(),
     }
 
 
