@@ -97,6 +97,38 @@ def test_a_toy_measure_goes_through_a_study_and_onto_its_page(smoke: Smoke, tmp_
         assert cells[3] == shown[group]["verdict"]
 
 
+@pytest.mark.usefixtures("toy")
+def test_several_measures_and_metrics_of_a_task(smoke: Smoke, tmp_path: Path) -> None:
+    study = ("chains=[[balls, boxes]]", "resamples=200")
+    plain = smoke.open(tmp_path / "store", *study)
+    plain.run(tmp_path / "plain")
+    several = ("tasks.balls.measure=[choice, brevity]", "tasks.balls.metric=[accuracy, accuracy_per_byte]")
+    session = smoke.open(tmp_path / "store", *study, *several)
+    outcome = session.run(tmp_path / "out").outcome
+    # What was measured before is not measured again, and the second measure once for each checkpoint.
+    assert {result.node.title for result in outcome.of("made")} == {
+        f"{chain} on balls by brevity" for chain in ("base", "balls, seed 0", "balls>boxes, seed 0")
+    }
+    rows = pl.read_parquet(tmp_path / "out" / "results.parquet")
+    first = rows.filter(pl.col("deciding"))
+    seconds = pl.col("metric") == "extra_seconds"
+    assert first.filter(~seconds).equals(pl.read_parquet(tmp_path / "plain" / "results.parquet").filter(~seconds))
+    further = rows.filter(~pl.col("deciding"))
+    assert set(zip(further["task"], further["item_metric"], further["unit"], strict=True)) == {
+        ("balls", "accuracy_per_byte", "share"),
+        ("balls", "length", "characters"),
+    }
+    assert set(further["verdict"]) == {""}
+    named = {path.name for path in (tmp_path / "out" / "scores").glob("balls-boxes.*on-balls*")}
+    assert named == {f"balls-boxes.seed0.on-balls{by}.parquet" for by in ("", ".by-accuracy_per_byte", ".by-length")}
+    length = Scores.read(tmp_path / "out" / "scores" / "balls-boxes.seed0.on-balls.by-length.parquet")
+    assert (length.metric.name, len(length.provenance["scores_key"])) == ("length", 64)
+    text = write_report(tmp_path / "out")
+    for table in ("Learned, then forgotten", "Scores"):
+        (section,) = [part for part in text.split("## ") if part.startswith(table)]
+        assert all(f"balls{by}" in section for by in (" ", " by length", " by accuracy_per_byte"))
+
+
 def test_another_metric_asks_no_model_again(smoke: Smoke, tmp_path: Path) -> None:
     first = smoke.open(tmp_path / "store", "chains=[[balls]]")
     first.run(tmp_path / "out")

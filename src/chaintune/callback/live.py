@@ -19,7 +19,7 @@ from chaintune.models.undisturbed import modes_kept, random_states_kept
 from chaintune.records import Example, ItemMetric, Scores, Task, choice_measurement, scores_of
 from chaintune.records.choice import CHOICE
 from chaintune.scoring.logprobs import choice_logprobs
-from chaintune.scoring.reading import measure_of, metric_of
+from chaintune.scoring.reading import metrics_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
         ConfigError: the task is measured in another way than by its choices.
         DataError: an example is longer than the model's context, or cannot be told apart by the tokenizer.
     """
-    if (measure := measure_of(task)).name != CHOICE:
+    if (metric := metrics_of(task)[0]).measure != CHOICE:
         raise ConfigError(
-            f"task '{task.name}': a model in training is measured by 'choice' only, not by '{measure.name}'"
+            f"task '{task.name}': a model in training is measured by 'choice' only, not by '{metric.measure}'"
         )
     examples = tuple(sorted(task.test, key=lambda example: example.id))
     encoded = tuple(encode_examples(tokenizer, examples))
     check_lengths(examples, [example.longest_tokens for example in encoded], context_tokens, task=task.name)
     about = {"task_version": task.version, "test_digest": task.test_digest}
-    return EncodedTask(task.name, examples, encoded, about, metric_of(task))
+    return EncodedTask(task.name, examples, encoded, about, metric)
 
 
 def score_live(model: Any, task: EncodedTask, *, batch_tokens: int | None = None, **about: str) -> Scores | None:

@@ -143,6 +143,9 @@ def score(
     from chaintune.cli.display import print_tables
 
     print_tables(scored_tables(rows))
+    for name, one in scores.items():
+        if one.n_missing:
+            typer.echo(f"{name}: {one.n_missing} of {len(one)} examples have no score and are left out")
     for path in dict.fromkeys(paths.values()):
         typer.echo(f"wrote {path}")
     return 0

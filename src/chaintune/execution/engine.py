@@ -31,7 +31,7 @@ from chaintune.plan.nodes import (
 from chaintune.records import Example, Task
 from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Served
 from chaintune.scoring.checkpoint import measure_checkpoint
-from chaintune.scoring.reading import measure_of
+from chaintune.scoring.measures import MEASURES
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.trainer import Step
 from chaintune.tuning.tune import tune
@@ -185,13 +185,12 @@ class LocalEngine:
         self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:
         """Measure a checkpoint on a split of a task and write `measurement.parquet` into `out`."""
-        examples, measure = task.test if node.split == "test" else task.train, measure_of(task)
+        examples, measure = task.test if node.split == "test" else task.train, MEASURES.get(node.measure)
         base = self._bases[node.base]
         kind = BACKENDS.get(base.backend)
         kind.check(measure.needs, measure.name)
         about = {"checkpoint": node.checkpoint_key, "backend": kind.name}
         about |= {"identity": base.identity} if base.identity else {}
-        rounding = node.checkpoint_key == node.base_key and node.split == "test"
         started = time.monotonic()
 
         def watch(done: int) -> None:
@@ -204,7 +203,7 @@ class LocalEngine:
                     node, checkpoint or base.folder, task.name, examples, scratch=Path(scratch), out=out
                 )
                 job = replace(
-                    job, backend=base.backend, measure=measure.name, provenance=about, measure_rounding=rounding
+                    job, backend=base.backend, measure=measure.name, provenance=about, measure_rounding=node.asks_twice
                 )
                 score_on_devices(job, node.devices, watch)
         else:
@@ -216,7 +215,7 @@ class LocalEngine:
                 measure=measure,
                 task=task.name,
                 provenance=about,
-                measure_rounding=rounding,
+                measure_rounding=node.asks_twice,
                 on_scored=watch,
             )
             measurement.write(out / MEASUREMENT_FILE)

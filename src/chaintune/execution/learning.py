@@ -57,5 +57,5 @@ def _curve(store: Store, cell: Cell) -> Curve:
     """From the checkpoint's own log, or from what its scores took down of it before it was dropped."""
     if log := store.read("stage", cell.checkpoint.key, STAGE_LOG):
         return loss_curve(log)
-    curve: Curve = stage_notes(store, cell.checkpoint.key, cell.scores.values()).get("loss_curve") or []
+    curve: Curve = stage_notes(store, cell.checkpoint.key, cell.measurement_keys).get("loss_curve") or []
     return curve

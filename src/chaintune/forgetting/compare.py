@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from chaintune.errors import ConfigError, nearest
+from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.forgetting.changes import comparable_columns
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, pair
 from chaintune.forgetting.rows import Subject, accuracy_rows, forgetting_rows
-from chaintune.forgetting.units import Unit, complete
+from chaintune.forgetting.units import Unit
 from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores
 from chaintune.records.comparison import BEFORE
 from chaintune.stats import Adjustment, Reference, mcnemar_p
@@ -73,10 +73,12 @@ def compare_scores(
 ) -> Comparison:
     """The same as `compare`, of options that were checked before."""
     paired = pair(before, after, on_missing=on_missing)
+    if paired.n_left_out and not len(paired.before):
+        raise DataError(f"task '{before.task}': none of {paired.n_left_out} examples has a score before and after")
     groups = grouping(paired.before, by, intersections)
     known = _metric_of(before, metric)
     sides = (paired.before.by(known), paired.after.by(known))
-    scores = (complete(sides[0]), complete(sides[1]))
+    scores = (sides[0].item_scores(), sides[1].item_scores())
     unit = Unit.of(sides[0].metric, scores)
     values = (unit.inward(scores[0]), unit.inward(scores[1]))
     subject = Subject("", Checkpoint(""), BEFORE, before.task, unit)

@@ -9,14 +9,19 @@ import numpy as np
 from chaintune.forgetting.changes import dimension_disparity
 from chaintune.forgetting.mitigation import recovery
 from chaintune.forgetting.options import Inference
-from chaintune.forgetting.rows import by_seed, estimate_rows, mean_rows, samples, subject_of, with_verdict
-from chaintune.forgetting.runs import Runs, trained_at
-from chaintune.records import Chain, Checkpoint, Estimate, MitigationRef, ResultRow
+from chaintune.forgetting.references import reference_chains, reference_checkpoints
+from chaintune.forgetting.rows import Subject, by_seed, estimate_rows, mean_rows, samples, subject_of, with_verdict
+from chaintune.forgetting.runs import Runs
+from chaintune.records import Chain, Checkpoint, Estimate, ForgettingFrom, MitigationRef, ResultRow
+from chaintune.stats import Design
+from chaintune.stats.clusters import Floats
 
 COSTS = ("extra_tokens", "extra_seconds")
 
 
-def mitigation_rows(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
+def mitigation_rows(
+    runs: Runs, condition: Checkpoint, options: Inference, reference: ForgettingFrom
+) -> list[ResultRow]:
     """Recovery, who regained how much, prices, doses and costs of a mitigated checkpoint; none for a plain one.
 
     Every row's reference is the chain without the mitigation. `extra_tokens` and `extra_seconds` are what the whole
@@ -24,42 +29,37 @@ def mitigation_rows(runs: Runs, condition: Checkpoint, options: Inference) -> li
     """
     rows: list[ResultRow] = []
     for mitigated in runs.mitigates.get(condition, ()):
-        found = _returns(runs, condition, mitigated, options)
-        found += _prices(runs, condition, mitigated, options)
-        found += _facts(runs, condition, mitigated)
-        rows += [replace(row, mitigation=mitigated.ladder) for row in found]
+        own = _returns(runs, condition, mitigated, options, reference)
+        own += _prices(runs, condition, mitigated, options)
+        own += _facts(runs, condition, mitigated)
+        rows += [replace(row, mitigation=mitigated.ladder) for row in own]
     return rows
 
 
 def share_rows(
-    runs: Runs,
-    condition: Checkpoint,
-    task: str,
+    subject: Subject,
+    design: Design,
     metric: str,
-    points: Sequence[Checkpoint],
+    seeds: Sequence[int],
+    stacks: Sequence[Floats],
     share: Callable[..., Estimate],
     options: Inference,
-    *,
-    reference: Checkpoint,
 ) -> list[ResultRow]:
-    """Rows of a share that is made of the item scores at some checkpoints; none where one was not measured."""
-    seeds = runs.seeds(points, task)
-    if not seeds:
-        return []
-    stacks = [runs.stacked(point, seeds, task) for point in points]
-    design = runs.groups[task].design
-    return estimate_rows(
-        subject_of(runs, condition, task, seeds, reference),
-        metric,
-        seeds,
-        lambda at: share(design, *(stack[at] for stack in stacks), options),
-    )
+    """Rows of a share that is made of the item scores at some checkpoints. Shape: stacks `[S, E]` each."""
+    return estimate_rows(subject, metric, seeds, lambda at: share(design, *(stack[at] for stack in stacks), options))
 
 
-def _returns(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options: Inference) -> list[ResultRow]:
-    task, after = mitigated.task, condition.at(mitigated.chain)
-    points = [condition.at(trained_at(mitigated.chain, task)), after, condition]
-    rows = share_rows(runs, condition, task, "recovery", points, recovery, options, reference=after)
+def _returns(
+    runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options: Inference, reference: ForgettingFrom
+) -> list[ResultRow]:
+    task, after, rows = mitigated.task, condition.at(mitigated.chain), []
+    chains = reference_chains(mitigated.chain, task, reference)
+    seeds, starts = reference_checkpoints(runs, after, task, chains, beside=[condition])
+    if seeds:
+        before = np.stack([runs.values(start, seed, task) for start, seed in zip(starts, seeds, strict=True)])
+        stacks = [before, runs.stacked(after, seeds, task), runs.stacked(condition, seeds, task)]
+        subject = subject_of(runs, condition, task, seeds, after)
+        rows += share_rows(subject, runs.groups[task].design, "recovery", seeds, stacks, recovery, options)
     seeds = runs.seeds([after, condition], task)
     if not seeds:
         return rows
@@ -68,8 +68,8 @@ def _returns(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, option
     rows += mean_rows(subject, "regained", groups, values, seeds, options)
     for seed, sample in samples(groups, values, seeds, options):
         for dimension in groups.dimensions:
-            found = dimension_disparity(groups, sample, dimension, options)
-            rows.append(subject.row("regained_disparity", seed, found.estimate, (dimension, "")))
+            spread = dimension_disparity(groups, sample, dimension, options)
+            rows.append(subject.row("regained_disparity", seed, spread.estimate, (dimension, "")))
     return rows
 
 
@@ -79,8 +79,8 @@ def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options
         if seeds := runs.seeds([after, condition], task):
             values = runs.stacked(after, seeds, task) - runs.stacked(condition, seeds, task)
             subject = subject_of(runs, condition, task, seeds, after)
-            found = mean_rows(subject, "price", runs.groups[task], values, seeds, options)
-            rows += [with_verdict(row, options) for row in found]
+            prices = mean_rows(subject, "price", runs.groups[task], values, seeds, options)
+            rows += [with_verdict(row, options) for row in prices]
     return rows
 
 

@@ -26,21 +26,21 @@ def retained_gain(design: Design, base: Floats, trained: Floats, after: Floats, 
     return share_of(design, after - base, trained - base, "gain over the base", options)
 
 
-def recovery(design: Design, trained: Floats, after: Floats, mitigated: Floats, options: Inference) -> Estimate:
+def recovery(design: Design, before: Floats, after: Floats, mitigated: Floats, options: Inference) -> Estimate:
     """Share of a loss that a mitigation brings back: 1 is all of it, 0 none, above 1 more than was lost.
 
     Args:
         design: clusters of the task's examples.
-        trained: item scores right after the tuning on the task, a row for each seed.
+        before: item scores at the checkpoint that forgetting is counted from, a row for each seed.
         after: after the loss.
         mitigated: after the mitigation.
         options: how sure.
 
-    Shape: trained, after, mitigated `[S, E]`.
+    Shape: before, after, mitigated `[S, E]`.
 
     Undefined: when the interval of the loss contains 0, so that there may be nothing to recover.
     """
-    return share_of(design, mitigated - after, trained - after, "loss", options)
+    return share_of(design, mitigated - after, before - after, "loss", options)
 
 
 def share_of(design: Design, part: Floats, whole: Floats, what: str, options: Inference) -> Estimate:

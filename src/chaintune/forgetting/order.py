@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import estimate_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs
-from chaintune.records import Checkpoint, Estimate, ResultRow, Role
+from chaintune.records import Checkpoint, Estimate, ForgettingFrom, ResultRow, Role
 from chaintune.stats import Sample, combination
 
 
-def order_rows(runs: Runs, roles: Mapping[str, Role], options: Inference) -> list[ResultRow]:
+def order_rows(runs: Runs, roles: Mapping[str, Role], options: Inference, reference: ForgettingFrom) -> list[ResultRow]:
     """Final safety and asymmetry of every two chains that are each other's reverse.
 
     `order_effect` is the final score of a safety task where it comes later minus that where it comes
@@ -23,7 +23,7 @@ def order_rows(runs: Runs, roles: Mapping[str, Role], options: Inference) -> lis
             if early.tasks.index(task) < late.tasks.index(task):
                 rows += _final_safety(runs, task, (early, late), options)
         if len(one.chain) == 2 and {roles[task] for task in one.tasks} == {"safety", "capability"}:
-            rows += _asymmetry(runs, roles, (one, other), options)
+            rows += _asymmetry(runs, roles, (one, other), options, reference)
     return rows
 
 
@@ -50,11 +50,17 @@ def _final_safety(runs: Runs, task: str, pair: tuple[Checkpoint, Checkpoint], op
 
 
 def _asymmetry(
-    runs: Runs, roles: Mapping[str, Role], pair: tuple[Checkpoint, Checkpoint], options: Inference
+    runs: Runs,
+    roles: Mapping[str, Role],
+    pair: tuple[Checkpoint, Checkpoint],
+    options: Inference,
+    reference: ForgettingFrom,
 ) -> list[ResultRow]:
     """Forgetting of the first task of either chain: safety first minus capability first."""
     first, second = sorted(pair, key=lambda condition: roles[condition.tasks[0]] != "safety")
-    starts = [(condition, condition.at(condition.chain[:1]), condition.tasks[0]) for condition in (first, second)]
+    # After two stages every reference but the base is the first of them.
+    stages = 0 if reference == "base" else 1
+    starts = [(condition, condition.at(condition.chain[:stages]), condition.tasks[0]) for condition in (first, second)]
     seeds = sorted(set.intersection(*(set(runs.seeds([end, start], task)) for end, start, task in starts)))
     if not seeds:
         return []

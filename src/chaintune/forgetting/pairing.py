@@ -21,7 +21,7 @@ class Pair:
     """The same examples under two checkpoints, row by row.
 
     Attributes:
-        n_left_out: examples that only one of the two had.
+        n_left_out: examples that do not have a score under both.
     """
 
     before: Scores
@@ -37,7 +37,24 @@ class Pair:
 
 
 def pair(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> Pair:
-    """Both scores on their common examples, sorted by id.
+    """Both scores on the examples that have one under both, sorted by id.
+
+    Args:
+        before: scores of the earlier checkpoint.
+        after: scores of the later checkpoint.
+        on_missing: as `align` takes it; examples without a score are left out in any case.
+
+    Raises:
+        ConfigError, DataError: as `align` does.
+    """
+    both = align(before, after, on_missing=on_missing)
+    valid = pc.and_(*(side.table.column("score").is_valid() for side in (both.before, both.after)))
+    missing = len(valid) - pc.sum(valid).as_py() if len(valid) else 0
+    return Pair(both.before.at(valid), both.after.at(valid), both.n_left_out + missing) if missing else both
+
+
+def align(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> Pair:
+    """Both tables of scores on their common examples, sorted by id.
 
     Args:
         before: scores of the earlier checkpoint.

@@ -26,9 +26,10 @@ def rounding_rows(runs: Runs, condition: Checkpoint, options: Inference) -> list
             continue
         again = json.loads(scores.provenance["rounding"])
         place = {example: row for row, example in enumerate(scores.example_ids)}
-        picked = np.array([place[example] for example in again["example_id"]])
+        kept = [row for row, example in enumerate(again["example_id"]) if example in place]
+        picked = np.array([place[again["example_id"][row]] for row in kept])
         design = runs.groups[task].subset(picked).design
-        changed = rates(design, np.array(again["changed"], dtype=np.float64), level=options.level)[0]
+        changed = rates(design, np.array(again["changed"], dtype=np.float64)[kept], level=options.level)[0]
         subject = subject_of(runs, condition, task, [seed])
         rows.append(subject.row("rounding", str(seed), changed))
         rows.append(subject.row("rounding_nats", str(seed), median(again["nats"], level=options.level)))

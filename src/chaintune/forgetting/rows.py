@@ -21,7 +21,7 @@ ONE_PAIR = "these checkpoints only"
 _UNITS = {
     "dose": "share", "recovery": "share", "retained_gain": "share", "asymmetry": "share", "extra_tokens": "tokens",
     "extra_seconds": "seconds", "rounding": "share", "rounding_nats": "nats",
-    "forgot": "examples", "learned": "examples",
+    "forgot": "examples", "learned": "examples", "missing": "examples",
     "disparity_groups": "groups", "bbq_bias_ambiguous": "", "bbq_bias_disambiguated": "",
 }  # fmt: skip
 

@@ -1,14 +1,16 @@
 """The checkpoints of a study and their item scores, looked up by what made them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from chaintune.errors import DataError
 from chaintune.forgetting.grouping import Grouping, grouping
-from chaintune.forgetting.pairing import pair
-from chaintune.forgetting.units import SHARES, Unit, complete
+from chaintune.forgetting.pairing import align
+from chaintune.forgetting.units import SHARES, Unit
 from chaintune.records import Chain, Checkpoint, CheckpointScores, MitigationRef, Scores, chain_label
 from chaintune.stats.clusters import Floats
 
@@ -27,6 +29,8 @@ class Runs:
         groups: clusters and groups of each task's examples, on all its dimensions.
         mitigates: what a mitigated checkpoint is compared with; plain ones are absent.
         final: at which a chain of the study ends.
+        missing: examples without a score, by condition, seed and task, where there are any; these are left out of the
+            task under every checkpoint.
         costs: tokens and seconds of the last stage, by condition and seed.
         keys: of the weights, by condition and seed.
     """
@@ -38,6 +42,7 @@ class Runs:
     groups: Mapping[str, Grouping]
     mitigates: Mapping[Checkpoint, tuple[MitigationRef, ...]]
     final: frozenset[Checkpoint]
+    missing: Mapping[tuple[Checkpoint, int, str], int]
     costs: Mapping[tuple[Checkpoint, int], tuple[float, float]]
     keys: Mapping[tuple[Checkpoint, int], str]
 
@@ -47,7 +52,7 @@ class Runs:
 
         Raises:
             DataError: a checkpoint is given twice or without a seed, or two have different examples of a task, or
-                other item metrics; an example has no score.
+                other item metrics.
         """
         scores: dict[tuple[Checkpoint, int, str], Scores] = {}
         first: dict[str, Scores] = {}
@@ -61,8 +66,11 @@ class Runs:
                 known = first.setdefault(task, replace(table, table=table.table.sort_by("example_id")))
                 if table.metric != known.metric:
                     raise DataError(f"task '{task}': scores by '{known.metric.name}' and by '{table.metric.name}'")
-                scores[key] = pair(known, table).after
-        items = {key: complete(table) for key, table in scores.items()}
+                scores[key] = align(known, table).after
+        missing = {key: table.n_missing for key, table in scores.items() if table.n_missing}
+        scores = _with_scores(scores, {task for _, _, task in missing})
+        first = {task: next(table for key, table in scores.items() if key[2] == task) for task in _tasks(scores)}
+        items = {key: table.item_scores() for key, table in scores.items()}
         units = {
             task: Unit.of(table.metric, (values for key, values in items.items() if key[2] == task))
             for task, table in first.items()
@@ -75,6 +83,7 @@ class Runs:
             groups={task: grouping(table, table.dimensions) for task, table in first.items()},
             mitigates={one.checkpoint.of_every_seed: one.mitigates for one in checkpoints if one.mitigates},
             final=frozenset(one.checkpoint.of_every_seed for one in checkpoints if one.final),
+            missing=missing,
             costs={_place(one.checkpoint): (one.train_tokens, one.train_seconds) for one in checkpoints},
             keys={_place(one.checkpoint): one.checkpoint.key for one in checkpoints},
         )
@@ -138,6 +147,23 @@ def earlier_tasks(chain: Chain) -> list[str]:
 def last_tasks(chain: Chain) -> list[str]:
     """Tasks that the final step teaches whole."""
     return list(dict.fromkeys(task for step in chain[-1:] for task in step.tasks))
+
+
+def _tasks(scores: Iterable[tuple[Checkpoint, int, str]]) -> list[str]:
+    return list(dict.fromkeys(task for _, _, task in scores))
+
+
+def _with_scores(
+    scores: Mapping[tuple[Checkpoint, int, str], Scores], tasks: Collection[str]
+) -> dict[tuple[Checkpoint, int, str], Scores]:
+    """The scores, those of some tasks on the examples that have one under every checkpoint; no empty ones."""
+    every: dict[str, pa.ChunkedArray] = {}
+    for (_, _, task), table in scores.items():
+        if task in tasks:
+            valid = table.table.column("score").is_valid()
+            every[task] = pc.and_(every[task], valid) if task in every else valid
+    kept = {key: table.at(every[key[2]]) if key[2] in every else table for key, table in scores.items()}
+    return {key: table for key, table in kept.items() if len(table) or key[2] not in every}
 
 
 def _place(checkpoint: Checkpoint) -> tuple[Checkpoint, int]:

@@ -8,64 +8,76 @@ from dataclasses import replace
 import numpy as np
 
 from chaintune.forgetting.options import Inference
+from chaintune.forgetting.references import reference_chains, reference_checkpoints
 from chaintune.forgetting.rows import estimate_rows, keys_by_seed, subject_of
-from chaintune.forgetting.runs import Runs, earlier_tasks, trained_at
-from chaintune.records import Checkpoint, Estimate, ResultRow, Settings
+from chaintune.forgetting.runs import Runs, earlier_tasks
+from chaintune.records import Checkpoint, Estimate, ForgettingFrom, ResultRow, Settings
 from chaintune.stats import Sample, means
 from chaintune.stats.clusters import Floats
 
 
-def slope_rows(runs: Runs, options: Inference) -> list[ResultRow]:
+def slope_rows(runs: Runs, options: Inference, reference: ForgettingFrom) -> list[ResultRow]:
     """Slope of forgetting against each knob that takes two or more numeric values, all else equal.
 
     A learning rate is taken in powers of ten. In a row's variant the knob's value is `slope`, or `log10
     slope`, and `forgetting_slope` is the forgetting that one unit, or a tenfold, more costs.
     """
     rows: list[ResultRow] = []
-    for others, points in _ladders(runs.conditions).items():
+    for others, points in _curves(runs.conditions).items():
         for task in earlier_tasks(others.chain):
-            rows += _task_slope(runs, task, others, points, options)
+            rows += _task_slope(runs, task, others, points, options, reference)
     return rows
 
 
-def _ladders(conditions: Sequence[Checkpoint]) -> Mapping[Checkpoint, Mapping[float, Checkpoint]]:
+def _curves(conditions: Sequence[Checkpoint]) -> Mapping[Checkpoint, Mapping[float, Checkpoint]]:
     """Checkpoints that differ in one numeric knob only, under that knob's place in the variant."""
-    ladders: dict[Checkpoint, dict[float, Checkpoint]] = defaultdict(dict)
+    curves: dict[Checkpoint, dict[float, Checkpoint]] = defaultdict(dict)
     for condition in conditions:
         for position, (knob, text) in enumerate(condition.variant):
             value = _numeric(knob, text)
             if value is not None and len(condition.chain) > 1:
                 name = "log10 slope" if _is_rate(knob) else "slope"
                 variant: Settings = (*condition.variant[:position], (knob, name), *condition.variant[position + 1 :])
-                ladders[replace(condition, variant=variant)][value] = condition
-    return {others: points for others, points in ladders.items() if len(points) > 1}
+                curves[replace(condition, variant=variant)][value] = condition
+    return {others: points for others, points in curves.items() if len(points) > 1}
 
 
 def _task_slope(
-    runs: Runs, task: str, others: Checkpoint, points: Mapping[float, Checkpoint], options: Inference
+    runs: Runs,
+    task: str,
+    others: Checkpoint,
+    points: Mapping[float, Checkpoint],
+    options: Inference,
+    reference: ForgettingFrom,
 ) -> list[ResultRow]:
-    start = trained_at(others.chain, task)
-    both = [point for condition in points.values() for point in (condition, condition.at(start))]
-    seeds = runs.seeds(both, task)
+    ends, chains = list(points.values()), reference_chains(others.chain, task, reference)
+    counted = [reference_checkpoints(runs, end, task, chains, beside=ends) for end in ends]
+    seeds = sorted(set.intersection(*(set(own) for own, _ in counted)))
     if not seeds:
         return []
+    starts = [[dict(zip(own, chosen, strict=True))[seed] for seed in seeds] for own, chosen in counted]
     weights = _slope_weights(np.array(list(points)))
     # Values must lie between -1 and 1 for the limits of rare changes, so the largest slope is taken out.
     scale = float(np.abs(weights).sum())
-    losses = [runs.stacked(c.at(start), seeds, task) - runs.stacked(c, seeds, task) for c in points.values()]
+    before = [
+        np.stack([runs.values(start, seed, task) for start, seed in zip(own, seeds, strict=True)]) for own in starts
+    ]
+    losses = [start - runs.stacked(end, seeds, task) for start, end in zip(before, ends, strict=True)]
     values: Floats = np.asarray(sum(w / scale * loss for w, loss in zip(weights, losses, strict=True)))
     design = runs.groups[task].design
 
     def slope(positions: list[int]) -> Estimate:
         sample = Sample.of(design, values[positions], resamples=options.resamples, seed=options.seed)
-        found = means(sample, level=options.level)[0]
-        return replace(found, value=found.value * scale, low=found.low * scale, high=found.high * scale)
+        mean = means(sample, level=options.level)[0]
+        return replace(mean, value=mean.value * scale, low=mean.low * scale, high=mean.high * scale)
 
-    ends, starts = list(points.values()), [condition.at(start) for condition in points.values()]
+    labels = {start.chain for own in starts for start in own}
     subject = replace(
-        subject_of(runs, others, task, seeds, others.at(start)),
+        subject_of(runs, others, task, seeds, others.at(labels.pop()))
+        if len(labels) == 1
+        else replace(subject_of(runs, others, task, seeds), reference=reference),
         checkpoint_keys=keys_by_seed(runs, seeds, [ends] * len(seeds)),
-        reference_keys=keys_by_seed(runs, seeds, [starts] * len(seeds)),
+        reference_keys=keys_by_seed(runs, seeds, list(zip(*starts, strict=True))),
     )
     return estimate_rows(subject, "forgetting_slope", seeds, slope)
 

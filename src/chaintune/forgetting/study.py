@@ -1,7 +1,7 @@
 """A study's checkpoints in, every number that the study asks for out."""
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,15 +12,14 @@ from chaintune.forgetting.mitigated import mitigation_rows, share_rows
 from chaintune.forgetting.mitigation import retained_gain
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.order import order_rows
+from chaintune.forgetting.references import check_reference, reference_chains, reference_checkpoints
 from chaintune.forgetting.rounding import rounding_rows
 from chaintune.forgetting.rows import accuracy_rows, by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
-from chaintune.records import Chain, Checkpoint, CheckpointScores, ForgettingFrom, ResultRow, Role
+from chaintune.records import Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role
 from chaintune.stats import Adjustment, Sample, combination
 from chaintune.stats.clusters import Floats
-
-FORGETTING_FROM = get_args(ForgettingFrom)
 
 
 def summarise(
@@ -62,16 +61,48 @@ def summarise(
         are better.
     """
     options = Inference(level, resamples, seed, adjust, "overall", margin)
-    if forgetting_from not in FORGETTING_FROM:
-        raise ConfigError(f"forgetting_from '{forgetting_from}': {nearest(forgetting_from, FORGETTING_FROM)}")
+    check_reference(forgetting_from)
     _check_roles(checkpoints, roles)
     runs = Runs.of(checkpoints, study=study)
     rows: list[ResultRow] = []
     for condition in runs.conditions:
         rows += _losses(runs, condition, options, forgetting_from)
-        for statistics in (_accuracies, _gains, _retained, mitigation_rows, _transfers, _biases, rounding_rows):
+        for statistics in (_accuracies, _gains, _retained):
             rows += statistics(runs, condition, options)
-    return rows + order_rows(runs, roles, options) + slope_rows(runs, options)
+        rows += mitigation_rows(runs, condition, options, forgetting_from)
+        for statistics in (_transfers, _biases, rounding_rows):
+            rows += statistics(runs, condition, options)
+    rows += order_rows(runs, roles, options, forgetting_from) + slope_rows(runs, options, forgetting_from)
+    rows += _missing(runs)
+    for name in dict.fromkeys(name for one in checkpoints for by in one.further.values() for name in by):
+        rows += _further(Runs.of(_by(checkpoints, name), study=study), roles, options, forgetting_from)
+    return rows
+
+
+def _by(checkpoints: Sequence[CheckpointScores], metric: str) -> list[CheckpointScores]:
+    """The checkpoints with their scores by a further item metric, of the tasks that have it."""
+    further = [{task: by[metric] for task, by in one.further.items() if metric in by} for one in checkpoints]
+    return [replace(one, scores=scores) for one, scores in zip(checkpoints, further, strict=True) if scores]
+
+
+def _further(runs: Runs, roles: Mapping[str, Role], options: Inference, reference: ForgettingFrom) -> list[ResultRow]:
+    """Rows of a further item metric: levels, gains, losses and order effects, without a verdict."""
+    rows: list[ResultRow] = []
+    for condition in runs.conditions:
+        rows += _losses(runs, condition, options, reference)
+        rows += _accuracies(runs, condition, options) + _gains(runs, condition, options)
+    rows += [row for row in order_rows(runs, roles, options, reference) if row.metric == "order_effect"]
+    return [replace(row, verdict="", deciding=False) for row in [*rows, *_missing(runs)]]
+
+
+def _missing(runs: Runs) -> list[ResultRow]:
+    """How many examples have no score under a checkpoint, where there are any."""
+    rows = []
+    for (condition, seed, task), count in runs.missing.items():
+        left = int(runs.groups[task].design.n[0]) if task in runs.groups else 0
+        reason = f"no interval: it was counted; {left} examples have a score under every checkpoint"
+        rows.append(subject_of(runs, condition, task, [seed]).row("missing", str(seed), Estimate(count, reason=reason)))
+    return rows
 
 
 def _check_roles(checkpoints: Sequence[CheckpointScores], roles: Mapping[str, Role]) -> None:
@@ -104,34 +135,20 @@ def _gains(runs: Runs, condition: Checkpoint, options: Inference) -> list[Result
 def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: ForgettingFrom) -> list[ResultRow]:
     rows = []
     chain = condition.chain
-    starts = {task: _references(chain, task, reference) for task in earlier_tasks(chain)}
+    starts = {task: reference_chains(chain, task, reference) for task in earlier_tasks(chain)}
     if condition in runs.final:  # what the chain never teaches has no checkpoint of its own to be counted from
         starts |= {task: [()] for task in runs.tasks(condition) if task not in condition.tasks}
     if reference == "trained":  # a checkpoint that learned everything at once is held to where the task was learned
         starts |= {m.task: [trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
     for task, chains in starts.items():
-        candidates = [condition.at(chain) for chain in chains]
-        known = [candidate for candidate in candidates if runs.seeds([condition, candidate], task)]
-        seeds = runs.seeds([condition, *known], task)
-        if not known or not seeds:
+        seeds, chosen = reference_checkpoints(runs, condition, task, chains)
+        if not seeds:
             continue
-        chosen = [_best(runs, known, one, task) for one in seeds]
-        before = np.stack([runs.values(best, one, task) for best, one in zip(chosen, seeds, strict=True)])
+        before = np.stack([runs.values(start, one, task) for start, one in zip(chosen, seeds, strict=True)])
         subject = subject_of(runs, condition, task, seeds, chosen, name="" if len(set(chosen)) == 1 else reference)
         values = before - runs.stacked(condition, seeds, task)
         rows += forgetting_rows(subject, runs.groups[task], values, seeds, options)
     return rows
-
-
-def _references(chain: Chain, task: str, reference: ForgettingFrom) -> list[Chain]:
-    if reference == "best":
-        return [chain[:stage] for stage in range(1, len(chain))]
-    single: Mapping[str, Chain] = {"trained": trained_at(chain, task), "base": (), "previous": chain[:-1]}
-    return [single[reference]]
-
-
-def _best(runs: Runs, candidates: Sequence[Checkpoint], seed: int, task: str) -> Checkpoint:
-    return max(candidates, key=lambda candidate: float(runs.values(candidate, seed, task).mean()))
 
 
 def _retained(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
@@ -139,7 +156,12 @@ def _retained(runs: Runs, condition: Checkpoint, options: Inference) -> list[Res
     for task in earlier_tasks(condition.chain):
         base = condition.at(())
         points = [base, condition.at(trained_at(condition.chain, task)), condition]
-        rows += share_rows(runs, condition, task, "retained_gain", points, retained_gain, options, reference=base)
+        if seeds := runs.seeds(points, task):
+            subject = subject_of(runs, condition, task, seeds, base)
+            stacks = [runs.stacked(point, seeds, task) for point in points]
+            rows += share_rows(
+                subject, runs.groups[task].design, "retained_gain", seeds, stacks, retained_gain, options
+            )
     return rows
 
 

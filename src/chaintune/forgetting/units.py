@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from chaintune.errors import DataError
-from chaintune.records import Estimate, ItemMetric, Scores
+from chaintune.records import Estimate, ItemMetric
 from chaintune.stats.clusters import Floats
 
 
@@ -66,20 +65,3 @@ class Unit:
 
 # Of tasks in different units together: shares of what is best.
 SHARES = Unit(ItemMetric(""))
-
-
-def complete(scores: Scores) -> Floats:
-    """The score of every example.
-
-    Raises:
-        DataError: some have none; the message counts them and names the first.
-    """
-    values = scores.item_scores()
-    gone = np.flatnonzero(np.isnan(values))
-    if len(gone):
-        why = scores.table.column("missing_reason")[int(gone[0])].as_py() or "no reason is known"
-        raise DataError(
-            f"task '{scores.task}': {len(gone)} of {len(values)} examples have no score, such as "
-            f"'{scores.example_ids[gone[0]]}' ({why})"
-        )
-    return values

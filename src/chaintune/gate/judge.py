@@ -91,6 +91,8 @@ def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged
         return judged
     share = budget.limit.share
     allowed = (share * before.value, share * before.low, share * before.high)
+    if before.value < 0:  # a share of how far the score lies from 0
+        allowed = (-allowed[0], -allowed[2], -allowed[1])
     low, high = _ends((judged.value, judged.low, judged.high), allowed)
     return _Judged(judged.value - allowed[0], low, high, judged.n, judged.reason)
 

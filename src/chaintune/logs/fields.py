@@ -1,7 +1,7 @@
 """From columns of any log to item scores, every fault with its place."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class Fields:
         cluster: None and every example is its own.
         dimensions: dimension -> the field that holds the example's groups on it.
         digests: what is known of the example, by name -> field; left out where a row has none.
+        missing: why an example has no score, where its score is null; empty where the log does not say.
         scale: the worst and the best score.
         known: names of the log's fields, for messages.
     """
@@ -37,6 +38,7 @@ class Fields:
     cluster: str | None
     dimensions: Mapping[str, str]
     digests: Mapping[str, str] = field(default_factory=dict)
+    missing: str = ""
     scale: tuple[float, float] = (0.0, 1.0)
     known: tuple[str, ...] = ()
 
@@ -48,7 +50,7 @@ class Fields:
     @property
     def paths(self) -> list[str]:
         """Every field that is read."""
-        cluster = [self.cluster] if self.cluster else []
+        cluster = [name for name in (self.cluster, self.missing) if name]
         return [self.id, self.score, *cluster, *self.dimensions.values(), *self.digests.values()]
 
 
@@ -70,7 +72,8 @@ def scores_from_columns(
     faults = _Faults(columns, fields.known)
     ids = faults.names(fields.id)
     low, high = fields.scale
-    scores = faults.converted(fields.score, lambda value: _share(value, low, high))
+    reasons = _reasons(columns, fields)
+    scores = faults.converted(fields.score, lambda value: _share(value, low, high), absent=reasons)
     clusters = faults.names(fields.cluster) if fields.cluster else ids
     by_dimension = {
         dimension: faults.converted(path, _groups, optional=True) for dimension, path in fields.dimensions.items()
@@ -85,9 +88,17 @@ def scores_from_columns(
         combinations = list(zip(*by_dimension.values(), strict=True))
         named = {own: {name: own[k] for k, name in enumerate(by_dimension) if own[k]} for own in set(combinations)}
         groups = [named[own] for own in combinations]
-    table = items_table(ids, scores, groups, clusters)
+    table = items_table(ids, scores, groups, clusters, [reasons.get(row) for row in range(len(ids))])
     scored = plain_scores(task, table, metric or fields.score, {"file": where})
     return scored, _digests(ids, table, columns, fields, where)
+
+
+def _reasons(columns: Columns, fields: Fields) -> dict[int, str]:
+    """Why rows have no score, by row; a null without a reason is a fault."""
+    if not fields.missing:
+        return {}
+    both = zip(columns.values[fields.score], columns.values[fields.missing], strict=True)
+    return {row: why for row, (score, why) in enumerate(both) if is_no_group(score) and isinstance(why, str) and why}
 
 
 class _Faults:
@@ -104,8 +115,10 @@ class _Faults:
             return list(values)
         return self.converted(path, _name)
 
-    def converted(self, path: str, convert: Callable[[Any], Any], *, optional: bool = False) -> list[Any]:
-        """The values of a column, each converted; a fault is noted, not raised."""
+    def converted(
+        self, path: str, convert: Callable[[Any], Any], *, optional: bool = False, absent: Collection[int] = ()
+    ) -> list[Any]:
+        """The values of a column, each converted, those of absent rows None; a fault is noted, not raised."""
         values = self._columns.values[path]
         if set(map(type, values)) in ({str}, {int}, {float}, {bool}):
             # Values repeat; those of one type that are equal are the same.
@@ -117,7 +130,7 @@ class _Faults:
         made: list[Any] = []
         for row, value in enumerate(values):
             try:
-                made.append(convert(value))
+                made.append(None if row in absent else convert(value))
             except DataError as fault:
                 made.append(None)
                 missing = value is None and path not in self._known and not optional

@@ -14,7 +14,7 @@ from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 
-UNNAMED = "items"
+UNNAMED, _REASON = "items", "missing_reason"
 
 
 def recognises(path: Path) -> bool:
@@ -84,6 +84,7 @@ def _fields(row: Row, options: ReadOptions) -> Fields:
         score=options.metric or options.called("score"),
         cluster=cluster if needed or cluster in known else None,
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
+        missing=_REASON,
         scale=options.scale,
         known=known,
     )

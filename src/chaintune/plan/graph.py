@@ -9,14 +9,15 @@ from chaintune.plan.branches import Branch, Step
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Interpolation, Node, Portion, ScoreNode, Split, StageNode
 from chaintune.records import Chain, Checkpoint, MitigationRef, Task, canonical_digest
 from chaintune.scoring.backends import BACKENDS
-from chaintune.scoring.reading import check_measurable, measure_of, metric_of
+from chaintune.scoring.measures import Measure
+from chaintune.scoring.reading import check_measurable, measures_of, metrics_of
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
 from chaintune.tuning.objectives import choose_objective, targets_of
 
 STAGE_FORMAT = 1
-SCORE_FORMAT = 2
+MEASUREMENT_FORMAT = 3
 CURVATURE_FORMAT = 1
 
 
@@ -42,15 +43,15 @@ class TaskFacts:
 
     Attributes:
         train_digest: of the examples that are taught.
-        measured: what is asked of a checkpoint, by split: measure and digest of the examples as it sees them.
-        metric: name of the item metric.
+        measured: what is asked of a checkpoint, by measure, the deciding one first, and split.
+        metric: name of the deciding item metric.
         tokens: that are taught and scored.
         examples: of the train split.
         targets: classes of the train split's targets.
     """
 
     train_digest: str
-    measured: Mapping[Split, list[Any]]
+    measured: Mapping[str, Mapping[Split, list[Any]]]
     metric: str
     tokens: TaskTokens
     examples: int
@@ -61,9 +62,17 @@ class TaskFacts:
         """The facts of a task that a backend is to measure; without `count` there are 0 tokens."""
         check_measurable(task, backend)
         tokens = count(task) if count else TaskTokens(0, {"train": 0, "test": 0})
-        measured: Mapping[Split, list[Any]] = {split: measured_content(task, split) for split in ("train", "test")}
-        metric, targets = metric_of(task).name, targets_of(task.train)
-        return cls(task.train_digest, measured, metric, tokens, len(task.train), targets)
+        metric, measures = metrics_of(task)[0], {measure.name: measure for measure in measures_of(task)}
+        measured: dict[str, Mapping[Split, list[Any]]] = {
+            name: {split: measured_content(task, split, measures[name]) for split in ("train", "test")}
+            for name in dict.fromkeys([metric.measure, *measures])
+        }
+        return cls(task.train_digest, measured, metric.name, tokens, len(task.train), targets_of(task.train))
+
+    @property
+    def decides(self) -> str:
+        """The measure of the deciding item metric."""
+        return next(iter(self.measured))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ class Graph:
     ) -> None:
         self.study, self.base_keys, self.facts, self.precision = study, base_keys, facts, precision
         self.children: dict[str, dict[str, StageNode]] = {}
-        self.scores: dict[str, dict[tuple[str, Split], ScoreNode]] = {}
+        self.scores: dict[str, dict[str, ScoreNode]] = {}
         self.curvatures: dict[str, CurvatureNode] = {}
         self.cells: dict[tuple[Any, ...], Cell] = {}
 
@@ -147,9 +156,12 @@ class Graph:
         mitigates: tuple[MitigationRef, ...] = (),
     ) -> None:
         """Name a checkpoint, and have it scored on every task."""
-        scored = {task: self._score(base, chain, variant, key, (task, "test")).key for task in self.study.tasks}
+        measured = {
+            task: {name: self._score(base, chain, variant, key, (task, "test", name)) for name in facts.measured}
+            for task, facts in self.facts.items()
+        }
         place = (base, chain, variant.labels, variant.seed)
-        cell = Cell(Checkpoint(*place, key), scored, final, mitigates)
+        cell = Cell(Checkpoint(*place, key), measured, final, mitigates)
         if (before := self.cells.get(place)) is not None:
             both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
             cell = replace(before, final=final or before.final, mitigates=both)
@@ -186,7 +198,8 @@ class Graph:
         if branch.mitigated is None or all(portion.who != "targeted" for portion in step.portions):
             return step
         task, chains = branch.mitigated.task, (branch.trained, branch.mitigated.chain)
-        keys = tuple(self._score(base, chain, variant, made[chain], (task, "train")).key for chain in chains)
+        what: _What = (task, "train", self.facts[task].decides)
+        keys = tuple(self._score(base, chain, variant, made[chain], what) for chain in chains)
         portions = (replace(p, weighed_by=keys) if p.who == "targeted" else p for p in step.portions)
         return replace(step, portions=tuple(portions))
 
@@ -257,19 +270,12 @@ class Graph:
             doses[0] *= 1 - round(step.portions[1].dose * second) / first
         return round(sum(doses) * epochs)
 
-    def _score(self, base: str, chain: Chain, variant: Variant, key: str, what: tuple[str, Split]) -> ScoreNode:
-        """The node that scores a checkpoint on a split of a task, made at its first mention."""
-        known = self.scores.setdefault(key, {})
-        if what not in known:
-            known[what] = self._new_score(base, chain, variant, key, what)
-        return known[what]
-
-    def _new_score(self, base: str, chain: Chain, variant: Variant, key: str, what: tuple[str, Split]) -> ScoreNode:
-        task, split = what
-        facts = self.facts[task]
+    def _score(self, base: str, chain: Chain, variant: Variant, key: str, what: "_What") -> str:
+        """The key of a checkpoint's measurement on a split of a task; its node is made at its first mention."""
+        (task, split, measure), facts = what, self.facts[what[0]]
         owner = next((name for name, own in self.base_keys.items() if own == key and self.base_keys[base] != key), base)
-        return ScoreNode(
-            key=measurement_key(key, facts.measured[split], self.precision, self.study.backend),
+        node = ScoreNode(
+            key="",
             checkpoint_key=key,
             base=owner,
             base_key=self.base_keys[owner],
@@ -278,25 +284,34 @@ class Graph:
             seed=variant.seed,
             precision=self.precision,
             split=split,
+            measure=measure,
+            by="" if measure == facts.decides else measure,
             variant=variant.labels if chain else (),
             score_tokens=facts.tokens.scored[split],
         )
+        content, backend = facts.measured[measure][split], self.study.backend
+        address = measurement_key(key, content, self.precision, backend, asks_twice=node.asks_twice)
+        self.scores.setdefault(key, {}).setdefault(address, replace(node, key=address))
+        return address
+
+
+_What = tuple[str, Split, str]
 
 
 def _labels(chain: Chain) -> tuple[str, ...]:
     return tuple(step.label for step in chain)
 
 
-def measured_content(task: Task, split: Split) -> list[Any]:
-    """What of a task determines the measurement of a checkpoint on a split: its name, the measure, what is asked.
+def measured_content(task: Task, split: Split, measure: Measure) -> list[Any]:
+    """What of a task determines the measurement of a checkpoint on a split: the measure, and what is asked.
 
-    Neither groups nor what is right are asked, so that another of either, or of the item metric, reads the same one.
+    Neither groups nor what is right are asked, nor what the task is called, so that another of these, or of the item
+    metric, reads the same one.
     """
-    measure = measure_of(task)
-    return [task.name, split, measure.content(), measure.digest(task.test if split == "test" else task.train)]
+    return [measure.content(), measure.digest(task.test if split == "test" else task.train)]
 
 
-def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, backend: str) -> str:
+def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, backend: str, *, asks_twice: bool) -> str:
     """The address of a measurement in the store.
 
     Args:
@@ -304,15 +319,17 @@ def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, ba
         measured: what `measured_content` says.
         precision: of the weights; empty where they are not here.
         backend: that computes.
+        asks_twice: whether some examples are asked a second way.
     """
     return canonical_digest(
         {
-            "format": SCORE_FORMAT,
+            "format": MEASUREMENT_FORMAT,
             "kind": "measurement",
             "checkpoint": checkpoint_key,
             "measured": measured,
             "precision": precision,
             "backend": BACKENDS.get(backend).content(),
+            "asks_twice": asks_twice,
         }
     )
 

@@ -214,11 +214,13 @@ class StageNode(_Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreNode(_MeasurementNode):
-    """One checkpoint scored on one task.
+    """One measurement of one checkpoint on one task.
 
     Attributes:
-        task: scored on.
-        split: of the task's examples; those it was trained on are scored to see which groups lost most.
+        task: measured on; where several have the same examples, the first of them.
+        split: of the task's examples; those it was trained on are measured to see which groups lost most.
+        measure: how it is asked.
+        by: the same for people, where it is not how the task's verdicts are decided.
         score_tokens: 0 if not counted.
         devices: processes that score it together, as many as trained it; nothing of its scores depends on them.
         called: name of a checkpoint that is no study's, for people.
@@ -226,6 +228,8 @@ class ScoreNode(_MeasurementNode):
 
     task: str
     split: Split = "test"
+    measure: str = "choice"
+    by: str = field(default="", compare=False)
     score_tokens: int = field(default=0, compare=False)
     devices: int = field(default=1, compare=False)
     called: str = field(default="base", compare=False)
@@ -239,7 +243,13 @@ class ScoreNode(_MeasurementNode):
     def title(self) -> str:
         """For people: `bbq>csqa, seed 1 on csqa`."""
         named = self.checkpoint_title if self.chain else self.called
-        return f"{named} on {self.task}{'' if self.split == 'test' else ' (train)'}"
+        split, by = "" if self.split == "test" else " (train)", f" by {self.by}" if self.by else ""
+        return f"{named} on {self.task}{split}{by}"
+
+    @property
+    def asks_twice(self) -> bool:
+        """Whether some examples are asked a second way, so that results tell how much of a change is rounding."""
+        return self.checkpoint_key == self.base_key and self.split == "test"
 
     @property
     def tokens(self) -> int:
@@ -248,8 +258,8 @@ class ScoreNode(_MeasurementNode):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        own = {"checkpoint": self.checkpoint_key, "split": self.split, "tokens": self.score_tokens}
-        return _common(self) | own
+        own = {"checkpoint": self.checkpoint_key, "split": self.split, "measure": self.measure}
+        return _common(self) | own | {"tokens": self.score_tokens}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,17 +323,22 @@ class Cell:
 
     Attributes:
         checkpoint: with its seed and key.
-        scores: task -> key of the scores.
+        measurements: task -> measure -> key of the measurement, the deciding measure first.
         final: whether a chain of the study ends here.
         mitigates: the chains that lost a task and that this checkpoint is compared with.
         curvature_key: of the curvature measured at it; empty when none is.
     """
 
     checkpoint: Checkpoint
-    scores: Mapping[str, str]
+    measurements: Mapping[str, Mapping[str, str]]
     final: bool
     mitigates: tuple[MitigationRef, ...] = ()
     curvature_key: str = ""
+
+    @property
+    def measurement_keys(self) -> tuple[str, ...]:
+        """Keys of all of its measurements."""
+        return tuple(key for keys in self.measurements.values() for key in keys.values())
 
 
 def _common(node: Node) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def compile_plan(
         nodes=nodes,
         cells=tuple(graph.cells.values()),
         stages_unshared=steps,
-        scores_unshared=(steps + starts) * len(study.tasks),
+        scores_unshared=(steps + starts) * sum(len(one.measured) for one in facts.values()),
         keep=study.keep,
         stage_bytes=_sizes(stages, stage_bytes) if stage_bytes else {},
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from chaintune.records.examples import Example
+from chaintune.records.examples import Example, is_labelling
 from chaintune.records.measurements import MEASUREMENT_SCHEMA, Measurement
 from chaintune.records.metrics import ItemMetric
 
@@ -127,7 +127,9 @@ def _score(metric: str, measurement: Measurement, examples: Sequence[Example]) -
         "choice_roles": pa.array([list(target.roles) for target in targets], pa.list_(pa.string())),
     }
     columns |= answered(pa.table(columns), metric)
-    return columns | {"chance": [1 / len(target.texts) for target in targets]}
+    chance = [1 / len(target.texts) if target.has_right_answer else None for target in targets]
+    labels = [target.labels[target.gold] for target in targets] if is_labelling(targets) else [None] * len(targets)
+    return columns | {"chance": chance, "label": labels}
 
 
 CHOICE_METRICS: Mapping[str, ItemMetric] = {

@@ -75,7 +75,7 @@ class Comparison:
         reference: what biased forgetting is relative to, `overall` or `rest`.
         level: of every interval; `1 - level` is the error rate of every verdict.
         margin: a change whose whole interval lies within it counts as `kept`.
-        n_left_out: examples that only one of the two checkpoints answered.
+        n_left_out: examples that do not have a score under both checkpoints.
         rows: every number: accuracies of the chain `before` and of the later checkpoint, whose chain is empty, and the
             statistics of both.
         provenance_before, provenance_after: what made the two scores.

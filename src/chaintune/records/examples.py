@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from chaintune.errors import DataError
 
 Role = Literal["safety", "capability"]
+_MOST_LABELS = 10
 NO_GROUP = ("", "NaN", "nan")
 
 
@@ -53,6 +54,9 @@ class Message:
 
 Text = str | tuple[Message, ...]
 
+# Of two sentences that differ in whom they speak about.
+PAIR_ROLES = ("stereotype", "anti_stereotype")
+
 
 @dataclass(frozen=True, slots=True)
 class Choices:
@@ -74,6 +78,16 @@ class Choices:
     def gold_text(self) -> str:
         """The right one."""
         return self.texts[self.gold]
+
+    @property
+    def has_right_answer(self) -> bool:
+        """False of two sentences of which the likelier one is looked for: neither is right, nor more better."""
+        return set(self.roles) != set(PAIR_ROLES)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The texts as labels: case and blanks say nothing."""
+        return tuple(" ".join(text.split()).casefold() for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +163,10 @@ class Example:
         optional = {"pair": self.pair, "split": self.split, "extra": dict(self.extra), "target": _target(self.target)}
         return plain | {name: value for name, value in optional.items() if value}
 
+    def judged_content(self) -> dict[str, Any]:
+        """What of it a metric or scorer may read beside what was measured: all but the prompt, which was asked."""
+        return {name: value for name, value in self.content().items() if name not in ("prompt", "split")}
+
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Example":
         """The example that `content` describes."""
@@ -161,6 +179,23 @@ class Example:
                 "target": _target_of(target) if target else None,
             }
         )
+
+
+def is_labelling(targets: Sequence[Choices]) -> bool:
+    """Whether examples are to be labelled: each offers the same 2 to 10 texts; single letters and digits do not count.
+
+    Example:
+        >>> is_labelling([Choices((" hateful", " fine"), 0), Choices((" Fine", " Hateful"), 0)])
+        True
+        >>> is_labelling([Choices((" A", " B"), 0), Choices((" A", " B"), 1)])
+        False
+    """
+    offers = {frozenset(target.labels) for target in targets}
+    if len(offers) != 1:
+        return False
+    (offer,) = offers
+    distinct = all(len(target.texts) == len(offer) for target in targets)
+    return distinct and 2 <= len(offer) <= _MOST_LABELS and any(len(label) > 1 for label in offer)
 
 
 def shown_text(text: Text) -> str:
@@ -209,8 +244,8 @@ class Task:
     """A data set taught or measured.
 
     `train` and `test` are sorted by id and share no cluster. `version` names the prompt template
-    and the rendering of the choices; it is part of every key. `measure` and `metric` say how it is
-    measured; empty is what suits the examples' targets.
+    and the rendering of the choices; it is part of a stage's key. `measures` and `metrics` say how it is
+    measured, the first deciding; none is what suits the examples' targets.
     """
 
     name: str
@@ -221,8 +256,8 @@ class Task:
     dimensions: tuple[str, ...]
     source: str
     licence: str
-    measure: str = ""
-    metric: str = ""
+    measures: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
     @property
     def train_digest(self) -> str:

@@ -9,7 +9,9 @@ from chaintune.errors import DataError
 from chaintune.records.metrics import ItemMetric
 from chaintune.records.scores import SCORES_SCHEMA, Scores, whole_table
 
-ITEMS_SCHEMA = pa.schema([SCORES_SCHEMA.field(name) for name in ("example_id", "cluster", "groups", "score")])
+ITEMS_SCHEMA = pa.schema(
+    [SCORES_SCHEMA.field(name) for name in ("example_id", "cluster", "groups", "score", "missing_reason")]
+)
 
 Groups = Mapping[str, tuple[str, ...]]
 
@@ -21,7 +23,7 @@ def plain_scores(
 
     Args:
         task: the task's name.
-        table: columns of `ITEMS_SCHEMA`; `score` lies between 0, the worst, and 1, the best.
+        table: columns of `ITEMS_SCHEMA`; `score` lies between 0, the worst, and 1, the best, or is null.
         metric: what the scores are, as their source calls them.
         provenance: where the scores come from, text to text.
 
@@ -29,8 +31,9 @@ def plain_scores(
         DataError: an id appears twice, or a score does not lie between 0 and 1.
     """
     scores = table.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
+    missing = table.column("score").is_null().to_numpy()
     # Written so that NaN is refused too.
-    strange = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
+    strange = np.flatnonzero(~((scores >= 0) & (scores <= 1) | missing))
     if len(strange):
         name = table.column("example_id")[int(strange[0])].as_py()
         raise DataError(
@@ -42,12 +45,25 @@ def plain_scores(
 
 
 def items_table(
-    ids: Sequence[str], scores: Sequence[float], groups: Sequence[Groups], clusters: Sequence[str] | None = None
+    ids: Sequence[str],
+    scores: Sequence[float | None],
+    groups: Sequence[Groups],
+    clusters: Sequence[str] | None = None,
+    missing: Sequence[str | None] | None = None,
 ) -> pa.Table:
-    """The table of `plain_scores` from columns, sorted by id; without `clusters` every example is its own."""
+    """The table of `plain_scores` from columns, sorted by id.
+
+    Args:
+        ids: of the examples.
+        scores: None where there is none.
+        groups: of each dimension.
+        clusters: None and every example is its own.
+        missing: why there is no score; None where there is one.
+    """
     try:
         names = [pa.array(column, pa.string()) for column in (ids, clusters if clusters is not None else ids)]
-        columns = [*names, _map_array(groups), pa.array(scores, pa.float64())]
+        reasons = pa.array(missing if missing is not None else [None] * len(ids), pa.string())
+        columns = [*names, _map_array(groups), pa.array(scores, pa.float64()), reasons]
     except UnicodeEncodeError as error:
         raise DataError(f"{error.object[:40]!r}: an id, cluster or group is no text") from error
     return pa.Table.from_arrays(columns, schema=ITEMS_SCHEMA).sort_by("example_id")

@@ -29,6 +29,8 @@ class ItemMetric:
         range: the lowest and the highest score that there can be; infinite where nothing bounds it.
         direction: whether `more` or `less` is better.
         average: how the scores of examples are averaged.
+        version: raised when it scores otherwise, and of a scorer its settings and the digest of its code; part of the
+            key of scores.
         score: makes columns, a row for each row of the measurement, from it and the example of each row: `score`
             (None where there is none) and, as far as they are known, `missing_reason`, `label`, `chance`, `answer`,
             `outcome` and `evidence`; any other column travels with the scores. None where nothing is to be made.
@@ -43,6 +45,7 @@ class ItemMetric:
     range: tuple[float, float] = (0.0, 1.0)
     direction: Direction = "more"
     average: Average = "mean"
+    version: str = "1"
     score: ScoreRows | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -57,10 +60,14 @@ class ItemMetric:
         """Whether scores lie between 0, the worst, and 1, the best."""
         return self.range == (0.0, 1.0) and self.direction == "more"
 
+    def content(self) -> list[str]:
+        """What of the metric determines its scores."""
+        return [self.name, self.measure, self.version]
+
     def to_json(self) -> str:
         """The facts as JSON, without what makes the scores."""
         ends = [end if math.isfinite(end) else None for end in self.range]
-        facts = {name: getattr(self, name) for name in ("name", "measure", "unit", "direction", "average")}
+        facts = {name: getattr(self, name) for name in ("name", "measure", "unit", "direction", "average", "version")}
         return json.dumps(facts | {"range": ends}, sort_keys=True)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from chaintune.records.checkpoint import Checkpoint
@@ -22,6 +22,7 @@ ALL_SEEDS = "all"
 # Behind the columns that results.parquet always had.
 _LATER_COLUMNS = (
     "checkpoint_keys", "reference_keys", "item_metric", "unit", "direction", "bf_reference", "steps", "settings",
+    "deciding",
 )  # fmt: skip
 
 
@@ -92,6 +93,7 @@ class ResultRow:
         bf_reference: what a biased forgetting is relative to, `overall` or `rest`; else empty.
         steps: labels of the chain's steps.
         settings: values of the varied knobs.
+        deciding: whether it is of the item metric that decides about its task; else a further one, without a verdict.
     """
 
     study: str
@@ -116,6 +118,7 @@ class ResultRow:
     bf_reference: Literal["overall", "rest", ""] = ""
     steps: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    deciding: bool = True
 
     @property
     def key(self) -> RowKey:
@@ -138,7 +141,8 @@ class CheckpointScores:
 
     Attributes:
         checkpoint: with its seed.
-        scores: task name -> scores.
+        scores: task name -> scores by the item metric that decides about the task.
+        further: task name -> item metric -> scores by it.
         mitigates: the chains that lost a task and that this one is compared with; none for a plain chain.
         final: whether a chain of the study ends here: what it never taught is then counted from the base.
         train_tokens, train_seconds: that the last stage took; NaN when not known.
@@ -150,11 +154,17 @@ class CheckpointScores:
     train_tokens: float = math.nan
     train_seconds: float = math.nan
     final: bool = False
+    further: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
 
 
-def pooled(rows: Iterable[ResultRow]) -> list[ResultRow]:
-    """Rows of all seeds together where there are several, else those of the one seed."""
-    rows = list(rows)
+def pooled(rows: Iterable[ResultRow], *, further: bool = False) -> list[ResultRow]:
+    """Rows of all seeds together where there are several, else those of the one seed.
+
+    Args:
+        rows: of a study.
+        further: those of further item metrics, and not those of the ones that decide.
+    """
+    rows = [row for row in rows if row.deciding is not further]
     together = {_statistic(row) for row in rows if row.seed == ALL_SEEDS}
     return [row for row in rows if row.seed == ALL_SEEDS or _statistic(row) not in together]
 

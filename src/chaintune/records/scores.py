@@ -92,6 +92,19 @@ class Scores:
         return list(self.table.column("example_id").to_pylist())
 
     @property
+    def n_missing(self) -> int:
+        """Examples that have no score."""
+        return int(self.table.column("score").null_count)
+
+    def with_scores(self) -> "Scores":
+        """The rows of the examples that have a score."""
+        return self.at(self.table.column("score").is_valid()) if self.n_missing else self
+
+    def at(self, rows: pa.ChunkedArray) -> "Scores":
+        """Some of the rows; `rows` says of each whether it is one of them."""
+        return replace(self, table=self.table.filter(rows))
+
+    @property
     def clusters(self) -> list[str]:
         """Cluster of each row."""
         return list(self.table.column("cluster").to_pylist())
@@ -286,15 +299,23 @@ def scores_table(
 
 
 def _averaged(table: pa.Table) -> pa.Table:
-    """One row an example: the mean of its samples' scores, and what else its first sample has."""
+    """One row an example: the mean of its samples that have a score, and what else its first sample has."""
     ids = table.column("example_id").to_numpy(zero_copy_only=False)
     firsts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])) if len(ids) else np.zeros(0, dtype=np.int64)
     if len(firsts) == len(ids):
         return table
     scores = table.column("score").to_numpy(zero_copy_only=False).astype(np.float64)
-    means = np.add.reduceat(scores, firsts) / np.diff([*firsts, len(ids)])
-    place = table.schema.get_field_index("score")
-    return table.take(pa.array(firsts)).set_column(place, "score", pa.array(means, from_pandas=True))
+    counts = np.add.reduceat(~np.isnan(scores), firsts, dtype=np.int64)
+    with np.errstate(invalid="ignore"):  # no sample of the example has a score
+        means = np.add.reduceat(np.where(np.isnan(scores), 0.0, scores), firsts) / counts
+    rows = table.take(pa.array(firsts))
+    columns = {"score": pa.array(means, from_pandas=True)}
+    if "missing_reason" in rows.schema.names:
+        reasons = zip(rows.column("missing_reason").to_pylist(), counts, strict=True)
+        columns["missing_reason"] = pa.array([None if count else why for why, count in reasons], pa.string())
+    for name, values in columns.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), name, values)
+    return rows
 
 
 def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:

@@ -10,7 +10,7 @@ import numpy as np
 from chaintune.forgetting.grouping import grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import mean_scores
-from chaintune.forgetting.units import Unit, complete
+from chaintune.forgetting.units import Unit
 from chaintune.records import Estimate, Scores
 from chaintune.records.scales import is_share, levels_in_tables
 from chaintune.report.cells import Table
@@ -33,14 +33,15 @@ class Scored:
 
 
 def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
-    """The whole task, then each group of the dimensions that the task has.
+    """The whole task, then each group of the dimensions that the task has; examples without a score are left out.
 
     Args:
         scores: of one model on one task.
         by: dimensions; one that the task lacks is passed over.
     """
+    scores = scores.with_scores()
     groups = grouping(scores, [dimension for dimension in by if dimension in scores.dimensions])
-    values = complete(scores)
+    values = scores.item_scores()
     unit = Unit.of(scores.metric, [values])
     means = mean_scores(groups, unit.inward(values)[np.newaxis], unit, Inference())
     return [

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from chaintune.forgetting.recommend import USUAL
 from chaintune.records import Limits, ResultRow, RowKey, pooled
@@ -23,12 +24,14 @@ def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: fl
     """
     shown = pooled(rows)
     plain = without_mitigated(shown)
+    lines = [replace(row, task=f"{row.task} by {row.item_metric}") for row in pooled(rows, further=True)]
+    both, plain_lines = [*shown, *lines], without_mitigated([*shown, *lines])
     return _filled(
         [
-            _accuracy(shown),
-            _first_tasks(plain),
-            _order(shown),
-            *group_tables(plain),
+            _accuracy(both),
+            _first_tasks(plain_lines),
+            _order(both),
+            *group_tables(plain_lines),
             *mitigation_tables(shown, limits, level=level),
             curvature_rows_table(shown),
             *_others(plain),

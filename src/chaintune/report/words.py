@@ -82,7 +82,7 @@ def comparison_text(comparison: Comparison) -> str:
         margin = changes_in(comparison.unit).exact(comparison.margin)
         parts.append(f"Kept: the whole interval lies within {margin}.")
     if comparison.n_left_out:
-        parts.append(f"{comparison.n_left_out:,} examples that only one of the two answered were left out.")
+        parts.append(f"{comparison.n_left_out:,} examples that do not have a score on both sides were left out.")
     parts += [f"Not comparable, and compared all the same: {reason}." for reason in comparison.forced]
     return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
 

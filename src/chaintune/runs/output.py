@@ -29,6 +29,7 @@ from chaintune.records import (
     CheckpointScores,
     Curvature,
     Estimate,
+    ItemMetric,
     Limits,
     Metric,
     ResultRow,
@@ -36,7 +37,7 @@ from chaintune.records import (
     Task,
     rows_to_polars,
 )
-from chaintune.scoring.reading import read_scores
+from chaintune.scoring.reading import metrics_of, read_scores
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 
@@ -55,17 +56,28 @@ def gather(
         tasks: name -> task.
         metric: what scores an example, where a task names no item metric and its measure has this one.
     """
-    read: dict[str, Scores | None] = {}
+    read: dict[tuple[str, str, str], Scores | None] = {}
+    metrics = {name: metrics_of(task, metric) for name, task in tasks.items()}
     checkpoints = []
     stages = {node.key for node in plan.stages}
     for cell in plan.cells:
-        for task, key in cell.scores.items():
-            if key not in read:
-                read[key] = _read(store, key, tasks[task], metric=metric)
-        scores = {task: table for task, key in cell.scores.items() if (table := read[key]) is not None}
-        if scores:
+        scores: dict[str, Scores] = {}
+        further: dict[str, dict[str, Scores]] = {}
+        for task, keys in cell.measurements.items():
+            for place, one in enumerate(metrics[task]):
+                at = (keys[one.measure], task, one.name)
+                if at not in read:
+                    read[at] = _read(store, at[0], tasks[task], one)
+                if (table := read[at]) is None:
+                    continue
+                if place:
+                    further.setdefault(task, {})[one.name] = table
+                else:
+                    scores[task] = table
+        if scores or further:
             cost = _cost(store, cell) if cell.checkpoint.key in stages else (0.0, 0.0)
-            checkpoints.append(CheckpointScores(cell.checkpoint, scores, cell.mitigates, *cost, final=cell.final))
+            known = CheckpointScores(cell.checkpoint, scores, cell.mitigates, *cost, final=cell.final, further=further)
+            checkpoints.append(known)
     return checkpoints
 
 
@@ -82,7 +94,7 @@ def gather_curvatures(plan: Plan, store: Store) -> list[CheckpointCurvature]:
 
 def _cost(store: Store, cell: Cell) -> tuple[float, float]:
     """Tokens and seconds of a checkpoint's last stage, from its own notes or from those of its scores."""
-    known = stage_notes(store, cell.checkpoint.key, cell.scores.values())
+    known = stage_notes(store, cell.checkpoint.key, cell.measurement_keys)
     tokens, seconds = (known.get(name) for name in ("train_tokens", "seconds"))
     return (math.nan if tokens is None else float(tokens), math.nan if seconds is None else float(seconds))
 
@@ -182,9 +194,9 @@ def _task_provenance(task: Task) -> dict[str, Any]:
     }
 
 
-def _read(store: Store, key: str, task: Task, *, metric: Metric, split: str = "test") -> Scores | None:
+def _read(store: Store, key: str, task: Task, metric: ItemMetric, *, split: str = "test") -> Scores | None:
     entry = store.get("score", key)
-    return read_scores(entry.path / MEASUREMENT_FILE, task, split=split, metric=metric) if entry else None
+    return read_scores(entry.path / MEASUREMENT_FILE, task, split=split, metric=metric, key=key) if entry else None
 
 
 def _write_rows(rows: Sequence[ResultRow], study: Study, out: Path, limits: Limits = USUAL) -> None:
@@ -217,16 +229,28 @@ def _no_rows() -> pl.DataFrame:
 def _write_scores(plan: Plan, store: Store, tasks: Mapping[str, Task], metric: Metric, folder: Path) -> None:
     """Score files under names that people can read; those of an earlier run that are no more are removed."""
     index: dict[str, dict[str, Any]] = {}
+    several = len({cell.checkpoint.base for cell in plan.cells}) > 1
+    sharing: dict[str, dict[str, None]] = {}  # tasks whose test examples are the same
+    for cell in plan.cells:
+        for task, keys in cell.measurements.items():
+            for key in keys.values():
+                sharing.setdefault(key, {})[task] = None
     for node in plan.scores:
-        scores = _read(store, node.key, tasks[node.task], metric=metric, split=node.split)
-        if scores is None:
-            continue
-        name = _file_name(node.to_dict(), several_bases=len({cell.checkpoint.base for cell in plan.cells}) > 1)
-        if name in index:  # two names that differ in signs only
-            name = name.replace(".parquet", f".{node.key[:8]}.parquet")
-        with atomic.atomic_write(folder / name) as partial:
-            scores.write(partial)
-        index[name] = node.to_dict()
+        for task in sharing.get(node.key, [node.task]):
+            first, *others = metrics_of(tasks[task], metric)
+            for one in (first, *(others if node.split == "test" else ())):
+                scores = (
+                    _read(store, node.key, tasks[task], one, split=node.split) if one.measure == node.measure else None
+                )
+                if scores is None:
+                    continue
+                about = node.to_dict() | {"task": task, "item_metric": one.name, "deciding": one == first}
+                name = _file_name(about, several_bases=several)
+                if name in index:  # two names that differ in signs only
+                    name = name.replace(".parquet", f".{node.key[:8]}.parquet")
+                with atomic.atomic_write(folder / name) as partial:
+                    scores.write(partial)
+                index[name] = about
     for name in _earlier(folder) - set(index):
         (folder / name).unlink(missing_ok=True)
     atomic.write_json(folder / "index.json", index)
@@ -248,4 +272,5 @@ def _file_name(node: Mapping[str, Any], *, several_bases: bool) -> str:
     if node["seed"] is not None:
         parts += [node["variant"].replace(", ", "."), f"seed{node['seed']}"]
     parts += [f"on-{node['task']}", node["split"].removeprefix("test")]
+    parts += [] if node["deciding"] else [f"by-{node['item_metric']}"]
     return re.sub(r"[^A-Za-z0-9._@%=+-]", "_", ".".join(filter(None, parts))) + ".parquet"

@@ -17,7 +17,8 @@ from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
 from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
-from chaintune.scoring.reading import check_measurable, read_scores
+from chaintune.scoring.measures import MEASURES
+from chaintune.scoring.reading import check_measurable, metrics_of, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
 
@@ -67,11 +68,11 @@ def score_models(
         held = "" if base.weights is None else chosen
         reader = load_reader(base.weights, trust_remote_code=trust_remote_code) if base.weights else None
         for task in tasks:
-            key = measurement_key(base.key, measured_content(task, "test"), held, base.backend)
-            keys[called, task.name] = key
-            if key not in nodes:
-                tokens = 0 if reader is None or store.has("score", key) else _read_tokens(task, reader)
-                nodes[key] = _node(key, base, task, called, precision=held, devices=devices, tokens=tokens)
+            node = _node(base, task, called, precision=held, devices=devices)
+            keys[called, task.name] = node.key
+            if node.key not in nodes:
+                tokens = 0 if reader is None or store.has("score", node.key) else _read_tokens(task, reader)
+                nodes[node.key] = replace(node, score_tokens=tokens)
     plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
     by_name = {task.name: task for task in tasks}
     engine = EngineFactory.of(bases, chosen, trust_remote_code=trust_remote_code)
@@ -88,7 +89,7 @@ def _read(store: Store, key: str, task: Task, model: str) -> Scores:
     entry = store.get("score", key)
     if entry is None:
         raise ModelError(f"the scores {key} are not in the store {store.address}; run the command again")
-    scores = read_scores(entry.path / MEASUREMENT_FILE, task)
+    scores = read_scores(entry.path / MEASUREMENT_FILE, task, key=key)
     return replace(scores, provenance={**scores.provenance, "model": model})
 
 
@@ -145,22 +146,24 @@ def _check_folder(folder: Path, scores: Mapping[str, Scores]) -> None:
             raise ConfigError(f"{folder}: {path.name} there is of {name}; name another folder, or remove it")
 
 
-def _node(
-    key: str, base: BaseModel, task: Task, called: str, *, precision: str, devices: int, tokens: int
-) -> ScoreNode:
-    return ScoreNode(
-        key=key,
+def _node(base: BaseModel, task: Task, called: str, *, precision: str, devices: int) -> ScoreNode:
+    """The node that measures a model as the task's first item metric needs it."""
+    measure = MEASURES.get(metrics_of(task)[0].measure)
+    node = ScoreNode(
+        key="",
         checkpoint_key=base.key,
         base=base.name,
         base_key=base.key,
         chain=(),
         task=task.name,
+        measure=measure.name,
         seed=0,
         precision=precision,
-        score_tokens=tokens,
         devices=devices,
         called=called,
     )
+    content = measured_content(task, node.split, measure)
+    return replace(node, key=measurement_key(base.key, content, precision, base.backend, asks_twice=node.asks_twice))
 
 
 def _check_backend(name: str, tasks: Sequence[Task], devices: int) -> None:

@@ -1,27 +1,30 @@
-"""How a task is measured, and the scores that its item metric makes of a measurement in the store."""
+"""How a task is measured, and the scores that its item metrics make of measurements in the store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from chaintune.errors import DataError
-from chaintune.records import ItemMetric, Measurement, Scores, Task, scores_of
+from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.records import Example, ItemMetric, Measurement, Scores, Task, canonical_digest, scores_of
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
 
+SCORES_FORMAT = 1
 
-def measure_of(task: Task) -> Measure:
-    """The measure that the task names, else the first one that takes its examples.
+
+def measures_of(task: Task) -> tuple[Measure, ...]:
+    """The measures that the task names, else the first one that takes its examples.
 
     Raises:
         ConfigError: there is no such measure.
         DataError: no measure takes its examples.
     """
-    if task.measure:
-        return MEASURES.get(task.measure)
+    if task.measures:
+        return tuple(MEASURES.get(name) for name in task.measures)
     first = next(iter((*task.test, *task.train)), None)
     for name in MEASURES.shipped:
         measure = MEASURES.get(name)
         if first is None or measure.takes(first.target):
-            return measure
+            return (measure,)
     raise DataError(f"task '{task.name}': no measure takes examples like '{first.id if first else ''}'; name a measure")
 
 
@@ -29,42 +32,70 @@ def check_measurable(task: Task, backend: str) -> None:
     """Refuse, before anything runs, a task that a backend cannot measure.
 
     Raises:
-        ConfigError: the backend cannot compute what the measure needs, or the measure has no such item metric.
-        DataError: the measure does not take the task's examples.
+        ConfigError: the backend cannot compute what a measure needs, or no measure has such an item metric.
+        DataError: a measure does not take the task's examples.
     """
-    measure = measure_of(task)
-    BACKENDS.get(backend).check(measure.needs, measure.name)
-    measure.check(task.test, task.name)
-    metric_of(task)
+    for measure in measures_of(task):
+        BACKENDS.get(backend).check(measure.needs, measure.name)
+        measure.check(task.test, task.name)
+    metrics_of(task)
 
 
-def metric_of(task: Task, usual: str = "") -> ItemMetric:
-    """The item metric of a task's scores.
+def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
+    """The item metrics of a task's scores, the deciding one first; each measure has at least one.
 
     Args:
-        task: may name one.
+        task: may name some; `auto` is the first of its first measure.
         usual: where it names none, and its measure has this one.
 
     Raises:
-        ConfigError: its measure has no such metric.
+        ConfigError: its measures have no such metric.
     """
-    measure = measure_of(task)
-    known = {metric.name for metric in measure.metrics}
-    return measure.metric(task.metric or (usual if usual in known else ""))
+    measures = measures_of(task)
+    known = {metric.name: metric for measure in reversed(measures) for metric in measure.metrics}
+    for name in task.metrics:
+        if name not in ("auto", *known):
+            own = " and ".join(f"'{measure.name}'" for measure in measures)
+            raise ConfigError(f"task '{task.name}': metric '{name}' of measure {own}: {nearest(name, known)}")
+    chosen = [measures[0].metrics[0] if name == "auto" else known[name] for name in task.metrics]
+    for measure in measures:
+        if all(metric.measure != measure.name for metric in chosen):
+            has = not task.metrics and usual in {metric.name for metric in measure.metrics}
+            chosen.append(measure.metric(usual if has else ""))
+    return tuple(dict.fromkeys(chosen))
 
 
-def read_scores(path: Path, task: Task, *, split: str = "test", metric: str = "") -> Scores:
+def scores_key(measurement_key: str, examples: Sequence[Example], metric: ItemMetric) -> str:
+    """The address of scores: the measurement, what of the examples a metric or scorer reads, and the metric.
+
+    Args:
+        measurement_key: of the measurement that is read.
+        examples: in any order.
+        metric: that reads it.
+    """
+    rows = sorted((example.judged_content() for example in examples), key=lambda row: str(row["id"]))
+    parts = {"format": SCORES_FORMAT, "kind": "scores", "measurement": measurement_key}
+    return canonical_digest(parts | {"examples": rows, "metric": metric.content()})
+
+
+def read_scores(
+    path: Path, task: Task, *, split: str = "test", metric: ItemMetric | None = None, key: str = ""
+) -> Scores:
     """The scores of a measurement in a file.
 
     Args:
         path: that `Measurement.write` wrote.
         task: whose examples were asked.
         split: of its examples.
-        metric: the usual item metric, for a task that names none.
+        metric: that reads the measurement; None is the task's first.
+        key: of the measurement, so that the scores keep their own.
 
     Raises:
+        ConfigError: the metric reads another measure.
         DataError: the file is no measurement of these examples.
     """
     examples, digest = (task.test, task.test_digest) if split == "test" else (task.train, task.train_digest)
+    metric = metric or metrics_of(task)[0]
     about = {"task_version": task.version, f"{split}_digest": digest}
-    return scores_of(task.name, Measurement.read(path), examples, metric_of(task, metric), about)
+    about |= {"scores_key": scores_key(key, examples, metric)} if key else {}
+    return scores_of(task.name, Measurement.read(path), examples, metric, about)

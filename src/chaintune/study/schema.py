@@ -39,6 +39,8 @@ def _part_or_whole(gpus: float) -> float:
     return gpus
 
 
+# Text without a letter is no name.
+NamesOrNone = Annotated[Names, BeforeValidator(lambda value: [] if value == "" else value)]
 Size = Annotated[int | str | None, BeforeValidator(_as_size)]
 
 
@@ -102,8 +104,8 @@ class TaskSpec(Spec):
         test_share: share of the clusters that are tested, where the data has no split.
         seed: of the split into train and test.
         recipe: fields in which stages on this task differ from the study's recipe.
-        measure: how checkpoints are asked; empty is what suits the examples.
-        metric: what scores an example; empty is the study's, or the measure's first.
+        measure: how checkpoints are asked, the first deciding verdicts; none is what suits the examples.
+        metric: what scores an example, the first deciding verdicts; none is the study's, or the measure's first.
     """
 
     role: Role | None = None
@@ -121,8 +123,8 @@ class TaskSpec(Spec):
     test_share: Annotated[Real, Field(gt=0, le=1)] | None = None
     seed: Seed = 0
     recipe: dict[str, Any] = Field(default_factory=dict)
-    measure: str = ""
-    metric: str = ""
+    measure: NamesOrNone = Field(default_factory=list)
+    metric: NamesOrNone = Field(default_factory=list)
 
     def data(self) -> DataOptions:
         """The options of where the data is."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from chaintune import tasks
 from chaintune.config.source import KeyPath, Source, apply_override, plain_mapping
+from chaintune.config.validation import check_distinct
 from chaintune.errors import ConfigError, nearest
 from chaintune.records import Task
 from chaintune.scoring.measures import MEASURES
@@ -28,15 +29,18 @@ def check_data(spec: TaskSpec, name: str, source: Source) -> None:
 
 
 def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:
-    """Note a measure that does not exist, and an item metric that it, or where none is named no measure, has."""
-    if spec.measure and spec.measure not in MEASURES.names:
-        meant = nearest(spec.measure, MEASURES.names)
-        source.report((*at, "measure"), f"no measure is known as '{spec.measure}'; {meant}")
+    """Note measures that do not exist, and item metrics that none of them, or of all where none is named, has."""
+    unknown = [name for name in spec.measure if name not in MEASURES.names]
+    for name in unknown:
+        source.report((*at, "measure"), f"no measure is known as '{name}'; {nearest(name, MEASURES.names)}")
+    if unknown:
         return
-    possible = [spec.measure] if spec.measure else MEASURES.names
-    known = [metric.name for name in possible for metric in MEASURES.get(name).metrics]
-    if spec.metric not in ("", "auto", *known):
-        source.report((*at, "metric"), f"no metric is known as '{spec.metric}'; {nearest(spec.metric, known)}")
+    known = [metric.name for name in spec.measure or MEASURES.names for metric in MEASURES.get(name).metrics]
+    for name in spec.metric:
+        if name not in ("auto", *known):
+            source.report((*at, "metric"), f"no metric is known as '{name}'; {nearest(name, known)}")
+    check_distinct(spec.measure, (*at, "measure"), source)
+    check_distinct(spec.metric, (*at, "metric"), source)
 
 
 def load_spec(name: str, spec: TaskSpec) -> Task:

@@ -25,8 +25,8 @@ def load(
     test: Size = None,
     seed: int = 0,
     test_share: float | None = None,
-    measure: str = "",
-    metric: str = "",
+    measure: str | Sequence[str] = (),
+    metric: str | Sequence[str] = (),
     **data: Unpack[DataOptions],
 ) -> Task:
     """The task of this name, or the task that a file of your own, a Hub data set or lm-eval holds.
@@ -39,8 +39,8 @@ def load(
         seed: of the split and of the samples.
         test_share: share of the clusters that are tested, more than 0 and at most 1, where the data
             has no test split of its own; 1 teaches nothing.
-        measure: how checkpoints are asked; empty is what suits the examples.
-        metric: what scores an example; empty is the measure's first.
+        measure: how checkpoints are asked, one or several, the first deciding; none is what suits the examples.
+        metric: what scores an example, one or several, the first deciding; none is the measure's first.
         data: where the data is; see `definition.DataOptions`.
 
     Raises:
@@ -65,9 +65,13 @@ def load(
         dimensions=source.dimensions,
         source=source.pool.source,
         licence=source.licence,
-        measure=measure,
-        metric=metric,
+        measures=_names(measure),
+        metrics=_names(metric),
     )
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(filter(None, [names] if isinstance(names, str) else names))
 
 
 def sample_test(task: Task, size: Size, *, seed: int = 0) -> Task:

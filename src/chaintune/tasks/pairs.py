@@ -10,9 +10,8 @@ positive means that the model moved towards the stereotypes.
 from collections.abc import Mapping
 
 from chaintune.records import Choices, Example, canonical_digest
+from chaintune.records.examples import PAIR_ROLES
 from chaintune.tasks.prompts import continuation
-
-ROLES = ("stereotype", "anti_stereotype")
 
 
 def likelihood_pair(
@@ -36,7 +35,7 @@ def likelihood_pair(
     return Example(
         id=name or digest[:16],
         prompt=context,
-        target=Choices(choices, order.index(1), tuple(ROLES[k] for k in order)),
+        target=Choices(choices, order.index(1), tuple(PAIR_ROLES[k] for k in order)),
         groups=groups,
         cluster=name or digest[:16],
     )

@@ -84,7 +84,7 @@ def test_what_only_one_side_has_is_counted(sides: tuple[str, str], capsys: pytes
     code, _, err = run(capsys, "compare", *sides, *FAST)
     assert (code, "4 only before" in err) == (2, True)
     _, out, _ = run(capsys, "compare", *sides, "--on-missing", "intersect", *FAST)
-    assert "4 examples that only one of the two answered were left out" in out
+    assert "4 examples that do not have a score on both sides were left out" in out
 
 
 def test_the_starter_is_a_policy_and_nothing_is_overwritten(

@@ -13,7 +13,7 @@ import pytest
 from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.bias import CONTEXTS
-from chaintune.records import CheckpointScores, Estimate, MitigationRef, ResultRow, Role, Scores, rows_to_polars
+from chaintune.records import CheckpointScores, Estimate, MitigationRef, ResultRow, Role, Scores, pooled, rows_to_polars
 from chaintune.report.tables import study_tables
 from chaintune.report.words import summary
 from tests import made_up
@@ -177,6 +177,44 @@ def test_references(reference: Any, name: str, lost: int) -> None:
     row = only(summed(measured(table), forgetting_from=reference), "forgetting", chain=chain, task="s")
     assert row.reference == name
     assert row.estimate.value == pytest.approx(lost / N)
+
+
+def test_recovery_slope_and_asymmetry_are_counted_from_the_same_checkpoint() -> None:
+    table = {**BOTH_ORDERS, ("s", "c", "s@5%"): {"s": 42, "c": 44}, (): {"s": 58, "c": 55}}
+    rows = summed(measured(table), forgetting_from="base")
+    assert only(rows, "recovery").estimate.value == pytest.approx((42 - 33) / (58 - 33))
+    assert only(rows, "asymmetry").estimate.value == pytest.approx(((58 - 33) - (55 - 40)) / N)
+    given = measured({(): {"s": 15}})
+    for rate, first, left in (("1", 45, 39), ("2", 50, 33)):
+        given += measured({("s",): {"s": first}, ("s", "c"): {"s": left}}, variant=(("epochs", rate),))
+    for reference, name, slope in (("trained", "s", 11), ("base", "base", 6), ("best", "s", 11)):
+        row = only(summed(given, forgetting_from=reference), "forgetting_slope", chain="s>c")
+        assert row.reference == name
+        assert row.estimate.value == pytest.approx(slope / N)
+
+
+def test_a_further_item_metric_has_rows_of_its_own_and_decides_nothing() -> None:
+    plain = measured({**BOTH_ORDERS, ("s", "c", "s@5%"): {"s": 42, "c": 44}}, seeds=(0, 1))
+    both = [
+        replace(one, further={"s": {"accuracy_per_byte": one.scores["s"].by("accuracy_per_byte")}}) for one in plain
+    ]
+    rows = summed(both)
+    deciding = [row for row in rows if row.deciding]
+    assert rows_to_polars(deciding).equals(rows_to_polars(summed(plain)), null_equal=True)
+    further = [row for row in rows if not row.deciding]
+    assert {(row.task, row.item_metric, row.verdict, row.mitigation) for row in further} == {
+        ("s", "accuracy_per_byte", "", "")
+    }
+    assert {row.metric for row in further} >= {"accuracy", "gain", "forgetting", "biased_forgetting", "order_effect"}
+    assert not {row.metric for row in further} & {"recovery", "price", "retained_gain", "asymmetry"}
+    assert pooled(rows) == pooled(deciding)
+    assert pooled(rows, further=True) == [row for row in further if row.seed == "all" or row.chain == "base"]
+    assert summary(rows, level=0.95) == summary(deciding, level=0.95)
+    tables = {table.title: table for table in study_tables(rows, level=0.95)}
+    lines = [line[1:] for line in tables["Learned, then forgotten"].rows if line[1] == "s by accuracy_per_byte"]
+    assert lines
+    assert all(line[4] == "" for line in lines)
+    assert f"s by accuracy_per_byte (n={N})" in tables["Accuracy"].header
 
 
 def test_a_task_tuned_twice_is_forgotten_from_its_last_tuning() -> None:

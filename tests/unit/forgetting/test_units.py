@@ -8,8 +8,18 @@ import pytest
 
 from chaintune.errors import DataError
 from chaintune.forgetting import compare, summarise
-from chaintune.forgetting.units import Unit, complete
-from chaintune.records import ChainStep, Checkpoint, CheckpointScores, Estimate, ItemMetric, Scores
+from chaintune.forgetting.units import Unit
+from chaintune.records import (
+    ChainStep,
+    Checkpoint,
+    CheckpointScores,
+    Estimate,
+    ItemMetric,
+    MitigationRef,
+    ResultRow,
+    Role,
+    Scores,
+)
 from chaintune.records.scores import whole_table
 from chaintune.report.page.flips import Step, examples_data
 from chaintune.report.scored import scored_rows
@@ -95,9 +105,75 @@ def test_a_study_in_such_a_unit() -> None:
     assert values["retained_gain", "t>u"].unit == "share"
 
 
-def test_an_example_without_a_score_is_named_with_its_reason() -> None:
-    with pytest.raises(DataError, match=r"1 of 2 examples have no score, such as 'e001' \(the judge gave no answer\)"):
-        complete(scores([1.0, None]))
+def test_examples_without_a_score_are_left_out_and_counted() -> None:
+    values = lengths(3)
+    holes: list[float | None] = [None if k % 10 == 0 else value for k, value in enumerate(values)]
+    before, after = scores(holes), scores([*lengths(9, seed=1)[:-1], None])
+    found = compare(before, after, by=["side"], resamples=300)
+    assert (found.n_left_out, found.overall.forgetting.n) == (7, COUNT - 7)
+    kept = [k for k in range(COUNT - 1) if k % 10]
+    grown = after.item_scores()[kept] - before.item_scores()[kept]
+    assert found.overall.forgetting.value == pytest.approx(grown.mean())
+    assert scored_rows(before)[0].accuracy.n == COUNT - 6
+    assert [row.group for row in found.groups] == ["left", "right"]
+    with pytest.raises(DataError, match="none of 60 examples has a score before and after"):
+        compare(before, scores([None] * COUNT))
+
+
+def test_a_study_leaves_out_what_lacks_a_score_anywhere_and_says_where() -> None:
+    def at(*steps: str, values: list[float | None]) -> CheckpointScores:
+        chain = tuple(ChainStep(task, (task,)) for task in steps)
+        return CheckpointScores(Checkpoint("m", chain, (), 0), {"t": scores(values)}, final=len(steps) > 1)
+
+    holes: list[float | None] = [None, *lengths(3)[1:]]
+    checkpoints = [at(values=lengths(9)), at("t", values=holes), at("t", "u", values=[*lengths(7)[:-1], None])]
+    roles: dict[str, Role] = {"t": "safety", "u": "capability"}
+    rows = summarise(checkpoints, study="s", roles=roles, resamples=300)
+    missing = {row.chain: row.estimate.value for row in rows if row.metric == "missing"}
+    assert missing == {"t": 1, "t>u": 1}
+    assert {row.unit for row in rows if row.metric == "missing"} == {"examples"}
+    assert {row.estimate.n for row in rows if row.is_whole and row.metric in ("accuracy", "forgetting")} == {COUNT - 2}
+    nothing = [*checkpoints[:2], at("t", "u", values=[None] * COUNT)]
+    assert [row.metric for row in summarise(nothing, study="s", roles=roles, resamples=300)] == ["missing", "missing"]
+
+
+def test_less_is_better_in_every_statistic_of_a_study() -> None:
+    """What is measured and its mirror image, of which more is better, say the same but for the levels."""
+
+    def rows(metric: ItemMetric, turn: bool) -> list[ResultRow]:
+        def at(*steps: str, better: float, seed: int, dose: float | None = None) -> CheckpointScores:
+            chain = tuple(ChainStep(task, (task,) if task in "tu" else ()) for task in steps)
+            rng = np.random.default_rng(7)
+            values = [float(value) for value in (rng.random(COUNT) < better).astype(float)]
+            turned: list[float | None] = [1 - value for value in values] if turn else [*values]
+            both = {task: renamed(scores(turned, metric), task) for task in "tu"}
+            mitigates = (MitigationRef("replay", "replay", "t", chain[:2], ("u",), dose),) if dose else ()
+            variant = (("epochs", str(seed)),) if chain else ()
+            return CheckpointScores(Checkpoint("m", chain, variant, 0), both, mitigates)
+
+        checkpoints = [at(better=0.3, seed=0)]
+        for seed in (1, 2):
+            checkpoints += [
+                at("t", better=0.9, seed=seed),
+                at("u", better=0.4, seed=seed),
+                at("t", "u", better=0.7 - 0.2 * seed, seed=seed),
+                at("u", "t", better=0.8, seed=seed),
+                at("t", "u", "t@5%", better=0.8, seed=seed, dose=0.05),
+            ]
+        roles: dict[str, Role] = {"t": "safety", "u": "capability"}
+        return summarise(checkpoints, study="s", roles=roles, resamples=300)
+
+    less, more = rows(TOXICITY, turn=True), rows(ItemMetric("kindness", "text"), turn=False)
+    assert [row.metric for row in less] == [row.metric for row in more]
+    assert {row.metric for row in less} >= {"order_effect", "recovery", "price", "forgetting_slope", "asymmetry", "bwt"}
+    for one, other in zip(less, more, strict=True):
+        assert (one.verdict, one.key) == (other.verdict, other.key)
+        value = 1 - other.estimate.value if one.metric == "accuracy" else other.estimate.value
+        assert one.estimate.value == pytest.approx(value, nan_ok=True), one
+
+
+def renamed(one: Scores, task: str) -> Scores:
+    return Scores(task, one.table.set_column(0, "task", pa.array([task] * len(one), pa.string())), {}, one.metric)
 
 
 def test_levels_of_one_model_and_items_that_changed_are_in_the_unit() -> None:

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import chaintune
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
-from chaintune.records import BudgetStatistic, Comparison, Judgement, Scores, items_table, plain_scores
+from chaintune.records import BudgetStatistic, Comparison, ItemMetric, Judgement, Scores, items_table, plain_scores
+from chaintune.records.scores import whole_table
 from tests import made_up
 from tests.made_up import Floats
 
@@ -50,6 +52,20 @@ def test_three_answers_on_one_loss_of_ten_points(share: float, answer: str) -> N
     found = judge(budget(share), [comparison(1000, 0.1)])
     assert found.answer == answer
     assert found.judgements[0].answer == answer
+
+
+def test_a_budget_is_in_the_unit_of_the_score_and_a_relative_one_counts_from_0() -> None:
+    nats = ItemMetric("log_probability", unit="nats", range=(-math.inf, 0.0))
+    ids = [f"e{i:03d}" for i in range(400)]
+    before = np.random.default_rng(0).uniform(-2.1, -1.9, 400)
+    tables = [items_table(ids, values.tolist(), [{}] * 400) for values in (before, before - 0.4)]
+    task = pa.array(["t"] * 400, pa.string())
+    sides = [Scores("t", whole_table(table.append_column("task", task)), {}, nats) for table in tables]
+    found = chaintune.compare(*sides, resamples=FAST)
+    assert found.overall.forgetting.value == pytest.approx(0.4)
+    assert [only(budget(most), found).answer for most in (0.3, 0.5)] == ["fail", "pass"]
+    for share, answer in ((0.1, "fail"), (0.3, "pass")):
+        assert only(budget(0.5, limit=Limit(share, relative=True)), found).answer == answer
 
 
 def test_an_end_on_the_budget_is_within_it() -> None:

@@ -197,6 +197,29 @@ def test_missing_examples_and_tasks_are_an_error_or_counted(tmp_path: Path) -> N
         chaintune.compare(single, paths[0], resamples=FAST)
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".csv"])
+def test_a_null_score_with_a_reason_is_left_out_and_counted(tmp_path: Path, suffix: str) -> None:
+    data = [{**row, "missing_reason": None} for row in rows(0)]
+    holes = [
+        {**row, "score": None, "missing_reason": "the judge gave no answer"} if k < 3 else row
+        for k, row in enumerate(data)
+    ]
+    paths = [tmp_path / f"{name}{suffix}" for name in ("before", "after", "silent")]
+    silent = [{**row, "score": None} if k < 3 else row for k, row in enumerate(data)]
+    for path, own in zip(paths, (data, holes, silent), strict=True):
+        frame = pl.DataFrame(own, infer_schema_length=None)
+        if suffix == ".jsonl":
+            frame.write_ndjson(path)
+        elif suffix == ".csv":
+            frame.write_csv(path)
+        else:
+            frame.write_parquet(path)
+    found = chaintune.compare(paths[0], paths[1], resamples=FAST)
+    assert (found.n_left_out, found.overall.forgetting.n) == (3, len(data) - 3)
+    with pytest.raises(DataError, match=r"score is .*, expected a number"):
+        chaintune.compare(paths[0], paths[2], resamples=FAST)
+
+
 def test_a_slip_is_told_with_what_was_meant() -> None:
     frame = pl.DataFrame(rows(0))
     with pytest.raises(ConfigError, match="did you mean 'level'"):

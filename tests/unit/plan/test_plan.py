@@ -198,8 +198,8 @@ def test_invariants_of_every_plan(study: Study) -> None:
     assert len(places) == len(plan.nodes)
     _parents_come_first_and_stay_until_their_last_reader(plan, places)
     for cell in plan.cells:
-        assert set(cell.scores) == set(study.tasks)
-        assert all(key in places for key in cell.scores.values())
+        assert set(cell.measurements) == set(study.tasks)
+        assert all(key in places for key in cell.measurement_keys)
     prefixes = {chain[:n] for chain in study.chains for n in range(len(chain) + 1)}
     prefixes |= {
         (*chain, replay.spec.label(replay.kind, dose))

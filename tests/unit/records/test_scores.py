@@ -1,6 +1,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from chaintune.records import (
     scores_of,
 )
 from chaintune.records.choice import CHOICE_SCHEMA
+from chaintune.records.examples import PAIR_ROLES
 
 ROLES = ("target", "other", "unknown")
 EXAMPLES = [
@@ -101,6 +103,43 @@ def test_samples_are_averaged() -> None:
     rows = [("b", 1, "x" * 4), ("a", 0, "x"), ("b", 0, "xx")]
     scores = scores_of("t", said(*rows), EXAMPLES, LENGTH)
     assert scores.item_scores().tolist() == [1.0, 3.0]
+
+
+def test_a_sample_without_a_score_is_left_out_of_the_mean() -> None:
+    rows = [("a", 0, ""), ("a", 1, "xxx"), ("a", 2, "x"), ("b", 0, ""), ("b", 1, "")]
+    scores = scores_of("t", said(*rows), EXAMPLES, replace(LENGTH, score=reasoned))
+    assert scores.table["score"].to_pylist() == [2.0, None]
+    assert scores.table["missing_reason"].to_pylist() == [None, "no text"]
+    assert (scores.n_missing, scores.with_scores().example_ids) == (1, ["a"])
+
+
+def reasoned(measurement: Measurement, examples: Sequence[Example]) -> Mapping[str, Any]:
+    columns = lengths(measurement, examples)
+    return {**columns, "missing_reason": ["no text" if score is None else None for score in columns["score"]]}
+
+
+@pytest.mark.parametrize(
+    ("texts", "roles", "labels", "chances"),
+    [
+        (((" hateful", " fine"), (" Fine ", " Hateful")), (), ["hateful", "fine"], [1 / 2, 1 / 2]),
+        (((" A", " B"), (" A", " B")), (), [None, None], [1 / 2, 1 / 2]),
+        (((" x", " yy"), (" x", " yy", " zz")), (), [None, None], [1 / 2, 1 / 3]),
+        (((" They run.", " We run."), (" He sat.", " She sat.")), PAIR_ROLES, [None, None], [None, None]),
+    ],
+)
+def test_gold_labels_and_chance(
+    texts: Sequence[tuple[str, ...]],
+    roles: tuple[str, ...],
+    labels: Sequence[str | None],
+    chances: Sequence[float | None],
+) -> None:
+    examples = [Example(str(k), "q", Choices(own, 0, roles), {}, str(k)) for k, own in enumerate(texts)]
+    logprobs = [[-1.0] * len(own) for own in texts]
+    measurement = choice_measurement(examples, logprobs, [[1] * len(own) for own in texts])
+    for metric in CHOICE_METRICS.values():
+        scores = scores_of("t", measurement, examples, metric)
+        assert scores.table["label"].to_pylist() == labels
+        assert scores.table["chance"].to_pylist() == chances
 
 
 def test_what_has_no_score_is_null() -> None:

@@ -245,7 +245,7 @@ def test_a_comparison_of_nothing_changed_is_kept_and_one_too_small_is_inconclusi
 def test_left_out_examples_are_counted() -> None:
     one, other = made_up.scores([True] * 30), made_up.scores([True] * 29 + [False] * 3)
     text = comparison_text(compare(one, other, on_missing="intersect", resamples=300))
-    assert "2 examples that only one of the two answered were left out." in text
+    assert "2 examples that do not have a score on both sides were left out." in text
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -160,7 +160,8 @@ def test_names_that_differ_in_signs_only_stay_apart(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "store")
     run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=tmp_path / "out", tasks=tasks)
     output._write_scores(plan, store, tasks, "accuracy", tmp_path / "scores")
-    assert len(list((tmp_path / "scores").glob("*.parquet"))) == len(plan.scores) == 12
+    assert len(plan.scores) == 4  # of tasks with the same examples each checkpoint is measured once
+    assert len(list((tmp_path / "scores").glob("*.parquet"))) == 12
 
 
 @pytest.mark.usefixtures("quick")

@@ -125,7 +125,7 @@ def test_targeted_doses_are_weighed_on_training_examples_before_they_are_drawn()
         assert plan.nodes.index(stage(plan, chain)) > max(map(plan.nodes.index, trains))
     tests = {node.key for node in planned().scores}
     assert tests.isdisjoint(node.key for node in trains)
-    assert all(not set(cell.scores.values()) & {node.key for node in trains} for cell in plan.cells)
+    assert all(not set(cell.measurement_keys) & {node.key for node in trains} for cell in plan.cells)
 
 
 def test_a_whole_dose_is_the_same_whoever_is_drawn_first() -> None:

@@ -1,18 +1,14 @@
 """Tasks of a study file, and of commands without one."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaintune.errors import ChaintuneError, ConfigError
-from chaintune.plan.graph import measured_content, measurement_key
-from chaintune.scoring.backends import DEFAULT
 from chaintune.study.study import Study
 from chaintune.study.task_spec import load_spec, tasks_from_options
 from tests import tiny
-from tests.dummy_engine import BASE_KEY, make_plan, make_study, make_task
 
 HEAD = "base: m\ntasks:\n  {task}\nchains: [[{name}]]\n"
 
@@ -82,6 +78,11 @@ def test_a_task_of_lm_eval_by_either_name(tmp_path: Path) -> None:
         ("lm_eval:a: {role: safety, fewshot: -1}", "mine.yaml:3: tasks.lm_eval:a.fewshot: expected"),
         ("lm_eval:a: {role: safety, path: x}", "mine.yaml:3: tasks.lm_eval:a.path: a task of lm-eval takes no 'path'"),
         ("qa: {role: safety, fewshot: 1}", "mine.yaml:3: tasks.qa: no task is known as 'qa' and no 'path' is given"),
+        (
+            "bbq: {measure: [choice, choise]}",
+            "mine.yaml:3: tasks.bbq.measure: no measure is known as 'choise'; did you mean 'choice'?",
+        ),
+        ("bbq: {metric: [accuracy, accuracy]}", "mine.yaml:3: tasks.bbq.metric.1: 'accuracy' is listed twice"),
     ],
 )
 def test_what_does_not_go_together_is_told(tmp_path: Path, task: str, message: str) -> None:
@@ -99,8 +100,8 @@ def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "test": None,
         "seed": 0,
         "test_share": None,
-        "measure": "",
-        "metric": "",
+        "measure": [],
+        "metric": [],
         "hub": "me/qa",
         "split": "validation",
     }
@@ -157,32 +158,3 @@ def test_what_cannot_be_meant_is_told(sizes: list[str], overrides: list[str], se
 def test_a_name_that_is_no_task_is_told() -> None:
     with pytest.raises(ChaintuneError, match="did you mean 'bbq'"):
         tasks_from_options(["bqq"])
-
-
-def test_scores_lie_where_a_study_puts_its_bases() -> None:
-    task = make_task("a")
-    plan = make_plan(make_study(), {"a": task, "b": make_task("b")})
-    node = plan.scores[0]
-    assert (node.checkpoint_key, node.task) == (BASE_KEY, "a")
-    assert node.key == measurement_key(BASE_KEY, measured_content(task, "test"), node.precision, DEFAULT)
-
-
-def test_a_measurement_is_addressed_by_what_is_asked_and_by_nothing_that_a_metric_reads() -> None:
-    task = make_task("a")
-    first = task.test[0]
-    regrouped = replace(first, groups={"side": ("right",)}, cluster="x", target=replace(first.choices, gold=1))
-    same = replace(task, version="9", metric="accuracy_per_byte", test=(regrouped, *task.test[1:]))
-    asked = measured_content(task, "test")
-    assert measured_content(same, "test") == asked
-    reworded = replace(first, target=replace(first.choices, texts=(" yes", " never")))
-    keys = {
-        measurement_key(BASE_KEY, asked, "fp32", DEFAULT),
-        measurement_key(BASE_KEY, asked, "bf16", DEFAULT),
-        measurement_key(BASE_KEY, measured_content(task, "train"), "fp32", DEFAULT),
-        measurement_key(BASE_KEY, measured_content(replace(task, name="b"), "test"), "fp32", DEFAULT),
-        measurement_key(
-            BASE_KEY, measured_content(replace(task, test=(reworded, *task.test[1:])), "test"), "fp32", DEFAULT
-        ),
-        measurement_key("1" * 64, asked, "fp32", DEFAULT),
-    }
-    assert len(keys) == 6

@@ -24,7 +24,8 @@ def study_steps(folder: Path, rows: Sequence[ResultRow]) -> Iterator[Step]:
         rows: of its results.
     """
     files = _files(folder)
-    lost = [row for row in rows if row.metric == "forgetting" and row.is_whole and row.seed != ALL_SEEDS]
+    whole = (row for row in rows if row.metric == "forgetting" and row.is_whole and row.deciding)
+    lost = [row for row in whole if row.seed != ALL_SEEDS]
     several = {name: len({getattr(row, name) for row in lost}) > 1 for name in ("base", "seed")}
     read = lru_cache(maxsize=_KEPT)(Scores.read)
     for row in lost:
@@ -45,7 +46,7 @@ def _files(folder: Path) -> Mapping[tuple[str, str], Path]:
     return {
         (node.get("checkpoint", ""), node["task"]): paths[name]
         for name, node in index.items()
-        if node["split"] == "test" and paths[name].is_file()
+        if node["split"] == "test" and node.get("deciding", True) and paths[name].is_file()
     }
 
 
