@@ -4,13 +4,17 @@ import gc
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from tests.programs import ForkServer, Program, Start, start_program
+
 MakeModel = Callable[..., Path]
 Install = Callable[[str, str], None]
+FORK_SERVER = pytest.StashKey[ForkServer]()
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would every test and its child processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -20,8 +24,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    if sys.platform == "linux" and any("start" in item.fixturenames for item in session.items):  # type: ignore[attr-defined]
+        session.config.stash[FORK_SERVER] = ForkServer()
     gc.enable()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if server := session.config.stash.get(FORK_SERVER, None):
+        server.end()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,6 +41,22 @@ def _modules_stay_out_of_the_collector() -> None:
     """Freeing a model collects garbage; torch's and transformers' own objects would be walked through each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Starts a program in a process of its own."""
+    server, started = request.config.stash.get(FORK_SERVER, None), []
+
+    def start(
+        *command: str, folder: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> Program:
+        started.append(start_program(server, command, folder=folder or tmp_path, environment=environment))
+        return started[-1]
+
+    yield start
+    for program in started:
+        program.kill()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,19 +15,16 @@ from chaintune.records import Recipe
 from tests import tiny
 from tests.integration import program
 from tests.integration.conftest import STUDY, Smoke, scores
+from tests.programs import Program, Start
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that kills without warning")
 
 
-def start(smoke: Smoke, folder: Path, point: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, program.__file__, str(folder), point, str(STUDY), *smoke.places]
-    return subprocess.Popen(command)  # noqa: S603 - our own file
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    while not path.exists():
-        assert process.poll() is None, "the process ended before it came to the point"
-        time.sleep(0.02)
+def run_until(point: str, start: Start, smoke: Smoke, folder: Path) -> Program:
+    """A process that runs the smoke study in a folder, when it has come to a point."""
+    process = start(program.__file__, str(folder), point, str(STUDY), *smoke.places)
+    process.wait_until((folder / "stopped").exists)
+    return process
 
 
 # Where it is killed, and how many of the 4 stages and 10 scores were finished then.
@@ -37,12 +33,9 @@ POINTS = {"stage": (1, 4), "score": (2, 4), "save": (0, 2), "publish": (0, 2)}
 
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_in_the_middle_the_next_run_has_the_same_scores(
-    point: str, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
+    point: str, start: Start, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
 ) -> None:
-    process = start(smoke, tmp_path, point)
-    wait_for(tmp_path / "stopped", process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    run_until(point, start, smoke, tmp_path).kill()
     assert read_status(tmp_path / "out").state == "dead"
     assert list((tmp_path / "store").rglob("*.partial"))
 
@@ -57,14 +50,13 @@ def test_killed_in_the_middle_the_next_run_has_the_same_scores(
 
 
 def test_two_runs_at_once_on_one_store_do_the_work_once(
-    smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
+    start: Start, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path
 ) -> None:
-    other = start(smoke, tmp_path, "start")
     session = smoke.open(tmp_path / "store")
-    wait_for(tmp_path / "stopped", other)
+    other = run_until("start", start, smoke, tmp_path)
     (tmp_path / "go").write_text("")
     outcome = session.run(tmp_path / "mine").outcome
-    assert other.wait(timeout=120) == 0
+    assert other.wait() == 0
     made_here = {result.node.title for result in outcome.of("made")}
     made_there = {
         title for title, kind in json.loads((tmp_path / "outcome.json").read_text()).items() if kind == "made"
@@ -75,7 +67,7 @@ def test_two_runs_at_once_on_one_store_do_the_work_once(
     assert scores(session) == straight
 
 
-def test_one_of_several_processes_ends_with_the_one_that_wants_the_result(tmp_path: Path) -> None:
+def test_one_of_several_processes_ends_with_the_one_that_wants_the_result(start: Start, tmp_path: Path) -> None:
     """Also while it waits for the others, which may never come."""
     weights = tiny.write_model(tmp_path / "model")
     scratch, out = tmp_path / "scratch", tmp_path / "out"
@@ -84,12 +76,12 @@ def test_one_of_several_processes_ends_with_the_one_that_wants_the_result(tmp_pa
     job = Job("tune", weights, None, "fp32", "balls", tuple(tiny.examples(4)), out, scratch, recipe=Recipe(devices=2))
     parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    command = [sys.executable, "-m", "chaintune.execution.processes.ranks", str(job.write())]
-    rank = subprocess.Popen(command, env=os.environ | alone | {PARENT: str(parent.pid)})  # noqa: S603
+    rank = start(
+        "-m", "chaintune.execution.processes.ranks", str(job.write()), environment=alone | {PARENT: str(parent.pid)}
+    )
     try:
         time.sleep(1)
+    finally:
         parent.kill()
         parent.wait()
-        assert rank.wait(timeout=120) == 3
-    finally:
-        rank.kill()
+    assert rank.wait() == 3
