@@ -74,8 +74,8 @@ def _makespan(session: "Session", rates: "Rates", cluster: "Cluster") -> "Makesp
     from chaintune.execution.cluster_spec import check_fits
     from chaintune.execution.estimate import node_seconds
     from chaintune.execution.makespan import makespan
-    from chaintune.execution.pending import pending_nodes
     from chaintune.execution.requests import requests_of
+    from chaintune.execution.run import pending_nodes
     from chaintune.execution.sizing import parameters_of
 
     plan, store = session.plan, session.store

@@ -191,12 +191,13 @@ class LocalEngine:
         kind.check(measure.needs, measure.name)
         about = {"checkpoint": node.checkpoint_key, "backend": kind.name}
         about |= {"identity": base.identity} if base.identity else {}
+        devices = node.devices if kind.share else 1
         started = time.monotonic()
 
         def watch(done: int) -> None:
             report(_scoring_progress(node, done, len(examples), started))
 
-        if node.devices > 1 and kind.share:
+        if devices > 1:
             self._let_go()
             with tempfile.TemporaryDirectory() as scratch:
                 job = self._score_job(
@@ -205,7 +206,7 @@ class LocalEngine:
                 job = replace(
                     job, backend=base.backend, measure=measure.name, provenance=about, measure_rounding=node.asks_twice
                 )
-                score_on_devices(job, node.devices, watch)
+                score_on_devices(job, devices, watch)
         else:
             backend = self._open(node, checkpoint)
             started = time.monotonic()
@@ -220,7 +221,7 @@ class LocalEngine:
             )
             measurement.write(out / MEASUREMENT_FILE)
         notes = {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started}
-        return notes | this_hardware(node.devices).note()
+        return notes | this_hardware(devices).note()
 
     def _open(self, node: ScoreNode, checkpoint: Path | None) -> Backend:
         """The backend of the node's base, open on a checkpoint; None is the base itself, where it is served."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from chaintune.execution.hardware import CPU, Hardware, hardware_of
-from chaintune.execution.pending import pending_nodes
+from chaintune.execution.run import pending_nodes
 from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.store.store import Entry, Store

@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from chaintune.errors import ConfigError
-from chaintune.execution.pending import pending_nodes
-from chaintune.execution.run import run_plan
+from chaintune.execution.run import pending_nodes, run_plan
 from chaintune.execution.state import RunOutcome
 from chaintune.plan.nodes import ScoreNode
 from chaintune.plan.plan import Plan

@@ -9,8 +9,7 @@ import pytest
 
 from chaintune.errors import StoreError
 from chaintune.execution.disk_space import check_disk_space
-from chaintune.execution.pending import pending_nodes
-from chaintune.execution.run import run_plan
+from chaintune.execution.run import pending_nodes, run_plan
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
 from chaintune.store.folder import FolderStore

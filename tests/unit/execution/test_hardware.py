@@ -33,7 +33,7 @@ class NotingEngine(DummyEngine):
 
 
 @pytest.mark.parametrize(("device", "units"), [("cpu", 3.0), ("NVIDIA H100", 0.5)])
-def test_worker_note_the_part_of_the_machine_is_noted(device: str, units: float, tmp_path: Path) -> None:
+def test_of_a_worker_the_part_of_the_machine_is_noted(device: str, units: float, tmp_path: Path) -> None:
     plan = make_plan(make_study("ab", recipe={"cpus": 3, "gpus": 0.5}))
     store = FolderStore(tmp_path / "store")
     tasks = {name: make_task(name) for name in "ab"}

@@ -13,8 +13,7 @@ import pytest
 
 from chaintune.errors import DataError, ModelError, StageError, StoreError
 from chaintune.execution.events import Event
-from chaintune.execution.pending import pending_nodes
-from chaintune.execution.run import run_plan
+from chaintune.execution.run import pending_nodes, run_plan
 from chaintune.execution.state import RunOutcome
 from chaintune.plan.nodes import StageNode
 from chaintune.plan.plan import Plan

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from chaintune.errors import ConfigError
-from chaintune.execution.pending import pending_nodes
-from chaintune.execution.run import run_plan
+from chaintune.execution.run import pending_nodes, run_plan
 from chaintune.plan.nodes import Cell, DataMix, Interpolation, StageNode
 from chaintune.plan.plan import Plan, Readers
 from chaintune.records import Example
