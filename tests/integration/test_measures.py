@@ -44,8 +44,8 @@ def characters(measurement, examples):
 
 
 LENGTH = ItemMetric("length", "brevity", "characters", (0.0, math.inf), "less", score=characters)
-MEASURE = Measure("brevity", (Choices,), frozenset({"log-probabilities"}), record, choice.asked, (LENGTH,))
-HUNGRY = Measure("hungry", (Choices,), frozenset({"text"}), record, choice.asked, (LENGTH,))
+MEASURE = Measure("brevity", (Choices,), frozenset({"log-probabilities"}), record, choice.question, (LENGTH,))
+HUNGRY = Measure("hungry", (Choices,), frozenset({"text"}), record, choice.question, (LENGTH,))
 '''
 
 

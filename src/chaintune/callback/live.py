@@ -75,7 +75,7 @@ def score_live(model: Any, task: EncodedTask, *, batch_tokens: int | None = None
         None when a log-probability is NaN.
 
     Raises:
-        ModelError: memory runs out, and cannot be made to suffice by letting less through the model at once.
+        ModelError: out of memory, also with less through the model at once.
     """
     share = Rank.here()
     with undisturbed(model):

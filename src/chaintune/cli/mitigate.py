@@ -87,7 +87,7 @@ def mitigate(
         rows, limits = pooled(mitigations.results.rows), Limits(doses.target, doses.margin)
         tables = mitigation_tables(rows, limits, level=mitigations.results.level)
         print_tables([table for table in tables if table.rows])
-        typer.echo(f"{mitigations.choice.ladder} of {mitigations.choice.task}: {mitigations.choice.reason}.")
+        typer.echo(f"{mitigations.choice.dose_curve} of {mitigations.choice.task}: {mitigations.choice.reason}.")
         model_folder = mitigations.model
         wrote = f"{mitigations.written} is written to {model_folder}" if model_folder else "no model is written"
         typer.echo(f"{wrote}; the whole report is {out}/report.html")

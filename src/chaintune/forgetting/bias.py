@@ -87,8 +87,8 @@ def _chosen_roles(scores: Scores) -> NDArray[np.str_]:
     return chosen
 
 
-def _bears(found: tuple[list[str], sparse.csr_array], group: str) -> NDArray[np.bool_]:
-    names, members = found
+def _bears(dimension: tuple[list[str], sparse.csr_array], group: str) -> NDArray[np.bool_]:
+    names, members = dimension
     if group not in names:
         return np.zeros(members.shape[0], dtype=np.bool_)
     return np.asarray(members[:, [names.index(group)]].toarray()[:, 0] > 0)

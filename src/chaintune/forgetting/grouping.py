@@ -52,9 +52,9 @@ def grouping(scores: Scores, by: Sequence[str], intersections: Sequence[tuple[st
     Raises:
         ConfigError: no example bears a dimension asked for.
     """
-    wanted = dict.fromkeys([*by, *(dimension for pair in intersections for dimension in pair)])
+    dimensions = dict.fromkeys([*by, *(dimension for pair in intersections for dimension in pair)])
     borne = memberships(scores.table)
-    for dimension in wanted:
+    for dimension in dimensions:
         if dimension not in borne:
             raise ConfigError(f"task '{scores.task}' has no dimension '{dimension}': {nearest(dimension, borne)}")
     labels: list[Label] = []
@@ -88,12 +88,12 @@ def memberships(table: pa.Table) -> dict[str, tuple[list[str], sparse.csr_array]
     rows = np.repeat(pair_rows, lengths)
     dimensions = np.repeat(maps.keys[pairs].to_numpy(zero_copy_only=False).astype(str), lengths)
     groups = lists.flatten().to_numpy(zero_copy_only=False).astype(str)
-    found = {}
+    by_dimension = {}
     for dimension in sorted(set(maps.keys[pairs].to_pylist())):
         chosen = dimensions == dimension
         if chosen.any():
-            found[str(dimension)] = _members(groups[chosen], rows[chosen], len(maps))
-    return found
+            by_dimension[str(dimension)] = _members(groups[chosen], rows[chosen], len(maps))
+    return by_dimension
 
 
 def _members(groups: NDArray[np.str_], rows: NDArray[np.int64], n: int) -> tuple[list[str], sparse.csr_array]:

@@ -32,7 +32,7 @@ def mitigation_rows(
         own = _returns(runs, condition, mitigated, options, reference)
         own += _prices(runs, condition, mitigated, options)
         own += _facts(runs, condition, mitigated)
-        rows += [replace(row, mitigation=mitigated.ladder) for row in own]
+        rows += [replace(row, mitigation=mitigated.dose_curve) for row in own]
     return rows
 
 

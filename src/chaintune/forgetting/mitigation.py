@@ -45,15 +45,15 @@ def recovery(design: Design, before: Floats, after: Floats, mitigated: Floats, o
 
 def share_of(design: Design, part: Floats, whole: Floats, what: str, options: Inference) -> Estimate:
     """Ratio of two mean changes, undefined unless the second is shown to be positive."""
-    found = means(Sample.of(design, whole, resamples=options.resamples, seed=options.seed), level=options.level)[0]
-    if not found.low > 0:
-        detail = f"[{found.low:.3f}, {found.high:.3f}]" if found.low == found.low else found.reason
-        reason = f"the {what}, {found.value:.3f} {detail}, is not shown to be above 0"
-        return replace(found, value=float("nan"), low=float("nan"), high=float("nan"), p_value=float("nan"),
+    total = means(Sample.of(design, whole, resamples=options.resamples, seed=options.seed), level=options.level)[0]
+    if not total.low > 0:
+        detail = f"[{total.low:.3f}, {total.high:.3f}]" if total.low == total.low else total.reason
+        reason = f"the {what}, {total.value:.3f} {detail}, is not shown to be above 0"
+        return replace(total, value=float("nan"), low=float("nan"), high=float("nan"), p_value=float("nan"),
                        method="", reason=reason)  # fmt: skip
     share = ratios(design, part, whole, level=options.level, resamples=options.resamples, seed=options.seed)[0]
-    if math.isnan(share.low) and found.method:
-        return _nearly_all_or_nothing(design, part, whole, found, share, options)
+    if math.isnan(share.low) and total.method:
+        return _nearly_all_or_nothing(design, part, whole, total, share, options)
     return share
 
 

@@ -83,13 +83,13 @@ def _common(one: pa.Table, other: pa.Table, task: str, on_missing: OnMissing) ->
     kept, other_kept = pc.is_in(ids, value_set=other_ids), pc.is_in(other_ids, value_set=ids)
     gone, extra = ids.filter(pc.invert(kept)), other_ids.filter(pc.invert(other_kept))
     if on_missing == "error":
-        found = [
+        parts = [
             f"{len(part)} only {when} ({_some(part)})"
             for part, when in ((gone, "before"), (extra, "after"))
             if len(part)
         ]
         raise DataError(
-            f"scores of task '{task}' are not of the same examples: {', '.join(found)}; "
+            f"scores of task '{task}' are not of the same examples: {', '.join(parts)}; "
             "score both on the same examples, or compare the common ones with on_missing 'intersect' "
             "(--on-missing intersect)"
         )

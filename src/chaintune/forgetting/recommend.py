@@ -13,7 +13,7 @@ NONE_REACHES = "no dose tested reaches it"
 
 
 def recommend(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Recommendation]:
-    """The recommended dose of every ladder of doses of a study, or that none is recommended.
+    """The recommended dose of every dose curve of a study, or that none is recommended.
 
     The rule: the smallest dose whose recovery lies above the target with its whole interval, while the whole interval
     of the price in each kept task lies below the margin. Where several seeds were run their common interval counts.
@@ -28,14 +28,14 @@ def recommend(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Recomme
         ConfigError: a target or margin is invalid.
     """
     if not limits.target > 0 or not 0 <= limits.margin <= 1:
-        given = f"target {limits.target:g}, margin {limits.margin:g}"
-        raise ConfigError(f"{given}: expected a target above 0 and a margin from 0 to 1")
+        limit = f"target {limits.target:g}, margin {limits.margin:g}"
+        raise ConfigError(f"{limit}: expected a target above 0 and a margin from 0 to 1")
     shown = pooled(row for row in rows if row.mitigation)
     doses = [row for row in shown if row.metric == "dose"]
-    ladders: dict[tuple[str, ...], list[ResultRow]] = {}
+    curves: dict[tuple[str, ...], list[ResultRow]] = {}
     for row in sorted(doses, key=lambda row: row.estimate.value):
-        ladders.setdefault((row.base, row.variant, row.task, row.reference, row.mitigation), []).append(row)
-    return [_choice(ladder, shown, limits) for ladder in ladders.values()]
+        curves.setdefault((row.base, row.variant, row.task, row.reference, row.mitigation), []).append(row)
+    return [_choice(curve, shown, limits) for curve in curves.values()]
 
 
 def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str:
@@ -71,12 +71,12 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
     return ""
 
 
-def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limits) -> Recommendation:
-    first = ladder[0]
-    lacks = [shortfall(row, rows, limits) for row in ladder]
-    found = next((row for row, lack in zip(ladder, lacks, strict=True) if not lack), None)
-    if found is None:
-        last = ladder[-1]
+def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limits) -> Recommendation:
+    first = curve[0]
+    lacks = [shortfall(row, rows, limits) for row in curve]
+    smallest = next((row for row, lack in zip(curve, lacks, strict=True) if not lack), None)
+    if smallest is None:
+        last = curve[-1]
         reason = f"{NONE_REACHES}; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
     else:
         price = f"every price wholly below {changes_in(SHARE).exact(limits.margin)}"
@@ -86,10 +86,10 @@ def _choice(ladder: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limi
         variant=first.variant,
         task=first.task,
         after=first.reference,
-        ladder=first.mitigation,
-        tested=tuple(row.chain for row in ladder),
-        chosen=found.chain if found else "",
-        dose=found.estimate.value if found else math.nan,
+        dose_curve=first.mitigation,
+        tested=tuple(row.chain for row in curve),
+        chosen=smallest.chain if smallest else "",
+        dose=smallest.estimate.value if smallest else math.nan,
         target=limits.target,
         margin=limits.margin,
         reason=reason,

@@ -184,17 +184,17 @@ def forgetting_rows(
     """
     rows = []
     for seed, sample in samples(groups, values, seeds, options):
-        found = changes(groups, sample, options, identical=identical)
+        estimates = changes(groups, sample, options, identical=identical)
         rows += [
             with_verdict(subject.row("forgetting", seed, e, label), options)
-            for e, label in zip(found.forgetting, groups.labels, strict=True)
+            for e, label in zip(estimates.forgetting, groups.labels, strict=True)
         ]
         rows += [
             replace(subject.row("biased_forgetting", seed, e, label), bf_reference=options.reference)
-            for e, label in zip(found.biased[1:], groups.labels[1:], strict=True)
+            for e, label in zip(estimates.biased[1:], groups.labels[1:], strict=True)
         ]
         rows += _disparity_rows(subject, groups, seed, sample, options)
-        rows += _detectable_rows(subject, groups, seed, found)
+        rows += _detectable_rows(subject, groups, seed, estimates)
     return rows
 
 
@@ -222,23 +222,26 @@ def _disparity_rows(
 ) -> list[ResultRow]:
     rows = []
     for dimension in groups.dimensions:
-        found = dimension_disparity(groups, sample, dimension, options)
+        spread = dimension_disparity(groups, sample, dimension, options)
         null = replace(
-            found.estimate, value=found.null_expectation, p_value=float("nan"),
-            reason=found.estimate.reason and "no interval: the disparity to expect if all groups forgot alike",
+            spread.estimate, value=spread.null_expectation, p_value=float("nan"),
+            reason=spread.estimate.reason and "no interval: the disparity to expect if all groups forgot alike",
         )  # fmt: skip
-        if found.n_groups < 2:
-            null = found.estimate
-        rows.append(subject.row("disparity", seed, found.estimate, (dimension, "")))
+        if spread.n_groups < 2:
+            null = spread.estimate
+        rows.append(subject.row("disparity", seed, spread.estimate, (dimension, "")))
         rows.append(subject.row("disparity_expected", seed, null, (dimension, "")))
     return rows
 
 
-def _detectable_rows(subject: Subject, groups: Grouping, seed: str, found: Changes) -> list[ResultRow]:
+def _detectable_rows(subject: Subject, groups: Grouping, seed: str, estimates: Changes) -> list[ResultRow]:
     rows = []
-    limits = {"detectable_forgetting": found.detectable, "detectable_biased_forgetting": found.detectable_biased}
+    limits = {
+        "detectable_forgetting": estimates.detectable,
+        "detectable_biased_forgetting": estimates.detectable_biased,
+    }
     for metric, values in limits.items():
-        for label, value, estimate in zip(groups.labels, values, found.forgetting, strict=True):
+        for label, value, estimate in zip(groups.labels, values, estimates.forgetting, strict=True):
             if metric == "detectable_forgetting" or label[0]:
                 facts = replace(Estimate(float(value)), n=estimate.n, n_clusters=estimate.n_clusters)
                 reason = "no interval: what these data could show with 80 % probability"

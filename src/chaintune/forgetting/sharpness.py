@@ -84,17 +84,17 @@ def _numbers(one: CheckpointCurvature) -> dict[str, object]:
 
 
 def _curvature_row(one: CheckpointCurvature, study: str) -> ResultRow:
-    found = one.curvature
+    curvature = one.curvature
     estimate = Estimate(
-        found.radius,
-        n=found.n,
-        n_clusters=found.n_clusters,
-        method=f"Lanczos on {found.products} Hessian-vector products, {found.space} space",
-        reason=found.reason or "no interval: the curvature of these examples only",
+        curvature.radius,
+        n=curvature.n,
+        n_clusters=curvature.n_clusters,
+        method=f"Lanczos on {curvature.products} Hessian-vector products, {curvature.space} space",
+        reason=curvature.reason or "no interval: the curvature of these examples only",
     )
     at = one.checkpoint
     return ResultRow(
-        study, at.base, chain_label(at.labels), variant_label(at.variant), len(at.chain), "", found.task, "curvature",
-        "", "", str(at.seed), estimate, checkpoint_keys=(at.key,) if at.key else (), steps=at.labels,
+        study, at.base, chain_label(at.labels), variant_label(at.variant), len(at.chain), "", curvature.task,
+        "curvature", "", "", str(at.seed), estimate, checkpoint_keys=(at.key,) if at.key else (), steps=at.labels,
         settings=tuple(value for _, value in at.variant),
     )  # fmt: skip

@@ -207,8 +207,8 @@ def _biases(runs: Runs, condition: Checkpoint, options: Inference) -> list[Resul
     rows = []
     for task in runs.tasks(condition):
         seeds = runs.seeds([condition], task)[: None if condition.chain else 1]
-        found = [answers(runs.scores[condition, one, task]) for one in seeds]
-        known = [answer for answer in found if answer is not None]
+        answered = [answers(runs.scores[condition, one, task]) for one in seeds]
+        known = [answer for answer in answered if answer is not None]
         if not known:
             continue
         leaning = np.stack([answer.leaning for answer in known])

@@ -6,12 +6,26 @@ from typing import TypeVar
 
 import torch
 
+from chaintune.errors import ModelError
+
 R = TypeVar("R")
 
 # Torch has an error class for devices only; a CPU that has no memory left says one of these.
 _WORDS = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 # How a user asks for them.
 SEVERAL_DEVICES = "--devices, or recipe.devices in a study"
+
+
+class OutOfMemoryError(ModelError):
+    """One of several processes is out of memory; all can retry with less, together.
+
+    Attributes:
+        at_once: examples of a micro-batch, or tokens, that did not fit.
+    """
+
+    def __init__(self, sentence: str, at_once: int) -> None:
+        super().__init__(sentence)
+        self.at_once = at_once
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -27,7 +41,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def unless_out_of_memory(compute: Callable[[], R]) -> R | None:
-    """The result of `compute`; None, with its memory freed, when memory ran out."""
+    """The result of `compute`; None, with its memory freed, when out of memory."""
     try:
         return compute()
     except (RuntimeError, MemoryError) as error:

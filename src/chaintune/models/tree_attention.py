@@ -105,7 +105,7 @@ def takes_trees(model: Any, *, longest_tokens: int | None = None) -> bool:
         longest_tokens: of the longest branch that trees will have; None is any.
 
     Raises:
-        RuntimeError: memory runs out, which says nothing about the model.
+        RuntimeError: out of memory, which says nothing about the model.
     """
     base = _transformer(model)
     config = base.config.get_text_config()

@@ -92,7 +92,7 @@ def _branch(
     chain = tuple(step.place for step in plain)
     keep = tuple(task for task in dict.fromkeys(step.task for step in plain) if task != item.task)
     dose = setting[1] if isinstance(item.spec, DoseSpec) else None
-    mitigated = MitigationRef(item.kind, item.ladder, item.task, chain, keep, dose)
+    mitigated = MitigationRef(item.kind, item.dose_curve, item.task, chain, keep, dose)
     return Branch(_steps(item, plain, setting[1], tasks), mitigated)
 
 

@@ -15,7 +15,7 @@ class MitigationRef:
 
     Attributes:
         kind: name of the mitigation, such as `replay` or `ewc`.
-        ladder: what it shares with its kin of other doses or strengths: `replay balanced by category`.
+        dose_curve: what the same mitigation has in common over doses or strengths: `replay balanced by category`.
         task: that was lost and is to come back.
         chain: without the mitigation.
         keep: tasks that should not pay for it.
@@ -23,7 +23,7 @@ class MitigationRef:
     """
 
     kind: str
-    ladder: str
+    dose_curve: str
     task: str
     chain: Chain
     keep: tuple[str, ...]
@@ -45,12 +45,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """The smallest dose of one ladder that brings enough back at a price small enough, or that none does.
+    """The smallest dose of one dose curve that brings enough back at a price small enough, or that none does.
 
     Attributes:
         base, variant, task: what the choice is about.
         after: the chain that lost the task.
-        ladder: the kind of mitigation.
+        dose_curve: the kind of mitigation; JSON calls it `ladder`.
         tested: chains of the doses that were tried, smallest first.
         chosen: one of them; empty when no dose tested reaches the target.
         dose: of the chosen one; NaN without one.
@@ -63,7 +63,7 @@ class Recommendation:
     variant: str
     task: str
     after: str
-    ladder: str
+    dose_curve: str
     tested: tuple[str, ...]
     chosen: str
     dose: float
@@ -73,4 +73,5 @@ class Recommendation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; no dose is None."""
-        return asdict(self) | {"dose": None if math.isnan(self.dose) else self.dose, "tested": list(self.tested)}
+        plain = {"ladder" if name == "dose_curve" else name: value for name, value in asdict(self).items()}
+        return plain | {"dose": None if math.isnan(self.dose) else self.dose, "tested": list(self.tested)}

@@ -145,7 +145,7 @@ def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Ma
     fields = ", ".join(f"{name} {value}" for name, value in recipe.items())
     return (
         f"`{after}` had lost part of what `{before}` knew of {escape(choice.task)}. This model is `{after}` after one "
-        f"more stage of training on {escape(step)} ({escape(choice.ladder)}; the share is of the task's training "
+        f"more stage of training on {escape(step)} ({escape(choice.dose_curve)}; the share is of the task's training "
         f"data). Recipe: {escape(fields)}."
     )
 

@@ -84,7 +84,7 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
         (
             choice.after + (f", {choice.variant}" if choice.variant else ""),
             choice.task,
-            choice.ladder,
+            choice.dose_curve,
             "none" if math.isnan(choice.dose) else f"{choice.dose:.4%}".rstrip("0%").rstrip(".") + "%",
             choice.reason,
         )

@@ -294,12 +294,12 @@ def recommendations(choices: Sequence[Recommendation]) -> list[str]:
     found: dict[tuple[str, ...], list[Recommendation]] = {}
     for choice in choices:
         lack = choice.reason.partition(": ")[2] if not choice.chosen else ""
-        own = lack if "undefined" in lack else choice.ladder
+        own = lack if "undefined" in lack else choice.dose_curve
         found.setdefault((choice.base, choice.variant, choice.task, choice.after, own), []).append(choice)
     return [
         recommended(alike[0])
         if len(alike) == 1
-        else f"No dose of {listed(choice.ladder for choice in alike)} of {task} after {after}"
+        else f"No dose of {listed(choice.dose_curve for choice in alike)} of {task} after {after}"
         + (f" ({variant})" if variant else "")
         + f" is recommended: {lack.removeprefix('its ')}."
         for (_, variant, task, after, lack), alike in found.items()
@@ -308,7 +308,9 @@ def recommendations(choices: Sequence[Recommendation]) -> list[str]:
 
 def recommended(choice: Recommendation) -> str:
     """The dose that the rule takes, or that it takes none."""
-    what = f"{choice.ladder} of {choice.task} after {choice.after}" + (f" ({choice.variant})" if choice.variant else "")
+    what = f"{choice.dose_curve} of {choice.task} after {choice.after}" + (
+        f" ({choice.variant})" if choice.variant else ""
+    )
     dose = f"a dose of {100 * choice.dose:.4g} %, " if choice.chosen else ""
     return f"Recommended for {what}: {dose}{choice.reason}."
 

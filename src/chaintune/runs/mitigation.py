@@ -185,7 +185,7 @@ def _families(study: Study, tasks: Mapping[str, Task], base_keys: Mapping[str, s
 def _replays(item: MitigationItem, keep: tuple[str, ...]) -> Iterator[Branch]:
     spec = item.spec
     for dose in spec.dose if isinstance(spec, DoseSpec) else ():
-        mitigated = MitigationRef(item.kind, item.ladder, item.task, _chain(item), keep, dose)
+        mitigated = MitigationRef(item.kind, item.dose_curve, item.task, _chain(item), keep, dose)
         yield Branch((added_stage(item, dose),), mitigated, start=_chain(item))
 
 

@@ -41,7 +41,7 @@ def choice_logprobs(
     each prompt once; the log says so. The model's mode is restored; random state is not touched.
 
     Of a model whose weights are spread over processes, all of them have to call this together; they run equally many
-    passes, and none of them can go on with less when memory runs out.
+    passes, and none of them can retry with less when out of memory.
 
     Args:
         model: a causal language model of transformers, or a PEFT model around one.
@@ -54,7 +54,7 @@ def choice_logprobs(
         One row an example, one column a choice.
 
     Raises:
-        MemoryRanOutError: of a model that is spread over processes; another call may take less at once.
+        OutOfMemoryError: of a model that is spread over processes; another call may take less at once.
         ModelError: memory does not even suffice for one example.
     """
     tokens, answers, may_halve = batch_tokens or _batch_tokens(model), _batch_answers(model), not is_sharded(model)
@@ -106,10 +106,10 @@ def _takes_trees(model: Any, encoded: Sequence[Encoded], share: Rank) -> bool:
     """
     longest = max((example.longest_tokens for example in encoded), default=1)
     with _answering(model):
-        found = unless_out_of_memory(partial(takes_trees, model, longest_tokens=longest))
-    if found is None:
+        takes = unless_out_of_memory(partial(takes_trees, model, longest_tokens=longest))
+    if takes is None:
         raise ModelError(too_little(type(model).__name__, "a few dozen tokens"))
-    return share.first_says(found, next(model.parameters()).device)
+    return share.first_says(takes, next(model.parameters()).device)
 
 
 def _batch_tokens(model: Any) -> int:

@@ -41,7 +41,7 @@ def shared_prompt_logprobs(
         batch_tokens: tokens that go through the model together; fewer once memory has run out.
         batch_answers: rows of logits that are held together.
         on_scored: called with the number of examples done after each batch.
-        may_halve: whether to go on with less at once when memory runs out.
+        may_halve: whether to retry with less at once when out of memory.
         share: which batches to compute; choices of the others get 0.
 
     Raises:

@@ -97,7 +97,7 @@ def tree_logprobs(
         bin_tokens: tokens that go through the model together; fewer once memory has run out.
         bin_answers: rows of logits that are held together; None is any number.
         on_scored: called with the number of examples done after each bin.
-        may_halve: whether to go on with less at once when memory runs out.
+        may_halve: whether to retry with less at once when out of memory.
         share: which bins to compute; choices of the others get 0.
 
     Raises:

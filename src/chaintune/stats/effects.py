@@ -70,10 +70,10 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
     share = shares(sample.design)
     scale = 1 - share if reference == "overall" else np.ones_like(share)
     value, low, high = (np.where(scale > 0, array, 0.0) * scale for array in (value, low, high))
-    found = _estimates(sample, (value, low, high, p_value), [BIASED] * len(share), level)
+    estimates = _estimates(sample, (value, low, high, p_value), [BIASED] * len(share), level)
     outside = _clusters_outside(sample.design)
     needed = needed_clusters(level)
-    return [_comparable(*each, needed) for each in zip(found, share.tolist(), outside.tolist(), strict=True)]
+    return [_comparable(*each, needed) for each in zip(estimates, share.tolist(), outside.tolist(), strict=True)]
 
 
 def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0) -> list[Estimate]:
@@ -88,13 +88,13 @@ def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0)
     Shape: values `[E]` or `[S, E]`.
     """
     sample = Sample.of(design, values, resamples=1, seed=seed)
-    found = Rates.of(sample.sums, design.sizes)
-    unknown = np.full(len(found.value), np.nan)
+    counted = Rates.of(sample.sums, design.sizes)
+    unknown = np.full(len(counted.value), np.nan)
     sizes = np.broadcast_to(design.sizes, sample.seed_sums.shape)
     everywhere = np.ones(len(unknown), dtype=bool)
-    numbers = (found.value, unknown, unknown, unknown)
+    numbers = (counted.value, unknown, unknown, unknown)
     numbers = _where_rare(
-        everywhere, numbers, found.limits(level), _seed_margin(sample.seed_sums, sizes, level, sample.seed)
+        everywhere, numbers, counted.limits(level), _seed_margin(sample.seed_sums, sizes, level, sample.seed)
     )
     return _estimates(sample, numbers, [RATES] * len(unknown), level)
 
@@ -152,9 +152,9 @@ def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference
     scatter = _contrast_scatter(sample, sizes[0])
     errors = np.maximum(standard_errors(seed_sums.mean(axis=0), sizes[0]), _least_error(scatter, sizes[0]))
     freedom = np.minimum(effective_clusters(sample.design.sizes), effective_clusters(scatter)) - 1
-    found = _detectable(sample, errors, (seed_sums, sizes), error_rate, freedom)
+    limits = _detectable(sample, errors, (seed_sums, sizes), error_rate, freedom)
     enough = _clusters_outside(sample.design) >= needed_clusters(1 - error_rate)
-    return np.asarray(np.where((share < 1) & enough, found * (1 - share if reference == "overall" else 1.0), np.nan))
+    return np.asarray(np.where((share < 1) & enough, limits * (1 - share if reference == "overall" else 1.0), np.nan))
 
 
 def _detectable(
@@ -291,20 +291,20 @@ def _common_scatter(sample: Sample) -> tuple[float, float]:
 
 def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: float) -> list[Estimate]:
     needed = needed_clusters(level)
-    found = []
+    estimates = []
     for column, method in enumerate(methods):
         n, clusters = int(sample.design.n[column]), int(sample.design.n_clusters[column])
         seeds = sample.n_seeds
         value, low, high, p_value = (float(array[column]) for array in numbers)
         if n == 0:
-            found.append(Estimate.undefined("no examples", n_seeds=seeds))
+            estimates.append(Estimate.undefined("no examples", n_seeds=seeds))
         elif clusters < needed or not math.isfinite(low + high):
             reason = f"too few clusters for an interval: {clusters}, at least {needed} of like size are needed"
-            found.append(Estimate(value, n=n, n_clusters=clusters, n_seeds=seeds, reason=reason))
+            estimates.append(Estimate(value, n=n, n_clusters=clusters, n_seeds=seeds, reason=reason))
         else:
             how = method if seeds == 1 else f"{method}; {SEEDS}"
-            found.append(Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=how))
-    return found
+            estimates.append(Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=how))
+    return estimates
 
 
 def _comparable(estimate: Estimate, share: float, outside: int, needed: int) -> Estimate:

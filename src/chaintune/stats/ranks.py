@@ -51,8 +51,8 @@ def rank_correlation(
 def _spearman(left: Floats, right: Floats) -> float:
     from scipy.stats import rankdata  # a quarter of a second to import, which comparisons need not wait for
 
-    found = float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
-    return max(-1.0, min(1.0, found))
+    correlation = float(np.corrcoef(rankdata(left), rankdata(right))[0, 1])
+    return max(-1.0, min(1.0, correlation))
 
 
 def _interval(value: float, n: int, level: float) -> tuple[float, float]:
@@ -66,11 +66,11 @@ def _p_value(left: Floats, right: Floats, resamples: int, seed: int) -> float:
     from scipy.stats import permutation_test, rankdata
 
     ranks = rankdata(right)
-    found = permutation_test(
+    test = permutation_test(
         (rankdata(left),),
         lambda shuffled: float(np.corrcoef(shuffled, ranks)[0, 1]),
         permutation_type="pairings",
         n_resamples=resamples,
         rng=np.random.default_rng(seed),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)

@@ -31,7 +31,7 @@ class MitigationItem:
         return self.spec.task
 
     @property
-    def ladder(self) -> str:
+    def dose_curve(self) -> str:
         """The name that it shares with items of other doses or strengths: `replay balanced by category`."""
         return f"{self.kind}{self.spec.suffix}"
 
@@ -102,7 +102,7 @@ def _checked(
 
 def _check_new(item: MitigationItem, before: Sequence[MitigationItem], at: KeyPath, source: Source) -> None:
     """Two items must not give one name to two checkpoints."""
-    kin = [one for one in before if (one.ladder, one.task) == (item.ladder, item.task)]
+    kin = [one for one in before if (one.dose_curve, one.task) == (item.dose_curve, item.task)]
     for name, value in item.spec.settings:
         if any((name, value) in one.spec.settings for one in kin):
             what = f"{name} {as_text(value)} of '{item.task}'" if name else f"'{item.task}'"

@@ -7,18 +7,6 @@ from chaintune.models.processes import Rank
 from chaintune.tuning.tokenized import micro_batch
 
 
-class MemoryRanOutError(StageError):
-    """One of several processes is out of memory; all can retry with less, together.
-
-    Attributes:
-        micro_batch_size: examples of the micro-batch that did not fit.
-    """
-
-    def __init__(self, micro_batch_size: int) -> None:
-        super().__init__(f"out of memory at micro-batch {micro_batch_size}")
-        self.micro_batch_size = micro_batch_size
-
-
 @dataclass(frozen=True, slots=True)
 class StepRank(Rank):
     """The examples of every step that one of several processes reads."""

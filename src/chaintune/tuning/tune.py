@@ -13,7 +13,7 @@ from transformers import PrinterCallback, TrainingArguments
 
 from chaintune.errors import DataError, StageError
 from chaintune.models.loading import LoadedModel
-from chaintune.models.memory import free_memory, unless_out_of_memory
+from chaintune.models.memory import OutOfMemoryError, free_memory, unless_out_of_memory
 from chaintune.models.precision import default_device
 from chaintune.models.tree_attention import takes_trees
 from chaintune.models.undisturbed import seeded
@@ -25,7 +25,7 @@ from chaintune.tuning.order import training_order
 from chaintune.tuning.regularised import Regularised, apply
 from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import pays
-from chaintune.tuning.shares import MemoryRanOutError, StepRank
+from chaintune.tuning.shares import StepRank
 from chaintune.tuning.tokenized import OrderedExamples, tokenized
 from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import StageLog, StageTrainer, Step
@@ -51,7 +51,7 @@ class Tuned:
         seconds: wall time of the training loop.
         first_loss, final_loss: the objective's mean loss over the first and last tenth of the steps; of SFT in nats a
             token.
-        micro_batch_size: examples a forward pass; fewer than the recipe's where memory ran out.
+        micro_batch_size: examples a forward pass; fewer than the recipe's after out-of-memory errors.
     """
 
     loaded: LoadedModel
@@ -147,7 +147,7 @@ def tune(
 
     Raises:
         DataError: no example, or one longer than the model's context.
-        MemoryRanOutError: in one of several processes.
+        OutOfMemoryError: in one of several processes.
         StageError: the loss, or a weight after the last step, is not finite; memory does not suffice.
     """
     if not examples:
@@ -176,7 +176,8 @@ def tune(
         if tuned is not None:
             return tuned
         if share.ranks > 1:
-            raise MemoryRanOutError(batching.micro_batch_size)
+            failed = batching.micro_batch_size
+            raise OutOfMemoryError(f"out of memory at micro-batch {failed}", failed)
         can_retry = reload is not None
         smaller = smaller_micro_batch(recipe, batching.micro_batch_size, task=task, can_retry=can_retry)
         stage = replace(stage, recipe=replace(recipe, micro_batch_size=smaller))

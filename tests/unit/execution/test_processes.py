@@ -87,7 +87,7 @@ class Launched:
 
 def fails(rank: int = 0, **told: Any) -> Any:
     def write(job: Job, _: Any) -> None:
-        whole = {"error": "", "sentence": "", "micro_batch_size": 0, "batch_tokens": 0, "traceback": ""} | told
+        whole = {"error": "", "sentence": "", "at_once": 0, "traceback": ""} | told
         job.error_file(rank).write_text(json.dumps(whole))
 
     return write
@@ -130,7 +130,7 @@ def test_who_loses_a_killed_process_is_not_blamed(tmp_path: Path, monkeypatch: p
 
 def test_when_memory_runs_out_in_one_all_begin_again_with_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
-    launched = Launched(monkeypatch, fails(rank=1, error="MemoryRanOutError", micro_batch_size=4), ends, code=0)
+    launched = Launched(monkeypatch, fails(rank=1, error="OutOfMemoryError", at_once=4), ends, code=0)
     assert launch.tune_on_devices(make_job(tmp_path), told.append) == {"steps": 1}
     assert [job.recipe.micro_batch_size for job in launched.jobs] == [0, 2]
     assert [step.step for step in told] == [1]  # the line that is not whole is not told
@@ -139,7 +139,7 @@ def test_when_memory_runs_out_in_one_all_begin_again_with_less(tmp_path: Path, m
 def test_when_memory_runs_out_of_a_shared_model_all_score_again_with_less(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launched = Launched(monkeypatch, fails(rank=1, error="MemoryRanOutError", batch_tokens=900), ends, code=0)
+    launched = Launched(monkeypatch, fails(rank=1, error="OutOfMemoryError", at_once=1800), ends, code=0)
     launch.score_on_devices(make_job(tmp_path, kind="score"), 2, lambda _: None)
     assert [job.batch_tokens for job in launched.jobs] == [None, 900]
 

@@ -102,7 +102,7 @@ def test_each_kind_and_variant_has_a_choice_of_its_own() -> None:
     rows = measured(0.05, ENOUGH, CHEAP)
     rows += measured(0.05, (0.1, 0.2), CHEAP, mitigation="replay balanced by side")
     rows += measured(0.05, ENOUGH, CHEAP, variant="lr=1")
-    found = {(choice.ladder, choice.variant): bool(choice.chosen) for choice in recommend(rows)}
+    found = {(choice.dose_curve, choice.variant): bool(choice.chosen) for choice in recommend(rows)}
     assert found == {("replay", ""): True, ("replay balanced by side", ""): False, ("replay", "lr=1"): True}
 
 

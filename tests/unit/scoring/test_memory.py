@@ -11,6 +11,7 @@ import torch
 from chaintune.errors import ModelError
 from chaintune.models import LoadedModel
 from chaintune.models.encoding import Encoded, encode_examples
+from chaintune.models.memory import OutOfMemoryError
 from chaintune.models.tree_attention import takes_trees
 from chaintune.scoring import logprobs, memory
 from chaintune.scoring.checkpoint import score
@@ -99,7 +100,7 @@ def test_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
         choice_logprobs(model, ENCODED)
         choice_logprobs(model, ENCODED)
     assert [record.message for record in caplog.records] == [
-        "LlamaForCausalLM: memory ran out; scoring goes on with half as much at once, and slower"
+        "LlamaForCausalLM: out of memory; retrying with half as many tokens at once, which is slower"
     ]
 
 
@@ -107,7 +108,7 @@ def test_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_memory_for_nothing_at_all_is_one_sentence(trees: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: trees)
     model = tiny.make_model().train()
-    with at_most(model, 5), pytest.raises(ModelError, match=r"LlamaForCausalLM: memory runs out even with one ex.* \d"):
+    with at_most(model, 5), pytest.raises(ModelError, match=r"LlamaForCausalLM: out of memory even with one ex.* \d"):
         choice_logprobs(model, ENCODED)
     assert model.training
     assert not model.lm_head._forward_pre_hooks
@@ -123,9 +124,10 @@ def test_where_others_wait_for_the_pass_nothing_is_halved(trees: bool, monkeypat
     with at_most(model, 40) as seen, pytest.raises(ModelError, match=r"take a smaller batch_tokens, at") as raised:
         choice_logprobs(model, ENCODED)
     assert len(seen) == 1
-    assert isinstance(raised.value, memory.MemoryRanOutError)
-    assert seen[0] // 2 <= raised.value.batch_tokens < 2 * seen[0]  # a prefix counts for each of its choices
-    assert str(raised.value).endswith(f"at most {raised.value.batch_tokens}")
+    assert isinstance(raised.value, OutOfMemoryError)
+    half = raised.value.at_once // 2
+    assert seen[0] // 2 <= half < 2 * seen[0]  # a prefix counts for each of its choices
+    assert str(raised.value).endswith(f"at most {half}")
     with at_most(model, 5), pytest.raises(ModelError, match=r"even with one ex.* share a model.*--devices"):
         choice_logprobs(model, ENCODED, batch_tokens=1)
 
@@ -142,7 +144,7 @@ def test_a_probe_that_memory_ran_out_for_says_nothing_of_the_model(way: Any, err
     model = tiny.make_model().train()
     with at_most(model, 5, error), pytest.raises(type(error)):
         takes_trees(model)
-    with at_most(model, 5, error), pytest.raises(ModelError, match="LlamaForCausalLM: memory runs out even with a few"):
+    with at_most(model, 5, error), pytest.raises(ModelError, match="LlamaForCausalLM: out of memory even with a few"):
         way(model, ENCODED)
     assert model.training
     assert model.config._attn_implementation != "chaintune_tree"

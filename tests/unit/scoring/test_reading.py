@@ -21,7 +21,7 @@ DEEP = ItemMetric("depth", "brevity")
 def brevity(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second measure of choices."""
     choice = MEASURES.get("choice")
-    brief = Measure("brevity", (Choices,), frozenset(), choice.record, choice.asked, (LONG, DEEP))
+    brief = Measure("brevity", (Choices,), frozenset(), choice.record, choice.question, (LONG, DEEP))
     get = type(MEASURES).get
     monkeypatch.setattr(type(MEASURES), "get", lambda self, name: brief if name == "brevity" else get(self, name))
 

@@ -60,5 +60,5 @@ def test_the_mitigations_study_varies_rates_methods_and_seeds() -> None:
     assert len(families) == len(study.variants()) == 3 * 3
     assert len(plan.curvatures) == 9
     assert {cell.checkpoint.labels for cell in plan.cells if cell.curvature_key} == {("bbq",)}
-    held = {mitigated.ladder for cell in plan.cells for mitigated in cell.mitigates}
+    held = {mitigated.dose_curve for cell in plan.cells for mitigated in cell.mitigates}
     assert held == {"replay", "replay targeted by category", "rehearse", "interpolate"}

@@ -82,7 +82,7 @@ def test_a_task_of_lm_eval_by_either_name(tmp_path: Path) -> None:
             "bbq: {measure: [choice, choise]}",
             "mine.yaml:3: tasks.bbq.measure: no measure is known as 'choise'; did you mean 'choice'?",
         ),
-        ("bbq: {metric: [accuracy, accuracy]}", "mine.yaml:3: tasks.bbq.metric.1: 'accuracy' is listed twice"),
+        ("bbq: {metric: [accuracy, accuracy]}", "mine.yaml:3: tasks.bbq.metric[1]: 'accuracy' is listed twice"),
     ],
 )
 def test_what_does_not_go_together_is_told(tmp_path: Path, task: str, message: str) -> None:

@@ -18,6 +18,7 @@ from chaintune.errors import ConfigError, StageError
 from chaintune.execution.hardware import threads_a_process
 from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import PARENT, RESULT, Job
+from chaintune.models.memory import OutOfMemoryError
 from chaintune.models.precision import default_device
 from chaintune.tuning.memory import smaller_micro_batch
 from chaintune.tuning.trainer import Step
@@ -36,7 +37,7 @@ _log = logging.getLogger(__name__)
 def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]:
     """Train a stage with as many processes as its recipe has devices; the numbers of `Tuned`.
 
-    Where memory runs out in one of them, all begin again with half the micro-batch.
+    Where one of them is out of memory, all retry with half the micro-batch.
 
     Args:
         job: its folder `out` gets the checkpoint and the log.
@@ -56,7 +57,7 @@ def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]
     while True:
         try:
             return _run(job, job.recipe.devices, _StepReader(job.out / STAGE_LOG, on_step).look)
-        except _MemoryRanOutError as error:
+        except OutOfMemoryError as error:
             smaller = smaller_micro_batch(job.recipe, error.at_once, task=job.task, can_retry=True)
             job = replace(job, recipe=replace(job.recipe, micro_batch_size=smaller))
 
@@ -64,7 +65,7 @@ def tune_on_devices(job: Job, on_step: Callable[[Step], None]) -> dict[str, Any]
 def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -> dict[str, Any]:
     """Score a checkpoint with several processes, each its share of the examples; the numbers of what was done.
 
-    Where the weights are spread over them and memory runs out in one, all begin again with less at once.
+    Where the weights are spread over them and one is out of memory, all retry with half as much at once.
 
     Args:
         job: its file `out` gets the scores.
@@ -86,9 +87,10 @@ def score_on_devices(job: Job, devices: int, on_scored: Callable[[int], None]) -
     while True:
         try:
             return _run(job, devices, look)
-        except _MemoryRanOutError as error:
-            _log.warning("task '%s': memory ran out; all begin again, with %d tokens at once", job.task, error.at_once)
-            job = replace(job, batch_tokens=error.at_once)
+        except OutOfMemoryError as error:
+            half = max(1, error.at_once // 2)
+            _log.warning("task '%s': out of memory at %d tokens, retrying with %d", job.task, error.at_once, half)
+            job = replace(job, batch_tokens=half)
 
 
 def command(devices: int, job: Path) -> list[str]:
@@ -100,12 +102,6 @@ def command(devices: int, job: Path) -> list[str]:
     """
     options = ["--standalone", "--nproc-per-node", str(devices), "--max-restarts", "0"]
     return [sys.executable, "-m", "torch.distributed.run", *options, "--module", _PROGRAM, str(job)]
-
-
-class _MemoryRanOutError(Exception):
-    def __init__(self, at_once: int) -> None:
-        super().__init__()
-        self.at_once = at_once
 
 
 class _StepReader:
@@ -200,7 +196,6 @@ def _check(job: Job, devices: int, code: int, log: Path) -> None:
 
 
 def _raise(report: Mapping[str, Any]) -> None:
-    at_once = report["micro_batch_size"] or report["batch_tokens"]
-    if at_once:
-        raise _MemoryRanOutError(at_once)
+    if report["at_once"]:
+        raise OutOfMemoryError(report["sentence"], report["at_once"])
     raise getattr(errors, report["error"], StageError)(report["sentence"])

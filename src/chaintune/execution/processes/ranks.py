@@ -25,14 +25,13 @@ from chaintune.execution.processes.job import PARENT, RESULT, Job
 from chaintune.execution.status import process_exists
 from chaintune.models import LoadedModel, load, merge_adapter, save
 from chaintune.models.adapters import leaves_base_alone
+from chaintune.models.memory import OutOfMemoryError
 from chaintune.models.processes import Rank
 from chaintune.models.sharding import fits_each_device, shard, weight_bytes
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.measures import MEASURES
-from chaintune.scoring.memory import MemoryRanOutError as ScoringRanOutError
 from chaintune.tuning.sharding import reads_pieces, training_bytes
-from chaintune.tuning.shares import MemoryRanOutError
 from chaintune.tuning.tune import tune
 
 _FAILED, _ORPHANED = 1, 3
@@ -145,8 +144,7 @@ def _report(error: Exception) -> dict[str, Any]:
     return {
         "error": type(error).__name__ if is_ours else "",
         "sentence": str(error),
-        "micro_batch_size": error.micro_batch_size if isinstance(error, MemoryRanOutError) else 0,
-        "batch_tokens": error.batch_tokens if isinstance(error, ScoringRanOutError) else 0,
+        "at_once": error.at_once if isinstance(error, OutOfMemoryError) else 0,
         "traceback": "" if is_ours else traceback.format_exc(),
     }
 

@@ -18,9 +18,11 @@ def record(
     return choice_measurement(examples, logprobs, tokens, about)
 
 
-def asked(example: Example) -> list[Any]:
+def question(example: Example) -> list[Any]:
     """Prompt and choices; which of them is right is no part of the question."""
     return [example.prompt_text, list(example.choices.texts)]
 
 
-MEASURE = Measure("choice", (Choices,), frozenset({"log-probabilities"}), record, asked, tuple(CHOICE_METRICS.values()))
+MEASURE = Measure(
+    "choice", (Choices,), frozenset({"log-probabilities"}), record, question, tuple(CHOICE_METRICS.values())
+)

@@ -42,7 +42,7 @@ class Measure:
         targets: what an example's target may be for it to be asked this way.
         needs: what a backend has to be able to compute.
         record: asks a checkpoint.
-        asked: what of an example the checkpoint gets to see, as data that JSON can hold; part of the key.
+        question: what of an example the checkpoint gets to see, as data that JSON can hold; part of the key.
         metrics: item metrics that read its measurements, the default first.
         version: raised when it asks otherwise; part of every key.
     """
@@ -51,7 +51,7 @@ class Measure:
     targets: tuple[type, ...]
     needs: frozenset[Ability]
     record: Record
-    asked: Callable[[Example], Any]
+    question: Callable[[Example], Any]
     metrics: tuple[ItemMetric, ...]
     version: str = "1"
 
@@ -91,7 +91,7 @@ class Measure:
 
     def digest(self, examples: Sequence[Example]) -> str:
         """Digest of the examples as the checkpoint gets to see them; independent of their order."""
-        return canonical_digest([[example.id, self.asked(example)] for example in sorted(examples, key=_id)])
+        return canonical_digest([[example.id, self.question(example)] for example in sorted(examples, key=_id)])
 
 
 def _id(example: Example) -> str:
