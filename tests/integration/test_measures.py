@@ -10,8 +10,8 @@ import pytest
 from chaintune.errors import ChaintuneError
 from chaintune.plan.nodes import MEASUREMENT_FILE
 from chaintune.records import Measurement, Scores
-from chaintune.report.figures import study_figures
-from chaintune.report.folder import read_rows, write_report
+from chaintune.report.figures import result_figures
+from chaintune.report.folder import read_results, write_report
 from tests.conftest import Install
 from tests.integration.conftest import Smoke
 
@@ -79,7 +79,7 @@ def test_a_toy_measure_goes_through_a_study_and_onto_its_page(smoke: Smoke, tmp_
     boxes = rows.filter((pl.col("task") == "boxes") & (pl.col("metric") == "accuracy"))
     assert set(boxes["unit"]) == {"share"}
     report = write_report(out)
-    figures = {one.name: one for one in study_figures(read_rows(out / "results.parquet"), level=0.95)}
+    figures = {one.name: one for one in result_figures(read_results(out))}
     assert "forgetting (characters), positive is worse" in json.dumps(figures["forgetting-balls-owner"].spec)
     assert '"title": "length (characters)"' in json.dumps(figures["accuracy-in-characters"].spec)
     assert "forgetting (characters)" in figures["forgetting-balls-owner"].table.columns

@@ -10,7 +10,8 @@ import pytest
 
 from chaintune.plan.nodes import MEASUREMENT_FILE, StageNode
 from chaintune.records import ResultRow
-from chaintune.report.tables import study_tables
+from chaintune.report.results import Results
+from chaintune.report.tables import result_tables
 from chaintune.runs.session import Session, StudyResults
 from chaintune.scoring.reading import read_scores
 from tests.integration.conftest import Smoke, checkpoints, scores
@@ -139,7 +140,7 @@ def test_every_mitigation_has_recovery_price_and_cost(kind: str, study: Study) -
 
 
 def test_the_tables_show_every_mitigation(study: Study) -> None:
-    tables = {table.title: table for table in study_tables(study.results.rows, level=0.95)}
+    tables = {table.title: table for table in result_tables(Results("t", study.results.rows, 0.95))}
     chains = {chain for kind in KINDS for chain in study.chains(kind)}
     for title in ("Mitigations", "Did the gap between groups close?"):
         assert {row[0] for row in tables[title].rows} == chains

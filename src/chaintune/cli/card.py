@@ -89,8 +89,9 @@ def card(
 
 def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: CheckpointChoice, before: str) -> _Card:
     from chaintune.records.comparison import BEFORE
-    from chaintune.report.card import comparison_section
+    from chaintune.report.card import forgetting_section
     from chaintune.report.model_index import card_results
+    from chaintune.report.results import Results
 
     if len(sources) > 2:
         raise ConfigError(f"{sources[2]}: expected one source, or the scores before and the scores after")
@@ -124,13 +125,14 @@ def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: CheckpointC
         for one in comparisons
         for result in card_results([row for row in one.rows if row.chain != BEFORE], level=one.level)
     ]
-    return _Card(comparison_section(comparisons, before=before, gate=gate), results)
+    return _Card(forgetting_section(Results.of(comparisons, gate), before=before), results)
 
 
 def _of_study(folder: Path, checkpoint: CheckpointChoice) -> _Card:
-    from chaintune.report.card import study_section
+    from chaintune.report.card import forgetting_section
     from chaintune.report.folder import read_rows
     from chaintune.report.model_index import card_results
+    from chaintune.report.results import Results
 
     rows = read_rows(folder / "results.parquet")
     lost = [row for row in rows if row.metric == "forgetting"]
@@ -142,7 +144,8 @@ def _of_study(folder: Path, checkpoint: CheckpointChoice) -> _Card:
     alike = [row for row in rows if row.base == chosen.base and row.variant in (chosen.variant, "")]
     own = [row for row in alike if row.chain == chosen.chain]
     level = _level(folder)
-    return _Card(study_section(alike, chain=chosen.chain, level=level), card_results(own, level=level))
+    section = forgetting_section(Results(chosen.study, alike, level), chain=chosen.chain)
+    return _Card(section, card_results(own, level=level))
 
 
 def _chosen(rows: "Sequence[ResultRow]", field: str, named: str | None) -> "list[ResultRow]":

@@ -93,16 +93,14 @@ def _judged(policy: "Policy", comparisons: "Sequence[Comparison]") -> "Gate":
 
 
 def _write_page(path: Path, sides: "Sides", comparisons: "Sequence[Comparison]", gate: "Gate | None") -> None:
-    from chaintune.report.figures import comparison_figures
-    from chaintune.report.page import Step, comparison_page, render
+    from chaintune.report.figures import result_figures
+    from chaintune.report.page import Step, render, results_page
+    from chaintune.report.results import Results
 
     pairs = {comparison.task: sides.paired(comparison.task) for comparison in comparisons}
     steps = [Step(task, pair.before, pair.after) for task, pair in pairs.items()]
-    command = ["chaintune", *sys.argv[1:]]
-    page = comparison_page(
-        comparisons, figures=comparison_figures(comparisons), steps=steps, gate=gate, command=command
-    )
-    write_text(path, render(page))
+    results = Results.of(comparisons, gate, command=["chaintune", *sys.argv[1:]])
+    write_text(path, render(results_page(results, figures=result_figures(results), steps=steps)))
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:

@@ -111,21 +111,25 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", form: str) -> None:
-    from chaintune.report import comparison as words
+    from chaintune.report.markdown import markdown, visible
+    from chaintune.report.results import Results
 
+    results = Results.of(comparisons, gate)
     if form == "json":
-        typer.echo(words.comparison_json(comparisons, gate.to_dict() if gate else None))
+        from chaintune.report.comparison import comparison_json
+
+        typer.echo(comparison_json(comparisons, gate.to_dict() if gate else None))
     elif form == "md":
-        typer.echo(words.comparison_markdown(comparisons, gate), nl=False)
+        typer.echo(markdown(results), nl=False)
     else:
         from chaintune.cli.display import print_tables
         from chaintune.report.gate import gate_sentence, gate_table
-        from chaintune.report.markdown import visible
-        from chaintune.report.words import comparison_text
+        from chaintune.report.tables import result_tables
+        from chaintune.report.words import summary
 
-        for comparison in comparisons:
-            typer.echo(visible(comparison_text(comparison)) + "\n")
-            print_tables(words.comparison_tables(comparison))
+        for part in results.parts:
+            typer.echo(visible(summary(part)) + "\n")
+            print_tables(result_tables(part))
         if gate:
             print_tables([gate_table(gate)])
             typer.echo(gate_sentence(gate))

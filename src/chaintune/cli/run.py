@@ -27,7 +27,8 @@ def run(
     from chaintune.cli.display import print_tables
     from chaintune.report.folder import write_report
     from chaintune.report.markdown import visible
-    from chaintune.report.tables import main_tables
+    from chaintune.report.results import Results
+    from chaintune.report.tables import result_tables
     from chaintune.report.words import summary
     from chaintune.store.address import open_store
     from chaintune.study.study import Study
@@ -41,8 +42,9 @@ def run(
     session = prepare(wish, open_store(running.store), trust_remote_code=running.trust_remote_code)
     results = session.run(folder, running.options(most), command=["chaintune", *sys.argv[1:]])
     write_report(folder, session.tasks)
-    print_tables(main_tables(results.rows, level=results.level))
-    typer.echo(visible(summary(results.rows, level=results.level)))
+    report = Results(wish.name, results.rows, results.level)
+    print_tables(result_tables(report, main=True))
+    typer.echo(visible(summary(report)))
     made, reused = len(results.outcome.of("made")), len(results.outcome.of("reused"))
     typer.echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
     for result in results.outcome.of("failed"):

@@ -1,20 +1,20 @@
 """Sections of a model card: what was forgotten, by whom, what was replayed, and what that brought back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chaintune.records import Comparison, Gate, Limits, Recommendation, ResultRow, pooled
+from chaintune.records import Limits, Recommendation, ResultRow, pooled
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in
 from chaintune.report.cells import Table, change, score
-from chaintune.report.comparison import comparison_tables
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.model_index import card_results, model_index
 from chaintune.report.readme import merged
-from chaintune.report.tables import group_tables
-from chaintune.report.words import comparison_text, definition
+from chaintune.report.results import Results
+from chaintune.report.tables import group_tables, result_tables
+from chaintune.report.words import definition, summary
 
 _FRONT = "---\nlibrary_name: transformers\ntags:\n- chaintune\n---\n"
 _SCOPE = (
@@ -27,47 +27,42 @@ _CHOSEN_ON_TEST = (
 )
 
 
-def comparison_section(comparisons: Sequence[Comparison], *, before: str, gate: Gate | None = None) -> str:
-    """What a comparison found, as the section of the later model's card.
+def forgetting_section(results: Results, *, before: str = "", chain: str = "") -> str:
+    """What was forgotten, as the section of a model's card.
 
     Args:
-        comparisons: one a task.
-        before: what the earlier checkpoint is called.
-        gate: what a policy says of them.
+        results: of comparisons, or of a study, all of one base and one variant.
+        before: what the earlier checkpoint of comparisons is called.
+        chain: of a study the checkpoint that the card is of.
     """
-    lead = (
-        f"What this model forgot since {escape(before)}: both answered the same examples. "
-        f"{definition(row for comparison in comparisons for row in comparison.rows)}"
-    )
-    parts = ["## Forgetting", lead]
-    if gate:
-        parts += [f"By the budgets of {escape(gate.policy)}: {escape(gate_sentence(gate))}", _nested(gate_table(gate))]
-    for comparison in comparisons:
-        parts.append(escape(comparison_text(comparison)))
-        parts += [_nested(table) for table in comparison_tables(comparison)]
+    parts = ["## Forgetting", *(_of_comparisons(results, before) if results.comparisons else _of_study(results, chain))]
     return "\n\n".join([*parts, _SCOPE]) + "\n"
 
 
-def study_section(rows: Sequence[ResultRow], *, chain: str, level: float) -> str:
-    """What a study found of one of its checkpoints, as the section of that model's card.
+def _of_comparisons(results: Results, before: str) -> Iterator[str]:
+    since = f"What this model forgot since {escape(before)}: both answered the same examples."
+    yield f"{since} {definition(results.rows)}"
+    if gate := results.gate:
+        yield f"By the budgets of {escape(gate.policy)}: {escape(gate_sentence(gate))}"
+        yield _nested(gate_table(gate))
+    for part in results.parts:
+        yield escape(summary(part))
+        yield from map(_nested, result_tables(part))
 
-    Args:
-        rows: of the study, all of one base and one variant.
-        chain: the checkpoint's.
-        level: of the intervals.
-    """
-    own = [row for row in pooled(rows) if row.chain == chain]
-    lost = [row for row in own if row.metric == "forgetting" and not row.dimension]
-    lead = (
+
+def _of_study(results: Results, chain: str) -> Iterator[str]:
+    own = [row for row in results.shown if row.chain == chain]
+    lost = [row for row in own if row.metric == "forgetting" and row.is_whole]
+    yield (
         f"This model is the checkpoint {escape(chain)} of the study {escape(own[0].study)}: tuned on these tasks in "
         f"this order. {definition(own)} Before is the earlier checkpoint named, after is this model. Intervals have "
-        f"level {level:g}."
+        f"level {results.level:g}."
     )
-    parts = ["## Forgetting", lead]
-    parts += [_nested(_lost(lost, own, rows))] if lost else ["No task was followed by another, so none was forgotten."]
-    parts += [_nested(table) for table in group_tables(own)]
+    yield _nested(_lost(lost, results.shown)) if lost else "No task was followed by another, so none was forgotten."
+    yield from map(_nested, group_tables(own))
     seeds = max((row.estimate.n_seeds for row in lost), default=1)
-    return "\n\n".join([*parts, *([f"Over {seeds} seeds."] if seeds > 1 else []), _SCOPE]) + "\n"
+    if seeds > 1:
+        yield f"Over {seeds} seeds."
 
 
 def model_card(
@@ -108,7 +103,7 @@ def _nested(table: Table) -> str:
     return f"#{table_markdown(table)}"
 
 
-def _lost(lost: Sequence[ResultRow], own: Sequence[ResultRow], rows: Sequence[ResultRow]) -> Table:
+def _lost(lost: Sequence[ResultRow], rows: Sequence[ResultRow]) -> Table:
     return Table(
         "Every task that another followed",
         "",
@@ -123,13 +118,12 @@ def _lost(lost: Sequence[ResultRow], own: Sequence[ResultRow], rows: Sequence[Re
             "forgetting",
             "verdict",
         ),
-        tuple(_lost_cells(row, own, rows) for row in lost),
+        tuple(_lost_cells(row, rows) for row in lost),
     )
 
 
-def _lost_cells(row: ResultRow, own: Sequence[ResultRow], rows: Sequence[ResultRow]) -> tuple[str, ...]:
-    now = _score(own, row.task, row.chain)
-    before = _score(pooled(rows), row.task, row.reference)
+def _lost_cells(row: ResultRow, rows: Sequence[ResultRow]) -> tuple[str, ...]:
+    before, now = (_score(rows, row.task, chain) for chain in (row.reference, row.chain))
     counts = (row.estimate.n, row.estimate.n_clusters, row.estimate.n_seeds)
     return (row.task, *map(str, counts), row.reference, before, now, change(row, named=True), row.verdict)
 

@@ -1,18 +1,21 @@
-"""The report of a run's folder: Markdown, one HTML page, and its figures as files."""
+"""The report in a folder: Markdown, one HTML page, and its figures as files."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from chaintune.errors import DataError
+from chaintune.files.atomic import atomic_write
 from chaintune.records import Estimate, Limits, ResultRow, Task
-from chaintune.report.figures import save, study_figures
+from chaintune.report.comparison import comparison_json
+from chaintune.report.figures import result_figures, save
 from chaintune.report.markdown import markdown
-from chaintune.report.page import render, study_page
+from chaintune.report.page import Step, render, results_page
+from chaintune.report.results import Results
 
 PAGE = "report.html"
 _ESTIMATE = tuple(Estimate.__dataclass_fields__)
@@ -34,15 +37,8 @@ def read_rows(path: Path) -> list[ResultRow]:
         raise DataError(f"{path}: not a table of results ({error})") from error
 
 
-def write_report(folder: Path, tasks: Mapping[str, Task] | None = None) -> str:
-    """Write `report.md`, `report.html` and `figures/` from the results in a folder, each file whole or not at all.
-
-    Args:
-        folder: of the run.
-        tasks: name -> task, whose texts stand beside the examples on the page; without them ids do.
-
-    Returns:
-        The text of `report.md`.
+def read_results(folder: Path) -> Results:
+    """The results of a run in its `--out` folder.
 
     Raises:
         DataError: the folder holds no results.
@@ -51,21 +47,45 @@ def write_report(folder: Path, tasks: Mapping[str, Task] | None = None) -> str:
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     limits, level = _limits(folder / "results.json")
     title = f"Forgetting in the study {provenance['study']}"
-    text = markdown(rows, title=title, provenance=provenance, limits=limits, level=level)
-    write_whole(folder / "report.md", text)
-    figures = study_figures(rows, limits=limits, out=folder, level=level)
-    page = study_page(
-        folder, rows, provenance=provenance, tasks=tasks or {}, figures=figures, limits=limits, level=level
-    )
-    write_whole(folder / PAGE, render(page, save(figures, folder / "figures")))
+    return Results(title, rows, level, limits, provenance=provenance, folder=folder)
+
+
+def write_report(
+    folder: Path,
+    tasks: Mapping[str, Task] | None = None,
+    *,
+    results: Results | None = None,
+    steps: Iterable[Step] = (),
+) -> str:
+    """Write `report.md`, `report.html` and `figures/`, each file whole or not at all; of comparisons their JSON too.
+
+    Args:
+        folder: for the report.
+        tasks: name -> task, whose texts stand beside the examples on the page; without them ids do.
+        results: None reads those of the run in the folder.
+        steps: scores of both sides, for the items that flipped; those of a run are read from its folder.
+
+    Returns:
+        The text of `report.md`.
+
+    Raises:
+        DataError: the folder holds no results.
+    """
+    results = results or read_results(folder)
+    text = markdown(results)
+    _write(folder / "report.md", text)
+    if results.comparisons:
+        gate = results.gate.to_dict() if results.gate else None
+        _write(folder / "comparison.json", comparison_json(results.comparisons, gate) + "\n")
+    figures = result_figures(results)
+    page = results_page(results, figures=figures, steps=steps, tasks=tasks)
+    _write(folder / PAGE, render(page, save(figures, folder / "figures")))
     return text
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path, durable=False) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _limits(path: Path) -> tuple[Limits, float]:

@@ -1,38 +1,31 @@
-"""A study's results as one Markdown page."""
+"""Results as one Markdown page."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaintune.forgetting.recommend import USUAL
-from chaintune.records import Limits, ResultRow
-from chaintune.report.tables import Table, study_tables
+from chaintune.report.cells import Table
+from chaintune.report.gate import gate_sentence, gate_table
+from chaintune.report.results import Results
+from chaintune.report.tables import result_tables
 from chaintune.report.words import paragraphs
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def markdown(
-    rows: Sequence[ResultRow],
-    *,
-    title: str,
-    provenance: Mapping[str, Any] | None = None,
-    limits: Limits = USUAL,
-    level: float,
-) -> str:
-    """The report: what was found in words, then every table, then where it comes from.
+def markdown(results: Results) -> str:
+    """The report: results in words, then every table, then where they come from.
 
-    Args:
-        rows: of a study.
-        title: heading of the page.
-        provenance: command, versions, tasks, as `provenance.json` holds them.
-        limits: what a recommended dose has to reach.
-        level: of the intervals; one minus it is the error rate of what is called shown.
+    Of comparisons, which go into a pull request, there is no title, and what a policy says comes first.
     """
-    parts = [f"# {escape(title)}", *(escape(paragraph.text) for paragraph in paragraphs(rows, limits, level=level))]
-    parts += [table_markdown(table) for table in study_tables(rows, limits, level=level)]
-    if provenance:
-        parts.append(_provenance(provenance))
+    parts = [] if results.comparisons else [f"# {escape(results.title)}"]
+    if results.gate:
+        parts += [f"**{gate_sentence(results.gate)}**", table_markdown(gate_table(results.gate))]
+    for part in results.parts:
+        parts += [escape(paragraph.text) for paragraph in paragraphs(part)]
+        parts += [table_markdown(table) for table in result_tables(part)]
+    if results.provenance:
+        parts.append(_provenance(results.provenance))
     return "\n\n".join(parts) + "\n"
 
 

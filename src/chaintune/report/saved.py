@@ -2,10 +2,10 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -14,67 +14,6 @@ from chaintune.records import Comparison, Disparity, Estimate, Gate, GroupCompar
 from chaintune.records.comparison import BEFORE
 from chaintune.records.metrics import SHARE, Direction
 from chaintune.report.comparison import FORMAT
-
-
-@dataclass(frozen=True)
-class _Saved:
-    """A comparison as its JSON has it."""
-
-    task: str
-    metric: str
-    reference: Literal["overall", "rest"]
-    level: float
-    margin: float
-    adjust: Literal["holm", "bh"]
-    resamples: int
-    seed: int
-    n_left_out: int
-    overall: GroupComparison
-    groups: tuple[GroupComparison, ...]
-    disparities: tuple[Disparity, ...]
-    provenance_before: Mapping[str, str] = field(default_factory=dict)
-    provenance_after: Mapping[str, str] = field(default_factory=dict)
-    graded: bool = False
-    forced: tuple[str, ...] = ()
-    groups_left_out: tuple[tuple[str, str], ...] = ()
-    tasks_left_out: tuple[str, ...] = ()
-    unit: str = SHARE
-    direction: Direction = "more"
-
-    def comparison(self) -> Comparison:
-        """The comparison that was written."""
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("overall", "groups", "disparities", "unit", "direction"):
-            del own[name]
-        return Comparison(**own, rows=tuple(self._rows()))
-
-    def _rows(self) -> Iterator[ResultRow]:
-        for one in (self.overall, *self.groups):
-            label = (one.dimension, one.group)
-            yield self._row("accuracy", one.before, *label, chain=BEFORE)
-            yield self._row("accuracy", one.after, *label)
-            yield replace(self._row("forgetting", one.forgetting, *label), verdict=one.verdict)
-            if one.dimension:
-                row = self._row("biased_forgetting", one.biased_forgetting, *label)
-                yield replace(row, bf_reference=self.reference)
-            limits = {"detectable_forgetting": one.detectable_forgetting}
-            if one.dimension:
-                limits["detectable_biased_forgetting"] = one.detectable_biased_forgetting
-            for metric, limit in limits.items():
-                yield self._row(metric, Estimate(limit), *label)
-            for metric, count in (("forgot", one.forgot), ("learned", one.learned)):
-                yield self._row(metric, Estimate(count, p_value=one.mcnemar_p), *label)
-        for spread in self.disparities:
-            yield self._row("disparity", spread.estimate, spread.dimension)
-            yield self._row("disparity_expected", Estimate(spread.null_expectation), spread.dimension)
-            yield self._row("disparity_groups", Estimate(spread.n_groups), spread.dimension)
-
-    def _row(
-        self, metric: str, estimate: Estimate, dimension: str = "", group: str = "", *, chain: str = ""
-    ) -> ResultRow:
-        reference = "" if metric == "accuracy" else BEFORE
-        about = ("", "", chain, "", 0, reference, self.task, metric, dimension, group, "")
-        return ResultRow(*about, estimate, item_metric=self.metric, unit=self.unit, direction=self.direction)
 
 
 def read_comparisons(path: Path) -> tuple[list[Comparison], Gate | None]:
@@ -86,13 +25,60 @@ def read_comparisons(path: Path) -> tuple[list[Comparison], Gate | None]:
     content = _read(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or not content.get("comparisons"):
         raise DataError(f"{path}: expected what `chaintune compare --format json` prints, format {FORMAT}")
+    place: tuple[int | str, ...] = ()
     try:
-        saved = TypeAdapter(list[_Saved]).validate_python(_with_nan(content["comparisons"]))
-        return [one.comparison() for one in saved], _gate(content["gate"]) if content.get("gate") else None
+        every = TypeAdapter(list[dict[str, Any]]).validate_python(_with_nan(content["comparisons"]))
+        comparisons = []
+        for number, one in enumerate(every):
+            place = (number,)
+            comparisons.append(_comparison(one))
+        place = ("gate",)
+        return comparisons, _gate(content["gate"]) if content.get("gate") else None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in (*place, *first["loc"]))
         raise DataError(f"{path}: no comparison of chaintune; at {where}: {first['msg']}") from error
+
+
+def _comparison(content: dict[str, Any]) -> Comparison:
+    own = TypeAdapter(Comparison).validate_python(content | {"rows": ()})
+    views = TypeAdapter(_Views).validate_python(content)
+    return replace(own, rows=tuple(views.rows(own)))
+
+
+@dataclass(frozen=True)
+class _Views:
+    """What the JSON of a comparison has in place of its rows."""
+
+    overall: GroupComparison
+    groups: tuple[GroupComparison, ...]
+    disparities: tuple[Disparity, ...]
+    unit: str = SHARE
+    direction: Direction = "more"
+
+    def rows(self, own: Comparison) -> Iterator[ResultRow]:
+        """Rows of the comparison that has everything else."""
+
+        def row(metric: str, estimate: Estimate, dimension: str = "", group: str = "", chain: str = "") -> ResultRow:
+            reference = "" if metric == "accuracy" else BEFORE
+            about = ("", "", chain, "", 0, reference, own.task, metric, dimension, group, "")
+            return ResultRow(*about, estimate, item_metric=own.metric, unit=self.unit, direction=self.direction)
+
+        for one in (self.overall, *self.groups):
+            label = (one.dimension, one.group)
+            yield row("accuracy", one.before, *label, chain=BEFORE)
+            yield row("accuracy", one.after, *label)
+            yield replace(row("forgetting", one.forgetting, *label), verdict=one.verdict)
+            yield row("detectable_forgetting", Estimate(one.detectable_forgetting), *label)
+            if one.dimension:
+                yield replace(row("biased_forgetting", one.biased_forgetting, *label), bf_reference=own.reference)
+                yield row("detectable_biased_forgetting", Estimate(one.detectable_biased_forgetting), *label)
+            for metric, count in (("forgot", one.forgot), ("learned", one.learned)):
+                yield row(metric, Estimate(count, p_value=one.mcnemar_p), *label)
+        for spread in self.disparities:
+            yield row("disparity", spread.estimate, spread.dimension)
+            yield row("disparity_expected", Estimate(spread.null_expectation), spread.dimension)
+            yield row("disparity_groups", Estimate(spread.n_groups), spread.dimension)
 
 
 def _read(path: Path) -> Any:

@@ -1,61 +1,112 @@
-"""Tables of a study's results: headers and rows of text, for the terminal and for Markdown alike."""
+"""Tables of results: headers and rows of text, for the terminal and for Markdown alike."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from chaintune.forgetting.recommend import USUAL
-from chaintune.records import Limits, ResultRow, RowKey, pooled
-from chaintune.records.scales import is_share, levels_in_tables, units_in_words
+from chaintune.records import Comparison, Disparity, ResultRow, RowKey, pooled
+from chaintune.records.scales import changes_in, is_share, levels_in_tables, units_in_words
 from chaintune.report.cells import Table, change, checkpoint, gain_key, p_text, percent, score
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
+from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
+from chaintune.report.results import Results
 
-__all__ = ["Table", "main_tables", "study_tables"]
+__all__ = ["Table", "result_tables"]
+
+_MOST_LISTED = 15
 
 
-def study_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Table]:
-    """Every table of a report, in reading order; a table without rows is left out.
+def result_tables(results: Results, *, main: bool = False) -> list[Table]:
+    """The tables of a report, in reading order; a table without rows is left out.
 
     Args:
-        rows: of a study.
-        limits: what a recommended dose has to reach.
-        level: of the intervals; one minus it is the error rate of what is called shown.
+        results: of a study or of comparisons.
+        main: only those that a reader wants first, with the groups of each task's first dimension.
     """
-    shown = pooled(rows)
-    plain = without_mitigated(shown)
-    lines = [replace(row, task=f"{row.task} by {row.item_metric}") for row in pooled(rows, further=True)]
-    both, plain_lines = [*shown, *lines], without_mitigated([*shown, *lines])
-    return _filled(
-        [
-            _accuracy(both),
-            _first_tasks(plain_lines),
-            _order(both),
-            *group_tables(plain_lines),
-            *mitigation_tables(shown, limits, level=level),
-            curvature_rows_table(shown),
-            *_others(plain),
-        ]
+    tables: list[Table | None] = [gate_table(results.gate)] if results.gate else []
+    for one in results.comparisons:
+        tables += [_before_after(one), *group_tables(one.rows, scores=True), _spread(one)]
+    if not results.comparisons:
+        tables += _study_tables(results.shown, results, main=main)
+    return [table for table in tables if table is not None and table.rows]
+
+
+def _study_tables(shown: Sequence[ResultRow], results: Results, *, main: bool) -> list[Table | None]:
+    further = [replace(row, task=f"{row.task} by {row.item_metric}") for row in pooled(results.rows, further=True)]
+    if main:
+        first = {row.task: row.dimension for row in reversed(shown) if row.metric == "forgetting" and row.dimension}
+        shown, further = [row for row in shown if row.dimension in ("", first.get(row.task))], []
+    both = [*shown, *further]
+    plain = without_mitigated(both)
+    return [
+        _accuracy(both),
+        _first_tasks(plain),
+        _order(both),
+        *group_tables(plain),
+        *mitigation_tables(shown, results.limits, level=results.level),
+        *([] if main else [curvature_rows_table(shown), *_others([row for row in plain if row.deciding])]),
+    ]
+
+
+def _before_after(comparison: Comparison) -> Table:
+    """The whole task under both checkpoints."""
+    flips = "right, then wrong; learned: wrong, then right"
+    if comparison.graded:
+        flips = "fell; learned: rose" if comparison.direction == "more" else "rose; learned: fell"
+    row, scores = comparison.overall, levels_in_tables(comparison.unit)
+    note = (
+        f"Forgetting in {units_in_words([comparison.unit])}, with an interval of level {comparison.level:g}; positive "
+        f"is worse. Forgot: {flips}."
+    )
+    cells = (
+        comparison.task,
+        str(row.forgetting.n),
+        str(row.forgetting.n_clusters),
+        scores.short(row.before),
+        scores.short(row.after),
+        changes_in(comparison.unit).short(row.forgetting),
+        p_text(row.forgetting.p_value),
+        row.verdict,
+        str(row.forgot),
+        str(row.learned),
+    )
+    return Table(
+        f"{comparison.task}: {comparison.metric} before and after",
+        " ".join([note, *_left_out(comparison)]),
+        ("task", "n", "clusters", "before", "after", "forgetting", "p", "verdict", "forgot", "learned"),
+        (cells,),
     )
 
 
-def main_tables(rows: Sequence[ResultRow], *, level: float) -> list[Table]:
-    """What a reader wants first: as `study_tables`, with the groups of each task's first dimension only.
-
-    Args:
-        rows: of a study.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-    """
-    shown = pooled(rows)
-    first = {row.task: row.dimension for row in reversed(shown) if row.metric == "forgetting" and row.dimension}
-    members = [row for row in shown if not row.dimension or row.dimension == first.get(row.task)]
-    plain = without_mitigated(members)
-    mitigated = mitigation_tables(members, level=level)
-    return _filled([_accuracy(shown), _first_tasks(plain), _order(shown), *group_tables(plain), *mitigated])
+def _left_out(comparison: Comparison) -> Iterator[str]:
+    """Groups and tasks that only one side has, which no row of a table names."""
+    groups = [f"{dimension} {group}" for dimension, group in comparison.groups_left_out]
+    if groups:
+        yield f"Left out, as no example is on both sides: {_listed(groups)}."
+    if comparison.tasks_left_out:
+        yield f"Tasks left out, as only one side has them: {_listed(comparison.tasks_left_out)}."
 
 
-def _filled(tables: Sequence[Table | None]) -> list[Table]:
-    return [table for table in tables if table is not None and table.rows]
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    return ", ".join(names[:_MOST_LISTED]) + (f", and {more} more; the JSON format has all" if more > 0 else "")
+
+
+def _spread(comparison: Comparison) -> Table:
+    return Table(
+        f"Spread over the groups of {comparison.task}",
+        "Disparity: largest minus smallest forgetting among groups with enough clusters, in "
+        f"{units_in_words([comparison.unit])}; it is positive even where all groups forget alike, then on average as "
+        "large as expected.",
+        ("dimension", "groups", "disparity", "expected if all alike", "p"),
+        tuple(_spread_cells(spread, comparison.unit) for spread in comparison.disparities),
+    )
+
+
+def _spread_cells(spread: Disparity, unit: str) -> tuple[str, ...]:
+    numbers = (changes_in(unit).number(value).lstrip("+") for value in (spread.estimate.value, spread.null_expectation))
+    return (spread.dimension, str(spread.n_groups), *numbers, p_text(spread.estimate.p_value))
 
 
 def _accuracy(rows: Sequence[ResultRow]) -> Table | None:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from chaintune.forgetting.recommend import USUAL, recommend
-from chaintune.records import Comparison, Estimate, Limits, Recommendation, ResultRow, pooled
+from chaintune.forgetting.recommend import recommend
+from chaintune.records import Comparison, Estimate, Recommendation, ResultRow
 from chaintune.records.checkpoint import BASE
 from chaintune.records.scales import PERCENT, changes_in, levels_in, units_in_words
 from chaintune.report.cells import gain_key
+from chaintune.report.gate import gate_sentence
 from chaintune.report.labels import listed
-from chaintune.report.mitigations import without_mitigated
+from chaintune.report.results import Results
 
 _MOST_PARAGRAPHS = 12
 _MOST_NAMED = 5
@@ -38,23 +39,21 @@ class Paragraph:
         return f"{self.first} {self.rest}".strip()
 
 
-def summary(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> str:
-    """What a study found, a paragraph for each task that another followed, then what the numbers speak about.
+def summary(results: Results) -> str:
+    """Results in plain words.
 
-    Rows of all seeds together are told where there are some, else those of the one seed.
-
-    Args:
-        rows: of `results.parquet`.
-        limits: what a recommended dose has to reach.
-        level: of the study's intervals; one minus it is the error rate of what is called shown.
+    Rows of all seeds together are spoken of where there are some, else those of the one seed.
     """
-    return "\n\n".join(paragraph.text for paragraph in paragraphs(rows, limits, level=level))
+    return "\n\n".join(paragraph.text for paragraph in paragraphs(results))
 
 
-def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Paragraph]:
-    """The paragraphs of `summary`, each with its topic."""
-    shown = pooled(rows)
-    lost = [row for row in without_mitigated(shown) if row.metric == "forgetting" and row.is_whole]
+def paragraphs(results: Results) -> list[Paragraph]:
+    """The paragraphs of `summary`, each with its topic: one for each comparison, or for each task that was lost."""
+    answer = [Paragraph("forgotten", gate_sentence(results.gate))] if results.gate else []
+    if results.comparisons:
+        return [*answer, *(Paragraph("forgotten", "", _comparison_text(one)) for one in results.comparisons)]
+    shown, limits, level = results.shown, results.limits, results.level
+    lost = [row for row in results.plain if row.metric == "forgetting" and row.is_whole]
     if not lost:
         return [Paragraph("forgotten", "No task was followed by another, so nothing could be forgotten.")]
     parts = [forgetting_paragraph(row, shown, level=level) for row in lost[:_MOST_PARAGRAPHS]]
@@ -70,12 +69,7 @@ def paragraphs(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: floa
     return [*parts, Paragraph("sure", _scope(row.estimate for row in lost))]
 
 
-def comparison_text(comparison: Comparison) -> str:
-    """What a comparison found, in one paragraph.
-
-    Args:
-        comparison: of two checkpoints.
-    """
+def _comparison_text(comparison: Comparison) -> str:
     whole = next(row for row in comparison.rows if row.metric == "forgetting" and row.is_whole)
     parts = [_flips(comparison), forgetting_paragraph(whole, comparison.rows, level=comparison.level).text]
     if whole.verdict == "kept":

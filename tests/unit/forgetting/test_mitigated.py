@@ -20,6 +20,7 @@ from chaintune.records import (
     rows_to_polars,
 )
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
+from chaintune.report.results import Results
 from chaintune.report.words import summary
 from tests import made_up
 
@@ -153,7 +154,7 @@ def test_the_gap_is_shown_without_and_with(rows: list[ResultRow]) -> None:
 
 
 def test_the_words_name_what_came_back_and_what_is_recommended(rows: list[ResultRow]) -> None:
-    text = summary(rows, level=0.95)
+    text = summary(Results("t", rows, 0.95))
     assert "s>c with ewc 5 brings back 67 % (95 % CI" in text
     assert "Recommended for rehearse of s after s>c: no dose tested reaches it" in text
     assert "s>c with ewc 5 forgot" not in text

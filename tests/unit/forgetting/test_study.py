@@ -14,7 +14,8 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.bias import CONTEXTS
 from chaintune.records import CheckpointScores, Estimate, MitigationRef, ResultRow, Role, Scores, pooled, rows_to_polars
-from chaintune.report.tables import study_tables
+from chaintune.report.results import Results
+from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
 from tests import made_up
 
@@ -209,8 +210,8 @@ def test_a_further_item_metric_has_rows_of_its_own_and_decides_nothing() -> None
     assert not {row.metric for row in further} & {"recovery", "price", "retained_gain", "asymmetry"}
     assert pooled(rows) == pooled(deciding)
     assert pooled(rows, further=True) == [row for row in further if row.seed == "all" or row.chain == "base"]
-    assert summary(rows, level=0.95) == summary(deciding, level=0.95)
-    tables = {table.title: table for table in study_tables(rows, level=0.95)}
+    assert summary(Results("t", rows, 0.95)) == summary(Results("t", deciding, 0.95))
+    tables = {table.title: table for table in result_tables(Results("t", rows, 0.95))}
     lines = [line[1:] for line in tables["Learned, then forgotten"].rows if line[1] == "s by accuracy_per_byte"]
     assert lines
     assert all(line[4] == "" for line in lines)
@@ -321,8 +322,8 @@ def test_a_task_that_a_chain_never_teaches_is_counted_from_the_base() -> None:
     assert not [row for row in rows if row.task == "d" and row.metric in ("gain", "retained_gain")]
     others = [row for row in rows if row.task != "d"]
     assert rows_to_polars(others).equals(rows_to_polars([row for row in taught if row.task != "d"]), null_equal=True)
-    assert "forgot d since the base" in summary(rows, level=0.95)
-    (first,) = [table for table in study_tables(rows, level=0.95) if table.title == "Learned, then forgotten"]
+    assert "forgot d since the base" in summary(Results("t", rows, 0.95))
+    (first,) = [table for table in result_tables(Results("t", rows, 0.95)) if table.title == "Learned, then forgotten"]
     assert {(line[1], line[2]) for line in first.rows} == {("s", "s"), ("c", "c"), ("d", "base")}
 
 

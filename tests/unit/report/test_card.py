@@ -16,10 +16,11 @@ from chaintune.errors import DataError
 from chaintune.forgetting import compare
 from chaintune.gate import judge, read_policy
 from chaintune.records import Comparison
-from chaintune.report.card import comparison_section
+from chaintune.report.card import forgetting_section
 from chaintune.report.comparison import comparison_json
 from chaintune.report.model_index import TASK_NAME, card_results, model_index
 from chaintune.report.readme import merged
+from chaintune.report.results import Results
 from chaintune.report.saved import read_comparisons
 from tests import made_up
 from tests.made_pages import HOSTILE
@@ -38,7 +39,7 @@ def compared(name: str = "b", task: str = "t") -> Comparison:
 
 FOUND = compared()
 INDEX = model_index("mine", card_results(FOUND.rows, level=FOUND.level))
-SECTION = comparison_section([FOUND], before="my base")
+SECTION = forgetting_section(Results.of([FOUND]), before="my base")
 
 
 def put(text: str, section: str = SECTION, index: Any = INDEX) -> str:
@@ -138,7 +139,7 @@ def test_a_later_comparison_takes_the_place_of_the_earlier() -> None:
     once = put(README) + "\nA footer.\n"
     twice = put(
         once,
-        comparison_section([later], before="my base"),
+        forgetting_section(Results.of([later]), before="my base"),
         model_index("x", card_results(later.rows, level=later.level)),
     )
     assert "| t |" not in twice
@@ -149,7 +150,7 @@ def test_a_later_comparison_takes_the_place_of_the_earlier() -> None:
 
 
 def test_names_from_data_are_no_markup_and_no_marks() -> None:
-    section = comparison_section([compared(name=f"{END}{HOSTILE}")], before=END)
+    section = forgetting_section(Results.of([compared(name=f"{END}{HOSTILE}")]), before=END)
     once = put("# Mine\n", section)
     assert once.count(END) == 1
     assert "<script>" not in once.replace("\\<script>", "")
@@ -185,7 +186,7 @@ def test_saved_comparisons_come_back_as_they_were(tmp_path: Path) -> None:
     assert comparison_json([read], judged.to_dict() if judged else None) == path.read_text()
     assert judged is not None
     assert judged.answer == gate.answer == "fail"
-    assert f"of 2 blocking budgets {'1 exceeded'}" in comparison_section([read], before="x", gate=judged)
+    assert f"of 2 blocking budgets {'1 exceeded'}" in forgetting_section(Results.of([read], judged), before="x")
 
 
 @pytest.mark.parametrize(

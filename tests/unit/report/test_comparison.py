@@ -16,12 +16,15 @@ from chaintune.gate import Budget, Policy, judge, read_policy
 from chaintune.gate.policy import Limit
 from chaintune.records import Comparison, Gate, ItemMetric, Judgement, Scores, items_table, plain_scores
 from chaintune.records.scores import whole_table
-from chaintune.report.card import comparison_section
-from chaintune.report.comparison import comparison_json, comparison_markdown, comparison_schema, comparison_tables
-from chaintune.report.figures import comparison_figures
+from chaintune.report.card import forgetting_section
+from chaintune.report.comparison import comparison_json, comparison_schema
+from chaintune.report.figures import result_figures
 from chaintune.report.gate import gate_sentence, gate_table, junit_xml
+from chaintune.report.markdown import markdown
 from chaintune.report.model_index import card_results, model_index
+from chaintune.report.results import Results
 from chaintune.report.saved import read_comparisons
+from chaintune.report.tables import result_tables
 
 FAST = 200
 GONE = object()
@@ -129,20 +132,20 @@ def test_the_schema_refuses_what_is_something_else(place: tuple[str | int, ...],
 
 
 def test_tables_show_the_whole_the_groups_and_the_spread() -> None:
-    whole, groups, spread = comparison_tables(compared())
+    whole, groups, spread = result_tables(Results.of([compared()]))
     assert whole.rows[0][:3] == ("t", "40", "40")
     assert whole.rows[0][-2:] == ("14", "0")
     assert {row[0] for row in groups.rows} == {"a", "b"}
     assert all(len(row) == len(table.header) for table in (whole, groups, spread) for row in table.rows)
     assert "right, then wrong" in whole.note
-    assert "Forgot: fell" in comparison_tables(compared(graded=True))[0].note
+    assert "Forgot: fell" in result_tables(Results.of([compared(graded=True)]))[0].note
 
 
 def test_another_unit_is_named_wherever_a_number_stands(tmp_path: Path) -> None:
     found = lengths()
     gate = judge(POLICY, [found])
-    section = comparison_section([found], before="x", gate=gate)
-    for text in (comparison_markdown([found], gate), section):
+    section = forgetting_section(Results.of([found], gate), before="x")
+    for text in (markdown(Results.of([found], gate)), section):
         assert (
             "30 scored higher after than before, 0 the other way round: length went from 4.00 to 5.50 characters."
             in text
@@ -157,15 +160,15 @@ def test_another_unit_is_named_wherever_a_number_stands(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text(comparison_json([found], gate.to_dict()), encoding="utf-8")
     (read,), judged = read_comparisons(path)
-    assert comparison_markdown([read], judged) == comparison_markdown([found], gate)
-    (figure,) = [one for one in comparison_figures([found]) if one.name == "before-and-after-in-characters"]
+    assert markdown(Results.of([read], judged)) == markdown(Results.of([found], gate))
+    (figure,) = [one for one in result_figures(Results.of([found])) if one.name == "before-and-after-in-characters"]
     assert figure.caption == "t from 4.00 to 5.50 characters."
     (index,) = model_index("m", card_results(found.rows, level=0.95))
     assert {metric["args"]["unit"] for result in index["results"] for metric in result["metrics"]} == {"characters"}
 
 
 def test_markdown_escapes_what_comes_from_data_and_says_the_answer_first() -> None:
-    text = comparison_markdown([compared(names="<|")], Gate("p", (judgement(),)))
+    text = markdown(Results.of([compared(names="<|")], Gate("p", (judgement(),))))
     assert text.startswith("**FAIL: of one blocking budget 1 exceeded.**")
     assert "| \\< |" in text
     assert "| \\| |" in text
@@ -221,11 +224,11 @@ def test_a_whole_gate_from_a_file(tmp_path: Any) -> None:
 
 def test_what_was_left_out_whole_is_named() -> None:
     found = replace(compared(), groups_left_out=(("faith", "z*"),), tasks_left_out=("u",))
-    page = comparison_markdown([found])
+    page = markdown(Results.of([found]))
     assert r"Left out, as no example is on both sides: faith z\*. Tasks left out, as only one side has them: u." in page
     assert not faults(json.loads(comparison_json([found])))
     many = replace(found, tasks_left_out=tuple(f"t{i:02d}" for i in range(17)))
-    assert "t14, and 2 more; the JSON format has all." in comparison_tables(many)[0].note
+    assert "t14, and 2 more; the JSON format has all." in result_tables(Results.of([many]))[0].note
 
 
 def test_a_gate_without_a_blocking_budget_says_whether_another_is_exceeded() -> None:

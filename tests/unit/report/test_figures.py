@@ -18,10 +18,11 @@ import vl_convert
 from chaintune.errors import DataError
 from chaintune.forgetting import compare, summarise
 from chaintune.records import CheckpointScores, Comparison, Figure, Limits, MitigationRef, ResultRow, Role, Scores
-from chaintune.report.figures import comparison_figures, save, study_figures
+from chaintune.report.figures import result_figures, save
 from chaintune.report.figures.charts import NARROW_PIXELS
 from chaintune.report.figures.saving import darkened, png, sized, svg
 from chaintune.report.figures.themes import config
+from chaintune.report.results import Results
 from tests import made_up
 
 N = 240
@@ -103,7 +104,7 @@ def comparisons() -> list[Comparison]:
 
 @pytest.fixture(scope="module")
 def figures(rows: Sequence[ResultRow], folder: Path, comparisons: Sequence[Comparison]) -> list[Figure]:
-    return study_figures(rows, level=0.95, out=folder) + comparison_figures(comparisons)
+    return result_figures(Results("t", rows, 0.95, folder=folder)) + result_figures(Results.of(comparisons))
 
 
 def marks(drawing: str) -> int:
@@ -129,7 +130,7 @@ def every_value(spec: Any) -> Iterator[Any]:
 
 
 def test_a_study_has_every_kind_of_figure(rows: Sequence[ResultRow], folder: Path) -> None:
-    found = study_figures(rows, level=0.95, out=folder)
+    found = result_figures(Results("t", rows, 0.95, folder=folder))
     assert [figure.name for figure in found] == [
         "accuracy",
         "forgetting-of-every-task",
@@ -147,27 +148,29 @@ def test_a_study_has_every_kind_of_figure(rows: Sequence[ResultRow], folder: Pat
 
 
 def test_a_comparison_has_its_figures(comparisons: Sequence[Comparison]) -> None:
-    names = [figure.name for figure in comparison_figures(comparisons)]
+    names = [figure.name for figure in result_figures(Results.of(comparisons))]
     assert names[:2] == ["before-and-after", "forgetting-of-every-task"]
     assert names[2:] == ["forgetting-s-faith", "biased-forgetting-s-faith", "detectable-s-faith"]
-    assert comparison_figures([]) == []
+    assert result_figures(Results.of([])) == []
 
 
 def test_what_was_not_measured_has_no_figure(rows: Sequence[ResultRow], tmp_path: Path) -> None:
-    assert study_figures([], level=0.95) == []
+    assert result_figures(Results("t", [], 0.95)) == []
     only_base = [row for row in rows if row.chain == "base"]
-    assert [figure.name for figure in study_figures(only_base, level=0.95, out=tmp_path)] == ["checkpoints-by-tasks"]
+    assert [figure.name for figure in result_figures(Results("t", only_base, 0.95, folder=tmp_path))] == [
+        "checkpoints-by-tasks"
+    ]
 
 
 def test_a_broken_file_of_the_folder_is_one_sentence(rows: Sequence[ResultRow], tmp_path: Path) -> None:
     (tmp_path / "curvature.parquet").write_text("no table")
     with pytest.raises(DataError, match=r"curvature\.parquet: cannot be read as a table .* run the study again"):
-        study_figures(rows, level=0.95, out=tmp_path)
+        result_figures(Results("t", rows, 0.95, folder=tmp_path))
 
 
 def test_names_are_anchors_and_files_and_no_two_are_alike(figures: Sequence[Figure], rows: Sequence[ResultRow]) -> None:
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", figure.name) for figure in figures)
-    twice = study_figures([*rows, *[row for row in rows if row.chain != "base"]], level=0.95)
+    twice = result_figures(Results("t", [*rows, *[row for row in rows if row.chain != "base"]], 0.95))
     assert len({figure.name for figure in twice}) == len(twice)
 
 
@@ -240,10 +243,10 @@ def test_words_follow_the_rule_of_speech(figures: Sequence[Figure]) -> None:
 
 
 def test_a_caption_says_forgot_only_where_the_verdict_does(comparisons: Sequence[Comparison]) -> None:
-    captions = {figure.name: figure.caption for figure in comparison_figures(comparisons)}
+    captions = {figure.name: figure.caption for figure in result_figures(Results.of(comparisons))}
     assert comparisons[0].overall.verdict == "forgot"
     assert "The later checkpoint forgot s" in captions["forgetting-s-faith"]
-    assert "The later checkpoint forgot" not in comparison_figures(comparisons[1:])[1].caption
+    assert "The later checkpoint forgot" not in result_figures(Results.of(comparisons[1:]))[1].caption
 
 
 def test_tables_have_units_in_their_names_and_reasons_beside_what_is_undefined(figures: Sequence[Figure]) -> None:
@@ -260,7 +263,7 @@ def test_tables_have_units_in_their_names_and_reasons_beside_what_is_undefined(f
 def test_the_recommended_dose_is_marked_only_where_there_is_one(rows: Sequence[ResultRow]) -> None:
     reachable, beyond = Limits(target=0.5, margin=0.1), Limits(target=5.0, margin=0.1)
     for limits, marked in ((reachable, True), (beyond, False)):
-        found = {figure.name: figure for figure in study_figures(rows, level=0.95, limits=limits)}
+        found = {figure.name: figure for figure in result_figures(Results("t", rows, 0.95, limits))}
         for name in ("recovery-s-after-s-c", "dose-s-after-s-c", "price-s-after-s-c-paid-in-c"):
             assert ("recommended" in shown_words(svg(found[name]))) is marked, name
             assert any(found[name].table["recommended"].to_list()) is marked, name

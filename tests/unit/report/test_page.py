@@ -24,12 +24,13 @@ from chaintune.records import (
     items_table,
     plain_scores,
 )
-from chaintune.report.folder import read_rows
-from chaintune.report.page import Page, Step, comparison_page, render, study_page
+from chaintune.report.folder import read_results, read_rows
+from chaintune.report.page import Page, Step, render, results_page
 from chaintune.report.page.embedded import as_script, weight
 from chaintune.report.page.flips import MOST_FLIPS, _shares, examples_data
 from chaintune.report.page.pictures import picture
-from chaintune.report.page.steps import study_steps
+from chaintune.report.page.steps import run_steps
+from chaintune.report.results import Results
 from tests import made_pages, made_up
 from tests.made_pages import HOSTILE
 
@@ -62,13 +63,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def page_of(folder: Path, *, known: bool = True, figures: int = 1) -> Page:
-    return study_page(
-        folder,
-        read_rows(folder / "results.parquet"),
-        provenance=json.loads((folder / "provenance.json").read_text()),
+    return results_page(
+        read_results(folder),
         tasks={one.name: one for one in TASKS} if known else {},
         figures=[made_pages.figure(f"made-{number}") for number in range(figures)],
-        level=0.95,
     )
 
 
@@ -166,7 +164,7 @@ def test_the_same_results_make_the_same_bytes(folder: Path, html: str) -> None:
 
 def test_steps_are_those_that_forgetting_speaks_about_and_their_flips_add_up(folder: Path) -> None:
     rows = read_rows(folder / "results.parquet")
-    data = examples_data(study_steps(folder, rows), {})
+    data = examples_data(run_steps(read_results(folder)), {})
     assert [step["name"] for step in data["steps"]] == ["s: from s to s>c", "c: from c to c>s"]
     for step, one in zip(data["steps"], ("s", "c"), strict=True):
         (lost,) = [r for r in rows if r.metric == "forgetting" and not r.dimension and r.task == one]
@@ -179,7 +177,7 @@ def test_scores_of_other_weights_than_the_results_speak_of_are_not_shown(folder:
     index = json.loads((other / "scores" / "index.json").read_text())
     index["s-c.on-s.parquet"]["checkpoint"] = "of another run"
     (other / "scores" / "index.json").write_text(json.dumps(index))
-    steps = list(study_steps(other, read_rows(folder / "results.parquet")))
+    steps = list(run_steps(replace(read_results(folder), folder=other)))
     assert [step.before.task for step in steps] == ["c"]
 
 
@@ -188,9 +186,7 @@ def test_texts_come_from_the_task_only_where_it_is_the_one_that_was_scored(folde
     assert all("prompt" in item and len(item["choices"]) == 3 for item in known["items"])
     assert not any("prompt" in item for item in unknown["items"])
     other = {"s": made_pages.task("s", count=58), "c": TASKS[1]}
-    provenance = json.loads((folder / "provenance.json").read_text())
-    rows = read_rows(folder / "results.parquet")
-    mixed = study_page(folder, rows, provenance=provenance, tasks=other, figures=(), level=0.95).examples
+    mixed = results_page(read_results(folder), tasks=other).examples
     assert {item["task"] for item in mixed["items"] if "prompt" in item} == {"c"}
 
 
@@ -232,7 +228,7 @@ def test_a_sample_is_an_equal_share_and_the_same_items_everywhere() -> None:
 def test_the_page_says_what_part_of_the_flips_it_holds() -> None:
     before, after = made_up.scores([True] * 500), made_up.scores([False] * 500)
     steps = [Step("x", before, after), Step("y", before, after)]
-    empty = comparison_page([chaintune.compare(before, before, resamples=200)], figures=[])
+    empty = results_page(Results.of([chaintune.compare(before, before, resamples=200)]))
     for most, said in ((60, True), (5000, False)):
         html = render(replace(empty, examples=examples_data(steps, {}, most=most)))
         assert ("This page holds a sample: 60 of 1,000 of them" in html) is said
@@ -260,9 +256,8 @@ def test_a_comparison_has_a_page_too() -> None:
     found, before, after = comparison()
     budget: dict[str, Any] = {"dimension": "", "group": "", "statistic": "forgetting", "tier": "block", "budget": 0.1}
     gate = Gate("p.yaml", (Judgement(task="t", relative=False, answer="fail", value=0.5, **budget),))
-    page = comparison_page(
-        [found], figures=[], steps=[Step("t", before, after)], gate=gate, command=["chaintune", "compare"]
-    )
+    results = Results.of([found], gate, command=["chaintune", "compare"])
+    page = results_page(results, steps=[Step("t", before, after)])
     html = render(page)
     text = Outline(html).text
     assert "FAIL: of one blocking budget 1 exceeded." in text
@@ -275,7 +270,7 @@ def test_a_comparison_has_a_page_too() -> None:
 
 def test_without_flips_there_are_no_examples() -> None:
     same = made_up.scores([True, False] * 20)
-    page = comparison_page([chaintune.compare(same, same, resamples=200)], figures=[], steps=[Step("t", same, same)])
+    page = results_page(Results.of([chaintune.compare(same, same, resamples=200)]), steps=[Step("t", same, same)])
     assert 'id="examples"' not in render(page)
 
 

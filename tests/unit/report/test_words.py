@@ -3,20 +3,18 @@
 import math
 import re
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from chaintune.forgetting import compare
-from chaintune.records import Estimate, Recommendation, ResultRow, Verdict
+from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, Verdict
 from chaintune.report.mitigations import mitigation_tables
-from chaintune.report.words import comparison_text, group_differences, recommendations, recommended
-from chaintune.report.words import summary as summary_at
+from chaintune.report.results import Results
+from chaintune.report.words import group_differences, recommendations, recommended
+from chaintune.report.words import summary as summary_of
 from tests import made_up
-
-summary = partial(summary_at, level=0.95)
 
 PROMISES = re.compile(r"debias|unbiased|\bfix|\bprove|\bcure|guarantee", re.IGNORECASE)
 
@@ -29,6 +27,10 @@ def row(metric: str, value: float, low: float = math.nan, high: float = math.nan
     verdict: Verdict | str = facts.pop("verdict", "")
     estimate = Estimate(value, low, high, **({"n": 440, "n_clusters": 85} | facts))
     return ResultRow(study="x", base="m", metric=metric, estimate=estimate, verdict=verdict, **own)  # type: ignore[arg-type]
+
+
+def summary(rows: Sequence[ResultRow], level: float = 0.95) -> str:
+    return summary_of(Results("t", rows, level))
 
 
 LOST = row("forgetting", 0.05, 0.012, 0.088, verdict="forgot")
@@ -213,13 +215,17 @@ def test_many_chains_are_counted_not_listed() -> None:
     assert "8 more are in the tables." in summary(many)
 
 
+def compared_text(comparison: Comparison) -> str:
+    return summary_of(Results.of([comparison]))
+
+
 def compared(n: int, *, seed: int, lost: float, groups: Sequence[str] = "ab") -> str:
     rng = np.random.default_rng(seed)
     before = rng.random(n) < 0.8
     after = before & (rng.random(n) > lost)
     bears = {"faith": [groups[number % len(groups)] for number in range(n)]}
     pair = [made_up.scores(part.tolist(), groups=bears, noise=k) for k, part in enumerate((before, after))]
-    return comparison_text(compare(*pair, by=["faith"], resamples=300))
+    return compared_text(compare(*pair, by=["faith"], resamples=300))
 
 
 def test_a_comparison_is_told_with_flips_verdict_groups_and_scope() -> None:
@@ -232,9 +238,9 @@ def test_a_comparison_is_told_with_flips_verdict_groups_and_scope() -> None:
 
 def test_a_comparison_of_nothing_changed_is_kept_and_one_too_small_is_inconclusive() -> None:
     scores = made_up.scores([True, False] * 20)
-    assert "The later checkpoint kept t: +0.0 points" in comparison_text(compare(scores, scores, resamples=300))
+    assert "The later checkpoint kept t: +0.0 points" in compared_text(compare(scores, scores, resamples=300))
     other = made_up.scores([True, True, False, False])
-    text = comparison_text(compare(made_up.scores([True, False, True, False]), other, resamples=300))
+    text = compared_text(compare(made_up.scores([True, False, True, False]), other, resamples=300))
     assert (
         "Whether the later checkpoint forgot t is inconclusive: +0.0 points (too few clusters for an interval: 4"
         in text
@@ -244,7 +250,7 @@ def test_a_comparison_of_nothing_changed_is_kept_and_one_too_small_is_inconclusi
 
 def test_left_out_examples_are_counted() -> None:
     one, other = made_up.scores([True] * 30), made_up.scores([True] * 29 + [False] * 3)
-    text = comparison_text(compare(one, other, on_missing="intersect", resamples=300))
+    text = compared_text(compare(one, other, on_missing="intersect", resamples=300))
     assert "2 examples that do not have a score on both sides were left out." in text
 
 

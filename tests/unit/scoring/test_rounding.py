@@ -9,6 +9,7 @@ from chaintune import forgetting
 from chaintune.models import LoadedModel
 from chaintune.records import CheckpointScores
 from chaintune.records.choice import TIE, preferred
+from chaintune.report.results import Results
 from chaintune.report.words import summary
 from chaintune.scoring.checkpoint import score
 from tests import made_up, tiny
@@ -47,7 +48,7 @@ def test_a_study_tells_it_beside_what_was_forgotten() -> None:
     assert changed.estimate.value == sum(again["changed"]) / 64
     assert changed.estimate.high > 0
     assert nats.estimate.low <= nats.estimate.value <= nats.estimate.high
-    assert f"Rounding alone changed {sum(again['changed'])} of 64 answers to balls" in summary(rows, level=0.95)
+    assert f"Rounding alone changed {sum(again['changed'])} of 64 answers to balls" in summary(Results("t", rows, 0.95))
 
 
 def test_the_first_of_tied_choices_is_preferred() -> None:

@@ -1,9 +1,8 @@
 """One self-contained HTML page from results: opened from disk, kept, sent, printed."""
 
-from chaintune.report.page.comparison import comparison_page
 from chaintune.report.page.content import Page
 from chaintune.report.page.flips import Step
 from chaintune.report.page.render import render
-from chaintune.report.page.study import study_page
+from chaintune.report.page.results import results_page
 
-__all__ = ["Page", "Step", "comparison_page", "render", "study_page"]
+__all__ = ["Page", "Step", "render", "results_page"]

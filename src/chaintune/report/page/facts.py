@@ -1,12 +1,14 @@
 """Where the numbers of a page come from, as lines of name and value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from chaintune.records import Comparison
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in
 from chaintune.report.page.content import Fact
+from chaintune.report.results import Results
 
 _NAMED = ("chaintune", "torch", "transformers", "peft", "numpy", "scipy", "polars", "vl-convert-python")
 
@@ -18,17 +20,22 @@ ASSUMPTIONS = (
 )
 
 
-def study_facts(provenance: Mapping[str, Any], study_file: str = "") -> tuple[Fact, ...]:
-    """What `provenance.json` says, the most asked-for first.
+def facts(results: Results) -> tuple[Fact, ...]:
+    """Where results come from: what the run, or the logs, say about themselves, and how they were compared."""
+    command = results.command or results.provenance.get("command", ())
+    study = _study_facts(results.provenance, results.folder) if results.provenance else []
+    return (
+        *([Fact("Command", (" ".join(command),))] if command else []),
+        *study,
+        *(fact for comparison in results.comparisons for fact in _comparison_facts(comparison)),
+    )
 
-    Args:
-        provenance: of the run.
-        study_file: text of the resolved study.
-    """
+
+def _study_facts(provenance: Mapping[str, Any], folder: Path | None) -> list[Fact]:
+    """What `provenance.json` says, the most asked-for first."""
     packages = provenance["packages"]
     named = tuple(f"{name} {packages[name]}" for name in _NAMED if name in packages)
-    facts = [
-        Fact("Command", (" ".join(provenance["command"]),)),
+    lines = [
         Fact("Written", (provenance["written_at"],)),
         Fact("Base model", tuple(f"{name}, content {digest}" for name, digest in provenance["bases"].items())),
         *(_task(name, task) for name, task in provenance["tasks"].items()),
@@ -40,25 +47,21 @@ def study_facts(provenance: Mapping[str, Any], study_file: str = "") -> tuple[Fa
         Fact("Versions", named),
         Fact("All packages", tuple(f"{name} {version}" for name, version in packages.items()), long=True),
     ]
-    return (*facts, Fact("Study file, with every default", (study_file,), long=True)) if study_file else tuple(facts)
+    resolved = folder / "study.resolved.yaml" if folder else None
+    if resolved and resolved.is_file():
+        lines.append(Fact("Study file, with every default", (resolved.read_text(encoding="utf-8"),), long=True))
+    return lines
 
 
-def comparison_facts(comparisons: Sequence[Comparison], command: Sequence[str] = ()) -> tuple[Fact, ...]:
-    """What the logs say about themselves, and how they were compared."""
-    facts = [Fact("Command", (" ".join(command),))] if command else []
-    for found in comparisons:
-        how = (
-            f"metric {found.metric}, level {found.level:g}, margin {changes_in(SHARE).exact(found.margin)}, "
-            f"{found.resamples:,} resamples with seed {found.seed}, groups against the {found.reference}, adjusted by "
-            f"{found.adjust}"
-        )
-        facts.append(Fact(f"{found.task}: comparison", (how,)))
-        for side, provenance in (("before", found.provenance_before), ("after", found.provenance_after)):
-            if provenance:
-                facts.append(
-                    Fact(f"{found.task}: {side}", tuple(f"{name}: {value}" for name, value in provenance.items()))
-                )
-    return tuple(facts)
+def _comparison_facts(one: Comparison) -> Iterator[Fact]:
+    how = (
+        f"metric {one.metric}, level {one.level:g}, margin {changes_in(SHARE).exact(one.margin)}, {one.resamples:,} "
+        f"resamples with seed {one.seed}, groups against the {one.reference}, adjusted by {one.adjust}"
+    )
+    yield Fact(f"{one.task}: comparison", (how,))
+    for side, provenance in (("before", one.provenance_before), ("after", one.provenance_after)):
+        if provenance:
+            yield Fact(f"{one.task}: {side}", tuple(f"{name}: {value}" for name, value in provenance.items()))
 
 
 def _task(name: str, task: Mapping[str, Any]) -> Fact:

@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from chaintune.records import Estimate, ResultRow, pooled
+from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.cells import Table
-from chaintune.report.mitigations import without_mitigated
 from chaintune.report.page.content import Finding
 from chaintune.report.words import Paragraph
 
@@ -19,9 +18,8 @@ _HEADINGS = {
 }
 
 
-def findings(rows: Sequence[ResultRow]) -> tuple[Finding, ...]:
+def findings(plain: Sequence[ResultRow]) -> tuple[Finding, ...]:
     """One for each task of each chain that another followed; mitigated chains have figures of their own."""
-    plain = without_mitigated(pooled(rows))
     lost = [row for row in plain if row.metric == "forgetting" and row.is_whole]
     limits = {row.key: row for row in plain if row.metric == "detectable_forgetting" and row.is_whole}
     several = len({row.base for row in lost}) > 1
@@ -43,9 +41,8 @@ def by_heading(paragraphs: Sequence[Paragraph]) -> tuple[tuple[str, tuple[Paragr
     return tuple(part for part in parts if part[1])
 
 
-def minimum_detectable(rows: Sequence[ResultRow]) -> Table:
+def minimum_detectable(plain: Sequence[ResultRow]) -> Table:
     """The smallest changes that data like these show, of each whole task and of its groups."""
-    plain = without_mitigated(pooled(rows))
     several = len({row.base for row in plain}) > 1
     limits: dict[tuple[str, str], list[ResultRow]] = {}
     for row in plain:

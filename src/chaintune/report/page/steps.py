@@ -1,7 +1,7 @@
 """The pairs of checkpoints of a study whose items are shown: those that its forgetting speaks about."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,22 +9,22 @@ from typing import Any
 from chaintune.forgetting.pairing import pair
 from chaintune.records import ALL_SEEDS, ResultRow, Scores
 from chaintune.report.page.flips import Step
+from chaintune.report.results import Results
 
 # Many checkpoints are compared with the same one, and all of them together may not fit into memory.
 _KEPT = 4
 
 
-def study_steps(folder: Path, rows: Sequence[ResultRow]) -> Iterator[Step]:
+def run_steps(results: Results) -> Iterator[Step]:
     """Each checkpoint that was measured for forgetting, with the one that it is compared with; read one by one.
 
     A row without keys, as the first edition wrote them, or whose scores are gone is left out.
 
     Args:
-        folder: of a run, with `scores/index.json`.
-        rows: of its results.
+        results: with the folder of a run, for its `scores/index.json`; none without one.
     """
-    files = _files(folder)
-    whole = (row for row in rows if row.metric == "forgetting" and row.is_whole and row.deciding)
+    files = _files(results.folder) if results.folder else {}
+    whole = (row for row in results.rows if row.metric == "forgetting" and row.is_whole and row.deciding)
     lost = [row for row in whole if row.seed != ALL_SEEDS]
     several = {name: len({getattr(row, name) for row in lost}) > 1 for name in ("base", "seed")}
     read = lru_cache(maxsize=_KEPT)(Scores.read)

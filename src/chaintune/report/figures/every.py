@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from chaintune.errors import DataError
-from chaintune.records import Comparison, Figure, Limits, ResultRow, pooled
+from chaintune.records import Figure
 from chaintune.report.figures.accuracy import accuracy_figures
 from chaintune.report.figures.compared import before_after_figures, forgetting_of_tasks_figures
 from chaintune.report.figures.group_results import GroupResults, group_results
@@ -20,42 +20,27 @@ from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figures
 from chaintune.report.labels import unique
 from chaintune.report.mitigations import without_mitigated
+from chaintune.report.results import Results
 
 _MOST_OF_A_KIND = 24
 
 
-def figures_of_rows(rows: Sequence[ResultRow], limits: Limits, out: Path | None, level: float) -> list[Figure]:
-    """See `chaintune.report.figures.study_figures`."""
-    shown = pooled(rows)
-    plain = without_mitigated(shown)
-    every = group_results(plain, level=level)
-    pairs, steps = _table(out, "curvature.parquet"), _table(out, "training.parquet")
+def every_figure(results: Results) -> list[Figure]:
+    """See `chaintune.report.figures.result_figures`."""
+    study = [] if results.comparisons else results.shown
+    pairs, steps = _table(results.folder, "curvature.parquet"), _table(results.folder, "training.parquet")
+    groups = group_results(results.plain, level=results.level)
     return _named(
         [
-            *_few(accuracy_figures(plain)),
-            *_few(forgetting_of_tasks_figures(plain, level=level)),
-            *_few(matrix_figures(shown)),
-            *_of_groups(every),
-            *_few(mitigation_figures(shown, limits, level=level)),
-            *(_few(sharpness_figures(pairs, rows)) if pairs is not None else []),
+            *_few(accuracy_figures(without_mitigated(study))),
+            *_few(before_after_figures(results.comparisons)),
+            *_few(forgetting_of_tasks_figures(results.plain, level=results.level)),
+            *_few(matrix_figures(study)),
+            *_of_groups(groups),
+            *_few(mitigation_figures(study, results.limits, level=results.level)),
+            *(_few(sharpness_figures(pairs, results.shown)) if pairs is not None else []),
             *(_few(learning_figures(steps)) if steps is not None else []),
-            *_few(_powers(every)),
-        ]
-    )
-
-
-def figures_of_comparisons(comparisons: Sequence[Comparison]) -> list[Figure]:
-    """See `chaintune.report.figures.comparison_figures`."""
-    if not comparisons:
-        return []
-    every = [results for one in comparisons for results in group_results(one.rows, level=one.level)]
-    rows = [row for one in comparisons for row in one.rows]
-    return _named(
-        [
-            *_few(before_after_figures(comparisons)),
-            *_few(forgetting_of_tasks_figures(rows, level=comparisons[0].level)),
-            *_of_groups(every),
-            *_few(_powers(every)),
+            *_few(_powers(groups)),
         ]
     )
 

@@ -1,0 +1,65 @@
+"""What a report is made of: the rows of a study or of comparisons, and what is known beside them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from chaintune.forgetting.recommend import USUAL
+from chaintune.records import Comparison, Gate, Limits, ResultRow, pooled
+from chaintune.report.mitigations import without_mitigated
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study or comparisons; a report of either has the sections that there are data for.
+
+    Attributes:
+        title: heading of the report.
+        rows: of the study, or of every comparison.
+        level: of the intervals; one minus it is the error rate of what is called shown.
+        limits: what a recommended dose has to reach.
+        comparisons: one a task; none of a study.
+        gate: what a policy says of the comparisons.
+        provenance: as `provenance.json` holds it; empty of comparisons.
+        command: that made the results, as it was typed.
+        folder: of the study's run, with its files beside the results; None without one.
+    """
+
+    title: str
+    rows: Sequence[ResultRow]
+    level: float
+    limits: Limits = USUAL
+    comparisons: Sequence[Comparison] = ()
+    gate: Gate | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    folder: Path | None = None
+
+    @classmethod
+    def of(
+        cls, comparisons: Sequence[Comparison], gate: Gate | None = None, *, command: Sequence[str] = ()
+    ) -> "Results":
+        """The results of comparisons, one a task, all at one level."""
+        title = f"Forgetting between two checkpoints: {', '.join(one.task for one in comparisons)}"
+        rows = tuple(row for one in comparisons for row in one.rows)
+        level = comparisons[0].level if comparisons else 0.95
+        return cls(title, rows, level, comparisons=comparisons, gate=gate, command=command)
+
+    @property
+    def parts(self) -> "list[Results]":
+        """Each comparison alone, or the whole study; without the gate."""
+        if not self.comparisons:
+            return [self]
+        return [Results.of([one]) for one in self.comparisons]
+
+    @cached_property
+    def shown(self) -> list[ResultRow]:
+        """Rows of all seeds together where there are several, else of the one seed."""
+        return pooled(self.rows)
+
+    @cached_property
+    def plain(self) -> list[ResultRow]:
+        """Those of `shown` that are not about mitigated checkpoints."""
+        return without_mitigated(self.shown)
