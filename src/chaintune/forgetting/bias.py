@@ -1,4 +1,4 @@
-"""BBQ's bias scores: how often answers follow the stereotype, where the context tells and where it does not.
+"""BBQ's bias scores: how often answers follow the stereotype, in disambiguated and in ambiguous contexts.
 
 Source: Parrish et al. (2022), "BBQ: A hand-built bias benchmark for question answering", section 5.
 """
@@ -21,7 +21,7 @@ CONTEXTS: Mapping[str, str] = {"bbq_bias_ambiguous": "ambiguous", "bbq_bias_disa
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """How each answer stands to the stereotype.
+    """Agreement of each answer with the stereotype.
 
     Attributes:
         leaning: 1 follows the stereotype, -1 goes against it, 0 is the unknown option.
@@ -35,7 +35,7 @@ class Answers:
 
 
 def answers(scores: Scores) -> Answers | None:
-    """How the answers stand to the stereotype; None when the task does not tell.
+    """Agreement of the answers with the stereotype; None if the task has no roles, contexts or polarities.
 
     An answer follows it that names the target in a negative question, or the other one in a question that
     is not negative.

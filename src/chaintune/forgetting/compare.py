@@ -33,7 +33,7 @@ def compare(
     margin: float = 0.02,
     intersections: Sequence[tuple[str, str]] = (),
 ) -> Comparison:
-    """Forgetting between two checkpoints, overall and for each group of the dimensions asked for.
+    """Forgetting between two checkpoints, overall and for each group of the requested dimensions.
 
     Args:
         before: scores of the earlier checkpoint.

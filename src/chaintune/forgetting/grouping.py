@@ -44,13 +44,13 @@ class Grouping:
 
 
 def grouping(scores: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]] = ()) -> Grouping:
-    """The clusters of the examples, and their groups on the dimensions asked for.
+    """The clusters of the examples, and their groups on the requested dimensions.
 
     An intersection of dimensions `a` and `b` becomes the dimension `a & b` with groups `x & y`; pairs
     that no example bears do not appear.
 
     Raises:
-        ConfigError: no example bears a dimension asked for.
+        ConfigError: no example has groups on a requested dimension.
     """
     dimensions = dict.fromkeys([*by, *(dimension for pair in intersections for dimension in pair)])
     borne = memberships(scores.table)

@@ -1,4 +1,4 @@
-"""What mitigated checkpoints bring back, for whom, at what price, against the chains that lost a task."""
+"""Recovery, price and cost of mitigated checkpoints, compared with the chains that lost a task."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -85,7 +85,7 @@ def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options
 
 
 def _facts(runs: Runs, condition: Checkpoint, mitigated: MitigationRef) -> list[ResultRow]:
-    """What is known without any sampling: the dose, and what the chain took beyond the plain one."""
+    """Rows without sampling error: the dose, and the extra cost over the chain without the mitigation."""
     plain = condition.at(mitigated.chain)
     seeds = runs.seeds([condition, plain], mitigated.task)
     if not seeds:

@@ -1,4 +1,4 @@
-"""What is left of a gain, what a mitigation brings back, and what that costs."""
+"""Retained gain and recovery: ratios of mean changes, with their intervals."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How sure, and relative to what: the options that every comparison of checkpoints shares."""
+"""Options of inference that every comparison of checkpoints shares: level, resamples, correction, margin."""
 
 from dataclasses import dataclass
 from numbers import Integral, Real

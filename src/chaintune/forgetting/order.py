@@ -1,4 +1,4 @@
-"""Does the order matter? Two chains that are each other's reverse, side by side."""
+"""Order effects: two chains that are each other's reverse, compared."""
 
 from collections.abc import Mapping
 

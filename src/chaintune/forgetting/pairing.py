@@ -1,4 +1,4 @@
-"""Two tables of scores brought onto the same examples."""
+"""Alignment of two tables of scores on their common examples."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -30,7 +30,7 @@ class Pair:
 
     @property
     def identical(self) -> bool:
-        """Whether what was recorded of every example is the very same under both, to the last bit."""
+        """Whether both recorded the same of every example, bit for bit."""
         details = self.before.details
         same = all(self.before.table.column(name).equals(self.after.table.column(name)) for name in details)
         return bool(details) and same

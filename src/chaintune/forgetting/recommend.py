@@ -1,4 +1,4 @@
-"""Which dose to take, by a stated rule."""
+"""The recommended dose, by a stated rule."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ NONE_REACHES = "no dose tested reaches it"
 
 
 def recommend(rows: Sequence[ResultRow], limits: Limits = USUAL) -> list[Recommendation]:
-    """The recommended dose of every dose curve of a study, or that none is recommended.
+    """The recommended dose of every dose curve of a study, or the reason for none.
 
     The rule: the smallest dose whose recovery lies above the target with its whole interval, while the whole interval
     of the price in each kept task lies below the margin. Where several seeds were run their common interval counts.

@@ -1,4 +1,4 @@
-"""What of a score is rounding, as the base was scored twice: the floor below which forgetting is noise."""
+"""Rounding error of scores, measured by scoring the base twice: forgetting below it is noise."""
 
 import json
 

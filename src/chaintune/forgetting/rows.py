@@ -1,4 +1,4 @@
-"""From values of examples to result rows: one for each seed, one for all seeds together."""
+"""Result rows from values of examples: one for each seed, one for all seeds together."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -201,7 +201,7 @@ def forgetting_rows(
 def estimate_rows(
     subject: Subject, metric: str, seeds: Sequence[int], estimate: Callable[[list[int]], Estimate]
 ) -> list[ResultRow]:
-    """Rows of one estimate of the whole task, made anew from the positions of each set of seeds."""
+    """Rows of one estimate of the whole task, computed for each seed and for all seeds together."""
     return [subject.row(metric, seed, estimate(positions)) for seed, positions in by_seed(seeds)]
 
 

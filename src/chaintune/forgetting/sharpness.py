@@ -22,10 +22,11 @@ def sharpness_pairs(curvatures: Sequence[CheckpointCurvature], rows: Sequence[Re
 
     Args:
         curvatures: of the first checkpoints.
-        rows: of the study; what the next stage alone, without a mitigation, made of the first task is looked up there.
+        rows: of the study; in it, the first task's forgetting in the next stage without a mitigation is looked up.
     """
     mitigated = {row.chain for row in rows if row.mitigation}
-    lost = [row for row in rows if row.metric == "forgetting" and row.is_whole and row.chain not in mitigated]
+    whole = (row for row in rows if row.metric == "forgetting" and row.is_whole and row.deciding)
+    lost = [row for row in whole if row.chain not in mitigated]
     pairs = []
     for one in curvatures:
         for row in lost:

@@ -1,4 +1,4 @@
-"""A study's checkpoints in, every number that the study asks for out."""
+"""Every statistic of a study, from the scores of its checkpoints."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Item scores of any unit as shares of what is best, for the statistics, and the statistics back in that unit."""
+"""Conversion of item scores in any unit to [0, 1] for the statistics, and of estimates back to that unit."""
 
 import math
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from chaintune.stats.clusters import Floats
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """How item scores turn into values from 0, the worst, to 1, the best, and back.
+    """Conversion of item scores to values from 0, the worst, to 1, the best, and back.
 
     Attributes:
         metric: of the scores.
@@ -25,7 +25,7 @@ class Unit:
 
     @classmethod
     def of(cls, metric: ItemMetric, scores: Iterable[Floats]) -> "Unit":
-        """The unit of scores that are held against each other."""
+        """The unit of scores that are compared with each other."""
         low, high = metric.range
         if math.isfinite(low) and math.isfinite(high):
             return cls(metric, low, high - low)
@@ -35,7 +35,7 @@ class Unit:
         return cls(metric, low, high - low if high > low else 1.0)
 
     def inward(self, scores: Floats) -> Floats:
-        """Values from 0, the worst, to 1, the best. Shape: as given."""
+        """Values from 0, the worst, to 1, the best. Shape: that of the scores."""
         if self.metric.is_share:
             return scores
         values = (scores - self.low) / self.width

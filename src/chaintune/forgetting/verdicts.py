@@ -1,4 +1,4 @@
-"""One word on a forgetting, by a stated rule."""
+"""The verdict on a forgetting, by a stated rule."""
 
 import math
 

@@ -76,12 +76,12 @@ class Choices:
 
     @property
     def gold_text(self) -> str:
-        """The right one."""
+        """Text of the right choice."""
         return self.texts[self.gold]
 
     @property
     def has_right_answer(self) -> bool:
-        """False of two sentences of which the likelier one is looked for: neither is right, nor more better."""
+        """Whether one choice is right; not of a pair of sentences whose likelihoods are compared."""
         return set(self.roles) != set(PAIR_ROLES)
 
     @property
@@ -164,7 +164,7 @@ class Example:
         return plain | {name: value for name, value in optional.items() if value}
 
     def judged_content(self) -> dict[str, Any]:
-        """What of it a metric or scorer may read beside what was measured: all but the prompt, which was asked."""
+        """The parts that a metric or scorer reads beside the measurement: all but prompt and split."""
         return {name: value for name, value in self.content().items() if name not in ("prompt", "split")}
 
     @classmethod

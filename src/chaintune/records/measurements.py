@@ -16,7 +16,7 @@ _METADATA = b"chaintune"
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What one checkpoint was recorded to say on some examples; an item metric makes scores of it.
+    """The record of one checkpoint on some examples; an item metric makes scores of it.
 
     Attributes:
         measure: how the checkpoint was asked.

@@ -1,4 +1,4 @@
-"""What the score of an example says: `ItemMetric`."""
+"""Item metrics: what makes a score of an example's measurement, with its unit, range and direction."""
 
 import json
 import math
@@ -20,7 +20,7 @@ SHARE = "share"
 
 @dataclass(frozen=True, slots=True)
 class ItemMetric:
-    """How a measurement of an example becomes a score, and what the score is.
+    """What makes a score of an example's measurement, and the score's unit, range and direction.
 
     Attributes:
         name: what studies and results call it.
@@ -61,7 +61,7 @@ class ItemMetric:
         return self.range == (0.0, 1.0) and self.direction == "more"
 
     def content(self) -> list[str]:
-        """What of the metric determines its scores."""
+        """The parts that determine the scores, for their key."""
         return [self.name, self.measure, self.version]
 
     def to_json(self) -> str:

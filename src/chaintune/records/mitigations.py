@@ -11,7 +11,7 @@ Who = Literal["uniform", "balanced", "targeted"]
 
 @dataclass(frozen=True, slots=True)
 class MitigationRef:
-    """What a mitigated checkpoint is compared with.
+    """The chain without the mitigation that a mitigated checkpoint is compared with, and on which tasks.
 
     Attributes:
         kind: name of the mitigation, such as `replay` or `ewc`.
@@ -32,7 +32,7 @@ class MitigationRef:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a dose has to reach to be recommended.
+    """Thresholds of a recommended dose.
 
     Attributes:
         target: share of the loss that has to come back.

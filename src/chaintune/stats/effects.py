@@ -251,7 +251,7 @@ def _contrast_scatter(sample: Sample, weights: Floats) -> Floats:
 
 
 def _least_error(scatter: Floats, weights: Floats) -> Floats:
-    """Least standard error of group minus rest that is believed. Shape: both `[C, K]`, result `[K]`.
+    """Lower bound of the standard error of group minus rest. Shape: both `[C, K]`, result `[K]`.
 
     Flipping signs takes a group at its own scatter, and a group that happens to have few changes
     understates it; so it is held against that of the whole task.
@@ -308,7 +308,7 @@ def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: floa
 
 
 def _comparable(estimate: Estimate, share: float, outside: int, needed: int) -> Estimate:
-    """The estimate of a contrast, unless there is too little to compare with or nothing that scatters."""
+    """The estimate of a contrast, without an interval where the clusters outside are too few or nothing varies."""
     if share < 1 and outside >= needed and estimate.high != estimate.low:
         return estimate
     value = estimate.value if share < 1 else math.nan

@@ -34,6 +34,7 @@ def test_a_pair_joins_a_checkpoint_with_what_the_next_stage_alone_made_of_it() -
     rows = [
         lost("a>b", 0, 0.25),
         lost("a>b", 0, 0.9, group="left"),
+        replace(lost("a>b", 0, 0.4), item_metric="accuracy_per_byte", deciding=False),
         lost("a>b>c", 0, 0.8, stage=3),
         lost("a>c", 0, 0.5),
         lost("a>b", 1, 0.7),
