@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from chaintune.errors import StageError
 from chaintune.tuning.objectives import Objective, Tokenized
-from chaintune.tuning.shares import StepRank
+from chaintune.tuning.step_rank import StepRank
 
 
 @dataclass(frozen=True, slots=True)

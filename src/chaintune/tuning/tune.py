@@ -25,7 +25,7 @@ from chaintune.tuning.order import training_order
 from chaintune.tuning.regularised import Regularised, apply
 from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import pays
-from chaintune.tuning.shares import StepRank
+from chaintune.tuning.step_rank import StepRank
 from chaintune.tuning.tokenized import OrderedExamples, tokenized
 from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import StageLog, StageTrainer, Step

@@ -7,6 +7,7 @@ from typing import Any
 
 import vl_convert
 
+from chaintune.files.atomic import write_bytes
 from chaintune.records import Figure
 from chaintune.report.figures.themes import Theme, config, in_the_dark
 
@@ -84,11 +85,8 @@ def save(figures: Sequence[Figure], folder: Path) -> dict[str, str]:
         figures: with their data inside.
         folder: is made where it is not there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     drawings = {figure.name: svg(figure) for figure in figures}
     for name, drawing in drawings.items():
         for path, content in ((folder / f"{name}.svg", drawing.encode()), (folder / f"{name}.png", png(drawing))):
-            partial = path.with_name(path.name + ".partial")
-            partial.write_bytes(content)
-            partial.replace(path)
+            write_bytes(path, content, durable=False)
     return drawings

@@ -14,7 +14,7 @@ from chaintune.records import Recipe, Regulariser
 from chaintune.scoring.batches import equal_prefix_batches
 from chaintune.tuning.sharding import check_can_shard, training_bytes
 from chaintune.tuning.shared_prefixes import collate_tree
-from chaintune.tuning.shares import StepRank
+from chaintune.tuning.step_rank import StepRank
 from chaintune.tuning.tokenized import collate
 
 SIZES = st.integers(1, 20)
