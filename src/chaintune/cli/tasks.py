@@ -21,15 +21,15 @@ def tasks(
     """
     import json
 
-    from chaintune import tasks as room
+    from chaintune import tasks as known_tasks
     from chaintune.cli.display import print_tables
     from chaintune.report.tables import Table
 
     if name is None:
-        typer.echo(json.dumps(list(room.names())) if as_json else "\n".join(room.names()))
+        typer.echo(json.dumps(list(known_tasks.names())) if as_json else "\n".join(known_tasks.names()))
         return
-    hidden = room.is_offensive(name) and not show_offensive
-    shown = room.describe(room.load(name), prompts=0 if hidden else 3)
+    hidden = known_tasks.is_offensive(name) and not show_offensive
+    shown = known_tasks.describe(known_tasks.load(name), prompts=0 if hidden else 3)
     if hidden:
         typer.echo(f"prompts of '{name}' hold slurs and hate, so none is shown; --show-offensive shows some", err=True)
     if as_json:

@@ -59,10 +59,10 @@ def shard(model: Any) -> None:
     device = default_device()
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     handed_out = Rank.here().total(any(weight.is_meta for weight in model.parameters()), device) > 0
-    room = torch.empty(0, dtype=torch.uint8, device=device)
+    buffer = torch.empty(0, dtype=torch.uint8, device=device)
     for part in [*_layers(model), model]:
         if handed_out:
-            room = _hand_out(part, room)
+            buffer = _hand_out(part, buffer)
         fully_shard(part, mesh=mesh)
 
 
@@ -90,28 +90,28 @@ def _layers(model: Any) -> list[torch.nn.Module]:
 
 
 @torch.no_grad()
-def _hand_out(part: torch.nn.Module, room: torch.Tensor) -> torch.Tensor:
+def _hand_out(part: torch.nn.Module, buffer: torch.Tensor) -> torch.Tensor:
     """Give every process the first one's weights and buffers of a part, but for those that are spread already.
 
     Args:
         part: changed in place.
-        room: bytes on the device, which an earlier part needs no more.
+        buffer: bytes on the device, which an earlier part needs no more.
 
     Returns:
-        The room, or a larger one. One memory for all parts: pieces that are cut between two of them would leave gaps.
+        The buffer, or a larger one. One memory for all parts: pieces that are cut between two of them would leave gaps.
     """
     places = [place for place in _tensors(part) if not isinstance(place[2], DTensor)]
     distinct = dict.fromkeys(tensor for _, _, tensor in places)  # tied weights stay tied
     needed, start = sum(map(_padded_bytes, distinct)), 0
-    if dist.get_rank() > 0 and len(room) < needed:
-        room = room.new_empty(needed)
+    if dist.get_rank() > 0 and len(buffer) < needed:
+        buffer = buffer.new_empty(needed)
     received = {}
     for tensor in distinct:
-        received[tensor] = _from_first(tensor, room[start : start + tensor.nbytes])
+        received[tensor] = _from_first(tensor, buffer[start : start + tensor.nbytes])
         start += _padded_bytes(tensor)
     for tensors, name, tensor in places:
         tensors[name] = received[tensor]
-    return room
+    return buffer
 
 
 def _padded_bytes(tensor: torch.Tensor) -> int:

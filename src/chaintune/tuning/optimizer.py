@@ -35,7 +35,7 @@ class MasterAdamW(torch.optim.AdamW):
         self._copies: list[_Pair] = []
         self._parts: list[tuple[int, Sequence[_Pair]]] = []
         self._copied = not masters
-        self._room = torch.empty(0)
+        self._buffer = torch.empty(0)
 
     def _copy(self) -> None:
         for index, group in enumerate(self.param_groups):
@@ -45,7 +45,7 @@ class MasterAdamW(torch.optim.AdamW):
             self._parts += [(index, part) for part in _parts(pairs)]
         first = self._copies[0][0] if self._copies else None
         if first is not None and first.device.type == "cpu" and not isinstance(first, DTensor):
-            self._room = torch.empty(max(sum(live.numel() for live, _ in part) for _, part in self._parts))
+            self._buffer = torch.empty(max(sum(live.numel() for live, _ in part) for _, part in self._parts))
         self._copied = True
 
     def exact(self, weight: torch.Tensor) -> torch.Tensor:
@@ -75,10 +75,10 @@ class MasterAdamW(torch.optim.AdamW):
 
     def _step_part(self, copies: Sequence[_Pair]) -> None:
         """Step the only group there is now; a gradient in fp32 lives no longer than this takes."""
-        room = self._room
+        buffer = self._buffer
         for live, master in copies:
             if live.grad is not None:
-                master.grad, room = _in_fp32(live.grad, room)
+                master.grad, buffer = _in_fp32(live.grad, buffer)
             live.grad = None
         super().step()
         for _, master in copies:
@@ -91,15 +91,15 @@ def _master_of(weight: torch.Tensor) -> torch.Tensor:
     return weight if weight.dtype == torch.float32 else weight.detach().float().clone()
 
 
-def _in_fp32(gradient: torch.Tensor, room: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A copy of a gradient, and what is left of the room for it.
+def _in_fp32(gradient: torch.Tensor, buffer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A copy of a gradient, and the rest of the buffer.
 
-    A CPU's room is kept from step to step: asking the system for it again takes longer than the copy.
+    A buffer on a CPU is kept from step to step: asking the system for it again takes longer than the copy.
     """
     size = gradient.numel()
-    if size > room.numel() or isinstance(gradient, DTensor) or not gradient.is_contiguous():
-        return gradient.float(), room
-    return room[:size].view(gradient.shape).copy_(gradient), room[size:]
+    if size > buffer.numel() or isinstance(gradient, DTensor) or not gradient.is_contiguous():
+        return gradient.float(), buffer
+    return buffer[:size].view(gradient.shape).copy_(gradient), buffer[size:]
 
 
 def _parts(pairs: Sequence[_Pair]) -> Iterator[Sequence[_Pair]]:
