@@ -72,7 +72,7 @@ def test_gradients_in_fp32_are_of_few_weights_at_a_time_and_of_none_after(monkey
         assert beside.equal(same)
         assert not any(ours.exact(weight).grad is not None for weight in stored)
     assert [sum(now) for now in held] == [2, 1, 2] * 20
-    assert ours._room.numel() == 60
+    assert ours._buffer.numel() == 60
     assert [len(group["params"]) for group in ours.param_groups] == [4, 2]
 
 
