@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaintune.errors import StageError
 from chaintune.execution.compute import StageInputs
@@ -19,6 +19,9 @@ from chaintune.plan.plan import Plan, compile_plan
 from chaintune.records import Choices, Curvature, Example, Task, choice_measurement
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
+
+if TYPE_CHECKING:
+    from chaintune.runs.output import Prepared
 
 BASE_KEY = "0" * 64
 
@@ -65,6 +68,15 @@ def make_plan(study: Study, tasks: Mapping[str, Task] | None = None) -> Plan:
         ),
         stage_bytes=lambda _base, _recipe: 1_000,
     )
+
+
+def make_prepared(study: Study, store: FolderStore, tasks: dict[str, Task]) -> "Prepared":
+    """A study made ready, whose base lies in the store's folder."""
+    from chaintune.execution.bases import BaseModel
+    from chaintune.runs.output import Prepared  # loads torch, which the engine does not need
+
+    bases = {name: BaseModel(name, BASE_KEY, store.root) for name in study.bases}
+    return Prepared(study, store, tasks, bases, "fp32", make_plan(study, tasks))
 
 
 class DummyEngine:

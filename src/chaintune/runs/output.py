@@ -7,7 +7,7 @@ import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -16,12 +16,14 @@ from typing import Any
 import polars as pl
 
 from chaintune import forgetting
+from chaintune.execution.bases import BaseModel
 from chaintune.execution.cost import spent, stage_notes
 from chaintune.execution.learning import learning_table
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
+from chaintune.models import Precision
 from chaintune.plan.nodes import CURVATURE_FILE, MEASUREMENT_FILE, Cell
 from chaintune.plan.plan import Plan
 from chaintune.records import (
@@ -40,6 +42,29 @@ from chaintune.records import (
 from chaintune.scoring.reading import metrics_of, read_scores
 from chaintune.store.store import Store
 from chaintune.study.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that a run of a study needs, read once.
+
+    Attributes:
+        study: as its file says.
+        store: where finished work lies.
+        tasks: name -> task, as loaded.
+        bases: name -> base model.
+        precision: what `auto` came to on this machine.
+        plan: what will be trained and scored.
+        trust_remote_code: run Python code that comes with a model.
+    """
+
+    study: Study
+    store: Store
+    tasks: dict[str, Task]
+    bases: dict[str, BaseModel]
+    precision: Precision
+    plan: Plan
+    trust_remote_code: bool = False
 
 
 def gather(
@@ -100,15 +125,7 @@ def _cost(store: Store, cell: Cell) -> tuple[float, float]:
 
 
 def write_results(
-    study: Study,
-    plan: Plan,
-    *,
-    store: Store,
-    tasks: Mapping[str, Task],
-    base_keys: Mapping[str, str],
-    out: Path,
-    command: Sequence[str] = (),
-    limits: Limits = USUAL,
+    prepared: Prepared, out: Path, *, command: Sequence[str] = (), limits: Limits = USUAL
 ) -> list[ResultRow]:
     """Summarise what is in the store and write it down; each file appears whole or not at all.
 
@@ -117,11 +134,7 @@ def write_results(
     checkpoints; where stages were trained `training.parquet`, the loss along each.
 
     Args:
-        study: as its file says.
-        plan: of the study.
-        store: holds the scores.
-        tasks: name -> task, as loaded.
-        base_keys: name of each base -> key of its content.
+        prepared: the study that was run.
         out: the folder.
         command: as it was typed; empty is this process's own.
         limits: what a recommended dose has to reach.
@@ -132,6 +145,7 @@ def write_results(
     Raises:
         StoreError: the folder cannot be written to.
     """
+    study, plan, store, tasks = prepared.study, prepared.plan, prepared.store, prepared.tasks
     rows = forgetting.summarise(
         gather(plan, store, tasks, metric=study.metric),
         study=study.name,
@@ -156,15 +170,14 @@ def write_results(
         _write_rows(rows, study, out, limits)
         _write_scores(plan, store, tasks, study.metric, out / "scores")
         atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
-        about = provenance(study, plan, tasks, base_keys, command=command) | {"cost": spent(plan, store)}
+        about = provenance(prepared, command) | {"cost": spent(plan, store)}
         atomic.write_json(out / "provenance.json", about)
     return rows
 
 
-def provenance(
-    study: Study, plan: Plan, tasks: Mapping[str, Task], base_keys: Mapping[str, str], *, command: Sequence[str] = ()
-) -> dict[str, Any]:
+def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any]:
     """The provenance of a study's results: command, versions, machine, digests and seeds."""
+    study, plan = prepared.study, prepared.plan
     return {
         "study": study.name,
         "command": list(command or sys.argv),
@@ -173,11 +186,11 @@ def provenance(
         "platform": platform.platform(),
         "machine": platform.machine(),
         "packages": dict(sorted((dist.name, dist.version) for dist in distributions() if dist.name)),
-        "bases": dict(base_keys),
+        "bases": {name: base.key for name, base in prepared.bases.items()},
         "precision": sorted({node.precision for node in plan.nodes}),
         "backend": study.backend,
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
-        "tasks": {name: _task_provenance(tasks[name]) for name in study.tasks},
+        "tasks": {name: _task_provenance(prepared.tasks[name]) for name in study.tasks},
     }
 
 

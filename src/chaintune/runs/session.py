@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import polars as pl
 
 from chaintune.errors import StoreError, require
-from chaintune.execution.bases import BaseModel, entry_keys, open_base
+from chaintune.execution.bases import entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.events import Event
 from chaintune.execution.executors import EXECUTORS
@@ -17,10 +17,10 @@ from chaintune.execution.run import run_plan
 from chaintune.execution.sizing import stage_bytes, task_tokens
 from chaintune.execution.state import RunOutcome
 from chaintune.forgetting.recommend import USUAL
-from chaintune.models import Precision, check_quantize, load_reader, resolve_precision
+from chaintune.models import check_quantize, load_reader, resolve_precision
 from chaintune.plan.plan import Families, Plan, compile_plan, families_of
 from chaintune.records import Limits, ResultRow, Task, rows_to_polars
-from chaintune.runs.output import write_results
+from chaintune.runs.output import Prepared, write_results
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 from chaintune.study.task_spec import load_spec
@@ -92,31 +92,8 @@ class StudyResults:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """Everything that a run of a study needs, read once.
-
-    Attributes:
-        study: as its file says.
-        store: where finished work lies.
-        tasks: name -> task, as loaded.
-        bases: name -> base model.
-        precision: what `auto` came to on this machine.
-        plan: what will be trained and scored.
-        trust_remote_code: run Python code that comes with a model.
-    """
-
-    study: Study
-    store: Store
-    tasks: dict[str, Task]
-    bases: dict[str, BaseModel]
-    precision: Precision
-    plan: Plan
-    trust_remote_code: bool = False
-
-    @property
-    def base_keys(self) -> dict[str, str]:
-        """Name of each base -> digest of its content."""
-        return {name: base.key for name, base in self.bases.items()}
+class Session(Prepared):
+    """A study that was made ready to run."""
 
     def run(
         self, out: Path, options: RunOptions = LOCAL, *, command: Sequence[str] = (), limits: Limits = USUAL
@@ -138,16 +115,7 @@ class Session:
             check_quantize()
         engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=self.trust_remote_code)
         with computed(self.plan, self.store, self.tasks, engine, options, out=out) as outcome:
-            rows = write_results(
-                self.study,
-                self.plan,
-                store=self.store,
-                tasks=self.tasks,
-                base_keys=self.base_keys,
-                out=out,
-                command=command,
-                limits=limits,
-            )
+            rows = write_results(self, out, command=command, limits=limits)
         return StudyResults(tuple(rows), outcome, out, self.study.level)
 
 

@@ -10,7 +10,7 @@ from chaintune.execution.cost import spent
 from chaintune.execution.run import run_plan
 from chaintune.runs.output import write_results
 from chaintune.store.folder import FolderStore
-from tests.dummy_engine import BASE_KEY, DummyEngine, make_plan, make_study, make_task
+from tests.dummy_engine import DummyEngine, make_plan, make_prepared, make_study, make_task
 
 TASKS = {name: make_task(name, train=16, test=16) for name in "ab"}
 
@@ -54,6 +54,5 @@ def test_what_was_never_computed_is_counted_as_unknown(tmp_path: Path) -> None:
 def test_the_provenance_of_results_holds_it(tmp_path: Path) -> None:
     study = make_study("ab", resamples=100)
     plan, store = ran(tmp_path)
-    keys = dict.fromkeys(study.bases, BASE_KEY)
-    write_results(study, plan, store=store, tasks=TASKS, base_keys=keys, out=tmp_path / "out", command=["chaintune"])
+    write_results(make_prepared(study, store, TASKS), tmp_path / "out", command=["chaintune"])
     assert json.loads((tmp_path / "out" / "provenance.json").read_text())["cost"] == spent(plan, store)

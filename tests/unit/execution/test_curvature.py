@@ -18,7 +18,7 @@ from chaintune.runs.output import write_results
 from chaintune.store.folder import FolderStore
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.study import Study
-from tests.dummy_engine import BASE_KEY, DummyEngine, make_plan, make_study, make_task
+from tests.dummy_engine import DummyEngine, make_plan, make_prepared, make_study, make_task
 
 FEW = {"examples": 4, "batches": 0}
 
@@ -111,16 +111,9 @@ def test_the_option_as_the_page_shows_it() -> None:
 
 def test_results_hold_curvature_pairs_and_their_correlation(tmp_path: Path) -> None:
     study = make_study(curvature=FEW, vary={"seed": [0, 1, 2]})
-    plan, _, _ = run(study, tmp_path)
+    run(study, tmp_path)
     tasks = {name: make_task(name) for name in study.tasks}
-    rows = write_results(
-        study,
-        plan,
-        store=FolderStore(tmp_path / "store"),
-        tasks=tasks,
-        base_keys={"tiny": BASE_KEY},
-        out=tmp_path / "out",
-    )
+    rows = write_results(make_prepared(study, FolderStore(tmp_path / "store"), tasks), tmp_path / "out")
     own = [row for row in rows if row.metric == "curvature"]
     assert [(row.chain, row.seed, row.estimate.n) for row in own] == [
         (name, seed, 4) for seed in "012" for name in "ab"

@@ -20,7 +20,7 @@ from chaintune.runs import output
 from chaintune.runs.output import gather, write_results
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
-from tests.dummy_engine import BASE_KEY, DummyEngine, failing, make_plan, make_study, make_task
+from tests.dummy_engine import BASE_KEY, DummyEngine, failing, make_plan, make_prepared, make_study, make_task
 
 TASKS = {name: make_task(name, train=16, test=16) for name in "ab"}
 Hook = Callable[[str, str], None]
@@ -41,10 +41,7 @@ def ran(folder: Path, study: Study, hook: Hook | None = None) -> FolderStore:
 
 
 def write(folder: Path, study: Study, hook: Hook | None = None, *, out: str = "out") -> list[ResultRow]:
-    store = ran(folder, study, hook)
-    plan = make_plan(study, TASKS)
-    keys = dict.fromkeys(study.bases, BASE_KEY)
-    return write_results(study, plan, store=store, tasks=TASKS, base_keys=keys, out=folder / out, command=["chaintune"])
+    return write_results(make_prepared(study, ran(folder, study, hook), TASKS), folder / out, command=["chaintune"])
 
 
 def small(**keys: Any) -> Study:
@@ -207,9 +204,9 @@ def test_a_second_writing_gives_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
-def test_a_package_without_a_name_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_without_a_name_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [SimpleNamespace(name="one", version="1"), SimpleNamespace(name=None, version=None)]
     monkeypatch.setattr(output, "distributions", lambda: found)
     study = small()
-    about = output.provenance(study, make_plan(study, TASKS), TASKS, {})
+    about = output.provenance(make_prepared(study, FolderStore(tmp_path), TASKS))
     assert about["packages"] == {"one": "1"}
