@@ -17,7 +17,7 @@ import pytest
 import chaintune
 from chaintune.errors import ConfigError, DataError
 from chaintune.logs import inspect_logs
-from chaintune.logs.comparable import objections
+from chaintune.logs.compare import objections
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
