@@ -13,14 +13,13 @@ from chaintune.models.loading import (
     with_adapter,
 )
 from chaintune.models.names import ALIASES, ModelFiles, locate, whole_name
-from chaintune.models.precision import Precision, Quantize, check_quantize, resolve_precision
+from chaintune.models.precision import Precision, check_quantize, resolve_precision
 
 __all__ = [
     "ALIASES",
     "LoadedModel",
     "ModelFiles",
     "Precision",
-    "Quantize",
     "Reader",
     "check_quantize",
     "dequantise",
