@@ -13,7 +13,6 @@ from chaintune.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from chaintune.records import ResultRow
-    from chaintune.report.model_index import CardResult
 
 SECTION = "forgetting"
 
@@ -49,8 +48,11 @@ class Writing:
 
 @dataclass(frozen=True)
 class _Card:
+    """The section, and the rows of the metadata with the level of their intervals."""
+
     section: str
-    results: "Sequence[CardResult]"
+    rows: "Sequence[ResultRow]"
+    level: float
 
 
 @expand_dataclasses
@@ -71,7 +73,7 @@ def card(
 
     new_card = _card(sources, comparing, checkpoint, before)
     folder = writing.into.resolve().parent.name if writing.into else "model"
-    index = model_index(writing.name or folder, new_card.results)
+    index = model_index(writing.name or folder, new_card.rows, level=new_card.level)
     text = merged("", name=SECTION, section=new_card.section, index=index, where="the card")
     if writing.out:
         _write(writing.out, text)
@@ -90,7 +92,6 @@ def card(
 def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: CheckpointChoice, before: str) -> _Card:
     from chaintune.records.comparison import BEFORE
     from chaintune.report.card import forgetting_section
-    from chaintune.report.model_index import card_results
     from chaintune.report.results import Results
 
     if len(sources) > 2:
@@ -117,21 +118,17 @@ def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: CheckpointC
             f"{sources[0]}: scores of one checkpoint hold no forgetting; name the scores before and the scores after"
         )
     else:
-        from chaintune.report.saved import read_comparisons
+        from chaintune.report.comparison import read_comparisons
 
         comparisons, gate = read_comparisons(sources[0])
-    results = [
-        result
-        for one in comparisons
-        for result in card_results([row for row in one.rows if row.chain != BEFORE], level=one.level)
-    ]
-    return _Card(forgetting_section(Results.of(comparisons, gate), before=before), results)
+    results = Results.of(comparisons, gate)
+    after = [row for row in results.rows if row.chain != BEFORE]
+    return _Card(forgetting_section(results, before=before), after, results.level)
 
 
 def _of_study(folder: Path, checkpoint: CheckpointChoice) -> _Card:
     from chaintune.report.card import forgetting_section
     from chaintune.report.folder import read_rows
-    from chaintune.report.model_index import card_results
     from chaintune.report.results import Results
 
     rows = read_rows(folder / "results.parquet")
@@ -145,7 +142,7 @@ def _of_study(folder: Path, checkpoint: CheckpointChoice) -> _Card:
     own = [row for row in alike if row.chain == chosen.chain]
     level = _level(folder)
     section = forgetting_section(Results(chosen.study, alike, level), chain=chosen.chain)
-    return _Card(section, card_results(own, level=level))
+    return _Card(section, own, level)
 
 
 def _chosen(rows: "Sequence[ResultRow]", field: str, named: str | None) -> "list[ResultRow]":

@@ -10,7 +10,7 @@ from chaintune.report.cells import Table, change, score
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
 from chaintune.report.mitigations import mitigation_tables
-from chaintune.report.model_index import card_results, model_index
+from chaintune.report.model_index import model_index
 from chaintune.report.readme import merged
 from chaintune.report.results import Results
 from chaintune.report.tables import group_tables, result_tables
@@ -28,7 +28,7 @@ _CHOSEN_ON_TEST = (
 
 
 def forgetting_section(results: Results, *, before: str = "", chain: str = "") -> str:
-    """What was forgotten, as the section of a model's card.
+    """The section of a model's card on forgetting.
 
     Args:
         results: of comparisons, or of a study, all of one base and one variant.
@@ -94,7 +94,7 @@ def model_card(
     section = "\n\n".join([*parts, f"{_SCOPE} {_CHOSEN_ON_TEST}"])
     own = [row for row in rows if row.chain == written]
     name = after.rstrip("/").rpartition("/")[2]
-    index = model_index(name, card_results(own, level=level))
+    index = model_index(name, own, level=level)
     return merged(f"{_FRONT}\n{title}\n", name="mitigation", section=section, index=index, where="README.md")
 
 

@@ -52,7 +52,7 @@ def percent(row: ResultRow | None) -> str:
 
 
 def score_name(rows: Sequence[ResultRow]) -> str:
-    """What mean scores in one unit are called: `accuracy`, the name of another item metric, or `score` of several."""
+    """Name of mean scores in one unit: `accuracy`, the name of another item metric, or `score` for several."""
     names = {
         "accuracy" if is_share(row.unit) and row.direction == "more" else row.item_metric.replace("_", " ")
         for row in rows
@@ -68,12 +68,12 @@ def p_text(value: float) -> str:
 
 
 def gain_key(row: ResultRow) -> RowKey:
-    """Where the gain of the task stands that a row is about, at the checkpoint that the row is compared with."""
+    """Key of the gain of a row's task at the checkpoint that the row is compared with."""
     return row.key._replace(chain=row.reference, reference=BASE)
 
 
 def checkpoint(row: ResultRow, rows: Sequence[ResultRow]) -> str:
-    """A checkpoint's name with what tells it from others: its base and knobs where several occur."""
+    """A checkpoint's name, with its base and its varied settings where several occur."""
     parts = [row.chain] if row.chain else []
     if len({other.base for other in rows}) > 1:
         parts.append(row.base)

@@ -1,11 +1,17 @@
-"""Comparisons as JSON by a published schema."""
+"""Comparisons as JSON by a published schema, written and read again."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from chaintune.records import Comparison
+from chaintune.errors import DataError
+from chaintune.records import Comparison, Disparity, Estimate, Gate, GroupComparison, Judgement, ResultRow
+from chaintune.records.comparison import BEFORE
+from chaintune.records.metrics import SHARE, Direction
 
 FORMAT = 1
 
@@ -26,3 +32,110 @@ def comparison_schema() -> dict[str, Any]:
     text = resources.files("chaintune.report").joinpath("comparison.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
+
+
+def read_comparisons(path: Path) -> tuple[list[Comparison], Gate | None]:
+    """The comparisons, and the gate if there is one, that `chaintune compare --format json` printed.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    from pydantic import TypeAdapter, ValidationError  # only reading needs it
+
+    content = _read(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.get("comparisons"):
+        raise DataError(f"{path}: expected what `chaintune compare --format json` prints, format {FORMAT}")
+    place: tuple[int | str, ...] = ()
+    try:
+        every = TypeAdapter(list[dict[str, Any]]).validate_python(_with_nan(content["comparisons"]))
+        comparisons = []
+        for number, one in enumerate(every):
+            place = (number,)
+            comparisons.append(_comparison(one))
+        place = ("gate",)
+        return comparisons, _gate(content["gate"]) if content.get("gate") else None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in (*place, *first["loc"]))
+        raise DataError(f"{path}: no comparison of chaintune; at {where}: {first['msg']}") from error
+
+
+def _comparison(content: dict[str, Any]) -> Comparison:
+    from pydantic import TypeAdapter
+
+    own = TypeAdapter(Comparison).validate_python(content | {"rows": ()})
+    views = TypeAdapter(_Views).validate_python(content)
+    return replace(own, rows=tuple(views.rows(own)))
+
+
+@dataclass(frozen=True)
+class _Views:
+    """The part of a comparison's JSON that stands for its rows."""
+
+    overall: GroupComparison
+    groups: tuple[GroupComparison, ...]
+    disparities: tuple[Disparity, ...]
+    unit: str = SHARE
+    direction: Direction = "more"
+
+    def rows(self, own: Comparison) -> Iterator[ResultRow]:
+        """Rows of the comparison that has everything else."""
+
+        def row(metric: str, estimate: Estimate, dimension: str = "", group: str = "", chain: str = "") -> ResultRow:
+            reference = "" if metric == "accuracy" else BEFORE
+            about = ("", "", chain, "", 0, reference, own.task, metric, dimension, group, "")
+            return ResultRow(*about, estimate, item_metric=own.metric, unit=self.unit, direction=self.direction)
+
+        for one in (self.overall, *self.groups):
+            label = (one.dimension, one.group)
+            yield row("accuracy", one.before, *label, chain=BEFORE)
+            yield row("accuracy", one.after, *label)
+            yield replace(row("forgetting", one.forgetting, *label), verdict=one.verdict)
+            yield row("detectable_forgetting", Estimate(one.detectable_forgetting), *label)
+            if one.dimension:
+                yield replace(row("biased_forgetting", one.biased_forgetting, *label), bf_reference=own.reference)
+                yield row("detectable_biased_forgetting", Estimate(one.detectable_biased_forgetting), *label)
+            for metric, count in (("forgot", one.forgot), ("learned", one.learned)):
+                yield row(metric, Estimate(count, p_value=one.mcnemar_p), *label)
+        for spread in self.disparities:
+            yield row("disparity", spread.estimate, spread.dimension)
+            yield row("disparity_expected", Estimate(spread.null_expectation), spread.dimension)
+            yield row("disparity_groups", Estimate(spread.n_groups), spread.dimension)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON in UTF-8 ({error})") from error
+
+
+def _with_nan(value: Any) -> Any:
+    """JSON has no NaN; in comparisons null is always a number that is undefined."""
+    if isinstance(value, dict):
+        return {key: _with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return math.nan if value is None else value
+
+
+def _gate(content: Any) -> Gate:
+    from pydantic import TypeAdapter
+
+    # A gate's number of further examples may be None and is no NaN.
+    content = dict(content) if isinstance(content, dict) else {}
+    judgements = [
+        {
+            "statistic" if name == "measure" else name: math.nan
+            if value is None and name in ("value", "low", "high")
+            else value
+            for name, value in row.items()
+        }
+        if isinstance(row, dict)
+        else row
+        for row in content.get("judgements") or ()
+    ]
+    known = TypeAdapter(tuple[Judgement, ...]).validate_python(judgements)
+    return Gate(str(content.get("policy", "")), known)

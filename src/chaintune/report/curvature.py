@@ -9,33 +9,33 @@ from chaintune.report.cells import Table, checkpoint, p_text, score
 CURVATURE_METRICS = {"curvature", "curvature_forgetting_correlation"}
 
 
-def curvature_table(found: Sequence[Curvature]) -> Table:
+def curvature_table(curvatures: Sequence[Curvature]) -> Table:
     """One row a task: both ends of the spectrum, how well they converged, how they vary, and what they cost."""
     spaces = {"full": "all weights", "lora": "the adapter's weights"}
-    dimensions = ", ".join(sorted({f"{spaces[one.space]} ({one.parameters:,})" for one in found}))
-    reasons = "; ".join(f"{one.task}: {one.reason}" for one in found if one.reason)
+    dimensions = ", ".join(sorted({f"{spaces[one.space]} ({one.parameters:,})" for one in curvatures}))
+    reasons = "; ".join(f"{one.task}: {one.reason}" for one in curvatures if one.reason)
     note = (
         f"Eigenvalues of the Hessian of the mean answer loss, in nats a token, in {dimensions}. Radius: the largest "
         "in magnitude. Residual: the larger end's, as a share of the radius. Parts: mean and standard deviation of "
         f"the radius on disjoint parts. These examples only, so no interval.{' ' + reasons if reasons else ''}"
     )
     header = ("task", "n", "radius", "top", "bottom", "residual", "parts", "loss", "gradient", "products")
-    return Table("Curvature", note, header, tuple(_row(one) for one in found))
+    return Table("Curvature", note, header, tuple(_row(one) for one in curvatures))
 
 
 def curvature_rows_table(rows: Sequence[ResultRow]) -> Table | None:
     """Of a study: curvature of each first checkpoint, and its rank correlation with what was then forgotten."""
-    found = [row for row in rows if row.metric in CURVATURE_METRICS]
+    shown = [row for row in rows if row.metric in CURVATURE_METRICS]
     lines = tuple(
         (
             "curvature" if row.chain else "rank correlation with forgetting",
-            f"{checkpoint(row, found)}, seed {row.seed}" if row.chain else "",
+            f"{checkpoint(row, shown)}, seed {row.seed}" if row.chain else "",
             row.task or "all tasks",
             str(row.estimate.n),
             _number(row.estimate.value) if row.chain else score(row),
             p_text(row.estimate.p_value),
         )
-        for row in found
+        for row in shown
     )
     note = (
         "Curvature: largest Hessian eigenvalue in magnitude, of the checkpoint that the next stage overwrites; n "

@@ -89,7 +89,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _limits(path: Path) -> tuple[Limits, float]:
-    """What a recommended dose had to reach when the results were written, and the level of the intervals."""
+    """The limits of a recommended dose, and the level of the intervals, of the time of the run."""
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return Limits(**content.get("limits", {})), content.get("level", 0.95)
 

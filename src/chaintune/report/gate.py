@@ -16,7 +16,7 @@ def gate_sentence(gate: Gate) -> str:
     blocking = [judgement for judgement in gate.judgements if judgement.tier == "block"]
     if not blocking:
         exceeded = sum(judgement.answer == "fail" for judgement in gate.judgements)
-        others = f"of {len(gate.judgements)} that only tell, {exceeded or 'none'} exceeded"
+        others = f"of {len(gate.judgements)} that do not block, {exceeded or 'none'} exceeded"
         return f"{gate.answer.upper()}: no budget is blocking; {others}."
     counts = {
         name: sum(judgement.answer == name for judgement in blocking) for name in ("fail", "inconclusive", "missing")

@@ -43,7 +43,7 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
 
 
 def shortened_chains(chains: Mapping[str, Sequence[str]], most: int) -> dict[str, str]:
-    """Each chain -> its label; what is too long keeps its end, which tells it from its kin.
+    """Each chain -> its label; what is too long keeps its end, by which similar names differ.
 
     Args:
         chains: label -> steps.
@@ -76,7 +76,7 @@ def listed(names: Iterable[str], most: int = 5) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """The beginning and the end: names of kin often differ only there."""
+    """The beginning and the end: similar names often differ only there."""
     if len(text) <= most:
         return text
     tail = (most - 1) * 2 // 5

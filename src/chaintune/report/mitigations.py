@@ -25,7 +25,7 @@ def mitigation_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, leve
 
 
 def without_mitigated(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """The rows but those about checkpoints that are held against a chain without their mitigation."""
+    """The rows but those about mitigated checkpoints."""
     mitigated = {(one.base, one.chain, one.variant) for one in rows if one.mitigation}
     return [row for row in rows if (row.base, row.chain, row.variant) not in mitigated]
 
@@ -48,16 +48,16 @@ def _recoveries(rows: Iterable[ResultRow]) -> list[ResultRow]:
 
 def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
     """One line a mitigated checkpoint and lost task."""
-    found = _recoveries(rows)
+    recoveries = _recoveries(rows)
     every_price = [row for row in rows if row.metric == "price" and row.is_whole]
     prices = list(dict.fromkeys(row.task for row in every_price))
     lines = []
-    for row in found:
+    for row in recoveries:
         beside = {(one.metric, one.task): one for one in rows if _beside(one, row) and one.is_whole}
         paid = [beside.get(("price", task)) for task in prices]
         lines.append(
             (
-                checkpoint(row, found),
+                checkpoint(row, recoveries),
                 row.task,
                 percent(row),
                 *(change(price, named=True) for price in paid),
@@ -98,10 +98,10 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
 
 
 def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
-    """Whether the gap between groups closed: the spread of their forgetting without and with the mitigation."""
+    """The spread of forgetting over the groups without and with each mitigation, and whether the gap closed."""
     lines = []
-    found = _recoveries(rows)
-    for row in found:
+    recoveries = _recoveries(rows)
+    for row in recoveries:
         for dimension in dict.fromkeys(one.dimension for one in rows if one.metric == "regained_disparity"):
             unequal = _one(rows, row, "regained_disparity", dimension, reference=row.reference)
             before = _one(rows, row, "disparity", dimension, chain=row.reference)
@@ -115,7 +115,7 @@ def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
             ]
             lines.append(
                 (
-                    checkpoint(row, found),
+                    checkpoint(row, recoveries),
                     f"{row.task} by {dimension}",
                     shown[0],
                     p_text(before.estimate.p_value),
@@ -203,7 +203,7 @@ def _count(row: ResultRow | None) -> str:
 
 
 def _beside(row: ResultRow, like: ResultRow) -> bool:
-    """Whether two rows are about one mitigation, whatever the task."""
+    """True for two rows of the same mitigated checkpoint, of whichever task."""
     return row.mitigation == like.mitigation and row.key._replace(task=like.task) == like.key
 
 
@@ -211,7 +211,7 @@ def _one(
     rows: Sequence[ResultRow], like: ResultRow, metric: str, dimension: str, *, chain: str = "", reference: str = ""
 ) -> ResultRow | None:
     for row in rows:
-        wanted = like.key._replace(chain=chain or like.chain, reference=reference or row.reference)
-        if (row.key, row.metric, row.dimension) == (wanted, metric, dimension):
+        key = like.key._replace(chain=chain or like.chain, reference=reference or row.reference)
+        if (row.key, row.metric, row.dimension) == (key, metric, dimension):
             return row
     return None

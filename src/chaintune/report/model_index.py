@@ -1,13 +1,12 @@
 """Results for the Hub: accuracy and forgetting of every task and group as `model-index` metadata."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 from huggingface_hub.repocard_data import EvalResult, eval_results_to_model_index
 
-from chaintune.records import Estimate, ResultRow, pooled
+from chaintune.records import ResultRow, pooled
 from chaintune.records.scales import is_share
 
 # By which a later run knows the results that are its own to replace.
@@ -16,88 +15,51 @@ TASK_NAME = "Forgetting between two checkpoints, measured by chaintune"
 _METRICS = ("accuracy", "forgetting", "biased_forgetting")
 
 
-@dataclass(frozen=True, slots=True)
-class CardResult:
-    """One number of a model card.
-
-    Attributes:
-        task: measured.
-        metric: `accuracy` or another score, `forgetting`, `biased_forgetting`.
-        dimension, group: empty for the whole task.
-        estimate: with its interval.
-        verdict: on a forgetting; else empty.
-        level: of the interval.
-        unit: of the score.
-    """
-
-    task: str
-    metric: str
-    dimension: str
-    group: str
-    estimate: Estimate
-    verdict: str
-    level: float
-    unit: str
-
-
-def card_results(rows: Sequence[ResultRow], *, level: float) -> list[CardResult]:
-    """Score, forgetting and biased forgetting of every task and group of one checkpoint.
-
-    Args:
-        rows: of the checkpoint.
-        level: of their intervals.
-    """
+def _card_rows(rows: Iterable[ResultRow]) -> list[ResultRow]:
+    """The rows of score, forgetting and biased forgetting of every task and group of one checkpoint, place by place."""
     shown = [row for row in pooled(rows) if row.metric in _METRICS]
-    labels = list(dict.fromkeys((row.task, row.dimension, row.group) for row in shown))
-    places = {label: place for place, label in enumerate(labels)}
-    shown.sort(key=lambda row: (places[row.task, row.dimension, row.group], _METRICS.index(row.metric)))
-    return [
-        CardResult(
-            row.task,
-            row.item_metric or row.metric if row.metric == "accuracy" else row.metric,
-            row.dimension,
-            row.group,
-            row.estimate,
-            row.verdict,
-            level,
-            row.unit,
-        )
-        for row in shown
-    ]
+    places = {place: number for number, place in enumerate(dict.fromkeys(map(_place, shown)))}
+    return sorted(shown, key=lambda row: (places[_place(row)], _METRICS.index(row.metric)))
 
 
-def model_index(name: str, results: Iterable[CardResult]) -> list[dict[str, Any]]:
+def _place(row: ResultRow) -> tuple[str, str, str]:
+    return (row.task, row.dimension, row.group)
+
+
+def model_index(name: str, rows: Iterable[ResultRow], *, level: float) -> list[dict[str, Any]]:
     """Hub metadata: one result a task, one metric a number, with interval and n; what is undefined is left out.
 
     Args:
         name: of the model.
-        results: of the card.
+        rows: of the checkpoint, in any order.
+        level: of the intervals.
     """
-    known = [result for result in results if math.isfinite(result.estimate.value)]
-    index: list[dict[str, Any]] = eval_results_to_model_index(name, [_result(result) for result in known])
+    known = [row for row in _card_rows(rows) if math.isfinite(row.estimate.value)]
+    index: list[dict[str, Any]] = eval_results_to_model_index(name, [_result(row, level) for row in known])
     return index
 
 
-def _result(result: CardResult) -> EvalResult:
-    of = f", {result.dimension}: {result.group}" if result.dimension else ""
-    estimate = result.estimate
+def _result(row: ResultRow, level: float) -> EvalResult:
+    of = f", {row.dimension}: {row.group}" if row.dimension else ""
+    metric = row.item_metric or row.metric if row.metric == "accuracy" else row.metric
+    estimate = row.estimate
     about = {
         "low": _rounded(estimate.low),
         "high": _rounded(estimate.high),
-        "level": result.level,
+        "level": level,
         "n": estimate.n,
         "n_clusters": estimate.n_clusters,
         "n_seeds": estimate.n_seeds,
-        "verdict": result.verdict or None,
-        "unit": None if is_share(result.unit) else result.unit,
+        "verdict": row.verdict or None,
+        "unit": None if is_share(row.unit) else row.unit,
     }
     return EvalResult(
         task_type="text-generation",
         task_name=TASK_NAME,
-        dataset_type=result.task,
-        dataset_name=result.task,
-        metric_type=result.metric,
-        metric_name=result.metric.replace("_", " ") + of,
+        dataset_type=row.task,
+        dataset_name=row.task,
+        metric_type=metric,
+        metric_name=metric.replace("_", " ") + of,
         metric_value=_rounded(estimate.value),
         metric_args={name: value for name, value in about.items() if value is not None},
     )

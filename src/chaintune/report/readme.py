@@ -17,7 +17,7 @@ _INDEX_LINES = re.compile(rf"^{_INDEX}:.*?(?=^[^\s\-]|\Z)", re.MULTILINE | re.DO
 
 
 def marked(name: str, section: str) -> str:
-    """A section between comments by which it is found again."""
+    """A section between the comments that mark it."""
     begin, end = _marks(name)
     # A name from data must not be taken for a mark.
     inert = section.strip().replace("\\<!--", "&lt;!--").replace("<!--", "&lt;!--")
@@ -48,8 +48,8 @@ def merged(text: str, *, name: str, section: str, index: Sequence[dict[str, Any]
 
 def _parted(text: str) -> tuple[str, str]:
     """The metadata's lines, without their fences, and the rest."""
-    found = REGEX_YAML_BLOCK.match(text)
-    return (found[2].strip("\n") + "\n", text[found.end() :]) if found else ("", text)
+    block = REGEX_YAML_BLOCK.match(text)
+    return (block[2].strip("\n") + "\n", text[block.end() :]) if block else ("", text)
 
 
 def _with_index(head: str, index: Sequence[dict[str, Any]], where: str) -> str:
@@ -59,13 +59,13 @@ def _with_index(head: str, index: Sequence[dict[str, Any]], where: str) -> str:
         raise DataError(f"{where}: the metadata between --- is no YAML ({' '.join(str(error).split())})") from error
     if not isinstance(data, dict):
         raise DataError(f"{where}: the metadata between --- is no mapping of names to values")
-    wanted = data | {_INDEX: _joined(data.get(_INDEX), index, where)}
-    lines = yaml_dump({_INDEX: wanted[_INDEX]}, sort_keys=False)
+    content = data | {_INDEX: _joined(data.get(_INDEX), index, where)}
+    lines = yaml_dump({_INDEX: content[_INDEX]}, sort_keys=False)
     # Only these lines are written anew, so that comments and order of the others stay.
-    found = _INDEX_LINES.search(head)
-    new = head[: found.start()] + lines + head[found.end() :] if found else head + lines
-    if (_INDEX in data and not found) or yaml.safe_load(new) != wanted:
-        new = yaml_dump(wanted, sort_keys=False)
+    place = _INDEX_LINES.search(head)
+    new = head[: place.start()] + lines + head[place.end() :] if place else head + lines
+    if (_INDEX in data and not place) or yaml.safe_load(new) != content:
+        new = yaml_dump(content, sort_keys=False)
     return f"---\n{new}---\n"
 
 

@@ -124,7 +124,7 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
         "Accuracy" if shares else "Scores",
         f"{unnamed} after each stage, with its interval.",
         ("checkpoint", *(sizes[task] for task in tasks)),
-        tuple((name, *(found.get(task, "") for task in tasks)) for name, found in _base_first(cells)),
+        tuple((name, *(own.get(task, "") for task in tasks)) for name, own in _base_first(cells)),
     )
 
 
@@ -133,7 +133,7 @@ def _base_first(cells: dict[str, dict[str, str]]) -> list[tuple[str, dict[str, s
 
 
 def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
-    """What was learned, and what of it was forgotten: one row for each task of each chain that another followed."""
+    """Gain and forgetting of each task of each chain that another followed."""
     learned = {row.key: row for row in rows if row.metric == "gain" and row.is_whole}
     lost = [row for row in rows if row.metric == "forgetting" and not row.dimension]
     # Counted from right after the task was trained, as usual, each has a gain there.
@@ -180,7 +180,7 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
             chain: next((r for r in rows if r.metric == "accuracy" and not r.dimension and _is(r, row, chain)), None)
             for chain in (row.reference, row.chain)
         }
-        scores = [score(found, named=True) for found in final.values()]
+        scores = [score(one, named=True) for one in final.values()]
         lines.append(
             (
                 row.task,
@@ -202,7 +202,7 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
 
 
 def _is(row: ResultRow, like: ResultRow, chain: str) -> bool:
-    """Whether a row is about a chain beside another row's: the same base, variant and task."""
+    """True for a row of this chain with the base, variant and task of another row."""
     return row.key == like.key._replace(chain=chain, reference=row.reference)
 
 
@@ -256,8 +256,8 @@ def _group_table(
 def _scores(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], ResultRow]) -> tuple[str, ...]:
     """The group's scores under the checkpoint that is compared with, and under the later one."""
     keys = (row.key._replace(chain=chain, reference="") for chain in (row.reference, row.chain))
-    found = (beside.get((key, "accuracy", row.dimension, row.group)) for key in keys)
-    return tuple(levels_in_tables(one.unit).number(one.estimate.value) if one else "" for one in found)
+    scores = (beside.get((key, "accuracy", row.dimension, row.group)) for key in keys)
+    return tuple(levels_in_tables(one.unit).number(one.estimate.value) if one else "" for one in scores)
 
 
 def _group_line(row: ResultRow, bias: ResultRow | None, scores: tuple[str, ...]) -> tuple[str, ...]:

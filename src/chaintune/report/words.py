@@ -1,4 +1,4 @@
-"""What was found, in plain words: what was forgotten, by whom, how sure, and what could not be seen."""
+"""Results in plain words: what was forgotten, in which groups, with which intervals and detectable differences."""
 
 import math
 from collections import Counter
@@ -77,7 +77,7 @@ def _comparison_text(comparison: Comparison) -> str:
         parts.append(f"Kept: the whole interval lies within {margin}.")
     if comparison.n_left_out:
         parts.append(f"{comparison.n_left_out:,} examples that do not have a score on both sides were left out.")
-    parts += [f"Not comparable, and compared all the same: {reason}." for reason in comparison.forced]
+    parts += [f"Compared although not comparable: {reason}." for reason in comparison.forced]
     return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
 
 
@@ -95,7 +95,7 @@ def _flips(comparison: Comparison) -> str:
 
 
 def forgetting_paragraph(row: ResultRow, rows: Sequence[ResultRow], *, level: float) -> Paragraph:
-    """What is said of the forgetting of a whole task, and of who forgot it.
+    """The paragraph on the forgetting of a whole task and of its groups.
 
     Args:
         row: of the forgetting of a whole task.
@@ -115,10 +115,10 @@ def forgetting_paragraph(row: ResultRow, rows: Sequence[ResultRow], *, level: fl
 
 
 def verdict_sentence(row: ResultRow, *, level: float) -> str:
-    """What is said of the forgetting of a whole task, as its verdict allows."""
+    """The sentence on the forgetting of a whole task that its verdict supports."""
     estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
-        return _capital(f"Whether {where} forgot {row.task} cannot be told: {estimate.reason}.")
+        return _capital(f"Whether {where} forgot {row.task} is unknown: {estimate.reason}.")
     task = f"{row.task} since the base" if row.reference == BASE else row.task
     did = {
         "forgot": f"{where} forgot {task}",
@@ -130,12 +130,12 @@ def verdict_sentence(row: ResultRow, *, level: float) -> str:
 
 
 def reference_text(bf_reference: str) -> str:
-    """What biased forgetting is relative to, in words."""
+    """The reference of biased forgetting in words."""
     return "the rest" if bf_reference == "rest" else "the whole"
 
 
 def _little_learned(row: ResultRow, rows: Sequence[ResultRow], level: float) -> list[str]:
-    """What was not learned cannot be forgotten."""
+    """A caveat where the gain before is not shown to be positive."""
     gains = [r for r in rows if r.metric == "gain" and r.is_whole and r.key == gain_key(row)]
     if not gains or gains[0].estimate.low > 0:
         return []
@@ -194,7 +194,7 @@ def group_differences(
 
 
 def _reasons(estimates: Iterable[Estimate]) -> str:
-    """Why some groups cannot be judged: the reason of all, or each kind of reason and of how many."""
+    """The reason that all estimates share, or each kind of reason with its count."""
     reasons = [estimate.reason for estimate in estimates]
     if len(set(reasons)) == 1:
         return reasons[0]
@@ -215,7 +215,7 @@ def _least(limits: Sequence[float], unit: str) -> str:
 def _order(row: ResultRow, level: float) -> str:
     estimate = row.estimate
     if math.isnan(estimate.low):
-        return f"Whether {row.task} fares better late than early cannot be told: {estimate.reason}."
+        return f"Whether {row.task} fares better late than early is unknown: {estimate.reason}."
     size = _change(row, level)
     if estimate.low > 0 or estimate.high < 0:
         late = "better" if estimate.value > 0 else "worse"
@@ -224,10 +224,10 @@ def _order(row: ResultRow, level: float) -> str:
 
 
 def recovery_text(row: ResultRow, rows: Sequence[ResultRow], *, level: float) -> str:
-    """What a mitigation brings back, and its price; `row` is of its recovery."""
+    """The sentences on a recovery and its prices; `row` is of the recovery."""
     estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
-        reason = f"What {where} brings back of {row.task} cannot be told: {estimate.reason}."
+        reason = f"What {where} brings back of {row.task} is unknown: {estimate.reason}."
         return reason + _regained([row], rows, level)
     text = f"{where} brings back {PERCENT.text(estimate, level=level)} of the loss of {row.task}."
     if estimate.low <= 0:
@@ -238,7 +238,7 @@ def recovery_text(row: ResultRow, rows: Sequence[ResultRow], *, level: float) ->
 
 
 def recoveries_text(alike: Sequence[ResultRow], rows: Sequence[ResultRow], *, level: float) -> str:
-    """What mitigations of one loss bring back: one alone, or several of which no share can be told for one reason.
+    """The sentences on recoveries of one loss: of one, or of several that are undefined for one reason.
 
     Args:
         alike: of their recoveries; undefined for the same reason where there is more than one.
@@ -249,12 +249,12 @@ def recoveries_text(alike: Sequence[ResultRow], rows: Sequence[ResultRow], *, le
     if len(alike) == 1:
         return recovery_text(first, rows, level=level)
     after = f"{first.reference} ({first.variant})" if first.variant else first.reference
-    text = f"What share of its loss {len(alike)} mitigations of {first.task} after {after} bring back cannot be told"
+    text = f"What share of its loss {len(alike)} mitigations of {first.task} after {after} bring back is unknown"
     return f"{text}: {first.estimate.reason}.{_regained(alike, rows, level)}"
 
 
 def _grouped_by_reason(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:
-    """Recoveries of one loss that are undefined for one reason, which need not be told again and again."""
+    """Recoveries, those of one loss that are undefined for one reason together."""
     alike: dict[tuple[str, ...], list[ResultRow]] = {}
     for row in rows:
         undefined = math.isnan(row.estimate.value)
@@ -264,7 +264,7 @@ def _grouped_by_reason(rows: Sequence[ResultRow]) -> list[list[ResultRow]]:
 
 
 def _regained(alike: Sequence[ResultRow], rows: Sequence[ResultRow], level: float) -> str:
-    """What came back in points, which needs no loss that is shown; empty where it was not measured."""
+    """The sentence on what was regained in the unit of the scores; empty where it was not measured."""
     keys = {row.key for row in alike}
     regained = [r for r in rows if r.metric == "regained" and r.is_whole and r.key in keys]
     if not regained:
@@ -285,18 +285,18 @@ def recommendations(choices: Sequence[Recommendation]) -> list[str]:
     Args:
         choices: of a study.
     """
-    found: dict[tuple[str, ...], list[Recommendation]] = {}
+    groups: dict[tuple[str, ...], list[Recommendation]] = {}
     for choice in choices:
         lack = choice.reason.partition(": ")[2] if not choice.chosen else ""
         own = lack if "undefined" in lack else choice.dose_curve
-        found.setdefault((choice.base, choice.variant, choice.task, choice.after, own), []).append(choice)
+        groups.setdefault((choice.base, choice.variant, choice.task, choice.after, own), []).append(choice)
     return [
         recommended(alike[0])
         if len(alike) == 1
         else f"No dose of {listed(choice.dose_curve for choice in alike)} of {task} after {after}"
         + (f" ({variant})" if variant else "")
         + f" is recommended: {lack.removeprefix('its ')}."
-        for (_, variant, task, after, lack), alike in found.items()
+        for (_, variant, task, after, lack), alike in groups.items()
     ]
 
 
@@ -313,17 +313,17 @@ def _rounding(rows: Sequence[ResultRow]) -> list[str]:
     """One sentence on how much of any change may be arithmetic."""
     if not rows:
         return []
-    found = [
+    texts = [
         f"{round(row.estimate.value * row.estimate.n):,} of {row.estimate.n:,} answers to {row.task} "
         f"(at most {100 * row.estimate.high:.0f} %)"
         for row in rows
     ]
-    counts = ", ".join(dict.fromkeys(found))
+    counts = ", ".join(dict.fromkeys(texts))
     return [f"Rounding alone changed {counts} when the base was scored in another grouping of its examples."]
 
 
 def definition(rows: Iterable[ResultRow]) -> str:
-    """What a forgetting is, of rows in these units and directions."""
+    """The definition of forgetting, in the units and directions of the rows."""
     lost = [row for row in rows if row.metric == "forgetting"]
     units = {row.unit for row in lost}
     unit = units_in_words(units) if len(units) < 2 else "the unit of the score, percentage points for shares"
@@ -347,7 +347,7 @@ def _scope(estimates: Iterable[Estimate]) -> str:
             "One seed: these numbers speak about these checkpoints, not about what the recipe does in general; "
             "vary the seed to learn that."
         )
-    return f"Over {seeds} seeds: these numbers speak about the recipe, as far as {seeds} seeds tell."
+    return f"Over {seeds} seeds: these numbers speak about the recipe, as far as {seeds} seeds can show."
 
 
 def _turned(estimate: Estimate) -> Estimate:

@@ -17,11 +17,10 @@ from chaintune.forgetting import compare
 from chaintune.gate import judge, read_policy
 from chaintune.records import Comparison
 from chaintune.report.card import forgetting_section
-from chaintune.report.comparison import comparison_json
-from chaintune.report.model_index import TASK_NAME, card_results, model_index
+from chaintune.report.comparison import comparison_json, read_comparisons
+from chaintune.report.model_index import TASK_NAME, model_index
 from chaintune.report.readme import merged
 from chaintune.report.results import Results
-from chaintune.report.saved import read_comparisons
 from tests import made_up
 from tests.made_pages import HOSTILE
 
@@ -38,7 +37,7 @@ def compared(name: str = "b", task: str = "t") -> Comparison:
 
 
 FOUND = compared()
-INDEX = model_index("mine", card_results(FOUND.rows, level=FOUND.level))
+INDEX = model_index("mine", FOUND.rows, level=FOUND.level)
 SECTION = forgetting_section(Results.of([FOUND]), before="my base")
 
 
@@ -140,7 +139,7 @@ def test_a_later_comparison_takes_the_place_of_the_earlier() -> None:
     twice = put(
         once,
         forgetting_section(Results.of([later]), before="my base"),
-        model_index("x", card_results(later.rows, level=later.level)),
+        model_index("x", later.rows, level=later.level),
     )
     assert "| t |" not in twice
     assert "| u |" in twice

@@ -17,13 +17,12 @@ from chaintune.gate.policy import Limit
 from chaintune.records import Comparison, Gate, ItemMetric, Judgement, Scores, items_table, plain_scores
 from chaintune.records.scores import whole_table
 from chaintune.report.card import forgetting_section
-from chaintune.report.comparison import comparison_json, comparison_schema
+from chaintune.report.comparison import comparison_json, comparison_schema, read_comparisons
 from chaintune.report.figures import result_figures
 from chaintune.report.gate import gate_sentence, gate_table, junit_xml
 from chaintune.report.markdown import markdown
-from chaintune.report.model_index import card_results, model_index
+from chaintune.report.model_index import model_index
 from chaintune.report.results import Results
-from chaintune.report.saved import read_comparisons
 from chaintune.report.tables import result_tables
 
 FAST = 200
@@ -163,7 +162,7 @@ def test_another_unit_is_named_wherever_a_number_stands(tmp_path: Path) -> None:
     assert markdown(Results.of([read], judged)) == markdown(Results.of([found], gate))
     (figure,) = [one for one in result_figures(Results.of([found])) if one.name == "before-and-after-in-characters"]
     assert figure.caption == "t from 4.00 to 5.50 characters."
-    (index,) = model_index("m", card_results(found.rows, level=0.95))
+    (index,) = model_index("m", found.rows, level=0.95)
     assert {metric["args"]["unit"] for result in index["results"] for metric in result["metrics"]} == {"characters"}
 
 
@@ -233,6 +232,6 @@ def test_what_was_left_out_whole_is_named() -> None:
 
 def test_a_gate_without_a_blocking_budget_says_whether_another_is_exceeded() -> None:
     told = Gate("p", (judgement("fail", "warn"), judgement("pass", "warn"), judgement("missing", "note")))
-    assert gate_sentence(told) == "PASS: no budget is blocking; of 3 that only tell, 1 exceeded."
+    assert gate_sentence(told) == "PASS: no budget is blocking; of 3 that do not block, 1 exceeded."
     kept = Gate("p", (judgement("pass", "warn"),))
-    assert gate_sentence(kept) == "PASS: no budget is blocking; of 1 that only tell, none exceeded."
+    assert gate_sentence(kept) == "PASS: no budget is blocking; of 1 that do not block, none exceeded."

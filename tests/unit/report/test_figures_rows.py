@@ -211,7 +211,7 @@ def test_without_a_loss_points_are_drawn_and_no_target() -> None:
         assert "goal" not in words
         assert figure.table["reason"].to_list() == ["the loss is not shown"] * 2
         assert figure.table["regained (points)"].to_list() == [10.0, 20.0]
-    assert "2 mitigations of a after a>b bring back cannot be told: the loss is not shown." in (
+    assert "2 mitigations of a after a>b bring back is unknown: the loss is not shown." in (
         found["regained-a-after-a-b"].caption
     )
     assert found["dose-a-after-a-b"].caption == (

@@ -26,8 +26,7 @@ from chaintune.records import (
 )
 from chaintune.report.folder import read_results, read_rows
 from chaintune.report.page import Page, Step, render, results_page
-from chaintune.report.page.embedded import as_script, weight
-from chaintune.report.page.flips import MOST_FLIPS, _shares, examples_data
+from chaintune.report.page.flips import MOST_FLIPS, _shares, as_script, examples_data, weight
 from chaintune.report.page.pictures import picture
 from chaintune.report.page.steps import run_steps
 from chaintune.report.results import Results

@@ -124,7 +124,7 @@ def test_says_when_little_was_learned_to_be_forgotten() -> None:
 
 def test_undefined_says_why() -> None:
     text = summary([row("forgetting", math.nan, verdict="inconclusive", reason="no examples")])
-    assert "cannot be told: no examples." in text
+    assert "is unknown: no examples." in text
 
 
 def test_one_seed_speaks_about_checkpoints_and_several_about_the_recipe() -> None:
@@ -172,8 +172,8 @@ def test_undefined_recovery_and_order_say_why() -> None:
     back = row("recovery", math.nan, reason="the loss is not shown to be above 0")
     order = row("order_effect", 0.1, reason="too few clusters for an interval: 3")
     text = summary([LOST, order, back])
-    assert "cannot be told: the loss is not shown to be above 0." in text
-    assert "cannot be told: too few clusters for an interval: 3." in text
+    assert "is unknown: the loss is not shown to be above 0." in text
+    assert "is unknown: too few clusters for an interval: 3." in text
 
 
 def test_one_reason_is_told_once_for_all_mitigations_of_a_loss_with_what_they_regained() -> None:
@@ -185,7 +185,7 @@ def test_one_reason_is_told_once_for_all_mitigations_of_a_loss_with_what_they_re
         rows += [row("regained", value, value - 0.05, value + 0.05, **about)]
     text = summary(rows)
     assert text.count("no loss is shown") == 1
-    assert "What share of its loss 3 mitigations of s after s>c bring back cannot be told: no loss is shown." in text
+    assert "What share of its loss 3 mitigations of s after s>c bring back is unknown: no loss is shown." in text
     assert "Between -2.0 and +3.0 points were regained" in text
     assert "none is shown to have regained or lost anything." in text
     clear = row("regained", 0.09, 0.04, 0.14, chain="s>c>s@5%", reference="s>c")

@@ -154,7 +154,7 @@ def _y(rows: Sequence[Mapping[str, Any]], points: Sequence[Point], name: str) ->
 
 
 def _course(points: Sequence[Point], number: int, tasks: Sequence[str]) -> str:
-    """Where each task starts and ends along one chain."""
+    """First and last score of each task along one chain."""
     parts = []
     for task in tasks:
         course = [row for chain, _, row in points if chain == number and row.task == task]

@@ -59,7 +59,7 @@ def scores_by_setting(rows: Sequence[ResultRow]) -> Iterator[tuple[str, list[Res
 
 
 def unit_tag(unit: str) -> str:
-    """What tells the figure of a unit from others: nothing for shares, else the unit."""
+    """Tag of the figures of a unit: empty for shares, else the unit."""
     return "" if is_share(unit) else f"in {unit}"
 
 

@@ -71,7 +71,7 @@ def forgetting_of_tasks_figures(rows: Sequence[ResultRow], *, level: float) -> I
 
 
 def _name(row: ResultRow, rows: Sequence[ResultRow]) -> str:
-    """What tells one row from another, as short as that can be said; the rest is in the caption."""
+    """The parts of a row's name that differ between the rows; the rest is in the caption."""
     parts = {name: getattr(row, name) for name in ("task", "chain", "base")}
     unlike = [part for name, part in parts.items() if len({getattr(one, name) for one in rows}) > 1]
     return ", ".join(filter(None, [*unlike, ", ".join(row.settings)])) or row.task

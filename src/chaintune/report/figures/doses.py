@@ -36,7 +36,7 @@ class Point:
 
     Attributes:
         name: what was done, short.
-        kind: what it shares with its kin of other doses or strengths.
+        kind: name of the mitigation, without its dose or strength.
         dose: fraction of the lost task's training data; NaN where none is taught again.
         recovery: share of the loss that came back.
         regained: difference in score to the same chain without it.
@@ -55,7 +55,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """By what the mitigations of one loss are held against each other.
+    """The statistic by which mitigations of one loss are compared.
 
     Attributes:
         name: `recovery`; or `regained`, where no loss is shown and so a share of it is undefined.
@@ -81,7 +81,7 @@ class Measure:
 
 
 def draw_doses(curves: Mapping[str, Sequence[Point]], kinds: Sequence[str], measure: Measure) -> alt.LayerChart:
-    """What came back along the dose, a line for each kind.
+    """The chart of recovery along the dose, a line for each kind.
 
     Args:
         curves: kind -> its doses, smallest first.
@@ -112,7 +112,7 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], kinds: Sequence[str], meas
 def draw_price(
     points: Sequence[Point], kinds: Sequence[str], *, task: str, measure: Measure, margin: float
 ) -> alt.LayerChart:
-    """What came back against the price in one kept task, a point for each checkpoint.
+    """The chart of recovery against the price in one kept task, a point for each checkpoint.
 
     Args:
         points: with a value and a price.

@@ -53,10 +53,10 @@ def _of_groups(every: Sequence[GroupResults]) -> list[Figure]:
 
 def _powers(every: Iterable[GroupResults]) -> Iterator[Figure]:
     """One for each dimension of each task, of the checkpoint that could show least."""
-    kin: dict[tuple[str, str], list[GroupResults]] = {}
+    by_dimension: dict[tuple[str, str], list[GroupResults]] = {}
     for results in every:
-        kin.setdefault((results.task, results.dimension), []).append(results)
-    for alike in kin.values():
+        by_dimension.setdefault((results.task, results.dimension), []).append(results)
+    for alike in by_dimension.values():
         figure = power_figure(max(alike, key=typical))
         if figure and len(alike) > 1:
             yield replace(figure, caption=f"{figure.caption} Of {len(alike)} checkpoints this one could show least.")

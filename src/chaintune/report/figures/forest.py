@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How the points of some rows look; the shape tells as much as the colour.
+    """Colour and shape of the points of some rows; each of the two is enough to tell them apart.
 
     Attributes:
         name: in the legend.
@@ -55,7 +55,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """What surrounds the rows.
+    """Axis, legend and reference lines around the rows.
 
     Attributes:
         axis: title of the horizontal axis, with the unit.
@@ -108,7 +108,7 @@ class Forest:
         return alt.Scale(domain=[low, high if high > low else low + 1], nice=False)
 
     def _behind(self, lines: Sequence[Line]) -> list[alt.Chart]:
-        """Zero, and what the rows are held against."""
+        """Zero, the limit, and the whole task."""
         x = alt.X("value:Q", scale=self._x(lines), axis=axis(self.axis))
         layers = [alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(x=x)]
         if not math.isnan(self.limit):
@@ -154,7 +154,7 @@ def looks_of(kinds: Sequence[Kind]) -> dict[str, alt.Scale]:
 
 
 def beyond(lines: Sequence[Line], forest: Forest) -> int:
-    """How many intervals reach out of the frame."""
+    """Number of intervals that reach beyond the frame."""
     return sum(one.estimate.low < forest.least or one.estimate.high > forest.most for one in lines)
 
 

@@ -104,7 +104,7 @@ def _difference(member: GroupResult, results: GroupResults) -> str:
 
 
 def _by_verdict(results: GroupResults) -> str:
-    """How many groups of each verdict, and their names where they are few."""
+    """Number of groups of each verdict, and their names where they are few."""
     groups: dict[str, list[str]] = {verdict: [] for verdict in get_args(Verdict)}
     for one in _sorted(results.members, biased=False):
         groups[one.verdict].append(one.group)

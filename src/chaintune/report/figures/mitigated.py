@@ -48,7 +48,7 @@ class MitigationResults:
 
     @property
     def measure(self) -> Measure:
-        """Shares of the loss, and points where no share of it can be told but points can."""
+        """Shares of the loss, or where they are undefined differences of scores, as far as those are known."""
         known = [one.recovery.value for one in self.points if not math.isnan(one.recovery.value)]
         if not known and any(not math.isnan(one.regained.value) for one in self.points):
             scale = changes_in(self.unit)
@@ -87,14 +87,14 @@ def mitigation_figures(rows: Sequence[ResultRow], limits: Limits, *, level: floa
 
 
 def _mitigation_results(rows: Sequence[ResultRow], limits: Limits, level: float) -> list[MitigationResults]:
-    found: dict[tuple[str, ...], list[ResultRow]] = {}
+    losses: dict[tuple[str, ...], list[ResultRow]] = {}
     for row in rows:
         if row.metric == "recovery" and not row.dimension:
-            found.setdefault((row.base, row.variant, row.task, row.reference), []).append(row)
+            losses.setdefault((row.base, row.variant, row.task, row.reference), []).append(row)
     choices = recommend(rows, limits)
-    bases = {base for base, *_ in found}
+    bases = {base for base, *_ in losses}
     every = []
-    for (base, variant, task, after), recoveries in found.items():
+    for (base, variant, task, after), recoveries in losses.items():
         own = [one for one in choices if (one.base, one.variant, one.task, one.after) == (base, variant, task, after)]
         points = sorted((_point(row, rows, own) for row in recoveries), key=lambda one: (one.kind, one.dose, one.name))
         tag = ", ".join(filter(None, (base if len(bases) > 1 else "", variant)))
@@ -105,7 +105,7 @@ def _mitigation_results(rows: Sequence[ResultRow], limits: Limits, level: float)
 
 
 def _sentences(recoveries: Sequence[ResultRow], rows: Sequence[ResultRow], level: float) -> tuple[str, ...]:
-    """What each brought back; all of them at once where no share of the loss can be told, for one reason."""
+    """A sentence on each recovery; one for all where they are undefined for one reason."""
     if len({row.estimate.reason for row in recoveries if math.isnan(row.estimate.value)} | {""}) == 2 and all(
         math.isnan(row.estimate.value) for row in recoveries
     ):
@@ -211,7 +211,7 @@ def _price(results: MitigationResults, task: str) -> Figure | None:
 
 
 def _corner(points: Sequence[Point], task: str, results: MitigationResults) -> str:
-    """How many lie where a recommended one must."""
+    """Number of checkpoints that reach target and margin."""
     margin, target = _margin(points, task, results.limits), PERCENT.number(results.limits.target)
     better = "further up and further left is better."
     if math.isnan(margin):

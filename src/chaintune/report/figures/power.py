@@ -40,7 +40,7 @@ def power_figure(results: GroupResults) -> Figure | None:
 
 
 def typical(results: GroupResults) -> tuple[int, float]:
-    """How little the data of a results show: groups in which nothing could, then the middle of the others."""
+    """Rank of results by power: groups without a detectable difference, then the median of the others."""
     known = [one.detectable for one in results.members if not math.isnan(one.detectable)]
     return len(results.members) - len(known), median(known) if known else 0.0
 

@@ -20,7 +20,7 @@ _PAINT = re.compile(r'(?<= )(fill|stroke)="([^"]*)"')
 
 
 def sized(spec: dict[str, Any], pixels: int) -> dict[str, Any]:
-    """The spec of a figure that is so wide, all told, where there is no container to ask."""
+    """The spec of a figure of this width, axes and legend included, where no container sets it."""
     return spec | {"width": pixels, "autosize": {"type": "fit-x", "contains": "padding"}}
 
 

@@ -37,7 +37,7 @@ def sharpness_figures(pairs: pl.DataFrame, rows: Sequence[ResultRow]) -> Iterato
 
     Args:
         pairs: of `curvature.parquet`.
-        rows: of the study, with the units of the tasks; their rank correlations are told.
+        rows: of the study, with the units of the tasks; their rank correlations go into the caption.
     """
     lost = {row.task: row.unit for row in rows if row.metric == "forgetting"}
     units = {task: lost.get(task, "") for task in pairs["task"].unique(maintain_order=True)}
@@ -115,14 +115,14 @@ def _x(radii: Sequence[float]) -> alt.X:
 
 
 def _correlation(row: ResultRow) -> str:
-    """What a rank correlation allows to say."""
-    found, of = row.estimate, f" of {one_line(row.task)}" if row.task else ""
-    if math.isnan(found.value):
-        return f"The rank correlation with forgetting{of} is undefined: {one_line(found.reason)}."
-    ends = f" ({found.low:+.2f} to {found.high:+.2f})" if not math.isnan(found.low) else ""
-    number = f"rank correlation {found.value:+.2f}{ends} over {found.n} pairs"
-    if found.low > 0 or found.high < 0:
-        more = "more" if found.value > 0 else "less"
+    """The sentence that a rank correlation supports."""
+    estimate, of = row.estimate, f" of {one_line(row.task)}" if row.task else ""
+    if math.isnan(estimate.value):
+        return f"The rank correlation with forgetting{of} is undefined: {one_line(estimate.reason)}."
+    ends = f" ({estimate.low:+.2f} to {estimate.high:+.2f})" if not math.isnan(estimate.low) else ""
+    number = f"rank correlation {estimate.value:+.2f}{ends} over {estimate.n} pairs"
+    if estimate.low > 0 or estimate.high < 0:
+        more = "more" if estimate.value > 0 else "less"
         return f"Sharper checkpoints were followed by {more} forgetting{of}: {number}."
     return f"No relation between curvature and forgetting{of} is shown: {number}."
 

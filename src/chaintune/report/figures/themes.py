@@ -9,7 +9,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 # Okabe and Ito (2008), ordered so that neighbours differ in lightness too; what is too pale for a ground comes last.
 _LIGHT_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#858585"]
 _DARK_COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#FFFFFF", "#F0E442", "#D55E00", "#9A9A9A"]
-# One hue whose lightness alone tells the order, nowhere so strong that the ink of a number on it is hard to read.
+# One hue in order of lightness, nowhere so strong that a number on it is hard to read.
 _LIGHT_RAMP = ["#F1F6FA", "#CFE1F0", "#A5C8E4", "#7FB0DA", "#5B9BD5"]
 _DARK_RAMP = ["#1A222B", "#1F3345", "#24465F", "#275672", "#2A6689"]
 

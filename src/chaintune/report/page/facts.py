@@ -21,7 +21,7 @@ ASSUMPTIONS = (
 
 
 def facts(results: Results) -> tuple[Fact, ...]:
-    """Where results come from: what the run, or the logs, say about themselves, and how they were compared."""
+    """Provenance of results: of the run or of the logs, and the options of each comparison."""
     command = results.command or results.provenance.get("command", ())
     study = _study_facts(results.provenance, results.folder) if results.provenance else []
     return (
@@ -32,7 +32,7 @@ def facts(results: Results) -> tuple[Fact, ...]:
 
 
 def _study_facts(provenance: Mapping[str, Any], folder: Path | None) -> list[Fact]:
-    """What `provenance.json` says, the most asked-for first."""
+    """The content of `provenance.json`, the most important first."""
     packages = provenance["packages"]
     named = tuple(f"{name} {packages[name]}" for name in _NAMED if name in packages)
     lines = [

@@ -1,5 +1,6 @@
 """Items that flipped between two checkpoints: right then wrong, or wrong then right; of graded scores, fell or rose."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from chaintune.records import Choices, Example, Scores
 from chaintune.records.examples import shown_text
 from chaintune.records.scales import is_share
-from chaintune.report.page.embedded import weight
 
 # Together with figures and libraries these keep the largest page well under 20 MB.
 MOST_FLIPS = 3_000
@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Flips:
-    """What flipped in a step: how many, and rows of those that come first in any sample."""
+    """The items that flipped in a step: their number, and the rows of those that come first in a sample."""
 
     name: str
     task: str
@@ -65,7 +65,7 @@ def examples_data(
     most: int = MOST_FLIPS,
     most_text_bytes: int = MOST_TEXT_BYTES,
 ) -> dict[str, Any]:
-    """What the page's list of examples is made from, as plain data; empty when nothing flipped.
+    """The page's list of flipped examples as plain data; empty when nothing flipped.
 
     Where more flipped than are shown, each step gives an equal share, and of a step those examples whose hashed ids
     come first: the same ones at every build, and the same in every step.
@@ -78,8 +78,8 @@ def examples_data(
         most_text_bytes: of the examples' texts; those that come after have none.
     """
     order = _Order()
-    found = [_flips(step, metric, most, order) for step in steps]
-    shares = _shares([flips.forgot + flips.learned for flips in found], most)
+    every = [_flips(step, metric, most, order) for step in steps]
+    shares = _shares([flips.forgot + flips.learned for flips in every], most)
     items = _Items(texts, most_text_bytes)
     shown = [
         {
@@ -89,13 +89,13 @@ def examples_data(
             "before": _answers(before, flips.metric),
             "after": _answers(after, flips.metric),
         }
-        for number, (flips, share) in enumerate(zip(found, shares, strict=True))
+        for number, (flips, share) in enumerate(zip(every, shares, strict=True))
         for before, after, lost in flips.first(share)
     ]
     summaries = [
         {"name": one.name, "task": one.task, "unit": one.unit}
         | {"forgot": one.forgot, "learned": one.learned, "shown": share}
-        for one, share in zip(found, shares, strict=True)
+        for one, share in zip(every, shares, strict=True)
     ]
     return {"steps": summaries, "items": items.listed, "flips": shown} if shown else {}
 
@@ -110,7 +110,7 @@ class _Items:
         self._left = most_text_bytes
 
     def place(self, task: str, row: Mapping[str, Any]) -> int:
-        """Where the example stands in the list; it is put there if it is new."""
+        """The example's index in the list, to which a new one is added."""
         key = (task, row["example_id"])
         if key not in self._places:
             self._places[key] = len(self.listed)
@@ -135,7 +135,7 @@ class _Items:
 
 
 class _Order:
-    """Where each example of a table stands by its hashed id, kept while tables of the same examples follow."""
+    """Ranks of a table's examples by their hashed ids, cached for tables of the same examples."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[pa.ChunkedArray, NDArray[np.int64]]] = {}
@@ -174,7 +174,7 @@ def _flips(step: Step, metric: str | None, most: int, order: _Order) -> _Flips:
 
 
 def _shares(counts: Sequence[int], most: int) -> list[int]:
-    """How many of each are shown: all where there is room, else as equal shares as the counts allow.
+    """The number shown of each: all of them up to the limit, else as equal shares as the counts allow.
 
     Example:
         >>> _shares([5, 100, 100], 65)
@@ -199,8 +199,21 @@ def _answers(row: Mapping[str, Any], metric: str) -> list[float]:
 
 
 def _cut(text: str, longest: int) -> str:
-    """The text, or its beginning and its end: what is asked tends to stand last."""
+    """The text, or its beginning and its end, as questions tend to come last."""
     if len(text) <= longest:
         return text
     half = longest // 2
     return f"{text[:half]} [{len(text) - 2 * half:,} characters left out] {text[-half:]}"
+
+
+def as_script(value: Any) -> str:
+    """JSON that can stand inside a script element: no end tag, comment or line separator can be in it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for mark in "<>&\u2028\u2029":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return text
+
+
+def weight(value: Any) -> int:
+    """Bytes of a value's JSON as it stands in the page."""
+    return len(as_script(value).encode("utf-8", "replace"))

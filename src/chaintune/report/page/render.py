@@ -10,7 +10,7 @@ from typing import Any
 from chaintune.report.cells import Table
 from chaintune.report.figures.themes import config
 from chaintune.report.page.content import Page
-from chaintune.report.page.embedded import as_script
+from chaintune.report.page.flips import as_script
 from chaintune.report.page.pictures import Picture, picture
 
 SECTIONS = {
@@ -96,8 +96,10 @@ def _hash(text: str) -> str:
 
 
 def _sections(pictures: list[Picture]) -> list[tuple[str, str, list[Picture]]]:
-    found = [(name, title, [one for one in pictures if one.figure.section == name]) for name, title in SECTIONS.items()]
-    return [section for section in found if section[2]]
+    sections = [
+        (name, title, [one for one in pictures if one.figure.section == name]) for name, title in SECTIONS.items()
+    ]
+    return [section for section in sections if section[2]]
 
 
 def _numeric(table: Table) -> list[bool]:
@@ -111,13 +113,13 @@ def _is_numeric(cells: list[str]) -> bool:
 
 
 def _sample(examples: Mapping[str, Any]) -> str:
-    """What part of the items that flipped the page holds, where it does not hold all."""
+    """A sentence on the sample of flipped items, where the page does not hold all of them."""
     steps = examples.get("steps", ())
-    held, every = (sum(sum(step[name] for name in names) for step in steps) for names in _COUNTS)
-    if held == every:
+    shown, every = (sum(sum(step[name] for name in names) for step in steps) for names in _COUNTS)
+    if shown == every:
         return ""
     return (
-        f"This page holds a sample: {held:,} of {every:,} of them, an equal share of each pair of checkpoints, chosen "
+        f"This page holds a sample: {shown:,} of {every:,} of them, an equal share of each pair of checkpoints, chosen "
         "by a hash of the ids and so the same in every pair."
     )
 

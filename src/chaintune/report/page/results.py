@@ -52,7 +52,7 @@ def results_page(
 
 
 def _metric(comparisons: Sequence[Comparison]) -> Metric | None:
-    """By which answers of our own scores count as right; other logs hold scores alone, and studies name their own."""
+    """The item metric of comparisons of our own scores; None for studies, whose scores name theirs."""
     if not comparisons:
         return None
     return next((name for name in get_args(Metric) for one in comparisons if one.metric == name), "accuracy")
