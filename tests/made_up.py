@@ -1,13 +1,26 @@
 """Designs and scores made up for tests of numbers, and Hypothesis strategies for them."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse
 
-from chaintune.records import ChainStep, Checkpoint, Choices, Example, Scores, Settings, chain_label, scores_table
+from chaintune.records import (
+    ChainStep,
+    Checkpoint,
+    Choices,
+    Example,
+    ItemMetric,
+    Scores,
+    Settings,
+    chain_label,
+    scores_table,
+)
+from chaintune.records.scores import whole_table
 from chaintune.stats import Design
 
 Floats = NDArray[np.float64]
@@ -30,6 +43,30 @@ def nested(rng: np.random.Generator, *, groups: int = 4, clusters: int = 12, siz
 def changes(rng: np.random.Generator, n: int, forgot: float = 0.2, learned: float = 0.1) -> Floats:
     """Independent changes: 1 forgotten, -1 learned, 0 neither."""
     return rng.choice([1.0, -1.0, 0.0], n, p=[forgot, learned, 1 - forgot - learned])
+
+
+LENGTH = ItemMetric("length", "text", "characters", (0.0, math.inf), "less")
+
+
+def lengths(values: Sequence[float | None], groups: Mapping[str, Sequence[str]] | None = None) -> Scores:
+    """Scores in characters of which less is better; None has no score.
+
+    Args:
+        values: of each example.
+        groups: dimension -> group of each example.
+    """
+    names = [f"e{number:04d}" for number in range(len(values))]
+    columns = {
+        "task": ["t"] * len(values),
+        "example_id": names,
+        "cluster": names,
+        "groups": pa.array(
+            [[(name, [own[row]]) for name, own in (groups or {}).items()] for row in range(len(values))],
+            pa.map_(pa.string(), pa.list_(pa.string())),
+        ),
+        "score": pa.array(values, pa.float64()),
+    }
+    return Scores("t", whole_table(pa.table(columns)), {}, LENGTH)
 
 
 def scores(

@@ -69,7 +69,9 @@ def open_page(browser: "Browser", page_file: Path) -> Iterator[Opener]:
     """Opens the page from disk, and waits until its figures are drawn."""
     contexts = []
 
-    def opened(*, width: int = 1280, scheme: Any = "light", script: bool = True, file: Path = page_file) -> Opened:
+    def opened(
+        *, width: int = 1280, scheme: Any = "light", script: bool = True, file: Path = page_file, drawn: bool = True
+    ) -> Opened:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script
         )
@@ -80,7 +82,7 @@ def open_page(browser: "Browser", page_file: Path) -> Iterator[Opener]:
         found.page.on("pageerror", lambda error: found.said.append(f"error: {error}"))
         found.page.on("request", lambda request: found.asked.append(request.url))
         found.page.goto(file.as_uri())
-        if script:
+        if script and drawn:
             found.page.wait_for_selector("html[data-drawn=yes]", timeout=PATIENCE)
         return found
 

@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from chaintune.forgetting import compare
+from chaintune.report.page import Step, render, results_page
+from chaintune.report.results import Results
+from tests import made_up
 from tests.browser.conftest import Opened, Opener
 from tests.made_pages import HOSTILE
 
@@ -82,6 +86,16 @@ def test_what_may_offend_is_hidden_until_asked_for(open_page: Opener) -> None:
     opened.reveal()
     assert opened.page.locator("#browser").is_visible()
     assert not opened.page.locator("#warning").is_visible()
+
+
+def test_scores_in_another_unit_are_no_percentages(open_page: Opener, tmp_path: Path) -> None:
+    before, after = (made_up.lengths(values) for values in ([4.0, 4.0], [4.0, 16.5]))
+    results = Results.of([compare(before, after, resamples=200)])
+    (tmp_path / "page.html").write_text(render(results_page(results, steps=[Step("t", before, after)])))
+    opened = open_page(file=tmp_path / "page.html", drawn=False)
+    opened.reveal()
+    assert text(opened.page, "#list tbody td") == ["4 characters", "16.5 characters"]
+    assert opened.said == []
 
 
 def count_of(opened: Opened) -> int:

@@ -46,7 +46,10 @@ def share_rows(
     options: Inference,
 ) -> list[ResultRow]:
     """Rows of a share that is made of the item scores at some checkpoints. Shape: stacks `[S, E]` each."""
-    return estimate_rows(subject, metric, seeds, lambda at: share(design, *(stack[at] for stack in stacks), options))
+    unit = subject.item_unit
+    return estimate_rows(
+        subject, metric, seeds, lambda at: share(design, *(stack[at] for stack in stacks), options, unit=unit)
+    )
 
 
 def _returns(

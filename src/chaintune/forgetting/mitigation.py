@@ -4,12 +4,16 @@ import math
 from dataclasses import replace
 
 from chaintune.forgetting.options import Inference
+from chaintune.forgetting.units import SHARES, Unit
 from chaintune.records import Estimate
+from chaintune.records.scales import levels_in_tables
 from chaintune.stats import Design, Sample, means, ratio_limits, ratios
 from chaintune.stats.clusters import Floats
 
 
-def retained_gain(design: Design, base: Floats, trained: Floats, after: Floats, options: Inference) -> Estimate:
+def retained_gain(
+    design: Design, base: Floats, trained: Floats, after: Floats, options: Inference, *, unit: Unit = SHARES
+) -> Estimate:
     """Share of the gain from tuning on a task that is left later: 1 is all of it, 0 none.
 
     Args:
@@ -18,15 +22,18 @@ def retained_gain(design: Design, base: Floats, trained: Floats, after: Floats, 
         trained: right after the tuning on the task.
         after: at the later checkpoint.
         options: how sure.
+        unit: of the scores that the values come from, for the reason of what is undefined.
 
     Shape: base, trained, after `[S, E]`.
 
     Undefined: when the interval of the gain contains 0, so that there may be nothing to retain.
     """
-    return share_of(design, after - base, trained - base, "gain over the base", options)
+    return share_of(design, after - base, trained - base, "gain over the base", options, unit)
 
 
-def recovery(design: Design, before: Floats, after: Floats, mitigated: Floats, options: Inference) -> Estimate:
+def recovery(
+    design: Design, before: Floats, after: Floats, mitigated: Floats, options: Inference, *, unit: Unit = SHARES
+) -> Estimate:
     """Share of a loss that a mitigation brings back: 1 is all of it, 0 none, above 1 more than was lost.
 
     Args:
@@ -35,20 +42,23 @@ def recovery(design: Design, before: Floats, after: Floats, mitigated: Floats, o
         after: after the loss.
         mitigated: after the mitigation.
         options: how sure.
+        unit: of the scores that the values come from, for the reason of what is undefined.
 
     Shape: before, after, mitigated `[S, E]`.
 
     Undefined: when the interval of the loss contains 0, so that there may be nothing to recover.
     """
-    return share_of(design, mitigated - after, before - after, "loss", options)
+    return share_of(design, mitigated - after, before - after, "loss", options, unit)
 
 
-def share_of(design: Design, part: Floats, whole: Floats, what: str, options: Inference) -> Estimate:
+def share_of(design: Design, part: Floats, whole: Floats, what: str, options: Inference, unit: Unit) -> Estimate:
     """Ratio of two mean changes, undefined unless the second is shown to be positive."""
     total = means(Sample.of(design, whole, resamples=options.resamples, seed=options.seed), level=options.level)[0]
     if not total.low > 0:
-        detail = f"[{total.low:.3f}, {total.high:.3f}]" if total.low == total.low else total.reason
-        reason = f"the {what}, {total.value:.3f} {detail}, is not shown to be above 0"
+        size = unit.difference(total)
+        detail = f"[{size.low:.3f}, {size.high:.3f}]" if size.low == size.low else size.reason
+        number = levels_in_tables(unit.metric.unit).number(size.value, named=True)
+        reason = f"the {what}, {number} {detail}, is not shown to be above 0"
         return replace(total, value=float("nan"), low=float("nan"), high=float("nan"), p_value=float("nan"),
                        method="", reason=reason)  # fmt: skip
     share = ratios(design, part, whole, level=options.level, resamples=options.resamples, seed=options.seed)[0]

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from chaintune.errors import DataError
-from chaintune.files.atomic import atomic_write
+from chaintune.files.atomic import write_bytes
 from chaintune.records import Estimate, Limits, ResultRow, Task
 from chaintune.report.comparison import comparison_json
 from chaintune.report.figures import result_figures, save
@@ -73,19 +73,15 @@ def write_report(
     """
     results = results or read_results(folder)
     text = markdown(results)
-    _write(folder / "report.md", text)
+    write_bytes(folder / "report.md", text.encode(), durable=False)
     if results.comparisons:
         gate = results.gate.to_dict() if results.gate else None
-        _write(folder / "comparison.json", comparison_json(results.comparisons, gate) + "\n")
+        content = comparison_json(results.comparisons, gate) + "\n"
+        write_bytes(folder / "comparison.json", content.encode(), durable=False)
     figures = result_figures(results)
     page = results_page(results, figures=figures, steps=steps, tasks=tasks)
-    _write(folder / PAGE, render(page, save(figures, folder / "figures")))
+    write_bytes(folder / PAGE, render(page, save(figures, folder / "figures")).encode(), durable=False)
     return text
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path, durable=False) as partial:
-        partial.write_text(text, encoding="utf-8")
 
 
 def _limits(path: Path) -> tuple[Limits, float]:

@@ -14,8 +14,7 @@ from jsonschema import Draft202012Validator
 import chaintune
 from chaintune.gate import Budget, Policy, judge, read_policy
 from chaintune.gate.policy import Limit
-from chaintune.records import Comparison, Gate, ItemMetric, Judgement, Scores, items_table, plain_scores
-from chaintune.records.scores import whole_table
+from chaintune.records import Comparison, Gate, Judgement, items_table, plain_scores
 from chaintune.report.card import forgetting_section
 from chaintune.report.comparison import comparison_json, comparison_schema, read_comparisons
 from chaintune.report.figures import result_figures
@@ -24,6 +23,7 @@ from chaintune.report.markdown import markdown
 from chaintune.report.model_index import model_index
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
+from tests import made_up
 
 FAST = 200
 GONE = object()
@@ -46,12 +46,9 @@ def compared(*, graded: bool = False, names: str = "ab", count: int = 40) -> Com
 
 def lengths() -> Comparison:
     """Answers of 4 characters, of which three of four grow by 2."""
-    metric = ItemMetric("length", "brevity", "characters", (0.0, math.inf), "less")
-    groups = [{"faith": ("ab"[i % 2],)} for i in range(40)]
+    groups = {"faith": ["ab"[i % 2] for i in range(40)]}
     sides = ([4.0] * 40, [4.0 if i % 4 == 0 else 6.0 for i in range(40)])
-    tables = [items_table([f"{i:02d}" for i in range(40)], side, groups) for side in sides]
-    both = [Scores("t", whole_table(one.append_column("task", [["t"] * 40])), {}, metric) for one in tables]
-    return chaintune.compare(*both, by=["faith"], resamples=FAST)
+    return chaintune.compare(*(made_up.lengths(side, groups) for side in sides), by=["faith"], resamples=FAST)
 
 
 def judgement(answer: Any = "fail", tier: Any = "block", **named: Any) -> Judgement:

@@ -94,8 +94,7 @@
   const percent = (value) => `${(100 * value).toFixed(1)} %`;
 
   function amount(value, unit) {
-    const text = `${Number(value.toPrecision(3))} ${unit}`;
-    return make("td", text, "n");
+    return make("td", `${value} ${unit}`, "n");
   }
 
   function share(value, best) {
