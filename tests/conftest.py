@@ -44,15 +44,23 @@ def _modules_stay_out_of_the_collector() -> None:
 
 
 @pytest.fixture
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+def start(request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts a program in a process of its own."""
-    server, started = request.config.stash.get(FORK_SERVER, None), []
+    server = request.config.stash.get(FORK_SERVER, None)
+    started: list[Program] = []
 
     def start(
-        *command: str, folder: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
+        *command: str,
+        folder: Path = tmp_path,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        anew: bool = False,
     ) -> Program:
-        started.append(start_program(server, command, folder=folder or tmp_path, environment=environment))
-        return started[-1]
+        written = tmp_path_factory.mktemp("written")
+        program = start_program(
+            None if anew else server, command, folder=folder, environment=environment, written=written
+        )
+        started.append(program)
+        return program
 
     yield start
     for program in started:

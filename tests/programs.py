@@ -66,9 +66,14 @@ class Program:
 
 
 class Start(Protocol):
-    """Starts `python COMMAND` in a folder, with more environment variables; it has ended when the test has."""
+    """Starts `python COMMAND` in a folder, with more environment variables; it has ended when the test has.
 
-    def __call__(self, *command: str, folder: Path | None = ..., environment: Mapping[str, str] = ...) -> Program: ...
+    What is started `anew` has loaded nothing before, as Ray needs it.
+    """
+
+    def __call__(
+        self, *command: str, folder: Path = ..., environment: Mapping[str, str] = ..., anew: bool = ...
+    ) -> Program: ...
 
 
 class ForkServer:
@@ -87,9 +92,11 @@ class ForkServer:
         self._connection.close()
         os.waitpid(self._pid, 0)
 
-    def start(self, command: Sequence[str], folder: Path, environment: Mapping[str, str], files: Sequence[Path]) -> Any:
+    def start(
+        self, command: Sequence[str], folder: Path, environment: Mapping[str, str], files: Sequence[Path]
+    ) -> tuple[int, Callable[[], int | None]]:
         """The process id of a new program, and what tells its exit code."""
-        pid = self._ask((command, folder, dict(environment), files))
+        pid = self._ask((command, folder, environment, files))
         return pid, partial(self._poll, pid, [])
 
     def _poll(self, pid: int, codes: list[int]) -> int | None:
@@ -103,25 +110,26 @@ class ForkServer:
 
 
 def start_program(
-    server: ForkServer | None, command: Sequence[str], *, folder: Path, environment: Mapping[str, str]
+    server: ForkServer | None, command: Sequence[str], *, folder: Path, environment: Mapping[str, str], written: Path
 ) -> Program:
     """Start `python COMMAND`, as in `-m MODULE ARGUMENTS` or `FILE ARGUMENTS`.
 
     Args:
         server: forks it; None starts it anew.
         command: what comes after `python`.
-        folder: where it runs, which also takes what it writes.
+        folder: where it runs.
         environment: more of its environment variables.
+        written: folder of the files that take what it writes.
     """
-    written = len(list(folder.glob("stdout*")))
-    files = [folder / f"{name}{written}" for name in ("stdout", "stderr")]
+    files = [written / name for name in ("stdout", "stderr")]
     for path in files:
         path.touch()
+    environment = os.environ | environment
     if server is not None:
         return Program(*server.start(command, folder, environment, files), *files)
     with files[0].open("wb") as out, files[1].open("wb") as err:
         process = subprocess.Popen(  # noqa: S603 - our own programs
-            [sys.executable, *command], cwd=folder, env=os.environ | environment, stdout=out, stderr=err
+            [sys.executable, *command], cwd=folder, env=environment, stdout=out, stderr=err
         )
     return Program(process.pid, process.poll, *files)
 
@@ -146,6 +154,7 @@ def _serve(connection: Connection) -> NoReturn:
 def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], files: Sequence[Path]) -> NoReturn:
     """Be `python COMMAND`, as if nothing of pytest had been here."""
     os.chdir(folder)
+    os.environ.clear()
     os.environ.update(environment)
     for number, path in enumerate(files, 1):
         os.dup2(os.open(path, os.O_WRONLY), number)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from unittest import mock
 
@@ -17,6 +16,7 @@ import pytest
 
 from chaintune.cli import main
 from tests import tiny
+from tests.programs import Start
 
 ROOT = Path(__file__).parents[2]
 Finished = subprocess.CompletedProcess[str]
@@ -42,14 +42,11 @@ class Place:
         """Everything but the store, in which locks may come and go."""
         return sorted(path for path in self.folder.rglob("*") if ".chaintune" not in path.parts)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "chaintune", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    def run(self, *arguments: str) -> Finished:
+        """Run the command in a process of its own, from its first import."""
+        command = [sys.executable, "-m", "chaintune", *arguments]
+        return subprocess.run(  # noqa: S603
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
 
     def call(self, *arguments: str) -> Finished:
@@ -75,10 +72,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def ran(place: Place) -> Finished:
-    process = place.start("run", "studies/smoke.yaml", "--out", "out")
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return subprocess.CompletedProcess((), process.returncode, out, err)
+    finished = place.run("run", "studies/smoke.yaml", "--out", "out")
+    assert finished.returncode == 0, finished.stderr
+    return finished
 
 
 def test_run_prints_every_table_and_where_results_lie(place: Place, ran: Finished) -> None:
@@ -148,23 +144,18 @@ def test_planned_tokens_are_the_tokens_trained(place: Place, ran: Finished) -> N
     assert {key: info["train_tokens"] for key, info in trained.items()} == planned
 
 
-def test_interrupted_by_the_user_and_run_again(place: Place, ran: Finished, tmp_path: Path) -> None:
-    arguments = ("run", "studies/smoke.yaml", "--out", str(tmp_path / "out"), "--store", str(tmp_path / "store"))
-    process = place.start(*arguments)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "store").glob("stage/*.partial")):
-        assert time.monotonic() < deadline, "no stage began"
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "the same command goes on" in err
-    assert "Traceback" not in err
+def test_interrupted_by_the_user_and_run_again(place: Place, ran: Finished, start: Start, tmp_path: Path) -> None:
+    folders = ("--out", str(tmp_path / "out"), "--store", str(tmp_path / "store"))
+    command = ("-m", "chaintune", "run", "studies/smoke.yaml", *folders)
+    process = start(*command, folder=place.folder)
+    process.wait_until(lambda: list((tmp_path / "store").glob("stage/*.partial")))
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait() == 130, process.err
+    assert "the same command goes on" in process.err
+    assert "Traceback" not in process.err
     assert place.call("status", str(tmp_path / "out")).stdout.startswith("smoke: interrupted")
-    again = place.start(*arguments)
-    again.communicate(timeout=300)
-    assert again.returncode == 0
+    again = start(*command, folder=place.folder)
+    assert again.wait() == 0, again.err
     for path in (place.folder / "out" / "scores").glob("*.parquet"):
         assert (tmp_path / "out" / "scores" / path.name).read_bytes() == path.read_bytes()
 
@@ -189,7 +180,7 @@ def test_a_stage_that_fails_leaves_the_others(place: Place, tmp_path: Path) -> N
         (["run", "studies/smoke.yaml", "--set", "base=no-such-model"], "no-such-model"),
         (["run", "studies/smoke.yaml", "--set", "tasks.balls.path=gone.jsonl"], "gone.jsonl"),
         (["run", "studies/smoke.yaml", "--set", "tasks.balls.train=5000"], "5,000"),
-        (["run", "studies/smoke.yaml", "--address", "head:6379"], "--executor ray"),
+        (["run", "studies/smoke.yaml", "--address", "auto"], "--address names a Ray cluster; add --executor ray"),
         (["run", "studies/smoke.yaml", "--executor", "slurm"], "ray"),
         (["run", "studies/smoke.yaml", "--max-store", "lots"], "expected a size"),
         (["run", "studies/smoke.yaml", "--set", "seed=99", "--max-store", "1KB"], "keep: all"),

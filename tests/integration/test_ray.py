@@ -3,9 +3,7 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +25,7 @@ from chaintune.study.study import Study
 from tests import dummy_engine
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 from tests.integration.conftest import STUDY, Smoke, checkpoints, scores
+from tests.programs import Start
 
 ray = pytest.importorskip("ray")
 
@@ -64,15 +63,17 @@ def test_adapters_on_one_base_over_a_store_behind_a_url(
     assert checkpoints(session) == checkpoints(alone) == {}
 
 
-def test_the_command_joins_a_cluster_and_says_what_failed(cluster: str, smoke: Smoke, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "chaintune", "run", str(STUDY), "--executor", "ray", "--address", cluster]
+def test_the_command_joins_a_cluster_and_says_what_failed(
+    cluster: str, smoke: Smoke, start: Start, tmp_path: Path
+) -> None:
+    command = ["-m", "chaintune", "run", str(STUDY), "--executor", "ray", "--address", cluster]
     # Weights that overflow at the first step.
     diverging = ["tasks.boxes.recipe.learning_rate=9", "tasks.boxes.recipe.weight_decay=1e38", "recipe.epochs=0.5"]
     places = [f"--set={place}" for place in [*smoke.places, *diverging]]
     folders = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
-    done = subprocess.run([*command, *places, *folders], capture_output=True, text=True, check=False)  # noqa: S603
+    process = start(*command, *places, *folders, anew=True)
+    assert process.wait() == 2, process.err
     journal = json.loads((tmp_path / "out" / "status.json").read_text())
-    assert done.returncode == 2, done.stderr
     assert {found["title"] for found in journal["failed"]} == {"boxes, seed 0", "balls>boxes, seed 0"}
     assert {found["cause"] for found in journal["skipped"]} == {
         f"'{found['title']}' failed: {found['cause']}" for found in journal["failed"]
@@ -84,30 +85,30 @@ def test_the_command_joins_a_cluster_and_says_what_failed(cluster: str, smoke: S
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
 @pytest.mark.parametrize("executor", ["local", "ray"])
 def test_a_command_that_is_asked_to_end_says_how_to_go_on(
-    executor: str, cluster: str, smoke: Smoke, tmp_path: Path
+    executor: str, cluster: str, smoke: Smoke, start: Start, tmp_path: Path
 ) -> None:
     """As SLURM and Kubernetes ask it."""
     folders = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
     where = ["--executor", "ray", "--address", cluster] if executor == "ray" else []
-    command = [sys.executable, "-m", "chaintune", "run", str(STUDY), *folders, *where]
-    process = subprocess.Popen([*command, *(f"--set={place}" for place in smoke.places)], stderr=subprocess.PIPE)  # noqa: S603
+    places = [f"--set={place}" for place in smoke.places]
+    process = start("-m", "chaintune", "run", str(STUDY), *folders, *where, *places, anew=executor == "ray")
     journal = tmp_path / "out" / "status.json"
-    while not (journal.exists() and json.loads(journal.read_text())["running"]):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 143, said
-    assert said.decode().splitlines()[-1] == "chaintune: interrupted; the same command goes on where it stopped"
+    process.wait_until(lambda: journal.exists() and json.loads(journal.read_text())["running"])
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait() == 143, process.err
+    assert process.err.splitlines()[-1] == "chaintune: interrupted; the same command goes on where it stopped"
     assert read_status(tmp_path / "out").state == "interrupted"
     if executor == "local":  # a worker is ended at once; the next run sweeps what it left
         assert not list((tmp_path / "store").rglob("*.partial"))
 
 
-def test_an_address_where_nothing_is_says_so(tmp_path: Path) -> None:
-    code = "from chaintune.execution.ray import connected\nwith connected('127.0.0.1:1'): pass"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
-    assert "ConfigError: --address 127.0.0.1:1: no Ray cluster can be reached there" in done.stderr
+def test_an_address_where_nothing_is_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with (
+        pytest.raises(ConfigError, match=r"--address 127\.0\.0\.1:1: no Ray cluster can be reached"),
+        connected("127.0.0.1:1"),
+    ):
+        pass
 
 
 def test_a_cluster_that_asks_for_a_token_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,12 +120,6 @@ def test_a_cluster_that_asks_for_a_token_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ray, "init", refused)
     with pytest.raises(ConfigError, match="asks for a token; set RAY_AUTH_MODE=token"), connected("auto"):
         pass
-
-
-def test_what_is_about_ray_alone_is_refused_without_it(smoke: Smoke) -> None:
-    command = [sys.executable, "-m", "chaintune", "run", str(STUDY), "--address", "auto"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
-    assert (done.returncode, "--address names a Ray cluster; add --executor ray" in done.stderr) == (2, True)
 
 
 def test_a_cluster_of_another_version_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
