@@ -72,6 +72,32 @@ def gain_key(row: ResultRow) -> RowKey:
     return row.key._replace(chain=row.reference, reference=BASE)
 
 
+def statistic(
+    rows: Sequence[ResultRow],
+    like: ResultRow,
+    metric: str,
+    *,
+    chain: str = "",
+    reference: str = "",
+    dimension: str = "",
+) -> ResultRow | None:
+    """The first row of a statistic about the base, variant and task of another row; None without one.
+
+    Args:
+        rows: of a study.
+        like: the other row.
+        metric: what the value is.
+        chain: by default that of the other row.
+        reference: by default any.
+        dimension: by default the whole task.
+    """
+    for row in rows:
+        key = like.key._replace(chain=chain or like.chain, reference=reference or row.reference)
+        if (row.key, row.metric, row.dimension) == (key, metric, dimension):
+            return row
+    return None
+
+
 def checkpoint(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     """A checkpoint's name, with its base and its varied settings where several occur."""
     parts = [row.chain] if row.chain else []

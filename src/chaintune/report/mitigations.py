@@ -8,7 +8,7 @@ from chaintune.forgetting.recommend import USUAL, recommend, shortfall
 from chaintune.records import Limits, ResultRow, chain_label
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in, units_in_words
-from chaintune.report.cells import Table, change, checkpoint, p_text, percent
+from chaintune.report.cells import Table, change, checkpoint, p_text, percent, statistic
 
 _MOST_COLUMNS = 6
 
@@ -103,26 +103,21 @@ def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
     recoveries = _recoveries(rows)
     for row in recoveries:
         for dimension in dict.fromkeys(one.dimension for one in rows if one.metric == "regained_disparity"):
-            unequal = _one(rows, row, "regained_disparity", dimension, reference=row.reference)
-            before = _one(rows, row, "disparity", dimension, chain=row.reference)
-            after = _one(rows, row, "disparity", dimension)
+            unequal = statistic(rows, row, "regained_disparity", reference=row.reference, dimension=dimension)
+            before = statistic(rows, row, "disparity", chain=row.reference, dimension=dimension)
+            after = statistic(rows, row, "disparity", dimension=dimension)
             if before is None or after is None or unequal is None:
                 continue
-            expected = [_expected(rows, one) for one in (before, after)]
-            shown = [
-                f"{changes_in(one.unit).number(one.estimate.value, named=True)}{text}"
-                for one, text in zip((before, after), expected, strict=True)
-            ]
+            values = [one.estimate.p_value for one in (before, after, unequal)]
             lines.append(
                 (
                     checkpoint(row, recoveries),
                     f"{row.task} by {dimension}",
-                    shown[0],
-                    p_text(before.estimate.p_value),
-                    shown[1],
-                    p_text(after.estimate.p_value),
-                    p_text(unequal.estimate.p_value),
-                    _gap(before.estimate.p_value, after.estimate.p_value, error_rate),
+                    _spread(before, rows),
+                    p_text(values[0]),
+                    _spread(after, rows),
+                    *map(p_text, values[1:]),
+                    _gap(values[0], values[1], error_rate),
                 )
             )
     units = units_in_words(row.unit for row in rows if row.metric == "regained_disparity")
@@ -143,11 +138,12 @@ def _gap(before: float, after: float, error_rate: float) -> str:
     return "no longer shown" if after > error_rate else "still there"
 
 
-def _expected(rows: Sequence[ResultRow], like: ResultRow) -> str:
-    for row in rows:
-        if row.metric == "disparity_expected" and (row.key, row.dimension) == (like.key, like.dimension):
-            return f" (chance {changes_in(row.unit).number(row.estimate.value)})"
-    return ""
+def _spread(row: ResultRow, rows: Sequence[ResultRow]) -> str:
+    """A disparity, and the one to expect if all groups forgot alike."""
+    scale = changes_in(row.unit)
+    chance = statistic(rows, row, "disparity_expected", reference=row.reference, dimension=row.dimension)
+    number = scale.number(row.estimate.value, named=True)
+    return f"{number} (chance {scale.number(chance.estimate.value)})" if chance else number
 
 
 def _groups(rows: Sequence[ResultRow]) -> list[Table]:
@@ -205,13 +201,3 @@ def _count(row: ResultRow | None) -> str:
 def _beside(row: ResultRow, like: ResultRow) -> bool:
     """True for two rows of the same mitigated checkpoint, of whichever task."""
     return row.mitigation == like.mitigation and row.key._replace(task=like.task) == like.key
-
-
-def _one(
-    rows: Sequence[ResultRow], like: ResultRow, metric: str, dimension: str, *, chain: str = "", reference: str = ""
-) -> ResultRow | None:
-    for row in rows:
-        key = like.key._replace(chain=chain or like.chain, reference=reference or row.reference)
-        if (row.key, row.metric, row.dimension) == (key, metric, dimension):
-            return row
-    return None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from chaintune.records import Comparison, Disparity, ResultRow, RowKey, pooled
 from chaintune.records.scales import changes_in, is_share, levels_in_tables, units_in_words
-from chaintune.report.cells import Table, change, checkpoint, gain_key, p_text, percent, score
+from chaintune.report.cells import Table, change, checkpoint, gain_key, p_text, percent, score, statistic
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables, without_mitigated
@@ -150,7 +150,7 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
                 change(row, named=True),
                 p_text(row.estimate.p_value),
                 row.verdict,
-                percent(_find(rows, row, "retained_gain")),
+                percent(statistic(rows, row, "retained_gain")),
             )
         )
     start = "the checkpoint named" if sources else "then"
@@ -165,33 +165,15 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
     )
 
 
-def _find(rows: Sequence[ResultRow], like: ResultRow, metric: str) -> ResultRow | None:
-    for row in rows:
-        if row.metric == metric and row.is_whole and _is(row, like, like.chain):
-            return row
-    return None
-
-
 def _order(rows: Sequence[ResultRow]) -> Table | None:
     effects = [row for row in rows if row.metric == "order_effect" and not row.dimension]
     lines = []
     for row in effects:
-        final = {
-            chain: next((r for r in rows if r.metric == "accuracy" and not r.dimension and _is(r, row, chain)), None)
+        ends = [
+            (chain, score(statistic(rows, row, "accuracy", chain=chain), named=True))
             for chain in (row.reference, row.chain)
-        }
-        scores = [score(one, named=True) for one in final.values()]
-        lines.append(
-            (
-                row.task,
-                row.reference,
-                scores[0],
-                row.chain,
-                scores[1],
-                change(row, named=True),
-                p_text(row.estimate.p_value),
-            )
-        )
+        ]
+        lines.append((row.task, *ends[0], *ends[1], change(row, named=True), p_text(row.estimate.p_value)))
     return Table(
         "Final score in both orders",
         f"Effect: trained later minus trained earlier, in {units_in_words(row.unit for row in effects)}; positive says "
@@ -199,11 +181,6 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
         ("task", "earlier", "score", "later", "score", "effect", "p"),
         tuple(lines),
     )
-
-
-def _is(row: ResultRow, like: ResultRow, chain: str) -> bool:
-    """True for a row of this chain with the base, variant and task of another row."""
-    return row.key == like.key._replace(chain=chain, reference=row.reference)
 
 
 _LARGEST_DIMENSION = 15

@@ -15,6 +15,7 @@ from chaintune.report.figures.charts import (
     estimate_data,
     finished,
     first_few,
+    hints,
     layered,
     looks_by,
     score_table,
@@ -110,7 +111,7 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
     span = base.mark_rule(strokeWidth=1.2, opacity=1, clip=True).encode(
         y=alt.Y("low:Q"), y2="high:Q", color=looks["color"]
     )
-    hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("at", "task", "is", "of")]
+    hint = hints("at", "task", "is", "of")
     mark = base.mark_point(filled=True, size=70, opacity=1).encode(
         color=looks["color"], shape=looks["shape"], tooltip=hint
     )

@@ -71,6 +71,11 @@ def of_each_unit(rows: Sequence[ResultRow]) -> list[tuple[str, list[ResultRow]]]
     return list(units.items())
 
 
+def hints(*fields: str) -> list[alt.Tooltip]:
+    """Text fields to read on pointing at a mark."""
+    return [alt.Tooltip(f"{field}:N", title=field) for field in fields]
+
+
 def first_few(texts: Sequence[str], most: int) -> str:
     """Parts of an alternative text: the first ones, and how many more the table has."""
     left = len(texts) - most

@@ -12,6 +12,7 @@ from chaintune.report.figures.charts import (
     estimate_columns,
     finished,
     first_few,
+    hints,
     layered,
     of_each_unit,
     top_legend,
@@ -123,7 +124,7 @@ def _draw(comparisons: Sequence[Comparison], scale: Scale) -> alt.LayerChart:
     base = alt.Chart().encode(y=y)
     offset = alt.YOffset("kind:N", sort=[_BEFORE, _AFTER], scale=alt.Scale(padding=2))
     span = base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q"), x2="high:Q", yOffset=offset, color=color)
-    hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("name", "kind", "is")]
+    hint = hints("name", "kind", "is")
     shape = alt.Shape("kind:N", scale=looks["shape"], legend=legend)
     point = base.mark_point(filled=True, size=80, opacity=1).encode(
         x=x, yOffset=offset, color=color, shape=shape, tooltip=hint

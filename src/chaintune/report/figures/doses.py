@@ -9,16 +9,7 @@ import altair as alt
 
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import PERCENT, Scale, changes_in
-from chaintune.report.figures.charts import (
-    SHAPES,
-    Row,
-    axis,
-    estimate_data,
-    framed,
-    inside,
-    layered,
-    looks_by,
-)
+from chaintune.report.figures.charts import SHAPES, Row, axis, estimate_data, framed, hints, inside, layered, looks_by
 from chaintune.report.labels import one_line, shortened
 
 _HEIGHT = 280
@@ -237,12 +228,11 @@ def _corner(measure: Measure, margin: float, left: float, top: float, x: alt.X, 
 
 
 def _marks(base: alt.Chart, looks: Mapping[str, Any]) -> list[alt.Chart]:
-    hints = ["name", "kind", "is", "of"]
     span = base.mark_rule(strokeWidth=1.2, opacity=0.6, clip=True).encode(y="low:Q", y2="high:Q", color=looks["color"])
     point = base.mark_point(filled=True, size=80, opacity=1, clip=True).encode(
         color=looks["color"],
         shape=looks["shape"],
-        tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in hints],
+        tooltip=hints("name", "kind", "is", "of"),
     )
     return [span, point]
 

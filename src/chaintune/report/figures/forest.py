@@ -9,7 +9,7 @@ import altair as alt
 
 from chaintune.records import Estimate
 from chaintune.records.scales import Scale
-from chaintune.report.figures.charts import Row, axis, estimate_data, framed, inside, layered, top_legend
+from chaintune.report.figures.charts import Row, axis, estimate_data, framed, hints, inside, layered, top_legend
 from chaintune.report.labels import one_line, shortened
 
 _STEP = 24
@@ -135,7 +135,7 @@ class Forest:
             y=y,
             color=alt.Color("kind:N", scale=looks["colour"], legend=legend),
             shape=alt.Shape("kind:N", scale=looks["shape"], legend=legend),
-            tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("name", "is", "of", "kind")],
+            tooltip=hints("name", "is", "of", "kind"),
         )
         line = base.mark_rule(style="interval", clip=True).encode(x=alt.X("low:Q", scale=scale), x2="high:Q", y=y)
         return [line, point]
@@ -177,7 +177,7 @@ def names_axis() -> alt.Axis:
 def _undefined(y: alt.Y) -> alt.Chart:
     """The word in the row of what has no value; the reason is shown on pointing at it, and in the table."""
     words = alt.Chart().mark_text(style="note", align="left", dx=4).transform_filter("!isValid(datum.value)")
-    hint = [alt.Tooltip("name:N", title="name"), alt.Tooltip("is:N", title="is")]
+    hint = hints("name", "is")
     shown: alt.Chart = words.encode(x=alt.value(0), y=y, text=alt.value("undefined"), tooltip=hint)
     return shown
 

@@ -8,13 +8,7 @@ import polars as pl
 
 from chaintune.records import Estimate, Figure, Verdict
 from chaintune.records.scales import Scale
-from chaintune.report.figures.charts import (
-    count_columns,
-    estimate_columns,
-    finished,
-    first_few,
-    numbers,
-)
+from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, numbers
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
 from chaintune.report.labels import listed, one_line, slug

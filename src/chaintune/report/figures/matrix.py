@@ -8,7 +8,7 @@ import altair as alt
 from chaintune.records import Figure, ResultRow
 from chaintune.records.scales import is_share, levels_in
 from chaintune.report.cells import score_name
-from chaintune.report.figures.charts import finished, first_few, layered, score_table, scores_by_setting
+from chaintune.report.figures.charts import finished, first_few, hints, layered, score_table, scores_by_setting
 from chaintune.report.labels import one_line, shortened, shortened_chains, slug
 
 _MOST_ROWS = 40
@@ -60,7 +60,7 @@ def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
         | {"text": _cell(row), "chain": one_line(row.chain), "on": one_line(row.task)}
         for row in rows
     ]
-    hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("chain", "on", "text")]
+    hint = hints("chain", "on", "text")
     x = alt.X("task:N", sort=None, axis=alt.Axis(title=None, orient="top", labelAngle=0, labelLimit=90, ticks=False))
     y = alt.Y("checkpoint:N", sort=None, axis=alt.Axis(title=None, labelLimit=190, ticks=False))
     base = alt.Chart().encode(x=x, y=y)

@@ -9,7 +9,7 @@ import polars as pl
 
 from chaintune.records import Figure
 from chaintune.records.scales import Scale
-from chaintune.report.figures.charts import axis, count_columns, finished, inside, layered, numbers, top_legend
+from chaintune.report.figures.charts import axis, count_columns, finished, hints, inside, layered, numbers, top_legend
 from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
 from chaintune.report.figures.groups import MOST_ROWS, counts
@@ -64,7 +64,7 @@ def _draw(members: Sequence[GroupResult], scale: Scale) -> alt.LayerChart:
             y=y,
             color=alt.Color("kind:N", scale=looks["colour"], legend=legend),
             shape=alt.Shape("kind:N", scale=looks["shape"], legend=legend),
-            tooltip=[alt.Tooltip(f"{name}:N", title=name) for name in ("name", "kind", "is")],
+            tooltip=hints("name", "kind", "is"),
         )
     )
     beside = [{"label": labels[one.group], "beside": counts(one.forgetting)} for one in members]

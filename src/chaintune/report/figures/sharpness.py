@@ -14,6 +14,7 @@ from chaintune.report.figures.charts import (
     axis,
     finished,
     first_few,
+    hints,
     inside,
     layered,
     looks_by,
@@ -99,7 +100,7 @@ def _draw(pairs: Sequence[Pair], scale: Scale) -> alt.LayerChart:
     looks = looks_by("kind", list(dict.fromkeys(row["kind"] for row in rows)))
     y = alt.Y("value:Q", axis=alt.Axis(title=scale.title("forgetting"), tickCount=6))
     base = alt.Chart().encode(x=_x([pair["radius"] for pair in pairs]), y=y, color=looks["color"])
-    hint = [alt.Tooltip(f"{name}:N", title=name) for name in ("name", "curvature", "is", "kind")]
+    hint = hints("name", "curvature", "is", "kind")
     zero = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
     span = base.mark_rule(strokeWidth=1.2, opacity=0.6).encode(y="low:Q", y2="high:Q")
     point = base.mark_point(filled=True, size=80, opacity=1).encode(shape=looks["shape"], tooltip=hint)
