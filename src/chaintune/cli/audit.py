@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from chaintune.cli.comparison import Comparing, Output, report_comparisons
+from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons
 from chaintune.cli.expand import expand_dataclasses
-from chaintune.cli.score import Names, Scoring
+from chaintune.cli.score import Names, ScoreFlags
 
 
 @expand_dataclasses
@@ -18,9 +18,9 @@ def audit(
         str, typer.Argument(metavar="AFTER_MODEL", help="The later one: folder, Hub id, MODEL+ADAPTER, ...")
     ],
     task: Names,
-    scoring: Scoring,
-    comparing: Comparing,
-    output: Output,
+    score_flags: ScoreFlags,
+    compare_flags: CompareFlags,
+    output: OutputFlags,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the report (HTML, Markdown, JSON) and both models' scores.", show_default=False),
@@ -41,10 +41,10 @@ def audit(
     from chaintune.auditing import audit_scores, check_dimensions, write_audit
 
     policy = output.read_policy()
-    options = comparing.options(policy=policy)
-    tasks = scoring.tasks(task)
+    options = compare_flags.options(policy=policy)
+    tasks = score_flags.tasks(task)
     check_dimensions(options.by, tasks)
-    scores = scoring.score({"before": before, "after": after}, tasks)
+    scores = score_flags.score({"before": before, "after": after}, tasks)
     audited = audit_scores(scores["before"], scores["after"], options, policy)
     if out is not None:
         write_audit(audited, out, tasks=tasks, command=["chaintune", *sys.argv[1:]])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.comparison import Comparing, write_text
+from chaintune.cli.comparison import CompareFlags, write_text
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError, DataError, nearest
 
@@ -27,7 +27,7 @@ Sources = Annotated[
 
 
 @dataclass(frozen=True)
-class CheckpointChoice:
+class CheckpointFlags:
     """Options of which checkpoint of a study is meant."""
 
     chain: Annotated[str | None, typer.Option(help="Of a study: which checkpoint, as 'bbq>csqa'.")] = None
@@ -38,7 +38,7 @@ class CheckpointChoice:
 
 
 @dataclass(frozen=True)
-class Writing:
+class CardFlags:
     """Options of where the card goes."""
 
     into: Annotated[Path | None, typer.Option(help="README.md to put the section and metadata into.")] = None
@@ -58,9 +58,9 @@ class _Card:
 @expand_dataclasses
 def card(
     sources: Sources,
-    comparing: Comparing,
-    checkpoint: CheckpointChoice,
-    writing: Writing,
+    compare_flags: CompareFlags,
+    checkpoint: CheckpointFlags,
+    card_flags: CardFlags,
     before: Annotated[str, typer.Option(help="What to call the earlier checkpoint.")] = "the checkpoint before it",
 ) -> int:
     """Write what a model forgot into its model card, with intervals and n, and as `model-index` metadata for the Hub.
@@ -71,32 +71,32 @@ def card(
     from chaintune.report.model_index import model_index
     from chaintune.report.readme import merged
 
-    new_card = _card(sources, comparing, checkpoint, before)
-    folder = writing.into.resolve().parent.name if writing.into else "model"
-    index = model_index(writing.name or folder, new_card.rows, level=new_card.level)
+    new_card = _card(sources, compare_flags, checkpoint, before)
+    folder = card_flags.into.resolve().parent.name if card_flags.into else "model"
+    index = model_index(card_flags.name or folder, new_card.rows, level=new_card.level)
     text = merged("", name=SECTION, section=new_card.section, index=index, where="the card")
-    if writing.out:
-        _write(writing.out, text)
-    if writing.into:
-        old = _read(writing.into)
-        new = merged(old, name=SECTION, section=new_card.section, index=index, where=str(writing.into))
+    if card_flags.out:
+        _write(card_flags.out, text)
+    if card_flags.into:
+        old = _read(card_flags.into)
+        new = merged(old, name=SECTION, section=new_card.section, index=index, where=str(card_flags.into))
         if new == old:
-            typer.echo(f"{writing.into} says so already")
+            typer.echo(f"{card_flags.into} says so already")
         else:
-            _write(writing.into, new)
-    if not (writing.out or writing.into):
+            _write(card_flags.into, new)
+    if not (card_flags.out or card_flags.into):
         typer.echo(text, nl=False)
     return 0
 
 
-def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: CheckpointChoice, before: str) -> _Card:
+def _card(sources: Sequence[Path], compare_flags: CompareFlags, checkpoint: CheckpointFlags, before: str) -> _Card:
     from chaintune.records.comparison import BEFORE
     from chaintune.report.card import forgetting_section
     from chaintune.report.results import Results
 
     if len(sources) > 2:
         raise ConfigError(f"{sources[2]}: expected one source, or the scores before and the scores after")
-    if len(sources) == 1 and comparing != Comparing():
+    if len(sources) == 1 and compare_flags != CompareFlags():
         raise ConfigError(
             f"{sources[0]}: options of a comparison, such as --by, are for the scores before and after; what one "
             "source holds was compared already"
@@ -111,7 +111,7 @@ def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: CheckpointC
         from chaintune.logs.compare import compare_sides
         from chaintune.logs.sides import read_sides
 
-        options = comparing.options()
+        options = compare_flags.options()
         comparisons = compare_sides(read_sides(sources[0], sources[1], options), options)
     elif sources[0].suffix.lower() == ".parquet":
         raise ConfigError(
@@ -126,7 +126,7 @@ def _card(sources: Sequence[Path], comparing: Comparing, checkpoint: CheckpointC
     return _Card(forgetting_section(results, before=before), after, results.level)
 
 
-def _of_study(folder: Path, checkpoint: CheckpointChoice) -> _Card:
+def _of_study(folder: Path, checkpoint: CheckpointFlags) -> _Card:
     from chaintune.report.card import forgetting_section
     from chaintune.report.folder import read_rows
     from chaintune.report.results import Results

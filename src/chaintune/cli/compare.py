@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.comparison import Comparing, Output, report_comparisons, write_text
+from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons, write_text
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError
 
@@ -27,7 +27,7 @@ Side = Annotated[
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadFlags:
     """Options of how logs are read."""
 
     task: Annotated[
@@ -46,7 +46,7 @@ class Reading:
     reader: Annotated[str | None, typer.Option(help="Read as: chaintune, lm-eval, inspect, table, ...")] = None
 
     def options(self) -> "ReadOptions":
-        """The options of reading, checked."""
+        """The options of reading a log, checked."""
         from chaintune.logs.options import ReadOptions
 
         return ReadOptions(
@@ -63,9 +63,9 @@ class Reading:
 def compare(
     before: Side,
     after: Side,
-    comparing: Comparing,
-    reading: Reading,
-    output: Output,
+    compare_flags: CompareFlags,
+    read_flags: ReadFlags,
+    output: OutputFlags,
     html: Annotated[Path | None, typer.Option(help="Write a page with figures and examples here too.")] = None,
 ) -> int:
     """Compare two checkpoints on the same examples: what was forgotten, and by whom. Loads no model.
@@ -77,7 +77,7 @@ def compare(
     from chaintune.logs.sides import read_sides
 
     policy = output.read_policy()
-    options = comparing.options(reading.options(), policy=policy)
+    options = compare_flags.options(read_flags.options(), policy=policy)
     sides = read_sides(before, after, options)
     comparisons = compare_sides(sides, options)
     gate = _judged(policy, comparisons) if policy else None

@@ -19,7 +19,7 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 
 @dataclass(frozen=True)
-class Comparing:
+class CompareFlags:
     """Options of how two checkpoints are compared."""
 
     by: Annotated[
@@ -64,7 +64,7 @@ class Comparing:
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputFlags:
     """Options of how comparisons are judged and printed."""
 
     policy: Annotated[Path | None, typer.Option(help="Judge by these budgets.", show_default=False)] = None
@@ -82,7 +82,7 @@ class Output:
         return read_policy(self.policy)
 
 
-def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: Output) -> int:
+def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: OutputFlags) -> int:
     """Print comparisons and what a policy says of them; the exit code.
 
     Raises:

@@ -12,13 +12,13 @@ import typer
 
 from chaintune.cli.amounts import read_size
 from chaintune.cli.expand import expand_dataclasses
-from chaintune.cli.options import AsJson, MaxStore, Overrides, Running
+from chaintune.cli.options import AsJson, MaxStore, Overrides, RunFlags
 from chaintune.errors import ConfigError
 from chaintune.records import Limits, pooled
 
 
 @dataclass(frozen=True)
-class Doses:
+class DoseFlags:
     """Options of which doses are tried, and which one suffices."""
 
     dose: Annotated[str, typer.Option(help="Fractions of the task's training data.")] = "0.01,0.02,0.05,0.1,0.25"
@@ -51,8 +51,8 @@ def mitigate(
         typer.Option("--keep", metavar="TASK", help="A task that should not pay; repeat for more.", show_default=False),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results and the model.", show_default=False)],
-    doses: Doses,
-    running: Running,
+    dose_flags: DoseFlags,
+    run_flags: RunFlags,
     max_store: MaxStore = "",
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -67,15 +67,15 @@ def mitigate(
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.mitigations import mitigation_tables
 
-    running.check()
+    run_flags.check()
     mitigations = run(
         model,
         before=before,
         forgotten=forgotten,
         keep=keep,
         out=out,
-        **(asdict(doses) | {"dose": doses.fractions()}),
-        **asdict(running),
+        **(asdict(dose_flags) | {"dose": dose_flags.fractions()}),
+        **asdict(run_flags),
         overrides=[*(overrides or ()), *recipe_overrides(context.args)],
         max_store=read_size(max_store, "--max-store"),
         watch=RunDisplay,
@@ -84,7 +84,7 @@ def mitigate(
     if as_json:
         typer.echo(json.dumps(mitigations.to_dict(), indent=2, default=str))
     else:
-        rows, limits = pooled(mitigations.results.rows), Limits(doses.target, doses.margin)
+        rows, limits = pooled(mitigations.results.rows), Limits(dose_flags.target, dose_flags.margin)
         tables = mitigation_tables(rows, limits, level=mitigations.results.level)
         print_tables([table for table in tables if table.rows])
         typer.echo(f"{mitigations.choice.dose_curve} of {mitigations.choice.task}: {mitigations.choice.reason}.")

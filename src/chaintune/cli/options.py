@@ -48,7 +48,7 @@ RemoteCode = Annotated[
 
 
 @dataclass(frozen=True)
-class Running:
+class RunFlags:
     """Options of where finished work lies and who computes the rest."""
 
     store: StoreRoot = None

@@ -7,13 +7,13 @@ import typer
 
 from chaintune.cli.amounts import read_size
 from chaintune.cli.expand import expand_dataclasses
-from chaintune.cli.options import MaxStore, Out, Overrides, Running, StudyFile
+from chaintune.cli.options import MaxStore, Out, Overrides, RunFlags, StudyFile
 
 
 @expand_dataclasses
 def run(
     study: StudyFile,
-    running: Running,
+    run_flags: RunFlags,
     out: Out = None,
     overrides: Overrides = None,
     max_store: MaxStore = "",
@@ -33,14 +33,14 @@ def run(
     from chaintune.store.address import open_store
     from chaintune.study.study import Study
 
-    running.check()
+    run_flags.check()
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
     from chaintune.runs.session import prepare  # loads torch, which reading a study does not need
 
     folder = out or Path("runs") / wish.name
-    session = prepare(wish, open_store(running.store), trust_remote_code=running.trust_remote_code)
-    results = session.run(folder, running.options(most), command=["chaintune", *sys.argv[1:]])
+    session = prepare(wish, open_store(run_flags.store), trust_remote_code=run_flags.trust_remote_code)
+    results = session.run(folder, run_flags.options(most), command=["chaintune", *sys.argv[1:]])
     write_report(folder, session.tasks)
     report = Results(wish.name, results.rows, results.level)
     print_tables(result_tables(report, main=True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from chaintune.cli.expand import expand_dataclasses
-from chaintune.cli.options import AsJson, Running
+from chaintune.cli.options import AsJson, RunFlags
 from chaintune.errors import ConfigError
 from chaintune.scoring.backends import DEFAULT
 
@@ -26,7 +26,7 @@ Names = Annotated[
 
 
 @dataclass(frozen=True)
-class Scoring(Running):
+class ScoreFlags(RunFlags):
     """Options of how models are scored, shared by every command that scores without training."""
 
     test: Annotated[
@@ -103,7 +103,7 @@ def score(
         Path,
         typer.Option(help="A .parquet file for one task, or a folder that gets a file a task."),
     ],
-    scoring: Scoring,
+    score_flags: ScoreFlags,
     by: Annotated[
         list[str] | None, typer.Option("--by", metavar="DIM", help="Tell each group of this dimension too.")
     ] = None,
@@ -131,10 +131,10 @@ def score(
     if out.suffix.lower() in _OTHER_FORMATS:
         raise ConfigError(f"--out {out}: scores are written as Parquet; name a .parquet file, or a folder")
     score_paths(task, out)  # refuses an invalid path before anything is scored
-    tasks = scoring.tasks(task)
+    tasks = score_flags.tasks(task)
     check_dimensions(by or (), tasks)
     called = Path(model).name
-    scores = scoring.score({called: model}, tasks)[called]
+    scores = score_flags.score({called: model}, tasks)[called]
     rows = {name: scored_rows(one, by or ()) for name, one in scores.items()}
     paths = write_scores(scores, out)
     if as_json:

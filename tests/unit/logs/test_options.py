@@ -4,20 +4,20 @@ from typing import Any
 
 import pytest
 
-from chaintune.cli.compare import Reading
-from chaintune.cli.comparison import Comparing
+from chaintune.cli.compare import ReadFlags
+from chaintune.cli.comparison import CompareFlags
 from chaintune.errors import ConfigError
 from chaintune.forgetting.options import Inference
 from chaintune.logs.options import Arguments, CompareOptions, ReadOptions, compare_options
 
 
 def test_the_defaults_are_the_same_everywhere() -> None:
-    assert compare_options({}) == Comparing().options(Reading().options()) == CompareOptions()
+    assert compare_options({}) == CompareFlags().options(ReadFlags().options()) == CompareOptions()
 
 
 def test_the_command_line_and_python_name_the_same_options() -> None:
-    flags = Comparing(["a", "b x c"], "acc", "intersect", 0.9, 0.1, "bh", "rest", 200, 3, True)
-    reading = Reading(["t"], ["id=qid,score=right"], "room", "5,1", "strict", "table")
+    flags = CompareFlags(["a", "b x c"], "acc", "intersect", 0.9, 0.1, "bh", "rest", 200, 3, True)
+    reading = ReadFlags(["t"], ["id=qid,score=right"], "room", "5,1", "strict", "table")
     arguments: dict[str, Any] = {
         "by": ["a"],
         "intersections": [("b", "c")],
