@@ -65,10 +65,10 @@ def score_models(
     nodes: dict[str, ScoreNode] = {}
     for called, name in models.items():
         base = bases[name]
-        held = "" if base.weights is None else chosen
+        stored = "" if base.weights is None else chosen
         reader = load_reader(base.weights, trust_remote_code=trust_remote_code) if base.weights else None
         for task in tasks:
-            node = _node(base, task, called, precision=held, devices=devices)
+            node = _node(base, task, called, precision=stored, devices=devices)
             keys[called, task.name] = node.key
             if node.key not in nodes:
                 tokens = 0 if reader is None or store.has("score", node.key) else _read_tokens(task, reader)
