@@ -14,7 +14,7 @@ from chaintune.cli.amounts import read_size
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson, MaxStore, Overrides, RunFlags
 from chaintune.errors import ConfigError
-from chaintune.records import Limits, pooled
+from chaintune.records import Limits
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def mitigate(
     from chaintune.api import mitigate as run
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.mitigations import mitigation_tables
+    from chaintune.report.results import Results
 
     run_flags.check()
     mitigations = run(
@@ -84,9 +85,8 @@ def mitigate(
     if as_json:
         typer.echo(json.dumps(mitigations.to_dict(), indent=2, default=str))
     else:
-        rows, limits = pooled(mitigations.results.rows), Limits(dose_flags.target, dose_flags.margin)
-        tables = mitigation_tables(rows, limits, level=mitigations.results.level)
-        print_tables([table for table in tables if table.rows])
+        made, limits = mitigations.results, Limits(dose_flags.target, dose_flags.margin)
+        print_tables(mitigation_tables(Results("", made.rows, made.level, limits)))
         typer.echo(f"{mitigations.choice.dose_curve} of {mitigations.choice.task}: {mitigations.choice.reason}.")
         model_folder = mitigations.model
         wrote = f"{mitigations.written} is written to {model_folder}" if model_folder else "no model is written"

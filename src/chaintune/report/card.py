@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chaintune.records import Limits, Recommendation, ResultRow, pooled
+from chaintune.records import Limits, Recommendation, ResultRow
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in
 from chaintune.report.cells import Table, change, score
@@ -89,8 +89,8 @@ def model_card(
     title = f"# {escape(after.rstrip('/').rpartition('/')[2])}, with {escape(choice.task)} replayed"
     step = next((row.steps[-1] for row in rows if row.chain == written and row.steps), written)
     parts = ["## Forgetting and mitigation", _made(choice, step, before, after, recipe), _rule(choice, written)]
-    limits = Limits(choice.target, choice.margin)
-    parts += [_nested(table) for table in mitigation_tables(pooled(rows), limits, level=level) if table.rows]
+    results = Results("", rows, level, Limits(choice.target, choice.margin))
+    parts += [_nested(table) for table in mitigation_tables(results)]
     section = "\n\n".join([*parts, f"{_SCOPE} {_CHOSEN_ON_TEST}"])
     own = [row for row in rows if row.chain == written]
     name = after.rstrip("/").rpartition("/")[2]

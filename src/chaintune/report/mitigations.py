@@ -4,30 +4,21 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from chaintune.forgetting.recommend import USUAL, recommend, shortfall
+from chaintune.forgetting.recommend import recommend, shortfall
 from chaintune.records import Limits, ResultRow, chain_label
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.cells import Table, change, checkpoint, p_text, percent, statistic
+from chaintune.report.results import Results
 
 _MOST_COLUMNS = 6
 
 
-def mitigation_tables(rows: Sequence[ResultRow], limits: Limits = USUAL, *, level: float) -> list[Table]:
-    """The tables of a study's mitigations, in reading order; none without any.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed.
-        limits: what a recommended dose has to reach.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-    """
-    return [_compared(rows, limits), _recommended(rows, limits), _gaps(rows, 1 - level), *_groups(rows)]
-
-
-def without_mitigated(rows: Sequence[ResultRow]) -> list[ResultRow]:
-    """The rows but those about mitigated checkpoints."""
-    mitigated = {(one.base, one.chain, one.variant) for one in rows if one.mitigation}
-    return [row for row in rows if (row.base, row.chain, row.variant) not in mitigated]
+def mitigation_tables(results: Results) -> list[Table]:
+    """The tables of a study's mitigations, in reading order; a table without rows is left out."""
+    rows, limits = results.shown, results.limits
+    tables = [_compared(rows, limits), _recommended(rows, limits), _gaps(rows, 1 - results.level), *_groups(rows)]
+    return [table for table in tables if table.rows]
 
 
 def beyond_reference(row: ResultRow, rows: Sequence[ResultRow]) -> str:

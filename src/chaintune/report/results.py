@@ -8,7 +8,6 @@ from typing import Any
 
 from chaintune.forgetting.recommend import USUAL
 from chaintune.records import Comparison, Gate, Limits, ResultRow, pooled
-from chaintune.report.mitigations import without_mitigated
 
 
 @dataclass(frozen=True)
@@ -63,3 +62,9 @@ class Results:
     def plain(self) -> list[ResultRow]:
         """Those of `shown` that are not about mitigated checkpoints."""
         return without_mitigated(self.shown)
+
+
+def without_mitigated(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """The rows but those about mitigated checkpoints."""
+    mitigated = {(one.base, one.chain, one.variant) for one in rows if one.mitigation}
+    return [row for row in rows if (row.base, row.chain, row.variant) not in mitigated]

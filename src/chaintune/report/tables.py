@@ -9,8 +9,8 @@ from chaintune.records.scales import changes_in, is_share, levels_in_tables, uni
 from chaintune.report.cells import Table, change, checkpoint, gain_key, p_text, percent, score, statistic
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.gate import gate_table
-from chaintune.report.mitigations import mitigation_tables, without_mitigated
-from chaintune.report.results import Results
+from chaintune.report.mitigations import mitigation_tables
+from chaintune.report.results import Results, without_mitigated
 
 __all__ = ["Table", "result_tables"]
 
@@ -28,25 +28,22 @@ def result_tables(results: Results, *, main: bool = False) -> list[Table]:
     for one in results.comparisons:
         tables += [_before_after(one), *group_tables(one.rows, scores=True), _spread(one)]
     if not results.comparisons:
-        tables += _study_tables(results.shown, results, main=main)
+        tables += _main_tables(replace(results, rows=_first_dimensions(results.shown)) if main else results)
+        tables += [] if main else [curvature_rows_table(results.shown), *_others(results.plain)]
     return [table for table in tables if table is not None and table.rows]
 
 
-def _study_tables(shown: Sequence[ResultRow], results: Results, *, main: bool) -> list[Table | None]:
+def _main_tables(results: Results) -> list[Table | None]:
     further = [replace(row, task=f"{row.task} by {row.item_metric}") for row in pooled(results.rows, further=True)]
-    if main:
-        first = {row.task: row.dimension for row in reversed(shown) if row.metric == "forgetting" and row.dimension}
-        shown, further = [row for row in shown if row.dimension in ("", first.get(row.task))], []
-    both = [*shown, *further]
-    plain = without_mitigated(both)
-    return [
-        _accuracy(both),
-        _first_tasks(plain),
-        _order(both),
-        *group_tables(plain),
-        *mitigation_tables(shown, results.limits, level=results.level),
-        *([] if main else [curvature_rows_table(shown), *_others([row for row in plain if row.deciding])]),
-    ]
+    rows = [*results.shown, *further]
+    plain = without_mitigated(rows)
+    return [_accuracy(rows), _first_tasks(plain), _order(rows), *group_tables(plain), *mitigation_tables(results)]
+
+
+def _first_dimensions(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """The rows of whole tasks, and of the groups of each task's first dimension."""
+    first = {row.task: row.dimension for row in reversed(rows) if row.metric == "forgetting" and row.dimension}
+    return [row for row in rows if row.dimension in ("", first.get(row.task))]
 
 
 def _before_after(comparison: Comparison) -> Table:

@@ -19,8 +19,8 @@ from chaintune.records import (
     chain_label,
     rows_to_polars,
 )
-from chaintune.report.mitigations import mitigation_tables, without_mitigated
-from chaintune.report.results import Results
+from chaintune.report.mitigations import mitigation_tables
+from chaintune.report.results import Results, without_mitigated
 from chaintune.report.words import summary
 from tests import made_up
 
@@ -137,7 +137,7 @@ def test_rows_of_mitigations_say_so_and_others_do_not(rows: list[ResultRow]) -> 
 
 
 def test_the_gap_is_shown_without_and_with(rows: list[ResultRow]) -> None:
-    tables = {table.title: table for table in mitigation_tables(rows, level=0.95)}
+    tables = {table.title: table for table in mitigation_tables(Results("t", rows, 0.95))}
     lines = {row[0]: row for row in tables["Did the gap between groups close?"].rows}
     # Without: 20 of 40 lost in group a, 10 of 40 in b. With EWC 5 of 40 in each.
     assert lines["s>c with ewc 5"][2].startswith("+25.0")

@@ -15,7 +15,7 @@ import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaintune.records import Estimate, Figure, Limits, ResultRow, Verdict
+from chaintune.records import Estimate, Figure, ResultRow, Verdict
 from chaintune.records.scales import PERCENT, changes_in
 from chaintune.report.figures.accuracy import accuracy_figures
 from chaintune.report.figures.charts import framed, rounded, top_legend
@@ -28,6 +28,7 @@ from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figures
 from chaintune.report.labels import listed, one_line, shortened, shortened_chains, slug, unique
+from chaintune.report.results import Results
 
 UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
 
@@ -197,7 +198,7 @@ def mitigated(recovery: Estimate, *, doses: Sequence[float] = (0.1, 0.2)) -> lis
 
 
 def drawn(recovery: Estimate, doses: Sequence[float] = (0.1, 0.2)) -> dict[str, Figure]:
-    return {one.name: one for one in mitigation_figures(mitigated(recovery, doses=doses), Limits(), level=0.95)}
+    return {one.name: one for one in mitigation_figures(Results("t", mitigated(recovery, doses=doses), 0.95))}
 
 
 def test_without_a_loss_points_are_drawn_and_no_target() -> None:

@@ -82,7 +82,7 @@ def test_a_gap_that_is_only_shown_with_a_mitigation_is_not_called_new(level: flo
         row("disparity", 0.1, p_value=0.2, chain="s>c", dimension="faith"),
         row("disparity", 0.2, p_value=0.02, **(about | {"reference": "s"})),
     ]
-    tables = {table.title: table for table in mitigation_tables(rows, level=level)}
+    tables = {table.title: table for table in mitigation_tables(Results("t", rows, level))}
     assert tables["Did the gap between groups close?"].rows[0][-1] == gap
 
 

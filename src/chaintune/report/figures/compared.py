@@ -20,6 +20,7 @@ from chaintune.report.figures.charts import (
 from chaintune.report.figures.forest import Forest, Kind, Line, looks_of, names_axis, texts_beside
 from chaintune.report.figures.groups import VERDICTS, counts
 from chaintune.report.labels import listed, one_line, shortened, slug
+from chaintune.report.results import Results
 from chaintune.report.words import verdict_sentence
 
 _MOST_ROWS = 30
@@ -55,18 +56,13 @@ def _before_after(comparisons: Sequence[Comparison], scale: Scale, tag: str) -> 
     )
 
 
-def forgetting_of_tasks_figures(rows: Sequence[ResultRow], *, level: float) -> Iterator[Figure]:
-    """Forgetting of every task along every chain, or between two checkpoints; one figure for each unit.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed; without mitigated checkpoints.
-        level: of the intervals.
-    """
-    for tag, lost in of_each_unit([row for row in rows if row.metric == "forgetting" and row.is_whole]):
+def forgetting_of_tasks_figures(results: Results) -> Iterator[Figure]:
+    """Forgetting of every task along every chain, or between two checkpoints; one figure for each unit."""
+    for tag, lost in of_each_unit([row for row in results.plain if row.metric == "forgetting" and row.is_whole]):
         values: list[tuple[str, Estimate, Verdict]] = [
             (_name(row, lost), row.estimate, row.verdict or "inconclusive") for row in lost
         ]
-        sentences = [verdict_sentence(row, level=level) for row in lost]
+        sentences = [verdict_sentence(row, level=results.level) for row in lost]
         what = "task and chain" if any(row.chain for row in lost) else "task"
         yield _forest(values, sentences, what, changes_in(lost[0].unit), tag)
 

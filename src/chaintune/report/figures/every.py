@@ -19,7 +19,6 @@ from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
 from chaintune.report.figures.sharpness import sharpness_figures
 from chaintune.report.labels import unique
-from chaintune.report.mitigations import without_mitigated
 from chaintune.report.results import Results
 
 _MOST_OF_A_KIND = 24
@@ -27,17 +26,17 @@ _MOST_OF_A_KIND = 24
 
 def every_figure(results: Results) -> list[Figure]:
     """See `chaintune.report.figures.result_figures`."""
-    study = [] if results.comparisons else results.shown
+    study, plain = ([], []) if results.comparisons else (results.shown, results.plain)
     pairs, steps = _table(results.folder, "curvature.parquet"), _table(results.folder, "training.parquet")
-    groups = group_results(results.plain, level=results.level)
+    groups = group_results(results)
     return _named(
         [
-            *_few(accuracy_figures(without_mitigated(study))),
+            *_few(accuracy_figures(plain)),
             *_few(before_after_figures(results.comparisons)),
-            *_few(forgetting_of_tasks_figures(results.plain, level=results.level)),
+            *_few(forgetting_of_tasks_figures(results)),
             *_few(matrix_figures(study)),
             *_of_groups(groups),
-            *_few(mitigation_figures(study, results.limits, level=results.level)),
+            *_few(mitigation_figures(results)),
             *(_few(sharpness_figures(pairs, results.shown)) if pairs is not None else []),
             *(_few(learning_figures(steps)) if steps is not None else []),
             *_few(_powers(groups)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from chaintune.records import Estimate, ResultRow, RowKey, Verdict
 from chaintune.records.scales import Scale, changes_in
 from chaintune.report.cells import checkpoint
+from chaintune.report.results import Results
 from chaintune.report.words import reference_text, verdict_sentence
 
 Statistic = tuple[RowKey, str, str, str]
@@ -69,21 +70,17 @@ class GroupResults:
         return f"{self.task} by {self.dimension}" + (f", {self.checkpoint}" if self.checkpoint else "")
 
 
-def group_results(rows: Sequence[ResultRow], *, level: float) -> list[GroupResults]:
-    """One for each task that a checkpoint may have forgotten, and each dimension of its groups.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed; without mitigated checkpoints.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-    """
-    lost = [row for row in rows if row.metric == "forgetting"]
+def group_results(results: Results) -> list[GroupResults]:
+    """One for each task that a checkpoint may have forgotten, and each dimension of its groups."""
+    lost = [row for row in results.plain if row.metric == "forgetting"]
     by_dimension: dict[tuple[RowKey, str], list[ResultRow]] = {}
     for row in lost:
         if row.dimension:
             by_dimension.setdefault((row.key, row.dimension), []).append(row)
-    beside = {(row.key, row.metric, row.dimension, row.group): row for row in rows}
+    beside = {(row.key, row.metric, row.dimension, row.group): row for row in results.plain}
     wholes = {row.key: row for row in lost if row.is_whole}
-    return [_results(members, wholes[members[0].key], beside, lost, level) for members in by_dimension.values()]
+    every = by_dimension.values()
+    return [_results(members, wholes[members[0].key], beside, lost, results.level) for members in every]
 
 
 def kept_in_view(members: Iterable[GroupResult], most: int, level: float) -> list[GroupResult]:

@@ -14,6 +14,7 @@ from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_pric
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
 from chaintune.report.labels import one_line, slug
 from chaintune.report.mitigations import beyond_reference
+from chaintune.report.results import Results
 from chaintune.report.words import recommendations, recoveries_text, recovery_text
 
 _MOST_ROWS = 30
@@ -69,20 +70,14 @@ class MitigationResults:
         return f"{one_line(self.task)} after {one_line(self.after)}" + (f", {one_line(self.tag)}" if self.tag else "")
 
 
-def mitigation_figures(rows: Sequence[ResultRow], limits: Limits, *, level: float) -> Iterator[Figure]:
-    """For each lost task: what came back, the curve along the doses where there is one, and each price.
-
-    Args:
-        rows: of all seeds together where there are several, else of the one seed.
-        limits: what a recommended dose has to reach.
-        level: of the intervals.
-    """
-    for results in _mitigation_results(rows, limits, level):
-        yield _recoveries(results)
-        if any(len(doses) > 1 for doses in _dose_curves(results).values()):
-            yield _doses(results)
-        for task in dict.fromkeys(task for point in results.points for task in point.prices):
-            if priced := _price(results, task):
+def mitigation_figures(results: Results) -> Iterator[Figure]:
+    """For each lost task: the recoveries, their curve along the doses where there is one, and each price."""
+    for lost in _mitigation_results(results.shown, results.limits, results.level):
+        yield _recoveries(lost)
+        if any(len(doses) > 1 for doses in _dose_curves(lost).values()):
+            yield _doses(lost)
+        for task in dict.fromkeys(task for point in lost.points for task in point.prices):
+            if priced := _price(lost, task):
                 yield priced
 
 
