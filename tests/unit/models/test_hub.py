@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -21,14 +21,15 @@ LOCATE = """
 import json, sys
 from chaintune.errors import ModelError
 from chaintune.models import load, locate, model_digest
-for name in sys.argv[1:]:
+for name in sys.stdin:
     try:
-        files = locate(name)
+        files = locate(name.strip())
         loaded = load(files.weights, adapter=files.adapter, precision="fp32")
-        print(json.dumps({"digest": model_digest(files), "adapter": loaded.has_adapter}))
+        print(json.dumps({"digest": model_digest(files), "adapter": loaded.has_adapter}), flush=True)
     except ModelError as error:
-        print(json.dumps({"error": str(error)}))
+        print(json.dumps({"error": str(error)}), flush=True)
 """
+Locate = Callable[..., dict[str, dict[str, Any]]]
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -76,8 +77,8 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def hub(model_folder: MakeModel, adapter_folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """An endpoint, and the list of the paths that it was asked for."""
+def hub(model_folder: MakeModel, adapter_folder: Path) -> Iterator[ThreadingHTTPServer]:
+    """A server; its handler's `asked` lists the paths that it was asked for."""
     model = {path.name: path.read_bytes() for path in model_folder().iterdir()}
     adapter = {path.name: path.read_bytes() for path in adapter_folder.iterdir()}
     pickled = {name: data for name, data in model.items() if not name.endswith(".safetensors")}
@@ -90,40 +91,48 @@ def hub(model_folder: MakeModel, adapter_folder: Path) -> Iterator[tuple[str, li
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Models", (Hub,), {"repos": repos, "asked": asked}))
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    yield server
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("hub")
 
 
 NAMES = ("own/model", f"own/model@{SHA}", "own/model+own/adapter", "own/pickled", "own/nothing")
 
 
 @pytest.fixture(scope="module")
-def located(hub: tuple[str, list[str]], home: Path) -> dict[str, dict[str, Any]]:
-    return locate(hub[0], home, *NAMES)
-
-
-def locate(endpoint: str, home: Path, *names: str) -> dict[str, dict[str, Any]]:
-    """Locate and load in a process of its own: the Hub's client reads its settings when it is imported."""
+def locate(hub: ThreadingHTTPServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locate]:
+    """Locates and loads in a process of its own: the Hub's client reads its settings when it is imported."""
+    home = tmp_path_factory.mktemp("hub")
     environment = {
         "PATH": os.environ["PATH"],
         "OMP_NUM_THREADS": "1",
         "TQDM_DISABLE": "1",
-        "HF_ENDPOINT": endpoint,
+        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_address[1]}",
         "HF_HOME": str(home),
         "HF_HUB_CACHE": str(home / "cache"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-    command = [sys.executable, "-W", "error", "-c", LOCATE, *names]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)  # noqa: S603
-    assert done.stderr == ""
-    return {name: json.loads(line) for name, line in zip(names, done.stdout.splitlines(), strict=True)}
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-W", "error", "-c", LOCATE], text=True, env=environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    asks, answers = process.stdin, process.stdout
+
+    def locate(*names: str) -> dict[str, dict[str, Any]]:
+        asks.writelines(f"{name}\n" for name in names)
+        asks.flush()
+        return {name: json.loads(answers.readline()) for name in names}
+
+    yield locate
+    assert process.communicate() == ("", "")
+
+
+@pytest.fixture(scope="module")
+def located(locate: Locate) -> dict[str, dict[str, Any]]:
+    return locate(*NAMES)
 
 
 def test_models_and_adapters_come_from_the_hub(
@@ -136,10 +145,10 @@ def test_models_and_adapters_come_from_the_hub(
 
 
 def test_pickles_and_other_formats_stay_where_they_are(
-    located: dict[str, dict[str, Any]], hub: tuple[str, list[str]]
+    located: dict[str, dict[str, Any]], hub: ThreadingHTTPServer
 ) -> None:
     assert "expected .safetensors files, got no weights" in located["own/pickled"]["error"]
-    fetched = {path.partition("/resolve/")[2].partition("/")[2] for path in hub[1]}
+    fetched = {path.partition("/resolve/")[2].partition("/")[2] for path in hub.RequestHandlerClass.asked}  # type: ignore[attr-defined]
     assert {"model.safetensors", "adapter_model.safetensors", "tokenizer.json"} <= fetched
     assert fetched.isdisjoint(
         {"pytorch_model.bin", "adapter_model.bin", "onnx/config.json", "consolidated.safetensors"}
@@ -152,7 +161,11 @@ def test_a_model_that_the_hub_does_not_have_is_an_error_that_says_so(located: di
     assert "the Hugging Face Hub did not give own/nothing: " in error
 
 
-def test_a_second_time_needs_no_connection(located: dict[str, dict[str, Any]], home: Path) -> None:
-    again = locate("http://127.0.0.1:9", home, "own/model", "own/other")
+def test_a_second_time_needs_no_connection(
+    located: dict[str, dict[str, Any]], locate: Locate, hub: ThreadingHTTPServer
+) -> None:
+    hub.shutdown()
+    hub.server_close()
+    again = locate("own/model", "own/other")
     assert again["own/model"] == located["own/model"]
     assert "the Hugging Face Hub did not give own/other: " in again["own/other"]["error"]
