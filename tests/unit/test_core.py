@@ -125,7 +125,7 @@ def test_what_needs_torch_says_what_to_install(folder: Path) -> None:
         ["run", "study.yaml"],
         ["plan", "study.yaml"],
         ["score", "model", "--task", "bbq", "--out", "x.parquet"],
-        ["audit", "model", "model", "--task", "bbq"],
+        ["audit", "model", "model", "--task", "csqa"],
         ["curvature", "model", "--task", "bbq"],
         ["mitigate", "model", "--before", "m", "--forgotten", "bbq", "--keep", "csqa", "--dose", "0.1", "--out", "o"],
     ]
