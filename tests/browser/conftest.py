@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chaintune.report.folder import PAGE, write_report
-from tests import made_pages
+from tests import run_folders
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -43,8 +43,8 @@ def note(opened: Opened, kind: str, text: str) -> None:
 @pytest.fixture(scope="session")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a made-up study whose texts and names try to be markup."""
-    tasks = (made_pages.task("s"), made_pages.task("c"))
-    folder = made_pages.run_folder(tmp_path_factory.mktemp("run") / "out", tasks)
+    tasks = (run_folders.task("s"), run_folders.task("c"))
+    folder = run_folders.run_folder(tmp_path_factory.mktemp("run") / "out", tasks)
     write_report(folder, {one.name: one for one in tasks})
     return folder / PAGE
 

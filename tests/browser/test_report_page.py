@@ -8,9 +8,9 @@ import pytest
 from chaintune.forgetting import compare
 from chaintune.report.page import Step, render, results_page
 from chaintune.report.results import Results
-from tests import made_up
+from tests import synthetic
 from tests.browser.conftest import Opened, Opener
-from tests.made_pages import HOSTILE
+from tests.run_folders import HOSTILE
 
 pytestmark = pytest.mark.browser
 
@@ -89,7 +89,7 @@ def test_what_may_offend_is_hidden_until_asked_for(open_page: Opener) -> None:
 
 
 def test_scores_in_another_unit_are_no_percentages(open_page: Opener, tmp_path: Path) -> None:
-    before, after = (made_up.lengths(values) for values in ([4.0, 4.0], [4.0, 16.5]))
+    before, after = (synthetic.lengths(values) for values in ([4.0, 4.0], [4.0, 16.5]))
     results = Results.of([compare(before, after, resamples=200)])
     (tmp_path / "page.html").write_text(render(results_page(results, steps=[Step("t", before, after)])))
     opened = open_page(file=tmp_path / "page.html", drawn=False)

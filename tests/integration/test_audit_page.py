@@ -20,12 +20,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "audit.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def made_up(name: str) -> TaskDefinition:
+def synthetic(name: str) -> TaskDefinition:
     items = [replace(item, groups={"category": item.groups["owner"]}) for item in tiny.examples(200, task=name)]
     return TaskDefinition(name, "safety", "made-up-1", "CC0", ("category",), lambda _: Pool(items, None, "made up"))
 
 
-BBQ, CSQA = made_up("bbq"), made_up("csqa")
+BBQ, CSQA = synthetic("bbq"), synthetic("csqa")
 
 
 def write_adapter(folder: Path, seed: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests import tiny
 
-PROGRAM = Path(__file__).with_name("watched_program.py")
+PROGRAM = Path(__file__).with_name("callback_program.py")
 
 
 def free_port() -> int:

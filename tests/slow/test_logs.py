@@ -169,7 +169,7 @@ def inspected(folder: Path, side: int, **options: Any) -> Path:
     out = folder / f"inspect{len(list(folder.iterdir()))}"
     out.mkdir()
     (folder / "told.json").write_text(json.dumps(told | {"samples": samples, "answers": answers}), encoding="utf-8")
-    program = Path(__file__).with_name("inspected_program.py")
+    program = Path(__file__).with_name("inspect_program.py")
     command = [sys.executable, str(program), str(out), str(folder / "told.json")]
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
     assert done.returncode == 0, done.stderr[-3000:]

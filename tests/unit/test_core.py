@@ -11,7 +11,7 @@ import pytest
 
 from chaintune.execution.run import run_plan
 from chaintune.store.folder import FolderStore
-from tests import made_pages
+from tests import run_folders
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 
 HIDDEN = ("torch", "transformers", "peft", "accelerate", "safetensors", "datasets", "pandas", "psutil", "gguf", "ray")
@@ -65,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for side, lost in (("before", 0), ("after", 1)):
         rows = [{"id": i, "score": int(i % 3 >= lost), "kind": "xy"[i % 2]} for i in range(40)]
         (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    made_pages.run_folder(folder / "report", [made_pages.task("s"), made_pages.task("c")])
+    run_folders.run_folder(folder / "report", [run_folders.task("s"), run_folders.task("c")])
     study = make_study()
     tasks = {name: make_task(name) for name in study.tasks}
     store, engine = FolderStore(folder / "store"), DummyEngine(folder / "engine")

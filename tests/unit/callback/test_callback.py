@@ -23,7 +23,7 @@ from chaintune.models.adapters import new_adapter
 from chaintune.records import Gate, Scores, Task
 from chaintune.scoring.checkpoint import score
 from tests import tiny
-from tests.plain import random_states
+from tests.reference import random_states
 from tests.unit.tuning.mitigations.plain_trainer import TOKENIZER, Texts, arguments, weights
 
 TASK = Task("colours", "safety", "1", (), tuple(tiny.examples(24)), ("owner",), "made up", "none")

@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from chaintune.cli.app import main
-from tests import made_pages
+from tests import run_folders
 
 FAST = ["--resamples", "200", "--by", "faith"]
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = made_pages.run_folder(
-        tmp_path_factory.mktemp("study") / "run", [made_pages.task("s"), made_pages.task("c")]
+    folder = run_folders.run_folder(
+        tmp_path_factory.mktemp("study") / "run", [run_folders.task("s"), run_folders.task("c")]
     )
     (folder / "results.json").write_text(json.dumps({"level": 0.9}))
     return str(folder)

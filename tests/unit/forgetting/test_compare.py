@@ -16,7 +16,7 @@ from chaintune.forgetting import compare
 from chaintune.forgetting.grouping import grouping
 from chaintune.records import Comparison, GroupComparison, Scores
 from chaintune.stats import Sample, detectable_biased, detectable_means
-from tests import made_up
+from tests import synthetic
 
 FAST = 200
 
@@ -31,7 +31,7 @@ def two(n: int = 80, *, seed: int = 0, lost: float = 0.2, **options: Any) -> tup
     before = rng.random(n) < 0.7
     after = np.where(before, rng.random(n) > lost, rng.random(n) < 0.15)
     settings_of = {"groups": faiths(n)} | options
-    return made_up.scores(before.tolist(), noise=1, **settings_of), made_up.scores(
+    return synthetic.scores(before.tolist(), noise=1, **settings_of), synthetic.scores(
         after.tolist(), noise=2, **settings_of
     )
 
@@ -42,8 +42,8 @@ def row(comparison: Comparison, group: str) -> GroupComparison:
 
 def test_numbers_by_hand() -> None:
     groups = {"faith": ["a", "a", "a", "b", "b", "b", "b", ["a", "b"]]}
-    before = made_up.scores([1, 1, 1, 0, 1, 0, 1, 1], groups=groups)
-    after = made_up.scores([0, 0, 1, 1, 1, 0, 0, 1], groups=groups)
+    before = synthetic.scores([1, 1, 1, 0, 1, 0, 1, 1], groups=groups)
+    after = synthetic.scores([0, 0, 1, 1, 1, 0, 0, 1], groups=groups)
     found = compare(before, after, by=["faith"], resamples=FAST)
     assert [found.overall.before.value, found.overall.after.value] == [6 / 8, 4 / 8]
     assert (found.overall.forgot, found.overall.learned) == (3, 1)
@@ -79,7 +79,7 @@ def test_the_same_scores_forget_nothing_and_keep_everything() -> None:
 
 @pytest.mark.parametrize(("n", "verdict"), [(40, "inconclusive"), (400, "kept")])
 def test_no_flip_under_other_scores_is_kept_only_where_there_are_enough_examples(n: int, verdict: str) -> None:
-    before, after = (made_up.scores([True] * n, noise=seed) for seed in (1, 2))
+    before, after = (synthetic.scores([True] * n, noise=seed) for seed in (1, 2))
     found = compare(before, after, resamples=FAST).overall
     assert found.forgetting.value == 0.0
     assert found.verdict == verdict
@@ -90,8 +90,8 @@ def test_no_flip_under_other_scores_is_kept_only_where_there_are_enough_examples
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("abc")), min_size=8, max_size=40))
 def test_swapping_before_and_after_turns_every_sign(examples: list[tuple[bool, bool, str]]) -> None:
     groups = {"faith": [faith for *_, faith in examples]}
-    before = made_up.scores([one for one, *_ in examples], groups=groups, noise=1)
-    after = made_up.scores([other for _, other, _ in examples], groups=groups, noise=2)
+    before = synthetic.scores([one for one, *_ in examples], groups=groups, noise=1)
+    after = synthetic.scores([other for _, other, _ in examples], groups=groups, noise=2)
     there, back = (compare(*pair, by=["faith"], resamples=FAST) for pair in ((before, after), (after, before)))
     turned = {"forgot": "gained", "gained": "forgot"}
     for one, other in zip((there.overall, *there.groups), (back.overall, *back.groups), strict=True):
@@ -145,7 +145,7 @@ def test_a_group_of_two_examples_is_inconclusive_with_a_reason() -> None:
 
 @pytest.mark.parametrize(("right", "verdict"), [((1, 0), "forgot"), ((0, 1), "gained"), ((1, 1), "inconclusive")])
 def test_all_right_and_all_wrong(right: tuple[int, int], verdict: str) -> None:
-    before, after = (made_up.scores([value] * 30, groups=faiths(30), noise=seed) for seed, value in enumerate(right))
+    before, after = (synthetic.scores([value] * 30, groups=faiths(30), noise=seed) for seed, value in enumerate(right))
     found = compare(before, after, by=["faith"], resamples=FAST)
     assert found.overall.forgetting.value == right[0] - right[1]
     assert found.overall.verdict == verdict
@@ -154,7 +154,7 @@ def test_all_right_and_all_wrong(right: tuple[int, int], verdict: str) -> None:
 
 @pytest.mark.parametrize("n", [1, 5])
 def test_one_example_and_one_cluster_are_inconclusive(n: int) -> None:
-    before, after = (made_up.scores([value] * n, clusters=["c"] * n, noise=value) for value in (1, 0))
+    before, after = (synthetic.scores([value] * n, clusters=["c"] * n, noise=value) for value in (1, 0))
     found = compare(before, after, resamples=FAST).overall
     assert found.forgetting.value == 1.0
     assert found.verdict == "inconclusive"
@@ -225,7 +225,7 @@ def test_missing_examples_are_left_out_on_request_and_counted() -> None:
 
 def test_nothing_in_common_is_refused() -> None:
     before, _ = two(20)
-    other = made_up.scores([True] * 20, ids=[f"x{number}" for number in range(20)])
+    other = synthetic.scores([True] * 20, ids=[f"x{number}" for number in range(20)])
     with pytest.raises(DataError, match="no example in common"):
         compare(before, other, on_missing="intersect")
 
@@ -270,7 +270,7 @@ def test_options_that_cannot_be_meant_are_refused_by_name(option: dict[str, Any]
 
 def test_groups_survive_slices_nulls_and_repeats() -> None:
     groups = {"faith": [["a", "a"], [], ["b"]] * 10}
-    before, after = (made_up.scores([True, False, True] * 10, groups=groups, noise=seed) for seed in (1, 2))
+    before, after = (synthetic.scores([True, False, True] * 10, groups=groups, noise=seed) for seed in (1, 2))
     cut = [Scores("t", scores.table.slice(3, 24)) for scores in (before, after)]
     found = compare(*cut, by=["faith"], resamples=FAST)
     assert [(each.group, each.forgetting.n) for each in found.groups] == [("a", 8), ("b", 8)]

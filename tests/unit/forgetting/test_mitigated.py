@@ -22,7 +22,7 @@ from chaintune.records import (
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.results import Results, without_mitigated
 from chaintune.report.words import summary
-from tests import made_up
+from tests import synthetic
 
 N = 80
 ROLES: Mapping[str, Role] = {"s": "safety", "c": "capability"}
@@ -33,7 +33,7 @@ Chain = tuple[str, ...]
 def scored(right: Sequence[int], task: str, *, grouped: bool) -> Scores:
     """Scores with so many right in group a and in group b."""
     flags = [row // 2 < right[row % 2] for row in range(N)]
-    return made_up.scores(flags, task=task, groups={"faith": FAITHS} if grouped else None, noise=sum(right))
+    return synthetic.scores(flags, task=task, groups={"faith": FAITHS} if grouped else None, noise=sum(right))
 
 
 def measured(first: str = "s", then: str = "c") -> list[CheckpointScores]:

@@ -10,15 +10,15 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import Subject, forgetting_rows
 from chaintune.records import ResultRow
 from chaintune.stats import Sample, adjusted, biased
-from tests import made_up
-from tests.made_up import Floats
+from tests import synthetic
+from tests.synthetic import Floats
 
 FAST = Inference(resamples=400)
-SUBJECT = Subject("x", made_up.checkpoint("s", "c").of_every_seed, "s", "s")
+SUBJECT = Subject("x", synthetic.checkpoint("s", "c").of_every_seed, "s", "s")
 
 
 def grouped(groups: int, clusters: int) -> Grouping:
-    found = made_up.nested(np.random.default_rng(0), groups=groups, clusters=clusters, size=3)
+    found = synthetic.nested(np.random.default_rng(0), groups=groups, clusters=clusters, size=3)
     return Grouping((("", ""), *(("faith", f"g{group}") for group in range(groups))), found)
 
 
@@ -29,8 +29,8 @@ def pooled(groups: Grouping, values: Floats, metric: str) -> list[ResultRow]:
 
 def answers(rng: np.random.Generator, n: int, seeds: int) -> Floats:
     """Changes that seeds share in half of the examples."""
-    shared = made_up.changes(rng, n, 0.15, 0.15)
-    alone = np.stack([made_up.changes(rng, n, 0.15, 0.15) for _ in range(seeds)])
+    shared = synthetic.changes(rng, n, 0.15, 0.15)
+    alone = np.stack([synthetic.changes(rng, n, 0.15, 0.15) for _ in range(seeds)])
     return np.where(rng.random(n) < 0.5, shared, alone)
 
 

@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from chaintune.forgetting.sharpness import PAIRS_SCHEMA, sharpness_pairs, sharpness_rows
 from chaintune.records import CheckpointCurvature, Curvature, Estimate, ResultRow
-from tests import made_up
+from tests import synthetic
 
 LR = (("lr", "1"),)
 RADII = [5.0, 1.0, 3.0, 4.0, 2.0]
@@ -18,7 +18,7 @@ LOST = [0.2, 0.0, 0.3, 0.4, 0.1]
 
 def bent(task: str, seed: int, radius: float) -> CheckpointCurvature:
     found = Curvature(task, "full", radius, radius, -1.0, 0.0, 0.0, (), 1.0, 0.1, 8, 4, 16, 100, 20, 1.0, 0)
-    return CheckpointCurvature(made_up.checkpoint(task, base="tiny", variant=LR, seed=seed), found)
+    return CheckpointCurvature(synthetic.checkpoint(task, base="tiny", variant=LR, seed=seed), found)
 
 
 def lost(chain: str, seed: int, value: float, *, stage: int = 2, reference: str = "a", group: str = "") -> ResultRow:
@@ -26,7 +26,7 @@ def lost(chain: str, seed: int, value: float, *, stage: int = 2, reference: str 
     dimension = "side" if group else ""
     return ResultRow(
         "s", "tiny", chain, "lr=1", stage, reference, reference, "forgetting", dimension, group, str(seed), estimate,
-        reference_keys=(made_up.checkpoint(reference, base="tiny", variant=LR, seed=seed).key,),
+        reference_keys=(synthetic.checkpoint(reference, base="tiny", variant=LR, seed=seed).key,),
     )  # fmt: skip
 
 

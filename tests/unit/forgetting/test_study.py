@@ -17,7 +17,7 @@ from chaintune.records import CheckpointScores, Estimate, MitigationRef, ResultR
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
-from tests import made_up
+from tests import synthetic
 
 FAST = 200
 N = 60
@@ -31,7 +31,7 @@ def scored(task: str, right: int, *, seed: int = 0) -> Scores:
     """Scores of which the first so many of shuffled examples are right; the shuffle is the task's."""
     order = np.random.default_rng(len(task)).permutation(N)
     flags = order < right + seed
-    return made_up.scores(flags.tolist(), task=task, groups=GROUPS if task == "s" else None, noise=right + seed)
+    return synthetic.scores(flags.tolist(), task=task, groups=GROUPS if task == "s" else None, noise=right + seed)
 
 
 def mitigates(chain: Chain) -> tuple[MitigationRef, ...]:
@@ -40,7 +40,7 @@ def mitigates(chain: Chain) -> tuple[MitigationRef, ...]:
         return ()
     task, _, dose = chain[-1].rstrip("%").partition("@")
     keep = tuple(step for step in chain[:-1] if step != task)
-    return (MitigationRef("replay", "replay", task, made_up.chain(*chain[:-1]), keep, float(dose) / 100),)
+    return (MitigationRef("replay", "replay", task, synthetic.chain(*chain[:-1]), keep, float(dose) / 100),)
 
 
 def measured(
@@ -54,7 +54,7 @@ def measured(
     for seed in seeds:
         for chain, tasks in table.items():
             scores = {task: scored(task, right, seed=seed if chain else 0) for task, right in tasks.items()}
-            at = made_up.checkpoint(*chain, variant=variant if chain else (), seed=seed)
+            at = synthetic.checkpoint(*chain, variant=variant if chain else (), seed=seed)
             found.append(CheckpointScores(at, scores, mitigates(chain)))
     return found
 
@@ -340,20 +340,20 @@ def test_a_checkpoint_given_twice_is_refused() -> None:
 def test_other_examples_under_another_checkpoint_are_refused() -> None:
     given = measured(BOTH_ORDERS)
     short = Scores("s", given[1].scores["s"].table.slice(0, 50))
-    given[1] = CheckpointScores(made_up.checkpoint("s"), {"s": short})
+    given[1] = CheckpointScores(synthetic.checkpoint("s"), {"s": short})
     with pytest.raises(DataError, match="not of the same examples"):
         summed(given)
 
 
 def test_a_checkpoint_without_a_seed_is_refused() -> None:
-    given = CheckpointScores(made_up.checkpoint("s", "c").of_every_seed, {})
+    given = CheckpointScores(synthetic.checkpoint("s", "c").of_every_seed, {})
     with pytest.raises(DataError, match="scores under s>c: the checkpoint has no seed"):
         summed([given])
 
 
 def test_a_row_names_the_weights_it_is_about() -> None:
     def key(*chain: str, seed: int) -> str:
-        return made_up.checkpoint(*chain, seed=seed).key
+        return synthetic.checkpoint(*chain, seed=seed).key
 
     rows = [row for row in summed(measured(BOTH_ORDERS, seeds=[0, 1])) if row.chain == "s>c" and row.task == "s"]
     lost = {row.seed: row for row in rows if row.metric == "forgetting" and row.is_whole}

@@ -14,8 +14,8 @@ from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
 from chaintune.records import BudgetStatistic, Comparison, ItemMetric, Judgement, Scores, items_table, plain_scores
 from chaintune.records.scores import whole_table
-from tests import made_up
-from tests.made_up import Floats
+from tests import synthetic
+from tests.synthetic import Floats
 
 FAST = 400
 
@@ -150,7 +150,7 @@ def test_each_group_is_judged_and_the_worst_decides() -> None:
 @pytest.mark.parametrize("by", ["faith x age", "faith  x  age", "faith & age"])
 def test_a_crossing_is_judged_however_it_is_written(by: str) -> None:
     groups = {"faith": ["a", "b"] * 200, "age": ["old"] * 200 + ["young"] * 200}
-    sides = [made_up.scores([1] * 400, groups=groups, noise=seed) for seed in (0, 1)]
+    sides = [synthetic.scores([1] * 400, groups=groups, noise=seed) for seed in (0, 1)]
     rules = budget(0.5, by=by)
     gate = judge(rules, [chaintune.compare(*sides, by=rules.dimensions, resamples=FAST)])
     assert {(one.dimension, one.answer) for one in gate.judgements} == {("faith & age", "pass")}
@@ -195,7 +195,7 @@ def test_at_the_edge_of_the_budget_both_errors_are_rare(lost: float) -> None:
 def test_the_lower_side_of_one_of_many_groups_is_lengthened_as_its_few_clusters_call_for() -> None:
     codes = np.repeat(np.arange(11 * 8), 4)
     names, templates = [f"g{code // 8}" for code in codes], [f"c{code:02d}" for code in codes]
-    change = made_up.changes(np.random.default_rng(0), len(codes), 0.25, 0.1)
+    change = synthetic.changes(np.random.default_rng(0), len(codes), 0.25, 0.1)
     pair = [scores(np.maximum(side, 0.0), names, templates) for side in (change, -change)]
     found = chaintune.compare(*pair, by=["faith"], resamples=FAST)
     told = judge(budget(0.15, by="faith"), [found]).judgements

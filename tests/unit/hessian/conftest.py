@@ -17,7 +17,7 @@ from chaintune.models.encoding import encode_examples
 from chaintune.records import Example
 from chaintune.tuning.tokenized import training_examples
 from tests import tiny
-from tests.plain import plain_loss
+from tests.reference import reference_loss
 
 Floats = NDArray[np.float64]
 EXAMPLES = tiny.examples(6)
@@ -84,7 +84,7 @@ def dense(loaded: LoadedModel, examples: Sequence[Example] = EXAMPLES, *, only: 
     model = loaded.model.double()
     (model.get_base_model() if loaded.has_adapter else model).set_attn_implementation("eager")
     weights = [weight.requires_grad_() for name, weight in model.named_parameters() if only in name]
-    loss = plain_loss(model, texts(loaded, examples))
+    loss = reference_loss(model, texts(loaded, examples))
     gradient = _flat(torch.autograd.grad(loss, weights, create_graph=True))
     rows = []
     for chosen in torch.eye(len(gradient), dtype=torch.float64).split(256):

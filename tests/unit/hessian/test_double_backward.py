@@ -10,7 +10,7 @@ from chaintune.errors import ModelError
 from chaintune.hessian import curvature
 from chaintune.hessian.double_backward import double_backward_mode
 from chaintune.models import LoadedModel
-from tests.plain import random_states
+from tests.reference import random_states
 from tests.unit.hessian.conftest import EXAMPLES, adapted_model, small_model
 
 

@@ -16,7 +16,7 @@ from chaintune.models import merge_adapter
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Curvature
 from tests import tiny
-from tests.plain import plain_loss
+from tests.reference import reference_loss
 from tests.unit.hessian.conftest import EXAMPLES, Dense, adapted_model, dense, small_model, texts
 
 FEW: dict[str, Any] = {"task": "balls", "batches": 0}
@@ -43,7 +43,7 @@ def test_agrees_with_a_power_iteration(dense_llama: Dense) -> None:
     model = loaded.model.double()
     model.set_attn_implementation("eager")
     weights = [weight.requires_grad_() for weight in model.parameters()]
-    slopes = torch.autograd.grad(plain_loss(model, texts(loaded, EXAMPLES)), weights, create_graph=True)
+    slopes = torch.autograd.grad(reference_loss(model, texts(loaded, EXAMPLES)), weights, create_graph=True)
     vector = [torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)).double() for weight in weights]
     length = 0.0
     for _ in range(60):

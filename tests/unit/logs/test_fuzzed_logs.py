@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chaintune.errors import ChaintuneError
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
-from tests.unit.logs import inspected, logs
+from tests.unit.logs import archives, logs
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
@@ -45,7 +45,7 @@ def read(path: Path, wanted: ReadOptions | None = None) -> dict[str, float] | No
 
 
 def whole() -> dict[str, Any]:
-    return inspected.log([inspected.sample(number, {"match": "IC"[number % 2]}) for number in range(4)])
+    return archives.log([archives.sample(number, {"match": "IC"[number % 2]}) for number in range(4)])
 
 
 def paths_in(told: Any, depth: int = 0) -> list[tuple[Any, ...]]:
@@ -73,7 +73,7 @@ def test_a_value_of_another_type_anywhere_in_a_log_of_inspect(
     path = folder / f"typed{suffix}"
     if not isinstance(told.get("samples"), list):
         suffix, path = ".json", folder / "typed.json"
-    inspected.write(path, told)
+    archives.write(path, told)
     found = read(path)
     if found is not None and "match" in json.dumps(told["samples"]):
         # One example may be another one or be scored otherwise, but not two.
@@ -86,10 +86,10 @@ def test_a_value_of_another_type_anywhere_in_summaries_of_inspect(
     folder: Path, data: st.DataObject, value: Any
 ) -> None:
     told = whole()
-    summaries = [inspected.summary(part) for part in told["samples"]]
+    summaries = [archives.summary(part) for part in told["samples"]]
     wrong = replaced(summaries, data.draw(st.sampled_from(paths_in(summaries)[1:])), value)
-    path = inspected.write(folder / "summaries.eval", told)
-    inspected.changed(path, {"summaries.json": inspected.compact(wrong)})
+    path = archives.write(folder / "summaries.eval", told)
+    archives.changed(path, {"summaries.json": archives.compact(wrong)})
     found = read(path, ReadOptions(dimensions=("metadata.group",)))
     assert found is None or sum(found.get(name) != score for name, score in RIGHT.items()) <= 1
 
@@ -97,7 +97,7 @@ def test_a_value_of_another_type_anywhere_in_summaries_of_inspect(
 @settings(max_examples=25, deadline=None)
 @given(cut=st.floats(0, 1), suffix=st.sampled_from([".json", ".eval"]))
 def test_a_log_of_inspect_that_was_cut_off(folder: Path, cut: float, suffix: str) -> None:
-    path = inspected.write(folder / f"cut{suffix}", whole())
+    path = archives.write(folder / f"cut{suffix}", whole())
     data = path.read_bytes()
     path.write_bytes(data[: int(cut * len(data))])
     assert read(path) in (None, RIGHT)
@@ -108,7 +108,7 @@ def test_a_log_of_inspect_that_was_cut_off(folder: Path, cut: float, suffix: str
 def test_an_archive_with_some_bytes_changed(
     folder: Path, data: st.DataObject, zstandard: bool, summaries: bool
 ) -> None:
-    path = inspected.write(folder / "bytes.eval", whole(), summaries=summaries)
+    path = archives.write(folder / "bytes.eval", whole(), summaries=summaries)
     if zstandard:
         pytest.importorskip("zipfile_zstd")
         compressed_again(path, 93)
@@ -135,12 +135,12 @@ def test_names_in_an_archive_lead_nowhere(tmp_path: Path) -> None:
     path = tmp_path / "inner" / "names.eval"
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("header.json", json.dumps(inspected.log([])))
+        archive.writestr("header.json", json.dumps(archives.log([])))
         for number, name in enumerate(("../../out.json", "/out.json", "samples/../../out.json", "samples/0.json")):
-            archive.writestr(name, json.dumps(inspected.sample(number, {"match": 1})))
+            archive.writestr(name, json.dumps(archives.sample(number, {"match": 1})))
     assert read(path) == {"q2": 1.0, "q3": 1.0}
-    samples = [inspected.sample(0, {"match": 1}, id=name) for name in ("../../../out", "/out", "a/b")]
-    assert read(inspected.write(path, inspected.log(samples))) == {"../../../out": 1.0, "/out": 1.0, "a/b": 1.0}
+    samples = [archives.sample(0, {"match": 1}, id=name) for name in ("../../../out", "/out", "a/b")]
+    assert read(archives.write(path, archives.log(samples))) == {"../../../out": 1.0, "/out": 1.0, "a/b": 1.0}
     assert [file.name for file in tmp_path.rglob("*")] == ["inner", "names.eval"]
 
 
@@ -183,4 +183,4 @@ def test_lines_of_ten_megabytes(folder: Path) -> None:
     assert read(path) == {"0": 0.0, "1": 1.0}
     told = whole()
     told["samples"][0]["messages"][0]["content"] = "x" * 10_000_000
-    assert read(inspected.write(folder / "long.eval", told)) == RIGHT
+    assert read(archives.write(folder / "long.eval", told)) == RIGHT

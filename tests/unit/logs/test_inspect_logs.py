@@ -22,8 +22,8 @@ from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.records import Scores
-from tests import made_up
-from tests.unit.logs import inspected
+from tests import synthetic
+from tests.unit.logs import archives
 
 FAST = 200
 N = 40
@@ -34,14 +34,14 @@ def answers(seed: int) -> list[int]:
 
 
 def side(path: Path, seed: int, **changes: Any) -> Path:
-    samples = [inspected.sample(i, {"match": "IC"[right]}) for i, right in enumerate(answers(seed))]
-    return inspected.write(path, inspected.log(samples, **changes))
+    samples = [archives.sample(i, {"match": "IC"[right]}) for i, right in enumerate(answers(seed))]
+    return archives.write(path, archives.log(samples, **changes))
 
 
 def scores_of(
     path: Path, samples: list[dict[str, Any]], wanted: ReadOptions | None = None, **changes: Any
 ) -> list[float]:
-    inspected.write(path, inspected.log(samples, **changes))
+    archives.write(path, archives.log(samples, **changes))
     found = read_log(path, wanted or ReadOptions())["who"].scores
     return [float(score) for score in found.item_scores()]
 
@@ -52,7 +52,7 @@ def test_figures_equal_those_of_our_own_scores_of_the_same_items(tmp_path: Path,
     found = chaintune.compare(before, after, by=["metadata.group"], cluster="metadata.unit", resamples=FAST)
     groups = {"metadata.group": ["ab"[i % 2] for i in range(N)]}
     clusters, ids = [f"t{i // 2}" for i in range(N)], [f"q{i}" for i in range(N)]
-    own = [made_up.scores(answers(seed), groups=groups, clusters=clusters, ids=ids, noise=seed) for seed in (0, 1)]
+    own = [synthetic.scores(answers(seed), groups=groups, clusters=clusters, ids=ids, noise=seed) for seed in (0, 1)]
     expected = chaintune.compare(own[0], own[1], by=["metadata.group"], resamples=FAST)
     for part in ("overall", "groups", "disparities"):
         assert found.to_dict()[part] == expected.to_dict()[part]
@@ -89,7 +89,7 @@ def test_folders_hold_tasks_and_one_may_be_named(tmp_path: Path) -> None:
     ],
 )
 def test_values_mean_what_inspect_takes_them_for(tmp_path: Path, value: Any, expected: float) -> None:
-    samples = [inspected.sample(0, {"judge": value}), inspected.sample(1, {"judge": "C"})]
+    samples = [archives.sample(0, {"judge": value}), archives.sample(1, {"judge": "C"})]
     assert scores_of(tmp_path / "l.eval", samples) == [expected, 1]
     from inspect_ai.scorer import value_to_float
 
@@ -99,13 +99,13 @@ def test_values_mean_what_inspect_takes_them_for(tmp_path: Path, value: Any, exp
 @pytest.mark.parametrize("value", ["A", "", 7, [1, 0], "1e999", "nan", 10**400, -math.inf])
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_value_that_is_no_score_is_refused_with_its_sample(tmp_path: Path, value: Any, epochs: int) -> None:
-    samples = [inspected.sample(3, {"judge": value}, epoch=epoch + 1) for epoch in range(epochs)]
+    samples = [archives.sample(3, {"judge": value}, epoch=epoch + 1) for epoch in range(epochs)]
     with pytest.raises(DataError, match=r"'q3': score is|no log that inspect-ai understands"):
         scores_of(tmp_path / "l.json", samples)
 
 
 def test_several_scorers_have_to_be_told_apart(tmp_path: Path) -> None:
-    samples = [inspected.sample(i, {"match": "C", "judge": {"kind": 1, "true": i % 2}}) for i in range(4)]
+    samples = [archives.sample(i, {"match": "C", "judge": {"kind": 1, "true": i % 2}}) for i in range(4)]
     path = tmp_path / "l.eval"
     with pytest.raises(ConfigError, match=r"3 scores, name one as the metric: match, judge.kind, judge.true"):
         scores_of(path, samples)
@@ -119,14 +119,14 @@ def test_epochs_are_averaged_where_scored_and_unscored_examples_left_out(
 ) -> None:
     given = [("C", "I"), ("C", math.nan), (math.nan, math.nan), ("P", None)]
     samples = [
-        inspected.sample(i, {"match": value} if value is not None else {}, epoch=epoch)
+        archives.sample(i, {"match": value} if value is not None else {}, epoch=epoch)
         for i, values in enumerate(given)
         for epoch, value in enumerate(values, 1)
     ]
     with caplog.at_level(logging.WARNING):
         assert scores_of(tmp_path / "l.eval", samples) == [0.5, 1, 0.5]
     assert "1 of 4 examples have no score" in caplog.text
-    before = inspected.write(tmp_path / "b.eval", inspected.log([inspected.sample(i, {"match": 1}) for i in range(4)]))
+    before = archives.write(tmp_path / "b.eval", archives.log([archives.sample(i, {"match": 1}) for i in range(4)]))
     with pytest.raises(DataError, match="1 only before"):
         chaintune.compare(before, tmp_path / "l.eval", resamples=FAST)
     found = chaintune.compare(before, tmp_path / "l.eval", on_missing="intersect", resamples=FAST)
@@ -134,7 +134,7 @@ def test_epochs_are_averaged_where_scored_and_unscored_examples_left_out(
 
 
 def test_another_way_over_the_epochs_is_read_from_the_log(tmp_path: Path) -> None:
-    samples = [inspected.sample(i, {"match": "IC"[epoch % 2]}, epoch=epoch) for i in range(2) for epoch in (1, 2)]
+    samples = [archives.sample(i, {"match": "IC"[epoch % 2]}, epoch=epoch) for i in range(2) for epoch in (1, 2)]
     config = {"epochs": 2, "epochs_reducer": ["at_least_1"]}
     reduced = [{"scorer": "match", "reducer": "at_least_1", "samples": [{"sample_id": "q0", "value": 1}]}]
     reduced[0]["samples"] += [{"sample_id": "q1", "value": 0}]  # type: ignore[operator]
@@ -151,10 +151,10 @@ def test_another_way_over_the_epochs_is_read_from_the_log(tmp_path: Path) -> Non
 
 
 def test_one_epoch_twice_and_two_ids_alike_are_refused(tmp_path: Path) -> None:
-    twice = [inspected.sample(0, {"match": value}) for value in ("C", "I")]
+    twice = [archives.sample(0, {"match": value}) for value in ("C", "I")]
     with pytest.raises(DataError, match="sample 'q0' of epoch 1 appears twice"):
         scores_of(tmp_path / "l.json", twice)
-    alike = [inspected.sample(0, {"match": "C"}, id=name) for name in (1, "1")]
+    alike = [archives.sample(0, {"match": "C"}, id=name) for name in (1, "1")]
     with pytest.raises(DataError, match="id '1' appears twice"):
         scores_of(tmp_path / "l.json", alike)
 
@@ -206,39 +206,39 @@ def test_other_conditions_are_refused_and_force_says_so(
     ],
 )
 def test_other_questions_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
-    both = [[inspected.sample(0, {"m": 1}), inspected.sample(1, {"m": 1}, **told)] for told in ({}, changes)]
-    paths = [inspected.write(tmp_path / f"{k}.eval", inspected.log(part)) for k, part in enumerate(both)]
+    both = [[archives.sample(0, {"m": 1}), archives.sample(1, {"m": 1}, **told)] for told in ({}, changes)]
+    paths = [archives.write(tmp_path / f"{k}.eval", archives.log(part)) for k, part in enumerate(both)]
     with pytest.raises(DataError, match=said):
         chaintune.compare(paths[0], paths[1], resamples=FAST)
     # What only one side tells is not held against it.
     silent = [{name: value for name, value in part.items() if name != "messages"} for part in both[0]]
-    third = inspected.write(tmp_path / "2.json", inspected.log(silent))
+    third = archives.write(tmp_path / "2.json", archives.log(silent))
     assert chaintune.compare(paths[0], third, resamples=FAST).forced == ()
 
 
 def test_samples_of_an_older_form_are_read(tmp_path: Path) -> None:
-    old = inspected.sample(0, {})
+    old = archives.sample(0, {})
     del old["scores"]
     assert scores_of(tmp_path / "l.json", [old | {"score": {"value": "C"}}]) == [1]
 
 
 def test_a_run_that_was_cut_short_has_only_its_beginning(tmp_path: Path) -> None:
-    told = inspected.log([])
+    told = archives.log([])
     path = tmp_path / "l.eval"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("_journal/start.json", json.dumps({"version": 2, "eval": told["eval"], "plan": {}}))
-        archive.writestr("samples/0.json", json.dumps(inspected.sample(0, {"match": 1})))
+        archive.writestr("samples/0.json", json.dumps(archives.sample(0, {"match": 1})))
     assert read_log(path, ReadOptions())["who"].doubts == ("the run has status 'started'",)
 
 
 def test_the_last_of_two_members_of_one_name_holds(tmp_path: Path) -> None:
-    told = inspected.sample(0, {"match": 1})
-    path = inspected.write(tmp_path / "l.eval", inspected.log([inspected.sample(0, {"match": 0})]))
-    again = {inspected.member(told): told, "summaries.json": [inspected.summary(told)]}
+    told = archives.sample(0, {"match": 1})
+    path = archives.write(tmp_path / "l.eval", archives.log([archives.sample(0, {"match": 0})]))
+    again = {archives.member(told): told, "summaries.json": [archives.summary(told)]}
     with zipfile.ZipFile(path, "a") as archive:
         for name, content in again.items():
             with pytest.warns(UserWarning, match="Duplicate name"):
-                archive.writestr(name, inspected.compact(content))
+                archive.writestr(name, archives.compact(content))
     assert read_log(path, ReadOptions())["who"].scores.item_scores().tolist() == [1]
 
 
@@ -281,7 +281,7 @@ def assert_same(one: Log, other: Log) -> None:
 def with_epochs(*values: Any) -> list[dict[str, Any]]:
     """The last epoch first, and of the second example no first epoch."""
     return [
-        inspected.sample(k, {"judge": value}, epoch=epoch, choices=[f"in {epoch}"], metadata={"group": f"g{epoch}"})
+        archives.sample(k, {"judge": value}, epoch=epoch, choices=[f"in {epoch}"], metadata={"group": f"g{epoch}"})
         for k, part in enumerate(values)
         for epoch, value in reversed(list(enumerate(part, 1)))
         if (k, epoch) != (1, 1)
@@ -289,21 +289,21 @@ def with_epochs(*values: Any) -> list[dict[str, Any]]:
 
 
 def with_metadata(*values: Any) -> list[dict[str, Any]]:
-    return [inspected.sample(k, {"judge": k % 2}, metadata={"g": value}) for k, value in enumerate(values)]
+    return [archives.sample(k, {"judge": k % 2}, metadata={"g": value}) for k, value in enumerate(values)]
 
 
 def named(*ids: Any) -> list[dict[str, Any]]:
-    return [inspected.sample(0, {"judge": "C"}, id=name) for name in ids]
+    return [archives.sample(0, {"judge": "C"}, id=name) for name in ids]
 
 
 BY_G = ReadOptions(dimensions=("metadata.g",))
 CASES: dict[str, tuple[list[dict[str, Any]], ReadOptions, dict[str, Any]]] = {
     "several scorers": (
-        [inspected.sample(k, {"a": "C", "b": "IC"[k % 2], "a.b": 1}) for k in range(N)],
+        [archives.sample(k, {"a": "C", "b": "IC"[k % 2], "a.b": 1}) for k in range(N)],
         ReadOptions(metric="b"),
         {},
     ),
-    "another scale": ([inspected.sample(k, {"judge": k + 1}) for k in range(5)], ReadOptions(scale=(1, 5)), {}),
+    "another scale": ([archives.sample(k, {"judge": k + 1}) for k in range(5)], ReadOptions(scale=(1, 5)), {}),
     "epochs": (
         with_epochs((0.1, 0.2, 0.7), (1, 0.3, 0.6), (0.1, math.nan, 0.3)),
         ReadOptions(dimensions=("metadata.group",)),
@@ -312,12 +312,12 @@ CASES: dict[str, tuple[list[dict[str, Any]], ReadOptions, dict[str, Any]]] = {
     "ids that are numbers": (named(3, 10, 2, 1), ReadOptions(), {}),
     "ids of any text": (named("a/b", "../c", "ü ß", "日本", 'q"x', "a_epoch_1"), ReadOptions(), {}),
     "groups, targets and clusters": (
-        [inspected.sample(k, {"judge": "C"}) for k in range(4)],
+        [archives.sample(k, {"judge": "C"}) for k in range(4)],
         ReadOptions(dimensions=("metadata.group", "target"), cluster="metadata.unit"),
         {},
     ),
     "another id": (
-        [inspected.sample(k, {"judge": "C"}, metadata={"key": f"k{k}"}) for k in range(4)],
+        [archives.sample(k, {"judge": "C"}, metadata={"key": f"k{k}"}) for k in range(4)],
         ReadOptions(columns={"id": "metadata.key"}),
         {},
     ),
@@ -329,17 +329,17 @@ CASES: dict[str, tuple[list[dict[str, Any]], ReadOptions, dict[str, Any]]] = {
         {},
     ),
     "other metadata that a summary leaves out": (
-        [inspected.sample(k, {"judge": "C"}, metadata={"g": "a", "i": ["x" * 2000]}) for k in range(4)],
+        [archives.sample(k, {"judge": "C"}, metadata={"g": "a", "i": ["x" * 2000]}) for k in range(4)],
         BY_G,
         {},
     ),
     "questions of messages": (
-        [inspected.sample(0, {"judge": "C"}, input=[{"role": "user", "content": "Who?"}], target=["a", "b"])],
+        [archives.sample(0, {"judge": "C"}, input=[{"role": "user", "content": "Who?"}], target=["a", "b"])],
         ReadOptions(),
         {},
     ),
     "questions that a summary cuts": (
-        [inspected.sample(k, {"judge": "C"}, input="ü" * 9000, target="y" * 9000) for k in range(2)],
+        [archives.sample(k, {"judge": "C"}, input="ü" * 9000, target="y" * 9000) for k in range(2)],
         ReadOptions(),
         {},
     ),
@@ -349,11 +349,11 @@ CASES: dict[str, tuple[list[dict[str, Any]], ReadOptions, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_archives_and_json_hold_the_same(tmp_path: Path, name: str) -> None:
     samples, wanted, changes = CASES[name]
-    told = inspected.log(samples, **changes)
+    told = archives.log(samples, **changes)
     paths = [
-        inspected.write(tmp_path / "l.json", told),
+        archives.write(tmp_path / "l.json", told),
         written(tmp_path / "l.eval", told),
-        inspected.write(tmp_path / "without.eval", told, summaries=False),
+        archives.write(tmp_path / "without.eval", told, summaries=False),
     ]
     whole, *others = (read_log(path, wanted)["who"] for path in paths)
     for other in others:
@@ -365,11 +365,11 @@ def test_prompts_of_the_same_examples_are_read_of_both_sides(tmp_path: Path, mon
     sides = []
     for number, (asked, suffix) in enumerate((("Who?", ".eval"), ("Whom?", ".json"))):
         samples = [
-            inspected.sample(k, {"match": 1}, messages=[{"role": "user", "content": asked}])
+            archives.sample(k, {"match": 1}, messages=[{"role": "user", "content": asked}])
             for k in range(40)
             if k not in (3 + number, 20 + number)
         ]
-        path = inspected.write(tmp_path / f"l{suffix}", inspected.log(samples))
+        path = archives.write(tmp_path / f"l{suffix}", archives.log(samples))
         sides.append(read_log(path, ReadOptions())["who"])
     for log in sides:
         known = {name: len(column) - column.null_count for name, column in log.digests.items()}
@@ -384,8 +384,8 @@ def test_prompts_of_the_same_examples_are_read_of_both_sides(tmp_path: Path, mon
 def test_one_score_has_to_be_named_before_any_sample_is_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    samples = [inspected.sample(k, {"match": "C", "judge": {"kind": 1, "true": 0}}) for k in range(3)]
-    path = inspected.write(tmp_path / "l.eval", inspected.log(samples))
+    samples = [archives.sample(k, {"match": "C", "judge": {"kind": 1, "true": 0}}) for k in range(3)]
+    path = archives.write(tmp_path / "l.eval", archives.log(samples))
     monkeypatch.setattr("inspect_ai.log.read_eval_log_sample_summaries", lambda *_: pytest.fail("they were read"))
     with pytest.raises(ConfigError, match="no log of task 'nobody'"):
         read_log(path, ReadOptions(tasks=("nobody",)))
@@ -409,7 +409,7 @@ def test_a_damaged_log_is_told_in_one_sentence(tmp_path: Path, suffix: str) -> N
 
 
 def test_a_member_of_zstandard_that_is_damaged(tmp_path: Path) -> None:
-    path = written(tmp_path / "l.eval", inspected.log([inspected.sample(0, {"match": 1})]))
+    path = written(tmp_path / "l.eval", archives.log([archives.sample(0, {"match": 1})]))
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo("summaries.json")
     assert info.compress_type == 93
@@ -423,6 +423,6 @@ def test_a_member_of_zstandard_that_is_damaged(tmp_path: Path) -> None:
 
 def test_a_summary_without_its_sample_is_damage(tmp_path: Path) -> None:
     path = side(tmp_path / "l.eval", 0)
-    inspected.changed(path, {"samples/q3_epoch_1.json": None})
+    archives.changed(path, {"samples/q3_epoch_1.json": None})
     with pytest.raises(DataError, match="q3"):
         read_log(path, ReadOptions())

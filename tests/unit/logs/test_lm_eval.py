@@ -10,7 +10,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.logs import compare_all
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
-from tests import made_up
+from tests import synthetic
 from tests.unit.logs import logs
 
 FAST = 200
@@ -33,7 +33,7 @@ def test_figures_equal_those_of_our_own_scores_of_the_same_items(tmp_path: Path)
     found = chaintune.compare(before, after, by=["doc.category"], cluster="doc.template", resamples=FAST)
     groups = {"doc.category": ["ab"[i % 2] for i in range(N)]}
     clusters, ids = [f"t{i // 2}" for i in range(N)], [str(i) for i in range(N)]
-    own = [made_up.scores(answers(seed), groups=groups, clusters=clusters, ids=ids, noise=seed) for seed in (0, 1)]
+    own = [synthetic.scores(answers(seed), groups=groups, clusters=clusters, ids=ids, noise=seed) for seed in (0, 1)]
     expected = chaintune.compare(own[0], own[1], by=["doc.category"], resamples=FAST)
     for part in ("overall", "groups", "disparities"):
         assert found.to_dict()[part] == expected.to_dict()[part]

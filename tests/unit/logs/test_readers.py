@@ -10,7 +10,7 @@ from chaintune.cli.app import main
 from chaintune.errors import ConfigError
 from chaintune.logs.readers import READERS, LogReader, reader_of
 from tests.conftest import Install
-from tests.unit.logs import inspected, logs
+from tests.unit.logs import archives, logs
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "compare.md"
 (OFFERED,) = (text for text in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.M | re.S) if "READER" in text)
@@ -30,7 +30,7 @@ def test_every_shipped_reader_is_one() -> None:
 def test_each_kind_of_log_is_recognised(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("id,score\n1,1\n")
-    archive = inspected.write(tmp_path / "inner" / "l.eval", inspected.log([inspected.sample(0, {"m": 1})]))
+    archive = archives.write(tmp_path / "inner" / "l.eval", archives.log([archives.sample(0, {"m": 1})]))
     folder = logs.write(tmp_path / "lm", [logs.sample(0, 1)])
     assert [reader_of(path) for path in (table, archive, archive.parent, folder)] == [
         "table",

@@ -20,7 +20,7 @@ from chaintune.logs.options import CompareOptions, ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.logs.sides import read_sides
 from chaintune.records import Comparison, Scores, plain_scores
-from tests import made_up
+from tests import synthetic
 
 FAST = 200
 N = 40
@@ -62,7 +62,7 @@ def expected(seeds: tuple[int, int] = (0, 1)) -> Comparison:
         groups = {"faith": [row["faith"] for row in data]}
         right, names = [row["score"] for row in data], [row["id"] for row in data]
         clusters = [row["cluster"] for row in data]
-        sides.append(made_up.scores(right, groups=groups, clusters=clusters, ids=names, noise=seed))
+        sides.append(synthetic.scores(right, groups=groups, clusters=clusters, ids=names, noise=seed))
     return chaintune.compare(sides[0], sides[1], by=["faith"], resamples=FAST)
 
 
@@ -84,7 +84,7 @@ def test_frames_give_the_same(tmp_path: Path) -> None:
 
 
 def test_score_files_are_read_by_path(tmp_path: Path) -> None:
-    own = [made_up.scores(rights, groups={"faith": list("aabb") * 5}) for rights in ([1] * 20, [0, 1] * 10)]
+    own = [synthetic.scores(rights, groups={"faith": list("aabb") * 5}) for rights in ([1] * 20, [0, 1] * 10)]
     for name, scores in zip(("b", "a"), own, strict=True):
         (tmp_path / name).mkdir()
         scores.write(tmp_path / name / "t.parquet")
@@ -97,7 +97,7 @@ def test_score_files_are_read_by_path(tmp_path: Path) -> None:
 
 
 def test_scores_of_several_tasks_are_compared_task_by_task() -> None:
-    sides = [[made_up.scores(rights, task=task) for task in ("s", "t")] for rights in ([1] * 20, [0, 1] * 10)]
+    sides = [[synthetic.scores(rights, task=task) for task in ("s", "t")] for rights in ([1] * 20, [0, 1] * 10)]
     found = compare_all(sides[0], sides[1], resamples=FAST)
     assert [row.task for row in found] == ["s", "t"]
     assert found[1].to_dict() == chaintune.compare(sides[0][1], sides[1][1], resamples=FAST).to_dict()
@@ -107,7 +107,7 @@ def test_scores_of_several_tasks_are_compared_task_by_task() -> None:
 
 
 def test_other_content_of_the_same_ids_is_refused() -> None:
-    sides = [made_up.scores([1, 0] * 10) for _ in range(2)]
+    sides = [synthetic.scores([1, 0] * 10) for _ in range(2)]
     told = [Scores(s.task, s.table, {"test_digest": digest}) for s, digest in zip(sides, "xy", strict=True)]
     with pytest.raises(DataError, match="not the same content"):
         chaintune.compare(told[0], told[1], resamples=FAST)
@@ -307,7 +307,7 @@ def test_tasks_are_chosen_among_frames_and_scores_too() -> None:
     frames = [pl.DataFrame([{**row, "task": name} for name in "AB" for row in rows(seed)]) for seed in (0, 1)]
     assert [found.task for found in compare_all(*frames, task=["B", "A"], resamples=FAST)] == ["B", "A"]
     assert chaintune.compare(*frames, task="B", resamples=FAST).task == "B"
-    ours = [made_up.scores([1, 0] * 10, task=name) for name in "AB"]
+    ours = [synthetic.scores([1, 0] * 10, task=name) for name in "AB"]
     assert [found.task for found in compare_all(ours, ours, task="A", resamples=FAST)] == ["A"]
     with pytest.raises(ConfigError, match="there is no task 'C'"):
         compare_all(ours, ours, task="C", resamples=FAST)

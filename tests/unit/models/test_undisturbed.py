@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from chaintune.models.undisturbed import seeded
-from tests.plain import random_states
+from tests.reference import random_states
 
 
 def draws(seed: int) -> list[float]:

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 import chaintune
 from chaintune.records import Estimate, ResultRow, Scores, rows_to_polars
-from tests import made_up
+from tests import synthetic
 
 GROUPS = {"faith": [("a",), ("a", "b"), ()], "age": [("old",), (), ()]}
 
 
 def scores() -> Scores:
-    return made_up.scores([1, 0, 1], groups=GROUPS)
+    return synthetic.scores([1, 0, 1], groups=GROUPS)
 
 
 def test_scores_as_a_frame_have_a_row_an_example_and_a_column_a_dimension() -> None:

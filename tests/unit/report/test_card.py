@@ -21,8 +21,8 @@ from chaintune.report.comparison import comparison_json, read_comparisons
 from chaintune.report.model_index import TASK_NAME, model_index
 from chaintune.report.readme import merged
 from chaintune.report.results import Results
-from tests import made_up
-from tests.made_pages import HOSTILE
+from tests import synthetic
+from tests.run_folders import HOSTILE
 
 PROMISES = re.compile(r"debias|unbiased|\bfix|\bprove|\bcure|guarantee|\bfair", re.IGNORECASE)
 END = "<!-- chaintune forgetting: end -->"
@@ -32,7 +32,7 @@ def compared(name: str = "b", task: str = "t") -> Comparison:
     """40 examples in two groups, of which one loses much; a third group is too small to judge."""
     groups = {"faith": [name if number % 2 else "a" for number in range(39)] + ["few"]}
     right = [int(number % 4 != 1) for number in range(40)]
-    sides = [made_up.scores(values, task=task, groups=groups) for values in ([1] * 40, right)]
+    sides = [synthetic.scores(values, task=task, groups=groups) for values in ([1] * 40, right)]
     return compare(*sides, by=["faith"], resamples=300)
 
 

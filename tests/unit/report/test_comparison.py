@@ -23,7 +23,7 @@ from chaintune.report.markdown import markdown
 from chaintune.report.model_index import model_index
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
-from tests import made_up
+from tests import synthetic
 
 FAST = 200
 GONE = object()
@@ -48,7 +48,7 @@ def lengths() -> Comparison:
     """Answers of 4 characters, of which three of four grow by 2."""
     groups = {"faith": ["ab"[i % 2] for i in range(40)]}
     sides = ([4.0] * 40, [4.0 if i % 4 == 0 else 6.0 for i in range(40)])
-    return chaintune.compare(*(made_up.lengths(side, groups) for side in sides), by=["faith"], resamples=FAST)
+    return chaintune.compare(*(synthetic.lengths(side, groups) for side in sides), by=["faith"], resamples=FAST)
 
 
 def judgement(answer: Any = "fail", tier: Any = "block", **named: Any) -> Judgement:

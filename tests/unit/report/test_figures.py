@@ -23,7 +23,7 @@ from chaintune.report.figures.charts import NARROW_PIXELS
 from chaintune.report.figures.saving import darkened, png, sized, svg
 from chaintune.report.figures.themes import config
 from chaintune.report.results import Results
-from tests import made_up
+from tests import synthetic
 
 N = 240
 ROLES: Mapping[str, Role] = {"s": "safety", "c": "capability"}
@@ -52,20 +52,20 @@ def scored(task: str, right: int, *, noise: int) -> Scores:
     flags = [row * 7 % 10 < right for row in range(N)]
     faiths = ["Tiny" if row < 3 else FAITHS[row % 4] for row in range(N)]
     groups = {"faith": faiths} if task == "s" else None
-    return made_up.scores(flags, task=task, groups=groups, clusters=[f"k{row // 4}" for row in range(N)], noise=noise)
+    return synthetic.scores(flags, task=task, groups=groups, clusters=[f"k{row // 4}" for row in range(N)], noise=noise)
 
 
 def measured() -> list[CheckpointScores]:
     """Both orders, and two doses replayed after the loss."""
     plain = [
-        CheckpointScores(made_up.checkpoint(*chain), {"s": scored("s", s, noise=at), "c": scored("c", c, noise=at)})
+        CheckpointScores(synthetic.checkpoint(*chain), {"s": scored("s", s, noise=at), "c": scored("c", c, noise=at)})
         for at, (chain, (s, c)) in enumerate(RIGHT.items())
     ]
     replayed = []
     for at, (chain, (s, c, dose)) in enumerate(REPLAYED.items(), start=10):
-        held = (MitigationRef("replay", "replay", "s", made_up.chain("s", "c"), ("c",), dose),)
+        held = (MitigationRef("replay", "replay", "s", synthetic.chain("s", "c"), ("c",), dose),)
         scores = {"s": scored("s", s, noise=at), "c": scored("c", c, noise=at)}
-        replayed.append(CheckpointScores(made_up.checkpoint(*chain), scores, held, 100.0, 10.0))
+        replayed.append(CheckpointScores(synthetic.checkpoint(*chain), scores, held, 100.0, 10.0))
     return plain + replayed
 
 

@@ -30,8 +30,8 @@ from chaintune.report.page.flips import MOST_FLIPS, _shares, as_script, examples
 from chaintune.report.page.pictures import picture
 from chaintune.report.page.steps import run_steps
 from chaintune.report.results import Results
-from tests import made_pages, made_up
-from tests.made_pages import HOSTILE
+from tests import run_folders, synthetic
+from tests.run_folders import HOSTILE
 
 
 class Outline(HTMLParser):
@@ -53,19 +53,19 @@ class Outline(HTMLParser):
 
 
 LIBRARIES_AND_FIGURES = 5e6
-TASKS = (made_pages.task("s"), made_pages.task("c"))
+TASKS = (run_folders.task("s"), run_folders.task("c"))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_pages.run_folder(tmp_path_factory.mktemp("run") / "out", TASKS)
+    return run_folders.run_folder(tmp_path_factory.mktemp("run") / "out", TASKS)
 
 
 def page_of(folder: Path, *, known: bool = True, figures: int = 1) -> Page:
     return results_page(
         read_results(folder),
         tasks={one.name: one for one in TASKS} if known else {},
-        figures=[made_pages.figure(f"made-{number}") for number in range(figures)],
+        figures=[run_folders.figure(f"made-{number}") for number in range(figures)],
     )
 
 
@@ -135,7 +135,7 @@ def test_nothing_is_fetched_and_only_what_is_inside_may_run(html: str) -> None:
 
 
 def test_still_pictures_leave_room_for_wider_fonts() -> None:
-    found = picture(made_pages.figure())
+    found = picture(run_folders.figure())
     for address in (found.light, found.dark):
         root = Xml.fromstring(base64.b64decode(address.partition("base64,")[2]))  # noqa: S314 - ours
         left, _, width, _ = map(float, root.attrib["viewBox"].split())
@@ -172,7 +172,7 @@ def test_steps_are_those_that_forgetting_speaks_about_and_their_flips_add_up(fol
 
 
 def test_scores_of_other_weights_than_the_results_speak_of_are_not_shown(folder: Path, tmp_path: Path) -> None:
-    other = made_pages.run_folder(tmp_path / "out", TASKS)
+    other = run_folders.run_folder(tmp_path / "out", TASKS)
     index = json.loads((other / "scores" / "index.json").read_text())
     index["s-c.on-s.parquet"]["checkpoint"] = "of another run"
     (other / "scores" / "index.json").write_text(json.dumps(index))
@@ -184,7 +184,7 @@ def test_texts_come_from_the_task_only_where_it_is_the_one_that_was_scored(folde
     known, unknown = page_of(folder).examples, page_of(folder, known=False).examples
     assert all("prompt" in item and len(item["choices"]) == 3 for item in known["items"])
     assert not any("prompt" in item for item in unknown["items"])
-    other = {"s": made_pages.task("s", count=58), "c": TASKS[1]}
+    other = {"s": run_folders.task("s", count=58), "c": TASKS[1]}
     mixed = results_page(read_results(folder), tasks=other).examples
     assert {item["task"] for item in mixed["items"] if "prompt" in item} == {"c"}
 
@@ -199,7 +199,7 @@ def test_probabilities_are_shares_among_the_choices_and_say_who_was_right(folder
 
 
 def test_a_metric_by_length_changes_what_counts_and_what_is_shown() -> None:
-    one = made_up.scores([True] * 4)
+    one = synthetic.scores([True] * 4)
     lengths = one.table.column("choice_tokens").to_pylist()
     assert lengths[0] == [1, 1]
     assert examples_data([Step("x", one, one)], {}, metric="accuracy_per_token") == {}
@@ -216,7 +216,7 @@ def test_a_sample_is_an_equal_share_and_the_same_items_everywhere() -> None:
     assert _shares([5, 100, 100], 65) == [5, 30, 30]
     assert sum(_shares([7, 9, 11], 10)) == 10
     assert _shares([0, 3], 10) == [0, 3]
-    before, after = made_up.scores([True] * 500), made_up.scores([False] * 500)
+    before, after = synthetic.scores([True] * 500), synthetic.scores([False] * 500)
     data = examples_data([Step("x", before, after), Step("y", before, after)], {}, most=60)
     shown = [[flip["item"] for flip in data["flips"] if flip["step"] == number] for number in (0, 1)]
     assert len(data["items"]) == 30
@@ -225,7 +225,7 @@ def test_a_sample_is_an_equal_share_and_the_same_items_everywhere() -> None:
 
 
 def test_the_page_says_what_part_of_the_flips_it_holds() -> None:
-    before, after = made_up.scores([True] * 500), made_up.scores([False] * 500)
+    before, after = synthetic.scores([True] * 500), synthetic.scores([False] * 500)
     steps = [Step("x", before, after), Step("y", before, after)]
     empty = results_page(Results.of([chaintune.compare(before, before, resamples=200)]))
     for most, said in ((60, True), (5000, False)):
@@ -235,7 +235,7 @@ def test_the_page_says_what_part_of_the_flips_it_holds() -> None:
 
 def test_long_texts_are_cut_and_say_so() -> None:
     long = Example("s/0", "x" * 5000 + "?", Choices((" yes", " no"), 0), {}, "1")
-    before, after = made_up.scores([True], ids=["s/0"], task="s"), made_up.scores([False], ids=["s/0"], task="s")
+    before, after = synthetic.scores([True], ids=["s/0"], task="s"), synthetic.scores([False], ids=["s/0"], task="s")
     data = examples_data([Step("x", before, after)], {"s": {"s/0": long}})
     prompt = data["items"][0]["prompt"]
     assert len(prompt) < 1700
@@ -246,8 +246,8 @@ def test_long_texts_are_cut_and_say_so() -> None:
 def comparison(right_after: float = 0.5) -> tuple[Comparison, Scores, Scores]:
     rng = np.random.default_rng(0)
     groups = {"faith": [HOSTILE if number % 2 else "b" for number in range(60)]}
-    before = made_up.scores([True] * 60, groups=groups, noise=1)
-    after = made_up.scores((rng.random(60) < right_after).tolist(), groups=groups, noise=2)
+    before = synthetic.scores([True] * 60, groups=groups, noise=1)
+    after = synthetic.scores((rng.random(60) < right_after).tolist(), groups=groups, noise=2)
     return chaintune.compare(before, after, by=["faith"], resamples=200), before, after
 
 
@@ -268,7 +268,7 @@ def test_a_comparison_has_a_page_too() -> None:
 
 
 def test_without_flips_there_are_no_examples() -> None:
-    same = made_up.scores([True, False] * 20)
+    same = synthetic.scores([True, False] * 20)
     page = results_page(Results.of([chaintune.compare(same, same, resamples=200)]), steps=[Step("t", same, same)])
     assert 'id="examples"' not in render(page)
 
@@ -291,7 +291,7 @@ def many(count: int, *, flipped: bool) -> Scores:
         "correct": [not flipped] * count,
         "score": [float(not flipped)] * count,
     }
-    schema = made_up.scores([True]).table.schema
+    schema = synthetic.scores([True]).table.schema
     columns |= {name: [None] * count for name in schema.names if name not in columns}
     return Scores("s", pa.Table.from_pydict(columns, schema=schema))
 

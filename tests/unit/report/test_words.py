@@ -14,7 +14,7 @@ from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.results import Results
 from chaintune.report.words import group_differences, recommendations, recommended
 from chaintune.report.words import summary as summary_of
-from tests import made_up
+from tests import synthetic
 
 PROMISES = re.compile(r"debias|unbiased|\bfix|\bprove|\bcure|guarantee", re.IGNORECASE)
 
@@ -224,7 +224,7 @@ def compared(n: int, *, seed: int, lost: float, groups: Sequence[str] = "ab") ->
     before = rng.random(n) < 0.8
     after = before & (rng.random(n) > lost)
     bears = {"faith": [groups[number % len(groups)] for number in range(n)]}
-    pair = [made_up.scores(part.tolist(), groups=bears, noise=k) for k, part in enumerate((before, after))]
+    pair = [synthetic.scores(part.tolist(), groups=bears, noise=k) for k, part in enumerate((before, after))]
     return compared_text(compare(*pair, by=["faith"], resamples=300))
 
 
@@ -237,10 +237,10 @@ def test_a_comparison_is_told_with_flips_verdict_groups_and_scope() -> None:
 
 
 def test_a_comparison_of_nothing_changed_is_kept_and_one_too_small_is_inconclusive() -> None:
-    scores = made_up.scores([True, False] * 20)
+    scores = synthetic.scores([True, False] * 20)
     assert "The later checkpoint kept t: +0.0 points" in compared_text(compare(scores, scores, resamples=300))
-    other = made_up.scores([True, True, False, False])
-    text = compared_text(compare(made_up.scores([True, False, True, False]), other, resamples=300))
+    other = synthetic.scores([True, True, False, False])
+    text = compared_text(compare(synthetic.scores([True, False, True, False]), other, resamples=300))
     assert (
         "Whether the later checkpoint forgot t is inconclusive: +0.0 points (too few clusters for an interval: 4"
         in text
@@ -249,7 +249,7 @@ def test_a_comparison_of_nothing_changed_is_kept_and_one_too_small_is_inconclusi
 
 
 def test_left_out_examples_are_counted() -> None:
-    one, other = made_up.scores([True] * 30), made_up.scores([True] * 29 + [False] * 3)
+    one, other = synthetic.scores([True] * 30), synthetic.scores([True] * 29 + [False] * 3)
     text = compared_text(compare(one, other, on_missing="intersect", resamples=300))
     assert "2 examples that do not have a score on both sides were left out." in text
 

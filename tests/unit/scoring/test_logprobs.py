@@ -20,7 +20,7 @@ from chaintune.scoring.batches import equal_prefix_batches
 from chaintune.scoring.logprobs import choice_logprobs
 from tests import tiny
 from tests.conftest import MakeModel
-from tests.plain import largest_difference, plain_logprobs, random_states
+from tests.reference import largest_difference, random_states, reference_logprobs
 
 # The window of the Gemma models here is 8, so many of these prefixes are longer than it.
 SHAPES = [(1, (2, 1)), (5, (1, 2, 4)), (5, (3, 3)), (7, (1, 5)), (8, (1, 5)), (9, (2, 5)), (20, (1, 1)), (30, (12, 10))]
@@ -69,7 +69,7 @@ def plainly(model: Any, items: Sequence[Encoded]) -> list[list[float]]:
     """The fused kernel knows no caps, so it is no reference for models that have them."""
     if hasattr(model, "set_attn_implementation") and model._supports_attention_backend:
         model.set_attn_implementation("eager")
-    return plain_logprobs(model, items)
+    return reference_logprobs(model, items)
 
 
 @pytest.mark.parametrize("architecture", [*ALONG_TREES, *BY_PROMPT])
@@ -129,14 +129,14 @@ def test_the_fused_kernel_of_gpus_agrees(architecture: str, monkeypatch: pytest.
     model = tiny.make_model(architecture, **ALONG_TREES[architecture])
     monkeypatch.setattr(tree_attention, "_is_fused", lambda _: True)
     monkeypatch.setattr(tree_attention, "_by_products", None)
-    assert largest_difference(choice_logprobs(model, EXAMPLES), plain_logprobs(model, EXAMPLES)) < 1e-4
+    assert largest_difference(choice_logprobs(model, EXAMPLES), reference_logprobs(model, EXAMPLES)) < 1e-4
 
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_prompts_read_one_by_one_agree_too(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: False)
     model = tiny.make_model(architecture)
-    assert largest_difference(choice_logprobs(model, EXAMPLES), plain_logprobs(model, EXAMPLES)) < 1e-4
+    assert largest_difference(choice_logprobs(model, EXAMPLES), reference_logprobs(model, EXAMPLES)) < 1e-4
 
 
 def long_rope(turn: int) -> Any:
@@ -151,8 +151,8 @@ def test_what_stands_beside_a_text_does_not_choose_its_frequencies(way: Any) -> 
     model = long_rope(24)
     items = [*EXAMPLES, *(encoded(20, choices) for choices in ((2, 9), (1, 9), (9, 12), (3, 2)))]
     assert {len(item.prefix) > 24 for item in items} == {True, False}
-    assert largest_difference(way(model, items), plain_logprobs(model, items)) < 1e-4
-    assert largest_difference(plain_logprobs(model, items), plain_logprobs(long_rope(99), items)) > 0.1
+    assert largest_difference(way(model, items), reference_logprobs(model, items)) < 1e-4
+    assert largest_difference(reference_logprobs(model, items), reference_logprobs(long_rope(99), items)) > 0.1
 
 
 def test_texts_before_the_turn_to_other_frequencies_go_along_trees(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,16 +161,16 @@ def test_texts_before_the_turn_to_other_frequencies_go_along_trees(monkeypatch: 
     assert not tree_attention.takes_trees(model, longest_tokens=25)
     assert tree_attention.takes_trees(model, longest_tokens=24)
     monkeypatch.setattr(logprobs, "shared_prompt_logprobs", None)
-    assert largest_difference(choice_logprobs(model, short), plain_logprobs(model, short)) < 1e-4
+    assert largest_difference(choice_logprobs(model, short), reference_logprobs(model, short)) < 1e-4
 
 
 def test_dynamic_frequencies_stay_as_they_are_within_the_context() -> None:
     rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 8.0}
     model = tiny.make_model("llama", **LLAMA | {"max_position_embeddings": 42, "rope_parameters": rope})
     assert max(item.longest_tokens for item in EXAMPLES) == 42
-    usual = plain_logprobs(model, EXAMPLES)
+    usual = reference_logprobs(model, EXAMPLES)
     assert largest_difference(choice_logprobs(model, EXAMPLES), usual) < 1e-4
-    assert plain_logprobs(model, EXAMPLES) == usual
+    assert reference_logprobs(model, EXAMPLES) == usual
 
 
 def test_a_cache_of_the_old_kind_is_not_handed_on() -> None:
@@ -180,7 +180,7 @@ def test_a_cache_of_the_old_kind_is_not_handed_on() -> None:
         return out
 
     model = tiny.make_model("bloom")
-    usual = plain_logprobs(model, EXAMPLES)
+    usual = reference_logprobs(model, EXAMPLES)
     model.register_forward_hook(old)
     assert largest_difference(choice_logprobs(model, EXAMPLES), usual) < 1e-4
 
@@ -191,7 +191,7 @@ def test_examples_that_share_their_beginnings_agree() -> None:
     context, more = EXAMPLES[-1].prefix, EXAMPLES[-4].prefix
     prefixes = [context, context[:17], context + more, context + more[:5], context[:17] + more]
     together = [Encoded(prefix, EXAMPLES[-1].continuations) for prefix in prefixes for _ in range(2)]
-    assert largest_difference(choice_logprobs(model, together), plain_logprobs(model, together)) < 1e-4
+    assert largest_difference(choice_logprobs(model, together), reference_logprobs(model, together)) < 1e-4
     distinct = {(*e.prefix, *c[:-1])[:n] for e in together for c in e.continuations for n in range(1, 99)}
     assert trees.count_tokens(together, bin_tokens=10_000) == trees.distinct_tokens(together) == len(distinct)
     assert trees.count_tokens(together, bin_tokens=20) > len(distinct)
@@ -212,7 +212,7 @@ def test_of_several_processes_the_first_one_says_how(way: Any, trees: bool, monk
     model, dealt = tiny.make_model(), [way(tiny.make_model(), EXAMPLES, share=Rank(rank, 2)) for rank in range(2)]
     assert asked == [not trees, not trees]
     summed = [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(*dealt, strict=True)]
-    assert largest_difference(summed, plain_logprobs(model, EXAMPLES)) < 1e-4
+    assert largest_difference(summed, reference_logprobs(model, EXAMPLES)) < 1e-4
 
 
 def test_the_log_says_once_that_prompts_are_read_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
@@ -234,7 +234,7 @@ def test_a_sliding_window_hides_what_lies_before_it() -> None:
 def test_a_model_with_an_adapter_agrees(model_folder: MakeModel, adapter_folder: Any) -> None:
     adapted = load(model_folder(), adapter=adapter_folder, precision="fp32").model
     got = choice_logprobs(adapted, EXAMPLES)
-    assert largest_difference(got, plain_logprobs(adapted, EXAMPLES)) < 1e-4
+    assert largest_difference(got, reference_logprobs(adapted, EXAMPLES)) < 1e-4
     plain = load(model_folder(), precision="fp32").model
     assert largest_difference(got, choice_logprobs(plain, EXAMPLES)) > 0.1
 
@@ -243,13 +243,13 @@ def test_a_model_with_an_adapter_agrees(model_folder: MakeModel, adapter_folder:
 def test_real_texts_agree(kind: tiny.Tokens) -> None:
     model = tiny.make_model()
     texts = encode_examples(tiny.make_tokenizer(kind), tiny.examples(24))
-    assert largest_difference(choice_logprobs(model, texts), plain_logprobs(model, texts)) < 1e-4
+    assert largest_difference(choice_logprobs(model, texts), reference_logprobs(model, texts)) < 1e-4
 
 
 def test_bf16_is_close() -> None:
     model = tiny.make_model().bfloat16()
     got = choice_logprobs(model, EXAMPLES)
-    assert 0 < largest_difference(got, plain_logprobs(tiny.make_model(), EXAMPLES)) < 1
+    assert 0 < largest_difference(got, reference_logprobs(tiny.make_model(), EXAMPLES)) < 1
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 50, 300, 100_000])

@@ -17,7 +17,7 @@ from chaintune.scoring import logprobs, memory
 from chaintune.scoring.checkpoint import score
 from chaintune.scoring.logprobs import choice_logprobs
 from tests import tiny
-from tests.plain import largest_difference, random_states
+from tests.reference import largest_difference, random_states
 
 NO_MEMORY = {
     "a GPU's": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),

@@ -12,7 +12,7 @@ from chaintune.records.choice import TIE, preferred
 from chaintune.report.results import Results
 from chaintune.report.words import summary
 from chaintune.scoring.checkpoint import score
-from tests import made_up, tiny
+from tests import synthetic, tiny
 
 
 def loaded(*, bf16: bool) -> LoadedModel:
@@ -37,7 +37,7 @@ def test_it_is_not_measured_unasked() -> None:
 def test_a_study_tells_it_beside_what_was_forgotten() -> None:
     scores = score(loaded(bf16=True), tiny.examples(80), task="balls", measure_rounding=True)
     measured = [
-        CheckpointScores(made_up.checkpoint(*chain, base="tiny"), {"balls": scores})
+        CheckpointScores(synthetic.checkpoint(*chain, base="tiny"), {"balls": scores})
         for chain in ((), ("balls",), ("balls", "boxes"))
     ]
     rows = forgetting.summarise(measured, study="s", roles={"balls": "safety", "boxes": "capability"}, resamples=200)

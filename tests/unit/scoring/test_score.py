@@ -15,7 +15,7 @@ from chaintune.scoring.checkpoint import score
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.harness import harness_logprobs
-from tests.plain import plain_logprobs
+from tests.reference import reference_logprobs
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_each_row_tells_what_the_model_answered(loaded: LoadedModel) -> None:
     assert scores.example_ids == [example.id for example in examples]
     assert scores.provenance == {"precision": "fp32", "checkpoint": "abc"}
     encoded = encode_examples(loaded.tokenizer, examples)
-    expected = plain_logprobs(loaded.model, encoded)
+    expected = reference_logprobs(loaded.model, encoded)
     for row, example, item, logprobs in zip(scores.table.to_pylist(), examples, encoded, expected, strict=True):
         assert row["choice_logprobs"] == pytest.approx(logprobs, abs=1e-4)
         assert row["choice_tokens"] == [len(choice) for choice in item.continuations]

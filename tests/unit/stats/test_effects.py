@@ -21,8 +21,8 @@ from chaintune.stats import (
     needed_clusters,
     rates,
 )
-from tests import made_up
-from tests.made_up import Floats
+from tests import synthetic
+from tests.synthetic import Floats
 
 FAST = 200
 
@@ -33,16 +33,16 @@ def sample(found: Design, values: Floats, seed: int = 0) -> Sample:
 
 def test_refuses_values_that_are_not_one_for_each_example() -> None:
     with pytest.raises(DataError, match="3 examples, but 4"):
-        sample(made_up.design(range(4)), np.zeros(3))
+        sample(synthetic.design(range(4)), np.zeros(3))
 
 
 def test_refuses_values_that_are_no_numbers() -> None:
     with pytest.raises(DataError, match="NaN"):
-        sample(made_up.design(range(2)), np.array([0.0, math.nan]))
+        sample(synthetic.design(range(2)), np.array([0.0, math.nan]))
 
 
 def test_values_by_hand() -> None:
-    found = made_up.design([0, 0, 1, 2, 3, 4, 5, 6], [[0], [0], [0, 1], [1], [1], [1], [], []], n_groups=2)
+    found = synthetic.design([0, 0, 1, 2, 3, 4, 5, 6], [[0], [0], [0, 1], [1], [1], [1], [], []], n_groups=2)
     values = np.array([1, 0, 1, 0, -1, 0, 0, 1.0])
     whole, first, second = means(sample(found, values))
     assert (whole.value, first.value, second.value) == pytest.approx((2 / 8, 2 / 3, 0.0))
@@ -56,8 +56,8 @@ def test_values_by_hand() -> None:
 
 def test_both_references_share_one_test_and_differ_by_the_share_of_the_rest() -> None:
     rng = np.random.default_rng(0)
-    found = made_up.nested(rng)
-    values = made_up.changes(rng, 192)
+    found = synthetic.nested(rng)
+    values = synthetic.changes(rng, 192)
     for one, other in zip(biased(sample(found, values)), biased(sample(found, values), reference="rest"), strict=True):
         if not math.isnan(one.value):
             assert one.p_value == other.p_value
@@ -65,7 +65,7 @@ def test_both_references_share_one_test_and_differ_by_the_share_of_the_rest() ->
 
 
 @settings(max_examples=40, deadline=None)
-@given(made_up.populations())
+@given(synthetic.populations())
 def test_swapping_before_and_after_turns_every_sign(population: tuple[Design, Floats]) -> None:
     found, values = population
     for estimate in (means, biased):
@@ -77,7 +77,7 @@ def test_swapping_before_and_after_turns_every_sign(population: tuple[Design, Fl
 
 
 @settings(max_examples=40, deadline=None)
-@given(made_up.populations())
+@given(synthetic.populations())
 def test_renaming_groups_changes_nothing_but_their_place(population: tuple[Design, Floats]) -> None:
     found, values = population
     order = np.arange(found.sizes.shape[1] - 1)[::-1]
@@ -90,7 +90,7 @@ def test_renaming_groups_changes_nothing_but_their_place(population: tuple[Desig
 
 
 @settings(max_examples=40, deadline=None)
-@given(made_up.populations())
+@given(synthetic.populations())
 def test_the_order_of_the_examples_does_not_matter(population: tuple[Design, Floats]) -> None:
     found, values = population
     order = np.random.default_rng(1).permutation(len(values))
@@ -99,7 +99,7 @@ def test_the_order_of_the_examples_does_not_matter(population: tuple[Design, Flo
 
 
 @settings(max_examples=40, deadline=None)
-@given(made_up.populations())
+@given(synthetic.populations())
 def test_the_value_lies_in_its_interval(population: tuple[Design, Floats]) -> None:
     found, values = population
     for estimate in (*means(sample(found, values)), *biased(sample(found, values))):
@@ -110,7 +110,7 @@ def test_the_value_lies_in_its_interval(population: tuple[Design, Floats]) -> No
 
 
 def test_a_group_that_holds_everything_has_no_bias() -> None:
-    found = made_up.design(range(20), [[0]] * 20, n_groups=1)
+    found = synthetic.design(range(20), [[0]] * 20, n_groups=1)
     estimate = biased(sample(found, np.tile([1.0, 0.0], 10)))[1]
     assert math.isnan(estimate.value)
     assert estimate.reason == "the group is the whole task"
@@ -118,8 +118,8 @@ def test_a_group_that_holds_everything_has_no_bias() -> None:
 
 def test_a_rest_of_few_clusters_has_no_interval() -> None:
     codes = np.repeat(np.arange(60), 4)
-    found = made_up.design(codes.tolist(), [[int(code < 4)] for code in codes], n_groups=2)
-    drawn = sample(found, made_up.changes(np.random.default_rng(0), 240))
+    found = synthetic.design(codes.tolist(), [[int(code < 4)] for code in codes], n_groups=2)
+    drawn = sample(found, synthetic.changes(np.random.default_rng(0), 240))
     large = biased(drawn)[1]
     assert math.isnan(large.p_value)
     assert large.reason == "too few clusters outside the group for an interval: 4, at least 6 are needed"
@@ -130,17 +130,17 @@ def test_one_giant_cluster_raises_few_alarms() -> None:
     rng = np.random.default_rng(4)
     sizes = [100] + [2] * 14 + [8] * 15
     codes = np.repeat(np.arange(30), sizes)
-    found = made_up.design(codes.tolist(), [[int(code >= 15)] for code in codes], n_groups=2)
+    found = synthetic.design(codes.tolist(), [[int(code >= 15)] for code in codes], n_groups=2)
     alarms = []
     for seed in range(150):
-        shared, own = made_up.changes(rng, 30, 0.25, 0.1)[codes], made_up.changes(rng, len(codes), 0.25, 0.1)
+        shared, own = synthetic.changes(rng, 30, 0.25, 0.1)[codes], synthetic.changes(rng, len(codes), 0.25, 0.1)
         values = np.where(rng.random(len(codes)) < 0.3, shared, own)
         alarms.append(biased(sample(found, values, seed))[1].p_value <= 0.05)
     assert np.mean(alarms) <= 0.03
 
 
 def test_an_empty_group_is_undefined() -> None:
-    found = made_up.design(range(20), [[0]] * 20, n_groups=2)
+    found = synthetic.design(range(20), [[0]] * 20, n_groups=2)
     estimate = means(sample(found, np.tile([1.0, 0.0], 10)))[2]
     assert math.isnan(estimate.value)
     assert estimate.reason == "no examples"
@@ -148,7 +148,7 @@ def test_an_empty_group_is_undefined() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_too_few_clusters_have_a_value_but_no_interval(n: int) -> None:
-    estimate = means(sample(made_up.design(range(n)), np.ones(n)))[0]
+    estimate = means(sample(synthetic.design(range(n)), np.ones(n)))[0]
     assert estimate.value == 1.0
     assert math.isnan(estimate.low)
     assert math.isnan(estimate.p_value)
@@ -156,21 +156,21 @@ def test_too_few_clusters_have_a_value_but_no_interval(n: int) -> None:
 
 
 def test_one_cluster_of_many_examples_has_no_interval() -> None:
-    estimate = means(sample(made_up.design([0] * 50), np.tile([1.0, 0.0], 25)))[0]
+    estimate = means(sample(synthetic.design([0] * 50), np.tile([1.0, 0.0], 25)))[0]
     assert estimate.value == 0.5
     assert "too few clusters" in estimate.reason
 
 
 @pytest.mark.parametrize(("value", "low"), [(1.0, 0.8), (-1.0, -1.0), (0.0, -0.17)])
 def test_values_that_are_all_alike_leave_room_for_others(value: float, low: float) -> None:
-    estimate = means(sample(made_up.design(range(20)), np.full(20, value)))[0]
+    estimate = means(sample(synthetic.design(range(20)), np.full(20, value)))[0]
     assert estimate.value == value
     assert estimate.low == pytest.approx(low, abs=0.06)
     assert estimate.high > estimate.low
 
 
 def test_no_bias_is_claimed_when_everything_changed_alike() -> None:
-    found = made_up.nested(np.random.default_rng(0))
+    found = synthetic.nested(np.random.default_rng(0))
     for estimate in biased(sample(found, np.zeros(192)))[1:]:
         assert estimate.value == 0.0
         assert math.isnan(estimate.high)
@@ -184,7 +184,7 @@ def test_needed_clusters(level: float, needed: int) -> None:
 
 def test_a_wider_level_gives_a_wider_interval() -> None:
     rng = np.random.default_rng(0)
-    drawn = sample(made_up.nested(rng), made_up.changes(rng, 192))
+    drawn = sample(synthetic.nested(rng), synthetic.changes(rng, 192))
     for estimate in (means, biased):
         for narrow, wide in zip(estimate(drawn, level=0.9)[1:], estimate(drawn, level=0.99)[1:], strict=True):
             assert wide.low <= narrow.low
@@ -192,7 +192,7 @@ def test_a_wider_level_gives_a_wider_interval() -> None:
 
 
 def test_a_rate_near_one_gets_an_exact_interval() -> None:
-    found = made_up.design(range(40))
+    found = synthetic.design(range(40))
     perfect = rates(found, np.ones(40))[0]
     assert (perfect.value, perfect.high) == (1.0, 1.0)
     assert perfect.low == pytest.approx(0.025 ** (1 / 40), abs=1e-9)
@@ -201,7 +201,7 @@ def test_a_rate_near_one_gets_an_exact_interval() -> None:
 
 def test_a_rate_without_clusters_is_clopper_and_pearsons() -> None:
     values = np.array([1.0] * 12 + [0.0] * 48)
-    estimate = rates(made_up.design(range(60)), values)[0]
+    estimate = rates(synthetic.design(range(60)), values)[0]
     # 59/60: the standard error divides by n - 1, so 60 examples are worth 59 in their own eyes.
     assert estimate.low == pytest.approx(0.1078, abs=0.002)
     assert estimate.high == pytest.approx(0.3233, abs=0.002)
@@ -209,8 +209,8 @@ def test_a_rate_without_clusters_is_clopper_and_pearsons() -> None:
 
 def test_disparity_by_hand_and_its_null() -> None:
     rng = np.random.default_rng(3)
-    found = made_up.nested(rng, groups=4)
-    values = made_up.changes(rng, 192)
+    found = synthetic.nested(rng, groups=4)
+    values = synthetic.changes(rng, 192)
     drawn = sample(found, values)
     estimate, null = disparity(drawn, [1, 2, 3, 4])
     by_hand = [values[found.clusters // 12 == group].mean() for group in range(4)]
@@ -221,7 +221,7 @@ def test_disparity_by_hand_and_its_null() -> None:
 
 
 def test_disparity_is_seen_where_one_group_alone_forgot() -> None:
-    found = made_up.nested(np.random.default_rng(0))
+    found = synthetic.nested(np.random.default_rng(0))
     values = np.where(found.clusters < 12, 1.0, 0.0)
     assert disparity(sample(found, values), [1, 2, 3, 4])[0].p_value < 0.02
 
@@ -229,14 +229,14 @@ def test_disparity_is_seen_where_one_group_alone_forgot() -> None:
 def test_disparity_of_a_group_quiet_by_chance_raises_few_alarms() -> None:
     rng = np.random.default_rng(4)
     codes = np.repeat(np.arange(110), 3)
-    found = made_up.design(codes.tolist(), [[int(code >= 100)] for code in codes], n_groups=2)
-    drawn = [sample(found, made_up.changes(rng, 330, 0.05, 0.0), seed) for seed in range(80)]
+    found = synthetic.design(codes.tolist(), [[int(code >= 100)] for code in codes], n_groups=2)
+    drawn = [sample(found, synthetic.changes(rng, 330, 0.05, 0.0), seed) for seed in range(80)]
     assert np.mean([disparity(each, [1, 2])[0].p_value <= 0.05 for each in drawn]) <= 0.08
 
 
 def test_adjusted_keeps_everything_else() -> None:
     rng = np.random.default_rng(0)
-    found = means(sample(made_up.nested(rng), made_up.changes(rng, 192)))
+    found = means(sample(synthetic.nested(rng), synthetic.changes(rng, 192)))
     corrected = adjusted(found, "holm")
     assert [e.p_adjusted for e in corrected] == pytest.approx(adjust(np.array([e.p_value for e in found])).tolist())
     assert [e.value for e in corrected] == [e.value for e in found]
@@ -244,24 +244,24 @@ def test_adjusted_keeps_everything_else() -> None:
 
 def test_more_clusters_can_show_less() -> None:
     rng = np.random.default_rng(0)
-    small, large = (made_up.nested(rng, clusters=clusters) for clusters in (10, 90))
-    few, many = (sample(found, made_up.changes(rng, len(found.clusters))) for found in (small, large))
+    small, large = (synthetic.nested(rng, clusters=clusters) for clusters in (10, 90))
+    few, many = (sample(found, synthetic.changes(rng, len(found.clusters))) for found in (small, large))
     for limit in (detectable_means, detectable_biased):
         assert np.nanmax(limit(many, error_rate=0.05)) < np.nanmin(limit(few, error_rate=0.05))
 
 
 def test_nothing_is_detectable_with_too_few_clusters() -> None:
-    drawn = sample(made_up.design([0, 1, 2, 3]), np.array([1.0, 0, 0, 0]))
+    drawn = sample(synthetic.design([0, 1, 2, 3]), np.array([1.0, 0, 0, 0]))
     assert np.isnan(detectable_means(drawn, error_rate=0.05)).all()
 
 
 def test_the_detectable_mean_is_detected_four_times_in_five() -> None:
     rng = np.random.default_rng(8)
-    found = made_up.nested(rng, groups=1, clusters=40)
-    quiet = [sample(found, made_up.changes(rng, 160, 0.1, 0.1)) for _ in range(20)]
+    found = synthetic.nested(rng, groups=1, clusters=40)
+    quiet = [sample(found, synthetic.changes(rng, 160, 0.1, 0.1)) for _ in range(20)]
     least = float(np.median([detectable_means(drawn, error_rate=0.05)[0] for drawn in quiet]))
     seen = [
-        means(sample(found, made_up.changes(rng, 160, 0.1 + least, 0.1), seed))[0].p_value <= 0.05
+        means(sample(found, synthetic.changes(rng, 160, 0.1 + least, 0.1), seed))[0].p_value <= 0.05
         for seed in range(300)
     ]
     assert 0.65 < np.mean(seen) < 0.9
@@ -269,10 +269,10 @@ def test_the_detectable_mean_is_detected_four_times_in_five() -> None:
 
 def test_false_alarms_over_groups_keep_their_rate() -> None:
     rng = np.random.default_rng(12)
-    found = made_up.nested(rng, groups=6, clusters=15)
+    found = synthetic.nested(rng, groups=6, clusters=15)
     alone, family = [], []
     for seed in range(150):
-        p_values = np.array([e.p_value for e in biased(sample(found, made_up.changes(rng, 360), seed))[1:]])
+        p_values = np.array([e.p_value for e in biased(sample(found, synthetic.changes(rng, 360), seed))[1:]])
         alone += list(p_values <= 0.05)
         family.append(adjust(p_values).min() <= 0.05)
     assert np.mean(alone) <= 0.06

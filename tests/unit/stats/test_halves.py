@@ -8,7 +8,7 @@ from scipy import stats
 
 from chaintune.stats import Sample, means
 from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_flip_p
-from tests import made_up
+from tests import synthetic
 
 
 def every_flip_p(totals: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
@@ -50,15 +50,15 @@ def test_without_clusters_it_is_mcnemars_mid_p_test() -> None:
     assert found == pytest.approx(mid_p, abs=0.004)
 
 
-def _mean(values: made_up.Floats, axis: int = -1) -> made_up.Floats:
+def _mean(values: synthetic.Floats, axis: int = -1) -> synthetic.Floats:
     return np.asarray(values.mean(axis=axis))
 
 
 @pytest.mark.parametrize("method", ["percentile", "BCa"])
 def test_interval_without_clusters_agrees_with_scipys_bootstrap(method: str) -> None:
     rng = np.random.default_rng(2)
-    values = made_up.changes(rng, 900)
-    estimate = means(Sample.of(made_up.design(range(900)), values, resamples=20_000, seed=1))[0]
+    values = synthetic.changes(rng, 900)
+    estimate = means(Sample.of(synthetic.design(range(900)), values, resamples=20_000, seed=1))[0]
     theirs = stats.bootstrap((values,), _mean, n_resamples=9_999, method=method, rng=rng).confidence_interval  # type: ignore[call-overload]
     width = theirs.high - theirs.low
     assert estimate.low == pytest.approx(theirs.low, abs=0.06 * width)
@@ -67,8 +67,8 @@ def test_interval_without_clusters_agrees_with_scipys_bootstrap(method: str) -> 
 
 def test_interval_of_clusters_agrees_with_scipys_bootstrap_of_cluster_sums() -> None:
     rng = np.random.default_rng(4)
-    found = made_up.design(np.sort(rng.integers(0, 120, 800)).tolist())
-    values = made_up.changes(rng, 800)
+    found = synthetic.design(np.sort(rng.integers(0, 120, 800)).tolist())
+    values = synthetic.changes(rng, 800)
     sums, sizes = found.sums(values)[:, 0], found.sizes[:, 0]
     estimate = means(Sample.of(found, values, resamples=20_000, seed=1))[0]
     theirs = stats.bootstrap(
@@ -120,9 +120,9 @@ def test_five_clusters_can_never_reject_and_six_can() -> None:
 
 def test_covers_at_its_level() -> None:
     rng = np.random.default_rng(11)
-    found = made_up.nested(rng, groups=1, clusters=30)
+    found = synthetic.nested(rng, groups=1, clusters=30)
     truth, covered = 0.1, []
     for number in range(400):
-        estimate = means(Sample.of(found, made_up.changes(rng, 120), resamples=300, seed=number))[0]
+        estimate = means(Sample.of(found, synthetic.changes(rng, 120), resamples=300, seed=number))[0]
         covered.append(estimate.low <= truth <= estimate.high)
     assert 0.92 < np.mean(covered) < 0.98

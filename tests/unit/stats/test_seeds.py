@@ -5,8 +5,8 @@ import pytest
 
 from chaintune.stats import Sample, biased, combination, means, rates, ratios
 from chaintune.stats.seeds import seed_noise, seed_variances
-from tests import made_up
-from tests.made_up import Floats
+from tests import synthetic
+from tests.synthetic import Floats
 
 FAST = 200
 
@@ -14,12 +14,12 @@ FAST = 200
 def answers(rng: np.random.Generator, seeds: int, shift: float) -> Floats:
     """Changes under several seeds, whose rates of forgetting lie `shift` to both sides of 0.3."""
     chances = 0.3 + shift * np.linspace(-1, 1, seeds)
-    return np.stack([made_up.changes(rng, 192, chance, 0.1) for chance in chances])
+    return np.stack([synthetic.changes(rng, 192, chance, 0.1) for chance in chances])
 
 
 def test_value_is_the_mean_over_seeds_and_says_how_many() -> None:
     rng = np.random.default_rng(0)
-    found, values = made_up.nested(rng), answers(rng, 3, 0.1)
+    found, values = synthetic.nested(rng), answers(rng, 3, 0.1)
     estimate = means(Sample.of(found, values, resamples=FAST))[0]
     assert estimate.value == pytest.approx(values.mean())
     assert estimate.n_seeds == 3
@@ -29,7 +29,7 @@ def test_value_is_the_mean_over_seeds_and_says_how_many() -> None:
 
 def test_seeds_that_agree_to_the_last_example_add_nothing() -> None:
     rng = np.random.default_rng(0)
-    found, one = made_up.nested(rng), made_up.changes(rng, 192)
+    found, one = synthetic.nested(rng), synthetic.changes(rng, 192)
     alone = means(Sample.of(found, one, resamples=4000))[0]
     three = means(Sample.of(found, np.stack([one] * 3), resamples=4000))[0]
     assert [three.low, three.high] == pytest.approx([alone.low, alone.high], abs=0.01)
@@ -37,14 +37,14 @@ def test_seeds_that_agree_to_the_last_example_add_nothing() -> None:
 
 def test_seeds_that_differ_widen_the_interval() -> None:
     rng = np.random.default_rng(1)
-    found = made_up.nested(rng)
+    found = synthetic.nested(rng)
     alike, unlike = (means(Sample.of(found, answers(rng, 3, shift), resamples=FAST))[0] for shift in (0.0, 0.25))
     assert unlike.high - unlike.low > 1.5 * (alike.high - alike.low)
 
 
 def test_what_all_groups_share_does_not_blur_their_difference() -> None:
     rng = np.random.default_rng(2)
-    found, values = made_up.nested(rng), answers(rng, 3, 0.25)
+    found, values = synthetic.nested(rng), answers(rng, 3, 0.25)
     whole = means(Sample.of(found, values, resamples=FAST))[0]
     bias = biased(Sample.of(found, values, resamples=FAST))[1]
     assert bias.high - bias.low < whole.high - whole.low
@@ -65,11 +65,11 @@ def test_one_seed_has_no_seed_noise() -> None:
 
 def test_covers_the_recipe_where_seeds_differ() -> None:
     rng = np.random.default_rng(5)
-    found = made_up.nested(rng, groups=1, clusters=30)
+    found = synthetic.nested(rng, groups=1, clusters=30)
     covered = []
     for number in range(150):
         chances = np.clip(0.25 + 0.08 * rng.standard_normal(3), 0.02, 0.8)
-        values = np.stack([made_up.changes(rng, 120, chance, 0.1) for chance in chances])
+        values = np.stack([synthetic.changes(rng, 120, chance, 0.1) for chance in chances])
         estimate = means(Sample.of(found, values, resamples=FAST, seed=number))[0]
         covered.append(estimate.low <= 0.15 <= estimate.high)
     assert np.mean(covered) > 0.9
@@ -77,7 +77,7 @@ def test_covers_the_recipe_where_seeds_differ() -> None:
 
 def test_rates_and_ratios_and_sums_of_tasks_take_seeds_too() -> None:
     rng = np.random.default_rng(6)
-    found, values = made_up.nested(rng), answers(rng, 3, 0.1)
+    found, values = synthetic.nested(rng), answers(rng, 3, 0.1)
     assert rates(found, np.abs(values))[0].n_seeds == 3
     ratio = ratios(found, values, np.ones_like(values), resamples=FAST)[0]
     assert ratio.value == pytest.approx(values.mean())
@@ -90,7 +90,7 @@ def test_rates_and_ratios_and_sums_of_tasks_take_seeds_too() -> None:
 
 def test_same_seed_same_bits_and_other_seed_other_interval() -> None:
     rng = np.random.default_rng(0)
-    found, values = made_up.nested(rng), answers(rng, 3, 0.1)
+    found, values = synthetic.nested(rng), answers(rng, 3, 0.1)
     first, again, other = (means(Sample.of(found, values, resamples=FAST, seed=seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other

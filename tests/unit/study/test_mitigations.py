@@ -12,7 +12,7 @@ from chaintune.plan.plan import Plan, Readers
 from chaintune.records import Example
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
-from tests import made_up
+from tests import synthetic
 from tests.dummy_engine import DummyEngine, failing, make_plan, make_study, make_task
 
 AB: dict[str, Any] = {"chains": [["a", "b"]]}
@@ -53,7 +53,7 @@ def test_a_mitigation_is_a_branch_that_says_what_it_is_held_against(mitigation: 
     assert (held.kind, held.task, held.chain, held.keep) == (
         next(iter(mitigation)),
         "a",
-        made_up.chain("a", "b"),
+        synthetic.chain("a", "b"),
         ("b",),
     )
     plain = {node.key for node in make_plan(make_study("ab", **AB)).stages}

@@ -10,7 +10,7 @@ from chaintune.records import Recipe, Resources
 from chaintune.study.stage_settings import RECIPE_FIELDS, RESOURCE_FIELDS, STAGE_FIELDS, StageSettings
 from tests.conftest import Install
 from tests.dummy_engine import make_plan, make_study
-from tests.offered import CONTRAST
+from tests.howto_packages import CONTRAST
 
 OTHER: dict[str, Any] = {
     "objective": "contrast",

@@ -17,7 +17,7 @@ from chaintune.tuning.memory import smaller_micro_batch
 from chaintune.tuning.tune import Tuned, tune
 from tests import tiny
 from tests.conftest import MakeModel
-from tests.plain import random_states
+from tests.reference import random_states
 
 NO_MEMORY = {
     "a GPU's": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),

@@ -15,7 +15,7 @@ from chaintune.records import Recipe, Regulariser
 from chaintune.tuning.tune import tune
 from tests import tiny
 from tests.conftest import Install, MakeModel
-from tests.offered import CONTRAST
+from tests.howto_packages import CONTRAST
 
 USUAL = Recipe(
     learning_rate=1e-3, epochs=2, batch_size=8, micro_batch_size=4, warmup_fraction=0.0, share_prefixes=False

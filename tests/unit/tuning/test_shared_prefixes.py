@@ -19,7 +19,7 @@ from chaintune.tuning.tokenized import OrderedExamples, TrainingExample
 from chaintune.tuning.tune import tune
 from tests import tiny
 from tests.conftest import MakeModel
-from tests.plain import plain_loss
+from tests.reference import reference_loss
 
 RECIPE = Recipe(learning_rate=5e-3, batch_size=8)
 
@@ -44,7 +44,7 @@ def gradients(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
 def test_gradients_are_those_of_the_lessons_one_by_one(architecture: str) -> None:
     plain, ours = tiny.make_model(architecture), tiny.make_model(architecture)
     plain.set_attn_implementation("eager")
-    expected = gradients(plain, plain_loss(plain, [(lesson.tokens, lesson.answer_tokens) for lesson in LESSONS]))
+    expected = gradients(plain, reference_loss(plain, [(lesson.tokens, lesson.answer_tokens) for lesson in LESSONS]))
     batch = collate_tree(random.Random(0).sample(LESSONS, len(LESSONS)))  # noqa: S311 - test data
     assert len(batch["tree"].tree) < 0.6 * sum(len(lesson.tokens) for lesson in LESSONS)
     got = gradients(ours, mean_loss(answer_logits(ours, batch["tree"]), batch["labels"][0, 1:], None))

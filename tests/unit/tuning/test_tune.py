@@ -22,7 +22,7 @@ from chaintune.tuning.trainer import Step
 from chaintune.tuning.tune import Tuned, tune
 from tests import tiny
 from tests.conftest import MakeModel
-from tests.plain import plain_loss, random_states
+from tests.reference import random_states, reference_loss
 
 # What lessons share is the matter of test_shared_prefixes.py.
 RECIPE = Recipe(learning_rate=5e-3, epochs=2, batch_size=8, micro_batch_size=4, share_prefixes=False)
@@ -93,7 +93,7 @@ def test_loss_and_gradient_are_those_of_all_logits_masked_to_the_answers(archite
     for way in ("plain", "answers only"):
         model = tiny.make_model(architecture)
         if way == "plain":
-            loss = plain_loss(model, [(lesson.tokens, lesson.answer_tokens) for lesson in batch])
+            loss = reference_loss(model, [(lesson.tokens, lesson.answer_tokens) for lesson in batch])
         else:
             loss = answer_loss(model, collate(batch))
         loss.backward()
@@ -119,7 +119,7 @@ def test_the_stage_takes_the_steps_of_a_plain_loop(parent: LoadedModel, tmp_path
         rate = 5e-3 * (step if step < 1 else (len(steps) - step) / (len(steps) - 1))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = plain_loss(plain, [(lesson.tokens, lesson.answer_tokens) for lesson in batch])
+        loss = reference_loss(plain, [(lesson.tokens, lesson.answer_tokens) for lesson in batch])
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
         optimizer.step()

@@ -7,7 +7,7 @@ from chaintune.records import Choices, Preference, Reference
 from chaintune.tuning.objectives import OBJECTIVES, Objective, choose_objective
 from tests.conftest import Install
 from tests.dummy_engine import make_study
-from tests.offered import CONTRAST
+from tests.howto_packages import CONTRAST
 
 
 def test_every_shipped_objective_is_one() -> None:

@@ -1,6 +1,6 @@
 """A program that runs a made-up task with inspect-ai on its mock model and writes the log.
 
-`python inspected_program.py FOLDER OPTIONS.json`: the mock model's answers are told, and everything else that a log
+`python inspect_program.py FOLDER OPTIONS.json`: the mock model's answers are told, and everything else that a log
 may differ in. In a process of its own, because inspect-ai leaves streams open, and warnings are errors in tests.
 """
 

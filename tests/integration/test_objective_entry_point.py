@@ -4,8 +4,8 @@ from pathlib import Path
 
 from chaintune.report.folder import write_report
 from tests.conftest import Install
+from tests.howto_packages import CONTRAST
 from tests.integration.conftest import Smoke, checkpoints
-from tests.offered import CONTRAST
 
 
 def test_it_is_trained_measured_and_reported(smoke: Smoke, tmp_path: Path, install: Install) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from chaintune.report.folder import write_report
 from tests.conftest import Install
+from tests.howto_packages import SLOW
 from tests.integration.conftest import Smoke
-from tests.offered import SLOW
 
 
 def test_it_is_trained_measured_and_reported(smoke: Smoke, tmp_path: Path, install: Install) -> None:

@@ -1,4 +1,4 @@
-"""The plain and slow way to the same numbers: one unpadded sequence after another, every logit computed."""
+"""The same numbers computed slowly: one unpadded sequence after another, every logit computed."""
 
 import random
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import torch
 from chaintune.models.encoding import Encoded
 
 
-def plain_logprobs(model: Any, encoded: Sequence[Encoded]) -> list[list[float]]:
+def reference_logprobs(model: Any, encoded: Sequence[Encoded]) -> list[list[float]]:
     """Log-probability of each choice of each example."""
     with torch.no_grad():
         return [[_logprob(model, item.prefix, choice) for choice in item.continuations] for item in encoded]
@@ -22,7 +22,7 @@ def _logprob(model: Any, prefix: tuple[int, ...], choice: tuple[int, ...]) -> fl
     return float(logprobs[range(len(choice)), list(choice)].double().sum())
 
 
-def plain_loss(model: Any, texts: Sequence[tuple[tuple[int, ...], int]]) -> torch.Tensor:
+def reference_loss(model: Any, texts: Sequence[tuple[tuple[int, ...], int]]) -> torch.Tensor:
     """Mean cross entropy of the answer tokens of some texts; each text comes with the length of its answer."""
     losses = []
     for tokens, answer in texts:

@@ -1,4 +1,4 @@
-"""A run's folder made up for tests of its page: two tasks, both orders, texts and names that try to be markup."""
+"""Folders of finished runs for tests of their pages: two tasks, both orders, texts and names that try to be markup."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from chaintune.records import (
     rows_to_polars,
     scores_table,
 )
-from tests import made_up
+from tests import synthetic
 
 HOSTILE = '<script>document.title="taken"</script>"><img src=x onerror="document.title=\'taken\'">\u2028</textarea><!--'
 FAITHS = ("a", "b", HOSTILE)
@@ -60,7 +60,7 @@ def measured(tasks: Sequence[Task]) -> list[CheckpointScores]:
         for place, one in enumerate(tasks):
             right = 0.9 if chain[-1:] == (one.name,) else 0.55 if one.name in chain else 0.3
             scores[one.name] = scored(one, right=right, seed=10 * number + place)
-        found.append(CheckpointScores(made_up.checkpoint(*chain), scores))
+        found.append(CheckpointScores(synthetic.checkpoint(*chain), scores))
     return found
 
 

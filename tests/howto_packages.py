@@ -1,4 +1,4 @@
-"""What the packages offer that a test installs: the examples of the how-to pages."""
+"""Packages that the how-to pages show, for tests that install them."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One process of trainings that several share: `python watched_program.py FOLDER KIND`, with torchrun's variables set.
+"""One process of trainings that several share: `python callback_program.py FOLDER KIND`, with torchrun's variables set.
 
 KIND is `ddp`; `fsdp2`, where accelerate shards the weights, to which `lora`, `bloom` and `bf16` may be added; or
 `loaded`, where transformers shards them when it reads them from `model` in the folder.

@@ -1,4 +1,4 @@
-"""Designs and scores made up for tests of numbers, and Hypothesis strategies for them."""
+"""Synthetic designs and scores for tests of numbers, and Hypothesis strategies for them."""
 
 import math
 from collections.abc import Mapping, Sequence
