@@ -14,7 +14,7 @@ from chaintune.report.page.flips import as_script
 from chaintune.report.page.pictures import Picture, picture
 
 SECTIONS = {
-    "accuracy": "Accuracy along the chains",
+    "accuracy": "Scores of every checkpoint",
     "groups": "Who forgot",
     "mitigations": "What brings it back",
     "curvature": "Curvature",
