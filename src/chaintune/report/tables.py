@@ -174,7 +174,7 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
     return Table(
         "Final score in both orders",
         f"Effect: trained later minus trained earlier, in {units_in_words(row.unit for row in effects)}; positive says "
-        "that the task fares better when it comes later.",
+        "that the task scores better when it comes later.",
         ("task", "earlier", "score", "later", "score", "effect", "p"),
         tuple(lines),
     )

@@ -9,7 +9,7 @@ from typing import Literal
 from chaintune.forgetting.recommend import recommend
 from chaintune.records import Comparison, Estimate, Recommendation, ResultRow
 from chaintune.records.checkpoint import BASE
-from chaintune.records.scales import PERCENT, changes_in, levels_in, units_in_words
+from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, units_in_words
 from chaintune.report.cells import gain_key
 from chaintune.report.gate import gate_sentence
 from chaintune.report.labels import listed
@@ -160,7 +160,7 @@ def group_differences(
     level: float,
     unit: str,
 ) -> list[str]:
-    """Which groups lost more or less than the reference, and how small a difference could have been seen.
+    """Sentences on the groups that lost more or less than the reference, and on what was detectable of the others.
 
     Args:
         dimension: of the groups.
@@ -215,7 +215,7 @@ def _least(limits: Sequence[float], unit: str) -> str:
 def _order(row: ResultRow, level: float) -> str:
     estimate = row.estimate
     if math.isnan(estimate.low):
-        return f"Whether {row.task} fares better late than early is unknown: {estimate.reason}."
+        return f"Whether {row.task} scores better when it is trained later is unknown: {estimate.reason}."
     size = _change(row, level)
     if estimate.low > 0 or estimate.high < 0:
         late = "better" if estimate.value > 0 else "worse"
@@ -305,8 +305,9 @@ def recommended(choice: Recommendation) -> str:
     what = f"{choice.dose_curve} of {choice.task} after {choice.after}" + (
         f" ({choice.variant})" if choice.variant else ""
     )
-    dose = f"a dose of {100 * choice.dose:.4g} %, " if choice.chosen else ""
-    return f"Recommended for {what}: {dose}{choice.reason}."
+    if not choice.chosen:
+        return f"No dose of {what} is recommended: {choice.reason}."
+    return f"Recommended for {what}: a dose of {100 * choice.dose:.4g} %, {choice.reason}."
 
 
 def _rounding(rows: Sequence[ResultRow]) -> list[str]:
@@ -325,7 +326,7 @@ def _rounding(rows: Sequence[ResultRow]) -> list[str]:
 def definition(rows: Iterable[ResultRow]) -> str:
     """The definition of forgetting, in the units and directions of the rows."""
     lost = [row for row in rows if row.metric == "forgetting"]
-    units = {row.unit for row in lost}
+    units = {"" if is_share(row.unit) else row.unit for row in lost}
     unit = units_in_words(units) if len(units) < 2 else "the unit of the score, percentage points for shares"
     directions = {row.direction for row in lost}
     difference = "the score before minus the score after"

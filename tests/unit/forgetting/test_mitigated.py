@@ -156,5 +156,5 @@ def test_the_gap_is_shown_without_and_with(rows: list[ResultRow]) -> None:
 def test_the_words_name_what_came_back_and_what_is_recommended(rows: list[ResultRow]) -> None:
     text = summary(Results("t", rows, 0.95))
     assert "s>c with ewc 5 brings back 67 % (95 % CI" in text
-    assert "Recommended for rehearse of s after s>c: no dose tested reaches it" in text
+    assert "No dose of rehearse of s after s>c is recommended: no dose tested reaches it" in text
     assert "s>c with ewc 5 forgot" not in text

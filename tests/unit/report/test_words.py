@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from chaintune.forgetting import compare
 from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, Verdict
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.results import Results
-from chaintune.report.words import group_differences, recommendations, recommended
+from chaintune.report.words import definition, group_differences, recommendations, recommended
 from chaintune.report.words import summary as summary_of
 from tests import synthetic
 
@@ -208,6 +209,28 @@ def test_one_reason_is_told_once_for_all_recommendations() -> None:
 def test_rounding_is_told_once_where_variants_share_a_base() -> None:
     rows = [row("rounding", 0.1, 0.0, 0.2, variant=f"rate={rate}") for rate in (1, 2)]
     assert summary([LOST, *rows]).count("answers to s (at most") == 1
+
+
+@pytest.mark.parametrize(
+    ("units", "words"),
+    [
+        (
+            {"": "more", "share": "more"},
+            "the score before minus the score after, on the same examples, in percentage points",
+        ),
+        (
+            {"characters": "less"},
+            "the score after minus the score before, as less is better, on the same examples, in char",
+        ),
+        (
+            {"share": "more", "nats": "less"},
+            "(the other way round where less is better), on the same examples, in the unit of",
+        ),
+    ],
+)
+def test_forgetting_is_defined_in_the_units_and_directions_of_the_rows(units: dict[str, Any], words: str) -> None:
+    rows = [replace(LOST, unit=unit, direction=direction) for unit, direction in units.items()]
+    assert words in definition(rows)
 
 
 def test_many_chains_are_counted_not_listed() -> None:
