@@ -211,12 +211,13 @@ def _mark_mapping(node: yaml.MappingNode, path: KeyPath, source: Source) -> None
 
 def plain_mapping(value: Mapping[str, Any], name: str) -> Source:
     """A source of data that no file holds. The data is copied."""
-    return Source(name, _copied(value))
+    return Source(name, as_plain(value))
 
 
-def _copied(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
+    """A copy with mappings as dicts and tuples as lists, which YAML knows."""
     if isinstance(value, Mapping):
-        return {key: _copied(inner) for key, inner in value.items()}
+        return {key: as_plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_copied(inner) for inner in value]
+        return [as_plain(inner) for inner in value]
     return value

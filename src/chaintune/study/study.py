@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import yaml
 
-from chaintune.config.source import KeyPath, Source, apply_override, plain_mapping, read_source
+from chaintune.config.source import KeyPath, Source, apply_override, as_plain, plain_mapping, read_source
 from chaintune.config.validation import check, check_distinct
 from chaintune.records import ForgettingFrom, Metric, Recipe
 from chaintune.scoring.backends import DEFAULT
@@ -18,6 +18,7 @@ from chaintune.study.mitigations import MitigationItem, read_mitigations
 from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.task_spec import check_data
+from chaintune.tuning.mitigations.specs import as_text
 
 Keep = Literal["all", "final", "none"]
 
@@ -104,7 +105,7 @@ class Study:
         for chosen in product(*(values for _, values in knobs)):
             named = zip((name for name, _ in knobs), chosen, strict=True)
             pairs = tuple(knob for name, value in named for knob in single_knobs(name, value))
-            labels = tuple((name.removeprefix("recipe."), _as_text(value)) for name, value in pairs)
+            labels = tuple((name.removeprefix("recipe."), as_text(value)) for name, value in pairs)
             variants += [Variant(labels, pairs, seed) for seed in seeds]
         return variants
 
@@ -135,11 +136,11 @@ class Study:
         """The resolved study with the keys of a study file; reading it gives an equal study."""
         return {
             "base": list(self.bases),
-            "tasks": {name: _as_lists(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()},
+            "tasks": {name: as_plain(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()},
             "chains": [list(chain) for chain in self.chains],
-            "recipe": _as_lists(self.stage.to_mapping()),
+            "recipe": as_plain(self.stage.to_mapping()),
             "seed": self.seed,
-            "vary": {name: list(map(_as_lists, values)) for name, values in self.vary},
+            "vary": {name: list(map(as_plain, values)) for name, values in self.vary},
             "precision": self.precision,
             "backend": self.backend,
             "metric": self.metric,
@@ -148,7 +149,7 @@ class Study:
             "resamples": self.resamples,
             "forgetting_from": self.forgetting_from,
             "mitigations": [
-                {item.kind: _as_lists(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
+                {item.kind: as_plain(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
             ],
         } | ({"curvature": self.curvature.model_dump()} if self.curvature else {})
 
@@ -210,19 +211,3 @@ def _located_model(name: str, folder: Path) -> str:
         return str(path.absolute())
     base, plus, adapter = name.rpartition("+")
     return f"{_located_model(base, folder)}+{_located_model(adapter, folder)}" if plus and base and adapter else name
-
-
-def _as_text(value: Any) -> str:
-    """A knob's value as it stands in tables: `2e-05`, `lora`, `q_proj+v_proj`."""
-    if isinstance(value, list | tuple):
-        return "+".join(map(_as_text, value))
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value)
-
-
-def _as_lists(value: Any) -> Any:
-    """Tuples as lists, which YAML knows."""
-    if isinstance(value, dict):
-        return {key: _as_lists(inner) for key, inner in value.items()}
-    return [_as_lists(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -103,7 +103,7 @@ class BetweenSpec(MitigationSpec):
 
 
 def as_text(value: Any) -> str:
-    """A value of what is varied, as names show it.
+    """A value of what is varied, as names and tables show it: `2e-05`, `lora`, `q_proj+v_proj`.
 
     Example:
         >>> as_text(0.05), as_text(("embed_tokens", "layers.0"))
@@ -111,4 +111,4 @@ def as_text(value: Any) -> str:
     """
     if isinstance(value, list | tuple):
         return "+".join(map(as_text, value))
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
