@@ -43,6 +43,12 @@ def _modules_stay_out_of_the_collector() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests check needs no power cut."""
+    monkeypatch.setattr("chaintune.files.atomic.sync_file", lambda _path: None)
+
+
 @pytest.fixture
 def start(request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts a program in a process of its own."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -185,13 +186,20 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "packages": dict(sorted((dist.name, dist.version) for dist in distributions() if dist.name)),
+        "packages": dict(_installed(tuple(sys.path))),
         "bases": {name: base.key for name, base in prepared.bases.items()},
         "precision": sorted({node.precision for node in plan.nodes}),
         "backend": study.backend,
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
         "tasks": {name: _task_provenance(prepared.tasks[name]) for name in study.tasks},
     }
+
+
+@cache
+def _installed(_path: tuple[str, ...]) -> Mapping[str, str]:
+    """Name -> version of every package that is installed in the folders of a path; each has a file to be read."""
+    about = [dist.metadata for dist in distributions()]
+    return dict(sorted((one["Name"], one["Version"]) for one in about if one["Name"]))
 
 
 def _task_provenance(task: Task) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -205,8 +205,10 @@ def test_a_second_writing_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_package_without_a_name_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [SimpleNamespace(name="one", version="1"), SimpleNamespace(name=None, version=None)]
-    monkeypatch.setattr(output, "distributions", lambda: found)
+    for number, written in enumerate(("Name: one\nVersion: 1\n", "")):
+        (tmp_path / f"{number}.dist-info").mkdir()
+        (tmp_path / f"{number}.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\n{written}")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     study = small()
     about = output.provenance(make_prepared(study, FolderStore(tmp_path), TASKS))
     assert about["packages"] == {"one": "1"}
