@@ -50,8 +50,8 @@ def undefined(group: str, forgetting: Estimate) -> GroupResult:
 
 
 def place(*members: GroupResult) -> GroupResults:
-    whole = estimate(0.05)
-    return GroupResults("s", "faith", "", "", whole, "s>c forgot s.", "the whole", 0.95, members)
+    whole = ResultRow("x", "m", "s>c", "", 2, "s", "s", "forgetting", "", "", "0", estimate(0.05), "forgot")
+    return GroupResults(whole, "faith", "", "", "the whole", 0.95, members)
 
 
 def data(spec: Mapping[str, Any], column: str) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ def _powers(every: Iterable[GroupResults]) -> Iterator[Figure]:
     """One for each dimension of each task, of the checkpoint that could show least."""
     by_dimension: dict[tuple[str, str], list[GroupResults]] = {}
     for results in every:
-        by_dimension.setdefault((results.task, results.dimension), []).append(results)
+        by_dimension.setdefault((results.whole.task, results.dimension), []).append(results)
     for alike in by_dimension.values():
         figure = power_figure(max(alike, key=typical))
         if figure and len(alike) > 1:

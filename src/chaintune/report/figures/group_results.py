@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from chaintune.records import Estimate, ResultRow, RowKey, Verdict
 from chaintune.records.scales import Scale, changes_in
 from chaintune.report.cells import checkpoint
+from chaintune.report.labels import slug
 from chaintune.report.results import Results
-from chaintune.report.words import reference_text, verdict_sentence
+from chaintune.report.words import reference_text
 
 Statistic = tuple[RowKey, str, str, str]
 
@@ -37,37 +38,36 @@ class GroupResults:
     """The groups of one dimension of one task under two checkpoints.
 
     Attributes:
-        task, dimension: of the groups.
+        whole: row of the forgetting of the task.
+        dimension: of the groups.
         checkpoint: the later one, in words; empty where there is but one pair.
         tag: what of that the figure's name needs; empty where these are the task's only ones.
-        whole: forgetting of the task.
-        summary: one sentence about the whole task, as its verdict allows.
         reference: what biased forgetting is relative to, in words.
         level: of the intervals; one minus it is the error rate of what is called shown.
         members: the groups.
-        unit: of the scores.
     """
 
-    task: str
+    whole: ResultRow
     dimension: str
     checkpoint: str
     tag: str
-    whole: Estimate
-    summary: str
     reference: str
     level: float
     members: tuple[GroupResult, ...]
-    unit: str = ""
 
     @property
     def scale(self) -> Scale:
         """Of a forgetting."""
-        return changes_in(self.unit)
+        return changes_in(self.whole.unit)
 
     @property
     def where(self) -> str:
         """For titles: `bbq by category, bbq>csqa`."""
-        return f"{self.task} by {self.dimension}" + (f", {self.checkpoint}" if self.checkpoint else "")
+        return f"{self.whole.task} by {self.dimension}" + (f", {self.checkpoint}" if self.checkpoint else "")
+
+    def name(self, figure: str) -> str:
+        """Of a figure of them."""
+        return slug(figure, self.whole.task, self.dimension, self.tag)
 
 
 def group_results(results: Results) -> list[GroupResults]:
@@ -107,16 +107,13 @@ def _results(
     pairs = {row.key for row in lost if row.dimension and row.task == whole.task}
     bias = beside.get((whole.key, "biased_forgetting", members[0].dimension, members[0].group))
     return GroupResults(
-        whole.task,
+        whole,
         members[0].dimension,
         checkpoint(whole, lost),
         checkpoint(whole, lost) if len(pairs) > 1 else "",
-        whole.estimate,
-        verdict_sentence(whole, level=level),
         reference_text(bias.bf_reference if bias else ""),
         level,
         tuple(_result(row, beside) for row in members),
-        whole.unit,
     )
 
 

@@ -11,8 +11,8 @@ from chaintune.records.scales import Scale
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, numbers
 from chaintune.report.figures.forest import RING, Forest, Kind, Line
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
-from chaintune.report.labels import listed, one_line, slug
-from chaintune.report.words import group_differences
+from chaintune.report.labels import listed, one_line
+from chaintune.report.words import group_differences, verdict_sentence
 
 MOST_ROWS = 20
 _MOST_READ_OUT = 6
@@ -31,17 +31,17 @@ def forgetting_figure(results: GroupResults) -> Figure:
     shown = _sorted(_in_view(results), biased=False)
     lines = [Line(one.group, one.forgetting, one.verdict, counts(one.forgetting)) for one in shown]
     scale = results.scale
-    title = f"{scale.title('forgetting')}, positive is worse"
-    forest = Forest(title, scale, VERDICTS, "n · clusters", results.whole)
+    axis = f"{scale.title('forgetting')}, positive is worse"
+    forest = Forest(axis, scale, VERDICTS, "n · clusters", results.whole.estimate)
     title = f"Forgetting of {results.where}"
     read = _read_out([(one.group, one.forgetting) for one in shown], scale)
-    caption = " ".join([results.summary, _by_verdict(results), *_folded(results)])
+    caption = " ".join([verdict_sentence(results.whole, level=results.level), _by_verdict(results), *_folded(results)])
     return Figure(
-        name=slug("forgetting", results.task, results.dimension, results.tag),
+        name=results.name("forgetting"),
         section="groups",
         title=title,
         caption=caption,
-        alt=f"{title}. The whole task: {one_line(scale.text(results.whole))}. {read}",
+        alt=f"{title}. The whole task: {one_line(scale.text(results.whole.estimate))}. {read}",
         spec=finished(forest.draw(lines), title),
         table=_table(_sorted(results.members, biased=False), results, biased=False),
     )
@@ -58,10 +58,10 @@ def bias_figure(results: GroupResults) -> Figure | None:
     groups = {one.group: one.biased for one in results.members}
     limits = {one.group: one.detectable_biased for one in results.members}
     sentences = group_differences(
-        results.dimension, groups, limits, results.reference, level=results.level, unit=results.unit
+        results.dimension, groups, limits, results.reference, level=results.level, unit=results.whole.unit
     )
     return Figure(
-        name=slug("biased-forgetting", results.task, results.dimension, results.tag),
+        name=results.name("biased-forgetting"),
         section="groups",
         title=title,
         caption=" ".join([*sentences, *_folded(results)]),

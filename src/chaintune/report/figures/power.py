@@ -13,7 +13,7 @@ from chaintune.report.figures.charts import axis, count_columns, finished, hints
 from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
 from chaintune.report.figures.groups import MOST_ROWS, counts
-from chaintune.report.labels import one_line, shortened, slug
+from chaintune.report.labels import one_line, shortened
 
 _FORGETTING, _BIASED = "forgetting", "biased forgetting"
 _KINDS = (Kind(_FORGETTING, 0, "circle"), Kind(_BIASED, 1, "diamond"))
@@ -29,7 +29,7 @@ def power_figure(results: GroupResults) -> Figure | None:
     title = f"What could have been detected: {results.where}"
     caption = " ".join(filter(None, (_summary(results), _left(results))))
     return Figure(
-        name=slug("detectable", results.task, results.dimension, results.tag),
+        name=results.name("detectable"),
         section="power",
         title=title,
         caption=caption,
