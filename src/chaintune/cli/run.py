@@ -25,9 +25,8 @@ def run(
     provenance.json.
     """
     from chaintune.cli.display import print_tables
-    from chaintune.report.folder import write_report
+    from chaintune.report.folder import read_results, write_report
     from chaintune.report.markdown import visible
-    from chaintune.report.results import Results
     from chaintune.report.tables import result_tables
     from chaintune.report.words import summary
     from chaintune.store.address import open_store
@@ -41,8 +40,8 @@ def run(
     folder = out or Path("runs") / wish.name
     session = prepare(wish, open_store(run_flags.store), trust_remote_code=run_flags.trust_remote_code)
     results = session.run(folder, run_flags.options(most), command=["chaintune", *sys.argv[1:]])
-    write_report(folder, session.tasks)
-    report = Results(wish.name, results.rows, results.level)
+    report = read_results(folder)
+    write_report(folder, session.tasks, results=report)
     print_tables(result_tables(report, main=True))
     typer.echo(visible(summary(report)))
     made, reused = len(results.outcome.of("made")), len(results.outcome.of("reused"))
