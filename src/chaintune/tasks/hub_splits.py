@@ -23,7 +23,6 @@ WORDS = {
     "validation": ("validation", "valid", "dev", "val"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
-FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +91,13 @@ def _laid_out(repo: str, revision: str, configs: Mapping[str, Splits], card: Map
 
 
 def _card(path: Path) -> Mapping[str, Any]:
-    """The YAML at the top of a card; empty when there is none that can be read."""
-    front = FRONT_MATTER.match(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
+    """The metadata at the top of a card; empty when there is none that can be read."""
+    from huggingface_hub.repocard import metadata_load
+
     try:
-        card = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError:
+        return metadata_load(path) or {}
+    except (OSError, ValueError, yaml.YAMLError):
         return {}
-    return card if isinstance(card, dict) else {}
 
 
 def _entries(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
