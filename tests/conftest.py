@@ -49,22 +49,21 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaintune.files.atomic.sync_file", lambda _path: None)
 
 
-@pytest.fixture
-def start(request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+@pytest.fixture(scope="session")
+def start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts a program in a process of its own."""
     server = request.config.stash.get(FORK_SERVER, None)
     started: list[Program] = []
 
     def start(
         *command: str,
-        folder: Path = tmp_path,
+        folder: Path | None = None,
         environment: Mapping[str, str] = MappingProxyType({}),
         anew: bool = False,
     ) -> Program:
         written = tmp_path_factory.mktemp("written")
-        program = start_program(
-            None if anew else server, command, folder=folder, environment=environment, written=written
-        )
+        by = None if anew else server
+        program = start_program(by, command, folder=folder or written, environment=environment, written=written)
         started.append(program)
         return program
 

@@ -66,13 +66,13 @@ class Program:
 
 
 class Start(Protocol):
-    """Starts `python COMMAND` in a folder, with more environment variables; it has ended when the test has.
+    """Starts `python COMMAND` in a folder, with more environment variables; it ends with the tests at the latest.
 
     What is started `anew` has loaded nothing before, as Ray needs it.
     """
 
     def __call__(
-        self, *command: str, folder: Path = ..., environment: Mapping[str, str] = ..., anew: bool = ...
+        self, *command: str, folder: Path | None = ..., environment: Mapping[str, str] = ..., anew: bool = ...
     ) -> Program: ...
 
 

@@ -26,14 +26,13 @@ CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
 LORA = ["recipe.method=lora", "recipe.lora_rank=4"]
 
 
+# What a mitigation adds, and adapters in bf16, are the matter of test_mitigations.py.
 VARIANTS = {
     "full": [],
     "bf16": ["precision=bf16"],
     "lora": LORA,
-    "lora in bf16": [*LORA, "precision=bf16"],
     "full, then lora": ["tasks.boxes.recipe.method=lora"],
     "adapters of two shapes": [*LORA, "tasks.boxes.recipe.lora_rank=2"],
-    "replay": ["chains=[[balls, boxes]]", "mitigations=[{replay: {task: balls, dose: [0.25]}}]"],
 }
 
 

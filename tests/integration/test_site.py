@@ -1,9 +1,6 @@
 """The documentation as a site: it builds with no warning and no network, and holds every page, command and name."""
 
-import os
 import re
-import subprocess
-import sys
 from html import unescape
 from importlib import util
 from pathlib import Path
@@ -12,6 +9,8 @@ from typing import Any
 import pytest
 from mkdocs.exceptions import PluginError
 
+from tests.programs import Start
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # Whatever asked for a page of another machine would fail here.
@@ -19,18 +18,12 @@ NO_NETWORK = {f"{kind}_proxy": "http://127.0.0.1:9" for kind in ("http", "https"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT,
-        env=os.environ | NO_NETWORK | {"NO_MKDOCS_2_WARNING": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "WARNING" not in done.stderr + done.stdout
+    environment = NO_NETWORK | {"NO_MKDOCS_2_WARNING": "1"}
+    build = start("-m", "mkdocs", "build", "--strict", "--site-dir", str(folder), folder=ROOT, environment=environment)
+    assert build.wait() == 0, build.err
+    assert "WARNING" not in build.err + build.out
     return folder
 
 
