@@ -10,7 +10,7 @@ import polars as pl
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import Scale, is_share, levels_in
 from chaintune.report.cells import score_name
-from chaintune.report.labels import one_line
+from chaintune.report.labels import one_line, shortened
 
 # Two more than the one decimal of a percentage point that is shown.
 _DECIMALS = 3
@@ -45,6 +45,17 @@ def estimate_data(estimate: Estimate, scale: Scale) -> dict[str, Any]:
     ends = {"low": scale.factor * estimate.low, "high": scale.factor * estimate.high}
     text = one_line(scale.text(estimate))
     return {"value": scale.factor * estimate.value} | ends | {"is": text, "of": examples + seeds}
+
+
+def kind_labels(kinds: Sequence[str], longest: int) -> dict[str, str]:
+    """Label of each kind; those beyond the signs that there are share one.
+
+    Args:
+        kinds: each once.
+        longest: characters of a label.
+    """
+    labels = shortened(kinds[: len(SHAPES)], longest)
+    return labels | (dict.fromkeys(kinds[len(SHAPES) - 1 :], "others") if len(kinds) > len(SHAPES) else {})
 
 
 def scores_by_setting(rows: Sequence[ResultRow]) -> Iterator[tuple[str, list[ResultRow]]]:

@@ -9,14 +9,23 @@ import altair as alt
 
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import PERCENT, Scale, changes_in
-from chaintune.report.figures.charts import SHAPES, Row, axis, estimate_data, framed, hints, inside, layered, looks_by
-from chaintune.report.labels import one_line, shortened
+from chaintune.report.figures.charts import (
+    Row,
+    axis,
+    estimate_data,
+    framed,
+    hints,
+    inside,
+    kind_labels,
+    layered,
+    looks_by,
+)
+from chaintune.report.labels import one_line
 
 _HEIGHT = 280
-_MOST_KINDS = len(SHAPES)
 # Shares of the frame that two labels need between them.
 _APART = (0.16, 0.08)
-_OTHERS = "other kinds"
+_LABEL = 30
 # Intervals at one dose would lie on each other; each kind stands this share further to the right.
 _ASIDE = 0.035
 
@@ -80,7 +89,7 @@ def draw_doses(curves: Mapping[str, Sequence[Point]], kinds: Sequence[str], meas
         measure: of what came back.
     """
     points = [one for curve in curves.values() for one in curve]
-    labels = _labels(kinds)
+    labels = kind_labels(kinds, _LABEL)
     places = {kind: place for place, kind in enumerate(curves)}
     rows = [
         _row(one, labels, measure) | {"dose": 100 * one.dose, "x": 100 * one.dose * (1 + _ASIDE * places[one.kind])}
@@ -112,7 +121,7 @@ def draw_price(
         measure: of what came back.
         margin: of the price; NaN where none is known.
     """
-    labels = _labels(kinds)
+    labels = kind_labels(kinds, _LABEL)
     paid = changes_in(points[0].prices[task].unit)
     rows = [_row(one, labels, measure) | _paid(one.prices[task].estimate, paid) for one in points]
     levels = [0.0] if math.isnan(margin) else [0.0, margin]
@@ -147,13 +156,6 @@ def _looks(labels: Mapping[str, str], rows: Sequence[Row]) -> dict[str, Any]:
     return looks_by(
         "kind", list(dict.fromkeys(labels.values())), shown=list(dict.fromkeys(row["kind"] for row in rows))
     )
-
-
-def _labels(kinds: Sequence[str]) -> dict[str, str]:
-    labels = shortened(kinds[:_MOST_KINDS], 30)
-    if len(kinds) > _MOST_KINDS:
-        labels |= dict.fromkeys(kinds[_MOST_KINDS - 1 :], _OTHERS)
-    return labels
 
 
 def _row(one: Point, labels: Mapping[str, str], measure: Measure) -> dict[str, Any]:

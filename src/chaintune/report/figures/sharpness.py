@@ -10,23 +10,21 @@ import polars as pl
 from chaintune.records import Figure, ResultRow
 from chaintune.records.scales import Scale, changes_in
 from chaintune.report.figures.charts import (
-    SHAPES,
     axis,
     finished,
     first_few,
     hints,
     inside,
+    kind_labels,
     layered,
     looks_by,
     numbers,
     unit_tag,
 )
-from chaintune.report.labels import one_line, shortened, slug
+from chaintune.report.labels import one_line, slug
 
 _HEIGHT = 280
-_MOST_KINDS = len(SHAPES)
 _MOST_READ = 8
-_OTHERS = "others"
 # From this ratio of the largest to the smallest on, a straight scale would crowd most points in a corner.
 _LOG_FROM = 8.0
 
@@ -88,9 +86,7 @@ def _pair(pair: Pair, scale: Scale) -> Pair:
 def _draw(pairs: Sequence[Pair], scale: Scale) -> alt.LayerChart:
     by = "variant" if len({pair["variant"] for pair in pairs}) > 1 else "task"
     kinds = list(dict.fromkeys(pair[by] for pair in pairs))
-    labels = shortened(kinds[:_MOST_KINDS], 40)
-    if len(kinds) > _MOST_KINDS:
-        labels |= dict.fromkeys(kinds[_MOST_KINDS - 1 :], _OTHERS)
+    labels = kind_labels(kinds, 40)
     rows = [
         {"kind": labels[pair[by]], "radius": pair["radius"], "value": pair["forgetting"]}
         | {"low": pair["forgetting_low"], "high": pair["forgetting_high"]}
