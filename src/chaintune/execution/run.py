@@ -13,7 +13,7 @@ from chaintune.execution.state import OnEvent, RunOutcome, RunState
 from chaintune.plan.nodes import Node, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Task
-from chaintune.store.store import Store
+from chaintune.store.store import Store, is_damaged
 from chaintune.study.study import Keep
 
 
@@ -43,7 +43,7 @@ def _is_pending(node: Node, store: Store, *, inputs: Collection[str], transient:
         return store.get(node.kind, node.key) is None
     if node.key in inputs:
         return store.peek(node.kind, node.key) is None
-    return node.key not in transient and store.is_damaged(node.kind, node.key)
+    return node.key not in transient and is_damaged(store, node.kind, node.key)
 
 
 def run_plan(

@@ -87,10 +87,6 @@ class FolderStore:
         with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be read"):
             return lock.exists() and _is_held(lock)
 
-    def is_damaged(self, kind: str, key: str) -> bool:
-        """Whether an entry is there whose files changed since it was made, as far as sizes and times tell."""
-        return self.has(kind, key) and self.peek(kind, key) is None
-
     def damage(self, kind: str, key: str) -> str:
         """The damage of an entry, every byte of it read; empty when it is whole."""
         with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be read"):

@@ -118,10 +118,6 @@ class RemoteStore:
         """Whether a process of this machine makes the entry now."""
         return self._cache.is_being_made(kind, key)
 
-    def is_damaged(self, kind: str, key: str) -> bool:
-        """Whether an entry is there whose files changed since it was made, as far as their sizes tell."""
-        return self.has(kind, key) and self.peek(kind, key) is None
-
     def damage(self, kind: str, key: str) -> str:
         """The damage of an entry, every byte of it read from the bucket; empty when it is whole."""
         manifest = parse_manifest(self._bucket.read(_manifest_name(kind, key)) or b"")

@@ -11,7 +11,7 @@ from chaintune.errors import StoreError
 from chaintune.store.lease import Lease
 from chaintune.store.manifest import Entry
 
-__all__ = ["Entry", "Lease", "Make", "Store", "checked_name", "default_address", "is_name", "is_url"]
+__all__ = ["Entry", "Lease", "Make", "Store", "checked_name", "default_address", "is_damaged", "is_name", "is_url"]
 
 Make = Callable[[Path], Mapping[str, Any]]
 
@@ -66,9 +66,6 @@ class Store(Protocol):
     def is_being_made(self, kind: str, key: str) -> bool:
         """Whether a process of this machine makes the entry now; of a folder that machines share, any process."""
 
-    def is_damaged(self, kind: str, key: str) -> bool:
-        """Whether an entry is there whose files changed since it was made, as far as sizes and times tell."""
-
     def damage(self, kind: str, key: str) -> str:
         """The damage of an entry, every byte of it read; empty when it is whole."""
 
@@ -101,6 +98,11 @@ class Store(Protocol):
 
     def sweep(self) -> None:
         """Remove the leftovers of killed writers."""
+
+
+def is_damaged(store: Store, kind: str, key: str) -> bool:
+    """Whether an entry is there whose files changed since it was made, as far as sizes and times tell."""
+    return store.has(kind, key) and store.peek(kind, key) is None
 
 
 def default_address() -> str:

@@ -19,7 +19,7 @@ from chaintune.store import remote
 from chaintune.store.address import open_store
 from chaintune.store.folder import FolderStore
 from chaintune.store.manifest import Entry, is_plain, sealed
-from chaintune.store.store import Store
+from chaintune.store.store import Store, is_damaged
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 from tests.unit.store.conftest import Open
 from tests.unit.store.entries import KEY, Maker
@@ -401,7 +401,7 @@ def assert_refused(there: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.
     assert before == {path for path in there.parent.rglob("*") if other.root not in path.parents}
     assert other.damage("stage", KEY)
     assert other.peek("stage", KEY) is None
-    assert other.is_damaged("stage", KEY)
+    assert is_damaged(other, "stage", KEY)
     assert list(other.entries("stage")) == []
     assert other.keys("stage") == [KEY]
     assert other.get_or_make("stage", KEY, Maker()).made
@@ -456,7 +456,7 @@ def test_bytes_are_checked_when_they_arrive(content: bytes, there: Path, monkeyp
     weights.unlink()
     assert other.get("stage", KEY) is None
     assert other.damage("stage", KEY) == "weights is missing"
-    assert other.is_damaged("stage", KEY)
+    assert is_damaged(other, "stage", KEY)
     maker = Maker()
     assert other.get_or_make("stage", KEY, maker).made
     assert maker.calls == 1

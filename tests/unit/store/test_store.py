@@ -12,7 +12,7 @@ import pytest
 from chaintune.errors import StoreError
 from chaintune.store.address import open_store
 from chaintune.store.folder import FolderStore
-from chaintune.store.store import Store
+from chaintune.store.store import Store, is_damaged
 from tests.unit.store import s3_server
 from tests.unit.store.entries import KEY, Maker
 
@@ -61,7 +61,7 @@ def test_nothing_is_there_at_first(place: Place) -> None:
     store = place.open()
     assert (store.has("stage", KEY), store.get("stage", KEY), store.peek("stage", KEY)) == (False, None, None)
     assert (store.kinds(), store.keys("stage"), list(store.entries("stage"))) == ([], [], [])
-    assert not store.is_damaged("stage", KEY)
+    assert not is_damaged(store, "stage", KEY)
     assert not store.drop("stage", KEY)
     store.annotate("stage", KEY, transient=True)
     assert not store.has("stage", KEY)
