@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
@@ -16,7 +15,7 @@ import pytest
 
 from chaintune.cli import main
 from tests import tiny
-from tests.programs import Start
+from tests.programs import Program, Start
 
 ROOT = Path(__file__).parents[2]
 Finished = subprocess.CompletedProcess[str]
@@ -31,23 +30,11 @@ class Place:
         self.study.parent.mkdir()
         shutil.copy(ROOT / "studies" / "smoke.yaml", self.study)
         tiny.write_smoke(folder / "runs" / "tiny")
-        self.environment = os.environ | {
-            "OMP_NUM_THREADS": "1",
-            "HF_HUB_OFFLINE": "1",
-            "NO_COLOR": "1",
-            "COLUMNS": "80",
-        }
+        self.environment = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", "COLUMNS": "80"}
 
     def files(self) -> list[Path]:
         """Everything but the store, in which locks may come and go."""
         return sorted(path for path in self.folder.rglob("*") if ".chaintune" not in path.parts)
-
-    def run(self, *arguments: str) -> Finished:
-        """Run the command in a process of its own, from its first import."""
-        command = [sys.executable, "-m", "chaintune", *arguments]
-        return subprocess.run(  # noqa: S603
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
 
     def call(self, *arguments: str) -> Finished:
         """Run the command inside this process, which has loaded torch already."""
@@ -71,50 +58,52 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 @pytest.fixture(scope="module")
-def ran(place: Place) -> Finished:
-    finished = place.run("run", "studies/smoke.yaml", "--out", "out")
-    assert finished.returncode == 0, finished.stderr
-    return finished
+def ran(place: Place, start: Start) -> Program:
+    """The study, run in a process of its own from its first import."""
+    command = ("-m", "chaintune", "run", "studies/smoke.yaml", "--out", "out")
+    process = start(*command, folder=place.folder, environment=place.environment, anew=True)
+    assert process.wait() == 0, process.err
+    return process
 
 
-def test_run_prints_every_table_and_where_results_lie(place: Place, ran: Finished) -> None:
+def test_run_prints_every_table_and_where_results_lie(place: Place, ran: Program) -> None:
     for line in ("Accuracy", "Learned, then forgotten", "Final score in both orders", "Who forgot balls: owner"):
-        assert line in ran.stdout
+        assert line in ran.out
     for checkpoint in ("base", "balls", "balls>boxes", "boxes", "boxes>balls"):
-        assert f"\n {checkpoint} " in ran.stdout
-    assert "14 computed, 0 reused" in ran.stdout
+        assert f"\n {checkpoint} " in ran.out
+    assert "14 computed, 0 reused" in ran.out
     for name in ("report.md", "results.parquet", "results.json", "study.resolved.yaml", "provenance.json", "scores"):
         assert (place.folder / "out" / name).exists(), name
     assert not list(place.folder.rglob("*.partial"))
 
 
-def test_progress_goes_to_stderr_without_bars_or_colour(ran: Finished) -> None:
-    assert "[14/14] score" in ran.stderr
-    assert "stage balls, seed 0: done" in ran.stderr
-    assert "\x1b" not in ran.stderr + ran.stdout
-    assert "it/s" not in ran.stderr
-    assert "seed 0: done" not in ran.stdout
+def test_progress_goes_to_stderr_without_bars_or_colour(ran: Program) -> None:
+    assert "[14/14] score" in ran.err
+    assert "stage balls, seed 0: done" in ran.err
+    assert "\x1b" not in ran.err + ran.out
+    assert "it/s" not in ran.err
+    assert "seed 0: done" not in ran.out
 
 
-def test_provenance_names_command_and_versions(place: Place, ran: Finished) -> None:
+def test_provenance_names_command_and_versions(place: Place, ran: Program) -> None:
     found = json.loads((place.folder / "out" / "provenance.json").read_text())
     assert found["command"] == ["chaintune", "run", "studies/smoke.yaml", "--out", "out"]
     assert {"torch", "transformers", "chaintune"} <= set(found["packages"])
 
 
-def test_a_second_run_computes_nothing_and_finds_the_same(place: Place, ran: Finished) -> None:
+def test_a_second_run_computes_nothing_and_finds_the_same(place: Place, ran: Program) -> None:
     before = pl.read_parquet(place.folder / "out" / "results.parquet")
     again = place.call("run", "studies/smoke.yaml", "--out", "again")
     assert "0 computed, 14 reused" in again.stdout
     assert pl.read_parquet(place.folder / "again" / "results.parquet").equals(before, null_equal=True)
 
 
-def test_status_of_a_finished_run(place: Place, ran: Finished) -> None:
+def test_status_of_a_finished_run(place: Place, ran: Program) -> None:
     assert place.call("status", "out").stdout == "smoke: done, 14 of 14 done\n"
     assert json.loads(place.call("status", "out", "--json").stdout)["state"] == "done"
 
 
-def test_report_is_written_anew(place: Place, ran: Finished) -> None:
+def test_report_is_written_anew(place: Place, ran: Program) -> None:
     written = (place.folder / "out" / "report.md").read_text()
     (place.folder / "out" / "report.md").unlink()
     assert place.call("report", "out").stdout == written
@@ -134,7 +123,7 @@ def test_plan_runs_nothing_and_counts_as_the_run_did(place: Place, tmp_path: Pat
     assert "to do: 4 stages" in shown
 
 
-def test_planned_tokens_are_the_tokens_trained(place: Place, ran: Finished) -> None:
+def test_planned_tokens_are_the_tokens_trained(place: Place, ran: Program) -> None:
     nodes = json.loads(place.call("plan", "studies/smoke.yaml", "--json").stdout)["nodes"]
     planned = {node["key"]: node["tokens"] for node in nodes if node["kind"] == "stage"}
     trained = {
@@ -144,7 +133,7 @@ def test_planned_tokens_are_the_tokens_trained(place: Place, ran: Finished) -> N
     assert {key: info["train_tokens"] for key, info in trained.items()} == planned
 
 
-def test_interrupted_by_the_user_and_run_again(place: Place, ran: Finished, start: Start, tmp_path: Path) -> None:
+def test_interrupted_by_the_user_and_run_again(place: Place, ran: Program, start: Start, tmp_path: Path) -> None:
     folders = ("--out", str(tmp_path / "out"), "--store", str(tmp_path / "store"))
     command = ("-m", "chaintune", "run", "studies/smoke.yaml", *folders)
     process = start(*command, folder=place.folder)

@@ -11,7 +11,8 @@ from chaintune.tuning.trainer import StageTrainer
 from tests import four_bits
 from tests.integration.conftest import Smoke, checkpoints, scores
 
-QUICK = ["recipe.epochs=0.5", "recipe.share_prefixes=false"]
+QUICK = ["chains=[[balls, boxes]]", "recipe.epochs=0.5", "recipe.share_prefixes=false"]
+BOTH = ["chains=[[balls, boxes], [boxes]]"]
 QLORA = ["recipe.method=lora", "recipe.lora_rank=4", "recipe.quantize=4bit"]
 
 
@@ -38,15 +39,15 @@ def test_stages_that_run_out_of_memory_end_as_if_they_had_begun_with_less(
     short = smoke.open(tmp_path / "short", *quick, "recipe.micro_batch_size=0")
     assert short.run(tmp_path / "out").outcome.complete
     assert checkpoints(short) == checkpoints(plenty)
-    assert [entry.info["micro_batch_size"] for entry in short.store.entries("stage")] == [2] * 4
+    assert [entry.info["micro_batch_size"] for entry in short.store.entries("stage")] == [2] * 2
 
 
 @pytest.mark.parametrize(
     ("recipes", "in_four_bits", "alone"),
     [
-        (QLORA, 4, 4),
+        (QLORA, 2, 2),
         # boxes in 4 bits; of the two stages on it one lies on the base, the other on weights that balls has changed
-        (["tasks.boxes.recipe={method: lora, lora_rank: 4, quantize: 4bit}"], 2, 1),
+        ([*BOTH, "tasks.boxes.recipe={method: lora, lora_rank: 4, quantize: 4bit}"], 2, 1),
     ],
 )
 def test_only_training_is_in_four_bits(
@@ -63,7 +64,7 @@ def test_only_training_is_in_four_bits(
     assert held.run(tmp_path / "out").outcome.complete
     assert len(asked) == in_four_bits
     stored = [(entry.path / "adapter_config.json").exists() for entry in held.store.entries("stage")]
-    assert (len(stored), sum(stored)) == (4, alone)
+    assert (len(stored), sum(stored)) == (len(held.plan.stages), alone)
     forgetful()
     fresh = smoke.open(tmp_path / "fresh", *QUICK, *recipes)
     fresh.run(tmp_path / "out")
