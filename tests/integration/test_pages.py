@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the pages' study file is the smoke study."""
     place = tmp_path_factory.mktemp("pages")
     (place / "studies").mkdir()
-    text = (ROOT / "studies" / "smoke.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "studies" / "smoke.yaml").read_text(encoding="utf-8").replace("epochs: 4", "epochs: 1")
     (place / "studies" / "quickstart.yaml").write_text(text, encoding="utf-8")
     (place / "study.yaml").write_text(text.replace("../runs", "runs"), encoding="utf-8")
     tiny.write_smoke(place / "runs" / "tiny")
