@@ -81,7 +81,10 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._connection, theirs = Pipe()
-        self._pid = os.fork()
+        with warnings.catch_warnings():
+            # Of threads of libraries that wait for work, which Python 3.12 warns of.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._pid = os.fork()
         if not self._pid:
             self._connection.close()
             _serve(theirs)
@@ -136,6 +139,7 @@ def start_program(
 
 def _serve(connection: Connection) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore", DeprecationWarning)
     while True:
         try:
             question = connection.recv()
