@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# One thread a test process: two that share the cores would wait for each other.
+# One thread a test process: two that share the cores would wait for each other. One that is done takes
+# tests of the other: those that take long stand together.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
 .PHONY: demo test slow-test browser-test docs lint types check clean
@@ -12,7 +13,7 @@ demo: $(VENV)/.demo
 	$(BIN)/chaintune run studies/quickstart.yaml --out runs/quickstart
 
 test: $(VENV)/.dev
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not slow and not browser"
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser"
 
 slow-test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
