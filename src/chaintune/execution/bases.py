@@ -9,7 +9,7 @@ from safetensors import safe_open
 from chaintune.errors import ModelError
 from chaintune.models import dequantise, locate, model_digest
 from chaintune.records import canonical_digest
-from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, backend_of
+from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, backend_of, reference_of
 from chaintune.store.store import Store
 
 
@@ -34,6 +34,11 @@ class BaseModel:
     entry: str = ""
     backend: str = DEFAULT
     identity: str = ""
+
+    @property
+    def reference(self) -> str:
+        """The name behind the backend's, of a model that a backend serves."""
+        return reference_of(self.name)
 
     @property
     def folder(self) -> Path:
@@ -78,7 +83,7 @@ def open_base(name: str, store: Store, backend: str = DEFAULT) -> BaseModel:
     """
     backend = backend_of(name, backend)
     if isinstance(served := BACKENDS.get(backend).opens, Served):
-        identity = served.identity(name.partition(":")[2])
+        identity = served.identity(reference_of(name))
         key = canonical_digest(["served", backend, identity])
         return BaseModel(name, key, None, backend=backend, identity=identity)
     files = locate(name)

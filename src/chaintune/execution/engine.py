@@ -3,8 +3,8 @@
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from chaintune.plan.nodes import (
     ScoreNode,
     StageNode,
 )
-from chaintune.records import Example, Task
+from chaintune.records import Task
 from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Served
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.measures import MEASURES
@@ -200,11 +200,19 @@ class LocalEngine:
         if devices > 1:
             self._let_go()
             with tempfile.TemporaryDirectory() as scratch:
-                job = self._score_job(
-                    node, checkpoint or base.folder, task.name, examples, scratch=Path(scratch), out=out
-                )
-                job = replace(
-                    job, backend=base.backend, measure=measure.name, provenance=about, measure_rounding=node.asks_twice
+                job = Job(
+                    "score",
+                    *self._folders(node.checkpoint_key, checkpoint or base.folder, node),
+                    self._precision,
+                    task.name,
+                    examples,
+                    out / MEASUREMENT_FILE,
+                    Path(scratch),
+                    trust_remote_code=self._trust_remote_code,
+                    backend=base.backend,
+                    measure=measure.name,
+                    provenance=about,
+                    measure_rounding=node.asks_twice,
                 )
                 score_on_devices(job, devices, watch)
         else:
@@ -228,21 +236,13 @@ class LocalEngine:
         base = self._bases[node.base]
         opens = BACKENDS.get(base.backend).opens
         if isinstance(opens, Served):
-            return opens.open(base.name.partition(":")[2])
+            return opens.open(base.reference)
         folder = checkpoint or base.folder
 
         def read() -> LoadedModel:
             return self._model(node.checkpoint_key, folder, node, to_train=False)
 
         return opens(CheckpointFiles(*self._folders(node.checkpoint_key, folder, node), self._precision, read))
-
-    def _score_job(
-        self, node: ScoreNode, checkpoint: Path, task: str, examples: Sequence[Example], *, scratch: Path, out: Path
-    ) -> Job:
-        weights, adapter = self._folders(node.checkpoint_key, checkpoint, node)
-        trust = self._trust_remote_code
-        precision, file = self._precision, out / MEASUREMENT_FILE
-        return Job("score", weights, adapter, precision, task, examples, file, scratch, trust_remote_code=trust)
 
     def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
         """Measure the curvature of a checkpoint on a task's training examples and write it into `out`."""

@@ -59,8 +59,8 @@ def _returns(
     chains = reference_chains(mitigated.chain, task, reference)
     seeds, starts = reference_checkpoints(runs, after, task, chains, beside=[condition])
     if seeds:
-        before = np.stack([runs.values(start, seed, task) for start, seed in zip(starts, seeds, strict=True)])
-        stacks = [before, runs.stacked(after, seeds, task), runs.stacked(condition, seeds, task)]
+        later = [runs.stacked(point, seeds, task) for point in (after, condition)]
+        stacks = [runs.stacked_each(starts, seeds, task), *later]
         subject = subject_of(runs, condition, task, seeds, after)
         rows += share_rows(subject, runs.groups[task].design, "recovery", seeds, stacks, recovery, options)
     seeds = runs.seeds([after, condition], task)

@@ -114,7 +114,11 @@ class Runs:
 
     def stacked(self, condition: Checkpoint, seeds: Sequence[int], task: str) -> Floats:
         """Item scores of a task, a row for each seed. Shape: `[S, E]`."""
-        return np.stack([self.values(condition, seed, task) for seed in seeds])
+        return self.stacked_each([condition] * len(seeds), seeds, task)
+
+    def stacked_each(self, conditions: Sequence[Checkpoint], seeds: Sequence[int], task: str) -> Floats:
+        """Item scores of a task, a row for each seed, which has a condition of its own. Shape: `[S, E]`."""
+        return np.stack([self.values(one, seed, task) for one, seed in zip(conditions, seeds, strict=True)])
 
     def unit(self, task: str) -> Unit:
         """Of a task's item scores; of several tasks together, the one that they share."""

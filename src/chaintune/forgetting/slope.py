@@ -59,10 +59,10 @@ def _task_slope(
     weights = _slope_weights(np.array(list(points)))
     # Values must lie between -1 and 1 for the limits of rare changes, so the largest slope is taken out.
     scale = float(np.abs(weights).sum())
-    before = [
-        np.stack([runs.values(start, seed, task) for start, seed in zip(own, seeds, strict=True)]) for own in starts
+    losses = [
+        runs.stacked_each(own, seeds, task) - runs.stacked(end, seeds, task)
+        for own, end in zip(starts, ends, strict=True)
     ]
-    losses = [start - runs.stacked(end, seeds, task) for start, end in zip(before, ends, strict=True)]
     values: Floats = np.asarray(sum(w / scale * loss for w, loss in zip(weights, losses, strict=True)))
     design = runs.groups[task].design
 

@@ -144,9 +144,8 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
         seeds, chosen = reference_checkpoints(runs, condition, task, chains)
         if not seeds:
             continue
-        before = np.stack([runs.values(start, one, task) for start, one in zip(chosen, seeds, strict=True)])
         subject = subject_of(runs, condition, task, seeds, chosen, name="" if len(set(chosen)) == 1 else reference)
-        values = before - runs.stacked(condition, seeds, task)
+        values = runs.stacked_each(chosen, seeds, task) - runs.stacked(condition, seeds, task)
         rows += forgetting_rows(subject, runs.groups[task], values, seeds, options)
     return rows
 

@@ -289,10 +289,9 @@ class Graph:
             variant=variant.labels if chain else (),
             score_tokens=facts.tokens.scored[split],
         )
-        content, backend = facts.measured[measure][split], self.study.backend
-        address = measurement_key(key, content, self.precision, backend, asks_twice=node.asks_twice)
-        self.scores.setdefault(key, {}).setdefault(address, replace(node, key=address))
-        return address
+        node = addressed(node, facts.measured[measure][split], self.study.backend)
+        self.scores.setdefault(key, {}).setdefault(node.key, node)
+        return node.key
 
 
 _What = tuple[str, Split, str]
@@ -309,6 +308,12 @@ def measured_content(task: Task, split: Split, measure: Measure) -> list[Any]:
     metric, reads the same one.
     """
     return [measure.content(), measure.digest(task.test if split == "test" else task.train)]
+
+
+def addressed(node: ScoreNode, measured: list[Any], backend: str) -> ScoreNode:
+    """The node of a measurement with its key, which everything else of it determines."""
+    key = measurement_key(node.checkpoint_key, measured, node.precision, backend, asks_twice=node.asks_twice)
+    return replace(node, key=key)
 
 
 def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, backend: str, *, asks_twice: bool) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -239,7 +240,7 @@ def examples_digest(examples: Iterable[Example]) -> str:
     return canonical_digest(sorted((example.content() for example in examples), key=lambda row: str(row["id"])))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """A data set taught or measured.
 
@@ -259,12 +260,12 @@ class Task:
     measures: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def train_digest(self) -> str:
         """What a stage of tuning on this task depends on."""
         return canonical_digest([self.name, self.version, examples_digest(self.train)])
 
-    @property
+    @cached_property
     def test_digest(self) -> str:
         """What scores of this task depend on."""
         return canonical_digest([self.name, self.version, examples_digest(self.test)])

@@ -6,7 +6,7 @@ import math
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -25,7 +25,7 @@ from chaintune.files.disk import os_errors_as_store_error
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
 from chaintune.models import Precision
-from chaintune.plan.nodes import CURVATURE_FILE, MEASUREMENT_FILE, Cell
+from chaintune.plan.nodes import CURVATURE_FILE, MEASUREMENT_FILE, Cell, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import (
     CheckpointCurvature,
@@ -251,30 +251,36 @@ def _write_scores(plan: Plan, store: Store, tasks: Mapping[str, Task], metric: M
     """Score files under names that people can read; those of an earlier run that are no more are removed."""
     index: dict[str, dict[str, Any]] = {}
     several = len({cell.checkpoint.base for cell in plan.cells}) > 1
-    sharing: dict[str, dict[str, None]] = {}  # tasks whose test examples are the same
-    for cell in plan.cells:
-        for task, keys in cell.measurements.items():
-            for key in keys.values():
-                sharing.setdefault(key, {})[task] = None
-    for node in plan.scores:
-        for task in sharing.get(node.key, [node.task]):
-            first, *others = metrics_of(tasks[task], metric)
-            for one in (first, *(others if node.split == "test" else ())):
-                scores = (
-                    _read(store, node.key, tasks[task], one, split=node.split) if one.measure == node.measure else None
-                )
-                if scores is None:
-                    continue
-                about = node.to_dict() | {"task": task, "item_metric": one.name, "deciding": one == first}
-                name = _file_name(about, several_bases=several)
-                if name in index:  # two names that differ in signs only
-                    name = name.replace(".parquet", f".{node.key[:8]}.parquet")
-                with atomic.atomic_write(folder / name) as partial:
-                    scores.write(partial)
-                index[name] = about
+    for node, task, one, deciding in _readings(plan, tasks, metric):
+        if (scores := _read(store, node.key, tasks[task], one, split=node.split)) is None:
+            continue
+        about = node.to_dict() | {"task": task, "item_metric": one.name, "deciding": deciding}
+        name = _file_name(about, several_bases=several)
+        if name in index:  # two names that differ in signs only
+            name = name.replace(".parquet", f".{node.key[:8]}.parquet")
+        with atomic.atomic_write(folder / name) as partial:
+            scores.write(partial)
+        index[name] = about
     for name in _earlier(folder) - set(index):
         (folder / name).unlink(missing_ok=True)
     atomic.write_json(folder / "index.json", index)
+
+
+def _readings(
+    plan: Plan, tasks: Mapping[str, Task], metric: Metric
+) -> Iterator[tuple[ScoreNode, str, ItemMetric, bool]]:
+    """Each measurement with every task and item metric that reads it, and whether the metric decides."""
+    readers: dict[str, dict[str, None]] = {}  # tasks whose test examples are the same read one
+    for cell in plan.cells:
+        for task, keys in cell.measurements.items():
+            for key in keys.values():
+                readers.setdefault(key, {})[task] = None
+    for node in plan.scores:
+        for task in readers.get(node.key, [node.task]):
+            first, *further = metrics_of(tasks[task], metric)
+            for one in (first, *(further if node.split == "test" else ())):
+                if one.measure == node.measure:
+                    yield node, task, one, one == first
 
 
 def _earlier(folder: Path) -> set[str]:

@@ -11,7 +11,7 @@ from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import Reader, load_reader, resolve_precision
 from chaintune.models.encoding import check_lengths, encode_examples
-from chaintune.plan.graph import measured_content, measurement_key
+from chaintune.plan.graph import addressed, measured_content
 from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
@@ -162,8 +162,7 @@ def _node(base: BaseModel, task: Task, called: str, *, precision: str, devices: 
         devices=devices,
         called=called,
     )
-    content = measured_content(task, node.split, measure)
-    return replace(node, key=measurement_key(base.key, content, precision, base.backend, asks_twice=node.asks_twice))
+    return addressed(node, measured_content(task, node.split, measure), base.backend)
 
 
 def _check_backend(name: str, tasks: Sequence[Task], devices: int) -> None:

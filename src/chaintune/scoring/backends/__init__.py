@@ -12,7 +12,7 @@ BACKENDS = Registry(
 )
 DEFAULT = "transformers"
 
-__all__ = ["BACKENDS", "DEFAULT", "Backend", "BackendKind", "CheckpointFiles", "Served", "backend_of"]
+__all__ = ["BACKENDS", "DEFAULT", "Backend", "BackendKind", "CheckpointFiles", "Served", "backend_of", "reference_of"]
 
 
 def backend_of(model: str, files: str = DEFAULT) -> str:
@@ -34,3 +34,8 @@ def backend_of(model: str, files: str = DEFAULT) -> str:
             "another backend, or such a model"
         )
     return files
+
+
+def reference_of(model: str) -> str:
+    """The REFERENCE of a served model, which is written `BACKEND:REFERENCE`."""
+    return model.partition(":")[2]
