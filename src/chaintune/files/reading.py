@@ -9,10 +9,11 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
-from chaintune.errors import DataError, nearest
+from chaintune.errors import ChaintuneError, DataError, nearest
 from chaintune.files.rows import Row, kind, raise_problems
 
 _BATCH_ROWS = 4096
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -44,10 +45,27 @@ def iter_rows(path: Path, *, finite: bool = False) -> Iterator[Row]:
         raise DataError(f"{path}: suffix '{path.suffix}' is not known; {nearest(path.suffix, READERS)}")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
+    refuse_lfs_pointer(path, DataError)
     try:
         yield from reader(path, finite)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def refuse_lfs_pointer(path: Path, error: type[ChaintuneError]) -> None:
+    """Refuse what a clone without git-lfs holds in place of a file.
+
+    Args:
+        path: of a file that exists; one that cannot be read is left for its reader to refuse.
+        error: what is raised.
+    """
+    try:
+        with path.open("rb") as stream:
+            beginning = stream.read(len(_LFS_POINTER))
+    except OSError:
+        return
+    if beginning == _LFS_POINTER:
+        raise error(f"{path}: this is a pointer of Git LFS, not the file; run 'git lfs pull' in its folder")
 
 
 def files_digest(paths: Sequence[Path]) -> str:

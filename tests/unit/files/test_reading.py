@@ -25,6 +25,15 @@ def test_the_three_formats_give_the_same_rows(tmp_path: Path) -> None:
     assert [row.where for row in read_rows(jsonl)] == [f"{jsonl}, line 1", f"{jsonl}, line 3"]
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "ndjson", "json", "csv", "parquet"])
+def test_a_pointer_of_git_lfs_is_named_for_what_it_is(suffix: str, tmp_path: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12\n"
+    with pytest.raises(
+        DataError, match=rf"a\.{suffix}: this is a pointer of Git LFS, not the file; run 'git lfs pull'"
+    ):
+        read_rows(written(tmp_path / f"a.{suffix}", pointer))
+
+
 def test_json_may_hold_its_objects_in_a_list_in_named_parts_or_in_lines(tmp_path: Path) -> None:
     whole = written(tmp_path / "a.json", '[{"a": 1}, {"a": 2}]')
     parts = written(tmp_path / "b.json", '{"version": "1", "data": {"x": [{"a": 1}],\n "y": [{"a": 2}]}}')
