@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from chaintune.errors import DataError, nearest
 from chaintune.files.columns import Columns
+from chaintune.logs.details import with_details
 from chaintune.logs.log import Digests
 from chaintune.records import Scores
 from chaintune.records.examples import is_no_group
@@ -29,6 +30,7 @@ class Fields:
         dimensions: dimension -> the field that holds the example's groups on it.
         digests: what is known of the example, by name -> field; left out where a row has none.
         missing: why an example has no score, where its score is null; empty where the log does not say.
+        details: what else is known of the example, `answer`, `label` or `outcome` -> field; null where a row has none.
         scale: the worst and the best score.
         known: names of the log's fields, for messages.
     """
@@ -39,6 +41,7 @@ class Fields:
     dimensions: Mapping[str, str]
     digests: Mapping[str, str] = field(default_factory=dict)
     missing: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
     scale: tuple[float, float] = (0.0, 1.0)
     known: tuple[str, ...] = ()
 
@@ -50,8 +53,9 @@ class Fields:
     @property
     def paths(self) -> list[str]:
         """Every field that is read."""
-        cluster = [name for name in (self.cluster, self.missing) if name]
-        return [self.id, self.score, *cluster, *self.dimensions.values(), *self.digests.values()]
+        named = [name for name in (self.cluster, self.missing) if name]
+        named += [*self.dimensions.values(), *self.digests.values(), *self.details.values()]
+        return [self.id, self.score, *named]
 
 
 def scores_from_columns(
@@ -89,6 +93,7 @@ def scores_from_columns(
         named = {own: {name: own[k] for k, name in enumerate(by_dimension) if own[k]} for own in set(combinations)}
         groups = [named[own] for own in combinations]
     table = items_table(ids, scores, groups, clusters, [reasons.get(row) for row in range(len(ids))])
+    table = with_details(table, ids, columns.values, fields.details)
     scored = plain_scores(task, table, metric or fields.score, {"file": where})
     return scored, _digests(ids, table, columns, fields, where)
 

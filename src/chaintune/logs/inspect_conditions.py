@@ -33,11 +33,31 @@ def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
     return facts
 
 
-def doubts_of(header: Mapping[str, Any]) -> tuple[str, ...]:
-    """Reasons against comparing a log with any other."""
-    status = header.get("status", "started")
-    ended = () if status == "success" else (f"the run has status '{status}'",)
-    return (*ended, "the log is marked as invalid") if header.get("invalidated") else ended
+def doubts_of(header: Mapping[str, Any], samples: int) -> tuple[str, ...]:
+    """Reasons against comparing a log with any other.
+
+    Args:
+        header: of a log, as for `facts_of`.
+        samples: how many the log holds that ended without an error.
+    """
+    invalid = ("the log is marked as invalid",) if header.get("invalidated") else ()
+    if not (ended := ending(header.get("status", "started"))):
+        return invalid
+    planned = _planned(header)
+    of = f"{samples} of {planned} samples" if planned else f"{samples} samples"
+    return (f"the run {ended}, {of}", *invalid)
+
+
+def ending(status: str) -> str:
+    """How a run ended; empty where it ended well."""
+    return {"success": "", "started": "did not end"}.get(status, f"ended in '{status}'")
+
+
+def _planned(header: Mapping[str, Any]) -> int:
+    """How many samples the run was to have, epochs counted; 0 when the log does not tell."""
+    results, spec = header.get("results") or {}, header["eval"]
+    samples = (spec.get("dataset") or {}).get("samples") or 0
+    return int(results.get("total_samples") or samples * ((spec.get("config") or {}).get("epochs") or 1))
 
 
 def _sampling(spec: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -6,8 +6,7 @@ ended in an error or that its scorer left unscored has none, as if it had not be
 
 import math
 import zlib
-from codecs import BOM_UTF8
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from operator import attrgetter
@@ -18,11 +17,13 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.files.columns import columns_of
 from chaintune.files.reading import parse_json
 from chaintune.files.rows import Row
+from chaintune.logs.content import beginning
 from chaintune.logs.fields import Fields, scores_from_columns
-from chaintune.logs.inspect_conditions import doubts_of, facts_of
+from chaintune.logs.inspect_bounds import check_json, check_members
+from chaintune.logs.inspect_conditions import doubts_of, ending, facts_of
 from chaintune.logs.inspect_samples import canonical, prompt_digest, question_digests, sample_fields
-from chaintune.logs.inspect_scores import scorer_of, scores_by_scorer, values_of, warn_of_unscored
-from chaintune.logs.log import Log
+from chaintune.logs.inspect_scores import detail_of, scorer_of, scores_by_scorer, values_of, warn_of_unscored
+from chaintune.logs.log import Log, of_finished_runs
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 
@@ -31,7 +32,9 @@ _TRANSCRIPT = {"attachments", "events", "events_data", "output", "store", "timel
 _PROMPTS = 500
 # Begins what is no field of a sample, as no name of one does.
 _DIGEST = "\0"
-_FIRST_BYTES, _NAMED = 1024, 5
+_NAMED = 5
+# What Inspect writes beside the logs of a folder.
+_MANIFESTS = {"logs.json", "eval-set.json"}
 # How a text of the metadata ends that a summary shortened, and what it leaves in the place of a large value.
 _SHORTENED, _REMOVED = "...", "Key removed from summary"
 
@@ -43,7 +46,7 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
         ConfigError: inspect-ai is not installed; a score or dimension that the log has not; several scores.
         DataError: a log cannot be read, or an example's score is no number.
     """
-    files = sorted(file for kind in ("*.eval", "*.json") for file in path.rglob(kind)) if path.is_dir() else [path]
+    files = _files(path) if path.is_dir() else [path]
     logs = [log for file in files if (log := _read_file(file, options))]
     if not logs:
         raise ConfigError(f"{path}: no log of task {', '.join(map(repr, options.tasks))} among {len(files)}")
@@ -54,14 +57,30 @@ def recognises(path: Path) -> bool:
     """Whether a path is an archive, JSON that is no list, or a folder of these."""
     if path.is_dir():
         return any(path.rglob("*.eval")) or any(path.rglob("*.json"))
-    return _is_archive(path) or (path.suffix.lower() == ".json" and _beginning(path).startswith(b"{"))
+    return _is_archive(path) or (path.suffix.lower() == ".json" and beginning(path).startswith(b"{"))
+
+
+def _files(folder: Path) -> list[Path]:
+    """The logs of a folder: of a task that was tried again, those of runs that finished, where one did."""
+    found = sorted(file for kind in ("*.eval", "*.json") for file in folder.rglob(kind))
+    files = [file for file in found if file.name not in _MANIFESTS]
+    if len(files) < 2:
+        return files
+    headers = [_header(file) for file in files]
+    endings = (ending(log.status) for log in headers)
+    return of_finished_runs(list(zip(files, (log.eval.task for log in headers), endings, strict=True)), folder)
+
+
+def _header(path: Path) -> Any:
+    """A log without its samples."""
+    if not _is_archive(path):
+        _check_mapping(path)
+    return _call("read_eval_log", path, _outside_samples, header_only=True)
 
 
 def _read_file(path: Path, options: ReadOptions) -> Log | None:
     """A log; None when its task is not among those of the options."""
-    if not _is_archive(path):
-        _check_mapping(path)
-    log = _call("read_eval_log", path, header_only=_is_archive(path))
+    log = _header(path) if _is_archive(path) else _whole(path)
     if not options.wants(log.eval.task):
         return None
     summaries, prompts = _samples(path, log, options)
@@ -72,7 +91,7 @@ def _read_file(path: Path, options: ReadOptions) -> Log | None:
 
 def _check_mapping(path: Path) -> None:
     """Refuse JSON that is no log of Inspect, before inspect-ai has to be installed for it."""
-    if b'"eval"' in _beginning(path):
+    if b'"eval"' in beginning(path):
         return
     known = parse_json(path.read_bytes(), str(path))
     if not isinstance(known, dict) or "eval" not in known:
@@ -83,21 +102,23 @@ def _check_mapping(path: Path) -> None:
         )
 
 
-def _beginning(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_FIRST_BYTES).removeprefix(BOM_UTF8).lstrip()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
 def _is_archive(path: Path) -> bool:
     """Whether a log has parts that can be read alone, as JSON has not."""
     return path.suffix.lower() == ".eval"
 
 
-def _call(name: str, path: Path, *args: Any, **options: Any) -> Any:
-    """The result of one of inspect-ai's public readers."""
+def _whole(path: Path) -> Any:
+    if not _is_archive(path):
+        _check_mapping(path)
+    return _call("read_eval_log", path, exclude_fields=_TRANSCRIPT)
+
+
+def _outside_samples(member: str) -> bool:
+    return not member.startswith("samples/")
+
+
+def _call(name: str, path: Path, reads: Callable[[str], bool] = bool, *args: Any, **options: Any) -> Any:
+    """The result of one of inspect-ai's public readers; `reads` says which members of an archive it opens."""
     try:
         reader = getattr(import_module("inspect_ai.log"), name)
     except ModuleNotFoundError as error:
@@ -105,7 +126,13 @@ def _call(name: str, path: Path, *args: Any, **options: Any) -> Any:
             "logs of Inspect need inspect-ai; install it with: pip install 'chaintune[inspect]'"
         ) from error
     try:
+        if _is_archive(path):
+            check_members(path, reads)
+        else:
+            check_json(path)
         return reader(str(path), *args, **options)
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # its parsers of zip, Zstandard and JSON each raise errors of their own
@@ -121,11 +148,13 @@ def _samples(path: Path, log: Any, options: ReadOptions) -> tuple[Sequence[Any],
     Reading every sample of an archive takes fifteen times as long as reading its summaries.
     """
     if _is_archive(path):
-        summaries = _call("read_eval_log_sample_summaries", path)
+        summaries = _call("read_eval_log_sample_summaries", path, _outside_samples)
         if summaries and not _any_shortened(summaries, options):
             drawn = _drawn(summaries)
-            return summaries, _prompts(_call("read_eval_log_samples_by_id", path, drawn, exclude_fields=_TRANSCRIPT))
-        log = _call("read_eval_log", path, exclude_fields=_TRANSCRIPT)
+            members = {f"samples/{name}_epoch_{epoch}.json" for name, epoch in drawn}
+            by_id = "read_eval_log_samples_by_id"
+            return summaries, _prompts(_call(by_id, path, members.__contains__, drawn, exclude_fields=_TRANSCRIPT))
+        log = _whole(path)
     samples = log.samples or []
     summaries = [sample.summary().model_copy(update={"metadata": sample.metadata}) for sample in samples]
     chosen = set(_drawn(summaries))
@@ -161,22 +190,25 @@ def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options
     scorer = scorer_of(map(scores_by_scorer, summaries), options.metric or options.columns.get("score"), where)
     values = values_of(log, summaries, scorer, where)
     scored = [key for key, value in values.items() if not (isinstance(value, float) and math.isnan(value))]
-    warn_of_unscored(where, len(values) - len(scored), len(values))
+    warn_of_unscored(where, summaries, len(values) - len(scored), len(values))
     # Of several epochs the first one tells; choices that are shuffled differ between epochs.
     samples = {canonical(sample.id): sample for sample in sorted(summaries, key=attrgetter("epoch"), reverse=True)}
-    rows = [_row(samples[key], values[key], prompts.get(key), where) for key in scored]
+    rows = [
+        _row(samples[key], {"score": values[key], **detail_of(samples[key], scorer)}, prompts.get(key), where)
+        for key in scored
+    ]
     names = tuple(name for name in rows[0].columns() if not name.startswith(_DIGEST)) if rows else ()
     fields = replace(_fields_of(options), known=names)
     scores, digests = scores_from_columns(columns_of(rows, fields.paths), fields, log.eval.task, where, metric=scorer)
-    header = log.model_dump(include={"status", "invalidated", "eval", "plan"})
-    facts, doubts = facts_of(header, scorer), doubts_of(header)
+    header = log.model_dump(include={"status", "invalidated", "eval", "plan", "results"})
+    facts, doubts = facts_of(header, scorer), doubts_of(header, sum(not summary.error for summary in summaries))
     return Log(scores, where, facts, digests, fields=names, doubts=doubts)
 
 
-def _row(summary: Any, score: Any, prompt: str | None, where: str) -> Row:
+def _row(summary: Any, scored: Mapping[str, Any], prompt: str | None, where: str) -> Row:
     digests = {**question_digests(summary), "prompt": prompt}
     known = {f"{_DIGEST}{kind}": digest for kind, digest in digests.items()}
-    return Row(f"{where}, sample '{summary.id}'", {**sample_fields(summary), "score": score, **known})
+    return Row(f"{where}, sample '{summary.id}'", {**sample_fields(summary), **scored, **known})
 
 
 def _fields_of(options: ReadOptions) -> Fields:
@@ -187,6 +219,7 @@ def _fields_of(options: ReadOptions) -> Fields:
         cluster=options.cluster or options.columns.get("cluster"),
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
         digests={kind: f"{_DIGEST}{kind}" for kind in ("input", "target", "prompt")},
+        details={name: name for name in ("answer", "outcome")},
         scale=options.scale,
     )
 

@@ -13,6 +13,7 @@ _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 _MEAN = "mean"
 _LARGEST = 1e300
+_LONGEST_ERROR = 100
 
 
 def scorer_of(samples: Iterable[Mapping[str, Any]], chosen: str | None, where: str) -> str:
@@ -70,6 +71,13 @@ def scores_by_scorer(sample: Any) -> dict[str, Any]:
     return {name: score.value for name, score in (sample.scores or {}).items()}
 
 
+def detail_of(sample: Any, scorer: str) -> dict[str, str | None]:
+    """What the scorer took for the answer, and why a score is out of the ordinary, as far as it says."""
+    scores = sample.scores or {}
+    score = scores.get(scorer) or scores.get(scorer.partition(".")[0])
+    return {"answer": score.answer if score else None, "outcome": score.reason if score else None}
+
+
 def _value_of(scores: Mapping[str, Any], scorer: str) -> Any:
     """The score of a sample as a number, NaN where it has none; what is no number is returned as it is."""
     if scorer in scores:
@@ -95,8 +103,12 @@ def _number_of(value: Any) -> Any:
     return number if math.isfinite(number) else value
 
 
-def warn_of_unscored(where: str, without: int, total: int) -> None:
-    """Say how many examples are left out, where some are."""
+def warn_of_unscored(where: str, summaries: Sequence[Any], without: int, total: int) -> None:
+    """Say how many samples ended in an error and how many examples are left out, where some are."""
+    errors = [summary.error for summary in summaries if summary.error]
+    if errors:
+        some = " ".join(errors[0].split())[:_LONGEST_ERROR]
+        _LOG.warning("%s: %d of %d samples ended in an error (%s)", where, len(errors), len(summaries), some)
     if without:
         _LOG.warning("%s: %d of %d examples have no score", where, without, total)
 

@@ -1,38 +1,60 @@
-"""Sample logs of lm-evaluation-harness, as `--log_samples` writes them: JSONL, a line an example and filter.
+"""Sample logs of lm-evaluation-harness, as `--log_samples` writes them: a row an example and filter.
 
-What two logs must have in common to be compared is in the lines (hashes of document, prompt and target) and in the
-`results_DATE.json` beside them (task version, few-shot examples), which may be missing.
+What two logs must have in common to be compared is in the rows (hashes of document, prompt and target, from 0.4.3 on)
+and in the results beside them (task version, few-shot examples, whether more is better), which may be missing. Up to
+0.4.2 a log is one JSON list, named by model and task; up to 0.4.6 its rows name neither their filter nor the metrics.
 """
 
+import hashlib
+import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.files.columns import read_columns
+from chaintune.files.columns import Columns, read_columns
 from chaintune.files.reading import iter_rows, parse_json
-from chaintune.files.rows import Row
+from chaintune.files.rows import Row, kind
+from chaintune.logs.content import beginning
 from chaintune.logs.fields import Fields, scores_from_columns
-from chaintune.logs.log import Log
+from chaintune.logs.log import UNNAMED, Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 
 _DATED = re.compile(r"samples_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)")
 _DIGESTS = {"document": "doc_hash", "prompt": "prompt_hash", "target": "target_hash"}
+_ANSWERS = "filtered_resps"
+_MARKS = {"doc_id", _ANSWERS}
+# What every row has beside its metrics.
+_OWN = {*_MARKS, *_DIGESTS.values(), "doc", "target", "arguments", "resps", "filter", "metrics"}
 _PREFERRED = "acc"
-_RESULTS = "results_*.json"
+_SAMPLES, _RESULTS, _OLD_RESULTS = "samples_*.jsonl", "results_*.json", "results.json"
 _FILTER, _PLAIN_FILTER = "filter", "none"
 
 
 def recognises(path: Path) -> bool:
     """Whether a path holds samples of lm-eval, or its results alone, in which case `read` says what is missing."""
     if path.is_dir():
-        return any(path.rglob("samples_*.jsonl")) or any(path.rglob(_RESULTS))
-    if path.suffix.lower() not in (".jsonl", ".ndjson"):
-        return path.match(_RESULTS)
-    first = next(iter_rows(path), None)
-    return first is not None and {"doc_id", "filtered_resps"} <= set(first.values)
+        return any(path.rglob(_SAMPLES)) or any(path.rglob(_RESULTS)) or bool(_renamed(path))
+    return path.match(_RESULTS) or _is_log(path)
+
+
+def _is_log(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix not in (".jsonl", ".ndjson") and not (suffix == ".json" and beginning(path).startswith(b"[")):
+        return False
+    try:
+        first = next(iter_rows(path), None)
+    except DataError:
+        return False
+    return first is not None and set(first.values) >= _MARKS
+
+
+def _renamed(folder: Path) -> list[Path]:
+    """Samples in a folder under other names than lm-eval gives them today."""
+    return [path for path in sorted(folder.rglob("*.jsonl")) if _is_log(path)]
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:
@@ -42,81 +64,143 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
         ConfigError: a metric, filter or dimension that the log has not.
         DataError: a file cannot be read, or a row of it.
     """
-    files = sorted(path.rglob("samples_*.jsonl")) if path.is_dir() else [path]
+    files = (sorted(path.rglob(_SAMPLES)) or _renamed(path)) if path.is_dir() else [path]
     if not files or path.match(_RESULTS):
         raise DataError(
             f"{path}: results of lm-eval without its samples; run it with --log_samples and compare samples_*.jsonl"
         )
-    named = {task_of(file) for file in files}
+    tasks = {file: task_of(file, alone=len(files) == 1) for file in files}
     for task in options.tasks:
-        if task not in named:
-            raise ConfigError(f"{path}: there is no task '{task}': {nearest(task, named)}")
-    return [_read_file(file, options) for file in files if options.wants(task_of(file))]
+        if task not in tasks.values():
+            raise ConfigError(f"{path}: there is no task '{task}': {nearest(task, tasks.values())}")
+    return [_read_file(file, task, options) for file, task in tasks.items() if options.wants(task)]
 
 
-def task_of(path: Path) -> str:
-    """The task's name, from the file's name.
+def task_of(path: Path, *, alone: bool = True) -> str:
+    """The task's name: from the file's name, or from the results beside a log of 0.4.0 to 0.4.2.
+
+    Args:
+        path: of the log.
+        alone: whether it is the only one, so that a name that lm-eval did not give need tell nothing apart.
 
     Example:
         >>> task_of(Path("samples_arc_easy_2026-01-02T03-04-05.678.jsonl"))
         'arc_easy'
     """
-    dated = _DATED.fullmatch(path.stem)
-    return dated["task"] if dated else path.stem.removeprefix("samples_")
+    if dated := _DATED.fullmatch(path.stem):
+        return dated["task"]
+    if path.stem.startswith("samples_"):
+        return path.stem.removeprefix("samples_")
+    configs = _results(path).get("configs")
+    named = [task for task in (configs if isinstance(configs, Mapping) else ()) if path.stem.endswith(f"_{task}")]
+    return max(named, key=len) if named else UNNAMED if alone else path.stem
 
 
-def _read_file(path: Path, options: ReadOptions) -> Log:
+def _read_file(path: Path, task: str, options: ReadOptions) -> Log:
     first = next(iter_rows(path), None)
     if first is None:
         raise DataError(f"{path}: holds no rows")
-    fields, task = _fields(first, options), task_of(path)
+    results = _results(path)
+    fields = _fields(first, options, _entry(results, "higher_is_better", task) or {})
     columns = read_columns(path, [*fields.paths, _FILTER], first, number=fields.number)
-    filters = [_PLAIN_FILTER if name is None else str(name) for name in columns.values[_FILTER]]
-    chosen = _filter(list(dict.fromkeys(filters)), options.filter, path)
-    if len(set(filters)) > 1:
-        columns = columns.rows([row for row, name in enumerate(filters) if name == chosen])
-    scores, digests = scores_from_columns(columns, fields, task, str(path))
-    return Log(scores, str(path), _facts(path, task), digests, fields=fields.known)
+    scores, digests = scores_from_columns(_filtered(columns, fields.id, options.filter, path), fields, task, str(path))
+    return Log(scores, str(path), _facts(results, task), digests, fields=fields.known)
 
 
-def _filter(filters: Sequence[str], chosen: str | None, path: Path) -> str:
-    if chosen is not None and chosen not in filters:
-        raise ConfigError(f"{path}: there is no filter '{chosen}': {nearest(chosen, filters)}")
-    name = chosen or (_PLAIN_FILTER if _PLAIN_FILTER in filters else filters[0])
-    if chosen is None and name != _PLAIN_FILTER and len(filters) > 1:
-        raise ConfigError(f"{path}: answers are filtered in {len(filters)} ways, name one: {', '.join(filters)}")
-    return name
+def _filtered(columns: Columns, ids: str, chosen: str | None, path: Path) -> Columns:
+    """The rows of one filter, the unfiltered answers where none is chosen."""
+    named = columns.values[_FILTER]
+    numbers = _numbered(columns.values[ids], path) if not any(named) else []
+    filters = numbers or [_PLAIN_FILTER if name is None else str(name) for name in named]
+    known = list(dict.fromkeys(filters))
+    if chosen is not None and chosen not in known:
+        raise ConfigError(f"{path}: there is no filter '{chosen}': {nearest(chosen, known)}")
+    if len(known) == 1:
+        return columns
+    if chosen is None and numbers:
+        raise ConfigError(
+            f"{path}: every id comes {len(known)} times, so these are answers of {len(known)} filters, which lm-eval "
+            f"did not name before 0.4.7; choose one by its number in the task, --filter 1 to --filter {len(known)}"
+        )
+    if chosen is None and _PLAIN_FILTER not in known:
+        raise ConfigError(f"{path}: answers are filtered in {len(known)} ways, name one: {', '.join(known)}")
+    return columns.rows([row for row, name in enumerate(filters) if name == (chosen or _PLAIN_FILTER)])
 
 
-def _fields(row: Row, options: ReadOptions) -> Fields:
+def _numbered(ids: Sequence[Any], path: Path) -> list[str]:
+    """The number of each row's filter, where rows name none: how often its id came by; empty where ids do not tell.
+
+    lm-eval writes all examples of the first filter of a task, then all of the second.
+    """
+    seen: Counter[Any] = Counter()
+    rounds = []
+    for name in map(str, ids):
+        seen[name] += 1
+        rounds.append(str(seen[name]))
+    if len(set(seen.values())) > 1:
+        return []
+    if len(seen) == len(rounds):
+        return rounds
+    questions: dict[str, str] = {}
+    for row in iter_rows(path):
+        text = json.dumps(row.get("doc"), sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+        if questions.setdefault(str(row.get("doc_id")), digest) != digest:
+            return []  # other examples under the same ids, which is for people to mend
+    return rounds
+
+
+def _fields(row: Row, options: ReadOptions, falling: Mapping[str, Any]) -> Fields:
+    score = options.metric or options.columns.get("score")
+    candidates = _candidates(row)
+    if score is None:
+        score = _metric(row, candidates)
+    elif score not in candidates and row.get(score) is None:
+        raise ConfigError(f"{row.where}: there is no metric '{score}': {nearest(score, candidates or ['none'])}")
+    turned = options.scale == (0.0, 1.0) and falling.get(score) is False
     return Fields(
         id=options.called("id") if "id" in options.columns else "doc_id",
-        score=options.metric or options.columns.get("score") or _metric(row),
+        score=score,
         cluster=options.cluster or options.columns.get("cluster"),
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
         digests=_DIGESTS,
-        scale=options.scale,
+        details={"answer": _ANSWERS} if _is_text(row.get(_ANSWERS)) else {},
+        scale=(1.0, 0.0) if turned else options.scale,
         known=tuple(row.columns()),
     )
 
 
-def _metric(row: Row) -> str:
+def _is_text(answers: Any) -> bool:
+    """Whether answers are texts, and not log-probabilities of choices."""
+    return isinstance(answers, list) and len(answers) == 1 and isinstance(answers[0], str)
+
+
+def _candidates(row: Row) -> list[str]:
+    """The metrics of a row that are one number; rows of lm-eval before 0.4.7 do not list theirs."""
     listed = row.get("metrics")
-    named = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-    numeric = [name for name in named if isinstance(row.get(name), int | float)]
-    if _PREFERRED in numeric:
+    names = listed if isinstance(listed, list) else row.values.keys() - _OWN
+    return [name for name in row.values if name in names and isinstance(row.values[name], int | float)]
+
+
+def _metric(row: Row, candidates: Sequence[str]) -> str:
+    if _PREFERRED in candidates:
         return _PREFERRED
-    if len(numeric) != 1:
-        listed = f"several: {', '.join(numeric)}" if numeric else "no number among the metrics of the first row"
-        raise ConfigError(f"{row.where}: name the metric, there is {listed}")
-    return numeric[0]
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise ConfigError(f"{row.where}: name the metric as --metric, there are several: {', '.join(candidates)}")
+    others = [f"{name} holds {kind(value)}" for name, value in row.values.items() if name not in _OWN]
+    raise ConfigError(
+        f"{row.where}: no metric is one number a row ({'; '.join(others) or 'there is none'}); compare a task with "
+        "such a metric, or write its scores as a table with the columns id and score"
+    )
 
 
-def _facts(path: Path, task: str) -> dict[str, str]:
-    """Task version and few-shot count from the results beside a sample log, as far as they are known."""
+def _results(path: Path) -> Mapping[str, Any]:
+    """The results beside a sample log; empty where there are none."""
     dated = _DATED.fullmatch(path.stem)
-    results = path.with_name(f"results_{dated['date']}.json") if dated else None
-    if results is None or not results.is_file():
+    results = path.with_name(f"results_{dated['date']}.json" if dated else _OLD_RESULTS)
+    if not results.is_file():
         return {}
     try:
         content = parse_json(results.read_bytes(), str(results))
@@ -124,15 +208,20 @@ def _facts(path: Path, task: str) -> dict[str, str]:
         raise DataError(f"{results}: cannot be read ({error.strerror})") from error
     if not isinstance(content, dict):
         raise DataError(f"{results}: expected a mapping, got a {type(content).__name__}")
-    facts = {"task version": _entry(content, "versions", task), "few-shot examples": _entry(content, "n-shot", task)}
-    return {name: text for name, text in facts.items() if text}
+    return content
 
 
-def _entry(content: Mapping[str, Any], part: str, task: str) -> str:
-    inner = content.get(part)
+def _facts(results: Mapping[str, Any], task: str) -> dict[str, str]:
+    """Task version and few-shot count, as far as they are known."""
+    parts = {"task version": "versions", "few-shot examples": "n-shot"}
+    known = {fact: _entry(results, part, task) for fact, part in parts.items()}
+    return {fact: str(value) for fact, value in known.items() if isinstance(value, str | int | float)}
+
+
+def _entry(results: Mapping[str, Any], part: str, task: str) -> Any:
+    inner = results.get(part)
     # A task's name may hold a dot, so it is no path.
-    known = inner.get(task) if isinstance(inner, Mapping) else None
-    return str(known) if isinstance(known, str | int | float) else ""
+    return inner.get(task) if isinstance(inner, Mapping) else None
 
 
 READER = LogReader(recognises, read, has_filters=True)

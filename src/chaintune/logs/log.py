@@ -1,14 +1,21 @@
 """One log of one task."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.records import Scores
+
+# What the one task of a log is called that names none.
+UNNAMED = "items"
+
+_LOG = logging.getLogger(__name__)
 
 Digests: TypeAlias = "Mapping[str, pa.Array]"
 
@@ -52,3 +59,23 @@ def of_tasks(logs: Mapping[str, Log], tasks: Sequence[str], where: str) -> Mappi
         if task not in logs:
             raise ConfigError(f"{where}: there is no task '{task}': {nearest(task, logs)}")
     return {task: logs[task] for task in dict.fromkeys(tasks)} if tasks else logs
+
+
+def of_finished_runs(runs: Sequence[tuple[Path, str, str]], where: Path) -> list[Path]:
+    """The files of runs, without those that did not finish where one of the same task did; says which it leaves out.
+
+    Args:
+        runs: file, task, and how the run ended, empty where it finished.
+        where: the folder.
+    """
+    finished = {task for _, task, ended in runs if not ended}
+    for path, task, ended in runs:
+        if ended and task in finished:
+            _LOG.warning(
+                "%s: task '%s' is read of the run that finished; left out is %s, which %s",
+                where,
+                task,
+                path.relative_to(where),
+                ended,
+            )
+    return [path for path, task, ended in runs if not ended or task not in finished]

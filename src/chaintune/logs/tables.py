@@ -10,11 +10,11 @@ from chaintune.files.columns import Columns, columns_of, read_columns
 from chaintune.files.reading import READERS, iter_rows
 from chaintune.files.rows import Row
 from chaintune.logs.fields import Fields, scores_from_columns
-from chaintune.logs.log import Log
+from chaintune.logs.log import UNNAMED, Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 
-UNNAMED, _REASON = "items", "missing_reason"
+_REASON = "missing_reason"
 
 
 def recognises(path: Path) -> bool:

@@ -44,7 +44,8 @@ def log(samples: Sequence[Any], **changes: Any) -> dict[str, Any]:
         "model": "mockllm/model",
         "config": {},
     }
-    return {"version": 2, "status": "success", "eval": spec | changes, "samples": list(samples)} | outer
+    known = {"version": 2, "status": "success", "eval": spec | changes, "plan": {}, "stats": {}}
+    return known | {"samples": list(samples)} | outer
 
 
 def write(path: Path, told: Mapping[str, Any], *, summaries: bool = True) -> Path:

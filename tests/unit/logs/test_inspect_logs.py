@@ -16,7 +16,7 @@ import pytest
 
 import chaintune
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs import inspect_logs
+from chaintune.logs import inspect_bounds, inspect_logs
 from chaintune.logs.compare import objections
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -180,7 +180,7 @@ OTHER_STEPS = {"steps": [{"solver": "system_message", "params": {"template": "x"
             {"scorers": [{"name": "match", "options": {"model": "b"}}]},
             "scorer match 'model' is a before and b after",
         ),
-        ({}, {"status": "error"}, "after, the run has status 'error'"),
+        ({}, {"status": "error"}, "after, the run ended in 'error', 40 samples"),
         ({"invalidated": True}, {}, "before, the log is marked as invalid"),
     ],
 )
@@ -228,7 +228,94 @@ def test_a_run_that_was_cut_short_has_only_its_beginning(tmp_path: Path) -> None
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("_journal/start.json", json.dumps({"version": 2, "eval": told["eval"], "plan": {}}))
         archive.writestr("samples/0.json", json.dumps(archives.sample(0, {"match": 1})))
-    assert read_log(path, ReadOptions())["who"].doubts == ("the run has status 'started'",)
+    assert read_log(path, ReadOptions())["who"].doubts == ("the run did not end, 1 samples",)
+
+
+def test_a_run_that_ended_in_an_error_says_how_far_it_came(tmp_path: Path) -> None:
+    samples = [archives.sample(i, {"match": "C"}) for i in range(27)]
+    failed = {"status": "error", "dataset": {"samples": 50}, "config": {"epochs": 2}}
+    for name in ("l.eval", "l.json"):
+        path = archives.write(tmp_path / name, archives.log(samples, **failed))
+        assert read_log(path, ReadOptions())["who"].doubts == ("the run ended in 'error', 27 of 100 samples",)
+
+
+def test_samples_that_ended_in_an_error_are_counted_in_a_run_that_ended_well(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = {"message": "RateLimitError('too many')", "traceback": "", "traceback_ansi": ""}
+    samples = [
+        archives.sample(i, {} if i < 3 else {"match": "C"}, **({"error": error} if i < 3 else {})) for i in range(9)
+    ]
+    for name in ("l.eval", "l.json"):
+        path = tmp_path / name
+        written(path, archives.log(samples)) if path.suffix == ".eval" else archives.write(path, archives.log(samples))
+        caplog.clear()
+        assert len(read_log(path, ReadOptions())["who"].scores) == 6
+        assert "3 of 9 samples ended in an error (RateLimitError('too many'))" in caplog.text
+        assert "3 of 9 examples have no score" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".eval", ".json"])
+def test_of_a_failed_run_and_its_retry_the_one_that_finished_is_taken(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs = tmp_path / "logs"
+    for name, n, status in (("1-first", 0, "error"), ("2-second", 5, "cancelled"), ("3-third", 20, "success")):
+        samples = [archives.sample(i, {"match": "C"}) for i in range(n)]
+        archives.write(logs / f"{name}{suffix}", archives.log(samples, status=status))
+    (logs / "logs.json").write_text('{"1-first.eval": {"version": 2, "eval": {}}}')
+    (logs / "eval-set.json").write_text('{"eval_set_id": "a"}')
+    log = read_log(logs, ReadOptions())["who"]
+    assert (len(log.scores), log.doubts) == (20, ())
+    assert "task 'who' is read of the run that finished" in caplog.text
+    assert f"left out is 1-first{suffix}, which ended in 'error'" in caplog.text
+    assert f"left out is 2-second{suffix}, which ended in 'cancelled'" in caplog.text
+    archives.write(logs / f"4-fourth{suffix}", archives.log([archives.sample(0, {"match": "C"})]))
+    with pytest.raises(DataError, match="name one of the files"):
+        read_log(logs, ReadOptions())
+
+
+@pytest.mark.parametrize("place", ["metadata", "messages", "summary", "header", "json"])
+def test_a_log_that_swells_is_refused_before_it_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setattr(inspect_bounds, "_MOST_VALUES", 10_000)
+    path = side(tmp_path / ("l.json" if place == "json" else "l.eval"), 0)
+    assert read_log(path, ReadOptions())["who"].scores.item_scores().size == N
+    swelling = "[" + "[]," * 10_000 + "[]]"
+    if place == "json":
+        path.write_text(path.read_text().replace('"metadata": {', f'"metadata": {{"x": {swelling}, ', 1))
+    else:
+        name = {"summary": "summaries.json", "header": "header.json"}.get(place, "samples/q3_epoch_1.json")
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(name).decode()
+        start = text.index("[{" if place == "summary" else "{") + (2 if place == "summary" else 1)
+        archives.changed(path, {name: f'{text[:start]}"x":{swelling},{text[start:]}'})
+        assert path.stat().st_size < 50_000
+    with pytest.raises(DataError, match=r"unpacks to more than 10,000 values, more than is read of one log; write"):
+        read_log(path, ReadOptions())
+    monkeypatch.setattr(inspect_bounds, "_MOST_VALUES", 1e9)
+    monkeypatch.setattr(inspect_bounds, "_MOST_BYTES", 20_000)
+    with pytest.raises(DataError, match=r"unpacks to more than 20,000 bytes"):
+        read_log(path, ReadOptions())
+
+
+def test_members_that_are_not_read_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspect_bounds, "_MOST_BYTES", 100_000)
+    monkeypatch.setattr(inspect_logs, "_PROMPTS", 3)
+    samples = [archives.sample(i, {"match": "C"}, store={"x": "y" * 20_000}) for i in range(40)]
+    path = archives.write(tmp_path / "l.eval", archives.log(samples))
+    assert len(read_log(path, ReadOptions())["who"].scores) == 40
+
+
+def test_answers_and_refusals_are_read(tmp_path: Path) -> None:
+    scored = [{"value": "C", "answer": "a"}, {"value": "I", "answer": ""}, {"value": "I", "reason": "refusal"}]
+    samples = [archives.sample(i, {}) | {"scores": {"match": score}} for i, score in enumerate(scored)]
+    for name in ("l.eval", "l.json"):
+        path = archives.write(tmp_path / name, archives.log(samples))
+        table = read_log(path, ReadOptions())["who"].scores.table
+        assert table.column("answer").to_pylist() == ["a", "", None]
+        assert table.column("outcome").to_pylist() == [None, "no_response", "refusal"]
 
 
 def test_the_last_of_two_members_of_one_name_holds(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Sample logs of lm-evaluation-harness."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,11 +88,11 @@ def test_a_metric_is_chosen_or_asked_for(tmp_path: Path) -> None:
     plain = chaintune.compare(before, after, resamples=FAST)
     turned = chaintune.compare(before, after, metric="acc_norm", resamples=FAST)
     assert turned.overall.forgetting.value == -plain.overall.forgetting.value
-    with pytest.raises(DataError, match="did you mean 'acc_norm'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'acc_norm'\? Valid: acc_norm, acc$"):
         chaintune.compare(before, after, metric="acc_nrm", resamples=FAST)
     lines = [logs.sample(0, 1, metrics=["em", "f1"], em=1.0, f1=0.5)]
     folder = logs.write(tmp_path / "m", lines)
-    with pytest.raises(ConfigError, match="name the metric, there is several: em, f1"):
+    with pytest.raises(ConfigError, match="name the metric as --metric, there are several: em, f1"):
         read_log(folder, ReadOptions())
 
 
@@ -126,3 +128,109 @@ def test_results_without_samples_are_told_from_other_logs(tmp_path: Path) -> Non
     for path in (folder, next(folder.rglob("results_*"))):
         with pytest.raises(DataError, match="run it with --log_samples"):
             read_log(path, ReadOptions())
+
+
+def old(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines as lm-eval wrote them before 0.4.7."""
+    return [{name: value for name, value in line.items() if name not in ("filter", "metrics")} for line in lines]
+
+
+def test_logs_without_a_list_of_metrics_name_their_numbers(tmp_path: Path) -> None:
+    lines = old([logs.sample(i, i % 2, target=2) for i in range(8)])
+    scores = read_log(logs.write(tmp_path / "b", lines), ReadOptions())["faith"].scores
+    assert (scores.metric.name, scores.item_scores().tolist()) == ("acc", [0, 1] * 4)
+    line = {name: value for name, value in lines[0].items() if not name.startswith("acc")} | {"em": 1.0}
+    read = read_log(logs.write(tmp_path / "c", [line]), ReadOptions())
+    assert read["faith"].scores.metric.name == "em"
+    with pytest.raises(ConfigError, match="there are several: em, f1"):
+        read_log(logs.write(tmp_path / "d", [line | {"f1": 0.5}]), ReadOptions())
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+def test_ids_that_come_round_are_those_of_filters_in_order(tmp_path: Path, hashes: bool) -> None:
+    lines = old([logs.sample(i, right) for right in (0, 1, 0.5) for i in range(8)])
+    if not hashes:
+        lines = [{name: value for name, value in line.items() if not name.endswith("_hash")} for line in lines]
+    folder = logs.write(tmp_path / "b", lines)
+    with pytest.raises(
+        ConfigError, match=r"every id comes 3 times, .* its number in the task, --filter 1 to --filter 3"
+    ):
+        read_log(folder, ReadOptions())
+    for name, value in (("1", 0.0), ("2", 1.0), ("3", 0.5)):
+        scores = read_log(folder, ReadOptions(filter=name))["faith"].scores
+        assert scores.item_scores().tolist() == [value] * 8
+    with pytest.raises(ConfigError, match="there is no filter '4': valid: "):
+        read_log(folder, ReadOptions(filter="4"))
+    # A task of one filter beside it is read by the same option.
+    logs.write(folder, old([logs.sample(i, 1) for i in range(8)]), task="other")
+    assert list(read_log(folder, ReadOptions(filter="1"))) == ["faith", "other"]
+
+
+@pytest.mark.parametrize("changes", [{"doc": {"question": "Whom?"}}, {"doc_id": 1}])
+def test_ids_of_several_examples_are_no_filters(tmp_path: Path, changes: dict[str, Any]) -> None:
+    lines = old([logs.sample(0, 1), logs.sample(1, 1), logs.sample(0, 1), logs.sample(1, 1, **changes)])
+    lines += [logs.sample(1, 0)] if "doc_id" in changes else []
+    with pytest.raises(DataError, match="appears twice"):
+        read_log(logs.write(tmp_path / "b", old(lines)), ReadOptions())
+
+
+def test_a_log_of_the_first_versions_is_named_by_model_and_task(tmp_path: Path) -> None:
+    for side in "ba":
+        folder = tmp_path / side
+        folder.mkdir()
+        for task in ("arc", "arc_easy"):
+            text = "\n".join(json.dumps(line) for line in old([logs.sample(i, 1) for i in range(8)]))
+            (folder / f"pretrained__some__{side}_{task}.jsonl").write_text(text)
+        results = {
+            "configs": {"arc": {}, "arc_easy": {}},
+            "versions": {"arc": 1.0, "arc_easy": 2.0},
+            "n-shot": {"arc": 5},
+        }
+        (folder / "results.json").write_text(json.dumps(results))
+    read = read_log(tmp_path / "b", ReadOptions())
+    assert {task: log.facts for task, log in read.items()} == {
+        "arc": {"task version": "1.0", "few-shot examples": "5"},
+        "arc_easy": {"task version": "2.0"},
+    }
+    assert len(compare_all(tmp_path / "b", tmp_path / "a", resamples=FAST)) == 2
+    files = [tmp_path / side / f"pretrained__some__{side}_arc.jsonl" for side in "ba"]
+    assert chaintune.compare(*files, resamples=FAST).task == "arc"
+
+
+def test_renamed_logs_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    paths = []
+    for name in ("base.jsonl", "tuned.json"):
+        folder = logs.write(tmp_path / name.partition(".")[0], [logs.sample(i, i % 2) for i in range(8)])
+        path = next(folder.rglob("samples_*"))
+        lines = path.read_text().splitlines()
+        paths.append(tmp_path / name)
+        paths[-1].write_text("\n".join(lines) if name.endswith("l") else f"[{','.join(lines)}]")
+    found = chaintune.compare(*paths, by=["doc.category"], resamples=FAST)
+    assert (found.task, found.metric, len(found.groups)) == ("items", "acc", 2)
+    folder = tmp_path / "several"
+    folder.mkdir()
+    for task in ("x", "y"):
+        (folder / f"{task}.jsonl").write_bytes(paths[0].read_bytes())
+    assert list(read_log(folder, ReadOptions())) == ["x", "y"]
+
+
+def test_a_metric_of_which_less_is_better_is_turned_over(tmp_path: Path) -> None:
+    folder = logs.write(tmp_path / "b", [logs.sample(i, 0.25) for i in range(8)])
+    results = next(folder.rglob("results_*"))
+    results.write_text(json.dumps({"higher_is_better": {"faith": {"acc": False, "acc_norm": True}}}))
+    assert set(read_log(folder, ReadOptions())["faith"].scores.item_scores()) == {0.75}
+    assert set(read_log(folder, ReadOptions(scale=(0, 0.5)))["faith"].scores.item_scores()) == {0.5}
+
+
+def test_a_metric_that_is_no_number_a_row_is_told(tmp_path: Path) -> None:
+    line = logs.sample(0, 1, metrics=["word_perplexity"], word_perplexity=[-3.5, 4])
+    del line["acc"], line["acc_norm"]
+    with pytest.raises(ConfigError, match=r"no metric is one number a row \(word_perplexity holds list \[-3.5, 4\]\)"):
+        read_log(logs.write(tmp_path / "b", [line]), ReadOptions())
+
+
+def test_answers_are_read_and_empty_ones_told(tmp_path: Path) -> None:
+    lines = [logs.sample(i, 1, filtered_resps=[text]) for i, text in enumerate(("42", "", " \n"))]
+    table = read_log(logs.write(tmp_path / "b", lines), ReadOptions())["faith"].scores.table
+    assert table.column("answer").to_pylist() == ["42", "", " \n"]
+    assert table.column("outcome").to_pylist() == [None, "no_response", "no_response"]
