@@ -127,15 +127,17 @@ class ForgettingCallback(TrainerCallback):
 
     @property
     def comparison(self) -> Comparison:
-        """The comparison of the last scoring, where one task is watched.
+        """The comparison of the last scoring, of the first task where several are watched; `comparisons` has all.
 
         Raises:
-            DataError: nothing was compared yet, or several tasks were.
+            DataError: nothing was compared yet.
         """
-        if len(self.comparisons) != 1:
-            names = ", ".join(self.comparisons) or "none yet"
-            raise DataError(f"comparison: expected one compared task, there are: {names}; see `comparisons`")
-        return next(iter(self.comparisons.values()))
+        if not self.comparisons:
+            raise DataError("comparison: nothing was compared yet; read it after training has scored the model again")
+        first, *others = self.comparisons
+        if others:
+            _LOG.warning("comparison is of '%s'; those of %s are in comparisons", first, ", ".join(others))
+        return self.comparisons[first]
 
     def write(self, folder: Path | str) -> None:
         """Write the score files of the start and of the last scoring, for `chaintune compare`."""
@@ -280,6 +282,9 @@ def _loaded(tasks: Task | str | Sequence[Task | str], test: known_tasks.Size, by
     loaded = [known_tasks.load(task, test=test) if isinstance(task, str) else task for task in several]
     if not loaded:
         raise ConfigError("tasks: expected at least one task")
+    names = [task.name for task in loaded]
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise ConfigError(f"tasks: '{twice}' is watched twice; name each task once")
     dimensions = {dimension for task in loaded for example in task.test for dimension in example.groups}
     for dimension in (part for name in by for part in parts_of(name)):
         if dimension not in dimensions:

@@ -4,7 +4,6 @@ import io
 import json
 import math
 import platform
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from chaintune.execution.cost import spent, stage_notes
 from chaintune.execution.learning import learning_table
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
+from chaintune.files.names import file_names
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
 from chaintune.models import Precision
@@ -251,18 +251,22 @@ def _write_scores(plan: Plan, store: Store, tasks: Mapping[str, Task], metric: M
     """Score files under names that people can read; those of an earlier run that are no more are removed."""
     index: dict[str, dict[str, Any]] = {}
     several = len({cell.checkpoint.base for cell in plan.cells}) > 1
-    for node, task, one, deciding in _readings(plan, tasks, metric):
+    readings = list(_readings(plan, tasks, metric))
+    described = [
+        node.to_dict() | {"task": task, "item_metric": one.name, "deciding": deciding}
+        for node, task, one, deciding in readings
+    ]
+    names = file_names([_title(about, several_bases=several) for about in described], ".parquet")
+    for (node, task, one, _), about, name in zip(readings, described, names, strict=True):
         if (scores := _read(store, node.key, tasks[task], one, split=node.split)) is None:
             continue
-        about = node.to_dict() | {"task": task, "item_metric": one.name, "deciding": deciding}
-        name = _file_name(about, several_bases=several)
-        if name in index:  # two names that differ in signs only
-            name = name.replace(".parquet", f".{node.key[:8]}.parquet")
         with atomic.atomic_write(folder / name) as partial:
             scores.write(partial)
         index[name] = about
-    for name in _earlier(folder) - set(index):
-        (folder / name).unlink(missing_ok=True)
+    kept = {name.casefold() for name in index}
+    for name in _earlier(folder):
+        if name.casefold() not in kept:
+            (folder / name).unlink(missing_ok=True)
     atomic.write_json(folder / "index.json", index)
 
 
@@ -292,12 +296,12 @@ def _earlier(folder: Path) -> set[str]:
     return {name for name in names if Path(name).name == name and name.endswith(".parquet")}
 
 
-def _file_name(node: Mapping[str, Any], *, several_bases: bool) -> str:
-    """`bbq-csqa.learning_rate=2e-05.seed1.on-bbq.parquet`."""
+def _title(node: Mapping[str, Any], *, several_bases: bool) -> str:
+    """`bbq-csqa.learning_rate=2e-05.seed1.on-bbq`."""
     parts = [node["base"]] if several_bases else []
     parts += [node["chain"].replace(">", "-")]
     if node["seed"] is not None:
         parts += [node["variant"].replace(", ", "."), f"seed{node['seed']}"]
     parts += [f"on-{node['task']}", node["split"].removeprefix("test")]
     parts += [] if node["deciding"] else [f"by-{node['item_metric']}"]
-    return re.sub(r"[^A-Za-z0-9._@%=+-]", "_", ".".join(filter(None, parts))) + ".parquet"
+    return ".".join(filter(None, parts))

@@ -9,6 +9,7 @@ from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
+from chaintune.files.names import file_names
 from chaintune.models import Reader, load_reader, resolve_precision
 from chaintune.models.encoding import check_lengths, encode_examples
 from chaintune.plan.graph import addressed, measured_content
@@ -126,11 +127,7 @@ def score_paths(tasks: Iterable[str], out: Path) -> dict[str, Path]:
     """
     names = list(tasks)
     if out.suffix != ".parquet":
-        paths = {task: out / f"{task.replace(':', '_')}.parquet" for task in names}
-        for task, path in paths.items():
-            if twin := next((other for other in names if other != task and paths[other] == path), None):
-                raise ConfigError(f"'{task}' and '{twin}' would both be written to {path}; score them one at a time")
-        return paths
+        return {task: out / file for task, file in zip(names, file_names(names, ".parquet"), strict=True)}
     if len(names) > 1:
         raise ConfigError(f"{out}: one file holds the scores of one task, not of {len(names)}; name a folder")
     return dict.fromkeys(names, out)

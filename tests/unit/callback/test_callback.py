@@ -336,5 +336,20 @@ def test_scores_of_other_examples_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no score file"):
         ForgettingCallback(TASK, before=tmp_path / "empty")
     watch = ForgettingCallback(TASK)
-    with pytest.raises(DataError, match="none yet"):
+    with pytest.raises(DataError, match="nothing was compared yet"):
         _ = watch.comparison
+
+
+def test_of_several_tasks_the_first_is_the_comparison(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    other = replace(TASK, name="Colours/" + "x" * 300)
+    trainer = make_trainer(tmp_path, tiny.make_model())
+    watch = ForgettingCallback([TASK, other], every=8, resamples=200).attach(trainer)
+    trainer.train()
+    assert watch.comparison is watch.comparisons["colours"]
+    assert "are in comparisons" in caplog.text
+    assert len(list((tmp_path / "forgetting" / "step-000000").glob("*.parquet"))) == 2
+
+
+def test_two_tasks_of_one_name_are_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="'colours' is watched twice"):
+        ForgettingCallback([TASK, TASK])

@@ -162,6 +162,24 @@ def test_names_that_differ_in_signs_only_stay_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_long_names_and_those_that_differ_in_case_only_are_written_and_in_the_index(tmp_path: Path) -> None:
+    chain = [f"a_task_with_a_long_but_legal_name_{number:02}" for number in range(6)]
+    names = [*chain, "x" * 293, "case", "CASE"]
+    tasks = {name: make_task(name, train=16, test=16) for name in names}
+    plain = {name: {"role": "safety", "path": "f.jsonl"} for name in names}
+    study = Study.from_mapping({"base": "tiny", "tasks": plain, "chains": [chain, ["case"], ["CASE"]], "resamples": 100})
+    plan, store = make_plan(study, tasks), FolderStore(tmp_path / "store")
+    run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=tmp_path / "out", tasks=tasks)
+    for _ in range(2):  # written anew it is the same
+        output._write_scores(plan, store, tasks, "accuracy", tmp_path / "scores")
+        index = json.loads((tmp_path / "scores" / "index.json").read_bytes())
+        files = {path.name for path in (tmp_path / "scores").glob("*.parquet")}
+        assert files == set(index)
+        assert len({name.casefold() for name in files}) == len(plan.scores) == 9 * len(names)
+    assert all(Scores.read(tmp_path / "scores" / name).task == about["task"] for name, about in index.items())
+
+
+@pytest.mark.usefixtures("quick")
 def test_copies_that_are_no_more_part_of_the_study_go_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path, small())
     folder = tmp_path / "out" / "scores"
