@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from chaintune.report.tables import Table
     from chaintune.runs.session import Session
 
+_MOST_SHOWN = 500
+
 
 def plan(
     study: StudyFile,
@@ -101,9 +103,10 @@ def _plan_tables(plan: "Plan") -> list["Table"]:
     from chaintune.report.tables import Table
 
     counts = plan.counts()
-    nodes = tuple((node.kind, node.title, f"{node.tokens:,}") for node in plan.nodes)
+    nodes = tuple((node.kind, node.title, f"{node.tokens:,}") for node in plan.nodes[:_MOST_SHOWN])
+    more = f"And {len(plan.nodes) - _MOST_SHOWN:,} more; --json has all." if len(plan.nodes) > _MOST_SHOWN else ""
     return [
-        Table("Nodes, in the order in which they run", "", ("kind", "what", "tokens"), nodes),
+        Table("Nodes, in the order in which they run", more, ("kind", "what", "tokens"), nodes),
         Table(
             "Shared and not shared",
             "Not shared: every chain trained and scored from its base on its own.",

@@ -1,5 +1,7 @@
 """The text of a study file: plain data, and the line where each key stands."""
 
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +14,16 @@ from chaintune.errors import ConfigError
 KeyPath = tuple[str | int, ...]
 
 _MOST_KEYS = 20_000
+_MOST_BYTES = 1_000_000
+_MOST_PROBLEMS = 50
+_LONGEST_SENTENCE = 800
 # Python refuses to print longer ones.
 _LONGEST_NUMBER = 1_000
 # What PyYAML's safe constructors let through where a value does not fit its explicit tag.
 _UNFIT = (LookupError, AttributeError, TypeError, OverflowError)
 _STUDY = "a study file: a mapping with 'base', 'tasks' and 'chains'"
+# A column's name in braces.
+_TEMPLATE = re.compile(r"\{[^{}:,]+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +36,8 @@ class Problem:
     sentence: str
 
     def __str__(self) -> str:
-        key = dotted(self.path)
-        return _on_one_line(f"{self.where}: {key}: {self.sentence}" if key else f"{self.where}: {self.sentence}")
+        key = _cut(dotted(self.path))
+        return _on_one_line(": ".join(filter(None, (self.where, key, _cut(self.sentence)))))
 
 
 @dataclass(slots=True)
@@ -57,9 +64,10 @@ class Source:
         place = self.places.get(known, 0)
         where = place if isinstance(place, str) else f"{self.name}:{place}" if place else self.name
         line = place if isinstance(place, int) else 10**9
-        problem = Problem(where, line, path, sentence)
         if not any(other.path == path for other in self.problems):
-            self.problems.append(problem)
+            self.problems.append(Problem(where, line, path, sentence))
+        if len(self.problems) >= _MOST_PROBLEMS:
+            self.stop_if_wrong()
 
     def stop_if_wrong(self) -> None:
         """Raise one error that lists every problem in the order of the file.
@@ -71,7 +79,8 @@ class Source:
         if len(problems) == 1:
             raise ConfigError(str(problems[0]))
         if problems:
-            raise ConfigError(f"{self.name}: {len(problems)} problems\n  " + "\n  ".join(map(str, problems)))
+            many = "" if len(problems) < _MOST_PROBLEMS else " or more"
+            raise ConfigError(f"{self.name}: {len(problems)}{many} problems\n  " + "\n  ".join(map(str, problems)))
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -85,24 +94,41 @@ def dotted(path: Sequence[str | int]) -> str:
     return text.removeprefix(".")
 
 
+def _cut(text: str) -> str:
+    """Text without its middle where it is absurdly long: what is wrong stands before it, what to do behind it."""
+    half = _LONGEST_SENTENCE // 2
+    return text if len(text) <= _LONGEST_SENTENCE else f"{text[:half]} ... {text[-half:]}"
+
+
 def _on_one_line(text: str) -> str:
     """Text with unprintable characters escaped: keys of a file may hold any."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, *, expected: str = _STUDY) -> Source:
     """Plain data and places of a YAML file, read by the safe loader only.
+
+    Args:
+        path: of the file.
+        expected: as `parse_source` takes it.
 
     Raises:
         ConfigError: there is no such file, or it is no YAML mapping.
     """
+    kind = expected.partition(":")[0].removeprefix("a ")
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        text = content.decode("utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot read the study file ({error.strerror})") from error
+        raise ConfigError(f"{path}: cannot read the {kind} ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: the study file is not UTF-8 text (byte {error.start})") from error
-    return parse_source(text, str(path), folder=path.parent)
+        raise ConfigError(f"{path}: the {kind} is not UTF-8 text (byte {error.start})") from error
+    except ValueError as error:  # a path that no system knows
+        raise ConfigError(f"{str(path)!r}: cannot read the {kind} ({error})") from error
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(f"{path}: more than {_MOST_BYTES:,} bytes, too many for a {kind}; name another file")
+    return parse_source(text, str(path), folder=path.parent, expected=expected)
 
 
 def parse_source(text: str, name: str, *, folder: Path, expected: str = _STUDY) -> Source:
@@ -117,10 +143,10 @@ def parse_source(text: str, name: str, *, folder: Path, expected: str = _STUDY) 
     Raises:
         ConfigError: the text is no YAML, or no mapping at the top.
     """
+    source = Source(name, {}, folder=folder)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        source = Source(name, {}, folder=folder)
         _mark(node, (), source)
         data = loader.construct_document(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
@@ -131,7 +157,9 @@ def parse_source(text: str, name: str, *, folder: Path, expected: str = _STUDY) 
     except _UNFIT as error:
         raise ConfigError(f"{name}: not YAML: a value does not fit its tag, as in '!!bool x'") from error
     except RecursionError:
-        raise ConfigError(f"{name}: nested too deeply to be {expected.partition(':')[0]}") from None
+        many = f"has more than {_MOST_KEYS:,} keys and values, too many"
+        cause = many if len(source.places) > _MOST_KEYS else "nested too deeply"
+        raise ConfigError(f"{name}: {cause} to be {expected.partition(':')[0]}") from None
     if not isinstance(data, dict):
         got = "nothing" if data is None else f"a {type(data).__name__}"
         raise ConfigError(f"{name}: expected {expected.partition(': ')[2]} at the top, got {got}")
@@ -151,11 +179,35 @@ def apply_override(source: Source, text: str) -> None:
         source.problems.append(Problem(place, 10**9, (), "expected key=value with a dotted key"))
         return
     try:
-        value = yaml.safe_load(value_text)
-    except (yaml.YAMLError, ValueError, *_UNFIT):
-        source.problems.append(Problem(place, 10**9, tuple(parts), f"the value {value_text!r} is not YAML"))
-        return
+        loader = yaml.SafeLoader(value_text)
+        node = loader.get_single_node()
+        if parts[0] != "tasks" or len(parts) > 1:  # tasks alone may be a mapping of names to nothing
+            node = _with_templates(node, value_text)
+        value = loader.construct_document(node) if node is not None else None
+    except (yaml.YAMLError, ValueError, RecursionError, *_UNFIT):
+        if not _TEMPLATE.search(value_text):
+            source.problems.append(Problem(place, 10**9, tuple(parts), f"the value {value_text!r} is not YAML"))
+            return
+        value = value_text
     _set(source, parts, value, place)
+
+
+def _with_templates(node: yaml.Node | None, text: str) -> yaml.Node | None:
+    """The node with each template that YAML takes for a mapping to nothing, `{user}` or `Question: {user}`, as text."""
+    if isinstance(node, yaml.MappingNode):
+        values = [_with_templates(value, text) for _, value in node.value]
+        inside = any(value is not own for value, (_, own) in zip(values, node.value, strict=True))
+        written = text[node.start_mark.index : node.end_mark.index].strip()
+        if any(map(_is_nothing, values)) or (inside and not written.startswith("{")):
+            return yaml.ScalarNode("tag:yaml.org,2002:str", written, node.start_mark, node.end_mark)
+        node.value = [(key, value) for (key, _), value in zip(node.value, values, strict=True)]
+    elif isinstance(node, yaml.SequenceNode):
+        node.value = [_with_templates(item, text) for item in node.value]
+    return node
+
+
+def _is_nothing(node: yaml.Node | None) -> bool:
+    return isinstance(node, yaml.ScalarNode) and not node.value and node.tag == "tag:yaml.org,2002:null"
 
 
 def _set(source: Source, parts: list[str], value: Any, place: str) -> None:
@@ -210,14 +262,25 @@ def _mark_mapping(node: yaml.MappingNode, path: KeyPath, source: Source) -> None
 
 
 def plain_mapping(value: Mapping[str, Any], name: str) -> Source:
-    """A source of data that no file holds. The data is copied."""
-    return Source(name, as_plain(value))
+    """A source of data that no file holds. The data is copied.
+
+    Raises:
+        ConfigError: it is no mapping, or contains itself.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name}: expected {_STUDY.partition(': ')[2]}, got {type(value).__name__}")
+    try:
+        return Source(name, as_plain(value))
+    except RecursionError:
+        raise ConfigError(f"{name}: nested too deeply to be {_STUDY.partition(':')[0]}") from None
 
 
 def as_plain(value: Any) -> Any:
-    """A copy with mappings as dicts and tuples as lists, which YAML knows."""
+    """A copy as YAML knows it: mappings as dicts, tuples, ranges and arrays as lists, paths as text."""
     if isinstance(value, Mapping):
         return {key: as_plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         return [as_plain(inner) for inner in value]
-    return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -1,7 +1,7 @@
 """Types of a file's values, and pydantic's findings as one sentence a place."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -75,9 +75,13 @@ def check(model: type[S], value: Any, path: KeyPath, source: Source) -> S | None
 
 def check_distinct(values: Sequence[Any], path: KeyPath, source: Source) -> None:
     """Note each value of a list that stands there a second time; None is no value."""
+    plain: set[Any] = set()
+    nested: list[Any] = []
     for index, value in enumerate(values):
-        if value is not None and value in values[:index]:
+        known = plain if isinstance(value, Hashable) else nested
+        if value is not None and value in known:
             source.report((*path, index), f"{value!r} is listed twice")
+        plain.add(value) if known is plain else nested.append(value)
 
 
 def note(
@@ -124,8 +128,10 @@ def _sentence(finding: Mapping[str, Any]) -> str:
         "string_too_short": "text of at least one letter",
         "finite_number": "a finite number",
     }.get(finding["type"]) or _lowered(finding["msg"])
-    # YAML reads names such as 1, 2024-05-01 and no as something else than text.
-    hint = "; put it in quotes" if expected == "text" and not isinstance(got, dict | list | None) else ""
+    # YAML reads names such as 1, 2024-05-01 and no as something else than text, and a template {name} as a mapping.
+    template = isinstance(got, dict) and got and all(value is None for value in got.values())
+    quoted = template or not isinstance(got, dict | list | None)
+    hint = "; put it in quotes" if expected == "text" and quoted else ""
     return f"expected {expected}, got {got!r}{hint}"
 
 

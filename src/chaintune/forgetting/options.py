@@ -6,6 +6,9 @@ from numbers import Integral, Real
 from chaintune.errors import ConfigError, nearest
 from chaintune.stats import Adjustment, Reference
 
+# A number is kept of each, for every group.
+MOST_RESAMPLES = 1_000_000
+
 
 @dataclass(frozen=True)
 class Inference:
@@ -36,6 +39,8 @@ class Inference:
             raise ConfigError(f"level {self.level}: a confidence level lies between 0.5 and 1, 0.95 is usual")
         if self.resamples < 100:
             raise ConfigError(f"resamples {self.resamples}: at least 100 are needed, 10000 are usual")
+        if self.resamples > MOST_RESAMPLES:
+            raise ConfigError(f"resamples: at most {MOST_RESAMPLES:,} are drawn, got more; 10000 are usual")
         if not 0 <= self.margin <= 1:
             raise ConfigError(f"margin {self.margin}: a change of accuracy lies between 0 and 1, 0.02 is two points")
         if self.adjust not in ("holm", "bh"):

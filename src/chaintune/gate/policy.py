@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from chaintune.config.source import Source, parse_source
+from chaintune.config.source import Source, read_source
 from chaintune.config.validation import Names, Spec, check
 from chaintune.errors import ConfigError
 from chaintune.records import BudgetStatistic, Tier
@@ -100,13 +100,7 @@ def read_policy(path: Path) -> Policy:
     Raises:
         ConfigError: the file cannot be read, or a value in it is invalid; every problem is listed with its line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the policy ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: the policy is not UTF-8 text (byte {error.start})") from error
-    source = parse_source(text, str(path), folder=path.parent, expected="a policy: a mapping with 'budgets'")
+    source = read_source(path, expected="a policy: a mapping with 'budgets'")
     spec = check(PolicySpec, source.data, (), source)
     written = source.data.get("budgets")
     entries = written if isinstance(written, list) else []

@@ -126,7 +126,8 @@ class Graph:
             # What exists already is scored on as many devices as its first child is trained on.
             trained = [stage] if isinstance(stage, StageNode) else children
             devices = next((node.recipe.devices for node in trained), 1)
-            yield from (replace(score, devices=devices) for score in self.scores[key].values())
+            for score in self.scores[key].values():
+                yield score if score.devices == devices else replace(score, devices=devices)
             if key in self.curvatures:
                 yield self.curvatures[key]
             waiting += reversed(children)
@@ -156,12 +157,14 @@ class Graph:
         mitigates: tuple[MitigationRef, ...] = (),
     ) -> None:
         """Name a checkpoint, and have it scored on every task."""
+        at = Checkpoint(base, chain, variant.labels, variant.seed, key)
+        labels = at.labels
         measured = {
-            task: {name: self._score(base, chain, variant, key, (task, "test", name)) for name in facts.measured}
+            task: {name: self._score(at, labels, (task, "test", name)) for name in facts.measured}
             for task, facts in self.facts.items()
         }
         place = (base, chain, variant.labels, variant.seed)
-        cell = Cell(Checkpoint(*place, key), measured, final, mitigates)
+        cell = Cell(at, measured, final, mitigates)
         if (before := self.cells.get(place)) is not None:
             both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
             cell = replace(before, final=final or before.final, mitigates=both)
@@ -199,7 +202,8 @@ class Graph:
             return step
         task, chains = branch.mitigated.task, (branch.trained, branch.mitigated.chain)
         what: _What = (task, "train", self.facts[task].decides)
-        keys = tuple(self._score(base, chain, variant, made[chain], what) for chain in chains)
+        measured = [Checkpoint(base, chain, variant.labels, variant.seed, made[chain]) for chain in chains]
+        keys = tuple(self._score(at, at.labels, what) for at in measured)
         portions = (replace(p, weighed_by=keys) if p.who == "targeted" else p for p in step.portions)
         return replace(step, portions=tuple(portions))
 
@@ -270,27 +274,33 @@ class Graph:
             doses[0] *= 1 - round(step.portions[1].dose * second) / first
         return round(sum(doses) * epochs)
 
-    def _score(self, base: str, chain: Chain, variant: Variant, key: str, what: "_What") -> str:
-        """The key of a checkpoint's measurement on a split of a task; its node is made at its first mention."""
-        (task, split, measure), facts = what, self.facts[what[0]]
-        owner = next((name for name, own in self.base_keys.items() if own == key and self.base_keys[base] != key), base)
+    def _score(self, at: Checkpoint, labels: tuple[str, ...], what: "_What") -> str:
+        """The key of a checkpoint's measurement on a split of a task; its node is made at its first mention.
+
+        Args:
+            at: the checkpoint.
+            labels: of its steps, one tuple for all of its measurements.
+            what: task, split and measure.
+        """
+        (task, split, measure), facts, keys = what, self.facts[what[0]], self.base_keys
+        owner = next((name for name, own in keys.items() if own == at.key and keys[at.base] != at.key), at.base)
         node = ScoreNode(
             key="",
-            checkpoint_key=key,
+            checkpoint_key=at.key,
             base=owner,
-            base_key=self.base_keys[owner],
-            chain=_labels(chain),
+            base_key=keys[owner],
+            chain=labels,
             task=task,
-            seed=variant.seed,
+            seed=at.seed or 0,
             precision=self.precision,
             split=split,
             measure=measure,
             by="" if measure == facts.decides else measure,
-            variant=variant.labels if chain else (),
+            variant=at.variant if labels else (),
             score_tokens=facts.tokens.scored[split],
         )
         node = addressed(node, facts.measured[measure][split], self.study.backend)
-        self.scores.setdefault(key, {}).setdefault(node.key, node)
+        self.scores.setdefault(at.key, {}).setdefault(node.key, node)
         return node.key
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from itertools import pairwise, permutations
+from math import perm
 from typing import Any
 
 from chaintune.config.source import KeyPath, Source
@@ -12,6 +13,9 @@ Chain = tuple[str, ...]
 
 _WORDS = "'both orders', 'all orders', 'all orders of N', or a list of chains such as [[bbq, csqa], [csqa, bbq]]"
 _MOST_CHAINS = 5_000
+# Of one study: its plan is made in seconds and holds less than a gigabyte.
+MOST_JOBS = 100_000
+_LONGEST_ORDERS = 6
 
 
 def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
@@ -28,14 +32,27 @@ def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
     if not items:
         source.report(("chains",), f"expected {_WORDS}, got an empty list")
     chains: dict[Chain, None] = {}
+    words: set[str] = set()
     for index, item in enumerate(items):
         path: KeyPath = ("chains", index) if isinstance(value, list) else ("chains",)
-        chains |= dict.fromkeys(_read_item(item, path, source, tasks))
+        if not isinstance(item, str) or item not in words:
+            chains |= dict.fromkeys(_read_item(item, path, source, tasks))
+        words |= {item} if isinstance(item, str) else set()
+        if len(chains) > _MOST_CHAINS:
+            _too_many(source, len(tasks))
+            return []
     return list(chains)
 
 
+def _too_many(source: Source, tasks: int) -> None:
+    lengths = range(1, min(tasks, _LONGEST_ORDERS) + 1)
+    fit = [n for n in lengths if (1 + tasks) * sum(perm(tasks, k) for k in range(1, n + 1)) <= MOST_JOBS]
+    shorter = f"write 'all orders of {fit[-1]}', or " if fit else ""
+    source.report(("chains",), f"more than {_MOST_CHAINS:,} chains; {shorter}list those you need")
+
+
 def _read_item(item: Any, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
-    if isinstance(item, str) and (words := re.fullmatch(r"(both|all) orders(?: of (\d+))?", item.strip())):
+    if isinstance(item, str) and (words := re.fullmatch(r"(both|all) orders(?: of (\d{1,9}))?", item.strip())):
         return _orders(words[1], words[2], path, source, tasks)
     if isinstance(item, str) and (">" in item or item in tasks):
         item = [step.strip() for step in item.split(">")]
@@ -57,7 +74,7 @@ def _orders(word: str, length: str | None, path: KeyPath, source: Source, tasks:
         return []
     chains = [chain for _, chain in zip(range(_MOST_CHAINS + 1), permutations(tasks, steps), strict=False)]
     if len(chains) > _MOST_CHAINS:
-        source.report(path, f"more than {_MOST_CHAINS:,} chains; write 'all orders of 2', or list those you need")
+        _too_many(source, len(tasks))
         return []
     return chains
 

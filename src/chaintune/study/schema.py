@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, cast, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SkipValidation, ValidationError, create_model
 
-from chaintune.config.source import KeyPath, Source
+from chaintune.config.source import KeyPath, Source, dotted
 from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_names, check, note
 from chaintune.errors import DataError, nearest
+from chaintune.forgetting.options import MOST_RESAMPLES
 from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role
 from chaintune.registry import Registry
 from chaintune.scoring.backends import BACKENDS, DEFAULT
@@ -18,6 +19,7 @@ from chaintune.tasks import DataOptions
 from chaintune.tasks.sizes import parse_size
 from chaintune.tuning.objectives import OBJECTIVES
 
+_MOST_EXAMPLES = 10_000_000
 _NAME = re.compile(r"(lm_eval:)?[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -56,19 +58,19 @@ def _name_in(registry: Registry[Any]) -> AfterValidator:
 _RECIPE_LIMITS: Mapping[str, Any] = {
     "objective": Annotated[str, _name_in(OBJECTIVES)] | None,
     "learning_rate": Annotated[Real, Field(gt=0, lt=10)],
-    "epochs": Annotated[Real, Field(gt=0)],
-    "batch_size": Annotated[Whole, Field(ge=1)],
-    "micro_batch_size": Annotated[Whole, Field(ge=0)],
+    "epochs": Annotated[Real, Field(gt=0, le=100_000)],
+    "batch_size": Annotated[Whole, Field(ge=1, le=_MOST_EXAMPLES)],
+    "micro_batch_size": Annotated[Whole, Field(ge=0, le=_MOST_EXAMPLES)],
     "warmup_fraction": Annotated[Real, Field(ge=0, lt=1)],
-    "weight_decay": Annotated[Real, Field(ge=0)],
+    "weight_decay": Annotated[Real, Field(ge=0, le=1_000)],
     "max_grad_norm": Annotated[Real, Field(ge=0)],
-    "lora_rank": Annotated[Whole, Field(ge=1)],
+    "lora_rank": Annotated[Whole, Field(ge=1, le=100_000)],
     "lora_alpha": Annotated[Real, Field(gt=0)],
     "lora_dropout": Annotated[Real, Field(ge=0, lt=1)],
-    "devices": Annotated[Whole, Field(ge=1)],
-    "cpus": Annotated[Real, Field(ge=0)],
-    "gpus": Annotated[Real, Field(ge=0), AfterValidator(_part_or_whole)],
-    "memory_gb": Annotated[Real, Field(ge=0)],
+    "devices": Annotated[Whole, Field(ge=1, le=10_000)],
+    "cpus": Annotated[Real, Field(ge=0, le=1_000_000)],
+    "gpus": Annotated[Real, Field(ge=0, le=1_000_000), AfterValidator(_part_or_whole)],
+    "memory_gb": Annotated[Real, Field(ge=0, le=1_000_000)],
     "report_to": Annotated[tuple[str, ...], BeforeValidator(as_names)],
 }
 
@@ -118,11 +120,11 @@ class TaskSpec(Spec):
     split: str | SplitSpec | None = None
     columns: ColumnSpec | None = None
     lm_eval: str | None = None
-    fewshot: Annotated[Whole, Field(ge=0)] | None = None
+    fewshot: Annotated[Whole, Field(ge=0, le=1_000)] | None = None
     include_path: str | None = None
     test_share: Annotated[Real, Field(gt=0, le=1)] | None = None
     seed: Seed = 0
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    recipe: SkipValidation[dict[str, Any]] = Field(default_factory=dict)  # `check_recipe` looks at it
     measure: NamesOrNone = Field(default_factory=list)
     metric: NamesOrNone = Field(default_factory=list)
 
@@ -135,11 +137,11 @@ class TaskSpec(Spec):
 class CurvatureSpec(Spec):
     """Settings of the curvature of each chain's first checkpoint, on the training examples of its task."""
 
-    examples: Annotated[Whole, Field(ge=1)] = 16
+    examples: Annotated[Whole, Field(ge=1, le=_MOST_EXAMPLES)] = 16
     space: Literal["full", "lora"] = "full"
-    batches: Annotated[Whole, Field(ge=0)] = 4
+    batches: Annotated[Whole, Field(ge=0, le=_MOST_EXAMPLES)] = 4
     tolerance: Annotated[Real, Field(gt=0, lt=1)] = 0.01
-    basis: Annotated[Whole, Field(ge=3)] = 6
+    basis: Annotated[Whole, Field(ge=3, le=1_000)] = 6
 
 
 class StudySpec(Spec):
@@ -148,7 +150,7 @@ class StudySpec(Spec):
     base: Annotated[Names, Field(min_length=1)]
     tasks: Annotated[dict[Any, Any], Field(min_length=1)]
     chains: Any
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    recipe: SkipValidation[dict[str, Any]] = Field(default_factory=dict)  # `check_recipe` looks at it
     seed: Seed = 0
     vary: Any = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -156,7 +158,7 @@ class StudySpec(Spec):
     metric: Metric = "accuracy"
     keep: Literal["all", "final", "none"] = "all"
     level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95
-    resamples: Annotated[Whole, Field(ge=100)] = 10_000
+    resamples: Annotated[Whole, Field(ge=100, le=MOST_RESAMPLES)] = 10_000
     forgetting_from: ForgettingFrom = "trained"
     mitigations: list[Any] = Field(default_factory=list)
     curvature: CurvatureSpec | None = None
@@ -201,6 +203,12 @@ def check_recipe(value: Any, path: KeyPath, source: Source, *, at_value: bool = 
         source: of the study file.
         at_value: the value of the only field stands at `path` itself, as in `vary`.
     """
+    if isinstance(value, list) and path[0] in ("recipe", "tasks"):
+        several = (
+            f"several recipes are varied: write the list under vary, as 'vary: {{{dotted(path)}: [{{...}}, {{...}}]}}'"
+        )
+        source.report(path, f"expected a mapping of recipe fields, got a list; {several}")
+        return {}
     if not isinstance(value, dict):
         source.report(path, f"expected a mapping of recipe fields, got {value!r}")
         return {}

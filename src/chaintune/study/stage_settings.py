@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import isqrt
 from typing import Any
 
 from chaintune.records import Recipe, Resources
@@ -46,5 +47,6 @@ def _fitted(recipe: Recipe) -> Recipe:
     """The recipe with the largest micro-batch, up to its own, that divides the batch."""
     if not recipe.micro_batch_size:
         return recipe
-    sizes = range(1, min(recipe.micro_batch_size, recipe.batch_size) + 1)
-    return replace(recipe, micro_batch_size=max(size for size in sizes if recipe.batch_size % size == 0))
+    batch = recipe.batch_size
+    divisors = [part for size in range(1, isqrt(batch) + 1) if batch % size == 0 for part in (size, batch // size)]
+    return replace(recipe, micro_batch_size=max(size for size in divisors if size <= recipe.micro_batch_size))

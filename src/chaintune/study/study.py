@@ -1,5 +1,6 @@
 """A study: base models x chains x recipes x seeds x mitigations, read from a file and checked whole."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -10,12 +11,14 @@ import yaml
 
 from chaintune.config.source import KeyPath, Source, apply_override, as_plain, plain_mapping, read_source
 from chaintune.config.validation import check, check_distinct
+from chaintune.errors import ConfigError
 from chaintune.records import ForgettingFrom, Metric, Recipe
 from chaintune.scoring.backends import DEFAULT
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
 from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks
+from chaintune.study.size import check_jobs
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.task_spec import check_data
 from chaintune.tuning.mitigations.specs import as_text
@@ -83,6 +86,8 @@ class Study:
         Raises:
             ConfigError: an invalid value; the message names each, with its line.
         """
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigError(f"study file {path!r}: expected a path; Study.from_mapping takes a mapping")
         source = read_source(Path(path))
         return cls(**_fields(source, Path(path).stem, overrides))
 
@@ -95,6 +100,8 @@ class Study:
         Raises:
             ConfigError: an invalid value; the message names each, with its key.
         """
+        if not isinstance(name, str):
+            raise ConfigError(f"name {name!r}: expected a name for the study")
         return cls(**_fields(plain_mapping(mapping, name), name, overrides))
 
     def variants(self) -> list[Variant]:
@@ -160,7 +167,7 @@ class Study:
 
 def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[str, Any]:
     """The fields of a study, or one error with everything that is wrong."""
-    for text in [overrides] if isinstance(overrides, str) else overrides:
+    for text in _texts(overrides):
         apply_override(source, text)
     spec = check(StudySpec, source.data, (), source)
     specs = check_tasks(source)
@@ -173,6 +180,9 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
     check_distinct(bases if isinstance(bases, list) else [], ("base",), source)
     source.stop_if_wrong()
     assert spec is not None  # noqa: S101 - a problem was noted otherwise
+    measured = sum(max(1, len(own.measure)) for own in tasks.values())
+    check_jobs(source, bases=len(spec.base), measured=measured, chains=chains, knobs=knobs, mitigations=mitigations)
+    source.stop_if_wrong()
     keys = ("seed", "precision", "backend", "metric", "keep", "level", "resamples", "forgetting_from", "curvature")
     plain = {key: getattr(spec, key) for key in keys}
     return plain | {
@@ -184,6 +194,13 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
         "vary": tuple(knobs),
         "mitigations": tuple(mitigations),
     }
+
+
+def _texts(overrides: Any) -> list[str]:
+    texts = [overrides] if isinstance(overrides, str) else list(overrides) if isinstance(overrides, Iterable) else []
+    if overrides and not (texts and all(isinstance(text, str) for text in texts)):
+        raise ConfigError(f"overrides {overrides!r}: expected texts such as 'recipe.learning_rate=1e-4'")
+    return texts
 
 
 def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:

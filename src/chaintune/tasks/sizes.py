@@ -33,7 +33,7 @@ def parse_size(size: Size, what: str) -> SizeSpec | None:
     """
     if size is None or size == "all":
         return None
-    match = re.fullmatch(r"\s*(\d+)(?:\s+per\s+(\S.*?))?\s*", str(size)) if not isinstance(size, bool) else None
+    match = re.fullmatch(r"\s*(\d{1,12})(?:\s+per\s+(\S.*?))?\s*", str(size)) if not isinstance(size, bool) else None
     if match is None:
         raise DataError(f"{what}: size {size!r} is not understood; write a number, or '30 per category'")
     if int(match[1]) < 1:

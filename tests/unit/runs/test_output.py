@@ -167,7 +167,9 @@ def test_long_names_and_those_that_differ_in_case_only_are_written_and_in_the_in
     names = [*chain, "x" * 293, "case", "CASE"]
     tasks = {name: make_task(name, train=16, test=16) for name in names}
     plain = {name: {"role": "safety", "path": "f.jsonl"} for name in names}
-    study = Study.from_mapping({"base": "tiny", "tasks": plain, "chains": [chain, ["case"], ["CASE"]], "resamples": 100})
+    study = Study.from_mapping(
+        {"base": "tiny", "tasks": plain, "chains": [chain, ["case"], ["CASE"]], "resamples": 100}
+    )
     plan, store = make_plan(study, tasks), FolderStore(tmp_path / "store")
     run_plan(plan, store=store, engine=DummyEngine(tmp_path), out=tmp_path / "out", tasks=tasks)
     for _ in range(2):  # written anew it is the same

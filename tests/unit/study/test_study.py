@@ -1,11 +1,14 @@
 """What a study file means, and one clear sentence for each thing that it cannot mean."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from chaintune.errors import ConfigError
+from chaintune.study.schema import ColumnSpec
 from chaintune.study.study import Study
 
 GOOD = """\
@@ -19,6 +22,8 @@ vary: {seed: [0, 1, 2], recipe.learning_rate: [2e-5, 1e-4]}
 mitigations:
   - replay: {task: bbq, dose: [0.01, 0.05, 0.10]}
 """
+CIRCLE: dict[str, Any] = {}
+CIRCLE["base"] = CIRCLE
 
 
 def tasks(names: str) -> dict[str, Any]:
@@ -345,6 +350,20 @@ BAD = {
         "base: !!python/object/apply:os.system [true]\n",
         "mine.yaml:1: not YAML: could not determine a constructor",
     ),
+    "several recipes without vary": (
+        changed("recipe: {method: full, learning_rate: 1e-4, epochs: 1, batch_size: 16}", "recipe: [{method: full}]"),
+        "mine.yaml:6: recipe: expected a mapping of recipe fields, got a list; several recipes are varied: write",
+    ),
+    "a template without quotes": (
+        GOOD.replace("csqa: {role: capability,", "own: {role: capability, path: x, columns: {prompt: {user}},"),
+        "mine.yaml:4: tasks.own.columns.prompt: expected text, got {'user': None}; put it in quotes",
+    ),
+    "more keys than a study has": (
+        f"{GOOD}more: [{'1, ' * 20_000}]\n",
+        "mine.yaml: has more than 20,000 keys and values, too many to be a study file",
+    ),
+    "a file that is no study": ("#" * 1_000_001, "mine.yaml: more than 1,000,000 bytes, too many for a study file"),
+    "a long value": (GOOD + f"keep: {'x' * 5000}\n", "mine.yaml:10: keep: 'xxx"),
     "aliases in a circle": ("base: &b [*b]\ntasks: {}\n", "mine.yaml: nested too deeply to be a study file"),
     "deep nesting": ("[" * 600, "mine.yaml: nested too deeply to be a study file"),
 }
@@ -381,6 +400,64 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
     lines = complaint(tmp_path, text).splitlines()
     assert lines[0] == "mine.yaml: 5 problems"
     assert [line.split(": ")[0].strip() for line in lines[1:]] == [f"mine.yaml:{n}" for n in (3, 5, 6, 7, 9)]
+
+
+def test_no_more_than_fifty_problems_are_told(tmp_path: Path) -> None:
+    lines = complaint(tmp_path, GOOD + "".join(f"k{number}: 1\n" for number in range(10_000))).splitlines()
+    assert lines[0] == "mine.yaml: 50 or more problems"
+    assert len(lines) == 51
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ({"path": 3}, "study file 3: expected a path; Study.from_mapping takes a mapping"),
+        ({"path": {"base": "m"}}, "expected a path"),
+        ({"path": "a\0b"}, "cannot read the study file"),
+        ({"mapping": [1]}, "study: expected a mapping with 'base', 'tasks' and 'chains', got list"),
+        ({"mapping": None}, "got NoneType"),
+        ({"mapping": CIRCLE}, "nested too deeply"),
+        ({"mapping": {}, "overrides": 3}, "overrides 3: expected texts such as 'recipe.learning_rate=1e-4'"),
+        ({"mapping": {}, "overrides": [3]}, "expected texts such as"),
+        ({"mapping": {}, "name": None}, "name None: expected a name for the study"),
+    ],
+)
+def test_arguments_of_python_are_refused_in_a_sentence(argument: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        (Study.from_yaml if "path" in argument else Study.from_mapping)(**argument)
+
+
+def test_paths_ranges_and_arrays_are_what_they_hold(tmp_path: Path) -> None:
+    own = {"mine": {"role": "safety", "path": tmp_path / "x.jsonl"}}
+    knobs = {"seed": range(3), "recipe.epochs": np.array([1.0, 2.0])}
+    study = Study.from_mapping({"base": tmp_path / "m", "tasks": own, "chains": [("mine",)], "vary": knobs})
+    assert study.tasks["mine"].path == str(tmp_path / "x.jsonl")
+    assert study.vary == (("seed", (0, 1, 2)), ("recipe.epochs", (1.0, 2.0)))
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        ("{user}", "{user}"),
+        ("'{user}'", "{user}"),
+        ("Question: {user}", "Question: {user}"),
+        ("{a} or {b}?", "{a} or {b}?"),
+        ("{{user}}", "{{user}}"),
+    ],
+)
+def test_an_override_may_be_a_template(value: str, meaning: str) -> None:
+    written = {"base": "m", "tasks": {"own": {"role": "safety", "path": "x"}}, "chains": [["own"]]}
+    study = Study.from_mapping(
+        written, [f"tasks.own.columns.prompt={value}", f"tasks.own.columns.choices=[{value}, b]"]
+    )
+    assert study.tasks["own"].columns is not None
+    assert study.tasks["own"].columns.prompt == meaning
+    whole = Study.from_mapping(written, ["tasks.own={role: safety, path: x, columns: {groups: {owner: who}}}"])
+    assert whole.tasks["own"].columns == ColumnSpec(groups={"owner": "who"})
+
+
+def test_an_override_may_name_tasks_without_more(tmp_path: Path) -> None:
+    assert list(Study.from_yaml(written(tmp_path, GOOD), "tasks={bbq, csqa}").tasks) == ["bbq", "csqa"]
 
 
 def test_no_such_file(tmp_path: Path) -> None:
