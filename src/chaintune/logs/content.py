@@ -1,11 +1,21 @@
-"""What a file holds, told by its beginning."""
+"""What a file holds: its beginning, its JSON, and no more than a machine can hold.
+
+A few hundred kilobytes can unpack to what takes gigabytes once it is read, as lists of empty lists do.
+"""
 
 from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from chaintune.errors import DataError
+from chaintune.files.reading import parse_json
 
 _FIRST_BYTES = 4096
+# A value of JSON takes 50 to 100 bytes in memory, and each but the first of its list or mapping follows a comma.
+_MOST_VALUES = 2**26
+_MOST_BYTES = 2**32
+_BLOCK_BYTES = 2**20
 
 
 def beginning(path: Path) -> bytes:
@@ -19,3 +29,52 @@ def beginning(path: Path) -> bytes:
             return file.read(_FIRST_BYTES).removeprefix(BOM_UTF8).lstrip()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_json(path: Path) -> Any:
+    """The JSON of a file as plain data.
+
+    Raises:
+        DataError: it cannot be read, is no JSON, or holds more than is read.
+    """
+    check_json(path)
+    try:
+        return parse_json(path.read_bytes().removeprefix(BOM_UTF8), str(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def check_json(path: Path) -> None:
+    """Refuse a file of JSON that holds more values than are read.
+
+    Raises:
+        DataError: it holds more, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            check_size(blocks(file), path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """The bytes of a file in pieces."""
+    return iter(lambda: file.read(_BLOCK_BYTES), b"")
+
+
+def check_size(pieces: Iterable[bytes], path: Path) -> None:
+    """Refuse JSON that holds more values, or more bytes, than are read.
+
+    Raises:
+        DataError: it holds more.
+    """
+    values = size = 0
+    for piece in pieces:
+        values += sum(map(piece.count, (b",", b"[", b"{")))
+        size += len(piece)
+        if values > _MOST_VALUES or size > _MOST_BYTES:
+            most = f"{_MOST_VALUES:,} values" if values > _MOST_VALUES else f"{_MOST_BYTES:,} bytes"
+            raise DataError(
+                f"{path}: unpacks to more than {most}, more than is read of one log; write what is compared as "
+                "a table with the columns id and score"
+            )

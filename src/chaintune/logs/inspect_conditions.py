@@ -1,12 +1,10 @@
 """Under what conditions Inspect ran a task, as facts that have to be the same before and after."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chaintune.logs.inspect_samples import canonical
+from chaintune.logs.facts import brief, named
 
-_LONGEST = 60
 # Of all settings of generation these change what a model answers; the others change when and how fast.
 _SAMPLING = ("temperature", "top_p", "top_k", "max_tokens", "stop_seqs", "system_message")
 _FRACTIONS = ("temperature", "top_p")
@@ -20,16 +18,16 @@ def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
         scorer: whose options matter; a judge's model is one of them.
     """
     spec, plan = header["eval"], header.get("plan") or {}
-    facts = {"task version": _brief(spec.get("task_version", 0))}
-    facts |= _named("task argument", spec.get("task_args") or {})
-    facts |= _named("generation setting", dict(_sampling(spec, plan)))
+    facts = {"task version": brief(spec.get("task_version", 0))}
+    facts |= named("task argument", spec.get("task_args") or {})
+    facts |= named("generation setting", dict(_sampling(spec, plan)))
     if steps := plan.get("steps"):
         facts["solver"] = ", ".join(step["solver"] for step in steps)
         for number, step in enumerate(steps, 1):
-            facts |= _named(f"solver {number}, {step['solver']},", step.get("params") or {})
+            facts |= named(f"solver {number}, {step['solver']},", step.get("params") or {})
     for scorer_spec in spec.get("scorers") or ():
         if scorer_spec["name"] == scorer.partition(".")[0]:
-            facts |= _named(f"scorer {scorer_spec['name']}", scorer_spec.get("options") or {})
+            facts |= named(f"scorer {scorer_spec['name']}", scorer_spec.get("options") or {})
     return facts
 
 
@@ -67,15 +65,3 @@ def _sampling(spec: Mapping[str, Any], plan: Mapping[str, Any]) -> Iterator[tupl
             if value is not None:
                 yield name, float(value) if name in _FRACTIONS else value
                 break
-
-
-def _named(kind: str, values: Mapping[str, Any]) -> dict[str, str]:
-    return {f"{kind} '{name}'": _brief(value) for name, value in values.items()}
-
-
-def _brief(value: Any) -> str:
-    """A value for people; a long one is cut, and its digest still distinguishes it."""
-    text = value if isinstance(value, str) else canonical(value)
-    if len(text) <= _LONGEST:
-        return text
-    return f"{text[:_LONGEST]}... ({hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]})"

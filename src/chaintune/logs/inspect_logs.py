@@ -5,8 +5,9 @@ ended in an error or that its scorer left unscored has none, as if it had not be
 """
 
 import math
+import zipfile
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from operator import attrgetter
@@ -17,11 +18,11 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.files.columns import columns_of
 from chaintune.files.reading import parse_json
 from chaintune.files.rows import Row
-from chaintune.logs.content import beginning
+from chaintune.logs.content import beginning, blocks, check_json, check_size
+from chaintune.logs.facts import canonical
 from chaintune.logs.fields import Fields, scores_from_columns
-from chaintune.logs.inspect_bounds import check_json, check_members
 from chaintune.logs.inspect_conditions import doubts_of, ending, facts_of
-from chaintune.logs.inspect_samples import canonical, prompt_digest, question_digests, sample_fields
+from chaintune.logs.inspect_samples import prompt_digest, question_digests, sample_fields
 from chaintune.logs.inspect_scores import detail_of, scorer_of, scores_by_scorer, values_of, warn_of_unscored
 from chaintune.logs.log import Log, of_finished_runs
 from chaintune.logs.options import ReadOptions
@@ -127,7 +128,7 @@ def _call(name: str, path: Path, reads: Callable[[str], bool] = bool, *args: Any
         ) from error
     try:
         if _is_archive(path):
-            check_members(path, reads)
+            _check_members(path, reads)
         else:
             check_json(path)
         return reader(str(path), *args, **options)
@@ -140,6 +141,18 @@ def _call(name: str, path: Path, reads: Callable[[str], bool] = bool, *args: Any
         raise DataError(
             f"{path}: inspect-ai cannot read it, damaged, cut off or no log of Inspect ({message})"
         ) from error
+
+
+def _check_members(path: Path, reads: Callable[[str], bool]) -> None:
+    """Refuse an archive whose members hold more than is read; `zipfile` knows Zstandard once inspect-ai is imported."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in dict.fromkeys(archive.namelist()) if reads(name)]
+        check_size((piece for name in names for piece in _member(archive, name)), path)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
+    with archive.open(name) as member:
+        yield from blocks(member)
 
 
 def _samples(path: Path, log: Any, options: ReadOptions) -> tuple[Sequence[Any], dict[str, str]]:

@@ -1,16 +1,9 @@
 """A sample of Inspect as plain data: its fields, and digests of its question."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
-_ENCODER = json.JSONEncoder(sort_keys=True, default=str)
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted names, for telling whether two values are the same."""
-    return _ENCODER.encode(value)
+from chaintune.logs.facts import digest
 
 
 def sample_fields(sample: Any) -> dict[str, Any]:
@@ -28,7 +21,7 @@ def question_digests(summary: Any) -> dict[str, str]:
     """Digests of what an example asked, `input` with its choices and `target`, both as long as a summary has them."""
     question = summary.input if isinstance(summary.input, str) else _messages(summary.input)
     target = summary.target if isinstance(summary.target, list) else [summary.target]
-    return {"input": _digest([question, *(summary.choices or ())]), "target": _digest(target)}
+    return {"input": digest([question, *(summary.choices or ())]), "target": digest(target)}
 
 
 def prompt_digest(messages: Sequence[Any]) -> str:
@@ -38,13 +31,9 @@ def prompt_digest(messages: Sequence[Any]) -> str:
         if message.role == "assistant":
             break
         prompt.append(message)
-    return _digest(_messages(prompt)) if prompt else ""
+    return digest(_messages(prompt)) if prompt else ""
 
 
 def _messages(messages: Sequence[Any]) -> list[Any]:
     """Role and content; the ids are drawn at random."""
     return [message.model_dump(mode="json", include={"role", "content"}) for message in messages]
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(canonical(value).encode()).hexdigest()

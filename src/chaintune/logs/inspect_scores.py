@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.logs.inspect_samples import canonical
+from chaintune.logs.facts import canonical
 
 _LOG = logging.getLogger(__name__)
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}

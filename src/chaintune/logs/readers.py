@@ -34,7 +34,14 @@ READERS = Registry(
     LogReader,
     {
         "chaintune": "chaintune.logs.scores_files:READER",
+        "lighteval": "chaintune.logs.lighteval:READER",
         "lm-eval": "chaintune.logs.lm_eval:READER",
+        "helm": "chaintune.logs.helm:READER",
+        "every-eval-ever": "chaintune.logs.every_eval_ever:READER",
+        "openai-evals": "chaintune.logs.openai_evals:READER",
+        "opencompass": "chaintune.logs.opencompass:READER",
+        "promptfoo": "chaintune.logs.promptfoo:READER",
+        "deepeval": "chaintune.logs.deepeval:READER",
         "inspect": "chaintune.logs.inspect_logs:READER",
         "table": "chaintune.logs.tables:READER",
     },
@@ -52,9 +59,10 @@ def read_log(path: Path, options: ReadOptions) -> Mapping[str, Log]:
         ConfigError: a reader, field or task that does not exist.
         DataError: the log cannot be read.
     """
-    reader = READERS.get(options.reader or reader_of(path))
+    name = options.reader or reader_of(path)
+    reader = READERS.get(name)
     if options.filter is not None and not reader.has_filters:
-        raise ConfigError(f"{path}: only logs of lm-eval have filters; name none")
+        raise ConfigError(f"{path}: a log of {name} has no filters; name none")
     tasks: dict[str, Log] = {}
     for log in reader.read(path, options):
         task = log.scores.task
@@ -79,8 +87,8 @@ def reader_of(path: Path) -> str:
             return name
     if path.is_dir():
         raise DataError(
-            f"{path}: the folder holds neither samples_*.jsonl of lm-eval, logs of Inspect, nor score files of "
-            "chaintune"
+            f"{path}: the folder holds no log that any reader recognises ({', '.join(READERS.names)}); name a file, or "
+            "write its scores as a table with the columns id and score"
         )
     raise DataError(
         f"{path}: expected a file that ends in {', '.join(SUFFIXES)}, .eval, or a folder; "

@@ -10,12 +10,13 @@ from chaintune.records import Scores
 
 
 def recognises(path: Path) -> bool:
-    """Whether a path is Parquet with log-probabilities of choices, or a folder of Parquet files and no samples."""
+    """Whether a path is Parquet with log-probabilities of choices, or a folder of Parquet and of no other harness."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if path.is_dir():
-        return any(path.glob("*.parquet")) and not any(path.rglob("samples_*.jsonl"))
+        others = ("samples_*.jsonl", "details_*.parquet")
+        return any(path.glob("*.parquet")) and not any(any(path.rglob(name)) for name in others)
     if path.suffix.lower() != ".parquet":
         return False
     try:

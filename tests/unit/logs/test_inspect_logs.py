@@ -16,7 +16,7 @@ import pytest
 
 import chaintune
 from chaintune.errors import ConfigError, DataError
-from chaintune.logs import inspect_bounds, inspect_logs
+from chaintune.logs import content, inspect_logs
 from chaintune.logs.compare import objections
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -279,7 +279,7 @@ def test_of_a_failed_run_and_its_retry_the_one_that_finished_is_taken(
 def test_a_log_that_swells_is_refused_before_it_is_parsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    monkeypatch.setattr(inspect_bounds, "_MOST_VALUES", 10_000)
+    monkeypatch.setattr(content, "_MOST_VALUES", 10_000)
     path = side(tmp_path / ("l.json" if place == "json" else "l.eval"), 0)
     assert read_log(path, ReadOptions())["who"].scores.item_scores().size == N
     swelling = "[" + "[]," * 10_000 + "[]]"
@@ -294,14 +294,14 @@ def test_a_log_that_swells_is_refused_before_it_is_parsed(
         assert path.stat().st_size < 50_000
     with pytest.raises(DataError, match=r"unpacks to more than 10,000 values, more than is read of one log; write"):
         read_log(path, ReadOptions())
-    monkeypatch.setattr(inspect_bounds, "_MOST_VALUES", 1e9)
-    monkeypatch.setattr(inspect_bounds, "_MOST_BYTES", 20_000)
+    monkeypatch.setattr(content, "_MOST_VALUES", 1e9)
+    monkeypatch.setattr(content, "_MOST_BYTES", 20_000)
     with pytest.raises(DataError, match=r"unpacks to more than 20,000 bytes"):
         read_log(path, ReadOptions())
 
 
 def test_members_that_are_not_read_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspect_bounds, "_MOST_BYTES", 100_000)
+    monkeypatch.setattr(content, "_MOST_BYTES", 100_000)
     monkeypatch.setattr(inspect_logs, "_PROMPTS", 3)
     samples = [archives.sample(i, {"match": "C"}, store={"x": "y" * 20_000}) for i in range(40)]
     path = archives.write(tmp_path / "l.eval", archives.log(samples))

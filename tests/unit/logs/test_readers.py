@@ -7,7 +7,7 @@ import pytest
 
 import chaintune
 from chaintune.cli.app import main
-from chaintune.errors import ConfigError
+from chaintune.errors import ConfigError, DataError
 from chaintune.logs.readers import READERS, LogReader, reader_of
 from tests.conftest import Install
 from tests.unit.logs import archives, logs
@@ -22,9 +22,9 @@ def _offered(install: Install) -> None:
 
 
 def test_every_shipped_reader_is_one() -> None:
-    assert list(READERS.shipped) == ["chaintune", "lm-eval", "inspect", "table"]
+    assert len(READERS.shipped) == 11
     assert all(isinstance(READERS.get(name), LogReader) for name in READERS.shipped)
-    assert [name for name in READERS.shipped if READERS.get(name).has_filters] == ["lm-eval"]
+    assert [name for name in READERS.shipped if READERS.get(name).has_filters] == ["lm-eval", "promptfoo"]
 
 
 def test_each_kind_of_log_is_recognised(tmp_path: Path) -> None:
@@ -38,6 +38,25 @@ def test_each_kind_of_log_is_recognised(tmp_path: Path) -> None:
         "inspect",
         "lm-eval",
     ]
+
+
+def test_the_page_names_every_reader() -> None:
+    table = PAGE.read_text().partition("## What it reads")[2].partition("##")[0]
+    assert {name for name in READERS.shipped if f"`{name}` |" not in table} == set()
+
+
+def test_a_folder_that_no_reader_recognises_names_them_all(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match="holds no log that any reader recognises") as e:
+        reader_of(tmp_path)
+    assert all(name in str(e.value) for name in READERS.names)
+
+
+def test_a_filter_is_refused_where_a_reader_has_none(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("id,score\n1,1\n")
+    with pytest.raises(ConfigError, match="a log of table has no filters; name none"):
+        chaintune.compare(table, table, filter="none")
 
 
 def test_an_unknown_reader_is_told_with_the_nearest(tmp_path: Path) -> None:

@@ -268,7 +268,7 @@ def test_files_of_no_known_kind_are_refused(tmp_path: Path) -> None:
         read_log(tmp_path / "x.txt", ReadOptions())
     with pytest.raises(DataError, match="no such file or folder"):
         read_log(tmp_path / "none", ReadOptions())
-    with pytest.raises(DataError, match="the folder holds neither"):
+    with pytest.raises(DataError, match="the folder holds no log that any reader recognises"):
         read_log(tmp_path, ReadOptions())
     (tmp_path / "bad.parquet").write_bytes(b"PAR1nonsense")
     with pytest.raises(DataError, match="not a readable Parquet file"):

@@ -1,0 +1,197 @@
+"""Runs of HELM: `per_instance_stats.json`, and what lies beside it.
+
+`scenario_state.json` says what was asked and answered, `run_spec.json` under what conditions. What `helm-summarize`
+leaves of a run, `display_predictions.json` and `instances.json`, is read where the other files are not there. An
+example is an instance; its replications with other in-context examples (`train_trial_index`) are averaged, and its
+perturbed versions are read only where `perturbation` is a dimension, as examples of the same cluster.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chaintune.errors import DataError
+from chaintune.files.rows import Row
+from chaintune.logs.content import beginning, read_json
+from chaintune.logs.facts import canonical, digest, named
+from chaintune.logs.log import Log
+from chaintune.logs.options import ReadOptions
+from chaintune.logs.readers import LogReader
+from chaintune.logs.runs import Run, log_of_run, metric_of
+
+_STATS, _DISPLAYED = "per_instance_stats.json", "display_predictions.json"
+_STATE, _INSTANCES, _SPEC = "scenario_state.json", "instances.json", "run_spec.json"
+_MARKS = (b'"instance_id"', b'"train_trial_index"')
+_MODEL = re.compile(r"[:,-]?model(_deployment)?=[^,]*")
+# What HELM counts beside its metrics.
+_COUNTS = re.compile(r"num_|finish_reason_|training_|inference_|batch_size|prompt_truncated|max_prob|logprob")
+_NO_FACT = {"model", "model_deployment", "max_eval_instances"}
+_PERTURBATION = "perturbation"
+_PLAIN = {"name", "robustness", "fairness", "computed_on"}
+_Key = tuple[str, str]
+
+
+def recognises(path: Path) -> bool:
+    """Whether a path holds scores of HELM, or what it asked alone, in which case `read` says what is missing."""
+    if path.is_dir():
+        return any(any(path.rglob(name)) for name in (_STATS, _DISPLAYED, _STATE))
+    if path.suffix.lower() != ".json":
+        return False
+    return path.name == _STATE or all(mark in beginning(path) for mark in _MARKS)
+
+
+def read(path: Path, options: ReadOptions) -> list[Log]:
+    """The runs of a folder, or the one of a file.
+
+    Raises:
+        ConfigError: a metric or dimension that the run has not.
+        DataError: a file is missing or cannot be read.
+    """
+    if path.is_dir() or path.name == _STATE:
+        folder = path if path.is_dir() else path.parent
+        files = sorted(folder.rglob(_STATS))
+        files += [file for file in sorted(folder.rglob(_DISPLAYED)) if not file.with_name(_STATS).is_file()]
+    else:
+        files = [path]
+    if not files:
+        raise DataError(f"{path}: a run of HELM without {_STATS}, which holds its scores; copy that file beside it")
+    tasks = {file: _task(file) for file in files}
+    return [log_of_run(_run(file, task, options), options) for file, task in tasks.items() if options.wants(task)]
+
+
+def _task(path: Path) -> str:
+    """What HELM calls a run, but for the model."""
+    spec = path.with_name(_SPEC)
+    name = _mapping(spec).get("name") if spec.is_file() else None
+    return _MODEL.sub("", name if isinstance(name, str) else path.resolve().parent.name) or "helm"
+
+
+def _run(path: Path, task: str, options: ReadOptions) -> Run:
+    spec = _mapping(path.with_name(_SPEC)) if path.with_name(_SPEC).is_file() else {}
+    adapter = spec.get("adapter_spec")
+    adapter = adapter if isinstance(adapter, dict) else {}
+    scored = _scored(path, perturbed=_PERTURBATION in options.dimensions)
+    known = {name for values in scored.values() for name in values}
+    names = [name for name in _declared(spec) if name in known]
+    names = names or sorted(name for name in known if not _COUNTS.match(name))
+    choice = str(adapter.get("method")).startswith("multiple_choice")
+    wanted = [options.metric] if options.metric in known else names
+    metric = metric_of(wanted, options, path, preferred="exact_match" if choice else "")
+    instances, answers = _asked(path)
+    rows = [
+        Row(
+            f"{path}, instance '{name}'",
+            {
+                "id": f"{name} {perturbation}".rstrip(),
+                "cluster": name,
+                "trial": trial,
+                "score": values.get(metric),
+                "missing_reason": None if values.get(metric) is not None else f"HELM gives no {metric}",
+                **instances.get((name, perturbation), {}),
+                **answers.get((name, perturbation, trial), {}),
+                _PERTURBATION: perturbation or "none",
+            },
+        )
+        for (name, perturbation, trial), values in scored.items()
+    ]
+    facts = named("adapter", {name: value for name, value in adapter.items() if name not in _NO_FACT})
+    return Run(task, path, rows, metric, facts=facts)
+
+
+def _scored(path: Path, *, perturbed: bool) -> dict[tuple[str, str, int], dict[str, float]]:
+    """Metrics by instance, perturbation and replication."""
+    scored: dict[tuple[str, str, int], dict[str, float]] = {}
+    for entry in _objects(read_json(path), path):
+        key = (str(entry.get("instance_id")), _perturbation(entry.get(_PERTURBATION)), entry.get("train_trial_index"))
+        if not all(isinstance(part, kind) for part, kind in zip(key, (str, str, int), strict=True)):
+            raise DataError(f"{path}: an entry without instance_id and train_trial_index; it is no file of HELM's")
+        if perturbed or not key[1]:
+            scored.setdefault((key[0], key[1], int(key[2] or 0)), {}).update(_means(entry.get("stats")))
+    return scored
+
+
+def _means(stats: Any) -> Iterator[tuple[str, float]]:
+    if isinstance(stats, Mapping):  # as helm-summarize writes them
+        yield from ((str(name), float(value)) for name, value in stats.items() if isinstance(value, int | float))
+        return
+    for stat in stats if isinstance(stats, list) else ():
+        name = stat.get("name") if isinstance(stat, Mapping) else None
+        if isinstance(name, Mapping) and isinstance(stat.get("mean"), int | float):
+            yield str(name.get("name")), float(stat["mean"])
+
+
+def _declared(spec: Mapping[str, Any]) -> list[str]:
+    """The metrics that a run names, in its order."""
+    lists = [(part.get("args") or {}).get("names") for part in spec.get("metric_specs") or () if isinstance(part, dict)]
+    return [name for names in lists if isinstance(names, list) for name in names if isinstance(name, str)]
+
+
+def _asked(path: Path) -> tuple[dict[_Key, dict[str, Any]], dict[tuple[str, str, int], dict[str, Any]]]:
+    """Fields of each instance, and what was answered in each replication, as far as they are known."""
+    instances: dict[_Key, dict[str, Any]] = {}
+    answers: dict[tuple[str, str, int], dict[str, Any]] = {}
+    state, listed = path.with_name(_STATE), path.with_name(_INSTANCES)
+    if path.name == _DISPLAYED or not state.is_file():
+        for instance in _objects(read_json(listed), listed) if listed.is_file() else ():
+            instances[_key(instance)] = _fields(instance)
+        for entry in _objects(read_json(path), path) if path.name == _DISPLAYED else ():
+            known = (str(entry.get("instance_id")), _perturbation(entry.get(_PERTURBATION)))
+            text = entry.get("mapped_output") or entry.get("predicted_text")
+            answers[(*known, entry.get("train_trial_index") or 0)] = {"answer": text}
+        return instances, answers
+    for request in _objects(_mapping(state).get("request_states"), state):
+        key = _key(request.get("instance") or {})
+        instances[key] = _fields(request["instance"])
+        # A choice that is asked by itself is no answer.
+        if request.get("reference_index") is None:
+            answers.setdefault((*key, request.get("train_trial_index") or 0), _answer(request))
+    return instances, answers
+
+
+def _key(instance: Mapping[str, Any]) -> _Key:
+    return str(instance.get("id")), _perturbation(instance.get(_PERTURBATION))
+
+
+def _fields(instance: Mapping[str, Any]) -> dict[str, Any]:
+    right = [
+        (reference.get("output") or {}).get("text")
+        for reference in instance.get("references") or ()
+        if "correct" in (reference.get("tags") or ())
+    ]
+    names = ("split", "sub_split", "extra_data")
+    fields = {name: instance[name] for name in names if instance.get(name) is not None}
+    return fields | {"label": right[0] if len(right) == 1 else None, "digests": {"target": digest(right)}}
+
+
+def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    completions = (request.get("result") or {}).get("completions") or [{}]
+    text = completions[0].get("text")
+    mapped = (request.get("output_mapping") or {}).get(text.strip(), text) if isinstance(text, str) else None
+    prompt = (request.get("request") or {}).get("prompt")
+    right = _fields(request["instance"])["digests"]["target"]
+    return {"answer": mapped, "digests": {"target": right, "prompt": digest(prompt) if prompt else None}}
+
+
+def _perturbation(known: Any) -> str:
+    """A perturbation's name with its settings; empty where there is none."""
+    if not isinstance(known, Mapping):
+        return ""
+    settings = {name: value for name, value in known.items() if name not in _PLAIN}
+    return f"{known.get('name')}{f' {canonical(settings)}' if settings else ''}"
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    known = read_json(path)
+    if not isinstance(known, dict):
+        raise DataError(f"{path}: expected a mapping, as HELM writes it, got a {type(known).__name__}")
+    return known
+
+
+def _objects(known: Any, path: Path) -> Sequence[dict[str, Any]]:
+    if not isinstance(known, list) or not all(isinstance(entry, dict) for entry in known):
+        raise DataError(f"{path}: expected a list of objects, as HELM writes it")
+    return known
+
+
+READER = LogReader(recognises, read)

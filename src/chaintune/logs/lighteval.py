@@ -1,0 +1,115 @@
+"""Details of lighteval: `details_TASK_DATE.parquet`, a row an example, of today's form and of that before 0.10."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from chaintune.errors import DataError
+from chaintune.files.reading import iter_rows
+from chaintune.files.rows import Row
+from chaintune.logs.facts import digest
+from chaintune.logs.log import Log
+from chaintune.logs.options import ReadOptions
+from chaintune.logs.readers import LogReader
+from chaintune.logs.runs import Run, log_of_run, metric_of
+
+_DATED = re.compile(r"details_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.:-]+)")
+_TODAY, _BEFORE = {"doc", "metric", "model_response"}, {"example", "metrics", "predictions"}
+
+
+def recognises(path: Path) -> bool:
+    """Whether a path is a file of details, or a folder of such."""
+    if path.is_dir():
+        return any(path.rglob("details_*.parquet"))
+    return path.suffix.lower() == ".parquet" and any(part <= set(_columns(path)) for part in (_TODAY, _BEFORE))
+
+
+def read(path: Path, options: ReadOptions) -> list[Log]:
+    """The tasks of a folder of details, or the one of a file.
+
+    Raises:
+        ConfigError: a metric or dimension that the details have not.
+        DataError: a file cannot be read.
+    """
+    files = sorted(path.rglob("details_*.parquet")) if path.is_dir() else [path]
+    tasks = {file: _task(file) for file in files}
+    return [log_of_run(_run(file, task, options), options) for file, task in tasks.items() if options.wants(task)]
+
+
+def _columns(path: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
+
+
+def _task(path: Path) -> str:
+    dated = _DATED.fullmatch(path.stem)
+    return dated["task"] if dated else path.stem.removeprefix("details_")
+
+
+def _run(path: Path, task: str, options: ReadOptions) -> Run:
+    rows = [_example(number, row) for number, row in enumerate(iter_rows(path))]
+    numbers = dict.fromkeys(name for row in rows for name, _ in _numbers(row.values["metrics"]))
+    metric = metric_of(numbers, options, path)
+    made = [Row(row.where, {**row.values, **_scored(row.values["metrics"], metric)}) for row in rows]
+    return Run(task, path, made, metric)
+
+
+def _example(number: int, row: Row) -> Row:
+    """One example, whichever form its row has; one that bears no id is named by its row."""
+    if "doc" not in row.values:
+        return _of_before(number, row)
+    doc, response = (_mapping(row.values.get(name)) for name in ("doc", "model_response"))
+    texts, golds = response.get("text"), doc.get("gold_index")
+    choices = doc.get("choices") or []
+    places = golds if isinstance(golds, list) else [golds]
+    gold = [choices[place] for place in places if isinstance(place, int) and 0 <= place < len(choices)]
+    fields = {
+        "id": str(doc.get("id") or number),
+        "metrics": _mapping(row.values.get("metric")),
+        "answer": texts[0] if isinstance(texts, list) and texts else _chosen(response, choices),
+        "label": gold[0] if len(gold) == 1 else None,
+        "digests": {"prompt": digest(doc.get("query")), "target": digest(gold)},
+    }
+    return Row(row.where, {"doc": doc, **fields})
+
+
+def _of_before(number: int, row: Row) -> Row:
+    texts = row.values.get("predictions")
+    known = {"prompt": row.values.get("full_prompt") or row.values.get("example"), "target": row.values.get("gold")}
+    fields = {
+        "id": str(number),
+        "metrics": _mapping(row.values.get("metrics")),
+        "answer": texts[0] if isinstance(texts, list) and texts and isinstance(texts[0], str) else None,
+        "digests": {name: digest(value) for name, value in known.items() if value is not None},
+    }
+    return Row(row.where, {**row.values, **fields})
+
+
+def _chosen(response: Mapping[str, Any], choices: list[Any]) -> Any:
+    """The choice of the highest log-probability."""
+    values = response.get("logprobs")
+    if not isinstance(values, list) or not values or len(values) != len(choices):
+        return None
+    return choices[max(range(len(values)), key=values.__getitem__)]
+
+
+def _scored(metrics: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    score = dict(_numbers(metrics)).get(metric)
+    return {"score": score, "missing_reason": None if score is not None else f"no {metric}"}
+
+
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    return ((name, float(value)) for name, value in metrics.items() if isinstance(value, int | float))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+READER = LogReader(recognises, read)
