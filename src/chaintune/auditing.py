@@ -179,21 +179,22 @@ def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), com
         ConfigError: the folder holds scores of other models.
         StoreError: it cannot be written.
     """
+    from chaintune.files.atomic import own_folder
     from chaintune.files.disk import os_errors_as_store_error
     from chaintune.report.folder import write_report
     from chaintune.report.page import Step
     from chaintune.report.results import Results
     from chaintune.runs.scoring import write_scores
 
-    for side, scores in (("before", audited.before), ("after", audited.after)):
-        write_scores(scores, folder / side)
-    with os_errors_as_store_error(folder, "the report cannot be written"):
-        write_report(
-            folder,
-            {task.name: task for task in tasks},
-            results=Results.of(audited.comparisons, audited.gate, command=command),
-            steps=[Step(task, before, audited.after[task]) for task, before in audited.before.items()],
-        )
+    with os_errors_as_store_error(folder, "the scores cannot be written"):
+        for side, scores in (("before", audited.before), ("after", audited.after)):
+            write_scores(scores, own_folder(folder / side))
+    write_report(
+        folder,
+        {task.name: task for task in tasks},
+        results=Results.of(audited.comparisons, audited.gate, command=command),
+        steps=[Step(task, before, audited.after[task]) for task, before in audited.before.items()],
+    )
 
 
 def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: int) -> list[Task]:

@@ -1,12 +1,20 @@
-"""The exception tree, and the sentences that name the nearest valid word, or what to install.
+"""The exception tree, and what sentences are made of: the nearest valid word, what to install, text from data.
 
 Every error that a user can cause is a `ChaintuneError`; the command line turns it into one
 sentence and exit code 2. Anything else is a bug and keeps its traceback.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.util import find_spec
+
+# Control characters, those that turn the direction of writing, ends of lines that only some know, halves of pairs.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# What a CI job obeys when it is printed: `::error::` of GitHub, `##[...]`, `##vso[...]` and `##teamcity[...]`.
+_AT_LINE_START = re.compile(r"(?m)^([^\S\n]*)::")
+_ANYWHERE = re.compile(r"##(?=\[|vso\[|teamcity\[)")
+_END_OF_LINE = re.compile(r"\n(?!  )")
 
 
 class ChaintuneError(Exception):
@@ -35,6 +43,22 @@ class StoreError(ChaintuneError, OSError):
 
 class MissingPackageError(ChaintuneError, ImportError):
     """A package that is no part of chaintune's core is not installed."""
+
+
+def visible(text: str) -> str:
+    r"""Text from data, without anything that a terminal or a CI job would obey: `\u001b`. JSON stays the same value.
+
+    Example:
+        >>> print(visible("::error::"))
+        \u003a:error::
+    """
+    text = _UNSEEN.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
+    return _ANYWHERE.sub(r"\\u0023#", _AT_LINE_START.sub(r"\1\\u003a:", text))
+
+
+def message(text: object) -> str:
+    """A message as it is printed: `visible`, and no line but those of its own, which begin with two blanks."""
+    return visible(_END_OF_LINE.sub(r"\\u000a", str(text)))
 
 
 def require(purpose: str, *packages: str, extra: str = "") -> None:

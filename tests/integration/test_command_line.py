@@ -59,7 +59,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def ran(place: Place, start: Start) -> Program:
-    """The study, run in a process of its own from its first import."""
+    """The study, run in a process of its own from its first import, in a folder with a module of a stranger."""
+    (place.folder / "safetensors.py").write_text("open('ran', 'w')\n")
     command = ("-m", "chaintune", "run", "studies/smoke.yaml", "--out", "out")
     process = start(*command, folder=place.folder, environment=place.environment, anew=True)
     assert process.wait() == 0, process.err
@@ -75,6 +76,10 @@ def test_run_prints_every_table_and_where_results_lie(place: Place, ran: Program
     for name in ("report.md", "results.parquet", "results.json", "study.resolved.yaml", "provenance.json", "scores"):
         assert (place.folder / "out" / name).exists(), name
     assert not list(place.folder.rglob("*.partial"))
+
+
+def test_no_module_of_the_current_folder_is_imported(place: Place, ran: Program) -> None:
+    assert not (place.folder / "ran").exists()
 
 
 def test_progress_goes_to_stderr_without_bars_or_colour(ran: Program) -> None:

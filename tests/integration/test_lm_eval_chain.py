@@ -73,7 +73,7 @@ def test_what_such_tasks_lose_and_regain_is_counted_from_where_they_were_learned
         },
         name="named",
     )
-    results = prepare(study, FolderStore(tmp_path / "store")).run(tmp_path / "out")
+    results = prepare(study, FolderStore(tmp_path / "store"), trust_remote_code=True).run(tmp_path / "out")
     whole_manager.cache_clear()
     assert results.outcome.complete
     chain = f"{SAFETY}>{CAPABILITY}"

@@ -239,13 +239,17 @@ def test_the_command_joins_a_cluster_and_says_what_failed(
     diverging = ["tasks.boxes.recipe.learning_rate=9", "tasks.boxes.recipe.weight_decay=1e38", "recipe.epochs=0.5"]
     places = [f"--set={place}" for place in [*smoke.places, *diverging]]
     folders = ["--out", str(tmp_path / "out"), "--store", str(tmp_path / "store")]
-    process = start(*command, *places, *folders, anew=True)
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "safetensors.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    process = start(*command, *places, *folders, folder=here, anew=True)
     assert process.wait() == 2, process.err
     journal = json.loads((tmp_path / "out" / "status.json").read_text())
     assert {found["title"] for found in journal["failed"]} == {"boxes, seed 0", "balls>boxes, seed 0"}
     assert {found["cause"] for found in journal["skipped"]} == {
         f"'{found['title']}' failed: {found['cause']}" for found in journal["failed"]
     }
+    assert not (tmp_path / "ran").exists()  # no module of the current folder is imported
     assert journal["nodes"]["made"] == 5  # the base's scores, balls and its own
     assert journal["nodes"]["total"] == sum(journal["nodes"][kind] for kind in ("made", "failed", "skipped"))
 

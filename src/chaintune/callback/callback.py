@@ -19,6 +19,7 @@ from chaintune.callback.series import Groups, curves
 from chaintune.callback.sharding import check_can_watch, save_whole
 from chaintune.callback.step_scores import check_same, scores_by_task, step_folder, write_step_scores
 from chaintune.errors import ConfigError, DataError, ModelError, nearest
+from chaintune.files.atomic import fresh_folder
 from chaintune.forgetting.crossing import parts_of
 from chaintune.forgetting.options import Inference
 from chaintune.gate import Policy, judge, read_policy
@@ -254,7 +255,7 @@ class ForgettingCallback(TrainerCallback):
         self.kept_step, leads = state.global_step, state.is_world_process_zero
         best, partial = self._folder / "best", self._folder / "best.partial"
         if leads:
-            shutil.rmtree(partial, ignore_errors=True)
+            fresh_folder(partial)
         save_whole(_bare(self._trainer.model), partial, leads=leads)
         if not leads:
             return

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from chaintune.callback.live import EncodedTask
 from chaintune.errors import DataError
-from chaintune.files.atomic import atomic_write
+from chaintune.files.atomic import atomic_write, own_folder
 from chaintune.files.names import file_names
 from chaintune.records import Scores
 
@@ -32,7 +32,7 @@ def scores_by_task(before: Sequence[Scores] | Path | str) -> dict[str, Scores]:
 
 def write_step_scores(folder: Path, scores: Mapping[str, Scores]) -> None:
     """Write one file a task, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    own_folder(folder)
     files = file_names([quote(name, safe="") for name in scores], ".parquet")
     for file, one in zip(files, scores.values(), strict=True):
         with atomic_write(folder / file, durable=False) as partial:

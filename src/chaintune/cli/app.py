@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
@@ -18,6 +17,17 @@ from chaintune.cli.card import card
 from chaintune.cli.compare import compare
 from chaintune.cli.curvature import curvature
 from chaintune.cli.mitigate import mitigate
+from chaintune.cli.output import (
+    CLOSED_PIPE,
+    MessageFormatter,
+    complain,
+    complain_of_bug,
+    echo,
+    is_closed_pipe,
+    machine_error,
+    open_closed_streams,
+    written,
+)
 from chaintune.cli.plan import plan
 from chaintune.cli.policy import policy
 from chaintune.cli.report import report
@@ -47,7 +57,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 
 def _print_version(show: bool) -> None:
     if show:
-        typer.echo(version("chaintune"))
+        echo(version("chaintune"))
         raise typer.Exit
 
 
@@ -61,8 +71,9 @@ def _options(
 ) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MessageFormatter())
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
     # Bars of the libraries underneath would break ours, and stderr may be a log file.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
@@ -81,7 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, end)
-    code = _exit_code(arguments)
+    open_closed_streams()
+    code = written(_exit_code(arguments))
     sys.exit(TERMINATED if signals and code == INTERRUPTED else code)
 
 
@@ -89,19 +101,25 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
     try:
         result = app(args=arguments, standalone_mode=False)
     except TyperException as error:
-        print(f"chaintune: {error.format_message()} (--help shows what there is)", file=sys.stderr)  # noqa: T201
+        complain(f"{error.format_message()} (--help shows what there is)")
         return BAD_INPUT
     except ChaintuneError as error:
-        print(f"chaintune: {error}", file=sys.stderr)  # noqa: T201
+        complain(error)
         return BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception:  # noqa: BLE001 - the last line of defence: a bug keeps its traceback and has a code of its own
-        traceback.print_exc()
+    except SystemExit as ended:
+        if not is_closed_pipe(ended):
+            raise
+        return CLOSED_PIPE
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug keeps its traceback and a code of its own
+        if is_closed_pipe(error):
+            return CLOSED_PIPE
+        if sentence := machine_error(error):
+            complain(sentence)
+            return BAD_INPUT
+        complain_of_bug(error)
         return BUG
     if result == INTERRUPTED:  # typer answers Ctrl-C with this code instead of the exception
-        print("chaintune: interrupted; the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
+        complain("interrupted; the same command goes on where it stopped")
     return result if isinstance(result, int) else 0

@@ -9,6 +9,7 @@ import typer
 
 from chaintune.cli.comparison import CompareFlags, write_text
 from chaintune.cli.expand import expand_dataclasses
+from chaintune.cli.output import echo
 from chaintune.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
@@ -81,11 +82,11 @@ def card(
         old = _read(card_flags.into)
         new = merged(old, name=SECTION, section=new_card.section, index=index, where=str(card_flags.into))
         if new == old:
-            typer.echo(f"{card_flags.into} says so already")
+            echo(f"{card_flags.into} says so already")
         else:
             _write(card_flags.into, new)
     if not (card_flags.out or card_flags.into):
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
     return 0
 
 
@@ -177,4 +178,4 @@ def _read(path: Path) -> str:
 
 def _write(path: Path, text: str) -> None:
     write_text(path, text)
-    typer.echo(f"wrote {path}")
+    echo(f"wrote {path}")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from chaintune.cli.output import echo
 from chaintune.errors import ConfigError
-from chaintune.files.atomic import partial_path
+from chaintune.files.atomic import write_bytes
+from chaintune.files.disk import os_errors_as_store_error
 
 if TYPE_CHECKING:
     from chaintune.gate import Policy
@@ -86,7 +88,7 @@ def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None",
     """Print comparisons and what a policy says of them; the exit code.
 
     Raises:
-        ConfigError: a file cannot be written.
+        ConfigError, StoreError: a file cannot be written.
     """
     if gate and output.junit:
         from chaintune.report.gate import junit_xml
@@ -100,27 +102,26 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all, with the line ends of the text.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: there is no such folder.
+        StoreError: it cannot be written.
     """
-    partial = partial_path(path)
-    try:
-        partial.write_bytes(text.encode())
-        partial.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: cannot be written, as there is no folder {path.parent}")
+    with os_errors_as_store_error(path, "cannot be written"):
+        write_bytes(path, text.encode())
 
 
 def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", form: str) -> None:
-    from chaintune.report.markdown import markdown, visible
+    from chaintune.report.markdown import markdown
     from chaintune.report.results import Results
 
     results = Results.of(comparisons, gate)
     if form == "json":
         from chaintune.report.comparison import comparison_json
 
-        typer.echo(comparison_json(comparisons, gate.to_dict() if gate else None))
+        echo(comparison_json(comparisons, gate.to_dict() if gate else None))
     elif form == "md":
-        typer.echo(markdown(results), nl=False)
+        echo(markdown(results), nl=False)
     else:
         from chaintune.cli.display import print_tables
         from chaintune.report.gate import gate_sentence, gate_table
@@ -128,8 +129,8 @@ def _show(comparisons: "Sequence[Comparison]", gate: "Gate | None", form: str) -
         from chaintune.report.words import summary
 
         for part in results.parts:
-            typer.echo(visible(summary(part)) + "\n")
+            echo(summary(part) + "\n")
             print_tables(result_tables(part))
         if gate:
             print_tables([gate_table(gate)])
-            typer.echo(gate_sentence(gate))
+            echo(gate_sentence(gate))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from chaintune.cli.options import AsJson, RemoteCode, StoreRoot
+from chaintune.cli.output import echo
 
 if TYPE_CHECKING:
     from chaintune.records import Curvature
@@ -53,7 +54,7 @@ def curvature(
     lanczos = {"basis": basis, "tolerance": tolerance, "max_products": max_products}
     curvatures = _curvatures(model, task, space=space, batches=batches, **lanczos, **shared)
     if as_json:
-        typer.echo(json.dumps([one.to_dict() for one in curvatures], indent=2))
+        echo(json.dumps([one.to_dict() for one in curvatures], indent=2))
     else:
         print_tables([curvature_table(curvatures)])
     return INCONCLUSIVE if any(one.reason for one in curvatures) else 0

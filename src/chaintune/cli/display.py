@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -12,7 +13,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from chaintune.cli.amounts import doing, duration, rate_of
-from chaintune.report.markdown import visible
+from chaintune.cli.output import printing
+from chaintune.errors import message, visible
 from chaintune.report.tables import Table
 
 if TYPE_CHECKING:
@@ -29,22 +31,27 @@ _DONE = {"made": "done", "reused": "already there", "failed": "FAILED", "skipped
 def print_tables(tables: Sequence[Table], console: Console | None = None) -> None:
     """Print tables to stdout, one under the other."""
     console = console or Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
-    for table in tables:
-        console.print(Text(visible(table.title), style="bold"))
-        console.print(_rich(table))
-        if table.note:
-            console.print(Text(visible(table.note), style="dim"))
-        console.print()
+    with printing():
+        for table in tables:
+            console.print(Text(visible(table.title), style="bold"))
+            console.print(_rich(table))
+            if table.note:
+                console.print(Text(visible(table.note), style="dim"))
+            console.print()
 
 
 def _rich(table: Table) -> RichTable:
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in table.header:
-        shown.add_column(Text(visible(name)), overflow="fold")
+        shown.add_column(_cell(name), overflow="fold")
     for row in table.rows:
-        # Text, not markup: the cells come from data.
-        shown.add_row(*(Text(visible(cell)) for cell in row))
+        shown.add_row(*map(_cell, row))
     return shown
+
+
+def _cell(text: str) -> Text:
+    """Text, not markup, as it comes from data; where a long one is folded, any two colons may begin a line."""
+    return Text(visible(text).replace("::", "\\u003a:"))
 
 
 class RunDisplay:
@@ -108,4 +115,5 @@ class RunDisplay:
 
     def _line(self, text: str) -> None:
         self._last_line = time.monotonic()
-        self._console.print(Text(text), soft_wrap=True)
+        with suppress(OSError):  # that nobody can see it is no reason to stop
+            self._console.print(Text(message(text)), soft_wrap=True)

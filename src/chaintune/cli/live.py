@@ -10,6 +10,7 @@ from rich.text import Text
 
 from chaintune.cli.amounts import doing, duration, rate_of
 from chaintune.cli.graph import GraphRow, RunGraph, State, folded
+from chaintune.errors import visible
 from chaintune.execution.eta import Eta
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class LiveView:
         lines += foot
         ascii_only = self._console.options.ascii_only
         for line in lines:
-            line.plain = line.plain.translate(_PLAIN) if ascii_only else line.plain
+            shown = visible(line.plain.replace("\n", " "))
+            line.plain = shown.translate(_PLAIN) if ascii_only else shown
             line.truncate(width)
             line.no_wrap = True
         return Group(*lines)

@@ -13,6 +13,7 @@ import typer
 from chaintune.cli.amounts import read_size
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson, MaxStore, Overrides, RunFlags
+from chaintune.cli.output import echo
 from chaintune.errors import ConfigError
 from chaintune.records import Limits
 
@@ -83,17 +84,17 @@ def mitigate(
         command=["chaintune", *sys.argv[1:]],
     )
     if as_json:
-        typer.echo(json.dumps(mitigations.to_dict(), indent=2, default=str))
+        echo(json.dumps(mitigations.to_dict(), indent=2, default=str))
     else:
         made, limits = mitigations.results, Limits(dose_flags.target, dose_flags.margin)
         print_tables(mitigation_tables(Results("", made.rows, made.level, limits)))
-        typer.echo(f"{mitigations.choice.dose_curve} of {mitigations.choice.task}: {mitigations.choice.reason}.")
+        echo(f"{mitigations.choice.dose_curve} of {mitigations.choice.task}: {mitigations.choice.reason}.")
         model_folder = mitigations.model
         wrote = f"{mitigations.written} is written to {model_folder}" if model_folder else "no model is written"
-        typer.echo(f"{wrote}; the whole report is {out}/report.html")
+        echo(f"{wrote}; the whole report is {out}/report.html")
     if not mitigations.results.outcome.complete:
         for result in mitigations.results.outcome.of("failed"):
-            typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
+            echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
         return 2
     return 0 if mitigations.choice.chosen else 3
 

@@ -43,7 +43,10 @@ Overrides = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RemoteCode = Annotated[
     bool,
-    typer.Option("--trust-remote-code", help="Run Python code that comes with a model. Only for models you trust."),
+    typer.Option(
+        "--trust-remote-code",
+        help="Run Python code that comes with a model, or that a study names. Only where you trust both.",
+    ),
 ]
 
 

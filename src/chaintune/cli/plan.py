@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chaintune.cli.options import AsJson, Overrides, StoreRoot, StudyFile
+from chaintune.cli.output import echo
 
 if TYPE_CHECKING:
     from chaintune.execution.cluster_spec import Cluster
@@ -61,12 +62,12 @@ def plan(
     on_cluster = _makespan(session, rates, machines) if machines else None
     if as_json:
         plain = session.plan.to_dict() | {"forecast": ahead.to_dict()}
-        typer.echo(json.dumps(plain | ({"schedule": on_cluster.to_dict()} if on_cluster else {}), indent=2))
+        echo(json.dumps(plain | ({"schedule": on_cluster.to_dict()} if on_cluster else {}), indent=2))
         return
     print_tables(_plan_tables(session.plan))
-    typer.echo(_to_do(session.plan, ahead))
+    echo(_to_do(session.plan, ahead))
     if on_cluster and machines:
-        typer.echo(_on_cluster(on_cluster, session.plan, machines))
+        echo(_on_cluster(on_cluster, session.plan, machines))
 
 
 def _makespan(session: "Session", rates: "Rates", cluster: "Cluster") -> "Makespan":

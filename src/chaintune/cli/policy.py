@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from chaintune.cli.output import echo
 from chaintune.errors import ConfigError
 
 policy = typer.Typer(help="Budgets of forgetting for `chaintune compare --policy`.", no_args_is_help=True)
@@ -29,4 +30,4 @@ def init(
         raise ConfigError(f"{path}: there is a file already; name another one, or remove it") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
-    typer.echo(f"wrote {path}")
+    echo(f"wrote {path}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from chaintune.cli.output import echo
 from chaintune.errors import ChaintuneError
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ def report(
 
     text = write_report(folder, _tasks(folder / "study.resolved.yaml"))
     if form == "html":
-        typer.echo(str(folder / PAGE))
+        echo(str(folder / PAGE))
     else:
-        typer.echo((folder / "results.json").read_text(encoding="utf-8") if form == "json" else text, nl=False)
+        echo((folder / "results.json").read_text(encoding="utf-8") if form == "json" else text, nl=False)
 
 
 def _tasks(study: Path) -> "dict[str, Task]":

@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 
-import typer
-
 from chaintune.cli.amounts import read_size
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import MaxStore, Out, Overrides, RunFlags, StudyFile
+from chaintune.cli.output import echo
 
 
 @expand_dataclasses
@@ -26,7 +25,6 @@ def run(
     """
     from chaintune.cli.display import print_tables
     from chaintune.report.folder import read_results, write_report
-    from chaintune.report.markdown import visible
     from chaintune.report.tables import result_tables
     from chaintune.report.words import summary
     from chaintune.store.address import open_store
@@ -43,9 +41,9 @@ def run(
     report = read_results(folder)
     write_report(folder, session.tasks, results=report)
     print_tables(result_tables(report, main=True))
-    typer.echo(visible(summary(report)))
+    echo(summary(report))
     made, reused = len(results.outcome.of("made")), len(results.outcome.of("reused"))
-    typer.echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
+    echo(f"\n{made} computed, {reused} reused; the whole report is {folder}/report.html")
     for result in results.outcome.of("failed"):
-        typer.echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
+        echo(f"chaintune: {result.node.title} failed: {result.cause}", err=True)
     return 0 if results.outcome.complete else 2

@@ -10,6 +10,7 @@ import typer
 
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson, RunFlags
+from chaintune.cli.output import echo
 from chaintune.errors import ConfigError
 from chaintune.scoring.backends import DEFAULT
 
@@ -73,7 +74,13 @@ class ScoreFlags(RunFlags):
         from chaintune.study.task_spec import tasks_from_options
 
         sizes, overrides = self.test or (), self.overrides or ()
-        return tasks_from_options(names, sizes=sizes, seed=self.sample_seed, overrides=overrides)
+        return tasks_from_options(
+            names,
+            sizes=sizes,
+            seed=self.sample_seed,
+            overrides=overrides,
+            trust_remote_code=self.trust_remote_code,
+        )
 
     def score(self, models: Mapping[str, str], tasks: "Sequence[Task]") -> "dict[str, dict[str, Scores]]":
         """Scores of models on tasks: what a model is called, then task -> scores."""
@@ -138,16 +145,16 @@ def score(
     rows = {name: scored_rows(one, by or ()) for name, one in scores.items()}
     paths = write_scores(scores, out)
     if as_json:
-        typer.echo(json.dumps(_plain(rows, paths), indent=2))
+        echo(json.dumps(_plain(rows, paths), indent=2))
         return 0
     from chaintune.cli.display import print_tables
 
     print_tables(scored_tables(rows))
     for name, one in scores.items():
         if one.n_missing:
-            typer.echo(f"{name}: {one.n_missing} of {len(one)} examples have no score and are left out")
+            echo(f"{name}: {one.n_missing} of {len(one)} examples have no score and are left out")
     for path in dict.fromkeys(paths.values()):
-        typer.echo(f"wrote {path}")
+        echo(f"wrote {path}")
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from chaintune.cli.options import AsJson
+from chaintune.cli.output import echo
 
 
 def status(
@@ -19,19 +20,19 @@ def status(
 
     run = read_status(folder)
     if as_json:
-        typer.echo(json.dumps(run.to_dict(), indent=2))
+        echo(json.dumps(run.to_dict(), indent=2))
         return
     journal, nodes = run.journal, run.journal["nodes"]
     done = nodes["made"] + nodes["reused"]
-    typer.echo(f"{journal['study']}: {run.state}, {done} of {nodes['total']} done")
+    echo(f"{journal['study']}: {run.state}, {done} of {nodes['total']} done")
     if run.state == "dead":
-        typer.echo("the process that ran it is gone; run the study again and it goes on where it was")
+        echo("the process that ran it is gone; run the study again and it goes on where it was")
     for node in journal["running"] if run.state == "running" else ():
         progress = f": {node['done']:.0f} of {node['total']:.0f} {node['unit']}" if node.get("total") else ""
-        typer.echo(f"now: {node['kind']} {node['title']}{progress}")
+        echo(f"now: {node['kind']} {node['title']}{progress}")
     if journal["seconds_left"] is not None and run.state == "running":
-        typer.echo(f"left: about {duration(journal['seconds_left'])}")
+        echo(f"left: about {duration(journal['seconds_left'])}")
     for trouble in journal["failed"] + journal["skipped"]:
-        typer.echo(f"not done: {trouble['title']}: {trouble['cause']}")
+        echo(f"not done: {trouble['title']}: {trouble['cause']}")
     if journal["cause"]:
-        typer.echo(f"cause: {journal['cause']}")
+        echo(f"cause: {journal['cause']}")

@@ -9,6 +9,7 @@ import typer
 
 from chaintune.cli.amounts import read_size, read_span, size_shown
 from chaintune.cli.options import StoreRoot
+from chaintune.cli.output import echo
 from chaintune.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ def list_entries(
     entries = inventory(_opened(root), kinds or ())
     if every:
         for entry in entries:
-            typer.echo(_line(entry))
+            echo(_line(entry))
     for kind, members in groupby(sorted(entries, key=lambda entry: entry.kind), key=lambda entry: entry.kind):
-        typer.echo(_sum(kind, list(members)))
-    typer.echo(_sum("total", entries))
+        echo(_sum(kind, list(members)))
+    echo(_sum("total", entries))
     if again := sum(entry.info.get(TIMES_MADE, 1) - 1 for entry in entries):
-        typer.echo(f"{again} more were made by one machine while another made the same")
+        echo(f"{again} more were made by one machine while another made the same")
 
 
 @store.command()
@@ -77,9 +78,9 @@ def gc(
     if not dry_run:
         opened.sweep()
     for entry in going:
-        typer.echo(_line(entry) if entry in gone else f"{_line(entry)} (kept: a running study needs it)")
+        echo(_line(entry) if entry in gone else f"{_line(entry)} (kept: a running study needs it)")
     freed = _bytes(entry for entry in going if entry in gone)
-    typer.echo(f"{'would remove' if dry_run else 'removed'} {len(gone)} entries, {size_shown(freed)}")
+    echo(f"{'would remove' if dry_run else 'removed'} {len(gone)} entries, {size_shown(freed)}")
 
 
 @store.command()
@@ -98,9 +99,9 @@ def verify(
         count += 1
         if trouble:
             broken.append(trouble)
-            typer.echo(f"{trouble.kind}/{trouble.key}: {trouble.why}")
+            echo(f"{trouble.kind}/{trouble.key}: {trouble.why}")
     gone = drop(opened, broken) if dropping else []
-    typer.echo(f"{count} entries read, {len(broken)} damaged" + (f", {len(gone)} removed" if dropping else ""))
+    echo(f"{count} entries read, {len(broken)} damaged" + (f", {len(gone)} removed" if dropping else ""))
     if len(broken) > len(gone):
         raise typer.Exit(DAMAGED)
 
@@ -108,11 +109,11 @@ def verify(
 def _opened(address: str | None) -> "Store":
     """A store that exists; looking into one must not create it."""
     from chaintune.store.address import open_store
-    from chaintune.store.store import default_address, is_url
+    from chaintune.store.store import default_address, hidden, is_url
 
     place = address or default_address()
     if not is_url(place) and not Path(place).is_dir():
-        raise StoreError(f"{place}: no such store; name one with --store or CHAINTUNE_STORE")
+        raise StoreError(f"{hidden(place)}: no such store; name one with --store or CHAINTUNE_STORE")
     return open_store(place)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from chaintune.cli.options import AsJson
+from chaintune.cli.output import echo
 
 
 def tasks(
@@ -26,24 +27,24 @@ def tasks(
     from chaintune.report.tables import Table
 
     if name is None:
-        typer.echo(json.dumps(list(known_tasks.names())) if as_json else "\n".join(known_tasks.names()))
+        echo(json.dumps(list(known_tasks.names())) if as_json else "\n".join(known_tasks.names()))
         return
     hidden = known_tasks.is_offensive(name) and not show_offensive
     shown = known_tasks.describe(known_tasks.load(name), prompts=0 if hidden else 3)
     if hidden:
-        typer.echo(f"prompts of '{name}' hold slurs and hate, so none is shown; --show-offensive shows some", err=True)
+        echo(f"prompts of '{name}' hold slurs and hate, so none is shown; --show-offensive shows some", err=True)
     if as_json:
-        typer.echo(json.dumps(shown.to_dict(), indent=2))
+        echo(json.dumps(shown.to_dict(), indent=2))
         return
-    typer.echo(f"{shown.name}: {shown.role}, version {shown.version}")
-    typer.echo(f"source: {shown.source}\nlicence: {shown.licence}")
+    echo(f"{shown.name}: {shown.role}, version {shown.version}")
+    echo(f"source: {shown.source}\nlicence: {shown.licence}")
     sizes = [f"{split.examples:,} examples in {split.clusters:,} clusters" for split in (shown.train, shown.test)]
-    typer.echo(f"train: {sizes[0]}\ntest: {sizes[1]}\n")
+    echo(f"train: {sizes[0]}\ntest: {sizes[1]}\n")
     for dimension, counts in shown.test.groups.items():
         in_train = shown.train.groups[dimension]
         groups = sorted({*counts, *in_train})
         rows = tuple((group, f"{in_train.get(group, 0):,}", f"{counts.get(group, 0):,}") for group in groups)
         print_tables([Table(f"Examples by {dimension}", "", (dimension, "train", "test"), rows)])
     if not hidden:
-        typer.echo("Prompts, each with its right answer (they may offend):\n")
-        typer.echo("\n\n".join(shown.prompts))
+        echo("Prompts, each with its right answer (they may offend):\n")
+        echo("\n\n".join(shown.prompts))

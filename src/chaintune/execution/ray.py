@@ -6,10 +6,11 @@ import os
 import re
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -311,22 +312,25 @@ def connected(address: str | None = None) -> Iterator[bool]:
     passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     ending = signal.getsignal(signal.SIGTERM)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours sends no statistics
-    try:
-        ray.init(
-            address,
-            runtime_env={"env_vars": passed},
-            include_dashboard=False if address == "local" else None,
-            log_to_driver=False,
-            logging_level="error",
-        )
-    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
-        raise ConfigError(f"--address {address}: {_why(error)}") from error
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ending)  # Ray's own way to end leaves no word and no journal
-    try:
-        yield address != "local"
-    finally:
-        ray.shutdown()
+    # Ray has its workers import from the current folder before any other; from an empty one nothing comes.
+    with tempfile.TemporaryDirectory(prefix="chaintune-") as empty:
+        try:
+            with chdir(empty):
+                ray.init(
+                    address,
+                    runtime_env={"env_vars": passed},
+                    include_dashboard=False if address == "local" else None,
+                    log_to_driver=False,
+                    logging_level="error",
+                )
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+            raise ConfigError(f"--address {address}: {_why(error)}") from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ending)  # Ray's own way to end leaves no word and no journal
+        try:
+            yield address != "local"
+        finally:
+            ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:

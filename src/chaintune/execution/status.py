@@ -50,7 +50,8 @@ class Journal:
         self._running = {}
         if error is not None:
             with suppress(OSError):  # the error on its way says more than that the disk is full here too
-                self._write("interrupted" if isinstance(error, KeyboardInterrupt) else "failed", cause=str(error))
+                ended = isinstance(error, KeyboardInterrupt | SystemExit)  # by the user, or as nobody reads its stderr
+                self._write("interrupted" if ended else "failed", cause="" if ended else str(error))
             return
         self._write("failed" if any(event.kind == "failed" for event in self._ends.values()) else "done")
 

@@ -1,20 +1,54 @@
-"""Files and folders that appear whole or not at all, also after a power cut."""
+"""Files and folders that appear whole or not at all, also after a power cut; no link leads them elsewhere."""
 
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from chaintune.errors import StoreError
+
 PARTIAL = ".partial"
+_LEFT = re.compile(r".+\.[0-9a-f]{12}\.partial")
+_SECONDS_UNTIL_STALE = 3600
 
 
 def partial_path(path: Path) -> Path:
-    """A fresh name beside `path` for what is still being written."""
+    """A name beside `path` for what is still being written; nobody can foresee it."""
     return path.with_name(f"{path.name}.{uuid4().hex[:12]}{PARTIAL}")
+
+
+def own_folder(folder: Path) -> Path:
+    """A folder inside one of ours, made where it is missing.
+
+    Raises:
+        StoreError: a link stands in its place, which would have other files than ours overwritten.
+    """
+    if folder.is_symlink():
+        raise StoreError(f"{folder}: is a link, and nothing is written through links; remove it, then run again")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def fresh_folder(folder: Path) -> None:
+    """Make an empty folder in place of whatever is there; where that is a link, what it leads to stays as it is."""
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed an hour ago, or earlier, left in a folder and those directly below it."""
+    for path in [*folder.glob(f"*{PARTIAL}"), *folder.glob(f"*/*{PARTIAL}")]:
+        with suppress(OSError):
+            if _LEFT.fullmatch(path.name) and time.time() - path.lstat().st_mtime > _SECONDS_UNTIL_STALE:
+                path.unlink()
 
 
 def sync_file(path: Path) -> None:
@@ -37,7 +71,9 @@ def sync_tree(folder: Path) -> None:
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary path to write to; it takes the place of `path` when the block ends without an error.
+    """A temporary file to write to; it takes the place of `path` when the block ends without an error.
+
+    Of a link that stands at `path` the link is replaced, not what it leads to.
 
     Args:
         path: of the file.
@@ -46,6 +82,7 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
     try:
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # never one that is there, or a link
         yield partial
         if durable:
             sync_file(partial)
@@ -71,7 +108,8 @@ def replacing_files(folder: Path) -> Iterator[Path]:
         if folder.exists():
             for path in [path for path in sorted(partial.rglob("*")) if path.is_file()]:
                 target = folder / path.relative_to(partial)
-                target.parent.mkdir(parents=True, exist_ok=True)
+                for inner in reversed(target.relative_to(folder).parents[:-1]):
+                    own_folder(folder / inner)
                 path.replace(target)
         else:
             publish(partial, folder)

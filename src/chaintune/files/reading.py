@@ -5,12 +5,16 @@ import io
 import json
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from chaintune.errors import ChaintuneError, DataError, nearest
 from chaintune.files.rows import Row, kind, raise_problems
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BATCH_ROWS = 4096
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -66,6 +70,56 @@ def refuse_lfs_pointer(path: Path, error: type[ChaintuneError]) -> None:
         return
     if beginning == _LFS_POINTER:
         raise error(f"{path}: this is a pointer of Git LFS, not the file; run 'git lfs pull' in its folder")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: it cannot be read, or is no JSON.
+    """
+    try:
+        return parse_json(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_parquet(path: Path) -> "pa.Table":
+    """The table of a Parquet file; the path is never a pattern, a folder of parts, or a URL.
+
+    Raises:
+        DataError: it cannot be read, or is no Parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            return pq.ParquetFile(file).read()
+    # Damaged metadata raise errors of Python's own.
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        words = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+        raise DataError(f"{path}: not a readable Parquet file ({words})") from error
+
+
+@contextmanager
+def as_written(path: Path, remedy: str) -> Iterator[None]:
+    """Raise what comes of reading a file that is not as chaintune wrote it, as `DataError`.
+
+    Args:
+        path: of the file.
+        remedy: what writes it anew.
+
+    Raises:
+        DataError: in place of the errors of a value that is missing, or of another type.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error}; {remedy}") from error
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise DataError(f"{path}: not as chaintune wrote it ({what}); {remedy}") from error
 
 
 def files_digest(paths: Sequence[Path]) -> str:

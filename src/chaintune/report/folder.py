@@ -1,15 +1,14 @@
 """The report in a folder: Markdown, one HTML page, and its figures as files."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from chaintune.errors import DataError
 from chaintune.files.atomic import write_bytes
+from chaintune.files.disk import os_errors_as_store_error
+from chaintune.files.reading import as_written, read_json, read_parquet
 from chaintune.records import Estimate, Limits, ResultRow, Task
 from chaintune.report.comparison import comparison_json
 from chaintune.report.figures import result_figures, save
@@ -18,6 +17,7 @@ from chaintune.report.page import Step, render, results_page
 from chaintune.report.results import Results
 
 PAGE = "report.html"
+ANEW = "run the study again, which computes nothing twice"
 _ESTIMATE = tuple(Estimate.__dataclass_fields__)
 
 
@@ -27,14 +27,10 @@ def read_rows(path: Path) -> list[ResultRow]:
     Raises:
         DataError: there is no such file, or it holds something else.
     """
-    try:
-        table = pl.read_parquet(path)
-    except (FileNotFoundError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: no results there ({error}); expected the --out folder of a finished run") from error
-    try:
-        return [_row(row) for row in table.iter_rows(named=True)]
-    except (TypeError, KeyError) as error:
-        raise DataError(f"{path}: not a table of results ({error})") from error
+    if not path.is_file():
+        raise DataError(f"{path}: no results there; expected the --out folder of a finished run")
+    with as_written(path, ANEW):
+        return [_row(row) for row in read_parquet(path).to_pylist()]
 
 
 def read_results(folder: Path) -> Results:
@@ -44,9 +40,10 @@ def read_results(folder: Path) -> Results:
         DataError: the folder holds no results.
     """
     rows = read_rows(folder / "results.parquet")
-    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    with as_written(folder / "provenance.json", ANEW):
+        provenance = read_json(folder / "provenance.json")
+        title = f"Forgetting in the study {provenance['study']}"
     limits, level = _limits(folder / "results.json")
-    title = f"Forgetting in the study {provenance['study']}"
     return Results(title, rows, level, limits, provenance=provenance, folder=folder)
 
 
@@ -70,24 +67,27 @@ def write_report(
 
     Raises:
         DataError: the folder holds no results.
+        StoreError: it cannot be written.
     """
     results = results or read_results(folder)
     text = markdown(results)
-    write_bytes(folder / "report.md", text.encode(), durable=False)
-    if results.comparisons:
-        gate = results.gate.to_dict() if results.gate else None
-        content = comparison_json(results.comparisons, gate) + "\n"
-        write_bytes(folder / "comparison.json", content.encode(), durable=False)
-    figures = result_figures(results)
-    page = results_page(results, figures=figures, steps=steps, tasks=tasks)
-    write_bytes(folder / PAGE, render(page, save(figures, folder / "figures")).encode(), durable=False)
+    with os_errors_as_store_error(folder, "the report cannot be written"):
+        write_bytes(folder / "report.md", text.encode(), durable=False)
+        if results.comparisons:
+            gate = results.gate.to_dict() if results.gate else None
+            content = comparison_json(results.comparisons, gate) + "\n"
+            write_bytes(folder / "comparison.json", content.encode(), durable=False)
+        figures = result_figures(results)
+        page = results_page(results, figures=figures, steps=steps, tasks=tasks)
+        write_bytes(folder / PAGE, render(page, save(figures, folder / "figures")).encode(), durable=False)
     return text
 
 
 def _limits(path: Path) -> tuple[Limits, float]:
     """The limits of a recommended dose, and the level of the intervals, of the time of the run."""
-    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return Limits(**content.get("limits", {})), content.get("level", 0.95)
+    with as_written(path, ANEW):
+        content = read_json(path) if path.is_file() else {}
+        return Limits(**content.get("limits", {})), float(content.get("level", 0.95))
 
 
 def _row(row: dict[str, Any]) -> ResultRow:

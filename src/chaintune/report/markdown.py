@@ -1,16 +1,14 @@
 """Results as one Markdown page."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chaintune.errors import visible
 from chaintune.report.cells import Table
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import paragraphs
-
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def markdown(results: Results) -> str:
@@ -40,11 +38,6 @@ def escape(text: str) -> str:
     for mark in "\\`*[]<|":
         text = text.replace(mark, f"\\{mark}")
     return visible(text).replace("\n", " ")
-
-
-def visible(text: str) -> str:
-    """Text from data without characters that a terminal would take for a command."""
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -103,7 +103,7 @@ def prepare_mitigation(study: Study, store: Store, *, trust_remote_code: bool = 
     Args:
         study: from `mitigation_study`.
         store: where finished work lies.
-        trust_remote_code: run Python code that comes with a model.
+        trust_remote_code: run Python code that comes with a model, or that the study names.
 
     Raises:
         ConfigError: the two checkpoints are one.

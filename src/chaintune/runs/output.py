@@ -251,6 +251,7 @@ def _write_scores(plan: Plan, store: Store, tasks: Mapping[str, Task], metric: M
     """Score files under names that people can read; those of an earlier run that are no more are removed."""
     index: dict[str, dict[str, Any]] = {}
     several = len({cell.checkpoint.base for cell in plan.cells}) > 1
+    atomic.own_folder(folder)
     readings = list(_readings(plan, tasks, metric))
     described = [
         node.to_dict() | {"task": task, "item_metric": one.name, "deciding": deciding}

@@ -16,6 +16,7 @@ from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.run import run_plan
 from chaintune.execution.sizing import stage_bytes, task_tokens
 from chaintune.execution.state import RunOutcome
+from chaintune.files.atomic import clear_leftovers
 from chaintune.forgetting.recommend import USUAL
 from chaintune.models import check_quantize, load_reader, resolve_precision
 from chaintune.plan.plan import Families, Plan, compile_plan, families_of
@@ -114,6 +115,7 @@ class Session(Prepared):
         if any(node.recipe.quantize for node in self.plan.stages) and options.executor == "local":
             check_quantize()
         engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=self.trust_remote_code)
+        clear_leftovers(out)
         with computed(self.plan, self.store, self.tasks, engine, options, out=out) as outcome:
             rows = write_results(self, out, command=command, limits=limits)
         return StudyResults(tuple(rows), outcome, out, self.study.level)
@@ -183,14 +185,14 @@ def prepare(
     Args:
         study: as its file says.
         store: where finished work lies.
-        trust_remote_code: run Python code that comes with a model.
+        trust_remote_code: run Python code that comes with a model, or that the study names.
         families: as `compile_plan` takes them.
 
     Raises:
         DataError: a task's data cannot be loaded, or an example is longer than a base's context.
         ModelError: a base cannot be loaded, or is served, so that nothing can be trained from it.
     """
-    loaded = {name: load_spec(name, spec) for name, spec in study.tasks.items()}
+    loaded = {name: load_spec(name, spec, trust_remote_code=trust_remote_code) for name, spec in study.tasks.items()}
     bases = {name: open_base(name, store, study.backend) for name in study.bases}
     precision = resolve_precision(study.precision)
     readers = [load_reader(base.folder, trust_remote_code=trust_remote_code) for base in bases.values()]

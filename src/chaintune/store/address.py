@@ -5,7 +5,7 @@ from pathlib import Path
 
 from chaintune.errors import StoreError
 from chaintune.store.folder import FolderStore
-from chaintune.store.store import Store, default_address, is_url
+from chaintune.store.store import Store, default_address, hidden, is_url
 
 _BROKEN_URL = re.compile(r"[a-z0-9][a-z0-9+.-]+:/[^/]", re.IGNORECASE)
 
@@ -28,5 +28,5 @@ def open_store(address: Store | Path | str | None = None) -> Store:
 
         return RemoteStore(str(place))
     if isinstance(place, Path) and _BROKEN_URL.match(place.as_posix()):
-        raise StoreError(f"{place}: a URL as a Path has lost a slash; pass it as text")
+        raise StoreError(f"{hidden(place)}: a URL as a Path has lost a slash; pass it as text")
     return FolderStore(place)

@@ -1,6 +1,7 @@
 """Objects below a URL, by way of obstore, whose own settings say how long a service that is silent is waited for."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -9,13 +10,13 @@ from functools import cache, partial
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
 from chaintune.errors import ConfigError, StoreError, nearest
+from chaintune.store.store import credentials_of, hidden
 
 VARIABLE = "CHAINTUNE_STORE_PATIENCE"
 USUAL_SECONDS = 120.0
@@ -24,6 +25,7 @@ SCHEMES = ("abfs", "abfss", "adl", "az", "azure", "file", "gs", "memory", "s3", 
 _READ_BYTES = 64 * 2**20  # each is a request with retries of its own, so a long download may meet many outages
 _PART_BYTES, _PARTS = 5 * 2**20, 9000  # S3 takes 10,000 parts
 _AT_ONCE = 4
+_QUERY = re.compile(r"(?<=[^\s?])\?[^\s\"')]*=[^\s\"')]*")
 T = TypeVar("T")
 
 
@@ -215,18 +217,17 @@ def _credentials(scheme: str) -> dict[str, Any]:
 
 
 def _check(url: str, scheme: str) -> None:
+    shown = hidden(url)
+    if credentials_of(url):
+        raise StoreError(f"{shown}: an address is logged, so it must hold no credentials; use the environment")
     if "::" in url:
-        raise StoreError(f"{url}: expected one protocol, not a chain of them")
+        raise StoreError(f"{shown}: expected one protocol, not a chain of them")
     if scheme not in SCHEMES:
-        raise StoreError(f"{url}: protocol '{scheme}' is not known; {nearest(scheme, SCHEMES)}")
-    parts = urlsplit(url)
-    if parts.password or (parts.username and scheme != "abfss"):  # there it is the container
-        hidden = f"{scheme}://{parts.hostname or ''}{parts.path}"
-        raise StoreError(f"{hidden}: an address is logged, so it must hold no credentials; use the environment")
-    if parts.query or parts.fragment or ".." in parts.path.split("/"):
-        raise StoreError(f"{url}: expected protocol://place/prefix, without '..', '?' and '#'")
-    if not (parts.netloc + parts.path).strip("/"):
-        raise StoreError(f"{url}: names no place, such as a bucket or a folder")
+        raise StoreError(f"{shown}: protocol '{scheme}' is not known; {nearest(scheme, SCHEMES)}")
+    if set("?#") & set(url) or ".." in url.split("/"):
+        raise StoreError(f"{shown}: expected protocol://place/prefix, without '..', '?' and '#'")
+    if not url.partition("://")[2].strip("/"):
+        raise StoreError(f"{shown}: names no place, such as a bucket or a folder")
 
 
 def _interruptible(work: Callable[[], T]) -> T:
@@ -249,5 +250,6 @@ def _interruptible(work: Callable[[], T]) -> T:
 
 
 def _sentence(error: BaseException) -> str:
-    """The message of an error, without the source that the library prints behind it."""
-    return " ".join(str(error).partition("\n\nDebug source")[0].split()) or type(error).__name__
+    """The message of an error, without the source that the library prints behind it, and without signed queries."""
+    text = " ".join(str(error).partition("\n\nDebug source")[0].split())
+    return _QUERY.sub("", text) or type(error).__name__

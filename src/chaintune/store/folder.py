@@ -20,7 +20,7 @@ from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.store.lease import Lease, is_leased
 from chaintune.store.manifest import FORMAT, MANIFEST, Entry, damage_of, entry_of, files_of, load_manifest, sealed
-from chaintune.store.store import Make, checked_name, default_address, is_name, is_url
+from chaintune.store.store import Make, checked_name, default_address, hidden, is_name, is_url
 
 LEASES = "leases"
 _SECONDS_OF_SILENCE = 2.0
@@ -41,7 +41,7 @@ class FolderStore:
     def __init__(self, root: Path | str | None = None) -> None:
         place = default_address() if root is None else root
         if is_url(place):
-            raise StoreError(f"{place}: is a URL, not a folder; chaintune.store.open_store opens both")
+            raise StoreError(f"{hidden(place)}: is a URL, not a folder; chaintune.store.open_store opens both")
         self.root = Path(place).absolute()
         self.address = str(self.root)
         self._verified: set[tuple[str, str]] = set()
@@ -96,7 +96,9 @@ class FolderStore:
     def kinds(self) -> list[str]:
         """The kinds of entries that are there, sorted."""
         return sorted(
-            path.name for path in self.root.glob("*") if path.name != LEASES and is_name(path.name) and path.is_dir()
+            path.name
+            for path in self.root.glob("*")
+            if path.name != LEASES and is_name(path.name) and path.is_dir() and not path.is_symlink()
         )
 
     def keys(self, kind: str) -> list[str]:
@@ -171,7 +173,7 @@ class FolderStore:
         folder = self.folder(kind, key)
         lock = FileLock(folder.parent / ".locks" / f"{key}.lock")
         with os_errors_as_store_error(self.root, f"entry {kind}/{key} cannot be written"):
-            (folder.parent / ".locks").mkdir(parents=True, exist_ok=True)
+            atomic.own_folder(atomic.own_folder(folder.parent) / ".locks")
             self._acquire(lock, f"{kind}/{key}")
         try:
             _clear_partials(folder)
@@ -225,6 +227,8 @@ class FolderStore:
     def _sweep(self) -> None:
         """Remove the leftovers of killed writers: partial folders whose lock is free."""
         for partial in self.root.glob(f"*/*{atomic.PARTIAL}"):
+            if partial.parent.is_symlink():
+                continue
             key = partial.name.split(".")[0]
             lock = partial.parent / ".locks" / f"{key}.lock"
             try:

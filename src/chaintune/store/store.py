@@ -11,11 +11,24 @@ from chaintune.errors import StoreError
 from chaintune.store.lease import Lease
 from chaintune.store.manifest import Entry
 
-__all__ = ["Entry", "Lease", "Make", "Store", "checked_name", "default_address", "is_damaged", "is_name", "is_url"]
+__all__ = [
+    "Entry",
+    "Lease",
+    "Make",
+    "Store",
+    "checked_name",
+    "credentials_of",
+    "default_address",
+    "hidden",
+    "is_damaged",
+    "is_name",
+    "is_url",
+]
 
 Make = Callable[[Path], Mapping[str, Any]]
 
 _URL = re.compile(r"[a-z0-9][a-z0-9+.:-]+://", re.IGNORECASE)  # one letter is a drive
+_SCHEME = re.compile(r"[a-z0-9][a-z0-9+.:-]+:/", re.IGNORECASE)  # also where a path has lost a slash
 _NAME = re.compile(r"[0-9a-z][0-9a-z_-]{0,127}")
 
 
@@ -113,6 +126,21 @@ def default_address() -> str:
 def is_url(address: Path | str) -> bool:
     """Whether an address names something else than a folder that this machine sees."""
     return isinstance(address, str) and bool(_URL.match(address))
+
+
+def credentials_of(address: str) -> str:
+    """The user and password at the beginning of an address, up to the `@`; empty where it has none."""
+    scheme, _, rest = address.partition(":")
+    user, at, _ = rest.lstrip("/").rpartition("@")
+    # Of a folder `@` is part of its name, and of abfss the container stands before it.
+    is_user = scheme not in {"file", "memory"} and (":" in user or ("/" not in user and scheme != "abfss"))
+    return user + at if is_user else ""
+
+
+def hidden(address: Path | str) -> str:
+    """An address as a message may show it: without credentials, query and fragment, which may be secrets."""
+    text = str(address)
+    return re.split(r"[?#]", text.replace(credentials_of(text), "", 1))[0] if _SCHEME.match(text) else text
 
 
 def is_name(name: str) -> bool:

@@ -43,12 +43,23 @@ def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:
     check_distinct(spec.metric, (*at, "metric"), source)
 
 
-def load_spec(name: str, spec: TaskSpec) -> Task:
+def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False) -> Task:
     """The task that a study file describes.
 
+    Args:
+        name: of the task.
+        spec: as it stands in the file.
+        trust_remote_code: run Python code that the file names.
+
     Raises:
+        ConfigError: it names Python code, which is not to be run.
         DataError: its data cannot be loaded.
     """
+    if spec.include_path and not trust_remote_code:
+        raise ConfigError(
+            f"task '{name}': include_path names task files, {spec.include_path}, and these may run any Python code; "
+            "where you trust them, --trust-remote-code lets run, score, audit and mitigate read them; nothing else does"
+        )
     return tasks.load(
         name,
         role=spec.role,
@@ -63,7 +74,12 @@ def load_spec(name: str, spec: TaskSpec) -> Task:
 
 
 def tasks_from_options(
-    names: Sequence[str], *, sizes: Sequence[str] = (), seed: int = 0, overrides: Sequence[str] = ()
+    names: Sequence[str],
+    *,
+    sizes: Sequence[str] = (),
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    trust_remote_code: bool = False,
 ) -> list[Task]:
     """The tasks of these names, to be scored on.
 
@@ -72,6 +88,7 @@ def tasks_from_options(
         sizes: `SIZE` for every task or `TASK=SIZE` for one, such as `200` or `bbq=40 per category`; later ones win.
         seed: of the split and of the samples.
         overrides: `tasks.NAME.KEY=VALUE`, the keys of a task in a study file.
+        trust_remote_code: run Python code that they name.
 
     Raises:
         ConfigError: an invalid value; the message names each, with its option.
@@ -93,7 +110,7 @@ def tasks_from_options(
         if spec is not None:
             check_data(spec, name, source)
     source.stop_if_wrong()
-    return [load_spec(name, specs[name] or TaskSpec()) for name in names]
+    return [load_spec(name, specs[name] or TaskSpec(), trust_remote_code=trust_remote_code) for name in names]
 
 
 def _set_size(text: str, names: Sequence[str], source: Source) -> None:

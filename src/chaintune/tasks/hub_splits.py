@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -149,7 +150,7 @@ def _inferred(names: Iterable[str]) -> dict[str, Splits]:
         top, *below = name.split("/")
         is_config = below and top != "data" and not _split_of(top)
         split = _split_of("/".join(below) if is_config else name) or "train"
-        configs[top if is_config else DEFAULT][split].append(name)
+        configs[top if is_config else DEFAULT][split].append(escape(name))
     return _frozen(configs)
 
 
@@ -158,7 +159,7 @@ def _converted(names: Iterable[str]) -> dict[str, Splits]:
     configs: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name in sorted(filter(_is_data, names)):
         if len(parts := name.split("/")) == 3:
-            configs[parts[0]][parts[1].removeprefix("partial-")].append(name)
+            configs[parts[0]][parts[1].removeprefix("partial-")].append(escape(name))
     return _frozen(configs)
 
 

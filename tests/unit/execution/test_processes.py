@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,6 +67,16 @@ def test_the_launcher_is_that_of_torch(tmp_path: Path) -> None:
     assert (torch_run.nproc_per_node, torch_run.max_restarts, torch_run.module) == ("3", 0, True)
     assert torch_run.training_script_args == [str(tmp_path / "job.json")]
     assert torch_run.training_script == "chaintune.execution.processes.ranks"
+
+
+def test_processes_import_nothing_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "argparse.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    started = [sys.executable, "-m", "json.tool", "--help"]
+    monkeypatch.setattr(launch, "command", lambda *_: started)
+    with pytest.raises(StageError):  # which is none of ours, so it leaves no result
+        launch.tune_on_devices(make_job(tmp_path), lambda _: None)
+    assert not (tmp_path / "ran").exists()
 
 
 class Launched:

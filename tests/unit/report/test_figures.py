@@ -164,7 +164,7 @@ def test_what_was_not_measured_has_no_figure(rows: Sequence[ResultRow], tmp_path
 
 def test_a_broken_file_of_the_folder_is_one_sentence(rows: Sequence[ResultRow], tmp_path: Path) -> None:
     (tmp_path / "curvature.parquet").write_text("no table")
-    with pytest.raises(DataError, match=r"curvature\.parquet: cannot be read as a table .* run the study again"):
+    with pytest.raises(DataError, match=r"curvature\.parquet: not a readable Parquet file .* run the study again"):
         result_figures(Results("t", rows, 0.95, folder=tmp_path))
 
 

@@ -7,7 +7,7 @@ import pytest
 from chaintune.errors import StoreError
 from chaintune.store.address import open_store
 from chaintune.store.folder import FolderStore
-from chaintune.store.store import default_address, is_url
+from chaintune.store.store import default_address, hidden, is_url
 from tests.unit.store.entries import KEY, Maker
 
 
@@ -53,3 +53,19 @@ def test_a_url_never_becomes_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
     with pytest.raises(StoreError, match=r"memory://bucket: is a URL, not a folder"):
         FolderStore()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "address", [Path("s3://me:secret@bucket/x"), "s3:/me:secret@bucket/x", "https://secret@host/x"]
+)
+def test_no_refusal_tells_a_secret(address: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StoreError) as caught:
+        open_store(Path(address) if "://" not in str(address) else address)
+    assert "secret" not in str(caught.value)
+    monkeypatch.setenv("CHAINTUNE_STORE", str(address))
+    assert "secret" not in hidden(default_address())
+
+
+@pytest.mark.parametrize("address", ["stores/a@b:c", "file:///home/me@work/x", "/a:b@c", "memory://a@b", "s3://b/a@c"])
+def test_what_is_no_secret_is_shown(address: str) -> None:
+    assert hidden(address) == address

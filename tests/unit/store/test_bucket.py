@@ -202,6 +202,14 @@ def test_a_folder_as_a_bucket_lets_one_create(tmp_path: Path) -> None:
         ("gcs://bucket/x", r"gcs://bucket/x: protocol 'gcs' is not known; did you mean 'gs'\? Valid: "),
         ("simplecache::s3://bucket/x", "expected one protocol, not a chain of them"),
         ("s3://me:secret@host/x", "^s3://host/x: an address is logged, so it must hold no credentials"),
+        ("s3://secret@host/x", "^s3://host/x: an address is logged, so it must hold no credentials"),
+        ("s3://me:sec/secret@host/x", "^s3://host/x: an address is logged, so it must hold no credentials"),
+        ("https://me:secret@host/x", "^https://host/x: an address is logged, so it must hold no credentials"),
+        ("abfss://c:secret@account/x", "^abfss://account/x: an address is logged, so it must hold no credentials"),
+        ("az://container/x?sig=secret", "^az://container/x: expected protocol://place/prefix, without"),
+        ("s3://bucket/x#secret", "^s3://bucket/x: expected protocol://place/prefix, without"),
+        ("https://host/x?token=secret", "^https://host/x: protocol 'https' is not known"),
+        ("a::https://host/x?token=secret", "^a::https://host/x: expected one protocol, not a chain of them"),
         ("s3://bucket/../x", r"expected protocol://place/prefix, without '\.\.'"),
         ("s3://bucket/x?a=b", r"expected protocol://place/prefix, without '\.\.'"),
         ("s3://", "s3://: names no place, such as a bucket or a folder"),
@@ -217,7 +225,16 @@ def test_a_url_that_cannot_be_meant(url: str, sentence: str, monkeypatch: pytest
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["gs://bucket/x", "abfss://container@account.dfs.core.windows.net/x", "s3a://bucket/x"])
+def test_what_a_library_says_is_shown_without_the_signature_of_its_request() -> None:
+    said = "Error performing GET https://a.blob.core.windows.net/c/x?sv=1&sig=secret in 1s\n\nDebug source: secret"
+    assert module._sentence(RuntimeError(said)) == "Error performing GET https://a.blob.core.windows.net/c/x in 1s"
+    assert module._sentence(RuntimeError("is it there?")) == "is it there?"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://bucket/me@home/x", "gs://bucket/x", "abfss://container@account.dfs.core.windows.net/x", "s3a://bucket/x"],
+)
 def test_other_services_are_known(url: str) -> None:
     assert connect(f"{url}/").address == url
 

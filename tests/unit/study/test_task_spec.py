@@ -51,6 +51,20 @@ def test_a_task_of_lm_eval_by_either_name(tmp_path: Path) -> None:
     assert spec.data() == {"lm_eval": "arc_easy", "include_path": str(tmp_path / "own")}
 
 
+def test_python_that_a_study_names_does_not_run_unasked(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "easy.yaml").write_text("task: easy\ndoc_to_text: !function code.text\n")
+    (tmp_path / "own" / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    spec = read(tmp_path, "easy: {role: capability, lm_eval: easy, include_path: own}").tasks["easy"]
+    sentence = r"task 'easy': include_path .* may run any Python code; .*--trust-remote-code"
+    with pytest.raises(ConfigError, match=sentence):
+        load_spec("easy", spec)
+    overrides = ["tasks.easy.lm_eval=easy", f"tasks.easy.include_path={tmp_path / 'own'}"]
+    with pytest.raises(ConfigError, match=sentence):
+        tasks_from_options(["easy"], overrides=overrides)
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize(
     ("task", "message"),
     [

@@ -153,7 +153,9 @@ def _started(arguments: list[str], environment: Mapping[str, str], out: Any) -> 
 
 
 def _environment(devices: int) -> dict[str, str]:
-    return {"OMP_NUM_THREADS": str(threads_a_process(devices))} | os.environ | {PARENT: str(os.getpid())}
+    """The environment of the processes: `python -m` would put the current folder first among the places of modules."""
+    own = {PARENT: str(os.getpid()), "PYTHONSAFEPATH": "1"}
+    return {"OMP_NUM_THREADS": str(threads_a_process(devices))} | os.environ | own
 
 
 def _check_gpus(devices: int) -> None:
@@ -186,7 +188,7 @@ def _check(job: Job, devices: int, code: int, log: Path) -> None:
     if reports and not killed:
         raise RuntimeError(f"a process of several: {reports[0]['traceback']}")
     if code or not (job.scratch / RESULT).is_file():
-        last = "\n".join(text.splitlines()[-_LINES_KEPT:])
+        last = "\n  ".join(text.splitlines()[-_LINES_KEPT:])
         _log.error("task '%s': the last lines of the processes: %s", job.task, last)
         end = f"was killed ({killed[0]})" if killed else "could not start, or ended unsaid"
         raise StageError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from chaintune.errors import DataError
+from chaintune.files.reading import as_written, read_parquet
 from chaintune.records import Figure
 from chaintune.report.figures.accuracy import accuracy_figures
 from chaintune.report.figures.compared import before_after_figures, forgetting_of_tasks_figures
@@ -86,8 +86,6 @@ def _table(out: Path | None, name: str) -> pl.DataFrame | None:
     """A table of a run's folder; None where there is none, or an empty one."""
     if out is None or not (out / name).is_file():
         return None
-    try:
-        table = pl.read_parquet(out / name)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{out / name}: cannot be read as a table ({error}); run the study again") from error
-    return table if table.height else None
+    with as_written(out / name, "run the study again"):
+        table = read_parquet(out / name)
+    return pl.DataFrame(table) if table.num_rows else None

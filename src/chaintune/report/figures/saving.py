@@ -7,7 +7,7 @@ from typing import Any
 
 import vl_convert
 
-from chaintune.files.atomic import write_bytes
+from chaintune.files.atomic import own_folder, write_bytes
 from chaintune.records import Figure
 from chaintune.report.figures.themes import Theme, config, in_the_dark
 
@@ -85,6 +85,7 @@ def save(figures: Sequence[Figure], folder: Path) -> dict[str, str]:
         figures: with their data inside.
         folder: is made where it is not there.
     """
+    own_folder(folder)
     drawings = {figure.name: svg(figure) for figure in figures}
     for name, drawing in drawings.items():
         for path, content in ((folder / f"{name}.svg", drawing.encode()), (folder / f"{name}.png", png(drawing))):

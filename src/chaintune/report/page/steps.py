@@ -1,11 +1,11 @@
 """The pairs of checkpoints of a study whose items are shown: those that its forgetting speaks about."""
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from chaintune.files.reading import as_written, read_json
 from chaintune.forgetting.pairing import pair
 from chaintune.records import ALL_SEEDS, ResultRow, Scores
 from chaintune.report.page.flips import Step
@@ -38,16 +38,17 @@ def run_steps(results: Results) -> Iterator[Step]:
 
 def _files(folder: Path) -> Mapping[tuple[str, str], Path]:
     """Key of a checkpoint and task -> its scores of the test examples, as far as they are there."""
-    try:
-        index: dict[str, dict[str, Any]] = json.loads((folder / "scores" / "index.json").read_bytes())
-    except FileNotFoundError:
+    path = folder / "scores" / "index.json"
+    if not path.is_file():
         return {}
-    paths = {name: folder / "scores" / name for name in index}
-    return {
-        (node.get("checkpoint", ""), node["task"]): paths[name]
-        for name, node in index.items()
-        if node["split"] == "test" and node.get("deciding", True) and paths[name].is_file()
-    }
+    with as_written(path, "run the study again"):
+        index: dict[str, dict[str, Any]] = read_json(path)
+        return {
+            (node.get("checkpoint", ""), node["task"]): path.parent / name
+            for name, node in index.items()
+            if node["split"] == "test" and node.get("deciding", True)
+            if Path(name).name == name and (path.parent / name).is_file()
+        }
 
 
 def _name(row: ResultRow, several: Mapping[str, bool]) -> str:
