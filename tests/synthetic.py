@@ -78,7 +78,7 @@ def scores(
     ids: Sequence[str] | None = None,
     noise: int | None = None,
 ) -> Scores:
-    """Scores of two-choice examples that are right or wrong as told.
+    """Scores of two-choice examples that are right or wrong as told; no labelling task, as the choices differ.
 
     Args:
         right: of each example.
@@ -95,7 +95,7 @@ def scores(
         Example(
             names[row],
             "question",
-            Choices((" yes", " no"), 0),
+            Choices((f" yes {row}", f" no {row}"), 0),
             {dimension: _several(values[row]) for dimension, values in (groups or {}).items()},
             clusters[row] if clusters is not None else names[row],
         )

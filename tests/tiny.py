@@ -6,6 +6,8 @@ As a program: `python tests/tiny.py FOLDER` writes what `studies/smoke.yaml` nee
 import json
 import random
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +16,10 @@ from peft import LoraConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from chaintune.models import load, save
+from chaintune.models import LoadedModel, load, save
 from chaintune.models.adapters import new_adapter
 from chaintune.records import Choices, Example
+from chaintune.scoring.checkpoint import score
 
 Tokens = Literal["byte-level", "byte-level with BOS", "sentencepiece"]
 
@@ -60,8 +63,15 @@ def examples(count: int, *, rule: str = "ball", task: str = "colours") -> list[E
     return [example(number, rule=rule, task=task) for number in range(count)]
 
 
-def write_task(path: Path, *, count: int = 80, rule: str = "ball") -> Path:
-    """A JSONL file of such items, with columns of the names that a study file expects."""
+def known_to(model: Any, tokenizer: Any, items: Sequence[Example]) -> list[Example]:
+    """The items, each with the choice that a model prefers as the right one: it has something to lose."""
+    scores = score(LoadedModel(model, tokenizer, "fp32"), items, task="known")
+    chosen = dict(zip(scores.example_ids, scores.predictions().tolist(), strict=True))
+    return [replace(item, target=replace(item.choices, gold=chosen[item.id])) for item in items]
+
+
+def write_task(path: Path, *, count: int = 80, rule: str = "ball", items: Sequence[Example] | None = None) -> Path:
+    """A JSONL file of such items, or of those given, with columns of the names that a study file expects."""
     rows = [
         {
             "id": item.id,
@@ -71,7 +81,7 @@ def write_task(path: Path, *, count: int = 80, rule: str = "ball") -> Path:
             "groups": {"owner": list(item.groups["owner"])},
             "cluster": item.cluster,
         }
-        for item in examples(count, rule=rule, task=path.stem)
+        for item in items or examples(count, rule=rule, task=path.stem)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -44,6 +44,11 @@ class Place(NamedTuple):
             part for task in ("balls", "boxes") for part in ("--set", f"tasks.{task}.path={self.data / task}.jsonl")
         ]
 
+    @property
+    def known(self) -> list[str]:
+        """The option of a task that the base is right in."""
+        return ["--set", f"tasks.known.path={self.data / 'known'}.jsonl"]
+
     def task(self, name: str) -> Task:
         return tasks.load(name, path=self.data / f"{name}.jsonl", role="safety")
 
@@ -55,6 +60,9 @@ def place(model_folder: MakeModel, adapter_folder: Path, tmp_path_factory: pytes
     for name in ("balls", "boxes"):
         tiny.write_task(folder / f"{name}.jsonl", rule="ball" if name == "balls" else "box")
     base = str(model_folder())
+    start = load(Path(base), precision="fp32")
+    items = tiny.known_to(start.model, start.tokenizer, tiny.examples(80, task="known"))
+    tiny.write_task(folder / "known.jsonl", items=items)
     named = write_adapter(folder / "whole", base, modules_to_save=["lm_head"])
     return Place(base, str(other), (f"{base}+{adapter_folder}", f"{base}+{named}"), folder)
 
@@ -227,8 +235,8 @@ def test_one_model_twice_is_scored_once(place: Place, tmp_path: Path, loads: lis
 @pytest.mark.parametrize(("budget", "code"), [("0.99", 0), ("-0.99", 1), ("0.0001", 3)])
 def test_the_exit_code_is_the_policys(place: Place, tmp_path: Path, capsys: Any, budget: str, code: int) -> None:
     policy, junit = tmp_path / "policy.yaml", tmp_path / "junit.xml"
-    policy.write_text(f"budgets:\n  - {{task: balls, forgetting: {budget}}}\n")
-    arguments = ["--task", "balls", *place.options[:2], *FAST, *COMPARED, "--store", str(place.data / "store")]
+    policy.write_text(f"budgets:\n  - {{task: known, forgetting: {budget}}}\n")
+    arguments = ["--task", "known", *place.known, *FAST, *COMPARED, "--store", str(place.data / "store")]
     found, out, err = run(
         capsys, "audit", place.base, place.other, *arguments, "--policy", str(policy), "--junit", str(junit),
         "--format", "md", "--out", str(tmp_path / "out"),
@@ -242,9 +250,9 @@ def test_the_exit_code_is_the_policys(place: Place, tmp_path: Path, capsys: Any,
 def test_a_required_task_or_group_that_is_missing_is_no_pass(place: Place, tmp_path: Path, capsys: Any) -> None:
     policy = tmp_path / "policy.yaml"
     given: dict[str, Any] = {"precision": "fp32", "store": FolderStore(place.data / "store"), "resamples": 200}
-    for text in ("{task: boxes, forgetting: 0.99}", "{task: balls, by: owner, group: Eve, forgetting: 0.99}"):
-        policy.write_text(f"budgets:\n  - {{task: balls, forgetting: 0.99}}\n  - {text}\n")
-        found = chaintune.audit(place.base, place.other, tasks=[place.task("balls")], policy=policy, **given)
+    for text in ("{task: boxes, forgetting: 0.99}", "{task: known, by: owner, group: Eve, forgetting: 0.99}"):
+        policy.write_text(f"budgets:\n  - {{task: known, forgetting: 0.99}}\n  - {text}\n")
+        found = chaintune.audit(place.base, place.other, tasks=[place.task("known")], policy=policy, **given)
         assert found.gate is not None
         assert found.gate.answer == "inconclusive"
         assert [judgement.answer for judgement in found.gate.judgements] == ["pass", "missing"]
@@ -267,13 +275,13 @@ def test_paths_will_do_and_a_task_at_hand_is_sampled(place: Place, tmp_path: Pat
 
 def test_a_policys_dimension_that_no_task_has_is_missing(place: Place, tmp_path: Path, capsys: Any) -> None:
     policy = tmp_path / "p.yaml"
-    rest = [*place.options[:2], *FAST, *COMPARED, "--store", str(place.data / "store")]
+    rest = [*place.known, *FAST, *COMPARED, "--store", str(place.data / "store")]
     for required, answer in (("true", 3), ("false", 0)):
         policy.write_text(
-            f"budgets: [{{task: balls, forgetting: 1}}, {{task: balls, by: age, forgetting: 1, required: {required}}}]"
+            f"budgets: [{{task: known, forgetting: 1}}, {{task: known, by: age, forgetting: 1, required: {required}}}]"
         )
         code, out, err = run(
-            capsys, "audit", place.base, place.other, "--task", "balls", "--policy", str(policy), *rest
+            capsys, "audit", place.base, place.other, "--task", "known", "--policy", str(policy), *rest
         )
         assert (code, "MISSING" in out) == (answer, True), err
 

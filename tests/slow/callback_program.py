@@ -7,6 +7,7 @@ KIND is `ddp`; `fsdp2`, where accelerate shards the weights, to which `lora`, `b
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,10 @@ def trained(folder: Path, kind: str, *, watched: bool) -> tuple[Any, ForgettingC
     watch = None
     if watched:
         options: dict[str, Any] = {"stop": True} if kind == "ddp" else {"keep_best": True, "batch_tokens": BIN_TOKENS}
-        watch = ForgettingCallback(TASK, every=1, policy=folder / "policy.yaml", resamples=200, **options)
+        known = tiny.known_to(make_model(kind).eval(), TOKENIZER, TASK.test)
+        watch = ForgettingCallback(
+            replace(TASK, test=tuple(known)), every=1, policy=folder / "policy.yaml", resamples=200, **options
+        )
         watch.attach(trainer)
     trainer.model.get_output_embeddings().register_forward_hook(lambda *_: passes.append(1))
     trainer.train()

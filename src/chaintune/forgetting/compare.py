@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.forgetting.chance import judged_rows, level_rows
 from chaintune.forgetting.changes import comparable_columns
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, pair
-from chaintune.forgetting.rows import Subject, accuracy_rows, forgetting_rows
+from chaintune.forgetting.rows import Subject, forgetting_rows
 from chaintune.forgetting.units import Unit
 from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores
 from chaintune.records.comparison import BEFORE
@@ -85,25 +86,34 @@ def compare_scores(
     return Comparison(
         before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
         inference.resamples, inference.seed, paired.n_left_out,
-        tuple(_rows(subject, groups, values, inference, identical=paired.identical)),
+        tuple(_rows(subject, groups, sides, values, inference, identical=paired.identical)),
         dict(before.provenance), dict(after.provenance),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
     )  # fmt: skip
 
 
 def _rows(
-    subject: Subject, groups: Grouping, scores: tuple[Floats, Floats], options: Inference, *, identical: bool
+    subject: Subject,
+    groups: Grouping,
+    sides: tuple[Scores, Scores],
+    values: tuple[Floats, Floats],
+    options: Inference,
+    *,
+    identical: bool,
 ) -> Iterator[ResultRow]:
     """Rows of two checkpoints of which no chain and no seed is known."""
     before, after = (
-        accuracy_rows(replace(subject, reference=""), groups, values[np.newaxis], [0], options) for values in scores
+        [
+            replace(row, chain=chain, seed="")
+            for row in level_rows(replace(subject, reference=""), groups, [side], own[np.newaxis], [0], options)
+        ]
+        for chain, side, own in zip((BEFORE, ""), sides, values, strict=True)
     )
-    change = (scores[0] - scores[1])[np.newaxis]
+    change = (values[0] - values[1])[np.newaxis]
     lost = forgetting_rows(subject, groups, change, [0], options, identical=identical)
-    for row in before:
-        yield replace(row, chain=BEFORE, seed="")
-    for row in (*after, *lost, *_flips(subject, groups, change[0]), *_sizes(subject, groups, options)):
-        yield replace(row, chain="", seed="")
+    others = (*lost, *_flips(subject, groups, change[0]), *_sizes(subject, groups, options))
+    rows = judged_rows([replace(row, chain="", seed="") for row in others], before, after, options)
+    yield from (*before, *after, *rows)
 
 
 def _flips(subject: Subject, groups: Grouping, change: Floats) -> Iterator[ResultRow]:

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from chaintune.forgetting.chance import checkpoint_levels, judged_between, not_above_chance
 from chaintune.forgetting.changes import dimension_disparity
 from chaintune.forgetting.mitigation import recovery
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.references import reference_chains, reference_checkpoints
 from chaintune.forgetting.rows import Subject, by_seed, estimate_rows, mean_rows, samples, subject_of, with_verdict
 from chaintune.forgetting.runs import Runs
-from chaintune.records import Chain, Checkpoint, Estimate, ForgettingFrom, MitigationRef, ResultRow
+from chaintune.records import Chain, Checkpoint, Estimate, ForgettingFrom, MitigationRef, ResultRow, chain_label
 from chaintune.stats import Design
 from chaintune.stats.clusters import Floats
 
@@ -62,7 +63,9 @@ def _returns(
         later = [runs.stacked(point, seeds, task) for point in (after, condition)]
         stacks = [runs.stacked_each(starts, seeds, task), *later]
         subject = subject_of(runs, condition, task, seeds, after)
-        rows += share_rows(subject, runs.groups[task].design, "recovery", seeds, stacks, recovery, options)
+        recovered = share_rows(subject, runs.groups[task].design, "recovery", seeds, stacks, recovery, options)
+        levels = checkpoint_levels(runs, starts, seeds, task, options)
+        rows += _of_what_was_known(recovered, levels, chain_label(starts[0].labels), options)
     seeds = runs.seeds([after, condition], task)
     if not seeds:
         return rows
@@ -76,6 +79,23 @@ def _returns(
     return rows
 
 
+def _of_what_was_known(
+    rows: Sequence[ResultRow], before: Sequence[ResultRow], name: str, options: Inference
+) -> list[ResultRow]:
+    """Recoveries; undefined where the score before the loss is not shown to be above chance."""
+    whole = {row.seed: row for row in before if row.is_whole}
+    known = []
+    for row in rows:
+        reason = not_above_chance(whole[row.seed], name, level=options.level)
+        estimate = row.estimate
+        if reason:
+            estimate = Estimate.undefined(
+                reason, n=estimate.n, n_clusters=estimate.n_clusters, n_seeds=estimate.n_seeds
+            )
+        known.append(replace(row, estimate=estimate))
+    return known
+
+
 def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options: Inference) -> list[ResultRow]:
     rows, after = [], condition.at(mitigated.chain)
     for task in mitigated.keep:
@@ -83,7 +103,9 @@ def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options
             values = runs.stacked(after, seeds, task) - runs.stacked(condition, seeds, task)
             subject = subject_of(runs, condition, task, seeds, after)
             prices = mean_rows(subject, "price", runs.groups[task], values, seeds, options)
-            rows += [with_verdict(row, options) for row in prices]
+            sides = ([after] * len(seeds), [condition] * len(seeds))
+            judged = [with_verdict(row, options) for row in prices]
+            rows += judged_between(judged, runs, sides, seeds, task, options)
     return rows
 
 

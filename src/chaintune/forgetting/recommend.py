@@ -66,6 +66,8 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
             price = f"{scale.with_unit(scale.number(row.estimate.value))} without an interval"
         if math.isnan(margin):
             return f"its price in {row.task}, {price}, has no margin in that unit"
+        if row.verdict_reason:
+            return f"its price in {row.task}, {price}, may hide a loss: {row.verdict_reason}"
         if not row.estimate.high < margin:
             return f"its price in {row.task}, {price}, is not wholly below {scale.exact(margin)}"
     return ""

@@ -107,10 +107,11 @@ class Runs:
 
     def values(self, condition: Checkpoint, seed: int, task: str) -> Floats:
         """Values of a task's examples. A base that was measured once stands for every seed and variant."""
-        key = (condition, seed, task)
-        if key not in self.items and not condition.chain:
-            key = self._base_places(condition, task)[0]
-        return self.items[key]
+        return self.items[self._key(condition, seed, task)]
+
+    def tables(self, conditions: Sequence[Checkpoint], seeds: Sequence[int], task: str) -> list[Scores]:
+        """Scores of a task, one a seed, each of a condition of its own; those of a base stand for every seed."""
+        return [self.scores[self._key(one, seed, task)] for one, seed in zip(conditions, seeds, strict=True)]
 
     def stacked(self, condition: Checkpoint, seeds: Sequence[int], task: str) -> Floats:
         """Item scores of a task, a row for each seed. Shape: `[S, E]`."""
@@ -130,6 +131,10 @@ class Runs:
         if (condition, seed) in self.keys or condition.chain:
             return self.keys.get((condition, seed), "")
         return next((key for (c, _), key in self.keys.items() if c.base == condition.base and not c.chain), "")
+
+    def _key(self, condition: Checkpoint, seed: int, task: str) -> tuple[Checkpoint, int, str]:
+        key = (condition, seed, task)
+        return key if key in self.items or condition.chain else self._base_places(condition, task)[0]
 
     def _base_places(self, condition: Checkpoint, task: str) -> list[tuple[Checkpoint, int, str]]:
         bases = [key for key in self.items if key[0].base == condition.base and not key[0].chain and key[2] == task]

@@ -7,6 +7,7 @@ import numpy as np
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
+from chaintune.forgetting.chance import checkpoint_levels, judged_between
 from chaintune.forgetting.changes import adjusted_by_dimension
 from chaintune.forgetting.mitigated import mitigation_rows, share_rows
 from chaintune.forgetting.mitigation import retained_gain
@@ -14,7 +15,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.order import order_rows
 from chaintune.forgetting.references import check_reference, reference_chains, reference_checkpoints
 from chaintune.forgetting.rounding import rounding_rows
-from chaintune.forgetting.rows import accuracy_rows, by_seed, forgetting_rows, mean_rows, subject_of
+from chaintune.forgetting.rows import by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
 from chaintune.records import Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role
@@ -117,8 +118,7 @@ def _accuracies(runs: Runs, condition: Checkpoint, options: Inference) -> list[R
     for task in runs.tasks(condition):
         # The base is no draw from anything a seed decides: one measurement says it all.
         seeds = runs.seeds([condition], task)[: None if condition.chain else 1]
-        values = runs.stacked(condition, seeds, task)
-        rows += accuracy_rows(subject_of(runs, condition, task, seeds), runs.groups[task], values, seeds, options)
+        rows += checkpoint_levels(runs, [condition] * len(seeds), seeds, task, options)
     return rows
 
 
@@ -146,7 +146,8 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
             continue
         subject = subject_of(runs, condition, task, seeds, chosen, name="" if len(set(chosen)) == 1 else reference)
         values = runs.stacked_each(chosen, seeds, task) - runs.stacked(condition, seeds, task)
-        rows += forgetting_rows(subject, runs.groups[task], values, seeds, options)
+        lost = forgetting_rows(subject, runs.groups[task], values, seeds, options)
+        rows += judged_between(lost, runs, (chosen, [condition] * len(seeds)), seeds, task, options)
     return rows
 
 

@@ -1,13 +1,14 @@
 """Judges on intervals whether comparisons keep a policy's budgets.
 
 A budget is kept when the whole interval lies within it, exceeded when the whole interval lies beyond it, and
-otherwise the answer is inconclusive. Where one budget speaks of several groups, it is kept only if each group keeps it,
+otherwise the answer is inconclusive. None is kept where the scores could not show a loss, and none is exceeded either
+where a checkpoint hardly answered. Where one budget speaks of several groups, it is kept only if each group keeps it,
 which needs no correction; that one of them exceeds it is claimed at the error rate divided by their number.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -21,13 +22,23 @@ from chaintune.stats.rates import combine, t_quantile
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """An estimate less its relative budget: value, the interval to judge it by, number of examples."""
+    """An estimate less its relative budget.
+
+    Attributes:
+        value, low, high: the estimate, and the interval to judge it by.
+        n: examples.
+        reason: why there is no interval, or not one of everything.
+        obstacle: why the scores cannot show a loss, so that nothing passes.
+        silent: whether a checkpoint hardly answered, so that nothing fails either.
+    """
 
     value: float
     low: float
     high: float
     n: int
     reason: str = ""
+    obstacle: str = ""
+    silent: bool = False
 
 
 def judge(policy: Policy, comparisons: Sequence[Comparison]) -> Gate:
@@ -63,7 +74,7 @@ def _of_task(budget: Budget, task: str, comparison: Comparison | None) -> list[J
     chosen = budget.groups or tuple(known)
     tests = sum(group in known for group in chosen)
     return gone + [
-        _judgement(budget, comparison, dimension, group, _number(budget, known[group], comparison.level, tests))
+        _judgement(budget, comparison, dimension, group, _number(budget, known[group], comparison, tests))
         if group in known
         else _missing(budget, task, group, f"there is no example of '{group}'", unit)
         for group in chosen
@@ -78,11 +89,12 @@ def _missing(budget: Budget, task: str, group: str, reason: str, unit: str = "")
     )  # fmt: skip
 
 
-def _number(budget: Budget, row: GroupComparison, level: float, tests: int) -> _Judged:
-    estimate = row.forgetting if budget.statistic == "forgetting" else row.biased_forgetting
-    low = estimate.value - (estimate.value - estimate.low) * _widening(level, tests, estimate.n_clusters)
+def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests: int) -> _Judged:
+    forgetting = budget.statistic == "forgetting"
+    estimate, rows = (row.forgetting, [row]) if forgetting else (row.biased_forgetting, [comparison.overall, row])
+    low = estimate.value - (estimate.value - estimate.low) * _widening(comparison.level, tests, estimate.n_clusters)
     ends = (estimate.value, low, estimate.high)
-    return _less_relative(budget, _Judged(*ends, estimate.n, estimate.reason), row.before)
+    return _less_relative(budget, _Judged(*ends, estimate.n, estimate.reason, *_obstacle(rows)), row.before)
 
 
 def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged:
@@ -94,7 +106,7 @@ def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged
     if before.value < 0:  # a share of how far the score lies from 0
         allowed = (-allowed[0], -allowed[2], -allowed[1])
     low, high = _ends((judged.value, judged.low, judged.high), allowed)
-    return _Judged(judged.value - allowed[0], low, high, judged.n, judged.reason)
+    return replace(judged, value=judged.value - allowed[0], low=low, high=high)
 
 
 def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupComparison]) -> _Judged:
@@ -113,13 +125,21 @@ def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupCompa
     ends = [_ends((a.value, a.low, a.high), (b.value, b.low, b.high)) for a, b in pairs]
     differences = [a.value - b.value for a, b in pairs]
     low = max(d - (d - low) * factor for d, (low, _), factor in zip(differences, ends, factors, strict=True))
-    judged = _Judged(max(differences), low, max(high for _, high in ends), n, _without_interval(rows))
+    ends_of_all = (max(differences), low, max(high for _, high in ends))
+    judged = _Judged(*ends_of_all, n, _without_interval(rows), *_obstacle([comparison.overall, *rows]))
     return _less_relative(budget, judged, comparison.overall.before)
 
 
 def _without_interval(rows: Sequence[GroupComparison]) -> str:
     small = [row.group for row in rows if math.isnan(row.forgetting.low)]
     return f"not judged, for too few clusters: {', '.join(small)}" if small else ""
+
+
+def _obstacle(rows: Sequence[GroupComparison]) -> tuple[str, bool]:
+    """Why some rows cannot show a loss: the first one's reason, with their number; whether one hardly has answers."""
+    reasons = [f"{row.group}: {row.verdict_reason}".removeprefix(": ") for row in rows if row.verdict_reason]
+    more = f"; so it is with {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return (reasons[0] + more if reasons else "", any(row.is_silent for row in rows))
 
 
 def _ends(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float]:
@@ -146,8 +166,10 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
     allowed = 0.0 if limit.relative else limit.share
     if math.isnan(judged.low) or math.isnan(judged.high):
         answer, reason = "inconclusive", judged.reason or "the number has no interval"
-    elif judged.low > allowed:
+    elif judged.low > allowed and not judged.silent:
         answer, reason = "fail", "the whole interval lies beyond the budget"
+    elif judged.obstacle:
+        answer, reason = "inconclusive", judged.obstacle
     elif judged.high > allowed:
         answer, reason = "inconclusive", "the interval straddles the budget"
     elif judged.reason or comparison.forced:
@@ -155,7 +177,7 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
         reason = judged.reason or f"compared by force: {'; '.join(comparison.forced)}"
     else:
         answer, reason = "pass", "the whole interval lies within the budget"
-    more = _more_examples(judged, allowed) if answer == "inconclusive" else None
+    more = _more_examples(judged, allowed) if answer == "inconclusive" and not judged.obstacle else None
     return Judgement(
         comparison.task, dimension, group, budget.statistic, budget.tier, limit.share, limit.relative,
         answer, judged.value, judged.low, judged.high, more, reason, comparison.unit,  # type: ignore[arg-type]

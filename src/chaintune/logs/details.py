@@ -7,8 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# What an answer counts as, in Inspect's words; a blank one counts as the first.
-NO_RESPONSE, REFUSAL = "no_response", "refusal"
+from chaintune.records.answers import NO_RESPONSE
 
 
 def with_details(

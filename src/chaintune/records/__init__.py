@@ -3,6 +3,7 @@
 Words follow the glossary in `docs/explanation/definitions.md`.
 """
 
+from chaintune.records.answers import NO_ANSWERS, Answers
 from chaintune.records.audit import Audit
 from chaintune.records.checkpoint import Chain, ChainStep, Checkpoint, Settings, chain_label, variant_label
 from chaintune.records.choice import CHOICE_METRICS, Metric, choice_measurement
@@ -44,8 +45,10 @@ __all__ = [
     "ALL_SEEDS",
     "CHOICE_METRICS",
     "ITEMS_SCHEMA",
+    "NO_ANSWERS",
     "SCORES_SCHEMA",
     "Answer",
+    "Answers",
     "Audit",
     "BudgetStatistic",
     "Chain",

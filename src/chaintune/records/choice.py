@@ -84,17 +84,36 @@ def predictions(table: pa.Table, metric: str) -> NDArray[np.int64]:
 
     Shape: `[E]`.
     """
+    best, rows, starts, _ = _best(table, metric)
+    first = np.unique(rows, return_index=True)[1]
+    return np.asarray(best[first] - starts[rows[first]], dtype=np.int64)
+
+
+def all_tied(table: pa.Table, metric: str) -> NDArray[np.bool_]:
+    """Whether an item metric prefers no choice of a row to any other, so that the first one means nothing.
+
+    Args:
+        table: with the columns of `CHOICE_SCHEMA`.
+        metric: as for predictions.
+
+    Shape: `[E]`.
+    """
+    _, rows, _, counts = _best(table, metric)
+    return np.asarray((np.bincount(rows, minlength=len(counts)) == counts) & (counts > 1))
+
+
+def _best(table: pa.Table, metric: str) -> tuple[NDArray[np.int64], ...]:
+    """The best choices of all rows, flat; the row of each; where each row's choices begin, and how many they are."""
     choices = table.column("choice_logprobs").combine_chunks()
-    counts = choices.value_lengths().to_numpy(zero_copy_only=False)
+    counts = choices.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+    starts = np.cumsum(counts) - counts
     if not len(counts):
-        return np.zeros(0, dtype=np.int64)
+        return counts, counts, starts, counts
     values = choices.flatten().to_numpy(zero_copy_only=False)
     if metric in _LENGTHS:
         values = values / table.column(_LENGTHS[metric]).combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     best = np.flatnonzero(values >= np.repeat(np.maximum.reduceat(values, starts), counts) - TIE)
-    rows, first = np.unique(np.repeat(np.arange(len(counts)), counts)[best], return_index=True)
-    return np.asarray(best[first] - starts[rows], dtype=np.int64)
+    return best, np.repeat(np.arange(len(counts)), counts)[best], starts, counts
 
 
 def answered(table: pa.Table, metric: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from chaintune.errors import require
+from chaintune.records.answers import NO_ANSWERS, Answers
 from chaintune.records.metrics import Direction
 from chaintune.records.results import Estimate, ResultRow, Verdict
 
@@ -34,6 +35,8 @@ class GroupComparison:
         detectable_forgetting, detectable_biased_forgetting: smallest true value that data like these
             show with 80 % probability; NaN when they cannot show any.
         verdict: on the forgetting.
+        verdict_reason: why the scores cannot show a loss, whatever the interval; empty where they can.
+        answers_before, answers_after: how the examples were answered, and what guessing would score.
     """
 
     dimension: str
@@ -48,6 +51,14 @@ class GroupComparison:
     detectable_forgetting: float
     detectable_biased_forgetting: float
     verdict: Verdict
+    verdict_reason: str = ""
+    answers_before: Answers = NO_ANSWERS
+    answers_after: Answers = NO_ANSWERS
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether one of the checkpoints answered too few examples for its score to say anything."""
+        return self.answers_before.is_silent or self.answers_after.is_silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,10 @@ class Comparison:
         row = self._by_name.get((metric, dimension, group, chain))
         return row.estimate if row else Estimate(math.nan)
 
+    def _answers(self, dimension: str, group: str, chain: str) -> Answers:
+        row = self._by_name.get(("accuracy", dimension, group, chain))
+        return row.answers if row else NO_ANSWERS
+
     def _view(self, dimension: str, group: str) -> GroupComparison:
         at = (dimension, group)
         lost = self._by_name["forgetting", dimension, group, ""]
@@ -167,6 +182,9 @@ class Comparison:
             detectable_forgetting=self._estimate("detectable_forgetting", *at).value,
             detectable_biased_forgetting=self._estimate("detectable_biased_forgetting", *at).value,
             verdict=lost.verdict or "inconclusive",
+            verdict_reason=lost.verdict_reason,
+            answers_before=self._answers(*at, BEFORE),
+            answers_after=self._answers(*at, ""),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -206,6 +224,10 @@ def _flat(row: GroupComparison) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name in (f.name for f in fields(row)):
         value = getattr(row, name)
+        if isinstance(value, Answers):
+            side = name.removeprefix("answers_")
+            flat |= {f"{side}_{f.name}": getattr(value, f.name) for f in fields(value)}
+            continue
         if not isinstance(value, Estimate):
             flat[name] = value
             continue

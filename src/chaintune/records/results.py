@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from chaintune.records.answers import NO_ANSWERS, Answers
 from chaintune.records.checkpoint import Checkpoint
 from chaintune.records.metrics import Direction
 from chaintune.records.mitigations import MitigationRef
@@ -22,7 +23,7 @@ ALL_SEEDS = "all"
 # Behind the columns that results.parquet always had.
 _LATER_COLUMNS = (
     "checkpoint_keys", "reference_keys", "item_metric", "unit", "direction", "bf_reference", "steps", "settings",
-    "deciding",
+    "deciding", "verdict_reason",
 )  # fmt: skip
 
 
@@ -94,6 +95,8 @@ class ResultRow:
         steps: labels of the chain's steps.
         settings: values of the varied knobs.
         deciding: whether it is of the item metric that decides about its task; else a further one, without a verdict.
+        answers: of a mean score, how its examples were answered, and what guessing would score.
+        verdict_reason: why the scores cannot show a loss, whatever the interval; empty where they can.
     """
 
     study: str
@@ -119,6 +122,8 @@ class ResultRow:
     steps: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     deciding: bool = True
+    answers: Answers = NO_ANSWERS
+    verdict_reason: str = ""
 
     @property
     def key(self) -> RowKey:
@@ -182,9 +187,10 @@ def rows_to_polars(rows: Sequence[ResultRow]) -> "pl.DataFrame":
 
 
 def _flat(row: ResultRow) -> dict[str, Any]:
-    values = {f.name: getattr(row, f.name) for f in fields(row) if f.name != "estimate"}
+    values = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in ("estimate", "answers")}
     later = {name: _listed(values.pop(name)) for name in _LATER_COLUMNS}
-    return values | {f.name: getattr(row.estimate, f.name) for f in fields(row.estimate)} | later
+    estimate, answers = ({f.name: getattr(part, f.name) for f in fields(part)} for part in (row.estimate, row.answers))
+    return values | estimate | later | answers
 
 
 def _listed(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 from chaintune.records import Limits, Recommendation, ResultRow
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in
+from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import Table, change, score
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
@@ -115,6 +116,7 @@ def _lost(lost: Sequence[ResultRow], rows: Sequence[ResultRow]) -> Table:
             "earlier checkpoint",
             "score then",
             "score now",
+            *CHANCE_HEADER,
             "forgetting",
             "verdict",
         ),
@@ -125,14 +127,15 @@ def _lost(lost: Sequence[ResultRow], rows: Sequence[ResultRow]) -> Table:
 def _lost_cells(row: ResultRow, rows: Sequence[ResultRow]) -> tuple[str, ...]:
     before, now = (_score(rows, row.task, chain) for chain in (row.reference, row.chain))
     counts = (row.estimate.n, row.estimate.n_clusters, row.estimate.n_seeds)
-    return (row.task, *map(str, counts), row.reference, before, now, change(row, named=True), row.verdict)
+    scores = (score(before, named=True), score(now, named=True))
+    guessing = chance_cells(now.answers, now.unit) if now else ("", "")
+    about = (row.task, *map(str, counts), row.reference)
+    return (*about, *scores, *guessing, change(row, named=True), row.verdict)
 
 
-def _score(rows: Sequence[ResultRow], task: str, chain: str) -> str:
+def _score(rows: Sequence[ResultRow], task: str, chain: str) -> ResultRow | None:
     place = ("accuracy", task, chain, "")
-    return score(
-        next((row for row in rows if (row.metric, row.task, row.chain, row.dimension) == place), None), named=True
-    )
+    return next((row for row in rows if (row.metric, row.task, row.chain, row.dimension) == place), None)
 
 
 def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Mapping[str, Any]) -> str:

@@ -88,9 +88,10 @@ class _Views:
 
         for one in (self.overall, *self.groups):
             label = (one.dimension, one.group)
-            yield row("accuracy", one.before, *label, chain=BEFORE)
-            yield row("accuracy", one.after, *label)
-            yield replace(row("forgetting", one.forgetting, *label), verdict=one.verdict)
+            yield replace(row("accuracy", one.before, *label, chain=BEFORE), answers=one.answers_before)
+            yield replace(row("accuracy", one.after, *label), answers=one.answers_after)
+            lost = row("forgetting", one.forgetting, *label)
+            yield replace(lost, verdict=one.verdict, verdict_reason=one.verdict_reason)
             yield row("detectable_forgetting", Estimate(one.detectable_forgetting), *label)
             if one.dimension:
                 yield replace(row("biased_forgetting", one.biased_forgetting, *label), bf_reference=own.reference)

@@ -9,7 +9,7 @@ from chaintune.errors import DataError
 from chaintune.files.atomic import write_bytes
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.reading import as_written, read_json, read_parquet
-from chaintune.records import Estimate, Limits, ResultRow, Task
+from chaintune.records import Answers, Estimate, Limits, ResultRow, Task
 from chaintune.report.comparison import comparison_json
 from chaintune.report.figures import result_figures, save
 from chaintune.report.markdown import markdown
@@ -19,6 +19,7 @@ from chaintune.report.results import Results
 PAGE = "report.html"
 ANEW = "run the study again, which computes nothing twice"
 _ESTIMATE = tuple(Estimate.__dataclass_fields__)
+_ANSWERS = tuple(Answers.__dataclass_fields__)
 
 
 def read_rows(path: Path) -> list[ResultRow]:
@@ -92,8 +93,11 @@ def _limits(path: Path) -> tuple[Limits, float]:
 
 def _row(row: dict[str, Any]) -> ResultRow:
     numbers: dict[str, Any] = {name: math.nan if row[name] is None else row[name] for name in _ESTIMATE}
-    own: dict[str, Any] = {name: value for name, value in row.items() if name not in numbers}
+    # What was written before these columns has none.
+    answers: dict[str, Any] = {name: row[name] for name in _ANSWERS if name in row}
+    answers = {name: math.nan if value is None else value for name, value in answers.items()}
+    own: dict[str, Any] = {name: value for name, value in row.items() if name not in numbers | answers}
     lists = {name: tuple(value) for name, value in own.items() if isinstance(value, list)}
     # What the first edition wrote has neither.
     first = {"steps": (row["chain"],) if row["stage"] else (), "settings": tuple(filter(None, (row["variant"],)))}
-    return ResultRow(**first | own | lists, estimate=Estimate(**numbers))
+    return ResultRow(**first | own | lists, estimate=Estimate(**numbers), answers=Answers(**answers))

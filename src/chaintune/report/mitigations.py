@@ -8,7 +8,8 @@ from chaintune.forgetting.recommend import recommend, shortfall
 from chaintune.records import Limits, ResultRow, chain_label
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in, units_in_words
-from chaintune.report.cells import Table, change, checkpoint, p_text, percent, statistic
+from chaintune.report.answers import CHANCE_HEADER, chance_cells
+from chaintune.report.cells import Table, change, checkpoint, p_text, percent, score, statistic
 from chaintune.report.results import Results
 
 _MOST_COLUMNS = 6
@@ -46,10 +47,13 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
     for row in recoveries:
         beside = {(one.metric, one.task): one for one in rows if _beside(one, row) and one.is_whole}
         paid = [beside.get(("price", task)) for task in prices]
+        level = statistic(rows, row, "accuracy", reference="")
         lines.append(
             (
                 checkpoint(row, recoveries),
                 row.task,
+                score(level, named=True),
+                *(chance_cells(level.answers, level.unit) if level else ("", "")),
                 percent(row),
                 *(change(price, named=True) for price in paid),
                 *(_count(beside.get((metric, row.task))) for metric in ("extra_tokens", "extra_seconds")),
@@ -63,8 +67,8 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
         f"{limits.target:.0%} with every price wholly below {changes_in(SHARE).exact(limits.margin)}."
     )
     header = (
-        "checkpoint", "task", "recovery", *(f"price in {task}" for task in prices), "extra tokens", "extra seconds",
-        "reaches",
+        "checkpoint", "task", "score", *CHANCE_HEADER, "recovery", *(f"price in {task}" for task in prices),
+        "extra tokens", "extra seconds", "reaches",
     )  # fmt: skip
     return Table("Mitigations", note, header, tuple(lines))
 

@@ -52,6 +52,8 @@ def _result(row: ResultRow, level: float) -> EvalResult:
         "n_seeds": estimate.n_seeds,
         "verdict": row.verdict or None,
         "unit": None if is_share(row.unit) else row.unit,
+        "chance": _rounded(row.answers.chance),
+        "verdict_reason": row.verdict_reason or None,
     }
     return EvalResult(
         task_type="text-generation",

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from chaintune.forgetting.chance import answers_of
 from chaintune.forgetting.grouping import grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import mean_scores
 from chaintune.forgetting.units import Unit
-from chaintune.records import Estimate, Scores
+from chaintune.records import Answers, Estimate, Scores
 from chaintune.records.scales import is_share, levels_in_tables
+from chaintune.report.answers import ANSWERS_HEADER, answers_cells, remarks
 from chaintune.report.cells import Table
 
 
@@ -24,11 +26,12 @@ class Scored:
     group: str
     accuracy: Estimate
     unit: str
+    answers: Answers
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""
-        numbers = asdict(self.accuracy).items()
-        plain = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in numbers}
+        numbers = asdict(self.accuracy) | asdict(self.answers)
+        plain = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in numbers.items()}
         return {"dimension": self.dimension, "group": self.group, "unit": self.unit, **plain}
 
 
@@ -43,9 +46,12 @@ def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
     groups = grouping(scores, [dimension for dimension in by if dimension in scores.dimensions])
     values = scores.item_scores()
     unit = Unit.of(scores.metric, [values])
-    means = mean_scores(groups, unit.inward(values)[np.newaxis], unit, Inference())
+    options = Inference()
+    means = mean_scores(groups, unit.inward(values)[np.newaxis], unit, options)
+    answers = answers_of([scores], groups, level=options.level)
     return [
-        Scored(*label, unit.level(mean), scores.metric.unit) for label, mean in zip(groups.labels, means, strict=True)
+        Scored(*label, unit.level(mean), scores.metric.unit, own)
+        for label, mean, own in zip(groups.labels, means, answers, strict=True)
     ]
 
 
@@ -55,23 +61,25 @@ def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:
     Args:
         rows: task -> its rows.
     """
-    whole = [((task, *_cells(row)), row.unit) for task, means in rows.items() for row in means if not row.dimension]
-    tables = [_table("", "task", whole)]
+    whole = [(task, row) for task, means in rows.items() for row in means if not row.dimension]
+    said = [text for task, row in whole for text in remarks(task, row.answers)]
+    tables = [_table("", "task", whole, said)]
     for task, means in rows.items():
         for dimension in dict.fromkeys(row.dimension for row in means if row.dimension):
-            cells = [((row.group, *_cells(row)), row.unit) for row in means if row.dimension == dimension]
-            tables.append(_table(f"{task}: {dimension}", dimension, cells))
+            groups = [(row.group, row) for row in means if row.dimension == dimension]
+            tables.append(_table(f"{task}: {dimension}", dimension, groups))
     return tables
 
 
-def _table(title: str, first: str, rows: Sequence[tuple[tuple[str, ...], str]]) -> Table:
-    shares = all(is_share(unit) for _, unit in rows)
+def _table(title: str, first: str, rows: Sequence[tuple[str, Scored]], said: Sequence[str] = ()) -> Table:
+    shares = all(is_share(row.unit) for _, row in rows)
     name = "accuracy" if shares else "score"
     what = "Share of right answers" if shares else "Mean score, a share of right answers where no unit is named"
-    cells = tuple(row for row, _ in rows)
-    return Table(title or name.capitalize(), f"{what}, with its 95 % interval.", (first, "n", "clusters", name), cells)
+    note = " ".join([f"{what}, with its 95 % interval.", *said])
+    header = (first, "n", "clusters", name, *ANSWERS_HEADER)
+    return Table(title or name.capitalize(), note, header, tuple((called, *_cells(row)) for called, row in rows))
 
 
-def _cells(row: Scored) -> tuple[str, str, str]:
+def _cells(row: Scored) -> tuple[str, ...]:
     mean = levels_in_tables(row.unit).short(row.accuracy, named=True)
-    return str(row.accuracy.n), str(row.accuracy.n_clusters), mean
+    return (str(row.accuracy.n), str(row.accuracy.n_clusters), mean, *answers_cells([row.answers], row.unit))

@@ -6,6 +6,16 @@ from dataclasses import replace
 
 from chaintune.records import Comparison, Disparity, ResultRow, RowKey, pooled
 from chaintune.records.scales import changes_in, is_share, levels_in_tables, units_in_words
+from chaintune.report.answers import (
+    ANSWERS_HEADER,
+    CHANCE_HEADER,
+    answers_cells,
+    chance_cells,
+    chance_line,
+    is_known,
+    remarks,
+    without_loss,
+)
 from chaintune.report.cells import Table, change, checkpoint, gain_key, p_text, percent, score, statistic
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.gate import gate_table
@@ -37,7 +47,14 @@ def _main_tables(results: Results) -> list[Table | None]:
     further = [replace(row, task=f"{row.task} by {row.item_metric}") for row in pooled(results.rows, further=True)]
     rows = [*results.shown, *further]
     plain = without_mitigated(rows)
-    return [_accuracy(rows), _first_tasks(plain), _order(rows), *group_tables(plain), *mitigation_tables(results)]
+    return [
+        _accuracy(rows),
+        _answers(rows),
+        _first_tasks(plain),
+        _order(rows),
+        *group_tables(plain),
+        *mitigation_tables(results),
+    ]
 
 
 def _first_dimensions(rows: Sequence[ResultRow]) -> list[ResultRow]:
@@ -56,6 +73,7 @@ def _before_after(comparison: Comparison) -> Table:
         f"Forgetting in {units_in_words([comparison.unit])}, with an interval of level {comparison.level:g}; positive "
         f"is worse. Forgot: {flips}."
     )
+    sides = [("before", row.answers_before), ("after", row.answers_after)]
     cells = (
         comparison.task,
         str(row.forgetting.n),
@@ -70,7 +88,7 @@ def _before_after(comparison: Comparison) -> Table:
     )
     return Table(
         f"{comparison.task}: {comparison.metric} before and after",
-        " ".join([note, *_left_out(comparison)]),
+        " ".join([note, chance_line(sides, comparison.unit), *_left_out(comparison)]),
         ("task", "n", "clusters", "before", "after", "forgetting", "p", "verdict", "forgot", "learned"),
         (cells,),
     )
@@ -117,11 +135,40 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     sizes = {row.task: f"{row.task} (n={row.estimate.n})" for row in whole}
     shares = all(is_share(row.unit) for row in whole)
     unnamed = "Share of right answers" if shares else "Mean score, a share of right answers where no unit is named,"
+    first = {row.task: row for row in reversed(whole)}
+    guessing = zip(*(chance_cells(first[task].answers, first[task].unit) for task in tasks), strict=True)
+    said = dict.fromkeys(
+        text for row in whole for text in remarks(f"{checkpoint(row, whole)} ({row.task})", row.answers)
+    )
     return Table(
         "Accuracy" if shares else "Scores",
-        f"{unnamed} after each stage, with its interval.",
+        " ".join([f"{unnamed} after each stage, with its interval.", *said]),
         ("checkpoint", *(sizes[task] for task in tasks)),
-        tuple((name, *(own.get(task, "") for task in tasks)) for name, own in _base_first(cells)),
+        (
+            *((name, *(own.get(task, "") for task in tasks)) for name, own in _base_first(cells)),
+            *((name, *own) for name, own in zip(CHANCE_HEADER, guessing, strict=True)),
+        ),
+    )
+
+
+def _answers(rows: Sequence[ResultRow]) -> Table:
+    """How each checkpoint answered each task, where that is known."""
+    whole = [row for row in rows if row.metric == "accuracy" and not row.dimension and is_known([row.answers])]
+    return Table(
+        "How tasks were answered",
+        "Chance: what guessing scores. The commonest answer stands beside the commonest right one, each with its "
+        "share: labels, or positions of choices. Not answered: ties of all choices, empty answers and refusals.",
+        ("checkpoint", "task", "score", *ANSWERS_HEADER, "not answered"),
+        tuple(
+            (
+                checkpoint(row, whole),
+                row.task,
+                score(row, named=True),
+                *answers_cells([row.answers], row.unit),
+                f"{row.answers.silent} of {row.answers.n_answers}",
+            )
+            for row in whole
+        ),
     )
 
 
@@ -170,12 +217,14 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
             (chain, score(statistic(rows, row, "accuracy", chain=chain), named=True))
             for chain in (row.reference, row.chain)
         ]
-        lines.append((row.task, *ends[0], *ends[1], change(row, named=True), p_text(row.estimate.p_value)))
+        late = statistic(rows, row, "accuracy")
+        guessing = chance_cells(late.answers, late.unit) if late else ("", "")
+        lines.append((row.task, *ends[0], *ends[1], *guessing, change(row, named=True), p_text(row.estimate.p_value)))
     return Table(
         "Final score in both orders",
         f"Effect: trained later minus trained earlier, in {units_in_words(row.unit for row in effects)}; positive says "
         "that the task scores better when it comes later.",
-        ("task", "earlier", "score", "later", "score", "effect", "p"),
+        ("task", "earlier", "score", "later", "score", *CHANCE_HEADER, "effect", "p"),
         tuple(lines),
     )
 
@@ -213,25 +262,32 @@ def _group_table(
         "positive says that this group loses more. p and verdicts are adjusted for the number of groups, intervals are "
         "not."
     )
+    note += "".join(f" {text}" for text in [without_loss(members)] if text)
     if len(members) > len(shown):
         file = "results.parquet" if first.chain else "the JSON format"
         note += f" {len(shown)} of {len(members)} groups, those with too few clusters last; {file} has all."
+    levels = {row.group: _levels(row, beside) for row in shown} if scores else {}
+    known = is_known(one.answers for several in levels.values() for one in several)
     return Table(
         f"Who forgot {first.task}: {first.dimension}" + (f", {chain}" if chain else ""),
         note,
         (
-            first.dimension, "n", "clusters", *(("before", "after") if scores else ()), "forgetting", "verdict",
-            "biased forgetting", "p",
+            first.dimension, "n", "clusters", *(("before", "after") if scores else ()),
+            *(ANSWERS_HEADER if known else ()), "forgetting", "verdict", "biased forgetting", "p",
         ),
-        tuple(_group_line(row, bias[row.group], _scores(row, beside) if scores else ()) for row in shown),
+        tuple(_group_line(row, bias[row.group], _scores(levels.get(row.group, ()), known)) for row in shown),
     )  # fmt: skip
 
 
-def _scores(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], ResultRow]) -> tuple[str, ...]:
+def _levels(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], ResultRow]) -> list[ResultRow]:
     """The group's scores under the checkpoint that is compared with, and under the later one."""
     keys = (row.key._replace(chain=chain, reference="") for chain in (row.reference, row.chain))
-    scores = (beside.get((key, "accuracy", row.dimension, row.group)) for key in keys)
-    return tuple(levels_in_tables(one.unit).number(one.estimate.value) if one else "" for one in scores)
+    return [beside[key, "accuracy", row.dimension, row.group] for key in keys]
+
+
+def _scores(levels: Sequence[ResultRow], known: bool) -> tuple[str, ...]:
+    cells = tuple(levels_in_tables(one.unit).number(one.estimate.value) for one in levels)
+    return cells + (answers_cells([one.answers for one in levels], levels[0].unit) if known else ())
 
 
 def _group_line(row: ResultRow, bias: ResultRow | None, scores: tuple[str, ...]) -> tuple[str, ...]:

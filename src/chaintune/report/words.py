@@ -10,6 +10,7 @@ from chaintune.forgetting.recommend import recommend
 from chaintune.records import Comparison, Estimate, Recommendation, ResultRow
 from chaintune.records.checkpoint import BASE
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, units_in_words
+from chaintune.report.answers import chance_line, remarks
 from chaintune.report.cells import gain_key
 from chaintune.report.gate import gate_sentence
 from chaintune.report.labels import listed
@@ -71,7 +72,9 @@ def paragraphs(results: Results) -> list[Paragraph]:
 
 def _comparison_text(comparison: Comparison) -> str:
     whole = next(row for row in comparison.rows if row.metric == "forgetting" and row.is_whole)
-    parts = [_flips(comparison), forgetting_paragraph(whole, comparison.rows, level=comparison.level).text]
+    sides = [("before", comparison.overall.answers_before), ("after", comparison.overall.answers_after)]
+    parts = [_flips(comparison), chance_line(sides, comparison.unit)]
+    parts.append(forgetting_paragraph(whole, comparison.rows, level=comparison.level).text)
     if whole.verdict == "kept":
         margin = changes_in(comparison.unit).exact(comparison.margin)
         parts.append(f"Kept: the whole interval lies within {margin}.")
@@ -102,7 +105,9 @@ def forgetting_paragraph(row: ResultRow, rows: Sequence[ResultRow], *, level: fl
         rows: of the study or comparison.
         level: of the intervals; one minus it is the error rate of what is called shown.
     """
-    parts = _little_learned(row, rows, level)
+    parts = [f"No loss can be shown: {row.verdict_reason}."] if row.verdict_reason else []
+    parts += _remarks(row, rows)
+    parts += _little_learned(row, rows, level)
     limits = _like(rows, row, "detectable_forgetting", "")
     parts += _limit(limits[0].estimate.value if limits else math.nan, row)
     bias = [r for r in rows if r.metric == "biased_forgetting" and r.key == row.key]
@@ -129,6 +134,21 @@ def verdict_sentence(row: ResultRow, *, level: float) -> str:
     return (did if row.chain else _capital(did)) + f": {size}, {estimate.n:,} examples in {_clusters(estimate)}."
 
 
+def _remarks(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
+    """Sentences on how the two checkpoints of a forgetting answered, but for what its reason says already."""
+    keys = [row.key._replace(chain=chain, reference="") for chain in (row.reference, row.chain)]
+    if row.reference == BASE:  # which no variant tells apart
+        keys[0] = keys[0]._replace(variant="")
+    answers = {one.key: one.answers for one in rows if one.metric == "accuracy" and one.is_whole}
+    sides = [(key.chain or "after", answers[key]) for key in keys if key in answers]
+    texts = [text for name, own in sides for text in remarks(name, own)]
+    return [
+        _capital(text) if not row.chain else text
+        for text in texts
+        if text[:-1].partition(" ")[2] not in row.verdict_reason
+    ]
+
+
 def reference_text(bf_reference: str) -> str:
     """The reference of biased forgetting in words."""
     return "the rest" if bf_reference == "rest" else "the whole"
@@ -144,7 +164,7 @@ def _little_learned(row: ResultRow, rows: Sequence[ResultRow], level: float) -> 
 
 
 def _limit(limit: float, row: ResultRow) -> list[str]:
-    if row.verdict != "inconclusive":
+    if row.verdict != "inconclusive" or row.verdict_reason:
         return []
     if math.isnan(limit):
         return ["These data are too few to show any change."]

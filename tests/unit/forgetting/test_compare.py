@@ -69,7 +69,7 @@ def test_reads_from_top_to_bottom_as_a_table_and_as_plain_data() -> None:
 
 
 def test_the_same_scores_forget_nothing_and_keep_everything() -> None:
-    before, _ = two(12)
+    before, _ = two(800)
     found = compare(before, before, by=["faith"], resamples=FAST)
     for each in (found.overall, *found.groups):
         assert (each.forgetting.value, each.forgetting.low, each.forgetting.high) == (0.0, 0.0, 0.0)
@@ -100,7 +100,9 @@ def test_swapping_before_and_after_turns_every_sign(examples: list[tuple[bool, b
         assert _same(other.biased_forgetting.value, -one.biased_forgetting.value)
         assert _same(other.biased_forgetting.low, -one.biased_forgetting.high)
         assert (other.forgot, other.learned) == (one.learned, one.forgot)
-        assert other.verdict == turned.get(one.verdict, one.verdict)
+        # What is not above chance before can be lost one way only.
+        if not one.verdict_reason and not other.verdict_reason:
+            assert other.verdict == turned.get(one.verdict, one.verdict)
 
 
 @settings(max_examples=25, deadline=None)

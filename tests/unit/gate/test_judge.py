@@ -1,7 +1,7 @@
 """The gate's answers: on made data whose truth is known, at the budget's edge, and where something is missing."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,18 @@ import pytest
 import chaintune
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
-from chaintune.records import BudgetStatistic, Comparison, ItemMetric, Judgement, Scores, items_table, plain_scores
+from chaintune.records import (
+    BudgetStatistic,
+    Choices,
+    Comparison,
+    Example,
+    ItemMetric,
+    Judgement,
+    Scores,
+    items_table,
+    plain_scores,
+    scores_table,
+)
 from chaintune.records.scores import whole_table
 from tests import synthetic
 from tests.synthetic import Floats
@@ -233,3 +244,51 @@ def test_what_only_one_side_has_is_missing() -> None:
     assert judge(budget(0.9, by="faith", groups=("a",)), [found]).answer == "pass"
     every = judge(budget(0.9, task="*"), [found])
     assert [(j.task, j.answer) for j in every.judgements] == [("t", "pass"), ("u", "missing")]
+
+
+def at_chance(n: int = 400, groups: Mapping[str, Sequence[str]] | None = None, *, right: float = 0.5) -> Scores:
+    """Scores of two choices, so many of them right, alike in every group of two."""
+    return synthetic.scores([row // 2 % 100 < right * 100 for row in range(n)], groups=groups)
+
+
+@pytest.mark.parametrize("statistic", ["forgetting", "biased_forgetting", "disparity"])
+def test_no_budget_of_what_is_not_above_chance_passes_even_of_one_file_with_itself(statistic: BudgetStatistic) -> None:
+    groups = {"faith": ["a", "b"] * 200}
+    guess, good = at_chance(groups=groups), at_chance(groups=groups, right=0.9)
+    rules = budget(0.5, statistic, by="faith")
+    for side, answer in ((guess, "inconclusive"), (good, "pass")):
+        gate = judge(rules, [chaintune.compare(side, side, by=["faith"], resamples=FAST)])
+        assert gate.answer == answer
+        assert all(("above chance" in one.reason) == (answer != "pass") for one in gate.judgements)
+        assert all(one.more_examples is None for one in gate.judgements)
+    relative = budget(0.0, by="", limit=Limit(0.5, relative=True))
+    assert only(relative, chaintune.compare(guess, guess, resamples=FAST)).answer == "inconclusive"
+
+
+def test_an_exceeded_budget_of_what_is_not_above_chance_stays_exceeded() -> None:
+    found = chaintune.compare(at_chance(), at_chance(right=0.1), resamples=FAST)
+    assert found.overall.verdict == "inconclusive"
+    assert only(budget(0.1), found).answer == "fail"
+    gained = chaintune.compare(at_chance(), at_chance(right=0.9), resamples=FAST)
+    assert (gained.overall.verdict, only(budget(0.1), gained).answer) == ("gained", "inconclusive")
+
+
+def test_one_group_at_chance_passes_no_budget_of_its_own_nor_of_the_spread() -> None:
+    flags = [row % 2 if row < 200 else 1 for row in range(800)]
+    side = synthetic.scores(flags, groups={"faith": ["a"] * 200 + ["b"] * 600})
+    found = chaintune.compare(side, side, by=["faith"], resamples=FAST)
+    answers = {j.group: j.answer for j in judge(budget(0.5, by="faith"), [found]).judgements}
+    assert answers == {"a": "inconclusive", "b": "pass"}
+    spread = only(budget(0.5, "disparity", by="faith"), found)
+    assert (spread.answer, spread.reason.startswith("a: before scores 50.0 %")) == ("inconclusive", True)
+    assert only(budget(0.5), found).answer == "pass"
+
+
+def test_a_checkpoint_that_says_nothing_neither_passes_nor_fails() -> None:
+    ids = [f"e{row:04d}" for row in range(400)]
+    examples = [Example(name, "q", Choices((f" a{name}", f" b{name}"), 1), {}, name) for name in ids]
+    silent = Scores("t", scores_table("t", examples, [[-1.0, -1.0]] * 400, [[1, 1]] * 400))
+    known = Scores("t", scores_table("t", examples, [[-2.0, -1.0]] * 400, [[1, 1]] * 400))
+    told = only(budget(0.1), chaintune.compare(known, silent, resamples=FAST))
+    assert (told.value, told.answer, told.more_examples) == (1.0, "inconclusive", None)
+    assert "equally likely in 400 of 400" in told.reason

@@ -260,7 +260,7 @@ def test_a_comparison_is_told_with_flips_verdict_groups_and_scope() -> None:
 
 
 def test_a_comparison_of_nothing_changed_is_kept_and_one_too_small_is_inconclusive() -> None:
-    scores = synthetic.scores([True, False] * 20)
+    scores = synthetic.scores([True, True, True, False] * 20)
     assert "The later checkpoint kept t: +0.0 points" in compared_text(compare(scores, scores, resamples=300))
     other = synthetic.scores([True, True, False, False])
     text = compared_text(compare(synthetic.scores([True, False, True, False]), other, resamples=300))

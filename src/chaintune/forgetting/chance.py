@@ -1,0 +1,280 @@
+"""Whether scores can show a loss: how their examples were answered, and whether the score before is above chance.
+
+What a model cannot do, it cannot forget; and a checkpoint that says nothing shows nothing.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy import sparse
+
+from chaintune.forgetting.grouping import Grouping
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.rows import Subject, accuracy_rows, by_seed, subject_of
+from chaintune.forgetting.runs import Runs
+from chaintune.records import Answers, Checkpoint, ResultRow, Scores
+from chaintune.records.answers import NO_RESPONSE, REFUSAL
+from chaintune.records.choice import CHOICE_SCHEMA, all_tied
+from chaintune.records.scales import levels_in
+from chaintune.stats import needed_clusters
+from chaintune.stats.clusters import Floats
+
+# The dimension of gold labels, whose groups have one label each.
+_LABEL = "label"
+
+
+def level_rows(
+    subject: Subject,
+    groups: Grouping,
+    tables: Sequence[Scores],
+    values: Floats,
+    seeds: Sequence[int],
+    options: Inference,
+) -> list[ResultRow]:
+    """Mean score of the whole task and of every group, with how their examples were answered.
+
+    Args:
+        subject: of the rows.
+        groups: of the examples.
+        tables: of the scores, one a seed.
+        values: that they were turned into.
+        seeds: of the tables.
+        options: how sure.
+
+    Shape: values `[S, E]`.
+    """
+    answers: dict[tuple[str, str, str], Answers] = {}
+    for seed, positions in by_seed(seeds):
+        several = answers_of([tables[at] for at in positions], groups, level=options.level)
+        answers |= {(seed, *label): own for label, own in zip(groups.labels, several, strict=True)}
+    rows = accuracy_rows(subject, groups, values, seeds, options)
+    return [replace(row, answers=answers[row.seed, row.dimension, row.group]) for row in rows]
+
+
+def checkpoint_levels(
+    runs: Runs, conditions: Sequence[Checkpoint], seeds: Sequence[int], task: str, options: Inference
+) -> list[ResultRow]:
+    """`level_rows` of a task under the conditions of some seeds, one a seed."""
+    subject, tables = subject_of(runs, conditions[0], task, seeds), runs.tables(conditions, seeds, task)
+    return level_rows(subject, runs.groups[task], tables, runs.stacked_each(conditions, seeds, task), seeds, options)
+
+
+def judged_between(
+    rows: Sequence[ResultRow],
+    runs: Runs,
+    conditions: tuple[Sequence[Checkpoint], Sequence[Checkpoint]],
+    seeds: Sequence[int],
+    task: str,
+    options: Inference,
+) -> list[ResultRow]:
+    """`judged_rows` of a task of a study, between the earlier and the later conditions, one a seed each."""
+    before, after = (checkpoint_levels(runs, side, seeds, task, options) for side in conditions)
+    return judged_rows(rows, before, after, options)
+
+
+def judged_rows(
+    rows: Sequence[ResultRow], before: Sequence[ResultRow], after: Sequence[ResultRow], options: Inference
+) -> list[ResultRow]:
+    """The rows of changes; those that cannot show a loss with the reason, and no verdict that would claim one or none.
+
+    Args:
+        rows: of changes between two checkpoints; those without a verdict stay as they are.
+        before: `level_rows` of the earlier checkpoint, of the same seeds and groups.
+        after: the same of the later one.
+        options: whose level the scores' intervals have.
+    """
+    sides = [{(row.seed, row.dimension, row.group): row for row in side} for side in (before, after)]
+    judged = []
+    for row in rows:
+        own, whole = ([side.get((row.seed, *at)) for side in sides] for at in ((row.dimension, row.group), ("", "")))
+        if not row.verdict or own[0] is None or own[1] is None or math.isnan(row.estimate.low):
+            judged.append(row)
+            continue
+        names = (row.reference, row.chain or "after")
+        silent = silence((own[0], own[1]), names)
+        reason = silent or not_above_chance(own[0], names[0], level=options.level)
+        if not reason and row.dimension == _LABEL and whole[0] is not None:
+            # That all examples of one label are right is no skill where all others get that label too.
+            reason = not_above_chance(whole[0], names[0], level=options.level)
+        stays = not reason or (row.verdict == "gained" and not silent)
+        judged.append(replace(row, verdict_reason=reason, verdict=row.verdict if stays else "inconclusive"))
+    return judged
+
+
+def not_above_chance(before: ResultRow, name: str, *, level: float) -> str:
+    """Why a score is not shown to be above chance; empty where it is, or nothing is known of chance.
+
+    Args:
+        before: of a mean score.
+        name: of the checkpoint.
+        level: of its interval.
+    """
+    estimate, answers = before.estimate, before.answers
+    if math.isnan(answers.chance) or estimate.low > answers.chance:
+        return ""
+    scale = levels_in(before.unit)
+    chance = scale.with_unit(scale.numbers(answers.chance)[0])
+    text = f"{name} scores {scale.text(estimate, level=level)}, which is not shown to be above chance, {chance}"
+    if answers.is_rote:
+        text += f"; it {answers.rote_text()}"
+    return f"{text}; what a model cannot do it cannot forget"
+
+
+def silence(sides: tuple[ResultRow, ResultRow], names: tuple[str, str]) -> str:
+    """Why the scores of two checkpoints say nothing of what the model knows; empty where they do."""
+    mute = [
+        f"{name} {side.answers.silent_text()}"
+        for side, name in zip(sides, names, strict=True)
+        if side.answers.is_silent
+    ]
+    return f"{'; '.join(mute)}, so the scores do not tell what was known" if mute else ""
+
+
+def answers_of(tables: Sequence[Scores], groups: Grouping, *, level: float) -> list[Answers]:
+    """How the examples of the whole task and of every group were answered, and what guessing would score.
+
+    Args:
+        tables: of the same examples in the same order, one a seed.
+        groups: of the examples.
+        level: of the intervals; it says how many clusters a label needs to count.
+    """
+    members = sparse.csr_array(groups.design.members.T)  # [K, E]
+    named = [_Named.of(one) for one in tables]
+    labels, golds = (_Counts.of(members, [part]) for part in (named[0].labels, named[0].golds))
+    answers = _Counts.of(members, [one.answers for one in named])
+    chances = _chances(tables[0], groups, members, labels, level)
+    silent = np.sum([_silent(one) for one in tables], axis=0) @ members.T  # [3, K]
+    rows = []
+    for k, n in enumerate(groups.design.n.tolist()):
+        (label, labelled), (answer, answered) = labels.commonest(k), answers.commonest(k)
+        ties, empty, refused = (round(count) for count in silent[:, k])
+        rows.append(
+            Answers(
+                chance=float(chances[k]) if n else math.nan,
+                gold_label=label,
+                gold_label_share=labelled / n if label else math.nan,
+                answer=answer,
+                answer_share=answered / (n * len(tables)) if answer else math.nan,
+                answer_gold_share=golds.number(k, answer) / n if answer and golds.names else math.nan,
+                n_answers=n * len(tables),
+                ties=ties,
+                empty_answers=empty,
+                refusals=refused,
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Named:
+    """Right answers and answers as texts, a row an example; None where they are not known.
+
+    Attributes:
+        labels: gold labels, else positions of the gold choices.
+        golds: the same as the answers are named.
+        answers: labels where these are known, else positions.
+    """
+
+    labels: pa.Array | None
+    golds: pa.Array | None
+    answers: pa.Array | None
+
+    @classmethod
+    def of(cls, scores: Scores) -> "_Named":
+        table = scores.table
+        labels, answers = (table.column(name).combine_chunks() for name in ("label", "answer"))
+        known = None if labels.null_count else labels
+        if known is not None and pc.all(pc.is_in(answers.drop_null(), value_set=labels)).as_py():
+            return cls(known, known, answers)
+        if "prediction" not in table.column_names:
+            return cls(known, known, answers if answers.null_count < len(answers) else None)
+        if known is None and table.column("chance").null_count:
+            return cls(None, None, None)  # no answer is right
+        golds, answers = (
+            pa.array(map(_position, table.column(name).to_pylist()), pa.string()) for name in ("gold", "prediction")
+        )
+        return cls(golds if known is None else known, golds, answers)
+
+
+def _position(place: int) -> str:
+    return f"choice {place + 1}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Counts:
+    """How often each text occurs in each group. Shape: counts `[K, V]`."""
+
+    names: list[str]
+    counts: sparse.csr_array
+
+    @classmethod
+    def of(cls, members: sparse.csr_array, texts: Sequence[pa.Array | None]) -> "_Counts":
+        """The counts of several rows of texts together; none where one is not known."""
+        known = [one for one in texts if one is not None]
+        if len(known) < len(texts) or not len(known[0]):
+            return cls([], sparse.csr_array((members.shape[0], 0)))
+        encoded = pc.dictionary_encode(pa.chunked_array(known).combine_chunks())
+        rows = np.tile(np.arange(members.shape[1]), len(known))
+        codes = encoded.indices.to_numpy(zero_copy_only=False)
+        there = ~np.isnan(codes)
+        shape = (members.shape[1], len(encoded.dictionary))
+        each = sparse.csr_array((np.ones(there.sum()), (rows[there], codes[there].astype(np.int64))), shape=shape)
+        return cls(encoded.dictionary.to_pylist(), sparse.csr_array(members @ each))
+
+    def commonest(self, group: int) -> tuple[str, float]:
+        """The text that occurs most often in a group, and how often; no text where none does."""
+        row = self.counts[[group]].tocoo()
+        if not row.nnz:
+            return "", 0.0
+        best = int(np.lexsort((row.coords[1], -row.data))[0])
+        return self.names[row.coords[1][best]], float(row.data[best])
+
+    def number(self, group: int, text: str) -> float:
+        """How often a text occurs in a group."""
+        return float(self.counts[group, self.names.index(text)]) if text in self.names else 0.0
+
+
+def _chances(
+    scores: Scores, groups: Grouping, members: sparse.csr_array, labels: _Counts, level: float
+) -> NDArray[np.float64]:
+    """What guessing scores in each group; NaN where it is not known. Shape: `[K]`."""
+    metric, sizes = scores.metric, np.maximum(groups.design.n, 1)
+    known = scores.table.column("chance").to_numpy(zero_copy_only=False)
+    labelled = bool(labels.names) and not scores.table.column("label").null_count
+    if metric.direction == "less":
+        return np.full(len(sizes), math.nan)
+    if labelled and metric.average == "balanced":
+        return np.full(len(sizes), 1 / max(_labels_that_count(scores, groups, level), 1))
+    # Scores from elsewhere have labels and say nothing else of chance.
+    if labelled and metric.is_share and not (metric.measure and np.isnan(known).any()):
+        return np.asarray(labels.counts.max(axis=1).toarray().ravel() / sizes)
+    return np.asarray(members @ known.astype(np.float64) / sizes)
+
+
+def _labels_that_count(scores: Scores, groups: Grouping, level: float) -> int:
+    """Labels with as many clusters as an interval needs."""
+    pairs = set(zip(groups.design.clusters.tolist(), scores.table.column("label").to_pylist(), strict=True))
+    clusters = Counter(label for _, label in pairs)
+    return sum(count >= needed_clusters(level) for count in clusters.values())
+
+
+def _silent(scores: Scores) -> NDArray[np.float64]:
+    """Whether each example is a tie of all choices, has an empty answer, was declined. Shape: `[3, E]`."""
+    table, metric = scores.table, scores.metric
+    has_choices = set(CHOICE_SCHEMA.names) <= set(scores.details)
+    ties = all_tied(table, metric.name) if has_choices else np.zeros(len(table))
+    answers, outcomes = table.column("answer"), table.column("outcome")
+    empty = _whether(pc.or_kleene(pc.equal(pc.utf8_trim_whitespace(answers), ""), pc.equal(outcomes, NO_RESPONSE)))
+    # To decline may be what is right: then it has the best score there is.
+    best = scores.item_scores() == metric.range[metric.direction == "more"]
+    return np.stack([ties, empty, _whether(pc.equal(outcomes, REFUSAL)) & ~best]).astype(np.float64)
+
+
+def _whether(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.asarray(pc.fill_null(column, False).to_numpy(), dtype=bool)

@@ -1,0 +1,82 @@
+"""How the examples behind a mean score were answered, and what guessing would score on them."""
+
+import math
+from dataclasses import dataclass
+
+# One answer to more than this share of the examples, and by so much more than it is right, is given by rote.
+ROTE_SHARE, ROTE_MORE = 0.95, 0.1
+# From more than this share of ties, empty answers and refusals on, a score says nothing of what a model knows.
+SILENT_SHARE = 0.2
+# What `outcome` says, in Inspect's words, of an answer that is empty, and of one that declines to answer.
+NO_RESPONSE, REFUSAL = "no_response", "refusal"
+_LONGEST = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How examples were answered; several seeds together.
+
+    An answer is a label of a labelling task, else the position of a choice, `choice 1`.
+
+    Attributes:
+        chance: what guessing scores; NaN where it is not known, or more is not better.
+        gold_label: the commonest right answer; empty where none is known.
+        gold_label_share: share of the examples whose right answer it is.
+        answer: the commonest answer; empty where none is known.
+        answer_share: share of the examples that got it.
+        answer_gold_share: share of the examples whose right answer it is; NaN where right answers are not known.
+        n_answers: examples, times seeds.
+        ties: of them those all of whose choices the model holds equally likely.
+        empty_answers: of them those with an empty answer.
+        refusals: of them those that the model declined to answer, where that is not what is measured.
+    """
+
+    chance: float = math.nan
+    gold_label: str = ""
+    gold_label_share: float = math.nan
+    answer: str = ""
+    answer_share: float = math.nan
+    answer_gold_share: float = math.nan
+    n_answers: int = 0
+    ties: int = 0
+    empty_answers: int = 0
+    refusals: int = 0
+
+    @property
+    def is_rote(self) -> bool:
+        """Whether nearly all examples got one answer, far more than it is right for."""
+        return self.answer_share > ROTE_SHARE and self.answer_share - self.answer_gold_share > ROTE_MORE - 1e-9
+
+    @property
+    def silent(self) -> int:
+        """How many examples were not answered by what the model knows: ties, empty answers and refusals."""
+        return self.ties + self.empty_answers + self.refusals
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether too few examples were answered for a score to say anything."""
+        return self.silent > SILENT_SHARE * self.n_answers
+
+    def rote_text(self) -> str:
+        """The commonest answer, for the end of a sentence: `answers 'hateful' to 280 of 280 (gold: 75 %)`."""
+        gold = "" if math.isnan(self.answer_gold_share) else f" (gold: {100 * self.answer_gold_share:.0f} %)"
+        count = round(self.answer_share * self.n_answers)
+        return f"answers {quoted(self.answer)} to {count:,} of {self.n_answers:,}{gold}"
+
+    def silent_text(self) -> str:
+        """What was not answered, for the end of a sentence; empty where all was."""
+        kinds = (
+            (self.ties, "holds all choices equally likely in"),
+            (self.empty_answers, "gives an empty answer to"),
+            (self.refusals, "declines to answer"),
+        )
+        return " and ".join(f"{what} {count:,} of {self.n_answers:,}" for count, what in kinds if count)
+
+
+NO_ANSWERS = Answers()
+
+
+def quoted(name: str) -> str:
+    """A label from data in quotes, cut where it is long."""
+    name = name.strip()
+    return f"'{name if len(name) <= _LONGEST else name[: _LONGEST - 1] + '…'}'"

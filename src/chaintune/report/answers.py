@@ -1,0 +1,71 @@
+"""How examples were answered, in cells and words: chance, and the commonest answer beside the commonest right one."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from chaintune.records import Answers, ResultRow
+from chaintune.records.scales import PERCENT, levels_in_tables
+from chaintune.report.labels import listed, one_line
+
+CHANCE_HEADER = ("chance", "commonest gold")
+ANSWERS_HEADER = (*CHANCE_HEADER, "commonest answer")
+UNKNOWN = "none"
+
+
+def chance_cells(answers: Answers, unit: str) -> tuple[str, str]:
+    """The cells of `CHANCE_HEADER`.
+
+    Args:
+        answers: behind a score.
+        unit: of the score.
+    """
+    chance = UNKNOWN if math.isnan(answers.chance) else levels_in_tables(unit).number(answers.chance)
+    return chance, _share(answers.gold_label, answers.gold_label_share)
+
+
+def answers_cells(sides: Sequence[Answers], unit: str) -> tuple[str, str, str]:
+    """The cells of `ANSWERS_HEADER`: of one checkpoint, or of two with a comma between their commonest answers."""
+    said = [_share(side.answer, side.answer_share) for side in sides]
+    return (*chance_cells(sides[0], unit), ", ".join(said) if any(said) else "")
+
+
+def is_known(answers: Iterable[Answers]) -> bool:
+    """Whether there is anything to tell of chance or answers."""
+    return any(one.gold_label or one.answer or not math.isnan(one.chance) for one in answers)
+
+
+def chance_line(rows: Sequence[tuple[str, Answers]], unit: str) -> str:
+    """A sentence on chance, the commonest right answer, and the commonest answer of each checkpoint.
+
+    Args:
+        rows: name of each checkpoint, and how it answered the same examples.
+        unit: of their scores.
+    """
+    chance, gold = chance_cells(rows[0][1], unit)
+    said = [f"{_share(own.answer, own.answer_share)} {name}" for name, own in rows if own.answer]
+    parts = [f"Chance: {chance}" if chance != UNKNOWN else "No chance level is known, so none blocks a verdict"]
+    parts += [f"commonest gold: {gold}"] if gold else []
+    parts += [f"commonest answer: {', '.join(said)}"] if said else []
+    return "; ".join(parts) + "."
+
+
+def remarks(name: str, answers: Answers) -> list[str]:
+    """Sentences on answers by rote, and on examples that were not answered.
+
+    Args:
+        name: of the checkpoint.
+        answers: of it.
+    """
+    texts = [answers.rote_text()] if answers.is_rote else []
+    texts += [answers.silent_text()] if answers.silent else []
+    return [f"{name} {text}." for text in texts]
+
+
+def without_loss(rows: Iterable[ResultRow]) -> str:
+    """A sentence on the groups whose scores cannot show a loss; empty where all can."""
+    groups = [row.group for row in rows if row.verdict_reason]
+    return f"No loss can be shown of {listed(groups)}, whose score before is not shown above chance." if groups else ""
+
+
+def _share(name: str, share: float) -> str:
+    return f"{one_line(name)} {PERCENT.number(share)}" if name else ""
