@@ -20,12 +20,12 @@ def pretend(patch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         if "quantization_config" not in options:
             return plain(folder, **options)
         asked.append({name: options.pop(name) for name in ("quantization_config", "device_map")})
-        model = plain(folder, **options)
+        model, about = plain(folder, **options)
         with torch.no_grad():
             for name, module in model.named_modules():
                 if isinstance(module, torch.nn.Linear) and name != "lm_head":
                     module.weight.copy_((module.weight * _GRID).round() / _GRID)
-        return model.requires_grad_(False)
+        return model.requires_grad_(False), about
 
     patch.setattr(AutoModelForCausalLM, "from_pretrained", load)
     patch.setattr(precision, "is_bitsandbytes_available", lambda: True)

@@ -1,6 +1,7 @@
 """The public functions beside those of the rooms: a study, curvature, mitigation."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -74,6 +75,7 @@ def curvature(
     max_products: int = 200,
     store: "Store | Path | str | None" = None,
     trust_remote_code: bool = False,
+    allow_unused: Sequence[str] = (),
     on_product: Callable[[int], None] = lambda _: None,
 ) -> Curvature:
     """The curvature of the loss that tuning minimises, at a model: both ends of its Hessian's spectrum.
@@ -91,6 +93,7 @@ def curvature(
         max_products: about how many products one eigenvalue may take.
         store: where a GGUF file is dequantised to; None is the default store.
         trust_remote_code: run Python code that comes with the model.
+        allow_unused: patterns of weights that the model may leave out, as `vision_tower.*`; any other is refused.
         on_product: called with the number of Hessian-vector products done so far.
 
     Raises:
@@ -101,7 +104,9 @@ def curvature(
     from chaintune import hessian
 
     name, chosen, about = _stage_examples(task, examples, split, seed)
-    loaded, key = _in_fp32(model, store, trust_remote_code, merged=space == "full")
+    loaded, key = _in_fp32(
+        model, store, merged=space == "full", trust_remote_code=trust_remote_code, allow_unused=allow_unused
+    )
     return hessian.curvature(
         loaded,
         chosen,
@@ -130,17 +135,15 @@ def _stage_examples(
 
 
 def _in_fp32(
-    name: str | Path, store: "Store | Path | str | None", trust_remote_code: bool, *, merged: bool
+    name: str | Path, store: "Store | Path | str | None", *, merged: bool, **how: Any
 ) -> "tuple[LoadedModel, str]":
     """A model in fp32 and its content's key."""
     from chaintune import models
     from chaintune.execution.bases import open_base
     from chaintune.store.address import open_store
 
-    base = open_base(str(name), open_store(store))
-    loaded = models.load(
-        base.folder, adapter=base.adapter, precision="fp32", trainable=False, trust_remote_code=trust_remote_code
-    )
+    base = open_base(str(name), open_store(store), **how)
+    loaded = models.load(base.folder, adapter=base.adapter, precision="fp32", trainable=False, **how)
     return (models.merge_adapter(loaded) if merged else loaded), base.key
 
 
@@ -166,6 +169,7 @@ def mitigate(
     watch: "Watcher | None" = None,
     command: Sequence[str] = (),
     trust_remote_code: bool = False,
+    allow_unused: Sequence[str] = (),
 ) -> "Mitigations":
     """The recovery and the price of replaying doses of a lost task; writes the model of the recommended dose.
 
@@ -193,6 +197,7 @@ def mitigate(
         watch: plan -> context manager with `note`, which is called with every event.
         command: as it was typed, for the provenance.
         trust_remote_code: run Python code that comes with a model.
+        allow_unused: patterns of weights that a model may leave out, as `vision_tower.*`; any other is refused.
 
     Raises:
         ConfigError: an argument is invalid.
@@ -214,6 +219,7 @@ def mitigate(
     study = mitigation.mitigation_study(
         model, before, forgotten=forgotten, keep=keep, replay=replay, settings=settings or {}, overrides=overrides
     )
+    study = replace(study, allow_unused=(*study.allow_unused, *allow_unused))
     limits = Limits(target, margin)
     recommend((), limits)  # refuses an invalid target or margin before hours are spent
     session = mitigation.prepare_mitigation(study, open_store(store), trust_remote_code=trust_remote_code)

@@ -31,6 +31,7 @@ def score(
     store: "Store | Path | str | None" = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
+    allow_unused: Sequence[str] = (),
 ) -> Scores:
     """The scores of a model on a task's test examples; nothing is trained, and what is in the store is reused.
 
@@ -45,6 +46,7 @@ def score(
         store: where finished scores lie, and where a GGUF file is dequantised to; None is the default store.
         watch: plan -> context manager with `note`, which is called with every event.
         trust_remote_code: run Python code that comes with the model.
+        allow_unused: patterns of weights that the model may leave out, as `vision_tower.*`; any other is refused.
 
     Raises:
         ConfigError: there are fewer GPUs than devices.
@@ -65,6 +67,7 @@ def score(
         backend=backend,
         devices=devices,
         trust_remote_code=trust_remote_code,
+        allow_unused=allow_unused,
     )
     return scores[Path(model).name][tasks[0].name]
 
@@ -87,6 +90,7 @@ def audit(
     address: str | None = None,
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
+    allow_unused: Sequence[str] = (),
     **how: Unpack[CompareArguments],
 ) -> Audit:
     """The forgetting between two models: both are scored, each once, and compared task by task.
@@ -108,6 +112,7 @@ def audit(
         address: of its cluster.
         watch: plan -> context manager with `note`, which is called with every event.
         trust_remote_code: run Python code that comes with a model.
+        allow_unused: patterns of weights that a model may leave out, as `vision_tower.*`; any other is refused.
         **how: as `compare` takes them: `by` (in each task that has the dimension), `level`, `margin`, `reference`,
             `adjust`, `resamples`, `seed`, ...
 
@@ -137,6 +142,7 @@ def audit(
         backend=backend,
         devices=devices,
         trust_remote_code=trust_remote_code,
+        allow_unused=allow_unused,
     )
     audited = audit_scores(scores["before"], scores["after"], options, budgets)
     if out is not None:

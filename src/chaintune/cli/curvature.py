@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from chaintune.cli.options import AsJson, RemoteCode, StoreRoot
+from chaintune.cli.options import AllowUnused, AsJson, RemoteCode, StoreRoot
 from chaintune.cli.output import echo
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def curvature(
     seed: Seed = 0,
     store: StoreRoot = None,
     trust_remote_code: RemoteCode = False,
+    allow_unused: AllowUnused = None,
     as_json: AsJson = False,
 ) -> int:
     """Measure how sharply the loss bends at a model: the spectral radius of its Hessian, on a task's examples.
@@ -51,6 +52,7 @@ def curvature(
 
     data = {"examples": examples, "split": split, "seed": seed}
     shared = data | {"store": open_store(store), "trust_remote_code": trust_remote_code}
+    shared |= {"allow_unused": allow_unused or ()}
     lanczos = {"basis": basis, "tolerance": tolerance, "max_products": max_products}
     curvatures = _curvatures(model, task, space=space, batches=batches, **lanczos, **shared)
     if as_json:

@@ -77,7 +77,7 @@ def mitigate(
         keep=keep,
         out=out,
         **(asdict(dose_flags) | {"dose": dose_flags.fractions()}),
-        **asdict(run_flags),
+        **(asdict(run_flags) | {"allow_unused": run_flags.allow_unused or ()}),
         overrides=[*(overrides or ()), *recipe_overrides(context.args)],
         max_store=read_size(max_store, "--max-store"),
         watch=RunDisplay,

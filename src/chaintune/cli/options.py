@@ -50,6 +50,17 @@ RemoteCode = Annotated[
 ]
 
 
+AllowUnused = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-unused",
+        metavar="PATTERN",
+        help="Weights in a model's files that the model may leave out, such as 'vision_tower.*'; any other is refused.",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class RunFlags:
     """Options of where finished work lies and who computes the rest."""
@@ -72,6 +83,7 @@ class RunFlags:
         ),
     ] = None
     trust_remote_code: RemoteCode = False
+    allow_unused: AllowUnused = None
 
     def check(self) -> None:
         """Refuse an address for an executor that takes none.

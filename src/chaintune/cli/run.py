@@ -1,6 +1,7 @@
 """`chaintune run`: train and score what a study asks for, and report what was forgotten, and by whom."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from chaintune.cli.amounts import read_size
@@ -33,6 +34,7 @@ def run(
     run_flags.check()
     most = read_size(max_store, "--max-store")
     wish = Study.from_yaml(study, overrides or ())
+    wish = replace(wish, allow_unused=(*wish.allow_unused, *(run_flags.allow_unused or ())))
     from chaintune.runs.session import prepare  # loads torch, which reading a study does not need
 
     folder = out or Path("runs") / wish.name

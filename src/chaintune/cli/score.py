@@ -97,6 +97,7 @@ class ScoreFlags(RunFlags):
             backend=self.backend,
             devices=self.devices,
             trust_remote_code=self.trust_remote_code,
+            allow_unused=self.allow_unused or (),
         )
 
 

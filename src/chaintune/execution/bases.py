@@ -1,13 +1,12 @@
 """Base models: a name as a user writes it, located and addressed by content."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import safe_open
-
 from chaintune.errors import ModelError
-from chaintune.models import dequantise, locate, model_digest
+from chaintune.models import dequantise, load, locate, model_digest, tell_other_base
+from chaintune.models.folders import CONFIG, json_object
 from chaintune.records import canonical_digest
 from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, backend_of, reference_of
 from chaintune.store.store import Store
@@ -25,6 +24,8 @@ class BaseModel:
         entry: key of the store's entry that the folder is; empty where it lies elsewhere.
         backend: name of the one that computes it, and what is trained from it.
         identity: what the backend says of a model that it serves; nobody can check it.
+        allow_unused: patterns of weights that the model may leave out.
+        unused: names of those that it leaves out.
     """
 
     name: str
@@ -34,6 +35,14 @@ class BaseModel:
     entry: str = ""
     backend: str = DEFAULT
     identity: str = ""
+    allow_unused: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What results keep of the model beside its key; nothing of most."""
+        about = {"identity": self.identity, "unused_weights": ", ".join(self.unused)}
+        return {name: value for name, value in about.items() if value}
 
     @property
     def reference(self) -> str:
@@ -60,26 +69,28 @@ def entry_keys(bases: Iterable[BaseModel]) -> set[str]:
     return {base.entry for base in bases if base.entry}
 
 
-def shapes_of(folder: Path) -> dict[str, list[int]]:
-    """Name -> shape of every weight of a model folder, read from its files' headers."""
-    shapes: dict[str, list[int]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="numpy") as weights:
-            shapes |= {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no mapping
-    return shapes
-
-
-def open_base(name: str, store: Store, backend: str = DEFAULT) -> BaseModel:
+def open_base(
+    name: str,
+    store: Store,
+    backend: str = DEFAULT,
+    *,
+    allow_unused: Sequence[str] = (),
+    trust_remote_code: bool = False,
+) -> BaseModel:
     """A model by the name a user gives it, ready to be loaded; a GGUF file is dequantised into the store once.
+
+    Its files are held against the model that they are to fill, but for the weights themselves.
 
     Args:
         name: as a user gives it.
         store: where a GGUF file is dequantised to.
         backend: for a model that is files.
+        allow_unused: patterns of weights that the model may leave out.
+        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ConfigError: there is no such backend, or it opens no files.
-        ModelError: it cannot be loaded.
+        ModelError: it cannot be loaded; its files lack weights of the model, or the other way round.
     """
     backend = backend_of(name, backend)
     if isinstance(served := BACKENDS.get(backend).opens, Served):
@@ -98,4 +109,16 @@ def open_base(name: str, store: Store, backend: str = DEFAULT) -> BaseModel:
             return {"name": name}
 
         folder = store.get_or_make("base", entry, make).path
-    return BaseModel(name, key, folder, files.adapter, entry, backend)
+    if "quantization_config" in json_object(folder / CONFIG):  # needs its device; whoever loads it looks
+        return BaseModel(name, key, folder, files.adapter, entry, backend, "", tuple(allow_unused))
+    looked_at = load(
+        folder,
+        adapter=files.adapter,
+        precision="fp32",
+        trainable=False,
+        on_meta=True,
+        trust_remote_code=trust_remote_code,
+        allow_unused=allow_unused,
+    )
+    tell_other_base(files)
+    return BaseModel(name, key, folder, files.adapter, entry, backend, "", tuple(allow_unused), looked_at.unused)

@@ -134,6 +134,7 @@ class LocalEngine:
                 precision=self._precision,
                 quantize=node.recipe.quantize,
                 trust_remote_code=self._trust_remote_code,
+                allow_unused=self._bases[node.base].allow_unused,
             )
 
         return read
@@ -155,6 +156,7 @@ class LocalEngine:
                 out,
                 Path(scratch),
                 trust_remote_code=self._trust_remote_code,
+                allow_unused=self._bases[node.base].allow_unused,
                 recipe=node.recipe,
                 seed=node.seed,
                 replayed=operation.replayed,
@@ -190,7 +192,7 @@ class LocalEngine:
         kind = BACKENDS.get(base.backend)
         kind.check(measure.needs, measure.name)
         about = {"checkpoint": node.checkpoint_key, "backend": kind.name}
-        about |= {"identity": base.identity} if base.identity else {}
+        about |= base.about
         devices = node.devices if kind.share else 1
         started = time.monotonic()
 
@@ -209,6 +211,7 @@ class LocalEngine:
                     out / MEASUREMENT_FILE,
                     Path(scratch),
                     trust_remote_code=self._trust_remote_code,
+                    allow_unused=base.allow_unused,
                     backend=base.backend,
                     measure=measure.name,
                     provenance=about,
@@ -267,7 +270,11 @@ class LocalEngine:
         model = None if to_train else self._on_weights_in_memory(weights, adapter)
         self._in_memory = None  # never two models in memory
         loaded = model or load(
-            weights, adapter=adapter, precision=self._precision, trust_remote_code=self._trust_remote_code
+            weights,
+            adapter=adapter,
+            precision=self._precision,
+            trust_remote_code=self._trust_remote_code,
+            allow_unused=self._bases[node.base].allow_unused,
         )
         self._in_memory = _ModelInMemory(key, loaded, weights, adapter, to_train=model is None)
         return loaded

@@ -51,10 +51,30 @@ class EngineFactory:
             ModelError: this machine has not the same base under a base's name.
         """
         bases = {
-            name: base if self.files[name] == _files(base) else _same(self.names[name], base, store)
+            name: base if self.files[name] == _files(base) else self._same(name, base, store)
             for name, base in self.bases.items()
         }
         return LocalEngine(bases, precision=self.precision, trust_remote_code=self.trust_remote_code)
+
+    def _same(self, called: str, base: BaseModel, store: Store) -> BaseModel:
+        """A base as this machine has it; its content is looked at, for a name says nothing about it."""
+        host, name = socket.gethostname(), self.names[called]
+        try:
+            here = open_base(
+                name,
+                store,
+                base.backend,
+                allow_unused=base.allow_unused,
+                trust_remote_code=self.trust_remote_code,
+            )
+        except ModelError as error:
+            raise ModelError(f"on {host}: {error}") from error
+        if here.key != base.key:
+            raise ModelError(
+                f"'{name}' on {host} is not the model that the study was planned with; "
+                "name a Hub id, or a folder that every machine sees"
+            )
+        return here
 
 
 def _files(base: BaseModel) -> Files:
@@ -62,18 +82,3 @@ def _files(base: BaseModel) -> Files:
     folders = (folder for folder in (base.weights, base.adapter) if folder)
     stats = [(path, path.stat()) for folder in folders for path in sorted(folder.glob("*"))]
     return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats)
-
-
-def _same(name: str, base: BaseModel, store: Store) -> BaseModel:
-    """A base as this machine has it; its content is looked at, for a name says nothing about it."""
-    host = socket.gethostname()
-    try:
-        here = open_base(name, store, base.backend)
-    except ModelError as error:
-        raise ModelError(f"on {host}: {error}") from error
-    if here.key != base.key:
-        raise ModelError(
-            f"'{name}' on {host} is not the model that the study was planned with; "
-            "name a Hub id, or a folder that every machine sees"
-        )
-    return here

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from chaintune.execution.bases import BaseModel, shapes_of
+from chaintune.execution.bases import BaseModel
 from chaintune.models import Precision, Reader
 from chaintune.models.encoding import check_lengths, encode_examples
+from chaintune.models.folders import weight_shapes
 from chaintune.plan.graph import TaskTokens
 from chaintune.records import Example, Lora, Task
 from chaintune.scoring.trees import distinct_tokens
@@ -41,12 +42,12 @@ def _training_tokens(examples: Sequence[Example], reader: Reader, *, task: str) 
 
 def parameters_of(base: BaseModel) -> int:
     """How many weights a base has, read from its files' headers."""
-    return sum(math.prod(shape) for shape in shapes_of(base.folder).values())
+    return sum(math.prod(shape) for shape in weight_shapes(base.folder).values())
 
 
 def stage_bytes(base: BaseModel, adapter: Lora | None, precision: Precision) -> int:
     """Size of a checkpoint: every weight at the precision, or an adapter in fp32 on every layer's matrices."""
     if adapter is None:
         return parameters_of(base) * (2 if precision == "bf16" else 4)
-    layers = [shape for shape in shapes_of(base.folder).values() if len(shape) == 2 and max(shape) < 8 * min(shape)]
+    layers = [shape for shape in weight_shapes(base.folder).values() if len(shape) == 2 and max(shape) < 8 * min(shape)]
     return sum(adapter.rank * sum(shape) * 4 for shape in layers)

@@ -12,7 +12,7 @@ from chaintune.models.loading import (
     save,
     with_adapter,
 )
-from chaintune.models.names import ALIASES, ModelFiles, locate, whole_name
+from chaintune.models.names import ALIASES, ModelFiles, locate, tell_other_base, whole_name
 from chaintune.models.precision import Precision, check_quantize, resolve_precision
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "model_digest",
     "resolve_precision",
     "save",
+    "tell_other_base",
     "whole_name",
     "with_adapter",
 ]

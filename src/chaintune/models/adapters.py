@@ -11,9 +11,12 @@ from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
 from safetensors import safe_open
 
 from chaintune.errors import ModelError
+from chaintune.models.wholeness import check_adapter
 
 # Ways to begin a LoRA adapter that leave the weights under it as they are; others, PiSSA for one, take their part out.
 _PLAIN_BEGINNINGS = (True, False, "gaussian")
+# Weights that all layers share, and that PEFT lists as missing for each.
+_SHARED = ("vblora_vector_bank", "unilora_theta_d", "tinylora_v")
 
 
 def new_adapter(model: Any, config: PeftConfig) -> PeftModel:
@@ -26,7 +29,8 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
     """The model with the adapter of a folder on top; on the meta device where the model is.
 
     Raises:
-        ModelError: the adapter is of a kind that cannot be folded into the weights.
+        ModelError: the adapter is of a kind that cannot be folded into the weights; weights of it have no place in the
+            model, or a place stays empty.
     """
     config = PeftConfig.from_pretrained(folder)
     if config.is_prompt_learning:
@@ -35,6 +39,13 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
         )
     with _without_noise():
         adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)
+        # Once more, as only this says what found no place.
+        names = getattr(model, "_checkpoint_conversion_mapping", {})
+        placed = adapted.load_adapter(
+            folder, "default", is_trainable=trainable, low_cpu_mem_usage=on_meta, key_mapping=names
+        )
+    missing = [name for name in placed.missing_keys if not any(part in name for part in _SHARED)]
+    check_adapter(missing, placed.unexpected_keys, len(_weight_names(folder)), folder)
     if on_meta:
         adapted.to("meta")  # PEFT fills its own weights where it can
     # What lies under it, so that PEFT, when it saves, compares with that and not with a name on the Hub.
@@ -90,11 +101,13 @@ def _weight_names(folder: Path) -> list[str]:
 
 @contextmanager
 def _without_noise() -> Iterator[None]:
-    """Silences two warnings that call for no action.
+    """Silences three warnings that call for no action.
 
-    PEFT uses a name of transformers that is going away, and it sets `fan_in_fan_out` as GPT-2 needs it.
+    PEFT uses a name of transformers that is going away, it sets `fan_in_fan_out` as GPT-2 needs it, and it lists the
+    weights that are missing, which are refused.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
         yield

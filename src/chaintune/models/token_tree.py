@@ -147,7 +147,7 @@ def last_nodes(tree: TokenTree, counts: Sequence[int]) -> tuple[list[int], list[
     return once, [place[node] for node in nodes]
 
 
-def common_beginning(left: Sequence[int], right: Sequence[int]) -> int:
+def common_beginning(left: Sequence[object], right: Sequence[object]) -> int:
     """Number of tokens that two sequences have in common before they differ."""
     for position, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chaintune.errors import ConfigError, ModelError
-from chaintune.execution.bases import BaseModel, shapes_of
+from chaintune.execution.bases import BaseModel
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.models import load, merge_adapter, save
+from chaintune.models.folders import weight_shapes
 from chaintune.plan.branches import Branch, added_stage, resolved
 from chaintune.plan.graph import Family
 from chaintune.records import Chain, ChainStep, MitigationRef, Recommendation, ResultRow, Task, chain_label
@@ -160,6 +161,7 @@ def write_model(session: Session, chain: str, folder: Path, *, card: str) -> Non
         precision=session.precision,
         trainable=False,
         trust_remote_code=session.trust_remote_code,
+        allow_unused=session.bases[node.base].allow_unused,
     )
     with (
         os_errors_as_store_error(folder.parent, f"the model {folder.name} cannot be written"),
@@ -198,7 +200,7 @@ def _check_pair(before: BaseModel, after: BaseModel) -> None:
     """Refuse two names of one model, and two models that cannot be checkpoints of one."""
     if before.key == after.key:
         raise ConfigError(f"'{before.name}' and '{after.name}' are the same model, so nothing was lost between them")
-    one, other = shapes_of(before.folder), shapes_of(after.folder)
+    one, other = weight_shapes(before.folder), weight_shapes(after.folder)
     for name in sorted(one.keys() & other.keys()):
         if one[name] != other[name]:
             raise ModelError(

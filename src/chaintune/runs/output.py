@@ -188,6 +188,7 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "machine": platform.machine(),
         "packages": dict(_installed(tuple(sys.path))),
         "bases": {name: base.key for name, base in prepared.bases.items()},
+        "unused_weights": {name: list(base.unused) for name, base in prepared.bases.items() if base.unused},
         "precision": sorted({node.precision for node in plan.nodes}),
         "backend": study.backend,
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),

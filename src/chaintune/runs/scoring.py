@@ -34,6 +34,7 @@ def score_models(
     backend: str = DEFAULT,
     devices: int = 1,
     trust_remote_code: bool = False,
+    allow_unused: Sequence[str] = (),
 ) -> dict[str, dict[str, Scores]]:
     """Scores of several models on several tasks: what each model is called, then task -> scores.
 
@@ -48,6 +49,7 @@ def score_models(
         backend: that computes models that are files.
         devices: processes that score together, one a GPU; the scores, and so their keys, do not depend on them.
         trust_remote_code: run Python code that comes with a model.
+        allow_unused: patterns of weights that the models may leave out.
 
     Raises:
         ConfigError: no task, or two of one name; fewer devices than one, or several and a backend that cannot share
@@ -60,14 +62,19 @@ def score_models(
         raise ConfigError(f"devices: expected a number of processes, at least 1, got {devices}")
     for name in {backend_of(model, backend) for model in models.values()}:
         _check_backend(name, tasks, devices)
-    bases = {name: open_base(name, store, backend) for name in dict.fromkeys(models.values())}
+    bases = {
+        name: open_base(name, store, backend, allow_unused=allow_unused, trust_remote_code=trust_remote_code)
+        for name in dict.fromkeys(models.values())
+    }
     chosen = resolve_precision(precision)
     keys: dict[tuple[str, str], str] = {}
     nodes: dict[str, ScoreNode] = {}
     for called, name in models.items():
         base = bases[name]
         stored = "" if base.weights is None else chosen
-        reader = load_reader(base.weights, trust_remote_code=trust_remote_code) if base.weights else None
+        reader = None
+        if base.weights:
+            reader = load_reader(base.weights, base.adapter, trust_remote_code=trust_remote_code)
         for task in tasks:
             node = _node(base, task, called, precision=stored, devices=devices)
             keys[called, task.name] = node.key

@@ -193,9 +193,10 @@ def prepare(
         ModelError: a base cannot be loaded, or is served, so that nothing can be trained from it.
     """
     loaded = {name: load_spec(name, spec, trust_remote_code=trust_remote_code) for name, spec in study.tasks.items()}
-    bases = {name: open_base(name, store, study.backend) for name in study.bases}
+    how: dict[str, Any] = {"allow_unused": study.allow_unused, "trust_remote_code": trust_remote_code}
+    bases = {name: open_base(name, store, study.backend, **how) for name in study.bases}
     precision = resolve_precision(study.precision)
-    readers = [load_reader(base.folder, trust_remote_code=trust_remote_code) for base in bases.values()]
+    readers = [load_reader(base.folder, base.adapter, trust_remote_code=trust_remote_code) for base in bases.values()]
     plan = compile_plan(
         study,
         base_keys={name: base.key for name, base in bases.items()},

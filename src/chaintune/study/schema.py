@@ -162,6 +162,7 @@ class StudySpec(Spec):
     forgetting_from: ForgettingFrom = "trained"
     mitigations: list[Any] = Field(default_factory=list)
     curvature: CurvatureSpec | None = None
+    allow_unused: NamesOrNone = Field(default_factory=list)
 
 
 @cache

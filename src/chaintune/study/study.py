@@ -56,6 +56,7 @@ class Study:
         mitigations: branches after or around a loss.
         precision, metric, keep, level, resamples, forgetting_from, backend: as in the file.
         curvature: how each chain's first checkpoint is measured before it is overwritten; None measures nothing.
+        allow_unused: patterns of weights that a base may leave out.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Study:
     forgetting_from: ForgettingFrom = "trained"
     backend: str = DEFAULT
     curvature: CurvatureSpec | None = None
+    allow_unused: tuple[str, ...] = ()
 
     @classmethod
     def from_yaml(cls, path: Path | str, overrides: str | Iterable[str] = ()) -> Self:
@@ -158,7 +160,9 @@ class Study:
             "mitigations": [
                 {item.kind: as_plain(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
             ],
-        } | ({"curvature": self.curvature.model_dump()} if self.curvature else {})
+            **({"curvature": self.curvature.model_dump()} if self.curvature else {}),
+            **({"allow_unused": list(self.allow_unused)} if self.allow_unused else {}),
+        }
 
     def to_yaml(self) -> str:
         """The resolved study as a study file."""
@@ -193,6 +197,7 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
         "stage": StageSettings().changed(recipe),
         "vary": tuple(knobs),
         "mitigations": tuple(mitigations),
+        "allow_unused": tuple(spec.allow_unused),
     }
 
 

@@ -24,6 +24,7 @@ class Job:
         weights, adapter: folders of the model that is read.
         precision: it is held in.
         trust_remote_code: whether the user said so.
+        allow_unused: patterns of weights that the model may leave out.
         task: named in errors and scores.
         examples: that are taught, or scored.
         out: folder that the checkpoint is written into, or file of the measurement.
@@ -44,6 +45,7 @@ class Job:
     out: Path
     scratch: Path
     trust_remote_code: bool = False
+    allow_unused: Sequence[str] = ()
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
     replayed: Sequence[Example] = ()
@@ -75,7 +77,9 @@ class Job:
             plain[name] = tuple(map(Example.from_content, plain[name]))
         for name in ("weights", "adapter", "out", "scratch"):
             plain[name] = None if plain[name] is None else Path(plain[name])
-        return cls(**plain | {"recipe": _recipe(plain["recipe"]), "report_to": tuple(plain["report_to"])})
+        for name in ("report_to", "allow_unused"):
+            plain[name] = tuple(plain[name])
+        return cls(**plain | {"recipe": _recipe(plain["recipe"])})
 
     def progress_file(self, rank: int) -> Path:
         """Where a process tells how many examples it has scored."""

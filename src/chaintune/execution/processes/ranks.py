@@ -94,7 +94,13 @@ def _read(job: Job, needed_bytes: Callable[[Any], int], *, on_meta: bool = True)
         needed_bytes: of a model, on each device that is to hold it whole.
         on_meta: whether pieces are enough for all processes but the first.
     """
-    reading = partial(load, job.weights, precision=job.precision, trust_remote_code=job.trust_remote_code)
+    reading = partial(
+        load,
+        job.weights,
+        precision=job.precision,
+        trust_remote_code=job.trust_remote_code,
+        allow_unused=job.allow_unused,
+    )
     quantize, sharded = job.recipe.quantize, job.shard
     if sharded is None:
         sharded = not quantize and not fits_each_device(lambda: needed_bytes(reading(on_meta=True).model))

@@ -1,0 +1,129 @@
+"""Whether what was loaded is what the files hold: every weight of the one is in the other."""
+
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+from chaintune.errors import ModelError
+from chaintune.models.token_tree import common_beginning
+
+
+def check_whole(model: Any, about: Mapping[str, Any], folder: Path, allow_unused: Sequence[str]) -> tuple[str, ...]:
+    """Names of the weights of the files that the model leaves out, all of which are allowed.
+
+    What the architecture ties, or declares to be optional, transformers does not list.
+
+    Args:
+        model: of transformers.
+        about: what transformers says of its loading: weights that were missing, unexpected, or of another shape.
+        folder: it was read from.
+        allow_unused: patterns of names, with `*` and `?`.
+
+    Raises:
+        ModelError: weights are missing, or left out without a word that allows it, or of another shape.
+    """
+    if other := sorted(about["mismatched_keys"]):
+        name, in_file, in_model = other[0]
+        raise ModelError(
+            f"model folder {folder}: {len(other)} of its weights have another shape than its configuration says: "
+            f"{name} is {list(in_file)} in the file, {list(in_model)} in the model; name the folder of one whole model"
+        )
+    buffers = {name for name, _ in model.named_buffers()}
+    unused = sorted(set(about["unexpected_keys"]) - buffers)
+    allowed = tuple(name for name in unused if any(fnmatchcase(name, pattern) for pattern in allow_unused))
+    strange, missing = [name for name in unused if name not in allowed], sorted(about["missing_keys"])
+    if missing:
+        total = len({*(name for name, _ in model.named_parameters()), *missing})
+        known = f", and hold {len(strange)} that it does not know{_two(strange)}" if strange else ""
+        raise ModelError(
+            f"model folder {folder}: its files lack {len(missing)} of the model's {total} weights{_two(missing)}{known}"
+            "; they would be drawn at random, so name a folder that holds the whole model"
+        )
+    if strange:
+        raise ModelError(
+            f"model folder {folder}: its files hold {len(strange)} weights that {type(model).__name__} does not "
+            f"have{_two(strange)}; name a model that uses them, or, where they are not needed, allow it: "
+            f"--allow-unused '{_pattern(strange)}'"
+        )
+    return allowed
+
+
+def check_adapter(missing: Collection[str], unexpected: Collection[str], total: int, folder: Path) -> None:
+    """Refuse an adapter of which a part found no place, or that leaves a place empty.
+
+    Args:
+        missing: names of weights that the model has for the adapter and its file has not.
+        unexpected: names of weights of the file that have no place in the model.
+        total: weights of the file.
+        folder: of the adapter.
+
+    Raises:
+        ModelError: there are some.
+    """
+    if not missing and not unexpected:
+        return
+    parts = [f"{len(unexpected)} of its {total} weights are not in the model{_two(sorted(unexpected))}"] * bool(
+        unexpected
+    )
+    parts += [f"{len(missing)} that the model has a place for are not in its file{_two(sorted(missing))}"] * bool(
+        missing
+    )
+    raise ModelError(
+        f"adapter {folder}: {', and '.join(parts)}; it belongs to another model, or was saved under other names: name "
+        "the base that it was trained on"
+    )
+
+
+def check_kind(model: Any, folder: Path) -> None:
+    """Refuse an encoder, which reads what follows a token before it predicts it.
+
+    Raises:
+        ModelError: it is one.
+    """
+    config = model.config
+    both_ways = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if both_ways and not getattr(config, "is_decoder", False) and not getattr(config, "causal", False):
+        raise ModelError(
+            f"model folder {folder}: a model of type '{config.model_type}' is an encoder, which sees the words that it "
+            "would have to predict; name a causal language model"
+        )
+
+
+def check_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Refuse a tokenizer with tokens that the model has no embedding for; special ones that no text is read as may be.
+
+    Raises:
+        ModelError: there are some.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    vocabulary = tokenizer.get_vocab()
+    if max(vocabulary.values(), default=0) < rows:
+        return
+    added = tokenizer.added_tokens_decoder
+    read = {tokenizer.bos_token_id, tokenizer.eos_token_id}
+    beyond = [
+        token
+        for token, number in sorted(vocabulary.items(), key=lambda pair: pair[1])
+        if number >= rows and (number in read or not (number in added and added[number].special))
+    ]
+    if beyond:
+        raise ModelError(
+            f"model folder {folder}: its tokenizer has {len(beyond)} tokens that the model's {rows} embeddings do not "
+            f"reach{_two([repr(token) for token in beyond])}; name a folder whose tokenizer and weights belong together"
+        )
+
+
+def _pattern(names: Sequence[str]) -> str:
+    """What some sorted names have in common, as far as it is one part of a model."""
+    first, last = (name.split(".") for name in (names[0], names[-1]))
+    shared = first[: min(common_beginning(first, last), len(first) - 1)] or first[: len(first) - 1][:1]
+    return ".".join([*shared, "*"]) if shared else names[0]
+
+
+def _two(names: Sequence[str]) -> str:
+    """Two names for an example, in brackets; nothing where there are none."""
+    return f" ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})" if names else ""
