@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from chaintune.records import (
+    CHOICE_METRICS,
     ChainStep,
     Checkpoint,
     Choices,
@@ -18,6 +19,8 @@ from chaintune.records import (
     Scores,
     Settings,
     chain_label,
+    choice_measurement,
+    scores_of,
     scores_table,
 )
 from chaintune.records.scores import whole_table
@@ -103,6 +106,37 @@ def scores(
     ]
     logprobs = [[-0.5 - jitter[row], -2.0] if right[row] else [-2.0, -0.5 - jitter[row]] for row in range(n)]
     return Scores(task, scores_table(task, examples, logprobs, [[1, 1]] * n))
+
+
+def labelled(
+    answers: Mapping[str, Sequence[str]],
+    *,
+    per_cluster: int = 5,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    task: str = "t",
+    metric: str = "balanced_accuracy",
+) -> Scores:
+    """Scores of a labelling task whose examples have two labels.
+
+    Args:
+        answers: gold label -> the answer to each of its examples, which lie in clusters of their own.
+        per_cluster: examples of a cluster.
+        groups: dimension -> group of each example, in the order of the answers.
+        task: its name.
+        metric: item metric.
+    """
+    names, rows = tuple(answers), [(gold, answer) for gold, own in answers.items() for answer in own]
+    examples, number = [], dict.fromkeys(names, 0)
+    for row, (gold, _) in enumerate(rows):
+        borne = {dimension: (values[row],) for dimension, values in (groups or {}).items()} | {"label": (gold,)}
+        cluster = f"{gold} {number[gold] // per_cluster:03}"
+        number[gold] += 1
+        choices = Choices(tuple(f" {name}" for name in names), names.index(gold))
+        examples.append(Example(f"e{row:04}", "question", choices, borne, cluster))
+    logprobs = [[-0.5 - 0.001 * (row % 7) if name == answer else -2.0 for name in names]
+                for row, (_, answer) in enumerate(rows)]  # fmt: skip
+    measurement = choice_measurement(examples, logprobs, [[1] * len(names)] * len(rows))
+    return scores_of(task, measurement, examples, CHOICE_METRICS[metric])
 
 
 def chain(*labels: str) -> tuple[ChainStep, ...]:

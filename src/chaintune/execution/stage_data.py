@@ -1,5 +1,6 @@
 """What a stage trains on, as examples: doses drawn, groups weighed, the protected task's examples chosen."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,9 +71,14 @@ def _drawn(portion: Portion, seed: int, inputs: StageInputs, notes: dict[str, An
 
 
 def _lost_by(before: Scores, after: Scores, by: str) -> dict[str, float]:
-    """Forgetting of each group of a dimension."""
+    """Forgetting of each group of a dimension; of one that has none of its own, the whole's and its difference from it.
+
+    Of labels that too few clusters have nothing is known, and that counts as no loss.
+    """
     comparison = compare(before, after, by=[by], resamples=_RESAMPLES)
-    return {row.group: row.forgetting.value for row in comparison.groups}
+    whole = comparison.overall.forgetting.value
+    lost = {row.group: (row.forgetting.value, whole + row.biased_forgetting.value) for row in comparison.groups}
+    return {group: next((value for value in values if not math.isnan(value)), 0.0) for group, values in lost.items()}
 
 
 def _counts(examples: Sequence[Example], by: str) -> dict[str, int]:

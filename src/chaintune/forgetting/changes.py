@@ -74,6 +74,9 @@ def dimension_disparity(groups: Grouping, sample: Sample, dimension: str, option
 
 def comparable_columns(groups: Grouping, dimension: str, options: Inference) -> list[int]:
     """Columns of a dimension's groups that are large enough for a disparity."""
+    if (labels := groups.design.labels) is not None:
+        known = (labels.shares.sum(axis=0) > 0) | labels.compared.any(axis=0)
+        return [k for k in groups.columns(dimension) if known[0] and known[k]]
     return [k for k in groups.columns(dimension) if groups.design.n_clusters[k] >= needed_clusters(options.level)]
 
 

@@ -76,9 +76,9 @@ def compare_scores(
     paired = pair(before, after, on_missing=on_missing)
     if paired.n_left_out and not len(paired.before):
         raise DataError(f"task '{before.task}': none of {paired.n_left_out} examples has a score before and after")
-    groups = grouping(paired.before, by, intersections)
     known = _metric_of(before, metric)
     sides = (paired.before.by(known), paired.after.by(known))
+    groups = grouping(sides[0], by, intersections, level=inference.level)
     scores = (sides[0].item_scores(), sides[1].item_scores())
     unit = Unit.of(sides[0].metric, scores)
     values = (unit.inward(scores[0]), unit.inward(scores[1]))

@@ -11,7 +11,8 @@ from scipy import sparse
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import joined
 from chaintune.records import Scores
-from chaintune.stats import Design
+from chaintune.records.examples import LABEL
+from chaintune.stats import Design, needed_clusters
 
 Label = tuple[str, str]
 
@@ -43,11 +44,19 @@ class Grouping:
         return tuple(dict.fromkeys(dimension for dimension, _ in self.labels if dimension))
 
 
-def grouping(scores: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]] = ()) -> Grouping:
+def grouping(
+    scores: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]] = (), *, level: float = 0.95
+) -> Grouping:
     """The clusters of the examples, and their groups on the requested dimensions.
 
     An intersection of dimensions `a` and `b` becomes the dimension `a & b` with groups `x & y`; pairs
-    that no example bears do not appear.
+    that no example bears do not appear. Means are balanced over labels where the item metric is.
+
+    Args:
+        scores: of the examples.
+        by: dimensions.
+        intersections: pairs of dimensions.
+        level: of the intervals, which says how many clusters a label needs to count.
 
     Raises:
         ConfigError: no example has groups on a requested dimension.
@@ -68,7 +77,12 @@ def grouping(scores: Scores, by: Sequence[str], intersections: Sequence[tuple[st
         labels += [(joined(one, other), name) for name in names]
         blocks.append(members)
     members = sparse.csr_array(sparse.hstack(blocks)) if blocks else sparse.csr_array((len(scores), 0))
-    return Grouping((("", ""), *labels), Design.of(cluster_codes(scores.table), members))
+    design = Design.of(cluster_codes(scores.table), members)
+    if scores.metric.average == "balanced":
+        own = scores.table.column("label").to_numpy(zero_copy_only=False).astype(str)
+        only = {column: group for column, (dimension, group) in enumerate(labels, start=1) if dimension == LABEL}
+        design = design.balanced_over(own, only, needed=needed_clusters(level))
+    return Grouping((("", ""), *labels), design)
 
 
 def cluster_codes(table: pa.Table) -> NDArray[np.int64]:

@@ -47,4 +47,4 @@ def reference_checkpoints(
 
 
 def _best(runs: Runs, candidates: Sequence[Checkpoint], seed: int, task: str) -> Checkpoint:
-    return max(candidates, key=lambda candidate: float(runs.values(candidate, seed, task).mean()))
+    return max(candidates, key=lambda candidate: runs.groups[task].design.mean(runs.values(candidate, seed, task)))

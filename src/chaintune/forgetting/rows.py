@@ -212,7 +212,9 @@ def samples(groups: Grouping, values: Floats, seeds: Sequence[int], options: Inf
 
 
 def with_verdict(row: ResultRow, options: Inference) -> ResultRow:
-    """The row of a forgetting with its verdict."""
+    """The row of a forgetting with its verdict; a group that has no forgetting of its own has none."""
+    if row.dimension and math.isnan(row.estimate.value):
+        return row
     margin = margin_in(row.unit, options.margin)
     return replace(row, verdict=verdict(row.estimate, margin=margin, level=options.level))
 

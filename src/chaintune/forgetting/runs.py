@@ -47,8 +47,13 @@ class Runs:
     keys: Mapping[tuple[Checkpoint, int], str]
 
     @classmethod
-    def of(cls, checkpoints: Sequence[CheckpointScores], *, study: str = "") -> "Runs":
+    def of(cls, checkpoints: Sequence[CheckpointScores], *, study: str = "", level: float = 0.95) -> "Runs":
         """Every checkpoint's scores, checked to be of the same examples.
+
+        Args:
+            checkpoints: what they scored.
+            study: its name.
+            level: of the intervals.
 
         Raises:
             DataError: a checkpoint is given twice or without a seed, or two have different examples of a task, or
@@ -80,7 +85,7 @@ class Runs:
             units=units,
             items={key: units[key[2]].inward(values) for key, values in items.items()},
             scores=scores,
-            groups={task: grouping(table, table.dimensions) for task, table in first.items()},
+            groups={task: grouping(table, table.dimensions, level=level) for task, table in first.items()},
             mitigates={one.checkpoint.of_every_seed: one.mitigates for one in checkpoints if one.mitigates},
             final=frozenset(one.checkpoint.of_every_seed for one in checkpoints if one.final),
             missing=missing,

@@ -64,7 +64,7 @@ def summarise(
     options = Inference(level, resamples, seed, adjust, "overall", margin)
     check_reference(forgetting_from)
     _check_roles(checkpoints, roles)
-    runs = Runs.of(checkpoints, study=study)
+    runs = Runs.of(checkpoints, study=study, level=level)
     rows: list[ResultRow] = []
     for condition in runs.conditions:
         rows += _losses(runs, condition, options, forgetting_from)
@@ -76,7 +76,7 @@ def summarise(
     rows += order_rows(runs, roles, options, forgetting_from) + slope_rows(runs, options, forgetting_from)
     rows += _missing(runs)
     for name in dict.fromkeys(name for one in checkpoints for by in one.further.values() for name in by):
-        rows += _further(Runs.of(_by(checkpoints, name), study=study), roles, options, forgetting_from)
+        rows += _further(Runs.of(_by(checkpoints, name), study=study, level=level), roles, options, forgetting_from)
     return rows
 
 

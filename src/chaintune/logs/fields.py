@@ -13,7 +13,7 @@ from chaintune.logs.details import with_details
 from chaintune.logs.log import Digests
 from chaintune.records import Scores
 from chaintune.records.examples import is_no_group
-from chaintune.records.items import Groups, items_table, plain_scores
+from chaintune.records.items import Groups, items_table, labelled, plain_scores
 
 _MOST_FAULTS = 5
 _WORDS = {"true": 1.0, "false": 0.0}
@@ -31,6 +31,7 @@ class Fields:
         digests: what is known of the example, by name -> field; left out where a row has none.
         missing: why an example has no score, where its score is null; empty where the log does not say.
         details: what else is known of the example, `answer`, `label` or `outcome` -> field; null where a row has none.
+        balanced: whether labels and answers that agree with the scores make balanced accuracy of them.
         scale: the worst and the best score.
         known: names of the log's fields, for messages.
     """
@@ -42,6 +43,7 @@ class Fields:
     digests: Mapping[str, str] = field(default_factory=dict)
     missing: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+    balanced: bool = False
     scale: tuple[float, float] = (0.0, 1.0)
     known: tuple[str, ...] = ()
 
@@ -94,7 +96,7 @@ def scores_from_columns(
         groups = [named[own] for own in combinations]
     table = items_table(ids, scores, groups, clusters, [reasons.get(row) for row in range(len(ids))])
     table = with_details(table, ids, columns.values, fields.details)
-    scored = plain_scores(task, table, metric or fields.score, {"file": where})
+    scored = labelled(plain_scores(task, table, metric or fields.score, {"file": where}), balanced=fields.balanced)
     return scored, _digests(ids, table, columns, fields, where)
 
 

@@ -10,6 +10,7 @@ from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing
+from chaintune.records.choice import BALANCED
 
 Crossing = tuple[str, str]
 
@@ -110,8 +111,9 @@ class CompareOptions:
 
     @cached_property
     def reading(self) -> ReadOptions:
-        """The options of reading, with the dimensions."""
-        return replace(self.read, dimensions=self.dimensions)
+        """The options of reading, with the dimensions; balanced accuracy is made of what was read."""
+        metric = None if self.read.metric == BALANCED else self.read.metric
+        return replace(self.read, dimensions=self.dimensions, metric=metric)
 
     @property
     def _parts(self) -> list[tuple[str, ...]]:

@@ -13,8 +13,11 @@ from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.log import UNNAMED, Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
+from chaintune.records import CHOICE_METRICS
+from chaintune.records.examples import LABEL
 
 _REASON = "missing_reason"
+_ANSWERS = ("answer", "prediction")
 
 
 def recognises(path: Path) -> bool:
@@ -79,12 +82,19 @@ def _fields(row: Row, options: ReadOptions) -> Fields:
     cluster = options.cluster or options.called("cluster")
     needed = options.cluster is not None or "cluster" in options.columns
     known = tuple(row.columns())
+    answer = next((name for name in map(options.called, _ANSWERS) if name in known), "")
+    label = options.called(LABEL)
+    details = {LABEL: label, "answer": answer} if answer and label in known else {}
+    # A metric that is no column of the table is one that labels and answers give.
+    given = details and options.metric in CHOICE_METRICS and options.metric not in known
     return Fields(
         id=options.called("id"),
-        score=options.metric or options.called("score"),
+        score=options.called("score") if given or not options.metric else options.metric,
         cluster=cluster if needed or cluster in known else None,
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
         missing=_REASON,
+        details=details,
+        balanced=bool(details),
         scale=options.scale,
         known=known,
     )

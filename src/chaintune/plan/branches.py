@@ -7,6 +7,7 @@ from typing import Any, Literal
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.plan.nodes import Portion
 from chaintune.records import Chain, ChainStep, MitigationRef, Regulariser, Task
+from chaintune.records.examples import LABEL
 from chaintune.study.mitigations import MitigationItem, was_lost
 from chaintune.study.study import Study
 from chaintune.tasks.sizes import dose_size
@@ -185,8 +186,9 @@ def resolved(item: MitigationItem, task: Task) -> MitigationItem:
 
 def _dimension(spec: DoseSpec, kind: str, task: Task) -> str:
     where = f"mitigation {kind} of '{task.name}', who: {spec.who}"
-    if spec.by is None and len(task.dimensions) == 1:
-        return task.dimensions[0]
+    named = [dimension for dimension in task.dimensions if dimension != LABEL] or list(task.dimensions)
+    if spec.by is None and len(named) == 1:
+        return named[0]
     if not task.dimensions:
         raise ConfigError(f"{where}: the task's examples bear no groups, so only 'who: uniform' is valid")
     if spec.by is None:

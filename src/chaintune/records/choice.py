@@ -1,18 +1,20 @@
 """Multiple choice: the measurement of every choice's log-probability, and the item metrics that read it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from chaintune.records.examples import Example, is_labelling
+from chaintune.records.examples import Example
 from chaintune.records.measurements import MEASUREMENT_SCHEMA, Measurement
 from chaintune.records.metrics import ItemMetric
 
-Metric = Literal["accuracy", "accuracy_per_token", "accuracy_per_byte"]
+Metric = Literal["accuracy", "balanced_accuracy", "accuracy_per_token", "accuracy_per_byte"]
+BALANCED = "balanced_accuracy"
 
 CHOICE = "choice"
 # In nats. Two choices nearer to each other than arithmetic in fp32 can tell are a tie, and the first of them is
@@ -131,9 +133,40 @@ def answered(table: pa.Table, metric: str) -> dict[str, Any]:
         "prediction": chosen,
         "correct": right,
         "score": right.astype(np.float64),
-        "answer": [str(place) for place in chosen],
+        "answer": _answers(table, chosen),
         "outcome": played,
     }
+
+
+def _answers(table: pa.Table, chosen: NDArray[np.int64]) -> list[str | None]:
+    """The label of each answer where examples have one, as far as it is known; else the place of the choice."""
+    labels = table.column("label").to_pylist() if "label" in table.schema.names else [None]
+    if None in labels:
+        return [str(place) for place in chosen]
+    gold, names = table.column("gold").to_pylist(), sorted(set(labels))
+    at = set(zip(gold, labels, strict=True))
+    known = dict(at) if len(dict(at)) == len(at) else {}
+    right = [label if g == place else None for label, g, place in zip(labels, gold, chosen, strict=True)]
+    other = {name: names[1 - k] for k, name in enumerate(names)} if len(names) == 2 else {}
+    return [
+        own or known.get(int(place)) or other.get(label)
+        for own, place, label in zip(right, chosen, labels, strict=True)
+    ]
+
+
+def chances(sizes: Sequence[int | None], labels: Sequence[str | None], metric: str) -> list[float | None]:
+    """What guessing scores on each example.
+
+    Args:
+        sizes: how many choices each example offers; None where none of them is right.
+        labels: of the examples of a labelling task, else None.
+        metric: where labels are known, the mean over them is one part each, and accuracy that of the commonest.
+    """
+    known = Counter(label for label in labels if label is not None)
+    if not known:
+        return [None if size is None else 1 / size for size in sizes]
+    share = 1 / len(known) if metric == BALANCED else max(known.values()) / known.total()
+    return [share] * len(labels)
 
 
 def _score(metric: str, measurement: Measurement, examples: Sequence[Example]) -> dict[str, Any]:
@@ -145,13 +178,16 @@ def _score(metric: str, measurement: Measurement, examples: Sequence[Example]) -
         "choice_bytes": measured.column("bytes"),
         "choice_roles": pa.array([list(target.roles) for target in targets], pa.list_(pa.string())),
     }
+    labels = [example.label for example in examples]
     columns |= answered(pa.table(columns), metric)
-    chance = [1 / len(target.texts) if target.has_right_answer else None for target in targets]
-    labels = [target.labels[target.gold] for target in targets] if is_labelling(targets) else [None] * len(targets)
-    return columns | {"chance": chance, "label": labels}
+    if None not in labels:
+        chosen = zip(targets, columns["prediction"], strict=True)
+        columns["answer"] = [target.labels[place] for target, place in chosen]
+    sizes = [len(target.texts) if target.has_right_answer else None for target in targets]
+    return columns | {"chance": chances(sizes, labels, metric), "label": labels}
 
 
 CHOICE_METRICS: Mapping[str, ItemMetric] = {
-    name: ItemMetric(name, CHOICE, score=partial(_score, name))
-    for name in ("accuracy", "accuracy_per_token", "accuracy_per_byte")
+    name: ItemMetric(name, CHOICE, average="balanced" if name == BALANCED else "mean", score=partial(_score, name))
+    for name in get_args(Metric)
 }

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -11,7 +11,9 @@ from typing import Any, Literal
 from chaintune.errors import DataError
 
 Role = Literal["safety", "capability"]
-_MOST_LABELS = 10
+MOST_LABELS = 10
+# The dimension whose groups are the gold labels of a labelling task.
+LABEL = "label"
 NO_GROUP = ("", "NaN", "nan")
 
 
@@ -87,8 +89,8 @@ class Choices:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The texts as labels: case and blanks say nothing."""
-        return tuple(" ".join(text.split()).casefold() for text in self.texts)
+        """The texts as labels."""
+        return tuple(map(as_label, self.texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,11 @@ class Example:
         return self.target
 
     @property
+    def label(self) -> str | None:
+        """The gold label of an example of a labelling task, else None."""
+        return next(iter(self.groups.get(LABEL, ())), None)
+
+    @property
     def prompt_text(self) -> str:
         """The prompt of an item that is no conversation.
 
@@ -192,11 +199,23 @@ def is_labelling(targets: Sequence[Choices]) -> bool:
         False
     """
     offers = {frozenset(target.labels) for target in targets}
-    if len(offers) != 1:
-        return False
-    (offer,) = offers
-    distinct = all(len(target.texts) == len(offer) for target in targets)
-    return distinct and 2 <= len(offer) <= _MOST_LABELS and any(len(label) > 1 for label in offer)
+    distinct = all(len(target.texts) == len(offer) for target in targets for offer in offers)
+    return len(targets) > 1 and len(offers) == 1 and distinct and are_labels(*offers)
+
+
+def are_labels(texts: Collection[str]) -> bool:
+    """Whether the texts that answers are among are labels: 2 to 10, not all of them single letters or digits.
+
+    Example:
+        >>> are_labels({"yes", "no"}), are_labels({"a", "b"}), are_labels({"yes"})
+        (True, False, False)
+    """
+    return 2 <= len(texts) <= MOST_LABELS and any(len(text) > 1 for text in texts)
+
+
+def as_label(text: str) -> str:
+    """A text as a label: case and blanks say nothing."""
+    return " ".join(text.split()).casefold()
 
 
 def shown_text(text: Text) -> str:
@@ -236,8 +255,11 @@ def _target_of(plain: Mapping[str, Any]) -> Target:
 
 
 def examples_digest(examples: Iterable[Example]) -> str:
-    """Digest of a set of examples; independent of their order."""
-    return canonical_digest(sorted((example.content() for example in examples), key=lambda row: str(row["id"])))
+    """Digest of a set of examples; independent of their order, and of whether their answers are taken for labels."""
+    rows = [example.content() for example in examples]
+    for row in rows:
+        row["groups"].pop(LABEL, None)
+    return canonical_digest(sorted(rows, key=lambda row: str(row["id"])))
 
 
 @dataclass(frozen=True)
@@ -259,6 +281,11 @@ class Task:
     licence: str
     measures: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+
+    @property
+    def is_labelling(self) -> bool:
+        """Whether its examples bear a label."""
+        return LABEL in self.dimensions
 
     @cached_property
     def train_digest(self) -> str:

@@ -1,11 +1,14 @@
 """Scores of which nothing but the scores is known: what other harnesses' logs hold."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from chaintune.errors import DataError
+from chaintune.records.choice import BALANCED, CHOICE_METRICS, chances
+from chaintune.records.examples import are_labels, as_label
 from chaintune.records.metrics import ItemMetric
 from chaintune.records.scores import SCORES_SCHEMA, Scores, whole_table
 
@@ -42,6 +45,27 @@ def plain_scores(
         )
     table = table.append_column("task", pa.array([task] * len(table), pa.string()))
     return Scores(task, whole_table(table), dict(provenance or {}), ItemMetric(metric))
+
+
+def labelled(scores: Scores, *, balanced: bool) -> Scores:
+    """The scores with gold labels and answers written alike, where the answers are labels; else as they are.
+
+    Args:
+        scores: whose columns `label` and `answer` hold what their source says; an answer that is none is no right one.
+        balanced: make balanced accuracy the item metric where a score is 1 exactly where the two agree.
+    """
+    gold, answers = (scores.table.column(name).to_pylist() for name in ("label", "answer"))
+    if None in gold or not are_labels(labels := {as_label(text) for text in gold}) or "" in labels:
+        return scores
+    right, made = [as_label(text) for text in gold], [as_label(text or "") for text in answers]
+    chance = chances([], right, BALANCED if balanced else "accuracy")
+    table = scores.table
+    for name, values in (("label", right), ("answer", made), ("chance", chance)):
+        part = table.schema.field(name)
+        table = table.set_column(table.schema.get_field_index(name), part, pa.array(values, part.type))
+    rows = zip(right, made, table.column("score").to_pylist(), strict=True)
+    agree = balanced and all(score is None or score == float(label == answer) for label, answer, score in rows)
+    return replace(scores, table=table, metric=CHOICE_METRICS[BALANCED] if agree else scores.metric)
 
 
 def items_table(

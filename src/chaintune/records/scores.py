@@ -12,8 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chaintune.errors import ConfigError, DataError, nearest, require
-from chaintune.records.choice import CHOICE_METRICS, CHOICE_SCHEMA, answered, choice_measurement, predictions
-from chaintune.records.examples import Example
+from chaintune.records.choice import (
+    BALANCED,
+    CHOICE_METRICS,
+    CHOICE_SCHEMA,
+    answered,
+    chances,
+    choice_measurement,
+    predictions,
+)
+from chaintune.records.examples import Example, are_labels
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
 
@@ -123,8 +131,19 @@ class Scores:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Item metrics by which these scores can be had, their own first."""
-        others = CHOICE_METRICS if set(CHOICE_SCHEMA.names) <= set(self.details) else ()
-        return tuple(dict.fromkeys([self.metric.name, *others]))
+        others = CHOICE_METRICS if self._has_choices else ("accuracy",) if self.metric.name == BALANCED else ()
+        labels = [BALANCED] if self.has_labels else []
+        return tuple(dict.fromkeys([self.metric.name, *(name for name in others if name != BALANCED), *labels]))
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether label and answer of every example are known, as of a labelling task."""
+        known = not any(self.table.column(name).null_count for name in ("label", "answer"))
+        return known and (self._has_choices or are_labels(set(self.table.column("label").to_pylist())))
+
+    @property
+    def _has_choices(self) -> bool:
+        return set(CHOICE_SCHEMA.names) <= set(self.details)
 
     def groups(self, dimension: str) -> list[tuple[str, ...]]:
         """Groups of `dimension` that each row bears; empty where it bears none."""
@@ -161,7 +180,15 @@ class Scores:
             return self
         if metric not in self.metrics:
             raise ConfigError(f"metric '{metric}' of task '{self.task}': {nearest(metric, self.metrics)}")
-        columns = answered(self.table, metric)
+        labels, answers = (self.table.column(name).to_pylist() for name in ("label", "answer"))
+        if self._has_choices:
+            columns = answered(self.table, metric)
+        else:
+            valid = self.table.column("score").is_valid().to_pylist()
+            rows = zip(labels, answers, valid, strict=True)
+            columns = {"score": [float(label == answer) if known else None for label, answer, known in rows]}
+        if self.has_labels:
+            columns["chance"] = chances([], labels, metric)
         arrays = [
             pa.chunked_array([pa.array(columns[part.name], part.type)])
             if part.name in columns

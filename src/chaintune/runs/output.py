@@ -34,7 +34,6 @@ from chaintune.records import (
     Estimate,
     ItemMetric,
     Limits,
-    Metric,
     ResultRow,
     Scores,
     Task,
@@ -68,9 +67,7 @@ class Prepared:
     trust_remote_code: bool = False
 
 
-def gather(
-    plan: Plan, store: Store, tasks: Mapping[str, Task], *, metric: Metric = "accuracy"
-) -> list[CheckpointScores]:
+def gather(plan: Plan, store: Store, tasks: Mapping[str, Task], *, metric: str = "auto") -> list[CheckpointScores]:
     """The finished scores of a plan, one record for each checkpoint as the study names it.
 
     The base, which has no seed, comes once for each variant and seed, so that every family of chains
@@ -80,7 +77,7 @@ def gather(
         plan: of the study.
         store: holds the measurements.
         tasks: name -> task.
-        metric: what scores an example, where a task names no item metric and its measure has this one.
+        metric: what scores an example, where a task names no item metric and this one suits it.
     """
     read: dict[tuple[str, str, str], Scores | None] = {}
     metrics = {name: metrics_of(task, metric) for name, task in tasks.items()}
@@ -248,7 +245,7 @@ def _no_rows() -> pl.DataFrame:
     return rows_to_polars([one]).clear()
 
 
-def _write_scores(plan: Plan, store: Store, tasks: Mapping[str, Task], metric: Metric, folder: Path) -> None:
+def _write_scores(plan: Plan, store: Store, tasks: Mapping[str, Task], metric: str, folder: Path) -> None:
     """Score files under names that people can read; those of an earlier run that are no more are removed."""
     index: dict[str, dict[str, Any]] = {}
     several = len({cell.checkpoint.base for cell in plan.cells}) > 1
@@ -272,9 +269,7 @@ def _write_scores(plan: Plan, store: Store, tasks: Mapping[str, Task], metric: M
     atomic.write_json(folder / "index.json", index)
 
 
-def _readings(
-    plan: Plan, tasks: Mapping[str, Task], metric: Metric
-) -> Iterator[tuple[ScoreNode, str, ItemMetric, bool]]:
+def _readings(plan: Plan, tasks: Mapping[str, Task], metric: str) -> Iterator[tuple[ScoreNode, str, ItemMetric, bool]]:
     """Each measurement with every task and item metric that reads it, and whether the metric decides."""
     readers: dict[str, dict[str, None]] = {}  # tasks whose test examples are the same read one
     for cell in plan.cells:

@@ -45,11 +45,11 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
     """The item metrics of a task's scores, the deciding one first; each measure has at least one.
 
     Args:
-        task: may name some; `auto` is the first of its first measure.
-        usual: where it names none, and its measure has this one.
+        task: may name some; `auto` is balanced accuracy of a labelling task, else the first of its first measure.
+        usual: where it names none, and this one suits it.
 
     Raises:
-        ConfigError: its measures have no such metric.
+        ConfigError: its measures have no such metric, or one is balanced over labels and the task has none.
     """
     measures = measures_of(task)
     known = {metric.name: metric for measure in reversed(measures) for metric in measure.metrics}
@@ -57,12 +57,24 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
         if name not in ("auto", *known):
             own = " and ".join(f"'{measure.name}'" for measure in measures)
             raise ConfigError(f"task '{task.name}': metric '{name}' of measure {own}: {nearest(name, known)}")
-    chosen = [measures[0].metrics[0] if name == "auto" else known[name] for name in task.metrics]
+        if name in known and known[name].average == "balanced" and not task.is_labelling:
+            raise ConfigError(
+                f"task '{task.name}': metric '{name}' is for labelling tasks, and its examples do not all offer the "
+                "same texts; leave it out, or write 'labelling: true' where its answers are labels"
+            )
+    chosen = [_usual(measures[0], task) if name == "auto" else known[name] for name in task.metrics]
     for measure in measures:
         if all(metric.measure != measure.name for metric in chosen):
-            has = not task.metrics and usual in {metric.name for metric in measure.metrics}
-            chosen.append(measure.metric(usual if has else ""))
+            suits = [one.name for one in measure.metrics if task.is_labelling or one.average == "mean"]
+            named = not task.metrics and usual in suits
+            chosen.append(measure.metric(usual) if named else _usual(measure, task))
     return tuple(dict.fromkeys(chosen))
+
+
+def _usual(measure: Measure, task: Task) -> ItemMetric:
+    """The first item metric of a measure, or the first that is balanced where the task has labels."""
+    balanced = [one for one in measure.metrics if one.average == "balanced" and task.is_labelling]
+    return (*balanced, *measure.metrics)[0]
 
 
 def scores_key(measurement_key: str, examples: Sequence[Example], metric: ItemMetric) -> str:

@@ -1,6 +1,6 @@
 """Sums per cluster: the only thing about examples that any interval or test here needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,6 +9,143 @@ from scipy import sparse
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The gold label of each example, and which labels count in which group, for means that are balanced over labels.
+
+    A label counts in a group that has the clusters of it that an interval needs, and beside the group where as many
+    clusters have examples of it that lie outside. A group has a mean of its own where every label counts that counts
+    in the whole task; that of a group of dimension `label` is the mean of its one label.
+
+    Attributes:
+        names: of all labels.
+        only: number of the label that a group of dimension `label` consists of; -1 for other groups.
+        needed: clusters that an interval needs.
+        sizes: examples of each label and cluster in each group.
+        codes: number of each example's label.
+
+    Shape: only `[K]`, sizes `[L, C, K]`, codes `[E]`.
+    """
+
+    names: tuple[str, ...]
+    only: Integers
+    needed: int
+    sizes: Floats
+    codes: Integers
+
+    @cached_property
+    def n(self) -> Floats:
+        """Examples of each label in each group. Shape: `[L, K]`."""
+        return np.asarray(self.sizes.sum(axis=1))
+
+    @cached_property
+    def clusters(self) -> Integers:
+        """Clusters with an example of each label in each group. Shape: `[L, K]`."""
+        return np.asarray((self.sizes > 0).sum(axis=1), dtype=np.int64)
+
+    @cached_property
+    def worth(self) -> Floats:
+        """Clusters of equal size that each label is worth in each group, at least 2. Shape: `[L, K]`."""
+        squares = (self.sizes**2).sum(axis=1)
+        return np.maximum(self.n**2 / np.where(squares == 0, 1.0, squares), 2.0)
+
+    @cached_property
+    def whole(self) -> NDArray[np.bool_]:
+        """Whether each label counts in the whole task. Shape: `[L]`."""
+        return np.asarray(self.clusters[:, 0] >= self.needed)
+
+    @cached_property
+    def shares(self) -> Floats:
+        """What each label's mean counts in a group's own mean; all 0 where the group has none. Shape: `[L, K]`."""
+        counts = self._enough & self.whole[:, None]
+        number = int(self.whole.sum())
+        balanced = counts * ((counts.sum(axis=0) == number) & (number > 1)) / max(number, 1)
+        return np.where(self.only >= 0, 1.0 * (self.is_only & counts), balanced)
+
+    @cached_property
+    def compared(self) -> NDArray[np.bool_]:
+        """Whether each label counts where a group is held against the others. Shape: `[L, K]`."""
+        outside = (self.sizes[:, :, :1] > self.sizes).sum(axis=1) >= self.needed
+        counts = np.where(self.only >= 0, self.is_only, outside) & self._enough & self.whole[:, None]
+        return np.asarray(counts & (self.whole.sum() > 1))
+
+    @cached_property
+    def is_only(self) -> NDArray[np.bool_]:
+        """Whether each label is the one that a group of dimension `label` consists of. Shape: `[L, K]`."""
+        return np.asarray(np.arange(len(self.names))[:, None] == self.only)
+
+    @cached_property
+    def own_n(self) -> Integers:
+        """Examples that each group's own mean is of. Shape: `[K]`."""
+        return np.asarray((self.n * (self.shares > 0)).sum(axis=0), dtype=np.int64)
+
+    @cached_property
+    def own_clusters(self) -> Integers:
+        """Clusters that each group's own mean is of. Shape: `[K]`."""
+        return self.clusters_of(self.shares > 0)
+
+    def clusters_of(self, counts: NDArray[np.bool_]) -> Integers:
+        """Clusters with an example of a label that counts, in each group. Shape: counts `[L, K]`, result `[K]`."""
+        return np.asarray(((self.sizes * counts[:, None]).sum(axis=0) > 0).sum(axis=0), dtype=np.int64)
+
+    @cached_property
+    def weights(self) -> Floats:
+        """What each cluster counts in a group's own mean; in all, the examples that it is of. Shape: `[C, K]`."""
+        return np.asarray((self._per_example[:, None] * self.sizes).sum(axis=0) * self.own_n)
+
+    def means(self, sums: Floats) -> Floats:
+        """Mean of each label in each group, 0 where there is none. Shape: sums `[L, C, K]`, result `[L, K]`."""
+        return np.asarray(sums.sum(axis=1) / np.maximum(self.n, 1))
+
+    def influences(self, sums: Floats) -> Floats:
+        """What each label's and cluster's examples add to the error of a group's own mean. Shape: all `[L, C, K]`."""
+        return np.asarray(self._per_example[:, None] * (sums - self.means(sums)[:, None] * self.sizes))
+
+    def balanced(self, sums: Floats) -> Floats:
+        """Sums of clusters which, over `weights`, give the balanced means, and scatter as its influences do.
+
+        Shape: sums `[L, C, K]`, result `[C, K]`.
+        """
+        mean = (self.shares * self.means(sums)).sum(axis=0)
+        return np.asarray(self.influences(sums).sum(axis=0) * self.own_n + mean * self.weights)
+
+    def named(self, counts: NDArray[np.bool_], column: int) -> str:
+        """The labels that do not count in a group, each with its clusters there."""
+        wanted = [label for label in range(len(self.names)) if self.only[column] in (-1, label)]
+        lacking = [label for label in wanted if not counts[label, column] and self.n[label, 0]]
+        return ", ".join(f"'{self.names[label]}' ({self.clusters[label, column]} clusters)" for label in lacking)
+
+    def why_no_mean(self, column: int) -> str:
+        """Why a group has no mean of its own."""
+        if self.only[column] < 0 and self.whole.sum() < 2:
+            return f"fewer than two labels have the {self.needed} clusters that an interval needs"
+        counts = self._enough | ~self.whole[:, None]
+        return f"too few clusters of a label, {self.needed} are needed: {self.named(counts, column)}"
+
+    def why_no_contrast(self, column: int) -> str:
+        """Why a group cannot be held against the others."""
+        if (self.n[:, column] == self.n[:, 0]).all():
+            return "the group is the whole task"
+        if self.whole.sum() < 2:
+            return self.why_no_mean(0)
+        return f"no label has {self.needed} clusters in the group and as many outside it"
+
+    def note(self, column: int, counts: NDArray[np.bool_]) -> str:
+        """Over which labels an estimate of a group is a mean; empty of a group that consists of one."""
+        if self.only[column] >= 0:
+            return ""
+        named = self.named(counts, column)
+        return f"; mean over {int(counts[:, column].sum())} labels" + (f", without {named}" if named else "")
+
+    @property
+    def _enough(self) -> NDArray[np.bool_]:
+        return np.asarray(self.clusters >= self.needed)
+
+    @property
+    def _per_example(self) -> Floats:
+        return np.asarray(self.shares / np.maximum(self.n, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +158,7 @@ class Design:
         clusters: cluster number of each example, from 0, none left out.
         members: 1 where an example lies in a group.
         sizes: examples of each cluster in each group.
+        labels: over which means are balanced; None and every example counts alike.
 
     Shape: clusters `[E]`, members `[E, K]`, sizes `[C, K]`.
     """
@@ -28,6 +166,7 @@ class Design:
     clusters: Integers
     members: sparse.csr_array
     sizes: Floats
+    labels: Labels | None = None
 
     @classmethod
     def of(cls, clusters: Integers, members: sparse.csr_array) -> "Design":
@@ -35,6 +174,22 @@ class Design:
         everybody: sparse.csr_array = sparse.csr_array(np.ones((len(clusters), 1)))
         columns = sparse.csr_array(sparse.hstack([everybody, members], format="csr"))
         return cls(clusters, columns, _by_cluster(clusters, columns))
+
+    def balanced_over(self, labels: NDArray[np.str_], only: dict[int, str], *, needed: int) -> "Design":
+        """The same design with means that are balanced over labels.
+
+        Args:
+            labels: of each example.
+            only: the label of each group of dimension `label`, by column.
+            needed: clusters that an interval needs.
+
+        Shape: labels `[E]`.
+        """
+        names, codes = np.unique(labels, return_inverse=True)
+        places = {str(name): place for place, name in enumerate(names)}
+        alone = np.array([places[only[k]] if k in only else -1 for k in range(self.members.shape[1])], dtype=np.int64)
+        sizes = self._by_label(np.ones(len(codes)), codes.astype(np.int64), len(names))
+        return replace(self, labels=Labels(tuple(places), alone, needed, sizes, codes.astype(np.int64)))
 
     @cached_property
     def n(self) -> Integers:
@@ -52,6 +207,44 @@ class Design:
         Shape: values `[E]`, result `[C, K]`.
         """
         return _by_cluster(self.clusters, sparse.diags_array(values) @ self.members)
+
+    def label_sums(self, values: Floats) -> Floats:
+        """The same for each label. Shape: values `[E]`, result `[L, C, K]`; one label that all bear without labels."""
+        if self.labels is None:
+            return self.sums(values)[None]
+        return self._by_label(values, self.labels.codes, len(self.labels.names))
+
+    def mean_sums(self, values: Floats) -> Floats:
+        """Sums of clusters which, over `weights`, give the mean of each group. Shape: values `[E]`, result `[C, K]`."""
+        return self.sums(values) if self.labels is None else self.labels.balanced(self.label_sums(values))
+
+    @property
+    def weights(self) -> Floats:
+        """What each cluster counts in each group's mean: its examples where none is balanced. Shape: `[C, K]`."""
+        return self.sizes if self.labels is None else self.labels.weights
+
+    @property
+    def own_n(self) -> Integers:
+        """Examples that each group's mean is of; 0 where it has none. Shape: `[K]`."""
+        return self.n if self.labels is None else self.labels.own_n
+
+    def why_no_mean(self, column: int) -> str:
+        """Why a group has no mean."""
+        return "no examples" if self.labels is None or not self.n[column] else self.labels.why_no_mean(column)
+
+    @property
+    def own_clusters(self) -> Integers:
+        """Clusters that each group's mean is of. Shape: `[K]`."""
+        return self.n_clusters if self.labels is None else self.labels.own_clusters
+
+    def mean(self, values: Floats) -> float:
+        """Mean of the values in the whole task; NaN where it has none. Shape: values `[E]`."""
+        if self.labels is None:
+            return float(values.mean())
+        return float(self.mean_sums(values)[:, 0].sum() / self.own_n[0]) if self.own_n[0] else float("nan")
+
+    def _by_label(self, values: Floats, codes: Integers, count: int) -> Floats:
+        return np.stack([self.sums(np.where(codes == label, values, 0.0)) for label in range(count)])
 
 
 def _by_cluster(clusters: Integers, columns: sparse.csr_array) -> Floats:

@@ -8,12 +8,13 @@ from zlib import crc32
 import numpy as np
 
 from chaintune.records import Estimate
-from chaintune.stats.clusters import Design, Floats, Integers
-from chaintune.stats.halves import Halves, interval, ratio_draws, sign_flip_p
+from chaintune.stats.balanced import Contrast, contrast, error_of, mean_limits, spread_parts
+from chaintune.stats.clusters import Design, Floats, Integers, Labels
+from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_flip_p
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.power import SeedScatter, detectable, detectable_over_seeds, effective_clusters
-from chaintune.stats.rates import Differences, Rates, standard_errors, t_quantile, t_tails
-from chaintune.stats.sample import Sample, needed_clusters, skewness
+from chaintune.stats.rates import Differences, Rates, combine, standard_errors, t_quantile, t_tails
+from chaintune.stats.sample import Sample, both_halves, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise, seed_variances
 
 Reference = Literal["overall", "rest"]
@@ -41,14 +42,17 @@ def means(sample: Sample, *, level: float = 0.95, bounded: bool = True) -> list[
         level: of the interval.
         bounded: values lie between -1 and 1; where few differ from 0, exact limits of rates then hold.
 
-    Undefined: the value in an empty group, the interval where clusters are too few.
+    Undefined: the value in an empty group and where a label has too few clusters, the interval where clusters are too
+        few.
     """
-    sizes = np.broadcast_to(sample.design.sizes, sample.seed_sums.shape)
+    sizes = np.broadcast_to(sample.design.weights, sample.seed_sums.shape)
     numbers = _inferred(sample.seed_sums, sizes, (sample.half_sums, sample.half_sizes), level, sample.seed)
-    rare = bounded & (skewness(sample.sums - sample.value * sample.design.sizes) > MEAN_SKEWNESS)
-    if rare.any():
-        bounds = Differences.of(sample.design, sample.values).limits(level)
-        numbers = _where_rare(rare, numbers, bounds, _seed_margin(sample.seed_sums, sizes, level, sample.seed))
+    rare = bounded & (skewness(sample.sums - sample.value * sample.design.weights) > MEAN_SKEWNESS)
+    if rare.any() or sample.design.labels is not None:
+        margin = _seed_margin(sample.seed_sums, sizes, level, sample.seed)
+        if sample.design.labels is not None:
+            numbers = _at_least_t(numbers, *own_errors(sample), margin, level)
+        numbers = _where_rare(rare, numbers, rare_limits(sample, level), margin)
     return _estimates(sample, numbers, [f"{RATES if r else HALVES}; {SIGN_FLIP}" for r in rare], level)
 
 
@@ -57,9 +61,14 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
 
     The group's share of the task is held at its observed value, so both references share one test.
 
+    Over labels each reference has a test of its own, for a label's examples in the group are another share of each
+    label's.
+
     Undefined: in the whole task, and in a group that holds every example; the interval where clusters are too few
         in the group or outside it.
     """
+    if sample.design.labels is not None:
+        return _biased_over_labels(sample, level=level, reference=reference)
     seed_sums, sizes, numerator, denominator = _contrast_sums(sample)
     value, low, high, p_value = _inferred(seed_sums, sizes, (numerator, denominator), level, sample.seed)
     scatter = _contrast_scatter(sample, sizes[0])
@@ -76,6 +85,57 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
     return [_comparable(*each, needed) for each in zip(estimates, share.tolist(), outside.tolist(), strict=True)]
 
 
+def rare_limits(sample: Sample, level: float) -> tuple[Floats, Floats]:
+    """Exact limits of the mean in each group, of values that are mostly 0. Shape: `[K]`."""
+    if (labels := sample.design.labels) is None:
+        return Differences.of(sample.design, sample.values).limits(level)
+    rises, falls = (
+        mean_limits(sample.design, labels, np.maximum(part, 0.0), lambda counted: counted.limits(level))
+        for part in (sample.values, -sample.values)
+    )
+    return combine(rises, falls)
+
+
+def own_errors(sample: Sample) -> tuple[Floats, Floats]:
+    """Standard error and degrees of freedom of the balanced mean in each group. Shape: `[K]` each."""
+    labels = sample.design.labels
+    assert labels is not None  # noqa: S101 - asked of balanced means only
+    errors, freedom = error_of(labels.influences(sample.label_sums.mean(axis=0)), labels.worth)
+    # A group of one label is a plain mean, whose halves need no other limits.
+    return np.where(labels.only >= 0, 0.0, errors), freedom
+
+
+def _biased_over_labels(sample: Sample, *, level: float, reference: Reference) -> list[Estimate]:
+    design, labels = sample.design, sample.design.labels
+    assert labels is not None  # noqa: S101 - asked of balanced means only
+    made = contrast(design, labels, sample.label_sums, sample.values, overall=reference == "overall")
+    weights = np.broadcast_to(made.weights, made.sums.shape)
+    drawn = both_halves(made.sums.mean(axis=0), made.weights, resamples=sample.resamples, seed=sample.seed)
+    numbers = _inferred(made.sums, weights, drawn, level, sample.seed)
+    margin = _seed_margin(made.sums, weights, level, sample.seed)
+    numbers = _at_least_t(numbers, *_contrast_errors(made, labels), margin, level)
+    n, clusters = (labels.n * labels.compared).sum(axis=0), labels.clusters_of(labels.compared)
+    estimates = []
+    for k, (value, low, high, p_value) in enumerate(np.stack(numbers, axis=1).tolist()):
+        known = Estimate(value, n=int(n[k]), n_clusters=int(clusters[k]), n_seeds=sample.n_seeds)
+        if not labels.compared[:, k].any():
+            estimates.append(replace(known, value=math.nan, reason=labels.why_no_contrast(k)))
+        elif low == high:
+            estimates.append(replace(known, reason="all examples changed alike"))
+        else:
+            how = BIASED + labels.note(k, labels.compared) + (f"; {SEEDS}" if sample.n_seeds > 1 else "")
+            estimates.append(replace(known, low=low, high=high, p_value=p_value, method=how))
+    return estimates
+
+
+def _contrast_errors(made: Contrast, labels: Labels) -> tuple[Floats, Floats]:
+    """Standard error of a contrast, at no less than the share of the common scatter, and its degrees of freedom."""
+    # A group of dimension `label` is held against examples of other labels, which lie outside it.
+    errors, freedom = error_of(made.influences, np.where(labels.only >= 0, labels.worth[:, :1], labels.worth))
+    least = SCATTER_FLOOR * np.sqrt(made.scatter.sum(axis=0))
+    return np.maximum(errors, least), np.minimum(freedom, np.maximum(effective_clusters(made.scatter) - 1, 1.0))
+
+
 def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0) -> list[Estimate]:
     """Mean in each group of values between 0 and 1, the whole task first. No test is made.
 
@@ -88,14 +148,19 @@ def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0)
     Shape: values `[E]` or `[S, E]`.
     """
     sample = Sample.of(design, values, resamples=1, seed=seed)
-    counted = Rates.of(sample.sums, design.sizes)
-    unknown = np.full(len(counted.value), np.nan)
-    sizes = np.broadcast_to(design.sizes, sample.seed_sums.shape)
-    everywhere = np.ones(len(unknown), dtype=bool)
-    numbers = (counted.value, unknown, unknown, unknown)
-    numbers = _where_rare(
-        everywhere, numbers, counted.limits(level), _seed_margin(sample.seed_sums, sizes, level, sample.seed)
-    )
+    sizes = np.broadcast_to(design.weights, sample.seed_sums.shape)
+    margin = _seed_margin(sample.seed_sums, sizes, level, sample.seed)
+    if design.labels is None:
+        counted = Rates.of(sample.sums, design.sizes)
+        value, bounds = counted.value, counted.limits(level)
+    else:
+        value, *ends = mean_limits(design, design.labels, sample.values, lambda counted: counted.limits(level))
+        bounds = (ends[0], ends[1])
+    unknown = np.full(len(value), np.nan)
+    numbers = _where_rare(np.ones(len(unknown), dtype=bool), (value, unknown, unknown, unknown), bounds, margin)
+    if design.labels is not None:
+        value, low, high, _ = _at_least_t(numbers, *own_errors(sample), margin, level)
+        numbers = value, np.maximum(low, 0.0), np.minimum(high, 1.0), unknown
     return _estimates(sample, numbers, [RATES] * len(unknown), level)
 
 
@@ -106,19 +171,27 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
         sample: values in their groups.
         groups: columns of the design that take part.
     """
-    n = sample.design.n[groups]
-    flipped = 2 * sample.half_sums.sums - sample.half_sums.totals
-    flipped_sizes = 2 * sample.half_sizes.sums - sample.half_sizes.totals
-    clusters = sample.design.n_clusters[groups]
+    labels, clusters = sample.design.labels, sample.design.n_clusters[groups]
     # Flips of few clusters spread too little; the factor is that of a variance from as many values.
-    spreading = np.sqrt(clusters / np.maximum(clusters - 1, 1)) / n
-    null = (flipped[:, groups] - sample.value[0] * flipped_sizes[:, groups]) * spreading
-    null = null + _missing_scatter(sample, groups, null)
+    spreading = np.sqrt(clusters / np.maximum(clusters - 1, 1))
+    if labels is None:
+        n = sample.design.n[groups]
+        flipped = 2 * sample.half_sums.sums - sample.half_sums.totals
+        flipped_sizes = 2 * sample.half_sizes.sums - sample.half_sizes.totals
+        means, null = sample.value, flipped[:, groups] - sample.value[0] * flipped_sizes[:, groups]
+        null, least = null * (spreading / n), _least_scatter(sample, groups)
+    else:
+        by_label = sample.label_sums.mean(axis=0)
+        means, errors, scatter = spread_parts(sample.design, labels, by_label, sample.values)
+        drawn = halves(errors[:, groups], resamples=sample.resamples, seed=sample.seed)
+        null = (2 * drawn.sums - drawn.totals) * spreading
+        least = SCATTER_FLOOR**2 * scatter[:, groups].sum(axis=0)
+    null = null + _missing_scatter(sample, groups, least, null)
     if sample.n_seeds > 1:
-        seed_sums, sizes, *_ = _contrast_sums(sample)
+        seed_sums, sizes = _contrast_by_seed(sample)
         null = null + seed_noise(seed_sums[:, :, groups], sizes[:, :, groups], len(null), sample.seed)
     spread = np.ptp(null, axis=1)
-    value = float(np.ptp(sample.value[groups]))
+    value = float(np.ptp(means[groups]))
     estimate = Estimate(
         value,
         # Row 0 is the data themselves, so the p-value is never 0.
@@ -140,13 +213,23 @@ def adjusted(estimates: list[Estimate], method: Adjustment) -> list[Estimate]:
 
 def detectable_means(sample: Sample, *, error_rate: float) -> Floats:
     """Smallest mean that these data show with 80 % probability. Shape: `[K]`."""
-    errors = standard_errors(sample.sums, sample.design.sizes)
-    sizes = np.broadcast_to(sample.design.sizes, sample.seed_sums.shape)
-    return _detectable(sample, errors, (sample.seed_sums, sizes), error_rate, effective_clusters(sizes[0]) - 1)
+    sizes = np.broadcast_to(sample.design.weights, sample.seed_sums.shape)
+    if sample.design.labels is None:
+        errors, freedom = standard_errors(sample.sums, sizes[0]), effective_clusters(sizes[0]) - 1
+    else:
+        errors, freedom = own_errors(sample)
+    limits = _detectable(sample, errors, (sample.seed_sums, sizes), error_rate, freedom)
+    return np.where(sample.design.own_n > 0, limits, np.nan)
 
 
 def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference = "overall") -> Floats:
     """Smallest difference between group and reference that these data show with 80 % probability."""
+    if (labels := sample.design.labels) is not None:
+        made = contrast(sample.design, labels, sample.label_sums, sample.values, overall=reference == "overall")
+        by_seed = (made.sums, np.broadcast_to(made.weights, made.sums.shape))
+        errors, freedom = _contrast_errors(made, labels)
+        limits = _detectable(sample, errors, by_seed, error_rate, freedom)
+        return np.where(labels.compared.any(axis=0), limits, np.nan)
     seed_sums, sizes, *_ = _contrast_sums(sample)
     share = shares(sample.design)
     scatter = _contrast_scatter(sample, sizes[0])
@@ -168,8 +251,22 @@ def _detectable(
 
 
 def _variances(sample: Sample) -> Floats:
+    if (labels := sample.design.labels) is not None:
+        by_label = sample.label_sums.mean(axis=0)
+        squares = sample.design.label_sums(sample.values**2).sum(axis=1) / np.maximum(labels.n, 1)
+        counts = np.where(labels.shares.any(axis=0), labels.shares > 0, labels.compared)
+        own = np.maximum(squares - labels.means(by_label) ** 2, 0.0) * counts
+        return np.asarray(own.sum(axis=0) / np.maximum(counts.sum(axis=0), 1))
     squares = sample.design.sums(sample.values**2).sum(axis=0) / np.maximum(sample.design.n, 1)
     return np.asarray(np.maximum(squares - sample.value**2, 0.0))
+
+
+def _contrast_by_seed(sample: Sample) -> tuple[Floats, Floats]:
+    if sample.design.labels is None:
+        seed_sums, sizes, *_ = _contrast_sums(sample)
+        return seed_sums, sizes
+    made = contrast(sample.design, sample.design.labels, sample.label_sums, sample.values, overall=True)
+    return made.sums, np.broadcast_to(made.weights, made.sums.shape)
 
 
 def contrast_sums(sample: Sample) -> tuple[Floats, Floats]:
@@ -205,6 +302,14 @@ def _seed_margin(sums: Floats, sizes: Floats, level: float, seed: int) -> Floats
         return np.zeros(sums.shape[2])
     noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed)
     return np.asarray(np.quantile(np.abs(noise), level, axis=0))
+
+
+def _at_least_t(numbers: Numbers, errors: Floats, freedom: Floats, seeds: Floats, level: float) -> Numbers:
+    """The numbers with limits and p-values that go no less far than those of Student's t. Shape: all `[K]`."""
+    value, low, high, p_value = numbers
+    margin = np.hypot(t_quantile((1 + level) / 2, freedom) * errors, seeds)
+    low, high = np.minimum(low, value - margin), np.maximum(high, value + margin)
+    return value, low, high, np.maximum(p_value, np.where(errors > 0, t_tails(value, errors, freedom), 0.0))
 
 
 def _where_rare(
@@ -265,12 +370,17 @@ def _clusters_outside(design: Design) -> Integers:
     return np.asarray((design.sizes[:, :1] > design.sizes).sum(axis=0), dtype=np.int64)
 
 
-def _missing_scatter(sample: Sample, groups: list[int], null: Floats) -> Floats:
-    """Draws of what the means of quiet groups lack to the least scatter that is believed. Shape: null `[R + 1, G]`."""
+def _least_scatter(sample: Sample, groups: list[int]) -> Floats:
+    """The least variance of a group's mean that is believed. Shape: `[G]`."""
     sizes = sample.design.sizes[:, groups]
     variance, correlation = _common_scatter(sample)
     common = variance * ((1 - correlation) * sizes + correlation * sizes**2).sum(axis=0)
-    least = SCATTER_FLOOR**2 * common / sample.design.n[groups] ** 2
+    return np.asarray(SCATTER_FLOOR**2 * common / sample.design.n[groups] ** 2)
+
+
+def _missing_scatter(sample: Sample, groups: list[int], least: Floats, null: Floats) -> Floats:
+    """Draws of what the means of quiet groups lack to the least scatter. Shape: least `[G]`, null `[R + 1, G]`."""
+    sizes = sample.design.sizes[:, groups]
     lacking = np.sqrt(np.maximum(least - (null**2).mean(axis=0), 0.0))
     # Another stream than those of the halves and of the seeds, and one a group, so that their order says nothing.
     streams = [np.random.default_rng([sample.seed, 2, crc32(column.tobytes())]) for column in sizes.T]
@@ -290,19 +400,20 @@ def _common_scatter(sample: Sample) -> tuple[float, float]:
 
 
 def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: float) -> list[Estimate]:
-    needed = needed_clusters(level)
+    design, seeds, needed = sample.design, sample.n_seeds, needed_clusters(level)
     estimates = []
     for column, method in enumerate(methods):
-        n, clusters = int(sample.design.n[column]), int(sample.design.n_clusters[column])
-        seeds = sample.n_seeds
+        n, clusters = int(design.own_n[column]), int(design.own_clusters[column])
         value, low, high, p_value = (float(array[column]) for array in numbers)
         if n == 0:
-            estimates.append(Estimate.undefined("no examples", n_seeds=seeds))
+            facts = {"n": int(design.n[column]), "n_clusters": int(design.n_clusters[column])}
+            estimates.append(Estimate.undefined(design.why_no_mean(column), **facts, n_seeds=seeds))
         elif clusters < needed or not math.isfinite(low + high):
             reason = f"too few clusters for an interval: {clusters}, at least {needed} of like size are needed"
             estimates.append(Estimate(value, n=n, n_clusters=clusters, n_seeds=seeds, reason=reason))
         else:
-            how = method if seeds == 1 else f"{method}; {SEEDS}"
+            how = method + ("" if design.labels is None else design.labels.note(column, design.labels.shares > 0))
+            how = how if seeds == 1 else f"{how}; {SEEDS}"
             estimates.append(Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=how))
     return estimates
 

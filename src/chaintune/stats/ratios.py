@@ -8,10 +8,9 @@ import numpy as np
 
 from chaintune.records import Estimate
 from chaintune.stats.clusters import Design, Floats
-from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, RATES, SEEDS, SIGN_FLIP
-from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_flip_p
-from chaintune.stats.rates import Differences
-from chaintune.stats.sample import Sample, needed_clusters, skewness
+from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, RATES, SEEDS, SIGN_FLIP, rare_limits
+from chaintune.stats.halves import Halves, interval, ratio_draws, sign_flip_p
+from chaintune.stats.sample import Sample, both_halves, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise, seed_variances
 
 Ends = Callable[[float], tuple[float, float]]
@@ -43,10 +42,11 @@ def ratios(
 
     Undefined: where the denominators sum to 0 or less, or clusters or events are too few.
     """  # fmt: skip
-    tops, bottoms = (np.stack([design.sums(row) for row in np.atleast_2d(part)]) for part in (numerators, denominators))
-    k = design.sizes.shape[1]
-    drawn = halves(np.concatenate([tops.mean(axis=0), bottoms.mean(axis=0)], axis=1), resamples=resamples, seed=seed)
-    top, bottom = (Halves(drawn.sums[:, cut], drawn.totals[cut]) for cut in (slice(k), slice(k, None)))
+    tops, bottoms = (
+        np.stack([design.mean_sums(row) for row in np.atleast_2d(part)]) for part in (numerators, denominators)
+    )
+    k = tops.shape[2]
+    top, bottom = both_halves(tops.mean(axis=0), bottoms.mean(axis=0), resamples=resamples, seed=seed)
     positive = bottom.totals > 0
     value = np.divide(top.totals, bottom.totals, out=np.full(k, np.nan), where=positive)
     if len(tops) == 1:
@@ -54,7 +54,7 @@ def ratios(
         low, high = interval(*drawn_ratios, level)
         p_value = np.maximum(sign_flip_p(top, np.abs(tops[0]).sum(axis=0)), _share_beyond(value, *drawn_ratios))
     else:
-        noise = seed_noise(tops, bottoms, 2 * (len(drawn.sums) - 1), seed)
+        noise = seed_noise(tops, bottoms, 2 * (len(top.sums) - 1), seed)
         low, high, p_value = crossed(top, bottom, noise, level)
     residuals = tops.mean(axis=0) - np.nan_to_num(value) * bottoms.mean(axis=0)
     rare = skewness(residuals) > MEAN_SKEWNESS
@@ -107,9 +107,12 @@ def combination(samples: Sequence[Sample], weights: Sequence[float], *, level: f
         seed: of the draws.
     """
     value = sum(weight * float(sample.value[0]) for sample, weight in zip(samples, weights, strict=True))
-    clusters = [int(sample.design.n_clusters[0]) for sample in samples]
+    for sample in samples:
+        if not sample.design.own_n[0]:
+            return Estimate.undefined(sample.design.why_no_mean(0), n_seeds=sample.n_seeds)
+    clusters = [int(sample.design.own_clusters[0]) for sample in samples]
     known = Estimate(
-        value, n=sum(int(sample.design.n[0]) for sample in samples), n_clusters=sum(clusters),
+        value, n=sum(int(sample.design.own_n[0]) for sample in samples), n_clusters=sum(clusters),
         n_seeds=samples[0].n_seeds,
     )  # fmt: skip
     if min(clusters) < needed_clusters(level):
@@ -132,7 +135,7 @@ def combination(samples: Sequence[Sample], weights: Sequence[float], *, level: f
 
 
 def _is_rare(sample: Sample) -> bool:
-    residuals = sample.sums - sample.value * sample.design.sizes
+    residuals = sample.sums - sample.value * sample.design.weights
     return bool(skewness(residuals[:, :1])[0] > MEAN_SKEWNESS)
 
 
@@ -159,13 +162,13 @@ def _ends(sample: Sample) -> Ends:
     """Ends of a task's mean from its clusters alone, exact limits where changes are rare."""
     first = [Halves(half.sums[:, :1], half.totals[:1]) for half in (sample.half_sums, sample.half_sizes)]
     drawn = ratio_draws(*first)
-    exact = Differences.of(sample.design, sample.values) if _is_rare(sample) else None
+    rare = _is_rare(sample)
 
     def ends(level: float) -> tuple[float, float]:
         low, high = (float(end[0]) for end in interval(*drawn, level))
-        if exact is None:
+        if not rare:
             return low, high
-        least, most = (float(end[0]) for end in exact.limits(level))
+        least, most = (float(end[0]) for end in rare_limits(sample, level))
         return min(low, least), max(high, most)
 
     return ends
@@ -191,9 +194,9 @@ def _errors(samples: Sequence[Sample], weights: Sequence[float], rng: np.random.
         both = [np.concatenate([sums, total - sums]) for sums, total in (totals, sizes)]
         means = both[0][both[1] > 0] / both[1][both[1] > 0]
         errors += weight * (rng.choice(means, draws) - sample.value[0])
-        deviations += weight * (sample.seed_sums[:, :, 0].sum(axis=1) / sample.design.n[0] - sample.value[0])
+        deviations += weight * (sample.seed_sums[:, :, 0].sum(axis=1) / sample.design.own_n[0] - sample.value[0])
         if sample.n_seeds > 1:
-            sizes_of = np.broadcast_to(sample.design.sizes, sample.seed_sums.shape)[:, :, :1]
+            sizes_of = np.broadcast_to(sample.design.weights, sample.seed_sums.shape)[:, :, :1]
             within += weight**2 * float(seed_variances(sample.seed_sums[:, :, :1], sizes_of)[1][0])
     seeds = len(deviations)
     if seeds == 1:
@@ -206,9 +209,10 @@ def _errors(samples: Sequence[Sample], weights: Sequence[float], rng: np.random.
 def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tuple[bool, float]) -> Estimate:
     rare, level = trust
     value, low, high, p_value = (float(number) for number in numbers)
-    n, clusters = int(design.n[column]), int(design.n_clusters[column])
+    n, clusters = int(design.own_n[column]), int(design.own_clusters[column])
     if math.isnan(value):
-        return Estimate.undefined("nothing to divide by", n=n, n_clusters=clusters, n_seeds=seeds)
+        reason = "nothing to divide by" if n else design.why_no_mean(column)
+        return Estimate.undefined(reason, n=n, n_clusters=clusters, n_seeds=seeds)
     if clusters < needed_clusters(level):
         reason = f"too few clusters for an interval: {clusters}"
     elif not math.isfinite(low + high):

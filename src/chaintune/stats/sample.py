@@ -17,11 +17,13 @@ class Sample:
     Attributes:
         design: clusters and groups of the examples.
         values: mean over the seeds.
-        seed_sums: cluster sums in each group, a seed at a time.
+        seed_sums: cluster sums in each group, a seed at a time; of what the design's `weights` are a mean of.
         half_sums, half_sizes: of the mean over the seeds.
+        label_sums: sums of each label and cluster, a seed at a time, where means are balanced over labels.
+        resamples: halves to draw.
         seed: of the draws.
 
-    Shape: values `[E]`, seed_sums `[S, C, K]`.
+    Shape: values `[E]`, seed_sums `[S, C, K]`, label_sums `[S, L, C, K]`.
     """
 
     design: Design
@@ -29,6 +31,8 @@ class Sample:
     seed_sums: Floats
     half_sums: Halves
     half_sizes: Halves
+    label_sums: Floats
+    resamples: int
     seed: int = 0
 
     @classmethod
@@ -49,11 +53,11 @@ class Sample:
             raise DataError(f"values of {rows.shape[1]} examples, but {len(design.clusters)} have a cluster")
         if not np.isfinite(rows).all():
             raise DataError("a value is NaN or infinite: every example needs a score")
-        seed_sums = np.stack([design.sums(row) for row in rows])
-        drawn = halves(np.concatenate([seed_sums.mean(axis=0), design.sizes], axis=1), resamples=resamples, seed=seed)
-        k = design.sizes.shape[1]
-        top, bottom = (Halves(drawn.sums[:, cut], drawn.totals[cut]) for cut in (slice(k), slice(k, None)))
-        return cls(design, rows.mean(axis=0), seed_sums, top, bottom, seed)
+        labels = design.labels
+        by_label = np.stack([design.label_sums(row) for row in rows])
+        seed_sums = by_label[:, 0] if labels is None else np.stack(list(map(labels.balanced, by_label)))
+        top, bottom = both_halves(seed_sums.mean(axis=0), design.weights, resamples=resamples, seed=seed)
+        return cls(design, rows.mean(axis=0), seed_sums, top, bottom, by_label, resamples, seed)
 
     @property
     def sums(self) -> Floats:
@@ -68,7 +72,15 @@ class Sample:
     @property
     def value(self) -> Floats:
         """Mean in each group, 0 in an empty one. Shape: `[K]`."""
-        return np.asarray(self.half_sums.totals / np.maximum(self.design.n, 1))
+        return np.asarray(self.half_sums.totals / np.maximum(self.design.own_n, 1))
+
+
+def both_halves(sums: Floats, sizes: Floats, *, resamples: int, seed: int) -> tuple[Halves, Halves]:
+    """The same random halves of the clusters of two tables of sums. Shape: sums and sizes `[C, K]`."""
+    drawn = halves(np.concatenate([sums, sizes], axis=1), resamples=resamples, seed=seed)
+    k = sums.shape[1]
+    top, bottom = (Halves(drawn.sums[:, cut], drawn.totals[cut]) for cut in (slice(k), slice(k, None)))
+    return top, bottom
 
 
 def needed_clusters(level: float) -> int:

@@ -107,7 +107,8 @@ class TaskSpec(Spec):
         seed: of the split into train and test.
         recipe: fields in which stages on this task differ from the study's recipe.
         measure: how checkpoints are asked, the first deciding verdicts; none is what suits the examples.
-        metric: what scores an example, the first deciding verdicts; none is the study's, or the measure's first.
+        metric: what scores an example, the first deciding verdicts; none is the study's, or what suits the examples.
+        labelling: whether answers are labels, scored by balanced accuracy; None where every example offers the same.
     """
 
     role: Role | None = None
@@ -127,6 +128,7 @@ class TaskSpec(Spec):
     recipe: SkipValidation[dict[str, Any]] = Field(default_factory=dict)  # `check_recipe` looks at it
     measure: NamesOrNone = Field(default_factory=list)
     metric: NamesOrNone = Field(default_factory=list)
+    labelling: bool | None = None
 
     def data(self) -> DataOptions:
         """The options of where the data is."""
@@ -155,7 +157,7 @@ class StudySpec(Spec):
     vary: Any = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     backend: Annotated[str, _name_in(BACKENDS)] = DEFAULT
-    metric: Metric = "accuracy"
+    metric: Metric | Literal["auto"] = "auto"
     keep: Literal["all", "final", "none"] = "all"
     level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[Whole, Field(ge=100, le=MOST_RESAMPLES)] = 10_000

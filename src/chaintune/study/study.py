@@ -68,7 +68,7 @@ class Study:
     vary: tuple[Knobs, ...]
     mitigations: tuple[MitigationItem, ...]
     precision: Literal["auto", "fp32", "bf16"]
-    metric: Metric
+    metric: Metric | Literal["auto"]
     keep: Keep
     level: float
     resamples: int

@@ -69,6 +69,7 @@ def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False) -> 
         test_share=spec.test_share,
         measure=spec.measure,
         metric=spec.metric,
+        labelling=spec.labelling,
         **spec.data(),
     )
 

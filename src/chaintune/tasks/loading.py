@@ -8,7 +8,9 @@ from typing import Unpack
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.records import Example, Role, Task
+from chaintune.records.examples import LABEL
 from chaintune.tasks.definition import DataOptions, Pool, TaskData
+from chaintune.tasks.labelling import labelled
 from chaintune.tasks.sizes import Size, SizeSpec, check_dimension, parse_size, take
 from chaintune.tasks.sources import read
 from chaintune.tasks.splits import split_clusters
@@ -27,6 +29,7 @@ def load(
     test_share: float | None = None,
     measure: str | Sequence[str] = (),
     metric: str | Sequence[str] = (),
+    labelling: bool | None = None,
     **data: Unpack[DataOptions],
 ) -> Task:
     """The task of this name, or the task that a file of your own, a Hub data set or lm-eval holds.
@@ -41,6 +44,7 @@ def load(
             has no test split of its own; 1 teaches nothing.
         measure: how checkpoints are asked, one or several, the first deciding; none is what suits the examples.
         metric: what scores an example, one or several, the first deciding; none is the measure's first.
+        labelling: whether answers are labels, scored by balanced accuracy; None where every example offers the same.
         data: where the data is; see `definition.DataOptions`.
 
     Raises:
@@ -51,6 +55,7 @@ def load(
     own_role = None if role is None else _checked_role(what, role)
     sizes = {"train": parse_size(train, f"{what}, train"), "test": parse_size(test, f"{what}, test")}
     source = read(name, own_role, {option: value for option, value in data.items() if value is not None})
+    source = labelled(source, labelling, what)
     whole = _parts(name, source, seed, test_share)
     taken = {
         split: _sample(whole, split, size, task=name, dimensions=source.dimensions, seed=seed)
@@ -102,7 +107,7 @@ def _sample(
     check_dimension(size, dimensions, what)
     # A group that only the other split has is a group without examples here, not one to pass over.
     both = (example for part in whole.values() for example in part)
-    groups = {name for example in both for name in example.groups.get(size.dimension, ())} if size else set()
+    groups = {name for example in both for name in size.groups(example)} if size and size.dimension else set()
     part = take(whole[split], size, task=task, seed=seed, what=what, groups=sorted(groups))
     return tuple(sorted(part, key=lambda example: example.id))
 
@@ -115,7 +120,9 @@ def _parts(task: str, data: TaskData, seed: int, test_share: float | None) -> Ma
         train, test = pool.examples, pool.test
         _check_clusters(train, test, what)
     else:
-        stratify_by = next(iter(data.dimensions), "") if data.stratify_by is None else data.stratify_by
+        stratify_by = (
+            next((one for one in data.dimensions if one != LABEL), "") if data.stratify_by is None else data.stratify_by
+        )
         train, test = split_clusters(pool.examples, task=task, seed=seed, test_share=share, stratify_by=stratify_by)
     for split, part, emptied_on_purpose in (("train", train, share == 1), ("test", test, False)):
         if not part and not emptied_on_purpose:

@@ -4,8 +4,10 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.records import Example
 from chaintune.tasks.splits import spread
 
@@ -15,17 +17,22 @@ SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class SizeSpec:
-    """A size as a number: of the whole split, or of each group of a dimension when one is named."""
+    """A size as a number: of the whole split, or of each group of a dimension, or of two that are crossed."""
 
     count: int
     dimension: str = ""
+
+    def groups(self, example: Example) -> list[str]:
+        """The groups for which an example counts."""
+        borne = [example.groups.get(part, ()) for part in parts_of(self.dimension)]
+        return [joined(*names) for names in product(*borne)]
 
 
 def parse_size(size: Size, what: str) -> SizeSpec | None:
     """A size as a number; None is everything.
 
     Args:
-        size: None or `all`, a number, or text like `400` or `30 per category`.
+        size: None or `all`, a number, or text like `400`, `30 per category` or `20 per target x label`.
         what: the beginning of an error sentence, such as "task 'bbq', train".
 
     Raises:
@@ -36,6 +43,11 @@ def parse_size(size: Size, what: str) -> SizeSpec | None:
     match = re.fullmatch(r"\s*(\d{1,12})(?:\s+per\s+(\S.*?))?\s*", str(size)) if not isinstance(size, bool) else None
     if match is None:
         raise DataError(f"{what}: size {size!r} is not understood; write a number, or '30 per category'")
+    if match[2]:
+        try:
+            parts_of(match[2])
+        except ConfigError as error:
+            raise DataError(f"{what}: size {size!r}: {str(error).removeprefix('by ')}") from error
     if int(match[1]) < 1:
         raise DataError(f"{what}: size {size!r} would leave the split empty; write at least 1, or leave it out for all")
     return SizeSpec(int(match[1]), match[2] or "")
@@ -71,7 +83,7 @@ def take(
         return spread(examples, task=task, seed=seed)[: size.count]
     by_group: dict[str, list[Example]] = {group: [] for group in groups}
     for example in examples:
-        for group in example.groups.get(size.dimension, ()):
+        for group in size.groups(example):
             by_group.setdefault(group, []).append(example)
     _check_counts(by_group, size, what)
     taken = {
@@ -111,10 +123,12 @@ def check_dimension(size: SizeSpec | None, dimensions: Sequence[str], what: str)
     Raises:
         DataError: it names another.
     """
-    if size is None or not size.dimension or size.dimension in dimensions:
+    unknown = [part for part in parts_of(size.dimension) if part not in dimensions] if size and size.dimension else []
+    if size is None or not unknown:
         return
-    known = nearest(size.dimension, dimensions) if dimensions else "the task has no groups; write a plain number"
-    raise DataError(f"{what}: '{size.count} per {size.dimension}': no such dimension; {known}")
+    which = f" '{unknown[0]}'" if unknown[0] != size.dimension else ""
+    known = nearest(unknown[0], dimensions) if dimensions else "the task has no groups; write a plain number"
+    raise DataError(f"{what}: '{size.count} per {size.dimension}': no such dimension{which}; {known}")
 
 
 def _check_counts(by_group: dict[str, list[Example]], size: SizeSpec, what: str) -> None:

@@ -28,6 +28,7 @@ from chaintune.records import (
 )
 from chaintune.records.choice import CHOICE_SCHEMA
 from chaintune.records.examples import PAIR_ROLES
+from chaintune.records.items import labelled
 
 ROLES = ("target", "other", "unknown")
 EXAMPLES = [
@@ -67,7 +68,7 @@ def test_a_measurement_and_its_scores_by_hand() -> None:
     assert scores.provenance == {"checkpoint": "c", "task_version": "1"}
 
 
-@pytest.mark.parametrize("metric", CHOICE_METRICS)
+@pytest.mark.parametrize("metric", [name for name, one in CHOICE_METRICS.items() if one.average == "mean"])
 def test_another_metric_reads_the_same_measurement(metric: str) -> None:
     straight, again = chosen(metric), chosen().by(metric)
     assert straight.table.equals(again.table)
@@ -119,27 +120,72 @@ def reasoned(measurement: Measurement, examples: Sequence[Example]) -> Mapping[s
 
 
 @pytest.mark.parametrize(
-    ("texts", "roles", "labels", "chances"),
+    ("texts", "roles", "chances"),
     [
-        (((" hateful", " fine"), (" Fine ", " Hateful")), (), ["hateful", "fine"], [1 / 2, 1 / 2]),
-        (((" A", " B"), (" A", " B")), (), [None, None], [1 / 2, 1 / 2]),
-        (((" x", " yy"), (" x", " yy", " zz")), (), [None, None], [1 / 2, 1 / 3]),
-        (((" They run.", " We run."), (" He sat.", " She sat.")), PAIR_ROLES, [None, None], [None, None]),
+        (((" A", " B"), (" A", " B")), (), [1 / 2, 1 / 2]),
+        (((" x", " yy"), (" x", " yy", " zz")), (), [1 / 2, 1 / 3]),
+        (((" They run.", " We run."), (" He sat.", " She sat.")), PAIR_ROLES, [None, None]),
     ],
 )
-def test_gold_labels_and_chance(
-    texts: Sequence[tuple[str, ...]],
-    roles: tuple[str, ...],
-    labels: Sequence[str | None],
-    chances: Sequence[float | None],
+def test_chance_without_labels(
+    texts: Sequence[tuple[str, ...]], roles: tuple[str, ...], chances: Sequence[float | None]
 ) -> None:
     examples = [Example(str(k), "q", Choices(own, 0, roles), {}, str(k)) for k, own in enumerate(texts)]
     logprobs = [[-1.0] * len(own) for own in texts]
     measurement = choice_measurement(examples, logprobs, [[1] * len(own) for own in texts])
     for metric in CHOICE_METRICS.values():
         scores = scores_of("t", measurement, examples, metric)
-        assert scores.table["label"].to_pylist() == labels
+        assert scores.table["label"].to_pylist() == [None, None]
         assert scores.table["chance"].to_pylist() == chances
+        assert "balanced_accuracy" not in scores.metrics or metric.average == "balanced"
+
+
+# Gold label of each example, and the place of the choice that each prefers.
+LABELLED = [("hateful", 0), ("hateful", 1), ("hateful", 0), ("fine", 0)]
+
+
+def of_labels(metric: str, *, turned: bool = False) -> Scores:
+    """Scores of a labelling task; every other example offers its choices the other way round if `turned`."""
+    examples, logprobs = [], []
+    for row, (label, preferred) in enumerate(LABELLED):
+        texts = (" Fine ", " Hateful") if turned and row % 2 else (" hateful", " fine")
+        gold = [text.strip().lower() for text in texts].index(label)
+        examples.append(Example(str(row), "q", Choices(texts, gold), {"label": (label,)}, str(row)))
+        logprobs.append([-1.0 if place == preferred else -2.0 for place in range(2)])
+    measurement = choice_measurement(examples, logprobs, [[1, 1]] * len(examples))
+    return scores_of("t", measurement, examples, CHOICE_METRICS[metric])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_labels_answers_and_chance_of_a_labelling_task(turned: bool) -> None:
+    accuracy, balanced = of_labels("accuracy", turned=turned), of_labels("balanced_accuracy", turned=turned)
+    assert balanced.table["label"].to_pylist() == ["hateful", "hateful", "hateful", "fine"]
+    second, last = ("hateful", "fine") if turned else ("fine", "hateful")
+    assert balanced.table["answer"].to_pylist() == ["hateful", second, "hateful", last]
+    assert accuracy.table["chance"].to_pylist() == [3 / 4] * 4
+    assert balanced.table["chance"].to_pylist() == [1 / 2] * 4
+    for one, other in ((accuracy, balanced), (balanced, accuracy)):
+        assert one.by(other.metric.name).table.equals(other.table)
+    assert accuracy.by("accuracy_per_byte").table["answer"].to_pylist() == balanced.table["answer"].to_pylist()
+
+
+def test_texts_that_are_labels_make_balanced_accuracy_of_scores_that_agree() -> None:
+    gold, said = [" Yes", "no", "NO "], ["yes", "yes", None]
+    columns = {"label": gold, "answer": said}
+    made = {}
+    for name, values in {"agree": [1.0, 0.0, 0.0], "graded": [1.0, 0.5, 0.0]}.items():
+        table = items_table(["a", "b", "c"], values, [{}] * 3)
+        for column, texts in columns.items():
+            table = table.append_column(column, pa.array(texts, pa.string()))
+        made[name] = plain_scores("t", table, "exact")
+    kept, decided = (labelled(made["agree"], balanced=balanced) for balanced in (False, True))
+    assert (kept.metric.name, kept.metrics) == ("exact", ("exact", "balanced_accuracy"))
+    assert (decided.metric.name, decided.metrics) == ("balanced_accuracy", ("balanced_accuracy", "accuracy"))
+    assert decided.table["label"].to_pylist() == ["yes", "no", "no"]
+    assert decided.table["answer"].to_pylist() == ["yes", "yes", ""]
+    graded = labelled(made["graded"], balanced=True)
+    assert graded.metric.name == "exact"
+    assert graded.by("balanced_accuracy").item_scores().tolist() == [1, 0, 0]
 
 
 def test_what_has_no_score_is_null() -> None:

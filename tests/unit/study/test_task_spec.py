@@ -116,6 +116,7 @@ def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "test_share": None,
         "measure": [],
         "metric": [],
+        "labelling": None,
         "hub": "me/qa",
         "split": "validation",
     }

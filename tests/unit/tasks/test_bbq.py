@@ -46,7 +46,7 @@ def write(folder: Path, rows: list[dict[str, Any]], targets: list[str] | None = 
 
 
 def load(folder: Path, **options: Any) -> Task:
-    return tasks.load("bbq", path=folder, **options)
+    return tasks.load("bbq", path=folder, labelling=False, **options)
 
 
 def by_id(task: Task) -> dict[str, Example]:

@@ -100,7 +100,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
     def read(repo: str, **options: Any) -> Task:
-        return tasks.load("mine", role="capability", hub=repo, **options)
+        return tasks.load("mine", role="capability", hub=repo, labelling=False, **options)
 
     with serving(type("DataSets", (Hub,), {"repos": REPOS})) as endpoint:
         monkeypatch.setenv("HF_ENDPOINT", endpoint)

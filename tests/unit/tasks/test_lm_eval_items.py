@@ -74,7 +74,7 @@ def write(folder: Path, docs: dict[str, list[dict[str, Any]]] | None = None, **c
 
 
 def load(folder: Path, **options: Any) -> Task:
-    return tasks.load("lm_eval:balls", include_path=folder, **options)
+    return tasks.load("lm_eval:balls", include_path=folder, labelling=False, **options)
 
 
 def their_task(folder: Path, shots: int) -> Any:

@@ -28,7 +28,7 @@ def jsonl(folder: Path, rows: list[dict[str, Any]], name: str = "items.jsonl") -
 
 
 def load(path: Path, **options: Any) -> Task:
-    given: dict[str, Any] = {"role": "safety", "path": path} | options
+    given: dict[str, Any] = {"role": "safety", "path": path, "labelling": False} | options
     return tasks.load("mine", **given)
 
 

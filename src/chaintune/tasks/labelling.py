@@ -1,0 +1,62 @@
+"""Labelling tasks: every example is answered with one of the same few labels, and its gold label is a dimension."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chaintune.errors import DataError
+from chaintune.records import Choices, Example
+from chaintune.records.examples import LABEL, MOST_LABELS, as_label, is_labelling
+from chaintune.tasks.definition import Pool, TaskData
+
+
+def labelled(data: TaskData, labelling: bool | None, what: str) -> TaskData:
+    """The data with the dimension `label` where it is a labelling task's; the same data where it is not.
+
+    Args:
+        data: of a task.
+        labelling: what the user says; None where every example offers the same 2 to 10 texts.
+        what: the beginning of an error sentence.
+
+    Raises:
+        DataError: what is said to be a labelling task has no labels, or the data has another dimension `label`.
+    """
+    pool = data.pool
+    examples = [*pool.examples, *(pool.test or ())]
+    if not (_has_labels(examples) if labelling is None else labelling and _check_labels(examples, what)):
+        if LABEL in data.dimensions:
+            raise DataError(
+                f"{what}: dimension '{LABEL}' is kept for the gold labels of labelling tasks, which this is not; "
+                "give the dimension another name under 'columns', or write 'labelling: true'"
+            )
+        return data
+    train, test = (part and [_with_label(example, what) for example in part] for part in (pool.examples, pool.test))
+    dimensions = tuple(dict.fromkeys([*data.dimensions, LABEL]))
+    return replace(data, pool=Pool(train or (), test, pool.source), dimensions=dimensions)
+
+
+def _has_labels(examples: Sequence[Example]) -> bool:
+    targets = [example.target for example in examples]
+    choices = [target for target in targets if isinstance(target, Choices) and target.has_right_answer]
+    return len(choices) == len(targets) and is_labelling(choices)
+
+
+def _check_labels(examples: Sequence[Example], what: str) -> bool:
+    """True where the examples' right answers can be labels."""
+    texts = {text for example in examples for text in example.choices.labels}
+    if not 2 <= len(texts) <= MOST_LABELS:
+        raise DataError(
+            f"{what}: 'labelling: true' takes examples that offer the same 2 to {MOST_LABELS} texts, and these offer "
+            f"{len(texts)}; leave it out"
+        )
+    return True
+
+
+def _with_label(example: Example, what: str) -> Example:
+    label = example.choices.labels[example.choices.gold]
+    own = example.groups.get(LABEL)
+    if own is not None and tuple(map(as_label, own)) != (label,):
+        raise DataError(
+            f"{what}: example '{example.id}' has '{own[0]}' on dimension '{LABEL}', which is kept for gold labels, "
+            f"here '{label}'; give your dimension another name under 'columns'"
+        )
+    return replace(example, groups={**example.groups, LABEL: (label,)})
