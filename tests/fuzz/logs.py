@@ -13,7 +13,17 @@ import pyarrow.parquet as pq
 from tests import synthetic
 from tests.fuzz.damage import damage
 from tests.fuzz.driver import Case
-from tests.unit.logs import archives, logs
+from tests.unit.logs import (
+    archives,
+    logs,
+    test_deepeval,
+    test_every_eval_ever,
+    test_helm,
+    test_lighteval,
+    test_openai_evals,
+    test_opencompass,
+    test_promptfoo,
+)
 
 _OPTIONS = ("", "", "--by kind", "--cluster template", "--on-missing intersect", "--force", "--format json")
 
@@ -45,9 +55,24 @@ def prepare(valid: Path) -> None:
         told = archives.log([archives.sample(number, {"match": "IC"[_right(number, side)]}) for number in range(24)])
         archives.write(folder / "inspect.eval", told)
         archives.write(folder / "inspect.json", told)
+        _harnesses(folder, [float(_right(number, side)) for number in range(24)])
         kinds = {"kind": ["ab"[number % 2] for number in range(24)]}
         right = [_right(number, side) for number in range(24)]
         synthetic.scores(right, groups=kinds).write(folder / "scores.parquet")
+
+
+def _harnesses(folder: Path, right: list[float]) -> None:
+    """Results of the other harnesses."""
+    numbered = list(enumerate(right))
+    test_helm.write(folder / "helm", right)
+    test_every_eval_ever.write(folder / "eee", [test_every_eval_ever.sample(k, one) for k, one in numbered], [])
+    test_lighteval.write(folder / "lighteval", [test_lighteval.today(k, one) for k, one in numbered])
+    test_opencompass.write(folder / "opencompass", test_opencompass.replicas([[one == 1] * 2 for one in right]))
+    test_promptfoo.write(folder / "promptfoo.json", [test_promptfoo.result(k, one) for k, one in numbered])
+    cases = [test_deepeval.case(k, test_deepeval.metric("M", one)) for k, one in numbered]
+    test_deepeval.write(folder / "deepeval.json", cases)
+    events = [event for k, one in numbered for event in test_openai_evals.match(k, one == 1)]
+    test_openai_evals.write(folder / "evals.jsonl", events)
 
 
 def case(rng: Random, valid: Path) -> Case:

@@ -4,7 +4,7 @@ A few hundred kilobytes can unpack to what takes gigabytes once it is read, as l
 """
 
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -78,3 +78,13 @@ def check_size(pieces: Iterable[bytes], path: Path) -> None:
                 f"{path}: unpacks to more than {most}, more than is read of one log; write what is compared as "
                 "a table with the columns id and score"
             )
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value where it holds named fields, else none."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """The parts of a list that hold named fields; none where it is no list."""
+    return [part for part in value if isinstance(part, Mapping)] if isinstance(value, list) else []

@@ -8,7 +8,7 @@ from typing import Any
 
 from chaintune.errors import DataError
 from chaintune.files.rows import Row
-from chaintune.logs.content import beginning, read_json
+from chaintune.logs.content import beginning, mapping, mappings, read_json
 from chaintune.logs.facts import digest
 from chaintune.logs.log import UNNAMED, Log
 from chaintune.logs.options import ReadOptions
@@ -50,10 +50,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _run(path: Path, options: ReadOptions) -> Run:
-    known = read_json(path)
-    known = known.get("testRunData", known) if isinstance(known, dict) else known
-    cases = [case for name in _CASES for case in (known.get(name) or ()) if isinstance(known, dict)]
-    if not cases or not all(isinstance(case, dict) for case in cases):
+    known = mapping(read_json(path))
+    known = mapping(known.get("testRunData", known))
+    cases = [case for name in _CASES for case in mappings(known.get(name))]
+    if not cases:
         raise DataError(f"{path}: expected a test run of DeepEval, a mapping with a list testCases")
     measured = [dict(_measured(case)) for case in cases]
     names = list(dict.fromkeys(name for part in measured for name in part))
@@ -71,9 +71,8 @@ def _run(path: Path, options: ReadOptions) -> Run:
 
 def _measured(case: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each metric of a test case."""
-    for part in case.get("metricsData") or case.get("metrics_data") or ():
-        if isinstance(part, Mapping):
-            yield str(part.get("name")), part
+    for part in mappings(case.get("metricsData") or case.get("metrics_data")):
+        yield str(part.get("name")), part
 
 
 def _less_is_better(parts: Sequence[Mapping[str, Any]]) -> bool | None:

@@ -12,7 +12,7 @@ from typing import Any
 from chaintune.errors import DataError
 from chaintune.files.reading import iter_rows
 from chaintune.files.rows import Row
-from chaintune.logs.content import beginning, read_json
+from chaintune.logs.content import beginning, mapping, mappings, read_json
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
@@ -65,14 +65,12 @@ def _read_file(path: Path, options: ReadOptions) -> list[Log]:
 def _results(path: Path) -> dict[str, Mapping[str, Any]]:
     """What is said of each metric, by the id of its result and by the evaluation's name."""
     averages = path.with_name(f"{path.stem.removesuffix(_SAMPLES)}.json")
-    known = read_json(averages) if averages.is_file() else {}
-    results = known.get("evaluation_results") if isinstance(known, dict) else None
+    known = mapping(read_json(averages) if averages.is_file() else {})
     by_name: dict[str, Mapping[str, Any]] = {}
-    for result in results if isinstance(results, list) else ():
-        config = result.get("metric_config") if isinstance(result, dict) else None
-        if isinstance(config, dict):
-            by_name.setdefault(str(result.get("evaluation_name")), config)
-            by_name[str(result.get("evaluation_result_id"))] = config
+    for result in mappings(known.get("evaluation_results")):
+        config = mapping(result.get("metric_config"))
+        by_name.setdefault(str(result.get("evaluation_name")), config)
+        by_name[str(result.get("evaluation_result_id"))] = config
     return by_name
 
 
@@ -97,9 +95,8 @@ def _metric_id(row: Row) -> str:
 def _example(row: Row, trials: Counter[str]) -> Row:
     name = str(row.value("sample_id"))
     trials[name] += 1
-    output, evaluation = row.values.get("output"), row.values.get("evaluation")
-    texts = output.get("raw") if isinstance(output, Mapping) else None
-    score = evaluation.get("score") if isinstance(evaluation, Mapping) else None
+    texts = mapping(row.values.get("output")).get("raw")
+    score = mapping(row.values.get("evaluation")).get("score")
     fields = {
         "id": name,
         "trial": trials[name],

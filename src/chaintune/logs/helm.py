@@ -13,7 +13,7 @@ from typing import Any
 
 from chaintune.errors import DataError
 from chaintune.files.rows import Row
-from chaintune.logs.content import beginning, read_json
+from chaintune.logs.content import beginning, mapping, mappings, read_json
 from chaintune.logs.facts import canonical, digest, named
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -69,8 +69,7 @@ def _task(path: Path) -> str:
 
 def _run(path: Path, task: str, options: ReadOptions) -> Run:
     spec = _mapping(path.with_name(_SPEC)) if path.with_name(_SPEC).is_file() else {}
-    adapter = spec.get("adapter_spec")
-    adapter = adapter if isinstance(adapter, dict) else {}
+    adapter = mapping(spec.get("adapter_spec"))
     scored = _scored(path, perturbed=_PERTURBATION in options.dimensions)
     known = {name for values in scored.values() for name in values}
     names = [name for name in _declared(spec) if name in known]
@@ -113,17 +112,16 @@ def _scored(path: Path, *, perturbed: bool) -> dict[tuple[str, str, int], dict[s
 
 def _means(stats: Any) -> Iterator[tuple[str, float]]:
     if isinstance(stats, Mapping):  # as helm-summarize writes them
-        yield from ((str(name), float(value)) for name, value in stats.items() if isinstance(value, int | float))
+        yield from ((str(name), value) for name, value in stats.items() if isinstance(value, int | float))
         return
-    for stat in stats if isinstance(stats, list) else ():
-        name = stat.get("name") if isinstance(stat, Mapping) else None
-        if isinstance(name, Mapping) and isinstance(stat.get("mean"), int | float):
-            yield str(name.get("name")), float(stat["mean"])
+    for stat in mappings(stats):
+        if isinstance(stat.get("mean"), int | float):
+            yield str(mapping(stat.get("name")).get("name")), stat["mean"]
 
 
 def _declared(spec: Mapping[str, Any]) -> list[str]:
     """The metrics that a run names, in its order."""
-    lists = [(part.get("args") or {}).get("names") for part in spec.get("metric_specs") or () if isinstance(part, dict)]
+    lists = [mapping(part.get("args")).get("names") for part in mappings(spec.get("metric_specs"))]
     return [name for names in lists if isinstance(names, list) for name in names if isinstance(name, str)]
 
 
@@ -138,14 +136,15 @@ def _asked(path: Path) -> tuple[dict[_Key, dict[str, Any]], dict[tuple[str, str,
         for entry in _objects(read_json(path), path) if path.name == _DISPLAYED else ():
             known = (str(entry.get("instance_id")), _perturbation(entry.get(_PERTURBATION)))
             text = entry.get("mapped_output") or entry.get("predicted_text")
-            answers[(*known, entry.get("train_trial_index") or 0)] = {"answer": text}
+            answers[(*known, _trial(entry))] = {"answer": text}
         return instances, answers
     for request in _objects(_mapping(state).get("request_states"), state):
-        key = _key(request.get("instance") or {})
-        instances[key] = _fields(request["instance"])
+        asked = mapping(request.get("instance"))
+        key = _key(asked)
+        instances[key] = _fields(asked)
         # A choice that is asked by itself is no answer.
         if request.get("reference_index") is None:
-            answers.setdefault((*key, request.get("train_trial_index") or 0), _answer(request))
+            answers.setdefault((*key, _trial(request)), _answer(request, instances[key]["digests"]["target"]))
     return instances, answers
 
 
@@ -155,22 +154,26 @@ def _key(instance: Mapping[str, Any]) -> _Key:
 
 def _fields(instance: Mapping[str, Any]) -> dict[str, Any]:
     right = [
-        (reference.get("output") or {}).get("text")
-        for reference in instance.get("references") or ()
-        if "correct" in (reference.get("tags") or ())
+        mapping(reference.get("output")).get("text")
+        for reference in mappings(instance.get("references"))
+        if "correct" in (reference["tags"] if isinstance(reference.get("tags"), list) else ())
     ]
     names = ("split", "sub_split", "extra_data")
     fields = {name: instance[name] for name in names if instance.get(name) is not None}
     return fields | {"label": right[0] if len(right) == 1 else None, "digests": {"target": digest(right)}}
 
 
-def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
-    completions = (request.get("result") or {}).get("completions") or [{}]
-    text = completions[0].get("text")
-    mapped = (request.get("output_mapping") or {}).get(text.strip(), text) if isinstance(text, str) else None
-    prompt = (request.get("request") or {}).get("prompt")
-    right = _fields(request["instance"])["digests"]["target"]
-    return {"answer": mapped, "digests": {"target": right, "prompt": digest(prompt) if prompt else None}}
+def _answer(request: Mapping[str, Any], target: str) -> dict[str, Any]:
+    completions = mappings(mapping(request.get("result")).get("completions"))
+    text = completions[0].get("text") if completions else None
+    mapped = mapping(request.get("output_mapping")).get(text.strip(), text) if isinstance(text, str) else None
+    prompt = mapping(request.get("request")).get("prompt")
+    return {"answer": mapped, "digests": {"target": target, "prompt": digest(prompt) if prompt else None}}
+
+
+def _trial(entry: Mapping[str, Any]) -> int:
+    number = entry.get("train_trial_index")
+    return number if isinstance(number, int) else 0
 
 
 def _perturbation(known: Any) -> str:

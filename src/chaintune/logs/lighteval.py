@@ -8,6 +8,7 @@ from typing import Any
 from chaintune.errors import DataError
 from chaintune.files.reading import iter_rows
 from chaintune.files.rows import Row
+from chaintune.logs.content import mapping
 from chaintune.logs.facts import digest
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -64,14 +65,14 @@ def _example(number: int, row: Row) -> Row:
     """One example, whichever form its row has; one that bears no id is named by its row."""
     if "doc" not in row.values:
         return _of_before(number, row)
-    doc, response = (_mapping(row.values.get(name)) for name in ("doc", "model_response"))
+    doc, response = (mapping(row.values.get(name)) for name in ("doc", "model_response"))
     texts, golds = response.get("text"), doc.get("gold_index")
     choices = doc.get("choices") or []
     places = golds if isinstance(golds, list) else [golds]
     gold = [choices[place] for place in places if isinstance(place, int) and 0 <= place < len(choices)]
     fields = {
         "id": str(doc.get("id") or number),
-        "metrics": _mapping(row.values.get("metric")),
+        "metrics": mapping(row.values.get("metric")),
         "answer": texts[0] if isinstance(texts, list) and texts else _chosen(response, choices),
         "label": gold[0] if len(gold) == 1 else None,
         "digests": {"prompt": digest(doc.get("query")), "target": digest(gold)},
@@ -84,7 +85,7 @@ def _of_before(number: int, row: Row) -> Row:
     known = {"prompt": row.values.get("full_prompt") or row.values.get("example"), "target": row.values.get("gold")}
     fields = {
         "id": str(number),
-        "metrics": _mapping(row.values.get("metrics")),
+        "metrics": mapping(row.values.get("metrics")),
         "answer": texts[0] if isinstance(texts, list) and texts and isinstance(texts[0], str) else None,
         "digests": {name: digest(value) for name, value in known.items() if value is not None},
     }
@@ -105,11 +106,7 @@ def _scored(metrics: Mapping[str, Any], metric: str) -> dict[str, Any]:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    return ((name, float(value)) for name, value in metrics.items() if isinstance(value, int | float))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return ((name, value) for name, value in metrics.items() if isinstance(value, int | float))
 
 
 READER = LogReader(recognises, read)

@@ -13,7 +13,7 @@ from typing import Any
 from chaintune.errors import DataError
 from chaintune.files.reading import iter_rows
 from chaintune.files.rows import Row
-from chaintune.logs.content import beginning
+from chaintune.logs.content import beginning, mapping
 from chaintune.logs.facts import digest, named
 from chaintune.logs.log import Log, of_finished_runs
 from chaintune.logs.options import ReadOptions
@@ -81,9 +81,7 @@ def _run(path: Path, task: str, spec: Mapping[str, Any], events: Events, ended: 
         fields |= {} if known else {"missing_reason": _reason(events[name], metric)}
         for trial, score in enumerate(known or [None]):
             rows.append(Row(f"{path}, sample '{name}'", {"id": name, "trial": trial, "score": score, **fields}))
-    config = spec.get("run_config")
-    settings = config.get("eval_spec") if isinstance(config, Mapping) else None
-    facts = named("eval", settings) if isinstance(settings, Mapping) else {}
+    facts = named("eval", mapping(mapping(spec.get("run_config")).get("eval_spec")))
     doubts = () if ended else (f"the run {_ENDED}, {len(rows)} samples",)
     return Run(task, path, rows, metric, facts=facts, doubts=doubts)
 
@@ -92,7 +90,7 @@ def _scores(events: list[tuple[str, Mapping[str, Any]]]) -> list[dict[str, float
     """The numbers of each event that scores: whether it is right of a match, all of metrics."""
     return [
         {
-            name: float(value)
+            name: value
             for name, value in data.items()
             if isinstance(value, int | float) and (kind == "metrics" or name == _CORRECT)
         }

@@ -8,12 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.reading import iter_rows
 from chaintune.files.rows import Row
-from chaintune.logs.content import beginning, read_json
+from chaintune.logs.content import beginning, mapping, read_json
 from chaintune.logs.facts import digest
 from chaintune.logs.log import UNNAMED, Log
 from chaintune.logs.options import ReadOptions
@@ -43,7 +42,7 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
         DataError: the file cannot be read.
     """
     rows = _of_one(path, _results(path), options.filter)
-    named = list(dict.fromkeys(name for row in rows for name in _mapping(row.values.get("namedScores"))))
+    named = list(dict.fromkeys(name for row in rows for name in mapping(row.values.get("namedScores"))))
     metric = metric_of([*_SCORES, *named], options, path, preferred="score")
     seen: Counter[str] = Counter()
     return [log_of_run(Run(UNNAMED, path, [_example(row, metric, seen) for row in rows], metric), options)]
@@ -87,18 +86,18 @@ def _side(row: Row) -> tuple[str, str]:
 
 
 def _example(row: Row, metric: str, seen: Counter[str]) -> Row:
-    test = _mapping(row.values.get("testCase"))
+    test = mapping(row.values.get("testCase"))
     given = row.values.get("vars") or test.get("vars")
-    variables = {name: value for name, value in _mapping(given).items() if not name.startswith("_")}
+    variables = {name: value for name, value in mapping(given).items() if not name.startswith("_")}
     description = test.get("description") or row.values.get("description") or ""
     content = digest([variables, description, test.get("assert"), test.get("prompt")])
     seen[content] += 1
     failed = row.values.get("failureReason") == _ERROR
-    named, response = _mapping(row.values.get("namedScores")), _mapping(row.values.get("response"))
+    named, response = mapping(row.values.get("namedScores")), mapping(row.values.get("response"))
     score = named.get(metric) if metric in named else row.values.get(metric) if metric in _SCORES else None
     reason = str(row.values.get("error") or "the test ended in an error") if failed else f"no {metric}"
     name = str(description or next((value for value in variables.values() if isinstance(value, str)), "test"))
-    prompt = _mapping(row.values.get("prompt")).get("raw")
+    prompt = mapping(row.values.get("prompt")).get("raw")
     fields = {
         "id": f"{' '.join(name.split())[:_MOST_NAME]} {content[:8]}",
         "trial": seen[content],
@@ -107,13 +106,9 @@ def _example(row: Row, metric: str, seen: Counter[str]) -> Row:
         "answer": response.get("output"),
         "digests": {"prompt": digest(prompt) if prompt else None},
         "vars": variables,
-        "metadata": _mapping(test.get("metadata")),
+        "metadata": mapping(test.get("metadata")),
     }
     return Row(row.where, {"description": description, **fields})
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 READER = LogReader(recognises, read, has_filters=True)

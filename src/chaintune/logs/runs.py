@@ -8,7 +8,7 @@ from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.columns import columns_of
-from chaintune.files.rows import Row
+from chaintune.files.rows import Row, checked_text
 from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -16,6 +16,7 @@ from chaintune.logs.options import ReadOptions
 _DETAILS = ("answer", "label", "outcome")
 _DIGESTS = ("prompt", "target")
 _TRIAL = "trial"
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def log_of_run(run: Run, options: ReadOptions) -> Log:
     """
     if not run.rows:
         raise DataError(f"{run.path}: holds no examples of task '{run.task}'")
+    task = checked_text(run.task, f"{run.path}: the task's name")
     names = dict.fromkeys(name for row in run.rows for name in row.columns())
     cluster = options.cluster or options.columns.get("cluster") or ("cluster" if "cluster" in names else None)
     fields = Fields(
@@ -67,7 +69,7 @@ def log_of_run(run: Run, options: ReadOptions) -> Log:
         known=tuple(name for name in names if not name.startswith("digests")),
     )
     columns = columns_of(averaged(run.rows, fields.id), fields.paths)
-    scores, digests = scores_from_columns(columns, fields, run.task, str(run.path), metric=run.metric)
+    scores, digests = scores_from_columns(columns, fields, task, str(run.path), metric=run.metric)
     return Log(scores, str(run.path), run.facts, digests, fields=fields.known, doubts=run.doubts)
 
 
@@ -117,13 +119,14 @@ def _merged(trials: list[Row]) -> list[Row]:
     scores = [row.values.get("score") for row in trials]
     if len(trials) == 1 or len(numbers) < len(trials) or any(row.get(_TRIAL) is None for row in trials):
         return trials
-    if not all(isinstance(score, int | float | None) for score in scores):
-        return trials
-    known = [float(score) for score in scores if score is not None]
+    known = [score for score in scores if score is not None]
     if not known:
         return trials[:1]
+    # What cannot be averaged is left for the message that refuses it.
+    strange = [score for score in known if not isinstance(score, int | float) or not abs(score) <= _LARGEST]
     values = {name: value for name, value in trials[0].values.items() if name != "missing_reason"}
-    return [replace(trials[0], values=values | {"score": math.fsum(known) / len(known)})]
+    score = strange[0] if strange else math.fsum(known) / len(known)
+    return [replace(trials[0], values=values | {"score": score})]
 
 
 def _scale(run: Run, options: ReadOptions) -> tuple[float, float]:
