@@ -1,4 +1,4 @@
-"""What a log says of an example beside its score: the answer, what it counts as, the gold label."""
+"""What a log says of an example beside its score: the answer, what it counts as, the gold label, chance."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chaintune.records.answers import NO_RESPONSE
+from chaintune.records.examples import MOST_LABELS
+
+CHANCE = "chance"
+_OFTEN = 3
 
 
 def with_details(
     table: pa.Table, ids: Sequence[str], values: Mapping[str, Sequence[Any]], details: Mapping[str, str]
 ) -> pa.Table:
-    """The table of examples with a column of texts for each detail.
+    """The table of examples with a column for each detail, of numbers where it is `chance`, else of texts.
 
     Args:
         table: with their ids.
@@ -23,7 +27,7 @@ def with_details(
     """
     if not details:
         return table
-    texts = {name: [_text(value) for value in values[path]] for name, path in details.items()}
+    texts = {name: [_text(value) for value in values[path]] for name, path in details.items() if name != CHANCE}
     if "answer" in texts:
         known = texts.get("outcome", [None] * len(ids))
         texts["outcome"] = [
@@ -33,7 +37,16 @@ def with_details(
     order = pc.index_in(table.column("example_id").combine_chunks(), value_set=pa.array(ids, pa.string()))
     for name, column in texts.items():
         table = table.append_column(name, pa.array(column, pa.string()).take(order))
+    if CHANCE in details:
+        table = table.append_column(CHANCE, pa.array(values[details[CHANCE]], pa.float64()).take(order))
     return table
+
+
+def repeat(golds: Sequence[Any]) -> bool:
+    """Whether right answers are few that come again and again, as labels and the letters of choices do."""
+    texts = {str(gold) for gold in golds}
+    few = 2 <= len(texts) <= MOST_LABELS and len(golds) >= _OFTEN * len(texts)
+    return few and all(isinstance(gold, str | int) for gold in golds)
 
 
 def _text(value: Any) -> str | None:

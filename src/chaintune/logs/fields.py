@@ -30,7 +30,7 @@ class Fields:
         dimensions: dimension -> the field that holds the example's groups on it.
         digests: what is known of the example, by name -> field; left out where a row has none.
         missing: why an example has no score, where its score is null; empty where the log does not say.
-        details: what else is known of the example, `answer`, `label` or `outcome` -> field; null where a row has none.
+        details: what else is known of the example, such as `answer` or `label` -> field; null where a row has none.
         balanced: whether labels and answers that agree with the scores make balanced accuracy of them.
         scale: the worst and the best score.
         known: names of the log's fields, for messages.

@@ -14,6 +14,7 @@ from typing import Any
 from chaintune.errors import DataError
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, mapping, mappings, read_json
+from chaintune.logs.details import CHANCE
 from chaintune.logs.facts import canonical, digest, named
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -26,6 +27,7 @@ _MARKS = (b'"instance_id"', b'"train_trial_index"')
 _MODEL = re.compile(r"[:,-]?model(_deployment)?=[^,]*")
 # What HELM counts beside its metrics.
 _COUNTS = re.compile(r"num_|finish_reason_|training_|inference_|batch_size|prompt_truncated|max_prob|logprob")
+_RIGHT = {"exact_match", "quasi_exact_match", "prefix_exact_match", "quasi_prefix_exact_match"}
 _NO_FACT = {"model", "model_deployment", "max_eval_instances"}
 _PERTURBATION = "perturbation"
 _PLAIN = {"name", "robustness", "fairness", "computed_on"}
@@ -89,6 +91,7 @@ def _run(path: Path, task: str, options: ReadOptions) -> Run:
                 "missing_reason": None if values.get(metric) is not None else f"HELM gives no {metric}",
                 **instances.get((name, perturbation), {}),
                 **answers.get((name, perturbation, trial), {}),
+                CHANCE: _chance(answers.get((name, perturbation, trial), {}), metric),
                 _PERTURBATION: perturbation or "none",
             },
         )
@@ -138,13 +141,15 @@ def _asked(path: Path) -> tuple[dict[_Key, dict[str, Any]], dict[tuple[str, str,
             text = entry.get("mapped_output") or entry.get("predicted_text")
             answers[(*known, _trial(entry))] = {"answer": text}
         return instances, answers
-    for request in _objects(_mapping(state).get("request_states"), state):
+    requests = _objects(_mapping(state).get("request_states"), state)
+    same = len({frozenset(map(str, mapping(request.get("output_mapping")).values())) for request in requests}) == 1
+    for request in requests:
         asked = mapping(request.get("instance"))
         key = _key(asked)
         instances[key] = _fields(asked)
         # A choice that is asked by itself is no answer.
         if request.get("reference_index") is None:
-            answers.setdefault((*key, _trial(request)), _answer(request, instances[key]["digests"]["target"]))
+            answers.setdefault((*key, _trial(request)), _answer(request, instances[key], by_text=same))
     return instances, answers
 
 
@@ -163,12 +168,23 @@ def _fields(instance: Mapping[str, Any]) -> dict[str, Any]:
     return fields | {"label": right[0] if len(right) == 1 else None, "digests": {"target": digest(right)}}
 
 
-def _answer(request: Mapping[str, Any], target: str) -> dict[str, Any]:
+def _answer(request: Mapping[str, Any], known: Mapping[str, Any], *, by_text: bool) -> dict[str, Any]:
+    """What was answered: the choice where all instances offer the same ones, else its letter; and what is right."""
     completions = mappings(mapping(request.get("result")).get("completions"))
     text = completions[0].get("text") if completions else None
-    mapped = mapping(request.get("output_mapping")).get(text.strip(), text) if isinstance(text, str) else None
+    offered, right = mapping(request.get("output_mapping")), known["label"]
+    if offered and isinstance(text, str):
+        text = offered.get(text.strip(), text) if by_text else text.strip()
+    if offered and not by_text:
+        right = next((letter for letter, choice in offered.items() if choice == right), None)
     prompt = mapping(request.get("request")).get("prompt")
-    return {"answer": mapped, "digests": {"target": target, "prompt": digest(prompt) if prompt else None}}
+    digests = {**known["digests"], "prompt": digest(prompt) if prompt else None}
+    return {"answer": text, "label": right, "offered": len(offered), "digests": digests}
+
+
+def _chance(answer: Mapping[str, Any], metric: str) -> float | None:
+    """What guessing a choice scores; None where nothing is chosen, or something else is measured."""
+    return 1 / answer["offered"] if answer.get("offered") and metric in _RIGHT else None
 
 
 def _trial(entry: Mapping[str, Any]) -> int:

@@ -9,7 +9,8 @@ from chaintune.errors import DataError
 from chaintune.files.reading import iter_rows
 from chaintune.files.rows import Row
 from chaintune.logs.content import mapping
-from chaintune.logs.facts import digest
+from chaintune.logs.details import CHANCE
+from chaintune.logs.facts import canonical, digest
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
@@ -54,29 +55,38 @@ def _task(path: Path) -> str:
 
 
 def _run(path: Path, task: str, options: ReadOptions) -> Run:
-    rows = [_example(number, row) for number, row in enumerate(iter_rows(path))]
+    source = list(iter_rows(path))
+    # Where all examples offer the same choices these are answers, elsewhere their places are.
+    same = len({canonical(mapping(row.values.get("doc")).get("choices")) for row in source}) == 1
+    rows = [_example(number, row, by_text=same) for number, row in enumerate(source)]
     numbers = dict.fromkeys(name for row in rows for name, _ in _numbers(row.values["metrics"]))
     metric = metric_of(numbers, options, path)
-    made = [Row(row.where, {**row.values, **_scored(row.values["metrics"], metric)}) for row in rows]
+    guessed = {} if metric.startswith("acc") else {CHANCE: None}
+    made = [Row(row.where, {**row.values, **_scored(row.values["metrics"], metric), **guessed}) for row in rows]
     return Run(task, path, made, metric)
 
 
-def _example(number: int, row: Row) -> Row:
+def _example(number: int, row: Row, *, by_text: bool) -> Row:
     """One example, whichever form its row has; one that bears no id is named by its row."""
     if "doc" not in row.values:
         return _of_before(number, row)
     doc, response = (mapping(row.values.get(name)) for name in ("doc", "model_response"))
-    texts, golds = response.get("text"), doc.get("gold_index")
-    choices = doc.get("choices") or []
+    texts, golds, values = response.get("text"), doc.get("gold_index"), response.get("logprobs")
+    choices = doc["choices"] if isinstance(doc.get("choices"), list) else []
     places = golds if isinstance(golds, list) else [golds]
-    gold = [choices[place] for place in places if isinstance(place, int) and 0 <= place < len(choices)]
-    fields = {
+    gold = [place for place in places if isinstance(place, int) and 0 <= place < len(choices)]
+    fields: dict[str, Any] = {
         "id": str(doc.get("id") or number),
         "metrics": mapping(row.values.get("metric")),
-        "answer": texts[0] if isinstance(texts, list) and texts else _chosen(response, choices),
-        "label": gold[0] if len(gold) == 1 else None,
-        "digests": {"prompt": digest(doc.get("query")), "target": digest(gold)},
+        "digests": {"prompt": digest(doc.get("query")), "target": digest([choices[place] for place in gold])},
     }
+    if isinstance(texts, list) and texts:
+        fields |= {"answer": texts[0], "label": choices[gold[0]] if len(gold) == 1 else None}
+    elif len(choices) > 1 and isinstance(values, list) and len(values) == len(choices) and None not in values:
+        best = max(range(len(values)), key=values.__getitem__)
+        chosen, right = best, gold[0] if len(gold) == 1 else None
+        named = [choices[place] if by_text and place is not None else place for place in (chosen, right)]
+        fields |= {"answer": named[0], "label": named[1], CHANCE: 1 / len(choices)}
     return Row(row.where, {"doc": doc, **fields})
 
 
@@ -90,14 +100,6 @@ def _of_before(number: int, row: Row) -> Row:
         "digests": {name: digest(value) for name, value in known.items() if value is not None},
     }
     return Row(row.where, {**row.values, **fields})
-
-
-def _chosen(response: Mapping[str, Any], choices: list[Any]) -> Any:
-    """The choice of the highest log-probability."""
-    values = response.get("logprobs")
-    if not isinstance(values, list) or not values or len(values) != len(choices):
-        return None
-    return choices[max(range(len(values)), key=values.__getitem__)]
 
 
 def _scored(metrics: Mapping[str, Any], metric: str) -> dict[str, Any]:

@@ -108,8 +108,9 @@ def _fields(events: list[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
         sampled = sampled[0] if isinstance(sampled, list) and sampled else sampled
         if kind == "sampling" and "prompt" not in digests and data.get("prompt"):
             digests["prompt"] = digest(data["prompt"])
-        if kind in ("sampling", "match") and isinstance(sampled, str):
-            known["answer"] = sampled
+        answer = data["picked"] if isinstance(data.get("picked"), str) else sampled
+        if kind in ("sampling", "match") and isinstance(answer, str):
+            known["answer"] = answer
         if kind == "match" and "expected" in data:
             known["label"] = data["expected"]
             digests["target"] = digest(data["expected"])

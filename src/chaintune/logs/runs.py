@@ -9,11 +9,13 @@ from typing import Any
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.columns import columns_of
 from chaintune.files.rows import Row, checked_text
+from chaintune.logs.details import CHANCE, repeat
 from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
+from chaintune.records.examples import LABEL
 
-_DETAILS = ("answer", "label", "outcome")
+_DETAILS = ("answer", "outcome", CHANCE)
 _DIGESTS = ("prompt", "target")
 _TRIAL = "trial"
 _LARGEST = 1e300
@@ -28,7 +30,8 @@ class Run:
         path: of the file or folder.
         rows: one an example, or one a trial of an example. Read of each are `id` and `score`; `trial`, which tells the
             trials of an example apart, so that they are averaged; `cluster`; `missing_reason`, where it has no score;
-            `answer`, `label` and `outcome`; and `digests.prompt` and `digests.target`. Every field may be a dimension.
+            `answer`, `outcome` and `label`, the right answer, which is kept where it is one of a few; `chance`,
+            what guessing scores; and `digests.prompt` and `digests.target`. Every field may be a dimension.
         metric: what the score is called.
         range: the lowest and the highest score there can be; None where the run does not tell.
         less_is_better: whether a lower score is better.
@@ -55,7 +58,10 @@ def log_of_run(run: Run, options: ReadOptions) -> Log:
     if not run.rows:
         raise DataError(f"{run.path}: holds no examples of task '{run.task}'")
     task = checked_text(run.task, f"{run.path}: the task's name")
-    names = dict.fromkeys(name for row in run.rows for name in row.columns())
+    rows = averaged(run.rows, options.called("id"))
+    names = dict.fromkeys(name for row in rows for name in row.columns())
+    details = {name: name for name in _DETAILS if name in names}
+    details |= {LABEL: LABEL} if repeat([row.values.get(LABEL) for row in rows]) else {}
     cluster = options.cluster or options.columns.get("cluster") or ("cluster" if "cluster" in names else None)
     fields = Fields(
         id=options.called("id"),
@@ -64,11 +70,11 @@ def log_of_run(run: Run, options: ReadOptions) -> Log:
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
         digests={kind: f"digests.{kind}" for kind in _DIGESTS if f"digests.{kind}" in names},
         missing="missing_reason",
-        details={name: name for name in _DETAILS if name in names},
+        details=details,
         scale=_scale(run, options),
         known=tuple(name for name in names if not name.startswith("digests")),
     )
-    columns = columns_of(averaged(run.rows, fields.id), fields.paths)
+    columns = columns_of(rows, fields.paths)
     scores, digests = scores_from_columns(columns, fields, task, str(run.path), metric=run.metric)
     return Log(scores, str(run.path), run.facts, digests, fields=fields.known, doubts=run.doubts)
 

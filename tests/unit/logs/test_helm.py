@@ -100,9 +100,27 @@ def test_two_runs_are_compared_by_fields_of_their_instances(tmp_path: Path) -> N
         assert compare_all(one, other, resamples=FAST)[0].overall.forgetting.value == found.overall.forgetting.value
 
 
-def test_answers_are_mapped_to_their_choices(tmp_path: Path) -> None:
+def test_answers_are_mapped_to_their_choices_where_these_are_the_same(tmp_path: Path) -> None:
+    run = write(tmp_path, [1.0, 0.0] * 4)
+    (log,) = read_log(run, ReadOptions()).values()
+    assert log.scores.table.column("answer").to_pylist() == ["yes"] * 8
+    assert log.scores.table.column("label").to_pylist() == ["yes", "no"] * 4
+    assert log.scores.metric.name == "exact_match"
+    assert "balanced_accuracy" in log.scores.metrics
+    state = run / "scenario_state.json"
+    told = json.loads(state.read_text())
+    for number, request in enumerate(told["request_states"]):
+        request["output_mapping"]["B"] = f"No {number}"
+        request["instance"]["references"][1]["output"]["text"] = f"No {number}"
+    state.write_text(json.dumps(told))
+    (log,) = read_log(run, ReadOptions()).values()
+    assert log.scores.table.column("answer").to_pylist() == ["A"] * 8
+    assert log.scores.table.column("label").to_pylist() == ["A", "B"] * 4
+    assert "balanced_accuracy" not in log.scores.metrics
+
+
+def test_facts_are_those_of_the_adapter_but_for_the_model(tmp_path: Path) -> None:
     (log,) = read_log(write(tmp_path, [1.0, 0.0]), ReadOptions()).values()
-    assert log.scores.table.column("answer").to_pylist() == ["Yes", "Yes"]
     assert log.facts == {
         "adapter 'method'": "multiple_choice_joint",
         "adapter 'instructions'": "Answer.",

@@ -85,6 +85,17 @@ def test_events_of_one_sample_are_averaged_and_answers_kept(tmp_path: Path) -> N
     assert table.column("outcome").to_pylist() == [None, "no_response", None]
 
 
+def test_labels_are_kept_where_right_answers_are_few(tmp_path: Path) -> None:
+    events = [
+        event(k, "match", {"correct": k % 2 == 0, "expected": ["Yes", "No"][k % 2], "picked": "Yes", "sampled": "Yes."})
+        for k in range(8)
+    ]
+    (log,) = read_log(write(tmp_path / "l.jsonl", events), ReadOptions()).values()
+    assert log.scores.table.column("label").to_pylist() == ["yes", "no"] * 4
+    assert set(log.scores.table.column("answer").to_pylist()) == {"yes"}
+    assert "balanced_accuracy" in log.scores.metrics
+
+
 def test_numbers_of_metrics_are_metrics(tmp_path: Path) -> None:
     events = [event(k, "metrics", {"choice": "Yes", "score": k % 2, "f1": 0.5}) for k in range(4)]
     path = write(tmp_path / "l.jsonl", events)
