@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from chaintune.errors import ConfigError
-from chaintune.models.encoding import Encoded, check_lengths, encode_examples
+from chaintune.models.encoding import Encoded, check_lengths, encode_examples, tell_special_tokens
 from chaintune.models.processes import Rank
 from chaintune.models.undisturbed import modes_kept, random_states_kept
 from chaintune.records import Example, ItemMetric, Scores, Task, choice_measurement, scores_of
@@ -53,6 +53,7 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
             f"task '{task.name}': a model in training is measured by 'choice' only, not by '{metric.measure}'"
         )
     examples = tuple(sorted(task.test, key=lambda example: example.id))
+    tell_special_tokens(tokenizer, examples, task=task.name)
     encoded = tuple(encode_examples(tokenizer, examples))
     check_lengths(examples, [example.longest_tokens for example in encoded], context_tokens, task=task.name)
     about = {"task_version": task.version, "test_digest": task.test_digest}

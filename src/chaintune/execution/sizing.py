@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from chaintune.execution.bases import BaseModel
 from chaintune.models import Precision, Reader
-from chaintune.models.encoding import check_lengths, encode_examples
+from chaintune.models.encoding import check_lengths, encode_examples, tell_special_tokens
 from chaintune.models.folders import weight_shapes
 from chaintune.plan.graph import TaskTokens
 from chaintune.records import Example, Lora, Task
@@ -19,6 +19,8 @@ def task_tokens(task: Task, readers: Sequence[Reader]) -> TaskTokens:
     Raises:
         DataError: an example is longer than a model's context.
     """
+    for reader in readers:
+        tell_special_tokens(reader.tokenizer, (*task.train, *task.test), task=task.name)
     first, *_ = [_tokens(task, reader) for reader in readers]
     return first
 

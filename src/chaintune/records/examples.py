@@ -125,6 +125,7 @@ class Example:
         pair: the id that matched prompts share; empty where there is none.
         split: the data set's own split of the example; empty where it has none.
         extra: further columns, for scorers; values that JSON can hold.
+        special_tokens: whether special tokens that are written in its texts are read as such, and not as text.
     """
 
     id: str
@@ -135,6 +136,7 @@ class Example:
     pair: str = ""
     split: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
+    special_tokens: bool = False
 
     @property
     def choices(self) -> Choices:
@@ -168,7 +170,8 @@ class Example:
         """The example as canonical data that JSON can hold, fields at their defaults left out."""
         groups = {dimension: list(names) for dimension, names in self.groups.items()}
         plain = {"id": self.id, "prompt": _plain(self.prompt), "groups": groups, "cluster": self.cluster}
-        optional = {"pair": self.pair, "split": self.split, "extra": dict(self.extra), "target": _target(self.target)}
+        optional: dict[str, Any] = {"pair": self.pair, "split": self.split, "extra": dict(self.extra)}
+        optional |= {"target": _target(self.target), "special_tokens": self.special_tokens}
         return plain | {name: value for name, value in optional.items() if value}
 
     def judged_content(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.names import file_names
 from chaintune.models import Reader, load_reader, resolve_precision
-from chaintune.models.encoding import check_lengths, encode_examples
+from chaintune.models.encoding import check_lengths, encode_examples, tell_special_tokens
 from chaintune.plan.graph import addressed, measured_content
 from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.plan.plan import Plan
@@ -188,6 +188,7 @@ def _check_names(tasks: Sequence[Task]) -> None:
 
 def _read_tokens(task: Task, reader: Reader) -> int:
     """The number of tokens that a scoring reads, after a check that each example fits into the model's context."""
+    tell_special_tokens(reader.tokenizer, task.test, task=task.name)
     encoded = encode_examples(reader.tokenizer, task.test)
     check_lengths(task.test, [example.longest_tokens for example in encoded], reader.context_tokens, task=task.name)
     return distinct_tokens(encoded)

@@ -109,6 +109,7 @@ class TaskSpec(Spec):
         measure: how checkpoints are asked, the first deciding verdicts; none is what suits the examples.
         metric: what scores an example, the first deciding verdicts; none is the study's, or what suits the examples.
         labelling: whether answers are labels, scored by balanced accuracy; None where every example offers the same.
+        special_tokens: whether special tokens written in the texts are read as such, and not as text.
     """
 
     role: Role | None = None
@@ -129,6 +130,7 @@ class TaskSpec(Spec):
     measure: NamesOrNone = Field(default_factory=list)
     metric: NamesOrNone = Field(default_factory=list)
     labelling: bool | None = None
+    special_tokens: bool = False
 
     def data(self) -> DataOptions:
         """The options of where the data is."""

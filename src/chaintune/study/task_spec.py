@@ -70,6 +70,7 @@ def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False) -> 
         measure=spec.measure,
         metric=spec.metric,
         labelling=spec.labelling,
+        special_tokens=spec.special_tokens,
         **spec.data(),
     )
 

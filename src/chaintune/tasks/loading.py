@@ -30,6 +30,7 @@ def load(
     measure: str | Sequence[str] = (),
     metric: str | Sequence[str] = (),
     labelling: bool | None = None,
+    special_tokens: bool = False,
     **data: Unpack[DataOptions],
 ) -> Task:
     """The task of this name, or the task that a file of your own, a Hub data set or lm-eval holds.
@@ -45,6 +46,8 @@ def load(
         measure: how checkpoints are asked, one or several, the first deciding; none is what suits the examples.
         metric: what scores an example, one or several, the first deciding; none is the measure's first.
         labelling: whether answers are labels, scored by balanced accuracy; None where every example offers the same.
+        special_tokens: whether special tokens written in the texts, as a chat template writes them, are read as such;
+            else they are text like any other.
         data: where the data is; see `definition.DataOptions`.
 
     Raises:
@@ -61,6 +64,8 @@ def load(
         split: _sample(whole, split, size, task=name, dimensions=source.dimensions, seed=seed)
         for split, size in sizes.items()
     }
+    if special_tokens:
+        taken = {split: tuple(replace(one, special_tokens=True) for one in part) for split, part in taken.items()}
     return Task(
         name=name,
         role=own_role or source.role or "capability",

@@ -1,5 +1,6 @@
 """What is read and what is predicted, for tokenizers of several kinds."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -7,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
 from tokenizers.processors import TemplateProcessing
+from transformers import ByT5Tokenizer
 
 from chaintune.errors import DataError
-from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples
-from chaintune.records import Choices, Example
+from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples, tell_special_tokens
+from chaintune.records import Choices, Example, examples_digest
+from chaintune.scoring.measures.choice import MEASURE
 from tests import tiny
 
 TOKENIZERS = {kind: tiny.make_tokenizer(kind) for kind in get_args(tiny.Tokens)}
@@ -141,6 +144,81 @@ def test_a_text_that_the_tokenizer_reads_nothing_in_is_refused_by_name() -> None
     tokenizer.backend_tokenizer.normalizer = normalizers.Replace("x", "")
     with pytest.raises(DataError, match="example 'one': the tokenizer reads nothing in prompt and choice 1"):
         encode_examples(tokenizer, [item("", "red", "xx")])
+
+
+def special(example: Example) -> Example:
+    return replace(example, special_tokens=True)
+
+
+@pytest.mark.parametrize("kind", ["byte-level with BOS", "sentencepiece"])
+@pytest.mark.parametrize("written", ["<s>", "<s><s>"])
+def test_a_prompt_that_begins_with_bos_begins_with_one(kind: tiny.Tokens, written: str) -> None:
+    assert encode(kind, f"{written}Ann has", " a", " ball") == encode(kind, "Ann has", " a", " ball")
+    (read,) = encode_examples(TOKENIZERS[kind], [special(item("<s>Ann has", " a", " ball"))])
+    assert pieces(kind, read.prefix).count("<s>") == 1
+    assert read.continuations == encode(kind, "Ann has", " a", " ball").continuations
+
+
+def test_bos_is_read_at_the_beginning_of_a_prompt_where_the_tokenizer_puts_none() -> None:
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.bos_token = tiny.BEGIN
+    (read,) = encode_examples(tokenizer, [item("<s>Ann has", " a", " ball")])
+    assert read.prefix == (tokenizer.bos_token_id, *encode("byte-level", "Ann has", " a", " ball").prefix)
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_special_tokens_that_are_written_are_text(kind: tiny.Tokens) -> None:
+    tokenizer = TOKENIZERS[kind]
+    encoded = encode(kind, "The tag </s> and <unk>", " ends", " begins <s>")
+    leading = 0 if kind == "byte-level" else 1
+    for tokens, choice in zip(encoded.continuations, (" ends", " begins <s>"), strict=True):
+        read = encoded.prefix[leading:] + tokens
+        assert not {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<s>")} & set(read)
+        if kind != "sentencepiece":
+            assert tokenizer.decode(read) == "The tag </s> and <unk>" + choice
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_special_tokens_are_read_as_such_where_the_example_says_so(kind: tiny.Tokens) -> None:
+    tokenizer, prompt = TOKENIZERS[kind], "Ann</s>has"
+    (encoded,) = encode_examples(tokenizer, [special(item(prompt, " a</s>", " ball"))])
+    assert list(encoded.prefix + encoded.continuations[0]) == tokenizer(prompt + " a</s>")["input_ids"]
+    assert tokenizer.eos_token_id in encoded.prefix
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_examples_without_special_tokens_are_read_alike_beside_others(kind: tiny.Tokens) -> None:
+    plain, others = (
+        tiny.examples(6),
+        [item("<s>Ann", " a", " b"), item("Ann</s>", " a", " b"), special(item("</s>", " a", " b"))],
+    )
+    mixed = [one for pair in zip(plain, others * 2, strict=True) for one in pair]
+    encoded = encode_examples(TOKENIZERS[kind], mixed)
+    assert encoded[::2] == encode_examples(TOKENIZERS[kind], plain)
+    assert encoded[1::2] == [encode_examples(TOKENIZERS[kind], [one])[0] for one in others * 2]
+
+
+def test_a_tokenizer_in_python_reads_them_as_text_too() -> None:
+    (encoded,) = encode_examples(ByT5Tokenizer(), [item("a</s>b", " c", " d")])
+    assert len(encoded.prefix) == len("a</s>b")
+
+
+def test_special_tokens_that_are_read_as_text_are_told_with_their_count(caplog: pytest.LogCaptureFixture) -> None:
+    examples = [replace(item(prompt, " a", " b"), id=prompt) for prompt in ("plain", "<s>[user]", "Ann</s>", "<unk>")]
+    for _ in range(2):
+        tell_special_tokens(WITH_BOS, [*examples, special(examples[2])], task="mine")
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "task 'mine': 2 of 5 examples hold special tokens of the model, '</s>' in 'Ann</s>' for one, which are read as"
+    )
+
+
+def test_how_they_are_read_is_part_of_what_is_measured() -> None:
+    plain, read = item("Ann</s>", " a", " b"), special(item("Ann</s>", " a", " b"))
+    assert Example.from_content(read.content()) == read
+    assert "special_tokens" not in plain.content()
+    assert MEASURE.digest([plain]) != MEASURE.digest([read])
+    assert examples_digest([plain]) != examples_digest([read])
 
 
 def test_no_examples_give_nothing() -> None:

@@ -115,6 +115,7 @@ def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "seed": 0,
         "test_share": None,
         "measure": [],
+        "special_tokens": False,
         "metric": [],
         "labelling": None,
         "hub": "me/qa",

@@ -19,8 +19,8 @@ def record(
 
 
 def question(example: Example) -> list[Any]:
-    """Prompt and choices; which of them is right is no part of the question."""
-    return [example.prompt_text, list(example.choices.texts)]
+    """Prompt and choices, and how they are read; which of them is right is no part of the question."""
+    return [example.prompt_text, list(example.choices.texts), *(["special tokens"] if example.special_tokens else [])]
 
 
 MEASURE = Measure(
