@@ -115,6 +115,7 @@ def labelled(
     groups: Mapping[str, Sequence[str]] | None = None,
     task: str = "t",
     metric: str = "balanced_accuracy",
+    sure: Sequence[float] | None = None,
 ) -> Scores:
     """Scores of a labelling task whose examples have two labels.
 
@@ -124,6 +125,7 @@ def labelled(
         groups: dimension -> group of each example, in the order of the answers.
         task: its name.
         metric: item metric.
+        sure: log-odds of each answer against the other; they are near to each other by default.
     """
     names, rows = tuple(answers), [(gold, answer) for gold, own in answers.items() for answer in own]
     examples, number = [], dict.fromkeys(names, 0)
@@ -133,8 +135,8 @@ def labelled(
         number[gold] += 1
         choices = Choices(tuple(f" {name}" for name in names), names.index(gold))
         examples.append(Example(f"e{row:04}", "question", choices, borne, cluster))
-    logprobs = [[-0.5 - 0.001 * (row % 7) if name == answer else -2.0 for name in names]
-                for row, (_, answer) in enumerate(rows)]  # fmt: skip
+    odds = [1.5 - 0.001 * (row % 7) for row in range(len(rows))] if sure is None else sure
+    logprobs = [[0.0 if name == answer else -odds[row] for name in names] for row, (_, answer) in enumerate(rows)]
     measurement = choice_measurement(examples, logprobs, [[1] * len(names)] * len(rows))
     return scores_of(task, measurement, examples, CHOICE_METRICS[metric])
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.chance import judged_rows, level_rows
 from chaintune.forgetting.changes import comparable_columns
 from chaintune.forgetting.grouping import Grouping, grouping
@@ -114,6 +115,11 @@ def _rows(
     others = (*lost, *_flips(subject, groups, change[0]), *_sizes(subject, groups, options))
     rows = judged_rows([replace(row, chain="", seed="") for row in others], before, after, options)
     yield from (*before, *after, *rows)
+    for chain, side in zip((BEFORE, ""), sides, strict=True):
+        of_side = auc_rows(replace(subject, reference=""), "accuracy", groups, [side], [0], options)
+        yield from (replace(row, chain=chain, seed="") for row in of_side)
+    moved = auc_rows(subject, "forgetting", groups, sides[:1], [0], options, minus=sides[1:])
+    yield from (replace(row, chain="", seed="") for row in moved)
 
 
 def _flips(subject: Subject, groups: Grouping, change: Floats) -> Iterator[ResultRow]:

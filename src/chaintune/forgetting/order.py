@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import estimate_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs
@@ -46,7 +47,11 @@ def _final_safety(runs: Runs, task: str, pair: tuple[Checkpoint, Checkpoint], op
         return []
     values = runs.stacked(late, seeds, task) - runs.stacked(early, seeds, task)
     subject = subject_of(runs, late, task, seeds, early)
-    return mean_rows(subject, "order_effect", runs.groups[task], values, seeds, options)
+    tables = [runs.tables([point] * len(seeds), seeds, task) for point in (late, early)]
+    return [
+        *mean_rows(subject, "order_effect", runs.groups[task], values, seeds, options),
+        *auc_rows(subject, "order_effect", runs.groups[task], tables[0], seeds, options, minus=tables[1]),
+    ]
 
 
 def _asymmetry(

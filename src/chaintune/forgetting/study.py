@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from chaintune.errors import ConfigError, nearest
+from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
 from chaintune.forgetting.chance import checkpoint_levels, judged_between
 from chaintune.forgetting.changes import adjusted_by_dimension
@@ -119,6 +120,10 @@ def _accuracies(runs: Runs, condition: Checkpoint, options: Inference) -> list[R
         # The base is no draw from anything a seed decides: one measurement says it all.
         seeds = runs.seeds([condition], task)[: None if condition.chain else 1]
         rows += checkpoint_levels(runs, [condition] * len(seeds), seeds, task, options)
+        tables = runs.tables([condition] * len(seeds), seeds, task)
+        rows += auc_rows(
+            subject_of(runs, condition, task, seeds), "accuracy", runs.groups[task], tables, seeds, options
+        )
     return rows
 
 
@@ -129,6 +134,8 @@ def _gains(runs: Runs, condition: Checkpoint, options: Inference) -> list[Result
             values = runs.stacked(condition, seeds, task) - runs.stacked(base, seeds, task)
             subject = subject_of(runs, condition, task, seeds, base)
             rows += mean_rows(subject, "gain", runs.groups[task], values, seeds, options)
+            later, earlier = (runs.tables([point] * len(seeds), seeds, task) for point in (condition, base))
+            rows += auc_rows(subject, "gain", runs.groups[task], later, seeds, options, minus=earlier)
     return rows
 
 
@@ -148,6 +155,8 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
         values = runs.stacked_each(chosen, seeds, task) - runs.stacked(condition, seeds, task)
         lost = forgetting_rows(subject, runs.groups[task], values, seeds, options)
         rows += judged_between(lost, runs, (chosen, [condition] * len(seeds)), seeds, task, options)
+        before, after = (runs.tables(points, seeds, task) for points in (chosen, [condition] * len(seeds)))
+        rows += auc_rows(subject, "forgetting", runs.groups[task], before, seeds, options, minus=after)
     return rows
 
 

@@ -131,7 +131,8 @@ class Comparison:
     @cached_property
     def groups(self) -> tuple[GroupComparison, ...]:
         """Every group of every dimension asked for, then the intersections."""
-        labels = ((row.dimension, row.group) for row in self.rows if row.metric == "forgetting" and row.dimension)
+        lost = (row for row in self.rows if row.metric == "forgetting" and row.deciding)
+        labels = ((row.dimension, row.group) for row in lost if row.dimension)
         return tuple(self._view(*label) for label in labels)
 
     @cached_property
@@ -150,7 +151,7 @@ class Comparison:
 
     @cached_property
     def _by_name(self) -> Mapping[tuple[str, str, str, str], ResultRow]:
-        return {(row.metric, row.dimension, row.group, row.chain): row for row in self.rows}
+        return {(row.metric, row.dimension, row.group, row.chain): row for row in self.rows if row.deciding}
 
     def _estimate(self, metric: str, dimension: str, group: str, chain: str = "") -> Estimate:
         row = self._by_name.get((metric, dimension, group, chain))

@@ -163,6 +163,23 @@ class Scores:
         table = self.by(metric or self.metric.name).table
         return np.asarray(table.column("score").to_numpy(zero_copy_only=False), dtype=np.float64)
 
+    def log_odds(self) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+        """Log-odds of the second of two labels, by name, against the first; None where they are not known.
+
+        Shape: `[E]`.
+        """
+        labels = self.table.column("label").to_pylist()
+        names = sorted(set(labels)) if self._has_choices and self.has_labels else []
+        lengths = self.table.column("choice_logprobs").combine_chunks().value_lengths().to_numpy() if names else []
+        if len(names) != 2 or (np.asarray(lengths) != 2).any():
+            return None
+        values = np.array(self.table.column("choice_logprobs").to_pylist(), dtype=np.float64)
+        gold = self.table.column("gold").to_numpy()
+        rows = np.arange(len(gold))
+        odds = values[rows, gold] - values[rows, 1 - gold]
+        signed = np.where(np.asarray(labels) == names[1], odds, -odds)
+        return None if np.isnan(signed).any() else np.asarray(signed, dtype=np.float64)
+
     def predictions(self, metric: str | None = None) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """The choice of each example that an item metric of choices prefers.
 

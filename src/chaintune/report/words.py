@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chaintune.forgetting.recommend import recommend
-from chaintune.records import Comparison, Estimate, Recommendation, ResultRow
+from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, pooled
 from chaintune.records.checkpoint import BASE
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, units_in_words
 from chaintune.report.answers import chance_line, remarks
@@ -57,7 +57,8 @@ def paragraphs(results: Results) -> list[Paragraph]:
     lost = [row for row in results.plain if row.metric == "forgetting" and row.is_whole]
     if not lost:
         return [Paragraph("forgotten", "No task was followed by another, so nothing could be forgotten.")]
-    parts = [forgetting_paragraph(row, shown, level=level) for row in lost[:_MOST_PARAGRAPHS]]
+    further = pooled(results.rows, further=True)
+    parts = [forgetting_paragraph(row, shown, level=level, further=further) for row in lost[:_MOST_PARAGRAPHS]]
     if len(lost) > _MOST_PARAGRAPHS:
         parts.append(Paragraph("forgotten", f"{len(lost) - _MOST_PARAGRAPHS} more are in the tables."))
     parts += [Paragraph("order", _order(row, level)) for row in shown if row.metric == "order_effect" and row.is_whole]
@@ -74,7 +75,8 @@ def _comparison_text(comparison: Comparison) -> str:
     whole = next(row for row in comparison.rows if row.metric == "forgetting" and row.is_whole)
     sides = [("before", comparison.overall.answers_before), ("after", comparison.overall.answers_after)]
     parts = [_flips(comparison), chance_line(sides, comparison.unit)]
-    parts.append(forgetting_paragraph(whole, comparison.rows, level=comparison.level).text)
+    further = [row for row in comparison.rows if not row.deciding]
+    parts.append(forgetting_paragraph(whole, comparison.rows, level=comparison.level, further=further).text)
     if whole.verdict == "kept":
         margin = changes_in(comparison.unit).exact(comparison.margin)
         parts.append(f"Kept: the whole interval lies within {margin}.")
@@ -89,7 +91,8 @@ def _flips(comparison: Comparison) -> str:
     lower = "lower" if comparison.direction == "more" else "higher"
     how = f"scored {lower} after than before" if comparison.graded else "were right before and wrong after"
     scores = levels_in(comparison.unit)
-    metric = "accuracy" if comparison.metric in ("accuracy", "acc") else comparison.metric
+    names = {"acc": "accuracy", "balanced_accuracy": "balanced accuracy"}
+    metric = names.get(comparison.metric, comparison.metric)
     return (
         f"Of {row.forgetting.n:,} examples of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot:,} {how}, "
         f"{row.learned:,} the other way round: {metric} went from {scores.number(row.before.value)} to "
@@ -97,15 +100,19 @@ def _flips(comparison: Comparison) -> str:
     )
 
 
-def forgetting_paragraph(row: ResultRow, rows: Sequence[ResultRow], *, level: float) -> Paragraph:
+def forgetting_paragraph(
+    row: ResultRow, rows: Sequence[ResultRow], *, level: float, further: Sequence[ResultRow] = ()
+) -> Paragraph:
     """The paragraph on the forgetting of a whole task and of its groups.
 
     Args:
         row: of the forgetting of a whole task.
         rows: of the study or comparison.
         level: of the intervals; one minus it is the error rate of what is called shown.
+        further: rows of further item metrics.
     """
     parts = [f"No loss can be shown: {row.verdict_reason}."] if row.verdict_reason else []
+    parts += _ranking(row, further, level)
     parts += _remarks(row, rows)
     parts += _little_learned(row, rows, level)
     limits = _like(rows, row, "detectable_forgetting", "")
@@ -132,6 +139,26 @@ def verdict_sentence(row: ResultRow, *, level: float) -> str:
     }.get(row.verdict, f"Whether {where} forgot {task} is inconclusive")
     size = changes_in(row.unit).text(_turned(estimate) if row.verdict == "gained" else estimate, level=level)
     return (did if row.chain else _capital(did)) + f": {size}, {estimate.n:,} examples in {_clusters(estimate)}."
+
+
+def _ranking(row: ResultRow, further: Sequence[ResultRow], level: float) -> list[str]:
+    """The sentence on the AUC beside the loss of a labelling task, and what follows where the two part."""
+    whole = [one for one in further if one.item_metric == "auc" and one.is_whole and one.task == row.task]
+    moved = next((one.estimate for one in whole if one.metric == "forgetting" and one.key == row.key), None)
+    if moved is None or math.isnan(moved.value):
+        return []
+    size = changes_in(row.unit).text(moved, level=level)
+    text = f"Ranking of the labels by log-odds (AUC) lost {size}"
+    shown = {"forgot": moved.low > 0, "gained": moved.high < 0}
+    if row.verdict in shown:
+        text += (
+            ", so it changed as well"
+            if shown[row.verdict]
+            else (", which shows no such change: the threshold of the answer moved rather than the skill")
+        )
+    elif moved.low > 0 or moved.high < 0:
+        text += ", a change that balanced accuracy does not show"
+    return [f"{text}."]
 
 
 def _remarks(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:

@@ -49,7 +49,7 @@ def means(sample: Sample, *, level: float = 0.95, bounded: bool = True) -> list[
     numbers = _inferred(sample.seed_sums, sizes, (sample.half_sums, sample.half_sizes), level, sample.seed)
     rare = bounded & (skewness(sample.sums - sample.value * sample.design.weights) > MEAN_SKEWNESS)
     if rare.any() or sample.design.labels is not None:
-        margin = _seed_margin(sample.seed_sums, sizes, level, sample.seed)
+        margin = seed_margin(sample.seed_sums, sizes, level, sample.seed)
         if sample.design.labels is not None:
             numbers = _at_least_t(numbers, *own_errors(sample), margin, level)
         numbers = _where_rare(rare, numbers, rare_limits(sample, level), margin)
@@ -73,7 +73,7 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
     value, low, high, p_value = _inferred(seed_sums, sizes, (numerator, denominator), level, sample.seed)
     scatter = _contrast_scatter(sample, sizes[0])
     error, freedom = _least_error(scatter, sizes[0]), effective_clusters(scatter) - 1
-    margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, _seed_margin(seed_sums, sizes, level, sample.seed))
+    margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, seed_margin(seed_sums, sizes, level, sample.seed))
     low, high = np.minimum(low, value - margin), np.maximum(high, value + margin)
     p_value = np.maximum(p_value, t_tails(value, error, freedom))
     share = shares(sample.design)
@@ -112,7 +112,7 @@ def _biased_over_labels(sample: Sample, *, level: float, reference: Reference) -
     weights = np.broadcast_to(made.weights, made.sums.shape)
     drawn = both_halves(made.sums.mean(axis=0), made.weights, resamples=sample.resamples, seed=sample.seed)
     numbers = _inferred(made.sums, weights, drawn, level, sample.seed)
-    margin = _seed_margin(made.sums, weights, level, sample.seed)
+    margin = seed_margin(made.sums, weights, level, sample.seed)
     numbers = _at_least_t(numbers, *_contrast_errors(made, labels), margin, level)
     n, clusters = (labels.n * labels.compared).sum(axis=0), labels.clusters_of(labels.compared)
     estimates = []
@@ -149,7 +149,7 @@ def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0)
     """
     sample = Sample.of(design, values, resamples=1, seed=seed)
     sizes = np.broadcast_to(design.weights, sample.seed_sums.shape)
-    margin = _seed_margin(sample.seed_sums, sizes, level, sample.seed)
+    margin = seed_margin(sample.seed_sums, sizes, level, sample.seed)
     if design.labels is None:
         counted = Rates.of(sample.sums, design.sizes)
         value, bounds = counted.value, counted.limits(level)
@@ -296,7 +296,7 @@ def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level:
     return value, *crossed(numerator, denominator, noise, level)
 
 
-def _seed_margin(sums: Floats, sizes: Floats, level: float, seed: int) -> Floats:
+def seed_margin(sums: Floats, sizes: Floats, level: float, seed: int) -> Floats:
     """Half-width of the interval that the choice of seeds alone calls for. Shape: `[K]`."""
     if len(sums) == 1:
         return np.zeros(sums.shape[2])

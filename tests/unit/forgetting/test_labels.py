@@ -6,8 +6,26 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from chaintune.cli.comparison import EXIT_CODES
 from chaintune.forgetting import compare, summarise
-from chaintune.records import CheckpointScores, MitigationRef, ResultRow, Role, Scores
+from chaintune.gate import Budget, Policy, judge
+from chaintune.gate.policy import Limit
+from chaintune.records import (
+    CHOICE_METRICS,
+    CheckpointScores,
+    Choices,
+    Comparison,
+    Example,
+    Gate,
+    MitigationRef,
+    ResultRow,
+    Role,
+    Scores,
+    choice_measurement,
+    scores_of,
+)
+from chaintune.report.results import Results
+from chaintune.report.words import summary
 from tests import synthetic
 
 FAST = 400
@@ -45,7 +63,9 @@ def rows(points: Mapping[tuple[str, ...], Scores], *, final: tuple[str, ...] = (
 
 def find(found: list[ResultRow], metric: str, chain: str, dimension: str = "", group: str = "") -> ResultRow:
     (row,) = [
-        row for row in found if (row.metric, row.chain, row.dimension, row.group) == (metric, chain, dimension, group)
+        row
+        for row in found
+        if row.deciding and (row.metric, row.chain, row.dimension, row.group) == (metric, chain, dimension, group)
     ]
     return row
 
@@ -69,7 +89,8 @@ def test_a_total_loss_shows_where_accuracy_hides_it(total_loss: list[ResultRow])
     assert find(hidden, "forgetting", "t>c").verdict == "inconclusive"
 
 
-def test_labels_are_a_dimension_with_verdicts(total_loss: list[ResultRow]) -> None:
+def test_labels_are_a_dimension_with_verdicts() -> None:
+    total_loss = rows({("t",): answered(175, 14), ("t", "c"): answered(210, 69)})
     recall = {group: find(total_loss, "forgetting", "t>c", "label", group) for group in ("hateful", "not hateful")}
     assert {group: row.verdict for group, row in recall.items()} == {"hateful": "gained", "not hateful": "forgot"}
     whole = find(total_loss, "forgetting", "t>c").estimate.value
@@ -83,6 +104,73 @@ def test_rote_answers_before_are_no_forgetting() -> None:
     found = rows({("t",): answered(210, 70), ("t", "c"): answered(210, 69)})
     assert find(found, "accuracy", "t").estimate.value == 0.5
     assert find(found, "forgetting", "t>c").verdict != "forgot"
+
+
+def gate(before: Scores, after: Scores, budget: float = 0.03) -> tuple[Comparison, Gate]:
+    policy = Policy("p", (Budget("t", "", (), "forgetting", Limit(budget, relative=False), "block", required=True),))
+    found = compare(before, after, resamples=FAST)
+    return found, judge(policy, [found])
+
+
+def test_refusals_that_answer_all_alike_neither_keep_nor_pass() -> None:
+    """Like XSTest asked as a choice of two: 449 of 450 answers are one, before and after, while log-odds move."""
+    answers = {"refuse": ["comply"] * 200, "comply": ["comply"] * 249 + ["refuse"]}
+    rng = np.random.default_rng(0)
+    before, after = (
+        synthetic.labelled(answers, per_cluster=1, sure=np.abs(rng.normal(mean, 0.5, 450)).tolist())
+        for mean in (2, 4.5)
+    )
+    found, judged = gate(before, after)
+    assert found.overall.verdict == "inconclusive"
+    assert "not shown to be above chance" in found.overall.verdict_reason
+    assert (judged.answer, EXIT_CODES[judged.answer]) == ("inconclusive", 3)
+    assert "'comply' to 449 of 450 (gold: 56 %)" in judged.judgements[0].reason
+    same, again = gate(before, before)
+    assert (same.overall.verdict, again.answer) == ("inconclusive", "inconclusive")
+
+
+def test_below_guessing_neither_keeps_nor_passes() -> None:
+    """Like BBQ of a small base: 24.8 % right of three choices."""
+    rng = np.random.default_rng(1)
+    examples = [Example(f"e{k}", "q", Choices((f" a{k}", f" b{k}", f" c{k}"), 0), {}, f"{k // 4}") for k in range(1000)]
+    sides = []
+    for _ in range(2):
+        right = rng.permutation(1000) < 248
+        logprobs = [[-1.0, -2.0, -3.0] if own else [-3.0, -1.0, -2.0] for own in right]
+        measurement = choice_measurement(examples, logprobs, [[1] * 3] * 1000)
+        sides.append(scores_of("t", measurement, examples, CHOICE_METRICS["accuracy"]))
+    found, judged = gate(sides[0], sides[0], budget=0.2)
+    assert (found.overall.verdict, judged.answer) == ("inconclusive", "inconclusive")
+    assert "24.8 %" in found.overall.verdict_reason
+    found, judged = gate(sides[0], sides[1], budget=0.2)
+    assert (found.overall.verdict, judged.answer) == ("inconclusive", "inconclusive")
+
+
+def test_a_threshold_that_moved_is_told_from_a_skill_that_is_gone() -> None:
+    """Log-odds of the same ranking, moved so far that every answer is the same."""
+    rng = np.random.default_rng(2)
+    labels = ["hateful"] * MANY + ["not hateful"] * FEW
+    odds = np.where(np.array(labels) == "hateful", 1.0, -1.0) + rng.normal(size=MANY + FEW)
+
+    def moved(by: float, noise: float = 0.0) -> Scores:
+        own = odds + by + noise * rng.normal(size=len(odds))
+        said = np.where(own > 0, "hateful", "not hateful").tolist()
+        answers = {"hateful": said[:MANY], "not hateful": said[MANY:]}
+        return synthetic.labelled(answers, sure=np.abs(own).tolist())
+
+    found = compare(moved(0), moved(4, noise=0.1), resamples=FAST)
+    assert found.overall.verdict == "forgot"
+    (auc,) = [row for row in found.rows if row.item_metric == "auc" and row.metric == "forgetting"]
+    assert (auc.verdict, auc.deciding) == ("", False)
+    assert auc.estimate.low < 0 < auc.estimate.high < 0.02
+    levels = [row for row in found.rows if row.item_metric == "auc" and row.metric == "accuracy"]
+    assert [row.chain for row in levels] == ["before", ""]
+    assert levels[0].estimate.value - levels[1].estimate.value == pytest.approx(auc.estimate.value)
+    text = summary(Results.of([found]))
+    assert "the threshold of the answer moved rather than the skill" in text
+    gone = compare(moved(0), moved(4, noise=8.0), resamples=FAST)
+    assert "(AUC) lost +" in summary(Results.of([gone]))
+    assert "so it changed as well" in summary(Results.of([gone]))
 
 
 def test_every_target_is_held_against_the_whole_over_the_same_labels() -> None:
