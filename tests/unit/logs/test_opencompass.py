@@ -21,8 +21,8 @@ def numbered(right: list[bool]) -> dict[str, Any]:
         str(k): {
             "prompt": f"Q{k}",
             "origin_prediction": " B.",
-            "predictions": "B",
-            "references": "B" if one else "A",
+            "predictions": "AB"[k % 2 if one else 1 - k % 2],
+            "references": "AB"[k % 2],
             "correct": one,
         }
         for k, one in enumerate(right)
@@ -58,11 +58,14 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
     write(tmp_path / "b", {"0": {"origin_prompt": "Q", "prediction": "B", "gold": "B"}}, kind="predictions")
     assert {reader_of(path) for path in (paths[0], tmp_path / "b")} == {"opencompass"}
     for one, other in (paths, (tmp_path / "b", tmp_path / "a")):
-        found = chaintune.compare(one, other, resamples=FAST, force=True)
+        found = chaintune.compare(one, other, resamples=FAST)
         assert (found.task, found.metric, found.overall.forgetting.value) == ("gsm8k", "correct", 0.25)
-        assert found.forced == ("the target differs in 3 of 12 examples ('10', '2', '6')",)
     (log,) = read_log(paths[0], ReadOptions()).values()
-    assert set(log.scores.table.column("answer").to_pylist()) == {"B"}
+    assert log.scores.table.column("label").to_pylist()[:2] == ["A", "B"]
+    assert log.scores.table.column("answer").to_pylist()[:2] == ["B", "B"]
+    paths[1].write_text(paths[1].read_text().replace('"prompt": "Q3"', '"prompt": "Q?"'))
+    with pytest.raises(DataError, match=r"the prompt differs in 1 of 12"):
+        chaintune.compare(*paths, resamples=FAST)
 
 
 def test_replicas_are_averaged_and_other_numbers_are_metrics(tmp_path: Path) -> None:
