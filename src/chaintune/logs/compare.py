@@ -1,5 +1,6 @@
 """Two logs, of whatever harness, compared task by task."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Unpack
@@ -14,6 +15,7 @@ from chaintune.logs.options import Arguments, CompareOptions, Crossing, compare_
 from chaintune.logs.sides import Logged, Sides, read_sides, shared
 from chaintune.records import Comparison
 
+_LOG = logging.getLogger(__name__)
 _NAMED = 3
 
 
@@ -61,6 +63,8 @@ def compare_sides(sides: Sides, options: CompareOptions) -> list[Comparison]:
         ConfigError: a dimension that no task has.
         DataError: the two are not comparable.
     """
+    for task in sides.tasks:
+        _tell_without_group(sides.before[task], options)
     _check_dimensions([side[task] for side in (sides.before, sides.after) for task in sides.tasks], options)
     return [
         replace(_compared(sides.before[task], sides.after[task], options), tasks_left_out=sides.left_out)
@@ -75,6 +79,14 @@ def _check_dimensions(logs: Sequence[Log], options: CompareOptions) -> None:
             others = [field for log in logs for field in log.fields if field != name]
             empty = ", that field is empty throughout" if any(name in log.fields for log in logs) else ""
             raise ConfigError(f"{logs[0].where}: no example has a group on '{name}'{empty}: {nearest(name, others)}")
+
+
+def _tell_without_group(log: Log, options: CompareOptions) -> None:
+    """Examples of no group count in the whole alone, as do those whose group was lost on the way here."""
+    for name in sorted(options.required.intersection(log.dimensions)):
+        without = log.scores.groups(name).count(())
+        if without:
+            _LOG.warning("%s: %d of %d examples have no group on '%s'", log.where, without, len(log.scores), name)
 
 
 def _compared(before: Log, after: Log, options: CompareOptions) -> Comparison:

@@ -184,6 +184,9 @@ def _repeated(ids: Sequence[str], columns: Columns) -> str:
 def _name(value: Any) -> str:
     if type(value) is str and value:
         return value
+    # A join, or a value that was missing once, makes fractions of whole numbers.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise DataError(f"is {_shown(value)}, expected text or a whole number")
     return _text(value)

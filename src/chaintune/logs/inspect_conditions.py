@@ -18,7 +18,7 @@ def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
         scorer: whose options matter; a judge's model is one of them.
     """
     spec, plan = header["eval"], header.get("plan") or {}
-    facts = {"task version": brief(spec.get("task_version", 0))}
+    facts = {"task version": brief(spec.get("task_version", 0)), "score of an example": _reduced(spec)}
     facts |= named("task argument", spec.get("task_args") or {})
     facts |= named("generation setting", dict(_sampling(spec, plan)))
     if steps := plan.get("steps"):
@@ -29,6 +29,13 @@ def facts_of(header: Mapping[str, Any], scorer: str) -> dict[str, str]:
         if scorer_spec["name"] == scorer.partition(".")[0]:
             facts |= named(f"scorer {scorer_spec['name']}", scorer_spec.get("options") or {})
     return facts
+
+
+def _reduced(spec: Mapping[str, Any]) -> str:
+    """How epochs make the score of an example: a mean of few estimates the same as one of many, nothing else does."""
+    config = spec.get("config") or {}
+    epochs, ways = config.get("epochs") or 1, config.get("epochs_reducer") or ["mean"]
+    return "its mean over epochs" if epochs == 1 or "mean" in ways else f"'{ways[0]}' of {epochs} epochs"
 
 
 def doubts_of(header: Mapping[str, Any], samples: int) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Sample logs of lm-evaluation-harness, as `--log_samples` writes them: a row an example and filter.
 
-What two logs must have in common to be compared is in the rows (hashes of document, prompt and target, from 0.4.3 on)
+What two logs must have in common to be compared is in the rows (document, prompt and target, hashed from 0.4.3 on)
 and in the results beside them (task version, few-shot examples, whether more is better), which may be missing. Up to
 0.4.2 a log is one JSON list, named by model and task; up to 0.4.6 its rows name neither their filter nor the metrics.
 """
@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from chaintune.logs.readers import LogReader
 
 _DATED = re.compile(r"samples_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)")
 _DIGESTS = {"document": "doc_hash", "prompt": "prompt_hash", "target": "target_hash"}
+_HASHED = ("doc", "arguments", "target")
 _ANSWERS = "filtered_resps"
 _MARKS = {"doc_id", _ANSWERS}
 # What every row has beside its metrics.
@@ -102,9 +104,35 @@ def _read_file(path: Path, task: str, options: ReadOptions) -> Log:
         raise DataError(f"{path}: holds no rows")
     results = _results(path)
     fields = _fields(first, options, _entry(results, "higher_is_better", task) or {})
-    columns = read_columns(path, [*fields.paths, _FILTER], first, number=fields.number)
+    hashed = any(first.get(name) for name in _DIGESTS.values())
+    paths = [*fields.paths, _FILTER, *(() if hashed else _HASHED)]
+    columns = read_columns(path, paths, first, number=fields.number)
+    columns = columns if hashed else _with_digests(columns)
     scores, digests = scores_from_columns(_filtered(columns, fields.id, options.filter, path), fields, task, str(path))
     return Log(scores, str(path), _facts(results, task), digests, fields=fields.known)
+
+
+def _with_digests(columns: Columns) -> Columns:
+    """The columns with the digests that lm-eval writes from 0.4.3 on, of what an older log holds."""
+    documents, arguments, targets = (columns.values[name] for name in _HASHED)
+    texts = {
+        "document": [json.dumps(document, indent=2, ensure_ascii=False) for document in documents],
+        "prompt": list(map(_prompt, arguments)),
+        "target": list(map(str, targets)),
+    }
+    made = {_DIGESTS[name]: [text and _digest(text) for text in column] for name, column in texts.items()}
+    return replace(columns, values={**columns.values, **made})
+
+
+def _prompt(arguments: Any) -> str:
+    """The prompt of the first request of a row; empty where it is not as lm-eval wrote it."""
+    first = arguments[0] if isinstance(arguments, list) and arguments else None
+    prompt = first[0] if isinstance(first, list) and first else None
+    return prompt if isinstance(prompt, str) else ""
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def _filtered(columns: Columns, ids: str, chosen: str | None, path: Path) -> Columns:
@@ -143,8 +171,7 @@ def _numbered(ids: Sequence[Any], path: Path) -> list[str]:
         return rounds
     questions: dict[str, str] = {}
     for row in iter_rows(path):
-        text = json.dumps(row.get("doc"), sort_keys=True, default=str)
-        digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+        digest = _digest(json.dumps(row.get("doc"), sort_keys=True, default=str))
         if questions.setdefault(str(row.get("doc_id")), digest) != digest:
             return []  # other examples under the same ids, which is for people to mend
     return rounds

@@ -133,6 +133,28 @@ def test_epochs_are_averaged_where_scored_and_unscored_examples_left_out(
     assert (found.overall.forgetting.n, found.n_left_out) == (3, 1)
 
 
+def test_logs_whose_epochs_make_scores_in_different_ways_are_not_compared(tmp_path: Path) -> None:
+    def written(name: str, epochs: int, reducer: str | None) -> Path:
+        samples = [archives.sample(i, {"match": "C"}, epoch=epoch + 1) for i in range(2) for epoch in range(epochs)]
+        reduced = [
+            {"scorer": "match", "reducer": reducer, "samples": [{"sample_id": f"q{i}", "value": 1} for i in (0, 1)]}
+        ]
+        config = {"epochs": epochs, "epochs_reducer": [reducer] if reducer else None}
+        parts = {"reductions": reduced, "results": {}} if reducer else {}
+        return archives.write(tmp_path / f"{name}.eval", archives.log(samples, config=config, **parts))
+
+    one, mean, two, three = (
+        written(*how) for how in (("1", 1, None), ("m", 3, None), ("2", 2, "max"), ("3", 3, "max"))
+    )
+    assert chaintune.compare(one, mean, resamples=FAST).overall.forgetting.n == 2
+    assert chaintune.compare(two, two, resamples=FAST).overall.forgetting.n == 2
+    for before, after in ((two, three), (two, mean), (one, three)):
+        with pytest.raises(
+            DataError, match=r"score of an example is .*(mean over epochs|'max' of \d epochs) before and"
+        ):
+            chaintune.compare(before, after, resamples=FAST)
+
+
 def test_another_way_over_the_epochs_is_read_from_the_log(tmp_path: Path) -> None:
     samples = [archives.sample(i, {"match": "IC"[epoch % 2]}, epoch=epoch) for i in range(2) for epoch in (1, 2)]
     config = {"epochs": 2, "epochs_reducer": ["at_least_1"]}

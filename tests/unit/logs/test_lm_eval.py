@@ -10,6 +10,7 @@ import pytest
 import chaintune
 from chaintune.errors import ConfigError, DataError
 from chaintune.logs import compare_all
+from chaintune.logs.compare import objections
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
 from tests import synthetic
@@ -71,6 +72,40 @@ def test_other_questions_are_refused_and_force_says_so(tmp_path: Path, changes: 
     found = chaintune.compare(before, after, force=True, resamples=FAST)
     assert len(found.forced) == 1
     assert said in found.forced[0]
+
+
+def as_old(line: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """As lm-eval wrote it before 0.4.3, without hashes."""
+    older = {name: value for name, value in line.items() if not name.endswith("_hash")}
+    return older | {"arguments": [["Who?", " a"], ["Who?", " b"]]} | changes
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [("document", {"doc": {"question": "?"}}), ("prompt", {"arguments": [["Whom?", " a"]]}), ("target", {"target": 1})],
+)
+def test_other_questions_are_refused_in_logs_without_hashes_too(
+    tmp_path: Path, part: str, changes: dict[str, Any]
+) -> None:
+    lines = [logs.sample(number, 1) for number in range(6)]
+    before = logs.write(tmp_path / "b", list(map(as_old, lines)))
+    same = logs.write(tmp_path / "s", list(map(as_old, lines)))
+    after = logs.write(tmp_path / "a", [*map(as_old, lines[:5]), as_old(lines[5], **changes)])
+    assert chaintune.compare(before, same, resamples=FAST).forced == ()
+    with pytest.raises(DataError, match=rf"the {part} differs in 1 of 6 examples \('5'\)"):
+        chaintune.compare(before, after, resamples=FAST)
+
+
+def test_the_hashes_of_an_old_log_are_those_that_lm_eval_writes_now(tmp_path: Path) -> None:
+    hashing = pytest.importorskip("lm_eval.utils").hash_string
+    line = logs.sample(0, 1, doc={"question": "Wér?", "n": 1.5}, target=0)
+    hashes = {
+        "doc_hash": hashing(json.dumps(line["doc"], indent=2, ensure_ascii=False)),
+        "prompt_hash": hashing("Who?"),
+        "target_hash": hashing("0"),
+    }
+    old, now = logs.write(tmp_path / "o", [as_old(line)]), logs.write(tmp_path / "n", [line | hashes])
+    assert objections(*(read_log(folder, ReadOptions())["faith"] for folder in (old, now))) == []
 
 
 def test_other_versions_and_shots_are_refused(tmp_path: Path) -> None:

@@ -230,6 +230,31 @@ def test_a_slip_is_told_with_what_was_meant() -> None:
         chaintune.compare("before.jsonl", "after.jsonl", reader="tabel")
 
 
+def test_whole_numbers_that_became_fractions_are_the_same_ids(tmp_path: Path) -> None:
+    whole = write(tmp_path / "b.jsonl", [{"id": number, "score": 1} for number in range(N)])
+    fractions = [{"id": float(number), "score": number % 2} for number in range(N)]
+    for after in (
+        write(tmp_path / "a.jsonl", fractions),
+        pl.DataFrame(fractions),
+        write(tmp_path / "a.parquet", fractions),
+    ):
+        assert chaintune.compare(whole, after, resamples=FAST).overall.forgot == N / 2
+    with pytest.raises(DataError, match=r"id is 0\.5, expected text or a whole number"):
+        chaintune.compare(whole, pl.DataFrame([{"id": 0.5, "score": 1}]), resamples=FAST)
+
+
+def test_examples_without_a_group_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = [{"id": number, "score": 1, "country": ("NA", "DE")[number % 2]} for number in range(N)]
+    path = write(tmp_path / "t.csv", data)
+    chaintune.compare(path, path, by="country", resamples=FAST)
+    assert caplog.text == ""
+    read: list[dict[str, Any]] = [
+        {**row, "country": None if row["country"] == "NA" else row["country"]} for row in data
+    ]  # as pandas does
+    chaintune.compare(pl.DataFrame(read), pl.DataFrame(read), by="country", resamples=FAST)
+    assert f"before: {N // 2} of {N} examples have no group on 'country'" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
