@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from chaintune.errors import ConfigError, StageError, nearest
+from chaintune.files.names import shown_names
 from chaintune.records import Curvature, Example, Limits, Space, Task, examples_digest
 from chaintune.study import study
 
@@ -114,7 +115,7 @@ def curvature(
         space=space,
         batches=batches,
         search=hessian.Search(tolerance, basis, max_products, seed),
-        provenance={"model": str(model), "checkpoint": key} | about,
+        provenance={"model": shown_names([str(model)])[str(model)], "checkpoint": key} | about,
         on_product=on_product,
     )
 
@@ -234,7 +235,7 @@ def mitigate(
     if not written:
         return mitigation.Mitigations(results, choices[0], "", None)
     recipe = {name: value for name, value in study.recipe_of(forgotten).content().items() if value is not None}
-    named = {"written": written, "before": before, "after": model}
+    named = dict(zip(("after", "before"), study.bases, strict=True)) | {"written": written}
     card = model_card(results.rows, choices[0], **named, recipe=recipe, level=results.level)
     mitigation.write_model(session, written, folder / "model", card=card)
     return mitigation.Mitigations(results, choices[0], written, folder / "model")

@@ -1,5 +1,6 @@
 """The smoke study with its model and data, opened and run inside this process."""
 
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -71,6 +72,14 @@ def files(session: Session, kind: str, names: Iterable[str]) -> dict[str, bytes]
         (path,) = [entry.path / name for name in names if (entry.path / name).exists()]
         found[entry.info["title"].replace(", seed 0", "")] = path.read_bytes()
     return found
+
+
+def files_that_name_this_machine(folder: Path) -> list[str]:
+    """Files under a folder with a path under which the tests' folders lie; what is handed on must have none."""
+    place = str(Path(tempfile.gettempdir())).encode()
+    return [
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and place in path.read_bytes()
+    ]
 
 
 @pytest.fixture

@@ -373,4 +373,4 @@ def test_what_cannot_be_meant_is_one_message_on_the_command_line(place: Place, t
     code, _, err = run(
         capsys, "score", place.other, "--task", "boxes", "--out", str(folder), "--test", "4", *rest, *boxes
     )
-    assert (code, f"balls.parquet there is of {place.base}" in err) == (2, True)
+    assert (code, f"balls.parquet there is of {Path(place.base).name}" in err) == (2, True)

@@ -20,7 +20,7 @@ from chaintune.scoring.checkpoint import score
 from chaintune.scoring.reading import read_scores
 from chaintune.store import inventory
 from chaintune.store.folder import FolderStore
-from tests.integration.conftest import Smoke, checkpoints, scores, watched_by
+from tests.integration.conftest import Smoke, checkpoints, files_that_name_this_machine, scores, watched_by
 
 CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
 LORA = ["recipe.method=lora", "recipe.lora_rank=4"]
@@ -55,7 +55,8 @@ def test_chains_from_memory_equal_chains_from_disk(
     assert len(set(checkpoints(held).values())) == len(held.plan.stages)
     anew = FolderStore(held.store.root)  # it reads every byte again
     assert all(anew.get(node.kind, node.key) for node in held.plan.nodes)
-    assert open_base(held.study.bases[0], anew).key in {node.base_key for node in held.plan.nodes}
+    assert open_base(held.study.located("model"), anew).key in {node.base_key for node in held.plan.nodes}
+    assert files_that_name_this_machine(tmp_path) == []
 
 
 def test_what_a_running_study_needs_is_not_cleared_away(smoke: Smoke, tmp_path: Path) -> None:

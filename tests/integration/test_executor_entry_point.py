@@ -75,7 +75,7 @@ def test_it_runs_a_study_to_the_same_scores(smoke: Smoke, straight: dict[str, by
 @pytest.mark.usefixtures("offered")
 def test_it_runs_a_scoring(smoke: Smoke, tmp_path: Path) -> None:
     session = smoke.open(tmp_path / "store")
-    models, tasks = {"before": session.study.bases[0]}, list(session.tasks.values())
+    models, tasks = {"before": session.study.located("model")}, list(session.tasks.values())
     scores = score_models(models, tasks, session.store, RunOptions("stack", str(tmp_path / "ran")))
     assert set(scores["before"]) == {"balls", "boxes"}
     assert len((tmp_path / "ran").read_text().splitlines()) == 2

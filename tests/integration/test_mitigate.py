@@ -12,7 +12,7 @@ from chaintune.cli import main
 from chaintune.errors import ConfigError, ModelError, StoreError
 from chaintune.store.folder import FolderStore
 from tests import tiny
-from tests.integration.conftest import Smoke
+from tests.integration.conftest import Smoke, files_that_name_this_machine
 
 
 class Pair(NamedTuple):
@@ -78,6 +78,7 @@ def test_from_python(pair: Pair, tmp_path: Path) -> None:
     measured = rows["accuracy", found.written, "balls"]
     assert again.item_scores().mean() == pytest.approx(measured.value)
     assert json.dumps(found.to_dict(), default=str)
+    assert files_that_name_this_machine(tmp_path) == []
     assert found.to_polars().height == len(found.results.rows)
 
 

@@ -9,6 +9,7 @@ import typer
 from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.score import Names, ScoreFlags
+from chaintune.files.names import shown_arguments
 
 
 @expand_dataclasses
@@ -47,5 +48,5 @@ def audit(
     scores = score_flags.score({"before": before, "after": after}, tasks)
     audited = audit_scores(scores["before"], scores["after"], options, policy)
     if out is not None:
-        write_audit(audited, out, tasks=tasks, command=["chaintune", *sys.argv[1:]])
+        write_audit(audited, out, tasks=tasks, command=shown_arguments(["chaintune", *sys.argv[1:]]))
     return report_comparisons(audited.comparisons, audited.gate, output)

@@ -11,6 +11,7 @@ import typer
 from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons, write_text
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError
+from chaintune.files.names import shown_arguments
 
 if TYPE_CHECKING:
     from chaintune.gate import Policy
@@ -99,7 +100,7 @@ def _write_page(path: Path, sides: "Sides", comparisons: "Sequence[Comparison]",
 
     pairs = {comparison.task: sides.paired(comparison.task) for comparison in comparisons}
     steps = [Step(task, pair.before, pair.after) for task, pair in pairs.items()]
-    results = Results.of(comparisons, gate, command=["chaintune", *sys.argv[1:]])
+    results = Results.of(comparisons, gate, command=shown_arguments(["chaintune", *sys.argv[1:]]))
     write_text(path, render(results_page(results, figures=result_figures(results), steps=steps)))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaintune.errors import ModelError
+from chaintune.files.names import shown_names
 from chaintune.models import dequantise, load, locate, model_digest, tell_other_base
 from chaintune.models.folders import CONFIG, json_object
 from chaintune.records import canonical_digest
@@ -17,7 +18,7 @@ class BaseModel:
     """A base model ready to be loaded.
 
     Attributes:
-        name: as the study writes it.
+        name: by which it is opened on this machine.
         key: digest of its content, or of its identity.
         weights: folder in transformers' layout; None where a backend serves the model.
         adapter: PEFT's layout, put on top; usually none.
@@ -106,7 +107,7 @@ def open_base(
 
         def make(out: Path) -> dict[str, str]:
             dequantise(files.weights, out)
-            return {"name": name}
+            return {"name": shown_names([name])[name]}
 
         folder = store.get_or_make("base", entry, make).path
     if "quantization_config" in json_object(folder / CONFIG):  # needs its device; whoever loads it looks

@@ -18,6 +18,7 @@ from chaintune.execution.processes.job import Job
 from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
 from chaintune.execution.stage_data import StageData, stage_data_of
 from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, with_adapter
+from chaintune.models.adapters import name_base
 from chaintune.models.memory import free_memory
 from chaintune.plan.nodes import (
     CURVATURE_FILE,
@@ -108,6 +109,7 @@ class LocalEngine:
         if checkpoint.has_adapter and not self._rests_on_base(node, checkpoint, loaded):
             checkpoint = merge_adapter(checkpoint)
         save(checkpoint, out)
+        name_base(out, node.base.partition("+")[0])
         # What was trained on weights in 4 bits is scored on the weights as they are stored.
         self._in_memory = None if checkpoint.quantize else _ModelInMemory(node.key, checkpoint)
         return {
@@ -165,6 +167,7 @@ class LocalEngine:
                 alone=self._follows_bare_base(node),
             )
             numbers = tune_on_devices(job, lambda step: report(_tuning_progress(node, step)))
+        name_base(out, node.base.partition("+")[0])
         devices = node.recipe.devices
         about = {"train_examples": len(operation.examples), "devices": devices, **this_hardware(devices).note()}
         return numbers | about | operation.notes

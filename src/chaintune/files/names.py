@@ -1,15 +1,18 @@
-"""File names made of other names: short, of signs that every file system takes, no two of them alike."""
+"""Names that leave this machine: of files, as every file system takes them, and of models without their folders."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import count
+from pathlib import Path
 
 # Bytes. File systems take 255, and a name that is being written has something behind it.
 LONGEST_NAME = 200
 _REFUSED = re.compile(r"[^A-Za-z0-9._@%=+-]")
 # Devices of Windows, whatever follows the first dot.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
+# Paths as a task's source names them.
+_PATH = re.compile(r"(?:(?<= )|^)(?:[/~]|[A-Za-z]:[/\\\\]).*?(?= \(sha256|[,;]|$)")
 
 
 def file_names(texts: Sequence[str], suffix: str) -> list[str]:
@@ -42,3 +45,66 @@ def _candidates(text: str, suffix: str) -> Iterator[str]:
     for number in count():
         tail = f".{sha256(f'{text} {number}'.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}{suffix}"
         yield f"{'_' if _DEVICE.match(plain) else ''}{plain}"[: LONGEST_NAME - len(tail)] + tail
+
+
+def shown_names(names: Iterable[str]) -> dict[str, str]:
+    """Each model's name -> what results call it: a path of this machine by its last parts, no two alike.
+
+    Example:
+        >>> shown_names(["/home/me/llama+/home/me/tuned", "owner/name", "runs/model"])
+        {'/home/me/llama+/home/me/tuned': 'llama+tuned', 'owner/name': 'owner/name', 'runs/model': 'runs/model'}
+        >>> shown_names(["/a/model", "/b/model"])
+        {'/a/model': 'a/model', '/b/model': 'b/model'}
+    """
+    every = list(dict.fromkeys(names))
+    shown: dict[str, str] = {}
+    for name in every:
+        others = [other for other in every if other != name]
+        lasts = (_last_parts(name, parts) for parts in range(1, len(Path(name).parts) + 1))
+        shown[name] = next((one for one in lasts if all(not _ends_in(other, one) for other in others)), name)
+    return shown
+
+
+def shown_arguments(arguments: Iterable[str]) -> list[str]:
+    """A command's arguments with paths as they are seen from the current folder, others by their last part.
+
+    Example:
+        >>> shown_arguments(["audit", "/models/llama+/adapters/mine", "--set", "tasks.own.path=/home/me/x.jsonl"])
+        ['audit', 'llama+mine', '--set', 'tasks.own.path=x.jsonl']
+    """
+    return ["".join(map(_shown_path, re.split(r"([=+,])", str(argument)))) for argument in arguments]
+
+
+def without_folders(text: str) -> str:
+    """Where a task's data come from, files by their names alone.
+
+    Example:
+        >>> without_folders("/home/me/my data/x.jsonl (sha256 12ab); 3 rows left out")
+        'x.jsonl (sha256 12ab); 3 rows left out'
+    """
+    return _PATH.sub(lambda path: Path(path[0]).name, text)
+
+
+def _is_of_this_machine(path: str) -> bool:
+    return path.startswith("~") or Path(path).is_absolute()
+
+
+def _last_parts(name: str, count: int) -> str:
+    """A model's name with so many parts of each path of this machine."""
+    pieces = [
+        Path(*Path(piece).parts[-count:]).as_posix() if _is_of_this_machine(piece) else piece
+        for piece in name.split("+")
+    ]
+    return "+".join(pieces)
+
+
+def _ends_in(name: str, shown: str) -> bool:
+    return name == shown or any(_last_parts(name, parts) == shown for parts in range(1, len(Path(name).parts) + 1))
+
+
+def _shown_path(text: str) -> str:
+    text = text.removeprefix("file://")
+    if not _is_of_this_machine(text):
+        return text
+    path = Path(text).expanduser()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name or text

@@ -1,5 +1,6 @@
 """Adapters of PEFT: put on a model, read from a folder."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,24 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
     # What lies under it, so that PEFT, when it saves, compares with that and not with a name on the Hub.
     adapted.peft_config["default"].base_model_name_or_path = model.config._name_or_path
     return adapted
+
+
+def name_base(folder: Path, name: str) -> None:
+    """Have an adapter that lies in a folder name its base, where PEFT wrote down a path of this machine.
+
+    Args:
+        folder: of a checkpoint; one without an adapter stays as it is.
+        name: of the base, as others can understand it.
+    """
+    config = folder / "adapter_config.json"
+    if not config.is_file():
+        return
+    content = json.loads(config.read_bytes())
+    path, content["base_model_name_or_path"] = content["base_model_name_or_path"], name
+    config.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
+    readme = folder / "README.md"
+    if path and readme.is_file():
+        readme.write_text(readme.read_text(encoding="utf-8").replace(path, name), encoding="utf-8")
 
 
 def leaves_base_alone(folder: Path) -> bool:

@@ -21,7 +21,7 @@ from chaintune.execution.cost import spent, stage_notes
 from chaintune.execution.learning import learning_table
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
-from chaintune.files.names import file_names
+from chaintune.files.names import file_names, shown_arguments, without_folders
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
 from chaintune.models import Precision
@@ -167,7 +167,7 @@ def write_results(
             _write_table(pairs, out / "curvature.parquet")
         _write_rows(rows, study, out, limits)
         _write_scores(plan, store, tasks, study.metric, out / "scores")
-        atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml().encode())
+        atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml(out).encode())
         about = provenance(prepared, command) | {"cost": spent(plan, store)}
         atomic.write_json(out / "provenance.json", about)
     return rows
@@ -178,7 +178,7 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
     study, plan = prepared.study, prepared.plan
     return {
         "study": study.name,
-        "command": list(command or sys.argv),
+        "command": shown_arguments(command or sys.argv),
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -204,7 +204,7 @@ def _task_provenance(task: Task) -> dict[str, Any]:
     return {
         "role": task.role,
         "version": task.version,
-        "source": task.source,
+        "source": without_folders(task.source),
         "licence": task.licence,
         "train_examples": len(task.train),
         "test_examples": len(task.test),

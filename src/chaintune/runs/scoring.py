@@ -9,7 +9,7 @@ from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
-from chaintune.files.names import file_names
+from chaintune.files.names import file_names, shown_names
 from chaintune.models import Reader, load_reader, resolve_precision
 from chaintune.models.encoding import check_lengths, encode_examples, tell_special_tokens
 from chaintune.plan.graph import addressed, measured_content
@@ -62,21 +62,22 @@ def score_models(
         raise ConfigError(f"devices: expected a number of processes, at least 1, got {devices}")
     for name in {backend_of(model, backend) for model in models.values()}:
         _check_backend(name, tasks, devices)
+    shown = shown_names(models.values())
     bases = {
-        name: open_base(name, store, backend, allow_unused=allow_unused, trust_remote_code=trust_remote_code)
-        for name in dict.fromkeys(models.values())
+        shown[name]: open_base(name, store, backend, allow_unused=allow_unused, trust_remote_code=trust_remote_code)
+        for name in shown
     }
     chosen = resolve_precision(precision)
     keys: dict[tuple[str, str], str] = {}
     nodes: dict[str, ScoreNode] = {}
     for called, name in models.items():
-        base = bases[name]
+        base = bases[shown[name]]
         stored = "" if base.weights is None else chosen
         reader = None
         if base.weights:
             reader = load_reader(base.weights, base.adapter, trust_remote_code=trust_remote_code)
         for task in tasks:
-            node = _node(base, task, called, precision=stored, devices=devices)
+            node = _node(base, shown[name], task, called, precision=stored, devices=devices)
             keys[called, task.name] = node.key
             if node.key not in nodes:
                 tokens = 0 if reader is None or store.has("score", node.key) else _read_tokens(task, reader)
@@ -89,7 +90,7 @@ def score_models(
         for failed in outcome.of("failed"):
             raise ModelError(f"{failed.node.title}: {failed.cause}")
         for (called, name), key in keys.items():
-            scores.setdefault(called, {})[name] = _read(store, key, by_name[name], models[called])
+            scores.setdefault(called, {})[name] = _read(store, key, by_name[name], shown[models[called]])
     return scores
 
 
@@ -150,13 +151,13 @@ def _check_folder(folder: Path, scores: Mapping[str, Scores]) -> None:
             raise ConfigError(f"{folder}: {path.name} there is of {name}; name another folder, or remove it")
 
 
-def _node(base: BaseModel, task: Task, called: str, *, precision: str, devices: int) -> ScoreNode:
+def _node(base: BaseModel, name: str, task: Task, called: str, *, precision: str, devices: int) -> ScoreNode:
     """The node that measures a model as the task's first item metric needs it."""
     measure = MEASURES.get(metrics_of(task)[0].measure)
     node = ScoreNode(
         key="",
         checkpoint_key=base.key,
-        base=base.name,
+        base=name,
         base_key=base.key,
         chain=(),
         task=task.name,

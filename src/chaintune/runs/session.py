@@ -194,7 +194,7 @@ def prepare(
     """
     loaded = {name: load_spec(name, spec, trust_remote_code=trust_remote_code) for name, spec in study.tasks.items()}
     how: dict[str, Any] = {"allow_unused": study.allow_unused, "trust_remote_code": trust_remote_code}
-    bases = {name: open_base(name, store, study.backend, **how) for name in study.bases}
+    bases = {name: open_base(study.located(name), store, study.backend, **how) for name in study.bases}
     precision = resolve_precision(study.precision)
     readers = [load_reader(base.folder, base.adapter, trust_remote_code=trust_remote_code) for base in bases.values()]
     plan = compile_plan(

