@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback
 
 from chaintune import tasks as known_tasks
 from chaintune.callback.live import EncodedTask, encode_task, score_live
-from chaintune.callback.series import Groups, curves
+from chaintune.callback.series import Groups, curves, start_numbers, warnings
 from chaintune.callback.sharding import check_can_watch, save_whole
 from chaintune.callback.step_scores import check_same, scores_by_task, step_folder, write_step_scores
 from chaintune.errors import ConfigError, DataError, ModelError, nearest
@@ -97,6 +97,7 @@ class ForgettingCallback(TrainerCallback):
         self._encoded: list[EncodedTask] = []
         self._trainer: Any = None
         self._followed: Groups = set()
+        self._warned: set[tuple[str, str]] = set()
         self._last_step = -1
         self.scores_before: dict[str, Scores] = {}
         self.scores_after: dict[str, Scores] = {}
@@ -163,8 +164,8 @@ class ForgettingCallback(TrainerCallback):
             shutil.rmtree(self._folder / "best", ignore_errors=True)
         self.scores_before = self.scores_after = self._start(state.global_step, leads=leads)
         if leads:
-            numbers = {f"accuracy/{name}": float(one.item_scores().mean()) for name, one in self.scores_before.items()}
-            self._log(numbers, started)
+            numbers = [start_numbers(one.with_scores(), self._options.inference) for one in self.scores_before.values()]
+            self._log({name: value for own in numbers for name, value in own.items()}, started)
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Score every N steps, and after the last one."""
@@ -233,6 +234,11 @@ class ForgettingCallback(TrainerCallback):
         comparisons = compare_sides(read_sides(sides[0], sides[1], self._options), self._options) if names else []
         self.comparisons = {comparison.task: comparison for comparison in comparisons}
         self.gate = judge(self._policy, comparisons) if self._policy else None
+        for comparison in comparisons:
+            for kind, text in warnings(comparison):
+                if (comparison.task, kind) not in self._warned:
+                    self._warned.add((comparison.task, kind))
+                    _LOG.warning("step %d: %s", self._last_step, text)
 
     def _numbers(self) -> dict[str, float]:
         numbers: dict[str, float] = {}

@@ -1,10 +1,41 @@
 """A comparison as named numbers, one a curve, as trackers draw them."""
 
 import math
+from collections.abc import Iterator
 
-from chaintune.records import Comparison, Estimate, GroupComparison
+import numpy as np
+
+from chaintune.forgetting.chance import answers_of
+from chaintune.forgetting.grouping import grouping
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.rows import mean_scores
+from chaintune.forgetting.units import Unit
+from chaintune.records import Answers, Comparison, Estimate, GroupComparison, Scores
 
 Groups = set[tuple[str, str, str]]
+
+
+def start_numbers(scores: Scores, options: Inference) -> dict[str, float]:
+    """Name -> number of what is logged before the first step: the score, and what guessing would score.
+
+    Args:
+        scores: of one task.
+        options: how many clusters a label needs to count.
+    """
+    groups, values = grouping(scores, ()), scores.item_scores()
+    unit = Unit.of(scores.metric, [values])
+    (mean,) = mean_scores(groups, unit.inward(values)[np.newaxis], unit, options)
+    (answers,) = answers_of([scores], groups)
+    return _known({f"accuracy/{scores.task}": unit.level(mean).value, **_answers(scores.task, answers)})
+
+
+def warnings(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Kinds and sentences of what should not be overlooked: no loss can be shown, or answers are given by rote."""
+    task, row = comparison.task, comparison.overall
+    if row.verdict_reason:
+        yield "loss", f"no loss of {task} can be shown: {row.verdict_reason}"
+    if row.answers_after.is_rote:
+        yield "rote", f"the model {row.answers_after.rote_text()} examples of {task}"
 
 
 def curves(comparison: Comparison, *, worst: int, followed: Groups) -> dict[str, float]:
@@ -17,7 +48,7 @@ def curves(comparison: Comparison, *, worst: int, followed: Groups) -> dict[str,
             has begun; those of now are added.
     """
     task = comparison.task
-    numbers = {f"accuracy/{task}": comparison.overall.after.value}
+    numbers = {f"accuracy/{task}": comparison.overall.after.value, **_answers(task, comparison.overall.answers_after)}
     numbers |= _with_ends(f"forgetting/{task}", comparison.overall.forgetting)
     followed |= {(task, row.dimension, row.group) for row in _worst(comparison, worst)}
     for row in comparison.groups:
@@ -28,6 +59,18 @@ def curves(comparison: Comparison, *, worst: int, followed: Groups) -> dict[str,
     for disparity in comparison.disparities:
         numbers[f"disparity/{task}/{disparity.dimension}"] = disparity.estimate.value
         numbers[f"disparity_expected/{task}/{disparity.dimension}"] = disparity.null_expectation
+    return _known(numbers)
+
+
+def _answers(task: str, answers: Answers) -> dict[str, float]:
+    return {
+        f"chance/{task}": answers.chance,
+        f"commonest_gold/{task}": answers.gold_label_share,
+        f"commonest_answer/{task}": answers.answer_share,
+    }
+
+
+def _known(numbers: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 

@@ -4,7 +4,6 @@ What a model cannot do, it cannot forget; and a checkpoint that says nothing sho
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,12 +20,9 @@ from chaintune.forgetting.runs import Runs
 from chaintune.records import Answers, Checkpoint, ResultRow, Scores
 from chaintune.records.answers import NO_RESPONSE, REFUSAL
 from chaintune.records.choice import CHOICE_SCHEMA, all_tied
+from chaintune.records.examples import LABEL
 from chaintune.records.scales import levels_in
-from chaintune.stats import needed_clusters
 from chaintune.stats.clusters import Floats
-
-# The dimension of gold labels, whose groups have one label each.
-_LABEL = "label"
 
 
 def level_rows(
@@ -51,7 +47,7 @@ def level_rows(
     """
     answers: dict[tuple[str, str, str], Answers] = {}
     for seed, positions in by_seed(seeds):
-        several = answers_of([tables[at] for at in positions], groups, level=options.level)
+        several = answers_of([tables[at] for at in positions], groups)
         answers |= {(seed, *label): own for label, own in zip(groups.labels, several, strict=True)}
     rows = accuracy_rows(subject, groups, values, seeds, options)
     return [replace(row, answers=answers[row.seed, row.dimension, row.group]) for row in rows]
@@ -92,16 +88,14 @@ def judged_rows(
     sides = [{(row.seed, row.dimension, row.group): row for row in side} for side in (before, after)]
     judged = []
     for row in rows:
-        own, whole = ([side.get((row.seed, *at)) for side in sides] for at in ((row.dimension, row.group), ("", "")))
-        if not row.verdict or own[0] is None or own[1] is None or math.isnan(row.estimate.low):
+        first, then = (side.get((row.seed, row.dimension, row.group)) for side in sides)
+        if not row.verdict or first is None or then is None or math.isnan(row.estimate.low):
             judged.append(row)
             continue
-        names = (row.reference, row.chain or "after")
-        silent = silence((own[0], own[1]), names)
-        reason = silent or not_above_chance(own[0], names[0], level=options.level)
-        if not reason and row.dimension == _LABEL and whole[0] is not None:
-            # That all examples of one label are right is no skill where all others get that label too.
-            reason = not_above_chance(whole[0], names[0], level=options.level)
+        # That all examples of one label are right is no skill where all others get that label too.
+        skill = sides[0][row.seed, "", ""] if row.dimension == LABEL else first
+        silent = silence((first, then), (row.reference, row.chain or "after"))
+        reason = silent or not_above_chance(skill, row.reference, level=options.level)
         stays = not reason or (row.verdict == "gained" and not silent)
         judged.append(replace(row, verdict_reason=reason, verdict=row.verdict if stays else "inconclusive"))
     return judged
@@ -136,23 +130,21 @@ def silence(sides: tuple[ResultRow, ResultRow], names: tuple[str, str]) -> str:
     return f"{'; '.join(mute)}, so the scores do not tell what was known" if mute else ""
 
 
-def answers_of(tables: Sequence[Scores], groups: Grouping, *, level: float) -> list[Answers]:
+def answers_of(tables: Sequence[Scores], groups: Grouping) -> list[Answers]:
     """How the examples of the whole task and of every group were answered, and what guessing would score.
 
     Args:
         tables: of the same examples in the same order, one a seed.
         groups: of the examples.
-        level: of the intervals; it says how many clusters a label needs to count.
     """
     members = sparse.csr_array(groups.design.members.T)  # [K, E]
     named = [_Named.of(one) for one in tables]
-    labels, golds = (_Counts.of(members, [part]) for part in (named[0].labels, named[0].golds))
-    answers = _Counts.of(members, [one.answers for one in named])
-    chances = _chances(tables[0], groups, members, labels, level)
+    golds, answers = _Counts.of(members, [named[0].golds]), _Counts.of(members, [one.answers for one in named])
+    chances = _chances(tables[0], groups, members, golds)
     silent = np.sum([_silent(one) for one in tables], axis=0) @ members.T  # [3, K]
     rows = []
     for k, n in enumerate(groups.design.n.tolist()):
-        (label, labelled), (answer, answered) = labels.commonest(k), answers.commonest(k)
+        (label, labelled), (answer, answered) = golds.commonest(k), answers.commonest(k)
         ties, empty, refused = (round(count) for count in silent[:, k])
         rows.append(
             Answers(
@@ -161,7 +153,7 @@ def answers_of(tables: Sequence[Scores], groups: Grouping, *, level: float) -> l
                 gold_label_share=labelled / n if label else math.nan,
                 answer=answer,
                 answer_share=answered / (n * len(tables)) if answer else math.nan,
-                answer_gold_share=golds.number(k, answer) / n if answer and golds.names else math.nan,
+                answer_gold_share=golds.number(k, answer) / n if answer else math.nan,
                 n_answers=n * len(tables),
                 ties=ties,
                 empty_answers=empty,
@@ -173,37 +165,22 @@ def answers_of(tables: Sequence[Scores], groups: Grouping, *, level: float) -> l
 
 @dataclass(frozen=True, eq=False)
 class _Named:
-    """Right answers and answers as texts, a row an example; None where they are not known.
+    """Right answers and answers, a row an example: labels, else positions of choices; None where they are neither."""
 
-    Attributes:
-        labels: gold labels, else positions of the gold choices.
-        golds: the same as the answers are named.
-        answers: labels where these are known, else positions.
-    """
-
-    labels: pa.Array | None
     golds: pa.Array | None
     answers: pa.Array | None
 
     @classmethod
     def of(cls, scores: Scores) -> "_Named":
         table = scores.table
-        labels, answers = (table.column(name).combine_chunks() for name in ("label", "answer"))
-        known = None if labels.null_count else labels
-        if known is not None and pc.all(pc.is_in(answers.drop_null(), value_set=labels)).as_py():
-            return cls(known, known, answers)
+        if table.column("chance").null_count:
+            return cls(None, None)  # no answer is right, or none is a label or a choice
+        if scores.has_labels:
+            return cls(*(table.column(name).combine_chunks() for name in ("label", "answer")))
         if "prediction" not in table.column_names:
-            return cls(known, known, answers if answers.null_count < len(answers) else None)
-        if known is None and table.column("chance").null_count:
-            return cls(None, None, None)  # no answer is right
-        golds, answers = (
-            pa.array(map(_position, table.column(name).to_pylist()), pa.string()) for name in ("gold", "prediction")
-        )
-        return cls(golds if known is None else known, golds, answers)
-
-
-def _position(place: int) -> str:
-    return f"choice {place + 1}"
+            return cls(None, None)
+        places = (table.column(name).to_pylist() for name in ("gold", "prediction"))
+        return cls(*(pa.array([f"choice {place + 1}" for place in own], pa.string()) for own in places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,28 +217,17 @@ class _Counts:
         return float(self.counts[group, self.names.index(text)]) if text in self.names else 0.0
 
 
-def _chances(
-    scores: Scores, groups: Grouping, members: sparse.csr_array, labels: _Counts, level: float
-) -> NDArray[np.float64]:
+def _chances(scores: Scores, groups: Grouping, members: sparse.csr_array, golds: _Counts) -> NDArray[np.float64]:
     """What guessing scores in each group; NaN where it is not known. Shape: `[K]`."""
-    metric, sizes = scores.metric, np.maximum(groups.design.n, 1)
-    known = scores.table.column("chance").to_numpy(zero_copy_only=False)
-    labelled = bool(labels.names) and not scores.table.column("label").null_count
-    if metric.direction == "less":
+    metric, sizes, balanced = scores.metric, np.maximum(groups.design.n, 1), groups.design.labels
+    known = scores.table.column("chance").to_numpy(zero_copy_only=False).astype(np.float64)
+    if metric.direction == "less" or np.isnan(known).any():
         return np.full(len(sizes), math.nan)
-    if labelled and metric.average == "balanced":
-        return np.full(len(sizes), 1 / max(_labels_that_count(scores, groups, level), 1))
-    # Scores from elsewhere have labels and say nothing else of chance.
-    if labelled and metric.is_share and not (metric.measure and np.isnan(known).any()):
-        return np.asarray(labels.counts.max(axis=1).toarray().ravel() / sizes)
-    return np.asarray(members @ known.astype(np.float64) / sizes)
-
-
-def _labels_that_count(scores: Scores, groups: Grouping, level: float) -> int:
-    """Labels with as many clusters as an interval needs."""
-    pairs = set(zip(groups.design.clusters.tolist(), scores.table.column("label").to_pylist(), strict=True))
-    clusters = Counter(label for _, label in pairs)
-    return sum(count >= needed_clusters(level) for count in clusters.values())
+    if balanced is not None:
+        return np.full(len(sizes), 1 / max(int(balanced.whole.sum()), 1))
+    if scores.has_labels:
+        return np.asarray(golds.counts.max(axis=1).toarray().ravel() / sizes)
+    return np.asarray(members @ known / sizes)
 
 
 def _silent(scores: Scores) -> NDArray[np.float64]:

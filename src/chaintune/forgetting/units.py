@@ -42,7 +42,13 @@ class Unit:
         return 1 - values if self.metric.direction == "less" else values
 
     def difference(self, estimate: Estimate) -> Estimate:
-        """A difference of such values in the unit; positive means what it meant."""
+        """A difference of such values in the unit; positive means what it meant.
+
+        Limits end where the difference of two scores does, or at the value where that lies beyond, as that of two
+        differences may.
+        """
+        if all(map(math.isfinite, self.metric.range)):
+            estimate = _limited(estimate, min(-1.0, estimate.value), max(1.0, estimate.value))
         if self.width == 1:
             return estimate
         return replace(
@@ -52,7 +58,7 @@ class Unit:
     def level(self, estimate: Estimate) -> Estimate:
         """A mean of such values as the scores were measured, its limits within the metric's range."""
         if self.metric.is_share:
-            return estimate
+            return _limited(estimate, 0.0, 1.0)
         ends = [self._outward(value) for value in (estimate.low, estimate.high)]
         if self.metric.direction == "less":
             ends.reverse()
@@ -61,6 +67,11 @@ class Unit:
 
     def _outward(self, value: float) -> float:
         return self.low + self.width * (1 - value if self.metric.direction == "less" else value)
+
+
+def _limited(estimate: Estimate, least: float, most: float) -> Estimate:
+    low, high = (np.clip(limit, least, most).item() for limit in (estimate.low, estimate.high))
+    return replace(estimate, low=low, high=high)
 
 
 # Of tasks in different units together: shares of what is best.

@@ -14,6 +14,7 @@ from chaintune.logs.log import Digests
 from chaintune.records import Scores
 from chaintune.records.examples import is_no_group
 from chaintune.records.items import Groups, items_table, labelled, plain_scores
+from chaintune.records.metrics import Direction
 
 _MOST_FAULTS = 5
 _WORDS = {"true": 1.0, "false": 0.0}
@@ -77,9 +78,9 @@ def scores_from_columns(
     """
     faults = _Faults(columns, fields.known)
     ids = faults.names(fields.id)
-    low, high = fields.scale
+    worst, best = fields.scale
     reasons = _reasons(columns, fields)
-    scores = faults.converted(fields.score, lambda value: _share(value, low, high), absent=reasons)
+    scores = faults.converted(fields.score, lambda value: _share(value, worst, best), absent=reasons)
     clusters = faults.names(fields.cluster) if fields.cluster else ids
     by_dimension = {
         dimension: faults.converted(path, _groups, optional=True) for dimension, path in fields.dimensions.items()
@@ -96,7 +97,9 @@ def scores_from_columns(
         groups = [named[own] for own in combinations]
     table = items_table(ids, scores, groups, clusters, [reasons.get(row) for row in range(len(ids))])
     table = with_details(table, ids, columns.values, fields.details)
-    scored = labelled(plain_scores(task, table, metric or fields.score, {"file": where}), balanced=fields.balanced)
+    direction: Direction = "more" if worst < best else "less"
+    plain = plain_scores(task, table, metric or fields.score, {"file": where}, direction=direction)
+    scored = labelled(plain, balanced=fields.balanced)
     return scored, _digests(ids, table, columns, fields, where)
 
 
@@ -192,12 +195,14 @@ def _name(value: Any) -> str:
     return _text(value)
 
 
-def _share(value: Any, low: float, high: float) -> float:
+def _share(value: Any, worst: float, best: float) -> float:
+    """Where a score lies between the lower end of its scale and the higher one, whichever is the best."""
+    low, high = sorted((worst, best))
     share = (_number(value) - low) / (high - low)
     # Written so that NaN is refused too.
     if not 0 <= share <= 1:
         raise DataError(
-            f"is {_shown(value)}, expected a number from {low:g}, the worst, to {high:g}, the best; name the ends of "
+            f"is {_shown(value)}, expected a number from {worst:g}, the worst, to {best:g}, the best; name the ends of "
             "another scale as --scale (in Python scale)"
         )
     return share

@@ -9,7 +9,7 @@ import pyarrow as pa
 from chaintune.errors import DataError
 from chaintune.records.choice import BALANCED, CHOICE_METRICS, chances
 from chaintune.records.examples import are_labels, as_label
-from chaintune.records.metrics import ItemMetric
+from chaintune.records.metrics import Direction, ItemMetric
 from chaintune.records.scores import SCORES_SCHEMA, Scores, whole_table
 
 ITEMS_SCHEMA = pa.schema(
@@ -20,15 +20,21 @@ Groups = Mapping[str, tuple[str, ...]]
 
 
 def plain_scores(
-    task: str, table: pa.Table, metric: str = "score", provenance: Mapping[str, str] | None = None
+    task: str,
+    table: pa.Table,
+    metric: str = "score",
+    provenance: Mapping[str, str] | None = None,
+    *,
+    direction: Direction = "more",
 ) -> Scores:
     """Scores of a task from their table.
 
     Args:
         task: the task's name.
-        table: columns of `ITEMS_SCHEMA`; `score` lies between 0, the worst, and 1, the best, or is null.
+        table: columns of `ITEMS_SCHEMA`; `score` lies between 0 and 1, or is null.
         metric: what the scores are, as their source calls them.
         provenance: where the scores come from, text to text.
+        direction: whether `more` or `less` is better.
 
     Raises:
         DataError: an id appears twice, or a score does not lie between 0 and 1.
@@ -44,7 +50,7 @@ def plain_scores(
             "number from 0, the worst, to 1, the best; name the ends of another scale as --scale (in Python scale)"
         )
     table = table.append_column("task", pa.array([task] * len(table), pa.string()))
-    return Scores(task, whole_table(table), dict(provenance or {}), ItemMetric(metric))
+    return Scores(task, whole_table(table), dict(provenance or {}), ItemMetric(metric, direction=direction))
 
 
 def labelled(scores: Scores, *, balanced: bool) -> Scores:

@@ -48,7 +48,7 @@ def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
     unit = Unit.of(scores.metric, [values])
     options = Inference()
     means = mean_scores(groups, unit.inward(values)[np.newaxis], unit, options)
-    answers = answers_of([scores], groups, level=options.level)
+    answers = answers_of([scores], groups)
     return [
         Scored(*label, unit.level(mean), scores.metric.unit, own)
         for label, mean, own in zip(groups.labels, means, answers, strict=True)

@@ -167,13 +167,12 @@ def _remarks(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
     if row.reference == BASE:  # which no variant tells apart
         keys[0] = keys[0]._replace(variant="")
     answers = {one.key: one.answers for one in rows if one.metric == "accuracy" and one.is_whole}
-    sides = [(key.chain or "after", answers[key]) for key in keys if key in answers]
-    texts = [text for name, own in sides for text in remarks(name, own)]
-    return [
-        _capital(text) if not row.chain else text
-        for text in texts
-        if text[:-1].partition(" ")[2] not in row.verdict_reason
-    ]
+    texts = []
+    for key in keys:
+        said = remarks(key.chain or "after", answers[key]) if key in answers else []
+        is_told = key.chain == row.reference and bool(row.verdict_reason)
+        texts += [text for text in said if not (is_told and text[:-1].partition(" ")[2] in row.verdict_reason)]
+    return texts if row.chain else [_capital(text) for text in texts]
 
 
 def reference_text(bf_reference: str) -> str:

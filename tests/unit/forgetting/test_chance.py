@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from chaintune import records
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.chance import answers_of
 from chaintune.forgetting.grouping import grouping
@@ -50,7 +51,8 @@ def labelled(
     table = scores.table
     for name, values in {"label": gold, "answer": answers, "outcome": outcomes or [None] * len(gold)}.items():
         table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))
-    return replace(scores, table=table, metric=metric or scores.metric)
+    known = records.items.labelled(replace(scores, table=table), balanced=False)
+    return replace(known, metric=metric or scores.metric)
 
 
 def skilled(share: float, *, seed: int = 0) -> list[str]:
@@ -126,12 +128,11 @@ def test_a_group_is_held_to_its_own_chance() -> None:
         (ItemMetric("accuracy"), 0.75),
         (ItemMetric("balanced", average="balanced"), 0.5),
         (ItemMetric("toxicity", direction="less"), math.nan),
-        (ItemMetric("scaled", "choice"), math.nan),
     ],
 )
 def test_chance_is_that_of_the_item_metric(metric: ItemMetric, chance: float) -> None:
     side = labelled(skilled(0.9), metric=metric)
-    own = answers_of([side], grouping(side, []), level=0.95)[0]
+    own = answers_of([side], grouping(side, []))[0]
     assert own.chance == pytest.approx(chance, nan_ok=True)
     assert (own.gold_label, own.gold_label_share) == ("hateful", 0.75)
 
@@ -143,7 +144,7 @@ def test_of_other_choices_chance_is_the_mean_of_one_over_their_number() -> None:
     ]
     logprobs = [[-float(n) for n in range(len(example.choices.texts))] for example in examples]
     table = scores_table("t", examples, logprobs, [[1] * len(row) for row in logprobs])
-    own = answers_of([Scores("t", table)], grouping(Scores("t", table), []), level=0.95)[0]
+    own = answers_of([Scores("t", table)], grouping(Scores("t", table), []))[0]
     assert own.chance == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)
     assert (own.gold_label, own.gold_label_share) == ("choice 1", 0.5)
     assert (own.answer, own.answer_share, own.answer_gold_share) == ("choice 1", 1.0, 0.5)
@@ -158,8 +159,10 @@ def test_where_nothing_is_known_of_chance_nothing_is_blocked() -> None:
     found = whole(plain, plain)
     assert math.isnan(found.answers_before.chance)
     assert (found.verdict, found.verdict_reason) == ("kept", "")
-    undecided = replace(plain, table=plain.table)
-    assert answers_of([undecided], grouping(undecided, []), level=0.95)[0].answer == ""
+    # Free texts are neither labels nor choices.
+    free = labelled([f"text {row}" for row in range(N)], [f"text {row}" for row in range(N)])
+    own = answers_of([free], grouping(free, []))[0]
+    assert (math.isnan(own.chance), own.gold_label, own.answer, own.n_answers) == (True, "", "", N)
 
 
 def tied(share: float, *, gold: int = 0, n: int = 400) -> Scores:
@@ -201,7 +204,7 @@ def test_a_run_of_empty_answers_is_no_forgetting_and_no_gain() -> None:
 
 def test_to_decline_is_an_answer_where_it_is_the_best_one() -> None:
     table = labelled(["no"] * N, ["no"] * N, outcomes=["refusal"] * N)
-    assert answers_of([table], grouping(table, []), level=0.95)[0].refusals == 0
+    assert answers_of([table], grouping(table, []))[0].refusals == 0
 
 
 def study_rows(shares: Sequence[Sequence[float]], mitigated: float | None = None) -> list[Any]:

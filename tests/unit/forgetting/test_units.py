@@ -23,6 +23,7 @@ from chaintune.records import (
 from chaintune.records.scores import whole_table
 from chaintune.report.page.flips import Step, examples_data
 from chaintune.report.scored import scored_rows
+from tests import synthetic
 
 LENGTH = ItemMetric("length", "text", "characters", (0.0, math.inf), "less")
 TOXICITY = ItemMetric("toxicity", "text", direction="less")
@@ -58,6 +59,36 @@ def test_values_and_statistics_go_in_and_out() -> None:
     level = less.level(Estimate(0.75, 0.5, 1.0))
     assert (level.value, level.low, level.high) == (1.25, 0.0, 2.5)
     assert Unit.of(LENGTH, [np.zeros(3)]).width == 1.0
+
+
+def test_limits_end_where_scores_do() -> None:
+    share, stars = Unit.of(ItemMetric("m"), []), Unit.of(ItemMetric("m", range=(1.0, 5.0)), [])
+    wide = Estimate(0.2, -1.599, 1.4)
+    assert share.difference(wide) == Estimate(0.2, -1.0, 1.0)
+    assert (stars.difference(wide).low, stars.difference(wide).high) == (-4.0, 4.0)
+    assert share.level(Estimate(0.02, -0.1, 1.2)) == Estimate(0.02, 0.0, 1.0)
+    # A group may lose what all others gain.
+    assert share.difference(Estimate(-1.5, -1.8, -1.2)) == Estimate(-1.5, -1.5, -1.2)
+    assert math.isnan(share.difference(Estimate(0.1)).low)
+    # Nothing bounds a length.
+    assert Unit.of(LENGTH, [np.array([0.0, 5.0])]).difference(wide).low == pytest.approx(-1.599 * 5)
+
+
+def test_no_limit_of_few_and_unequal_clusters_leaves_the_range() -> None:
+    rng = np.random.default_rng(0)
+    for trial in range(20):
+        sizes = rng.permutation([1, 1, 1, 2, 2, 30, 1, 1, 1, 40, 2, 2, 1, 1])
+        clusters = [f"c{k}" for k, size in enumerate(sizes) for _ in range(size)]
+        groups = {"faith": ["a" if k < 7 else "b" for k, size in enumerate(sizes) for _ in range(size)]}
+        sides = [
+            synthetic.scores((rng.random(len(clusters)) < 0.5).tolist(), groups=groups, clusters=clusters, noise=trial)
+            for _ in range(2)
+        ]
+        found = compare(*sides, by=["faith"], reference="rest", resamples=100)
+        for row in found.groups:
+            for estimate in (row.forgetting, row.biased_forgetting, row.before, row.after):
+                assert not abs(estimate.low) > 1
+                assert not abs(estimate.high) > 1
 
 
 def test_less_is_better_turns_forgetting_round_and_shows_what_was_measured() -> None:

@@ -50,9 +50,12 @@ def write(path: Path, data: list[dict[str, Any]]) -> Path:
 
 
 def figures(found: Comparison) -> list[dict[str, Any]]:
-    """The whole task and every group; NaN is None, which is equal to itself."""
-    told = found.to_dict()
-    return [told["overall"], *told["groups"]]
+    """The whole task and every group, but for what a table of scores does not tell; NaN is None, equal to itself."""
+    told, unknown = found.to_dict(), {"answers_before", "answers_after", "verdict_reason"}
+    return [
+        {name: value for name, value in row.items() if name not in unknown}
+        for row in (told["overall"], *told["groups"])
+    ]
 
 
 def expected(seeds: tuple[int, int] = (0, 1)) -> Comparison:
@@ -156,6 +159,13 @@ def test_graded_scores_count_falls_and_rises_and_take_a_scale(tmp_path: Path) ->
     assert found.overall.forgetting.value == pytest.approx((1 + 0 - 1 + 4) / 4 / 5)
     worse_is_more = chaintune.compare(paths[0], paths[1], scale=(5, 1), resamples=FAST)
     assert worse_is_more.overall.forgetting.value == pytest.approx(-found.overall.forgetting.value)
+    # Scores are shown as they were measured, whichever end is the best.
+    assert (found.direction, worse_is_more.direction) == ("more", "less")
+    for one in (found, worse_is_more):
+        assert one.overall.before.value == pytest.approx(2 / 4)
+        assert one.overall.after.value == pytest.approx((0 + 0 + 2 + 4 + 0) / 4 / 5)
+        assert one.overall.before.low < one.overall.before.value < one.overall.before.high
+    assert (worse_is_more.overall.forgot, worse_is_more.overall.learned) == (6, 12)
     with pytest.raises(DataError, match="expected a number from 0, the worst, to 1, the best"):
         chaintune.compare(paths[0], paths[1], resamples=FAST)
     with pytest.raises(ConfigError, match="two different numbers"):

@@ -20,6 +20,7 @@ class Finding:
         change: forgetting with its interval.
         scope: examples, clusters and seeds that it speaks about.
         detectable: minimum detectable difference at a power of 80 %, in words.
+        reason: why the scores cannot show a loss; empty where they can.
     """
 
     about: str
@@ -27,6 +28,7 @@ class Finding:
     change: str
     scope: str
     detectable: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

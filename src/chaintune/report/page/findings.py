@@ -30,6 +30,7 @@ def findings(plain: Sequence[ResultRow]) -> tuple[Finding, ...]:
             change=_change(row),
             scope=_scope(row.estimate),
             detectable=_detectable(limits.get(row.key)),
+            reason=row.verdict_reason,
         )
         for row in lost
     )
