@@ -63,6 +63,11 @@ def examples(count: int, *, rule: str = "ball", task: str = "colours") -> list[E
     return [example(number, rule=rule, task=task) for number in range(count)]
 
 
+def numbered(items: Sequence[Example]) -> list[Example]:
+    """The items, each with a prompt of its own; else only 12 would differ."""
+    return [replace(item, prompt=f"Day {number}: {item.prompt}") for number, item in enumerate(items)]
+
+
 def known_to(model: Any, tokenizer: Any, items: Sequence[Example]) -> list[Example]:
     """The items, each with the choice that a model prefers as the right one: it has something to lose."""
     scores = score(LoadedModel(model, tokenizer, "fp32"), items, task="known")
@@ -81,7 +86,7 @@ def write_task(path: Path, *, count: int = 80, rule: str = "ball", items: Sequen
             "groups": {"owner": list(item.groups["owner"])},
             "cluster": item.cluster,
         }
-        for item in items or examples(count, rule=rule, task=path.stem)
+        for item in items or numbered(examples(count, rule=rule, task=path.stem))
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -61,7 +61,7 @@ def place(model_folder: MakeModel, adapter_folder: Path, tmp_path_factory: pytes
         tiny.write_task(folder / f"{name}.jsonl", rule="ball" if name == "balls" else "box")
     base = str(model_folder())
     start = load(Path(base), precision="fp32")
-    items = tiny.known_to(start.model, start.tokenizer, tiny.examples(80, task="known"))
+    items = tiny.known_to(start.model, start.tokenizer, tiny.numbered(tiny.examples(80, task="known")))
     tiny.write_task(folder / "known.jsonl", items=items)
     named = write_adapter(folder / "whole", base, modules_to_save=["lm_head"])
     return Place(base, str(other), (f"{base}+{adapter_folder}", f"{base}+{named}"), folder)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Side = Annotated[
     Path,
     typer.Argument(
-        help="Score file, table of id and score, samples of lm-eval, or log of Inspect.", show_default=False
+        help="Score file, table of id and score (FILE#COLUMN), or log of another harness.", show_default=False
     ),
 ]
 
@@ -110,7 +110,7 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         for part in text.split(","):
             name, equals, column = (piece.strip() for piece in part.partition("="))
-            if not (name and equals and column):
+            if not (name and equals and (column or name == "task")):
                 raise ConfigError(f"--columns {text}: expected NAME=COLUMN, several separated by commas")
             columns[name] = column
     return columns

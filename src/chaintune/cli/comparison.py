@@ -28,7 +28,12 @@ class CompareFlags:
         list[str] | None,
         typer.Option("--by", metavar="DIM", help="Dimension or field of the log; repeat it; 'A x B' crosses two."),
     ] = None
-    metric: Annotated[str | None, typer.Option(help="Which score, where there are several.")] = None
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric", metavar="[TASK=]METRIC", help="Which score, where there are several; repeat it for tasks."
+        ),
+    ] = None
     on_missing: Annotated[
         Literal["error", "intersect"], typer.Option(help="What to do with examples of one side only.")
     ] = "error"
@@ -55,14 +60,31 @@ class CompareFlags:
         from chaintune.forgetting.options import Inference
         from chaintune.logs.options import CompareOptions, ReadOptions
 
+        metric, metrics = metrics_of(self.metric or ())
         return CompareOptions(
             by=tuple(self.by or ()),
             also_by=policy.dimensions if policy else (),
             on_missing=self.on_missing,
             force=self.force,
-            read=replace(read or ReadOptions(), metric=self.metric),
+            read=replace(read or ReadOptions(), metric=metric, metrics=metrics),
             inference=Inference(self.level, self.resamples, self.seed, self.adjust, self.reference, self.margin),
         )
+
+
+def metrics_of(texts: Sequence[str]) -> tuple[str | None, dict[str, str]]:
+    """`acc` and `task=acc` as the metric of all tasks, and those of single ones."""
+    metric, metrics = None, {}
+    for text in texts:
+        task, equals, name = (part.strip() for part in text.rpartition("="))
+        if not name or (equals and not task):
+            raise ConfigError(f"--metric {text}: expected METRIC, or TASK=METRIC")
+        if equals:
+            metrics[task] = name
+        elif metric not in (None, name):
+            raise ConfigError(f"--metric {text}: '{metric}' is named too; name one for all tasks, or TASK=METRIC")
+        else:
+            metric = name
+    return metric, metrics
 
 
 @dataclass(frozen=True)

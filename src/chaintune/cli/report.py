@@ -42,13 +42,13 @@ def _tasks(study: Path) -> "dict[str, Task]":
 
     loaded = {}
     try:
-        specs = Study.from_yaml(study).tasks
+        read = Study.from_yaml(study)
     except ChaintuneError as error:
         _LOG.warning("the page has ids instead of texts: %s", error)
         return {}
-    for name, spec in specs.items():
+    for name, spec in read.tasks.items():
         try:
-            loaded[name] = load_spec(name, spec)
+            loaded[name] = load_spec(name, spec, allow_overlap=read.allow_overlap)
         except ChaintuneError as error:
             _LOG.warning("the page has ids instead of the texts of task '%s': %s", name, error)
     return loaded

@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
-from chaintune.files.reading import READERS, csv_lines, iter_rows, repeated_names
+from chaintune.files.reading import (
+    READERS,
+    csv_lines,
+    fields_do_not_fit,
+    iter_rows,
+    plain_values,
+    read_bytes,
+    suffix_of,
+)
 from chaintune.files.rows import Row, raise_problems
 
 _MOST_BYTES = 2**30
 _BLOCK_BYTES = 2**23
+_SHOWN = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,15 +35,17 @@ class Columns:
     Attributes:
         values: path of a field -> its value in each row; None where a row has none.
         place: number of a row, from 0 -> where it stands, the beginning of every error sentence.
+        untyped: every value is text, numbers and lists too, as in CSV.
     """
 
     values: Mapping[str, Sequence[Any]]
     place: Callable[[int], str]
+    untyped: bool = False
 
     def rows(self, numbers: Sequence[int]) -> "Columns":
         """Some of the rows."""
         chosen = {path: [column[number] for number in numbers] for path, column in self.values.items()}
-        return Columns(chosen, lambda number: self.place(numbers[number]))
+        return Columns(chosen, lambda number: self.place(numbers[number]), self.untyped)
 
 
 def read_columns(path: Path, fields: Sequence[str], first: Row, *, number: str = "") -> Columns:
@@ -50,26 +61,38 @@ def read_columns(path: Path, fields: Sequence[str], first: Row, *, number: str =
         DataError: the file, or a row of it, cannot be read.
     """
     fields = list(dict.fromkeys(fields))
-    suffix = path.suffix.lower()
+    reader = READERS.get(suffix_of(path))
     try:
-        if suffix == ".csv":
+        if reader is READERS[".csv"]:
             return _of_csv(path, fields)
-        if suffix == ".parquet":
+        if reader is READERS[".parquet"]:
             return _of_parquet(path, fields)
-        regular = _of_json_lines(path, fields, first, number) if READERS[suffix] is READERS[".jsonl"] else None
+        regular = _of_json_lines(path, fields, first, number) if reader is READERS[".jsonl"] else None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     return regular or columns_of(iter_rows(path), fields)
 
 
 def columns_of(rows: Iterable[Row], fields: Sequence[str]) -> Columns:
-    """Fields of rows."""
+    """Fields of rows.
+
+    Raises:
+        DataError: the rows come from several lists of one file, or a field appears twice.
+    """
     values: dict[str, list[Any]] = {field: [] for field in fields}
     places: list[str] = []
+    parts: dict[str, None] = {}
     for row in rows:
         places.append(row.where)
+        parts[row.part] = None
         for field, column in values.items():
             column.append(row.get(field))
+    if len(parts) > 1:
+        listed = ", ".join(f"'{part}'" for part in list(parts)[:_SHOWN])
+        raise DataError(
+            f"{places[0]}: the first of {len(parts)} lists in one file ({listed}), which may be splits, tasks or parts "
+            "of one table; write a file for each, or one list"
+        )
     return Columns(values, places.__getitem__)
 
 
@@ -86,17 +109,26 @@ def _of_csv(path: Path, fields: Sequence[str]) -> Columns:
     def place(row: int) -> str:
         return f"{path}, line {numbers()[row]}"
 
-    problems = repeated_names(f"{path}, line 1", names, fields)
+    problems = _repeated_names(f"{path}, line 1", names, fields)
     if set(map(len, rows)) - {len(names)}:
         problems += [
-            f"{place(row)}: {len(values)} fields, the header names {len(names)}"
+            f"{place(row)}: {fields_do_not_fit(values, names)}"
             for row, values in enumerate(rows)
             if len(values) != len(names)
         ]
     raise_problems(problems)
     columns = dict(zip(names, zip(*rows, strict=True), strict=False))
     empty = [None] * len(rows)
-    return Columns({field: columns.get(field, empty) for field in fields}, place)
+    return Columns({field: columns.get(field, empty) for field in fields}, place, untyped=True)
+
+
+def _repeated_names(where: object, names: Sequence[str], fields: Iterable[str]) -> list[str]:
+    """A sentence for each field that more than one column of a table is named."""
+    return [
+        f"{where}: column '{name}' appears twice; rename one, or remove it"
+        for name in dict.fromkeys(fields)
+        if names.count(name) > 1
+    ]
 
 
 def _of_parquet(path: Path, fields: Sequence[str]) -> Columns:
@@ -107,14 +139,14 @@ def _of_parquet(path: Path, fields: Sequence[str]) -> Columns:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             roots = {field: field if field in names else field.partition(".")[0] for field in fields}
-            raise_problems(repeated_names(path, names, roots.values()))
+            raise_problems(_repeated_names(path, names, roots.values()))
             table = file.read([name for name in dict.fromkeys(roots.values()) if name in names])
             length = file.metadata.num_rows
-        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        columns = {name: plain_values(table.column(name)) for name in table.column_names}
     except DataError:
         raise
-    # Dates out of range are errors of Python's own.
-    except (pa.ArrowException, ValueError, OverflowError) as error:
+    # Dates out of range, and maps that name a key twice, are errors of Python's own.
+    except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error})") from error
     values: dict[str, Sequence[Any]] = {}
     for field, root in roots.items():
@@ -131,7 +163,7 @@ def _of_json_lines(path: Path, fields: Sequence[str], first: Row, number: str) -
     schema = _schema(first.values, fields, number)
     if schema is None or path.stat().st_size > _MOST_BYTES:
         return None
-    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    data = read_bytes(path).removeprefix(codecs.BOM_UTF8)
     lines = _lines(data)
     if not lines or any(_may_be_a_name(field, data) for field in fields):
         return None

@@ -1,7 +1,8 @@
 """One row of a data file, and the errors of many rows gathered into one message."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -9,7 +10,17 @@ from chaintune.errors import DataError, nearest
 
 Built = TypeVar("Built")
 SHOWN_PROBLEMS = 10
+SHOWN_PLACES = 3
+# File, row and the sentence of a problem.
+_PLACE = re.compile(r"(.+?, )((?:[^,:]* )?(?:line|row|item|document) \d+): (.*)", re.DOTALL)
 _DEEPEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """Stands for the value of a column that the data names twice: nobody can say which is meant."""
+
+    column: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +29,15 @@ class Row:
 
     Attributes:
         where: file and line or row, the beginning of every error sentence.
-        values: column -> value, as the file holds it.
+        values: column -> value, as the file holds it, or `Twice`.
         untyped: every value is text, numbers and lists too, as in CSV.
+        part: the names under which a JSON file holds the row's list; empty where it holds one list.
     """
 
     where: str
     values: Mapping[str, Any]
     untyped: bool = False
+    part: str = ""
 
     def columns(self) -> Iterator[str]:
         """Every column, and `column.field` for the named fields of a column that holds some."""
@@ -36,15 +49,18 @@ class Row:
         """The value of a column, or of `column.field`; None where there is none.
 
         A column that holds a list of named fields gives the list of that field.
+
+        Raises:
+            DataError: the row has two values of that name.
         """
-        if column in self.values or "." not in column:
-            return self.values.get(column)
         value: Any = self.values
-        for part in column.split("."):
+        for part in [column] if column in self.values else column.split("."):
             if isinstance(value, list | tuple):
                 value = [item.get(part) if isinstance(item, Mapping) else None for item in value]
             else:
                 value = value.get(part) if isinstance(value, Mapping) else None
+            if isinstance(value, Twice):
+                raise DataError(f"{self.where}: column '{part}' appears twice; rename one, or remove it")
         return value
 
     def value(self, column: str) -> Any:
@@ -142,26 +158,53 @@ def build_all(rows: Iterable[Row], build: Callable[[Row], Built]) -> list[Built]
     Raises:
         DataError: of every row that cannot be built, in one message.
     """
-    built, problems = [], []
+    built, problems = build_some(rows, build)
+    raise_problems(problems)
+    return [made for made in built if made is not None]
+
+
+def build_some(rows: Iterable[Row], build: Callable[[Row], Built]) -> tuple[list[Built | None], list[str]]:
+    """The result of `build` for each row, None where it cannot be built, and why it cannot."""
+    built: list[Built | None] = []
+    problems = []
     for row in rows:
         try:
             built.append(build(row))
         except DataError as error:
+            built.append(None)
             problems.append(str(error))
-    raise_problems(problems)
-    return built
+    return built, problems
 
 
-def raise_problems(problems: list[str]) -> None:
+def raise_problems(problems: Sequence[str], *, most: int = SHOWN_PROBLEMS) -> None:
     """Raise one error with the first problems and a count of the rest, if there are any.
 
     Raises:
         DataError: there is a problem.
     """
-    if not problems:
+    sentences = grouped(problems)
+    if not sentences:
         return
-    if len(problems) == 1:
-        raise DataError(problems[0])
-    shown = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
-    rest = len(problems) - SHOWN_PROBLEMS
-    raise DataError(f"{len(problems)} problems in the data:\n{shown}" + (f"\n  and {rest} more" if rest > 0 else ""))
+    if len(sentences) == 1:
+        raise DataError(sentences[0][0])
+    shown = "\n".join(f"  {sentence}" for sentence, _ in sentences[:most])
+    rest = sum(count for _, count in sentences[most:])
+    raise DataError(f"{len(problems)} problems in the data:\n{shown}" + (f"\n  and {rest} more" if rest else ""))
+
+
+def grouped(problems: Iterable[str]) -> list[tuple[str, int]]:
+    """Each sentence once, behind the places of its first three rows and the number of the others; and its rows."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        match = _PLACE.match(problem)
+        file, place, sentence = match.groups() if match else ("", "", problem)
+        places.setdefault((file, sentence), []).append(place)
+    return [
+        (f"{file}{_listed(own)}: {sentence}" if own[0] else sentence, len(own))
+        for (file, sentence), own in places.items()
+    ]
+
+
+def _listed(places: Sequence[str]) -> str:
+    shown = ", ".join(places[:SHOWN_PLACES])
+    return shown + (f" and {len(places) - SHOWN_PLACES:,} more" if len(places) > SHOWN_PLACES else "")

@@ -30,7 +30,8 @@ def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comp
             that no task need have), `intersections` (pairs of dimensions), `level` 0.95, `margin` 0.02,
             `reference` (`overall` or `rest`), `adjust` (`holm` or `bh`), `resamples` 10000, `seed` 0, `on_missing`
             (`error` or `intersect`), `force`; see `logs.options.CompareOptions`. How to read: `task`, `columns`
-            (`{"id": "qid"}`), `cluster`, `metric`, `filter`, `scale` (worst and best), `reader`; see `ReadOptions`.
+            (`{"id": "qid"}`), `cluster`, `metric` (or task -> metric), `filter`, `scale` (worst and best), `reader`;
+            see `ReadOptions`.
 
     Raises:
         ConfigError: an option, field or dimension that does not exist.
@@ -101,7 +102,8 @@ def _compared(before: Log, after: Log, options: CompareOptions) -> Comparison:
     _check_both(common, shared(after, before), options)
     if one.details != other.details:
         raise DataError(f"{before.where} and {after.where} are logs of different kinds; compare two of one kind")
-    if one.metric != other.metric and options.read.metric is None:
+    metric = options.read.metric_of(one.task)
+    if one.metric != other.metric and metric is None:
         raise DataError(
             f"task '{one.task}': the metric before is '{one.metric.name}', after '{other.metric.name}'; name one"
         )
@@ -111,7 +113,7 @@ def _compared(before: Log, after: Log, options: CompareOptions) -> Comparison:
         other,
         by=by,
         intersections=intersections,
-        metric=options.read.metric,
+        metric=None if options.read.side else metric,
         on_missing=options.on_missing,
         inference=options.inference,
     )

@@ -1,14 +1,18 @@
 """From columns of any log to item scores, every fault with its place."""
 
+import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
 from chaintune.errors import DataError, nearest
+from chaintune.files.cells import group_names, has_stray_blanks, plain_text
 from chaintune.files.columns import Columns
+from chaintune.files.rows import raise_problems
 from chaintune.logs.details import with_details
 from chaintune.logs.log import Digests
 from chaintune.records import Scores
@@ -16,8 +20,11 @@ from chaintune.records.examples import is_no_group
 from chaintune.records.items import Groups, items_table, labelled, plain_scores
 from chaintune.records.metrics import Direction
 
+_LOG = logging.getLogger(__name__)
 _MOST_FAULTS = 5
+_MOST_NAMED = 12
 _WORDS = {"true": 1.0, "false": 0.0}
+_BY_ANSWER = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,9 @@ class Fields:
         balanced: whether labels and answers that agree with the scores make balanced accuracy of them.
         scale: the worst and the best score.
         known: names of the log's fields, for messages.
+        answer: what is right, where `score` is a prediction that is compared with it; empty where it is a score.
+        trial: what tells several rows of one example apart; empty where each has one, None where no log of the kind
+            can say it.
     """
 
     id: str
@@ -47,18 +57,27 @@ class Fields:
     balanced: bool = False
     scale: tuple[float, float] = (0.0, 1.0)
     known: tuple[str, ...] = ()
+    answer: str = ""
+    trial: str | None = None
 
     @property
     def number(self) -> str:
         """The field that is read as a number and as nothing else."""
-        return self.score if self.paths.count(self.score) == 1 else ""
+        return self.score if self.paths.count(self.score) == 1 and not self.answer else ""
 
     @property
     def paths(self) -> list[str]:
         """Every field that is read."""
-        named = [name for name in (self.cluster, self.missing) if name]
-        named += [*self.dimensions.values(), *self.digests.values(), *self.details.values()]
-        return [self.id, self.score, *named]
+        inner = (*self.dimensions.values(), *self.digests.values(), *self.details.values())
+        optional = [name for name in (self.missing, *inner) if name]
+        return [*self.needed.values(), *optional]
+
+    @property
+    def needed(self) -> dict[str, str]:
+        """Every field that has to be there, by what it holds."""
+        named = {"id": self.id, "prediction" if self.answer else "score": self.score}
+        optional = {"cluster": self.cluster, "answer": self.answer, "trial": self.trial}
+        return named | {name: path for name, path in optional.items() if path}
 
 
 def scores_from_columns(
@@ -76,31 +95,99 @@ def scores_from_columns(
     Raises:
         DataError: a row is wrong, an id appears twice, or there are no rows.
     """
+    _check_there(columns, fields, where)
     faults = _Faults(columns, fields.known)
     ids = faults.names(fields.id)
     worst, best = fields.scale
     reasons = _reasons(columns, fields)
-    scores = faults.converted(fields.score, lambda value: _share(value, worst, best), absent=reasons)
-    clusters = faults.names(fields.cluster) if fields.cluster else ids
-    by_dimension = {
-        dimension: faults.converted(path, _groups, optional=True) for dimension, path in fields.dimensions.items()
-    }
-    faults.stop(where)
+    if fields.answer:
+        scores = faults.matching(fields.score, fields.answer, absent=reasons)
+    else:
+        scores = faults.converted(fields.score, lambda value: _share(value, worst, best), absent=reasons)
+    clusters = faults.names(fields.cluster, instead=ids) if fields.cluster else ids
+    by_dimension = {dimension: faults.groups(path) for dimension, path in fields.dimensions.items()}
+    trials = faults.names(fields.trial) if fields.trial else []
+    faults.stop()
     if not ids:
         raise DataError(f"{where}: holds no rows")
-    if len(set(ids)) < len(ids):
-        raise DataError(_repeated(ids, columns))
+    for note in faults.notes:
+        _LOG.warning("%s: %s", where, note)
     groups: list[Groups] = [{}] * len(ids)
     if by_dimension:
         combinations = list(zip(*by_dimension.values(), strict=True))
         named = {own: {name: own[k] for k, name in enumerate(by_dimension) if own[k]} for own in set(combinations)}
         groups = [named[own] for own in combinations]
-    table = items_table(ids, scores, groups, clusters, [reasons.get(row) for row in range(len(ids))])
+    why = [reasons.get(row) for row in range(len(ids))]
+    if trials:
+        table = items_table(*_averaged(columns, ids, trials, scores, groups, clusters, why))
+    elif len(set(ids)) < len(ids):
+        raise DataError(_repeated(ids, columns, trials=fields.trial is not None))
+    else:
+        table = items_table(ids, scores, groups, clusters, why)
     table = with_details(table, ids, columns.values, fields.details)
     direction: Direction = "more" if worst < best else "less"
-    plain = plain_scores(task, table, metric or fields.score, {"file": where}, direction=direction)
+    called = metric or (_BY_ANSWER if fields.answer else fields.score)
+    plain = plain_scores(task, table, called, {"file": where}, direction=direction)
     scored = labelled(plain, balanced=fields.balanced)
     return scored, _digests(ids, table, columns, fields, where)
+
+
+def _check_there(columns: Columns, fields: Fields, where: str) -> None:
+    """Refuse a log that lacks a field; all that are missing are told at once, with the option that names others."""
+    missing = {
+        name: path
+        for name, path in fields.needed.items()
+        if path not in fields.known and (values := columns.values[path]).count(None) == len(values) > 0
+    }
+    if not missing:
+        return
+    lacks = " and ".join(f"'{path}'" + ("" if name == path else f" for {name}") for name, path in missing.items())
+    option = ",".join(f"{name}=COLUMN" for name in missing)
+    valid = nearest(next(iter(missing.values())), fields.known[:_MOST_NAMED])
+    more = f" and {len(fields.known) - _MOST_NAMED} more" if len(fields.known) > _MOST_NAMED else ""
+    raise DataError(
+        f"{where}: there is no column {lacks}; {valid}{more}; name the log's own as --columns {option} (in Python "
+        "columns={...})"
+    )
+
+
+def _averaged(
+    columns: Columns,
+    ids: Sequence[str],
+    trials: Sequence[str],
+    scores: Sequence[float | None],
+    groups: Sequence[Groups],
+    clusters: Sequence[str],
+    why: Sequence[str | None],
+) -> tuple[list[str], list[float | None], list[Groups], list[str], list[str | None]]:
+    """One row an example: the mean over its trials that have a score.
+
+    Raises:
+        DataError: a trial appears twice, or trials of one example differ in groups or cluster.
+    """
+    rows: dict[str, dict[str, int]] = {}
+    for row, (name, trial) in enumerate(zip(ids, trials, strict=True)):
+        first = rows.setdefault(name, {})
+        if trial in first:
+            raise DataError(
+                f"{columns.place(row)}: trial '{trial}' of '{name}' is in {columns.place(first[trial])} too"
+            )
+        first[trial] = row
+    means: list[float | None] = []
+    for name, own in rows.items():
+        one, *others = own.values()
+        # Where no cluster is named, the id is.
+        for other in others:
+            if groups[other] != groups[one] or clusters[other] != clusters[one]:
+                raise DataError(
+                    f"{columns.place(other)}: trials of '{name}' have the same groups and cluster, and this one has "
+                    f"others than {columns.place(one)}"
+                )
+        known = [score for row in own.values() if (score := scores[row]) is not None]
+        means.append(sum(known) / len(known) if known else None)
+    firsts = [next(iter(own.values())) for own in rows.values()]
+    reasons = [why[row] if mean is None else None for row, mean in zip(firsts, means, strict=True)]
+    return list(rows), means, [groups[row] for row in firsts], [clusters[row] for row in firsts], reasons
 
 
 def _reasons(columns: Columns, fields: Fields) -> dict[int, str]:
@@ -112,22 +199,50 @@ def _reasons(columns: Columns, fields: Fields) -> dict[int, str]:
 
 
 class _Faults:
-    """Conversions of columns, and the first fault of each row."""
+    """Conversions of columns, the first fault of each row, and notes on cells that are read by a rule."""
 
     def __init__(self, columns: Columns, known: Sequence[str]) -> None:
         self._columns, self._known = columns, known
         self._by_row: dict[int, str] = {}
+        self.notes: list[str] = []
 
-    def names(self, path: str) -> list[str]:
-        """The values of a column of names, as text."""
+    def names(self, path: str, *, instead: Sequence[str] | None = None) -> list[str]:
+        """The values of a column of names, as text; blank ones are faults, unless others stand in."""
         values = self._columns.values[path]
-        if set(map(type, values)) == {str} and all(values):
+        if set(map(type, values)) == {str} and all(values) and not (instead and any(map(str.isspace, values))):
             return list(values)
-        return self.converted(path, _name)
+        if instead is None:
+            return self.converted(path, _name)
+        blank = {row for row, value in enumerate(values) if _is_blank(value)}
+        if blank:
+            self.notes.append(f"{len(blank):,} rows without a cluster in '{path}', each one of its own")
+        names = self.converted(path, _name, absent=blank)
+        return [instead[row] if row in blank else name for row, name in enumerate(names)]
 
-    def converted(
-        self, path: str, convert: Callable[[Any], Any], *, optional: bool = False, absent: Collection[int] = ()
-    ) -> list[Any]:
+    def groups(self, path: str) -> list[tuple[str, ...]]:
+        """The groups that each row names."""
+        untyped = self._columns.untyped
+        if stray := sum(map(has_stray_blanks, self._columns.values[path])):
+            self.notes.append(f"{stray:,} rows with blanks around a group's name in '{path}', which were removed")
+        return self.converted(path, lambda value: group_names(value, "", untyped=untyped))
+
+    def matching(self, path: str, answer: str, *, absent: Collection[int]) -> list[float | None]:
+        """1 where a prediction is the answer, or one of them, else 0."""
+        values, answers = self._columns.values[path], self._columns.values[answer]
+        empty = sum(_is_blank(value) for row, value in enumerate(values) if row not in absent)
+        if empty:
+            self.notes.append(f"{empty:,} rows without a prediction in '{path}', which count as wrong")
+        pairs = self._converted(
+            path,
+            list(zip(values, answers, strict=True)),
+            lambda pair: _matches(pair[0], pair[1], answer),
+            absent,
+        )
+        if pairs and not any(pairs):
+            self.notes.append(f"no prediction in '{path}' is ever the answer in '{answer}'; are both written alike?")
+        return pairs
+
+    def converted(self, path: str, convert: Callable[[Any], Any], *, absent: Collection[int] = ()) -> list[Any]:
         """The values of a column, each converted, those of absent rows None; a fault is noted, not raised."""
         values = self._columns.values[path]
         if set(map(type, values)) in ({str}, {int}, {float}, {bool}):
@@ -137,29 +252,24 @@ class _Faults:
                 return [known[value] for value in values]
             except DataError:
                 pass  # whose rows are looked for now
+        return self._converted(path, values, convert, absent)
+
+    def _converted(
+        self, path: str, values: Sequence[Any], convert: Callable[[Any], Any], absent: Collection[int]
+    ) -> list[Any]:
         made: list[Any] = []
         for row, value in enumerate(values):
             try:
                 made.append(None if row in absent else convert(value))
             except DataError as fault:
                 made.append(None)
-                missing = value is None and path not in self._known and not optional
-                message = f"there is no field '{path}': {nearest(path, self._known)}" if missing else f"{path} {fault}"
-                self._by_row.setdefault(row, message)
+                self._by_row.setdefault(row, f"{path} {str(fault).lstrip()}")
         return made
 
-    def stop(self, where: str) -> None:
+    def stop(self) -> None:
         """Raise what was noted, as one error."""
-        if not self._by_row:
-            return
-        messages = [
-            f"{self._columns.place(row)}: {message}" for row, message in sorted(self._by_row.items())[:_MOST_FAULTS]
-        ]
-        if len(self._by_row) > len(messages):
-            messages.append(f"and {len(self._by_row) - len(messages)} more like these")
-        raise DataError(
-            messages[0] if len(messages) == 1 else "\n  ".join([f"{where}: rows that cannot be read", *messages])
-        )
+        problems = [f"{self._columns.place(row)}: {message}" for row, message in sorted(self._by_row.items())]
+        raise_problems(problems, most=_MOST_FAULTS)
 
 
 def _digests(ids: Sequence[str], table: pa.Table, columns: Columns, fields: Fields, where: str) -> Digests:
@@ -174,25 +284,50 @@ def _digests(ids: Sequence[str], table: pa.Table, columns: Columns, fields: Fiel
         raise DataError(f"{where}: {error.object[:40]!r} is no text") from error
 
 
-def _repeated(ids: Sequence[str], columns: Columns) -> str:
+def _repeated(ids: Sequence[str], columns: Columns, *, trials: bool) -> str:
     first: dict[str, int] = {}
     for row, name in enumerate(ids):
         if name in first:
             place, before = columns.place(row), columns.place(first[name])
-            return f"{place}: id '{name}' appears twice, first in {before}; every example needs one of its own"
+            hint = "; where rows are trials of one example, name what tells them apart: --columns trial=COLUMN"
+            return (
+                f"{place}: id '{name}' appears twice, first in {before}; every example needs one of its own"
+                f"{hint if trials else ''}"
+            )
         first[name] = row
     return ""
+
+
+def _is_blank(value: Any) -> bool:
+    return not isinstance(value, list | tuple | Mapping) and is_no_group(
+        value.strip() if isinstance(value, str) else value
+    )
+
+
+def _matches(prediction: Any, answer: Any, path: str) -> float:
+    """Whether a prediction is the answer, or one of a list of answers; blanks around a text say nothing."""
+    answers = [plain_text(one) for one in (answer if isinstance(answer, list | tuple) else [answer])]
+    if _is_blank(answer) or not answers or None in answers:
+        raise DataError(f"is compared with {path}, which is {_shown(answer)}, expected a text or a list of texts")
+    if _is_blank(prediction):
+        return 0.0
+    text = plain_text(prediction)
+    if text is None:
+        raise DataError(f"is {_shown(prediction)}, expected a text, or a number")
+    return float(text.strip() in {one.strip() for one in answers if one is not None})
 
 
 def _name(value: Any) -> str:
     if type(value) is str and value:
         return value
     # A join, or a value that was missing once, makes fractions of whole numbers.
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
+    whole = not isinstance(value, float) or value.is_integer()
+    text = plain_text(value) if whole and not isinstance(value, bool | str) else None
+    if text is None:
+        if type(value) is int:
+            raise DataError("holds a number of thousands of digits")
         raise DataError(f"is {_shown(value)}, expected text or a whole number")
-    return _text(value)
+    return text
 
 
 def _share(value: Any, worst: float, best: float) -> float:
@@ -202,10 +337,23 @@ def _share(value: Any, worst: float, best: float) -> float:
     # Written so that NaN is refused too.
     if not 0 <= share <= 1:
         raise DataError(
-            f"is {_shown(value)}, expected a number from {worst:g}, the worst, to {best:g}, the best; name the ends of "
-            "another scale as --scale (in Python scale)"
+            f"is {_shown(value)}, expected a number from {worst:g}, the worst, to {best:g}, the best; {_advice(value)}"
         )
     return share
+
+
+def _advice(value: Any) -> str:
+    """What to do about a value that is no score."""
+    if _is_blank(value) or (isinstance(value, Decimal) and value.is_nan()):
+        return (
+            "say why there is none in a column 'missing_reason', or leave the row out and compare what both sides have "
+            "(--on-missing intersect)"
+        )
+    if isinstance(value, list | tuple | Mapping):
+        return "name a column with one number a row (--columns score=COLUMN, or --metric)"
+    if math.isnan(_number(value)):
+        return "write 1 for right, 0 for wrong, or compare with an answer (--columns prediction=COLUMN,answer=COLUMN)"
+    return "name the ends of another scale as --scale (in Python scale)"
 
 
 def _number(value: Any) -> float:
@@ -214,33 +362,12 @@ def _number(value: Any) -> float:
         word = value.strip().lower()
         if word in _WORDS:
             return _WORDS[word]
-    elif not isinstance(value, int | float):
+    elif not isinstance(value, int | float | Decimal):
         return math.nan
     try:
         return float(value)
     except (ValueError, OverflowError):
         return math.nan
-
-
-def _groups(value: Any) -> tuple[str, ...]:
-    if type(value) is str and not is_no_group(value):
-        return (value,)
-    if not isinstance(value, list | tuple | Mapping) and is_no_group(value):
-        return ()
-    if isinstance(value, list | tuple):
-        return tuple(name for part in value for name in _groups(part))
-    if isinstance(value, bool):
-        return (str(value).lower(),)
-    if isinstance(value, int | float):
-        return (_text(value),)
-    raise DataError(f"is {_shown(value)}, expected a group or a list of groups")
-
-
-def _text(value: float) -> str:
-    try:
-        return str(value)
-    except ValueError:
-        raise DataError("holds a number of thousands of digits") from None
 
 
 def _shown(value: Any) -> str:

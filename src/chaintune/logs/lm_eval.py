@@ -40,7 +40,7 @@ def recognises(path: Path) -> bool:
     """Whether a path holds samples of lm-eval, or its results alone, in which case `read` says what is missing."""
     if path.is_dir():
         return any(path.rglob(_SAMPLES)) or any(path.rglob(_RESULTS)) or bool(_renamed(path))
-    return path.match(_RESULTS) or _is_log(path)
+    return (path.match(_RESULTS) and _is_results(path)) or _is_log(path)
 
 
 def _is_log(path: Path) -> bool:
@@ -57,6 +57,15 @@ def _is_log(path: Path) -> bool:
 def _renamed(folder: Path) -> list[Path]:
     """Samples in a folder under other names than lm-eval gives them today."""
     return [path for path in sorted(folder.rglob("*.jsonl")) if _is_log(path)]
+
+
+def _is_results(path: Path) -> bool:
+    """Whether a file is what lm-eval writes beside its samples; a table may bear the same name."""
+    try:
+        content = parse_json(path.read_bytes(), str(path))
+    except (OSError, DataError):
+        return False
+    return isinstance(content, dict) and not {"results", "versions"}.isdisjoint(content)
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:
@@ -103,7 +112,11 @@ def _read_file(path: Path, task: str, options: ReadOptions) -> Log:
     if first is None:
         raise DataError(f"{path}: holds no rows")
     results = _results(path)
-    fields = _fields(first, options, _entry(results, "higher_is_better", task) or {})
+    fields = _fields(
+        first,
+        replace(options, metric=options.metric_of(task)),
+        _entry(results, "higher_is_better", task) or {},
+    )
     hashed = any(first.get(name) for name in _DIGESTS.values())
     paths = [*fields.paths, _FILTER, *(() if hashed else _HASHED)]
     columns = read_columns(path, paths, first, number=fields.number)

@@ -21,13 +21,17 @@ class ReadOptions:
 
     Attributes:
         dimensions: fields that hold an example's groups, dotted where they lie deeper (`doc.category`).
-        columns: what a field is called in the log, where it has another name: `{"id": "qid"}`.
+        columns: what a field is called in the log, where it has another name: `{"id": "qid"}`; `answer` compares a
+            column `prediction` with it, `trial` tells several rows of one example apart, and `task` may be empty where
+            no column names the task.
         cluster: the field that says which examples are not independent, dotted where it lies deeper.
         metric: which score, where a log has several.
+        metrics: task -> which score, where it is another one.
         filter: which answer, where lm-eval took several from each response.
         tasks: the only ones to read; none for all.
         scale: the worst and the best score there can be, where they are not 0 and 1.
         reader: name of the reader; None to tell by the file.
+        side: the column of a table that is one of two sides, as `FILE#COLUMN` names it; empty where the file is.
 
     Raises:
         ConfigError: an invalid value.
@@ -41,6 +45,8 @@ class ReadOptions:
     tasks: tuple[str, ...] = ()
     scale: tuple[float, float] = (0.0, 1.0)
     reader: str | None = None
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    side: str = ""
 
     def __post_init__(self) -> None:
         for name in ("cluster", "metric", "filter", "reader"):
@@ -51,11 +57,18 @@ class ReadOptions:
             raise ConfigError(
                 f"columns {self.columns!r}: expected a mapping of field to column such as {{'id': 'qid'}}"
             )
+        named = [*self.metrics.keys(), *self.metrics.values()]
+        if not all(isinstance(text, str) and text for text in named):
+            raise ConfigError(f"metric {self.metrics!r}: expected a name, or a mapping of task to name")
         _check_scale(self.scale)
 
     def called(self, name: str) -> str:
         """The name of a field in the log."""
         return self.columns.get(name, name)
+
+    def metric_of(self, task: str) -> str | None:
+        """Which score of a task is read; None where none is named."""
+        return self.metrics.get(task, self.metric)
 
     def wants(self, task: str) -> bool:
         """Whether a task is to be read."""
@@ -144,7 +157,7 @@ class ReadArguments(TypedDict, total=False):
 
     columns: Mapping[str, str]
     cluster: str | None
-    metric: str | None
+    metric: str | Mapping[str, str] | None
     filter: str | None
     task: str | Sequence[str] | None
     scale: tuple[float, float]
@@ -171,6 +184,8 @@ def compare_options(arguments: Mapping[str, Any]) -> CompareOptions:
     inference = Inference(**{part.name: rest.pop(part.name) for part in fields(Inference) if part.name in rest})
     tasks = names_of("task", rest.pop("task", None) or ())
     read = {name: rest.pop(name) for name in ReadArguments.__annotations__ if name in rest}
+    if isinstance(read.get("metric"), Mapping):
+        read["metrics"] = read.pop("metric")
     crossed = [joined(*pair) for pair in _pairs(rest.pop("intersections", ()))]
     return CompareOptions(
         by=(*names_of("by", rest.pop("by", ())), *crossed),

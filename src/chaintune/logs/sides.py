@@ -4,11 +4,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow.compute as pc
 
-from chaintune.errors import DataError
+from chaintune.errors import ConfigError, DataError
+from chaintune.files.frames import KINDS, frame_rows
+from chaintune.files.reading import user_path
 from chaintune.forgetting.pairing import Pair, pair
 from chaintune.logs.log import Log, of_tasks
 from chaintune.logs.options import CompareOptions, ReadOptions
@@ -18,10 +20,14 @@ from chaintune.logs.tables import logs_of_rows
 from chaintune.records import Scores
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
     import polars as pl
 
-Logged: TypeAlias = "Path | str | Scores | Sequence[Scores] | pl.DataFrame | pd.DataFrame"
+Logged: TypeAlias = (
+    "Path | str | Scores | Sequence[Scores] | Sequence[Mapping[str, Any]] | pl.DataFrame | pl.LazyFrame | "
+    "pd.DataFrame | pd.Series[Any] | datasets.Dataset"
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,31 +93,27 @@ def shared(log: Log, other: Log) -> Log:
 
 def _logs(logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
     if isinstance(logged, Path | str):
-        return read_log(Path(logged), reading)
+        path, column = _file_and_column(user_path(logged))
+        if column and reading.reader not in (None, "table"):
+            raise ConfigError(f"{path}#{column}: only tables have columns that are sides, not logs of {reading.reader}")
+        return read_log(path, replace(reading, side=column, reader="table") if column else reading)
     if isinstance(logged, Scores):
         return {logged.task: log_of(logged, side)}
-    if isinstance(logged, list | tuple):
+    if isinstance(logged, list | tuple) and not (logged and isinstance(logged[0], Mapping)):
         return _several(logged, side)
-    # By what they offer and not by class, so that neither library is imported for a question.
-    if hasattr(logged, "to_dicts"):
-        rows = cast("pl.DataFrame", logged).to_dicts()
-    elif hasattr(logged, "to_dict"):
-        rows = _pandas_rows(cast("pd.DataFrame", logged))
-    else:
-        raise DataError(f"{side}: expected a path, scores or a frame, got a {type(logged).__name__}")
-    numbered = ((f"{side}, row {number}", row) for number, row in enumerate(rows, 1))
-    return {log.scores.task: log for log in logs_of_rows(numbered, side, reading)}
+    rows = frame_rows(logged, side)
+    if rows is None:
+        raise DataError(f"{side}: expected a path, scores, {KINDS}, got {type(logged).__name__}")
+    return {log.scores.task: log for log in logs_of_rows(((row.where, row.values) for row in rows), side, reading)}
 
 
-def _pandas_rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Rows with Python's own values: pandas holds lists as arrays, and what is missing in several ways."""
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [
-        {str(name): cell.tolist() if hasattr(cell, "tolist") else cell for name, cell in row.items()} for row in rows
-    ]
+def _file_and_column(path: Path) -> tuple[Path, str]:
+    """`FILE#COLUMN` in its parts, unless a file has that very name."""
+    file, sign, column = str(path).rpartition("#")
+    return (Path(file), column) if sign and not path.exists() and Path(file).is_file() else (path, "")
 
 
-def _several(logged: Sequence[Scores], side: str) -> Mapping[str, Log]:
+def _several(logged: Sequence[Any], side: str) -> Mapping[str, Log]:
     logs = {scores.task: log_of(scores, side) for scores in logged if isinstance(scores, Scores)}
     if not logs or len(logs) < len(logged):
         raise DataError(f"{side}: expected scores of one task or more, each task once, in a list of {len(logged)}")

@@ -25,6 +25,7 @@ from chaintune.runs.output import Prepared, write_results
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 from chaintune.study.task_spec import load_spec
+from chaintune.tasks.overlap import kept_apart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,10 +190,15 @@ def prepare(
         families: as `compile_plan` takes them.
 
     Raises:
-        DataError: a task's data cannot be loaded, or an example is longer than a base's context.
+        DataError: a task's data cannot be loaded, what is taught is tested too, or an example is longer than a base's
+            context.
         ModelError: a base cannot be loaded, or is served, so that nothing can be trained from it.
     """
-    loaded = {name: load_spec(name, spec, trust_remote_code=trust_remote_code) for name, spec in study.tasks.items()}
+    loaded = {
+        name: load_spec(name, spec, trust_remote_code=trust_remote_code, allow_overlap=study.allow_overlap)
+        for name, spec in study.tasks.items()
+    }
+    loaded = kept_apart(loaded, study.taught, allow_overlap=study.allow_overlap)
     how: dict[str, Any] = {"allow_unused": study.allow_unused, "trust_remote_code": trust_remote_code}
     bases = {name: open_base(study.located(name), store, study.backend, **how) for name in study.bases}
     precision = resolve_precision(study.precision)

@@ -75,21 +75,37 @@ _RECIPE_LIMITS: Mapping[str, Any] = {
 }
 
 
+def _as_column(value: Any) -> Any:
+    """The name of a column, also one that YAML takes for a number."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _as_gold(value: Any) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+        raise ValueError(
+            f"expected a column, a text with columns in braces, or the index of the right choice, got {value!r}"
+        )
+    return value
+
+
+Column = Annotated[str, BeforeValidator(_as_column)]
+
+
 class ColumnSpec(Spec):
     """The columns of a user's own data; those not named are looked for under these very names."""
 
-    id: str | None = None
-    prompt: str | None = None
-    choices: str | list[str] | None = None
-    gold: str | None = None
-    labels: str | None = None
-    cluster: str | None = None
-    split: str | None = None
-    groups: dict[str, str] | str | None = None
+    id: Column | None = None
+    prompt: Column | None = None
+    choices: Column | list[Column] | None = None
+    gold: Annotated[str | int | None, BeforeValidator(_as_gold)] = None
+    labels: Column | list[Column] | None = None
+    cluster: Column | None = None
+    split: Column | None = None
+    groups: dict[str, Column] | Column | None = None
 
 
 class SplitSpec(Spec):
-    """The splits of a Hub data set that are taught and tested."""
+    """The splits of a Hub data set, or the parts of a file, that are taught and tested."""
 
     train: str
     test: str
@@ -101,7 +117,7 @@ class TaskSpec(Spec):
     Attributes:
         role: needed for a user's own data; a registered task knows its own.
         train, test: a number, `N per DIMENSION`, or `all` (None).
-        path, test_path, hub, config, split, columns, lm_eval, fewshot, include_path: where the data is; see
+        path, test_path, hub, config, split, columns, unusable, lm_eval, fewshot, include_path: where the data is; see
             `tasks.DataOptions`.
         test_share: share of the clusters that are tested, where the data has no split.
         seed: of the split into train and test.
@@ -121,6 +137,7 @@ class TaskSpec(Spec):
     config: str | None = None
     split: str | SplitSpec | None = None
     columns: ColumnSpec | None = None
+    unusable: Literal["error", "skip"] | None = None
     lm_eval: str | None = None
     fewshot: Annotated[Whole, Field(ge=0, le=1_000)] | None = None
     include_path: str | None = None
@@ -161,6 +178,7 @@ class StudySpec(Spec):
     backend: Annotated[str, _name_in(BACKENDS)] = DEFAULT
     metric: Metric | Literal["auto"] = "auto"
     keep: Literal["all", "final", "none"] = "all"
+    allow_overlap: bool = False
     level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[Whole, Field(ge=100, le=MOST_RESAMPLES)] = 10_000
     forgetting_from: ForgettingFrom = "trained"

@@ -13,6 +13,7 @@ from chaintune.config.source import KeyPath, Source, apply_override, as_plain, p
 from chaintune.config.validation import check, check_distinct
 from chaintune.errors import ConfigError
 from chaintune.files.names import shown_names
+from chaintune.files.reading import user_path
 from chaintune.records import ForgettingFrom, Metric, Recipe
 from chaintune.scoring.backends import DEFAULT
 from chaintune.study.chains import Chain, read_chains
@@ -60,6 +61,7 @@ class Study:
         precision, metric, keep, level, resamples, forgetting_from, backend: as in the file.
         curvature: how each chain's first checkpoint is measured before it is overwritten; None measures nothing.
         allow_unused: patterns of weights that a base may leave out.
+        allow_overlap: what is taught may also be tested; the results say what is.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Study:
     curvature: CurvatureSpec | None = None
     allow_unused: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
+    allow_overlap: bool = False
 
     @classmethod
     def from_yaml(cls, path: Path | str, overrides: str | Iterable[str] = ()) -> Self:
@@ -121,6 +124,12 @@ class Study:
             labels = tuple((name.removeprefix("recipe."), as_text(value)) for name, value in pairs)
             variants += [Variant(labels, pairs, seed) for seed in seeds]
         return variants
+
+    @property
+    def taught(self) -> frozenset[str]:
+        """Names of the tasks of which anything is taught."""
+        replayed = (getattr(item.spec, "task", None) for item in self.mitigations)
+        return frozenset(name for chain in self.chains for name in chain) | frozenset(filter(None, replayed))
 
     @property
     def recipe(self) -> Recipe:
@@ -171,6 +180,7 @@ class Study:
             "backend": self.backend,
             "metric": self.metric,
             "keep": self.keep,
+            "allow_overlap": self.allow_overlap,
             "level": self.level,
             "resamples": self.resamples,
             "forgetting_from": self.forgetting_from,
@@ -204,8 +214,8 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
     measured = sum(max(1, len(own.measure)) for own in tasks.values())
     check_jobs(source, bases=len(spec.base), measured=measured, chains=chains, knobs=knobs, mitigations=mitigations)
     source.stop_if_wrong()
-    keys = ("seed", "precision", "backend", "metric", "keep", "level", "resamples", "forgetting_from", "curvature")
-    plain = {key: getattr(spec, key) for key in keys}
+    set_apart = {"base", "tasks", "chains", "recipe", "vary", "mitigations"}
+    plain = {key: getattr(spec, key) for key in StudySpec.model_fields if key not in set_apart}
     shown = shown_names(_located_model(base, _folder(("base",), source)) for base in spec.base)
     return plain | {
         "name": name,
@@ -238,7 +248,7 @@ def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
 
 def _located(path: str | None, at: KeyPath, source: Source) -> str | None:
     """In full: a path of the file starts at the file's folder, one of an override at the current folder."""
-    return path if path is None else str((_folder(at, source) / path).absolute())
+    return path if path is None else str((_folder(at, source) / user_path(path)).absolute())
 
 
 def _seen_from(folder: Path | None, path: str) -> str:

@@ -43,13 +43,15 @@ def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:
     check_distinct(spec.metric, (*at, "metric"), source)
 
 
-def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False) -> Task:
+def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False, allow_overlap: bool = False) -> Task:
     """The task that a study file describes.
 
     Args:
         name: of the task.
         spec: as it stands in the file.
         trust_remote_code: run Python code that the file names.
+        allow_overlap: take data of the user's own whose train and test splits share examples.
+        allow_overlap: take data of the user's own whose train and test splits share examples.
 
     Raises:
         ConfigError: it names Python code, which is not to be run.
@@ -71,6 +73,7 @@ def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False) -> 
         metric=spec.metric,
         labelling=spec.labelling,
         special_tokens=spec.special_tokens,
+        allow_overlap=allow_overlap,
         **spec.data(),
     )
 

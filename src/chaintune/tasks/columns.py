@@ -1,7 +1,7 @@
 """The columns of a user's own data."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,20 +21,20 @@ class ColumnNames:
     Attributes:
         prompt: a column, or a text in which `{column}` stands for what that column holds.
         choices: a column that holds them all, or a text of that kind for each.
-        gold: always there.
+        gold: a column, a text of that kind, or the index of the choice that is right in every row.
         id, cluster, split: empty where the data has none.
-        labels: the column that holds a label for each choice, when gold is one of them; else empty.
+        labels: the labels of the choices, or the column that holds them, when gold is one of them; else empty.
         groups: dimension -> the column that holds its group or list of groups.
         group_map: the column that maps dimensions to groups in each row; empty where there is none.
     """
 
     prompt: str
     choices: str | tuple[str, ...]
-    gold: str
+    gold: str | int
     id: str = ""
     cluster: str = ""
     split: str = ""
-    labels: str = ""
+    labels: str | tuple[str, ...] = ""
     groups: Mapping[str, str] | None = None
     group_map: str = ""
 
@@ -45,9 +45,9 @@ def resolve_columns(rows: Iterable[Row], columns: Mapping[str, Any], where: str)
     Args:
         rows: of the data.
         columns: `prompt`, `choices`, `gold`, `id`, `cluster`, `split`, `labels` -> column, and `groups` ->
-            a mapping of dimension to column, or one column that holds such a mapping in each row. `prompt`
-            may be a text with columns in braces, `choices` a list of such texts. A key whose value is None
-            counts as absent.
+            a mapping of dimension to column, or one column that holds such a mapping in each row. `prompt` and
+            `gold` may be a text with columns in braces, `choices` a list of such texts, `labels` a list of labels,
+            and `gold` also one of these texts or labels, or an index. A key whose value is None counts as absent.
         where: of the data, for messages.
 
     Raises:
@@ -65,10 +65,27 @@ def resolve_columns(rows: Iterable[Row], columns: Mapping[str, Any], where: str)
     groups = columns.get("groups", "groups" if "groups" in there else {})
     by_dimension = dict(groups) if isinstance(groups, Mapping) else {}
     group_map = "" if isinstance(groups, Mapping) else str(groups)
+    for key in ("choices", "labels"):
+        if isinstance(names.get(key), list | tuple):
+            names[key] = tuple(map(str, names[key]))
+    names["gold"] = _gold(names, there, where)
     _check_present([*_named_columns(names), *_group_columns(by_dimension, group_map)], there, where)
-    if isinstance(names["choices"], list | tuple):
-        names["choices"] = tuple(names["choices"])
     return ColumnNames(**names, groups=by_dimension, group_map=group_map)
+
+
+def _gold(names: Mapping[str, Any], there: Sequence[str], where: str) -> str | int:
+    """The index of a choice where gold is the text or label of one in every row; else gold as it is named."""
+    gold = names["gold"]
+    listed = names.get("labels") or names["choices"]
+    own = [text.strip() for text in listed] if isinstance(listed, tuple) else []
+    if not isinstance(gold, str) or IN_BRACES.search(gold) or gold.strip() not in own:
+        return gold if isinstance(gold, str) else int(gold)
+    if gold in there:
+        raise ConfigError(
+            f"{where}: gold '{gold}' is a column and one of the choices; write '{{{gold}}}' for the column, or "
+            f"{own.index(gold.strip())} for the choice"
+        )
+    return own.index(gold.strip())
 
 
 def template_columns(template: str) -> list[str]:
@@ -79,10 +96,11 @@ def template_columns(template: str) -> list[str]:
 def _named_columns(names: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Key -> each column that is read for it."""
     for key, named in names.items():
-        if isinstance(named, list | tuple):
-            yield from ((key, column) for text in named for column in IN_BRACES.findall(text))
-        else:
-            yield from ((key, column) for column in (template_columns(named) if key == "prompt" else [named]))
+        if isinstance(named, tuple):
+            yield from ((key, column) for text in named if key == "choices" for column in IN_BRACES.findall(text))
+        elif isinstance(named, str):
+            template = key in ("prompt", "gold")
+            yield from ((key, column) for column in (template_columns(named) if template else [named]))
 
 
 def _group_columns(by_dimension: Mapping[str, str], group_map: str) -> Iterator[tuple[str, str]]:
@@ -105,9 +123,13 @@ def _check_keys(columns: Mapping[str, Any]) -> None:
     for key, column in columns.items():
         if key not in KEYS:
             raise ConfigError(f"columns: '{key}' is not known; {nearest(str(key), KEYS)}")
+        types: Any = str
         if key == "groups" and isinstance(column, Mapping):
             named = [*column.keys(), *column.values()]
+        elif key in ("choices", "labels") and isinstance(column, list | tuple):
+            named, types = list(column), str | int if key == "labels" else str
         else:
-            named = list(column) if key == "choices" and isinstance(column, list | tuple) else [column]
-        if wrong := [value for value in named if not isinstance(value, str)]:
-            raise ConfigError(f"columns: '{key}' must name a column, got {kind(wrong[0])}")
+            named, types = [column], str | int if key == "gold" else str
+        if wrong := [value for value in named if not isinstance(value, types) or isinstance(value, bool)]:
+            what = "a column or the index of a choice" if key == "gold" else "a column"
+            raise ConfigError(f"columns: '{key}' must name {what}, got {kind(wrong[0])}")

@@ -16,10 +16,13 @@ class DataOptions(TypedDict, total=False):
     Attributes:
         path: of a file of your own, or of a known task's data in the shape that it is published in.
         test_path: of a file of your own with what is tested; `path` then holds what is taught.
+        rows: in place of `path`, a table in memory: a frame of pandas or polars, a Hugging Face data set, or a list
+            of mappings; a mapping of split to table, such as a `DatasetDict`, keeps its splits.
         hub: a data set on the Hub, `owner/name`.
         config: its configuration.
-        split: its split that is cut by cluster, or `train` and `test` -> split.
+        split: its split, or the part of a file, that is cut by cluster, or `train` and `test` -> split.
         columns: which column holds what; see `columns.resolve_columns`.
+        unusable: `error`, or `skip` to leave out rows of your own that cannot be used, counted.
         lm_eval: a task of lm-evaluation-harness; a name that begins with `lm_eval:` says the same.
         fewshot: samples that lm-eval puts in front of each question.
         include_path: a folder with lm-eval task files of your own.
@@ -27,10 +30,12 @@ class DataOptions(TypedDict, total=False):
 
     path: Path | str | None
     test_path: Path | str | None
+    rows: Any
     hub: str | None
     config: str | None
     split: str | Mapping[str, str] | None
     columns: Mapping[str, Any] | None
+    unusable: Literal["error", "skip"] | None
     lm_eval: str | None
     fewshot: int | None
     include_path: Path | str | None
@@ -91,6 +96,7 @@ class TaskData:
         role: that the task has by itself; None leaves it to the user.
         test_share: of the clusters that are tested, where the data has no test split of its own.
         stratify_by: the dimension whose groups are split each for itself; None is the first one.
+        mendable: it is the user's own: what is taught and tested is an error; else it is not taught.
     """
 
     pool: Pool
@@ -100,3 +106,4 @@ class TaskData:
     role: Role | None = None
     test_share: float = 0.5
     stratify_by: str | None = None
+    mendable: bool = False

@@ -2,19 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.files.reading import READERS, files_digest, read_rows
+from chaintune.errors import ConfigError, DataError
+from chaintune.files.reading import READERS, files_digest, read_rows, suffix_of
 from chaintune.files.rows import Row
 from chaintune.records import Example
-from chaintune.tasks.columns import ColumnNames, resolve_columns
 from chaintune.tasks.definition import Pool, TaskData
 from chaintune.tasks.hub import HubError, fetch
 from chaintune.tasks.hub_splits import Layout, read_layout
-from chaintune.tasks.items import SPLITS, by_split, dimensions_of, examples_of
+from chaintune.tasks.items import Items, by_split, dimensions_of, read_items, split_names
 from chaintune.tasks.left_out import note_left_out, without_repeats
 
 VERSION = "hub-1"
@@ -36,42 +34,23 @@ def read_hub(task: str, options: Mapping[str, Any]) -> TaskData:
     """
     offered, config, columns = read_layout(options["hub"]), options.get("config"), options.get("columns", {})
     where = f"Hub data set {offered.repo}"
-    names = _split_names(where, options.get("split"), list(offered.splits(config)))
+    names = split_names(where, options.get("split"), list(offered.splits(config)))
     rows, source = _rows(offered, config, names)
-    resolved = {part: _columns(own, columns, f"{where}, split '{names[part]}'") for part, own in rows.items()}
-    examples = {part: examples_of(own, resolved[part]) for part, own in rows.items()}
     left_out: Counter[str] = Counter()
-    train, test = _parts(where, rows, examples, resolved)
+    read = {
+        part: read_items(
+            own, columns, f"{where}, split '{names[part]}'", left_out, unusable=options.get("unusable", "error")
+        )
+        for part, own in rows.items()
+    }
+    train, test = _parts(where, read, split_named=bool(isinstance(columns, Mapping) and columns.get("split")))
     if test is not None:
         test = without_repeats(test, left_out)
     train = without_repeats(train, left_out, tested=test or ())
-    source += note_left_out(task, left_out, sum(len(own) for own in rows.values()))
-    dimensions = dimensions_of(next(iter(resolved.values())), [*train, *(test or ())], where)
+    notes = [note for one in read.values() for note in one.notes]
+    source += note_left_out(task, left_out, sum(len(own) for own in rows.values()), notes)
+    dimensions = dimensions_of(next(iter(read.values())).columns, [*train, *(test or ())], where)
     return TaskData(Pool(train, test, source), VERSION, dimensions, offered.licence or "not stated")
-
-
-def _columns(rows: Sequence[Row], columns: Mapping[str, Any], where: str) -> ColumnNames:
-    """As for a file, but a column that happens to be called `split` counts only when it is named."""
-    resolved = resolve_columns(rows, columns, where)
-    return resolved if columns.get("split") else replace(resolved, split="")
-
-
-def _split_names(where: str, split: str | Mapping[str, str] | None, there: Sequence[str]) -> dict[str, str]:
-    """`train` and `test`, or `all`, -> the split of the data set that is read as such."""
-    if split is None:
-        if len(there) > 1:
-            raise DataError(
-                f"{where} has the splits {', '.join(there)}; name one as 'split', to be cut by cluster, "
-                f"or two: 'split: {{train: {there[0]}, test: {there[-1]}}}'"
-            )
-        return {"all": there[0]}
-    if isinstance(split, Mapping) and set(split) != set(SPLITS):
-        raise ConfigError(f"split: expected one name, or one for each of train and test, got {dict(split)}")
-    names = {"all": split} if isinstance(split, str) else dict(split)
-    for name in names.values():
-        if name not in there:
-            raise DataError(f"{where}: no split '{name}'; {nearest(name, there)}")
-    return names
 
 
 def _rows(offered: Layout, config: str | None, names: Mapping[str, str]) -> tuple[dict[str, list[Row]], str]:
@@ -97,17 +76,16 @@ def _rows(offered: Layout, config: str | None, names: Mapping[str, str]) -> tupl
 
 def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
     matches = {path for pattern in patterns for path in folder.glob(pattern)}
-    return sorted(path for path in matches if path.is_file() and path.suffix.lower() in READERS)
+    return sorted(path for path in matches if path.is_file() and suffix_of(path))
 
 
 def _parts(
-    where: str,
-    rows: Mapping[str, list[Row]],
-    examples: Mapping[str, list[Example]],
-    columns: Mapping[str, ColumnNames],
+    where: str, read: Mapping[str, Items], *, split_named: bool
 ) -> tuple[Sequence[Example], Sequence[Example] | None]:
-    if "all" in rows:
-        return by_split(rows["all"], examples["all"], columns["all"].split)
-    if column := columns["train"].split:
+    """What is taught and tested; a column that happens to be called `split` counts only when it is named."""
+    if "all" in read:
+        return by_split(read["all"].rows, read["all"].examples, read["all"].columns.split if split_named else "")
+    if split_named:
+        column = read["train"].columns.split
         raise ConfigError(f"{where}: column '{column}' holds the split, so name one split, not two")
-    return examples["train"], examples["test"]
+    return read["train"].examples, read["test"].examples

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from chaintune.errors import DataError, nearest
-from chaintune.files.reading import READERS
+from chaintune.files.reading import READERS, suffix_of
 from chaintune.tasks.hub import HubError, fetch, file_names
 from chaintune.tasks.places import CONVERTED
 
@@ -140,7 +140,7 @@ def _names(repo: str, *, revision: str = "") -> list[str]:
 
 def _is_data(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in READERS and path.name != "dataset_infos.json" and not path.name.startswith(".")
+    return bool(suffix_of(Path(name))) and path.name != "dataset_infos.json" and not path.name.startswith(".")
 
 
 def _inferred(names: Iterable[str]) -> dict[str, Splits]:

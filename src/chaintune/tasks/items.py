@@ -1,27 +1,134 @@
 """Rows of a user's own data -> examples, by the columns that the user names."""
 
-import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any
 
-from chaintune.errors import DataError, nearest
-from chaintune.files.rows import Row, build_all, checked_text, kind
+from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.files.cells import group_names, has_stray_blanks, json_in, plain_text
+from chaintune.files.rows import Row, build_all, build_some, checked_text, kind, raise_problems
 from chaintune.records import Choices, Example, canonical_digest
 from chaintune.records.examples import is_no_group
-from chaintune.tasks.columns import IN_BRACES, ColumnNames
+from chaintune.tasks.columns import IN_BRACES, ColumnNames, resolve_columns
 from chaintune.tasks.definition import Part
+from chaintune.tasks.left_out import REPEATED, note_unusable
 from chaintune.tasks.prompts import choice_defect, continuation
 
 SPLITS: tuple[Part, Part] = ("train", "test")
+UNUSABLE = ("error", "skip")
+_SHOWN = 6
 
 
-def examples_of(rows: Iterable[Row], columns: ColumnNames) -> list[Example]:
-    """The example of each row.
+@dataclass(frozen=True)
+class Items:
+    """Rows of a user's own data that are used, and what was made of them.
+
+    Attributes:
+        rows: in the order of the data.
+        columns: that were read.
+        examples: one a row.
+        notes: a sentence for each rule by which cells were read, with the number of rows.
+    """
+
+    rows: Sequence[Row]
+    columns: ColumnNames
+    examples: Sequence[Example]
+    notes: Sequence[str] = ()
+
+
+def read_items(
+    rows: Sequence[Row], columns: Mapping[str, Any], where: str, left_out: Counter[str], *, unusable: str = "error"
+) -> Items:
+    """The items of rows.
+
+    Args:
+        rows: of the data.
+        columns: as `resolve_columns` takes them.
+        where: of the data, for messages.
+        left_out: counts what is skipped.
+        unusable: `error`, or `skip` for rows that cannot be used.
 
     Raises:
-        DataError: of every row that cannot be used, in one message.
+        ConfigError: the columns, or `unusable`, are none.
+        DataError: of every row that cannot be used, in one message; of all rows, where they are skipped.
     """
-    return build_all(rows, lambda row: _example(row, columns))
+    if unusable not in UNUSABLE:
+        raise ConfigError(f"unusable {unusable!r} is no valid value; {nearest(str(unusable), UNUSABLE)}")
+    named = resolve_columns(rows, columns, where)
+    _check_bars(rows, named, where)
+    built, problems = build_some(rows, lambda row: _example(row, named))
+    used = [(row, example) for row, example in zip(rows, built, strict=True) if example is not None]
+    if unusable == "error" or not used:
+        raise_problems(problems)
+    note_unusable(problems, left_out)
+    kept, examples = [row for row, _ in used], [example for _, example in used]
+    return Items(kept, named, examples, _notes_on(kept, named))
+
+
+def each_once(items: Items, left_out: Counter[str], *, unusable: str = "error") -> Items:
+    """The items without those that repeat another, which are one item; an id that two items bear is an error.
+
+    Args:
+        items: of a file of the user's own.
+        left_out: counts what is left out.
+        unusable: as `read_items` takes it.
+
+    Raises:
+        DataError: of every row whose id is taken, or that gives the same question another right answer.
+    """
+    first: dict[str, tuple[Row, Example]] = {}
+    kept, problems = [], []
+    for row, example in zip(items.rows, items.examples, strict=True):
+        one, other = first.setdefault(example.id, (row, example))
+        split = items.columns.split
+        if other is example:
+            kept.append((row, example))
+        elif items.columns.id:
+            problems.append(f"{row.where}: id '{example.id}' is taken by {one.where}; every row needs its own")
+        elif split and row.get(split) != one.get(split):
+            problems.append(f"{row.where}: same prompt and choices as {one.where}, of another split; remove one")
+        elif other.target != example.target:
+            problems.append(
+                f"{row.where}: same prompt and choices as {one.where}; remove one, or tell them apart by an id"
+            )
+        else:
+            left_out[REPEATED] += 1
+    if unusable == "error":
+        raise_problems(problems)
+    note_unusable(problems, left_out)
+    return Items([row for row, _ in kept], items.columns, [example for _, example in kept], items.notes)
+
+
+def split_names(where: str, split: Any, there: Sequence[str]) -> dict[str, str]:
+    """`train` and `test`, or `all`, -> the part of the data that is read as such.
+
+    Args:
+        where: of the data, for messages.
+        split: as the user names it: one part, or one for each of train and test; None where there is no doubt.
+        there: names of the parts.
+
+    Raises:
+        ConfigError: something else is named.
+        DataError: there is no such part, or there are several and none is named.
+    """
+    if split is None:
+        if set(there) == set(SPLITS):
+            return dict(zip(SPLITS, SPLITS, strict=True))
+        if len(there) > 1:
+            raise DataError(
+                f"{where} has the splits {', '.join(there[:_SHOWN])}{', ...' if len(there) > _SHOWN else ''}; name one "
+                f"as 'split', to be cut by cluster, or two: 'split: {{train: {there[0]}, test: {there[-1]}}}'"
+            )
+        return {"all": there[0]}
+    if not isinstance(split, str) and (not isinstance(split, Mapping) or set(split) != set(SPLITS)):
+        raise ConfigError(f"split: expected one name, or one for each of train and test, got {kind(split)}")
+    names = {"all": split} if isinstance(split, str) else dict(split)
+    for name in names.values():
+        if name not in there:
+            raise DataError(f"{where}: no split '{name}'; {nearest(str(name), there)}")
+    return names
 
 
 def by_split(
@@ -62,35 +169,64 @@ def groups_of(row: Row, columns: ColumnNames) -> dict[str, tuple[str, ...]]:
         by_dimension = _group_map(row, columns.group_map)
     else:
         by_dimension = {dimension: row.get(column) for dimension, column in (columns.groups or {}).items()}
-    groups = {dimension: _group_names(row, dimension, value) for dimension, value in sorted(by_dimension.items())}
+    groups = {
+        dimension: group_names(value, f"{row.where}: group of dimension '{dimension}'", untyped=row.untyped)
+        for dimension, value in sorted(by_dimension.items())
+    }
     return {dimension: names for dimension, names in groups.items() if names}
 
 
+def _notes_on(rows: Sequence[Row], columns: ColumnNames) -> list[str]:
+    """What was made of cells that are read by a rule: a sentence each, with the number of rows."""
+    named = [columns.group_map] if columns.group_map else list((columns.groups or {}).values())
+    blanks = sum(any(_blanks_in(row.get(column)) for column in named) for row in rows)
+    alone = sum(_is_blank(row, columns.cluster) for row in rows) if columns.cluster else 0
+    told = [f"{blanks:,} rows with blanks around a group's name, which were removed"] if blanks else []
+    return told + ([f"{alone:,} rows without a cluster, each one of its own"] if alone else [])
+
+
+def _blanks_in(value: Any) -> bool:
+    return any(map(has_stray_blanks, value.values())) if isinstance(value, Mapping) else has_stray_blanks(value)
+
+
 def name_of(row: Row, column: str) -> str:
-    """A text or whole number that names something, as text.
+    """What names something, as text: a text, whole number, date or time.
 
     Raises:
         DataError: the column holds something else.
     """
     value = row.value(column)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return checked_text(value, f"{row.where}: field '{column}'")
+    # A join, or a value that was missing once, makes fractions of whole numbers.
+    fraction = isinstance(value, float) and not value.is_integer()
+    text = value if isinstance(value, bool) or fraction else plain_text(value)
+    return checked_text(value if text is None else text, f"{row.where}: field '{column}'")
 
 
 def _example(row: Row, columns: ColumnNames) -> Example:
     prompt = _filled(row, columns.prompt) if IN_BRACES.search(columns.prompt) else row.text(columns.prompt)
     choices = _choices(row, columns.choices)
-    gold = _gold_by_label(row, columns) if columns.labels else _gold(row, columns.gold, choices)
+    gold = _gold(row, columns, choices)
     # Derived from content, not from the row number: keys must not change when rows change places.
     name = name_of(row, columns.id) if columns.id else canonical_digest([prompt, choices])[:16]
-    cluster = name_of(row, columns.cluster) if columns.cluster else name
+    cluster = name_of(row, columns.cluster) if columns.cluster and not _is_blank(row, columns.cluster) else name
     texts = tuple(continuation(prompt, choice) for choice in choices)
     return Example(name, prompt, Choices(texts, gold), groups_of(row, columns), cluster)
 
 
+def _is_blank(row: Row, column: str) -> bool:
+    value = row.get(column)
+    return is_no_group(value.strip() if isinstance(value, str) else value)
+
+
 def _filled(row: Row, template: str) -> str:
-    return IN_BRACES.sub(lambda field: name_of(row, field[1]), template)
+    return IN_BRACES.sub(lambda field: _printed(row, field[1]), template)
+
+
+def _printed(row: Row, column: str) -> str:
+    """A value as part of a text."""
+    value = row.value(column)
+    text = plain_text(value)
+    return checked_text(value if text is None else text, f"{row.where}: field '{column}'")
 
 
 def _choices(row: Row, columns: str | tuple[str, ...]) -> list[str]:
@@ -104,41 +240,85 @@ def _choices(row: Row, columns: str | tuple[str, ...]) -> list[str]:
 
 
 def _listed_choices(row: Row, column: str) -> list[str]:
-    value = row.value(column)
+    value, what = row.value(column), f"{row.where}: field '{column}'"
     if isinstance(value, str):
         if "|" not in value and not value.lstrip().startswith("["):
             raise DataError(
-                f"{row.where}: field '{column}' is one text, {kind(value)}; write a list of texts, or all of them in "
-                "one with '|' between"
+                f"{what} is one text, {kind(value)}; write a list of texts, or all of them in one with '|' between"
             )
-        value = _parsed(row, column, value) if value.lstrip().startswith("[") else value.split("|")
+        value = json_in(value, what) if value.lstrip().startswith("[") else _between_bars(value, what)
     if not isinstance(value, list | tuple):
-        raise DataError(f"{row.where}: field '{column}' must be a list of texts, got {kind(value)}")
+        raise DataError(f"{what} must be a list of texts, got {kind(value)}")
     return [checked_text(choice, f"{row.where}: choice {k}") for k, choice in enumerate(value)]
 
 
-def _parsed(row: Row, column: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{row.where}: field '{column}' is not the JSON that it begins like ({error.msg})") from error
+def _between_bars(text: str, what: str) -> list[str]:
+    """The texts between `|`, unless one of them may itself hold a `|`."""
+    parts = text.split("|")
+    if any(part.count(left) != part.count(right) for part in parts for left, right in ("()", "[]", "{}")) or any(
+        not part.strip() for part in parts
+    ):
+        raise DataError(
+            f"{what} is {kind(text)}: {len(parts)} choices with '|' between, or fewer of which one holds a '|'; write "
+            'them as a JSON list such as ["P(A|B)", "P(B)"]'
+        )
+    return parts
 
 
-def _gold_by_label(row: Row, columns: ColumnNames) -> int:
-    gold, labels = row.value(columns.gold), row.entries(columns.labels)
-    if labels.count(gold) != 1:
-        raise DataError(f"{row.where}: gold {gold!r} must be one of the labels {labels} in field '{columns.labels}'")
-    return labels.index(gold)
+def _check_bars(rows: Iterable[Row], columns: ColumnNames, where: str) -> None:
+    """Nothing, unless rows write different numbers of choices with `|` between: one of them may hold a `|`.
+
+    Raises:
+        DataError: they do; the message says what each reading is.
+    """
+    if isinstance(columns.choices, tuple):
+        return
+    first: dict[int, str] = {}
+    counts: Counter[int] = Counter()
+    for row in rows:
+        value = row.get(columns.choices)
+        if isinstance(value, str) and "|" in value and not value.lstrip().startswith("["):
+            counts[value.count("|") + 1] += 1
+            first.setdefault(value.count("|") + 1, row.where)
+    if len(counts) > 1:
+        (usual, many), *_, (odd, few) = counts.most_common()
+        raise DataError(
+            f"{where}: {many:,} rows have {usual} choices with '|' between and {few:,} have {odd}, first {first[odd]}: "
+            "rows of more choices, or a choice that holds a '|'; write choices as JSON lists, which can say both"
+        )
 
 
-def _gold(row: Row, column: str, choices: Sequence[str]) -> int:
-    value = row.value(column)
+def _gold(row: Row, columns: ColumnNames, choices: Sequence[str]) -> int:
+    if isinstance(columns.gold, int):
+        return _in_range(row, columns.gold, choices)
+    if IN_BRACES.search(columns.gold):
+        value: Any = _filled(row, columns.gold)
+        untyped = True
+    else:
+        value, untyped = row.value(columns.gold), row.untyped
+    if columns.labels:
+        return _index_of_label(row, value, columns.labels, len(choices))
+    return _index(row, value, choices, untyped=untyped)
+
+
+def _index_of_label(row: Row, gold: Any, named: str | tuple[str, ...], count: int) -> int:
+    labels = list(named[:count]) if isinstance(named, tuple) else row.entries(named)
+    where = "under 'columns'" if isinstance(named, tuple) else f"in field '{named}'"
+    if len(labels) < count:
+        raise DataError(f"{row.where}: {len(labels)} labels {where} for {count} choices")
+    texts = [plain_text(label) for label in labels]
+    own = plain_text(gold)
+    if own is None or texts.count(own.strip()) != 1:
+        raise DataError(f"{row.where}: gold {gold!r} must be one of the labels {labels} {where}")
+    return texts.index(own.strip())
+
+
+def _index(row: Row, value: Any, choices: Sequence[str], *, untyped: bool) -> int:
     texts = [choice.strip() for choice in choices]
-    listed = ", ".join(f"'{text}'" for text in texts)
     index = value if isinstance(value, int) and not isinstance(value, bool) else None
     if isinstance(value, str):
         # A CSV field is always text, so digits may be meant as an index; JSONL and Parquet can say which.
-        index = int(value) if row.untyped and value.strip().isdecimal() else None
+        index = int(value) if untyped and value.strip().isdecimal() else None
         text_index = texts.index(value.strip()) if value.strip() in texts else None
         if text_index is not None and index not in (None, text_index):
             raise DataError(
@@ -147,20 +327,27 @@ def _gold(row: Row, column: str, choices: Sequence[str]) -> int:
             )
         index = index if text_index is None else text_index
     if index is None:
+        listed = ", ".join(f"'{text}'" for text in texts)
         what = f"{row.where}: gold must be an index or the text of a choice ({listed}), got {kind(value)}"
-        raise DataError(what + _gold_hint(value))
-    if not 0 <= index < len(texts):
-        raise DataError(f"{row.where}: gold {index} is out of range; valid: 0 to {len(texts) - 1}, for {listed}")
+        raise DataError(what + _gold_hint(value, len(texts)))
+    return _in_range(row, index, texts)
+
+
+def _in_range(row: Row, index: int, choices: Sequence[str]) -> int:
+    if not 0 <= index < len(choices):
+        listed = ", ".join(f"'{text.strip()}'" for text in choices)
+        raise DataError(f"{row.where}: gold {index} is out of range; valid: 0 to {len(choices) - 1}, for {listed}")
     return index
 
 
-def _gold_hint(value: Any) -> str:
+def _gold_hint(value: Any, count: int) -> str:
     """A hint on a gold that is a number in quotes, or one letter."""
     text = value.strip() if isinstance(value, str) else ""
     if text.isdecimal():
         return f"; write {text} without quotes for an index, which counts from 0"
     if len(text) == 1 and text.isalpha():
-        return "; where it is the label of a choice, name the column that lists the labels as 'labels' under 'columns'"
+        letters = ", ".join(ascii_uppercase[:count] if text.isupper() else ascii_uppercase[:count].lower())
+        return f"; where it is the label of a choice, add 'labels: [{letters}]' under 'columns', or their column"
     return ""
 
 
@@ -169,25 +356,13 @@ def _group_map(row: Row, column: str) -> dict[str, Any]:
     if value is None:
         return {}
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = _parsed(row, column, value)
-    # Parquet gives a column of type map as a list of pairs.
-    if isinstance(value, list) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
-        value = dict(value)
+        value = json_in(value, f"{row.where}: field '{column}'")
     if not isinstance(value, Mapping):
         raise DataError(
             f"{row.where}: field '{column}' must map dimensions to groups, got {kind(value)}; "
             "or name a column for each dimension under 'columns'"
         )
     return dict(value)
-
-
-def _group_names(row: Row, dimension: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) and row.untyped and value.lstrip().startswith("["):
-        value = _parsed(row, dimension, value)
-    what = f"{row.where}: group of dimension '{dimension}'"
-    listed = [] if value is None else value if isinstance(value, list | tuple) else [value]
-    named = [name for name in listed if not is_no_group(name) or name in (None, "")]
-    return tuple(sorted({str(name) if type(name) is int else checked_text(name, what) for name in named}))
 
 
 def _split(row: Row, column: str) -> str:

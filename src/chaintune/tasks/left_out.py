@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
+from chaintune.files.rows import SHOWN_PROBLEMS, grouped
 from chaintune.records import Example
 from chaintune.tasks.definition import Pool
 
@@ -12,19 +13,36 @@ DEFECTIVE = "choices that read the same or are blank"
 REPEATED = "the text of another row"
 
 
-def note_left_out(task: str, left_out: Counter[str], total: int) -> str:
-    """Log the rows that were left out; the same as the end of a task's source, empty when there are none.
+def note_left_out(task: str, left_out: Counter[str], total: int, notes: Sequence[str] = ()) -> str:
+    """Log the rows that were left out; the same as the end of a task's source, empty when there is nothing to say.
 
     Args:
         task: name for the warning.
         left_out: reason -> rows.
         total: rows as published.
+        notes: what else was made of the data.
     """
-    if not left_out.total():
-        return ""
-    reasons = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(left_out.items()))
-    log.warning("task '%s': left out %s of %s rows: %s", task, f"{left_out.total():,}", f"{total:,}", reasons)
-    return f"; left out {left_out.total():,} of {total:,} rows: {reasons}"
+    told = list(notes)
+    if left_out.total():
+        reasons = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(left_out.items()))
+        told.append(f"left out {left_out.total():,} of {total:,} rows: {reasons}")
+    for note in told:
+        log.warning("task '%s': %s", task, note)
+    return "".join(f"; {note}" for note in told)
+
+
+def note_unusable(problems: Sequence[str], left_out: Counter[str]) -> None:
+    """Count rows that cannot be used, by the sentence that says why, with the places of some.
+
+    Args:
+        problems: one a row.
+        left_out: counts them.
+    """
+    sentences = grouped(problems)
+    for sentence, count in sentences[:SHOWN_PROBLEMS]:
+        left_out[f"a fault ({sentence})"] += count
+    if rest := sum(count for _, count in sentences[SHOWN_PROBLEMS:]):
+        left_out["another fault"] += rest
 
 
 def without_repeats(

@@ -11,6 +11,8 @@ from chaintune.records import Example, Role, Task
 from chaintune.records.examples import LABEL
 from chaintune.tasks.definition import DataOptions, Pool, TaskData
 from chaintune.tasks.labelling import labelled
+from chaintune.tasks.left_out import note_left_out
+from chaintune.tasks.overlap import joined_clusters, shared_items
 from chaintune.tasks.sizes import Size, SizeSpec, check_dimension, parse_size, take
 from chaintune.tasks.sources import read
 from chaintune.tasks.splits import split_clusters
@@ -31,6 +33,7 @@ def load(
     metric: str | Sequence[str] = (),
     labelling: bool | None = None,
     special_tokens: bool = False,
+    allow_overlap: bool = False,
     **data: Unpack[DataOptions],
 ) -> Task:
     """The task of this name, or the task that a file of your own, a Hub data set or lm-eval holds.
@@ -48,6 +51,7 @@ def load(
         labelling: whether answers are labels, scored by balanced accuracy; None where every example offers the same.
         special_tokens: whether special tokens written in the texts, as a chat template writes them, are read as such;
             else they are text like any other.
+        allow_overlap: take data of your own whose train and test splits share examples.
         data: where the data is; see `definition.DataOptions`.
 
     Raises:
@@ -59,7 +63,7 @@ def load(
     sizes = {"train": parse_size(train, f"{what}, train"), "test": parse_size(test, f"{what}, test")}
     source = read(name, own_role, {option: value for option, value in data.items() if value is not None})
     source = labelled(source, labelling, what)
-    whole = _parts(name, source, seed, test_share)
+    whole, notes = _parts(name, source, seed, test_share, allow_overlap=allow_overlap)
     taken = {
         split: _sample(whole, split, size, task=name, dimensions=source.dimensions, seed=seed)
         for split, size in sizes.items()
@@ -73,7 +77,7 @@ def load(
         train=taken["train"],
         test=taken["test"],
         dimensions=source.dimensions,
-        source=source.pool.source,
+        source=source.pool.source + note_left_out(name, Counter(), 0, notes),
         licence=source.licence,
         measures=_names(measure),
         metrics=_names(metric),
@@ -117,22 +121,50 @@ def _sample(
     return tuple(sorted(part, key=lambda example: example.id))
 
 
-def _parts(task: str, data: TaskData, seed: int, test_share: float | None) -> Mapping[str, Sequence[Example]]:
+def _parts(
+    task: str, data: TaskData, seed: int, test_share: float | None, *, allow_overlap: bool
+) -> tuple[Mapping[str, Sequence[Example]], list[str]]:
+    """The examples of each split, and what was done about examples that are the same."""
     what, pool = f"task '{task}'", data.pool
+    notes: list[str] = []
     _check_ids([*pool.examples, *(pool.test or ())], what)
     share = data.test_share if test_share is None else _checked_share(what, test_share, pool)
+    train, joined = joined_clusters(pool.examples)
     if pool.test is not None:
-        train, test = pool.examples, pool.test
+        test, more = joined_clusters(pool.test)
+        joined += more
+        train = _apart(train, test, data, what, notes, allow_overlap=allow_overlap)
         _check_clusters(train, test, what)
     else:
         stratify_by = (
             next((one for one in data.dimensions if one != LABEL), "") if data.stratify_by is None else data.stratify_by
         )
-        train, test = split_clusters(pool.examples, task=task, seed=seed, test_share=share, stratify_by=stratify_by)
+        train, test = split_clusters(train, task=task, seed=seed, test_share=share, stratify_by=stratify_by)
+    if joined:
+        notes.append(f"{joined:,} rows have the prompt and choices of another and share its cluster")
     for split, part, emptied_on_purpose in (("train", train, share == 1), ("test", test, False)):
         if not part and not emptied_on_purpose:
             raise DataError(f"{what}: the {split} split is empty; {_why_empty(pool)}")
-    return {"train": train, "test": test}
+    return {"train": train, "test": test}, notes
+
+
+def _apart(
+    train: list[Example], test: Sequence[Example], data: TaskData, what: str, notes: list[str], *, allow_overlap: bool
+) -> list[Example]:
+    """What is taught, without what is tested; in data of the user's own it is an error."""
+    shared = shared_items(train, test)
+    if not shared or (data.mendable and allow_overlap):
+        return train
+    if data.mendable:
+        one, other = shared[0]
+        raise DataError(
+            f"{what}: {len(shared):,} examples are in train and in test, such as '{one}', which is '{other}' there; "
+            "what was taught cannot be tested, so remove them from one, or say 'allow_overlap: true' in the study "
+            "(allow_overlap=True in Python)"
+        )
+    notes.append(f"{len(shared):,} rows of train are tested too and are not taught")
+    doubled = {name for name, _ in shared}
+    return [example for example in train if example.id not in doubled]
 
 
 def _why_empty(pool: Pool) -> str:

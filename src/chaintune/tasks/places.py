@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from chaintune.errors import DataError
-from chaintune.files.reading import READERS, files_digest, read_rows
+from chaintune.files.reading import READERS, files_digest, read_rows, suffix_of, user_path
 from chaintune.files.rows import Row
 from chaintune.records import Example
 from chaintune.tasks.definition import Part, Pool
@@ -65,7 +65,7 @@ def find(task: str, places: Places, path: Path | None) -> DataFiles:
         DataError: they are at no place; the message names each.
     """
     if path is not None:
-        files = _at_path(places, path)
+        files = _at_path(places, user_path(path))
         if isinstance(files, DataFiles):
             return files
         raise DataError(f"task '{task}': no data at {files}")
@@ -97,7 +97,7 @@ def _at_path(places: Places, path: Path) -> DataFiles | str:
         return _in_folder(path, shape, str(path))
     if not path.is_file():
         return f"{path}: no such file or folder"
-    if path.suffix.lower() not in READERS:
+    if not suffix_of(path):
         return f"{path}: expected a folder or a file that ends in {', '.join(READERS)}"
     return DataFiles({"all": (path,)}, f"{path} (sha256 {files_digest([path])})")
 

@@ -47,7 +47,7 @@ def source_kind(name: str, options: Options) -> str:
         return KNOWN
     if "lm_eval" in options or name.startswith(PREFIX):
         return "lm_eval"
-    return "hub" if "hub" in options else "file" if "path" in options else KNOWN
+    return "hub" if "hub" in options else "file" if {"path", "rows"} & options.keys() else KNOWN
 
 
 def refusals(name: str, role: Role | None, options: Options, *, taught: bool) -> Iterator[tuple[str, str]]:
@@ -103,8 +103,10 @@ def _read_known(name: str, options: Options) -> TaskData:
 
 SOURCES: Mapping[str, TaskSource] = {
     KNOWN: TaskSource("a known task", ("path",), _read_known, needs_role=False),
-    "file": TaskSource("a file of your own", ("path", "test_path", "columns"), read_local, needs_role=True),
-    "hub": TaskSource("a Hub data set", ("hub", "config", "split", "columns"), read_hub, needs_role=True),
+    "file": TaskSource(
+        "a file of your own", ("path", "rows", "test_path", "split", "columns", "unusable"), read_local, needs_role=True
+    ),
+    "hub": TaskSource("a Hub data set", ("hub", "config", "split", "columns", "unusable"), read_hub, needs_role=True),
     "lm_eval": TaskSource(
         "a task of lm-eval", ("lm_eval", "fewshot", "include_path", "columns"), read_lm_eval, needs_role=False
     ),

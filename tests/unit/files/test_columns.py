@@ -147,9 +147,10 @@ def test_columns_of_parquet_are_those_of_its_rows(folder: Path, rows: list[dict[
 def test_a_column_of_parquet_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "f.parquet"
     pq.write_table(pa.table([[1], [2], [3]], names=["id", "x", "id"]), path)
-    for read in (lambda: read_columns(path, ["id"], Row("", {})), lambda: list(iter_rows(path))):
-        with pytest.raises(DataError, match=r"f\.parquet: column 'id' appears twice$"):
-            read()
+    with pytest.raises(DataError, match=r"f\.parquet: column 'id' appears twice"):
+        read_columns(path, ["id"], Row("", {}))
+    with pytest.raises(DataError, match=r"f\.parquet, row 1: column 'id' appears twice"):
+        columns_of(iter_rows(path), ["id"])
     assert read_columns(path, ["x"], Row("", {})).values == {"x": [2]}
 
 

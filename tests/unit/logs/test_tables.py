@@ -270,7 +270,7 @@ def test_examples_without_a_group_are_told(tmp_path: Path, caplog: pytest.LogCap
     [
         ('{"id": 1, "score": NaN}', r"f.jsonl, line 1: score is nan, expected a number"),
         ('{"id": 1, "score": "x"}', r"score is 'x'"),
-        ('{"id": 1}', r"there is no field 'score'"),
+        ('{"id": 1}', r"f.jsonl: there is no column 'score'; valid: id; name the log's own as --columns score=COLUMN"),
         ('{"id": null, "score": 1}', r"id is None, expected text or a whole number"),
         ('{"id": 1, "score": 1}\n{"id": 1, "score": 0}', r", line 2: id '1' appears twice, first in .*, line 1;"),
         ('{"id": 1, "score": 1', r"f.jsonl, line 1: not JSON"),
@@ -279,7 +279,7 @@ def test_examples_without_a_group_are_told(tmp_path: Path, caplog: pytest.LogCap
         ('{"id": "\\ud800", "score": 1}', r"is no text"),
         ("[" * 100_000, r"f.jsonl, line 1: nested too deeply"),
         ('{"id": 1, "score": ' + "9" * 5000 + "}", r"f.jsonl, line 1"),
-        ('{"id": 1, "score": 1, "faith": {"a": 1}}', r"faith is a dict, expected a group"),
+        ('{"id": 1, "score": 1, "faith": {"a": 1}}', r"line 1: faith is dict {'a': 1}, expected a group"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
@@ -290,11 +290,17 @@ def test_what_cannot_be_read_is_refused_with_its_line(tmp_path: Path, text: str,
 
 
 def test_every_fault_is_told_up_to_five(tmp_path: Path) -> None:
-    path = write(tmp_path / "f.jsonl", [{"id": i, "score": 7} for i in range(9)])
+    path = write(tmp_path / "f.jsonl", [{"id": i, "score": 7 + i} for i in range(9)])
     with pytest.raises(DataError) as caught:
         read_log(path, ReadOptions())
-    assert str(caught.value).count("score is 7") == 5
-    assert "and 4 more like these" in str(caught.value)
+    assert str(caught.value).count("score is ") == 5
+    assert str(caught.value).endswith("\n  and 4 more")
+
+
+def test_one_fault_of_many_rows_is_told_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.jsonl", [{"id": i, "score": 7} for i in range(9)])
+    with pytest.raises(DataError, match=r"f\.jsonl, line 1, line 2, line 3 and 6 more: score is 7, expected a number"):
+        read_log(path, ReadOptions())
 
 
 def test_files_of_no_known_kind_are_refused(tmp_path: Path) -> None:

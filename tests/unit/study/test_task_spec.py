@@ -118,6 +118,7 @@ def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "special_tokens": False,
         "metric": [],
         "labelling": None,
+        "allow_overlap": False,
         "hub": "me/qa",
         "split": "validation",
     }

@@ -249,7 +249,8 @@ def test_choices_without_a_prompt_are_scored_as_lm_eval_scores_them(
 ) -> None:
     from lm_eval.models.huggingface import HFLM
 
-    write(folder, doc_to_text="", description="", target_delimiter="")
+    numbered = "{{[question ~ choices[0], question ~ choices[1], question ~ choices[2]]}}"
+    write(folder, doc_to_text="", description="", target_delimiter="", doc_to_choice=numbered)
     task = load(folder, columns={"id": "doc.question"})
     assert {e.prompt for e in task.test} == {""}
     model = model_folder(tokens=tokens)

@@ -1,6 +1,8 @@
 """A user's own file as a task: columns, groups, splits, and a sentence for everything that is wrong."""
 
 import csv
+import gzip
+import io
 import json
 from collections.abc import Mapping
 from hashlib import sha256
@@ -168,11 +170,10 @@ BAD_ROWS: list[tuple[Mapping[str, Any], str]] = [
     ({"id": "r0"}, r"line 2: id 'r0' is taken by .*line 1; every row needs its own"),
     ({"id": 1.5}, "field 'id' must be text, got float"),
     ({"id": None}, "field 'id' is empty"),
-    ({"cluster": ""}, "field 'cluster' is blank"),
+    ({"cluster": ["a"]}, "field 'cluster' must be text, got list"),
     ({"groups": "a"}, "field 'groups' must map dimensions to groups, got str 'a'"),
     ({"groups": [1, 2]}, "field 'groups' must map dimensions to groups, got list"),
-    ({"groups": {"faith": {"a": 1}}}, "group of dimension 'faith' must be text, got dict"),
-    ({"groups": {"faith": ["a", ""]}}, "group of dimension 'faith' is blank"),
+    ({"groups": {"faith": {"a": 1}}}, "group of dimension 'faith' is dict .*, expected a group or a list of groups"),
 ]
 
 
@@ -350,7 +351,7 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     ("values", "said"),
     [
         ({"gold": "1"}, "got str '1'; write 1 without quotes for an index, which counts from 0"),
-        ({"gold": "B"}, "name the column that lists the labels as 'labels' under 'columns'"),
+        ({"gold": "B"}, r"it is the label of a choice, add 'labels: \[A, B, C\]' under 'columns', or their column"),
         ({"choices": "yes, no"}, "field 'choices' is one text, str 'yes, no'; write a list of texts"),
     ],
 )
@@ -366,3 +367,360 @@ def test_more_than_there_is_says_what_there_is(tmp_path: Path) -> None:
         load(jsonl(tmp_path, [row(k) for k in range(8)]), test=200)
     with pytest.raises(DataError, match="train: 2 examples asked for, there are 0; leave the size out"):
         load(jsonl(tmp_path, [row(k) for k in range(8)]), test_share=1, train=2)
+
+
+PACKERS: dict[str, Any] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".zst": lambda data: pa.compress(data, "zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("packing", PACKERS)
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson", ".json", ".csv", ".tsv"])
+def test_every_text_format_packed_or_not_gives_the_same_task(tmp_path: Path, suffix: str, packing: str) -> None:
+    rows = [row(k, faith=["a", "b"][: k % 3]) for k in range(12)]
+    columns = {"groups": {"faith": "faith"}}
+    expected = load(jsonl(tmp_path, rows, "expected.jsonl"), columns=columns)
+    if suffix in (".csv", ".tsv"):
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter="," if suffix == ".csv" else "\t")
+        writer.writerow(rows[0])
+        writer.writerows([[json.dumps(v) if isinstance(v, list) else v for v in values.values()] for values in rows])
+        data = text.getvalue()
+    else:
+        data = json.dumps(rows, indent=1) if suffix == ".json" else "".join(json.dumps(r) + "\n" for r in rows)
+    path = tmp_path / f"items{suffix}{packing}"
+    path.write_bytes(PACKERS[packing](data.encode()))
+    task = load(path, columns=columns)
+    assert (task.train, task.test) == (expected.train, expected.test)
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+def test_a_packed_file_that_is_damaged_or_swells_is_one_sentence(
+    tmp_path: Path, packing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"items.jsonl{packing}"
+    whole = PACKERS[packing]("".join(json.dumps(row(k)) + "\n" for k in range(400)).encode())
+    for damaged in (whole[: len(whole) // 2], b"no such thing", b""):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"items\.jsonl\.(gz|zst): (cannot be unpacked|the file holds no rows)"):
+            load(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr("chaintune.files.reading._MOST_UNPACKED_BYTES", 1000)
+    with pytest.raises(DataError, match="unpacks to more than"):
+        load(path)
+
+
+@pytest.mark.parametrize("text", ["[\n{rows}\n]", "[{rows}]", '{{"data": [{rows}]}}', '{{\n "data": [\n{rows}]}}'])
+@pytest.mark.parametrize("name", ["items.json", "items.jsonl"])
+def test_one_json_document_is_read_whatever_its_file_is_called(tmp_path: Path, name: str, text: str) -> None:
+    rows = [row(k) for k in range(8)]
+    expected = load(jsonl(tmp_path, rows, "expected.jsonl"))
+    (tmp_path / name).write_text(text.format(rows=",\n".join(json.dumps(values) for values in rows)))
+    task = load(tmp_path / name)
+    assert (task.train, task.test) == (expected.train, expected.test)
+
+
+def test_a_broken_document_in_a_jsonl_file_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text(json.dumps([row(k) for k in range(9)], indent=1)[:-5])
+    with pytest.raises(DataError, match=r"items\.jsonl, line \d+: not JSON") as caught:
+        load(path)
+    assert "problems" not in str(caught.value)
+
+
+@pytest.mark.parametrize("way", ["file", "rows"])
+def test_named_parts_are_the_splits(tmp_path: Path, way: str) -> None:
+    parts = {"train": [row(k) for k in range(8)], "test": [row(k) for k in range(8, 14)]}
+    (tmp_path / "items.json").write_text(json.dumps(parts))
+    given: dict[str, Any] = {"path": tmp_path / "items.json"} if way == "file" else {"path": None, "rows": parts}
+    task = tasks.load("mine", role="safety", labelling=False, **given)
+    assert [{e.id for e in part} for part in (task.train, task.test)] == [
+        {r["id"] for r in part} for part in parts.values()
+    ]
+    swapped = tasks.load("mine", role="safety", labelling=False, split={"train": "test", "test": "train"}, **given)
+    assert (swapped.train, swapped.test) == (task.test, task.train)
+    one = tasks.load("mine", role="safety", labelling=False, split="test", **given)
+    assert {e.id for e in one.train + one.test} == {r["id"] for r in parts["test"]}
+
+
+@pytest.mark.parametrize(
+    ("parts", "split", "said"),
+    [
+        (("train", "validation", "test"), None, "has the splits train, validation, test; name one as 'split'"),
+        (
+            ("maths", "physics"),
+            None,
+            r"name one as 'split', to be cut by cluster, or two: .*train: maths, test: physics",
+        ),
+        (("train", "test"), "tset", "no split 'tset'; did you mean 'test'"),
+        (("train", "test"), 3, "split: expected one name, or one for each of train and test, got int 3"),
+        ((), "train", "holds one list of rows, so it takes no 'split'"),
+    ],
+)
+def test_parts_that_could_mean_two_things_are_refused(tmp_path: Path, parts: Any, split: Any, said: str) -> None:
+    rows = [row(k) for k in range(12)]
+    data = {part: rows[4 * k : 4 * k + 4] for k, part in enumerate(parts)} or rows
+    (tmp_path / "items.json").write_text(json.dumps(data))
+    with pytest.raises(ChaintuneError, match=said):
+        load(tmp_path / "items.json", split=split)
+
+
+@pytest.mark.parametrize("orient", ["index", "dict", "list", "split"])
+def test_json_that_maps_names_to_rows_or_columns_is_named(tmp_path: Path, orient: str) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame([row(k) for k in range(6)]).set_index("id", drop=False)
+    (tmp_path / "items.json").write_text(json.dumps(frame.to_dict(orient)))  # type: ignore[call-overload]
+    with pytest.raises(DataError, match=r"expected a list of JSON objects, got a mapping of names .*orient='records'"):
+        load(tmp_path / "items.json")
+    (tmp_path / "items.json").write_text(json.dumps(frame.to_dict("records")))
+    assert len(load(tmp_path / "items.json", test_share=1).test) == 6
+
+
+def frames(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    import datasets
+    import pandas as pd
+    import polars as pl
+
+    plain = [{name: value for name, value in r.items() if name != "groups"} for r in rows]
+    return {
+        "pandas": pd.DataFrame(plain),
+        "pandas by id": pd.DataFrame(plain).set_index("id"),
+        "polars": pl.DataFrame(plain),
+        "lazy": pl.LazyFrame(plain),
+        "arrow": pa.Table.from_pylist(plain),
+        "datasets": datasets.Dataset.from_list(plain),
+        "DatasetDict": datasets.DatasetDict({"all": datasets.Dataset.from_list(plain)}),
+        "streamed": datasets.Dataset.from_list(plain).to_iterable_dataset(),
+        "list": plain,
+    }
+
+
+@pytest.mark.parametrize("way", frames([row(0)]))
+def test_tables_in_memory_give_the_same_task(tmp_path: Path, way: str) -> None:
+    rows = [row(k, faith=["a", "b"][k % 2]) for k in range(12)]
+    columns = {"groups": {"faith": "faith"}}
+    expected = load(jsonl(tmp_path, rows), columns=columns)
+    task = tasks.load("mine", role="safety", labelling=False, rows=frames(rows)[way], columns=columns)
+    assert (task.train, task.test) == (expected.train, expected.test)
+
+
+@pytest.mark.parametrize("strange", [3, "items.jsonl", {}, [], [1], {"a": 1}, object(), print, {"prompt": ["q"]}])
+def test_what_is_no_table_is_one_sentence(strange: Any) -> None:
+    with pytest.raises(ChaintuneError, match=r"^(rows: expected a frame|rows \(dict\): the table holds no rows)"):
+        tasks.load("mine", role="safety", labelling=False, rows=strange)
+
+
+def test_nan_matters_only_where_it_is_read(tmp_path: Path) -> None:
+    rows = [row(k, faith=["x", float("nan")][k % 2], weight=float("nan"), ratio=float("inf")) for k in range(8)]
+    task = load(jsonl(tmp_path, rows), columns={"groups": {"faith": "faith"}}, test_share=1)
+    assert [example.groups for example in task.test] == [{"faith": ("x",)}, {}] * 4
+    for field in ("prompt", "gold", "id"):
+        with pytest.raises(DataError, match=rf"line 2: field '{field}' is empty \(nan\)"):
+            load(jsonl(tmp_path, [row(0), row(2, **{field: float("nan")})]))
+
+
+def test_a_column_that_is_named_twice_matters_only_where_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("prompt,note,choices,note,gold\n" + "".join(f"q{k},x,a|b,y,a\n" for k in range(8)))
+    assert len(load(path, test_share=1).test) == 8
+    with pytest.raises(DataError, match=r"line 2, line 3, line 4 and 5 more: column 'note' appears twice; rename one"):
+        load(path, columns={"groups": {"kind": "note"}})
+    path.with_suffix(".jsonl").write_text('{"prompt": "q", "choices": ["a", "b"], "gold": 0, "gold": 1}\n')
+    with pytest.raises(DataError, match="line 1: column 'gold' appears twice"):
+        load(path.with_suffix(".jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (
+            ["P(A|B)|P(B)"],
+            r"3 choices with '\|' between, or fewer of which one holds a '\|'; write them as a JSON list",
+        ),
+        (["a||b"], "choices with '|' between, or fewer"),
+        (
+            ["yes|no", "yes|no", "either|or|both"],
+            r"2 rows have 2 choices with '\|' between and 1 have 3, first .*line 4",
+        ),
+    ],
+)
+def test_a_bar_that_may_belong_to_a_choice_is_refused(tmp_path: Path, cells: list[str], said: str) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("prompt,choices,gold\n" + "".join(f"q{k},{cell},0\n" for k, cell in enumerate(cells)))
+    with pytest.raises(DataError, match=said):
+        load(path, test_share=1)
+    lists = [json.dumps([f"{cell}{k}", "a|b"]).replace('"', '""') for k, cell in enumerate(cells)]
+    path.write_text("prompt,choices,gold\n" + "".join(f'q{k},"{cell}",0\n' for k, cell in enumerate(lists)))
+    assert {len(e.choices.texts) for e in load(path, test_share=1).test} == {2}
+
+
+def exam(folder: Path, golds: str) -> Path:
+    path = folder / "exam.csv"
+    path.write_text("Q,A,B,C,Answer\n" + "".join(f"q{k},one {k},two {k},three {k},{g}\n" for k, g in enumerate(golds)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("golds", "labels"), [("ABCA", ["A", "B", "C"]), ("1231", [1, 2, 3]), ("ABCA", list("ABCDE")), ("0120", None)]
+)
+def test_answers_may_be_labels_of_choices_in_columns_of_their_own(tmp_path: Path, golds: str, labels: Any) -> None:
+    columns = {"prompt": "{Q}\nAnswer:", "choices": ["{A}", "{B}", "{C}"], "gold": "Answer", "labels": labels}
+    task = load(exam(tmp_path, golds), columns=columns, test_share=1)
+    assert sorted((e.prompt, e.choices.gold) for e in task.test) == [
+        (f"q{k}\nAnswer:", gold) for k, gold in enumerate([0, 1, 2, 0])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "gold"),
+    [
+        ({"choices": ["{good}", "{bad}"], "gold": 0}, 0),
+        ({"choices": ["{bad}", "{good}"], "gold": 1}, 1),
+        ({"choices": ["{bad}", "{good}"], "gold": "{good}"}, 1),
+        ({"choices": ["yes", "no"], "gold": "no"}, 1),
+        ({"choices": ["yes", "no"], "gold": "Y", "labels": ["Y", "N"]}, 0),
+    ],
+)
+def test_a_right_answer_that_is_the_same_for_every_row_can_be_said(tmp_path: Path, columns: Any, gold: int) -> None:
+    path = jsonl(tmp_path, [{"prompt": f"q{k}", "good": f"g{k}", "bad": f"b{k}"} for k in range(6)])
+    assert {e.choices.gold for e in load(path, columns=columns, test_share=1).test} == {gold}
+
+
+def test_a_gold_that_is_a_column_and_a_choice_is_refused(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, [{"prompt": f"q{k}", "no": "yes"} for k in range(6)])
+    with pytest.raises(ConfigError, match=r"gold 'no' is a column and one of the choices; write '\{no\}' .*or 1 for"):
+        load(path, columns={"choices": ["yes", "no"], "gold": "no"})
+    by_column = load(path, columns={"choices": ["yes", "no"], "gold": "{no}"}, test_share=1)
+    assert {e.choices.gold for e in by_column.test} == {0}
+
+
+def test_numbers_dates_and_dictionaries_of_parquet_are_names(tmp_path: Path) -> None:
+    import datetime
+    import decimal
+
+    rows = [
+        {
+            "id": decimal.Decimal(k),
+            "prompt": f"q{k}",
+            "choices": ["a", "b"],
+            "gold": 0,
+            "day": datetime.date(2026, 1, 1 + k % 2),
+            "at": datetime.datetime(2026, 1, 1, 12, k % 2),
+            "price": decimal.Decimal("1.50"),
+            "level": [1.0, None][k % 2],
+            "kind": ["x", "y"][k % 2],
+        }
+        for k in range(8)
+    ]
+    table = pa.Table.from_pylist(rows)
+    kinds = table.column("kind").dictionary_encode()
+    pq.write_table(table.set_column(table.column_names.index("kind"), "kind", kinds), tmp_path / "a.parquet")
+    groups = {name: name for name in ("day", "at", "price", "level", "kind")}
+    task = load(tmp_path / "a.parquet", columns={"groups": groups, "prompt": "{prompt} at {price}"}, test_share=1)
+    first = next(e for e in task.test if e.id == "0")
+    assert first.prompt == "q0 at 1.5"
+    assert first.groups == {
+        "day": ("2026-01-01",), "at": ("2026-01-01T12:00:00",), "price": ("1.5",), "level": ("1",), "kind": ("x",)
+    }  # fmt: skip
+
+
+def test_a_map_of_parquet_holds_groups(tmp_path: Path) -> None:
+    rows = [row(k) | {"groups": [("faith", ["a", "b"][k % 2])]} for k in range(8)]
+    schema = pa.Table.from_pylist([row(0)]).schema.append(pa.field("groups", pa.map_(pa.string(), pa.string())))
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "a.parquet")
+    task = load(tmp_path / "a.parquet")
+    assert task.dimensions == ("faith",)
+    assert {e.groups["faith"] for e in task.test} == {("a",), ("b",)}
+
+
+def test_equal_items_share_a_cluster_whatever_their_ids(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [row(k) for k in range(40)]
+    again = [row(k, id=f"again{k}", cluster=f"d{k}", choices=["no", "maybe", " yes"]) for k in range(0, 40, 4)]
+    for data in (rows + again, [r | {"prompt": r["prompt"].replace(" ", "  ")} for r in again] + rows):
+        task = load(jsonl(tmp_path, data), test_share=0.5)
+        cluster = {e.id: e.cluster for e in task.train + task.test}
+        assert all(cluster[f"again{k}"] == cluster[f"r{k}"] for k in range(0, 40, 4))
+        assert task.source.endswith("; 10 rows have the prompt and choices of another and share its cluster")
+    assert "task 'mine': 10 rows have the prompt and choices of another" in caplog.text
+
+
+def test_equal_rows_without_ids_are_one_item(tmp_path: Path) -> None:
+    plain = [{name: value for name, value in row(k).items() if name in ("prompt", "choices", "gold")} for k in range(8)]
+    task = load(jsonl(tmp_path, plain + plain[:3]), test_share=1)
+    assert len(task.test) == 8
+    assert task.source.endswith("; left out 3 of 11 rows: 3 with the text of another row")
+    split = [r | {"split": ["train", "test"][k % 2]} for k, r in enumerate(plain)]
+    with pytest.raises(DataError, match=r"line 9: same prompt and choices as .*line 1, of another split"):
+        load(jsonl(tmp_path, [*split, split[0] | {"split": "test"}]))
+
+
+@pytest.mark.parametrize("way", ["column", "files", "parts"])
+def test_what_is_taught_may_not_be_tested_under_another_id(tmp_path: Path, way: str) -> None:
+    train = [row(k) for k in range(8)]
+    test = [row(k, id=f"t{k}", cluster=f"t{k}") for k in range(6, 12)]
+    options: dict[str, Any] = {}
+    if way == "column":
+        parts = (("train", train), ("test", test))
+        path = jsonl(tmp_path, [r | {"split": name} for name, part in parts for r in part])
+    elif way == "files":
+        path, options = jsonl(tmp_path, train), {"test_path": jsonl(tmp_path, test, "test.jsonl")}
+    else:
+        path = tmp_path / "items.json"
+        path.write_text(json.dumps({"train": train, "test": test}))
+    with pytest.raises(DataError, match=r"2 examples are in train and in test, such as 'r6', which is 't6' there"):
+        load(path, **options)
+    task = load(path, allow_overlap=True, **options)
+    assert (len(task.train), len(task.test)) == (8, 6)
+
+
+def test_rows_that_cannot_be_used_are_skipped_when_asked_and_counted(tmp_path: Path) -> None:
+    bad = [row(20, gold=7), row(21, gold=7), row(22, prompt=""), row(0)]
+    path = jsonl(tmp_path, [*(row(k) for k in range(8)), *bad])
+    with pytest.raises(DataError, match=r"line 9, line 10: gold 7 is out of range"):
+        load(path)
+    task = load(path, unusable="skip", test_share=1)
+    assert len(task.test) == 8
+    assert "left out 4 of 12 rows: 1 with a fault" in task.source
+    assert f"2 with a fault ({path}, line 9, line 10: gold 7 is out of range" in task.source
+    assert "id 'r0' is taken by" in task.source
+    with pytest.raises(ConfigError, match=r"unusable 'drop' is no valid value; valid: error, skip"):
+        load(path, unusable="drop")
+    with pytest.raises(DataError, match="gold 7 is out of range"):
+        load(jsonl(tmp_path, bad[:2]), unusable="skip")
+
+
+def test_blanks_around_groups_and_blank_clusters_have_one_rule(tmp_path: Path) -> None:
+    rows = [row(k, faith=[" a", "a", ["b ", "a"], "  "][k % 4], cluster=["c", "", None, " "][k % 4]) for k in range(8)]
+    task = load(jsonl(tmp_path, rows), columns={"groups": {"faith": "faith"}}, test_share=1)
+    assert {e.id: e.groups.get("faith") for e in task.test} == {
+        f"r{k}": [("a",), ("a",), ("a", "b"), None][k % 4] for k in range(8)
+    }
+    assert {e.id: e.cluster for e in task.test} == {f"r{k}": "c" if k % 4 == 0 else f"r{k}" for k in range(8)}
+    assert "; 4 rows with blanks around a group's name, which were removed" in task.source
+    assert "; 6 rows without a cluster, each one of its own" in task.source
+
+
+def test_the_same_sentence_is_told_once_with_a_count_and_three_places(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, [row(k, gold=None if k % 2 else 0) for k in range(200)])
+    with pytest.raises(DataError) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"{path}, line 2, line 4, line 6 and 97 more: field 'gold' is empty (None); give it a value or remove the row"
+    )
+
+
+def test_the_home_folder_may_be_written_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    jsonl(tmp_path, [row(k) for k in range(8)])
+    assert len(load(Path("~/items.jsonl"), test_share=1).test) == 8
+    with pytest.raises(DataError, match="no such file"):
+        load(Path("~nobody-of-that-name/items.jsonl"))
+
+
+def test_a_cell_of_any_length_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("prompt,choices,gold,document\n" + "".join(f"q{k},a|b,a,{'w ' * 100_000}\n" for k in range(4)))
+    assert len(load(path, test_share=1).test) == 4

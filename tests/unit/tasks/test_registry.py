@@ -12,7 +12,7 @@ from chaintune.records import Choices, Example
 from chaintune.tasks import Pool, TaskDefinition
 
 def read(path):
-    examples = [Example(str(k), "Q:", Choices((" a", " b"), 0), {}, str(k)) for k in range(10)]
+    examples = [Example(str(k), f"Q{k}:", Choices((" a", " b"), 0), {}, str(k)) for k in range(10)]
     return Pool(examples, None, "made up")
 
 TASK = TaskDefinition("made-up", "safety", "made-up-1", "CC0", (), read)

@@ -1,0 +1,123 @@
+"""Examples that are the same though they have other ids: within a task, and between what is taught and tested."""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from chaintune.errors import DataError
+from chaintune.records import Choices, Example, Preference, Task
+from chaintune.records.examples import shown_text
+
+_LOG = logging.getLogger(__name__)
+Content = tuple[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Examples of one task's training split that some task tests.
+
+    Attributes:
+        taught, tested: names of the tasks.
+        ids: of the same examples, as the one and the other call them.
+    """
+
+    taught: str
+    tested: str
+    ids: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        one, other = self.ids[0]
+        named = f"'{one}'" if one == other else f"'{one}', tested as '{other}'"
+        more = "" if self.taught == self.tested else f" that task '{self.tested}' tests"
+        again = " that it also tests" if self.taught == self.tested else ""
+        return f"task '{self.taught}' teaches {len(self.ids):,} examples{more}{again}, such as {named}"
+
+
+def content_of(example: Example) -> Content:
+    """Prompt and answers of an example; the order of the answers and the width of blanks say nothing."""
+    match example.target:
+        case Choices(texts=texts):
+            answers: Iterable[str] = texts
+        case Preference(chosen, rejected):
+            answers = map(shown_text, (chosen, rejected))
+        case _:
+            answers = ()
+    return _squeezed(shown_text(example.prompt)), tuple(sorted(map(_squeezed, answers)))
+
+
+def shared_items(taught: Sequence[Example], tested: Sequence[Example]) -> list[tuple[str, str]]:
+    """The ids of examples that are in both, as the one and the other call them."""
+    known = {content_of(example): example.id for example in tested}
+    both = ((example.id, known.get(content_of(example))) for example in taught)
+    return [(one, other) for one, other in both if other is not None]
+
+
+def overlaps(tasks: Mapping[str, Task], taught: Collection[str]) -> list[Overlap]:
+    """What is taught and also tested, by pair of tasks.
+
+    Args:
+        tasks: name -> task; all of them are tested.
+        taught: names of those that are taught.
+    """
+    every = (
+        Overlap(one, other, tuple(shared_items(tasks[one].train, tasks[other].test)))
+        for one in tasks
+        if one in taught
+        for other in tasks
+    )
+    return [overlap for overlap in every if overlap.ids]
+
+
+def kept_apart(tasks: Mapping[str, Task], taught: Collection[str], *, allow_overlap: bool) -> dict[str, Task]:
+    """The tasks of a study; where what one teaches is also tested and may be, its source says so.
+
+    Args:
+        tasks: name -> task; all of them are tested.
+        taught: names of those that are taught.
+        allow_overlap: what is taught may also be tested.
+
+    Raises:
+        DataError: what is taught is also tested, and may not be.
+    """
+    kept, both = dict(tasks), overlaps(tasks, taught)
+    if both and not allow_overlap:
+        raise DataError(
+            f"what is taught cannot be tested: {'; '.join(map(str, both))}; leave the examples out of one of the two, "
+            "or say 'allow_overlap: true' in the study, which the results then tell"
+        )
+    for overlap in both:
+        _LOG.warning("%s (allow_overlap)", overlap)
+        task = kept[overlap.taught]
+        kept[overlap.taught] = replace(task, source=f"{task.source}; {overlap} (allow_overlap)")
+    return kept
+
+
+def joined_clusters(examples: Sequence[Example]) -> tuple[list[Example], int]:
+    """The examples, those of the same content in one cluster; and how many rows repeat one of another cluster.
+
+    Clusters that are joined bear the name that comes first in the alphabet.
+    """
+    first: dict[Content, str] = {}
+    parent: dict[str, str] = {}
+    repeats = 0
+
+    def root(cluster: str) -> str:
+        while parent.get(cluster, cluster) != cluster:
+            parent[cluster] = cluster = parent.get(parent[cluster], parent[cluster])
+        return cluster
+
+    for example in examples:
+        other = first.setdefault(content_of(example), example.cluster)
+        repeats += other != example.cluster
+        one, two = sorted((root(other), root(example.cluster)))
+        parent[two] = one
+    if not repeats:
+        return list(examples), 0
+    return [
+        example if root(example.cluster) == example.cluster else replace(example, cluster=root(example.cluster))
+        for example in examples
+    ], repeats
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
