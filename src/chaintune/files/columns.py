@@ -240,7 +240,10 @@ def _type(value: Any) -> Any:
     import pyarrow as pa
 
     if isinstance(value, list):
-        return pa.list_(pa.string()) if all(isinstance(part, str) for part in value) else None
+        # Of lists only those of texts, and of such lists.
+        parts = {_type(part) if isinstance(part, str | list) else None for part in value} or {pa.string()}
+        (inner,) = parts if len(parts) == 1 else (None,)
+        return pa.list_(inner) if inner is not None else None
     return {str: pa.string(), bool: pa.bool_(), int: pa.int64(), type(None): pa.string()}.get(type(value))
 
 

@@ -20,6 +20,7 @@ from chaintune.files.reading import iter_rows, parse_json
 from chaintune.files.rows import Row, kind
 from chaintune.logs.content import beginning
 from chaintune.logs.fields import Fields, scores_from_columns
+from chaintune.logs.lm_eval_choices import ANSWERS, METRICS, choice_fields, with_choices
 from chaintune.logs.log import UNNAMED, Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
@@ -27,8 +28,7 @@ from chaintune.logs.readers import LogReader
 _DATED = re.compile(r"samples_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)")
 _DIGESTS = {"document": "doc_hash", "prompt": "prompt_hash", "target": "target_hash"}
 _HASHED = ("doc", "arguments", "target")
-_ANSWERS = "filtered_resps"
-_MARKS = {"doc_id", _ANSWERS}
+_MARKS = {"doc_id", ANSWERS}
 # What every row has beside its metrics.
 _OWN = {*_MARKS, *_DIGESTS.values(), "doc", "target", "arguments", "resps", "filter", "metrics"}
 _PREFERRED = "acc"
@@ -118,10 +118,14 @@ def _read_file(path: Path, task: str, options: ReadOptions) -> Log:
         _entry(results, "higher_is_better", task) or {},
     )
     hashed = any(first.get(name) for name in _DIGESTS.values())
-    paths = [*fields.paths, _FILTER, *(() if hashed else _HASHED)]
+    choices = choice_fields(first) if fields.score in METRICS else []
+    paths = [*fields.paths, _FILTER, *choices, *(() if hashed else _HASHED)]
     columns = read_columns(path, paths, first, number=fields.number)
-    columns = columns if hashed else _with_digests(columns)
-    scores, digests = scores_from_columns(_filtered(columns, fields.id, options.filter, path), fields, task, str(path))
+    columns = _filtered(columns if hashed else _with_digests(columns), fields.id, options.filter, path)
+    if choices:
+        columns, details = with_choices(columns, fields.score)
+        fields = replace(fields, details=details)
+    scores, digests = scores_from_columns(columns, fields, task, str(path))
     return Log(scores, str(path), _facts(results, task), digests, fields=fields.known)
 
 
@@ -204,7 +208,7 @@ def _fields(row: Row, options: ReadOptions, falling: Mapping[str, Any]) -> Field
         cluster=options.cluster or options.columns.get("cluster"),
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
         digests=_DIGESTS,
-        details={"answer": _ANSWERS} if _is_text(row.get(_ANSWERS)) else {},
+        details={"answer": ANSWERS} if _is_text(row.get(ANSWERS)) else {},
         scale=(1.0, 0.0) if turned else options.scale,
         known=tuple(row.columns()),
     )

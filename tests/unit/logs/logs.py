@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from chaintune.records import Comparison
+
+_ANSWERED = ("answers_", "verdict")
 DATE = "2026-01-02T03-04-05.678901"
 
 
@@ -41,3 +44,10 @@ def write(
         told = {"versions": {task: version}, "n-shot": {task: shots}}
         (inner / f"results_{DATE}.json").write_text(json.dumps(told), encoding="utf-8")
     return folder
+
+
+def figures(found: Comparison) -> list[dict[str, Any]]:
+    """The numbers of a comparison, without how examples were answered and what follows, which not every log tells."""
+    known = found.to_dict()
+    rows = [known["overall"], *known["groups"], *known["disparities"]]
+    return [{name: value for name, value in row.items() if not name.startswith(_ANSWERED)} for row in rows]

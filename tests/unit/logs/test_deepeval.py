@@ -73,7 +73,7 @@ def test_what_evaluate_returns_is_read(tmp_path: Path) -> None:
 def test_the_direction_of_a_score_is_told_by_its_threshold(tmp_path: Path) -> None:
     low = write(tmp_path / "b.json", [case(k, metric("Bias", 0.25 if k else 1.0, low=True)) for k in range(4)])
     (log,) = read_log(low, ReadOptions()).values()
-    assert log.scores.item_scores().tolist() == [0, 0.75, 0.75, 0.75]
+    assert (log.scores.item_scores().tolist(), log.scores.metric.direction) == ([1, 0.25, 0.25, 0.25], "less")
     high = write(tmp_path / "a.json", [case(k, metric("Bias", 0.75)) for k in range(4)])
     (log,) = read_log(high, ReadOptions()).values()
     assert set(log.scores.item_scores()) == {0.75}

@@ -93,7 +93,7 @@ def test_without_averages_the_score_is_called_so_and_repeats_are_averaged(tmp_pa
     ("config", "score", "expected"),
     [
         ({"min_score": 0, "max_score": 100}, 25, 0.25),
-        ({"min_score": 0, "max_score": 1, "lower_is_better": True}, 0.25, 0.75),
+        ({"min_score": 0, "max_score": 1, "lower_is_better": True}, 0.25, 0.25),
         ({"score_type": "levels", "level_names": ["poor", "fair", "good"]}, 1, 0.5),
         ({"score_type": "binary"}, 1, 1),
         ({"min_score": "-Infinity", "max_score": 1}, 1, 1),
@@ -105,6 +105,7 @@ def test_the_range_and_direction_that_are_stated_are_used(
     folder = write(tmp_path, [sample(0, score)], [result(**config)])
     (log,) = read_log(folder, ReadOptions()).values()
     assert log.scores.item_scores().tolist() == [expected]
+    assert log.scores.metric.direction == ("less" if config.get("lower_is_better") else "more")
 
 
 def test_several_metrics_and_evaluations_are_told_apart(tmp_path: Path) -> None:

@@ -38,8 +38,7 @@ def test_figures_equal_those_of_our_own_scores_of_the_same_items(tmp_path: Path)
     clusters, ids = [f"t{i // 2}" for i in range(N)], [str(i) for i in range(N)]
     own = [synthetic.scores(answers(seed), groups=groups, clusters=clusters, ids=ids, noise=seed) for seed in (0, 1)]
     expected = chaintune.compare(own[0], own[1], by=["doc.category"], resamples=FAST)
-    for part in ("overall", "groups", "disparities"):
-        assert found.to_dict()[part] == expected.to_dict()[part]
+    assert logs.figures(found) == logs.figures(expected)
     assert (found.task, found.metric) == ("faith", "acc")
 
 
@@ -249,12 +248,17 @@ def test_renamed_logs_are_known_by_what_they_hold(tmp_path: Path) -> None:
     assert list(read_log(folder, ReadOptions())) == ["x", "y"]
 
 
-def test_a_metric_of_which_less_is_better_is_turned_over(tmp_path: Path) -> None:
+def test_the_direction_of_a_metric_is_that_of_the_results_beside_it(tmp_path: Path) -> None:
     folder = logs.write(tmp_path / "b", [logs.sample(i, 0.25) for i in range(8)])
     results = next(folder.rglob("results_*"))
     results.write_text(json.dumps({"higher_is_better": {"faith": {"acc": False, "acc_norm": True}}}))
-    assert set(read_log(folder, ReadOptions())["faith"].scores.item_scores()) == {0.75}
-    assert set(read_log(folder, ReadOptions(scale=(0, 0.5)))["faith"].scores.item_scores()) == {0.5}
+    for options, expected in (
+        ({}, (0.25, "less")),
+        ({"metric": "acc_norm"}, (0.75, "more")),
+        ({"scale": (0, 0.5)}, (0.5, "more")),
+    ):
+        scores = read_log(folder, ReadOptions(**options))["faith"].scores
+        assert (scores.item_scores()[0], scores.metric.direction) == expected
 
 
 def test_a_metric_that_is_no_number_a_row_is_told(tmp_path: Path) -> None:
@@ -269,3 +273,76 @@ def test_answers_are_read_and_empty_ones_told(tmp_path: Path) -> None:
     table = read_log(logs.write(tmp_path / "b", lines), ReadOptions())["faith"].scores.table
     assert table.column("answer").to_pylist() == ["42", "", " \n"]
     assert table.column("outcome").to_pylist() == [None, "no_response", "no_response"]
+
+
+def chosen(number: int, place: int, texts: tuple[str, ...] = (" hateful", " fine"), **fields: Any) -> dict[str, Any]:
+    """A line of a task of choices, whose right one is that of the number's parity."""
+    arguments = {f"gen_args_{k}": {"arg_0": "Who?", "arg_1": text} for k, text in enumerate(texts)}
+    answers = [["-1.0" if k == place else "-2.5", "False"] for k in range(len(texts))]
+    known = {"target": number % 2, "arguments": arguments, "filtered_resps": answers}
+    return logs.sample(number, float(place == number % 2), **{**known, **fields})
+
+
+def answered(folder: Path, lines: list[dict[str, Any]], **options: Any) -> tuple[list[Any], list[Any], set[Any]]:
+    """Answers and labels, in the order of the ids as texts, and what guessing scores."""
+    table = read_log(logs.write(folder, lines), ReadOptions(**options))["faith"].scores.table
+    answers, labels, chance = (table.column(name).to_pylist() for name in ("answer", "label", "chance"))
+    return answers[:2], labels[:2], set(chance)
+
+
+def test_answers_that_are_labels_are_read_from_choices(tmp_path: Path) -> None:
+    lines = [chosen(k, 0) for k in range(8)]
+    assert answered(tmp_path / "b", lines) == (["hateful"] * 2, ["hateful", "fine"], {0.5})
+    scores = read_log(tmp_path / "b", ReadOptions())["faith"].scores
+    assert (scores.metric.name, "balanced_accuracy" in scores.metrics) == ("acc", True)
+    # What is right may be named by text or by number.
+    named = [line | {"target": ["hateful", "fine"][k % 2]} for k, line in enumerate(lines)]
+    assert answered(tmp_path / "c", named) == answered(tmp_path / "b", lines)
+    mixed = [line | {"filtered_resps": [[float(v), False] for v, _ in line["filtered_resps"]]} for line in lines]
+    assert answered(tmp_path / "d", mixed) == answered(tmp_path / "b", lines)
+    # As lists of prompt and continuation, up to 0.4.2.
+    listed = [line | {"arguments": [["Who?", " hateful"], ["Who?", " fine"]]} for line in mixed]
+    unhashed = [{name: value for name, value in line.items() if not name.endswith("_hash")} for line in old(listed)]
+    assert answered(tmp_path / "e", unhashed) == answered(tmp_path / "b", lines)
+
+
+def test_choices_that_differ_are_called_by_their_place(tmp_path: Path) -> None:
+    lines = [chosen(k, 1, (f" red {k}", f" blue {k}")) for k in range(8)]
+    assert answered(tmp_path / "b", lines) == (["1", "1"], ["0", "1"], {0.5})
+    assert "balanced_accuracy" not in read_log(tmp_path / "b", ReadOptions())["faith"].scores.metrics
+    # Of few examples nothing is taken for a label, and chance is that of the choices.
+    lines = [chosen(k, 1, tuple(f" {color} {k}" for color in "abcd")) for k in range(4)]
+    assert answered(tmp_path / "c", lines) == (["1", "1"], [None, None], {0.25})
+
+
+def test_choices_by_length_are_those_of_the_metric_by_length(tmp_path: Path) -> None:
+    texts = (" a", " a long choice")
+    lines = [chosen(k, 0, texts, acc_norm=float(k % 2 == 1)) for k in range(8)]
+    assert answered(tmp_path / "b", lines)[0] == ["a", "a"]
+    assert answered(tmp_path / "c", lines, metric="acc_norm")[0] == ["a long choice"] * 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"acc": 1.0}, {"target": "neither"}, {"filtered_resps": [["x", "y"], ["-1", "z"]]}]
+)
+def test_where_choices_do_not_explain_the_scores_none_is_read(tmp_path: Path, changes: dict[str, Any]) -> None:
+    lines = [chosen(k, 0) for k in range(8)]
+    lines[3] |= changes
+    assert answered(tmp_path / "b", lines) == ([None, None], [None, None], {None})
+
+
+def test_a_model_that_gives_one_answer_to_all_is_told(tmp_path: Path) -> None:
+    before = logs.write(
+        tmp_path / "b",
+        [
+            chosen(
+                k, 0 if k % 9 else 1, target=int(k % 4 == 0), acc=1.0 if (0 if k % 9 else 1) == int(k % 4 == 0) else 0.0
+            )
+            for k in range(48)
+        ],
+    )
+    after = logs.write(tmp_path / "a", [chosen(k, 0, target=int(k % 4 == 0), acc=float(k % 4 != 0)) for k in range(48)])
+    found = chaintune.compare(before, after, resamples=FAST)
+    assert found.overall.verdict != "kept"
+    balanced = chaintune.compare(before, after, metric="balanced_accuracy", resamples=FAST)
+    assert balanced.metric == "balanced_accuracy"
