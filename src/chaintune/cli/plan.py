@@ -1,4 +1,4 @@
-"""`chaintune plan`: what a study would run, and what that costs; runs nothing."""
+"""`chaintune plan`: what a study would run, and what that costs; trains and scores nothing."""
 
 import json
 import math
@@ -36,9 +36,10 @@ def plan(
 ) -> None:
     """Show what a study would train and score, what is shared, and the time and disk it takes.
 
-    Nothing is trained. The time comes from stages of the same base in the store, or, where there is
-    none, from a short measurement of this machine's matrix products. A cluster's time comes from the same
-    rates, each job starting as soon as what it reads is there and the cluster has room.
+    Nothing is trained; a base that is a GGUF file is unpacked into the store once. The time comes from finished work
+    of the same kind in the store (model, method, precision, measure), or, where there is none, from a short measurement
+    of this machine's matrix products. A cluster's time comes from the same rates, each job starting as soon as what it
+    reads is there and the cluster has room.
     """
     from chaintune.cli.display import print_tables
     from chaintune.execution.cluster_spec import read_cluster
@@ -50,6 +51,7 @@ def plan(
     machines = read_cluster(cluster) if cluster else None
     wish = Study.from_yaml(study, overrides or ())
     import chaintune.hf  # noqa: F401 - from here on torch is needed
+    from chaintune.execution.bases import entry_keys
     from chaintune.execution.probe import probed_rates
     from chaintune.execution.sizing import parameters_of
     from chaintune.runs.session import prepare
@@ -58,7 +60,7 @@ def plan(
     largest = max(map(parameters_of, session.bases.values()))
     train_rate, score_rate = probed_rates(largest, session.precision)
     rates = rates_of(session.plan, session.store, here=this_hardware(), train_rate=train_rate, score_rate=score_rate)
-    ahead = forecast(session.plan, session.store, rates)
+    ahead = forecast(session.plan, session.store, rates, entry_keys(session.bases.values()))
     on_cluster = _makespan(session, rates, machines) if machines else None
     if as_json:
         plain = session.plan.to_dict() | {"forecast": ahead.to_dict()}
@@ -123,15 +125,23 @@ def _plan_tables(plan: "Plan") -> list["Table"]:
 def _to_do(plan: "Plan", ahead: "Forecast") -> str:
     from chaintune.cli.amounts import duration
 
-    measured = ahead.train_rate.nodes or ahead.score_rate.nodes
-    origin = "measured on earlier stages" if measured else "guessed from this machine's matrix products"
-    seconds = "unknown" if math.isnan(ahead.seconds) else f"about {duration(ahead.seconds)}"
+    seconds = "unknown" if math.isnan(ahead.seconds) else f"about {duration(ahead.seconds)}{_origin(ahead)}"
+    copies = f", beside {ahead.base_bytes / 1e9:.2f} GB that unpacked bases take there now" if ahead.base_bytes else ""
     uncounted = f"not counted: {len(plan.curvatures)} curvatures; " if plan.curvatures else ""
     return (
         f"to do: {ahead.stages} stages ({ahead.train_tokens:,} tokens), {ahead.scores} scores "
-        f"({ahead.score_tokens:,} tokens); time {seconds} ({origin}); "
-        f"{uncounted}disk {ahead.disk_bytes / 1e9:.2f} GB of {ahead.free_bytes / 1e9:.0f} GB free"
+        f"({ahead.score_tokens:,} tokens); time {seconds}; "
+        f"{uncounted}disk {ahead.disk_bytes / 1e9:.2f} GB of {ahead.free_bytes / 1e9:.0f} GB free{copies}"
     )
+
+
+def _origin(ahead: "Forecast") -> str:
+    measured, guessed = "measured on earlier work of the same kind", "guessed from this machine's matrix products"
+    if math.isnan(ahead.measured_share):
+        return ""
+    if 0 < ahead.measured_share < 1:
+        return f" ({ahead.measured_share:.0%} of it {measured}, the rest {guessed})"
+    return f" ({measured if ahead.measured_share else guessed})"
 
 
 def _on_cluster(makespan: "Makespan", plan: "Plan", cluster: "Cluster") -> str:

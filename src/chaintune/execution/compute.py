@@ -166,7 +166,8 @@ class JobRunner:
         """What is noted of a node, its files written into `out`. The engine's own words win."""
         notes, started = self._notes_before(node), time.monotonic()
         notes |= dict(self._call(node, folders, out, report))
-        about = {"title": node.title, "base": node.base, "base_key": node.base_key, "task": node.task}
+        about: dict[str, Any] = {"title": node.title, "base": node.base, "base_key": node.base_key, "task": node.task}
+        about |= {"work": list(node.work)}
         notes = about | {"tokens": node.tokens, "seconds": time.monotonic() - started} | notes
         return notes | (worker_note(notes, cpus=self.request.cpus, gpus=self.request.gpus) if self.request else {})
 

@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -37,8 +37,10 @@ class Forecast:
         stages, scores: nodes that a run would compute now.
         train_tokens, score_tokens: in them.
         seconds: NaN when there is work and no rate for it; without curvatures (their products are not known).
+        measured_share: of the seconds, by rates of finished work of the same kind; NaN where there is nothing to do.
         train_rate, score_rate: of one process of this machine.
         disk_bytes: the most that the plan's checkpoints take at any one time.
+        base_bytes: that bases which were unpacked into the store take there.
         free_bytes: at the store.
     """
 
@@ -47,15 +49,17 @@ class Forecast:
     train_tokens: int
     score_tokens: int
     seconds: float
+    measured_share: float
     train_rate: Rate
     score_rate: Rate
     disk_bytes: int
+    base_bytes: int
     free_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; None for what is not known."""
         plain = asdict(self)
-        plain |= {"seconds": None if math.isnan(self.seconds) else self.seconds}
+        plain |= {name: None if math.isnan(plain[name]) else plain[name] for name in ("seconds", "measured_share")}
         for name in ("train_rate", "score_rate"):
             rate = plain[name]["tokens_per_second"]
             plain[name]["tokens_per_second"] = None if math.isnan(rate) else rate
@@ -68,60 +72,67 @@ class Rates:
 
     Attributes:
         here: what a node that one process computes on this machine has.
-        work: kind of node -> what nodes ran on -> tokens, seconds and number of those that are finished.
+        done: kind of work -> what nodes ran on -> tokens, seconds and number of those that are finished.
         guessed: kind of node -> rate on `here`, used where nothing was measured.
     """
 
     here: Hardware
-    work: Mapping[str, Mapping[Hardware, tuple[float, float, int]]]
+    done: Mapping[tuple[str, ...], Mapping[Hardware, tuple[float, float, int]]]
     guessed: Mapping[str, Rate]
 
-    def measured(self, kind: str, on: Hardware) -> Rate:
-        """On just as much of the same device; else on more or less of it, in proportion; else unknown."""
-        alike = {other: work for other, work in self.work[kind].items() if other.is_like(on)}
-        works = {one: work for one, work in alike.items() if one.units == on.units} or alike
+    def measured(self, work: tuple[str, ...], on: Hardware) -> Rate:
+        """On just as much of the same device; else on more or less of it, in proportion; else unknown.
+
+        Args:
+            work: the kind of work, or its beginning, for all kinds that begin so.
+            on: what computes.
+        """
+        every = [known for kind, known in self.done.items() if kind[: len(work)] == work]
+        alike = [(one, w) for known in every for one, w in known.items() if one.is_like(on)]
+        works = [(one, w) for one, w in alike if one.units == on.units] or alike
         # Several at once add up their seconds, so a device's time is its seconds times its units.
-        tokens, seconds = sum(w[0] for w in works.values()), sum(one.units * w[1] for one, w in works.items())
-        return Rate(tokens / seconds * on.units, sum(w[2] for w in works.values())) if works else UNKNOWN
+        tokens, seconds = sum(w[0] for _, w in works), sum(one.units * w[1] for one, w in works)
+        return Rate(tokens / seconds * on.units, sum(w[2] for _, w in works)) if works else UNKNOWN
 
     def of(self, kind: str) -> Rate:
         """On this machine, measured if it was, else guessed."""
-        rate = self.measured(kind, self.here)
+        rate = self.measured((kind,), self.here)
         return rate if rate.nodes else self.guessed[kind]
 
 
 def rates_of(
     plan: Plan, store: Store, *, here: Hardware, train_rate: Rate = UNKNOWN, score_rate: Rate = UNKNOWN
 ) -> Rates:
-    """The rates that a store knows of a plan's bases.
+    """The rates that a store knows of the kinds of work that a plan has.
 
     Args:
         plan: of a study.
-        store: whose finished entries of the same bases give the rates; those that do not say what they ran on count as
+        store: whose finished entries of the same kinds give the rates; those that do not say what they ran on count as
             computed `here`.
         here: what a node that one process computes on this machine has.
         train_rate: used when the store knows none, measured on a short trial for example.
         score_rate: the same for scoring.
     """
-    bases = {node.base_key for node in plan.nodes}
-    work: dict[str, dict[Hardware, tuple[float, float, int]]] = {"stage": {}, "score": {}}
-    for kind, by_hardware in work.items():
+    done: dict[tuple[str, ...], dict[Hardware, tuple[float, float, int]]] = {node.work: {} for node in plan.nodes}
+    for kind in ("stage", "score"):
         for entry in store.entries(kind):
             tokens, seconds = _work(entry)
-            if entry.info.get("base_key") in bases and tokens > 0 and seconds > 0:
+            by_hardware = done.get(_kind_of_work(entry))
+            if by_hardware is not None and tokens > 0 and seconds > 0:
                 on = hardware_of(entry.info) or here
                 before = by_hardware.get(on, (0.0, 0.0, 0))
                 by_hardware[on] = (before[0] + tokens, before[1] + seconds, before[2] + 1)
-    return Rates(here, work, {"stage": train_rate, "score": score_rate})
+    return Rates(here, done, {"stage": train_rate, "score": score_rate})
 
 
-def forecast(plan: Plan, store: Store, rates: Rates) -> Forecast:
+def forecast(plan: Plan, store: Store, rates: Rates, base_entries: Iterable[str] = ()) -> Forecast:
     """What a run of the plan on this machine would take now.
 
     Args:
         plan: of a study.
         store: whose finished entries need not be made.
-        rates: of the plan's bases.
+        rates: of the plan's work.
+        base_entries: keys of the store's entries that bases are.
     """
     pending = pending_nodes(plan, store)
     stages = [node for node in pending if isinstance(node, StageNode)]
@@ -132,15 +143,19 @@ def forecast(plan: Plan, store: Store, rates: Rates) -> Forecast:
         return here if here.device == CPU else replace(here, units=node.devices)
 
     seconds = node_seconds(rates, on=on, power=lambda node: on(node).units / here.units)
+    whole = math.fsum(map(seconds, pending))
+    measured = math.fsum(seconds(node) for node in pending if rates.measured(node.work, on(node)).nodes)
     return Forecast(
         stages=len(stages),
         scores=len(scores),
         train_tokens=sum(node.tokens for node in stages),
         score_tokens=sum(node.tokens for node in scores),
-        seconds=math.fsum(map(seconds, pending)),
+        seconds=whole,
+        measured_share=measured / whole if whole else math.nan,
         train_rate=rates.of("stage"),
         score_rate=rates.of("score"),
         disk_bytes=plan.disk_bytes,
+        base_bytes=sum(entry.size_bytes for key in base_entries if (entry := store.peek("base", key))),
         free_bytes=shutil.disk_usage(store.root).free,
     )
 
@@ -159,8 +174,12 @@ def node_seconds(
     def seconds(node: Node) -> float:
         if isinstance(node, CurvatureNode):
             return 0.0
-        rate = rates.measured(node.kind, on(node))
-        return _seconds(node.tokens, rate) if rate.nodes else _seconds(node.tokens, rates.of(node.kind)) / power(node)
+        rate = rates.measured(node.work, on(node))
+        if not rate.nodes:  # as measured on this machine, else as guessed
+            rate = rates.measured(node.work, rates.here)
+            rate = rate if rate.nodes else rates.guessed[node.kind]
+            return _seconds(node.tokens, rate) / power(node)
+        return _seconds(node.tokens, rate)
 
     return seconds
 
@@ -168,6 +187,12 @@ def node_seconds(
 def _work(entry: Entry) -> tuple[float, float]:
     tokens = entry.info.get("train_tokens" if entry.kind == "stage" else "score_tokens") or entry.info.get("tokens")
     return float(tokens or 0), float(entry.info.get("seconds") or 0)
+
+
+def _kind_of_work(entry: Entry) -> tuple[str, ...]:
+    """As the node said when it was computed; nothing where an entry does not say."""
+    work = entry.info.get("work")
+    return tuple(map(str, work)) if isinstance(work, list) else ()
 
 
 def _seconds(tokens: int, rate: Rate) -> float:

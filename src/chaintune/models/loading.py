@@ -225,7 +225,6 @@ def dequantise(gguf: Path, out: Path) -> None:
     """
     if find_spec("gguf") is None:
         raise ModelError(f"model {gguf}: reading GGUF needs the package 'gguf'; install chaintune[demo]")
-    _log.info("dequantising %s (once)", gguf.name)
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     with opening(f"model {gguf}", "transformers cannot read this GGUF file"), _without_report():
         tokenizer = AutoTokenizer.from_pretrained(**where)
@@ -234,6 +233,8 @@ def dequantise(gguf: Path, out: Path) -> None:
             **where, dtype=torch.float32, quantization_config=quantisation, output_loading_info=True
         )
     check_whole(model, about, gguf, ())
+    megabytes = sum(weight.numel() for weight in model.parameters()) * 4 / 1e6
+    _log.warning("%s is unpacked into the store, once: %.0f MB", gguf.name, megabytes)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
 

@@ -197,6 +197,14 @@ class StageNode(_Node):
         return self.recipe.devices
 
     @property
+    def work(self) -> tuple[str, ...]:
+        """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
+        recipe = self.recipe
+        held_back = recipe.regulariser.kind if recipe.regulariser else None
+        how = (recipe.method, recipe.quantize, recipe.objective, held_back)
+        return (self.kind, self.base_key, self.precision, *(part for part in how if part))
+
+    @property
     def title(self) -> str:
         """For people: `bbq>csqa, learning_rate=2e-05, seed 1`."""
         return self.checkpoint_title
@@ -245,6 +253,11 @@ class ScoreNode(_MeasurementNode):
         named = self.checkpoint_title if self.chain else self.called
         split, by = "" if self.split == "test" else " (train)", f" by {self.by}" if self.by else ""
         return f"{named} on {self.task}{split}{by}"
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
+        return (self.kind, self.base_key, self.precision, self.measure)
 
     @property
     def asks_twice(self) -> bool:
@@ -298,6 +311,11 @@ class CurvatureNode(_MeasurementNode):
     def devices(self) -> int:
         """One process measures it."""
         return 1
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
+        return (self.kind, self.base_key, self.precision)
 
     @property
     def tokens(self) -> int:

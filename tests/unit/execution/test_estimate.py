@@ -29,8 +29,11 @@ def rates(
     return rates_of(plan, store, here=here, train_rate=Rate(train), score_rate=Rate(score))
 
 
-def put(store: FolderStore, kind: str, key: str, *, base_key: str = BASE_KEY, **info: Any) -> None:
-    store.get_or_make(kind, key, lambda _folder: {"base_key": base_key} | info)
+WORK = {"stage": ["stage", BASE_KEY, "fp32", "full", "sft"], "score": ["score", BASE_KEY, "fp32", "choice"]}
+
+
+def put(store: FolderStore, kind: str, key: str, **info: Any) -> None:
+    store.get_or_make(kind, key, lambda _folder: {"work": WORK[kind]} | info)
 
 
 def test_nothing_measured_nothing_known(store: FolderStore) -> None:
@@ -46,16 +49,47 @@ def test_a_rate_that_is_given(store: FolderStore) -> None:
     assert found.seconds == 3200 / 100 + 400 / 400
     assert found.disk_bytes == 4_000
     assert found.free_bytes > 0
+    assert found.base_bytes == 0
+
+
+def test_a_base_that_was_unpacked_into_the_store_is_counted(store: FolderStore) -> None:
+    store.get_or_make("base", "ab", lambda folder: {"bytes": (folder / "weights").write_bytes(b"1" * 5000)})
+    assert forecast(PLAN, store, rates(store), ["ab", "gone"]).base_bytes == 5000
 
 
 def test_a_rate_that_was_measured_comes_before_one_that_is_given(store: FolderStore) -> None:
     put(store, "stage", "1", train_tokens=1000, seconds=10)
     put(store, "stage", "2", train_tokens=3000, seconds=10)
-    put(store, "stage", "3", base_key="other", train_tokens=9, seconds=100)
+    put(store, "stage", "3", work=["stage", "other", "fp32", "full", "sft"], train_tokens=9, seconds=100)
     put(store, "stage", "4", train_tokens=0, seconds=0)
     found = forecast(PLAN, store, rates(store))
     assert found.train_rate == Rate(200.0, 2)
+    assert found.measured_share == pytest.approx(16 / 17)
     assert found.seconds == 3200 / 200 + 1
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        ["stage", BASE_KEY, "bf16", "full", "sft"],
+        ["stage", BASE_KEY, "fp32", "lora", "sft"],
+        ["stage", BASE_KEY, "fp32", "full", "dpo"],
+        ["stage", "other", "fp32", "full", "sft"],
+        "stage",
+        None,
+    ],
+)
+def test_work_of_another_kind_says_nothing(store: FolderStore, work: Any) -> None:
+    put(store, "stage", "1", work=work, train_tokens=1000, seconds=1e6)
+    found = forecast(PLAN, store, rates(store, train=100))
+    assert (found.seconds, found.measured_share) == (3200 / 100 + 400 / 400, 0.0)
+
+
+def test_what_was_computed_says_what_kind_of_work_it_was(store: FolderStore, tmp_path: Path) -> None:
+    run_plan(PLAN, store=store, engine=DummyEngine(tmp_path), out=None, tasks={name: make_task(name) for name in "ab"})
+    assert {tuple(entry.info["work"]) for kind in WORK for entry in store.entries(kind)} == set(
+        map(tuple, WORK.values())
+    )
 
 
 def test_what_is_finished_costs_nothing(store: FolderStore, tmp_path: Path) -> None:
@@ -81,7 +115,7 @@ def test_nodes_of_one_core_do_not_stand_for_the_whole_machine(store: FolderStore
     put(store, "stage", "2", train_tokens=2000, seconds=10, **ran_on("cpu", 2))
     known = rates(store)
     assert known.of("stage") == Rate(4 * 3000 / (10 + 20), 2)  # a core's 100 tokens a second, four times
-    assert known.measured("stage", Hardware("cpu", 1)) == Rate(100.0, 1)
+    assert known.measured(("stage",), Hardware("cpu", 1)) == Rate(100.0, 1)
     put(store, "stage", "3", train_tokens=3000, seconds=10, **ran_on("cpu", 4))
     put(store, "stage", "4", train_tokens=5000, seconds=10)  # of before this was noted
     assert rates(store).of("stage") == Rate(400.0, 2)
@@ -92,9 +126,9 @@ def test_another_device_says_nothing_of_this_one(store: FolderStore) -> None:
     put(store, "stage", "2", train_tokens=4000, seconds=1, **ran_on("NVIDIA A100", 0.5))
     known = rates(store)
     assert known.of("stage") == Rate(1.0)
-    assert known.measured("stage", Hardware("NVIDIA H100", 2)) == Rate(18000.0, 1)
-    assert known.measured("stage", Hardware(ANY_GPU, 1)) == Rate(9000.0, 1)
-    assert known.measured("stage", Hardware(ANY_GPU, 0.5)) == Rate(4000.0, 1)
+    assert known.measured(("stage",), Hardware("NVIDIA H100", 2)) == Rate(18000.0, 1)
+    assert known.measured(("stage",), Hardware(ANY_GPU, 1)) == Rate(9000.0, 1)
+    assert known.measured(("stage",), Hardware(ANY_GPU, 0.5)) == Rate(4000.0, 1)
 
 
 @pytest.mark.parametrize("note", ["cpu", {"device": "cpu"}, {"device": 1, "units": 1}, {"device": "cpu", "units": 0}])
