@@ -41,6 +41,10 @@ class StoreError(ChaintuneError, OSError):
     """The store cannot be read or written."""
 
 
+class ClusterError(ChaintuneError, ConnectionError):
+    """The cluster that a run computes on is gone."""
+
+
 class MissingPackageError(ChaintuneError, ImportError):
     """A package that is no part of chaintune's core is not installed."""
 

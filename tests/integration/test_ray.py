@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from chaintune.errors import ConfigError, ModelError, StoreError
+from chaintune.errors import ClusterError, ConfigError, ModelError, StoreError
 from chaintune.execution import engine_factory
+from chaintune.execution import ray as ray_executor
 from chaintune.execution.engine import LocalEngine
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.ray import RAY, _last_line, connected
@@ -216,6 +217,24 @@ def test_a_job_that_costs_every_worker_its_life_fails_and_the_others_finish(tmp_
         node.title for node in PLAN.nodes if node.chain[:1] == ("a",) and node is not failed.node
     }
     assert len(outcome.of("made")) == len(PLAN.nodes) - len(outcome.of("skipped")) - 1
+
+
+@pytest.mark.usefixtures("text_cluster")
+@pytest.mark.parametrize("gone", ["head", "machine"])
+def test_a_cluster_that_is_gone_ends_the_run_with_a_sentence(
+    gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray itself would wait for ever, or end the process with the code of a failed gate."""
+    monkeypatch.setattr(ray_executor, "_SECONDS_OF_SILENCE", 0.0)
+    if gone == "head":
+        monkeypatch.setattr(ray_executor, "_is_reached", lambda _: False)
+    else:
+        monkeypatch.setattr(ray, "nodes", lambda nodes=ray.nodes: [node | {"Alive": False} for node in nodes()])
+        monkeypatch.setattr(ray_executor, "_check_requests", lambda *_, **__: None)
+    words = {"head": "the head of the Ray cluster at .* is gone", "machine": "Ray on this machine is gone"}
+    with pytest.raises(ClusterError, match=f"{words[gone]}.*; what is finished is kept"):
+        run_text(tmp_path)
+    assert read_status(tmp_path / "out").state == "failed"
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ from chaintune.cli.score import score
 from chaintune.cli.status import status
 from chaintune.cli.store import store
 from chaintune.cli.tasks import tasks
-from chaintune.errors import ChaintuneError
+from chaintune.errors import ChaintuneError, ClusterError
 
-BAD_INPUT, BUG, INTERRUPTED, TERMINATED = 2, 70, 130, 143
+BAD_INPUT, NO_CLUSTER, BUG, INTERRUPTED, TERMINATED = 2, 69, 70, 130, 143
 
 app = typer.Typer(
     help="What a language model forgot when it was fine-tuned again, whom it forgot, and what brings it back.",
@@ -94,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(signal.SIGTERM, end)
     open_closed_streams()
     code = written(_exit_code(arguments))
+    if code == NO_CLUSTER:
+        os._exit(code)  # Ray would wait for the cluster as Python ends, and then end with the code of a failed gate
     sys.exit(TERMINATED if signals and code == INTERRUPTED else code)
 
 
@@ -105,7 +107,7 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         return BAD_INPUT
     except ChaintuneError as error:
         complain(error)
-        return BAD_INPUT
+        return NO_CLUSTER if isinstance(error, ClusterError) else BAD_INPUT
     except (KeyboardInterrupt, typer.Abort):
         result = INTERRUPTED
     except SystemExit as ended:

@@ -1,5 +1,6 @@
 """`chaintune policy`: write a policy to begin with."""
 
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -29,5 +30,7 @@ def init(
     except FileExistsError:
         raise ConfigError(f"{path}: there is a file already; name another one, or remove it") from None
     except OSError as error:
+        with suppress(OSError):
+            path.unlink()  # what a full disk has room for is no policy
         raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
     echo(f"wrote {path}")

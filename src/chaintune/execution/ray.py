@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -18,7 +19,7 @@ from itertools import chain
 from typing import Any
 from uuid import uuid4
 
-from chaintune.errors import ConfigError, StoreError
+from chaintune.errors import ClusterError, ConfigError, StoreError
 from chaintune.execution.compute import JobRunner, MakeEngine
 from chaintune.execution.events import Event, Progress, Result
 from chaintune.execution.executors import Executor, Run
@@ -38,8 +39,11 @@ _RETRIES = 3
 _SUBMITTED_A_UNIT, _SUBMITTED_AT_LEAST = 2, 16
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_ANSWER = 10.0
+# Ray waits for ever for a machine that is gone, and ends this process by itself after a minute without its head.
+_SECONDS_BETWEEN_CHECKS, _SECONDS_OF_SILENCE = 5.0, 20.0
 # Ray says it in the text of whatever error it raises.
 _UNKNOWN_CALLER, _OTHER_VERSION = "authentication token", "version mismatch"
+_GO_ON = "what is finished is kept: where it was one of yours start it, then run the same command again to go on"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _log = logging.getLogger(__name__)
 
@@ -77,7 +81,9 @@ class _Tasks:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._ray, self._tell = ray, run.tell
-        self._here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._machine, self._head = ray.get_runtime_context().get_node_id(), ray.get_runtime_context().gcs_address
+        self._heard, self._looked, self._room = time.monotonic(), -math.inf, _SUBMITTED_AT_LEAST
+        self._here = NodeAffinitySchedulingStrategy(self._machine, soft=False)
         self._events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": self._here})
         self._context = ray.put(
             _Context(
@@ -103,8 +109,10 @@ class _Tasks:
         self._started: set[str] = set()
 
     def room(self) -> int:
-        units = float(self._ray.cluster_resources().get("GPU" if self._any_gpu else "CPU", 0))
-        return max(_SUBMITTED_AT_LEAST, round(_SUBMITTED_A_UNIT * units))
+        if self._answers():
+            units = float(self._ray.cluster_resources().get("GPU" if self._any_gpu else "CPU", 0))
+            self._room = max(_SUBMITTED_AT_LEAST, round(_SUBMITTED_A_UNIT * units))
+        return self._room
 
     def submit(self, job: Node) -> None:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -126,6 +134,7 @@ class _Tasks:
         self._references[job.key], self._tasks[reference] = reference, job
 
     def wait(self) -> Sequence[Sequence[Result]]:
+        self._answers()
         ended, _ = self._ray.wait(list(self._tasks), num_returns=1, timeout=_SECONDS_BETWEEN_LOOKS)
         ended, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0) if ended else ([], [])
         self._pass_events_on()  # a task's events come before its results
@@ -138,6 +147,24 @@ class _Tasks:
                 self._ray.cancel(reference, force=True)
         with suppress(self._ray.exceptions.RayError):
             self._events.shutdown(force=True)
+
+    def _answers(self) -> bool:
+        """Whether the cluster's head can be asked now.
+
+        Raises:
+            ClusterError: it has been silent for long, or Ray on this machine is gone.
+        """
+        now = time.monotonic()
+        if not _is_reached(self._head):
+            if now - self._heard > _SECONDS_OF_SILENCE:
+                raise ClusterError(f"the head of the Ray cluster at {self._head} is gone; {_GO_ON}")
+            return False
+        self._heard = now
+        if now - self._looked > _SECONDS_BETWEEN_CHECKS:
+            self._looked = now
+            if not any(node["Alive"] for node in self._ray.nodes() if node["NodeID"] == self._machine):
+                raise ClusterError(f"Ray on this machine is gone from the cluster at {self._head}; {_GO_ON}")
+        return True
 
     def _results(self, reference: Any) -> Sequence[Result]:
         job = self._tasks.pop(reference)
@@ -249,7 +276,8 @@ def _open(run: Run, address: str | None) -> Iterator[_Tasks]:
         try:
             yield tasks
         finally:
-            tasks.end()
+            if not isinstance(sys.exception(), ClusterError):  # else nobody answers who could be asked to end
+                tasks.end()
 
 
 RAY = Executor(_open, takes_address=True)
@@ -330,7 +358,8 @@ def connected(address: str | None = None) -> Iterator[bool]:
         try:
             yield address != "local"
         finally:
-            ray.shutdown()
+            if not isinstance(sys.exception(), ClusterError):
+                ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:
@@ -342,6 +371,14 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
     except OSError as error:
         raise ConfigError(f"--address {address}: no Ray cluster can be reached there ({error})") from error
+
+
+def _is_reached(address: str) -> bool:
+    """Whether something listens at `host:port`."""
+    host, _, port = address.rpartition(":")
+    with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS_TO_ANSWER):
+        return True
+    return False
 
 
 def _why(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """Where a run stands: a journal that the run writes and that any other process can read."""
 
-import json
 import math
 import os
 import socket
@@ -18,6 +17,7 @@ from chaintune.execution.eta import Eta
 from chaintune.execution.events import Event, Progress
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
+from chaintune.files.reading import as_written, check_shape, read_json
 from chaintune.plan.nodes import Node
 from chaintune.plan.plan import Plan
 
@@ -25,6 +25,20 @@ JOURNAL = "status.json"
 State = Literal["running", "done", "failed", "interrupted", "dead"]
 
 _SECONDS_BETWEEN_WRITES = 0.5
+_NUMBER, _OR_NONE = (int, float), (int, float, type(None))
+_TROUBLE = {"kind": str, "title": str, "cause": str}
+_JOURNAL = {
+    "study": str,
+    "state": str,
+    "cause": str,
+    "process": {"host": str, "pid": int},
+    "nodes": dict.fromkeys(("total", "made", "reused", "failed", "skipped"), int),
+    "running": [{"kind": str, "title": str}],
+    "seconds_left": _OR_NONE,
+    "failed": [_TROUBLE],
+    "skipped": [_TROUBLE],
+}
+_RUNNING = {"unit": str, "done": _NUMBER, "total": _NUMBER}
 
 
 class Journal:
@@ -117,14 +131,16 @@ def read_status(out: Path) -> Status:
 
     Raises:
         ConfigError: no run has written there.
+        DataError: the journal is damaged.
     """
-    try:
-        journal = json.loads((out / JOURNAL).read_bytes())
-        state: State = journal["state"]
-    except FileNotFoundError as error:
-        raise ConfigError(f"{out}: no {JOURNAL} there; expected the --out folder of a run") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{out / JOURNAL}: not a run's journal ({error})") from error
+    path = out / JOURNAL
+    if not path.is_file():
+        raise ConfigError(f"{out}: no {JOURNAL} there; expected the --out folder of a run")
+    with as_written(path, "run the study again, which computes nothing twice"):
+        journal = read_json(path)
+        check_shape(journal, _JOURNAL)
+        check_shape([node for node in journal["running"] if node.get("total")], [_RUNNING], "'running'")
+    state: State = journal["state"]
     if state == "running" and not _is_alive(journal["process"]):
         state = "dead"
     return Status(state, journal)

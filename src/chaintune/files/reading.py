@@ -107,6 +107,31 @@ def read_parquet(path: Path) -> "pa.Table":
         raise DataError(f"{path}: not a readable Parquet file ({words})") from error
 
 
+def check_shape(value: Any, shape: Any, name: str = "it") -> None:
+    """Refuse plain data of another shape.
+
+    Args:
+        value: from JSON.
+        shape: a type, or several; a list with the shape of every entry; or a mapping with the shapes of names that
+            have to be there, `*` standing for every name.
+        name: what to call the value.
+
+    Raises:
+        TypeError: it has another shape.
+    """
+    kinds = type(shape) if isinstance(shape, dict | list) else shape
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name} is {kind(value)}")
+    if isinstance(shape, list):
+        for entry in value:
+            check_shape(entry, shape[0], f"an entry of {name}")
+    elif isinstance(shape, dict):
+        for key in value if "*" in shape else shape:
+            if key not in value:
+                raise TypeError(f"'{key}' is missing")
+            check_shape(value[key], shape.get("*", shape.get(key)), f"'{key}'")
+
+
 @contextmanager
 def as_written(path: Path, remedy: str) -> Iterator[None]:
     """Raise what comes of reading a file that is not as chaintune wrote it, as `DataError`.
@@ -122,7 +147,7 @@ def as_written(path: Path, remedy: str) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"{error}; {remedy}") from error
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, NotImplementedError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise DataError(f"{path}: not as chaintune wrote it ({what}); {remedy}") from error
 

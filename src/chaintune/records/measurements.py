@@ -57,5 +57,5 @@ class Measurement:
             table = pq.read_table(path)
             about = json.loads((table.schema.metadata or {})[_METADATA])
             return cls(about["measure"], table.replace_schema_metadata(None), about["provenance"])
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{path}: not a measurement ({error})") from error

@@ -256,19 +256,27 @@ class Scores:
             table = pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a readable Parquet file ({error})") from error
-        metadata = table.schema.metadata or {}
-        metric = ItemMetric.from_json(metadata[_METRIC]) if _METRIC in metadata else CHOICE_METRICS["accuracy"]
-        table = table.replace_schema_metadata(None)
-        needed = SCORES_SCHEMA if _METRIC in metadata else pa.schema([*_PLACES, *CHOICE_SCHEMA])
-        if missing := [name for name in needed.names if name not in table.schema.names]:
+        metadata, names = table.schema.metadata or {}, table.schema.names
+        needed = [*(SCORES_SCHEMA if _METRIC in metadata else _PLACES).names]
+        if _METRIC not in metadata or set(CHOICE_SCHEMA.names) & set(names):
+            needed += CHOICE_SCHEMA.names
+        if missing := [name for name in needed if name not in names]:
             raise DataError(f"{path}: not a scores file, column '{missing[0]}' is missing")
-        if _METRIC not in metadata:
-            right = table.column("correct").cast(pa.int32()).cast(pa.float64())
-            table = whole_table(table.append_column("score", right))
+        try:
+            metric = ItemMetric.from_json(metadata[_METRIC]) if _METRIC in metadata else CHOICE_METRICS["accuracy"]
+            provenance = {**json.loads(metadata.get(b"chaintune", b"{}"))}
+            table = table.replace_schema_metadata(None)
+            if _METRIC not in metadata:
+                table = table.append_column("score", table.column("correct").cast(pa.int32()).cast(pa.float64()))
+            table = whole_table(table)
+        except (pa.ArrowException, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(f"{path}: not a scores file ({' '.join(str(error).split())})") from error
+        if empty := [name for name in _PLACES.names if table.column(name).null_count]:
+            raise DataError(f"{path}: not a scores file, column '{empty[0]}' is empty in some rows")
         tasks = set(table.column("task").to_pylist())
         if len(tasks) != 1:
             raise DataError(f"{path}: expected scores of one task, found {sorted(tasks)}")
-        return cls(tasks.pop(), table, json.loads(metadata.get(b"chaintune", b"{}")), metric)
+        return cls(tasks.pop(), table, provenance, metric)
 
 
 def whole_table(table: pa.Table) -> pa.Table:

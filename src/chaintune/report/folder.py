@@ -3,21 +3,34 @@
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chaintune.errors import DataError
 from chaintune.files.atomic import write_bytes
 from chaintune.files.disk import os_errors_as_store_error
-from chaintune.files.reading import as_written, read_json, read_parquet
-from chaintune.records import Answers, Estimate, Limits, ResultRow, Task
+from chaintune.files.reading import as_written, check_shape, read_json, read_parquet
+from chaintune.records import Answers, Estimate, Limits, ResultRow, Task, rows_to_polars
 from chaintune.report.comparison import comparison_json
 from chaintune.report.figures import result_figures, save
 from chaintune.report.markdown import markdown
 from chaintune.report.page import Step, render, results_page
 from chaintune.report.results import Results
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 PAGE = "report.html"
 ANEW = "run the study again, which computes nothing twice"
+_TEXT_OF_TASK = ("role", "version", "source", "licence", "train_digest", "test_digest")
+_PROVENANCE = {
+    **dict.fromkeys(("study", "written_at", "python", "platform"), str),
+    "command": [str],
+    "packages": {"*": str},
+    "bases": {"*": str},
+    "precision": [str],
+    "seeds": list,
+    "tasks": {"*": {**dict.fromkeys(_TEXT_OF_TASK, str), "train_examples": int, "test_examples": int}},
+}
 _ESTIMATE = tuple(Estimate.__dataclass_fields__)
 _ANSWERS = tuple(Answers.__dataclass_fields__)
 
@@ -31,7 +44,7 @@ def read_rows(path: Path) -> list[ResultRow]:
     if not path.is_file():
         raise DataError(f"{path}: no results there; expected the --out folder of a finished run")
     with as_written(path, ANEW):
-        return [_row(row) for row in read_parquet(path).to_pylist()]
+        return [_row(row) for row in _typed(read_parquet(path)).to_pylist()]
 
 
 def read_results(folder: Path) -> Results:
@@ -43,6 +56,9 @@ def read_results(folder: Path) -> Results:
     rows = read_rows(folder / "results.parquet")
     with as_written(folder / "provenance.json", ANEW):
         provenance = read_json(folder / "provenance.json")
+        check_shape(provenance, _PROVENANCE)
+        check_shape(provenance.get("cost", {}), {"*": (int, float)}, "'cost'")
+        check_shape(provenance.get("backend", ""), str, "'backend'")
         title = f"Forgetting in the study {provenance['study']}"
     limits, level = _limits(folder / "results.json")
     return Results(title, rows, level, limits, provenance=provenance, folder=folder)
@@ -88,7 +104,25 @@ def _limits(path: Path) -> tuple[Limits, float]:
     """The limits of a recommended dose, and the level of the intervals, of the time of the run."""
     with as_written(path, ANEW):
         content = read_json(path) if path.is_file() else {}
+        check_shape(content, dict)
+        check_shape(content.get("limits", {}), {"*": (int, float)}, "'limits'")
         return Limits(**content.get("limits", {})), float(content.get("level", 0.95))
+
+
+def _typed(table: "pa.Table") -> "pa.Table":
+    """The table with the types of a table of results.
+
+    Raises:
+        ValueError, TypeError, NotImplementedError: a column has another one, or an empty text.
+    """
+    one = ResultRow("", "", "", "", 0, "", "", "", "", "", "", Estimate.undefined(""))
+    for field in rows_to_polars([one]).to_arrow().schema:
+        if field.name in table.column_names:
+            column = table.column(field.name).cast(field.type)
+            if column.null_count and field.name not in _ESTIMATE:
+                raise ValueError(f"'{field.name}' is empty in some rows")
+            table = table.set_column(table.column_names.index(field.name), field, column)
+    return table
 
 
 def _row(row: dict[str, Any]) -> ResultRow:

@@ -47,14 +47,17 @@ class Lease:
 
 def is_leased(folder: Path, key: str) -> bool:
     """Whether a living process has a lease on the key. Leases of dead ones are removed on the way."""
-    return any(key in _keys(path) and _is_held(path) for path in folder.glob("*.json"))
+    return any(_names(path, key) and _is_held(path) for path in folder.glob("*.json"))
 
 
-def _keys(path: Path) -> list[str]:
+def _names(path: Path, key: str) -> bool:
+    """Whether a lease is on a key; one that was damaged is on every key."""
     try:
-        return list(json.loads(path.read_bytes()))
+        return key in json.loads(path.read_bytes())
     except FileNotFoundError:
-        return []
+        return False
+    except (ValueError, TypeError, RecursionError):
+        return True
 
 
 def _is_held(path: Path) -> bool:

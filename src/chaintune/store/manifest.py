@@ -73,7 +73,7 @@ def parse_manifest(content: bytes) -> Any:
     """JSON as a value; None where it is none."""
     try:
         return json.loads(content, parse_constant=_refuse)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -115,6 +115,8 @@ def trouble_of(manifest: Any, kind: str, key: str) -> str:
         return f"it has format {manifest['format']}, not {FORMAT}"
     if (manifest["kind"], manifest["key"]) != (kind, key):
         return "it was moved here from another key"
+    if not isinstance(manifest["created_at"], str):
+        return f"{MANIFEST} does not tell when it was made"
     if not isinstance(manifest["info"], dict) or not isinstance(manifest["files"], dict):
         return f"{MANIFEST} names no files or no notes"
     for name, file in manifest["files"].items():

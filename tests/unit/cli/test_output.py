@@ -17,8 +17,9 @@ from rich.console import Console
 from chaintune.cli import app, output
 from chaintune.cli.app import main
 from chaintune.cli.display import RunDisplay, print_tables
-from chaintune.errors import message, visible
+from chaintune.errors import ClusterError, message, visible
 from chaintune.execution.events import Event
+from chaintune.report.figures import saving
 from chaintune.report.tables import Table
 from chaintune.store.folder import FolderStore
 from tests import run_folders
@@ -257,3 +258,65 @@ def test_a_current_folder_that_is_gone_is_told(
     with pytest.raises(SystemExit) as ended:
         main(["compare", *sides, *FAST])
     assert ended.value.code == 0
+
+
+def test_a_cluster_that_is_gone_has_a_code_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_: object) -> None:
+        raise ClusterError("the head of the Ray cluster at h:1 is gone")
+
+    monkeypatch.setattr(app, "app", fails)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 69
+    assert capsys.readouterr().err == "chaintune: the head of the Ray cluster at h:1 is gone\n"
+
+
+WRITERS = (
+    ["compare", "{before}", "{after}", "--html", "{folder}/made/page.html", *FAST],
+    ["compare", "{before}", "{after}", "--policy", "{folder}/pass.yaml", "--junit", "{folder}/made/x.xml", *FAST],
+    ["card", "{before}", "{after}", "--out", "{folder}/made/card.md", *FAST],
+    ["report", "{folder}/out"],
+)
+
+
+@pytest.mark.parametrize("command", WRITERS, ids=lambda command: command[0])
+def test_a_disk_that_is_full_at_any_write_is_a_sentence(
+    command: list[str], place: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leaves nothing that is half written."""
+    folder = Path(place["folder"])
+    (folder / "made").mkdir()
+    monkeypatch.setattr(saving, "svg", lambda *_args, **_named: "<svg></svg>")
+    monkeypatch.setattr(saving, "png", lambda *_args, **_named: b"")
+    before = set(folder.rglob("*"))
+    count, code = 0, 2
+    while code == 2:
+        left = count
+
+        def write(path: Path, content: bytes) -> int:
+            nonlocal left
+            if path.name.endswith(".partial"):
+                left -= 1
+                if left < 0:
+                    with path.open("wb") as file:
+                        file.write(content[: len(content) // 2])
+                    raise OSError(28, "No space left on device")
+            with path.open("wb") as file:
+                return file.write(content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_bytes", write)
+            with pytest.raises(SystemExit) as ended:
+                main([part.format(**place) for part in command])
+        code = ended.value.code if isinstance(ended.value.code, int) else 0
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("chaintune: ")]
+        assert not list(folder.rglob("*.partial"))
+        if code == 2:
+            assert len(said) == 1
+            assert "disk full: " in said[0]
+            assert count or set(folder.rglob("*")) - before <= {folder / "out" / "figures"}
+        count += 1
+    assert (code, count > 1) == (0, True)

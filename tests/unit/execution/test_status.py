@@ -5,12 +5,14 @@ import os
 import re
 import socket
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chaintune.errors import ConfigError, StoreError
+from chaintune.cli import main
+from chaintune.errors import ConfigError, DataError, StoreError
 from chaintune.execution import status
 from chaintune.execution.events import Event, Progress
 from chaintune.execution.status import Journal, read_status
@@ -156,10 +158,24 @@ def test_no_run_there(tmp_path: Path) -> None:
         read_status(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_damaged_journal_is_a_sentence(tmp_path: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    with Journal(tmp_path, plan):
+        pass
+    path = tmp_path / "status.json"
+    value = json.loads(path.read_text())
+    odd_ones: tuple[Any, ...] = (None, 1, "x", [], [None], [{}], {}, {"x": 1}, [[[]]])
+    for key, odd in product(value, odd_ones):
+        path.write_text(json.dumps(value | {key: odd, "state": "running"}))
+        with pytest.raises(SystemExit) as ended:
+            main(["status", str(tmp_path)])
+        assert ended.value.code in {0, 2}, (key, odd)
+        assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 100_000, "\ud800"])
 def test_not_a_journal(text: str, tmp_path: Path) -> None:
-    (tmp_path / "status.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"not a run's journal"):
+    (tmp_path / "status.json").write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(DataError, match=r"status\.json.*; run the study again, which computes nothing twice"):
         read_status(tmp_path)
 
 

@@ -1,13 +1,19 @@
 """The report of a run's folder: whatever the folder is called, and whatever somebody planted in it."""
 
+import json
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
-from chaintune.errors import StoreError
+from chaintune.errors import DataError, StoreError
 from chaintune.report.figures.every import every_figure
-from chaintune.report.folder import read_results, write_report
+from chaintune.report.folder import read_results, read_rows, write_report
+from chaintune.report.markdown import markdown
+from chaintune.report.page.facts import facts
 from chaintune.report.page.steps import run_steps
 from tests import run_folders
 
@@ -51,3 +57,52 @@ def test_an_index_cannot_have_files_read_that_lie_elsewhere(tmp_path: Path) -> N
     assert list(run_steps(read_results(own)))
     index.write_text(index.read_text().replace('"s.on-s.parquet"', '"../scores/s.on-s.parquet"'))
     assert not [step for step in run_steps(read_results(own)) if step.name.startswith("s: from s ")]
+
+
+ODD: tuple[Any, ...] = (None, 1, -0.5, True, "x", [], [None], {}, {"x": None})
+
+
+def answered(read: Callable[[], object]) -> str:
+    """The sentence of what is damaged; empty where it can be read all the same."""
+    try:
+        read()
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", ["provenance.json", "results.json", "scores/index.json"])
+def test_damaged_json_is_a_sentence(name: str, tmp_path: Path) -> None:
+    own = run_folders.run_folder(tmp_path / "out", TASKS)
+    path = own / name
+    value = json.loads(path.read_text())
+
+    def read() -> None:
+        results = read_results(own)
+        list(run_steps(results))
+        facts(results)
+        markdown(results)
+
+    texts = [b"", b"{", b"[1]", b"7", b"\xff\xfe", b"[" * 100_000]
+    for text in texts:
+        path.write_bytes(text)
+        assert answered(read).startswith(str(path)), text[:9]
+    for key, odd in product(value, ODD):
+        path.write_text(json.dumps(value | {key: odd}))
+        answered(read)  # a sentence, or none: never another error
+        path.write_text(json.dumps({other: inner for other, inner in value.items() if other != key}))
+        answered(read)
+
+
+def test_a_damaged_table_of_results_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "results.parquet"
+    whole = pl.read_parquet(run_folders.run_folder(tmp_path / "out", TASKS) / "results.parquet")
+    for text in (b"", b"PAR1", b"PAR1" * 9, b"study,base\nmade,m\n"):
+        path.write_bytes(text)
+        assert answered(lambda: read_rows(path)).startswith(f"{path}: not a readable Parquet file (")
+    for column in whole.columns:
+        for odd in (pl.lit(None), pl.lit(7), pl.lit("x"), pl.lit([[1]])):
+            whole.head(3).with_columns(odd.alias(column)).write_parquet(path)
+            answered(lambda: read_rows(path))  # a sentence, or none: never another error
+        whole.head(3).drop(column).write_parquet(path)
+        answered(lambda: read_rows(path))

@@ -49,7 +49,9 @@ def _study_facts(provenance: Mapping[str, Any], folder: Path | None) -> list[Fac
     ]
     resolved = folder / "study.resolved.yaml" if folder else None
     if resolved and resolved.is_file():
-        lines.append(Fact("Study file, with every default", (resolved.read_text(encoding="utf-8"),), long=True))
+        lines.append(
+            Fact("Study file, with every default", (resolved.read_text(encoding="utf-8", errors="replace"),), long=True)
+        )
     return lines
 
 
@@ -83,7 +85,7 @@ def _cost(cost: Mapping[str, Any]) -> list[Fact]:
     lines = [
         f"{what}: {cost[f'{kind}_tokens']:,} tokens, {cost[f'{kind}_seconds'] / 3600:.2f} device hours"
         for kind, what in (("train", "training"), ("score", "scoring"))
-        if f"{kind}_tokens" in cost
+        if f"{kind}_tokens" in cost and f"{kind}_seconds" in cost
     ]
     unknown = cost.get("unknown", 0)
     return [Fact("Cost", (*lines, *((f"not known of {unknown} stages and scorings",) if unknown else ())))]

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from chaintune.files.reading import as_written, read_json
+from chaintune.files.reading import as_written, check_shape, read_json
 from chaintune.forgetting.pairing import pair
 from chaintune.records import ALL_SEEDS, ResultRow, Scores
 from chaintune.report.page.flips import Step
@@ -43,6 +43,7 @@ def _files(folder: Path) -> Mapping[tuple[str, str], Path]:
         return {}
     with as_written(path, "run the study again"):
         index: dict[str, dict[str, Any]] = read_json(path)
+        check_shape(index, {"*": {"task": str, "split": str}})
         return {
             (node.get("checkpoint", ""), node["task"]): path.parent / name
             for name, node in index.items()
