@@ -17,7 +17,17 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import sparse, special, stats
 
-from chaintune.stats import Design, Sample, adjust, biased, detectable_biased, disparity, means
+from chaintune.stats import (
+    Design,
+    Sample,
+    adjust,
+    biased,
+    detectable_biased,
+    disparity,
+    means,
+    needed_clusters,
+)
+from chaintune.stats import rates as levels
 from chaintune.stats.effects import contrast_sums
 from chaintune.stats.halves import halves, sign_flip_p
 
@@ -27,6 +37,11 @@ GROUPS = 11
 RESAMPLES = 499
 ERROR_RATE = 0.05
 PER_DESIGN = 20
+LABEL_GROUPS = 5
+LABEL_COLUMNS = (
+    "whole", "group", "biased", "biased, one label", "of a label", "level", "false alarms", "family-wise", "disparity",
+    "undefined",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -348,6 +363,88 @@ def seeds_table(count: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class LabelCell:
+    """How many clusters there are, whether one may hold both labels, and whether a group has one label only."""
+
+    clusters: int
+    mixed: bool
+    one_label: bool
+
+    def __str__(self) -> str:
+        return f"{self.clusters} | {'both' if self.mixed else 'one'} | {'yes' if self.one_label else 'no'}"
+
+
+# What happens to the commoner label's examples, and to the other's: alike, or what the mean of all hides.
+LABEL_WORLDS: Mapping[str, tuple[World, World]] = {
+    "alike": (World(0.15, 0.15), World(0.15, 0.15)),
+    "uneven": (World(0.05, 0.20), World(0.50, 0.05)),
+    "rare": (World(0.02, 0.02), World(0.10, 0.02)),
+    "by rote": (World(0.0, 0.16), World(0.51, 0.0)),
+}
+
+
+def labelled(rng: Generator, cell: LabelCell) -> tuple[Design, NDArray[np.bool_]]:
+    """Clusters of a labelling task, five groups and those of dimension `label`, and who bears the rarer label."""
+    clusters = np.repeat(np.arange(cell.clusters), rng.integers(1, 10, cell.clusters))
+    if cell.mixed:
+        rarer = rng.random(len(clusters)) < 0.25
+    else:
+        rarer = rng.permutation(np.arange(cell.clusters) < cell.clusters / 4)[clusters]
+    group = rng.integers(0, LABEL_GROUPS, len(clusters))
+    if cell.one_label:
+        group = np.where(rarer & (group == 0), rng.integers(1, LABEL_GROUPS, len(clusters)), group)
+    bears = np.zeros((len(clusters), LABEL_GROUPS + 2))
+    bears[np.arange(len(clusters)), group] = 1
+    bears[np.arange(len(clusters)), LABEL_GROUPS + rarer] = 1
+    names = np.where(rarer, "rarer", "usual")
+    only = {LABEL_GROUPS + 1: "usual", LABEL_GROUPS + 2: "rarer"}
+    return Design.of(clusters, sparse.csr_array(bears)).balanced_over(names, only, needed=needed_clusters(0.95)), rarer
+
+
+def label_rates(cell: LabelCell, worlds: tuple[World, World], count: int) -> dict[str, float]:
+    """Percent: coverage, false alarms and what is undefined of balanced means in one cell."""
+    usual, other = (world.forgetting for world in worlds)
+    truth, columns = (usual + other) / 2, list(range(1, LABEL_GROUPS + 1))
+    seen: dict[str, list[bool]] = {name: [] for name in LABEL_COLUMNS}
+    rng = np.random.default_rng([5, cell.clusters, cell.mixed, cell.one_label])
+    plain = Cell(cell.clusters, 0.2, multiple=False)
+    for number in range(count):
+        if number % PER_DESIGN == 0:
+            found, rarer = labelled(rng, cell)
+        nobody = np.zeros(len(rarer))
+        both = [changes(rng, found, nobody, plain, world) for world in worlds]
+        sample = Sample.of(found, np.where(rarer, both[1], both[0]), resamples=RESAMPLES, seed=number)
+        lost, bias = means(sample), biased(sample)
+        groups = [(lost[k], bias[k]) for k in columns]
+        seen["whole"].append(lost[0].low <= truth <= lost[0].high)
+        seen["group"] += [one.low <= truth <= one.high for one, _ in groups if np.isfinite(one.low)]
+        seen["biased"] += [two.low <= 0 <= two.high for one, two in groups if np.isfinite(one.low)]
+        seen["biased, one label"] += [two.low <= 0 <= two.high for one, two in groups
+                                      if np.isfinite(two.low) and not np.isfinite(one.low)]  # fmt: skip
+        seen["false alarms"] += [two.p_value <= ERROR_RATE for _, two in groups if np.isfinite(two.low)]
+        seen["family-wise"].append(_any([two for _, two in groups]))
+        label = bias[LABEL_GROUPS + 2]
+        seen["of a label"].append(label.low <= other - truth <= label.high)
+        large = [k for k, (_, two) in enumerate(groups, start=1) if np.isfinite(two.low)]
+        seen["disparity"] += [disparity(sample, large)[0].p_value <= ERROR_RATE] if len(large) > 1 else []
+        seen["undefined"] += [not np.isfinite(one.low) for one, _ in groups]
+        level = levels(found, np.where(sample.values > 0, 1.0, 0.0))[0]
+        expected = (worlds[0].forgot + worlds[1].forgot) / 2
+        seen["level"].append(level.low <= expected <= level.high)
+    return {name: 100 * float(np.mean(values)) if values else np.nan for name, values in seen.items()}
+
+
+def labels_table(cells: Sequence[LabelCell], count: int) -> None:
+    """Prints what `label_rates` finds in every cell and world."""
+    print(f"| changes | clusters | labels a cluster | a group of one label | {' | '.join(LABEL_COLUMNS)} |")
+    print("| --- " * (4 + len(LABEL_COLUMNS)) + "|")
+    for (name, worlds), cell in itertools.product(LABEL_WORLDS.items(), cells):
+        numbers = label_rates(cell, worlds, count).values()
+        shown = ("-" if np.isnan(number) else f"{number:.1f}" for number in numbers)
+        print(f"| {name} | {cell} | {' | '.join(shown)} |", flush=True)
+
+
 def _latent(rng: Generator, found: Design, seeds: int, sizes: tuple[float, float, float]) -> Floats:
     """Standard normal inclinations to change, in which seeds, clusters and both together have a say."""
     total = len(found.sizes)
@@ -384,6 +481,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ),
         "seeds": ("Several seeds", lambda n: seeds_table(n // 2)),
     }
+    labels = [LabelCell(*parts) for parts in itertools.product((32, 60, 120), (False, True), (False, True))]
+    tables["labels"] = ("Labelling tasks of 75:25 labels", lambda n: labels_table(labels, n // 2))
     parser.add_argument("--table", choices=list(tables), action="append", help="only this one; may be repeated")
     options = parser.parse_args(arguments)
     count = max(2, options.datasets // 10 if options.quick else options.datasets)
