@@ -1,12 +1,14 @@
 """Cells of tables: numbers of rows, checkpoints and p-values as text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chaintune.records import ResultRow, RowKey
 from chaintune.records.checkpoint import BASE
+from chaintune.records.choice import BALANCED
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in_tables
+from chaintune.report.labels import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,22 @@ def percent(row: ResultRow | None) -> str:
 def score_name(rows: Sequence[ResultRow]) -> str:
     """Name of mean scores in one unit: `accuracy`, the name of another item metric, or `score` for several."""
     names = {
-        "accuracy" if is_share(row.unit) and row.direction == "more" else row.item_metric.replace("_", " ")
+        "accuracy"
+        if is_share(row.unit) and row.direction == "more" and row.item_metric != BALANCED
+        else row.item_metric.replace("_", " ")
         for row in rows
     }
     return names.pop() if len(names) == 1 else "score"
+
+
+def balanced_note(metrics: Mapping[str, str]) -> list[str]:
+    """A sentence that names the tasks whose score is a mean over labels; none where there is none.
+
+    Args:
+        metrics: task -> its item metric.
+    """
+    tasks = [task for task, metric in metrics.items() if metric == BALANCED]
+    return [f"Of {listed(tasks)} it is balanced accuracy, the mean over labels of the share right."] if tasks else []
 
 
 def p_text(value: float) -> str:

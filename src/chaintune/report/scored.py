@@ -15,7 +15,7 @@ from chaintune.forgetting.units import Unit
 from chaintune.records import Answers, Estimate, Scores
 from chaintune.records.scales import is_share, levels_in_tables
 from chaintune.report.answers import ANSWERS_HEADER, answers_cells, remarks
-from chaintune.report.cells import Table
+from chaintune.report.cells import Table, balanced_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,14 @@ class Scored:
     accuracy: Estimate
     unit: str
     answers: Answers
+    item_metric: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""
         numbers = asdict(self.accuracy) | asdict(self.answers)
         plain = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in numbers.items()}
-        return {"dimension": self.dimension, "group": self.group, "unit": self.unit, **plain}
+        own = {name: getattr(self, name) for name in ("dimension", "group", "unit", "item_metric")}
+        return {**own, **plain}
 
 
 def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
@@ -50,7 +52,7 @@ def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
     means = mean_scores(groups, unit.inward(values)[np.newaxis], unit, options)
     answers = answers_of([scores], groups)
     return [
-        Scored(*label, unit.level(mean), scores.metric.unit, own)
+        Scored(*label, unit.level(mean), scores.metric.unit, own, scores.metric.name)
         for label, mean, own in zip(groups.labels, means, answers, strict=True)
     ]
 
@@ -62,7 +64,8 @@ def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:
         rows: task -> its rows.
     """
     whole = [(task, row) for task, means in rows.items() for row in means if not row.dimension]
-    said = [text for task, row in whole for text in remarks(task, row.answers)]
+    said = balanced_note({task: row.item_metric for task, row in whole})
+    said += [text for task, row in whole for text in remarks(task, row.answers)]
     tables = [_table("", "task", whole, said)]
     for task, means in rows.items():
         for dimension in dict.fromkeys(row.dimension for row in means if row.dimension):

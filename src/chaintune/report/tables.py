@@ -16,7 +16,7 @@ from chaintune.report.answers import (
     remarks,
     without_loss,
 )
-from chaintune.report.cells import Table, change, checkpoint, gain_key, p_text, percent, score, statistic
+from chaintune.report.cells import Table, balanced_note, change, checkpoint, gain_key, p_text, percent, score, statistic
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables
@@ -136,13 +136,14 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     shares = all(is_share(row.unit) for row in whole)
     unnamed = "Share of right answers" if shares else "Mean score, a share of right answers where no unit is named,"
     first = {row.task: row for row in reversed(whole)}
+    balanced = balanced_note({row.task: row.item_metric for row in whole})
     guessing = zip(*(chance_cells(first[task].answers, first[task].unit) for task in tasks), strict=True)
     said = dict.fromkeys(
         text for row in whole for text in remarks(f"{checkpoint(row, whole)} ({row.task})", row.answers)
     )
     return Table(
         "Accuracy" if shares else "Scores",
-        " ".join([f"{unnamed} after each stage, with its interval.", *said]),
+        " ".join([f"{unnamed} after each stage, with its interval.", *balanced, *said]),
         ("checkpoint", *(sizes[task] for task in tasks)),
         (
             *((name, *(own.get(task, "") for task in tasks)) for name, own in _base_first(cells)),
