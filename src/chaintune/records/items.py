@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -58,20 +59,23 @@ def labelled(scores: Scores, *, balanced: bool) -> Scores:
 
     Args:
         scores: whose columns `label` and `answer` hold what their source says; an answer that is none is no right one.
-        balanced: make balanced accuracy the item metric where a score is 1 exactly where the two agree.
+        balanced: make balanced accuracy the item metric where a score is 1 exactly where the two agree. Of scores that
+            are something else chance stays as it is.
     """
     gold, answers = (scores.table.column(name).to_pylist() for name in ("label", "answer"))
     if None in gold or not are_labels(labels := {as_label(text) for text in gold}) or "" in labels:
         return scores
     right, made = [as_label(text) for text in gold], [as_label(text or "") for text in answers]
-    chance = chances([], right, BALANCED if balanced else "accuracy")
+    rows = zip(right, made, scores.table.column("score").to_pylist(), strict=True)
+    agree = all(score is None or score == float(label == answer) for label, answer, score in rows)
+    metric = CHOICE_METRICS[BALANCED] if agree and balanced else scores.metric
+    columns: dict[str, Sequence[Any]] = {"label": right, "answer": made}
+    columns |= {"chance": chances([], right, metric.name)} if agree else {}
     table = scores.table
-    for name, values in (("label", right), ("answer", made), ("chance", chance)):
+    for name, values in columns.items():
         part = table.schema.field(name)
         table = table.set_column(table.schema.get_field_index(name), part, pa.array(values, part.type))
-    rows = zip(right, made, table.column("score").to_pylist(), strict=True)
-    agree = balanced and all(score is None or score == float(label == answer) for label, answer, score in rows)
-    return replace(scores, table=table, metric=CHOICE_METRICS[BALANCED] if agree else scores.metric)
+    return replace(scores, table=table, metric=metric)
 
 
 def items_table(

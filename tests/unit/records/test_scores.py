@@ -184,7 +184,7 @@ def test_texts_that_are_labels_make_balanced_accuracy_of_scores_that_agree() -> 
     assert decided.table["label"].to_pylist() == ["yes", "no", "no"]
     assert decided.table["answer"].to_pylist() == ["yes", "yes", ""]
     graded = labelled(made["graded"], balanced=True)
-    assert graded.metric.name == "exact"
+    assert (graded.metric.name, graded.table["chance"].null_count) == ("exact", 3)
     assert graded.by("balanced_accuracy").item_scores().tolist() == [1, 0, 0]
 
 
