@@ -82,10 +82,12 @@ def _one_kind(name: str, indexes: Any, seed: int, folder: Path, limits: Limits, 
 def _summarise(name: str, answers: list[Answer], seconds: float) -> None:
     codes = ", ".join(f"{count} code {code}" for code, count in sorted(Counter(one.code for one in answers).items()))
     outcomes = ", ".join(f"{count} {what}" for what, count in Counter(one.outcome for one in answers).most_common())
-    slowest, largest = max(one.seconds for one in answers), max(one.megabytes for one in answers)
+    slowest = max(range(len(answers)), key=lambda number: answers[number].seconds)
+    largest = max(range(len(answers)), key=lambda number: answers[number].megabytes)
     print(  # noqa: T201
-        f"{name}: {len(answers)} inputs: {outcomes}; {codes}; {seconds:.0f} s, the longest {slowest:.1f} s; "
-        f"at most {largest:,.0f} MB",
+        f"{name}: {len(answers)} inputs: {outcomes}; {codes}; {seconds:.0f} s, the longest "
+        f"{answers[slowest].seconds:.1f} s (number {slowest}); at most {answers[largest].megabytes:,.0f} MB "
+        f"(number {largest})",
         flush=True,
     )
 
