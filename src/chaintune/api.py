@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from chaintune.arguments import NAMES, PATH, taking
 from chaintune.errors import ConfigError, StageError, nearest
 from chaintune.files.names import shown_names
 from chaintune.records import Curvature, Example, Limits, Space, Task, examples_digest
@@ -62,6 +64,18 @@ class Study(study.Study):
         return session.run(Path(out or Path("runs") / self.name), RunOptions(executor, address, max_store))
 
 
+@taking(
+    model=PATH,
+    task=(Task, str),
+    examples=Integral,
+    split=str,
+    space=str,
+    batches=Integral,
+    seed=Integral,
+    tolerance=Real,
+    basis=Integral,
+    max_products=Integral,
+)
 def curvature(
     model: str | Path,
     task: Task | str,
@@ -148,6 +162,22 @@ def _in_fp32(
     return (models.merge_adapter(loaded) if merged else loaded), base.key
 
 
+@taking(
+    model=PATH,
+    before=PATH,
+    forgotten=str,
+    keep=NAMES,
+    out=PATH,
+    dose=list[Real],
+    who=str,
+    by=str,
+    target=Real,
+    margin=Real,
+    settings=Mapping,
+    overrides=NAMES,
+    executor=str,
+    address=str,
+)
 def mitigate(
     model: str | Path,
     *,

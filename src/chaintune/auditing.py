@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from chaintune.arguments import PATH, SIZE, taking
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import parts_of
 from chaintune.logs.options import CompareArguments
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from chaintune.store.store import Store
 
 
+@taking(model=PATH, task=(Task, str), test=SIZE, sample_seed=Integral, precision=str, backend=str, devices=Integral)
 def score(
     model: str | Path,
     task: Task | str,
@@ -72,6 +75,19 @@ def score(
     return scores[Path(model).name][tasks[0].name]
 
 
+@taking(
+    before=PATH,
+    after=PATH,
+    tasks=(Task, str, Sequence),
+    sample_seed=Integral,
+    metric=str,
+    precision=str,
+    backend=str,
+    devices=Integral,
+    out=PATH,
+    executor=str,
+    address=str,
+)
 def audit(
     before: str | Path,
     after: str | Path,

@@ -84,11 +84,11 @@ def require(purpose: str, *packages: str, extra: str = "") -> None:
         )
 
 
-def nearest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
+def nearest(word: object, known: Iterable[str], *, limit: int = 12) -> str:
     """The end of an error sentence: the likeliest meant name, then the valid ones.
 
     Args:
-        word: what was written.
+        word: what was written; where that is no text, as text.
         known: every valid name.
         limit: how many names to list before "and N more".
 
@@ -96,7 +96,7 @@ def nearest(word: str, known: Iterable[str], *, limit: int = 12) -> str:
         >>> nearest("bqq", ["csqa", "bbq"])
         "did you mean 'bbq'? Valid: bbq, csqa"
     """
-    names = sorted(set(known))
+    word, names = str(word), sorted(set(known))
     close = get_close_matches(word, names, n=len(names) or 1, cutoff=0.0)
     ordered = close + [name for name in names if name not in close]
     listed = ", ".join(ordered[:limit])

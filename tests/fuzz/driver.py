@@ -162,7 +162,7 @@ def _run(kind: Kind, rng: Random, valid: Path, folder: Path, told: Path, limits:
             return _exit_code(case.run)
         case.run()
     except ChaintuneError as error:
-        sys.stderr.write(f"chaintune: {ascii(str(error))}\n")
+        sys.stderr.write(f"chaintune: {str(error)!a}\n")
         return 2
     finally:
         told.write_text(json.dumps({"what": case.what, "megabytes": _megabytes() - before}))

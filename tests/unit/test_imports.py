@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "chaintune"
 # From the lowest to the highest; a file imports from its own room and from those before it.
 ROOMS = (
     "errors",
+    "arguments",
     "hf",
     "registry",
     "records",

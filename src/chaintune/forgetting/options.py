@@ -54,6 +54,8 @@ class Inference:
             ("margin", Real, "a number such as 0.02"),
             ("resamples", Integral, "a whole number such as 10000"),
             ("seed", Integral, "a whole number such as 0"),
+            ("adjust", str, "holm or bh"),
+            ("reference", str, "overall or rest"),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, kind):

@@ -6,6 +6,7 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, Literal, TypedDict
 
+from chaintune.arguments import check_argument
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.forgetting.options import Inference
@@ -99,6 +100,8 @@ class CompareOptions:
     inference: Inference = field(default_factory=Inference)
 
     def __post_init__(self) -> None:
+        check_argument("on_missing", self.on_missing, str)
+        check_argument("force", self.force, bool)
         for text in (*self.by, *self.also_by):
             parts_of(text)
 
@@ -182,7 +185,7 @@ def compare_options(arguments: Mapping[str, Any]) -> CompareOptions:
         raise ConfigError(f"option '{name}': {nearest(name, known)}")
     rest = dict(arguments)
     inference = Inference(**{part.name: rest.pop(part.name) for part in fields(Inference) if part.name in rest})
-    tasks = names_of("task", rest.pop("task", None) or ())
+    tasks = rest.pop("task", None)
     read = {name: rest.pop(name) for name in ReadArguments.__annotations__ if name in rest}
     if isinstance(read.get("metric"), Mapping):
         read["metrics"] = read.pop("metric")
@@ -191,8 +194,8 @@ def compare_options(arguments: Mapping[str, Any]) -> CompareOptions:
         by=(*names_of("by", rest.pop("by", ())), *crossed),
         also_by=names_of("also_by", rest.pop("also_by", ())),
         on_missing=rest.pop("on_missing", "error"),
-        force=bool(rest.pop("force", False)),
-        read=ReadOptions(tasks=tasks, **read),
+        force=rest.pop("force", False),
+        read=ReadOptions(tasks=() if tasks is None else names_of("task", tasks), **read),
         inference=inference,
     )
 

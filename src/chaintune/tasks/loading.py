@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from numbers import Real
+from numbers import Integral, Real
 from typing import Unpack
 
+from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.records import Example, Role, Task
 from chaintune.records.examples import LABEL
@@ -21,6 +22,22 @@ ROLES = ("safety", "capability")
 SHOWN = 5
 
 
+@taking(
+    name=str,
+    role=str,
+    train=SIZE,
+    test=SIZE,
+    seed=Integral,
+    measure=NAMES,
+    metric=NAMES,
+    path=PATH,
+    test_path=PATH,
+    hub=str,
+    config=str,
+    lm_eval=str,
+    fewshot=Integral,
+    include_path=PATH,
+)
 def load(
     name: str,
     *,
