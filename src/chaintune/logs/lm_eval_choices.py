@@ -1,6 +1,6 @@
 """What was chosen in a task of choices of lm-evaluation-harness, and what is right."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from chaintune.files.columns import Columns
@@ -33,22 +33,22 @@ def with_choices(columns: Columns, metric: str) -> tuple[Columns, dict[str, str]
         columns: those of `choice_fields` and the metric's.
         metric: by which a choice is preferred, one of `METRICS`.
     """
-    rows = list(_rows(columns))
-    chosen = [_best(values, texts if metric == _BY_LENGTH else []) for values, texts, _ in rows]
-    gold = [_gold(target, texts) for _, texts, target in rows]
-    scores = columns.values[metric]
-    if not all(
-        place is not None and one is not None and (place == one) == (value == 1)
-        for place, one, value in zip(chosen, gold, scores, strict=True)
-    ):
+    answers, targets, texts = columns.values[ANSWERS], columns.values[_TARGET], _choices(columns)
+    same = [column[0] for column in texts] if all(len(set(column)) == 1 for column in texts) else []
+
+    def offered(row: int) -> Sequence[str]:
+        return same or [column[row] for column in texts]
+
+    by_length = metric == _BY_LENGTH
+    chosen: list[Any] = [_best(values, offered(row) if by_length else ()) for row, values in enumerate(answers)]
+    gold: list[Any] = [one if type(one) is int else _gold(one, offered(row)) for row, one in enumerate(targets)]
+    if not all(map(_explains, chosen, gold, answers, columns.values[metric])):
         return columns, {}
-    offers = {tuple(texts) for _, texts, _ in rows}
-    named = offers.pop() if len(offers) == 1 else ()
-    by_text = all(named) and len(set(named)) == len(rows[0][0])
+    by_text = all(same) and len(set(same)) == len(answers[0]) and max(map(len, answers)) == len(same)
     made: dict[str, Sequence[Any]] = {
-        "answer": [named[place] if by_text else str(place) for place in chosen if place is not None],
-        LABEL: [named[place] if by_text else str(place) for place in gold if place is not None],
-        CHANCE: [1 / len(values) for values, _, _ in rows],
+        "answer": [same[place] if by_text else str(place) for place in chosen],
+        LABEL: [same[place] if by_text else str(place) for place in gold],
+        CHANCE: [1 / len(values) for values in answers],
     }
     if not repeat(made[LABEL]):
         del made[LABEL]
@@ -56,35 +56,42 @@ def with_choices(columns: Columns, metric: str) -> tuple[Columns, dict[str, str]
     return Columns({**columns.values, **known}, columns.place), {name: f"{_MADE}{name}" for name in made}
 
 
-def _rows(columns: Columns) -> Iterator[tuple[list[Any], list[str], Any]]:
-    """Log-probabilities, texts of the choices and target of each example."""
+def _explains(chosen: int | None, gold: int | None, answers: Any, score: Any) -> bool:
+    """Whether a score is 1 where what was chosen is right, and only there."""
+    known = chosen is not None and gold is not None and 0 <= gold < len(answers)
+    return known and (chosen == gold) == (score == 1)
+
+
+def _choices(columns: Columns) -> list[list[str]]:
+    """The text of each choice, a column a choice, blank where an example has fewer."""
     known = columns.values
     fields = [known[name] for name in _texts(len(known)) if name in known]
-    listed = known.get(ARGUMENTS, [None] * len(known[ANSWERS]))
-    for answers, target, requests, *texts in zip(known[ANSWERS], known[_TARGET], listed, *fields, strict=True):
-        values = [value[0] if _is_likelihood(value) else None for value in answers or ()]
-        # Up to 0.4.2 the requests are a list of prompt and continuation.
-        own = [request[-1] for request in requests if request] if isinstance(requests, list) else texts
-        yield values, [text.strip() if isinstance(text, str) else "" for text in own[: len(values)]], target
+    if ARGUMENTS in known:  # up to 0.4.2 the requests are a list of prompt and continuation
+        listed = [requests if isinstance(requests, list) else [] for requests in known[ARGUMENTS]]
+        fields = [[_continuation(requests, place) for requests in listed] for place in range(len(fields))]
+    return [[text.strip() if isinstance(text, str) else "" for text in column] for column in fields]
 
 
-def _best(values: Sequence[Any], texts: Sequence[str]) -> int | None:
+def _continuation(requests: list[Any], place: int) -> Any:
+    request = requests[place] if place < len(requests) else None
+    return request[-1] if isinstance(request, list) and request else None
+
+
+def _best(answers: Any, texts: Sequence[str]) -> int | None:
     """The place of the highest log-probability, over the length of its text where texts are given."""
     try:
-        numbers = [float(value) for value in values]
-    except (TypeError, ValueError, OverflowError):
+        numbers = [float(answer[0]) for answer in answers]
+    except (TypeError, ValueError, LookupError, OverflowError):
         return None
     if texts:
         numbers = [number / max(len(text), 1) for number, text in zip(numbers, texts, strict=False)]
-    return max(range(len(numbers)), key=numbers.__getitem__) if numbers else None
+    return numbers.index(max(numbers)) if numbers else None
 
 
 def _gold(target: Any, texts: Sequence[str]) -> int | None:
     if isinstance(target, str) and target.strip() in texts:
         return texts.index(target.strip())
-    if isinstance(target, str) and target.strip().isdecimal():
-        target = int(target)
-    return target if isinstance(target, int) else None
+    return int(target) if isinstance(target, str) and target.strip().isdecimal() else None
 
 
 def _texts(count: int) -> list[str]:
