@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chaintune.records.answers import NO_RESPONSE
-from chaintune.records.examples import MOST_LABELS
+from chaintune.records.examples import MOST_LABELS, as_label
 
 CHANCE = "chance"
 _OFTEN = 3
@@ -42,11 +42,19 @@ def with_details(
     return table
 
 
-def repeat(golds: Sequence[Any]) -> bool:
-    """Whether right answers are few that come again and again, as labels and the letters of choices do."""
-    texts = {str(gold) for gold in golds}
-    few = 2 <= len(texts) <= MOST_LABELS and len(golds) >= _OFTEN * len(texts)
-    return few and all(isinstance(gold, str | int) for gold in golds)
+def explain(scores: Sequence[Any], golds: Sequence[Any], answers: Sequence[Any]) -> bool:
+    """Whether right answers are few that come again and again, and a score is 1 exactly where one was given.
+
+    So it is of labels and of the letters of choices; of other answers nothing follows from whether they are alike.
+    """
+    if not all(isinstance(gold, str | int) for gold in golds):
+        return False
+    right = [as_label(str(gold)) for gold in golds]
+    if not 2 <= len(set(right)) <= MOST_LABELS or len(right) < _OFTEN * len(set(right)):
+        return False
+    made = [as_label(str(answer)) for answer in answers]
+    rows = zip(scores, right, made, strict=True)
+    return all(score is None or (score == 1) == (gold == answer) for score, gold, answer in rows)
 
 
 def _text(value: Any) -> str | None:

@@ -19,6 +19,7 @@ from chaintune.files.columns import columns_of
 from chaintune.files.reading import parse_json
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, blocks, check_json, check_size
+from chaintune.logs.details import CHANCE, explain
 from chaintune.logs.facts import canonical
 from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.inspect_conditions import doubts_of, ending, facts_of
@@ -27,6 +28,7 @@ from chaintune.logs.inspect_scores import detail_of, scorer_of, scores_by_scorer
 from chaintune.logs.log import Log, of_finished_runs
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
+from chaintune.records.examples import LABEL
 
 # Most of a log, and nothing that is compared.
 _TRANSCRIPT = {"attachments", "events", "events_data", "output", "store", "timelines"}
@@ -211,7 +213,10 @@ def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options
         for key in scored
     ]
     names = tuple(name for name in rows[0].columns() if not name.startswith(_DIGEST)) if rows else ()
-    fields = replace(_fields_of(options), known=names)
+    fields = _fields_of(options)
+    labelled = explain(*([row.values[name] for row in rows] for name in ("score", "target", "answer")))
+    labels = {LABEL: "target"} if labelled else {}
+    fields = replace(fields, known=names, details={**fields.details, **labels})
     scores, digests = scores_from_columns(columns_of(rows, fields.paths), fields, log.eval.task, where, metric=scorer)
     header = log.model_dump(include={"status", "invalidated", "eval", "plan", "results"})
     facts, doubts = facts_of(header, scorer), doubts_of(header, sum(not summary.error for summary in summaries))
@@ -232,7 +237,7 @@ def _fields_of(options: ReadOptions) -> Fields:
         cluster=options.cluster or options.columns.get("cluster"),
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
         digests={kind: f"{_DIGEST}{kind}" for kind in ("input", "target", "prompt")},
-        details={name: name for name in ("answer", "outcome")},
+        details={name: name for name in ("answer", "outcome", CHANCE)},
         scale=options.scale,
     )
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.logs.details import CHANCE
 from chaintune.logs.facts import canonical
 
 _LOG = logging.getLogger(__name__)
 _GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
-_MEAN = "mean"
+_MEAN, _CHOICE = "mean", "choice"
 _LARGEST = 1e300
 _LONGEST_ERROR = 100
 
@@ -71,11 +72,12 @@ def scores_by_scorer(sample: Any) -> dict[str, Any]:
     return {name: score.value for name, score in (sample.scores or {}).items()}
 
 
-def detail_of(sample: Any, scorer: str) -> dict[str, str | None]:
-    """What the scorer took for the answer, and why a score is out of the ordinary, as far as it says."""
+def detail_of(sample: Any, scorer: str) -> dict[str, Any]:
+    """What the scorer took for the answer, why a score is out of the ordinary, and what guessing a choice scores."""
     scores = sample.scores or {}
     score = scores.get(scorer) or scores.get(scorer.partition(".")[0])
-    return {"answer": score.answer if score else None, "outcome": score.reason if score else None}
+    chance = 1 / len(sample.choices) if scorer == _CHOICE and sample.choices else None
+    return {"answer": score.answer if score else None, "outcome": score.reason if score else None, CHANCE: chance}
 
 
 def _value_of(scores: Mapping[str, Any], scorer: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from chaintune.files.columns import Columns
 from chaintune.files.rows import Row
-from chaintune.logs.details import CHANCE, repeat
+from chaintune.logs.details import CHANCE, explain
 from chaintune.records.examples import LABEL
 
 ANSWERS, ARGUMENTS, _TARGET = "filtered_resps", "arguments", "target"
@@ -50,7 +50,7 @@ def with_choices(columns: Columns, metric: str) -> tuple[Columns, dict[str, str]
         LABEL: [same[place] if by_text else str(place) for place in gold],
         CHANCE: [1 / len(values) for values in answers],
     }
-    if not repeat(made[LABEL]):
+    if not explain(columns.values[metric], made[LABEL], made["answer"]):
         del made[LABEL]
     known = {f"{_MADE}{name}": column for name, column in made.items()}
     return Columns({**columns.values, **known}, columns.place), {name: f"{_MADE}{name}" for name in made}

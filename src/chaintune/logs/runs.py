@@ -9,7 +9,7 @@ from typing import Any
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.columns import columns_of
 from chaintune.files.rows import Row, checked_text
-from chaintune.logs.details import CHANCE, repeat
+from chaintune.logs.details import CHANCE, explain
 from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -61,7 +61,8 @@ def log_of_run(run: Run, options: ReadOptions) -> Log:
     rows = averaged(run.rows, options.called("id"))
     names = dict.fromkeys(name for row in rows for name in row.columns())
     details = {name: name for name in _DETAILS if name in names}
-    details |= {LABEL: LABEL} if repeat([row.values.get(LABEL) for row in rows]) else {}
+    known = ([row.values.get(name) for row in rows] for name in ("score", LABEL, "answer"))
+    details |= {LABEL: LABEL} if explain(*known) else {}
     cluster = options.cluster or options.columns.get("cluster") or ("cluster" if "cluster" in names else None)
     fields = Fields(
         id=options.called("id"),

@@ -339,6 +339,30 @@ def test_answers_and_refusals_are_read(tmp_path: Path) -> None:
         assert table.column("outcome").to_pylist() == [None, "no_response", "refusal"]
 
 
+def test_targets_that_are_labels_and_the_chance_of_choices_are_read(tmp_path: Path) -> None:
+    scored = [{"value": "CI"[k % 2], "answer": "Yes"} for k in range(8)]
+    samples = [
+        archives.sample(k, {}, target=["yes", "no"][k % 2], choices=["Yes", "No"]) | {"scores": {"choice": score}}
+        for k, score in enumerate(scored)
+    ]
+    for name in ("l.eval", "l.json"):
+        path = archives.write(tmp_path / name, archives.log(samples))
+        scores = read_log(path, ReadOptions())["who"].scores
+        assert scores.table.column("label").to_pylist() == ["yes", "no"] * 4
+        assert set(scores.table.column("answer").to_pylist()) == {"yes"}
+        assert set(scores.table.column("chance").to_pylist()) == {0.5}
+        assert (scores.metric.name, "balanced_accuracy" in scores.metrics) == ("choice", True)
+    # Answers in sentences are no labels: nothing follows from their being unlike.
+    told = [sample | {"scores": {"choice": {"value": "C", "answer": "It is so."}}} for sample in samples]
+    scores = read_log(archives.write(path, archives.log(told)), ReadOptions())["who"].scores
+    assert scores.table.column("label").null_count == 8
+    # Of letters there are no labels, and the chance is that of the choices.
+    lettered = [sample | {"target": "ABCD"[k % 4], "choices": list("abcd")} for k, sample in enumerate(samples)]
+    scores = read_log(archives.write(path, archives.log(lettered)), ReadOptions())["who"].scores
+    assert set(scores.table.column("chance").to_pylist()) == {0.25}
+    assert scores.metrics == ("choice",)
+
+
 def test_the_last_of_two_members_of_one_name_holds(tmp_path: Path) -> None:
     told = archives.sample(0, {"match": 1})
     path = archives.write(tmp_path / "l.eval", archives.log([archives.sample(0, {"match": 0})]))
