@@ -88,7 +88,7 @@ def compare_scores(
         before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
         inference.resamples, inference.seed, paired.n_left_out,
         tuple(_rows(subject, groups, sides, values, inference, identical=paired.identical)),
-        dict(before.provenance), dict(after.provenance),
+        dict(before.provenance), dict(after.provenance), tuple(_auc_rows(subject, groups, sides, inference)),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
     )  # fmt: skip
 
@@ -115,6 +115,12 @@ def _rows(
     others = (*lost, *_flips(subject, groups, change[0]), *_sizes(subject, groups, options))
     rows = judged_rows([replace(row, chain="", seed="") for row in others], before, after, options)
     yield from (*before, *after, *rows)
+
+
+def _auc_rows(
+    subject: Subject, groups: Grouping, sides: tuple[Scores, Scores], options: Inference
+) -> Iterator[ResultRow]:
+    """Rows of the AUC of both sides and of what it lost."""
     for chain, side in zip((BEFORE, ""), sides, strict=True):
         of_side = auc_rows(replace(subject, reference=""), "accuracy", groups, [side], [0], options)
         yield from (replace(row, chain=chain, seed="") for row in of_side)

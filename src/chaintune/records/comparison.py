@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Label of the earlier checkpoint in rows of a comparison; that of the later one is empty.
 BEFORE = "before"
+# What stands for rows in plain data.
+_VIEWS = {"rows": ("unit", "direction", "overall", "groups", "disparities"), "further": ("auc",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,22 @@ class Disparity:
     n_groups: int
 
 
+@dataclass(frozen=True, slots=True)
+class Auc:
+    """How well log-odds rank two labels of a group under two checkpoints; both names are empty for the whole task.
+
+    Attributes:
+        before, after: share of pairs of one example of each label that are in the right order.
+        forgetting: before minus after; never judged.
+    """
+
+    dimension: str
+    group: str
+    before: Estimate
+    after: Estimate
+    forgetting: Estimate
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two checkpoints on the same examples of one task: what was forgotten, and who was. A view of result rows.
@@ -90,6 +108,7 @@ class Comparison:
         rows: every number: accuracies of the chain `before` and of the later checkpoint, whose chain is empty, and the
             statistics of both.
         provenance_before, provenance_after: what made the two scores.
+        further: rows of the AUC of two labels, which stands beside balanced accuracy and has no verdict.
         graded: scores other than 0 and 1 occur.
         forced: why the two should not be compared, where it was done all the same.
         groups_left_out: dimension and group of each group asked for none of whose examples both checkpoints answered.
@@ -108,6 +127,7 @@ class Comparison:
     rows: tuple[ResultRow, ...]
     provenance_before: Mapping[str, str] = field(default_factory=dict)
     provenance_after: Mapping[str, str] = field(default_factory=dict)
+    further: tuple[ResultRow, ...] = ()
     graded: bool = False
     forced: tuple[str, ...] = ()
     groups_left_out: tuple[tuple[str, str], ...] = ()
@@ -131,9 +151,24 @@ class Comparison:
     @cached_property
     def groups(self) -> tuple[GroupComparison, ...]:
         """Every group of every dimension asked for, then the intersections."""
-        lost = (row for row in self.rows if row.metric == "forgetting" and row.deciding)
-        labels = ((row.dimension, row.group) for row in lost if row.dimension)
+        labels = ((row.dimension, row.group) for row in self.rows if row.metric == "forgetting" and row.dimension)
         return tuple(self._view(*label) for label in labels)
+
+    @cached_property
+    def auc(self) -> tuple[Auc, ...]:
+        """The AUC of the whole task and of every group; none without two labels whose log-odds are known."""
+        known = {(row.metric, row.dimension, row.group, row.chain): row.estimate for row in self.further}
+        return tuple(
+            Auc(
+                dimension,
+                group,
+                before=known["accuracy", dimension, group, BEFORE],
+                after=known["accuracy", dimension, group, ""],
+                forgetting=estimate,
+            )
+            for (metric, dimension, group, _), estimate in known.items()
+            if metric == "forgetting"
+        )
 
     @cached_property
     def disparities(self) -> tuple[Disparity, ...]:
@@ -151,7 +186,7 @@ class Comparison:
 
     @cached_property
     def _by_name(self) -> Mapping[tuple[str, str, str, str], ResultRow]:
-        return {(row.metric, row.dimension, row.group, row.chain): row for row in self.rows if row.deciding}
+        return {(row.metric, row.dimension, row.group, row.chain): row for row in self.rows}
 
     def _estimate(self, metric: str, dimension: str, group: str, chain: str = "") -> Estimate:
         row = self._by_name.get((metric, dimension, group, chain))
@@ -192,7 +227,7 @@ class Comparison:
         """Nested plain data that JSON can hold; what is undefined is None."""
         plain: dict[str, Any] = {}
         for name in (f.name for f in fields(self)):
-            views = ("unit", "direction", "overall", "groups", "disparities") if name == "rows" else (name,)
+            views = _VIEWS.get(name, (name,))
             plain |= {view: _plain(getattr(self, view)) for view in views}
         return plain
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chaintune.records import ResultRow, RowKey
 from chaintune.records.checkpoint import BASE
@@ -62,6 +62,32 @@ def score_name(rows: Sequence[ResultRow]) -> str:
         for row in rows
     }
     return names.pop() if len(names) == 1 else "score"
+
+
+Beside = Mapping[tuple[RowKey, str, str, str], ResultRow]
+
+
+def most_forgotten_first(members: Sequence[ResultRow], beside: Beside) -> list[ResultRow]:
+    """Rows of groups' forgetting in order; those without an interval last.
+
+    A group that has no forgetting of its own counts with the whole task's and its difference from it.
+
+    Args:
+        members: of one dimension under one checkpoint.
+        beside: rows by key, metric, dimension and group.
+    """
+
+    def rank(row: ResultRow) -> tuple[bool, float, str]:
+        own = row.estimate
+        whole, bias = (
+            beside.get((row.key, *at))
+            for at in (("forgetting", "", ""), ("biased_forgetting", row.dimension, row.group))
+        )
+        if math.isnan(own.value) and whole and bias:
+            own = replace(bias.estimate, value=whole.estimate.value + bias.estimate.value)
+        return (math.isnan(own.low), 0.0 if math.isnan(own.value) else -own.value, row.group)
+
+    return sorted(members, key=rank)
 
 
 def balanced_note(metrics: Mapping[str, str]) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
-from chaintune.records import Comparison, Disparity, Estimate, Gate, GroupComparison, Judgement, ResultRow
+from chaintune.records import Auc, Comparison, Disparity, Estimate, Gate, GroupComparison, Judgement, ResultRow
 from chaintune.records.comparison import BEFORE
 from chaintune.records.metrics import SHARE, Direction
 
@@ -63,9 +63,9 @@ def read_comparisons(path: Path) -> tuple[list[Comparison], Gate | None]:
 def _comparison(content: dict[str, Any]) -> Comparison:
     from pydantic import TypeAdapter
 
-    own = TypeAdapter(Comparison).validate_python(content | {"rows": ()})
+    own = TypeAdapter(Comparison).validate_python(content | {"rows": (), "further": ()})
     views = TypeAdapter(_Views).validate_python(content)
-    return replace(own, rows=tuple(views.rows(own)))
+    return replace(own, rows=tuple(views.rows(own)), further=tuple(views.further(own)))
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,16 @@ class _Views:
     disparities: tuple[Disparity, ...]
     unit: str = SHARE
     direction: Direction = "more"
+    auc: tuple[Auc, ...] = ()
+
+    def further(self, own: Comparison) -> Iterator[ResultRow]:
+        """Rows of the AUC."""
+        for one in self.auc:
+            sides = {("accuracy", BEFORE): one.before, ("accuracy", ""): one.after, ("forgetting", ""): one.forgetting}
+            for (metric, chain), estimate in sides.items():
+                reference = "" if metric == "accuracy" else BEFORE
+                about = ("", "", chain, "", 0, reference, own.task, metric, one.dimension, one.group, "")
+                yield ResultRow(*about, estimate, item_metric="auc", unit=self.unit, deciding=False)
 
     def rows(self, own: Comparison) -> Iterator[ResultRow]:
         """Rows of the comparison that has everything else."""

@@ -9,7 +9,7 @@ from chaintune.records import Limits, ResultRow, chain_label
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
-from chaintune.report.cells import Table, change, checkpoint, p_text, percent, score, statistic
+from chaintune.report.cells import Table, change, checkpoint, most_forgotten_first, p_text, percent, score, statistic
 from chaintune.report.results import Results
 
 _MOST_COLUMNS = 6
@@ -144,7 +144,7 @@ def _spread(row: ResultRow, rows: Sequence[ResultRow]) -> str:
 def _groups(rows: Sequence[ResultRow]) -> list[Table]:
     """Forgetting of every group without and with the mitigations of one chain, side by side."""
     places = dict.fromkeys((row.base, row.variant, row.reference, row.task) for row in _recoveries(rows))
-    tables = []
+    tables, beside = [], {(row.key, row.metric, row.dimension, row.group): row for row in rows}
     for base, variant, after, task in places:
         lost = [
             row
@@ -163,7 +163,11 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
             for dimension in dict.fromkeys(row.dimension for row in lost if row.chain == after):
                 members = [row for row in lost if row.dimension == dimension]
                 tables.append(
-                    _group_table(members, shown, f"{task}: {dimension}" + (f", {variant}" if variant else ""))
+                    _group_table(
+                        most_forgotten_first(members, beside),
+                        shown,
+                        f"{task}: {dimension}" + (f", {variant}" if variant else ""),
+                    )
                 )
     return tables
 
@@ -172,12 +176,11 @@ def _group_table(rows: Sequence[ResultRow], chains: Mapping[str, str], what: str
     """Groups in lines, most forgotten first; the chain without a mitigation in the first column.
 
     Args:
-        rows: forgetting of groups.
+        rows: forgetting of groups, in order.
         chains: to be shown -> what each is called.
         what: the groups are of.
     """
     first = [row for row in rows if row.chain == next(iter(chains))]
-    first.sort(key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
     cells = {(row.chain, row.group): change(row) for row in rows}
     lines = tuple(
         (row.group, str(row.estimate.n), *(cells.get((chain, row.group), "") for chain in chains)) for row in first

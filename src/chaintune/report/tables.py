@@ -1,6 +1,5 @@
 """Tables of results: headers and rows of text, for the terminal and for Markdown alike."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,7 +15,18 @@ from chaintune.report.answers import (
     remarks,
     without_loss,
 )
-from chaintune.report.cells import Table, balanced_note, change, checkpoint, gain_key, p_text, percent, score, statistic
+from chaintune.report.cells import (
+    Table,
+    balanced_note,
+    change,
+    checkpoint,
+    gain_key,
+    most_forgotten_first,
+    p_text,
+    percent,
+    score,
+    statistic,
+)
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables
@@ -90,8 +100,18 @@ def _before_after(comparison: Comparison) -> Table:
         f"{comparison.task}: {comparison.metric} before and after",
         " ".join([note, chance_line(sides, comparison.unit), *_left_out(comparison)]),
         ("task", "n", "clusters", "before", "after", "forgetting", "p", "verdict", "forgot", "learned"),
-        (cells,),
+        (cells, *_ranking(comparison)),
     )
+
+
+def _ranking(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """A line of the AUC of the whole task, where it is known."""
+    for one in comparison.auc:
+        if not one.dimension:
+            sides = (levels_in_tables(comparison.unit).short(side) for side in (one.before, one.after))
+            lost = one.forgetting
+            counts, change = (str(lost.n), str(lost.n_clusters)), changes_in(comparison.unit).short(lost)
+            yield (f"{comparison.task} by AUC", *counts, *sides, change, p_text(lost.p_value), "", "", "")
 
 
 def _left_out(comparison: Comparison) -> Iterator[str]:
@@ -252,8 +272,7 @@ def _group_table(
     members: Sequence[ResultRow], beside: Mapping[tuple[RowKey, str, str, str], ResultRow], chain: str, scores: bool
 ) -> Table:
     first = members[0]
-    ranked = sorted(members, key=lambda row: (math.isnan(row.estimate.low), -row.estimate.value, row.group))
-    shown = ranked[:_LARGEST_DIMENSION]
+    shown = most_forgotten_first(members, beside)[:_LARGEST_DIMENSION]
     bias = {row.group: beside.get((row.key, "biased_forgetting", row.dimension, row.group)) for row in shown}
     relative = next((row.bf_reference for row in bias.values() if row), "")
     whole = "that of the rest" if relative == "rest" else "the whole task's"

@@ -75,8 +75,8 @@ def _comparison_text(comparison: Comparison) -> str:
     whole = next(row for row in comparison.rows if row.metric == "forgetting" and row.is_whole)
     sides = [("before", comparison.overall.answers_before), ("after", comparison.overall.answers_after)]
     parts = [_flips(comparison), chance_line(sides, comparison.unit)]
-    further = [row for row in comparison.rows if not row.deciding]
-    parts.append(forgetting_paragraph(whole, comparison.rows, level=comparison.level, further=further).text)
+    lost = forgetting_paragraph(whole, comparison.rows, level=comparison.level, further=comparison.further)
+    parts.append(lost.text)
     if whole.verdict == "kept":
         margin = changes_in(comparison.unit).exact(comparison.margin)
         parts.append(f"Kept: the whole interval lies within {margin}.")

@@ -1,12 +1,16 @@
 """Labelling tasks from made-up scores to rows: what accuracy hides, whose loss it was, and what has no number."""
 
+import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from chaintune.cli.comparison import EXIT_CODES
+from chaintune.execution.stage_data import _lost_by
 from chaintune.forgetting import compare, summarise
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
@@ -24,7 +28,9 @@ from chaintune.records import (
     choice_measurement,
     scores_of,
 )
+from chaintune.report.comparison import comparison_json, comparison_schema, read_comparisons
 from chaintune.report.results import Results
+from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
 from tests import synthetic
 
@@ -146,7 +152,7 @@ def test_below_guessing_neither_keeps_nor_passes() -> None:
     assert (found.overall.verdict, judged.answer) == ("inconclusive", "inconclusive")
 
 
-def test_a_threshold_that_moved_is_told_from_a_skill_that_is_gone() -> None:
+def test_a_threshold_that_moved_is_told_from_a_skill_that_is_gone(tmp_path: Path) -> None:
     """Log-odds of the same ranking, moved so far that every answer is the same."""
     rng = np.random.default_rng(2)
     labels = ["hateful"] * MANY + ["not hateful"] * FEW
@@ -160,12 +166,17 @@ def test_a_threshold_that_moved_is_told_from_a_skill_that_is_gone() -> None:
 
     found = compare(moved(0), moved(4, noise=0.1), resamples=FAST)
     assert found.overall.verdict == "forgot"
-    (auc,) = [row for row in found.rows if row.item_metric == "auc" and row.metric == "forgetting"]
-    assert (auc.verdict, auc.deciding) == ("", False)
-    assert auc.estimate.low < 0 < auc.estimate.high < 0.02
-    levels = [row for row in found.rows if row.item_metric == "auc" and row.metric == "accuracy"]
-    assert [row.chain for row in levels] == ["before", ""]
-    assert levels[0].estimate.value - levels[1].estimate.value == pytest.approx(auc.estimate.value)
+    (auc,) = found.auc
+    assert auc.forgetting.low < 0 < auc.forgetting.high < 0.02
+    assert auc.before.value - auc.after.value == pytest.approx(auc.forgetting.value)
+    assert {(row.verdict, row.deciding, row.item_metric) for row in found.further} == {("", False, "auc")}
+    table = next(one for one in result_tables(Results.of([found])) if one.title.startswith("t: "))
+    assert [line[0] for line in table.rows] == ["t", "t by AUC"]
+    told = json.loads(comparison_json([found]))
+    assert not list(Draft202012Validator(comparison_schema()).iter_errors(told))
+    (tmp_path / "c.json").write_text(json.dumps(told), encoding="utf-8")
+    (again,), _ = read_comparisons(tmp_path / "c.json")
+    assert json.loads(comparison_json([again])) == told
     text = summary(Results.of([found]))
     assert "the threshold of the answer moved rather than the skill" in text
     gone = compare(moved(0), moved(4, noise=8.0), resamples=FAST)
@@ -203,6 +214,32 @@ def test_every_target_is_held_against_the_whole_over_the_same_labels() -> None:
     }
     plain = compare(before, after, by=["target"], metric="accuracy", resamples=FAST)
     assert next(one for one in plain.groups if one.group == "none").biased_forgetting.p_adjusted < 0.01
+
+
+def test_groups_are_sorted_by_what_is_known_of_their_loss() -> None:
+    before, after = answered(175, 34, one_label=True), answered(210, 69, one_label=True)
+    found = compare(before, after, by=["target"], resamples=FAST)
+    table = next(one for one in result_tables(Results.of([found])) if one.title == "Who forgot t: target")
+    bias = {one.group: one.biased_forgetting for one in found.groups}
+    known = sorted((name for name, one in bias.items() if not math.isnan(one.low)), key=lambda name: -bias[name].value)
+    assert [line[0] for line in table.rows] == [*known, "none"]
+    assert {line[table.header.index("forgetting")] for line in table.rows} == {"undefined"}
+
+
+def test_targeted_replay_reads_what_is_known_of_a_groups_loss() -> None:
+    before, after = answered(175, 34, one_label=True), answered(210, 69, one_label=True)
+    found = compare(before, after, by=["target"], resamples=100)
+    lost = _lost_by(before, after, "target")
+    whole = found.overall.forgetting.value
+    assert lost == pytest.approx(
+        {
+            one.group: 0.0 if math.isnan(one.biased_forgetting.value) else whole + one.biased_forgetting.value
+            for one in found.groups
+        }
+    )
+    mixed = _lost_by(answered(175, 34), answered(210, 69), "target")
+    assert mixed == pytest.approx({one.group: one.forgetting.value for one in compare(
+        answered(175, 34), answered(210, 69), by=["target"], resamples=100).groups})  # fmt: skip
 
 
 def test_a_crossing_with_labels_is_a_group_of_one_label() -> None:
