@@ -3,7 +3,9 @@
 Empty, null and NaN, also as text, are no name. Blanks around a group's name are not part of it.
 """
 
+import ast
 import json
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -12,6 +14,10 @@ from typing import Any
 from chaintune.errors import DataError
 from chaintune.files.rows import kind
 from chaintune.records.examples import is_no_group
+
+# A text as Python prints it, and what lies between several, each of which has become one sign.
+_TEXT = re.compile(r"""'(?:[^'\\\n]|\\[\\'"nrtxuU])*'|"(?:[^"\\\n]|\\[\\'"nrtxuU])*\"""")
+_BETWEEN = re.compile(r"\['(?:,\s*')*\]|\['(?:\s+')*\]")
 
 
 def plain_text(value: Any) -> str | None:
@@ -60,16 +66,28 @@ def has_stray_blanks(value: Any) -> bool:
 
 
 def json_in(text: str, what: str) -> Any:
-    """What a cell holds that begins like JSON.
+    """What a cell holds that begins like JSON; texts may also stand there as Python prints a list of them.
 
     Raises:
-        DataError: it is no JSON.
+        DataError: it is neither.
     """
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
+        if (texts := _printed_texts(text)) is not None:
+            return texts
         said = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
         raise DataError(f"{what} is not the JSON that it begins like ({said})") from error
+
+
+def _printed_texts(text: str) -> list[str] | None:
+    """The texts of a list as Python prints it, or of an array as NumPy does, without commas; None for anything else."""
+    if not _BETWEEN.fullmatch(_TEXT.sub("'", text.strip())):
+        return None
+    try:
+        return [ast.literal_eval(one) for one in _TEXT.findall(text)]
+    except (ValueError, SyntaxError):
+        return None
 
 
 def _names(value: Any, what: str, untyped: bool) -> list[str]:

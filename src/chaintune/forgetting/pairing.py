@@ -88,8 +88,12 @@ def _common(one: pa.Table, other: pa.Table, task: str, on_missing: OnMissing) ->
             for part, when in ((gone, "before"), (extra, "after"))
             if len(part)
         ]
+        fractions = any(pc.all(pc.ends_with(part, ".0")).as_py() for part in (ids, other_ids))
+        written = (
+            "; ids of one side are whole numbers written as fractions" if fractions and len(gone) == len(ids) else ""
+        )
         raise DataError(
-            f"scores of task '{task}' are not of the same examples: {', '.join(parts)}; "
+            f"scores of task '{task}' are not of the same examples: {', '.join(parts)}{written}; "
             "score both on the same examples, or compare the common ones with on_missing 'intersect' "
             "(--on-missing intersect)"
         )

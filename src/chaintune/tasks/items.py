@@ -19,6 +19,9 @@ from chaintune.tasks.prompts import choice_defect, continuation
 SPLITS: tuple[Part, Part] = ("train", "test")
 UNUSABLE = ("error", "skip")
 _SHOWN = 6
+# Fewer rows may well have no answer that comes first.
+_ENOUGH_TO_DOUBT = 20
+_FROM_1 = "where the data counts from 1, add 'labels: [{}]' under 'columns'"
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def read_items(
         raise_problems(problems)
     note_unusable(problems, left_out)
     kept, examples = [row for row, _ in used], [example for _, example in used]
-    return Items(kept, named, examples, _notes_on(kept, named))
+    return Items(kept, named, examples, _notes_on(kept, named, examples))
 
 
 def each_once(items: Items, left_out: Counter[str], *, unusable: str = "error") -> Items:
@@ -176,13 +179,29 @@ def groups_of(row: Row, columns: ColumnNames) -> dict[str, tuple[str, ...]]:
     return {dimension: names for dimension, names in groups.items() if names}
 
 
-def _notes_on(rows: Sequence[Row], columns: ColumnNames) -> list[str]:
+def _notes_on(rows: Sequence[Row], columns: ColumnNames, examples: Sequence[Example]) -> list[str]:
     """What was made of cells that are read by a rule: a sentence each, with the number of rows."""
     named = [columns.group_map] if columns.group_map else list((columns.groups or {}).values())
     blanks = sum(any(_blanks_in(row.get(column)) for column in named) for row in rows)
     alone = sum(_is_blank(row, columns.cluster) for row in rows) if columns.cluster else 0
     told = [f"{blanks:,} rows with blanks around a group's name, which were removed"] if blanks else []
-    return told + ([f"{alone:,} rows without a cluster, each one of its own"] if alone else [])
+    told += [f"{alone:,} rows without a cluster, each one of its own"] if alone else []
+    return told + _note_on_first(rows, columns, examples)
+
+
+def _note_on_first(rows: Sequence[Row], columns: ColumnNames, examples: Sequence[Example]) -> list[str]:
+    """A sentence where no right answer is the first of three or more, as where they are counted from 1."""
+    if columns.labels or not isinstance(columns.gold, str) or len(rows) < _ENOUGH_TO_DOUBT:
+        return []
+    counted = all(str(row.get(columns.gold)).strip().isdecimal() for row in rows)
+    golds = {example.choices.gold for example in examples}
+    if not counted or 0 in golds or len(golds) == 1:
+        return []
+    return [f"no row has gold 0; {_FROM_1.format(_numbers(max(len(one.choices.texts) for one in examples)))}"]
+
+
+def _numbers(count: int) -> str:
+    return ", ".join(map(str, range(1, count + 1)))
 
 
 def _blanks_in(value: Any) -> bool:
@@ -336,7 +355,9 @@ def _index(row: Row, value: Any, choices: Sequence[str], *, untyped: bool) -> in
 def _in_range(row: Row, index: int, choices: Sequence[str]) -> int:
     if not 0 <= index < len(choices):
         listed = ", ".join(f"'{text.strip()}'" for text in choices)
-        raise DataError(f"{row.where}: gold {index} is out of range; valid: 0 to {len(choices) - 1}, for {listed}")
+        hint = f"; {_FROM_1.format(_numbers(len(choices)))}" if index == len(choices) else ""
+        valid = f"valid: 0 to {len(choices) - 1}, for {listed}{hint}"
+        raise DataError(f"{row.where}: gold {index} is out of range; {valid}")
     return index
 
 

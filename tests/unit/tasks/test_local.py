@@ -724,3 +724,38 @@ def test_a_cell_of_any_length_is_read(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text("prompt,choices,gold,document\n" + "".join(f"q{k},a|b,a,{'w ' * 100_000}\n" for k in range(4)))
     assert len(load(path, test_share=1).test) == 4
+
+
+@pytest.mark.parametrize("write", [str, lambda choices: f"['{choices[0]}' '{choices[1]}'\n '{choices[2]}']"])
+def test_choices_may_be_a_list_as_python_and_numpy_print_it(tmp_path: Path, write: Any) -> None:
+    rows = [row(k, choices=write(["yes", "no", "maybe"])) for k in range(8)]
+    for path in (jsonl(tmp_path, rows), tmp_path / "items.csv"):
+        if path.suffix == ".csv":
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows(rows)
+        assert {one.choices.texts for one in load(path, test_share=1).test} == {(" yes", " no", " maybe")}
+
+
+def test_right_answers_that_may_count_from_1_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def loaded(golds: Any, **columns: Any) -> Task:
+        caplog.clear()
+        path = jsonl(tmp_path, [row(k, gold=gold) for k, gold in enumerate(golds)])
+        return load(path, test_share=1, columns=columns)
+
+    doubt = "no row has gold 0; where the data counts from 1, add 'labels: [1, 2, 3]' under 'columns'"
+    loaded([1, 2] * 10)
+    assert doubt in caplog.text
+    assert doubt in loaded([1, 2] * 10).source
+    for golds, columns in (([1, 2] * 9, {}), ([0, 1, 2] * 8, {}), ([1] * 20, {}), ([1, 2] * 10, {"labels": [1, 2, 3]})):
+        loaded(golds, **columns)
+        assert "gold 0" not in caplog.text
+    with pytest.raises(
+        DataError, match=r"gold 3 is out of range; valid: 0 to 2.* 'labels: \[1, 2, 3\]' under 'columns'"
+    ):
+        loaded([1, 2, 3])
+    with pytest.raises(DataError, match=r"gold 4 is out of range; valid: 0 to 2, for [^;]*$"):
+        loaded([1, 2, 4])
+    right = {one.id: one.choices.texts[one.choices.gold] for one in loaded([1, 2, 3], labels=[1, 2, 3]).test}
+    assert right == {"r0": " yes", "r1": " no", "r2": " maybe"}
