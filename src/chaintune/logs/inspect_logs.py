@@ -87,8 +87,10 @@ def _read_file(path: Path, options: ReadOptions) -> Log | None:
     if not options.wants(log.eval.task):
         return None
     summaries, prompts = _samples(path, log, options)
-    if not summaries:
-        raise DataError(f"{path}: holds no samples")
+    if not any(map(scores_by_scorer, summaries)):
+        whole = "score it by 'inspect score'" if summaries else "run it without --no-log-samples"
+        why = "; ".join(_doubts(log, summaries)) or whole
+        raise DataError(f"{path}: {'no sample was scored' if summaries else 'holds no samples'}; {why}")
     return _log_of(log, summaries, prompts, options, str(path))
 
 
@@ -218,9 +220,13 @@ def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options
     labels = {LABEL: "target"} if labelled else {}
     fields = replace(fields, known=names, details={**fields.details, **labels})
     scores, digests = scores_from_columns(columns_of(rows, fields.paths), fields, log.eval.task, where, metric=scorer)
-    header = log.model_dump(include={"status", "invalidated", "eval", "plan", "results"})
-    facts, doubts = facts_of(header, scorer), doubts_of(header, sum(not summary.error for summary in summaries))
-    return Log(scores, where, facts, digests, fields=names, doubts=doubts)
+    facts = facts_of(log.model_dump(include={"eval", "plan"}), scorer)
+    return Log(scores, where, facts, digests, fields=names, doubts=_doubts(log, summaries))
+
+
+def _doubts(log: Any, summaries: Sequence[Any]) -> tuple[str, ...]:
+    header = log.model_dump(include={"status", "invalidated", "eval", "results"})
+    return doubts_of(header, sum(not summary.error for summary in summaries))
 
 
 def _row(summary: Any, scored: Mapping[str, Any], prompt: str | None, where: str) -> Row:

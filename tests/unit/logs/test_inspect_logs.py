@@ -260,6 +260,23 @@ def test_a_run_that_ended_in_an_error_says_how_far_it_came(tmp_path: Path) -> No
         assert read_log(path, ReadOptions())["who"].doubts == ("the run ended in 'error', 27 of 100 samples",)
 
 
+def test_a_log_without_samples_or_scores_says_why(tmp_path: Path) -> None:
+    bare = [archives.sample(i, {}) for i in range(3)]
+    for samples, changes, said in (
+        ([], {}, "holds no samples; run it without --no-log-samples"),
+        (
+            [],
+            {"status": "error", "dataset": {"samples": 9}},
+            "holds no samples; the run ended in 'error', 0 of 9 samples",
+        ),
+        (bare, {}, "no sample was scored; score it by 'inspect score'"),
+        (bare, {"status": "cancelled"}, "no sample was scored; the run ended in 'cancelled', 3 samples"),
+    ):
+        path = archives.write(tmp_path / "l.json", archives.log(samples, **changes))
+        with pytest.raises(DataError, match=said):
+            read_log(path, ReadOptions())
+
+
 def test_samples_that_ended_in_an_error_are_counted_in_a_run_that_ended_well(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
