@@ -45,7 +45,9 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
         placed = adapted.load_adapter(
             folder, "default", is_trainable=trainable, low_cpu_mem_usage=on_meta, key_mapping=names
         )
-    missing = [name for name in placed.missing_keys if not any(part in name for part in _SHARED)]
+    missing = [
+        name.replace(".default.", ".") for name in placed.missing_keys if not any(part in name for part in _SHARED)
+    ]
     check_adapter(missing, placed.unexpected_keys, len(_weight_names(folder)), folder)
     if on_meta:
         adapted.to("meta")  # PEFT fills its own weights where it can

@@ -107,7 +107,11 @@ def _tokenizer(folder: Path, adapter: Path | None, *, trust_remote_code: bool = 
     home = adapter if adapter is not None and own else folder
     with opening(f"model folder {home}", "its tokenizer cannot be loaded"):
         options = {"config": AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)} if own else {}
-        return AutoTokenizer.from_pretrained(home, trust_remote_code=trust_remote_code, **options)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            home, trust_remote_code=trust_remote_code, **options
+        )
+        tokenizer("a")  # some of what is wrong comes out only now
+        return tokenizer
 
 
 def load(
@@ -145,9 +149,9 @@ def load(
     if quantize:
         check_quantize()
         where = {"quantization_config": four_bits(precision), "device_map": {"": default_device()}}
-    tokenizer = _tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
     where |= {"trust_remote_code": trust_remote_code}
     model, unused = _model(AutoModelForCausalLM, folder, precision, allow_unused=allow_unused, **where)
+    tokenizer = _tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
     if adapter is not None:
         model = _on(model, adapter, trainable=trainable, on_meta=on_meta)
     check_vocabulary(model, tokenizer, Path(tokenizer.name_or_path))

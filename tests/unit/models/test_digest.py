@@ -9,6 +9,7 @@ import pytest
 
 from chaintune.errors import ModelError
 from chaintune.models import ModelFiles, model_digest
+from tests import tiny
 from tests.conftest import MakeModel
 
 
@@ -55,6 +56,64 @@ def test_who_wrote_the_configuration_does_not_count(change: dict[str, object], s
     before = digest(folder)
     edit_config(folder / "config.json", **change)
     assert (digest(folder) == before) is same
+
+
+def set_in_config(folder: Path) -> None:
+    edit_config(folder / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
+
+
+def chat_template(text: str) -> Callable[[Path], None]:
+    return lambda folder: edit_config(folder / "tokenizer_config.json", chat_template=text)
+
+
+def moved_weight(folder: Path) -> None:
+    path = folder / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    files = sorted(set(index["weight_map"].values()))
+    index["weight_map"]["lm_head.weight"] = files[index["weight_map"]["lm_head.weight"] == files[0]]
+    path.write_text(json.dumps(index))
+
+
+PARTS: dict[str, tuple[Callable[[Path], object], bool]] = {
+    "weights": (lambda folder: flip_byte(sorted(folder.glob("*.safetensors"))[0]), True),
+    "configuration": (lambda folder: edit_config(folder / "config.json", rms_norm_eps=0.5), True),
+    "quantisation": (set_in_config, True),
+    "tokenizer": (lambda folder: flip_byte(folder / "tokenizer.json"), True),
+    "its settings": (lambda folder: edit_config(folder / "tokenizer_config.json", add_bos_token=True), True),
+    "special tokens": (lambda folder: (folder / "special_tokens_map.json").write_text("{}"), True),
+    "index": (moved_weight, True),
+    "sizes in the index": (
+        lambda folder: edit_config(folder / "model.safetensors.index.json", metadata={"total_size": 1}),
+        False,
+    ),
+    "generation settings": (lambda folder: edit_config(folder / "generation_config.json", temperature=0.5), False),
+    "chat template": (lambda folder: (folder / "chat_template.jinja").write_text("{{ x }}"), False),
+    "chat template in settings": (chat_template("another"), False),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_exactly_what_changes_the_answers_counts(part: str, tmp_path: Path) -> None:
+    tiny.make_model().save_pretrained(tmp_path, max_shard_size="60KB")
+    tiny.make_tokenizer().save_pretrained(tmp_path)
+    chat_template("one")(tmp_path)
+    change, counts = PARTS[part]
+    before = digest(tmp_path)
+    change(tmp_path)
+    assert (digest(tmp_path) != before) is counts
+
+
+def test_the_index_of_one_file_is_not_read_and_does_not_count(folder: Path) -> None:
+    before = digest(folder)
+    index = {"weight_map": {"lm_head.weight": "model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert digest(folder) == before
+
+
+def test_files_that_cannot_be_read_are_told(folder: Path) -> None:
+    (folder / "tokenizer.model").mkdir()
+    with pytest.raises(ModelError, match=r"model 'any name': its files cannot be read \(Is a directory\)$"):
+        digest(folder)
 
 
 def test_what_does_not_change_the_answers_does_not_count(folder: Path) -> None:
