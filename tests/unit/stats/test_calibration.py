@@ -53,6 +53,18 @@ def test_intervals_cover(calibration: ModuleType, cell: tuple[int, float, bool])
     assert found[3] >= 93 - slack(7, 11 * count)
 
 
+@pytest.mark.parametrize("world", ["alike", "by rote"])
+@pytest.mark.parametrize("cell", [(32, False, True), (60, True, False)])
+def test_balanced_means_cover(calibration: ModuleType, cell: tuple[int, bool, bool], world: str) -> None:
+    count = 40
+    found = calibration.label_rates(calibration.LabelCell(*cell), calibration.LABEL_WORLDS[world], count)
+    for name in ("whole", "group", "biased", "biased, one label", "of a label", "level"):
+        assert np.isnan(found[name]) or found[name] >= 93 - slack(7, count), name
+    for name in ("false alarms", "family-wise", "disparity"):
+        assert np.isnan(found[name]) or found[name] <= 6 + slack(6, count), name
+    assert (found["undefined"] > 0) == cell[2]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("multiple", [False, True])
 @pytest.mark.parametrize("correlation", [0.0, 0.5])
