@@ -13,10 +13,10 @@ from chaintune.errors import DataError, nearest
 from chaintune.files.cells import group_names, has_stray_blanks, plain_text
 from chaintune.files.columns import Columns
 from chaintune.files.rows import raise_problems
-from chaintune.logs.details import with_details
+from chaintune.logs.details import explain, with_details
 from chaintune.logs.log import Digests
 from chaintune.records import Scores
-from chaintune.records.examples import is_no_group
+from chaintune.records.examples import LABEL, is_no_group
 from chaintune.records.items import Groups, items_table, labelled, plain_scores
 from chaintune.records.metrics import Direction
 
@@ -128,7 +128,9 @@ def scores_from_columns(
     direction: Direction = "more" if worst < best else "less"
     called = metric or (_BY_ANSWER if fields.answer else fields.score)
     plain = plain_scores(task, table, called, {"file": where}, direction=direction)
-    scored = labelled(plain, balanced=fields.balanced)
+    label, answer = (columns.values.get(fields.details.get(name, ""), []) for name in (LABEL, "answer"))
+    averaged = bool(trials and label and answer) and explain(scores, label, answer)
+    scored = labelled(plain, balanced=fields.balanced, averaged=averaged)
     return scored, _digests(ids, table, columns, fields, where)
 
 

@@ -54,20 +54,21 @@ def plain_scores(
     return Scores(task, whole_table(table), dict(provenance or {}), ItemMetric(metric, direction=direction))
 
 
-def labelled(scores: Scores, *, balanced: bool) -> Scores:
+def labelled(scores: Scores, *, balanced: bool, averaged: bool = False) -> Scores:
     """The scores with gold labels and answers written alike, where the answers are labels; else as they are.
 
     Args:
         scores: whose columns `label` and `answer` hold what their source says; an answer that is none is no right one.
         balanced: make balanced accuracy the item metric where a score is 1 exactly where the two agree. Of scores that
             are something else chance stays as it is.
+        averaged: each score is the mean of trials, of which that was seen before.
     """
     gold, answers = (scores.table.column(name).to_pylist() for name in ("label", "answer"))
     if None in gold or not are_labels(labels := {as_label(text) for text in gold}) or "" in labels:
         return scores
     right, made = [as_label(text) for text in gold], [as_label(text or "") for text in answers]
     rows = zip(right, made, scores.table.column("score").to_pylist(), strict=True)
-    agree = all(score is None or score == float(label == answer) for label, answer, score in rows)
+    agree = averaged or all(score is None or score == float(label == answer) for label, answer, score in rows)
     metric = CHOICE_METRICS[BALANCED] if agree and balanced else scores.metric
     columns: dict[str, Sequence[Any]] = {"label": right, "answer": made}
     columns |= {"chance": chances([], right, metric.name)} if agree else {}

@@ -201,9 +201,10 @@ class Scores:
         if self._has_choices:
             columns = answered(self.table, metric)
         else:
-            valid = self.table.column("score").is_valid().to_pylist()
-            rows = zip(labels, answers, valid, strict=True)
-            columns = {"score": [float(label == answer) if known else None for label, answer, known in rows]}
+            rows = zip(labels, answers, self.table.column("score").to_pylist(), strict=True)
+            # Of balanced accuracy the scores are those of accuracy, also where they are means of several trials.
+            own = self.metric.name == BALANCED
+            columns = {"score": [old if own or old is None else float(label == answer) for label, answer, old in rows]}
         if self.has_labels:
             columns["chance"] = chances([], labels, metric)
         arrays = [

@@ -126,3 +126,26 @@ def test_a_study_file_says_it(tmp_path: Path) -> None:
     assert Study.from_mapping(study.to_mapping()) == study
     with pytest.raises(ConfigError, match="labelling"):
         Study.from_mapping(mapping | {"tasks": {"bbq": {"labelling": "perhaps"}, "csqa": {}}})
+
+
+def test_known_tasks_follow_the_rule(tmp_path: Path) -> None:
+    lines = [{"id": f"q{k}", "question": f"Is it {k}?", "answer": ("yes", "no")[k % 2]} for k in range(20)]
+    for name in ("train", "validation"):
+        own = [line | {"id": f"{name} {line['id']}", "question": f"{name}: {line['question']}"} for line in lines]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in own), encoding="utf-8")
+    task = tasks.load("csqa2", path=tmp_path)
+    assert (task.is_labelling, task.dimensions, names(task)) == (True, ("label",), ["balanced_accuracy"])
+    judged = [
+        {
+            "text": f"text {k}",
+            "target_group": "women",
+            "toxicity_ai": 1 + 4.0 * (k % 2),
+            "toxicity_human": 1 + 4.0 * (k % 2),
+        }
+        for k in range(20)
+    ]
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in judged), encoding="utf-8")
+    (tmp_path / "validation.jsonl").unlink()
+    task = tasks.load("toxigen", path=tmp_path)
+    assert (task.dimensions, names(task)) == (("target_group", "label"), ["balanced_accuracy"])
