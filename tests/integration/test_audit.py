@@ -61,7 +61,7 @@ def place(model_folder: MakeModel, adapter_folder: Path, tmp_path_factory: pytes
         tiny.write_task(folder / f"{name}.jsonl", rule="ball" if name == "balls" else "box")
     base = str(model_folder())
     start = load(Path(base), precision="fp32")
-    items = tiny.known_to(start.model, start.tokenizer, tiny.numbered(tiny.examples(80, task="known")))
+    items = tiny.known_to(start.model, start.tokenizer, tiny.numbered(tiny.numbered(tiny.examples(80, task="known"))))
     tiny.write_task(folder / "known.jsonl", items=items)
     named = write_adapter(folder / "whole", base, modules_to_save=["lm_head"])
     return Place(base, str(other), (f"{base}+{adapter_folder}", f"{base}+{named}"), folder)
@@ -232,8 +232,11 @@ def test_one_model_twice_is_scored_once(place: Place, tmp_path: Path, loads: lis
     assert found.comparisons[0].overall.forgetting.value == 0
 
 
-@pytest.mark.parametrize(("budget", "code"), [("0.99", 0), ("-0.99", 1), ("0.0001", 3)])
+@pytest.mark.parametrize(("budget", "code"), [("0.99", 0), ("-0.99", 1), ("what was lost", 3)])
 def test_the_exit_code_is_the_policys(place: Place, tmp_path: Path, capsys: Any, budget: str, code: int) -> None:
+    given: dict[str, Any] = {"precision": "fp32", "store": FolderStore(place.data / "store"), "resamples": 200}
+    lost = chaintune.audit(place.base, place.other, tasks=[place.task("known")], **given).comparisons[0].overall
+    budget = str(lost.forgetting.value) if budget == "what was lost" else budget
     policy, junit = tmp_path / "policy.yaml", tmp_path / "junit.xml"
     policy.write_text(f"budgets:\n  - {{task: known, forgetting: {budget}}}\n")
     arguments = ["--task", "known", *place.known, *FAST, *COMPARED, "--store", str(place.data / "store")]

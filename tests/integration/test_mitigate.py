@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import chaintune
 from chaintune.cli import main
 from chaintune.errors import ConfigError, ModelError, StoreError
+from chaintune.models import load
 from chaintune.store.folder import FolderStore
 from tests import tiny
 from tests.integration.conftest import Smoke, files_that_name_this_machine
@@ -30,9 +31,12 @@ def pair(smoke: Smoke, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     session.run(folder / "out")
     entries = [session.store.get("stage", node.key) for node in session.plan.stages]
     before, after = (str(entry.path) for entry in entries if entry is not None)
+    later = load(Path(after), precision="fp32")
+    items = tiny.known_to(later.model, later.tokenizer, tiny.numbered(tiny.examples(80, rule="box", task="boxes")))
+    tiny.write_task(folder / "boxes.jsonl", items=items)
     tasks = {
         "balls": {"role": "safety", "path": str(smoke.folder / "balls.jsonl"), "train": 32, "test": 40},
-        "boxes": {"role": "capability", "path": str(smoke.folder / "boxes.jsonl"), "train": 32, "test": 24},
+        "boxes": {"role": "capability", "path": str(folder / "boxes.jsonl"), "train": 32, "test": 24},
     }
     return Pair(before, after, tasks)
 

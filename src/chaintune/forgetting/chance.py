@@ -224,7 +224,8 @@ def _chances(scores: Scores, groups: Grouping, members: sparse.csr_array, golds:
     if metric.direction == "less" or np.isnan(known).any():
         return np.full(len(sizes), math.nan)
     if balanced is not None:
-        return np.full(len(sizes), 1 / max(int(balanced.whole.sum()), 1))
+        count = int(balanced.whole.sum())
+        return np.full(len(sizes), 1 / count if count > 1 else math.nan)
     if scores.has_labels:
         return np.asarray(golds.counts.max(axis=1).toarray().ravel() / sizes)
     return np.asarray(members @ known / sizes)

@@ -62,9 +62,14 @@ def remarks(name: str, answers: Answers) -> list[str]:
 
 
 def without_loss(rows: Iterable[ResultRow]) -> str:
-    """A sentence on the groups whose scores cannot show a loss; empty where all can."""
-    groups = [row.group for row in rows if row.verdict_reason]
-    return f"No loss can be shown of {listed(groups)}, whose score before is not shown above chance." if groups else ""
+    """A sentence on the groups whose scores cannot show a loss, each kind with its reason; empty where all can."""
+    lost: dict[str, list[str]] = {}
+    for row in rows:
+        if row.verdict_reason:
+            kind = "not shown above chance before" if "above chance" in row.verdict_reason else "hardly answered"
+            lost.setdefault(kind, []).append(row.group)
+    parts = [f"{listed(groups)} ({kind})" for kind, groups in lost.items()]
+    return f"No loss can be shown of {' and of '.join(parts)}." if parts else ""
 
 
 def _share(name: str, share: float) -> str:
