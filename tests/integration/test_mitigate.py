@@ -120,7 +120,7 @@ def test_as_a_command_without_a_dose_that_suffices(pair: Pair, tmp_path: Path, c
     [
         ({"keep": ["balls"]}, "named as forgotten and as one to keep"),
         ({"keep": []}, "name at least one task to keep"),
-        ({"dose": [5]}, r"dose\[0\]: expected less than or equal to 1, got 5"),
+        ({"dose": [5]}, r"dose\[0\]: expected a number greater than 0 and at most 1, got 5"),
         ({"dose": [0.001]}, "a dose of 0.001 of 32 training examples gives none; a dose of 0.0157 gives one"),
         ({"who": "balanced", "by": "age"}, "it has no dimension 'age'; valid: owner"),
         ({"target": 0}, "expected a target above 0"),

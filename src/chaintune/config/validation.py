@@ -6,7 +6,10 @@ from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
+from chaintune.config.numbers import NUMBER_FINDINGS, expected_number
 from chaintune.config.source import KeyPath, Source
 from chaintune.errors import nearest
 
@@ -14,13 +17,18 @@ from chaintune.errors import nearest
 def no_bool(value: Any) -> Any:
     """The value; a boolean is refused, which Python would count as 1."""
     if isinstance(value, bool):
-        raise ValueError(f"expected a number, got {str(value).lower()}")  # noqa: TRY004 - pydantic wants ValueError
+        raise PydanticCustomError("a_bool", "a number")
     return value
 
 
 def as_names(value: Any) -> Any:
     """One name or a list of names, as a list; also one that YAML takes for a number."""
     return [value] if isinstance(value, str | int | float) else value
+
+
+def as_name(value: Any) -> Any:
+    """What YAML takes for a number or for true as the text that it is compared with."""
+    return str(value) if isinstance(value, bool | int | float) else value
 
 
 def _as_list(value: Any) -> Any:
@@ -80,7 +88,7 @@ def check_distinct(values: Sequence[Any], path: KeyPath, source: Source) -> None
     for index, value in enumerate(values):
         known = plain if isinstance(value, Hashable) else nested
         if value is not None and value in known:
-            source.report((*path, index), f"{value!r} is listed twice")
+            source.report((*path, index), f"{value!r} is listed twice; name it once")
         plain.add(value) if known is plain else nested.append(value)
 
 
@@ -95,11 +103,12 @@ def note(
             continue
         path = at if at_value else _written_part((*at, *finding["loc"]), source)
         if finding["type"] == "missing":
-            path = (*at, *finding["loc"])
-            source.report(path, "missing; it is needed")
+            source.report((*_written_part(path, source), finding["loc"][-1]), "missing; it is needed")
         elif finding["type"] == "extra_forbidden":
             valid = _keys_of(model, finding["loc"][:-1])
             source.report(path, f"unknown key '{finding['loc'][-1]}'; {nearest(str(finding['loc'][-1]), valid)}")
+        elif finding["type"] in NUMBER_FINDINGS and (field := _field_at(model, finding["loc"])):
+            source.report(path, f"expected {expected_number(field)}, got {finding['input']!r}")
         else:
             source.report(path, _sentence(finding))
 
@@ -126,7 +135,6 @@ def _sentence(finding: Mapping[str, Any]) -> str:
         "string_type": "text",
         "too_short": "at least one",
         "string_too_short": "text of at least one letter",
-        "finite_number": "a finite number",
     }.get(finding["type"]) or _lowered(finding["msg"])
     # YAML reads names such as 1, 2024-05-01 and no as something else than text, and a template {name} as a mapping.
     template = isinstance(got, dict) and got and all(value is None for value in got.values())
@@ -161,6 +169,17 @@ def _keys_of(model: type[BaseModel], path: KeyPath) -> list[str]:
         elif isinstance(part, int) or not isinstance(here, type):
             continue
     return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def _field_at(model: type[BaseModel], path: KeyPath) -> FieldInfo | None:
+    """The innermost field of a model, or of one inside it, on the way to a place."""
+    here: Any = model
+    field = None
+    for part in path:
+        if isinstance(here, type) and issubclass(here, BaseModel) and part in here.model_fields:
+            field = here.model_fields[str(part)]
+            here = _inner(field.annotation)
+    return field
 
 
 def _inner(annotation: Any) -> Any:

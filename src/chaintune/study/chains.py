@@ -11,7 +11,6 @@ from chaintune.errors import nearest
 
 Chain = tuple[str, ...]
 
-_WORDS = "'both orders', 'all orders', 'all orders of N', or a list of chains such as [[bbq, csqa], [csqa, bbq]]"
 _MOST_CHAINS = 5_000
 # Of one study: its plan is made in seconds and holds less than a gigabyte.
 MOST_JOBS = 100_000
@@ -30,7 +29,7 @@ def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
     value = source.data["chains"]
     items = value if isinstance(value, list) else [value]
     if not items:
-        source.report(("chains",), f"expected {_WORDS}, got an empty list")
+        source.report(("chains",), f"expected {_expected(tasks, ('chains',))}, got an empty list")
     chains: dict[Chain, None] = {}
     words: set[str] = set()
     for index, item in enumerate(items):
@@ -42,6 +41,14 @@ def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
             _too_many(source, len(tasks))
             return []
     return list(chains)
+
+
+def _expected(tasks: Sequence[str], path: KeyPath) -> str:
+    """What may stand at a place: in a list of chains it is one chain."""
+    words = "'both orders'" if len(tasks) == 2 else "'all orders of 2'" if len(tasks) > 1 else "'all orders'"
+    chain = f"[{tasks[0]}, {tasks[-1]}]" if len(tasks) > 1 else f"[{tasks[0]}]"
+    listed = f"a list of chains such as [{chain}]" if len(path) == 1 else f"a chain such as {chain}"
+    return f"{words}, 'all orders of N', or {listed}"
 
 
 def _too_many(source: Source, tasks: int) -> None:
@@ -57,7 +64,7 @@ def _read_item(item: Any, path: KeyPath, source: Source, tasks: Sequence[str]) -
     if isinstance(item, str) and (">" in item or item in tasks):
         item = [step.strip() for step in item.split(">")]
     if not isinstance(item, list) or not item or not all(isinstance(step, str) for step in item):
-        source.report(path, f"expected {_WORDS}, got {item!r}")
+        source.report(path, f"expected {_expected(tasks, path)}, got {item!r}")
         return []
     return _checked(tuple(item), path, source, tasks)
 

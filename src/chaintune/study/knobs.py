@@ -4,13 +4,14 @@ Knobs are crossed. Fields that belong together, such as LoRA and the larger lear
 of mappings under `recipe`, each setting the same fields.
 """
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from chaintune.config.source import KeyPath, Source
+from chaintune.config.source import KeyPath, Source, as_plain
 from chaintune.config.validation import Seed, check_distinct
 from chaintune.errors import nearest
 from chaintune.study.schema import check_recipe
@@ -67,12 +68,22 @@ def read_vary(source: Source, tasks: Sequence[str]) -> list[Knobs]:
         if name not in valid:
             source.report(("vary", name), f"no such knob; {nearest(_spelled_out(str(name)), valid)}")
         elif values in (None, []) or (name == "seed" and not isinstance(values, list)):  # seed: 3 may mean three seeds
-            source.report(("vary", name), f"expected a list of values such as [{values}], got {values!r}")
+            source.report(
+                ("vary", name), f"expected a list of values such as {_usual_values(name, values)}, got {values!r}"
+            )
         else:
             knobs.append((name, _values(name, values, source)))
     _check_crossed(knobs, source)
     _check_lora(knobs, source)
     return knobs
+
+
+def _usual_values(name: str, got: Any) -> str:
+    if name == "seed":
+        return f"[{got}]" if type(got) is int and 0 <= got < 2**32 else "[0, 1, 2]"
+    if name.endswith("recipe"):
+        return "[{method: full, learning_rate: 1.0e-4}, {method: lora, learning_rate: 1.0e-3}]"
+    return json.dumps([as_plain(_USUAL[knob_target(name)[1]])])
 
 
 def _spelled_out(name: str) -> str:

@@ -48,7 +48,7 @@ def read_mitigations(source: Source, tasks: Sequence[str], chains: Sequence[Chai
     items: list[MitigationItem] = []
     for index, value in enumerate(written if isinstance(written, list) else []):
         at: KeyPath = ("mitigations", index)
-        if (item := _read_item(value, at, source)) is None:
+        if (item := _read_item(value, at, tasks, source)) is None:
             continue
         spec = _checked(item.spec, (*at, item.kind), tasks, chains, source)
         item = MitigationItem(item.kind, spec)
@@ -57,17 +57,19 @@ def read_mitigations(source: Source, tasks: Sequence[str], chains: Sequence[Chai
     return items
 
 
-def _read_item(value: Any, at: KeyPath, source: Source) -> MitigationItem | None:
+def _read_item(value: Any, at: KeyPath, tasks: Sequence[str], source: Source) -> MitigationItem | None:
     """The item `{name: what is said about it}`, whose name decides what may be said."""
+    such = f"such as {{replay: {{task: {next(iter(tasks), 'TASK')}}}}}"
     if not isinstance(value, dict):
-        source.report(at, f"expected a mapping, got {value!r}")
+        source.report(at, f"expected a mapping {such}, got {value!r}")
         return None
     known = MITIGATIONS.names
     unknown = [kind for kind in value if kind not in known]
     for kind in unknown:
         source.report((*at, str(kind)), f"unknown key '{kind}'; {nearest(str(kind), known)}")
     if not unknown and len(value) != 1:
-        source.report(at, f"expected one mitigation, got {', '.join(value) or 'none'}; write each as its own item")
+        several = f"{', '.join(value)}; write each as its own item" if value else "none"
+        source.report(at, f"expected one mitigation {such}, got {several}")
     if unknown or len(value) != 1:
         return None
     ((kind, fields),) = value.items()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast, get_type_hints
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SkipValidation, ValidationError, create_model
 
 from chaintune.config.source import KeyPath, Source, dotted
-from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_names, check, note
+from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_name, as_names, check, note
 from chaintune.errors import DataError, nearest
 from chaintune.forgetting.options import MOST_RESAMPLES
 from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role
@@ -35,24 +35,28 @@ def _as_size(value: Any) -> int | str | None:
     return int(text) if text.isdigit() else text
 
 
+def _as_names_or_none(value: Any) -> Any:
+    """One name or several, as several; text without a letter is none."""
+    return [] if value == "" else value if isinstance(value, list | dict) else [value]
+
+
 def _part_or_whole(gpus: float) -> float:
     if gpus > 1 and gpus != int(gpus):
         raise ValueError(f"expected a whole number of GPUs, or a part of one such as 0.5, got {gpus:g}")
     return gpus
 
 
-# Text without a letter is no name.
-NamesOrNone = Annotated[Names, BeforeValidator(lambda value: [] if value == "" else value)]
+NamesOrNone = Annotated[list[Annotated[str, BeforeValidator(as_name)]], BeforeValidator(_as_names_or_none)]
 Size = Annotated[int | str | None, BeforeValidator(_as_size)]
 
 
-def _name_in(registry: Registry[Any]) -> AfterValidator:
-    def check_name(name: str) -> str:
-        if name not in registry.names:
-            raise ValueError(f"{name!r} is no valid value; {nearest(name, registry.names)}")
+def _name_in(registry: Registry[Any]) -> BeforeValidator:
+    def check_name(name: Any) -> Any:
+        if not isinstance(name, str) or name not in registry.names:
+            raise ValueError(f"{name!r} is no valid value; {nearest(str(name), registry.names)}")
         return name
 
-    return AfterValidator(check_name)
+    return BeforeValidator(check_name)
 
 
 _RECIPE_LIMITS: Mapping[str, Any] = {

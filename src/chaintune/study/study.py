@@ -267,7 +267,7 @@ def _folder(at: KeyPath, source: Source) -> Path:
 def _located_model(name: str, folder: Path) -> str:
     """A model's name, in full where it is a path that starts at a folder; what is no path there is left as it is."""
     path = folder / name
-    if path.is_dir() or path.is_file():
+    if os.path.exists(path):  # noqa: PTH110 - also of a name that no file can have
         return str(path.absolute())
     base, plus, adapter = name.rpartition("+")
     return f"{_located_model(base, folder)}+{_located_model(adapter, folder)}" if plus and base and adapter else name

@@ -42,7 +42,7 @@ def parse_size(size: Size, what: str) -> SizeSpec | None:
         return None
     match = re.fullmatch(r"\s*(\d{1,12})(?:\s+per\s+(\S.*?))?\s*", str(size)) if not isinstance(size, bool) else None
     if match is None:
-        raise DataError(f"{what}: size {size!r} is not understood; write a number, or '30 per category'")
+        raise DataError(f"{what}: size {size!r} is not understood; write a whole number from 1, or '30 per category'")
     if match[2]:
         try:
             parts_of(match[2])

@@ -141,17 +141,23 @@ def test_swapped_rows_keep_the_tokens() -> None:
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "two in one item": (
         {"sam": {"task": "a"}, "ema": {"task": "a"}},
-        r"mitigations\[0\]: expected one mitigation, got",
+        r"mitigations\[0\]: expected one mitigation such as .*, got",
     ),
-    "none": ({}, r"expected one mitigation, got none"),
+    "none": ({}, r"expected one mitigation such as {replay: {task: a}}, got none"),
     "unknown": ({"ecw": {"task": "a"}}, "unknown key 'ecw'; did you mean 'ewc'"),
     "never learned": ({"ewc": {"task": "c", "strength": [1]}}, "no chain learns 'c' and then another task"),
     "never lost": ({"sam": {"task": "b"}}, "no chain learns 'b' and then another task"),
-    "dose above 1": ({"rehearse": {"task": "a", "dose": [5]}}, "less than or equal to 1, got 5"),
+    "dose above 1": (
+        {"rehearse": {"task": "a", "dose": [5]}},
+        "a number (greater than|of at least) 0 and at most 1, got 5",
+    ),
     "no strength": ({"l2sp": {"task": "a"}}, "l2sp.strength: missing; it is needed"),
     "strength of 0": ({"l2sp": {"task": "a", "strength": [0]}}, "greater than 0, got 0"),
     "decay of 1": ({"ema": {"task": "a", "decay": [1]}}, "less than 1, got 1"),
-    "fraction beyond the end": ({"interpolate": {"task": "a", "fraction": [1.5]}}, "less than or equal to 1"),
+    "fraction beyond the end": (
+        {"interpolate": {"task": "a", "fraction": [1.5]}},
+        "a number (greater than|of at least) 0 and at most 1",
+    ),
     "unknown who": ({"replay": {"task": "a", "who": "target"}}, "did you mean 'targeted'"),
     "by without groups": ({"replay": {"task": "a", "by": "side"}}, "by: changes nothing without"),
     "twice": ({"sam": {"task": "a", "rho": [0.1, 0.1]}}, "0.1 is listed twice"),
@@ -187,7 +193,10 @@ def test_a_value_alone_is_a_list_of_one(alone: dict[str, dict[str, Any]]) -> Non
 
 
 def test_a_value_alone_that_cannot_be_meant_is_told_where_it_stands() -> None:
-    with pytest.raises(ConfigError, match=r"mitigations\[0\].replay.dose: expected less than or equal to 1, got 5"):
+    with pytest.raises(
+        ConfigError,
+        match=r"mitigations\[0\].replay.dose: expected a number (greater than|of at least) 0 and at most 1, got 5",
+    ):
         planned({"replay": {"task": "a", "dose": 5}})
 
 

@@ -140,7 +140,7 @@ def test_too_few_examples_are_named_and_counted() -> None:
 
 @pytest.mark.parametrize("size", ["many", "30 per", "per category", -1, 1.5, True, "3 4", ""])
 def test_a_size_that_cannot_be_meant_is_refused(size: object) -> None:
-    with pytest.raises(DataError, match=r"is not understood; write a number, or '30 per category'"):
+    with pytest.raises(DataError, match=r"is not understood; write a whole number from 1, or '30 per category'"):
         parse_size(size, "x")  # type: ignore[arg-type]
 
 

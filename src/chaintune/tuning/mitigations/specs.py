@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from chaintune.config.validation import Dose, Real, Spec, as_list, as_shown
+from chaintune.config.validation import Dose, Real, Spec, as_list, as_name, as_shown
 from chaintune.records import Who
 
 Positive = Annotated[Real, Field(gt=0), as_shown]
@@ -22,7 +22,7 @@ class MitigationSpec(Spec):
         varied: name of the field whose values are branches of their own; empty where there is one branch.
     """
 
-    task: str
+    task: Annotated[str, BeforeValidator(as_name)]
     recipe: dict[str, Any] = Field(default_factory=dict)
 
     varied: ClassVar[str] = ""
