@@ -12,7 +12,7 @@ from chaintune.forgetting.crossing import parts_of
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Audit, Scores, Task
 from chaintune.scoring.backends import DEFAULT
-from chaintune.tasks import Size
+from chaintune.tasks import Size, registry
 
 if TYPE_CHECKING:
     from chaintune.gate import Policy
@@ -251,4 +251,9 @@ def check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:
         for name in parts_of(text):
             if name not in known:
                 names = ", ".join(f"'{task.name}'" for task in tasks)
-                raise ConfigError(f"by '{text}': of {names} none has a dimension '{name}': {nearest(name, known)}")
+                valid = nearest(name, known) if known else "they have no groups"
+                own = [task.name for task in tasks if task.name not in registry.names()]
+                column = f"; a column of your data is named by --set tasks.{own[0]}.columns.groups.{name}={name}"
+                raise ConfigError(
+                    f"by '{text}': of {names} none has a dimension '{name}': {valid}{column if own else ''}"
+                )

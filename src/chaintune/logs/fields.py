@@ -147,10 +147,9 @@ def _check_there(columns: Columns, fields: Fields, where: str) -> None:
     option = ",".join(f"{name}=COLUMN" for name in missing)
     valid = nearest(next(iter(missing.values())), fields.known[:_MOST_NAMED])
     more = f" and {len(fields.known) - _MOST_NAMED} more" if len(fields.known) > _MOST_NAMED else ""
-    raise DataError(
-        f"{where}: there is no column {lacks}; {valid}{more}; name the log's own as --columns {option} (in Python "
-        "columns={...})"
-    )
+    there_is = "there is no column" if len(missing) == 1 else "there are no columns"
+    named = f"name the log's own as --columns {option} (in Python columns={{...}})"
+    raise DataError(f"{where}: {there_is} {lacks}; {valid}{more}; {named}")
 
 
 def _averaged(

@@ -32,6 +32,7 @@ BIASED = f"{HALVES}; {SIGN_FLIP} with equality imposed; at no less than {SCATTER
 SEEDS = "crossed with seeds"
 
 _NOISE_DRAWS = 10_000
+_COLUMNS_AT_ONCE = 64
 
 
 def means(sample: Sample, *, level: float = 0.95, bounded: bool = True) -> list[Estimate]:
@@ -289,8 +290,13 @@ def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level:
     total = denominator.totals
     value = np.divide(numerator.totals, total, out=np.zeros_like(total), where=total > 0)
     if len(sums) == 1:
-        low, high = interval(*ratio_draws(numerator, denominator), level)
-        return value, low, high, sign_flip_p(numerator, np.abs(sums[0]).sum(axis=0))
+        scale = np.abs(sums[0]).sum(axis=0)
+        # A few columns at a time: each draw of each column is held several times.
+        parts = [slice(start, start + _COLUMNS_AT_ONCE) for start in range(0, len(value), _COLUMNS_AT_ONCE)]
+        ends = [interval(*ratio_draws(numerator.columns(part), denominator.columns(part)), level) for part in parts]
+        p_values = [sign_flip_p(numerator.columns(part), scale[part]) for part in parts]
+        low, high = (np.concatenate(end) for end in zip(*ends, strict=True))
+        return value, low, high, np.concatenate(p_values)
     draws = 2 * (len(numerator.sums) - 1)
     noise = seed_noise(sums, sizes, draws, seed)
     return value, *crossed(numerator, denominator, noise, level)

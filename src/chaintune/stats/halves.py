@@ -7,8 +7,10 @@ such means is the exact inverse of flipping the signs of cluster totals, so inte
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from chaintune.stats.clusters import Floats, Integers
 
@@ -18,6 +20,8 @@ _TIE = 1e-12
 # group does not depend on which other groups were asked for.
 _MANY_CLUSTERS = 8_000
 _MANY_ALIKE = 10
+# From so many columns on, of which a cluster has few, time follows what the columns hold and not their number.
+_MANY_COLUMNS = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,10 @@ class Halves:
 
     sums: Floats
     totals: Floats
+
+    def columns(self, part: slice) -> "Halves":
+        """Some of the columns."""
+        return Halves(self.sums[:, part], self.totals[part])
 
 
 def halves(columns: Floats, *, resamples: int, seed: int) -> Halves:
@@ -51,9 +59,13 @@ def halves(columns: Floats, *, resamples: int, seed: int) -> Halves:
         alike, sizes = _distinct(columns)
         if len(columns) > _MANY_ALIKE * len(alike):
             first, counts = alike, sizes
-    drawn = [totals[None]]
-    drawn += [weights @ columns[first] for weights in _random_halves(counts, resamples, seed)]
-    return Halves(np.concatenate(drawn), totals)
+    of_rows: Any = sparse.csr_array(columns[first]) if columns.shape[1] >= _MANY_COLUMNS else columns[first]
+    sums = np.empty((resamples + 1, columns.shape[1]))
+    sums[0], done = totals, 1
+    for weights in _random_halves(counts, resamples, seed):
+        sums[done : done + len(weights)] = weights @ of_rows
+        done += len(weights)
+    return Halves(sums, totals)
 
 
 def _every_half(n: int) -> Floats:

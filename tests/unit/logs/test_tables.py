@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chaintune
+from chaintune.cli.comparison import CompareFlags
 from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.logs import compare_all
 from chaintune.logs.options import CompareOptions, ReadOptions
@@ -439,3 +440,296 @@ def test_pandas_frames_may_hold_lists_of_groups() -> None:
     assert figures(chaintune.compare(arrays, arrays, by="faith", resamples=FAST)) == figures(plain)
     arrays["faith"] = pd.Series([row["faith"][0] if row["faith"] else None for row in lists], dtype="string")
     assert len(chaintune.compare(arrays, arrays, by="faith", resamples=FAST).groups) == 3
+
+
+def both(folder: Path, sides: tuple[list[dict[str, Any]], list[dict[str, Any]]], suffix: str = ".jsonl") -> list[Path]:
+    return [write(folder / f"{k}{suffix}", side) for k, side in enumerate(sides)]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
+def test_a_prediction_is_compared_with_the_answer(tmp_path: Path, suffix: str) -> None:
+    sides = [
+        [
+            {"id": row["id"], "pred": f" {k}" if row["score"] else "?", "gold": str(k)}
+            for k, row in enumerate(rows(seed))
+        ]
+        for seed in (0, 1)
+    ]
+    columns = {"prediction": "pred", "answer": "gold"}
+    found = chaintune.compare(*both(tmp_path, (sides[0], sides[1]), suffix), columns=columns, resamples=FAST)
+    scores = [pl.DataFrame([{"id": row["id"], "score": row["score"]} for row in rows(seed)]) for seed in (0, 1)]
+    assert found.overall.forgetting == chaintune.compare(*scores, resamples=FAST).overall.forgetting
+    assert found.metric == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answer", "score"),
+    [
+        ("a ", "a", 1),
+        ("A", "a", 0),
+        (3, "3", 1),
+        (3.0, 3, 1),
+        (True, "true", 1),
+        ("Paris", ["London", " Paris"], 1),
+        ("Rome", ["London", "Paris"], 0),
+        (None, "a", 0),
+        (float("nan"), "a", 0),
+    ],
+)
+def test_what_counts_as_the_answer(prediction: Any, answer: Any, score: int) -> None:
+    data = [{"id": 1, "prediction": prediction, "answer": answer}]
+    log = read_sides(data, data, CompareOptions(read=ReadOptions(columns={"answer": "answer"}))).before["items"]
+    assert log.scores.item_scores().tolist() == [score]
+
+
+@pytest.mark.parametrize("answer", [None, "", [], {"a": 1}, [None]])
+def test_an_answer_that_is_none_is_refused(answer: Any) -> None:
+    data = [{"id": 1, "prediction": "a", "answer": answer}]
+    with pytest.raises(DataError, match=r"row 1: prediction is compared with answer, which is .*, expected a text"):
+        chaintune.compare(data, data, columns={"answer": "answer"}, resamples=FAST)
+
+
+def test_empty_predictions_and_answers_that_never_agree_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    data = [{"id": k, "prediction": [None, "B"][k % 2], "answer": "b"} for k in range(8)]
+    chaintune.compare(data, data, columns={"answer": "answer"}, resamples=FAST)
+    assert "before: 4 rows without a prediction in 'prediction', which count as wrong" in caplog.text
+    assert "no prediction in 'prediction' is ever the answer in 'answer'" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("answer", [False, True])
+def test_two_columns_of_one_file_are_two_sides(tmp_path: Path, suffix: str, answer: bool) -> None:
+    before, after = rows(0), rows(1)
+    marks = {1: "a", 0: "b"} if answer else {1: 1, 0: 0}
+    data = [
+        {**one, "base": marks[one["score"]], "tuned": marks[other["score"]], "gold": "a"}
+        for one, other in zip(before, after, strict=True)
+    ]
+    path = write(tmp_path / f"all{suffix}", data)
+    columns = {"answer": "gold"} if answer else {}
+    found = chaintune.compare(f"{path}#base", f"{path}#tuned", by="faith", columns=columns, resamples=FAST)
+    assert [row["forgetting"] for row in figures(found)] == [row["forgetting"] for row in figures(expected())]
+    with pytest.raises(DataError, match=r"there is no column 'tunde' for (score|prediction); did you mean 'tuned'"):
+        chaintune.compare(f"{path}#base", f"{path}#tunde", columns=columns, resamples=FAST)
+    with pytest.raises(ConfigError, match="only tables have columns that are sides, not logs of lm-eval"):
+        chaintune.compare(f"{path}#base", f"{path}#tuned", reader="lm-eval", resamples=FAST)
+
+
+def test_a_file_whose_name_holds_the_sign_is_that_file(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"run#{seed}.jsonl", rows(seed)) for seed in (0, 1)]
+    assert figures(chaintune.compare(*paths, by="faith", resamples=FAST)) == figures(expected())
+
+
+def test_trials_of_one_example_are_averaged(tmp_path: Path) -> None:
+    def trials(seed: int) -> list[dict[str, Any]]:
+        rng = np.random.default_rng(seed)
+        return [{"id": f"e{i:02d}", "seed": s, "score": int(rng.random() < 0.5)} for i in range(30) for s in range(3)]
+
+    sides = trials(0), trials(1)
+    found = chaintune.compare(*both(tmp_path, sides), columns={"trial": "seed"}, resamples=FAST)
+    means = [pl.DataFrame(side).group_by("id").agg(pl.col("score").mean()) for side in sides]
+    assert figures(found) == figures(chaintune.compare(*means, resamples=FAST))
+    assert (found.overall.forgetting.n, found.overall.forgetting.n_clusters) == (30, 30)
+    with pytest.raises(DataError, match=r"id 'e00' appears twice.*: --columns trial=COLUMN"):
+        chaintune.compare(*both(tmp_path, sides), resamples=FAST)
+    twice = [*sides[0], sides[0][0]]
+    with pytest.raises(DataError, match=r"line 91: trial '0' of 'e00' is in .*line 1 too"):
+        chaintune.compare(*both(tmp_path, (twice, twice)), columns={"trial": "seed"}, resamples=FAST)
+    mixed = [row | {"faith": "ab"[k % 2]} for k, row in enumerate(sides[0])]
+    with pytest.raises(DataError, match="trials of 'e00' have the same groups and cluster, and this one has others"):
+        chaintune.compare(*both(tmp_path, (mixed, mixed)), by="faith", columns={"trial": "seed"}, resamples=FAST)
+
+
+def test_trials_without_a_score_are_left_out_of_the_mean() -> None:
+    data = [
+        {"id": "a", "trial": 0, "score": 1, "missing_reason": None},
+        {"id": "a", "trial": 1, "score": None, "missing_reason": "timed out"},
+        {"id": "b", "trial": 0, "score": None, "missing_reason": "timed out"},
+    ]
+    log = read_sides(data, data, CompareOptions(read=ReadOptions(columns={"trial": "trial"}))).before["items"]
+    assert log.scores.table.select(["example_id", "score", "missing_reason"]).to_pylist() == [
+        {"example_id": "a", "score": 1.0, "missing_reason": None},
+        {"example_id": "b", "score": None, "missing_reason": "timed out"},
+    ]
+
+
+def test_a_metric_may_be_of_one_task() -> None:
+    data = [{"id": f"e{k}", "task": task, "acc": k % 2, "f1": 0.5} for task in "AB" for k in range(8)]
+    found = compare_all(data, data, metric={"A": "acc", "B": "f1"}, resamples=FAST)
+    assert [(one.task, one.metric) for one in found] == [("A", "acc"), ("B", "f1")]
+    options = CompareFlags(metric=["acc", "B=f1"]).options()
+    assert (options.read.metric_of("A"), options.read.metric_of("B")) == ("acc", "f1")
+    for wrong in (["acc", "f1"], ["=acc"], ["A="]):
+        with pytest.raises(ConfigError, match="--metric"):
+            CompareFlags(metric=wrong).options()
+    with pytest.raises(ConfigError, match="expected a name, or a mapping of task to name"):
+        compare_all(data, data, metric={"A": 3}, resamples=FAST)  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_column_task_that_names_every_row_is_told_with_the_ways_out(tmp_path: Path, suffix: str) -> None:
+    paths = [
+        write(tmp_path / f"{seed}{suffix}", [{**row, "task": f"door {k}"} for k, row in enumerate(rows(seed))])
+        for seed in (0, 1)
+    ]
+    with pytest.raises(DataError, match=r"'task' names a task for nearly every row, 40 for 40 rows.*id=task.*task= "):
+        chaintune.compare(*paths, resamples=FAST)
+    for columns in ({"id": "task"}, {"task": ""}):
+        found = chaintune.compare(*paths, by="faith", columns=columns, resamples=FAST)
+        assert [row["forgetting"]["value"] for row in figures(found)] == [
+            row["forgetting"]["value"] for row in figures(expected())
+        ]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_whole_numbers_name_tasks(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"f{suffix}", [{"id": k, "score": k % 2, "task": k % 2} for k in range(12)])
+    assert set(read_log(path, ReadOptions())) == {"0", "1"}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
+def test_missing_columns_are_told_at_once_with_the_option(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"f{suffix}", [{"doc": k, "acc": 1} for k in range(30)])
+    with pytest.raises(DataError) as caught:
+        chaintune.compare(path, path, resamples=FAST)
+    told = str(caught.value)
+    assert told.startswith(f"{path}: there are no columns 'id' and 'score'; valid: ")
+    assert told.endswith("; name the log's own as --columns id=COLUMN,score=COLUMN (in Python columns={...})")
+    assert chaintune.compare(path, path, columns={"id": "doc", "score": "acc"}, resamples=FAST).overall
+
+
+@pytest.mark.parametrize(
+    ("score", "advice"),
+    [
+        ("correct", "write 1 for right, 0 for wrong, or compare with an answer"),
+        (None, "say why there is none in a column 'missing_reason'"),
+        (float("nan"), "say why there is none in a column 'missing_reason'"),
+        ([1, 0], "name a column with one number a row"),
+        ({"acc": 1}, "name a column with one number a row"),
+        (7, "name the ends of another scale as --scale"),
+    ],
+)
+def test_a_score_that_is_no_number_is_told_with_what_helps(score: Any, advice: str) -> None:
+    data = [{"id": k, "score": score if k == 3 else 1, "acc": 1, "gold": "correct"} for k in range(12)]
+    with pytest.raises(DataError, match=f"before, row 4: score is .*, expected a number from 0, .*; {advice}"):
+        chaintune.compare(data, data, resamples=FAST)
+    helped: dict[str, Any] = {"on_missing": "intersect"}
+    if score == 7:
+        helped = {"scale": (0, 7)}
+    elif isinstance(score, list | dict):
+        helped = {"columns": {"score": "acc"}}
+    elif score == "correct":
+        helped = {"columns": {"prediction": "score", "answer": "gold"}}
+    elif helped:
+        data = [row for row in data if row["id"] != 3]
+    assert chaintune.compare(data, data, resamples=FAST, **helped).overall
+
+
+def test_groups_are_read_as_tasks_read_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from chaintune import tasks
+
+    cells = ['["a", "b"]', " a", "b ", "3", "NaN", ""]
+    data = [
+        {"id": f"e{k:02d}", "score": k % 2, "g": cells[k % 6], "prompt": f"q{k}", "choices": '["x","y"]', "gold": "x"}
+        for k in range(24)
+    ]
+    path = write(tmp_path / "f.csv", data)
+    log = read_log(path, ReadOptions(dimensions=("g",)))["items"]
+    task = tasks.load("mine", role="safety", path=path, test_share=1, columns={"groups": {"g": "g"}}, labelling=False)
+    assert [dict(groups) for groups in log.scores.table.column("groups").to_pylist()] == [
+        {name: list(own) for name, own in example.groups.items()} for example in task.test
+    ]
+    assert "8 rows with blanks around a group's name in 'g', which were removed" in caplog.text
+
+
+def test_a_row_without_a_cluster_is_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    data = [{"id": f"e{k}", "score": k % 2, "cluster": ["c", None, " ", float("nan")][k % 4]} for k in range(12)]
+    found = chaintune.compare(data, data, resamples=FAST)
+    assert found.overall.forgetting.n_clusters == 1 + 9
+    assert "9 rows without a cluster in 'cluster', each one of its own" in caplog.text
+
+
+def test_maps_decimals_dates_and_dictionaries_of_parquet_are_read(tmp_path: Path) -> None:
+    from datetime import date
+    from decimal import Decimal
+
+    data = [
+        {
+            "id": date(2026, 1, 1 + k),
+            "score": Decimal(k % 2),
+            "groups": [("colour", [["red", "blue"][k % 2]]), ("size", ["l"])],
+            "kind": "xy"[k % 2],
+        }
+        for k in range(24)
+    ]
+    schema = pa.schema(
+        [
+            ("id", pa.date32()),
+            ("score", pa.decimal128(4, 2)),
+            ("groups", pa.map_(pa.string(), pa.list_(pa.string()))),
+            ("kind", pa.dictionary(pa.int32(), pa.string())),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist(data, schema=schema), tmp_path / "f.parquet")
+    path = tmp_path / "f.parquet"
+    found = chaintune.compare(path, path, by=["groups.colour", "kind"], resamples=FAST)
+    assert [(row.dimension, row.group) for row in found.groups] == [
+        ("groups.colour", "blue"), ("groups.colour", "red"), ("kind", "x"), ("kind", "y")
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"groups is dict .*, expected a group or a list of groups"):
+        chaintune.compare(path, path, by="groups", resamples=FAST)
+
+
+@pytest.mark.parametrize("name", ["results_base.json", "results_2026.json", "samples.json"])
+def test_a_list_of_rows_is_a_table_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    paths = []
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        paths.append(write(tmp_path / str(seed) / name, rows(seed)))
+    assert figures(chaintune.compare(*paths, by="faith", resamples=FAST)) == figures(expected())
+
+
+def test_tables_in_memory_of_every_kind_give_the_same() -> None:
+    import datasets
+    import pandas as pd
+
+    makers: list[Any] = [
+        pl.LazyFrame, datasets.Dataset.from_list, pa.Table.from_pylist, list, lambda r: pd.DataFrame(r).set_index("id")
+    ]  # fmt: skip
+    for maker in makers:
+        found = chaintune.compare(maker(rows(0)), maker(rows(1)), by="faith", resamples=FAST)
+        assert figures(found) == figures(expected())
+    series = [pd.DataFrame(rows(seed)).set_index("id")["score"] for seed in (0, 1)]
+    again = chaintune.compare(*series, resamples=FAST).overall.forgetting.value
+    assert again == expected().overall.forgetting.value
+
+
+def test_what_is_no_table_is_one_sentence() -> None:
+    import datasets
+    import pandas as pd
+
+    frame = pl.DataFrame(rows(0))
+    splits = datasets.DatasetDict({"a": datasets.Dataset.from_list(rows(0)), "b": datasets.Dataset.from_list(rows(1))})
+    with pytest.raises(DataError, match=r"before: holds the splits a, b; give one of them, as data\['test'\]"):
+        chaintune.compare(splits, frame)
+    doubled = pd.DataFrame([[1, 1, 0]], columns=["id", "score", "score"])
+    with pytest.raises(DataError, match="before: column 'score' appears twice; rename one"):
+        chaintune.compare(doubled, doubled)
+    strange: list[Any] = [
+        None,
+        3,
+        {},
+        {"id": [1]},
+        np.zeros(3),
+        object(),
+        print,
+        frame["id"],
+        [1],
+        [],
+        [{}, 3],
+        b"x",
+        {1},
+    ]
+    for one in strange:
+        with pytest.raises(ChaintuneError):
+            chaintune.compare(one, one, resamples=FAST)

@@ -126,3 +126,13 @@ def test_covers_at_its_level() -> None:
         estimate = means(Sample.of(found, synthetic.changes(rng, 120), resamples=300, seed=number))[0]
         covered.append(estimate.low <= truth <= estimate.high)
     assert 0.92 < np.mean(covered) < 0.98
+
+
+def test_many_columns_of_which_a_cluster_has_few_give_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    columns = rng.integers(-1, 2, (40, 30)) * (rng.random((40, 30)) < 0.1)
+    expected = halves(columns.astype(float), resamples=200, seed=3)
+    monkeypatch.setattr("chaintune.stats.halves._MANY_COLUMNS", 30)
+    many = halves(columns.astype(float), resamples=200, seed=3)
+    assert (many.sums == expected.sums).all()
+    assert (many.totals == expected.totals).all()
