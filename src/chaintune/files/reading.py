@@ -171,6 +171,23 @@ def user_path(path: Path | str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - that of Path raises where there is no such user
 
 
+def first_bytes(path: Path, count: int) -> bytes:
+    """The first bytes of a file, unpacked where its name ends in `.gz` or `.zst`; none where it cannot be unpacked.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        if path.suffix.lower() not in _CODECS:
+            return file.read(count)
+        import pyarrow as pa
+
+        try:
+            return bytes(pa.CompressedInputStream(file, _CODECS[path.suffix.lower()]).read(count))
+        except (pa.ArrowException, OSError):
+            return b""
+
+
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file, unpacked where its name ends in `.gz` or `.zst`.
 

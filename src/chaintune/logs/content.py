@@ -3,14 +3,16 @@
 A few hundred kilobytes can unpack to what takes gigabytes once it is read, as lists of empty lists do.
 """
 
+import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from chaintune.errors import DataError
-from chaintune.files.reading import parse_json
+from chaintune.files.reading import first_bytes, parse_json, read_bytes
 
+_SUFFIX = re.compile(r"\.(jsonl|ndjson|json)(\.gz|\.zst)?$", re.IGNORECASE)
 _FIRST_BYTES = 4096
 # A value of JSON takes 50 to 100 bytes in memory, and each but the first of its list or mapping follows a comma.
 _MOST_VALUES = 2**26
@@ -25,10 +27,19 @@ def beginning(path: Path) -> bytes:
         DataError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return file.read(_FIRST_BYTES).removeprefix(BOM_UTF8).lstrip()
+        return first_bytes(path, _FIRST_BYTES).removeprefix(BOM_UTF8).lstrip()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def stem(path: Path) -> str:
+    """The name of a file of JSON without what says how it is read.
+
+    Example:
+        >>> stem(Path("results/arc.v2.jsonl.gz"))
+        'arc.v2'
+    """
+    return _SUFFIX.sub("", path.name)
 
 
 def read_json(path: Path) -> Any:
@@ -37,11 +48,12 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: it cannot be read, is no JSON, or holds more than is read.
     """
-    check_json(path)
     try:
-        return parse_json(path.read_bytes().removeprefix(BOM_UTF8), str(path))
+        data = read_bytes(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    check_size([data], path)
+    return parse_json(data.removeprefix(BOM_UTF8), str(path))
 
 
 def check_json(path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
+from chaintune.files.reading import suffix_of
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, mapping, mappings, read_json
 from chaintune.logs.facts import digest
@@ -26,7 +27,7 @@ def recognises(path: Path) -> bool:
     """Whether a path is a test run, or a folder of one."""
     if path.is_dir():
         return bool(_files(path))
-    return path.suffix.lower() == ".json" and _MARKS.search(beginning(path)) is not None
+    return suffix_of(path) == ".json" and _MARKS.search(beginning(path)) is not None
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:
@@ -55,6 +56,8 @@ def _run(path: Path, options: ReadOptions) -> Run:
     cases = [case for name in _CASES for case in mappings(known.get(name))]
     if not cases:
         raise DataError(f"{path}: expected a test run of DeepEval, a mapping with a list testCases")
+    task = str(known.get("datasetAlias") or UNNAMED)
+    options = options.of_task(task)
     measured = [dict(_measured(case)) for case in cases]
     names = list(dict.fromkeys(name for part in measured for name in part))
     metric = metric_of([*names, _SUCCESS] if options.metric == _SUCCESS else names, options, path)
@@ -65,7 +68,6 @@ def _run(path: Path, options: ReadOptions) -> Run:
     ]
     low = _less_is_better([part[metric] for part in measured if metric in part])
     facts = {} if low is None else {f"better score of '{metric}'": "lower" if low else "higher"}
-    task = str(known.get("datasetAlias") or UNNAMED)
     return Run(task, path, rows, metric, (0.0, 1.0), low is True, facts)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
-from chaintune.files.reading import iter_rows
+from chaintune.files.reading import iter_rows, suffix_of
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, mapping, mappings, read_json
 from chaintune.logs.log import Log
@@ -27,7 +27,7 @@ def recognises(path: Path) -> bool:
     """Whether a path holds samples of an evaluation or its averages, or is a folder of such."""
     if path.is_dir():
         return any(map(recognises, path.rglob("*.jsonl"))) or any(map(recognises, path.rglob("*.json")))
-    return path.suffix.lower() in (".jsonl", ".json") and all(mark in beginning(path) for mark in _MARKS)
+    return suffix_of(path) in (".jsonl", ".json") and all(mark in beginning(path) for mark in _MARKS)
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:
@@ -45,7 +45,7 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
 
 def _samples(path: Path) -> Path:
     """The samples that averages belong to."""
-    if path.suffix.lower() == ".jsonl":
+    if suffix_of(path) == ".jsonl":
         return path
     samples = path.with_name(f"{path.stem}{_SAMPLES}.jsonl")
     if not samples.is_file():
@@ -59,7 +59,9 @@ def _read_file(path: Path, options: ReadOptions) -> list[Log]:
         tasks.setdefault(str(row.values.get("evaluation_name")), []).append(row)
     results = _results(path)
     wanted = {task: rows for task, rows in tasks.items() if options.wants(task)}
-    return [log_of_run(_run(path, task, rows, results, options), options) for task, rows in wanted.items()]
+    return [
+        log_of_run(_run(path, task, rows, results, options.of_task(task)), options) for task, rows in wanted.items()
+    ]
 
 
 def _results(path: Path) -> dict[str, Mapping[str, Any]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
+from chaintune.files.reading import suffix_of
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, mapping, mappings, read_json
 from chaintune.logs.details import CHANCE
@@ -38,7 +39,7 @@ def recognises(path: Path) -> bool:
     """Whether a path holds scores of HELM, or what it asked alone, in which case `read` says what is missing."""
     if path.is_dir():
         return any(any(path.rglob(name)) for name in (_STATS, _DISPLAYED, _STATE))
-    if path.suffix.lower() != ".json":
+    if suffix_of(path) != ".json":
         return False
     return path.name == _STATE or all(mark in beginning(path) for mark in _MARKS)
 
@@ -59,7 +60,11 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
     if not files:
         raise DataError(f"{path}: a run of HELM without {_STATS}, which holds its scores; copy that file beside it")
     tasks = {file: _task(file) for file in files}
-    return [log_of_run(_run(file, task, options), options) for file, task in tasks.items() if options.wants(task)]
+    return [
+        log_of_run(_run(file, task, options.of_task(task)), options)
+        for file, task in tasks.items()
+        if options.wants(task)
+    ]
 
 
 def _task(path: Path) -> str:

@@ -204,7 +204,9 @@ def _prompts(samples: Collection[Any]) -> dict[str, str]:
 
 
 def _log_of(log: Any, summaries: Sequence[Any], prompts: dict[str, str], options: ReadOptions, where: str) -> Log:
-    scorer = scorer_of(map(scores_by_scorer, summaries), options.metric or options.columns.get("score"), where)
+    scorer = scorer_of(
+        map(scores_by_scorer, summaries), options.metric_of(log.eval.task) or options.columns.get("score"), where
+    )
     values = values_of(log, summaries, scorer, where)
     scored = [key for key, value in values.items() if not (isinstance(value, float) and math.isnan(value))]
     warn_of_unscored(where, summaries, len(values) - len(scored), len(values))

@@ -36,7 +36,11 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
     """
     files = sorted(path.rglob("details_*.parquet")) if path.is_dir() else [path]
     tasks = {file: _task(file) for file in files}
-    return [log_of_run(_run(file, task, options), options) for file, task in tasks.items() if options.wants(task)]
+    return [
+        log_of_run(_run(file, task, options.of_task(task)), options)
+        for file, task in tasks.items()
+        if options.wants(task)
+    ]
 
 
 def _columns(path: Path) -> list[str]:

@@ -16,9 +16,9 @@ from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.columns import Columns, read_columns
-from chaintune.files.reading import iter_rows, parse_json
+from chaintune.files.reading import iter_rows, parse_json, suffix_of
 from chaintune.files.rows import Row, kind
-from chaintune.logs.content import beginning
+from chaintune.logs.content import beginning, stem
 from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.lm_eval_choices import ANSWERS, METRICS, choice_fields, with_choices
 from chaintune.logs.log import UNNAMED, Log
@@ -44,7 +44,7 @@ def recognises(path: Path) -> bool:
 
 
 def _is_log(path: Path) -> bool:
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix not in (".jsonl", ".ndjson") and not (suffix == ".json" and beginning(path).startswith(b"[")):
         return False
     try:
@@ -98,13 +98,14 @@ def task_of(path: Path, *, alone: bool = True) -> str:
         >>> task_of(Path("samples_arc_easy_2026-01-02T03-04-05.678.jsonl"))
         'arc_easy'
     """
-    if dated := _DATED.fullmatch(path.stem):
+    name = stem(path)
+    if dated := _DATED.fullmatch(name):
         return dated["task"]
-    if path.stem.startswith("samples_"):
-        return path.stem.removeprefix("samples_")
+    if name.startswith("samples_"):
+        return name.removeprefix("samples_")
     configs = _results(path).get("configs")
-    named = [task for task in (configs if isinstance(configs, Mapping) else ()) if path.stem.endswith(f"_{task}")]
-    return max(named, key=len) if named else UNNAMED if alone else path.stem
+    named = [task for task in (configs if isinstance(configs, Mapping) else ()) if name.endswith(f"_{task}")]
+    return max(named, key=len) if named else UNNAMED if alone else name
 
 
 def _read_file(path: Path, task: str, options: ReadOptions) -> Log:
@@ -114,7 +115,7 @@ def _read_file(path: Path, task: str, options: ReadOptions) -> Log:
     results = _results(path)
     fields = _fields(
         first,
-        replace(options, metric=options.metric_of(task)),
+        options.of_task(task),
         _entry(results, "higher_is_better", task) or {},
     )
     hashed = any(first.get(name) for name in _DIGESTS.values())
@@ -242,7 +243,7 @@ def _metric(row: Row, candidates: Sequence[str]) -> str:
 
 def _results(path: Path) -> Mapping[str, Any]:
     """The results beside a sample log; empty where there are none."""
-    dated = _DATED.fullmatch(path.stem)
+    dated = _DATED.fullmatch(stem(path))
     results = path.with_name(f"results_{dated['date']}.json" if dated else _OLD_RESULTS)
     if not results.is_file():
         return {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
-from chaintune.files.reading import iter_rows
+from chaintune.files.reading import iter_rows, suffix_of
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, mapping
 from chaintune.logs.facts import digest, named
@@ -30,7 +30,7 @@ def recognises(path: Path) -> bool:
     """Whether a path is a log that begins with a spec, or a folder of such."""
     if path.is_dir():
         return any(map(recognises, path.rglob("*.jsonl")))
-    return path.suffix.lower() == ".jsonl" and _SPEC.match(beginning(path)) is not None
+    return suffix_of(path) == ".jsonl" and _SPEC.match(beginning(path)) is not None
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:
@@ -45,7 +45,7 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
     runs = [(file, _task(spec), "" if ended else _ENDED) for file, (spec, _, ended) in logs.items()]
     kept = of_finished_runs(runs, path) if path.is_dir() else files
     wanted = [(file, task) for file, task, _ in runs if file in kept and options.wants(task)]
-    return [log_of_run(_run(file, task, *logs[file], options), options) for file, task in wanted]
+    return [log_of_run(_run(file, task, *logs[file], options.of_task(task)), options) for file, task in wanted]
 
 
 def _parts(path: Path) -> tuple[Mapping[str, Any], Events, bool]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
+from chaintune.files.reading import suffix_of
 from chaintune.files.rows import Row
-from chaintune.logs.content import beginning, read_json
+from chaintune.logs.content import beginning, read_json, stem
 from chaintune.logs.facts import digest
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
@@ -28,7 +29,7 @@ def recognises(path: Path) -> bool:
     """Whether a path holds results or predictions of OpenCompass, or is a folder of such."""
     if path.is_dir():
         return any(_is_result(file) for file in path.rglob("*.json"))
-    return path.suffix.lower() == ".json" and _is_result(path)
+    return suffix_of(path) == ".json" and _is_result(path)
 
 
 def _is_result(path: Path) -> bool:
@@ -47,8 +48,8 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
     """
     files = sorted(filter(_is_result, path.rglob("*.json"))) if path.is_dir() else [path]
     kept = [file for file in files if file.parent.parent.name != _PREDICTIONS] or files
-    wanted = [file for file in kept if options.wants(file.stem)]
-    return [log_of_run(_run(file, options), options) for file in wanted]
+    wanted = [file for file in kept if options.wants(stem(file))]
+    return [log_of_run(_run(file, options.of_task(stem(file))), options) for file in wanted]
 
 
 def _run(path: Path, options: ReadOptions) -> Run:
@@ -73,7 +74,7 @@ def _run(path: Path, options: ReadOptions) -> Run:
         for name, replicas in entries
         for trial, entry in enumerate(replicas)
     ]
-    return Run(path.stem, path, rows, metric)
+    return Run(stem(path), path, rows, metric)
 
 
 def _entries(details: Any) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:

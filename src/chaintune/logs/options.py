@@ -71,6 +71,10 @@ class ReadOptions:
         """Which score of a task is read; None where none is named."""
         return self.metrics.get(task, self.metric)
 
+    def of_task(self, task: str) -> "ReadOptions":
+        """The options of reading one task."""
+        return replace(self, metric=self.metric_of(task), metrics={})
+
     def wants(self, task: str) -> bool:
         """Whether a task is to be read."""
         return not self.tasks or task in self.tasks

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.files.reading import iter_rows
+from chaintune.files.reading import iter_rows, suffix_of
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, mapping, read_json
 from chaintune.logs.facts import digest
@@ -28,8 +28,8 @@ _MOST_NAME = 40
 
 def recognises(path: Path) -> bool:
     """Whether a path is a file of results."""
-    start = beginning(path) if path.is_file() and path.suffix.lower() in (".json", ".jsonl") else b""
-    if path.suffix.lower() == ".jsonl":
+    start = beginning(path) if path.is_file() and suffix_of(path) in (".json", ".jsonl") else b""
+    if suffix_of(path) == ".jsonl":
         return b'"promptIdx"' in start and b'"testIdx"' in start
     return _WHOLE.match(start) is not None and (b'"evalId"' in start or _MARKS.search(start) is not None)
 
@@ -41,6 +41,7 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
         ConfigError: a metric, filter or dimension that the results have not; several providers or prompts.
         DataError: the file cannot be read.
     """
+    options = options.of_task(UNNAMED)
     rows = _of_one(path, _results(path), options.filter)
     named = list(dict.fromkeys(name for row in rows for name in mapping(row.values.get("namedScores"))))
     metric = metric_of([*_SCORES, *named], options, path, preferred="score")
@@ -49,7 +50,7 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
 
 
 def _results(path: Path) -> list[Row]:
-    if path.suffix.lower() == ".jsonl":
+    if suffix_of(path) == ".jsonl":
         return list(iter_rows(path))
     known = read_json(path)
     outer = known.get("results") if isinstance(known, dict) else None

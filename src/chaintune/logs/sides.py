@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.files.frames import KINDS, frame_rows
 from chaintune.files.reading import user_path
 from chaintune.forgetting.pairing import Pair, pair
-from chaintune.logs.log import Log, of_tasks
+from chaintune.logs.log import UNNAMED, Log, of_tasks
 from chaintune.logs.options import CompareOptions, ReadOptions
-from chaintune.logs.readers import read_log
+from chaintune.logs.readers import READERS, read_log, reader_of
 from chaintune.logs.scores_files import log_of
 from chaintune.logs.tables import logs_of_rows
 from chaintune.records import Scores
@@ -68,6 +69,7 @@ def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
         of_tasks(_logs(logged, reading, side), reading.tasks, side)
         for logged, side in ((before, "before"), (after, "after"))
     )
+    one, other = _named_as(one, other), _named_as(other, one)
     left_out = tuple(sorted(set(one) ^ set(other)))
     tasks = tuple(task for task in one if task in other)
     if not tasks:
@@ -82,6 +84,19 @@ def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
     return Sides(one, other, tasks, left_out)
 
 
+def _named_as(logs: Mapping[str, Log], others: Mapping[str, Log]) -> Mapping[str, Log]:
+    """The logs; the only one, whose task has no name, as that of the other side where both tell what was asked."""
+    if list(logs) != [UNNAMED] or len(others) != 1:
+        return logs
+    (log,), ((task, other),) = logs.values(), others.items()
+    if not log.digests.keys() & other.digests.keys():
+        return logs
+    table = log.scores.table
+    names = pa.array([task] * len(table), pa.string())
+    table = table.set_column(table.schema.get_field_index("task"), "task", names)
+    return {task: replace(log, scores=replace(log.scores, task=task, table=table))}
+
+
 def shared(log: Log, other: Log) -> Log:
     """The part of a log whose examples the other one has too."""
     table = log.scores.table
@@ -93,10 +108,8 @@ def shared(log: Log, other: Log) -> Log:
 
 def _logs(logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
     if isinstance(logged, Path | str):
-        path, column = _file_and_column(user_path(logged))
-        if column and reading.reader not in (None, "table"):
-            raise ConfigError(f"{path}#{column}: only tables have columns that are sides, not logs of {reading.reader}")
-        return read_log(path, replace(reading, side=column, reader="table") if column else reading)
+        path, part = _file_and_part(user_path(logged))
+        return read_log(path, _of_part(path, part, reading) if part else reading)
     if isinstance(logged, Scores):
         return {logged.task: log_of(logged, side)}
     if isinstance(logged, list | tuple) and not (logged and isinstance(logged[0], Mapping)):
@@ -107,10 +120,20 @@ def _logs(logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
     return {log.scores.task: log for log in logs_of_rows(((row.where, row.values) for row in rows), side, reading)}
 
 
-def _file_and_column(path: Path) -> tuple[Path, str]:
-    """`FILE#COLUMN` in its parts, unless a file has that very name."""
-    file, sign, column = str(path).rpartition("#")
-    return (Path(file), column) if sign and not path.exists() and Path(file).is_file() else (path, "")
+def _file_and_part(path: Path) -> tuple[Path, str]:
+    """`FILE#PART` in two, unless a file has that very name."""
+    file, sign, part = str(path).rpartition("#")
+    return (Path(file), part) if sign and not path.exists() and Path(file).is_file() else (path, "")
+
+
+def _of_part(path: Path, part: str, reading: ReadOptions) -> ReadOptions:
+    """The options of reading a part of a file: the answers of a filter or provider, else a column of a table."""
+    reader = reading.reader or reader_of(path)
+    if READERS.get(reader).has_filters:
+        return replace(reading, filter=part)
+    if reading.reader not in (None, "table"):
+        raise ConfigError(f"{path}#{part}: logs of {reader} have no parts that are sides, as tables have columns")
+    return replace(reading, side=part, reader="table")
 
 
 def _several(logged: Sequence[Any], side: str) -> Mapping[str, Log]:

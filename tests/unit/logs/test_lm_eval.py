@@ -1,5 +1,6 @@
 """Sample logs of lm-evaluation-harness."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -208,12 +209,12 @@ def test_ids_of_several_examples_are_no_filters(tmp_path: Path, changes: dict[st
         read_log(logs.write(tmp_path / "b", old(lines)), ReadOptions())
 
 
-def test_a_log_of_the_first_versions_is_named_by_model_and_task(tmp_path: Path) -> None:
+def test_a_log_of_the_first_versions_is_one_list_named_by_model_and_task(tmp_path: Path) -> None:
     for side in "ba":
         folder = tmp_path / side
         folder.mkdir()
         for task in ("arc", "arc_easy"):
-            text = "\n".join(json.dumps(line) for line in old([logs.sample(i, 1) for i in range(8)]))
+            text = json.dumps(old([logs.sample(i, 1) for i in range(8)]), indent=2)
             (folder / f"pretrained__some__{side}_{task}.jsonl").write_text(text)
         results = {
             "configs": {"arc": {}, "arc_easy": {}},
@@ -241,6 +242,10 @@ def test_renamed_logs_are_known_by_what_they_hold(tmp_path: Path) -> None:
         paths[-1].write_text("\n".join(lines) if name.endswith("l") else f"[{','.join(lines)}]")
     found = chaintune.compare(*paths, by=["doc.category"], resamples=FAST)
     assert (found.task, found.metric, len(found.groups)) == ("items", "acc", 2)
+    # A renamed log is of the task that the other one names.
+    named = next((tmp_path / "base").rglob("samples_*"))
+    for one, other in ((paths[0], named), (named, paths[0])):
+        assert chaintune.compare(one, other, resamples=FAST).task == "faith"
     folder = tmp_path / "several"
     folder.mkdir()
     for task in ("x", "y"):
@@ -259,6 +264,21 @@ def test_the_direction_of_a_metric_is_that_of_the_results_beside_it(tmp_path: Pa
     ):
         scores = read_log(folder, ReadOptions(**options))["faith"].scores
         assert (scores.item_scores()[0], scores.metric.direction) == expected
+
+
+def test_packed_logs_bear_their_task_too(tmp_path: Path) -> None:
+    path = next(logs.write(tmp_path, [logs.sample(i, i % 2) for i in range(8)], shots=3).rglob("samples_*"))
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    (log,) = read_log(packed, ReadOptions()).values()
+    assert (log.scores.task, log.facts["few-shot examples"]) == ("faith", "3")
+
+
+def test_a_filter_is_a_side_of_a_file(tmp_path: Path) -> None:
+    lines = [logs.sample(i, right, filter=name) for name, right in (("strict", 0), ("flexible", 1)) for i in range(8)]
+    path = next(logs.write(tmp_path, lines).rglob("samples_*"))
+    found = chaintune.compare(f"{path}#flexible", f"{path}#strict", resamples=FAST)
+    assert found.overall.forgetting.value == 1
 
 
 def test_a_metric_that_is_no_number_a_row_is_told(tmp_path: Path) -> None:

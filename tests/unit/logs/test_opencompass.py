@@ -1,5 +1,6 @@
 """Results of OpenCompass, in the shapes that its evaluators and its task give them."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,21 @@ def test_right_is_called_in_several_ways(tmp_path: Path, name: str, listed: bool
     assert reader_of(path) == "opencompass"
     (log,) = read_log(path, ReadOptions()).values()
     assert log.scores.item_scores().tolist() == [1, 0, 1, 0]
+
+
+def test_each_data_set_may_have_a_metric_of_its_own_and_packed_files_are_read(tmp_path: Path) -> None:
+    one = write(tmp_path, numbered([True, False]))
+    write(tmp_path, replicas([[True, False]]), name="other")
+    found = read_log(tmp_path, ReadOptions(metrics={"other": "G-Pass@2_0.5"}))
+    assert {task: log.scores.metric.name for task, log in found.items()} == {
+        "gsm8k": "correct",
+        "other": "G-Pass@2_0.5",
+    }
+    packed = one.with_name("gsm8k.json.gz")
+    packed.write_bytes(gzip.compress(one.read_bytes()))
+    assert reader_of(packed) == "opencompass"
+    (log,) = read_log(packed, ReadOptions()).values()
+    assert (log.scores.task, log.scores.item_scores().tolist()) == ("gsm8k", [1, 0])
 
 
 def test_what_tells_no_right_and_wrong_is_refused_in_one_sentence(tmp_path: Path) -> None:

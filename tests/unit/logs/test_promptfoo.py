@@ -78,6 +78,8 @@ def test_a_provider_is_chosen_by_its_name(tmp_path: Path) -> None:
         assert log.scores.item_scores().tolist() == [value] * 4
     with pytest.raises(ConfigError, match=r"there is no filter 'r': valid: "):
         read_log(path, ReadOptions(filter="r"))
+    found = chaintune.compare(f"{path}#q", f"{path}#p", resamples=FAST)
+    assert found.overall.forgetting.value == 1
     both = write(tmp_path / "m.json", [*rows, result(0, 0.5, prompt=2)])
     (log,) = read_log(both, ReadOptions(filter="p | 2")).values()
     assert log.scores.item_scores().tolist() == [0.5]
