@@ -5,7 +5,6 @@ several labels. Random halves and sign flips of clusters work on them as on plai
 decide, limits reach no less far than those of Student's t.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +12,6 @@ from numpy.typing import NDArray
 
 from chaintune.stats.clusters import Design, Floats, Labels
 from chaintune.stats.rates import Rates
-
-Limits = Callable[[Rates], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +51,7 @@ def contrast(design: Design, labels: Labels, by_seed: Floats, values: Floats, *,
     leaned = sizes - share[:, None] * whole
     per_label = _mean_of(labels.compared & (labels.only < 0)) / np.where(share < 1, labels.n * (1 - share), 1.0).clip(1)
     factor = per_label * ((1 - share) if overall else 1.0)
-    alone = _alone(labels, overall=overall) / np.maximum(labels.n[:, :1], 1)
+    alone = label_factors(labels, overall=overall) / np.maximum(labels.n[:, :1], 1)
     size = np.abs(alone * labels.n[:, :1]).sum(axis=0)
     weights = (per_label[:, None] * leverage).sum(axis=0)
     weights = weights + (np.abs(alone)[:, None] * whole).sum(axis=0) / np.where(size > 0, size, 1.0)
@@ -133,29 +130,37 @@ def common_scatter(design: Design, labels: Labels, values: Floats) -> tuple[Floa
     return variances, min(max(correlation, 0.0), 1.0)
 
 
-def mean_limits(design: Design, labels: Labels, values: Floats, limits: Limits) -> tuple[Floats, Floats, Floats]:
-    """Balanced means of values between 0 and 1 and their ends, from exact limits of each label (Zou and Donner 2008).
+def label_limits(design: Design, labels: Labels, values: Floats, level: float) -> tuple[Floats, Floats, Floats]:
+    """Mean of each label's values between 0 and 1 in each group, and its exact limits.
 
-    Shape: values `[E]`, results `[K]`.
+    Shape: values `[E]`, results `[L, K]`.
     """
     counted = [Rates.of(sums, sizes) for sums, sizes in zip(design.label_sums(values), labels.sizes, strict=True)]
-    value = np.stack([one.value for one in counted])
-    lows, highs = (np.stack(ends) for ends in zip(*map(limits, counted), strict=True))
-    mean = (labels.shares * value).sum(axis=0)
-    below, above = (np.sqrt(((labels.shares * (ends - value)) ** 2).sum(axis=0)) for ends in (lows, highs))
-    return mean, mean - below, mean + above
+    lows, highs = (np.stack(ends) for ends in zip(*(one.limits(level) for one in counted), strict=True))
+    return np.stack([one.value for one in counted]), lows, highs
 
 
-def _mean_of(counts: NDArray[np.bool_]) -> Floats:
-    return np.asarray(counts / np.maximum(counts.sum(axis=0), 1))
+def combined(factors: Floats, values: Floats, lows: Floats, highs: Floats) -> tuple[Floats, Floats, Floats]:
+    """Sum of labels' means times a factor, and its ends, as if labels were independent (Zou and Donner 2008).
+
+    Shape: factors `[L, K]`, the rest the same or `[L, 1]`; results `[K]`.
+    """
+    value = (factors * values).sum(axis=0)
+    down, up = (np.where(factors > 0, *ends) - values for ends in ((lows, highs), (highs, lows)))
+    below, above = (np.sqrt(((factors * part) ** 2).sum(axis=0)) for part in (down, up))
+    return value, value - below, value + above
 
 
-def _alone(labels: Labels, *, overall: bool) -> Floats:
+def label_factors(labels: Labels, *, overall: bool) -> Floats:
     """What each label's mean counts in the contrast of a group of dimension `label`. Shape: `[L, K]`."""
     number = int(labels.whole.sum())
     others = labels.whole[:, None] * (1 / max(number, 1) if overall else ~labels.is_only / max(number - 1, 1))
     compared = (labels.compared & labels.is_only).any(axis=0)
     return np.asarray(compared * (labels.is_only - others))
+
+
+def _mean_of(counts: NDArray[np.bool_]) -> Floats:
+    return np.asarray(counts / np.maximum(counts.sum(axis=0), 1))
 
 
 def _added(factor: Floats, variances: Floats, correlation: float, alone: Floats, together: Floats) -> Floats:

@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 
 from chaintune.records import Estimate
-from chaintune.stats.balanced import Contrast, contrast, error_of, mean_limits, spread_parts
+from chaintune.stats.balanced import Contrast, combined, contrast, error_of, label_factors, label_limits, spread_parts
 from chaintune.stats.clusters import Design, Floats, Integers, Labels
 from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_flip_p
 from chaintune.stats.multiplicity import Adjustment, adjust
@@ -90,11 +90,15 @@ def rare_limits(sample: Sample, level: float) -> tuple[Floats, Floats]:
     """Exact limits of the mean in each group, of values that are mostly 0. Shape: `[K]`."""
     if (labels := sample.design.labels) is None:
         return Differences.of(sample.design, sample.values).limits(level)
+    return combined(labels.shares, *_change_limits(sample, labels, level))[1:]
+
+
+def _change_limits(sample: Sample, labels: Labels, level: float) -> tuple[Floats, Floats, Floats]:
+    """Mean change of each label in each group and its exact limits. Shape: `[L, K]`."""
     rises, falls = (
-        mean_limits(sample.design, labels, np.maximum(part, 0.0), lambda counted: counted.limits(level))
-        for part in (sample.values, -sample.values)
+        label_limits(sample.design, labels, np.maximum(part, 0.0), level) for part in (sample.values, -sample.values)
     )
-    return combine(rises, falls)
+    return rises[0] - falls[0], *combine(rises, falls)
 
 
 def own_errors(sample: Sample) -> tuple[Floats, Floats]:
@@ -115,6 +119,12 @@ def _biased_over_labels(sample: Sample, *, level: float, reference: Reference) -
     numbers = _inferred(made.sums, weights, drawn, level, sample.seed)
     margin = seed_margin(made.sums, weights, level, sample.seed)
     numbers = _at_least_t(numbers, *_contrast_errors(made, labels), margin, level)
+    # A label held against the others has no common scatter to lean on: it may be the one that hardly changes.
+    rare = skewness(made.sums.mean(axis=0) - numbers[0] * made.weights) > MEAN_SKEWNESS
+    if (rare & (labels.only >= 0)).any():
+        factors = label_factors(labels, overall=reference == "overall")
+        exact = combined(factors, *(part[:, :1] for part in _change_limits(sample, labels, level)))
+        numbers = _where_rare(rare & (labels.only >= 0), numbers, exact[1:], margin)
     n, clusters = (labels.n * labels.compared).sum(axis=0), labels.clusters_of(labels.compared)
     estimates = []
     for k, (value, low, high, p_value) in enumerate(np.stack(numbers, axis=1).tolist()):
@@ -155,7 +165,7 @@ def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0)
         counted = Rates.of(sample.sums, design.sizes)
         value, bounds = counted.value, counted.limits(level)
     else:
-        value, *ends = mean_limits(design, design.labels, sample.values, lambda counted: counted.limits(level))
+        value, *ends = combined(design.labels.shares, *label_limits(design, design.labels, sample.values, level))
         bounds = (ends[0], ends[1])
     unknown = np.full(len(value), np.nan)
     numbers = _where_rare(np.ones(len(unknown), dtype=bool), (value, unknown, unknown, unknown), bounds, margin)
