@@ -14,6 +14,8 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 # What a CI job obeys when it is printed: `::error::` of GitHub, `##[...]`, `##vso[...]` and `##teamcity[...]`.
 _AT_LINE_START = re.compile(r"(?m)^([^\S\n]*)::")
 _ANYWHERE = re.compile(r"##(?=\[|vso\[|teamcity\[)")
+# The end says what to do.
+_LONGEST_MESSAGE, _END_OF_MESSAGE = 8000, 1500
 _END_OF_LINE = re.compile(r"\n(?!  )")
 
 
@@ -61,8 +63,14 @@ def visible(text: str) -> str:
 
 
 def message(text: object) -> str:
-    """A message as it is printed: `visible`, and no line but those of its own, which begin with two blanks."""
-    return visible(_END_OF_LINE.sub(r"\\u000a", str(text)))
+    """A message as it is printed: `visible`, without the middle where data made it long, and no line but its own.
+
+    Lines of its own begin with two blanks.
+    """
+    whole = str(text)
+    if len(whole) > _LONGEST_MESSAGE:
+        whole = f"{whole[: _LONGEST_MESSAGE - _END_OF_MESSAGE]} ... {whole[-_END_OF_MESSAGE:]}"
+    return visible(_END_OF_LINE.sub(r"\\u000a", whole))
 
 
 def require(purpose: str, *packages: str, extra: str = "") -> None:

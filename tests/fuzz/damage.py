@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -20,6 +21,10 @@ import yaml
 DEEP, DIGITS = "@deep@", "@digits@"
 _ENOUGH = 100_000
 _TEXTS = {f'"{DEEP}"': "[" * _ENOUGH + "]" * _ENOUGH, f'"{DIGITS}"': "9" * 5000}
+_UNFIT: tuple[type[Exception], ...] = (
+    *(ValueError, TypeError, OverflowError, OSError, EOFError, LookupError, NotImplementedError),
+    *(pa.ArrowException, yaml.YAMLError, csv.Error, zipfile.BadZipFile, zlib.error),
+)
 _POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
 WORDS = (
     *("", " ", "x", "é", "\u202egnp", "\x1b[31mred", "\x00", "\ud800", "a\n::error::b", "ß" * 300, "x" * _ENOUGH),
@@ -99,7 +104,7 @@ def _once(rng: Random, path: Path, others: Sequence[Path]) -> str:
     if draw < 0.65:
         try:
             return _STRUCTURES.get(path.suffix, _bytes)(rng, path)
-        except (ValueError, OSError, pa.ArrowException, yaml.YAMLError, OverflowError, TypeError, csv.Error):
+        except _UNFIT:
             pass  # what cannot be written this way, or was damaged before
     return _bytes(rng, path)
 

@@ -56,6 +56,13 @@ def test_text_from_data_is_obeyed_by_nobody() -> None:
     assert "\n" in visible(HOSTILE)
     assert "\n" not in message(HOSTILE)
     assert message("2 problems\n  one\n  two") == "2 problems\n  one\n  two"
+
+
+def test_a_message_that_data_made_long_keeps_beginning_and_end() -> None:
+    said = message(f"t.csv: no column 'id'; valid: {'x' * 100_000}; name it with --columns")
+    assert said.startswith("t.csv: no column 'id'; valid: xxx")
+    assert said.endswith("xxx; name it with --columns")
+    assert len(said) < 9000
     plain = "naïve “words”, 日本語, עברית, a::b, #1, ## [x], 👩‍👩‍👧\tend"
     assert visible(plain) == plain
 

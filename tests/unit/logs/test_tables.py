@@ -250,6 +250,9 @@ def test_whole_numbers_that_became_fractions_are_the_same_ids(tmp_path: Path) ->
         write(tmp_path / "a.parquet", fractions),
     ):
         assert chaintune.compare(whole, after, resamples=FAST).overall.forgot == N / 2
+    as_text = write(tmp_path / "a.csv", fractions)  # a text stays what it is
+    with pytest.raises(DataError, match=r"40 only after .*; ids of one side are whole numbers written as fractions"):
+        chaintune.compare(whole, as_text, resamples=FAST)
     with pytest.raises(DataError, match=r"id is 0\.5, expected text or a whole number"):
         chaintune.compare(whole, pl.DataFrame([{"id": 0.5, "score": 1}]), resamples=FAST)
 
