@@ -2,11 +2,12 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.options import AsJson, Overrides, StoreRoot, StudyFile
+from chaintune.cli.options import AllowUnused, AsJson, Overrides, StoreRoot, StudyFile
 from chaintune.cli.output import echo
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def plan(
     study: StudyFile,
     store: StoreRoot = None,
     overrides: Overrides = None,
+    allow_unused: AllowUnused = None,
     as_json: AsJson = False,
     cluster: Annotated[
         str | None,
@@ -50,6 +52,7 @@ def plan(
 
     machines = read_cluster(cluster) if cluster else None
     wish = Study.from_yaml(study, overrides or ())
+    wish = replace(wish, allow_unused=(*wish.allow_unused, *(allow_unused or ())))
     import chaintune.hf  # noqa: F401 - from here on torch is needed
     from chaintune.execution.bases import entry_keys
     from chaintune.execution.probe import probed_rates

@@ -298,7 +298,12 @@ class LocalEngine:
         """The model in memory with another adapter on top, where it has these weights."""
         if self._in_memory is None or self._in_memory.weights != weights:
             return None
-        return with_adapter(self._in_memory.loaded, adapter, instead_of=self._in_memory.adapter)
+        return with_adapter(
+            self._in_memory.loaded,
+            adapter,
+            instead_of=self._in_memory.adapter,
+            trust_remote_code=self._trust_remote_code,
+        )
 
     def _rests_on_base(self, node: StageNode, tuned: LoadedModel, before: LoadedModel) -> bool:
         """Whether under the adapter lie the weights of the base's own folder, so that it can be stored alone."""

@@ -1,6 +1,7 @@
 """Adapters of PEFT: put on a model, read from a folder."""
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
 from safetensors import safe_open
 
 from chaintune.errors import ModelError
-from chaintune.models.wholeness import check_adapter
+from chaintune.models.wholeness import check_adapter, check_shapes
 
 # Ways to begin a LoRA adapter that leave the weights under it as they are; others, PiSSA for one, take their part out.
 _PLAIN_BEGINNINGS = (True, False, "gaussian")
@@ -39,7 +40,11 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
             f"adapter {folder}: it is of type {config.peft_type.value}, expected one such as LoRA that can be merged"
         )
     with _without_noise():
-        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)
+        try:
+            adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)
+        except RuntimeError as error:
+            check_shapes(re.findall(r"size mismatch for (\S+):", str(error)), len(_weight_names(folder)), folder)
+            raise
         # Once more, as only this says what found no place.
         names = getattr(model, "_checkpoint_conversion_mapping", {})
         placed = adapted.load_adapter(

@@ -195,7 +195,9 @@ def _on(model: Any, adapter: Path, *, trainable: bool, on_meta: bool = False) ->
         return read_adapter(model, adapter, trainable=trainable, on_meta=on_meta)
 
 
-def with_adapter(loaded: LoadedModel, adapter: Path | None, *, instead_of: Path | None) -> LoadedModel | None:
+def with_adapter(
+    loaded: LoadedModel, adapter: Path | None, *, instead_of: Path | None, trust_remote_code: bool = False
+) -> LoadedModel | None:
     """The weights in memory under another adapter, for scoring; None where they have to be loaded again.
 
     What it answers is, bit for bit, what a model answers that `load` read. `loaded` is used up.
@@ -204,6 +206,7 @@ def with_adapter(loaded: LoadedModel, adapter: Path | None, *, instead_of: Path 
         loaded: as `load` returned it, never trained.
         adapter: PEFT's layout, put on top; None leaves the weights bare.
         instead_of: the adapter that is on top now.
+        trust_remote_code: run Python code that comes with the model.
 
     Raises:
         ModelError: the adapter cannot be loaded.
@@ -217,7 +220,7 @@ def with_adapter(loaded: LoadedModel, adapter: Path | None, *, instead_of: Path 
     model.eval()
     tokenizer = loaded.tokenizer
     if any(folder is not None and brings_tokenizer(folder) for folder in (adapter, instead_of)):
-        tokenizer = _tokenizer(_folder_of(model), adapter)
+        tokenizer = _tokenizer(_folder_of(model), adapter, trust_remote_code=trust_remote_code)
     return replace(loaded, model=model, tokenizer=tokenizer)
 
 
@@ -234,7 +237,11 @@ def dequantise(gguf: Path, out: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(**where)
         quantisation = GgufConfig(dequantize=True)
         model, about = AutoModelForCausalLM.from_pretrained(
-            **where, dtype=torch.float32, quantization_config=quantisation, output_loading_info=True
+            **where,
+            dtype=torch.float32,
+            quantization_config=quantisation,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     check_whole(model, about, gguf, ())
     megabytes = sum(weight.numel() for weight in model.parameters()) * 4 / 1e6

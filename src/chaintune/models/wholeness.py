@@ -78,6 +78,25 @@ def check_adapter(missing: Collection[str], unexpected: Collection[str], total: 
     )
 
 
+def check_shapes(other: Sequence[str], total: int, folder: Path) -> None:
+    """Refuse an adapter for a model of another shape.
+
+    Args:
+        other: names of its weights that are of another shape than their places in the model.
+        total: weights of its file.
+        folder: of the adapter.
+
+    Raises:
+        ModelError: there are some.
+    """
+    if other:
+        names = [name.replace(".default.", ".") for name in other]
+        raise ModelError(
+            f"adapter {folder}: {len(names)} of its {total} weights are of another shape than the model's{_two(names)}"
+            "; name the base that it was trained on"
+        )
+
+
 def check_kind(model: Any, folder: Path) -> None:
     """Refuse an encoder, which reads what follows a token before it predicts it.
 

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peft import LoraConfig
+import torch
+from peft import (
+    IA3Config,
+    LNTuningConfig,
+    LoHaConfig,
+    LoKrConfig,
+    LoraConfig,
+    OFTConfig,
+    PeftConfig,
+    VeraConfig,
+)
 
 from chaintune.models import load, save, with_adapter
 from chaintune.models.adapters import leaves_base_alone, new_adapter
@@ -60,3 +70,37 @@ def test_the_weights_are_the_very_ones_once_it_is_off(model_folder: MakeModel, a
     after = bare.model.state_dict()
     assert before.keys() == after.keys()
     assert all(weight.equal(after[name]) for name, weight in before.items())
+
+
+LORA = {"r": 2, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
+KINDS: dict[str, PeftConfig] = {
+    "lora": LoraConfig(**LORA),
+    "dora": LoraConfig(**LORA, use_dora=True),
+    "lora and a module": LoraConfig(**LORA, modules_to_save=["lm_head"]),
+    "lora and embeddings": LoraConfig(**LORA, modules_to_save=["embed_tokens", "lm_head"]),
+    "lora and tokens": LoraConfig(**LORA, trainable_token_indices=[5]),
+    "lora on embeddings": LoraConfig(**LORA | {"target_modules": ["embed_tokens", "q_proj"]}),
+    "lora on everything": LoraConfig(**LORA | {"target_modules": "all-linear"}, use_rslora=True),
+    "loha": LoHaConfig(**LORA),
+    "lokr": LoKrConfig(**LORA),
+    "ia3": IA3Config(target_modules=["k_proj"], feedforward_modules=[], task_type="CAUSAL_LM"),
+    "vera": VeraConfig(r=2, target_modules=["q_proj", "o_proj"], task_type="CAUSAL_LM"),
+    "oft": OFTConfig(oft_block_size=4, r=0, target_modules=["q_proj"], task_type="CAUSAL_LM"),
+    "layer norms": LNTuningConfig(target_modules=["input_layernorm"], task_type="CAUSAL_LM"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_peft_writes_is_taken_whole(kind: str, model_folder: MakeModel, tmp_path: Path) -> None:
+    loaded = load(model_folder(), precision="fp32")
+    loaded.model = new_adapter(loaded.model, KINDS[kind])
+    for weight in loaded.model.parameters():
+        if weight.requires_grad:
+            torch.nn.init.normal_(weight, std=0.1)
+    save(loaded, tmp_path)
+    tokens = torch.arange(3, 20)[None]
+    with torch.no_grad():
+        expected = loaded.model.eval()(tokens).logits
+        assert load(model_folder(), adapter=tmp_path, precision="fp32").model(tokens).logits.equal(expected)
+        load(model_folder(), adapter=tmp_path, precision="fp32", on_meta=True)

@@ -32,8 +32,9 @@ class Place:
         self.folder, self.whole, self.other, self._adapter = folder, whole, other, adapter
         self.store = FolderStore(folder / "store")
         self.spoilt = folder / "spoilt"
-        path = tiny.write_task(folder / "balls.jsonl", count=16)
-        self.task: dict[str, Any] = {"role": "safety", "path": str(path), "test_share": 0.5}
+        balls, boxes = (tiny.write_task(folder / f"{name}.jsonl", count=16, rule=name) for name in ("ball", "box"))
+        self.task: dict[str, Any] = {"role": "safety", "path": str(balls), "test_share": 0.5}
+        self.other_task = self.task | {"path": str(boxes)}
 
     def lay(self, kind: str) -> str:
         """Lay the folder that is to be spoilt; the name of the model in it."""
@@ -114,7 +115,11 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
         r"hold 1 weights that Llama\S+ does not have \(vis",
         "1 of its 29 weights are not",
     ),
-    "another shape": (edited(of_another_shape), r" is \[3, 5\] in the file, ", "size mismatch"),
+    "another shape": (
+        edited(of_another_shape),
+        r" is \[3, 5\] in the file, ",
+        "1 of its 28 weights are of another shape than the",
+    ),
     "deeper": (
         edited(of_a_deeper_model),
         r"allow it: --allow-unused 'model\.layers\.7",
@@ -145,7 +150,7 @@ def run(place: Place, model: str) -> None:
 
 
 def mitigate(place: Place, model: str) -> None:
-    settings: dict[str, Any] = {"tasks": {"balls": place.task, "boxes": place.task}}
+    settings: dict[str, Any] = {"tasks": {"balls": place.task, "boxes": place.other_task}}
     about: dict[str, Any] = {
         "before": place.other,
         "forgotten": "balls",
