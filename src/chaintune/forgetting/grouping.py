@@ -62,7 +62,10 @@ def grouping(
         ConfigError: no example has groups on a requested dimension.
     """
     dimensions = dict.fromkeys([*by, *(dimension for pair in intersections for dimension in pair)])
-    borne = memberships(scores.table)
+    borne, gold = memberships(scores.table), None
+    if scores.metric.average == "balanced":
+        gold = scores.table.column("label").to_numpy(zero_copy_only=False).astype(str)
+        borne[LABEL] = _members(gold, np.arange(len(gold)), len(gold))
     for dimension in dimensions:
         if dimension not in borne:
             raise ConfigError(f"task '{scores.task}' has no dimension '{dimension}': {nearest(dimension, borne)}")
@@ -78,10 +81,9 @@ def grouping(
         blocks.append(members)
     members = sparse.csr_array(sparse.hstack(blocks)) if blocks else sparse.csr_array((len(scores), 0))
     design = Design.of(cluster_codes(scores.table), members)
-    if scores.metric.average == "balanced":
-        own = scores.table.column("label").to_numpy(zero_copy_only=False).astype(str)
+    if gold is not None:
         only = {column: group for column, (dimension, group) in enumerate(labels, start=1) if dimension == LABEL}
-        design = design.balanced_over(own, only, needed=needed_clusters(level))
+        design = design.balanced_over(gold, only, needed=needed_clusters(level))
     return Grouping((("", ""), *labels), design)
 
 

@@ -48,14 +48,16 @@ def ranking(design: Design, labels: Labels, log_odds: Floats) -> Ranking:
     """
     counts = (labels.clusters >= labels.needed) * 1.0
     shares = counts / np.maximum(counts.sum(axis=0), 1)
-    members = np.asarray(design.members.todense())
+    members = design.members.tocsc()
     values, influences = np.zeros(members.shape[1]), np.zeros(labels.sizes.shape)
     for label, sign in ((0, -1.0), (1, 1.0)):
         own, other = (np.flatnonzero(labels.codes == code) for code in (label, 1 - label))
         scores = sign * log_odds
         above = _share_above(scores[own], np.sort(scores[other]))
         for k in np.flatnonzero(shares[label]):
-            inside = members[own, k] > 0
+            borne = np.zeros(len(log_odds), dtype=bool)
+            borne[members.indices[members.indptr[k] : members.indptr[k + 1]]] = True
+            inside = borne[own]
             mean, weight = float(above[inside].mean()), shares[label, k]
             values[k] += weight * mean
             # An example of the other label is beaten by as many of the group's as do not lie below it.

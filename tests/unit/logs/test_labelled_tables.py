@@ -65,6 +65,15 @@ def test_a_total_loss_is_seen_and_groups_are_held_over_the_same_labels(tmp_path:
     assert (one.low, one.value, one.high) == pytest.approx((other.low, other.value, other.high))
 
 
+def test_labels_written_in_several_ways_are_one_group(tmp_path: Path) -> None:
+    data = [row | {"label": (" Hateful", "HATEFUL")[k % 2] if row["label"] == "hateful" else "Benign"}
+            for k, row in enumerate(rows(175, 34))]  # fmt: skip
+    path = write(tmp_path / "a.csv", data)
+    for by in (["label"], ["target x label"]):
+        found = chaintune.compare(path, path, by=by, cluster="template", resamples=FAST)
+        assert {one.group.rpartition(" & ")[2] for one in found.groups} == {"hateful", "benign"}
+
+
 def test_columns_of_other_names(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", rows(175, 34, label="gold", prediction="said"))
     assert read(path).metric.name == "score"
