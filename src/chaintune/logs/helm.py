@@ -2,10 +2,12 @@
 
 `scenario_state.json` says what was asked and answered, `run_spec.json` under what conditions. What `helm-summarize`
 leaves of a run, `display_predictions.json` and `instances.json`, is read where the other files are not there. An
-example is an instance; its replications with other in-context examples (`train_trial_index`) are averaged, and its
-perturbed versions are read only where `perturbation` is a dimension, as examples of the same cluster.
+example is an instance of the test split, or any where there is none; its replications with other in-context examples
+(`train_trial_index`) are averaged, and its perturbed versions are read only where `perturbation` is a dimension, as
+examples of the same cluster.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +24,8 @@ from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.logs.runs import Run, log_of_run, metric_of
 
+_LOG = logging.getLogger(__name__)
+
 _STATS, _DISPLAYED = "per_instance_stats.json", "display_predictions.json"
 _STATE, _INSTANCES, _SPEC = "scenario_state.json", "instances.json", "run_spec.json"
 _MARKS = (b'"instance_id"', b'"train_trial_index"')
@@ -30,7 +34,7 @@ _MODEL = re.compile(r"[:,-]?model(_deployment)?=[^,]*")
 _COUNTS = re.compile(r"num_|finish_reason_|training_|inference_|batch_size|prompt_truncated|max_prob|logprob")
 _RIGHT = {"exact_match", "quasi_exact_match", "prefix_exact_match", "quasi_prefix_exact_match"}
 _NO_FACT = {"model", "model_deployment", "max_eval_instances"}
-_PERTURBATION = "perturbation"
+_PERTURBATION, _SPLIT, _TEST = "perturbation", "split", "test"
 _PLAIN = {"name", "robustness", "fairness", "computed_on"}
 _Key = tuple[str, str]
 
@@ -77,7 +81,7 @@ def _task(path: Path) -> str:
 def _run(path: Path, task: str, options: ReadOptions) -> Run:
     spec = _mapping(path.with_name(_SPEC)) if path.with_name(_SPEC).is_file() else {}
     adapter = mapping(spec.get("adapter_spec"))
-    scored = _scored(path, perturbed=_PERTURBATION in options.dimensions)
+    scored, splits = _scored(path, perturbed=_PERTURBATION in options.dimensions)
     known = {name for values in scored.values() for name in values}
     names = [name for name in _declared(spec) if name in known]
     names = names or sorted(name for name in known if not _COUNTS.match(name))
@@ -94,6 +98,7 @@ def _run(path: Path, task: str, options: ReadOptions) -> Run:
                 "trial": trial,
                 "score": values.get(metric),
                 "missing_reason": None if values.get(metric) is not None else f"HELM gives no {metric}",
+                _SPLIT: splits.get(name),
                 **instances.get((name, perturbation), {}),
                 **answers.get((name, perturbation, trial), {}),
                 CHANCE: _chance(answers.get((name, perturbation, trial), {}), metric),
@@ -102,20 +107,40 @@ def _run(path: Path, task: str, options: ReadOptions) -> Run:
         )
         for (name, perturbation, trial), values in scored.items()
     ]
+    rows = rows if _SPLIT in options.dimensions else _of_main_split(rows, path)
     facts = named("adapter", {name: value for name, value in adapter.items() if name not in _NO_FACT})
     return Run(task, path, rows, metric, facts=facts)
 
 
-def _scored(path: Path, *, perturbed: bool) -> dict[tuple[str, str, int], dict[str, float]]:
-    """Metrics by instance, perturbation and replication."""
+def _of_main_split(rows: list[Row], path: Path) -> list[Row]:
+    """The rows of the split that HELM's own tables show: of the test split where there is one, else all."""
+    test = [row for row in rows if row.values[_SPLIT] == _TEST]
+    if test and len(test) < len(rows):
+        _LOG.warning(
+            "%s: %d of %d instances are of another split than '%s' and left out, as in HELM's own tables; '--by %s' "
+            "reads them all",
+            path,
+            len(rows) - len(test),
+            len(rows),
+            _TEST,
+            _SPLIT,
+        )
+    return test or rows
+
+
+def _scored(path: Path, *, perturbed: bool) -> tuple[dict[tuple[str, str, int], dict[str, float]], dict[str, str]]:
+    """Metrics by instance, perturbation and replication, and the split of each instance."""
     scored: dict[tuple[str, str, int], dict[str, float]] = {}
+    splits: dict[str, str] = {}
     for entry in _objects(read_json(path), path):
         key = (str(entry.get("instance_id")), _perturbation(entry.get(_PERTURBATION)), entry.get("train_trial_index"))
         if not all(isinstance(part, kind) for part, kind in zip(key, (str, str, int), strict=True)):
             raise DataError(f"{path}: an entry without instance_id and train_trial_index; it is no file of HELM's")
         if perturbed or not key[1]:
             scored.setdefault((key[0], key[1], int(key[2] or 0)), {}).update(_means(entry.get("stats")))
-    return scored
+            for stat in mappings(entry.get("stats"))[:1]:
+                splits[key[0]] = str(mapping(stat.get("name")).get(_SPLIT))
+    return scored, splits
 
 
 def _means(stats: Any) -> Iterator[tuple[str, float]]:
@@ -168,7 +193,7 @@ def _fields(instance: Mapping[str, Any]) -> dict[str, Any]:
         for reference in mappings(instance.get("references"))
         if "correct" in (reference["tags"] if isinstance(reference.get("tags"), list) else ())
     ]
-    names = ("split", "sub_split", "extra_data")
+    names = (_SPLIT, "sub_split", "extra_data")
     fields = {name: instance[name] for name in names if instance.get(name) is not None}
     return fields | {"label": right[0] if len(right) == 1 else None, "digests": {"target": digest(right)}}
 

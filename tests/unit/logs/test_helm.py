@@ -138,6 +138,32 @@ def test_replications_are_averaged_and_perturbed_versions_are_a_dimension(tmp_pa
     assert log.scores.groups("perturbation")[:2] == [("none",), ('dialect {"prob": 1.0}',)]
 
 
+def test_instances_of_other_splits_are_a_dimension_beside_the_test_split(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = write(tmp_path, [1.0, 0.0, 1.0, 1.0])
+    for name in ("per_instance_stats.json", "scenario_state.json"):
+        told = json.loads((run / name).read_text())
+        for entry in told if name.startswith("per") else told["request_states"]:
+            if entry.get("instance_id", entry.get("instance", {}).get("id")) == "id1":
+                for part in entry.get("stats", []):
+                    part["name"]["split"] = "valid"
+                entry.get("instance", {})["split"] = "valid"
+        (run / name).write_text(json.dumps(told))
+    (log,) = read_log(run, ReadOptions()).values()
+    assert log.scores.example_ids == ["id0", "id2", "id3"]
+    assert "1 of 4 instances are of another split than 'test' and left out" in caplog.text
+    (log,) = read_log(run, ReadOptions(dimensions=("split",))).values()
+    assert [name for (name,) in log.scores.groups("split")] == ["test", "valid", "test", "test"]
+    # Where nothing is of the test split, all is read.
+    stats = run / "per_instance_stats.json"
+    stats.write_text(stats.read_text().replace('"test"', '"valid"'))
+    state = run / "scenario_state.json"
+    state.write_text(state.read_text().replace('"test"', '"valid"'))
+    (log,) = read_log(run, ReadOptions()).values()
+    assert len(log.scores) == 4
+
+
 def test_a_metric_is_named_where_it_is_not_known(tmp_path: Path) -> None:
     run = write(tmp_path, [1.0, 0.0], method="generation")
     with pytest.raises(ConfigError, match=r"there are several: exact_match, quasi_exact_match$"):
