@@ -44,7 +44,10 @@ def _candidates(text: str, suffix: str) -> Iterator[str]:
         yield plain + suffix
     for number in count():
         tail = f".{sha256(f'{text} {number}'.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}{suffix}"
-        yield f"{'_' if _DEVICE.match(plain) else ''}{plain}"[: LONGEST_NAME - len(tail)] + tail
+        whole = f"{'_' if _DEVICE.match(plain) else ''}{plain}"
+        half = (LONGEST_NAME - len(tail) - 1) // 2
+        # Its end says what was measured.
+        yield (whole if len(whole) < 2 * half else f"{whole[:half]}_{whole[-half:]}") + tail
 
 
 def shown_names(names: Iterable[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from chaintune.records.examples import shown_text
 
 _LOG = logging.getLogger(__name__)
 Content = tuple[str, tuple[str, ...]]
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,18 @@ def overlaps(tasks: Mapping[str, Task], taught: Collection[str]) -> list[Overlap
         tasks: name -> task; all of them are tested.
         taught: names of those that are taught.
     """
-    every = (
-        Overlap(one, other, tuple(shared_items(tasks[one].train, tasks[other].test)))
-        for one in tasks
-        if one in taught
-        for other in tasks
-    )
-    return [overlap for overlap in every if overlap.ids]
+    tested: dict[Content, dict[str, str]] = {}
+    for name, task in tasks.items():
+        for example in task.test:
+            tested.setdefault(content_of(example), {})[name] = example.id
+    pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for one in (name for name in tasks if name in taught):
+        for example in tasks[one].train:
+            for other, known in tested.get(content_of(example), {}).items():
+                pairs.setdefault((one, other), []).append((example.id, known))
+    place = {name: number for number, name in enumerate(tasks)}
+    ordered = sorted(pairs.items(), key=lambda pair: (place[pair[0][0]], place[pair[0][1]]))
+    return [Overlap(one, other, tuple(ids)) for (one, other), ids in ordered]
 
 
 def kept_apart(tasks: Mapping[str, Task], taught: Collection[str], *, allow_overlap: bool) -> dict[str, Task]:
@@ -82,14 +88,20 @@ def kept_apart(tasks: Mapping[str, Task], taught: Collection[str], *, allow_over
     kept, both = dict(tasks), overlaps(tasks, taught)
     if both and not allow_overlap:
         raise DataError(
-            f"what is taught cannot be tested: {'; '.join(map(str, both))}; leave the examples out of one of the two, "
+            f"what is taught cannot be tested: {_first_few(both)}; leave the examples out of one of the two, "
             "or say 'allow_overlap: true' in the study, which the results then tell"
         )
+    if both:
+        _LOG.warning("%s (allow_overlap)", _first_few(both))
     for overlap in both:
-        _LOG.warning("%s (allow_overlap)", overlap)
         task = kept[overlap.taught]
         kept[overlap.taught] = replace(task, source=f"{task.source}; {overlap} (allow_overlap)")
     return kept
+
+
+def _first_few(both: Sequence[Overlap]) -> str:
+    more = [f"and {len(both) - _NAMED:,} more pairs of tasks"] if len(both) > _NAMED else []
+    return "; ".join([*map(str, both[:_NAMED]), *more])
 
 
 def joined_clusters(examples: Sequence[Example]) -> tuple[list[Example], int]:

@@ -1,6 +1,7 @@
 """What is taught is not tested: equal items under other ids, within a task and between tasks."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,15 @@ def test_a_task_that_is_only_replayed_is_taught() -> None:
     tasks = {name: {"role": "safety", "path": f"{name}.jsonl"} for name in "ab"}
     one = Study.from_mapping({"base": "m", "tasks": tasks, "chains": [["a", "b"]], "mitigations": [replay]})
     assert one.taught == {"a", "b"}
+
+
+def test_many_pairs_of_tasks_are_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one = study(tmp_path, [0, 1, 2, 3], [4, 5])
+    mine = loaded(one)["mine"]
+    same = {f"t{number}": replace(mine, name=f"t{number}", test=mine.train) for number in range(6)}
+    with pytest.raises(DataError, match=r"; and 33 more pairs of tasks; leave the examples out") as refusal:
+        kept_apart(same, list(same), allow_overlap=False)
+    assert str(refusal.value).count("teaches 2 examples") == 3
+    kept = kept_apart(same, list(same), allow_overlap=True)
+    assert len([record for record in caplog.records if "allow_overlap" in record.message]) == 1
+    assert "task 't0' teaches 2 examples that task 't5' tests" in kept["t0"].source
