@@ -21,7 +21,10 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), 
 
 
 def synthetic(name: str) -> TaskDefinition:
-    items = [replace(item, groups={"category": item.groups["owner"]}) for item in tiny.examples(200, task=name)]
+    items = [
+        replace(item, groups={"category": item.groups["owner"]})
+        for item in tiny.numbered(tiny.examples(200, task=name))
+    ]
     return TaskDefinition(name, "safety", "made-up-1", "CC0", ("category",), lambda _: Pool(items, None, "made up"))
 
 

@@ -4,7 +4,7 @@ What a model cannot do, it cannot forget; and a checkpoint that says nothing sho
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,8 @@ from chaintune.records.choice import CHOICE_SCHEMA, all_tied
 from chaintune.records.examples import LABEL
 from chaintune.records.scales import levels_in
 from chaintune.stats.clusters import Floats
+
+Place = tuple[str, str, str]  # seed, dimension and group of a row
 
 
 def level_rows(
@@ -45,12 +47,17 @@ def level_rows(
 
     Shape: values `[S, E]`.
     """
-    answers: dict[tuple[str, str, str], Answers] = {}
+    answers = _by_place(tables, groups, seeds)
+    rows = accuracy_rows(subject, groups, values, seeds, options)
+    return [replace(row, answers=answers[row.seed, row.dimension, row.group]) for row in rows]
+
+
+def _by_place(tables: Sequence[Scores], groups: Grouping, seeds: Sequence[int]) -> dict[Place, Answers]:
+    answers: dict[Place, Answers] = {}
     for seed, positions in by_seed(seeds):
         several = answers_of([tables[at] for at in positions], groups)
         answers |= {(seed, *label): own for label, own in zip(groups.labels, several, strict=True)}
-    rows = accuracy_rows(subject, groups, values, seeds, options)
-    return [replace(row, answers=answers[row.seed, row.dimension, row.group]) for row in rows]
+    return answers
 
 
 def checkpoint_levels(
@@ -70,31 +77,32 @@ def judged_between(
     options: Inference,
 ) -> list[ResultRow]:
     """`judged_rows` of a task of a study, between the earlier and the later conditions, one a seed each."""
-    before, after = (checkpoint_levels(runs, side, seeds, task, options) for side in conditions)
+    before = checkpoint_levels(runs, conditions[0], seeds, task, options)
+    after = _by_place(runs.tables(conditions[1], seeds, task), runs.groups[task], seeds)
     return judged_rows(rows, before, after, options)
 
 
 def judged_rows(
-    rows: Sequence[ResultRow], before: Sequence[ResultRow], after: Sequence[ResultRow], options: Inference
+    rows: Sequence[ResultRow], before: Sequence[ResultRow], after: Mapping[Place, Answers], options: Inference
 ) -> list[ResultRow]:
     """The rows of changes; those that cannot show a loss with the reason, and no verdict that would claim one or none.
 
     Args:
         rows: of changes between two checkpoints; those without a verdict stay as they are.
         before: `level_rows` of the earlier checkpoint, of the same seeds and groups.
-        after: the same of the later one.
+        after: how the later one answered.
         options: whose level the scores' intervals have.
     """
-    sides = [{(row.seed, row.dimension, row.group): row for row in side} for side in (before, after)]
+    levels = {(row.seed, row.dimension, row.group): row for row in before}
     judged = []
     for row in rows:
-        first, then = (side.get((row.seed, row.dimension, row.group)) for side in sides)
-        if not row.verdict or first is None or then is None or math.isnan(row.estimate.low):
+        if not row.verdict or math.isnan(row.estimate.low):
             judged.append(row)
             continue
+        place = (row.seed, row.dimension, row.group)
         # That all examples of one label are right is no skill where all others get that label too.
-        skill = sides[0][row.seed, "", ""] if row.dimension == LABEL else first
-        silent = silence((first, then), (row.reference, row.chain or "after"))
+        skill = levels[(row.seed, "", "") if row.dimension == LABEL else place]
+        silent = silence({row.reference: levels[place].answers, row.chain or "after": after[place]})
         reason = silent or not_above_chance(skill, row.reference, level=options.level)
         stays = not reason or (row.verdict == "gained" and not silent)
         judged.append(replace(row, verdict_reason=reason, verdict=row.verdict if stays else "inconclusive"))
@@ -120,13 +128,9 @@ def not_above_chance(before: ResultRow, name: str, *, level: float) -> str:
     return f"{text}; what a model cannot do it cannot forget"
 
 
-def silence(sides: tuple[ResultRow, ResultRow], names: tuple[str, str]) -> str:
-    """Why the scores of two checkpoints say nothing of what the model knows; empty where they do."""
-    mute = [
-        f"{name} {side.answers.silent_text()}"
-        for side, name in zip(sides, names, strict=True)
-        if side.answers.is_silent
-    ]
+def silence(sides: Mapping[str, Answers]) -> str:
+    """Why the scores of checkpoints, by their names, say nothing of what the model knows; empty where they do."""
+    mute = [f"{name} {answers.silent_text()}" for name, answers in sides.items() if answers.is_silent]
     return f"{'; '.join(mute)}, so the scores do not tell what was known" if mute else ""
 
 
@@ -143,9 +147,9 @@ def answers_of(tables: Sequence[Scores], groups: Grouping) -> list[Answers]:
     chances = _chances(tables[0], groups, members, golds)
     silent = np.sum([_silent(one) for one in tables], axis=0) @ members.T  # [3, K]
     rows = []
-    for k, n in enumerate(groups.design.n.tolist()):
-        (label, labelled), (answer, answered) = golds.commonest(k), answers.commonest(k)
-        ties, empty, refused = (round(count) for count in silent[:, k])
+    commonest = zip(groups.design.n.tolist(), golds.commonest(), answers.commonest(), silent.T, strict=True)
+    for k, (n, (label, labelled), (answer, answered), counts) in enumerate(commonest):
+        ties, empty, refused = map(round, counts.tolist())
         rows.append(
             Answers(
                 chance=float(chances[k]) if n else math.nan,
@@ -188,29 +192,27 @@ class _Counts:
     """How often each text occurs in each group. Shape: counts `[K, V]`."""
 
     names: list[str]
-    counts: sparse.csr_array
+    counts: Floats
 
     @classmethod
     def of(cls, members: sparse.csr_array, texts: Sequence[pa.Array | None]) -> "_Counts":
         """The counts of several rows of texts together; none where one is not known."""
         known = [one for one in texts if one is not None]
         if len(known) < len(texts) or not len(known[0]):
-            return cls([], sparse.csr_array((members.shape[0], 0)))
+            return cls([], np.zeros((members.shape[0], 0)))
         encoded = pc.dictionary_encode(pa.chunked_array(known).combine_chunks())
-        rows = np.tile(np.arange(members.shape[1]), len(known))
-        codes = encoded.indices.to_numpy(zero_copy_only=False)
-        there = ~np.isnan(codes)
-        shape = (members.shape[1], len(encoded.dictionary))
-        each = sparse.csr_array((np.ones(there.sum()), (rows[there], codes[there].astype(np.int64))), shape=shape)
-        return cls(encoded.dictionary.to_pylist(), sparse.csr_array(members @ each))
+        codes = encoded.indices.fill_null(-1).to_numpy()
+        each = np.zeros((members.shape[1], len(encoded.dictionary)))
+        np.add.at(each, (np.tile(np.arange(len(each)), len(known))[codes >= 0], codes[codes >= 0]), 1.0)
+        return cls(encoded.dictionary.to_pylist(), members @ each)
 
-    def commonest(self, group: int) -> tuple[str, float]:
-        """The text that occurs most often in a group, and how often; no text where none does."""
-        row = self.counts[[group]].tocoo()
-        if not row.nnz:
-            return "", 0.0
-        best = int(np.lexsort((row.coords[1], -row.data))[0])
-        return self.names[row.coords[1][best]], float(row.data[best])
+    def commonest(self) -> list[tuple[str, float]]:
+        """The text that occurs most often in each group, and how often; no text where none does."""
+        if not self.names:
+            return [("", 0.0)] * len(self.counts)
+        best = self.counts.argmax(axis=1)
+        most = self.counts[np.arange(len(best)), best].tolist()
+        return [(self.names[code] if count else "", count) for code, count in zip(best, most, strict=True)]
 
     def number(self, group: int, text: str) -> float:
         """How often a text occurs in a group."""
@@ -227,7 +229,7 @@ def _chances(scores: Scores, groups: Grouping, members: sparse.csr_array, golds:
         count = int(balanced.whole.sum())
         return np.full(len(sizes), 1 / count if count > 1 else math.nan)
     if scores.has_labels:
-        return np.asarray(golds.counts.max(axis=1).toarray().ravel() / sizes)
+        return np.asarray(golds.counts.max(axis=1) / sizes)
     return np.asarray(members @ known / sizes)
 
 

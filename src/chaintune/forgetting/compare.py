@@ -113,8 +113,9 @@ def _rows(
     change = (values[0] - values[1])[np.newaxis]
     lost = forgetting_rows(subject, groups, change, [0], options, identical=identical)
     others = (*lost, *_flips(subject, groups, change[0]), *_sizes(subject, groups, options))
-    rows = judged_rows([replace(row, chain="", seed="") for row in others], before, after, options)
-    yield from (*before, *after, *rows)
+    rows = [replace(row, chain="", seed="") for row in others]
+    answers = {(row.seed, row.dimension, row.group): row.answers for row in after}
+    yield from (*before, *after, *judged_rows(rows, before, answers, options))
 
 
 def _auc_rows(
