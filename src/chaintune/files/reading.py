@@ -47,15 +47,15 @@ def iter_rows(path: Path) -> Iterator[Row]:
     Raises:
         DataError: no such file, a suffix not known, or a line that cannot be read.
     """
-    if path.is_dir():
-        raise DataError(f"{path}: expected one file, got a folder; name a file that ends in {', '.join(READERS)}")
-    reader = READERS.get(suffix_of(path))
-    if reader is None:
-        raise DataError(f"{path}: suffix '{path.suffix}' is not known; {nearest(path.suffix, READERS)}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    refuse_lfs_pointer(path, DataError)
     try:
+        if path.is_dir():
+            raise DataError(f"{path}: expected one file, got a folder; name a file that ends in {', '.join(READERS)}")
+        reader = READERS.get(suffix_of(path))
+        if reader is None:
+            raise DataError(f"{path}: suffix '{path.suffix}' is not known; {nearest(path.suffix, READERS)}")
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
+        refuse_lfs_pointer(path, DataError)
         yield from reader(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -1,6 +1,7 @@
 """Both sides of a comparison, read: paths, scores or frames, task by task."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,7 +110,10 @@ def shared(log: Log, other: Log) -> Log:
 def _logs(logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
     if isinstance(logged, Path | str):
         path, part = _file_and_part(user_path(logged))
-        return read_log(path, _of_part(path, part, reading) if part else reading)
+        try:
+            return read_log(path, _of_part(path, part, reading) if part else reading)
+        except OSError as error:  # a name that is too long, or a folder that may not be looked into
+            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if isinstance(logged, Scores):
         return {logged.task: log_of(logged, side)}
     if isinstance(logged, list | tuple) and not (logged and isinstance(logged[0], Mapping)):
@@ -123,7 +127,8 @@ def _logs(logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
 def _file_and_part(path: Path) -> tuple[Path, str]:
     """`FILE#PART` in two, unless a file has that very name."""
     file, sign, part = str(path).rpartition("#")
-    return (Path(file), part) if sign and not path.exists() and Path(file).is_file() else (path, "")
+    whole = os.path.exists(path) or not os.path.isfile(file)  # noqa: PTH110, PTH113 - those of Path raise
+    return (path, "") if whole or not sign else (Path(file), part)
 
 
 def _of_part(path: Path, part: str, reading: ReadOptions) -> ReadOptions:

@@ -57,8 +57,8 @@ def read_items(
         ConfigError: the columns, or `unusable`, are none.
         DataError: of every row that cannot be used, in one message; of all rows, where they are skipped.
     """
-    if unusable not in UNUSABLE:
-        raise ConfigError(f"unusable {unusable!r} is no valid value; {nearest(str(unusable), UNUSABLE)}")
+    if not isinstance(unusable, str) or unusable not in UNUSABLE:
+        raise ConfigError(f"unusable: {kind(unusable)} is no valid value; {nearest(str(unusable), UNUSABLE)}")
     named = resolve_columns(rows, columns, where)
     _check_bars(rows, named, where)
     built, problems = build_some(rows, lambda row: _example(row, named))

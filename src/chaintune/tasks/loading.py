@@ -8,6 +8,7 @@ from typing import Unpack
 
 from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.files.rows import kind
 from chaintune.records import Example, Role, Task
 from chaintune.records.examples import LABEL
 from chaintune.tasks.definition import DataOptions, Pool, TaskData
@@ -76,6 +77,9 @@ def load(
         DataError: the data is missing, malformed, or too small.
     """
     what = f"task '{name}'"
+    for flag, value in (("special_tokens", special_tokens), ("allow_overlap", allow_overlap), ("labelling", labelling)):
+        if not isinstance(value, bool) and not (value is None and flag == "labelling"):
+            raise ConfigError(f"{what}: {flag} must be true or false, got {kind(value)}")
     own_role = None if role is None else _checked_role(what, role)
     sizes = {"train": parse_size(train, f"{what}, train"), "test": parse_size(test, f"{what}, test")}
     source = read(name, own_role, {option: value for option, value in data.items() if value is not None})

@@ -1,10 +1,12 @@
 """Tasks of a study file, and of commands without one."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chaintune.auditing import check_dimensions
 from chaintune.errors import ChaintuneError, ConfigError
 from chaintune.study.study import Study
 from chaintune.study.task_spec import load_spec, tasks_from_options
@@ -175,3 +177,64 @@ def test_what_cannot_be_meant_is_told(sizes: list[str], overrides: list[str], se
 def test_a_name_that_is_no_task_is_told() -> None:
     with pytest.raises(ChaintuneError, match="did you mean 'bbq'"):
         tasks_from_options(["bqq"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "golds"),
+    [
+        ("{choices: ['{A}', '{B}'], gold: 0}", [0, 0, 0, 0]),
+        ("{choices: ['{A}', '{B}'], gold: '{B}'}", [1, 1, 1, 1]),
+        ("{choices: ['{A}', '{B}'], gold: key, labels: [A, B]}", [0, 1, 0, 1]),
+        ("{choices: ['{A}', '{B}'], gold: '3', labels: [1, 2]}", [0, 1, 0, 1]),
+        ("{choices: ['{A}', '{B}'], gold: place, labels: [1, 2], groups: {year: 2024}}", [0, 1, 0, 1]),
+    ],
+)
+def test_right_answers_are_named_as_files_have_them(tmp_path: Path, columns: str, golds: list[int]) -> None:
+    rows = [
+        {
+            "prompt": f"q{k}",
+            "A": f"a{k}",
+            "B": f"b{k}",
+            "key": "AB"[k % 2],
+            "place": k % 2 + 1,
+            "3": k % 2 + 1,
+            "2024": "x",
+        }
+        for k in range(4)
+    ]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    study = read(tmp_path, f"own: {{role: safety, path: own.jsonl, test_share: 1, columns: {columns}}}")
+    assert Study.from_mapping(study.to_mapping()).tasks == study.tasks
+    task = load_spec("own", study.tasks["own"])
+    assert [example.choices.gold for example in sorted(task.test, key=lambda example: example.prompt_text)] == golds
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("{gold: 1.5}", "expected a column, a text with columns in braces, or the index of the right choice, got 1.5"),
+        ("{gold: true}", "or the index of the right choice, got True"),
+        ("{prompt: [q]}", "columns.prompt: expected text"),
+    ],
+)
+def test_columns_that_cannot_be_meant(tmp_path: Path, columns: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path, f"own: {{role: safety, path: own.jsonl, columns: {columns}}}")
+
+
+def test_paths_of_a_study_may_begin_at_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    spec = read(tmp_path, "own: {role: safety, path: ~/own.jsonl, unusable: skip}").tasks["own"]
+    assert (spec.path, spec.data()["unusable"]) == (str(tmp_path / "home" / "own.jsonl"), "skip")
+
+
+def test_the_advice_on_a_dimension_that_no_task_has_helps(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{k}", "choices": [f"a{k}", "b"], "gold": 0, "owner": "xy"[k % 2]} for k in range(8)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    overrides = [f"tasks.own.path={tmp_path / 'own.jsonl'}", "tasks.own.test_share=1"]
+    (task,) = tasks_from_options(["own"], overrides=overrides)
+    message = r"of 'own' none has a dimension 'owner': they have no groups; .* by --set (tasks\.\S+=owner)"
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_dimensions(["owner"], [task])
+    advice = str(caught.value).rpartition("--set ")[2]
+    check_dimensions(["owner"], tasks_from_options(["own"], overrides=[*overrides, advice]))

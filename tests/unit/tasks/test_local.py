@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import chaintune
 from chaintune import tasks
 from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.records import Task
@@ -318,12 +319,24 @@ def test_a_sample_of_a_task_at_hand_is_the_one_that_loading_takes(tmp_path: Path
     [
         ({"test_share": "1"}, "task 'mine': test_share '1' must be a number"),
         ({"test_share": True}, "test_share True must be a number"),
+        ({"allow_overlap": "no"}, "allow_overlap must be true or false, got str 'no'"),
+        ({"labelling": 1}, "labelling must be true or false, got int 1"),
+        ({"special_tokens": None}, "special_tokens must be true or false, got NoneType None"),
+        ({"unusable": ["skip"]}, r"unusable: list .* is no valid value; did you mean .skip"),
         ({"columns": "x"}, "columns: expected a mapping such as {'prompt': 'question'}, got str 'x'"),
     ],
 )
 def test_an_argument_of_another_kind_is_one_sentence(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load(jsonl(tmp_path, [row(k) for k in range(8)]), **options)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b", "\udcff.jsonl"])
+def test_a_path_that_no_file_can_have_is_one_sentence(name: str) -> None:
+    with pytest.raises(ChaintuneError):
+        load(Path(name))
+    with pytest.raises(ChaintuneError):
+        chaintune.compare(name, name)
 
 
 def test_what_is_taught_and_tested_may_share_no_row(tmp_path: Path) -> None:
@@ -686,7 +699,7 @@ def test_rows_that_cannot_be_used_are_skipped_when_asked_and_counted(tmp_path: P
     assert "left out 4 of 12 rows: 1 with a fault" in task.source
     assert f"2 with a fault ({path}, line 9, line 10: gold 7 is out of range" in task.source
     assert "id 'r0' is taken by" in task.source
-    with pytest.raises(ConfigError, match=r"unusable 'drop' is no valid value; valid: error, skip"):
+    with pytest.raises(ConfigError, match=r"unusable: str 'drop' is no valid value; valid: error, skip"):
         load(path, unusable="drop")
     with pytest.raises(DataError, match="gold 7 is out of range"):
         load(jsonl(tmp_path, bad[:2]), unusable="skip")
