@@ -61,10 +61,11 @@ def _run(path: Path, options: ReadOptions) -> Run:
     measured = [dict(_measured(case)) for case in cases]
     names = list(dict.fromkeys(name for part in measured for name in part))
     metric = metric_of([*names, _SUCCESS] if options.metric == _SUCCESS else names, options, path)
-    by_name = Counter(str(case.get("name")) for case in cases)
+    # Cases that were never to be measured by it belong to another evaluation of the same run.
+    own = [k for k, part in enumerate(measured) if metric in part or metric not in names]
+    by_name = Counter(str(cases[k].get("name")) for k in own)
     rows = [
-        _example(path, number, case, part, metric, unique=by_name[str(case.get("name"))] == 1)
-        for number, (case, part) in enumerate(zip(cases, measured, strict=True))
+        _example(path, k, cases[k], measured[k], metric, unique=by_name[str(cases[k].get("name"))] == 1) for k in own
     ]
     low = _less_is_better([part[metric] for part in measured if metric in part])
     facts = {} if low is None else {f"better score of '{metric}'": "lower" if low else "higher"}

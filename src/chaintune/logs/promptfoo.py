@@ -18,6 +18,7 @@ from chaintune.logs.log import UNNAMED, Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.logs.runs import Run, log_of_run, metric_of
+from chaintune.records.answers import REFUSAL
 
 _MARKS = re.compile(rb'"evalId"|"promptIdx"|"promptId"|"gradingResult"|"namedScores"')
 _WHOLE = re.compile(rb'\{\s*("evalId"\s*:\s*("[^"]*"|null)\s*,\s*)?"results"\s*:\s*\{')
@@ -105,6 +106,7 @@ def _example(row: Row, metric: str, seen: Counter[str]) -> Row:
         "score": None if failed else score,
         "missing_reason": reason if failed or score is None else None,
         "answer": response.get("output"),
+        "outcome": REFUSAL if response.get("isRefusal") is True else None,
         "digests": {"prompt": digest(prompt) if prompt else None},
         "vars": variables,
         "metadata": mapping(test.get("metadata")),

@@ -97,6 +97,12 @@ def test_cases_of_one_name_are_told_by_their_place(tmp_path: Path) -> None:
     assert log.scores.example_ids == ["0", "1", "2"]
 
 
+def test_cases_of_another_evaluation_in_one_run_are_none_of_a_metric(tmp_path: Path) -> None:
+    cases = [case(k, metric("A", 1.0)) for k in range(3)] + [case(k, metric("B", 0.5)) for k in range(2)]
+    (log,) = read_log(write(tmp_path / "l.json", cases), ReadOptions(metric="B")).values()
+    assert (log.scores.example_ids, log.scores.n_missing) == (["test_case_0", "test_case_1"], 0)
+
+
 def test_what_is_no_run_or_several_is_told_in_one_sentence(tmp_path: Path) -> None:
     for number in range(2):
         write(tmp_path / "runs" / f"test_run_{number}.json", [case(0, metric("M", 1.0))])

@@ -95,9 +95,9 @@ def test_repeats_are_averaged_and_errors_are_no_failures(tmp_path: Path) -> None
     ]
     (log,) = read_log(write(tmp_path / "l.json", rows), ReadOptions()).values()
     table = log.scores.table
-    assert table.column("score").to_pylist() == [0.5, None, 0]
-    assert table.column("missing_reason").to_pylist() == [None, "API error: 500", None]
-    assert table.column("outcome").to_pylist() == [None, None, "no_response"]
+    assert table.column("score").to_pylist() == [0.5, None, 0, 0]
+    assert table.column("missing_reason").to_pylist() == [None, "API error: 500", None, None]
+    assert table.column("outcome").to_pylist() == [None, None, "no_response", "refusal"]
 
 
 def test_a_named_score_is_a_metric(tmp_path: Path) -> None:
