@@ -114,7 +114,7 @@ def _exit_code(arguments: Sequence[str] | None) -> int:
         if not is_closed_pipe(ended):
             raise
         return CLOSED_PIPE
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a bug keeps its traceback and a code of its own
+    except BaseException as error:  # noqa: BLE001 - a bug keeps its traceback and a code of its own, a panic of Rust too
         if is_closed_pipe(error):
             return CLOSED_PIPE
         if sentence := machine_error(error):

@@ -19,6 +19,8 @@ CLOSED_PIPE = 141
 _NOT_WRITTEN = 2
 _UNWRITTEN = "the output cannot be written to stdout"
 _FILES = "raise the number of files that a process may open (ulimit -n 4096), then run again; "
+_KEPT = "what is finished is kept, and the same command goes on where it stopped"
+_FEW_FILES = 16
 _REMEDIES = {EMFILE: _FILES, ENFILE: _FILES, ENOSPC: "free some space, then run again; "}
 
 
@@ -55,15 +57,31 @@ def complain_of_bug(error: BaseException) -> None:
         print(visible("".join(traceback.format_exception(error))), file=sys.stderr, end="")  # noqa: T201
 
 
-def machine_error(error: Exception) -> str:
+def machine_error(error: BaseException) -> str:
     """The sentence for an error of the operating system that nobody foresaw, in its own words; empty for any other."""
     number = errno_of(error)
+    if number is None and _is_out_of_files():  # libraries say then that anything else went wrong
+        return f"{os.strerror(EMFILE)}; {_FILES}{_KEPT}"
     if number is None or not (isinstance(error, OSError) or number in EXHAUSTED):
         return ""
     remedy = _REMEDIES.get(number, "")
     if number == ENOENT and not _current_folder_is_there():
         return "the current folder is gone; go to another one, then run again"
-    return f"{words_of(error)}; {remedy}what is finished is kept, and the same command goes on where it stopped"
+    return f"{words_of(error)}; {remedy}{_KEPT}"
+
+
+def _is_out_of_files() -> bool:
+    """Whether this process can open hardly any further file."""
+    opened: list[int] = []
+    try:
+        while len(opened) < _FEW_FILES:
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return True
+    finally:
+        for number in opened:
+            os.close(number)
+    return False
 
 
 def _current_folder_is_there() -> bool:

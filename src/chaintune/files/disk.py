@@ -14,7 +14,7 @@ from chaintune.errors import ChaintuneError, StoreError
 # Writers and readers in other languages (safetensors, Arrow, the linker) lose the number and keep the words.
 EXHAUSTED = (EDQUOT, EIO, EMFILE, ENFILE, ENOSPC, EROFS)
 _BY_WORDS = {os.strerror(number): number for number in EXHAUSTED}
-_NUMBER = re.compile(r"\(os error (\d+)\)")
+_NUMBER = re.compile(r"\(os error (\d+)\)|Os \{ code: (\d+),")
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def errno_of(error: BaseException | None) -> int | None:
         if isinstance(error, OSError) and error.errno:
             return error.errno
         if named := _NUMBER.search(str(error)):
-            return int(named[1])
+            return int(named[1] or named[2])
         if number := next((number for words, number in _BY_WORDS.items() if words in str(error)), None):
             return number
         error = error.__cause__ or error.__context__

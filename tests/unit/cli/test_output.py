@@ -230,13 +230,15 @@ def test_a_pipe_of_a_shell(place: dict[str, str]) -> None:
             2,
             "raise the number of files that a process may",
         ),
+        (BaseException('Err: Os { code: 24, kind: Uncategorized, message: "x" }'), 2, "raise the number of files that"),
+        (BaseException("a panic"), 70, "Traceback"),
         (FileNotFoundError(2, "x"), 2, "chaintune: No such file or directory; what is finished is kept"),
         (ZeroDivisionError("x"), 70, "Traceback"),
         (OSError("of a library"), 70, "Traceback"),
     ],
 )
 def test_errors_of_the_machine_are_sentences(
-    error: Exception, code: int, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    error: BaseException, code: int, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(**_: object) -> None:
         raise error
@@ -248,6 +250,29 @@ def test_errors_of_the_machine_are_sentences(
     assert ended.value.code == code
     assert sentence in said
     assert code == 70 or said.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_where_no_file_can_be_opened_any_error_is_told_as_that(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    def fails(**_: object) -> None:
+        raise ValueError("oneshot canceled")
+
+    monkeypatch.setattr(app, "app", fails)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 4, limits[1]))
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main([])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("chaintune: Too many open files; raise the number of files")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let a folder go that is current")
