@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import get_args
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,9 +114,14 @@ words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
 @given(prompt=words, choices=st.lists(words.filter(str.strip), min_size=2, max_size=4, unique=True))
+@hypothesis.example(
+    prompt="u", choices=["0", "e"]
+)  # each choice merges with the prompt, of which nothing is left to be read
+@hypothesis.example(prompt="", choices=["0", "e"])
+@hypothesis.example(prompt="</s>", choices=["0", "e"])
 def test_any_text_is_read_and_predicted_whole(prompt: str, choices: list[str]) -> None:
     (encoded,) = encode_examples(BYTE_LEVEL, [item(prompt, *choices)])
-    read = "" if not prompt and encoded.prefix == (BYTE_LEVEL.eos_token_id,) else BYTE_LEVEL.decode(encoded.prefix)
+    read = "" if encoded.prefix == (BYTE_LEVEL.eos_token_id,) else BYTE_LEVEL.decode(encoded.prefix)
     assert prompt.encode().startswith(read.rstrip("�").encode())
     for choice, tokens in zip(choices, encoded.continuations, strict=True):
         assert tokens
