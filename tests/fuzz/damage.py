@@ -22,7 +22,7 @@ DEEP, DIGITS = "@deep@", "@digits@"
 _ENOUGH = 100_000
 _TEXTS = {f'"{DEEP}"': "[" * _ENOUGH + "]" * _ENOUGH, f'"{DIGITS}"': "9" * 5000}
 _UNFIT: tuple[type[Exception], ...] = (
-    *(ValueError, TypeError, OverflowError, OSError, EOFError, LookupError, NotImplementedError),
+    *(ValueError, TypeError, OverflowError, OSError, EOFError, LookupError, NotImplementedError, RecursionError),
     *(pa.ArrowException, yaml.YAMLError, csv.Error, zipfile.BadZipFile, zlib.error),
 )
 _POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"

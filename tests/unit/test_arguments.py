@@ -67,6 +67,7 @@ CALLS: list[tuple[Any, dict[str, Any], str]] = [
         {"model": "m", "before": "b", "forgotten": "a", "keep": "b", "out": "o"},
         "forgotten keep overrides",
     ),
+    (chaintune.Scores.read, {}, "path"),
     (tasks.load, {"name": "mine", "role": "safety", "path": "p.csv"}, "name role path test measure"),
 ]
 

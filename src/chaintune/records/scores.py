@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from chaintune.arguments import PATH, taking
 from chaintune.errors import ConfigError, DataError, nearest, require
 from chaintune.records.choice import (
     BALANCED,
@@ -247,15 +248,18 @@ class Scores:
         pq.write_table(table, path, compression="zstd")
 
     @classmethod
-    def read(cls, path: Path) -> "Scores":
+    @taking(path=PATH)
+    def read(cls, path: Path | str) -> "Scores":
         """Read a file that `write` wrote, of this edition or the first.
 
         Raises:
             DataError: the file is no Parquet file or lacks a column.
         """
         try:
-            table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
+            with Path(path).open("rb") as file:
+                table = pq.ParquetFile(file).read()
+        # A path that no file can have, and damaged metadata, raise errors of Python's own.
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise DataError(f"{path}: not a readable Parquet file ({error})") from error
         metadata, names = table.schema.metadata or {}, table.schema.names
         needed = [*(SCORES_SCHEMA if _METRIC in metadata else _PLACES).names]
