@@ -35,10 +35,11 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
             model, or a place stays empty.
     """
     config = PeftConfig.from_pretrained(folder)
-    if config.is_prompt_learning:
-        raise ModelError(
-            f"adapter {folder}: it is of type {config.peft_type.value}, expected one such as LoRA that can be merged"
-        )
+    # An activated LoRA counts from certain tokens on, so that no weights say the same.
+    activated = getattr(config, "alora_invocation_tokens", None) is not None
+    if config.is_prompt_learning or activated:
+        kind = "an activated LoRA" if activated else f"of type {config.peft_type.value}"
+        raise ModelError(f"adapter {folder}: it is {kind}, expected one such as LoRA that can be merged")
     with _without_noise():
         try:
             adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)

@@ -176,6 +176,10 @@ def test_an_adapter_that_cannot_be_merged_is_refused(
     (adapter / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="it is of type PROMPT_TUNING, expected one such as LoRA"):
         load(model_folder(), adapter=adapter, precision="fp32")
+    activated = shutil.copytree(adapter_folder, tmp_path / "activated")
+    edit(activated / "adapter_config.json", alora_invocation_tokens=[5, 6])
+    with pytest.raises(ModelError, match="it is an activated LoRA, expected one such as LoRA"):
+        load(model_folder(), adapter=activated, precision="fp32")
 
 
 def test_an_adapter_of_another_model_is_refused(model_folder: MakeModel, adapter_folder: Path) -> None:
