@@ -93,6 +93,7 @@ def test_repeats_are_averaged_and_errors_are_no_failures(tmp_path: Path) -> None
         result(1, 0.0, **broken),
         result(2, 0.0, response={"output": ""}),
     ]
+    rows.append(result(3, 0.0, response={"output": "I can't.", "isRefusal": True}))
     (log,) = read_log(write(tmp_path / "l.json", rows), ReadOptions()).values()
     table = log.scores.table
     assert table.column("score").to_pylist() == [0.5, None, 0, 0]
