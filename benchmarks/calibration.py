@@ -28,7 +28,7 @@ from chaintune.stats import (
     needed_clusters,
 )
 from chaintune.stats import rates as levels
-from chaintune.stats.effects import contrast_sums
+from chaintune.stats.contrasts import contrast_sums
 from chaintune.stats.halves import halves, sign_flip_p
 
 Floats = NDArray[np.float64]

@@ -1,21 +1,14 @@
 """Intervals, tests, multiplicity, power: numbers in, `Estimate` out. numpy and scipy only."""
 
 from chaintune.stats.clusters import Design
-from chaintune.stats.effects import (
-    Reference,
-    adjusted,
-    biased,
-    detectable_biased,
-    detectable_means,
-    disparity,
-    means,
-    rates,
-)
+from chaintune.stats.detectable import detectable_biased, detectable_means
+from chaintune.stats.effects import Reference, adjusted, biased, means, rates
 from chaintune.stats.flips import mcnemar_p
 from chaintune.stats.medians import median
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
+from chaintune.stats.spread import disparity
 
 __all__ = [
     "Adjustment",

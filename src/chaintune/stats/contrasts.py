@@ -1,0 +1,104 @@
+"""Groups held against the rest: cluster sums whose ratio is the difference, and the least error that is believed."""
+
+import numpy as np
+
+from chaintune.stats.balanced import Contrast, contrast, error_of
+from chaintune.stats.clusters import Design, Floats, Integers, Labels
+from chaintune.stats.halves import Halves
+from chaintune.stats.power import effective_clusters
+from chaintune.stats.sample import Sample
+
+# Chosen by simulation, see docs/explanation/statistics.md: the share of the task's common scatter that a contrast's
+# must not fall below.
+SCATTER_FLOOR = 0.85
+
+
+def contrast_sums(sample: Sample) -> tuple[Floats, Floats]:
+    """Cluster scores and weights of group minus rest: the estimate is the ratio of their totals.
+
+    Shape: both `[C, K]`.
+    """
+    seed_sums, weights, *_ = contrast_parts(sample)
+    return np.asarray(seed_sums.mean(axis=0)), np.asarray(weights[0])
+
+
+def contrast_by_seed(sample: Sample) -> tuple[Floats, Floats]:
+    """Cluster scores and weights of each group's difference, a seed at a time. Shape: both `[S, C, K]`."""
+    if sample.design.labels is None:
+        seed_sums, sizes, *_ = contrast_parts(sample)
+        return seed_sums, sizes
+    made = contrast(sample.design, sample.design.labels, sample.label_sums, sample.values, overall=True)
+    return made.sums, np.broadcast_to(made.weights, made.sums.shape)
+
+
+def contrast_errors(made: Contrast, labels: Labels) -> tuple[Floats, Floats]:
+    """Standard error of a contrast, at no less than the share of the common scatter, and its degrees of freedom."""
+    # A group of dimension `label` is held against examples of other labels, which lie outside it.
+    errors, freedom = error_of(made.influences, np.where(labels.only >= 0, labels.worth[:, :1], labels.worth))
+    least = SCATTER_FLOOR * np.sqrt(made.scatter.sum(axis=0))
+    return np.maximum(errors, least), np.minimum(freedom, np.maximum(effective_clusters(made.scatter) - 1, 1.0))
+
+
+def contrast_parts(sample: Sample) -> tuple[Floats, Floats, Halves, Halves]:
+    """Cluster scores of group minus rest and their halves: the estimate is the ratio of their totals."""
+    design, sizes = sample.design, sample.design.sizes
+    mean = sample.value[0]
+    by_seed = sample.seed_sums[:, :, 0].sum(axis=1) / max(int(design.n[0]), 1)
+    scores = [_scores(design, sums, sizes, m) for sums, m in zip(sample.seed_sums, by_seed, strict=True)]
+    weights = _weights(design, sizes)
+    numerator = Halves(
+        _scores(design, sample.half_sums.sums, sample.half_sizes.sums, mean),
+        _scores(design, sample.half_sums.totals[None], sample.half_sizes.totals[None], mean)[0],
+    )
+    denominator = Halves(_weights(design, sample.half_sizes.sums), _weights(design, sample.half_sizes.totals[None])[0])
+    return np.stack(scores), np.broadcast_to(weights, sample.seed_sums.shape), numerator, denominator
+
+
+def _scores(design: Design, sums: Floats, sizes: Floats, mean: float) -> Floats:
+    """Scores of a regression on membership, membership and values both freed from their mean."""
+    share = shares(design)
+    return sums - share * sums[:, :1] - mean * (sizes - share * sizes[:, :1])
+
+
+def _weights(design: Design, sizes: Floats) -> Floats:
+    share = shares(design)
+    return sizes * (1 - 2 * share) + share**2 * sizes[:, :1]
+
+
+def contrast_scatter(sample: Sample, weights: Floats) -> Floats:
+    """What each cluster adds to the variance of group minus rest, at the task's common scatter. Shape: `[C, K]`."""
+    sizes = sample.design.sizes
+    variance, correlation = common_scatter(sample)
+    leaned = (sizes - shares(sample.design) * sizes[:, :1]) ** 2
+    return np.asarray(variance * ((1 - correlation) * weights + correlation * leaned))
+
+
+def least_error(scatter: Floats, weights: Floats) -> Floats:
+    """Lower bound of the standard error of group minus rest. Shape: both `[C, K]`, result `[K]`.
+
+    Flipping signs takes a group at its own scatter, and a group that happens to have few changes
+    understates it; so it is held against that of the whole task.
+    """
+    total, denominator = scatter.sum(axis=0), weights.sum(axis=0)
+    return np.asarray(SCATTER_FLOOR * np.sqrt(total) / np.where(denominator > 0, denominator, 1.0))
+
+
+def clusters_outside(design: Design) -> Integers:
+    """Clusters with an example that does not lie in each group. Shape: `[K]`."""
+    return np.asarray((design.sizes[:, :1] > design.sizes).sum(axis=0), dtype=np.int64)
+
+
+def common_scatter(sample: Sample) -> tuple[float, float]:
+    """Variance of the whole task's values, and their correlation within clusters."""
+    sizes = sample.design.sizes[:, 0]
+    n = max(len(sample.values), 1)
+    residuals = sample.values - sample.value[0]
+    variance = float((residuals**2).sum()) / n
+    between = float(((sample.sums[:, 0] - sample.value[0] * sizes) ** 2).sum()) - variance * n
+    pairs = variance * float((sizes**2 - sizes).sum())
+    return variance, min(max(between / pairs, 0.0), 1.0) if pairs > 0 else 0.0
+
+
+def shares(design: Design) -> Floats:
+    """Share of the task's examples that each group holds. Shape: `[K]`."""
+    return np.asarray(design.n / max(int(design.n[0]), 1))
