@@ -6,6 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from chaintune.errors import DataError
 from chaintune.files.cells import plain_text
 from chaintune.files.columns import Columns, columns_of, read_columns
@@ -15,11 +17,13 @@ from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.log import UNNAMED, Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
-from chaintune.records import CHOICE_METRICS
+from chaintune.records import CHOICE_METRICS, Scores
+from chaintune.records.answers import NO_RESPONSE
 from chaintune.records.examples import LABEL, is_no_group
 
 _REASON = "missing_reason"
-_ANSWERS = ("answer", "prediction")
+_PREDICTION = "prediction"
+_ANSWERS = ("answer", _PREDICTION)
 # Of so many tasks that most have one row alone, the column names something else.
 _FEW_ROWS = 4
 
@@ -100,7 +104,23 @@ def _log(columns: Columns, fields: Fields, task: str, where: str, options: ReadO
     if metric := options.metrics.get(task):
         fields = replace(fields, score=metric)
     scores, _ = scores_from_columns(columns, fields, task, where, metric=options.side and "score")
+    if "answer" in fields.details and not scores.has_labels:
+        scores = _with_blanks(scores)
     return Log(scores, where, fields=fields.known)
+
+
+def _with_blanks(scores: Scores) -> Scores:
+    """The scores of a table that says what was answered: a blank is an empty answer, unless one of them is right."""
+    table = scores.table
+    answers = [answer or "" for answer in table.column("answer").to_pylist()]
+    rows = zip(answers, table.column("score").to_pylist(), strict=True)
+    if any(score and not answer.strip() for answer, score in rows):
+        answers = [None] * len(table)  # then answers are not what the column holds
+    outcomes = [None if answer is None or answer.strip() else NO_RESPONSE for answer in answers]
+    for name, values in (("answer", answers), ("outcome", outcomes)):
+        part = table.schema.field(name)
+        table = table.set_column(table.schema.get_field_index(name), part, pa.array(values, part.type))
+    return replace(scores, table=table)
 
 
 def _fields(row: Row, options: ReadOptions) -> Fields:
@@ -114,9 +134,11 @@ def _fields(row: Row, options: ReadOptions) -> Fields:
         gold = ""
         answer = next((name for name in map(options.called, _ANSWERS) if name in known), "")
         label = options.called(LABEL)
-        details = {LABEL: label, "answer": answer} if answer and label in known else {}
+        prediction = options.called(_PREDICTION)
+        unlabelled = {"answer": prediction} if prediction in known else {}
+        details = {LABEL: label, "answer": answer} if answer and label in known else unlabelled
         # A metric that is no column of the table is one that labels and answers give.
-        given = details and options.metric in CHOICE_METRICS and options.metric not in known
+        given = LABEL in details and options.metric in CHOICE_METRICS and options.metric not in known
         score = options.side or (options.called("score") if given or not options.metric else options.metric)
     return Fields(
         id=options.called("id"),
@@ -125,7 +147,7 @@ def _fields(row: Row, options: ReadOptions) -> Fields:
         dimensions={dimension: options.called(dimension) for dimension in options.dimensions},
         missing=_REASON,
         details=details,
-        balanced=bool(details),
+        balanced=LABEL in details,
         scale=options.scale,
         known=known,
         answer=gold,

@@ -170,9 +170,15 @@ def _remarks(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
     texts = []
     for key in keys:
         said = remarks(key.chain or "after", answers[key]) if key in answers else []
-        is_told = key.chain == row.reference and bool(row.verdict_reason)
-        texts += [text for text in said if not (is_told and text[:-1].partition(" ")[2] in row.verdict_reason)]
+        before = "it" if key.chain == row.reference else key.chain or "after"
+        texts += [text for text in said if not _is_told(text, before, row.verdict_reason)]
     return texts if row.chain else [_capital(text) for text in texts]
+
+
+def _is_told(text: str, pronoun: str, reason: str) -> bool:
+    """Whether a reason says what a sentence does, of the same checkpoint by its name or a pronoun."""
+    what = text.removesuffix(".")
+    return what in reason or f"{pronoun} {what.partition(' ')[2]}" in reason
 
 
 def reference_text(bf_reference: str) -> str:

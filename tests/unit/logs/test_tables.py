@@ -736,3 +736,23 @@ def test_what_is_no_table_is_one_sentence() -> None:
     for one in strange:
         with pytest.raises(ChaintuneError):
             chaintune.compare(one, one, resamples=FAST)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_run_of_blank_predictions_is_no_forgetting(tmp_path: Path, suffix: str) -> None:
+    def side(name: str, *, blank: bool, right: int = 0) -> Path:
+        made = [
+            {"id": f"e{i:03d}", "score": int(i < right if blank else i % 10 > 0), "prediction": " " * blank or "Paris"}
+            for i in range(200)
+        ]
+        return write(tmp_path / f"{name}{suffix}", made)
+
+    good, silent = side("good", blank=False), side("silent", blank=True)
+    found = chaintune.compare(good, silent, resamples=FAST).overall
+    assert (found.verdict, found.answers_after.empty_answers, found.answers_before.empty_answers) == (
+        "inconclusive", 200, 0
+    )  # fmt: skip
+    assert "after gives an empty answer to 200 of 200" in found.verdict_reason
+    # A right answer is not blank, so this column does not hold the answers.
+    other = chaintune.compare(good, side("other", blank=True, right=1), resamples=FAST).overall
+    assert (other.verdict, other.answers_after.empty_answers) == ("forgot", 0)

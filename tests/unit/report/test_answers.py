@@ -115,6 +115,7 @@ def test_words_of_a_comparison_say_rote_answers_chance_and_why_there_is_no_verdi
     tied = summary(Results.of([compared(KNOWN, TIED)]))
     assert "is inconclusive" in tied
     assert "after holds all choices equally likely in 80 of 80, so the scores do not tell what was known" in tied
+    assert tied.count("holds all choices equally likely") == 1
     unknown = synthetic.lengths([1.0] * N)
     assert "No chance level is known, so none blocks a verdict." in summary(Results.of([compare(unknown, unknown)]))
 
