@@ -3,11 +3,18 @@
 from pathlib import Path
 
 from chaintune.files.reading import sha256_of
-from chaintune.models.folders import ADAPTER_CONFIG, CONFIG, index_digest, json_object, opening, weight_files
+from chaintune.models.folders import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    TOKENIZER_FILES,
+    index_digest,
+    json_object,
+    opening,
+    weight_files,
+)
 from chaintune.models.names import ModelFiles
 from chaintune.records import canonical_digest
 
-_TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
 # Who wrote a configuration, and where from, does not change what the model computes.
 _IGNORED_CONFIG = {"_name_or_path", "transformers_version", "base_model_name_or_path", "_commit_hash"}
 _CHAT_TEMPLATE = "chat_template"
@@ -36,7 +43,7 @@ def model_digest(files: ModelFiles) -> str:
 
 
 def _folder(folder: Path, config_name: str) -> dict[str, str]:
-    tokenizer = {path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)}
+    tokenizer = {path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)}
     digests = {path.name: sha256_of(path) for path in weight_files(folder)}
     digests |= {path.name: _tokenizer_digest(path) for path in tokenizer}
     config = json_object(folder / config_name)

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from chaintune.records import canonical_digest
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 _WEIGHTS, _ADAPTER_WEIGHTS, _INDEX = "model.safetensors", "adapter_model.safetensors", "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model")
+_BESIDE = (CONFIG, ADAPTER_CONFIG, _INDEX, *TOKENIZER_FILES)
 _PICKLES = ("*.bin", "*.pt", "*.pth")
 # What a Trainer writes beside the weights, to go on from there.
 _TRAINING_STATE = ("optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "training_args.bin", "rng_state*.pth")
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
-# The largest index known has 10 MB; a tokenizer has 40.
-_MOST_JSON_BYTES = 2**28
+# Of what lies beside weights: the largest index known has 10 MB, a tokenizer 40.
+_MOST_BYTES = 2**28
+_DEEPEST = 200
 _MOST_WORDS = 400
 
 
@@ -59,10 +63,6 @@ def check_folder(folder: Path, needs: str) -> None:
     with opening(f"model folder {folder}"):
         if not (folder / needs).is_file():
             raise ModelError(f"model folder {folder}: {needs} is missing{_instead(folder, needs)}")
-        if needs == CONFIG and (folder / ADAPTER_CONFIG).is_file():
-            whole = (folder / _WEIGHTS).is_file() or (folder / _INDEX).is_file()
-            both = f"it holds a whole model and an adapter beside it; remove {ADAPTER_CONFIG} if the adapter is merged"
-            raise ModelError(f"model folder {folder}: {f'{both} already, else name' if whole else _adapter(folder)}")
         read_files(folder, adapter=needs == ADAPTER_CONFIG)
 
 
@@ -86,8 +86,19 @@ def read_files(folder: Path, *, adapter: bool = False) -> list[Path]:
             safetensors files of this very folder, as what lies elsewhere is no part of its digest.
     """
     files = weight_files(folder)
-    for path in (*files, *sorted(folder.glob("*.json")), *sorted(folder.glob("*.model"))):
+    for path in (*files, *(path for pattern in _BESIDE for path in sorted(folder.glob(pattern)))):
+        if not path.is_file():
+            raise ModelError(f"model folder {folder}: {path.name} is no file")
+        if path not in files and (size := path.stat().st_size) > _MOST_BYTES:
+            raise ModelError(f"model folder {folder}: {path.name} is too large, it has {size / 1e9:.1f} GB")
         refuse_lfs_pointer(path, ModelError)
+    if not adapter and (folder / ADAPTER_CONFIG).is_file():  # transformers would put it on top
+        whole = (folder / _WEIGHTS).is_file() or (folder / _INDEX).is_file()
+        both = (
+            f"it holds a whole model and an adapter beside it; remove {ADAPTER_CONFIG} if the adapter is merged, "
+            "else move it with its weights to a folder of its own"
+        )
+        raise ModelError(f"model folder {folder}: {both if whole else _adapter(folder)}")
     shards = set() if adapter else {folder / name for name in shard_index(folder).values()}
     single = folder / (_ADAPTER_WEIGHTS if adapter else _WEIGHTS)
     if not single.is_file():
@@ -154,12 +165,14 @@ def json_object(path: Path) -> dict[str, Any]:
     """The JSON object of a file.
 
     Raises:
-        ModelError: it is none, or too large to be one of a model.
+        ModelError: it is none, or nested too deeply to be one of a model.
     """
     with opening(f"model folder {path.parent}", f"{path.name} cannot be read as a JSON object"):
-        if (size := path.stat().st_size) > _MOST_JSON_BYTES:
-            raise ValueError(f"it has {size / 1e9:.1f} GB")
-        value = json.loads(path.read_bytes(), parse_constant=str)  # old files hold infinities, JSON does not
+        content = path.read_bytes()
+        signs = re.findall(rb"[\[\]{}]", content)
+        if max(accumulate(1 if sign in b"[{" else -1 for sign in signs), default=0) > _DEEPEST:
+            raise RecursionError
+        value = json.loads(content, parse_constant=str)  # old files hold infinities, JSON does not
         if not isinstance(value, dict):
             raise TypeError(f"it is a {type(value).__name__}")
         return value

@@ -201,6 +201,19 @@ def test_an_output_folder_of_a_trainer_is_named_with_its_newest_checkpoint(
         locate(f"{folder}+{tmp_path / 'adapters'}")
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer.model"])
+def test_what_is_no_file_or_too_large_a_one_is_told(name: str, folder: Path) -> None:
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).touch()
+    os.truncate(folder / name, 2**33)
+    with pytest.raises(ModelError, match=rf"{name} is too large, it has 8\.6 GB$"):
+        opened(folder)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelError, match=rf"{name} is (no file|missing)$"):
+        opened(folder)
+
+
 def test_a_trainers_state_is_no_model(folder: Path) -> None:
     torch.save({}, folder / "optimizer.pt")
     locate(str(folder))
