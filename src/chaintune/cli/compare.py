@@ -43,7 +43,9 @@ class ReadFlags:
     ] = None
     cluster: Annotated[str | None, typer.Option(metavar="FIELD", help="Examples alike here are dependent.")] = None
     scale: Annotated[str | None, typer.Option(metavar="WORST,BEST", help="Ends of the scores, if not 0,1.")] = None
-    filter: Annotated[str | None, typer.Option(help="Which filter's answers of an lm-eval log.")] = None
+    filter: Annotated[str | None, typer.Option(help="Whose answers: a filter of lm-eval, a provider of promptfoo.")] = (
+        None
+    )
     reader: Annotated[str | None, typer.Option(help="Read as: chaintune, lm-eval, inspect, table, ...")] = None
 
     def options(self) -> "ReadOptions":

@@ -27,7 +27,10 @@ def recognises(path: Path) -> bool:
     """Whether a path is a test run, or a folder of one."""
     if path.is_dir():
         return bool(_files(path))
-    return suffix_of(path) == ".json" and _MARKS.search(beginning(path)) is not None
+    if suffix_of(path) != ".json":
+        return False
+    start = beginning(path)
+    return start.startswith(b"{") and _MARKS.search(start) is not None
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:

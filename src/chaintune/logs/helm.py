@@ -45,7 +45,8 @@ def recognises(path: Path) -> bool:
         return any(any(path.rglob(name)) for name in (_STATS, _DISPLAYED, _STATE))
     if suffix_of(path) != ".json":
         return False
-    return path.name == _STATE or all(mark in beginning(path) for mark in _MARKS)
+    start = beginning(path)
+    return path.name == _STATE or (start.startswith(b"[") and all(mark in start for mark in _MARKS))
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:

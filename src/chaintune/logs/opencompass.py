@@ -33,10 +33,11 @@ def recognises(path: Path) -> bool:
 
 
 def _is_result(path: Path) -> bool:
-    if any(mark in beginning(path) for mark in _MARKS):
-        return True
+    start = beginning(path)
+    if not start.startswith(b"{"):
+        return False
     # Results whose evaluator keeps neither prompt nor prediction are known by their place.
-    return path.parent.parent.name == _RESULTS and b'"details"' in beginning(path)
+    return any(mark in start for mark in _MARKS) or (path.parent.parent.name == _RESULTS and b'"details"' in start)
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:

@@ -65,7 +65,7 @@ def test_exit_codes_of_a_policy(
         (["--junit", "x.xml"], "name one with --policy"),
         (["--policy", "none.yaml"], "cannot read the policy"),
         (["--level", "2"], "confidence level"),
-        (["--cluster", "nothing"], "there is no field 'nothing'"),
+        (["--cluster", "nothing"], "there is no column 'nothing' for cluster"),
         (["--reader", "lm-evl"], "did you mean 'lm-eval'"),
     ],
 )

@@ -1,5 +1,6 @@
 """Readers of logs by name, shipped and offered by installed packages."""
 
+import json
 import re
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def test_a_filter_is_refused_where_a_reader_has_none(tmp_path: Path) -> None:
     table.write_text("id,score\n1,1\n")
     with pytest.raises(ConfigError, match="a log of table has no filters; name none"):
         chaintune.compare(table, table, filter="none")
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_a_table_may_have_fields_that_other_logs_have(tmp_path: Path, suffix: str) -> None:
+    names = ("origin_prompt", "metricsData", "sample_id", "evaluation", "success", "spec", "testCases", "doc_id")
+    rows = [{"id": k, "score": 1, **dict.fromkeys(names, "x")} for k in range(3)]
+    table = tmp_path / f"t.{suffix}"
+    table.write_text(json.dumps(rows) if suffix == "json" else "\n".join(map(json.dumps, rows)))
+    assert reader_of(table) == "table"
 
 
 def test_an_unknown_reader_is_told_with_the_nearest(tmp_path: Path) -> None:
