@@ -24,7 +24,7 @@ from chaintune.forgetting.crossing import parts_of
 from chaintune.forgetting.options import Inference
 from chaintune.gate import Policy, judge, read_policy
 from chaintune.logs.compare import compare_sides
-from chaintune.logs.options import CompareOptions
+from chaintune.logs.options import CompareOptions, names_of
 from chaintune.logs.sides import read_sides
 from chaintune.models.processes import Rank
 from chaintune.records import Comparison, Gate, Scores, Task
@@ -67,7 +67,7 @@ class ForgettingCallback(TrainerCallback):
         tasks: Task | str | Sequence[Task | str],
         *,
         every: int = 100,
-        by: Sequence[str] = (),
+        by: str | Sequence[str] = (),
         test: known_tasks.Size = None,
         policy: Policy | Path | str | None = None,
         stop: bool = False,
@@ -81,13 +81,17 @@ class ForgettingCallback(TrainerCallback):
         resamples: int = 10_000,
         batch_tokens: int | None = None,
     ) -> None:
-        if every < 1:
-            raise ConfigError(f"every={every}: expected a number of optimizer steps, at least 1")
+        for name, value, least in (("every", every, 1), ("worst", worst, 0), ("batch_tokens", batch_tokens, 1)):
+            if not (value is None and name == "batch_tokens") and (type(value) is not int or value < least):
+                raise ConfigError(f"{name}={value!r}: expected a whole number, at least {least}")
+        for name, path in (("policy", policy), ("out", out)):
+            if not isinstance(path, Policy | Path | str | None):
+                raise ConfigError(f"{name}={path!r}: expected a path")
         if (stop or keep_best) and policy is None:
             raise ConfigError("stop and keep_best need a policy; name one as policy=, such as 'policy.yaml'")
         self._every, self._worst, self._batch_tokens = every, worst, batch_tokens
         self._policy = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
-        self._by = list(dict.fromkeys([*by, *(self._policy.dimensions if self._policy else ())]))
+        self._by = list(dict.fromkeys([*names_of("by", by), *(self._policy.dimensions if self._policy else ())]))
         inference = Inference(level=level, margin=margin, resamples=resamples)
         self._options = CompareOptions(also_by=tuple(self._by), inference=inference)
         self._stop, self._keep_best = stop, keep_best
@@ -285,7 +289,9 @@ class ForgettingCallback(TrainerCallback):
 
 def _loaded(tasks: Task | str | Sequence[Task | str], test: known_tasks.Size, by: Sequence[str]) -> list[Task]:
     """The tasks with their test examples only."""
-    several = [tasks] if isinstance(tasks, Task | str) else list(tasks)
+    several = [tasks] if isinstance(tasks, Task | str) else tasks
+    if not isinstance(several, list | tuple) or not all(isinstance(task, Task | str) for task in several):
+        raise ConfigError(f"tasks={tasks!r}: expected a task or the name of a known one, or a list of these")
     loaded = [known_tasks.load(task, test=test) if isinstance(task, str) else task for task in several]
     if not loaded:
         raise ConfigError("tasks: expected at least one task")

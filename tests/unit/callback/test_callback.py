@@ -351,6 +351,26 @@ def test_of_several_tasks_the_first_is_the_comparison(tmp_path: Path, caplog: py
     assert len(list((tmp_path / "forgetting" / "step-000000").glob("*.parquet"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"every": None}, "every=None: expected a whole number, at least 1"),
+        ({"every": 0}, "every=0: expected a whole number, at least 1"),
+        ({"worst": "3"}, "worst='3': expected a whole number"),
+        ({"batch_tokens": 0}, "batch_tokens=0: expected a whole number"),
+        ({"by": 3}, "by 3: expected a name or a list of names"),
+        ({"by": "ownr"}, "no example has a group on 'ownr'; did you mean 'owner'"),
+        ({"policy": 3}, "policy=3: expected a path"),
+        ({"out": ["x"]}, r"out=\['x'\]: expected a path"),
+        ({"tasks": None}, "tasks=None: expected a task"),
+        ({"tasks": [3]}, r"tasks=\[3\]: expected a task"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused_at_once(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        ForgettingCallback(**{"tasks": TASK} | arguments)
+
+
 def test_two_tasks_of_one_name_are_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="'colours' is watched twice"):
         ForgettingCallback([TASK, TASK])
