@@ -89,7 +89,8 @@ def test_what_was_learned_is_lost_and_told(folder: Path) -> None:
     assert set(scores.table["label"].to_pylist()) == {"blue", "dark green"}
     text = summary(read_results(folder / "out"))
     assert "owners>rote forgot owners" in text
-    assert "Ranking of the labels by log-odds (AUC)" in text
+    assert "Ranking of the labels by log-odds (AUC) lost +" in text
+    assert "so it changed as well" in text
 
 
 def test_a_base_that_answers_by_rote_passes_no_gate(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,15 +149,15 @@ def _ranking(row: ResultRow, further: Sequence[ResultRow], level: float) -> list
         return []
     size = changes_in(row.unit).text(moved, level=level)
     text = f"Ranking of the labels by log-odds (AUC) lost {size}"
-    shown = {"forgot": moved.low > 0, "gained": moved.high < 0}
-    if row.verdict in shown:
-        text += (
-            ", so it changed as well"
-            if shown[row.verdict]
-            else (", which shows no such change: the threshold of the answer moved rather than the skill")
-        )
-    elif moved.low > 0 or moved.high < 0:
-        text += ", a change that balanced accuracy does not show"
+    # Where all pairs are ordered alike nothing scatters, and the value stands for itself.
+    low, high = (moved.value if math.isnan(end) else end for end in (moved.low, moved.high))
+    shown = {"forgot": low > 0, "gained": high < 0}
+    if row.verdict not in shown:
+        text += ", a change that balanced accuracy does not show" if low > 0 or high < 0 else ""
+    elif shown[row.verdict]:
+        text += ", so it changed as well"
+    else:
+        text += ", which shows no such change: the threshold of the answer may have moved rather than the skill"
     return [f"{text}."]
 
 
