@@ -514,8 +514,8 @@ def test_two_columns_of_one_file_are_two_sides(tmp_path: Path, suffix: str, answ
     assert [row["forgetting"] for row in figures(found)] == [row["forgetting"] for row in figures(expected())]
     with pytest.raises(DataError, match=r"there is no column 'tunde' for (score|prediction); did you mean 'tuned'"):
         chaintune.compare(f"{path}#base", f"{path}#tunde", columns=columns, resamples=FAST)
-    with pytest.raises(ConfigError, match="only tables have columns that are sides, not logs of lm-eval"):
-        chaintune.compare(f"{path}#base", f"{path}#tuned", reader="lm-eval", resamples=FAST)
+    with pytest.raises(ConfigError, match="logs of deepeval have no parts that are sides, as tables have columns"):
+        chaintune.compare(f"{path}#base", f"{path}#tuned", reader="deepeval", resamples=FAST)
 
 
 def test_a_file_whose_name_holds_the_sign_is_that_file(tmp_path: Path) -> None:
