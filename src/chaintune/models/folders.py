@@ -44,9 +44,11 @@ def opening(what: str, doing: str = "cannot be opened") -> Iterator[None]:
     """
     try:
         yield
-    except (ChaintuneError, KeyboardInterrupt, SystemExit, GeneratorExit):
+    except ChaintuneError:
         raise
     except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ModelError(f"{what}: {doing} ({_reason(error)})") from error
 
 

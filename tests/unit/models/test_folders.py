@@ -1,5 +1,6 @@
 """Folders that hold no model, or a damaged one: one sentence that names the folder and the cause."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from chaintune.errors import ModelError
 from chaintune.execution.bases import open_base
 from chaintune.models import load_reader, locate
 from chaintune.models.encoding import encode_examples
+from chaintune.models.folders import opening
 from chaintune.store.folder import FolderStore
 from tests import tiny
 from tests.conftest import MakeModel
@@ -212,6 +214,19 @@ def test_what_is_no_file_or_too_large_a_one_is_told(name: str, folder: Path) -> 
     os.mkfifo(folder / name)
     with pytest.raises(ModelError, match=rf"{name} is (no file|missing)$"):
         opened(folder)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
+def test_a_wish_to_stop_is_no_fault_of_a_folder(raised: type[BaseException]) -> None:
+    with pytest.raises(raised), opening("model folder x"):
+        raise raised
+
+
+def test_a_panic_of_rust_is_one() -> None:
+    panic = type("PanicException", (BaseException,), {})
+    sentence = r"^model folder x: cannot be opened \(index out of bounds\)$"
+    with pytest.raises(ModelError, match=sentence), opening("model folder x"):
+        raise panic("index out of bounds")
 
 
 def test_a_trainers_state_is_no_model(folder: Path) -> None:
