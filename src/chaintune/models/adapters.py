@@ -40,6 +40,9 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
     if config.is_prompt_learning or activated:
         kind = "an activated LoRA" if activated else f"of type {config.peft_type.value}"
         raise ModelError(f"adapter {folder}: it is {kind}, expected one such as LoRA that can be merged")
+    if on_meta:  # accelerate would hand this mark of transformers to a constructor that does not know it
+        for weight in model.parameters():
+            vars(weight).pop("_is_hf_initialized", None)
     with _without_noise():
         try:
             adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)

@@ -81,6 +81,7 @@ KINDS: dict[str, PeftConfig] = {
     "lora and tokens": LoraConfig(**LORA, trainable_token_indices=[5]),
     "lora on embeddings": LoraConfig(**LORA | {"target_modules": ["embed_tokens", "q_proj"]}),
     "lora on everything": LoraConfig(**LORA | {"target_modules": "all-linear"}, use_rslora=True),
+    "lora of replicated layers": LoraConfig(**LORA, layer_replication=[(0, 2), (1, 2)]),
     "loha": LoHaConfig(**LORA),
     "lokr": LoKrConfig(**LORA),
     "ia3": IA3Config(target_modules=["k_proj"], feedforward_modules=[], task_type="CAUSAL_LM"),
