@@ -86,7 +86,8 @@ def _run(path: Path, task: str, rows: list[Row], results: Mapping[str, Mapping[s
         configs[name] = config
     metric = metric_of(by_metric, options, path)
     config, trials = configs[metric], Counter[str]()
-    made = [_example(row, trials) for row in by_metric[metric]]
+    unknown = -1 if config.get("has_unknown_level") is True else None
+    made = [_example(row, trials, unknown) for row in by_metric[metric]]
     return Run(task, path, made, metric, _range(config), less_is_better=config.get("lower_is_better") is True)
 
 
@@ -94,16 +95,19 @@ def _metric_id(row: Row) -> str:
     return str(row.values.get("evaluation_result_id") or _SCORE)
 
 
-def _example(row: Row, trials: Counter[str]) -> Row:
+def _example(row: Row, trials: Counter[str], unknown: int | None) -> Row:
     name = str(row.value("sample_id"))
     trials[name] += 1
     texts = mapping(row.values.get("output")).get("raw")
     score = mapping(row.values.get("evaluation")).get("score")
+    score = None if score == unknown else score
     fields = {
         "id": name,
         "trial": trials[name],
         "score": score,
-        "missing_reason": None if score is not None else str(row.values.get("error") or "no score"),
+        "missing_reason": None
+        if score is not None
+        else str(row.values.get("error") or "no score, or an unknown level"),
         "answer": texts[0] if isinstance(texts, list) and texts else texts,
         "outcome": row.values.get("error"),
         # The digest of what was asked and the right answers.

@@ -108,6 +108,13 @@ def test_the_range_and_direction_that_are_stated_are_used(
     assert log.scores.metric.direction == ("less" if config.get("lower_is_better") else "more")
 
 
+def test_an_unknown_level_is_no_score(tmp_path: Path) -> None:
+    config: dict[str, Any] = {"score_type": "levels", "level_names": ["poor", "good"], "has_unknown_level": True}
+    folder = write(tmp_path, [sample(0, 1), sample(1, -1)], [result(**config)])
+    (log,) = read_log(folder, ReadOptions()).values()
+    assert log.scores.table.column("score").to_pylist() == [1, None]
+
+
 def test_several_metrics_and_evaluations_are_told_apart(tmp_path: Path) -> None:
     lines = [sample(k, score, evaluation_result_id=part) for k in range(4) for part, score in (("r1", 1), ("r2", 0))]
     lines += [sample(0, 0.5, evaluation_name="gpqa")]
