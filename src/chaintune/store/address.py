@@ -21,8 +21,12 @@ def open_store(address: Store | Path | str | None = None) -> Store:
         StoreError: it cannot be opened.
     """
     if address is not None and not isinstance(address, Path | str):
+        if not hasattr(address, "get_or_make"):
+            raise StoreError(f"store {address!r}: expected a folder, a URL, or an open store")
         return address
     place = default_address() if address is None else address
+    if "\0" in str(place):
+        raise StoreError(f"store {str(place)!r}: no folder can have this name")
     if is_url(place):
         from chaintune.store.remote import RemoteStore  # loads obstore
 

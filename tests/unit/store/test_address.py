@@ -1,6 +1,7 @@
 """An address is a folder or a URL, and neither is taken for the other."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,9 @@ def test_no_refusal_tells_a_secret(address: Path | str, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("address", ["stores/a@b:c", "file:///home/me@work/x", "/a:b@c", "memory://a@b", "s3://b/a@c"])
 def test_what_is_no_secret_is_shown(address: str) -> None:
     assert hidden(address) == address
+
+
+@pytest.mark.parametrize("address", [3, b"x", ["a"], "a\0b"])
+def test_what_is_no_address_is_refused_in_a_sentence(address: Any) -> None:
+    with pytest.raises(StoreError, match=r"expected a folder, a URL, or an open store|no folder can have this name"):
+        open_store(address)
