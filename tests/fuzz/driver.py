@@ -147,7 +147,7 @@ def _outcome(code: int, printed: str, said: str) -> str:
 
 def _run(kind: Kind, rng: Random, valid: Path, folder: Path, told: Path, limits: Limits) -> int:
     from chaintune.cli.app import _exit_code
-    from chaintune.errors import ChaintuneError
+    from chaintune.errors import ChaintuneError, message
 
     os.chdir(folder)
     case = kind.case(rng, valid)
@@ -162,7 +162,7 @@ def _run(kind: Kind, rng: Random, valid: Path, folder: Path, told: Path, limits:
             return _exit_code(case.run)
         case.run()
     except ChaintuneError as error:
-        sys.stderr.write(f"chaintune: {str(error)!a}\n")
+        sys.stderr.write(f"chaintune: {message(error)}\n")
         return 2
     finally:
         told.write_text(json.dumps({"what": case.what, "megabytes": _megabytes() - before}))

@@ -207,7 +207,14 @@ def check_tasks(source: Source) -> dict[str, TaskSpec | None]:
         return {}  # the problem is reported with the other keys
     for name in written:
         _check_name(name, source)
-    return {str(name): check(TaskSpec, value or {}, ("tasks", str(name)), source) for name, value in written.items()}
+    return {
+        str(name): check(TaskSpec, or_empty(value), ("tasks", str(name)), source) for name, value in written.items()
+    }
+
+
+def or_empty(value: Any) -> Any:
+    """What is written, or an empty mapping where nothing is."""
+    return {} if value is None or (isinstance(value, str | list) and not value) else value
 
 
 def _check_name(name: Any, source: Source) -> None:

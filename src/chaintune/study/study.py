@@ -19,7 +19,7 @@ from chaintune.scoring.backends import DEFAULT
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
-from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks
+from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks, or_empty
 from chaintune.study.size import check_jobs
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.task_spec import check_data
@@ -203,7 +203,7 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
     spec = check(StudySpec, source.data, (), source)
     specs = check_tasks(source)
     chains = read_chains(source, list(specs))
-    recipe = check_recipe(source.data.get("recipe") or {}, ("recipe",), source)
+    recipe = check_recipe(or_empty(source.data.get("recipe")), ("recipe",), source)
     knobs = read_vary(source, list(specs))
     tasks = {task: _task(own, task, source) for task, own in specs.items() if own is not None}
     mitigations = read_mitigations(source, list(specs), chains)
@@ -232,7 +232,7 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
 
 def _texts(overrides: Any) -> list[str]:
     texts = [overrides] if isinstance(overrides, str) else list(overrides) if isinstance(overrides, Iterable) else []
-    if overrides and not (texts and all(isinstance(text, str) for text in texts)):
+    if not isinstance(overrides, Iterable | None) or not all(isinstance(text, str) for text in texts):
         raise ConfigError(f"overrides {overrides!r}: expected texts such as 'recipe.learning_rate=1e-4'")
     return texts
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 from chaintune.errors import ConfigError
@@ -420,6 +422,9 @@ def test_no_more_than_fifty_problems_are_told(tmp_path: Path) -> None:
         ({"mapping": [1]}, "study: expected a mapping with 'base', 'tasks' and 'chains', got list"),
         ({"mapping": None}, "got NoneType"),
         ({"mapping": CIRCLE}, "nested too deeply"),
+        ({"mapping": {}, "overrides": pd.NA}, "overrides <NA>: expected texts"),
+        ({"mapping": {}, "overrides": pl.LazyFrame()}, "expected texts such as"),
+        ({"mapping": {"recipe": pd.NA}}, "recipe: expected a mapping of recipe fields, got <NA>"),
         ({"mapping": {}, "overrides": 3}, "overrides 3: expected texts such as 'recipe.learning_rate=1e-4'"),
         ({"mapping": {}, "overrides": [3]}, "expected texts such as"),
         ({"mapping": {}, "name": None}, "name None: expected a name for the study"),
