@@ -245,3 +245,28 @@ def test_what_was_at_chance_is_not_brought_back_and_no_price_of_it_is_kept() -> 
     price = next(row for row in rows if row.metric == "price")
     assert price.verdict == "gained"
     assert "above chance" in price.verdict_reason
+
+
+def test_refusals_asked_as_a_choice_that_one_answer_fits_all_pass_nothing() -> None:
+    """As XSTest: 449 of 450 answers are the same before, and after nothing has changed that a choice could tell."""
+    gold = ["refuse" if row < 200 else "comply" for row in range(450)]
+    said = ["comply"] * 449 + ["refuse"]
+    for metric in (ItemMetric("accuracy"), ItemMetric("balanced", average="balanced")):
+        side = labelled(said, gold, metric=metric)
+        found = whole(side, side)
+        assert found.verdict == "inconclusive"
+        assert "answers 'comply' to 449 of 450 (gold: 56 %)" in found.verdict_reason
+
+
+def test_what_scores_below_chance_is_told_so() -> None:
+    """As the base of BBQ: 24.8 % of answers right, where guessing gives 33 %."""
+    examples = [
+        Example(f"e{row:03d}", "q", Choices(tuple(f" {row} {n}" for n in range(3)), row % 3), {}, f"c{row}")
+        for row in range(600)
+    ]
+    logprobs = [[-1.0 if n == (row % 3 + (row % 4 > 0)) % 3 else -2.0 for n in range(3)] for row in range(600)]
+    side = Scores("t", scores_table("t", examples, logprobs, [[1] * 3] * 600))
+    found = whole(side, side)
+    assert found.before.value == 0.25
+    assert found.verdict == "inconclusive"
+    assert "not shown to be above chance, 33.3 %" in found.verdict_reason
