@@ -114,9 +114,9 @@ def _check_present(named: Iterable[tuple[str, str]], there: list[str], where: st
     if not missing:
         return
     listed = ", ".join(f"'{column}' for {key}" if column != key else f"'{column}'" for key, column in missing)
-    raise DataError(
-        f"{where}: no column {listed}; {nearest(missing[0][1], there)}; name the data's own columns under 'columns'"
-    )
+    quoted = any(column.startswith("[") for _, column in missing)
+    todo = "write a list without quotes around it" if quoted else "name the data's own columns under 'columns'"
+    raise DataError(f"{where}: no column {listed}; {nearest(missing[0][1], there)}; {todo}")
 
 
 def _check_keys(columns: Mapping[str, Any]) -> None:

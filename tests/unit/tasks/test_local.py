@@ -212,6 +212,7 @@ BAD_CALLS: list[tuple[Mapping[str, Any], type[ChaintuneError], str]] = [
     ({"columns": {"prompt": 3}}, ConfigError, "columns: 'prompt' must name a column, got int 3"),
     ({"columns": {"groups": {"faith": 3}}}, ConfigError, "columns: 'groups' must name a column, got int 3"),
     ({"columns": {"prompt": "prompts"}}, DataError, r"no column 'prompts' for prompt; did you mean 'prompt'\?"),
+    ({"columns": {"labels": "[A, B]"}}, DataError, r"no column '\[A, B\]' for labels; .*write a list without quotes"),
     ({"columns": {"groups": {"faith": "creed"}}}, DataError, "no column 'creed' for groups.faith"),
     ({"role": None}, ConfigError, "a file of your own needs a role, 'safety' or 'capability'"),
     ({"role": "safe"}, ConfigError, r"role 'safe' is not known; did you mean 'safety'\?"),
