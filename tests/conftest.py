@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import hypothesis
 import pytest
 
 from tests.programs import ForkServer, Program, Start, start_program
@@ -15,6 +16,12 @@ from tests.programs import ForkServer, Program, Start, start_program
 MakeModel = Callable[..., Path]
 Install = Callable[[str, str], None]
 FORK_SERVER = pytest.StashKey[ForkServer]()
+
+# Tests have to pass on any machine, any day: the same examples each time, however slow; `tests/fuzz` looks for others.
+hypothesis.settings.register_profile(
+    "any day", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any day")
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would every test and its child processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)

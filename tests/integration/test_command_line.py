@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -101,6 +102,28 @@ def test_a_second_run_computes_nothing_and_finds_the_same(place: Place, ran: Pro
     again = place.call("run", "studies/smoke.yaml", "--out", "again")
     assert "0 computed, 14 reused" in again.stdout
     assert pl.read_parquet(place.folder / "again" / "results.parquet").equals(before, null_equal=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells a closed pipe otherwise")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_run_that_nobody_reads_ends_with_141(stream: str, place: Place, ran: Program, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    out = tmp_path / "out"
+    with (
+        os.fdopen(write, "w", encoding="utf-8") as unread,
+        contextlib.chdir(place.folder),
+        mock.patch.dict(os.environ, place.environment),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        mock.patch.object(sys, stream, unread),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(["run", "studies/smoke.yaml", "--out", str(out)])
+    assert ended.value.code == 141
+    if stream == "stdout":  # which is written to at the end
+        assert json.loads((out / "status.json").read_text())["state"] == "done"
+        assert (out / "report.html").exists()
 
 
 def test_status_of_a_finished_run(place: Place, ran: Program) -> None:

@@ -18,7 +18,9 @@ from chaintune.errors import ModelError, StoreError
 from chaintune.files import atomic
 from chaintune.store import folder as folder_module
 from chaintune.store import manifest
-from chaintune.store.folder import FolderStore
+from chaintune.store.folder import LEASES, FolderStore
+from chaintune.store.inventory import inventory
+from chaintune.store.manifest import sealed
 from chaintune.store.store import is_damaged
 from tests.unit.store.entries import KEY, Maker
 
@@ -338,16 +340,50 @@ def test_waiting_for_another_process_is_told(
     def hold() -> None:
         with FileLock(store.root / "stage" / ".locks" / f"{KEY}.lock"):
             taken.set()
-            told.wait(timeout=10)
+            told.wait(timeout=60)
 
     listener = logging.Handler()
     monkeypatch.setattr(listener, "emit", lambda _record: told.set())
     logging.getLogger(folder_module.__name__).addHandler(listener)
     thread = Thread(target=hold)
     thread.start()
-    taken.wait(timeout=10)
+    taken.wait(timeout=60)
     with caplog.at_level(logging.INFO):
         store.get_or_make("stage", KEY, Maker())
     thread.join()
     logging.getLogger(folder_module.__name__).removeHandler(listener)
     assert f"another process is working on stage/{KEY}; waiting for it" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "{", "7", "null", "[" * 100_000, "\ud800"])
+def test_a_damaged_lease_that_is_held_counts_for_everything(text: str, store: FolderStore) -> None:
+    store.get_or_make("stage", KEY, Maker())
+    with store.lease({"cd34"}):
+        (path,) = (store.root / LEASES).glob("*.json")
+        path.write_bytes(text.encode(errors="surrogatepass"))
+        assert store.is_leased(KEY)
+        assert not store.drop("stage", KEY, unless_leased=True)
+    assert store.drop("stage", KEY, unless_leased=True)
+
+
+@pytest.mark.parametrize("changes", [{"created_at": 7}, {"created_at": None}, {"info": []}, {"files": 1}, {"kind": {}}])
+def test_a_sealed_manifest_of_another_program_is_damage(changes: dict[str, Any], store: FolderStore) -> None:
+    store.get_or_make("stage", KEY, Maker())
+    path = store.folder("stage", KEY) / "manifest.json"
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | changes)))
+    assert store.damage("stage", KEY)
+    assert inventory(store) == []
+    path.write_text("[" * 100_000)
+    assert store.damage("stage", KEY) == "manifest.json is no JSON object"
+
+
+def test_a_kind_that_is_a_link_is_written_and_swept_by_nobody(store: FolderStore, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / ".locks").mkdir(parents=True)
+    (elsewhere / "precious.partial").mkdir()
+    (store.root / "stage").symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="stage: is a link, and nothing is written through links"):
+        store.get_or_make("stage", KEY, Maker())
+    store.sweep()
+    assert store.kinds() == []
+    assert sorted(path.name for path in elsewhere.iterdir()) == [".locks", "precious.partial"]

@@ -57,7 +57,7 @@ def makings(tmp_path: Path) -> int:
 
 
 def answer(running: "subprocess.Popen[str]") -> Any:
-    out, _ = running.communicate(timeout=60)
+    out, _ = running.communicate(timeout=300)
     assert running.returncode == 0
     return json.loads(out)
 
