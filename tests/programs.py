@@ -162,7 +162,8 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], f
     os.environ.update(environment)
     for number, path in enumerate(files, 1):
         os.dup2(os.open(path, os.O_WRONLY), number)
-    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8") for number in (1, 2))  # noqa: PTH123, SIM115
+    # closefd: a program that replaces them must not close the numbers that it then writes to.
+    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))  # noqa: SIM115
     logging.root.handlers.clear()
     warnings.resetwarnings()
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -178,8 +178,9 @@ def _be(program: Callable[[], int], out: Path, err: Path) -> NoReturn:
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     # As Python opens them: what cannot be encoded is escaped in messages, and an error elsewhere.
-    sys.stdout = open(1, "w", encoding="utf-8")  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    # The earlier objects are dropped here, and must not close the numbers that the new ones write to.
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     code = 70
     try:
         code = program()
@@ -189,5 +190,6 @@ def _be(program: Callable[[], int], out: Path, err: Path) -> NoReturn:
     except BaseException:  # noqa: BLE001 - as Python ends
         traceback.print_exc()
     finally:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
         os._exit(code)

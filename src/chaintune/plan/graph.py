@@ -16,9 +16,9 @@ from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
 from chaintune.tuning.objectives import choose_objective, targets_of
 
-STAGE_FORMAT = 1
-MEASUREMENT_FORMAT = 3
-CURVATURE_FORMAT = 1
+STAGE_FORMAT = 2
+MEASUREMENT_FORMAT = 4
+CURVATURE_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
