@@ -9,7 +9,7 @@ from tests.programs import Start
 
 FUZZ = Path(__file__).parent
 KINDS = 6
-EACH = 8
+EACH = 6
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="each input runs in a forked process with a limit of memory")
