@@ -48,6 +48,11 @@ def score(row: ResultRow | None, *, named: bool = False) -> str:
     return levels_in_tables(row.unit).short(row.estimate, named=named) if row else ""
 
 
+def has_value(row: ResultRow | None) -> bool:
+    """Whether there is a row and its estimate is defined."""
+    return row is not None and not math.isnan(row.estimate.value)
+
+
 def percent(row: ResultRow | None) -> str:
     """The cell of a share of something else than answers, such as a recovery; empty without a row."""
     return PERCENT.short(row.estimate) if row else ""
@@ -88,6 +93,20 @@ def most_forgotten_first(members: Sequence[ResultRow], beside: Beside) -> list[R
         return (math.isnan(own.low), 0.0 if math.isnan(own.value) else -own.value, row.group)
 
     return sorted(members, key=rank)
+
+
+def biased_only_note(groups: Sequence[str]) -> list[str]:
+    """A sentence on the groups of a labelling task that have no forgetting of their own; none without any.
+
+    Args:
+        groups: that are held against the whole, or the rest, over some of the labels.
+    """
+    if not groups:
+        return []
+    who = "1 group has" if len(groups) == 1 else f"{len(groups):,} groups have"
+    return [
+        f"{who} a biased forgetting only, as not every label has the clusters that an interval needs: {listed(groups)}."
+    ]
 
 
 def balanced_note(metrics: Mapping[str, str]) -> list[str]:

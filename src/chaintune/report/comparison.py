@@ -101,7 +101,9 @@ class _Views:
             yield replace(row("accuracy", one.before, *label, chain=BEFORE), answers=one.answers_before)
             yield replace(row("accuracy", one.after, *label), answers=one.answers_after)
             lost = row("forgetting", one.forgetting, *label)
-            yield replace(lost, verdict=one.verdict, verdict_reason=one.verdict_reason)
+            # A group without a forgetting of its own has no verdict, see `with_verdict`.
+            none = bool(one.dimension) and math.isnan(one.forgetting.value)
+            yield replace(lost, verdict="" if none else one.verdict, verdict_reason=one.verdict_reason)
             yield row("detectable_forgetting", Estimate(one.detectable_forgetting), *label)
             if one.dimension:
                 yield replace(row("biased_forgetting", one.biased_forgetting, *label), bf_reference=own.reference)

@@ -137,6 +137,20 @@ def test_tables_show_the_whole_the_groups_and_the_spread() -> None:
     assert "Forgot: fell" in result_tables(Results.of([compared(graded=True)]))[0].note
 
 
+def test_groups_without_a_forgetting_of_their_own_have_no_verdict_and_are_named(tmp_path: Path) -> None:
+    groups = {"faith": ["one label"] * 20 + ["both"] * 60}
+    scores = synthetic.labelled({"yes": ["yes"] * 40, "no": ["no"] * 40}, per_cluster=2, groups=groups)
+    found = chaintune.compare(scores, scores, by=["faith"], resamples=FAST)
+    (tmp_path / "x.json").write_text(comparison_json([found]))
+    (again,), _ = read_comparisons(tmp_path / "x.json")
+    for results in (Results.of([found]), Results.of([again])):
+        table = result_tables(results)[1]
+        verdict = table.header.index("verdict")
+        assert {row[0]: bool(row[verdict]) for row in table.rows} == {"one label": False, "both": True}
+        assert "1 group has a biased forgetting only" in table.note
+        assert table.note.endswith("needs: one label.")
+
+
 def test_another_unit_is_named_wherever_a_number_stands(tmp_path: Path) -> None:
     found = lengths()
     gate = judge(POLICY, [found])

@@ -65,6 +65,7 @@ def test_groups_are_sorted_and_what_cannot_be_judged_is_last() -> None:
     )
     gone = undefined("gone", UNDEFINED)
     figure = forgetting_figure(place(gone, member("b", 0.1), lonely, member("a", 0.2), member("c", -0.1)))
+    assert figure is not None
     assert [row["name"] for row in data(figure.spec, "beside")] == ["a", "b", "c", "lonely", "gone"]
     assert figure.table["group (faith)"].to_list() == ["a", "b", "c", "lonely", "gone"]
 
@@ -72,6 +73,7 @@ def test_groups_are_sorted_and_what_cannot_be_judged_is_last() -> None:
 def test_what_is_undefined_has_a_row_and_a_reason_and_no_number() -> None:
     gone = undefined("gone", UNDEFINED)
     figure = forgetting_figure(place(member("a", 0.2), gone))
+    assert figure is not None
     row = data(figure.spec, "beside")[-1]
     assert row["name"] == "gone"
     assert (row["value"], row["low"], row["high"]) == (None, None, None)
@@ -112,7 +114,27 @@ def test_filled_signs_only_where_the_adjusted_p_says_so() -> None:
 def test_a_verdict_is_counted_in_words() -> None:
     members = [member("a", 0.3, verdict="forgot"), member("b", 0.0, verdict="kept"), member("c", 0.1)]
     figure = forgetting_figure(place(*members))
+    assert figure is not None
     assert "Verdicts on the 3 groups of faith: forgot 1 (a), kept 1 (b), inconclusive 1." in figure.caption
+
+
+def test_groups_with_a_biased_forgetting_only_are_named_and_stand_in_its_figure_alone() -> None:
+    few = Estimate.undefined("too few clusters of a label", n=40, n_clusters=20)
+    only = [GroupResult(name, few, estimate(0.1), "inconclusive", math.nan, 0.2) for name in ("c", "d")]
+    both = place(*only, member("a", 0.3, verdict="forgot"), undefined("gone", UNDEFINED))
+    figure, beside = forgetting_figure(both), bias_figure(both)
+    assert figure is not None
+    assert beside is not None
+    assert [row["name"] for row in data(figure.spec, "beside")] == ["a", "gone"]
+    assert figure.table["group (faith)"].to_list() == ["a", "gone"]
+    assert "Verdicts on the 2 groups of faith: forgot 1 (a), inconclusive 1. 2 groups have a biased" in figure.caption
+    assert figure.caption.endswith("needs: c and d.")
+    assert {row["name"] for row in data(beside.spec, "beside")} == {"a", "c", "d", "gone"}
+    power = power_figure(both)
+    assert power is not None
+    assert "None in 1 of 2 groups of faith. 2 groups have a biased forgetting only" in power.caption
+    assert typical(both) == (1, 0.3)
+    assert forgetting_figure(place(*only)) is None
 
 
 def test_power_says_in_how_many_groups_nothing_could_show() -> None:

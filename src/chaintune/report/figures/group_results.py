@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from chaintune.records import Estimate, ResultRow, RowKey, Verdict
 from chaintune.records.scales import Scale, changes_in
-from chaintune.report.cells import checkpoint
+from chaintune.report.cells import biased_only_note, checkpoint
 from chaintune.report.labels import slug
 from chaintune.report.results import Results
 from chaintune.report.words import reference_text
@@ -32,6 +32,11 @@ class GroupResult:
     detectable: float
     detectable_biased: float
 
+    @property
+    def is_biased_only(self) -> bool:
+        """Whether the group is held against the others, but has no forgetting and so no verdict of its own."""
+        return math.isnan(self.forgetting.value) and not math.isnan(self.biased.value)
+
 
 @dataclass(frozen=True, slots=True)
 class GroupResults:
@@ -54,6 +59,16 @@ class GroupResults:
     reference: str
     level: float
     members: tuple[GroupResult, ...]
+
+    @property
+    def judged(self) -> tuple[GroupResult, ...]:
+        """The groups that have a forgetting, or could have one with more examples."""
+        return tuple(one for one in self.members if not one.is_biased_only)
+
+    @property
+    def biased_only(self) -> list[str]:
+        """A sentence on the other groups; none where there are none."""
+        return biased_only_note([one.group for one in self.members if one.is_biased_only])
 
     @property
     def scale(self) -> Scale:
@@ -91,7 +106,7 @@ def kept_in_view(members: Iterable[GroupResult], most: int, level: float) -> lis
 
     def rank(member: GroupResult) -> tuple[bool, bool, int, int, str]:
         differs = member.biased.p_adjusted <= 1 - level or member.verdict in {"forgot", "gained"}
-        known = not math.isnan(member.forgetting.value)
+        known = member.is_biased_only or not math.isnan(member.forgetting.value)
         return (not differs, not known, -member.forgetting.n_clusters, -member.forgetting.n, member.group)
 
     return sorted(members, key=rank)[:most]

@@ -26,16 +26,19 @@ _MORE, _LESS, _NOT_SHOWN = "lost more, shown", "lost less, shown", "no differenc
 _DIFFERENCES = (Kind(_LESS, 0, "triangle-up"), Kind(_MORE, 1, "triangle-down"), Kind(_NOT_SHOWN, 7, RING))
 
 
-def forgetting_figure(results: GroupResults) -> Figure:
-    """Forgetting of every group, the most forgotten first, beside that of the whole task."""
-    shown = _sorted(_in_view(results), biased=False)
+def forgetting_figure(results: GroupResults) -> Figure | None:
+    """Forgetting of every group, the most forgotten first, beside the whole task's; None where none can have one."""
+    if not results.judged:
+        return None
+    shown = _sorted(_in_view(results, results.judged), biased=False)
     lines = [Line(one.group, one.forgetting, one.verdict, counts(one.forgetting)) for one in shown]
     scale = results.scale
     axis = f"{scale.title('forgetting')}, positive is worse"
     forest = Forest(axis, scale, VERDICTS, "n · clusters", results.whole.estimate)
     title = f"Forgetting of {results.where}"
     read = _read_out([(one.group, one.forgetting) for one in shown], scale)
-    caption = " ".join([verdict_sentence(results.whole, level=results.level), _by_verdict(results), *_folded(results)])
+    said = [verdict_sentence(results.whole, level=results.level), _by_verdict(results), *results.biased_only]
+    caption = " ".join([*said, *_folded(results.judged)])
     return Figure(
         name=results.name("forgetting"),
         section="groups",
@@ -43,7 +46,7 @@ def forgetting_figure(results: GroupResults) -> Figure:
         caption=caption,
         alt=f"{title}. The whole task: {one_line(scale.text(results.whole.estimate))}. {read}",
         spec=finished(forest.draw(lines), title),
-        table=_table(_sorted(results.members, biased=False), results, biased=False),
+        table=_table(_sorted(results.judged, biased=False), results, biased=False),
     )
 
 
@@ -51,7 +54,7 @@ def bias_figure(results: GroupResults) -> Figure | None:
     """Biased forgetting of every group, those that lose more than the reference first; None where none is known."""
     if all(math.isnan(one.biased.value) for one in results.members):
         return None
-    shown = _sorted(_in_view(results), biased=True)
+    shown = _sorted(_in_view(results, results.members), biased=True)
     lines = [Line(one.group, one.biased, _difference(one, results), counts(one.biased)) for one in shown]
     forest = Forest(f"{results.scale.unit} more than {results.reference}", results.scale, _DIFFERENCES, "n · clusters")
     title = f"Biased forgetting of {results.where}"
@@ -64,7 +67,7 @@ def bias_figure(results: GroupResults) -> Figure | None:
         name=results.name("biased-forgetting"),
         section="groups",
         title=title,
-        caption=" ".join([*sentences, *_folded(results)]),
+        caption=" ".join([*sentences, *_folded(results.members)]),
         alt=f"{title}: each group's forgetting minus that of {results.reference}. "
         + _read_out([(one.group, one.biased) for one in shown], results.scale),
         spec=finished(forest.draw(lines), title),
@@ -77,8 +80,8 @@ def counts(estimate: Estimate) -> str:
     return f"{estimate.n:,} · {estimate.n_clusters:,}"
 
 
-def _in_view(results: GroupResults) -> list[GroupResult]:
-    return kept_in_view(results.members, MOST_ROWS, results.level)
+def _in_view(results: GroupResults, members: Sequence[GroupResult]) -> list[GroupResult]:
+    return kept_in_view(members, MOST_ROWS, results.level)
 
 
 def _sorted(members: Sequence[GroupResult], *, biased: bool) -> list[GroupResult]:
@@ -100,18 +103,18 @@ def _difference(member: GroupResult, results: GroupResults) -> str:
 def _by_verdict(results: GroupResults) -> str:
     """Number of groups of each verdict, and their names where they are few."""
     groups: dict[str, list[str]] = {verdict: [] for verdict in get_args(Verdict)}
-    for one in _sorted(results.members, biased=False):
+    for one in _sorted(results.judged, biased=False):
         groups[one.verdict].append(one.group)
     parts = []
     for verdict, names in groups.items():
         if names:
             which = f" ({listed(names)})" if verdict != "inconclusive" else ""
             parts.append(f"{verdict} {len(names)}{which}")
-    return f"Verdicts on the {len(results.members)} groups of {results.dimension}: {', '.join(parts)}."
+    return f"Verdicts on the {len(results.judged)} groups of {results.dimension}: {', '.join(parts)}."
 
 
-def _folded(results: GroupResults) -> list[str]:
-    left = len(results.members) - MOST_ROWS
+def _folded(members: Sequence[GroupResult]) -> list[str]:
+    left = len(members) - MOST_ROWS
     if left <= 0:
         return []
     return [f"Shown: groups with a finding, then those with the most clusters; {left} more are in the table."]

@@ -27,7 +27,7 @@ def power_figure(results: GroupResults) -> Figure | None:
         return None
     shown = _sorted(kept_in_view(results.members, MOST_ROWS, results.level))
     title = f"What could have been detected: {results.where}"
-    caption = " ".join(filter(None, (_summary(results), _left(results))))
+    caption = " ".join([_summary(results), *results.biased_only, *_left(results)])
     return Figure(
         name=results.name("detectable"),
         section="power",
@@ -41,8 +41,8 @@ def power_figure(results: GroupResults) -> Figure | None:
 
 def typical(results: GroupResults) -> tuple[int, float]:
     """Rank of results by power: groups without a detectable difference, then the median of the others."""
-    known = [one.detectable for one in results.members if not math.isnan(one.detectable)]
-    return len(results.members) - len(known), median(known) if known else 0.0
+    known = [one.detectable for one in results.judged if not math.isnan(one.detectable)]
+    return len(results.judged) - len(known), median(known) if known else 0.0
 
 
 def _draw(members: Sequence[GroupResult], scale: Scale) -> alt.LayerChart:
@@ -69,7 +69,8 @@ def _draw(members: Sequence[GroupResult], scale: Scale) -> alt.LayerChart:
     )
     beside = [{"label": labels[one.group], "beside": counts(one.forgetting)} for one in members]
     layers = [point, *texts_beside("n · clusters", y, beside)]
-    nothing = [{"label": labels[one.group]} for one in members if math.isnan(one.detectable)]
+    mute = [one for one in members if math.isnan(one.detectable_biased if one.is_biased_only else one.detectable)]
+    nothing = [{"label": labels[one.group]} for one in mute]
     if nothing:
         words = alt.Chart(inside(nothing)).mark_text(style="note", align="left", dx=4)
         layers.append(words.encode(x=alt.value(0), y=y, text=alt.value("none detectable")))
@@ -92,12 +93,12 @@ def _sorted(members: Sequence[GroupResult]) -> list[GroupResult]:
 
 def _summary(results: GroupResults) -> str:
     """The minimum detectable difference of the typical group and of the best measured one, and how many have none."""
-    forgetting = _middle_and_least([one.detectable for one in results.members], results.scale)
+    forgetting = _middle_and_least([one.detectable for one in results.judged], results.scale)
     biased = _middle_and_least([one.detectable_biased for one in results.members], results.scale)
-    none = sum(math.isnan(one.detectable) for one in results.members)
+    none, count = sum(math.isnan(one.detectable) for one in results.judged), len(results.judged)
     if not forgetting:
         return f"In none of the {none} groups of {results.dimension} is any forgetting detectable (80 % power)."
-    group = f"one of the other {len(results.members) - none}" if none else f"group of {results.dimension}"
+    group = f"one of the other {count - none}" if none else f"group of {results.dimension}"
     text = (
         f"Minimum detectable forgetting (80 % power) in the typical {group}: {forgetting[0]}, in the best "
         f"measured one {forgetting[1]}"
@@ -105,7 +106,7 @@ def _summary(results: GroupResults) -> str:
     text += (
         f"; of biased forgetting {biased[0]} and {biased[1]}." if biased else "; no biased forgetting is detectable."
     )
-    return text + (f" None in {none} of {len(results.members)} groups of {results.dimension}." if none else "")
+    return text + (f" None in {none} of {count} groups of {results.dimension}." if none else "")
 
 
 def _middle_and_least(values: Sequence[float], scale: Scale) -> tuple[str, str] | None:
@@ -113,14 +114,17 @@ def _middle_and_least(values: Sequence[float], scale: Scale) -> tuple[str, str] 
     return (scale.size(median(known), decimals=0), scale.size(min(known), decimals=0)) if known else None
 
 
-def _left(results: GroupResults) -> str:
+def _left(results: GroupResults) -> list[str]:
     left = len(results.members) - MOST_ROWS
-    return f"{left} more groups are in the table." if left > 0 else ""
+    return [f"{left} more groups are in the table."] if left > 0 else []
 
 
 def _table(members: Sequence[GroupResult], results: GroupResults) -> pl.DataFrame:
     scale = results.scale
-    reasons = ["these data are too few to show any" if math.isnan(one.detectable) else "" for one in members]
+    few = "these data are too few to show any"
+    reasons = [
+        one.forgetting.reason if one.is_biased_only else few if math.isnan(one.detectable) else "" for one in members
+    ]
     return pl.DataFrame(
         {f"group ({results.dimension})": pl.Series([one.group for one in members], dtype=pl.String)}
         | count_columns([one.forgetting for one in members])
