@@ -27,7 +27,7 @@ def with_details(
     """
     if not details:
         return table
-    texts = {name: [_text(value) for value in values[path]] for name, path in details.items() if name != CHANCE}
+    texts = {name: [text_of(value) for value in values[path]] for name, path in details.items() if name != CHANCE}
     if "answer" in texts:
         known = texts.get("outcome", [None] * len(ids))
         texts["outcome"] = [
@@ -57,7 +57,7 @@ def explain(scores: Sequence[Any], golds: Sequence[Any], answers: Sequence[Any])
     return all(score is None or (score == 1) == (gold == answer) for score, gold, answer in rows)
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """A value, or the only one of a list, as text that UTF-8 can hold; None for none."""
     if isinstance(value, list | tuple) and len(value) == 1:
         (value,) = value

@@ -13,10 +13,10 @@ from chaintune.errors import DataError, nearest
 from chaintune.files.cells import group_names, has_stray_blanks, plain_text
 from chaintune.files.columns import Columns
 from chaintune.files.rows import raise_problems
-from chaintune.logs.details import explain, with_details
+from chaintune.logs.details import explain, text_of, with_details
 from chaintune.logs.log import Digests
 from chaintune.records import Scores
-from chaintune.records.examples import LABEL, is_no_group
+from chaintune.records.examples import LABEL, are_labels, as_label, is_no_group
 from chaintune.records.items import Groups, items_table, labelled, plain_scores
 from chaintune.records.metrics import Direction
 
@@ -112,6 +112,8 @@ def scores_from_columns(
         raise DataError(f"{where}: holds no rows")
     for note in faults.notes:
         _LOG.warning("%s: %s", where, note)
+    if LABEL in by_dimension:
+        by_dimension[LABEL] = _labels(by_dimension[LABEL], columns.values.get(fields.details.get(LABEL, ""), []))
     groups: list[Groups] = [{}] * len(ids)
     if by_dimension:
         combinations = list(zip(*by_dimension.values(), strict=True))
@@ -150,6 +152,19 @@ def _check_there(columns: Columns, fields: Fields, where: str) -> None:
     there_is = "there is no column" if len(missing) == 1 else "there are no columns"
     named = f"name the log's own as --columns {option} (in Python columns={{...}})"
     raise DataError(f"{where}: {there_is} {lacks}; {valid}{more}; {named}")
+
+
+def _labels(groups: Sequence[tuple[str, ...]], golds: Sequence[Any]) -> list[tuple[str, ...]]:
+    """Groups on the dimension of gold labels, whose case and blanks say nothing; without the field, the golds.
+
+    Args:
+        groups: of each row, as the log's field of that name writes them.
+        golds: what is right in each row; empty where the log does not say.
+    """
+    if golds and not any(groups):
+        texts = [as_label(text_of(gold) or "") for gold in golds]
+        return [(text,) for text in texts] if are_labels(set(texts)) and all(texts) else list(groups)
+    return [tuple(sorted(set(map(as_label, names)))) for names in groups]
 
 
 def _averaged(

@@ -74,6 +74,25 @@ def test_labels_written_in_several_ways_are_one_group(tmp_path: Path) -> None:
         assert {one.group.rpartition(" & ")[2] for one in found.groups} == {"hateful", "benign"}
 
 
+@pytest.mark.parametrize(
+    "known", [("id", "label", "prediction", "score", "template"), ("id", "label", "score", "template")]
+)
+def test_a_side_that_writes_labels_otherwise_has_the_same_groups(tmp_path: Path, known: tuple[str, ...]) -> None:
+    sides = [[{name: row[name] for name in known} for row in rows(*numbers)] for numbers in ((175, 34), (210, 69))]
+    other = [row | {"label": f" {row['label'].upper()}" if k % 2 else row["label"].title()}
+             for k, row in enumerate(sides[1])]  # fmt: skip
+    before, same, after = (
+        write(tmp_path / f"{name}.csv", side) for name, side in zip("bsa", [*sides, other], strict=True)
+    )
+    for by in ("label", "template x label"):
+        one, expected = (
+            chaintune.compare(before, side, by=[by], cluster="template", resamples=FAST) for side in (after, same)
+        )
+        assert [(row.group, repr(row.forgetting)) for row in one.groups] == [
+            (row.group, repr(row.forgetting)) for row in expected.groups
+        ]
+
+
 def test_columns_of_other_names(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", rows(175, 34, label="gold", prediction="said"))
     assert read(path).metric.name == "score"

@@ -326,6 +326,15 @@ def test_answers_that_are_labels_are_read_from_choices(tmp_path: Path) -> None:
     assert answered(tmp_path / "e", unhashed) == answered(tmp_path / "b", lines)
 
 
+def test_labels_are_a_dimension_of_logs_that_tell_them(tmp_path: Path) -> None:
+    labels = logs.write(tmp_path / "b", [chosen(k, 0) for k in range(24)])
+    found = chaintune.compare(labels, labels, by=["label", "doc.category x label"], resamples=FAST)
+    assert [row.group for row in found.groups] == ["fine", "hateful", "a & hateful", "b & fine"]
+    places = logs.write(tmp_path / "c", [chosen(k, 1, (f" red {k}", f" blue {k}")) for k in range(24)])
+    with pytest.raises(ConfigError, match="no example has a group on 'label'"):
+        chaintune.compare(places, places, by=["label"], resamples=FAST)
+
+
 def test_choices_that_differ_are_called_by_their_place(tmp_path: Path) -> None:
     lines = [chosen(k, 1, (f" red {k}", f" blue {k}")) for k in range(8)]
     assert answered(tmp_path / "b", lines) == (["1", "1"], ["0", "1"], {0.5})
