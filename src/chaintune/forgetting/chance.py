@@ -18,7 +18,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import Subject, accuracy_rows, by_seed, subject_of
 from chaintune.forgetting.runs import Runs
 from chaintune.records import Answers, Checkpoint, ResultRow, Scores
-from chaintune.records.answers import NO_RESPONSE, REFUSAL
+from chaintune.records.answers import NO_PREFERENCE, NO_RESPONSE, REFUSAL
 from chaintune.records.choice import CHOICE_SCHEMA, all_tied
 from chaintune.records.examples import LABEL
 from chaintune.records.scales import levels_in
@@ -237,8 +237,8 @@ def _silent(scores: Scores) -> NDArray[np.float64]:
     """Whether each example is a tie of all choices, has an empty answer, was declined. Shape: `[3, E]`."""
     table, metric = scores.table, scores.metric
     has_choices = set(CHOICE_SCHEMA.names) <= set(scores.details)
-    ties = all_tied(table, metric.name) if has_choices else np.zeros(len(table))
     answers, outcomes = table.column("answer"), table.column("outcome")
+    ties = all_tied(table, metric.name) if has_choices else _whether(pc.equal(outcomes, NO_PREFERENCE))
     empty = _whether(pc.or_kleene(pc.equal(pc.utf8_trim_whitespace(answers), ""), pc.equal(outcomes, NO_RESPONSE)))
     # To decline may be what is right: then it has the best score there is.
     best = scores.item_scores() == metric.range[metric.direction == "more"]

@@ -15,6 +15,8 @@ from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.logs.runs import Run, log_of_run, metric_of
+from chaintune.records.answers import NO_PREFERENCE
+from chaintune.records.choice import is_tie
 
 _DATED = re.compile(r"details_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.:-]+)")
 _TODAY, _BEFORE = {"doc", "metric", "model_response"}, {"example", "metrics", "predictions"}
@@ -86,11 +88,12 @@ def _example(number: int, row: Row, *, by_text: bool) -> Row:
     }
     if isinstance(texts, list) and texts:
         fields |= {"answer": texts[0], "label": choices[gold[0]] if len(gold) == 1 else None}
-    elif len(choices) > 1 and isinstance(values, list) and len(values) == len(choices) and None not in values:
+    elif len(choices) > 1 and isinstance(values, list) and len(values) == len(choices) and all(map(_is_number, values)):
         best = max(range(len(values)), key=values.__getitem__)
         chosen, right = best, gold[0] if len(gold) == 1 else None
         named = [choices[place] if by_text and place is not None else place for place in (chosen, right)]
         fields |= {"answer": named[0], "label": named[1], CHANCE: 1 / len(choices)}
+        fields |= {"outcome": NO_PREFERENCE if is_tie(values) else None}
     return Row(row.where, {"doc": doc, **fields})
 
 
@@ -112,7 +115,11 @@ def _scored(metrics: Mapping[str, Any], metric: str) -> dict[str, Any]:
 
 
 def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    return ((name, value) for name, value in metrics.items() if isinstance(value, int | float))
+    return ((name, value) for name, value in metrics.items() if _is_number(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 READER = LogReader(recognises, read)

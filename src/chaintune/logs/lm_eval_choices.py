@@ -6,6 +6,8 @@ from typing import Any
 from chaintune.files.columns import Columns
 from chaintune.files.rows import Row
 from chaintune.logs.details import CHANCE, explain
+from chaintune.records.answers import NO_PREFERENCE
+from chaintune.records.choice import is_tie
 from chaintune.records.examples import LABEL
 
 ANSWERS, ARGUMENTS, _TARGET = "filtered_resps", "arguments", "target"
@@ -24,10 +26,10 @@ def choice_fields(row: Row) -> list[str]:
 
 
 def with_choices(columns: Columns, metric: str) -> tuple[Columns, dict[str, str]]:
-    """The columns with answers, labels and chance, and which column of a score file each is of.
+    """The columns with answers, labels, ties and chance, and which column of a score file each is of.
 
     A choice is called by its text where all examples offer the same ones, else by its place. Where what is right does
-    not follow from them as the log scores it, nothing is added.
+    not follow from them as the log scores it, ties alone are added.
 
     Args:
         columns: those of `choice_fields` and the metric's.
@@ -40,18 +42,17 @@ def with_choices(columns: Columns, metric: str) -> tuple[Columns, dict[str, str]
         return same or [column[row] for column in texts]
 
     by_length = metric == _BY_LENGTH
-    chosen: list[Any] = [_best(values, offered(row) if by_length else ()) for row, values in enumerate(answers)]
+    numbers = [_numbers(values, offered(row) if by_length else ()) for row, values in enumerate(answers)]
+    chosen: list[Any] = [own.index(max(own)) if own else None for own in numbers]
+    made: dict[str, Sequence[Any]] = {"outcome": [NO_PREFERENCE if is_tie(own) else None for own in numbers]}
     gold: list[Any] = [one if type(one) is int else _gold(one, offered(row)) for row, one in enumerate(targets)]
-    if not all(map(_explains, chosen, gold, answers, columns.values[metric])):
-        return columns, {}
-    by_text = all(same) and len(set(same)) == len(answers[0]) and max(map(len, answers)) == len(same)
-    made: dict[str, Sequence[Any]] = {
-        "answer": [same[place] if by_text else str(place) for place in chosen],
-        LABEL: [same[place] if by_text else str(place) for place in gold],
-        CHANCE: [1 / len(values) for values in answers],
-    }
-    if not explain(columns.values[metric], made[LABEL], made["answer"]):
-        del made[LABEL]
+    if all(map(_explains, chosen, gold, answers, columns.values[metric])):
+        by_text = all(same) and len(set(same)) == len(answers[0]) and max(map(len, answers)) == len(same)
+        made["answer"] = [same[place] if by_text else str(place) for place in chosen]
+        made[CHANCE] = [1 / len(values) for values in answers]
+        labels = [same[place] if by_text else str(place) for place in gold]
+        if explain(columns.values[metric], labels, made["answer"]):
+            made[LABEL] = labels
     known = {f"{_MADE}{name}": column for name, column in made.items()}
     return Columns({**columns.values, **known}, columns.place), {name: f"{_MADE}{name}" for name in made}
 
@@ -77,15 +78,13 @@ def _continuation(requests: list[Any], place: int) -> Any:
     return request[-1] if isinstance(request, list) and request else None
 
 
-def _best(answers: Any, texts: Sequence[str]) -> int | None:
-    """The place of the highest log-probability, over the length of its text where texts are given."""
+def _numbers(answers: Any, texts: Sequence[str]) -> list[float]:
+    """The log-probabilities of choices, over the length of each text where texts are given; empty where one is none."""
     try:
         numbers = [float(answer[0]) for answer in answers]
     except (TypeError, ValueError, LookupError, OverflowError):
-        return None
-    if texts:
-        numbers = [number / max(len(text), 1) for number, text in zip(numbers, texts, strict=False)]
-    return numbers.index(max(numbers)) if numbers else None
+        return []
+    return [number / max(len(text), 1) for number, text in zip(numbers, texts, strict=False)] if texts else numbers
 
 
 def _gold(target: Any, texts: Sequence[str]) -> int | None:

@@ -9,6 +9,8 @@ ROTE_SHARE, ROTE_MORE = 0.95, 0.1
 SILENT_SHARE = 0.2
 # What `outcome` says, in Inspect's words, of an answer that is empty, and of one that declines to answer.
 NO_RESPONSE, REFUSAL = "no_response", "refusal"
+# What it says of a choice where the log-probabilities of all choices are in the source of the scores, and alike.
+NO_PREFERENCE = "no_preference"
 _LONGEST = 40
 
 

@@ -1,5 +1,6 @@
 """Multiple choice: the measurement of every choice's log-probability, and the item metrics that read it."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -75,6 +76,17 @@ def preferred(logprobs: Sequence[float]) -> int:
         1
     """
     return int(np.argmax(np.asarray(logprobs) >= max(logprobs) - TIE))
+
+
+def is_tie(logprobs: Sequence[float]) -> bool:
+    """Whether no choice is preferred to any other, as where a log-probability is no number.
+
+    Example:
+        >>> is_tie([-1.00001, -1.0]), is_tie([-2.0, -1.0]), is_tie([float("nan"), -1.0])
+        (True, False, True)
+    """
+    least = max(logprobs, default=0.0) - TIE
+    return len(logprobs) > 1 and (any(map(math.isnan, logprobs)) or all(value >= least for value in logprobs))
 
 
 def predictions(table: pa.Table, metric: str) -> NDArray[np.int64]:

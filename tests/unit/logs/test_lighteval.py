@@ -67,6 +67,15 @@ def test_two_runs_are_compared_whatever_their_form(tmp_path: Path, make: Any, fi
     assert {answer.strip() for answer in log.scores.table.column("answer").to_pylist()} == {"red"}
 
 
+def test_a_model_without_a_preference_is_told(tmp_path: Path) -> None:
+    rows = [today(k, 1.0) for k in range(N)]
+    for row in rows[: N // 2]:
+        row["model_response"]["logprobs"] = [-1.0, -1.0]
+    path = write(tmp_path, rows)
+    found = chaintune.compare(path, path, resamples=FAST).overall
+    assert (found.answers_after.ties, found.verdict) == (N // 2, "inconclusive")
+
+
 def test_a_metric_is_named_where_there_are_several(tmp_path: Path) -> None:
     path = write(tmp_path, [today(k, 1.0, em=0.5) for k in range(4)])
     with pytest.raises(ConfigError, match=r"there are several: acc, em$"):

@@ -360,6 +360,26 @@ def test_where_choices_do_not_explain_the_scores_none_is_read(tmp_path: Path, ch
     assert answered(tmp_path / "b", lines) == ([None, None], [None, None], {None})
 
 
+@pytest.mark.parametrize("alike", ["-1.5", "nan", "-inf"])
+@pytest.mark.parametrize("target", ["0", "unknown"])
+def test_a_model_without_a_preference_is_not_perfect(tmp_path: Path, alike: str, target: str) -> None:
+    lines = [chosen(k, 0, (f" red {k}", f" blue {k}"), target=target, acc=1.0) for k in range(24)]
+    tied = [line | {"filtered_resps": [[alike, "False"]] * 2} if k % 2 else line for k, line in enumerate(lines)]
+    sides = [logs.write(tmp_path / name, side) for name, side in {"b": lines, "a": tied}.items()]
+    found = chaintune.compare(*sides, resamples=FAST).overall
+    assert (found.answers_before.ties, found.answers_after.ties) == (0, 12)
+    assert (found.verdict, found.is_silent) == ("inconclusive", True)
+    assert "holds all choices equally likely in 12 of 24" in found.verdict_reason
+
+
+def test_ties_are_those_of_the_metric_that_is_read(tmp_path: Path) -> None:
+    lines = [chosen(k, 0, (" aa", " aaaa"), filtered_resps=[["-1.0", "False"], ["-2.0", "False"]]) for k in range(8)]
+    folder = logs.write(tmp_path / "b", lines)
+    for metric, ties in (("acc", 0), ("acc_norm", 8)):
+        found = chaintune.compare(folder, folder, metric=metric, resamples=FAST)
+        assert found.overall.answers_after.ties == ties
+
+
 def test_a_model_that_gives_one_answer_to_all_is_told(tmp_path: Path) -> None:
     before = logs.write(
         tmp_path / "b",
