@@ -92,6 +92,21 @@ def require(purpose: str, *packages: str, extra: str = "") -> None:
         )
 
 
+def number_of(count: int, one: str, several: str = "") -> str:
+    """A count and what it is of.
+
+    Args:
+        count: of them.
+        one: what one is called, with its verb where it has one.
+        several: what several are; by default the same with an `s`.
+
+    Example:
+        >>> number_of(1, "row"), number_of(1200, "row"), number_of(2, "row is", "rows are")
+        ('1 row', '1,200 rows', '2 rows are')
+    """
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
 def nearest(word: object, known: Iterable[str], *, limit: int = 12) -> str:
     """The end of an error sentence: the likeliest meant name, then the valid ones.
 
@@ -103,6 +118,8 @@ def nearest(word: object, known: Iterable[str], *, limit: int = 12) -> str:
     Example:
         >>> nearest("bqq", ["csqa", "bbq"])
         "did you mean 'bbq'? Valid: bbq, csqa"
+        >>> nearest("kind", ["id", "meta.kind"])
+        "did you mean 'meta.kind'? Valid: id, meta.kind"
     """
     word, names = str(word), sorted(set(known))
     close = get_close_matches(word, names, n=len(names) or 1, cutoff=0.0)
@@ -110,5 +127,6 @@ def nearest(word: object, known: Iterable[str], *, limit: int = 12) -> str:
     listed = ", ".join(ordered[:limit])
     if len(ordered) > limit:
         listed += f", and {len(ordered) - limit} more"
-    meant = get_close_matches(word, names, n=1, cutoff=0.6)
+    inner = [name for name in ordered if name.rpartition(".")[2] == word]
+    meant = inner or get_close_matches(word, names, n=1, cutoff=0.6)
     return f"did you mean '{meant[0]}'? Valid: {listed}" if meant else f"valid: {listed}"

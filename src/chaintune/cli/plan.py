@@ -9,6 +9,7 @@ import typer
 
 from chaintune.cli.options import AllowUnused, AsJson, Overrides, StoreRoot, StudyFile
 from chaintune.cli.output import echo
+from chaintune.errors import number_of
 
 if TYPE_CHECKING:
     from chaintune.execution.cluster_spec import Cluster
@@ -130,10 +131,10 @@ def _to_do(plan: "Plan", ahead: "Forecast") -> str:
 
     seconds = "unknown" if math.isnan(ahead.seconds) else f"about {duration(ahead.seconds)}{_origin(ahead)}"
     copies = f", beside {ahead.base_bytes / 1e9:.2f} GB that unpacked bases take there now" if ahead.base_bytes else ""
-    uncounted = f"not counted: {len(plan.curvatures)} curvatures; " if plan.curvatures else ""
+    uncounted = f"not counted: {number_of(len(plan.curvatures), 'curvature')}; " if plan.curvatures else ""
+    stages, scores = number_of(ahead.stages, "stage"), number_of(ahead.scores, "score")
     return (
-        f"to do: {ahead.stages} stages ({ahead.train_tokens:,} tokens), {ahead.scores} scores "
-        f"({ahead.score_tokens:,} tokens); time {seconds}; "
+        f"to do: {stages} ({ahead.train_tokens:,} tokens), {scores} ({ahead.score_tokens:,} tokens); time {seconds}; "
         f"{uncounted}disk {ahead.disk_bytes / 1e9:.2f} GB of {ahead.free_bytes / 1e9:.0f} GB free{copies}"
     )
 

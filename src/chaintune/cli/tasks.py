@@ -6,6 +6,7 @@ import typer
 
 from chaintune.cli.options import AsJson
 from chaintune.cli.output import echo
+from chaintune.errors import number_of
 
 
 def tasks(
@@ -38,7 +39,10 @@ def tasks(
         return
     echo(f"{shown.name}: {shown.role}, version {shown.version}")
     echo(f"source: {shown.source}\nlicence: {shown.licence}")
-    sizes = [f"{split.examples:,} examples in {split.clusters:,} clusters" for split in (shown.train, shown.test)]
+    sizes = [
+        f"{number_of(split.examples, 'example')} in {number_of(split.clusters, 'cluster')}"
+        for split in (shown.train, shown.test)
+    ]
     echo(f"train: {sizes[0]}\ntest: {sizes[1]}\n")
     for dimension, counts in shown.test.groups.items():
         in_train = shown.train.groups[dimension]

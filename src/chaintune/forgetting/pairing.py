@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.forgetting.grouping import memberships
 from chaintune.records import Scores
 
@@ -111,9 +111,8 @@ def _check_same(one: pa.Table, other: pa.Table, task: str) -> None:
             if not pc.any(differs).as_py():
                 continue  # only one of the two knows the labels
             ids = one.column("example_id").filter(differs).combine_chunks()
-            raise DataError(
-                f"task '{task}': {column} differs between before and after in {len(ids)} examples ({_some(ids)})"
-            )
+            many = number_of(len(ids), "example")
+            raise DataError(f"task '{task}': {column} differs between before and after in {many} ({_some(ids)})")
     if one.column("groups").equals(other.column("groups")):
         return
     borne, other_borne = memberships(one), memberships(other)
@@ -129,7 +128,9 @@ def _check_same(one: pa.Table, other: pa.Table, task: str) -> None:
         rows = np.unique((members - other_members).nonzero()[0])
         if len(rows):
             ids = one.column("example_id").take(pa.array(rows)).combine_chunks()
-            raise DataError(f"task '{task}': groups of '{dimension}' differ in {len(ids)} examples ({_some(ids)})")
+            raise DataError(
+                f"task '{task}': groups of '{dimension}' differ in {number_of(len(ids), 'example')} ({_some(ids)})"
+            )
 
 
 def _some(ids: pa.Array) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from chaintune.errors import DataError, nearest
+from chaintune.errors import DataError, nearest, number_of
 from chaintune.files.cells import group_names, has_stray_blanks, plain_text
 from chaintune.files.columns import Columns
-from chaintune.files.rows import raise_problems
+from chaintune.files.rows import kind, raise_problems
 from chaintune.logs.details import explain, text_of, with_details
 from chaintune.logs.log import Digests
 from chaintune.records import Scores
@@ -96,6 +96,7 @@ def scores_from_columns(
         DataError: a row is wrong, an id appears twice, or there are no rows.
     """
     _check_there(columns, fields, where)
+    _check_are_groups(columns, fields)
     faults = _Faults(columns, fields.known)
     ids = faults.names(fields.id)
     worst, best = fields.scale
@@ -152,6 +153,20 @@ def _check_there(columns: Columns, fields: Fields, where: str) -> None:
     there_is = "there is no column" if len(missing) == 1 else "there are no columns"
     named = f"name the log's own as --columns {option} (in Python columns={{...}})"
     raise DataError(f"{where}: {there_is} {lacks}; {valid}{more}; {named}")
+
+
+def _check_are_groups(columns: Columns, fields: Fields) -> None:
+    """Refuse a dimension whose cells hold further fields, which are dimensions themselves."""
+    for path in fields.dimensions.values():
+        values = columns.values[path]
+        names = dict.fromkeys(f"{path}.{name}" for value in values if isinstance(value, Mapping) for name in value)
+        if inner := list(names):
+            first = next(row for row, value in enumerate(values) if isinstance(value, Mapping))
+            more = f" and {len(inner) - _MOST_NAMED} more" if len(inner) > _MOST_NAMED else ""
+            raise DataError(
+                f"{columns.place(first)}: {path} is {kind(values[first])}, expected a group or a list of groups; its "
+                f"fields are dimensions, so name one of them: {', '.join(inner[:_MOST_NAMED])}{more}"
+            )
 
 
 def _labels(groups: Sequence[tuple[str, ...]], golds: Sequence[Any]) -> list[tuple[str, ...]]:
@@ -231,7 +246,7 @@ class _Faults:
             return self.converted(path, _name)
         blank = {row for row, value in enumerate(values) if _is_blank(value)}
         if blank:
-            self.notes.append(f"{len(blank):,} rows without a cluster in '{path}', each one of its own")
+            self.notes.append(f"{number_of(len(blank), 'row')} without a cluster in '{path}', each one of its own")
         names = self.converted(path, _name, absent=blank)
         return [instead[row] if row in blank else name for row, name in enumerate(names)]
 
@@ -239,7 +254,9 @@ class _Faults:
         """The groups that each row names."""
         untyped = self._columns.untyped
         if stray := sum(map(has_stray_blanks, self._columns.values[path])):
-            self.notes.append(f"{stray:,} rows with blanks around a group's name in '{path}', which were removed")
+            self.notes.append(
+                f"{number_of(stray, 'row')} with blanks around a group's name in '{path}', which were removed"
+            )
         return self.converted(path, lambda value: group_names(value, "", untyped=untyped))
 
     def matching(self, path: str, answer: str, *, absent: Collection[int]) -> list[float | None]:
@@ -247,7 +264,8 @@ class _Faults:
         values, answers = self._columns.values[path], self._columns.values[answer]
         empty = sum(_is_blank(value) for row, value in enumerate(values) if row not in absent)
         if empty:
-            self.notes.append(f"{empty:,} rows without a prediction in '{path}', which count as wrong")
+            count = "which counts as wrong" if empty == 1 else "which count as wrong"
+            self.notes.append(f"{number_of(empty, 'row')} without a prediction in '{path}', {count}")
         pairs = self._converted(
             path,
             list(zip(values, answers, strict=True)),
@@ -290,12 +308,12 @@ class _Faults:
 
 def _digests(ids: Sequence[str], table: pa.Table, columns: Columns, fields: Fields, where: str) -> Digests:
     digests = {}
-    for kind, path in fields.digests.items():
+    for called, path in fields.digests.items():
         known = {name: value for name, value in zip(ids, columns.values[path], strict=True) if isinstance(value, str)}
         if known:
-            digests[kind] = [known.get(name) for name in table.column("example_id").to_pylist()]
+            digests[called] = [known.get(name) for name in table.column("example_id").to_pylist()]
     try:
-        return {kind: pa.array(column, pa.string()) for kind, column in digests.items()}
+        return {name: pa.array(column, pa.string()) for name, column in digests.items()}
     except UnicodeEncodeError as error:
         raise DataError(f"{where}: {error.object[:40]!r} is no text") from error
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from chaintune.errors import number_of
 from chaintune.records import ResultRow, RowKey
 from chaintune.records.checkpoint import BASE
 from chaintune.records.choice import BALANCED
@@ -103,7 +104,7 @@ def biased_only_note(groups: Sequence[str]) -> list[str]:
     """
     if not groups:
         return []
-    who = "1 group has" if len(groups) == 1 else f"{len(groups):,} groups have"
+    who = number_of(len(groups), "group has", "groups have")
     return [
         f"{who} a biased forgetting only, as not every label has the clusters that an interval needs: {listed(groups)}."
     ]

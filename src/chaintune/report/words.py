@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from chaintune.errors import number_of
 from chaintune.forgetting.recommend import recommend
 from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, pooled
 from chaintune.records.checkpoint import BASE
@@ -81,7 +82,9 @@ def _comparison_text(comparison: Comparison) -> str:
         margin = changes_in(comparison.unit).exact(comparison.margin)
         parts.append(f"Kept: the whole interval lies within {margin}.")
     if comparison.n_left_out:
-        parts.append(f"{comparison.n_left_out:,} examples that do not have a score on both sides were left out.")
+        have = "have a score on both sides"
+        one, several = f"example that does not {have} was", f"examples that do not {have} were"
+        parts.append(f"{number_of(comparison.n_left_out, one, several)} left out.")
     parts += [f"Compared although not comparable: {reason}." for reason in comparison.forced]
     return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
 
@@ -94,7 +97,7 @@ def _flips(comparison: Comparison) -> str:
     names = {"acc": "accuracy", "balanced_accuracy": "balanced accuracy"}
     metric = names.get(comparison.metric, comparison.metric)
     return (
-        f"Of {row.forgetting.n:,} examples of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot:,} {how}, "
+        f"Of {_examples(row.forgetting)} of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot:,} {how}, "
         f"{row.learned:,} the other way round: {metric} went from {scores.number(row.before.value)} to "
         f"{scores.number(row.after.value, named=True)}."
     )
@@ -138,7 +141,7 @@ def verdict_sentence(row: ResultRow, *, level: float) -> str:
         "kept": f"{where} kept {task}",
     }.get(row.verdict, f"Whether {where} forgot {task} is inconclusive")
     size = changes_in(row.unit).text(_turned(estimate) if row.verdict == "gained" else estimate, level=level)
-    return (did if row.chain else _capital(did)) + f": {size}, {estimate.n:,} examples in {_clusters(estimate)}."
+    return (did if row.chain else _capital(did)) + f": {size}, {_examples(estimate)} in {_clusters(estimate)}."
 
 
 def _ranking(row: ResultRow, further: Sequence[ResultRow], level: float) -> list[str]:
@@ -407,8 +410,12 @@ def _turned(estimate: Estimate) -> Estimate:
     return replace(estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low)
 
 
+def _examples(estimate: Estimate) -> str:
+    return number_of(estimate.n, "example")
+
+
 def _clusters(estimate: Estimate) -> str:
-    return f"{estimate.n_clusters:,} cluster{'s' if estimate.n_clusters != 1 else ''}"
+    return number_of(estimate.n_clusters, "cluster")
 
 
 def _checkpoint(row: ResultRow) -> str:

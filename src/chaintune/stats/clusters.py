@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from chaintune.errors import number_of
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -115,7 +117,9 @@ class Labels:
         """The labels that do not count in a group, each with its clusters there."""
         wanted = [label for label in range(len(self.names)) if self.only[column] in (-1, label)]
         lacking = [label for label in wanted if not counts[label, column] and self.n[label, 0]]
-        return ", ".join(f"'{self.names[label]}' ({self.clusters[label, column]} clusters)" for label in lacking)
+        return ", ".join(
+            f"'{self.names[label]}' ({number_of(int(self.clusters[label, column]), 'cluster')})" for label in lacking
+        )
 
     def why_no_mean(self, column: int) -> str:
         """Why a group has no mean of its own."""

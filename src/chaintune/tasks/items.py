@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.files.cells import group_names, has_stray_blanks, json_in, plain_text
 from chaintune.files.rows import Row, build_all, build_some, checked_text, kind, raise_problems
 from chaintune.records import Choices, Example, canonical_digest
@@ -184,8 +184,8 @@ def _notes_on(rows: Sequence[Row], columns: ColumnNames, examples: Sequence[Exam
     named = [columns.group_map] if columns.group_map else list((columns.groups or {}).values())
     blanks = sum(any(_blanks_in(row.get(column)) for column in named) for row in rows)
     alone = sum(_is_blank(row, columns.cluster) for row in rows) if columns.cluster else 0
-    told = [f"{blanks:,} rows with blanks around a group's name, which were removed"] if blanks else []
-    told += [f"{alone:,} rows without a cluster, each one of its own"] if alone else []
+    told = [f"{number_of(blanks, 'row')} with blanks around a group's name, which were removed"] if blanks else []
+    told += [f"{number_of(alone, 'row')} without a cluster, each one of its own"] if alone else []
     return told + _note_on_first(rows, columns, examples)
 
 

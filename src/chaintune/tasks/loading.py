@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Unpack
 
 from chaintune.arguments import NAMES, PATH, SIZE, taking
-from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.files.rows import kind
 from chaintune.records import Example, Role, Task
 from chaintune.records.examples import LABEL
@@ -162,7 +162,8 @@ def _parts(
         )
         train, test = split_clusters(train, task=task, seed=seed, test_share=share, stratify_by=stratify_by)
     if joined:
-        notes.append(f"{joined:,} rows have the prompt and choices of another and share its cluster")
+        rows, share_it = number_of(joined, "row has", "rows have"), "shares" if joined == 1 else "share"
+        notes.append(f"{rows} the prompt and choices of another and {share_it} its cluster")
     for split, part, emptied_on_purpose in (("train", train, share == 1), ("test", test, False)):
         if not part and not emptied_on_purpose:
             raise DataError(f"{what}: the {split} split is empty; {_why_empty(pool)}")
@@ -177,13 +178,14 @@ def _apart(
     if not shared or (data.mendable and allow_overlap):
         return train
     if data.mendable:
-        one, other = shared[0]
+        many, (one, other) = number_of(len(shared), "example is", "examples are"), shared[0]
         raise DataError(
-            f"{what}: {len(shared):,} examples are in train and in test, such as '{one}', which is '{other}' there; "
+            f"{what}: {many} in train and in test, such as '{one}', which is '{other}' there; "
             "what was taught cannot be tested, so remove them from one, or say 'allow_overlap: true' in the study "
             "(allow_overlap=True in Python)"
         )
-    notes.append(f"{len(shared):,} rows of train are tested too and are not taught")
+    one, several = "row of train is tested too and is not taught", "rows of train are tested too and are not taught"
+    notes.append(number_of(len(shared), one, several))
     doubled = {name for name, _ in shared}
     return [example for example in train if example.id not in doubled]
 
@@ -192,8 +194,9 @@ def _why_empty(pool: Pool) -> str:
     if pool.test is not None:
         return "the data has a split of its own and puts no row there, or only rows that repeat others"
     clusters = {example.cluster for example in pool.examples}
+    where = number_of(len(clusters), "cluster")
     return (
-        f"all {len(pool.examples):,} rows lie in {len(clusters):,} clusters, and a cluster is never divided; "
+        f"all {len(pool.examples):,} rows lie in {where}, and a cluster is never divided; "
         "give more clusters, or another test_share, or a column 'split'"
     )
 
@@ -201,8 +204,9 @@ def _why_empty(pool: Pool) -> str:
 def _check_ids(examples: Sequence[Example], what: str) -> None:
     repeated = [name for name, count in Counter(example.id for example in examples).items() if count > 1]
     if repeated:
+        many = number_of(len(repeated), "id appears", "ids appear")
         raise DataError(
-            f"{what}: {len(repeated):,} ids appear in several rows: {_listed(repeated)}; give every row an id of "
+            f"{what}: {many} in several rows: {_listed(repeated)}; give every row an id of "
             "its own, or, where the data has no id column, remove rows that repeat a prompt and its choices"
         )
 
@@ -210,8 +214,9 @@ def _check_ids(examples: Sequence[Example], what: str) -> None:
 def _check_clusters(train: Sequence[Example], test: Sequence[Example], what: str) -> None:
     shared = {example.cluster for example in train} & {example.cluster for example in test}
     if shared:
+        many = number_of(len(shared), "cluster lies", "clusters lie")
         raise DataError(
-            f"{what}: {len(shared):,} clusters lie in both train and test: {_listed(shared)}; "
+            f"{what}: {many} in both train and test: {_listed(shared)}; "
             "what was taught cannot be tested, so put each cluster in one split, or give one split to be cut by cluster"
         )
 

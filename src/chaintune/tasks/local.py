@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chaintune.errors import ConfigError, DataError
+from chaintune.errors import ConfigError, DataError, number_of
 from chaintune.files.frames import KINDS, parts_in
 from chaintune.files.reading import files_digest, read_rows, user_path
 from chaintune.files.rows import Row
@@ -71,7 +71,7 @@ def _rows(options: Mapping[str, Any]) -> tuple[list[Row], str, str]:
         raise ConfigError(f"rows: expected {KINDS}, got {type(table).__name__}")
     if not rows:
         raise DataError(f"{where}: the table holds no rows")
-    return rows, where, f"{len(rows):,} rows of a {type(table).__name__}"
+    return rows, where, f"{number_of(len(rows), 'row')} of a {type(table).__name__}"
 
 
 def _part(rows: Sequence[Row], options: Mapping[str, Any], where: str, left_out: Counter[str]) -> Items:

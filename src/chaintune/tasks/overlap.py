@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from chaintune.errors import DataError
+from chaintune.errors import DataError, number_of
 from chaintune.records import Choices, Example, Preference, Task
 from chaintune.records.examples import shown_text
 
@@ -31,7 +31,7 @@ class Overlap:
         named = f"'{one}'" if one == other else f"'{one}', tested as '{other}'"
         more = "" if self.taught == self.tested else f" that task '{self.tested}' tests"
         again = " that it also tests" if self.taught == self.tested else ""
-        return f"task '{self.taught}' teaches {len(self.ids):,} examples{more}{again}, such as {named}"
+        return f"task '{self.taught}' teaches {number_of(len(self.ids), 'example')}{more}{again}, such as {named}"
 
 
 def content_of(example: Example) -> Content:

@@ -239,7 +239,7 @@ def test_other_tasks_gold_answers_clusters_and_groups_are_refused() -> None:
     changed = after.table.set_column(4, "gold", pa.array(gold, pa.int32()))
     for other, message in [
         (Scores("u", after.table), "task 't', after of 'u'"),
-        (Scores("t", changed), r"gold differs .* in 1 examples \('e0003'\)"),
+        (Scores("t", changed), r"gold differs .* in 1 example \('e0003'\)"),
         (two(20, clusters=["c"] * 20)[1], "cluster differs"),
         (two(20, groups={"age": ["old"] * 20})[1], "dimension 'age'"),
         (two(20, groups=faiths(20, "abce"))[1], "groups of 'faith' differ between before and after: d, e"),

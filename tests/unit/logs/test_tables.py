@@ -492,6 +492,23 @@ def test_an_answer_that_is_none_is_refused(answer: Any) -> None:
         chaintune.compare(data, data, columns={"answer": "answer"}, resamples=FAST)
 
 
+def test_one_row_is_told_in_the_singular(caplog: pytest.LogCaptureFixture) -> None:
+    data = [{"id": k, "prediction": "b" if k else None, "answer": "b", "kind": "x" if k else " y"} for k in range(8)]
+    chaintune.compare(data, data, by=["kind"], columns={"answer": "answer"}, resamples=FAST)
+    assert "1 row without a prediction in 'prediction', which counts as wrong" in caplog.text
+    assert "1 row with blanks around a group's name in 'kind', which were removed" in caplog.text
+
+
+def test_a_field_of_fields_names_the_dimensions_in_it() -> None:
+    data = [{"id": k, "score": k % 2, "groups": {"kind": "xy"[k % 2], "age": "old"}} for k in range(8)]
+    with pytest.raises(DataError, match=r"row 1: groups is dict .*; its fields are .*: groups.kind, groups.age$"):
+        chaintune.compare(data, data, by=["groups"], resamples=FAST)
+    with pytest.raises(ConfigError, match=r"no example has a group on 'kind': did you mean 'groups.kind'\?"):
+        chaintune.compare(data, data, by=["kind"], resamples=FAST)
+    found = chaintune.compare(data, data, by=["groups.kind"], resamples=FAST)
+    assert {row.group for row in found.groups} == {"x", "y"}
+
+
 def test_empty_predictions_and_answers_that_never_agree_are_told(caplog: pytest.LogCaptureFixture) -> None:
     data = [{"id": k, "prediction": [None, "B"][k % 2], "answer": "b"} for k in range(8)]
     chaintune.compare(data, data, columns={"answer": "answer"}, resamples=FAST)

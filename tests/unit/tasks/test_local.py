@@ -256,7 +256,7 @@ def test_a_group_that_one_split_lacks_cannot_be_sampled(tmp_path: Path) -> None:
 
 def test_a_given_split_must_keep_clusters_whole_and_both_parts_filled(tmp_path: Path) -> None:
     rows = [row(k, split="test" if k > 2 else "train") for k in range(8)]
-    with pytest.raises(DataError, match="1 clusters lie in both train and test: 'c1'"):
+    with pytest.raises(DataError, match="1 cluster lies in both train and test: 'c1'"):
         load(jsonl(tmp_path, rows))
     with pytest.raises(DataError, match="the test split is empty; the data has a split of its own"):
         load(jsonl(tmp_path, rows[:3]))

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import Scale, is_share, levels_in
 from chaintune.report.cells import score_name
@@ -40,7 +41,7 @@ def rounded(value: Any) -> Any:
 
 def estimate_data(estimate: Estimate, scale: Scale) -> dict[str, Any]:
     """An estimate on a scale: numbers to draw, and the same in words to read on pointing at it."""
-    examples = f"{estimate.n:,} examples in {estimate.n_clusters:,} clusters"
+    examples = f"{number_of(estimate.n, 'example')} in {number_of(estimate.n_clusters, 'cluster')}"
     seeds = f", {estimate.n_seeds} seeds" if estimate.n_seeds > 1 else ""
     ends = {"low": scale.factor * estimate.low, "high": scale.factor * estimate.high}
     text = one_line(scale.text(estimate))

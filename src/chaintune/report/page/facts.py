@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from chaintune.errors import number_of
 from chaintune.records import Comparison
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in
@@ -67,10 +68,11 @@ def _comparison_facts(one: Comparison) -> Iterator[Fact]:
 
 
 def _task(name: str, task: Mapping[str, Any]) -> Fact:
+    taught = number_of(task["train_examples"], "example")
     return Fact(
         f"Task {name}",
         (
-            f"{task['role']}, {task['train_examples']:,} examples to train, {task['test_examples']:,} to test",
+            f"{task['role']}, {taught} to train, {task['test_examples']:,} to test",
             f"source: {task['source']}",
             f"licence: {task['licence']}",
             f"version {task['version']}; digests: train {task['train_digest'][:16]}, test {task['test_digest'][:16]}",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.cells import Table
@@ -83,12 +84,12 @@ def _change(row: ResultRow) -> str:
 
 
 def _scope(estimate: Estimate) -> str:
-    parts = [_count(estimate.n, "example"), _count(estimate.n_clusters, "cluster"), _count(estimate.n_seeds, "seed")]
+    parts = [
+        number_of(estimate.n, "example"),
+        number_of(estimate.n_clusters, "cluster"),
+        number_of(estimate.n_seeds, "seed"),
+    ]
     return ", ".join(parts)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _detectable(limit: ResultRow | None) -> str:

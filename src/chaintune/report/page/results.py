@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, get_args
 
+from chaintune.errors import number_of
 from chaintune.records import Comparison, Figure, Metric, Task
 from chaintune.report.page.content import Page
 from chaintune.report.page.facts import ASSUMPTIONS, facts
@@ -60,15 +61,14 @@ def _metric(comparisons: Sequence[Comparison]) -> Metric | None:
 
 def _subtitle(results: Results) -> str:
     """`smollm2-135m · bbq, csqa · 1 seed · 2026-11-23` of a study, `bbq, 440 examples` of a comparison."""
-    compared = [f"{one.task}, {one.overall.forgetting.n:,} examples" for one in results.comparisons]
+    compared = [f"{one.task}, {number_of(one.overall.forgetting.n, 'example')}" for one in results.comparisons]
     return " · ".join([*compared, *(_run(results.provenance) if results.provenance else [])])
 
 
 def _run(provenance: Mapping[str, Any]) -> list[str]:
-    seeds = len(provenance["seeds"])
     return [
         ", ".join(provenance["bases"]),
         ", ".join(f"{name} ({task['role']})" for name, task in provenance["tasks"].items()),
-        f"{seeds} seed{'' if seeds == 1 else 's'}",
+        number_of(len(provenance["seeds"]), "seed"),
         str(provenance["written_at"])[:10],
     ]
