@@ -49,11 +49,6 @@ def score(row: ResultRow | None, *, named: bool = False) -> str:
     return levels_in_tables(row.unit).short(row.estimate, named=named) if row else ""
 
 
-def has_value(row: ResultRow | None) -> bool:
-    """Whether there is a row and its estimate is defined."""
-    return row is not None and not math.isnan(row.estimate.value)
-
-
 def percent(row: ResultRow | None) -> str:
     """The cell of a share of something else than answers, such as a recovery; empty without a row."""
     return PERCENT.short(row.estimate) if row else ""
@@ -94,6 +89,21 @@ def most_forgotten_first(members: Sequence[ResultRow], beside: Beside) -> list[R
         return (math.isnan(own.low), 0.0 if math.isnan(own.value) else -own.value, row.group)
 
     return sorted(members, key=rank)
+
+
+def biased_only(members: Sequence[ResultRow], beside: Beside) -> list[str]:
+    """The groups that are held against the whole, or the rest, but have no forgetting of their own.
+
+    Args:
+        members: forgetting of groups of one dimension under one checkpoint.
+        beside: rows by key, metric, dimension and group.
+    """
+    bias = [beside.get((row.key, "biased_forgetting", row.dimension, row.group)) for row in members]
+    return [
+        row.group
+        for row, other in zip(members, bias, strict=True)
+        if math.isnan(row.estimate.value) and other and not math.isnan(other.estimate.value)
+    ]
 
 
 def biased_only_note(groups: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from chaintune.forgetting.recommend import recommend, shortfall
@@ -9,7 +10,18 @@ from chaintune.records import Limits, ResultRow, chain_label
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
-from chaintune.report.cells import Table, change, checkpoint, most_forgotten_first, p_text, percent, score, statistic
+from chaintune.report.cells import (
+    Table,
+    biased_only,
+    biased_only_note,
+    change,
+    checkpoint,
+    most_forgotten_first,
+    p_text,
+    percent,
+    score,
+    statistic,
+)
 from chaintune.report.results import Results
 
 _MOST_COLUMNS = 6
@@ -162,13 +174,10 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
             shown = {after: after} | dict(islice(names.items(), start, start + _MOST_COLUMNS))
             for dimension in dict.fromkeys(row.dimension for row in lost if row.chain == after):
                 members = [row for row in lost if row.dimension == dimension]
-                tables.append(
-                    _group_table(
-                        most_forgotten_first(members, beside),
-                        shown,
-                        f"{task}: {dimension}" + (f", {variant}" if variant else ""),
-                    )
-                )
+                what = f"{task}: {dimension}" + (f", {variant}" if variant else "")
+                table = _group_table(most_forgotten_first(members, beside), shown, what)
+                alone = biased_only([row for row in members if row.chain == after], beside)
+                tables.append(replace(table, note=" ".join([table.note, *biased_only_note(alone)])))
     return tables
 
 

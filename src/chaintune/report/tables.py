@@ -1,6 +1,5 @@
 """Tables of results: headers and rows of text, for the terminal and for Markdown alike."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,11 +18,11 @@ from chaintune.report.answers import (
 from chaintune.report.cells import (
     Table,
     balanced_note,
+    biased_only,
     biased_only_note,
     change,
     checkpoint,
     gain_key,
-    has_value,
     most_forgotten_first,
     p_text,
     percent,
@@ -276,7 +275,7 @@ def _group_table(
 ) -> Table:
     first = members[0]
     shown = most_forgotten_first(members, beside)[:_LARGEST_DIMENSION]
-    bias = {row.group: beside.get((row.key, "biased_forgetting", row.dimension, row.group)) for row in members}
+    bias = {row.group: beside.get((row.key, "biased_forgetting", row.dimension, row.group)) for row in shown}
     relative = next((row.bf_reference for row in bias.values() if row), "")
     whole = "that of the rest" if relative == "rest" else "the whole task's"
     note = (
@@ -285,8 +284,8 @@ def _group_table(
         "positive says that this group loses more. p and verdicts are adjusted for the number of groups, intervals are "
         "not."
     )
-    alone = [row.group for row in members if math.isnan(row.estimate.value) and has_value(bias[row.group])]
-    note += "".join(f" {text}" for text in (without_loss(members), *biased_only_note(alone)) if text)
+    said = (without_loss(members), *biased_only_note(biased_only(members, beside)))
+    note += "".join(f" {text}" for text in said if text)
     if len(members) > len(shown):
         file = "results.parquet" if first.chain else "the JSON format"
         note += f" {len(shown)} of {len(members)} groups, those with too few clusters last; {file} has all."

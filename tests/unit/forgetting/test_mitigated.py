@@ -12,6 +12,7 @@ from chaintune.records import (
     ChainStep,
     Checkpoint,
     CheckpointScores,
+    Estimate,
     MitigationRef,
     ResultRow,
     Role,
@@ -151,6 +152,15 @@ def test_the_gap_is_shown_without_and_with(rows: list[ResultRow]) -> None:
     compared = {row[0]: row for row in tables["Mitigations"].rows}
     assert compared["s>c with ewc 5"][-3:] == ("+0", "+6", "no")
     assert compared["s+c"][-2] == ""
+
+
+def test_groups_with_a_biased_forgetting_only_are_named(rows: list[ResultRow]) -> None:
+    none = Estimate.undefined("too few clusters of a label")
+    few = [replace(row, estimate=none) if (row.metric, row.group) == ("forgetting", "a") else row for row in rows]
+    for own, said in ((rows, False), (few, True)):
+        tables = {table.title: table for table in mitigation_tables(Results("t", own, 0.95))}
+        note = tables["Forgetting by group with mitigations, s: faith"].note
+        assert ("1 group has a biased forgetting only" in note, note.endswith("needs: a.")) == (said, said)
 
 
 def test_the_words_name_what_came_back_and_what_is_recommended(rows: list[ResultRow]) -> None:
