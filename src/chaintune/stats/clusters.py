@@ -141,7 +141,9 @@ class Labels:
         if self.only[column] >= 0:
             return ""
         named = self.named(counts, column)
-        return f"; mean over {int(counts[:, column].sum())} labels" + (f", without {named}" if named else "")
+        return f"; mean over {number_of(int(counts[:, column].sum()), 'label')}" + (
+            f", without {named}" if named else ""
+        )
 
     @property
     def _enough(self) -> NDArray[np.bool_]:

@@ -82,8 +82,9 @@ def _part(rows: Sequence[Row], options: Mapping[str, Any], where: str, left_out:
 
 def _check_ids_apart(train: Sequence[Example], test: Sequence[Example], where: str) -> None:
     if shared := sorted({example.id for example in train} & {example.id for example in test}):
+        many = number_of(len(shared), "id is", "ids are")
         raise DataError(
-            f"{where}: train and test share rows: {len(shared):,} ids are in both, such as '{shared[0]}', and what was "
+            f"{where}: train and test share rows: {many} in both, such as '{shared[0]}', and what was "
             "taught cannot be tested; give the test other rows with ids of their own, or one part alone, which is then "
             "split by cluster"
         )

@@ -132,7 +132,7 @@ def test_a_group_of_one_label_has_only_a_difference() -> None:
     assert "'no' (0 clusters)" in lost.reason
     assert bias.value == pytest.approx(values[groups == 0].mean() - values[labels == "yes"].mean())
     assert bias.low < bias.value < bias.high
-    assert "mean over 1 labels, without 'no' (0 clusters)" in bias.method
+    assert "mean over 1 label, without 'no' (0 clusters)" in bias.method
     spread, expected = disparity(sample(design, values), [1, 2])
     assert spread.value == pytest.approx(abs(values[groups == 0].mean() - values[groups == 1].mean()))
     assert expected > 0

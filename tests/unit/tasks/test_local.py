@@ -270,7 +270,7 @@ def test_a_given_split_must_keep_clusters_whole_and_both_parts_filled(tmp_path: 
 
 def test_an_id_in_both_files_is_refused(tmp_path: Path) -> None:
     one, two = jsonl(tmp_path, [row(0), row(2)], "a.jsonl"), jsonl(tmp_path, [row(2), row(4)], "b.jsonl")
-    with pytest.raises(DataError, match="share rows: 1 ids are in both, such as 'r2'"):
+    with pytest.raises(DataError, match="share rows: 1 id is in both, such as 'r2'"):
         load(one, test_path=two)
 
 

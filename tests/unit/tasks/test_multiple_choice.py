@@ -95,7 +95,7 @@ def test_questions_whose_choices_read_the_same_are_left_out_and_counted(
         (in_wheel(1, answer="E. x"), r"line 2: answer 'E. x' is none of the options \['A', 'B', 'C'\]"),
         (in_wheel(1, options="yes, no"), r"is none of the options \[\]"),
         ({"question": "Is it?"}, r"line 2: field 'choices' is missing; valid: question"),
-        (on_hub(0), "task 'csqa': 1 ids appear in several rows: 'q0'"),
+        (on_hub(0), "task 'csqa': 1 id appears in several rows: 'q0'"),
     ],
 )
 def test_a_malformed_row_is_told(tmp_path: Path, row: dict[str, Any], message: str) -> None:
