@@ -111,7 +111,7 @@ def test_another_machine_needs_the_same_base(smoke: Smoke, tmp_path: Path, monke
     (base,) = session.bases.values()
     os.utime(base.folder / "config.json", (1, 1))  # another file, for all that one sees from outside
     assert isinstance(factory(session.store), LocalEngine)
-    monkeypatch.setattr(engine_factory, "open_base", lambda name, *_: type(base)(name, "0" * 64, base.folder))
+    monkeypatch.setattr(engine_factory, "open_base", lambda name, *_, **__: type(base)(name, "0" * 64, base.folder))
     with pytest.raises(ModelError, match="is not the model that the study was planned with"):
         factory(FolderStore(tmp_path / "other"))
 

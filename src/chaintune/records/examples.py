@@ -201,9 +201,12 @@ def is_labelling(targets: Sequence[Choices]) -> bool:
         >>> is_labelling([Choices((" A", " B"), 0), Choices((" A", " B"), 1)])
         False
     """
-    offers = {frozenset(target.labels) for target in targets}
-    distinct = all(len(target.texts) == len(offer) for target in targets for offer in offers)
-    return len(targets) > 1 and len(offers) == 1 and distinct and are_labels(*offers)
+    if len(targets) < 2:
+        return False
+    offer = frozenset(targets[0].labels)
+    return are_labels(offer) and all(
+        len(target.texts) == len(offer) and frozenset(target.labels) == offer for target in targets
+    )
 
 
 def are_labels(texts: Collection[str]) -> bool:
