@@ -91,13 +91,13 @@ def detectable_limits(
         options: how sure, and relative to what.
         tested: forgetting and biased forgetting of each group; those without a p-value were not tested.
     """
-    lost, bias = (np.full(len(groups.labels), np.nan) for _ in range(2))
+    lost, bias = (np.empty(len(groups.labels)) for _ in range(2))
     for dimension in ("", *groups.dimensions):
         columns = groups.columns(dimension)
-        rates = [(1 - options.level) / max(_tested(estimates, columns), 1) for estimates in tested]
-        lost[columns] = detectable_means(sample, error_rate=rates[0])[columns]
-        bias[columns] = detectable_biased(sample, error_rate=rates[1], reference=options.reference)[columns]
-    return lost, bias
+        for rates, estimates in zip((lost, bias), tested, strict=True):
+            rates[columns] = (1 - options.level) / max(_tested(estimates, columns), 1)
+    by_group = detectable_biased(sample, error_rate=bias, reference=options.reference)
+    return detectable_means(sample, error_rate=lost), by_group
 
 
 def _tested(estimates: list[Estimate], columns: list[int]) -> int:

@@ -131,7 +131,7 @@ def _auc_rows(
 
 def _flips(subject: Subject, groups: Grouping, change: Floats) -> Iterator[ResultRow]:
     """How many examples forgot and how many learned, with McNemar's test that both are as likely."""
-    forgot, learned = (groups.design.sums((d > 0).astype(np.float64)).sum(axis=0) for d in (change, -change))
+    forgot, learned = (groups.design.members.T @ (d > 0).astype(np.float64) for d in (change, -change))
     reason = "no interval: it was counted"
     for k, label in enumerate(groups.labels):
         p_value = mcnemar_p(round(forgot[k]), round(learned[k]))

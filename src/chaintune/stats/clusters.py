@@ -1,5 +1,6 @@
 """Sums per cluster: the only thing about examples that any interval or test here needs."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,6 +12,12 @@ from chaintune.errors import number_of
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+# From so many groups on, or from so many cells of an array, a few groups at a time are held densely.
+MANY_GROUPS = 200
+_MANY_CELLS = 2**25
+_GROUPS_AT_ONCE = 128
+_CELLS_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,23 +170,20 @@ class Design:
     Attributes:
         clusters: cluster number of each example, from 0, none left out.
         members: 1 where an example lies in a group.
-        sizes: examples of each cluster in each group.
         labels: over which means are balanced; None and every example counts alike.
 
-    Shape: clusters `[E]`, members `[E, K]`, sizes `[C, K]`.
+    Shape: clusters `[E]`, members `[E, K]`.
     """
 
     clusters: Integers
     members: sparse.csr_array
-    sizes: Floats
     labels: Labels | None = None
 
     @classmethod
     def of(cls, clusters: Integers, members: sparse.csr_array) -> "Design":
         """The design of examples in clusters and groups; `members` without the whole task's column."""
         everybody: sparse.csr_array = sparse.csr_array(np.ones((len(clusters), 1)))
-        columns = sparse.csr_array(sparse.hstack([everybody, members], format="csr"))
-        return cls(clusters, columns, _by_cluster(clusters, columns))
+        return cls(clusters, sparse.csr_array(sparse.hstack([everybody, members], format="csr")))
 
     def balanced_over(self, labels: NDArray[np.str_], only: dict[int, str], *, needed: int) -> "Design":
         """The same design with means that are balanced over labels.
@@ -197,22 +201,59 @@ class Design:
         sizes = self._by_label(np.ones(len(codes)), codes.astype(np.int64), len(names))
         return replace(self, labels=Labels(tuple(places), alone, needed, sizes, codes.astype(np.int64)))
 
+    def parts(self, rows: int = 0) -> Iterator["Design"]:
+        """Designs of a few of the groups each, the whole task first in all; this one itself where groups are few.
+
+        Args:
+            rows: of other arrays that are held for each group, beside those of clusters.
+        """
+        groups, rows = self.members.shape[1], max(rows, self.total)
+        if groups <= MANY_GROUPS and groups * rows <= _MANY_CELLS:
+            yield self
+            return
+        columns = self.members.tocsc()
+        at_once = max(1, min(_GROUPS_AT_ONCE, _CELLS_AT_ONCE // rows))
+        for start in range(1, groups, at_once):
+            part = sparse.hstack([columns[:, [0]], columns[:, start : start + at_once]], format="csr")
+            yield Design(self.clusters, sparse.csr_array(part))
+
+    @cached_property
+    def total(self) -> int:
+        """Clusters there are."""
+        return int(self.clusters.max()) + 1 if len(self.clusters) else 0
+
+    @cached_property
+    def sizes(self) -> Floats:
+        """Examples of each cluster in each group. Shape: `[C, K]`."""
+        return np.asarray(self._sizes.todense(), dtype=np.float64)
+
     @cached_property
     def n(self) -> Integers:
         """Examples in each group. Shape: `[K]`."""
-        return np.asarray(self.sizes.sum(axis=0), dtype=np.int64)
+        return np.asarray(self.members.sum(axis=0), dtype=np.int64)
 
     @cached_property
     def n_clusters(self) -> Integers:
         """Clusters with an example in each group. Shape: `[K]`."""
-        return np.asarray((self.sizes > 0).sum(axis=0), dtype=np.int64)
+        return np.bincount(self._sizes.indices[self._sizes.data > 0], minlength=self.members.shape[1])
+
+    @cached_property
+    def n_outside(self) -> Integers:
+        """Clusters with an example that does not lie in each group. Shape: `[K]`."""
+        of_cluster = np.bincount(self.clusters, minlength=self.total)
+        full = self._sizes.data == np.repeat(of_cluster, np.diff(self._sizes.indptr))
+        return self.total - np.bincount(self._sizes.indices[full], minlength=self.members.shape[1])
 
     def sums(self, values: Floats) -> Floats:
         """Sum of the values of each cluster's examples in each group.
 
         Shape: values `[E]`, result `[C, K]`.
         """
-        return _by_cluster(self.clusters, sparse.diags_array(values) @ self.members)
+        return np.asarray(self.sparse_sums(values).todense(), dtype=np.float64)
+
+    def sparse_sums(self, values: Floats) -> sparse.csr_array:
+        """The same, without the groups that a cluster has no example in. Shape: values `[E]`, result `[C, K]`."""
+        return _by_cluster(self.clusters, self.total, sparse.diags_array(values) @ self.members)
 
     def label_sums(self, values: Floats) -> Floats:
         """The same for each label. Shape: values `[E]`, result `[L, C, K]`; one label that all bear without labels."""
@@ -249,12 +290,20 @@ class Design:
             return float(values.mean())
         return float(self.mean_sums(values)[:, 0].sum() / self.own_n[0]) if self.own_n[0] else float("nan")
 
+    @cached_property
+    def _sizes(self) -> sparse.csr_array:
+        return _by_cluster(self.clusters, self.total, self.members)
+
     def _by_label(self, values: Floats, codes: Integers, count: int) -> Floats:
         return np.stack([self.sums(np.where(codes == label, values, 0.0)) for label in range(count)])
 
 
-def _by_cluster(clusters: Integers, columns: sparse.csr_array) -> Floats:
+def joined(several: Sequence[tuple[Floats, ...]]) -> tuple[Floats, ...]:
+    """Arrays of all groups from those of a few groups each, the whole task first in all."""
+    return tuple(np.concatenate([one[0][:1], *(array[1:] for array in one)]) for one in zip(*several, strict=True))
+
+
+def _by_cluster(clusters: Integers, total: int, columns: sparse.csr_array) -> sparse.csr_array:
     n = len(clusters)
-    total = int(clusters.max()) + 1 if n else 0
     indicator = sparse.csr_array((np.ones(n), (clusters, np.arange(n))), shape=(total, n))
-    return np.asarray((indicator @ columns).todense(), dtype=np.float64)
+    return sparse.csr_array(indicator @ columns)

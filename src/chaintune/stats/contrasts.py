@@ -3,7 +3,7 @@
 import numpy as np
 
 from chaintune.stats.balanced import Contrast, contrast, error_of
-from chaintune.stats.clusters import Design, Floats, Integers, Labels
+from chaintune.stats.clusters import Design, Floats, Labels
 from chaintune.stats.halves import Halves
 from chaintune.stats.power import effective_clusters
 from chaintune.stats.sample import Sample
@@ -18,15 +18,14 @@ def contrast_sums(sample: Sample) -> tuple[Floats, Floats]:
 
     Shape: both `[C, K]`.
     """
-    seed_sums, weights, *_ = contrast_parts(sample)
+    seed_sums, weights = _sums_by_seed(sample)
     return np.asarray(seed_sums.mean(axis=0)), np.asarray(weights[0])
 
 
 def contrast_by_seed(sample: Sample) -> tuple[Floats, Floats]:
     """Cluster scores and weights of each group's difference, a seed at a time. Shape: both `[S, C, K]`."""
     if sample.design.labels is None:
-        seed_sums, sizes, *_ = contrast_parts(sample)
-        return seed_sums, sizes
+        return _sums_by_seed(sample)
     made = contrast(sample.design, sample.design.labels, sample.label_sums, sample.values, overall=True)
     return made.sums, np.broadcast_to(made.weights, made.sums.shape)
 
@@ -41,17 +40,20 @@ def contrast_errors(made: Contrast, labels: Labels) -> tuple[Floats, Floats]:
 
 def contrast_parts(sample: Sample) -> tuple[Floats, Floats, Halves, Halves]:
     """Cluster scores of group minus rest and their halves: the estimate is the ratio of their totals."""
-    design, sizes = sample.design, sample.design.sizes
-    mean = sample.value[0]
-    by_seed = sample.seed_sums[:, :, 0].sum(axis=1) / max(int(design.n[0]), 1)
-    scores = [_scores(design, sums, sizes, m) for sums, m in zip(sample.seed_sums, by_seed, strict=True)]
-    weights = _weights(design, sizes)
+    design, mean = sample.design, sample.value[0]
     numerator = Halves(
         _scores(design, sample.half_sums.sums, sample.half_sizes.sums, mean),
         _scores(design, sample.half_sums.totals[None], sample.half_sizes.totals[None], mean)[0],
     )
     denominator = Halves(_weights(design, sample.half_sizes.sums), _weights(design, sample.half_sizes.totals[None])[0])
-    return np.stack(scores), np.broadcast_to(weights, sample.seed_sums.shape), numerator, denominator
+    return *_sums_by_seed(sample), numerator, denominator
+
+
+def _sums_by_seed(sample: Sample) -> tuple[Floats, Floats]:
+    design, sizes = sample.design, sample.design.sizes
+    by_seed = sample.seed_sums[:, :, 0].sum(axis=1) / max(int(design.n[0]), 1)
+    scores = [_scores(design, sums, sizes, m) for sums, m in zip(sample.seed_sums, by_seed, strict=True)]
+    return np.stack(scores), np.broadcast_to(_weights(design, sizes), sample.seed_sums.shape)
 
 
 def _scores(design: Design, sums: Floats, sizes: Floats, mean: float) -> Floats:
@@ -81,11 +83,6 @@ def least_error(scatter: Floats, weights: Floats) -> Floats:
     """
     total, denominator = scatter.sum(axis=0), weights.sum(axis=0)
     return np.asarray(SCATTER_FLOOR * np.sqrt(total) / np.where(denominator > 0, denominator, 1.0))
-
-
-def clusters_outside(design: Design) -> Integers:
-    """Clusters with an example that does not lie in each group. Shape: `[K]`."""
-    return np.asarray((design.sizes[:, :1] > design.sizes).sum(axis=0), dtype=np.int64)
 
 
 def common_scatter(sample: Sample) -> tuple[float, float]:

@@ -5,9 +5,8 @@ import numpy as np
 from chaintune.stats.balanced import contrast
 from chaintune.stats.clusters import Floats
 from chaintune.stats.contrasts import (
-    clusters_outside,
+    contrast_by_seed,
     contrast_errors,
-    contrast_parts,
     contrast_scatter,
     least_error,
     shares,
@@ -15,47 +14,59 @@ from chaintune.stats.contrasts import (
 from chaintune.stats.effects import Reference, own_errors
 from chaintune.stats.power import SeedScatter, detectable, detectable_over_seeds, effective_clusters
 from chaintune.stats.rates import standard_errors
-from chaintune.stats.sample import Sample, needed_clusters
+from chaintune.stats.sample import Sample, in_parts, needed_clusters
 from chaintune.stats.seeds import seed_variances
 
 
-def detectable_means(sample: Sample, *, error_rate: float) -> Floats:
+def detectable_means(sample: Sample, *, error_rate: float | Floats) -> Floats:
     """Smallest mean that these data show with 80 % probability. Shape: `[K]`."""
-    sizes = np.broadcast_to(sample.design.weights, sample.seed_sums.shape)
-    if sample.design.labels is None:
-        errors, freedom = standard_errors(sample.sums, sizes[0]), effective_clusters(sizes[0]) - 1
-    else:
-        errors, freedom = own_errors(sample)
-    limits = _detectable(sample, errors, (sample.seed_sums, sizes), error_rate, freedom)
+
+    def of_part(part: Sample) -> tuple[Floats, ...]:
+        sizes = np.broadcast_to(part.design.weights, part.seed_sums.shape)
+        if part.design.labels is None:
+            errors, freedom = standard_errors(part.sums, sizes[0]), effective_clusters(sizes[0]) - 1
+        else:
+            errors, freedom = own_errors(part)
+        return errors, freedom, _variances(part), *_seed_variances(part, part.seed_sums, sizes)
+
+    limits = _detectable(sample, in_parts(sample, of_part), error_rate)
     return np.where(sample.design.own_n > 0, limits, np.nan)
 
 
-def detectable_biased(sample: Sample, *, error_rate: float, reference: Reference = "overall") -> Floats:
+def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: Reference = "overall") -> Floats:
     """Smallest difference between group and reference that these data show with 80 % probability."""
     if (labels := sample.design.labels) is not None:
         made = contrast(sample.design, labels, sample.label_sums, sample.values, overall=reference == "overall")
-        by_seed = (made.sums, np.broadcast_to(made.weights, made.sums.shape))
-        errors, freedom = contrast_errors(made, labels)
-        limits = _detectable(sample, errors, by_seed, error_rate, freedom)
+        weights = np.broadcast_to(made.weights, made.sums.shape)
+        scatter = _variances(sample), *_seed_variances(sample, made.sums, weights)
+        limits = _detectable(sample, (*contrast_errors(made, labels), *scatter), error_rate)
         return np.where(labels.compared.any(axis=0), limits, np.nan)
-    seed_sums, sizes, *_ = contrast_parts(sample)
-    share = shares(sample.design)
-    scatter = contrast_scatter(sample, sizes[0])
-    errors = np.maximum(standard_errors(seed_sums.mean(axis=0), sizes[0]), least_error(scatter, sizes[0]))
-    freedom = np.minimum(effective_clusters(sample.design.sizes), effective_clusters(scatter)) - 1
-    limits = _detectable(sample, errors, (seed_sums, sizes), error_rate, freedom)
-    enough = clusters_outside(sample.design) >= needed_clusters(1 - error_rate)
+
+    def of_part(part: Sample) -> tuple[Floats, ...]:
+        seed_sums, sizes = contrast_by_seed(part)
+        scatter = contrast_scatter(part, sizes[0])
+        errors = np.maximum(standard_errors(seed_sums.mean(axis=0), sizes[0]), least_error(scatter, sizes[0]))
+        freedom = np.minimum(effective_clusters(part.design.sizes), effective_clusters(scatter)) - 1
+        return errors, freedom, _variances(part), *_seed_variances(part, seed_sums, sizes)
+
+    limits, share = _detectable(sample, in_parts(sample, of_part), error_rate), shares(sample.design)
+    needed = [needed_clusters(1 - rate) for rate in np.broadcast_to(error_rate, share.shape).tolist()]
+    enough = sample.design.n_outside >= needed
     return np.asarray(np.where((share < 1) & enough, limits * (1 - share if reference == "overall" else 1.0), np.nan))
 
 
-def _detectable(
-    sample: Sample, errors: Floats, by_seed: tuple[Floats, Floats], error_rate: float, freedom: Floats
-) -> Floats:
-    """Of ratios of totals. Shape: errors and freedom `[K]`, sums and sizes by seed `[S, C, K]`."""
-    if sample.n_seeds == 1:
-        return detectable(sample.design, errors, _variances(sample), freedom, error_rate=error_rate)
-    scatter = SeedScatter(sample.n_seeds, *seed_variances(*by_seed))
-    return detectable_over_seeds(sample.design, errors, _variances(sample), scatter, error_rate=error_rate)
+def _seed_variances(sample: Sample, sums: Floats, sizes: Floats) -> tuple[Floats, ...]:
+    """How seeds differ, of several. Shape: sums and sizes `[S, C, K]`."""
+    return seed_variances(sums, sizes) if sample.n_seeds > 1 else ()
+
+
+def _detectable(sample: Sample, parts: tuple[Floats, ...], error_rate: float | Floats) -> Floats:
+    """Of ratios of totals, from their errors, degrees of freedom, variances of values, and how seeds differ."""
+    errors, freedom, variances, *by_seed = parts
+    if not by_seed:
+        return detectable(sample.design, errors, variances, freedom, error_rate=error_rate)
+    scatter = SeedScatter(sample.n_seeds, by_seed[0], by_seed[1])
+    return detectable_over_seeds(sample.design, errors, variances, scatter, error_rate=error_rate)
 
 
 def _variances(sample: Sample) -> Floats:

@@ -11,7 +11,6 @@ from chaintune.stats.balanced import combined, contrast, error_of, label_factors
 from chaintune.stats.clusters import Design, Floats, Labels
 from chaintune.stats.contrasts import (
     SCATTER_FLOOR,
-    clusters_outside,
     contrast_errors,
     contrast_parts,
     contrast_scatter,
@@ -21,8 +20,8 @@ from chaintune.stats.contrasts import (
 from chaintune.stats.halves import Halves, interval, ratio_draws, sign_flip_p
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.power import effective_clusters
-from chaintune.stats.rates import Differences, Rates, combine, t_quantile, t_tails
-from chaintune.stats.sample import Sample, both_halves, needed_clusters, skewness
+from chaintune.stats.rates import Differences, Rates, combine, moments, t_quantile, t_tails
+from chaintune.stats.sample import Sample, both_halves, in_parts, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise
 
 Reference = Literal["overall", "rest"]
@@ -53,11 +52,17 @@ def means(sample: Sample, *, level: float = 0.95, bounded: bool = True) -> list[
     Undefined: the value in an empty group and where a label has too few clusters, the interval where clusters are too
         few.
     """
-    sizes = np.broadcast_to(sample.design.weights, sample.seed_sums.shape)
-    numbers = _inferred(sample.seed_sums, sizes, (sample.half_sums, sample.half_sizes), level, sample.seed)
-    rare = bounded & (skewness(sample.sums - sample.value * sample.design.weights) > MEAN_SKEWNESS)
+
+    def of_part(part: Sample) -> tuple[Floats, ...]:
+        sizes = np.broadcast_to(part.design.weights, part.seed_sums.shape)
+        inferred = _inferred(part.seed_sums, sizes, (part.half_sums, part.half_sizes), level, part.seed)
+        return *inferred, skewness(part.sums - part.value * part.design.weights)
+
+    value, low, high, p_value, skewed = in_parts(sample, of_part)
+    numbers = value, low, high, p_value
+    rare = bounded & (skewed > MEAN_SKEWNESS)
     if rare.any() or sample.design.labels is not None:
-        margin = seed_margin(sample.seed_sums, sizes, level, sample.seed)
+        margin = _own_seed_margin(sample, level)
         if sample.design.labels is not None:
             numbers = _at_least_t(numbers, *own_errors(sample), margin, level)
         numbers = _where_rare(rare, numbers, rare_limits(sample, level), margin)
@@ -77,20 +82,24 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
     """
     if sample.design.labels is not None:
         return _biased_over_labels(sample, level=level, reference=reference)
+    value, low, high, p_value = in_parts(sample, lambda part: _contrasts(part, level))
+    share = shares(sample.design)
+    scale = 1 - share if reference == "overall" else np.ones_like(share)
+    value, low, high = (np.where(scale > 0, array, 0.0) * scale for array in (value, low, high))
+    estimates = _estimates(sample, (value, low, high, p_value), [BIASED] * len(share), level)
+    outside, needed = sample.design.n_outside.tolist(), needed_clusters(level)
+    return [_comparable(*each, needed) for each in zip(estimates, share.tolist(), outside, strict=True)]
+
+
+def _contrasts(sample: Sample, level: float) -> Numbers:
+    """Each group minus the rest."""
     seed_sums, sizes, numerator, denominator = contrast_parts(sample)
     value, low, high, p_value = _inferred(seed_sums, sizes, (numerator, denominator), level, sample.seed)
     scatter = contrast_scatter(sample, sizes[0])
     error, freedom = least_error(scatter, sizes[0]), effective_clusters(scatter) - 1
     margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, seed_margin(seed_sums, sizes, level, sample.seed))
     low, high = np.minimum(low, value - margin), np.maximum(high, value + margin)
-    p_value = np.maximum(p_value, t_tails(value, error, freedom))
-    share = shares(sample.design)
-    scale = 1 - share if reference == "overall" else np.ones_like(share)
-    value, low, high = (np.where(scale > 0, array, 0.0) * scale for array in (value, low, high))
-    estimates = _estimates(sample, (value, low, high, p_value), [BIASED] * len(share), level)
-    outside = clusters_outside(sample.design)
-    needed = needed_clusters(level)
-    return [_comparable(*each, needed) for each in zip(estimates, share.tolist(), outside.tolist(), strict=True)]
+    return value, low, high, np.maximum(p_value, t_tails(value, error, freedom))
 
 
 def rare_limits(sample: Sample, level: float) -> tuple[Floats, Floats]:
@@ -158,10 +167,9 @@ def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0)
     Shape: values `[E]` or `[S, E]`.
     """
     sample = Sample.of(design, values, resamples=1, seed=seed)
-    sizes = np.broadcast_to(design.weights, sample.seed_sums.shape)
-    margin = seed_margin(sample.seed_sums, sizes, level, sample.seed)
+    margin = _own_seed_margin(sample, level)
     if design.labels is None:
-        counted = Rates.of(sample.sums, design.sizes)
+        counted = Rates.of_moments(*in_parts(sample, lambda part: moments(part.sums, part.design.sizes)))
         value, bounds = counted.value, counted.limits(level)
     else:
         value, *ends = combined(design.labels.shares, *label_limits(design, design.labels, sample.values, level))
@@ -204,6 +212,14 @@ def seed_margin(sums: Floats, sizes: Floats, level: float, seed: int) -> Floats:
         return np.zeros(sums.shape[2])
     noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed)
     return np.asarray(np.quantile(np.abs(noise), level, axis=0))
+
+
+def _own_seed_margin(sample: Sample, level: float) -> Floats:
+    """That of each group's own mean."""
+    if sample.n_seeds == 1:
+        return np.zeros(len(sample.design.n))
+    sizes = np.broadcast_to(sample.design.weights, sample.seed_sums.shape)
+    return seed_margin(sample.seed_sums, sizes, level, sample.seed)
 
 
 def _at_least_t(numbers: Numbers, errors: Floats, freedom: Floats, seeds: Floats, level: float) -> Numbers:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from chaintune.stats.clusters import Floats, Integers
+from chaintune.stats.clusters import MANY_GROUPS, Floats, Integers
 
 _BLOCK_CELLS = 2_000_000
 _TIE = 1e-12
@@ -21,7 +21,9 @@ _TIE = 1e-12
 _MANY_CLUSTERS = 8_000
 _MANY_ALIKE = 10
 # From so many columns on, of which a cluster has few, time follows what the columns hold and not their number.
-_MANY_COLUMNS = 400
+_MANY_COLUMNS = 2 * MANY_GROUPS
+
+Kinds = tuple[Integers, Integers]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +40,12 @@ class Halves:
         """Some of the columns."""
         return Halves(self.sums[:, part], self.totals[part])
 
+    def beside(self, other: "Halves") -> "Halves":
+        """These columns, then those."""
+        return Halves(np.concatenate([self.sums, other.sums], axis=1), np.concatenate([self.totals, other.totals]))
 
-def halves(columns: Floats, *, resamples: int, seed: int) -> Halves:
+
+def halves(columns: Floats | sparse.csr_array, *, resamples: int, seed: int, kinds: Kinds | None = None) -> Halves:
     """Sums of each column over random halves of the rows.
 
     When there are no more different halves than `resamples`, each is taken once.
@@ -48,21 +54,24 @@ def halves(columns: Floats, *, resamples: int, seed: int) -> Halves:
         columns: one row a cluster.
         resamples: halves to draw.
         seed: same seed, same bits.
+        kinds: of the rows of all columns, where these are some of many.
 
     Shape: columns `[C, M]`.
     """
-    totals = columns.sum(axis=0)
-    if 2 ** min(len(columns) - 1, 62) <= resamples:
-        return Halves(_every_half(len(columns)) @ columns, totals)
-    first, counts = np.arange(len(columns)), np.ones(len(columns), dtype=np.int64)
-    if len(columns) > _MANY_CLUSTERS:
-        alike, sizes = _distinct(columns)
-        if len(columns) > _MANY_ALIKE * len(alike):
-            first, counts = alike, sizes
-    of_rows: Any = sparse.csr_array(columns[first]) if columns.shape[1] >= _MANY_COLUMNS else columns[first]
+    totals, rows = np.asarray(columns.sum(axis=0)), columns.shape[0]
+    if 2 ** min(rows - 1, 62) <= resamples:
+        dense = columns if isinstance(columns, np.ndarray) else columns.toarray()
+        return Halves(_every_half(rows) @ dense, totals)
+    first, counts = kinds_of(columns) if kinds is None else kinds
+    of_rows: Any = columns[first]
+    used = None
+    if kinds is not None or columns.shape[1] >= _MANY_COLUMNS:
+        of_rows = sparse.csr_array(of_rows)
+        used = np.flatnonzero(np.diff(of_rows.indptr))
+        of_rows = of_rows[used]
     sums = np.empty((resamples + 1, columns.shape[1]))
     sums[0], done = totals, 1
-    for weights in _random_halves(counts, resamples, seed):
+    for weights in _random_halves(counts, used, resamples, seed):
         sums[done : done + len(weights)] = weights @ of_rows
         done += len(weights)
     return Halves(sums, totals)
@@ -74,26 +83,38 @@ def _every_half(n: int) -> Floats:
     return np.concatenate([np.ones((len(patterns), 1)), 1.0 - (patterns & 1)], axis=1)
 
 
-def _distinct(columns: Floats) -> tuple[Integers, Integers]:
-    """First row and number of each set of equal rows, in order of the first row."""
+def kinds_of(columns: Floats | sparse.csr_array) -> Kinds:
+    """First row and number of the rows that are drawn together, in order of the first row: each row, or all equal ones.
+
+    Shape: columns `[C, M]`.
+    """
+    every = np.arange(columns.shape[0]), np.ones(columns.shape[0], dtype=np.int64)
+    if len(every[0]) <= _MANY_CLUSTERS:
+        return every
     # One random weight a column tells rows apart by a single number, far quicker than by sorting rows.
-    weights = np.random.default_rng(0).normal(size=columns.shape[1])
-    _, first, counts = np.unique((columns * weights).sum(axis=1), return_index=True, return_counts=True)
+    weights = np.random.default_rng(0).normal(size=(columns.shape[1],))
+    marks = (columns * weights).sum(axis=1) if isinstance(columns, np.ndarray) else np.asarray(columns @ weights)
+    _, first, counts = np.unique(marks, return_index=True, return_counts=True)
     order = np.argsort(first)
-    return first[order], counts[order]
+    return (first[order], counts[order]) if len(every[0]) > _MANY_ALIKE * len(first) else every
 
 
-def _random_halves(counts: Integers, resamples: int, seed: int) -> Iterator[Floats]:
+def _random_halves(counts: Integers, used: Integers | None, resamples: int, seed: int) -> Iterator[Floats]:
+    """How many of each kind of rows are in each half, of the kinds that are used; they are drawn for all."""
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK_CELLS // len(counts))
     single = bool(counts.max() == 1)
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         if single:
-            bits = np.unpackbits(np.frombuffer(rng.bytes(rows * (-(-len(counts) // 8))), np.uint8).reshape(rows, -1), 1)
-            yield bits[:, : len(counts)].astype(np.float64)
+            bits = np.frombuffer(rng.bytes(rows * (-(-len(counts) // 8))), np.uint8).reshape(rows, -1)
+            if used is None:
+                yield np.unpackbits(bits, axis=1)[:, : len(counts)].astype(np.float64)
+            else:
+                yield (bits[:, used // 8] >> (7 - used % 8).astype(np.uint8) & 1).astype(np.float64)
         else:
-            yield rng.binomial(counts, 0.5, (rows, len(counts))).astype(np.float64)
+            drawn = rng.binomial(counts, 0.5, (rows, len(counts)))
+            yield (drawn if used is None else drawn[:, used]).astype(np.float64)
 
 
 def ratio_draws(numerator: Halves, denominator: Halves) -> tuple[Floats, Floats]:

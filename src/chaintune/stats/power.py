@@ -1,6 +1,5 @@
 """How small a change the data at hand could have shown."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +33,13 @@ class SeedScatter:
 
 
 def detectable(
-    design: Design, errors: Floats, variances: Floats, freedom: Floats, *, error_rate: float, power: float = 0.8
+    design: Design,
+    errors: Floats,
+    variances: Floats,
+    freedom: Floats,
+    *,
+    error_rate: float | Floats,
+    power: float = 0.8,
 ) -> Floats:
     """Smallest true value that a test at `error_rate` shows with probability `power`, in each group.
 
@@ -69,7 +74,7 @@ def detectable_over_seeds(
     variances: Floats,
     scatter: SeedScatter,
     *,
-    error_rate: float,
+    error_rate: float | Floats,
     power: float = 0.8,
 ) -> Floats:
     """Smallest true value that a test of several seeds crossed with clusters shows with probability `power`.
@@ -111,7 +116,7 @@ def detectable_over_seeds(
     return np.asarray(np.where(possible & (value <= 1), value, np.nan))
 
 
-def _limits(over_clusters: Floats, between: Floats, scatter: SeedScatter, error_rate: float) -> Floats:
+def _limits(over_clusters: Floats, between: Floats, scatter: SeedScatter, error_rate: float | Floats) -> Floats:
     """What an estimate has to pass, for each of some outcomes of the seeds' scatter. Shape: `[outcomes, K]`."""
     freedom = scatter.seeds - 1.0
     outcomes = special.chdtri(freedom, (np.arange(_OUTCOMES) + 0.5) / _OUTCOMES)
@@ -131,9 +136,9 @@ def _limits(over_clusters: Floats, between: Floats, scatter: SeedScatter, error_
     return np.asarray(high)
 
 
-def _enough_clusters(design: Design, error_rate: float, power: float) -> Floats:
+def _enough_clusters(design: Design, error_rate: float | Floats, power: float) -> Floats:
     """Smallest share of examples to change so that enough clusters change at all; infinite with too few clusters."""
-    needed = math.ceil(1 + math.log2(1 / error_rate))
+    needed = np.ceil(1 + np.log2(1 / np.asarray(error_rate)))
     clusters = design.n_clusters
     share = special.betaincinv(needed, np.maximum(clusters - needed + 1, 1), power)
     return np.asarray(np.where(clusters >= needed, share * clusters / np.maximum(design.n, 1), np.inf))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from chaintune.stats.clusters import Design, Floats
+from chaintune.stats.clusters import Design, Floats, joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +34,16 @@ class Rates:
     @classmethod
     def of(cls, sums: Floats, sizes: Floats) -> "Rates":
         """From cluster sums. Shape: both `[C, K]`."""
-        n = np.asarray(sizes.sum(axis=0))
-        clusters = np.asarray((sizes > 0).sum(axis=0), dtype=np.float64)
-        value = sums.sum(axis=0) / np.maximum(n, 1)
-        squared = standard_errors(sums, sizes) ** 2
+        return cls.of_moments(*moments(sums, sizes))
+
+    @classmethod
+    def of_moments(
+        cls, value: Floats, n: Floats, clusters: Floats, squares: Floats, error: Floats, scatter: Floats
+    ) -> "Rates":
+        """From what `moments` returns of all groups."""
+        squared = error**2
         own = np.divide(value * (1 - value), squared, out=clusters.copy(), where=squared > 0)
-        return cls(value, np.minimum(own, n / _design_effect(value, sums, sizes)), n, clusters)
+        return cls(value, np.minimum(own, n / _design_effect(value, n, squares, scatter)), n, clusters)
 
     def limits(self, level: float | Floats) -> tuple[Floats, Floats]:
         """Ends of the exact binomial interval at the effective sample size. Shape: `[K]`."""
@@ -65,7 +69,8 @@ class Differences:
     def of(cls, design: Design, values: Floats) -> "Differences":
         """Of each group of the design. Shape: values `[E]`."""
         parts = (np.maximum(values, 0.0), np.maximum(-values, 0.0))
-        return cls(*(Rates.of(design.sums(part), design.sizes) for part in parts))
+        several = [[moments(some.sums(part), some.sizes) for part in parts] for some in design.parts()]
+        return cls(*(Rates.of_moments(*joined(side)) for side in zip(*several, strict=True)))
 
     @property
     def value(self) -> Floats:
@@ -83,14 +88,24 @@ def combine(one: tuple[Floats, Floats, Floats], other: tuple[Floats, Floats, Flo
     return a - b - np.hypot(a - a_low, b_high - b), a - b + np.hypot(a_high - a, b - b_low)
 
 
-def _design_effect(value: Floats, sums: Floats, sizes: Floats) -> Floats:
+def moments(sums: Floats, sizes: Floats) -> tuple[Floats, ...]:
+    """Mean, examples, clusters, squared sizes, standard error and squared residuals of each group.
+
+    Shape: sums and sizes `[C, K]`, results `[K]`.
+    """
+    n = np.asarray(sizes.sum(axis=0))
+    value = sums.sum(axis=0) / np.maximum(n, 1)
+    clusters = np.asarray((sizes > 0).sum(axis=0), dtype=np.float64)
+    scatter = ((sums - value * sizes) ** 2).sum(axis=0)
+    return value, n, clusters, (sizes**2).sum(axis=0), standard_errors(sums, sizes), scatter
+
+
+def _design_effect(value: Floats, n: Floats, squares: Floats, scatter: Floats) -> Floats:
     """How many times the variance of a mean exceeds that of independent examples, at the common correlation.
 
     A group with one or two events cannot tell how they cluster; all groups together can.
     """
-    n, squares = sizes.sum(axis=0), (sizes**2).sum(axis=0)
     plain = value * (1 - value)
-    scatter = ((sums - value * sizes) ** 2).sum(axis=0)
     pairs = (plain * (squares - n)).sum()
     correlation = (scatter - plain * n).sum() / pairs if pairs > 0 else 0.0
     return np.asarray(1 + np.clip(correlation, 0, 1) * (squares / np.maximum(n, 1) - 1).clip(0))

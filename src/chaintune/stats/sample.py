@@ -1,13 +1,16 @@
 """Values of examples, summed over clusters and over random halves of the clusters."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from chaintune.errors import DataError
-from chaintune.stats.clusters import Design, Floats
-from chaintune.stats.halves import Halves, halves
+from chaintune.stats.clusters import Design, Floats, joined
+from chaintune.stats.halves import Halves, Kinds, halves, kinds_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,28 +19,23 @@ class Sample:
 
     Attributes:
         design: clusters and groups of the examples.
-        values: mean over the seeds.
-        seed_sums: cluster sums in each group, a seed at a time; of what the design's `weights` are a mean of.
-        half_sums, half_sizes: of the mean over the seeds.
-        label_sums: sums of each label and cluster, a seed at a time, where means are balanced over labels.
+        by_seed: values of each example, a row for each seed.
         resamples: halves to draw.
         seed: of the draws.
+        source: the sample of all groups, of which this one has a few.
 
-    Shape: values `[E]`, seed_sums `[S, C, K]`, label_sums `[S, L, C, K]`.
+    Shape: by_seed `[S, E]`.
     """
 
     design: Design
-    values: Floats
-    seed_sums: Floats
-    half_sums: Halves
-    half_sizes: Halves
-    label_sums: Floats
+    by_seed: Floats
     resamples: int
     seed: int = 0
+    source: "Sample | None" = None
 
     @classmethod
     def of(cls, design: Design, values: Floats, *, resamples: int = 10_000, seed: int = 0) -> "Sample":
-        """Draw the halves once; everything else is arithmetic on them.
+        """Halves are drawn once; everything else is arithmetic on them.
 
         Args:
             design: clusters and groups of the examples.
@@ -53,13 +51,40 @@ class Sample:
             raise DataError(f"values of {rows.shape[1]} examples, but {len(design.clusters)} have a cluster")
         if not np.isfinite(rows).all():
             raise DataError("a value is NaN or infinite: every example needs a score")
-        labels = design.labels
-        by_label = np.stack([design.label_sums(row) for row in rows])
-        seed_sums = by_label[:, 0] if labels is None else np.stack(list(map(labels.balanced, by_label)))
-        top, bottom = both_halves(seed_sums.mean(axis=0), design.weights, resamples=resamples, seed=seed)
-        return cls(design, rows.mean(axis=0), seed_sums, top, bottom, by_label, resamples, seed)
+        return cls(design, rows, resamples, seed)
 
-    @property
+    def parts(self) -> Iterator["Sample"]:
+        """Samples of a few of the groups each, the whole task first in all; itself where groups are few.
+
+        What is drawn for a group is the same in all of them. Seeds are drawn for all groups at once, and labels
+        weigh groups against each other's clusters, so these samples are one part.
+        """
+        if self.n_seeds > 1 or self.design.labels is not None:
+            yield self
+            return
+        for design in self.design.parts(self.resamples):
+            yield self if design is self.design else replace(self, design=design, source=self)
+
+    @cached_property
+    def values(self) -> Floats:
+        """Mean over the seeds of each example. Shape: `[E]`."""
+        return np.asarray(self.by_seed.mean(axis=0))
+
+    @cached_property
+    def label_sums(self) -> Floats:
+        """Sums of each label and cluster, a seed at a time; one label without labels. Shape: `[S, L, C, K]`."""
+        return np.stack([self.design.label_sums(row) for row in self.by_seed])
+
+    @cached_property
+    def seed_sums(self) -> Floats:
+        """Cluster sums in each group, a seed at a time, of what the design's `weights` are a mean of.
+
+        Shape: `[S, C, K]`.
+        """
+        labels, by_label = self.design.labels, self.label_sums
+        return by_label[:, 0] if labels is None else np.stack(list(map(labels.balanced, by_label)))
+
+    @cached_property
     def sums(self) -> Floats:
         """Cluster sums of the mean over the seeds. Shape: `[C, K]`."""
         return np.asarray(self.seed_sums.mean(axis=0))
@@ -67,20 +92,68 @@ class Sample:
     @property
     def n_seeds(self) -> int:
         """How many seeds the values come from."""
-        return len(self.seed_sums)
+        return len(self.by_seed)
+
+    @property
+    def half_sums(self) -> Halves:
+        """Halves of the sums of the mean over the seeds."""
+        return self._halves[0]
+
+    @property
+    def half_sizes(self) -> Halves:
+        """Halves of the design's weights."""
+        return self._halves[1]
 
     @property
     def value(self) -> Floats:
         """Mean in each group, 0 in an empty one. Shape: `[K]`."""
-        return np.asarray(self.half_sums.totals / np.maximum(self.design.own_n, 1))
+        # A single column would be added up in another order than one of several.
+        columns = self.sums if self.sums.shape[1] > 1 else np.concatenate([self.sums, self.design.weights], axis=1)
+        return np.asarray(columns.sum(axis=0)[: self.sums.shape[1]] / np.maximum(self.design.own_n, 1))
+
+    @cached_property
+    def _halves(self) -> tuple[Halves, Halves]:
+        if self.source is None:
+            return both_halves(self.sums, self.design.weights, resamples=self.resamples, seed=self.seed)
+        own = self.source.some_halves(self.design.members[:, 1:])
+        top, bottom = (one.beside(other) for one, other in zip(self.source.whole_halves, own, strict=True))
+        return top, bottom
+
+    @cached_property
+    def whole_halves(self) -> tuple[Halves, Halves]:
+        """Halves of the whole task's sums and sizes."""
+        return self.some_halves(self.design.members[:, [0]])
+
+    def some_halves(self, members: sparse.csr_array) -> tuple[Halves, Halves]:
+        """Halves of the sums and sizes of some of the groups, as they are drawn for all. Shape: members `[E, M]`."""
+        columns = self._sparse_columns(Design(self.design.clusters, members))
+        return _both(halves(columns, resamples=self.resamples, seed=self.seed, kinds=self._kinds))
+
+    @cached_property
+    def _kinds(self) -> Kinds:
+        return kinds_of(self._sparse_columns(self.design))
+
+    def _sparse_columns(self, design: Design) -> sparse.csr_array:
+        parts = [design.sparse_sums(values) for values in (self.values, np.ones(len(self.values)))]
+        columns = sparse.csr_array(sparse.hstack(parts, format="csr"))
+        columns.eliminate_zeros()
+        columns.sort_indices()
+        return columns
+
+
+def in_parts(sample: Sample, of: Callable[[Sample], tuple[Floats, ...]]) -> tuple[Floats, ...]:
+    """Arrays of what a function says of each group, for a few groups at a time. Shape: all `[K]`."""
+    return joined([of(part) for part in sample.parts()])
 
 
 def both_halves(sums: Floats, sizes: Floats, *, resamples: int, seed: int) -> tuple[Halves, Halves]:
     """The same random halves of the clusters of two tables of sums. Shape: sums and sizes `[C, K]`."""
-    drawn = halves(np.concatenate([sums, sizes], axis=1), resamples=resamples, seed=seed)
-    k = sums.shape[1]
-    top, bottom = (Halves(drawn.sums[:, cut], drawn.totals[cut]) for cut in (slice(k), slice(k, None)))
-    return top, bottom
+    return _both(halves(np.concatenate([sums, sizes], axis=1), resamples=resamples, seed=seed))
+
+
+def _both(drawn: Halves) -> tuple[Halves, Halves]:
+    k = len(drawn.totals) // 2
+    return drawn.columns(slice(k)), drawn.columns(slice(k, None))
 
 
 def needed_clusters(level: float) -> int:

@@ -22,6 +22,36 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
         sample: values in their groups.
         groups: columns of the design that take part.
     """
+    done, values = 0, []
+    ends: list[tuple[Floats, Floats]] = []
+    for part in sample.parts():
+        own = [k - done for k in groups if done < k < done + len(part.design.n)]
+        done += len(part.design.n) - 1
+        if own:
+            means, null = _means_if_alike(part, own)
+            values.append(means)
+            ends.append((null.min(axis=1), null.max(axis=1)))
+    lows, highs = zip(*ends, strict=True)
+    spread = np.max(highs, axis=0) - np.min(lows, axis=0)
+    value = float(np.ptp(np.concatenate(values)))
+    estimate = Estimate(
+        value,
+        # Row 0 is the data themselves, so the p-value is never 0.
+        p_value=float(((spread[1:] >= value - 1e-12).sum() + 1) / len(spread)),
+        n=int(sample.design.n[0]),
+        n_clusters=len(np.unique(sample.design.clusters[sample.design.members[:, groups].sum(axis=1) > 0])),
+        n_seeds=sample.n_seeds,
+        method=f"{SIGN_FLIP} with equality imposed; at no less than {SCATTER_FLOOR:.0%} of the common scatter",
+        reason="no interval: a maximum over noisy groups is too large on average, see its null expectation",
+    )
+    return estimate, float(spread[1:].mean()) if len(spread) > 1 else math.nan
+
+
+def _means_if_alike(sample: Sample, groups: list[int]) -> tuple[Floats, Floats]:
+    """Means of some groups, and draws of what they would deviate by if all groups were alike.
+
+    Shape: `[G]`, `[R + 1, G]`.
+    """
     labels, clusters = sample.design.labels, sample.design.n_clusters[groups]
     # Flips of few clusters spread too little; the factor is that of a variance from as many values.
     spreading = np.sqrt(clusters / np.maximum(clusters - 1, 1))
@@ -41,19 +71,7 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
     if sample.n_seeds > 1:
         seed_sums, sizes = contrast_by_seed(sample)
         null = null + seed_noise(seed_sums[:, :, groups], sizes[:, :, groups], len(null), sample.seed)
-    spread = np.ptp(null, axis=1)
-    value = float(np.ptp(means[groups]))
-    estimate = Estimate(
-        value,
-        # Row 0 is the data themselves, so the p-value is never 0.
-        p_value=float(((spread[1:] >= value - 1e-12).sum() + 1) / len(spread)),
-        n=int(sample.design.n[0]),
-        n_clusters=int((sample.design.sizes[:, groups].sum(axis=1) > 0).sum()),
-        n_seeds=sample.n_seeds,
-        method=f"{SIGN_FLIP} with equality imposed; at no less than {SCATTER_FLOOR:.0%} of the common scatter",
-        reason="no interval: a maximum over noisy groups is too large on average, see its null expectation",
-    )
-    return estimate, float(spread[1:].mean()) if len(spread) > 1 else math.nan
+    return means[groups], null
 
 
 def _least_scatter(sample: Sample, groups: list[int]) -> Floats:

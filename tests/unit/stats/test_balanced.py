@@ -113,7 +113,7 @@ def test_a_mix_of_labels_is_no_forgetting() -> None:
     groups = np.tile([0, 1, 0, 1], 60)
     labels = np.where(rng.random(240) < np.where(groups == 0, 0.9, 0.4), "yes", "no")
     design, values = designed(clusters, labels, groups), np.where(labels == "yes", -0.5, 0.5)
-    plain = Design(design.clusters, design.members, design.sizes)
+    plain = Design(design.clusters, design.members)
     assert biased(Sample.of(plain, values, resamples=FAST))[1].high < 0
     for estimate in biased(sample(design, values))[1:3]:
         assert estimate.value == pytest.approx(0, abs=1e-12)
@@ -184,7 +184,7 @@ def test_order_of_rows_and_names_of_labels_say_nothing() -> None:
     for one, other in zip(means(sample(design, values)), means(sample(shuffled, values[order])), strict=True):
         assert (one.low, one.high) == pytest.approx((other.low, other.high))
     renamed = np.where(labels == "yes", "aa", "zz")
-    plain = Design(design.clusters, design.members, design.sizes)
+    plain = Design(design.clusters, design.members)
     again = plain.balanced_over(renamed, {YES: "aa", NO: "zz"}, needed=NEEDED)
     for one, other in zip(biased(sample(design, values)), biased(sample(again, values)), strict=True):
         assert (one.low, one.high) == pytest.approx((other.low, other.high), nan_ok=True)

@@ -279,5 +279,53 @@ def test_false_alarms_over_groups_keep_their_rate() -> None:
     assert np.mean(family) <= 0.08
 
 
+def many_groups(rng: np.random.Generator, groups: int = 230, size: int = 8) -> Design:
+    codes = np.arange(groups * size)
+    borne = [[int(code) % groups, int(code * 7) % groups] for code in codes]
+    return synthetic.design((codes // 2).tolist(), borne, n_groups=groups)
+
+
+def test_many_groups_have_the_same_numbers_however_few_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    found = many_groups(rng)
+    values = rng.random(len(found.clusters)) - rng.random(len(found.clusters))
+
+    def numbers() -> str:
+        drawn = sample(found, values)
+        estimates = [means(drawn), biased(drawn), biased(drawn, reference="rest"), rates(found, np.abs(values))]
+        limits = [detectable_means(drawn, error_rate=0.01), detectable_biased(drawn, error_rate=0.01)]
+        return repr((estimates, disparity(drawn, list(range(1, 231))), [limit.tolist() for limit in limits]))
+
+    expected = numbers()
+    for groups_at_once in (7, 1000):
+        monkeypatch.setattr("chaintune.stats.clusters._GROUPS_AT_ONCE", groups_at_once)
+        assert numbers() == expected
+
+
+def test_many_equal_clusters_are_drawn_together_whichever_groups_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaintune.stats.halves._MANY_CLUSTERS", 50)
+    found = synthetic.nested(np.random.default_rng(0), groups=4, clusters=30)
+    values = np.tile([1.0, 0.0, 0.0, -1.0], 120)
+    expected = repr((means(sample(found, values)), biased(sample(found, values))))
+    monkeypatch.setattr("chaintune.stats.clusters.MANY_GROUPS", 3)
+    monkeypatch.setattr("chaintune.stats.clusters._GROUPS_AT_ONCE", 2)
+    assert repr((means(sample(found, values)), biased(sample(found, values)))) == expected
+
+
+@pytest.mark.parametrize("resamples", [FAST, 1_000_000])
+def test_no_array_of_all_clusters_or_halves_and_many_groups_is_held(resamples: int) -> None:
+    rng = np.random.default_rng(2)
+    found = many_groups(rng)
+    drawn = Sample.of(found, synthetic.changes(rng, len(found.clusters)), resamples=resamples)
+    assert max(resamples * (len(part.design.n) - 1) for part in drawn.parts()) <= 2**24
+    assert sum(len(part.design.n) - 1 for part in drawn.parts()) == len(found.n) - 1
+    if resamples == FAST:
+        means(drawn), biased(drawn), disparity(drawn, [1, 2, 200])
+        detectable_means(drawn, error_rate=0.01), detectable_biased(drawn, error_rate=0.01)
+        assert {name for held in (found, drawn) for name in vars(held)}.isdisjoint(
+            {"sizes", "label_sums", "seed_sums", "sums", "_halves"}
+        )
+
+
 def _same(one: float, other: float) -> bool:
     return (math.isnan(one) and math.isnan(other)) or one == pytest.approx(other, abs=1e-9)
