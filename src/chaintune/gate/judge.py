@@ -93,8 +93,10 @@ def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests:
     forgetting = budget.statistic == "forgetting"
     estimate, rows = (row.forgetting, [row]) if forgetting else (row.biased_forgetting, [comparison.overall, row])
     low = estimate.value - (estimate.value - estimate.low) * _widening(comparison.level, tests, estimate.n_clusters)
-    ends = (estimate.value, low, estimate.high)
-    return _less_relative(budget, _Judged(*ends, estimate.n, estimate.reason, *_obstacle(rows)), row.before)
+    ends, reason = (estimate.value, low, estimate.high), estimate.reason
+    if math.isnan(estimate.value) and not math.isnan(row.biased_forgetting.value):
+        reason += "; it has a biased_forgetting, which a budget can limit"
+    return _less_relative(budget, _Judged(*ends, estimate.n, reason, *_obstacle(rows)), row.before)
 
 
 def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged:

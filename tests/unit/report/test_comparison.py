@@ -149,6 +149,10 @@ def test_groups_without_a_forgetting_of_their_own_have_no_verdict_and_are_named(
         assert {row[0]: bool(row[verdict]) for row in table.rows} == {"one label": False, "both": True}
         assert "1 group has a biased forgetting only" in table.note
         assert table.note.endswith("needs: one label.")
+    budget = Budget("t", "faith", (), "forgetting", Limit(0.1, relative=False), "block", required=False)
+    reasons = {one.group: one.reason for one in judge(Policy("p", (budget,)), [found]).judgements}
+    assert reasons["one label"].endswith("(0 clusters); it has a biased_forgetting, which a budget can limit")
+    assert "biased" not in reasons["both"]
 
 
 def test_another_unit_is_named_wherever_a_number_stands(tmp_path: Path) -> None:
