@@ -12,6 +12,7 @@ from chaintune.errors import number_of
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Places = Integers | slice
 
 # From so many groups on, or from so many cells of an array, a few groups at a time are held densely.
 MANY_GROUPS = 200
@@ -201,21 +202,33 @@ class Design:
         sizes = self._by_label(np.ones(len(codes)), codes.astype(np.int64), len(names))
         return replace(self, labels=Labels(tuple(places), alone, needed, sizes, codes.astype(np.int64)))
 
-    def parts(self, rows: int = 0) -> Iterator["Design"]:
-        """Designs of a few of the groups each, the whole task first in all; this one itself where groups are few.
+    def parts(self, rows: int = 0, *, alone: bool = False) -> Iterator[tuple["Design", slice, Places]]:
+        """Designs of a few groups each, the whole task first in all, with their columns and examples here.
+
+        Where groups are few it is this one itself.
 
         Args:
             rows: of other arrays that are held for each group, beside those of clusters.
+            alone: only with the examples that the groups have; what is said of the whole task holds in the first part.
         """
         groups, rows = self.members.shape[1], max(rows, self.total)
         if groups <= MANY_GROUPS and groups * rows <= _MANY_CELLS:
-            yield self
+            yield self, slice(1, None), slice(None)
             return
-        columns = self.members.tocsc()
         at_once = max(1, min(_GROUPS_AT_ONCE, _CELLS_AT_ONCE // rows))
-        for start in range(1, groups, at_once):
-            part = sparse.hstack([columns[:, [0]], columns[:, start : start + at_once]], format="csr")
-            yield Design(self.clusters, sparse.csr_array(part))
+        for columns in (slice(start, start + at_once) for start in range(1, groups, at_once)):
+            part = sparse.csr_array(sparse.hstack([self.columns[:, [0]], self.columns[:, columns]], format="csr"))
+            if not alone or columns.start == 1:
+                yield Design(self.clusters, part), columns, slice(None)
+                continue
+            examples = np.flatnonzero(np.diff(part.indptr) > 1)
+            codes = np.unique(self.clusters[examples], return_inverse=True)[1]
+            yield Design(codes.astype(np.int64), part[examples]), columns, examples
+
+    @cached_property
+    def columns(self) -> sparse.csc_array:
+        """The memberships, group by group. Shape: `[E, K]`."""
+        return self.members.tocsc()
 
     @cached_property
     def total(self) -> int:

@@ -29,7 +29,7 @@ def detectable_means(sample: Sample, *, error_rate: float | Floats) -> Floats:
             errors, freedom = own_errors(part)
         return errors, freedom, _variances(part), *_seed_variances(part, part.seed_sums, sizes)
 
-    limits = _detectable(sample, in_parts(sample, of_part), error_rate)
+    limits = _detectable(sample, in_parts(sample, of_part, alone=True), error_rate)
     return np.where(sample.design.own_n > 0, limits, np.nan)
 
 

@@ -58,7 +58,7 @@ def means(sample: Sample, *, level: float = 0.95, bounded: bool = True) -> list[
         inferred = _inferred(part.seed_sums, sizes, (part.half_sums, part.half_sizes), level, part.seed)
         return *inferred, skewness(part.sums - part.value * part.design.weights)
 
-    value, low, high, p_value, skewed = in_parts(sample, of_part)
+    value, low, high, p_value, skewed = in_parts(sample, of_part, alone=True)
     numbers = value, low, high, p_value
     rare = bounded & (skewed > MEAN_SKEWNESS)
     if rare.any() or sample.design.labels is not None:
@@ -169,7 +169,7 @@ def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0)
     sample = Sample.of(design, values, resamples=1, seed=seed)
     margin = _own_seed_margin(sample, level)
     if design.labels is None:
-        counted = Rates.of_moments(*in_parts(sample, lambda part: moments(part.sums, part.design.sizes)))
+        counted = Rates.of_moments(*in_parts(sample, lambda part: moments(part.sums, part.design.sizes), alone=True))
         value, bounds = counted.value, counted.limits(level)
     else:
         value, *ends = combined(design.labels.shares, *label_limits(design, design.labels, sample.values, level))

@@ -69,7 +69,10 @@ class Differences:
     def of(cls, design: Design, values: Floats) -> "Differences":
         """Of each group of the design. Shape: values `[E]`."""
         parts = (np.maximum(values, 0.0), np.maximum(-values, 0.0))
-        several = [[moments(some.sums(part), some.sizes) for part in parts] for some in design.parts()]
+        several = [
+            [moments(some.sums(part[examples]), some.sizes) for part in parts]
+            for some, _, examples in design.parts(alone=True)
+        ]
         return cls(*(Rates.of_moments(*joined(side)) for side in zip(*several, strict=True)))
 
     @property

@@ -22,7 +22,7 @@ class Sample:
         by_seed: values of each example, a row for each seed.
         resamples: halves to draw.
         seed: of the draws.
-        source: the sample of all groups, of which this one has a few.
+        source: the sample of all groups, of which this one has a few, and their columns there.
 
     Shape: by_seed `[S, E]`.
     """
@@ -31,7 +31,7 @@ class Sample:
     by_seed: Floats
     resamples: int
     seed: int = 0
-    source: "Sample | None" = None
+    source: "tuple[Sample, slice] | None" = None
 
     @classmethod
     def of(cls, design: Design, values: Floats, *, resamples: int = 10_000, seed: int = 0) -> "Sample":
@@ -53,17 +53,21 @@ class Sample:
             raise DataError("a value is NaN or infinite: every example needs a score")
         return cls(design, rows, resamples, seed)
 
-    def parts(self) -> Iterator["Sample"]:
+    def parts(self, *, alone: bool = False) -> Iterator["Sample"]:
         """Samples of a few of the groups each, the whole task first in all; itself where groups are few.
 
         What is drawn for a group is the same in all of them. Seeds are drawn for all groups at once, and labels
         weigh groups against each other's clusters, so these samples are one part.
+
+        Args:
+            alone: as of the design's parts.
         """
         if self.n_seeds > 1 or self.design.labels is not None:
             yield self
             return
-        for design in self.design.parts(self.resamples):
-            yield self if design is self.design else replace(self, design=design, source=self)
+        for design, columns, examples in self.design.parts(self.resamples, alone=alone):
+            values, source = self.by_seed[:, examples], (self, columns)
+            yield self if design is self.design else replace(self, design=design, by_seed=values, source=source)
 
     @cached_property
     def values(self) -> Floats:
@@ -115,8 +119,9 @@ class Sample:
     def _halves(self) -> tuple[Halves, Halves]:
         if self.source is None:
             return both_halves(self.sums, self.design.weights, resamples=self.resamples, seed=self.seed)
-        own = self.source.some_halves(self.design.members[:, 1:])
-        top, bottom = (one.beside(other) for one, other in zip(self.source.whole_halves, own, strict=True))
+        source, columns = self.source
+        own = source.some_halves(source.design.columns[:, columns].tocsr())
+        top, bottom = (one.beside(other) for one, other in zip(source.whole_halves, own, strict=True))
         return top, bottom
 
     @cached_property
@@ -141,9 +146,9 @@ class Sample:
         return columns
 
 
-def in_parts(sample: Sample, of: Callable[[Sample], tuple[Floats, ...]]) -> tuple[Floats, ...]:
+def in_parts(sample: Sample, of: Callable[[Sample], tuple[Floats, ...]], *, alone: bool = False) -> tuple[Floats, ...]:
     """Arrays of what a function says of each group, for a few groups at a time. Shape: all `[K]`."""
-    return joined([of(part) for part in sample.parts()])
+    return joined([of(part) for part in sample.parts(alone=alone)])
 
 
 def both_halves(sums: Floats, sizes: Floats, *, resamples: int, seed: int) -> tuple[Halves, Halves]:
