@@ -773,3 +773,11 @@ def test_a_run_of_blank_predictions_is_no_forgetting(tmp_path: Path, suffix: str
     # A right answer is not blank, so this column does not hold the answers.
     other = chaintune.compare(good, side("other", blank=True, right=1), resamples=FAST).overall
     assert (other.verdict, other.answers_after.empty_answers) == ("forgot", 0)
+
+
+@pytest.mark.parametrize("name", ["scores.parquet", "scores.csv", "log.eval", "samples_arc_easy.jsonl"])
+def test_a_pointer_of_git_lfs_is_told_whatever_reads_the_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12\n")
+    with pytest.raises(DataError, match="this is a pointer of Git LFS, not the file; run 'git lfs pull'"):
+        chaintune.compare(path, path)
