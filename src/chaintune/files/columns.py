@@ -19,6 +19,7 @@ from chaintune.files.reading import (
     iter_rows,
     plain_values,
     read_bytes,
+    readable,
     suffix_of,
 )
 from chaintune.files.rows import Row, raise_problems
@@ -62,14 +63,12 @@ def read_columns(path: Path, fields: Sequence[str], first: Row, *, number: str =
     """
     fields = list(dict.fromkeys(fields))
     reader = READERS.get(suffix_of(path))
-    try:
+    with readable(path):
         if reader is READERS[".csv"]:
             return _of_csv(path, fields)
         if reader is READERS[".parquet"]:
             return _of_parquet(path, fields)
         regular = _of_json_lines(path, fields, first, number) if reader is READERS[".jsonl"] else None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     return regular or columns_of(iter_rows(path), fields)
 
 

@@ -47,7 +47,7 @@ def iter_rows(path: Path) -> Iterator[Row]:
     Raises:
         DataError: no such file, a suffix not known, or a line that cannot be read.
     """
-    try:
+    with readable(path):
         if path.is_dir():
             raise DataError(f"{path}: expected one file, got a folder; name a file that ends in {', '.join(READERS)}")
         reader = READERS.get(suffix_of(path))
@@ -55,8 +55,19 @@ def iter_rows(path: Path) -> Iterator[Row]:
             raise DataError(f"{path}: suffix '{path.suffix}' is not known; {nearest(path.suffix, READERS)}")
         if not path.is_file():
             raise DataError(f"{path}: no such file")
-        refuse_lfs_pointer(path, DataError)
         yield from reader(path)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise what the operating system says while a file is read as one sentence, and read no pointer of Git LFS.
+
+    Raises:
+        DataError: in place of an `OSError`, or it is such a pointer.
+    """
+    refuse_lfs_pointer(path, DataError)
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
@@ -65,13 +76,13 @@ def refuse_lfs_pointer(path: Path, error: type[ChaintuneError]) -> None:
     """Refuse what a clone without git-lfs holds in place of a file.
 
     Args:
-        path: of a file that exists; one that cannot be read is left for its reader to refuse.
+        path: one that cannot be read is left for its reader to refuse.
         error: what is raised.
     """
     try:
         with path.open("rb") as stream:
             beginning = stream.read(len(_LFS_POINTER))
-    except OSError:
+    except (OSError, ValueError):  # also a folder, or a name that no file can have
         return
     if beginning == _LFS_POINTER:
         raise error(f"{path}: this is a pointer of Git LFS, not the file; run 'git lfs pull' in its folder")
@@ -83,10 +94,8 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: it cannot be read, or is no JSON.
     """
-    try:
+    with readable(path):
         return parse_json(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def read_parquet(path: Path) -> "pa.Table":
@@ -105,6 +114,22 @@ def read_parquet(path: Path) -> "pa.Table":
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
         raise DataError(f"{path}: not a readable Parquet file ({words})") from error
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """The names of a Parquet file's columns.
+
+    Raises:
+        DataError: it cannot be read, or is no Parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    refuse_lfs_pointer(path, DataError)
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
 
 
 def check_shape(value: Any, shape: Any, name: str = "it") -> None:

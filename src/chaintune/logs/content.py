@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from chaintune.errors import DataError
-from chaintune.files.reading import first_bytes, parse_json, read_bytes
+from chaintune.files.reading import first_bytes, parse_json, read_bytes, readable
 
 _SUFFIX = re.compile(r"\.(jsonl|ndjson|json)(\.gz|\.zst)?$", re.IGNORECASE)
 _FIRST_BYTES = 4096
@@ -26,10 +26,8 @@ def beginning(path: Path) -> bytes:
     Raises:
         DataError: it cannot be read.
     """
-    try:
+    with readable(path):
         return first_bytes(path, _FIRST_BYTES).removeprefix(BOM_UTF8).lstrip()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def stem(path: Path) -> str:
@@ -48,10 +46,8 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: it cannot be read, is no JSON, or holds more than is read.
     """
-    try:
+    with readable(path):
         data = read_bytes(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     check_size([data], path)
     return parse_json(data.removeprefix(BOM_UTF8), str(path))
 
@@ -62,11 +58,8 @@ def check_json(path: Path) -> None:
     Raises:
         DataError: it holds more, or cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            check_size(blocks(file), path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    with readable(path), path.open("rb") as file:
+        check_size(blocks(file), path)
 
 
 def blocks(file: IO[bytes]) -> Iterator[bytes]:

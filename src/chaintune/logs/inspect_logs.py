@@ -16,7 +16,7 @@ from typing import Any
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.files.columns import columns_of
-from chaintune.files.reading import parse_json
+from chaintune.files.reading import parse_json, readable
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, blocks, check_json, check_size
 from chaintune.logs.details import CHANCE, explain
@@ -65,8 +65,8 @@ def recognises(path: Path) -> bool:
 
 def _files(folder: Path) -> list[Path]:
     """The logs of a folder: of a task that was tried again, those of runs that finished, where one did."""
-    found = sorted(file for kind in ("*.eval", "*.json") for file in folder.rglob(kind))
-    files = [file for file in found if file.name not in _MANIFESTS]
+    logs = sorted(file for kind in ("*.eval", "*.json") for file in folder.rglob(kind))
+    files = [file for file in logs if file.name not in _MANIFESTS]
     if len(files) < 2:
         return files
     headers = [_header(file) for file in files]
@@ -130,21 +130,20 @@ def _call(name: str, path: Path, reads: Callable[[str], bool] = bool, *args: Any
         raise ConfigError(
             "logs of Inspect need inspect-ai; install it with: pip install 'chaintune[inspect]'"
         ) from error
-    try:
-        if _is_archive(path):
-            _check_members(path, reads)
-        else:
-            check_json(path)
-        return reader(str(path), *args, **options)
-    except DataError:
-        raise
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # its parsers of zip, Zstandard and JSON each raise errors of their own
-        message = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(
-            f"{path}: inspect-ai cannot read it, damaged, cut off or no log of Inspect ({message})"
-        ) from error
+    with readable(path):
+        try:
+            if _is_archive(path):
+                _check_members(path, reads)
+            else:
+                check_json(path)
+            return reader(str(path), *args, **options)
+        except (DataError, OSError):
+            raise
+        except Exception as error:  # its parsers of zip, Zstandard and JSON each raise errors of their own
+            message = " ".join(str(error).split())[:200] or type(error).__name__
+            raise DataError(
+                f"{path}: inspect-ai cannot read it, damaged, cut off or no log of Inspect ({message})"
+            ) from error
 
 
 def _check_members(path: Path, reads: Callable[[str], bool]) -> None:

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from chaintune.errors import DataError
-from chaintune.files.reading import iter_rows
+from chaintune.files.reading import iter_rows, parquet_columns
 from chaintune.files.rows import Row
 from chaintune.logs.content import mapping
 from chaintune.logs.details import CHANCE
@@ -26,7 +25,7 @@ def recognises(path: Path) -> bool:
     """Whether a path is a file of details, or a folder of such."""
     if path.is_dir():
         return any(path.rglob("details_*.parquet"))
-    return path.suffix.lower() == ".parquet" and any(part <= set(_columns(path)) for part in (_TODAY, _BEFORE))
+    return path.suffix.lower() == ".parquet" and any(part <= set(parquet_columns(path)) for part in (_TODAY, _BEFORE))
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:
@@ -43,16 +42,6 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
         for file, task in tasks.items()
         if options.wants(task)
     ]
-
-
-def _columns(path: Path) -> list[str]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
 
 
 def _task(path: Path) -> str:

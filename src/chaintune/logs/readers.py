@@ -6,7 +6,6 @@ from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.files.reading import READERS as SUFFIXES
-from chaintune.files.reading import refuse_lfs_pointer
 from chaintune.logs.log import Log, of_tasks
 from chaintune.logs.options import ReadOptions
 from chaintune.registry import Registry
@@ -60,7 +59,6 @@ def read_log(path: Path, options: ReadOptions) -> Mapping[str, Log]:
         ConfigError: a reader, field or task that does not exist.
         DataError: the log cannot be read.
     """
-    refuse_lfs_pointer(path, DataError)
     name = options.reader or reader_of(path)
     reader = READERS.get(name)
     if options.filter is not None and not reader.has_filters:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError
+from chaintune.files.reading import parquet_columns, refuse_lfs_pointer
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
@@ -11,18 +12,10 @@ from chaintune.records import Scores
 
 def recognises(path: Path) -> bool:
     """Whether a path is Parquet with log-probabilities of choices, or a folder of Parquet and of no other harness."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     if path.is_dir():
         others = ("samples_*.jsonl", "details_*.parquet")
         return any(path.glob("*.parquet")) and not any(any(path.rglob(name)) for name in others)
-    if path.suffix.lower() != ".parquet":
-        return False
-    try:
-        return "choice_logprobs" in pq.read_schema(path).names
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
+    return path.suffix.lower() == ".parquet" and "choice_logprobs" in parquet_columns(path)
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:
@@ -37,6 +30,8 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise DataError(f"{path}: the folder holds no score file (*.parquet)")
+    for file in files:
+        refuse_lfs_pointer(file, DataError)
     return [log_of(Scores.read(file), str(file)) for file in files]
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.files.frames import KINDS, frame_rows
-from chaintune.files.reading import user_path
+from chaintune.files.reading import readable, user_path
 from chaintune.forgetting.pairing import Pair, pair
 from chaintune.logs.log import UNNAMED, Log, of_tasks
 from chaintune.logs.options import CompareOptions, ReadOptions
@@ -110,10 +110,8 @@ def shared(log: Log, other: Log) -> Log:
 def _logs(logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
     if isinstance(logged, Path | str):
         path, part = _file_and_part(user_path(logged))
-        try:
+        with readable(path):  # its name may be too long, or a folder that may not be looked into
             return read_log(path, _of_part(path, part, reading) if part else reading)
-        except OSError as error:  # a name that is too long, or a folder that may not be looked into
-            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if isinstance(logged, Scores):
         return {logged.task: log_of(logged, side)}
     if isinstance(logged, list | tuple) and not (logged and isinstance(logged[0], Mapping)):
