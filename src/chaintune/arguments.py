@@ -43,10 +43,10 @@ def taking(**kinds: Kind | tuple[Kind, ...]) -> Callable[[Function], Function]:
 
         @wraps(function)
         def checked(*arguments: Any, **named: Any) -> Any:
-            given = signature.bind(*arguments, **named).arguments | named
-            for name in kinds.keys() & given.keys():
-                if given[name] is not None or usual.get(name) is not None:
-                    check_argument(name, given[name], kinds[name])
+            values = signature.bind(*arguments, **named).arguments | named
+            for name in kinds.keys() & values.keys():
+                if values[name] is not None or usual.get(name) is not None:
+                    check_argument(name, values[name], kinds[name])
             return function(*arguments, **named)
 
         return checked  # type: ignore[return-value]

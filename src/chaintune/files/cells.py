@@ -76,8 +76,8 @@ def json_in(text: str, what: str) -> Any:
     except (ValueError, RecursionError) as error:
         if (texts := _printed_texts(text)) is not None:
             return texts
-        said = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-        raise DataError(f"{what} is not the JSON that it begins like ({said})") from error
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise DataError(f"{what} is not the JSON that it begins like ({reason})") from error
 
 
 def _printed_texts(text: str) -> list[str] | None:

@@ -42,14 +42,14 @@ def answers(scores: Scores) -> Answers | None:
     """
     if "choice_roles" not in scores.details:
         return None
-    borne = memberships(scores.table)
+    members = memberships(scores.table)
     roles = scores.table.column("choice_roles").combine_chunks()
-    if not {"context", "polarity"} <= set(borne) or not len(roles.flatten()):
+    if not {"context", "polarity"} <= set(members) or not len(roles.flatten()):
         return None
     chosen = _chosen_roles(scores)
-    negative = _bears(borne["polarity"], "neg")
+    negative = _bears(members["polarity"], "neg")
     sign = np.where(negative, 1.0, -1.0) * ((chosen == "target") * 1.0 - (chosen == "other") * 1.0)
-    rows = {metric: np.flatnonzero(_bears(borne["context"], context)) for metric, context in CONTEXTS.items()}
+    rows = {metric: np.flatnonzero(_bears(members["context"], context)) for metric, context in CONTEXTS.items()}
     return Answers(sign, rows)
 
 

@@ -62,21 +62,21 @@ def grouping(
         ConfigError: no example has groups on a requested dimension.
     """
     dimensions = dict.fromkeys([*by, *(dimension for pair in intersections for dimension in pair)])
-    borne, gold = memberships(scores.table), None
+    known, gold = memberships(scores.table), None
     if scores.metric.average == "balanced":
         gold = scores.table.column("label").to_numpy(zero_copy_only=False).astype(str)
-        borne[LABEL] = _members(gold, np.arange(len(gold)), len(gold))
+        known[LABEL] = _members(gold, np.arange(len(gold)), len(gold))
     for dimension in dimensions:
-        if dimension not in borne:
-            raise ConfigError(f"task '{scores.task}' has no dimension '{dimension}': {nearest(dimension, borne)}")
+        if dimension not in known:
+            raise ConfigError(f"task '{scores.task}' has no dimension '{dimension}': {nearest(dimension, known)}")
     labels: list[Label] = []
     blocks: list[sparse.csr_array] = []
     for dimension in dict.fromkeys(by):
-        names, members = borne[dimension]
+        names, members = known[dimension]
         labels += [(dimension, name) for name in names]
         blocks.append(members)
     for one, other in dict.fromkeys(intersections):
-        names, members = _intersection(borne[one], borne[other])
+        names, members = _intersection(known[one], known[other])
         labels += [(joined(one, other), name) for name in names]
         blocks.append(members)
     members = sparse.csr_array(sparse.hstack(blocks)) if blocks else sparse.csr_array((len(scores), 0))

@@ -115,11 +115,11 @@ def _check_same(one: pa.Table, other: pa.Table, task: str) -> None:
             raise DataError(f"task '{task}': {column} differs between before and after in {many} ({_some(ids)})")
     if one.column("groups").equals(other.column("groups")):
         return
-    borne, other_borne = memberships(one), memberships(other)
-    for dimension in sorted({*borne, *other_borne}):
-        if dimension not in borne or dimension not in other_borne:
+    own, others = memberships(one), memberships(other)
+    for dimension in sorted({*own, *others}):
+        if dimension not in own or dimension not in others:
             raise DataError(f"task '{task}': only one of before and after has groups on dimension '{dimension}'")
-        (names, members), (other_names, other_members) = borne[dimension], other_borne[dimension]
+        (names, members), (other_names, other_members) = own[dimension], others[dimension]
         if names != other_names:
             strange = sorted(set(names) ^ set(other_names))[:_NAMED]
             raise DataError(

@@ -87,14 +87,14 @@ def _less_is_better(parts: Sequence[Mapping[str, Any]]) -> bool | None:
     DeepEval turned the scores of Bias, Toxicity and Hallucination over between its versions, and no file says which it
     is of.
     """
-    told = [
+    directions = [
         part["success"] == (part["score"] < part["threshold"])
         for part in parts
         if isinstance(part.get("success"), bool)
         and all(isinstance(part.get(name), int | float) for name in ("score", "threshold"))
         and part["score"] != part["threshold"]
     ]
-    return all(told) if told and len(set(told)) == 1 else None
+    return all(directions) if directions and len(set(directions)) == 1 else None
 
 
 def _example(
@@ -102,14 +102,14 @@ def _example(
 ) -> Row:
     part = measured.get(metric, {})
     score = case.get(_SUCCESS) if metric == _SUCCESS and metric not in measured else part.get("score")
-    asked = case.get("input") or case.get("scenario")
+    question = case.get("input") or case.get("scenario")
     expected = case.get("expectedOutput") or case.get("expected_output") or case.get("expectedOutcome")
     fields = {
         "id": str(case.get("name")) if unique and case.get("name") else f"{number}",
         "score": score,
         "missing_reason": None if score is not None else str(part.get("error") or f"no {metric}"),
         "answer": case.get("actualOutput") if "actualOutput" in case else case.get("actual_output"),
-        "digests": {"prompt": digest(asked) if asked else None, "target": digest(expected) if expected else None},
+        "digests": {"prompt": digest(question) if question else None, "target": digest(expected) if expected else None},
         "metadata": next((case[name] for name in _PREFERRED_METADATA if isinstance(case.get(name), dict)), {}),
         "tags": case.get("tags") or [],
     }

@@ -58,9 +58,9 @@ def _read_file(path: Path, options: ReadOptions) -> list[Log]:
     for row in iter_rows(path):
         tasks.setdefault(str(row.values.get("evaluation_name")), []).append(row)
     results = _results(path)
-    wanted = {task: rows for task, rows in tasks.items() if options.wants(task)}
+    chosen = {task: rows for task, rows in tasks.items() if options.wants(task)}
     return [
-        log_of_run(_run(path, task, rows, results, options.of_task(task)), options) for task, rows in wanted.items()
+        log_of_run(_run(path, task, rows, results, options.of_task(task)), options) for task, rows in chosen.items()
     ]
 
 

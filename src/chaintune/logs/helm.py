@@ -87,8 +87,8 @@ def _run(path: Path, task: str, options: ReadOptions) -> Run:
     names = [name for name in _declared(spec) if name in known]
     names = names or sorted(name for name in known if not _COUNTS.match(name))
     choice = str(adapter.get("method")).startswith("multiple_choice")
-    wanted = [options.metric] if options.metric in known else names
-    metric = metric_of(wanted, options, path, preferred="exact_match" if choice else "")
+    candidates = [options.metric] if options.metric in known else names
+    metric = metric_of(candidates, options, path, preferred="exact_match" if choice else "")
     instances, answers = _asked(path)
     rows = [
         Row(
@@ -175,9 +175,9 @@ def _asked(path: Path) -> tuple[dict[_Key, dict[str, Any]], dict[tuple[str, str,
     requests = _objects(_mapping(state).get("request_states"), state)
     same = len({frozenset(map(str, mapping(request.get("output_mapping")).values())) for request in requests}) == 1
     for request in requests:
-        asked = mapping(request.get("instance"))
-        key = _key(asked)
-        instances[key] = _fields(asked)
+        question = mapping(request.get("instance"))
+        key = _key(question)
+        instances[key] = _fields(question)
         # A choice that is asked by itself is no answer.
         if request.get("reference_index") is None:
             answers.setdefault((*key, _trial(request)), _answer(request, instances[key], by_text=same))

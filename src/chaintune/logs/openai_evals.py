@@ -44,8 +44,8 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
     logs = {file: _parts(file) for file in files}
     runs = [(file, _task(spec), "" if ended else _ENDED) for file, (spec, _, ended) in logs.items()]
     kept = of_finished_runs(runs, path) if path.is_dir() else files
-    wanted = [(file, task) for file, task, _ in runs if file in kept and options.wants(task)]
-    return [log_of_run(_run(file, task, *logs[file], options.of_task(task)), options) for file, task in wanted]
+    chosen = [(file, task) for file, task, _ in runs if file in kept and options.wants(task)]
+    return [log_of_run(_run(file, task, *logs[file], options.of_task(task)), options) for file, task in chosen]
 
 
 def _parts(path: Path) -> tuple[Mapping[str, Any], Events, bool]:

@@ -49,8 +49,8 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
     """
     files = sorted(filter(_is_result, path.rglob("*.json"))) if path.is_dir() else [path]
     kept = [file for file in files if file.parent.parent.name != _PREDICTIONS] or files
-    wanted = [file for file in kept if options.wants(stem(file))]
-    return [log_of_run(_run(file, options.of_task(stem(file))), options) for file in wanted]
+    chosen = [file for file in kept if options.wants(stem(file))]
+    return [log_of_run(_run(file, options.of_task(stem(file))), options) for file in chosen]
 
 
 def _run(path: Path, options: ReadOptions) -> Run:

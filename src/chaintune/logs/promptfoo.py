@@ -73,8 +73,8 @@ def _of_one(path: Path, rows: list[Row], chosen: str | None) -> list[Row]:
         )
     if chosen is not None and chosen not in names:
         raise ConfigError(f"{path}: there is no filter '{chosen}': {nearest(chosen, names)}")
-    wanted = labels[names.index(chosen)] if chosen is not None else None
-    return [row for row, side in zip(rows, sides, strict=True) if wanted in (None, side)]
+    label = labels[names.index(chosen)] if chosen is not None else None
+    return [row for row, side in zip(rows, sides, strict=True) if label in (None, side)]
 
 
 def _side(row: Row) -> tuple[str, str]:
@@ -89,8 +89,8 @@ def _side(row: Row) -> tuple[str, str]:
 
 def _example(row: Row, metric: str, seen: Counter[str]) -> Row:
     test = mapping(row.values.get("testCase"))
-    given = row.values.get("vars") or test.get("vars")
-    variables = {name: value for name, value in mapping(given).items() if not name.startswith("_")}
+    variables = mapping(row.values.get("vars") or test.get("vars"))
+    variables = {name: value for name, value in variables.items() if not name.startswith("_")}
     description = test.get("description") or row.values.get("description") or ""
     content = digest([variables, description, test.get("assert"), test.get("prompt")])
     seen[content] += 1

@@ -138,8 +138,8 @@ def _fields(row: Row, options: ReadOptions) -> Fields:
         unlabelled = {"answer": prediction} if prediction in known else {}
         details = {LABEL: label, "answer": answer} if answer and label in known else unlabelled
         # A metric that is no column of the table is one that labels and answers give.
-        given = LABEL in details and options.metric in CHOICE_METRICS and options.metric not in known
-        score = options.side or (options.called("score") if given or not options.metric else options.metric)
+        derived = LABEL in details and options.metric in CHOICE_METRICS and options.metric not in known
+        score = options.side or (options.called("score") if derived or not options.metric else options.metric)
     return Fields(
         id=options.called("id"),
         score=score,

@@ -98,13 +98,13 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
 def tell_special_tokens(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], *, task: str) -> None:
     """Warn, once, of examples that hold special tokens which are read as text, with their count and one of them."""
     special = _special_tokens(tokenizer)
-    held = [example for example in examples if not example.special_tokens and special.are_in(example)]
-    if held and special.written:
-        first = held[0]
+    specials = [example for example in examples if not example.special_tokens and special.are_in(example)]
+    if specials and special.written:
+        first = specials[0]
         texts = (special.behind_bos(first.prompt_text) + text for text in first.choices.texts)
         name = next(match[0] for text in texts if (match := special.written.search(text)))
         _say_once(
-            f"task '{task}': {len(held)} of {len(examples)} examples hold special tokens of the model, '{name}' in "
+            f"task '{task}': {len(specials)} of {len(examples)} examples hold special tokens of the model, '{name}' in "
             f"'{first.id}' for one, which are read as text; special_tokens: true in the task reads them as tokens"
         )
 

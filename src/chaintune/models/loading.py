@@ -97,8 +97,8 @@ def load_reader(folder: Path, adapter: Path | None = None, *, trust_remote_code:
         base = _tokenizer(folder, None, trust_remote_code=trust_remote_code)
         own = tokenizer.get_vocab().items() ^ base.get_vocab().items()
         if other := sorted({token for token, _ in own}):
-            said = "adapter %s: its own tokenizer is used, which differs from the base's in %d tokens (%s)"
-            _log.warning(said, adapter, len(other), ", ".join(map(repr, other[:2])))
+            message = "adapter %s: its own tokenizer is used, which differs from the base's in %d tokens (%s)"
+            _log.warning(message, adapter, len(other), ", ".join(map(repr, other[:2])))
     return Reader(tokenizer, context_tokens)
 
 

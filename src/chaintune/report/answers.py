@@ -25,8 +25,8 @@ def chance_cells(answers: Answers, unit: str) -> tuple[str, str]:
 
 def answers_cells(sides: Sequence[Answers], unit: str) -> tuple[str, str, str]:
     """The cells of `ANSWERS_HEADER`: of one checkpoint, or of two with a comma between their commonest answers."""
-    said = [_share(side.answer, side.answer_share) for side in sides]
-    return (*chance_cells(sides[0], unit), ", ".join(said) if any(said) else "")
+    shares = [_share(side.answer, side.answer_share) for side in sides]
+    return (*chance_cells(sides[0], unit), ", ".join(shares) if any(shares) else "")
 
 
 def is_known(answers: Iterable[Answers]) -> bool:
@@ -42,10 +42,10 @@ def chance_line(rows: Sequence[tuple[str, Answers]], unit: str) -> str:
         unit: of their scores.
     """
     chance, gold = chance_cells(rows[0][1], unit)
-    said = [f"{_share(own.answer, own.answer_share)} {name}" for name, own in rows if own.answer]
+    answers = [f"{_share(own.answer, own.answer_share)} {name}" for name, own in rows if own.answer]
     parts = [f"Chance: {chance}" if chance != UNKNOWN else "No chance level is known, so none blocks a verdict"]
     parts += [f"commonest gold: {gold}"] if gold else []
-    parts += [f"commonest answer: {', '.join(said)}"] if said else []
+    parts += [f"commonest answer: {', '.join(answers)}"] if answers else []
     return "; ".join(parts) + "."
 
 

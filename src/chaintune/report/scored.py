@@ -64,9 +64,9 @@ def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:
         rows: task -> its rows.
     """
     whole = [(task, row) for task, means in rows.items() for row in means if not row.dimension]
-    said = balanced_note({task: row.item_metric for task, row in whole})
-    said += [text for task, row in whole for text in remarks(task, row.answers)]
-    tables = [_table("", "task", whole, said)]
+    notes = balanced_note({task: row.item_metric for task, row in whole})
+    notes += [text for task, row in whole for text in remarks(task, row.answers)]
+    tables = [_table("", "task", whole, notes)]
     for task, means in rows.items():
         for dimension in dict.fromkeys(row.dimension for row in means if row.dimension):
             groups = [(row.group, row) for row in means if row.dimension == dimension]
@@ -74,11 +74,11 @@ def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:
     return tables
 
 
-def _table(title: str, first: str, rows: Sequence[tuple[str, Scored]], said: Sequence[str] = ()) -> Table:
+def _table(title: str, first: str, rows: Sequence[tuple[str, Scored]], notes: Sequence[str] = ()) -> Table:
     shares = all(is_share(row.unit) for _, row in rows)
     name = "accuracy" if shares else "score"
     what = "Share of right answers" if shares else "Mean score, a share of right answers where no unit is named"
-    note = " ".join([f"{what}, with its 95 % interval.", *said])
+    note = " ".join([f"{what}, with its 95 % interval.", *notes])
     header = (first, "n", "clusters", name, *ANSWERS_HEADER)
     return Table(title or name.capitalize(), note, header, tuple((called, *_cells(row)) for called, row in rows))
 

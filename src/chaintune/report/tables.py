@@ -160,12 +160,12 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     first = {row.task: row for row in reversed(whole)}
     balanced = balanced_note({row.task: row.item_metric for row in whole})
     guessing = zip(*(chance_cells(first[task].answers, first[task].unit) for task in tasks), strict=True)
-    said = dict.fromkeys(
+    notes = dict.fromkeys(
         text for row in whole for text in remarks(f"{checkpoint(row, whole)} ({row.task})", row.answers)
     )
     return Table(
         "Accuracy" if shares else "Scores",
-        " ".join([f"{unnamed} after each stage, with its interval.", *balanced, *said]),
+        " ".join([f"{unnamed} after each stage, with its interval.", *balanced, *notes]),
         ("checkpoint", *(sizes[task] for task in tasks)),
         (
             *((name, *(own.get(task, "") for task in tasks)) for name, own in _base_first(cells)),
@@ -284,8 +284,8 @@ def _group_table(
         "positive says that this group loses more. p and verdicts are adjusted for the number of groups, intervals are "
         "not."
     )
-    said = (without_loss(members), *biased_only_note(biased_only(members, beside)))
-    note += "".join(f" {text}" for text in said if text)
+    notes = (without_loss(members), *biased_only_note(biased_only(members, beside)))
+    note += "".join(f" {text}" for text in notes if text)
     if len(members) > len(shown):
         file = "results.parquet" if first.chain else "the JSON format"
         note += f" {len(shown)} of {len(members)} groups, those with too few clusters last; {file} has all."

@@ -172,9 +172,9 @@ def _remarks(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
     answers = {one.key: one.answers for one in rows if one.metric == "accuracy" and one.is_whole}
     texts = []
     for key in keys:
-        said = remarks(key.chain or "after", answers[key]) if key in answers else []
+        notes = remarks(key.chain or "after", answers[key]) if key in answers else []
         before = "it" if key.chain == row.reference else key.chain or "after"
-        texts += [text for text in said if not _is_told(text, before, row.verdict_reason)]
+        texts += [text for text in notes if not _is_told(text, before, row.verdict_reason)]
     return texts if row.chain else [_capital(text) for text in texts]
 
 

@@ -55,9 +55,9 @@ def ranking(design: Design, labels: Labels, log_odds: Floats) -> Ranking:
         scores = sign * log_odds
         above = _share_above(scores[own], np.sort(scores[other]))
         for k in np.flatnonzero(shares[label]):
-            borne = np.zeros(len(log_odds), dtype=bool)
-            borne[members.indices[members.indptr[k] : members.indptr[k + 1]]] = True
-            inside = borne[own]
+            in_group = np.zeros(len(log_odds), dtype=bool)
+            in_group[members.indices[members.indptr[k] : members.indptr[k + 1]]] = True
+            inside = in_group[own]
             mean, weight = float(above[inside].mean()), shares[label, k]
             values[k] += weight * mean
             # An example of the other label is beaten by as many of the group's as do not lie below it.

@@ -123,8 +123,8 @@ class Labels:
 
     def named(self, counts: NDArray[np.bool_], column: int) -> str:
         """The labels that do not count in a group, each with its clusters there."""
-        wanted = [label for label in range(len(self.names)) if self.only[column] in (-1, label)]
-        lacking = [label for label in wanted if not counts[label, column] and self.n[label, 0]]
+        counted = [label for label in range(len(self.names)) if self.only[column] in (-1, label)]
+        lacking = [label for label in counted if not counts[label, column] and self.n[label, 0]]
         return ", ".join(
             f"'{self.names[label]}' ({number_of(int(self.clusters[label, column]), 'cluster')})" for label in lacking
         )

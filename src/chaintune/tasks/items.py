@@ -184,9 +184,9 @@ def _notes_on(rows: Sequence[Row], columns: ColumnNames, examples: Sequence[Exam
     named = [columns.group_map] if columns.group_map else list((columns.groups or {}).values())
     blanks = sum(any(_blanks_in(row.get(column)) for column in named) for row in rows)
     alone = sum(_is_blank(row, columns.cluster) for row in rows) if columns.cluster else 0
-    told = [f"{number_of(blanks, 'row')} with blanks around a group's name, which were removed"] if blanks else []
-    told += [f"{number_of(alone, 'row')} without a cluster, each one of its own"] if alone else []
-    return told + _note_on_first(rows, columns, examples)
+    notes = [f"{number_of(blanks, 'row')} with blanks around a group's name, which were removed"] if blanks else []
+    notes += [f"{number_of(alone, 'row')} without a cluster, each one of its own"] if alone else []
+    return notes + _note_on_first(rows, columns, examples)
 
 
 def _note_on_first(rows: Sequence[Row], columns: ColumnNames, examples: Sequence[Example]) -> list[str]:

@@ -22,13 +22,13 @@ def note_left_out(task: str, left_out: Counter[str], total: int, notes: Sequence
         total: rows as published.
         notes: what else was made of the data.
     """
-    told = list(notes)
+    sentences = list(notes)
     if left_out.total():
         reasons = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(left_out.items()))
-        told.append(f"left out {left_out.total():,} of {total:,} rows: {reasons}")
-    for note in told:
+        sentences.append(f"left out {left_out.total():,} of {total:,} rows: {reasons}")
+    for note in sentences:
         log.warning("task '%s': %s", task, note)
-    return "".join(f"; {note}" for note in told)
+    return "".join(f"; {note}" for note in sentences)
 
 
 def note_unusable(problems: Sequence[str], left_out: Counter[str]) -> None:

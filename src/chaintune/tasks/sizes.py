@@ -24,8 +24,8 @@ class SizeSpec:
 
     def groups(self, example: Example) -> list[str]:
         """The groups for which an example counts."""
-        borne = [example.groups.get(part, ()) for part in parts_of(self.dimension)]
-        return [joined(*names) for names in product(*borne)]
+        groups = [example.groups.get(part, ()) for part in parts_of(self.dimension)]
+        return [joined(*names) for names in product(*groups)]
 
 
 def parse_size(size: Size, what: str) -> SizeSpec | None:

@@ -37,8 +37,8 @@ def forgetting_figure(results: GroupResults) -> Figure | None:
     forest = Forest(axis, scale, VERDICTS, "n · clusters", results.whole.estimate)
     title = f"Forgetting of {results.where}"
     read = _read_out([(one.group, one.forgetting) for one in shown], scale)
-    said = [verdict_sentence(results.whole, level=results.level), _by_verdict(results), *results.biased_only]
-    caption = " ".join([*said, *_folded(results.judged)])
+    sentences = [verdict_sentence(results.whole, level=results.level), _by_verdict(results), *results.biased_only]
+    caption = " ".join([*sentences, *_folded(results.judged)])
     return Figure(
         name=results.name("forgetting"),
         section="groups",
