@@ -1,0 +1,1 @@
+"""What is measured of chaintune beside its tests: speed, error rates, rivals."""
