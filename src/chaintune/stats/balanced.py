@@ -130,12 +130,22 @@ def common_scatter(design: Design, labels: Labels, values: Floats) -> tuple[Floa
     return variances, min(max(correlation, 0.0), 1.0)
 
 
-def label_limits(design: Design, labels: Labels, values: Floats, level: float) -> tuple[Floats, Floats, Floats]:
+def label_limits(
+    design: Design, labels: Labels, values: Floats, level: float | Floats, *, whole: bool = False
+) -> tuple[Floats, Floats, Floats]:
     """Mean of each label's values between 0 and 1 in each group, and its exact limits.
 
-    Shape: values `[E]`, results `[L, K]`.
+    Args:
+        design: clusters and groups.
+        labels: of the examples.
+        values: of each example.
+        level: of the limits of each group.
+        whole: of the whole task instead, as often as there are groups.
+
+    Shape: values `[E]`, level a number or `[K]`, results `[L, K]`.
     """
     counted = [Rates.of(sums, sizes) for sums, sizes in zip(design.label_sums(values), labels.sizes, strict=True)]
+    counted = [one.repeated(0) for one in counted] if whole else counted
     lows, highs = (np.stack(ends) for ends in zip(*(one.limits(level) for one in counted), strict=True))
     return np.stack([one.value for one in counted]), lows, highs
 

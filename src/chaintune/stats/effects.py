@@ -17,7 +17,7 @@ from chaintune.stats.contrasts import (
     least_error,
     shares,
 )
-from chaintune.stats.halves import Halves, interval, ratio_draws, sign_flip_p
+from chaintune.stats.halves import Halves, interval, quantiles, ratio_draws, sign_flip_p
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.power import effective_clusters
 from chaintune.stats.rates import Differences, Rates, combine, moments, t_quantile, t_tails
@@ -25,6 +25,7 @@ from chaintune.stats.sample import Sample, both_halves, in_parts, needed_cluster
 from chaintune.stats.seeds import crossed, seed_noise
 
 Reference = Literal["overall", "rest"]
+Level = float | Floats
 Numbers = tuple[Floats, Floats, Floats, Floats]
 
 # Chosen by simulation, see docs/explanation/statistics.md: skewness of a mean beyond which its halves are not trusted
@@ -41,12 +42,12 @@ _NOISE_DRAWS = 10_000
 _COLUMNS_AT_ONCE = 64
 
 
-def means(sample: Sample, *, level: float = 0.95, bounded: bool = True) -> list[Estimate]:
+def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[Estimate]:
     """Mean of the values in each group, the whole task first, and the test that it is 0.
 
     Args:
         sample: of the values.
-        level: of the interval.
+        level: of the intervals, one for all or one for each group.
         bounded: values lie between -1 and 1; where few differ from 0, exact limits of rates then hold.
 
     Undefined: the value in an empty group and where a label has too few clusters, the interval where clusters are too
@@ -54,8 +55,8 @@ def means(sample: Sample, *, level: float = 0.95, bounded: bool = True) -> list[
     """
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
-        sizes = np.broadcast_to(part.design.weights, part.seed_sums.shape)
-        inferred = _inferred(part.seed_sums, sizes, (part.half_sums, part.half_sizes), level, part.seed)
+        sizes, halves = np.broadcast_to(part.design.weights, part.seed_sums.shape), (part.half_sums, part.half_sizes)
+        inferred = _inferred(part.seed_sums, sizes, halves, part.own(level), part.seed)
         return *inferred, skewness(part.sums - part.value * part.design.weights)
 
     value, low, high, p_value, skewed = in_parts(sample, of_part, alone=True)
@@ -69,7 +70,7 @@ def means(sample: Sample, *, level: float = 0.95, bounded: bool = True) -> list[
     return _estimates(sample, numbers, [f"{RATES if r else HALVES}; {SIGN_FLIP}" for r in rare], level)
 
 
-def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overall") -> list[Estimate]:
+def biased(sample: Sample, *, level: Level = 0.95, reference: Reference = "overall") -> list[Estimate]:
     """Mean in each group minus the mean of the whole task or of the rest, and the test that they are equal.
 
     The group's share of the task is held at its observed value, so both references share one test.
@@ -82,16 +83,16 @@ def biased(sample: Sample, *, level: float = 0.95, reference: Reference = "overa
     """
     if sample.design.labels is not None:
         return _biased_over_labels(sample, level=level, reference=reference)
-    value, low, high, p_value = in_parts(sample, lambda part: _contrasts(part, level))
+    value, low, high, p_value = in_parts(sample, lambda part: _contrasts(part, part.own(level)))
     share = shares(sample.design)
     scale = 1 - share if reference == "overall" else np.ones_like(share)
     value, low, high = (np.where(scale > 0, array, 0.0) * scale for array in (value, low, high))
     estimates = _estimates(sample, (value, low, high, p_value), [BIASED] * len(share), level)
-    outside, needed = sample.design.n_outside.tolist(), needed_clusters(level)
-    return [_comparable(*each, needed) for each in zip(estimates, share.tolist(), outside, strict=True)]
+    facts = zip(estimates, share.tolist(), sample.design.n_outside.tolist(), _needed(level, len(share)), strict=True)
+    return [_comparable(*each) for each in facts]
 
 
-def _contrasts(sample: Sample, level: float) -> Numbers:
+def _contrasts(sample: Sample, level: Level) -> Numbers:
     """Each group minus the rest."""
     seed_sums, sizes, numerator, denominator = contrast_parts(sample)
     value, low, high, p_value = _inferred(seed_sums, sizes, (numerator, denominator), level, sample.seed)
@@ -102,17 +103,20 @@ def _contrasts(sample: Sample, level: float) -> Numbers:
     return value, low, high, np.maximum(p_value, t_tails(value, error, freedom))
 
 
-def rare_limits(sample: Sample, level: float) -> tuple[Floats, Floats]:
+def rare_limits(sample: Sample, level: Level) -> tuple[Floats, Floats]:
     """Exact limits of the mean in each group, of values that are mostly 0. Shape: `[K]`."""
     if (labels := sample.design.labels) is None:
         return Differences.of(sample.design, sample.values).limits(level)
     return combined(labels.shares, *_change_limits(sample, labels, level))[1:]
 
 
-def _change_limits(sample: Sample, labels: Labels, level: float) -> tuple[Floats, Floats, Floats]:
-    """Mean change of each label in each group and its exact limits. Shape: `[L, K]`."""
+def _change_limits(
+    sample: Sample, labels: Labels, level: Level, *, whole: bool = False
+) -> tuple[Floats, Floats, Floats]:
+    """Mean change of each label in each group, or in the whole task, and its exact limits. Shape: `[L, K]`."""
     rises, falls = (
-        label_limits(sample.design, labels, np.maximum(part, 0.0), level) for part in (sample.values, -sample.values)
+        label_limits(sample.design, labels, np.maximum(part, 0.0), level, whole=whole)
+        for part in (sample.values, -sample.values)
     )
     return rises[0] - falls[0], *combine(rises, falls)
 
@@ -126,7 +130,7 @@ def own_errors(sample: Sample) -> tuple[Floats, Floats]:
     return np.where(labels.only >= 0, 0.0, errors), freedom
 
 
-def _biased_over_labels(sample: Sample, *, level: float, reference: Reference) -> list[Estimate]:
+def _biased_over_labels(sample: Sample, *, level: Level, reference: Reference) -> list[Estimate]:
     design, labels = sample.design, sample.design.labels
     assert labels is not None  # noqa: S101 - asked of balanced means only
     made = contrast(design, labels, sample.label_sums, sample.values, overall=reference == "overall")
@@ -139,7 +143,7 @@ def _biased_over_labels(sample: Sample, *, level: float, reference: Reference) -
     rare = skewness(made.sums.mean(axis=0) - numbers[0] * made.weights) > MEAN_SKEWNESS
     if (rare & (labels.only >= 0)).any():
         factors = label_factors(labels, overall=reference == "overall")
-        exact = combined(factors, *(part[:, :1] for part in _change_limits(sample, labels, level)))
+        exact = combined(factors, *_change_limits(sample, labels, level, whole=True))
         numbers = _where_rare(rare & (labels.only >= 0), numbers, exact[1:], margin)
     n, clusters = (labels.n * labels.compared).sum(axis=0), labels.clusters_of(labels.compared)
     estimates = []
@@ -155,13 +159,13 @@ def _biased_over_labels(sample: Sample, *, level: float, reference: Reference) -
     return estimates
 
 
-def rates(design: Design, values: Floats, *, level: float = 0.95, seed: int = 0) -> list[Estimate]:
+def rates(design: Design, values: Floats, *, level: Level = 0.95, seed: int = 0) -> list[Estimate]:
     """Mean in each group of values between 0 and 1, the whole task first. No test is made.
 
     Args:
         design: clusters and groups of the examples.
         values: of each example, a row for each seed where there are several.
-        level: of the interval.
+        level: of the intervals, one for all or one for each group.
         seed: of the draws that several seeds need.
 
     Shape: values `[E]` or `[S, E]`.
@@ -188,7 +192,7 @@ def adjusted(estimates: list[Estimate], method: Adjustment) -> list[Estimate]:
     return [replace(e, p_adjusted=float(p)) for e, p in zip(estimates, corrected, strict=True)]
 
 
-def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level: float, seed: int) -> Numbers:
+def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level: Level, seed: int) -> Numbers:
     """Value, ends of the interval and p-value of each ratio of totals. Shape: sums and sizes `[S, C, K]`."""
     numerator, denominator = halves
     total = denominator.totals
@@ -197,7 +201,10 @@ def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level:
         scale = np.abs(sums[0]).sum(axis=0)
         # A few columns at a time: each draw of each column is held several times.
         parts = [slice(start, start + _COLUMNS_AT_ONCE) for start in range(0, len(value), _COLUMNS_AT_ONCE)]
-        ends = [interval(*ratio_draws(numerator.columns(part), denominator.columns(part)), level) for part in parts]
+        levels = np.broadcast_to(np.asarray(level), value.shape)
+        ends = [
+            interval(*ratio_draws(numerator.columns(part), denominator.columns(part)), levels[part]) for part in parts
+        ]
         p_values = [sign_flip_p(numerator.columns(part), scale[part]) for part in parts]
         low, high = (np.concatenate(end) for end in zip(*ends, strict=True))
         return value, low, high, np.concatenate(p_values)
@@ -206,15 +213,15 @@ def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level:
     return value, *crossed(numerator, denominator, noise, level)
 
 
-def seed_margin(sums: Floats, sizes: Floats, level: float, seed: int) -> Floats:
+def seed_margin(sums: Floats, sizes: Floats, level: Level, seed: int) -> Floats:
     """Half-width of the interval that the choice of seeds alone calls for. Shape: `[K]`."""
     if len(sums) == 1:
         return np.zeros(sums.shape[2])
     noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed)
-    return np.asarray(np.quantile(np.abs(noise), level, axis=0))
+    return quantiles(np.abs(noise), level, "linear")
 
 
-def _own_seed_margin(sample: Sample, level: float) -> Floats:
+def _own_seed_margin(sample: Sample, level: Level) -> Floats:
     """That of each group's own mean."""
     if sample.n_seeds == 1:
         return np.zeros(len(sample.design.n))
@@ -222,7 +229,7 @@ def _own_seed_margin(sample: Sample, level: float) -> Floats:
     return seed_margin(sample.seed_sums, sizes, level, sample.seed)
 
 
-def _at_least_t(numbers: Numbers, errors: Floats, freedom: Floats, seeds: Floats, level: float) -> Numbers:
+def _at_least_t(numbers: Numbers, errors: Floats, freedom: Floats, seeds: Floats, level: Level) -> Numbers:
     """The numbers with limits and p-values that go no less far than those of Student's t. Shape: all `[K]`."""
     value, low, high, p_value = numbers
     margin = np.hypot(t_quantile((1 + level) / 2, freedom) * errors, seeds)
@@ -239,10 +246,10 @@ def _where_rare(
     return value, low, high, p_value
 
 
-def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: float) -> list[Estimate]:
-    design, seeds, needed = sample.design, sample.n_seeds, needed_clusters(level)
+def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: Level) -> list[Estimate]:
+    design, seeds = sample.design, sample.n_seeds
     estimates = []
-    for column, method in enumerate(methods):
+    for column, (method, needed) in enumerate(zip(methods, _needed(level, len(methods)), strict=True)):
         n, clusters = int(design.own_n[column]), int(design.own_clusters[column])
         value, low, high, p_value = (float(array[column]) for array in numbers)
         if n == 0:
@@ -256,6 +263,11 @@ def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: floa
             how = how if seeds == 1 else f"{how}; {SEEDS}"
             estimates.append(Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=how))
     return estimates
+
+
+def _needed(level: Level, groups: int) -> list[int]:
+    """Clusters that the interval of each group needs."""
+    return [needed_clusters(one) for one in np.broadcast_to(np.asarray(level), groups).tolist()]
 
 
 def _comparable(estimate: Estimate, share: float, outside: int, needed: int) -> Estimate:

@@ -7,7 +7,7 @@ such means is the exact inverse of flipping the signs of cluster totals, so inte
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -130,23 +130,36 @@ def ratio_draws(numerator: Halves, denominator: Halves) -> tuple[Floats, Floats]
     return np.where(usable, np.minimum(one, other), -np.inf), np.where(usable, np.maximum(one, other), np.inf)
 
 
-def interval(lows: Floats, highs: Floats, level: float) -> tuple[Floats, Floats]:
+def interval(lows: Floats, highs: Floats, level: float | Floats) -> tuple[Floats, Floats]:
     """Ends of the set of values that the sign-flip test does not reject; infinite when it rejects none.
 
-    Shape: lows and highs `[R + 1, K]`, ends `[K]`.
+    Shape: lows and highs `[R + 1, K]`, level a number or `[K]`, ends `[K]`.
     """
     return _end(lows, level), -_end(-highs, level)
 
 
-def _end(lows: Floats, level: float) -> Floats:
+def _end(lows: Floats, level: float | Floats) -> Floats:
     """Smallest value that as many draws lie below as the test allows, those that tie with it counted half."""
-    allowed = (1 - level) * len(lows) + 1e-9
-    end = np.partition(lows, int(allowed), axis=0)[int(allowed)]
+    allowed = np.broadcast_to((1 - np.asarray(level)) * len(lows) + 1e-9, lows.shape[1:])
+    places = allowed.astype(np.int64)
+    end = np.partition(lows, np.unique(places), axis=0)[places, np.arange(len(places))]
     tied = np.isclose(lows, end, rtol=1e-12, atol=1e-15) & np.isfinite(end)
     below = ((lows < end) & ~tied).sum(axis=0)
     beyond = np.where((lows > end) & ~tied, lows, np.inf).min(axis=0)
     stays = (below + tied.sum(axis=0) / 2 > allowed) | ~np.isfinite(end) | ~np.isfinite(beyond)
     return np.asarray(np.where(stays, end, beyond))
+
+
+def quantiles(draws: Floats, share: float | Floats, method: Literal["linear", "lower", "higher"]) -> Floats:
+    """Quantile of each column, at one share or each at its own.
+
+    Shape: draws `[R, K]`, share a number or `[K]`, result `[K]`.
+    """
+    shares = np.broadcast_to(np.asarray(share), draws.shape[1:])
+    result = np.empty(len(shares))
+    for one in np.unique(shares):
+        result[shares == one] = np.quantile(draws[:, shares == one], one, axis=0, method=method)
+    return result
 
 
 def sign_flip_p(numerator: Halves, scale: Floats) -> Floats:

@@ -45,6 +45,10 @@ class Rates:
         own = np.divide(value * (1 - value), squared, out=clusters.copy(), where=squared > 0)
         return cls(value, np.minimum(own, n / _design_effect(value, n, squares, scatter)), n, clusters)
 
+    def repeated(self, column: int) -> "Rates":
+        """Those of one group, as often as there are groups."""
+        return Rates(*(np.full_like(one, one[column]) for one in (self.value, self.worth, self.n, self.clusters)))
+
     def limits(self, level: float | Floats) -> tuple[Floats, Floats]:
         """Ends of the exact binomial interval at the effective sample size. Shape: `[K]`."""
         tail = (1 - np.asarray(level)) / 2

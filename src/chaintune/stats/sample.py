@@ -69,6 +69,12 @@ class Sample:
             values, source = self.by_seed[:, examples], (self, columns)
             yield self if design is self.design else replace(self, design=design, by_seed=values, source=source)
 
+    def own(self, numbers: float | Floats) -> float | Floats:
+        """What is said of each group of all, of those that are here. Shape: a number or `[K]`."""
+        if self.source is None or not isinstance(numbers, np.ndarray):
+            return numbers
+        return np.concatenate([numbers[:1], numbers[self.source[1]]])
+
     @cached_property
     def values(self) -> Floats:
         """Mean over the seeds of each example. Shape: `[E]`."""

@@ -7,7 +7,7 @@ deviations are drawn from the posterior of a normal variance, less what chance w
 import numpy as np
 
 from chaintune.stats.clusters import Floats
-from chaintune.stats.halves import Halves, ratio_draws
+from chaintune.stats.halves import Halves, quantiles, ratio_draws
 
 
 def seed_noise(sums: Floats, sizes: Floats, draws: int, seed: int) -> Floats:
@@ -47,7 +47,9 @@ def seed_variances(sums: Floats, sizes: Floats) -> tuple[Floats, Floats]:
     return between, within
 
 
-def crossed(numerator: Halves, denominator: Halves, noise: Floats, level: float) -> tuple[Floats, Floats, Floats]:
+def crossed(
+    numerator: Halves, denominator: Halves, noise: Floats, level: float | Floats
+) -> tuple[Floats, Floats, Floats]:
     """Ends of the interval and p-value against 0 when halves of the clusters and seeds are both drawn.
 
     Args:
@@ -56,13 +58,12 @@ def crossed(numerator: Halves, denominator: Halves, noise: Floats, level: float)
         noise: of `seed_noise`, one row for each half, the row of all clusters apart.
         level: of the interval.
 
-    Shape: noise `[2 R, K]`, results `[K]`.
+    Shape: noise `[2 R, K]`, level a number or `[K]`, results `[K]`.
     """
     lows, highs = ratio_draws(numerator, denominator)
     drawn = np.concatenate([lows[1:], highs[1:]]) + noise
     tail = (1 - level) / 2
-    low = np.quantile(drawn, tail, axis=0, method="lower")
-    high = np.quantile(drawn, 1 - tail, axis=0, method="higher")
+    low, high = quantiles(drawn, tail, "lower"), quantiles(drawn, 1 - tail, "higher")
     below, above = ((drawn <= 0).sum(axis=0), (drawn >= 0).sum(axis=0))
     p_value = np.minimum(1.0, 2 * (np.minimum(below, above) + 1) / (len(drawn) + 1))
     return low, high, p_value

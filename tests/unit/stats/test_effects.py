@@ -191,6 +191,28 @@ def test_a_wider_level_gives_a_wider_interval() -> None:
             assert narrow.high <= wide.high
 
 
+@pytest.mark.parametrize("kind", ["plain", "rare", "seeds", "labels", "many groups"])
+def test_a_level_of_each_group_gives_the_interval_that_it_has_at_that_level(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    found = synthetic.nested(rng, clusters=20)
+    n = len(found.clusters)
+    if kind == "labels":
+        found = found.balanced_over(rng.choice(["no", "yes"], n), {}, needed=6)
+    if kind == "many groups":
+        monkeypatch.setattr("chaintune.stats.clusters.MANY_GROUPS", 3)
+        monkeypatch.setattr("chaintune.stats.clusters._GROUPS_AT_ONCE", 2)
+    rates_of = (0.04, 0.0) if kind == "rare" else (0.2, 0.1)
+    values = np.stack([synthetic.changes(rng, n, *rates_of) for _ in range(3 if kind == "seeds" else 1)])
+    levels = np.array([0.95, 0.9, 0.99, 0.95, 0.995])
+    drawn = sample(found, values)
+    for estimate in (means, biased, lambda one, level: rates(one.design, np.abs(values), level=level)):
+        mixed = estimate(drawn, level=levels)
+        for k, level in enumerate(levels.tolist()):
+            assert repr(mixed[k]) == repr(estimate(drawn, level=level)[k])
+
+
 def test_a_rate_near_one_gets_an_exact_interval() -> None:
     found = synthetic.design(range(40))
     perfect = rates(found, np.ones(40))[0]
