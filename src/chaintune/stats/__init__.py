@@ -8,11 +8,14 @@ from chaintune.stats.medians import median
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
+from chaintune.stats.simulation import Flips, Power, flips_of, grown, simulated_power
 from chaintune.stats.spread import disparity
 
 __all__ = [
     "Adjustment",
     "Design",
+    "Flips",
+    "Power",
     "Reference",
     "Sample",
     "adjust",
@@ -22,6 +25,8 @@ __all__ = [
     "detectable_biased",
     "detectable_means",
     "disparity",
+    "flips_of",
+    "grown",
     "mcnemar_p",
     "means",
     "median",
@@ -29,4 +34,5 @@ __all__ = [
     "rates",
     "ratio_limits",
     "ratios",
+    "simulated_power",
 ]
