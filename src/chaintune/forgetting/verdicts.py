@@ -10,19 +10,24 @@ def verdict(forgetting: Estimate, *, margin: float, level: float) -> Verdict:
 
     The rule, in this order:
 
-    1. `kept`: the whole interval lies within the margin, so that any change is too small to matter.
-    2. `forgot` or `gained`: the p-value, corrected for the other groups where there are any, is at most
-       `1 - level`, and the interval leaves out 0, which it may not where changes are few.
-    3. `inconclusive`: everything else; a p-value above `1 - level` alone never means `kept`.
+    1. `gained`: a gain is shown, and the interval reaches below minus the margin: it may be large enough to matter.
+    2. `kept`: the upper end of the interval does not exceed the margin, so that any loss is too small to matter. It
+       speaks of each group by itself, and a forgetting budget of the same size passes where it does.
+    3. `forgot`: a loss is shown.
+    4. `inconclusive`: everything else; a p-value above `1 - level` alone never means `kept`.
+
+    A change is shown where the p-value, corrected for the other groups where there are any, is at most `1 - level`, and
+    the interval leaves out 0, which it may not where changes are few.
 
     Args:
-        forgetting: with its interval; undefined ends make rule 1 fail.
+        forgetting: with its interval; undefined ends make rule 2 fail.
         margin: in units of the score, 0.02 is two points of accuracy; NaN where there is none, and nothing is `kept`.
         level: of the interval.
     """
-    if -margin <= forgetting.low and forgetting.high <= margin:
-        return "kept"
     p_value = forgetting.p_value if math.isnan(forgetting.p_adjusted) else forgetting.p_adjusted
-    if p_value <= 1 - level and not forgetting.low <= 0 <= forgetting.high and forgetting.value != 0:
-        return "forgot" if forgetting.value > 0 else "gained"
-    return "inconclusive"
+    shown = p_value <= 1 - level and not forgetting.low <= 0 <= forgetting.high
+    if shown and forgetting.value < 0 and not -margin <= forgetting.low:
+        return "gained"
+    if forgetting.high <= margin:
+        return "kept"
+    return "forgot" if shown and forgetting.value > 0 else "inconclusive"

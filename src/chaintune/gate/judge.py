@@ -1,6 +1,6 @@
 """Judges on intervals whether comparisons keep a policy's budgets.
 
-A budget is kept when the whole interval lies within it, exceeded when the whole interval lies beyond it, and
+A budget is kept when the upper end of the interval lies within it, exceeded when the lower end lies beyond it, and
 otherwise the answer is inconclusive. None is kept where the scores could not show a loss, and none is exceeded either
 where a checkpoint hardly answered. Where one budget speaks of several groups, it is kept only if each group keeps it,
 which needs no correction; that one of them exceeds it is claimed at the error rate divided by their number.

@@ -80,7 +80,7 @@ def _comparison_text(comparison: Comparison) -> str:
     parts.append(lost.text)
     if whole.verdict == "kept":
         margin = changes_in(comparison.unit).exact(comparison.margin)
-        parts.append(f"Kept: the whole interval lies within {margin}.")
+        parts.append(f"Kept: the upper end of the interval lies below {margin}.")
     if comparison.n_left_out:
         have = "have a score on both sides"
         one, several = f"example that does not {have} was", f"examples that do not {have} were"

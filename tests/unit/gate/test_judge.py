@@ -292,3 +292,14 @@ def test_a_checkpoint_that_says_nothing_neither_passes_nor_fails() -> None:
     told = only(budget(0.1), chaintune.compare(known, silent, resamples=FAST))
     assert (told.value, told.answer, told.more_examples) == (1.0, "inconclusive", None)
     assert "equally likely in 400 of 400" in told.reason
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.02, 0.1])
+def test_a_budget_of_the_margin_passes_exactly_where_the_verdict_is_kept_or_gained(margin: float) -> None:
+    groups = ["a", "b", "c"] * 200
+    for seed, lost in enumerate((0.0, 0.01, 0.03, 0.1, 0.2)):
+        found = comparison(600, lost, seed=seed, groups=groups, learned=0.1, margin=margin)
+        for policy, rows in ((budget(margin), [found.overall]), (budget(margin, by="faith"), found.groups)):
+            passed = [one.answer == "pass" for one in judge(policy, [found]).judgements]
+            verdicts = [row.verdict for row in rows]
+            assert passed == [word in ("kept", "gained") for word in verdicts]

@@ -51,8 +51,10 @@ def write(path: Path, data: list[dict[str, Any]]) -> Path:
 
 
 def figures(found: Comparison) -> list[dict[str, Any]]:
-    """The whole task and every group, but for what a table of scores does not tell; NaN is None, equal to itself."""
-    told, unknown = found.to_dict(), {"answers_before", "answers_after", "verdict_reason"}
+    """The whole task and every group, but for what a table of scores does not tell, such as chance and what follows from
+    it; NaN is None, equal to itself.
+    """
+    told, unknown = found.to_dict(), {"answers_before", "answers_after", "verdict", "verdict_reason"}
     return [
         {name: value for name, value in row.items() if name not in unknown}
         for row in (told["overall"], *told["groups"])
