@@ -51,9 +51,7 @@ class Unit:
             estimate = _limited(estimate, min(-1.0, estimate.value), max(1.0, estimate.value))
         if self.width == 1:
             return estimate
-        return replace(
-            estimate, value=self.width * estimate.value, low=self.width * estimate.low, high=self.width * estimate.high
-        )
+        return replace(estimate, **{name: self.width * getattr(estimate, name) for name in ("value", *_ends(estimate))})
 
     def level(self, estimate: Estimate) -> Estimate:
         """A mean of such values as the scores were measured, its limits within the metric's range."""
@@ -70,8 +68,13 @@ class Unit:
 
 
 def _limited(estimate: Estimate, least: float, most: float) -> Estimate:
-    low, high = (np.clip(limit, least, most).item() for limit in (estimate.low, estimate.high))
-    return replace(estimate, low=low, high=high)
+    clipped = {name: np.clip(getattr(estimate, name), least, most).item() for name in _ends(estimate)}
+    return replace(estimate, **clipped)
+
+
+def _ends(estimate: Estimate) -> tuple[str, ...]:
+    """Names of the ends of its intervals."""
+    return ("low", "high", *(("low_adjusted", "high_adjusted") if estimate.is_adjusted else ()))
 
 
 # Of tasks in different units together: shares of what is best.

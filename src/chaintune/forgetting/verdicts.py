@@ -1,7 +1,5 @@
 """The verdict on a forgetting, by a stated rule."""
 
-import math
-
 from chaintune.records import Estimate, Verdict
 
 
@@ -16,16 +14,15 @@ def verdict(forgetting: Estimate, *, margin: float, level: float) -> Verdict:
     3. `forgot`: a loss is shown.
     4. `inconclusive`: everything else; a p-value above `1 - level` alone never means `kept`.
 
-    A change is shown where the p-value, corrected for the other groups where there are any, is at most `1 - level`, and
-    the interval leaves out 0, which it may not where changes are few.
+    A change is shown as `Estimate.is_shown` has it: of one of several tests (groups of a dimension, tasks) by the
+    corrected p-value and the adjusted interval. `kept` rests on the plain interval.
 
     Args:
         forgetting: with its interval; undefined ends make rule 2 fail.
         margin: in units of the score, 0.02 is two points of accuracy; NaN where there is none, and nothing is `kept`.
         level: of the interval.
     """
-    p_value = forgetting.p_value if math.isnan(forgetting.p_adjusted) else forgetting.p_adjusted
-    shown = p_value <= 1 - level and not forgetting.low <= 0 <= forgetting.high
+    shown = forgetting.is_shown(level)
     if shown and forgetting.value < 0 and not -margin <= forgetting.low:
         return "gained"
     if forgetting.high <= margin:

@@ -39,6 +39,9 @@ class GroupComparison:
         verdict: on the forgetting.
         verdict_reason: why the scores cannot show a loss, whatever the interval; empty where they can.
         answers_before, answers_after: how the examples were answered, and what guessing would score.
+        forgetting_family, biased_forgetting_family: the tests that the adjusted p-value and interval are corrected for;
+            empty where there is but one.
+        same_examples: other groups of the dimension with the very same examples, which count as one test with this one.
     """
 
     dimension: str
@@ -56,6 +59,9 @@ class GroupComparison:
     verdict_reason: str = ""
     answers_before: Answers = NO_ANSWERS
     answers_after: Answers = NO_ANSWERS
+    forgetting_family: str = ""
+    biased_forgetting_family: str = ""
+    same_examples: tuple[str, ...] = ()
 
     @property
     def is_silent(self) -> bool:
@@ -120,7 +126,7 @@ class Comparison:
     reference: Literal["overall", "rest"]
     level: float
     margin: float
-    adjust: Literal["holm", "bh"]
+    adjust: Literal["minp", "holm", "bh"]
     resamples: int
     seed: int
     n_left_out: int
@@ -199,6 +205,7 @@ class Comparison:
     def _view(self, dimension: str, group: str) -> GroupComparison:
         at = (dimension, group)
         lost = self._by_name["forgetting", dimension, group, ""]
+        bias = self._by_name.get(("biased_forgetting", dimension, group, ""))
         whole = Estimate.undefined(
             "the group is the whole task",
             n=lost.estimate.n,
@@ -221,6 +228,9 @@ class Comparison:
             verdict_reason=lost.verdict_reason,
             answers_before=self._answers(*at, BEFORE),
             answers_after=self._answers(*at, ""),
+            forgetting_family=lost.family,
+            biased_forgetting_family=bias.family if bias else "",
+            same_examples=lost.same_examples,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -265,7 +275,7 @@ def _flat(row: GroupComparison) -> dict[str, Any]:
             flat |= {f"{side}_{f.name}": getattr(value, f.name) for f in fields(value)}
             continue
         if not isinstance(value, Estimate):
-            flat[name] = value
+            flat[name] = list(value) if isinstance(value, tuple) else value
             continue
         flat[name] = value.value
         flat |= {f"{name}_{f.name}": getattr(value, f.name) for f in fields(value) if f.name != "value"}

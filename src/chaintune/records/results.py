@@ -23,8 +23,9 @@ ALL_SEEDS = "all"
 # Behind the columns that results.parquet always had.
 _LATER_COLUMNS = (
     "checkpoint_keys", "reference_keys", "item_metric", "unit", "direction", "bf_reference", "steps", "settings",
-    "deciding", "verdict_reason",
+    "deciding", "verdict_reason", "family", "same_examples",
 )  # fmt: skip
+_LATER_NUMBERS = ("low_adjusted", "high_adjusted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,15 @@ class Estimate:
         value: the estimate; NaN when undefined.
         low, high: ends of the confidence interval; NaN when there is none.
         p_value: of the test that the true value is 0 (or as `method` states); NaN when none was made.
-        p_adjusted: after correction for the other groups of the dimension; NaN when none was made.
+        p_adjusted: after correction for the other tests of the family, such as a dimension's groups; NaN when none was
+            made.
         n: examples that the value speaks about.
         n_clusters: clusters among them.
         n_seeds: seeds; 1 says that the number speaks about this pair of checkpoints only.
         method: how interval and p-value were made.
         reason: why the value, or its interval, is undefined; empty when it is defined.
+        low_adjusted, high_adjusted: ends of the interval at the level at which this test's step of the correction was
+            judged; NaN where the test is not one of several. It leaves out 0 only where `is_shown` is true.
     """
 
     value: float
@@ -53,6 +57,31 @@ class Estimate:
     n_seeds: int = 1
     method: str = ""
     reason: str = ""
+    low_adjusted: float = math.nan
+    high_adjusted: float = math.nan
+
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether there is an interval that is corrected for the other tests of the family."""
+        return not math.isnan(self.low_adjusted)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Ends of the interval that is shown and judged: the adjusted one, where the test is one of several."""
+        return (self.low_adjusted, self.high_adjusted) if self.is_adjusted else (self.low, self.high)
+
+    def is_shown(self, level: float) -> bool:
+        """Whether the true value is shown to differ from 0.
+
+        It is where the p-value, corrected if the test is one of several, is at most `1 - level` and the interval of
+        `limits` leaves out 0, which it may not where changes are few.
+
+        Args:
+            level: of the interval.
+        """
+        p_value = self.p_value if math.isnan(self.p_adjusted) else self.p_adjusted
+        low, high = self.limits
+        return p_value <= 1 - level and (low > 0 or high < 0) and self.value != 0
 
     @classmethod
     def undefined(cls, reason: str, *, n: int = 0, n_clusters: int = 0, n_seeds: int = 1) -> "Estimate":
@@ -97,6 +126,9 @@ class ResultRow:
         deciding: whether it is of the item metric that decides about its task; else a further one, without a verdict.
         answers: of a mean score, how its examples were answered, and what guessing would score.
         verdict_reason: why the scores cannot show a loss, whatever the interval; empty where they can.
+        family: the tests that `p_adjusted` and the adjusted interval are corrected for, this one among them; empty
+            where the test is not one of several.
+        same_examples: other groups of the dimension with the very same examples, which count as one test with this one.
     """
 
     study: str
@@ -124,6 +156,8 @@ class ResultRow:
     deciding: bool = True
     answers: Answers = NO_ANSWERS
     verdict_reason: str = ""
+    family: str = ""
+    same_examples: tuple[str, ...] = ()
 
     @property
     def key(self) -> RowKey:
@@ -182,7 +216,8 @@ def rows_to_polars(rows: Sequence[ResultRow]) -> "pl.DataFrame":
     """The tidy table of result rows, one row each, columns in the order of `ResultRow.to_dict`."""
     import polars as pl  # comparing two files needs none, and starts sooner
 
-    lists = {name: pl.List(pl.String) for name in ("checkpoint_keys", "reference_keys", "steps", "settings")}
+    listed = ("checkpoint_keys", "reference_keys", "steps", "settings", "same_examples")
+    lists = {name: pl.List(pl.String) for name in listed}
     return pl.DataFrame([_flat(row) for row in rows], infer_schema_length=None, schema_overrides=lists)
 
 
@@ -190,7 +225,8 @@ def _flat(row: ResultRow) -> dict[str, Any]:
     values = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in ("estimate", "answers")}
     later = {name: _listed(values.pop(name)) for name in _LATER_COLUMNS}
     estimate, answers = ({f.name: getattr(part, f.name) for f in fields(part)} for part in (row.estimate, row.answers))
-    return values | estimate | later | answers
+    numbers = {name: estimate.pop(name) for name in _LATER_NUMBERS}
+    return values | estimate | later | answers | numbers
 
 
 def _listed(value: Any) -> Any:

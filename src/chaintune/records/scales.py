@@ -62,6 +62,8 @@ class Scale:
             '+5.0 (+1.0 to +9.0)'
             >>> changes_in("characters").short(Estimate(1.5, 0.25, 2.75), named=True)
             '+1.50 characters (+0.25 to +2.75)'
+
+        Of one of several tests it is the adjusted interval.
         """
         if math.isnan(estimate.value):
             return "undefined"
@@ -82,6 +84,8 @@ class Scale:
             '5.0 points (95 % CI +1.0 to +9.0)'
             >>> PERCENT.text(Estimate(0.29, -0.14, 0.58), level=0.95)
             '29 % (95 % CI -14 to 58 %)'
+
+        Of one of several tests it is the adjusted interval, and the text says so where the level is to be named.
         """
         if math.isnan(estimate.value):
             return f"undefined: {estimate.reason}"
@@ -89,7 +93,7 @@ class Scale:
         text = self.with_unit(value if sign else value.removeprefix("+"))
         if math.isnan(estimate.low):
             return f"{text} ({estimate.reason or 'no interval'})"
-        confidence = "" if level is None else f"{100 * level:g} % CI "
+        confidence = "" if level is None else "adjusted CI " if estimate.is_adjusted else f"{100 * level:g} % CI "
         return f"{text} ({confidence}{low} to {self.with_unit(high) if self.mark else high})"
 
     def size(self, value: float, *, decimals: int = 1) -> str:
@@ -130,7 +134,7 @@ class Scale:
         return self.with_unit(text) if self.factor == 1 else text
 
     def _three(self, estimate: Estimate) -> list[str]:
-        return self.numbers(estimate.value, estimate.low, estimate.high)
+        return self.numbers(estimate.value, *estimate.limits)
 
 
 PERCENT = Scale("%", 100, 0, mark="%")

@@ -100,13 +100,15 @@ class _Views:
             label = (one.dimension, one.group)
             yield replace(row("accuracy", one.before, *label, chain=BEFORE), answers=one.answers_before)
             yield replace(row("accuracy", one.after, *label), answers=one.answers_after)
-            lost = row("forgetting", one.forgetting, *label)
+            lost = replace(row("forgetting", one.forgetting, *label), family=one.forgetting_family)
+            lost = replace(lost, same_examples=one.same_examples)
             # A group without a forgetting of its own has no verdict, see `with_verdict`.
             none = bool(one.dimension) and math.isnan(one.forgetting.value)
             yield replace(lost, verdict="" if none else one.verdict, verdict_reason=one.verdict_reason)
             yield row("detectable_forgetting", Estimate(one.detectable_forgetting), *label)
             if one.dimension:
-                yield replace(row("biased_forgetting", one.biased_forgetting, *label), bf_reference=own.reference)
+                bias = replace(row("biased_forgetting", one.biased_forgetting, *label), bf_reference=own.reference)
+                yield replace(bias, family=one.biased_forgetting_family, same_examples=one.same_examples)
                 yield row("detectable_biased_forgetting", Estimate(one.detectable_biased_forgetting), *label)
             for metric, count in (("forgot", one.forgot), ("learned", one.learned)):
                 yield row(metric, Estimate(count, p_value=one.mcnemar_p), *label)

@@ -32,6 +32,7 @@ _PROVENANCE = {
     "tasks": {"*": {**dict.fromkeys(_TEXT_OF_TASK, str), "train_examples": int, "test_examples": int}},
 }
 _ESTIMATE = tuple(Estimate.__dataclass_fields__)
+_LATER_NUMBERS = ("low_adjusted", "high_adjusted")
 _ANSWERS = tuple(Answers.__dataclass_fields__)
 
 
@@ -126,8 +127,9 @@ def _typed(table: "pa.Table") -> "pa.Table":
 
 
 def _row(row: dict[str, Any]) -> ResultRow:
-    numbers: dict[str, Any] = {name: math.nan if row[name] is None else row[name] for name in _ESTIMATE}
-    # What was written before these columns has none.
+    # What was written before some of the columns has none.
+    numbers: dict[str, Any] = {name: row[name] for name in _ESTIMATE if name in row or name not in _LATER_NUMBERS}
+    numbers = {name: math.nan if value is None else value for name, value in numbers.items()}
     answers: dict[str, Any] = {name: row[name] for name in _ANSWERS if name in row}
     answers = {name: math.nan if value is None else value for name, value in answers.items()}
     own: dict[str, Any] = {name: value for name, value in row.items() if name not in numbers | answers}

@@ -407,7 +407,10 @@ def _scope(estimates: Iterable[Estimate]) -> str:
 
 
 def _turned(estimate: Estimate) -> Estimate:
-    return replace(estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low)
+    return replace(
+        estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low,
+        low_adjusted=-estimate.high_adjusted, high_adjusted=-estimate.low_adjusted,
+    )  # fmt: skip
 
 
 def _examples(estimate: Estimate) -> str:
