@@ -51,8 +51,8 @@ def write(path: Path, data: list[dict[str, Any]]) -> Path:
 
 
 def figures(found: Comparison) -> list[dict[str, Any]]:
-    """The whole task and every group, but for what a table of scores does not tell, such as chance and what follows from
-    it; NaN is None, equal to itself.
+    """The whole task and every group, but for what a table of scores does not tell, such as chance and what follows
+    from it; NaN is None, equal to itself.
     """
     told, unknown = found.to_dict(), {"answers_before", "answers_after", "verdict", "verdict_reason"}
     return [

@@ -120,7 +120,7 @@ def test_an_effect_that_cannot_be_has_no_power() -> None:
     [{"forgot": 1.2}, {"learned": -0.1}, {"forgot": 0.6, "learned": 0.6}, {"right": 0.05}, {"seed_sd": math.inf}],
 )
 def test_refuses_rates_that_cannot_be(rates: dict[str, float]) -> None:
-    with pytest.raises(DataError, match="expected|can be forgotten"):
+    with pytest.raises(DataError, match=r"expected|can be forgotten"):
         Flips(**{"forgot": 0.1, "learned": 0.1, **rates})
 
 
