@@ -10,10 +10,11 @@ import argparse
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks.calibration.cells import COVERAGE, UPPER_ENDS
+from benchmarks.calibration.cells import COVERAGE, SEVERAL_SEEDS, UPPER_ENDS, UPPER_ENDS_OF_SEEDS
 from benchmarks.calibration.clustered import Cell, World, clustered_power_table, grid_table, seeds_table
 from benchmarks.calibration.coverage import coverage_table, upper_table
-from benchmarks.calibration.decisions import draws_table, gate_table, power_table, tasks_table
+from benchmarks.calibration.decisions import draws_table, gate_table, power_table
+from benchmarks.calibration.families import families_table, tasks_table
 from benchmarks.calibration.labels import LabelCell, labels_table
 from benchmarks.calibration.procedure import LEVEL, RESAMPLES
 from benchmarks.calibration.rivals import rivals_table
@@ -28,9 +29,12 @@ LABELS = [LabelCell(*parts) for parts in itertools.product((32, 60, 120), (False
 TABLES: Mapping[str, tuple[str, Callable[[int], None]]] = {
     "coverage": ("Coverage and false alarms", lambda n: coverage_table(COVERAGE, n)),
     "upper": ("Upper ends and `kept`", lambda n: upper_table(UPPER_ENDS, n)),
+    "coverage-seeds": ("The same of 3 and 5 seeds", lambda n: coverage_table(SEVERAL_SEEDS, n)),
+    "upper-seeds": ("Upper ends of 3 and 5 seeds", lambda n: upper_table(UPPER_ENDS_OF_SEEDS, n)),
     "recipes": ("Several seeds, biased forgetting", recipes_table),
     "power": ("Power", power_table),
     "gate": ("The gate", gate_table),
+    "families": ("Groups that depend on each other", families_table),
     "tasks": ("Several tasks", tasks_table),
     "draws": ("P-values by the seed of the draws", draws_table),
     "chosen": (

@@ -1,7 +1,7 @@
 """Named cells of simulated answers: how templates lie in groups, and what two checkpoints can do."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 import numpy as np
@@ -90,14 +90,21 @@ def correlation(sample: Sample, layout: Layout) -> float:
     return between / pairs if pairs > 0 else 0.0
 
 
+def of_seeds(cell: Cell, seeds: int) -> Cell:
+    """The same cell with several seeds, which move the whole by about 5 points, and each group by about 3."""
+    return replace(
+        cell, name=f"{seeds} seeds: {cell.name}", world=replace(cell.world, seed=0.17, seed_group=0.1), seeds=seeds
+    )
+
+
 def losing(world: World, loss: float | Floats, base: float | Floats = 0.7) -> World:
     """The same world with another accuracy before, and a loss of it."""
-    return World(base, loss, world.alike, world.noise, world.change, world.guessing, world.lost_whole)
+    return replace(world, base=base, loss=loss)
 
 
 def lost_whole(world: World, share: float, base: float = 0.7) -> World:
     """The same world, in which a share of the templates is lost whole."""
-    return World(base, 0.0, world.alike, world.noise, world.change, world.guessing, share)
+    return replace(world, base=base, lost_whole=share)
 
 
 COVERAGE: Sequence[Cell] = [
@@ -142,3 +149,6 @@ UPPER_ENDS: Sequence[Cell] = [
     Cell("11 x 100 x 20, all lose 2, few flips", Layout.even(11, 100, 20), losing(World(noise=0.1, change=0.1), 0.02)),
     Cell("0.97 loses 2, x 4", HUNDRED, losing(World(noise=0.4, change=0.1), 0.02, 0.97)),
 ]  # fmt: skip
+
+SEVERAL_SEEDS = [of_seeds(cell, seeds) for seeds in (3, 5) for cell in COVERAGE if "misuse" not in cell.name]
+UPPER_ENDS_OF_SEEDS = [of_seeds(cell, seeds) for seeds in (3, 5) for cell in UPPER_ENDS]

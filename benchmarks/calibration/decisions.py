@@ -1,4 +1,4 @@
-"""What is decided: power, the gate, families of tasks, and how far a p-value hangs on the draws."""
+"""What is decided: power, the gate, and how far a p-value hangs on the draws."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from chaintune.gate.judge import judge
 from chaintune.gate.policy import Budget, Limit, Policy
 from chaintune.records import Scores
 from chaintune.records.scores import whole_table
-from chaintune.stats import Sample, adjust, detectable_biased, detectable_means, means
+from chaintune.stats import Sample, detectable_biased, detectable_means, means
 
 MARGIN = 0.02
 # The error rate of each of eleven groups.
@@ -111,21 +111,6 @@ def _frame(layout: Layout) -> pa.Table:
 def _scores(frame: pa.Table, right: Floats) -> Scores:
     place = frame.schema.names.index("score")
     return Scores("made-up", frame.set_column(place, frame.schema.field(place), pa.array(right)))
-
-
-def tasks_table(count: int) -> None:
-    """Prints how often some task of several is called forgot or gained where nothing is lost."""
-    numbers = (5, 10, 20)
-    print_head("300 items a task, nothing lost", *(f"{number} tasks" for number in numbers))
-    cell = Cell("one task", Layout.even(1, 300, 1), USUAL)
-    p_values = np.array([estimates.forgetting[0].p_value for _, estimates in cell.datasets(count * max(numbers))])
-    families = p_values.reshape(count, -1)
-    for name, corrected in (("each by itself", False), ("Holm over the tasks", True)):
-        shown = [
-            [bool(((adjust(own, "holm") if corrected else own) <= ERROR_RATE).any()) for own in families[:, :number]]
-            for number in numbers
-        ]
-        print_row(name, *map(percent, shown))
 
 
 def draws_table(count: int) -> None:
