@@ -11,7 +11,7 @@ import typer
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson, RunFlags
 from chaintune.cli.output import echo
-from chaintune.errors import ConfigError
+from chaintune.errors import ConfigError, number_of
 from chaintune.scoring.backends import DEFAULT
 
 if TYPE_CHECKING:
@@ -153,7 +153,9 @@ def score(
     print_tables(scored_tables(rows))
     for name, one in scores.items():
         if one.n_missing:
-            echo(f"{name}: {one.n_missing} of {len(one)} examples have no score and are left out")
+            kind, end = f"of {len(one)} examples", "left out"
+            left = number_of(one.n_missing, f"{kind} has no score and is {end}", f"{kind} have no score and are {end}")
+            echo(f"{name}: {left}")
     for path in dict.fromkeys(paths.values()):
         echo(f"wrote {path}")
     return 0

@@ -10,7 +10,7 @@ import typer
 from chaintune.cli.amounts import read_size, read_span, size_shown
 from chaintune.cli.options import StoreRoot
 from chaintune.cli.output import echo
-from chaintune.errors import ConfigError, StoreError
+from chaintune.errors import ConfigError, StoreError, number_of
 
 if TYPE_CHECKING:
     from chaintune.store.inventory import Damaged
@@ -80,7 +80,7 @@ def gc(
     for entry in going:
         echo(_line(entry) if entry in gone else f"{_line(entry)} (kept: a running study needs it)")
     freed = _bytes(entry for entry in going if entry in gone)
-    echo(f"{'would remove' if dry_run else 'removed'} {len(gone)} entries, {size_shown(freed)}")
+    echo(f"{'would remove' if dry_run else 'removed'} {number_of(len(gone), 'entry', 'entries')}, {size_shown(freed)}")
 
 
 @store.command()
@@ -101,7 +101,10 @@ def verify(
             broken.append(trouble)
             echo(f"{trouble.kind}/{trouble.key}: {trouble.why}")
     gone = drop(opened, broken) if dropping else []
-    echo(f"{count} entries read, {len(broken)} damaged" + (f", {len(gone)} removed" if dropping else ""))
+    echo(
+        f"{number_of(count, 'entry', 'entries')} read, {len(broken)} damaged"
+        + (f", {len(gone)} removed" if dropping else "")
+    )
     if len(broken) > len(gone):
         raise typer.Exit(DAMAGED)
 

@@ -13,6 +13,9 @@ SHOWN_PROBLEMS = 10
 SHOWN_PLACES = 3
 # File, row and the sentence of a problem.
 _PLACE = re.compile(r"(.+?, )((?:[^,:]* )?(?:line|row|item|document) \d+): (.*)", re.DOTALL)
+# A number, or a text in quotes that is no column's name, or several of them.
+_QUOTED = r"""'.*?(?:'(?!\w)|\.\.\.)|".*?(?:"(?!\w)|\.\.\.)"""
+_VALUE = re.compile(rf"(?:(?:(?<!field )(?<!column )(?:{_QUOTED})|\d+)(?:, )?)+", re.DOTALL)
 _DEEPEST = 20
 
 
@@ -193,16 +196,26 @@ def raise_problems(problems: Sequence[str], *, most: int = SHOWN_PROBLEMS) -> No
 
 
 def grouped(problems: Iterable[str]) -> list[tuple[str, int]]:
-    """Each sentence once, behind the places of its first three rows and the number of the others; and its rows."""
-    places: dict[tuple[str, str], list[str]] = {}
+    """Each sentence once, behind the places of its first three rows and the number of the others; and its rows.
+
+    Of more than three sentences that differ in values of the data alone, the first stands for all.
+    """
+    forms: dict[tuple[str, str], dict[str, list[str]]] = {}
     for problem in problems:
         match = _PLACE.match(problem)
         file, place, sentence = match.groups() if match else ("", "", problem)
-        places.setdefault((file, sentence), []).append(place)
-    return [
-        (f"{file}{_listed(own)}: {sentence}" if own[0] else sentence, len(own))
-        for (file, sentence), own in places.items()
-    ]
+        form = _VALUE.sub("_", sentence) if place else sentence
+        forms.setdefault((file, form), {}).setdefault(sentence, []).append(place)
+    sentences: list[tuple[str, int]] = []
+    for (file, _), own in forms.items():
+        if len(own) > SHOWN_PLACES:
+            sentence, (first, *alike) = next(iter(own)), [place for places in own.values() for place in places]
+            sentences.append((f"{file}{first}: {sentence}; the same in {_listed(alike)}", 1 + len(alike)))
+        else:
+            for sentence, places in own.items():
+                where = f"{file}{_listed(places)}: " if places[0] else ""
+                sentences.append((where + sentence, len(places)))
+    return sentences
 
 
 def _listed(places: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.chance import judged_rows, level_rows
 from chaintune.forgetting.changes import comparable_columns
@@ -76,7 +76,9 @@ def compare_scores(
     """The same as `compare`, of options that were checked before."""
     paired = pair(before, after, on_missing=on_missing)
     if paired.n_left_out and not len(paired.before):
-        raise DataError(f"task '{before.task}': none of {paired.n_left_out} examples has a score before and after")
+        raise DataError(
+            f"task '{before.task}': none of {number_of(paired.n_left_out, 'example')} has a score before and after"
+        )
     known = _metric_of(before, metric)
     sides = (paired.before.by(known), paired.after.by(known))
     groups = grouping(sides[0], by, intersections, level=inference.level)

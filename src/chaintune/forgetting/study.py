@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from chaintune.errors import ConfigError, nearest
+from chaintune.errors import ConfigError, nearest, number_of
 from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
 from chaintune.forgetting.chance import checkpoint_levels, judged_between
@@ -102,7 +102,8 @@ def _missing(runs: Runs) -> list[ResultRow]:
     rows = []
     for (condition, seed, task), count in runs.missing.items():
         left = int(runs.groups[task].design.n[0]) if task in runs.groups else 0
-        reason = f"no interval: it was counted; {left} examples have a score under every checkpoint"
+        scored = number_of(left, "example has", "examples have")
+        reason = f"no interval: it was counted; {scored} a score under every checkpoint"
         rows.append(subject_of(runs, condition, task, [seed]).row("missing", str(seed), Estimate(count, reason=reason)))
     return rows
 

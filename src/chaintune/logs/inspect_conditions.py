@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chaintune.errors import number_of
 from chaintune.logs.facts import brief, named
 
 # Of all settings of generation these change what a model answers; the others change when and how fast.
@@ -49,7 +50,7 @@ def doubts_of(header: Mapping[str, Any], samples: int) -> tuple[str, ...]:
     if not (ended := ending(header.get("status", "started"))):
         return invalid
     planned = _planned(header)
-    of = f"{samples} of {planned} samples" if planned else f"{samples} samples"
+    of = f"{samples} of {number_of(planned, 'sample')}" if planned else number_of(samples, "sample")
     return (f"the run {ended}, {of}", *invalid)
 
 

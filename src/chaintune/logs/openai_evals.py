@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chaintune.errors import DataError
+from chaintune.errors import DataError, number_of
 from chaintune.files.reading import iter_rows, suffix_of
 from chaintune.files.rows import Row
 from chaintune.logs.content import beginning, mapping
@@ -82,7 +82,7 @@ def _run(path: Path, task: str, spec: Mapping[str, Any], events: Events, ended: 
         for trial, score in enumerate(known or [None]):
             rows.append(Row(f"{path}, sample '{name}'", {"id": name, "trial": trial, "score": score, **fields}))
     facts = named("eval", mapping(mapping(spec.get("run_config")).get("eval_spec")))
-    doubts = () if ended else (f"the run {_ENDED}, {len(rows)} samples",)
+    doubts = () if ended else (f"the run {_ENDED}, {number_of(len(rows), 'sample')}",)
     return Run(task, path, rows, metric, facts=facts, doubts=doubts)
 
 

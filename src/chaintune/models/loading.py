@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.quantization_config import GgufConfig
 
-from chaintune.errors import ModelError
+from chaintune.errors import ModelError, number_of
 from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off, tied_and_adapted
 from chaintune.models.folders import CONFIG, brings_tokenizer, opening, read_files, weight_shapes
 from chaintune.models.memory import SEVERAL_DEVICES, free_memory, unless_out_of_memory
@@ -328,7 +328,8 @@ def _check_depth(folder: Path, *, trust_remote_code: bool) -> None:
     config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code).get_text_config()
     layers, weights = getattr(config, "num_hidden_layers", 0), len(weight_shapes(folder))
     if isinstance(layers, int) and layers > weights:
-        raise ModelError(f"model folder {folder}: {CONFIG} names {layers} layers, and the files hold {weights} weights")
+        files = f"the files hold {number_of(weights, 'weight')}"
+        raise ModelError(f"model folder {folder}: {CONFIG} names {number_of(layers, 'layer')}, and {files}")
 
 
 def _folder_of(model: Any) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from chaintune.errors import ModelError
+from chaintune.errors import ModelError, number_of
 from chaintune.models.token_tree import common_beginning
 
 
@@ -28,9 +28,10 @@ def check_whole(model: Any, about: Mapping[str, Any], folder: Path, allow_unused
     """
     if other := sorted(about["mismatched_keys"]):
         name, in_file, in_model = other[0]
+        many = number_of(len(other), "of its weights has", "of its weights have")
         raise ModelError(
-            f"model folder {folder}: {len(other)} of its weights have another shape than its configuration says: "
-            f"{name} is {list(in_file)} in the file, {list(in_model)} in the model; name the folder of one whole model"
+            f"model folder {folder}: {many} another shape than its configuration says: {name} is {list(in_file)} in "
+            f"the file, {list(in_model)} in the model; name the folder of one whole model"
         )
     buffers = {name for name, _ in model.named_buffers()}
     unused = sorted(set(about["unexpected_keys"]) - buffers)
@@ -45,8 +46,8 @@ def check_whole(model: Any, about: Mapping[str, Any], folder: Path, allow_unused
         )
     if strange:
         raise ModelError(
-            f"model folder {folder}: its files hold {len(strange)} weights that {type(model).__name__} does not "
-            f"have{_two(strange)}; name a model that uses them, or, where they are not needed, allow it: "
+            f"model folder {folder}: its files hold {number_of(len(strange), 'weight')} that {type(model).__name__} "
+            f"does not have{_two(strange)}; name a model that uses them, or, where they are not needed, allow it: "
             f"--allow-unused '{_pattern(strange)}'"
         )
     return allowed

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.plan.nodes import Portion
 from chaintune.records import Chain, ChainStep, MitigationRef, Regulariser, Task
 from chaintune.records.examples import LABEL
@@ -202,6 +202,6 @@ def _check_room(item: MitigationItem, stage: Task, lost: Task, dose: float) -> N
     rows, room = dose_size(dose, len(lost.train), task=lost.name), len(stage.train)
     if rows > room:
         raise ConfigError(
-            f"mitigation {item.kind}: a dose of {dose:g} of '{lost.name}' is {rows} examples, and a pass over "
-            f"'{stage.name}' has {room} rows to swap; a dose of {room / len(lost.train):.4g} fits"
+            f"mitigation {item.kind}: a dose of {dose:g} of '{lost.name}' is {number_of(rows, 'example')}, and a pass "
+            f"over '{stage.name}' has {number_of(room, 'row')} to swap; a dose of {room / len(lost.train):.4g} fits"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import polars as pl
 
-from chaintune.errors import StoreError, require
+from chaintune.errors import StoreError, number_of, require
 from chaintune.execution.bases import entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.events import Event
@@ -169,8 +169,8 @@ def _check_there(plan: Plan, store: Store, outcome: RunOutcome) -> None:
     gone = [node for node in plan.scores if node.key in done and not store.has(node.kind, node.key)]
     if gone:
         raise StoreError(
-            f"{store.address}: {len(gone)} scores that were computed are not there, '{gone[0].title}' for "
-            "one; something removed them, and the same command computes them again"
+            f"{store.address}: {number_of(len(gone), 'score that was computed is', 'scores that were computed are')} "
+            f"not there, '{gone[0].title}' for one; something removed them, and the same command computes them again"
         )
 
 

@@ -5,6 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from chaintune.errors import number_of
 from chaintune.records import Estimate
 from chaintune.stats.clusters import Floats
 
@@ -36,7 +37,7 @@ def rank_correlation(
     """
     n = len(left)
     if n < FEWEST_PAIRS:
-        return Estimate.undefined(f"{n} pairs, at least {FEWEST_PAIRS} are needed", n=n)
+        return Estimate.undefined(f"{number_of(n, 'pair')}, at least {FEWEST_PAIRS} are needed", n=n)
     if not (np.isfinite(left).all() and np.isfinite(right).all()):
         return Estimate.undefined("a pair holds a number that is undefined", n=n)
     if min(np.ptp(left), np.ptp(right)) == 0:

@@ -302,7 +302,8 @@ def _check_bars(rows: Iterable[Row], columns: ColumnNames, where: str) -> None:
     if len(counts) > 1:
         (usual, many), *_, (odd, few) = counts.most_common()
         raise DataError(
-            f"{where}: {many:,} rows have {usual} choices with '|' between and {few:,} have {odd}, first {first[odd]}: "
+            f"{where}: {number_of(many, 'row has', 'rows have')} {usual} choices with '|' between and "
+            f"{number_of(few, 'has', 'have')} {odd}, first {first[odd]}: "
             "rows of more choices, or a choice that holds a '|'; write choices as JSON lists, which can say both"
         )
 
@@ -324,7 +325,7 @@ def _index_of_label(row: Row, gold: Any, named: str | tuple[str, ...], count: in
     labels = list(named[:count]) if isinstance(named, tuple) else row.entries(named)
     where = "under 'columns'" if isinstance(named, tuple) else f"in field '{named}'"
     if len(labels) < count:
-        raise DataError(f"{row.where}: {len(labels)} labels {where} for {count} choices")
+        raise DataError(f"{row.where}: {number_of(len(labels), 'label')} {where} for {count} choices")
     texts = [plain_text(label) for label in labels]
     own = plain_text(gold)
     if own is None or texts.count(own.strip()) != 1:

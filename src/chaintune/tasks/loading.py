@@ -194,9 +194,9 @@ def _why_empty(pool: Pool) -> str:
     if pool.test is not None:
         return "the data has a split of its own and puts no row there, or only rows that repeat others"
     clusters = {example.cluster for example in pool.examples}
-    where = number_of(len(clusters), "cluster")
+    rows, where = number_of(len(pool.examples), "row lies", "rows lie"), number_of(len(clusters), "cluster")
     return (
-        f"all {len(pool.examples):,} rows lie in {where}, and a cluster is never divided; "
+        f"{rows} in {where}, and a cluster is never divided; "
         "give more clusters, or another test_share, or a column 'split'"
     )
 

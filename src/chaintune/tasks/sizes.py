@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.records import Example
 from chaintune.tasks.splits import spread
@@ -79,7 +79,7 @@ def take(
         if size.count > len(examples):
             fewer = f"ask for {len(examples):,} or fewer, or " if examples else ""
             there = f"there are {len(examples):,}; {fewer}leave the size out"
-            raise DataError(f"{what}: {size.count:,} examples asked for, {there} for all of them")
+            raise DataError(f"{what}: {number_of(size.count, 'example')} asked for, {there} for all of them")
         return spread(examples, task=task, seed=seed)[: size.count]
     by_group: dict[str, list[Example]] = {group: [] for group in groups}
     for example in examples:

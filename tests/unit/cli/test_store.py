@@ -52,10 +52,10 @@ def test_ls_tells_what_was_made_more_than_once(root: Path, capsys: pytest.Captur
 def test_gc_removes_what_it_names(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("gc", "--kind", "stage", "--max-size", "1KB", "--store", str(root))
     assert run(*arguments, "--dry-run") == 0
-    assert "would remove 1 entries, 3 KB" in capsys.readouterr().out
+    assert "would remove 1 entry, 3 KB" in capsys.readouterr().out
     assert FolderStore(root).has("stage", "aa11")
     assert run(*arguments) == 0
-    assert "removed 1 entries, 3 KB" in capsys.readouterr().out
+    assert "removed 1 entry, 3 KB" in capsys.readouterr().out
     assert not FolderStore(root).has("stage", "aa11")
     assert FolderStore(root).has("score", "bb22")
 
@@ -112,7 +112,7 @@ def test_a_store_behind_a_url(
     )
     monkeypatch.setenv("CHAINTUNE_STORE", url)
     assert run("gc", "--max-size", "1KB") == 0
-    assert "removed 1 entries, 3 KB" in capsys.readouterr().out
+    assert "removed 1 entry, 3 KB" in capsys.readouterr().out
     assert store.kinds() == [] or [store.keys(kind) for kind in store.kinds()] == [[]] * len(store.kinds())
     assert run("ls", "--store", "s9://bucket") == 2
     assert "protocol 's9' is not known" in capsys.readouterr().err

@@ -102,14 +102,12 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         read_rows(tmp_path / "none.jsonl")
 
 
-def test_bad_lines_are_gathered_up_to_ten(tmp_path: Path) -> None:
+def test_bad_lines_are_told_once(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", "".join(" " * k + "no\n" for k in range(12)))
-    with pytest.raises(DataError, match="12 problems in the data") as caught:
+    with pytest.raises(DataError) as caught:
         read_rows(path)
-    lines = str(caught.value).splitlines()
-    assert len(lines) == 12
-    assert "line 10:" in lines[10]
-    assert lines[-1] == "  and 2 more"
+    what = "not JSON (Expecting value at column 1); the same in line 2, line 3, line 4 and 8 more"
+    assert str(caught.value) == f"{path}, line 1: {what}"
 
 
 def test_the_digest_of_files_heeds_content_and_name_but_not_order(tmp_path: Path) -> None:

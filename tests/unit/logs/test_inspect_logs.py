@@ -249,7 +249,7 @@ def test_a_run_that_was_cut_short_has_only_its_beginning(tmp_path: Path) -> None
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("_journal/start.json", json.dumps({"version": 2, "eval": told["eval"], "plan": {}}))
         archive.writestr("samples/0.json", json.dumps(archives.sample(0, {"match": 1})))
-    assert read_log(path, ReadOptions())["who"].doubts == ("the run did not end, 1 samples",)
+    assert read_log(path, ReadOptions())["who"].doubts == ("the run did not end, 1 sample",)
 
 
 def test_a_run_that_ended_in_an_error_says_how_far_it_came(tmp_path: Path) -> None:

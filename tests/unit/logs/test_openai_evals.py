@@ -112,7 +112,7 @@ def test_of_a_run_that_was_cut_short_and_its_retry_the_one_that_ended_is_taken(
 ) -> None:
     short = write(tmp_path / "logs" / "1.jsonl", match(0, True), ended=False)
     (log,) = read_log(short, ReadOptions()).values()
-    assert log.doubts == ("the run did not end, 1 samples",)
+    assert log.doubts == ("the run did not end, 1 sample",)
     write(tmp_path / "logs" / "2.jsonl", [*match(0, True), *match(1, True)])
     write(tmp_path / "logs" / "3.jsonl", match(0, True), task="other")
     logs = read_log(tmp_path / "logs", ReadOptions())

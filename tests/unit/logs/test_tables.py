@@ -295,12 +295,19 @@ def test_what_cannot_be_read_is_refused_with_its_line(tmp_path: Path, text: str,
         chaintune.compare(path, path, by=["faith"], resamples=FAST)
 
 
-def test_every_fault_is_told_up_to_five(tmp_path: Path) -> None:
-    path = write(tmp_path / "f.jsonl", [{"id": i, "score": 7 + i} for i in range(9)])
+def test_every_kind_of_fault_is_told_up_to_five(tmp_path: Path) -> None:
+    scores = [7, "word", [0], {"a": 0}, None, "", True]
+    path = write(tmp_path / "f.jsonl", [{"id": i, "score": score} for i, score in enumerate(scores)])
     with pytest.raises(DataError) as caught:
         read_log(path, ReadOptions())
     assert str(caught.value).count("score is ") == 5
-    assert str(caught.value).endswith("\n  and 4 more")
+    assert str(caught.value).endswith("\n  and 1 more")
+
+
+def test_one_kind_of_fault_is_told_once_whatever_the_values(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.jsonl", [{"id": i, "score": 7 + i} for i in range(9)])
+    with pytest.raises(DataError, match=r"line 1: score is 7, .*; the same in line 2, line 3, line 4 and 5 more$"):
+        read_log(path, ReadOptions())
 
 
 def test_one_fault_of_many_rows_is_told_once(tmp_path: Path) -> None:

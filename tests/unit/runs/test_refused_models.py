@@ -112,7 +112,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     ),
     "one more": (
         edited(with_one_more),
-        r"hold 1 weights that Llama\S+ does not have \(vis",
+        r"hold 1 weight that Llama\S+ does not have \(vis",
         "1 of its 29 weights are not",
     ),
     "another shape": (

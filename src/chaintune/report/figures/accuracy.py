@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import altair as alt
 
+from chaintune.errors import number_of
 from chaintune.records import Figure, ResultRow, chain_label
 from chaintune.records.scales import levels_in
 from chaintune.report.cells import score_name
@@ -76,7 +77,7 @@ def _figure(cells: Cells, chains: Sequence[Chain], tag: str, name: str) -> Figur
     ]
     title = f"{name_of_score.capitalize()} along {listed(map(chain_label, chains))}" + (f", {tag}" if tag else "")
     left = len(tasks) - _MOST_TASKS
-    others = f" {left} more tasks are in the results." if left > 0 else ""
+    others = f" {number_of(left, 'more task is', 'more tasks are')} in the results." if left > 0 else ""
     return Figure(
         name=name,
         section="accuracy",

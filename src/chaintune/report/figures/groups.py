@@ -6,6 +6,7 @@ from typing import get_args
 
 import polars as pl
 
+from chaintune.errors import number_of
 from chaintune.records import Estimate, Figure, Verdict
 from chaintune.records.scales import Scale
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, first_few, numbers
@@ -110,7 +111,7 @@ def _by_verdict(results: GroupResults) -> str:
         if names:
             which = f" ({listed(names)})" if verdict != "inconclusive" else ""
             parts.append(f"{verdict} {len(names)}{which}")
-    return f"Verdicts on the {len(results.judged)} groups of {results.dimension}: {', '.join(parts)}."
+    return f"Verdicts on the {number_of(len(results.judged), 'group')} of {results.dimension}: {', '.join(parts)}."
 
 
 def _folded(members: Sequence[GroupResult]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from chaintune.errors import number_of
 from chaintune.records import Figure, ResultRow
 from chaintune.records.scales import Scale, changes_in
 from chaintune.report.figures.charts import (
@@ -64,7 +65,7 @@ def _figure(every: Sequence[Pair], correlations: Sequence[str], scale: Scale, ta
         name=slug("curvature-and-forgetting", tag),
         section="curvature",
         title=title,
-        caption=" ".join([*correlations, *undefined]) or f"{len(known)} pairs of checkpoints.",
+        caption=" ".join([*correlations, *undefined]) or f"{number_of(len(known), 'pair')} of checkpoints.",
         alt=f"{title}. {first_few(texts, _MOST_READ)}",
         spec=finished(_draw(known, scale), title),
         table=_table(every, scale),

@@ -89,5 +89,6 @@ def _cost(cost: Mapping[str, Any]) -> list[Fact]:
         for kind, what in (("train", "training"), ("score", "scoring"))
         if f"{kind}_tokens" in cost and f"{kind}_seconds" in cost
     ]
-    unknown = cost.get("unknown", 0)
-    return [Fact("Cost", (*lines, *((f"not known of {unknown} stages and scorings",) if unknown else ())))]
+    if unknown := cost.get("unknown", 0):
+        lines.append("not known of " + number_of(unknown, "stage or scoring", "stages and scorings"))
+    return [Fact("Cost", tuple(lines))]
