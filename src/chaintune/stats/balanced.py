@@ -96,6 +96,16 @@ def spread_parts(design: Design, labels: Labels, sums: Floats, values: Floats) -
     return mean + (shares * (means - np.where(labels.only < 0, means[:, :1], mean))).sum(axis=0), errors, variance
 
 
+def mean_scatter(design: Design, labels: Labels, values: Floats) -> Floats:
+    """Variance of each group's own mean at the whole task's common scatter, label by label.
+
+    Shape: values `[E]`, result `[L, K]`.
+    """
+    variances, correlation = common_scatter(design, labels, values)
+    together = (1 - correlation) * labels.n + correlation * (labels.sizes**2).sum(axis=1)
+    return np.asarray(variances[:, None] * (labels.shares / np.maximum(labels.n, 1)) ** 2 * together)
+
+
 def error_of(influences: Floats, worth: Floats) -> tuple[Floats, Floats]:
     """Standard error of an estimate and its degrees of freedom, from the influences of labels' clusters.
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from chaintune.stats.balanced import Contrast, contrast, error_of
+from chaintune.stats.balanced import Contrast, contrast, error_of, mean_scatter
 from chaintune.stats.clusters import Design, Floats, Labels
 from chaintune.stats.halves import Halves
 from chaintune.stats.power import effective_clusters
 from chaintune.stats.sample import Sample
 
-# Chosen by simulation, see docs/explanation/statistics.md: the share of the task's common scatter that a contrast's
-# must not fall below.
+# Chosen by simulation, see docs/explanation/statistics.md: the share of the task's common scatter that a group's, or a
+# contrast's, must not fall below.
 SCATTER_FLOOR = 0.85
 
 
@@ -85,13 +85,43 @@ def least_error(scatter: Floats, weights: Floats) -> Floats:
     return np.asarray(SCATTER_FLOOR * np.sqrt(total) / np.where(denominator > 0, denominator, 1.0))
 
 
+def least_errors(sample: Sample, squares: Floats) -> tuple[Floats, float]:
+    """Lower bound of the standard error of each group's own mean, and its degrees of freedom.
+
+    A group none of whose clusters happened to change looks surer than it is; all groups together tell how much clusters
+    scatter. The degrees of freedom are therefore those of the whole task, whose clusters the scatter comes from: its
+    clusters less one, over labels as Satterthwaite has it. The whole task, and a group that consists of one label, have
+    no larger whole to be held against.
+
+    Args:
+        sample: of the values.
+        squares: sum of the squared sizes of each group's clusters.
+
+    Shape: squares and errors `[K]`.
+    """
+    design, labels = sample.design, sample.design.labels
+    if labels is None:
+        variance, correlation = common_scatter(sample)
+        common = variance * ((1 - correlation) * design.n + correlation * squares) / np.maximum(design.n, 1) ** 2
+        alone, freedom = np.arange(len(common)) == 0, design.total - 1.0
+    else:
+        by_label = mean_scatter(design, labels, sample.values)
+        common, alone = by_label.sum(axis=0), labels.only >= 0
+        alone[0] = True
+        parts = (by_label[:, 0] ** 2 / np.maximum(labels.clusters[:, 0] - 1, 1)).sum()
+        freedom = float(common[0] ** 2 / parts) if parts > 0 else 1.0
+    return np.where(alone, 0.0, SCATTER_FLOOR * np.sqrt(common)), freedom
+
+
 def common_scatter(sample: Sample) -> tuple[float, float]:
     """Variance of the whole task's values, and their correlation within clusters."""
-    sizes = sample.design.sizes[:, 0]
-    n = max(len(sample.values), 1)
-    residuals = sample.values - sample.value[0]
-    variance = float((residuals**2).sum()) / n
-    between = float(((sample.sums[:, 0] - sample.value[0] * sizes) ** 2).sum()) - variance * n
+    clusters, values, n = sample.design.clusters, sample.values, max(len(sample.values), 1)
+    sizes, sums = np.bincount(clusters), np.bincount(clusters, values)
+    mean = float(sums.sum()) / n
+    squares = float((values**2).sum()) / n
+    # Values that are all alike differ from their mean by rounding alone.
+    variance = squares - mean**2 if squares - mean**2 > 1e-12 * squares else 0.0
+    between = float(((sums - mean * sizes) ** 2).sum()) - variance * n
     pairs = variance * float((sizes**2 - sizes).sum())
     return variance, min(max(between / pairs, 0.0), 1.0) if pairs > 0 else 0.0
 

@@ -15,6 +15,7 @@ from chaintune.stats.contrasts import (
     contrast_parts,
     contrast_scatter,
     least_error,
+    least_errors,
     shares,
 )
 from chaintune.stats.halves import Halves, interval, quantiles, ratio_draws, sign_flip_p
@@ -35,7 +36,8 @@ MEAN_SKEWNESS = 0.3
 HALVES = "random halves of the clusters"
 RATES = "exact binomial limits at the effective sample size"
 SIGN_FLIP = "cluster sign-flip test"
-BIASED = f"{HALVES}; {SIGN_FLIP} with equality imposed; at no less than {SCATTER_FLOOR:.0%} of the common scatter"
+FLOOR = f"at no less than {SCATTER_FLOOR:.0%} of the common scatter"
+BIASED = f"{HALVES}; {SIGN_FLIP} with equality imposed; {FLOOR}"
 SEEDS = "crossed with seeds"
 
 _NOISE_DRAWS = 10_000
@@ -45,10 +47,15 @@ _COLUMNS_AT_ONCE = 64
 def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[Estimate]:
     """Mean of the values in each group, the whole task first, and the test that it is 0.
 
+    A group's scatter is never taken for less than a share of the whole task's, in the p-value and at both ends of the
+    interval: one that is quiet by chance would be called kept where clusters are rarely lost whole, and called
+    forgotten where they are rarely gained whole.
+
     Args:
         sample: of the values.
         level: of the intervals, one for all or one for each group.
-        bounded: values lie between -1 and 1; where few differ from 0, exact limits of rates then hold.
+        bounded: values are changes between -1 and 1; where few differ from 0, exact limits of rates then hold. Else
+            they are levels, whose scatter differs between groups, and neither guard holds.
 
     Undefined: the value in an empty group and where a label has too few clusters, the interval where clusters are too
         few.
@@ -57,17 +64,23 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
     def of_part(part: Sample) -> tuple[Floats, ...]:
         sizes, halves = np.broadcast_to(part.design.weights, part.seed_sums.shape), (part.half_sums, part.half_sizes)
         inferred = _inferred(part.seed_sums, sizes, halves, part.own(level), part.seed)
-        return *inferred, skewness(part.sums - part.value * part.design.weights)
+        squares = (part.design.sizes**2).sum(axis=0)
+        return *inferred, skewness(part.sums - part.value * part.design.weights), squares
 
-    value, low, high, p_value, skewed = in_parts(sample, of_part, alone=True)
+    value, low, high, p_value, skewed, squares = in_parts(sample, of_part, alone=True)
     numbers = value, low, high, p_value
-    rare = bounded & (skewed > MEAN_SKEWNESS)
-    if rare.any() or sample.design.labels is not None:
-        margin = _own_seed_margin(sample, level)
-        if sample.design.labels is not None:
-            numbers = _at_least_t(numbers, *own_errors(sample), margin, level)
-        numbers = _where_rare(rare, numbers, rare_limits(sample, level), margin)
-    return _estimates(sample, numbers, [f"{RATES if r else HALVES}; {SIGN_FLIP}" for r in rare], level)
+    margin = _own_seed_margin(sample, level)
+    if sample.design.labels is not None:
+        numbers = _at_least_t(numbers, *own_errors(sample), margin, level)
+    methods = [f"{HALVES}; {SIGN_FLIP}"] * len(value)
+    if bounded:
+        errors, freedom = least_errors(sample, squares)
+        numbers = _at_least_t(numbers, errors, freedom, margin, level, bound=1.0)
+        rare = skewed > MEAN_SKEWNESS
+        numbers = _where_rare(rare, numbers, rare_limits(sample, level), margin) if rare.any() else numbers
+        made = zip(rare.tolist(), (errors > 0).tolist(), strict=True)
+        methods = [f"{RATES if r else HALVES}; {SIGN_FLIP}" + (f"; {FLOOR}" if floor else "") for r, floor in made]
+    return _estimates(sample, numbers, methods, level)
 
 
 def biased(sample: Sample, *, level: Level = 0.95, reference: Reference = "overall") -> list[Estimate]:
@@ -229,11 +242,16 @@ def _own_seed_margin(sample: Sample, level: Level) -> Floats:
     return seed_margin(sample.seed_sums, sizes, level, sample.seed)
 
 
-def _at_least_t(numbers: Numbers, errors: Floats, freedom: Floats, seeds: Floats, level: Level) -> Numbers:
-    """The numbers with limits and p-values that go no less far than those of Student's t. Shape: all `[K]`."""
+def _at_least_t(
+    numbers: Numbers, errors: Floats, freedom: Floats | float, seeds: Floats, level: Level, *, bound: float = math.inf
+) -> Numbers:
+    """The numbers with limits, within a bound, and p-values that go no less far than those of Student's t.
+
+    Shape: all `[K]`.
+    """
     value, low, high, p_value = numbers
-    margin = np.hypot(t_quantile((1 + level) / 2, freedom) * errors, seeds)
-    low, high = np.minimum(low, value - margin), np.maximum(high, value + margin)
+    margin = np.where(errors > 0, np.hypot(t_quantile((1 + level) / 2, freedom) * errors, seeds), 0.0)
+    low, high = np.minimum(low, np.maximum(value - margin, -bound)), np.maximum(high, np.minimum(value + margin, bound))
     return value, low, high, np.maximum(p_value, np.where(errors > 0, t_tails(value, errors, freedom), 0.0))
 
 

@@ -128,12 +128,12 @@ def standard_errors(sums: Floats, sizes: Floats) -> Floats:
     return np.asarray(np.sqrt(scatter * present / np.maximum(present - 1, 1)) / safe)
 
 
-def t_quantile(probability: float | Floats, freedom: Floats) -> Floats:
+def t_quantile(probability: float | Floats, freedom: Floats | float) -> Floats:
     """Quantile of Student's t with at least one degree of freedom."""
     return np.asarray(special.stdtrit(np.maximum(freedom, 1.0), probability))
 
 
-def t_tails(value: Floats, error: Floats, freedom: Floats) -> Floats:
+def t_tails(value: Floats, error: Floats, freedom: Floats | float) -> Floats:
     """Two-sided p-value of Student's t; 1 where value and error are both 0."""
     ratio = np.divide(np.abs(value), error, out=np.where(value == 0, 0.0, np.inf), where=error > 0)
     return np.asarray(2 * special.stdtr(np.maximum(freedom, 1.0), -ratio))
