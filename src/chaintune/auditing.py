@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
 
+_PUBLIC = (
+    "The examples of a public data set may be among what a model was trained on: then its scores, and what it forgot, "
+    "tell of memory as well."
+)
+
 
 @taking(model=PATH, task=(Task, str), test=SIZE, sample_seed=Integral, precision=str, backend=str, devices=Integral)
 def score(
@@ -183,7 +188,11 @@ def audit_scores(
 
     # The examples that were drawn need not bear a dimension that the task has.
     lenient = replace(options, by=(), also_by=(*options.by, *options.also_by, *(policy.dimensions if policy else ())))
-    comparisons = tuple(compare_sides(read_sides(list(before.values()), list(after.values()), lenient), lenient))
+    compared = compare_sides(read_sides(list(before.values()), list(after.values()), lenient), lenient)
+    comparisons = tuple(
+        replace(one, cautions={**one.cautions, "public": _PUBLIC}) if one.task in registry.names() else one
+        for one in compared
+    )
     return Audit(comparisons, judge(policy, comparisons) if policy else None, before, after)
 
 

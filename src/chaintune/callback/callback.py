@@ -1,6 +1,7 @@
 """What a model forgets while it trains, seen from inside a `transformers.Trainer` or any Trainer of TRL."""
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -46,8 +47,9 @@ class ForgettingCallback(TrainerCallback):
         by: dimensions whose groups are compared.
         test: how many examples of tasks that are named: None for all, a number, or `40 per category`.
         policy: budgets of forgetting, or the path of a policy file.
-        stop: end the training when a blocking budget of the policy fails.
-        keep_best: keep in `out/best` the latest model that passes every blocking budget.
+        stop: end the training when a blocking budget of the policy fails. The policy's error rate is shared by all
+            looks that the training's steps and `every` make, so that many looks stop no more often wrongly than one.
+        keep_best: keep in `out/best` the latest model that passes every blocking budget, at the same error rate.
         before: score files, or a folder of them, to compare the model with instead of its own start.
         out: folder for score files; None is `forgetting` in the Trainer's output folder.
         tokenizer: of the model; None is the Trainer's.
@@ -102,7 +104,7 @@ class ForgettingCallback(TrainerCallback):
         self._trainer: Any = None
         self._followed: Groups = set()
         self._warned: set[tuple[str, str]] = set()
-        self._last_step = -1
+        self._last_step, self._looks, self._planned = -1, 0, 1
         self.scores_before: dict[str, Scores] = {}
         self.scores_after: dict[str, Scores] = {}
         self.comparisons: dict[str, Comparison] = {}
@@ -162,6 +164,8 @@ class ForgettingCallback(TrainerCallback):
                 "ForgettingCallback(...).attach(trainer) before trainer.train()"
             )
         self._last_step, self.kept_step, started = state.global_step, None, time.monotonic()
+        # Of a training that is resumed too, so that all its parts spend one error rate.
+        self._looks, self._planned = state.global_step // self._every, math.ceil(state.max_steps / self._every)
         leads = state.is_world_process_zero
         if leads and not state.global_step:
             # A model that an earlier run kept here is not one of this run.
@@ -191,6 +195,7 @@ class ForgettingCallback(TrainerCallback):
         if state.global_step == self._last_step:
             return
         self._last_step, started = state.global_step, time.monotonic()
+        self._looks += 1
         self.scores_after = self._scored(state.global_step)
         if state.is_world_process_zero:
             self._compare()
@@ -237,7 +242,8 @@ class ForgettingCallback(TrainerCallback):
         sides = [[scores[name] for name in names] for scores in (self.scores_before, self.scores_after)]
         comparisons = compare_sides(read_sides(sides[0], sides[1], self._options), self._options) if names else []
         self.comparisons = {comparison.task: comparison for comparison in comparisons}
-        self.gate = judge(self._policy, comparisons) if self._policy else None
+        looks = max(self._planned, self._looks)
+        self.gate = judge(self._policy, comparisons, looks=looks) if self._policy else None
         for comparison in comparisons:
             for kind, text in warnings(comparison):
                 if (comparison.task, kind) not in self._warned:

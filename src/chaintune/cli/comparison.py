@@ -49,6 +49,9 @@ class CompareFlags:
     resamples: Annotated[int, typer.Option(help="Random halves of the clusters that are drawn.")] = 10_000
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0
     force: Annotated[bool, typer.Option("--force", help="Compare what is not comparable, and say so.")] = False
+    chosen_of: Annotated[
+        int, typer.Option(min=1, metavar="K", help="How many checkpoints AFTER was chosen of by these scores.")
+    ] = 1
 
     def options(self, read: "ReadOptions | None" = None, *, policy: "Policy | None" = None) -> "CompareOptions":
         """The options of a comparison, checked.
@@ -68,6 +71,7 @@ class CompareFlags:
             force=self.force,
             read=replace(read or ReadOptions(), metric=metric, metrics=metrics),
             inference=Inference(self.level, self.resamples, self.seed, self.adjust, self.reference, self.margin),
+            chosen_of=self.chosen_of,
         )
 
 

@@ -41,12 +41,14 @@ class _Judged:
     silent: bool = False
 
 
-def judge(policy: Policy, comparisons: Sequence[Comparison]) -> Gate:
+def judge(policy: Policy, comparisons: Sequence[Comparison], *, looks: int = 1) -> Gate:
     """One judgement for each budget and each task and group that it covers.
 
     Args:
         policy: the budgets.
         comparisons: one a task, by every dimension of the policy.
+        looks: how often the policy is asked in one training, any of which may stop it: the error rate of a pass and of
+            a failure is divided by them (Bonferroni), so that it holds for all looks together.
     """
     by_task = {comparison.task: comparison for comparison in comparisons}
     left_out = [task for comparison in comparisons for task in comparison.tasks_left_out]
@@ -54,11 +56,11 @@ def judge(policy: Policy, comparisons: Sequence[Comparison]) -> Gate:
     judgements: list[Judgement] = []
     for budget in policy.budgets:
         for task in every if budget.task == EVERY else [budget.task]:
-            judgements += _of_task(budget, task, by_task.get(task))
+            judgements += _of_task(budget, task, by_task.get(task), looks)
     return Gate(policy.name, tuple(judgements))
 
 
-def _of_task(budget: Budget, task: str, comparison: Comparison | None) -> list[Judgement]:
+def _of_task(budget: Budget, task: str, comparison: Comparison | None, looks: int) -> list[Judgement]:
     if comparison is None:
         return [_missing(budget, task, "", "the task was not compared")]
     dimension = joined(*parts_of(budget.by)) if budget.by else ""
@@ -69,12 +71,12 @@ def _of_task(budget: Budget, task: str, comparison: Comparison | None) -> list[J
     if not rows:
         return gone or [_missing(budget, task, "", f"the task has no groups on '{budget.by}'", unit)]
     if budget.statistic == "disparity":
-        return [*gone, _judgement(budget, comparison, dimension, "", _disparity(budget, comparison, rows))]
+        return [*gone, _judgement(budget, comparison, dimension, "", _disparity(budget, comparison, rows, looks))]
     known = {row.group: row for row in rows}
     chosen = budget.groups or tuple(known)
     tests = sum(group in known for group in chosen)
     return gone + [
-        _judgement(budget, comparison, dimension, group, _number(budget, known[group], comparison, tests))
+        _judgement(budget, comparison, dimension, group, _number(budget, known[group], comparison, tests, looks))
         if group in known
         else _missing(budget, task, group, f"there is no example of '{group}'", unit)
         for group in chosen
@@ -89,11 +91,13 @@ def _missing(budget: Budget, task: str, group: str, reason: str, unit: str = "")
     )  # fmt: skip
 
 
-def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests: int) -> _Judged:
+def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests: int, looks: int) -> _Judged:
     forgetting = budget.statistic == "forgetting"
     estimate, rows = (row.forgetting, [row]) if forgetting else (row.biased_forgetting, [comparison.overall, row])
-    low = estimate.value - (estimate.value - estimate.low) * _widening(comparison.level, tests, estimate.n_clusters)
-    ends, reason = (estimate.value, low, estimate.high), estimate.reason
+    value, clusters = estimate.value, estimate.n_clusters
+    low = value - (value - estimate.low) * _widening(comparison.level, tests * looks, clusters)
+    high = value + (estimate.high - value) * _widening(comparison.level, looks, clusters)
+    ends, reason = (value, low, high), estimate.reason
     if math.isnan(estimate.value) and not math.isnan(row.biased_forgetting.value):
         reason += "; it has a biased_forgetting, which a budget can limit"
     return _less_relative(budget, _Judged(*ends, estimate.n, reason, *_obstacle(rows)), row.before)
@@ -111,7 +115,7 @@ def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged
     return replace(judged, value=judged.value - allowed[0], low=low, high=high)
 
 
-def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupComparison]) -> _Judged:
+def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupComparison], looks: int) -> _Judged:
     """The largest difference between two groups, with limits that hold for the largest of all pairs.
 
     It lies below its upper end when every pair does, which needs no correction; that some pair lies above the lower
@@ -123,11 +127,13 @@ def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupCompa
         return _Judged(math.nan, math.nan, math.nan, n, "fewer than two groups have an interval")
     pairs = list(permutations(known, 2))
     fewest = [min(a.n_clusters, b.n_clusters) for a, b in pairs]
-    factors = [_widening(comparison.level, len(pairs) // 2, clusters) for clusters in fewest]
+    below = [_widening(comparison.level, len(pairs) // 2 * looks, clusters) for clusters in fewest]
+    above = [_widening(comparison.level, looks, clusters) for clusters in fewest]
     ends = [_ends((a.value, a.low, a.high), (b.value, b.low, b.high)) for a, b in pairs]
     differences = [a.value - b.value for a, b in pairs]
-    low = max(d - (d - low) * factor for d, (low, _), factor in zip(differences, ends, factors, strict=True))
-    ends_of_all = (max(differences), low, max(high for _, high in ends))
+    low = max(d - (d - low) * factor for d, (low, _), factor in zip(differences, ends, below, strict=True))
+    high = max(d + (high - d) * factor for d, (_, high), factor in zip(differences, ends, above, strict=True))
+    ends_of_all = (max(differences), low, high)
     judged = _Judged(*ends_of_all, n, _without_interval(rows), *_obstacle([comparison.overall, *rows]))
     return _less_relative(budget, judged, comparison.overall.before)
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.forgetting.compare import compare_scores
 from chaintune.forgetting.grouping import grouping
+from chaintune.logs.cautions import cautions
 from chaintune.logs.log import Log
 from chaintune.logs.options import Arguments, CompareOptions, Crossing, compare_options
 from chaintune.logs.sides import Logged, Sides, read_sides, shared
@@ -29,7 +30,8 @@ def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comp
         **options: how to compare: `by` (dimensions whose groups are compared; `a x b` crosses two), `also_by` (those
             that no task need have), `intersections` (pairs of dimensions), `level` 0.95, `margin` 0.02,
             `reference` (`overall` or `rest`), `adjust` (`holm` or `bh`), `resamples` 10000, `seed` 0, `on_missing`
-            (`error` or `intersect`), `force`; see `logs.options.CompareOptions`. How to read: `task`, `columns`
+            (`error` or `intersect`), `force`, `chosen_of` (how many checkpoints the later one was chosen of by these
+            scores); see `logs.options.CompareOptions`. How to read: `task`, `columns`
             (`{"id": "qid"}`), `cluster`, `metric` (or task -> metric), `filter`, `scale` (worst and best), `reader`;
             see `ReadOptions`.
 
@@ -115,10 +117,16 @@ def _compared(before: Log, after: Log, options: CompareOptions) -> Comparison:
         intersections=intersections,
         metric=None if options.read.side else metric,
         on_missing=options.on_missing,
-        inference=options.inference,
+        inference=options.judged,
     )
     gone = _vanished(comparison, (before, after), options) if comparison.n_left_out else ()
-    return replace(comparison, forced=tuple(against), groups_left_out=tuple(gone))
+    return replace(
+        comparison,
+        forced=tuple(against),
+        groups_left_out=tuple(gone),
+        chosen_of=options.chosen_of,
+        cautions=cautions(before, after),
+    )
 
 
 def _check_both(before: Log, after: Log, options: CompareOptions) -> None:

@@ -14,6 +14,8 @@ from chaintune.forgetting.pairing import OnMissing
 from chaintune.records.choice import BALANCED
 
 Crossing = tuple[str, str]
+# Checkpoints that one is chosen of.
+_MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class CompareOptions:
         force: compare what is not comparable, and say so in the result.
         read: how both logs are read.
         inference: how sure, and relative to what.
+        chosen_of: how many checkpoints the later one was chosen of by these very scores: the error rate is divided by
+            it, so that the intervals hold for whichever was chosen.
 
     Raises:
         ConfigError: an empty name, or more than two dimensions are crossed.
@@ -102,10 +106,13 @@ class CompareOptions:
     force: bool = False
     read: ReadOptions = field(default_factory=ReadOptions)
     inference: Inference = field(default_factory=Inference)
+    chosen_of: int = 1
 
     def __post_init__(self) -> None:
         check_argument("on_missing", self.on_missing, str)
         check_argument("force", self.force, bool)
+        if isinstance(self.chosen_of, bool) or not isinstance(self.chosen_of, int) or not 1 <= self.chosen_of <= _MOST:
+            raise ConfigError(f"chosen_of {self.chosen_of!r}: expected how many there were, from 1 to {_MOST:,}")
         for text in (*self.by, *self.also_by):
             parts_of(text)
 
@@ -128,6 +135,11 @@ class CompareOptions:
     def required(self) -> frozenset[str]:
         """Dimensions that some task has to have."""
         return frozenset(name for text in self.by for name in parts_of(text))
+
+    @cached_property
+    def judged(self) -> Inference:
+        """How sure each of the checkpoints is compared that the later one was chosen of."""
+        return replace(self.inference, level=1 - (1 - self.inference.level) / self.chosen_of)
 
     @cached_property
     def reading(self) -> ReadOptions:
@@ -157,6 +169,7 @@ class CompareArguments(TypedDict, total=False):
     on_missing: OnMissing
     margin: float
     force: bool
+    chosen_of: int
 
 
 class ReadArguments(TypedDict, total=False):
@@ -199,6 +212,7 @@ def compare_options(arguments: Mapping[str, Any]) -> CompareOptions:
         also_by=names_of("also_by", rest.pop("also_by", ())),
         on_missing=rest.pop("on_missing", "error"),
         force=rest.pop("force", False),
+        chosen_of=rest.pop("chosen_of", 1),
         read=ReadOptions(tasks=() if tasks is None else names_of("task", tasks), **read),
         inference=inference,
     )

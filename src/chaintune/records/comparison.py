@@ -119,6 +119,8 @@ class Comparison:
         forced: why the two should not be compared, where it was done all the same.
         groups_left_out: dimension and group of each group asked for none of whose examples both checkpoints answered.
         tasks_left_out: tasks that only one side of the comparison has, the same ones for every task compared with it.
+        chosen_of: how many checkpoints the later one was chosen of by these scores; the level reckons with it.
+        cautions: kind -> sentence of what the numbers do not tell, such as examples that may depend on each other.
     """
 
     task: str
@@ -138,6 +140,8 @@ class Comparison:
     forced: tuple[str, ...] = ()
     groups_left_out: tuple[tuple[str, str], ...] = ()
     tasks_left_out: tuple[str, ...] = ()
+    chosen_of: int = 1
+    cautions: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def overall(self) -> GroupComparison:

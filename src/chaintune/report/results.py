@@ -1,7 +1,7 @@
 """What a report is made of: the rows of a study or of comparisons, and what is known beside them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,16 @@ class Results:
 
     @property
     def parts(self) -> "list[Results]":
-        """Each comparison alone, or the whole study; without the gate."""
+        """Each comparison alone, or the whole study; without the gate, and with each kind of caution once."""
         if not self.comparisons:
             return [self]
-        return [Results.of([one]) for one in self.comparisons]
+        earlier: set[str] = set()
+        parts = []
+        for one in self.comparisons:
+            new = {kind: text for kind, text in one.cautions.items() if kind not in earlier}
+            earlier |= new.keys()
+            parts.append(Results.of([replace(one, cautions=new)]))
+        return parts
 
     @cached_property
     def shown(self) -> list[ResultRow]:

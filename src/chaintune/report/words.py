@@ -86,6 +86,13 @@ def _comparison_text(comparison: Comparison) -> str:
         one, several = f"example that does not {have} was", f"examples that do not {have} were"
         parts.append(f"{number_of(comparison.n_left_out, one, several)} left out.")
     parts += [f"Compared although not comparable: {reason}." for reason in comparison.forced]
+    if comparison.chosen_of > 1:
+        parts.append(
+            f"The later checkpoint was chosen of {comparison.chosen_of:,} by these scores: intervals are at "
+            f"{100 * comparison.level:g} %, so that they hold for whichever was chosen; the value itself is likely "
+            "too favourable."
+        )
+    parts += comparison.cautions.values()
     return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
 
 

@@ -231,6 +231,26 @@ def test_that_one_of_many_groups_fails_by_chance_is_rare() -> None:
     assert sum(spreads) <= 4
 
 
+@pytest.mark.parametrize("looks", [10, 50])
+def test_many_looks_are_each_judged_at_their_share_of_the_error_rate(looks: int) -> None:
+    for seed in range(3):
+        once = comparison(1000, 0.1, seed=seed, level=1 - 0.05 / looks)
+        shared = judge(budget(0.02), [comparison(1000, 0.1, seed=seed)], looks=looks).judgements[0]
+        assert (shared.low, shared.high) == pytest.approx((once.overall.forgetting.low, once.overall.forgetting.high), abs=0.004)
+
+
+def test_no_look_of_many_fails_or_passes_at_the_budget_more_often_than_one_look_may() -> None:
+    runs, looks = 40, 10
+    wrong = {1: 0, looks: 0}
+    for run in range(runs):
+        seen = [comparison(500, 0.1, seed=run * looks + look) for look in range(looks)]
+        for shared in wrong:
+            answers = [judge(budget(0.1), [one], looks=shared).answer for one in seen]
+            wrong[shared] += any(answer != "inconclusive" for answer in answers)
+    # Independent looks are the worst case; 40 runs at 5 % give more than 6 in 1 of 200.
+    assert wrong[looks] <= 6 < wrong[1]
+
+
 def test_what_only_one_side_has_is_missing() -> None:
     found = comparison(400, 0.0, groups=["a", "b"] * 200)
     found = replace(found, groups_left_out=(("faith", "z"), ("age", "old")), tasks_left_out=("u",))
