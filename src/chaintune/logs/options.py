@@ -1,5 +1,6 @@
 """Options of a comparison: how logs are read, and how what they hold is compared."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -9,13 +10,14 @@ from typing import Any, Literal, TypedDict
 from chaintune.arguments import check_argument
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import joined, parts_of
-from chaintune.forgetting.options import Inference
+from chaintune.forgetting.options import MOST_RESAMPLES, Inference
 from chaintune.forgetting.pairing import OnMissing
 from chaintune.records.choice import BALANCED
 
 Crossing = tuple[str, str]
-# Checkpoints that one is chosen of.
-_MOST = 100_000
+# Checkpoints that one is chosen of, and draws beyond the ends of an interval that these are read from.
+_MOST = 1_000
+_BEYOND = 10
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,12 @@ class CompareOptions:
     @cached_property
     def judged(self) -> Inference:
         """How sure each of the checkpoints is compared that the later one was chosen of."""
-        return replace(self.inference, level=1 - (1 - self.inference.level) / self.chosen_of)
+        error_rate = (1 - self.inference.level) / self.chosen_of
+        if self.chosen_of == 1:
+            return self.inference
+        least = min(math.ceil(_BEYOND / error_rate), MOST_RESAMPLES)
+        resamples = max(self.inference.resamples, least)
+        return replace(self.inference, level=1 - error_rate, resamples=resamples)
 
     @cached_property
     def reading(self) -> ReadOptions:

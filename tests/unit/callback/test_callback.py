@@ -193,8 +193,9 @@ def test_without_stop_or_keep_a_policy_only_tells(tmp_path: Path) -> None:
 def test_the_kept_model_is_the_latest_that_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter(["pass", "pass", "inconclusive", "fail"])
 
-    def as_told(*arguments: Any) -> Gate:
-        gate, answer = judge(*arguments), next(answers)
+    def as_told(*arguments: Any, looks: int) -> Gate:
+        assert looks == 4  # that 8 steps make, the first among them too
+        gate, answer = judge(*arguments, looks=looks), next(answers)
         return replace(gate, judgements=tuple(replace(one, answer=answer) for one in gate.judgements))  # type: ignore[arg-type]
 
     monkeypatch.setattr("chaintune.callback.callback.judge", as_told)
