@@ -171,6 +171,26 @@ def test_a_killed_process_ends_them_all(model: Path, tmp_path: Path) -> None:
     assert not started()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tune", "score"])
+def test_no_process_imports_what_lies_in_the_current_folder(
+    kind: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted, ran = tmp_path / "planted", tmp_path / "ran"
+    planted.mkdir()
+    # Of Python itself, installed, and this program.
+    for name in ("random", "safetensors", "torch", "transformers", "chaintune"):
+        text = f"open({str(ran)!r}, 'a').write({name!r})\nraise ImportError('planted')\n"
+        (planted / f"{name}.py").write_text(text)
+    monkeypatch.chdir(planted)
+    if kind == "tune":
+        assert several(job(tmp_path / "tune", model, replace(RECIPE, epochs=0.5))).numbers["steps"]
+    else:
+        scored = job(tmp_path, model, RECIPE, kind="score", out=tmp_path / "measurement.parquet")
+        assert score_on_devices(scored, 2, lambda _: None)["examples"] == len(EXAMPLES)
+    assert not ran.exists(), ran.read_text()
+
+
 def started() -> list[Any]:
     return list(psutil.Process().children(recursive=True))
 

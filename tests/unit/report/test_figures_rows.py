@@ -15,7 +15,7 @@ import vl_convert
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaintune.records import Estimate, Figure, ResultRow, Verdict
+from chaintune.records import Answers, Estimate, Figure, ResultRow, Verdict
 from chaintune.records.scales import PERCENT, changes_in
 from chaintune.report.figures.accuracy import accuracy_figures
 from chaintune.report.figures.charts import framed, rounded, top_legend
@@ -192,6 +192,23 @@ def test_accuracy_far_from_zero_fills_its_axis() -> None:
     compiled = vl_convert.vegalite_to_vega(figure.spec)
     (scale,) = [scale for scale in compiled["scales"] if scale["name"] == "y"]
     assert (scale["domain"], scale["zero"]) == ([47, 83], False)
+
+
+def test_accuracy_shows_what_guessing_scores_where_it_is_known() -> None:
+    rows = [row(chain, task, 0.8) for chain in ("base", "a", "a>b") for task in ("a", "b", "c")]
+    chance = {"a": 0.25, "b": 1 / 3, "c": math.nan}
+    (figure,) = accuracy_figures([replace(one, answers=Answers(chance=chance[one.task])) for one in rows])
+    for text in (figure.alt, figure.caption):
+        assert text.endswith("Chance, a short stroke: a 25% and b 33%.")
+    (strokes,) = [layer for layer in figure.spec["layer"] if layer["encoding"]["y"].get("field") == "chance"]
+    assert strokes["encoding"]["x"] == figure.spec["layer"][-1]["encoding"]["x"]
+    drawn = {one["task"]: one["chance"] for one in data(figure.spec, "chance")}
+    assert drawn == {"a": 25, "b": 33.333, "c": None}
+    (scale,) = [scale for scale in vl_convert.vegalite_to_vega(figure.spec)["scales"] if scale["name"] == "y"]
+    assert scale["domain"] == [22, 93]  # the lowest chance is within
+    (figure,) = accuracy_figures(rows)
+    assert "hance" not in figure.alt + figure.caption
+    assert len(figure.spec["layer"]) == 3
 
 
 def test_doses_that_differ_in_kind_stand_beside_each_other() -> None:

@@ -76,14 +76,15 @@ def _figure(cells: Cells, chains: Sequence[Chain], tag: str, name: str) -> Figur
         if (chain[:stage], task) in cells
     ]
     title = f"{name_of_score.capitalize()} along {listed(map(chain_label, chains))}" + (f", {tag}" if tag else "")
+    guessing = _chances([row for _, _, row in points])
     left = len(tasks) - _MOST_TASKS
     others = f" {number_of(left, 'more task is', 'more tasks are')} in the results." if left > 0 else ""
     return Figure(
         name=name,
         section="accuracy",
         title=title,
-        caption=" ".join(_course(points, number, tasks) for number in range(len(chains))) + others,
-        alt=f"{title}. {first_few([_text(point) for point in points], _MOST_READ)}",
+        caption=" ".join(_course(points, number, tasks) for number in range(len(chains))) + others + guessing,
+        alt=f"{title}. {first_few([_text(point) for point in points], _MOST_READ)}{guessing}",
         spec=finished(_draw(points, chains, tasks[:_MOST_TASKS], name_of_score), title),
         table=score_table(list(dict.fromkeys(row for _, _, row in points))),
     )
@@ -98,7 +99,7 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
     rows = [
         {"place": slots[number][stage], "chain": number, "task": labels[row.task], "at": one_line(row.chain)}
         | estimate_data(row.estimate, levels_in(row.unit))
-        | {"is": _score(row)}
+        | {"is": _score(row), "chance": levels_in(row.unit).factor * row.answers.chance}
         for number, stage, row in points
     ]
     looks = looks_by("task", list(labels.values()))
@@ -116,7 +117,11 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
     mark = base.mark_point(filled=True, size=70, opacity=1).encode(
         color=looks["color"], shape=looks["shape"], tooltip=hint
     )
-    return layered([span, line, mark], rows, _HEIGHT)
+    guessing = base.mark_point(shape="stroke", size=150, strokeWidth=1, opacity=1).encode(
+        y="chance:Q", color=looks["color"], tooltip=hints("at", "task", "chance")
+    )
+    drawn = [guessing] if any(math.isfinite(row.answers.chance) for _, _, row in points) else []
+    return layered([*drawn, span, line, mark], rows, _HEIGHT)
 
 
 def _slot(number: int, stage: int, label: str) -> str:
@@ -150,9 +155,19 @@ def _y(rows: Sequence[Mapping[str, Any]], points: Sequence[Point], name: str) ->
     if math.isinf(scale.most):
         return alt.Y("value:Q", scale=alt.Scale(nice=True, zero=False), axis=axis)
     most = scale.factor * scale.most
-    known = [row[end] for row in rows for end in ("value", "low", "high") if math.isfinite(row[end])]
+    known = [row[end] for row in rows for end in ("value", "low", "high", "chance") if math.isfinite(row[end])]
     ends = [max(0.0, min(known, default=0.0) - 3), min(most, max(known, default=most) + 3)]
     return alt.Y("value:Q", scale=alt.Scale(domain=[round(end) for end in ends], nice=False, zero=False), axis=axis)
+
+
+def _chances(rows: Sequence[ResultRow]) -> str:
+    """What guessing scores on each task where it is known, as a sentence with a space before it."""
+    known = {row.task: row for row in rows if math.isfinite(row.answers.chance)}
+    parts = [
+        f"{one_line(task)} {levels_in(row.unit).rounder.number(row.answers.chance, named=True)}"
+        for task, row in known.items()
+    ]
+    return f" Chance, a short stroke: {listed(parts, _MOST_TASKS)}." if parts else ""
 
 
 def _course(points: Sequence[Point], number: int, tasks: Sequence[str]) -> str:
