@@ -5,54 +5,99 @@ import numpy as np
 from chaintune.stats.balanced import contrast
 from chaintune.stats.clusters import Floats
 from chaintune.stats.contrasts import (
+    SCATTER_FLOOR,
     contrast_by_seed,
     contrast_errors,
     contrast_scatter,
     least_error,
+    least_errors,
     shares,
 )
 from chaintune.stats.effects import Reference, own_errors
-from chaintune.stats.power import SeedScatter, detectable, detectable_over_seeds, effective_clusters
+from chaintune.stats.power import SeedScatter, Tests, detectable, detectable_over_seeds, effective_clusters
 from chaintune.stats.rates import standard_errors
 from chaintune.stats.sample import Sample, in_parts, needed_clusters
 from chaintune.stats.seeds import seed_variances
 
+# How many clusters of its own a group's error has to rest on so that it counts as much as the common one.
+_OWN_CLUSTERS = 8.0
+# How many examples of its own a group's flips have to rest on so that they count as much as those of the whole task.
+_OWN_EXAMPLES = 20.0
+
 
 def detectable_means(sample: Sample, *, error_rate: float | Floats) -> Floats:
     """Smallest mean that these data show with 80 % probability. Shape: `[K]`."""
+    forgot, learned = _flips(sample)
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
         sizes = np.broadcast_to(part.design.weights, part.seed_sums.shape)
-        if part.design.labels is None:
-            errors, freedom = standard_errors(part.sums, sizes[0]), effective_clusters(sizes[0]) - 1
-        else:
-            errors, freedom = own_errors(part)
-        return errors, freedom, _variances(part), *_seed_variances(part, part.seed_sums, sizes)
+        own = standard_errors(part.sums, sizes[0])
+        squares = (part.design.sizes**2).sum(axis=0)
+        return own, effective_clusters(sizes[0]), squares, *_seed_variances(part, part.seed_sums, sizes)
 
-    limits = _detectable(sample, in_parts(sample, of_part, alone=True), error_rate)
-    return np.where(sample.design.own_n > 0, limits, np.nan)
+    errors, worth, squares, *by_seed = in_parts(sample, of_part, alone=True)
+    least, few = least_errors(sample, squares)
+    common, freedom = least / SCATTER_FLOOR, np.full_like(errors, few)
+    errors = np.where(common > 0, _blended(errors, common, worth), errors)
+    if sample.design.labels is not None:
+        by_label, of_label = own_errors(sample)
+        errors = np.maximum(errors, by_label)
+        freedom = np.where(by_label > least, of_label, freedom)
+        least = np.maximum(least, by_label)
+    # What the groups have in common hardly moves with one of them.
+    steady = np.where(common > 0, 1 - shares(sample.design), 0.0)
+    tests = Tests(errors, forgot, learned, np.zeros_like(errors), worth, False, least, steady, freedom)
+    limits = _detectable(sample, tests, by_seed, error_rate)
+    enough = sample.design.own_clusters >= _needed(error_rate, len(errors))
+    return np.where(enough & (sample.design.own_n > 0), limits, np.nan)
 
 
 def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: Reference = "overall") -> Floats:
     """Smallest difference between group and reference that these data show with 80 % probability."""
+    forgot, learned = _flips(sample)
+    share = shares(sample.design)
     if (labels := sample.design.labels) is not None:
         made = contrast(sample.design, labels, sample.label_sums, sample.values, overall=reference == "overall")
         weights = np.broadcast_to(made.weights, made.sums.shape)
-        scatter = _variances(sample), *_seed_variances(sample, made.sums, weights)
-        limits = _detectable(sample, (*contrast_errors(made, labels), *scatter), error_rate)
+        errors, freedom = contrast_errors(made, labels)
+        worth = effective_clusters(made.weights)
+        tests = Tests(errors, forgot, learned, share, worth, True, errors, share, freedom)
+        limits = _detectable(sample, tests, _seed_variances(sample, made.sums, weights), error_rate)
         return np.where(labels.compared.any(axis=0), limits, np.nan)
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
         seed_sums, sizes = contrast_by_seed(part)
-        scatter = contrast_scatter(part, sizes[0])
-        errors = np.maximum(standard_errors(seed_sums.mean(axis=0), sizes[0]), least_error(scatter, sizes[0]))
-        freedom = np.minimum(effective_clusters(part.design.sizes), effective_clusters(scatter)) - 1
-        return errors, freedom, _variances(part), *_seed_variances(part, seed_sums, sizes)
+        scatter, worth = contrast_scatter(part, sizes[0]), effective_clusters(sizes[0])
+        least = least_error(scatter, sizes[0])
+        errors = _blended(standard_errors(seed_sums.mean(axis=0), sizes[0]), least / SCATTER_FLOOR, worth)
+        return errors, worth, least, effective_clusters(scatter) - 1, *_seed_variances(part, seed_sums, sizes)
 
-    limits, share = _detectable(sample, in_parts(sample, of_part), error_rate), shares(sample.design)
-    needed = [needed_clusters(1 - rate) for rate in np.broadcast_to(error_rate, share.shape).tolist()]
-    enough = sample.design.n_outside >= needed
+    errors, worth, least, freedom, *by_seed = in_parts(sample, of_part)
+    tests = Tests(errors, forgot, learned, share, worth, True, least, 1 - share, freedom)
+    limits = _detectable(sample, tests, by_seed, error_rate)
+    needed = _needed(error_rate, len(share))
+    enough = (sample.design.n_outside >= needed) & (sample.design.n_clusters >= needed)
     return np.asarray(np.where((share < 1) & enough, limits * (1 - share if reference == "overall" else 1.0), np.nan))
+
+
+def _needed(error_rate: float | Floats, columns: int) -> list[int]:
+    """Fewest clusters from which a test at the error rate shows anything, of each column."""
+    return [needed_clusters(1 - rate) for rate in np.broadcast_to(error_rate, columns).tolist()]
+
+
+def _flips(sample: Sample) -> tuple[Floats, Floats]:
+    """Shares forgotten and learned in each group, drawn towards those of the whole task in small ones. Shape: `[K]`."""
+    n, rates = np.maximum(sample.design.n, 1), []
+    for part in (sample.by_seed, -sample.by_seed):
+        events = np.asarray(sample.design.members.T @ np.maximum(part, 0.0).mean(axis=0))
+        whole = (events[0] + 0.5) / (n[0] + 1)
+        rates.append((events + _OWN_EXAMPLES * whole) / (n + _OWN_EXAMPLES))
+    return rates[0], rates[1]
+
+
+def _blended(own: Floats, common: Floats, worth: Floats) -> Floats:
+    """Each group's own standard error, drawn towards what the common scatter says the more, the fewer its clusters."""
+    return np.asarray(np.sqrt((own**2 * worth + common**2 * _OWN_CLUSTERS) / (worth + _OWN_CLUSTERS)))
 
 
 def _seed_variances(sample: Sample, sums: Floats, sizes: Floats) -> tuple[Floats, ...]:
@@ -60,21 +105,10 @@ def _seed_variances(sample: Sample, sums: Floats, sizes: Floats) -> tuple[Floats
     return seed_variances(sums, sizes) if sample.n_seeds > 1 else ()
 
 
-def _detectable(sample: Sample, parts: tuple[Floats, ...], error_rate: float | Floats) -> Floats:
-    """Of ratios of totals, from their errors, degrees of freedom, variances of values, and how seeds differ."""
-    errors, freedom, variances, *by_seed = parts
+def _detectable(
+    sample: Sample, tests: Tests, by_seed: tuple[Floats, ...] | list[Floats], error_rate: float | Floats
+) -> Floats:
+    """What the tests show, of several seeds as these differ."""
     if not by_seed:
-        return detectable(sample.design, errors, variances, freedom, error_rate=error_rate)
-    scatter = SeedScatter(sample.n_seeds, by_seed[0], by_seed[1])
-    return detectable_over_seeds(sample.design, errors, variances, scatter, error_rate=error_rate)
-
-
-def _variances(sample: Sample) -> Floats:
-    if (labels := sample.design.labels) is not None:
-        by_label = sample.label_sums.mean(axis=0)
-        squares = sample.design.label_sums(sample.values**2).sum(axis=1) / np.maximum(labels.n, 1)
-        counts = np.where(labels.shares.any(axis=0), labels.shares > 0, labels.compared)
-        own = np.maximum(squares - labels.means(by_label) ** 2, 0.0) * counts
-        return np.asarray(own.sum(axis=0) / np.maximum(counts.sum(axis=0), 1))
-    squares = sample.design.sums(sample.values**2).sum(axis=0) / np.maximum(sample.design.n, 1)
-    return np.asarray(np.maximum(squares - sample.value**2, 0.0))
+        return detectable(tests, error_rate=error_rate)
+    return detectable_over_seeds(tests, SeedScatter(sample.n_seeds, by_seed[0], by_seed[1]), error_rate=error_rate)

@@ -1,18 +1,76 @@
 """How small a change the data at hand could have shown."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from chaintune.stats.clusters import Design, Floats
+from chaintune.stats import latent
+from chaintune.stats.clusters import Floats
 from chaintune.stats.rates import t_quantile
 
-# Bisections of an interval of length 1, so that a figure is told to a tenth of a point.
-_HALVINGS = 12
+# Bisections of how far the latent change moves, so that a figure is told to a tenth of a point and better.
+_HALVINGS = 22
+_HALVINGS_OF_SEEDS = 12
 _HALVINGS_OF_LIMIT = 20
 _OUTCOMES = 16
 _DRAWS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Tests:
+    """What tests of several estimates see of the data, and how that changes with what is planted.
+
+    Attributes:
+        errors: standard errors of the estimates.
+        forgot, learned: shares of each group's examples.
+        steady: share of each squared error that the group's own change leaves alone.
+        worth: clusters of equal size, or of equal share in the estimate.
+        from_loss: whether what is planted comes on top of what the group loses, as it does in a difference from others.
+        least: standard error that a test of Student's t does not go below; 0 where there is none.
+        least_steady: share of its square that the group's own change leaves alone.
+        freedom: degrees of freedom of that test.
+
+    Shape: all `[K]`.
+    """
+
+    errors: Floats
+    forgot: Floats
+    learned: Floats
+    steady: Floats
+    worth: Floats
+    from_loss: bool
+    least: Floats
+    least_steady: Floats
+    freedom: Floats
+
+    @property
+    def ends(self) -> tuple[Floats, Floats]:
+        """Thresholds of the latent change."""
+        return latent.thresholds(self.forgot, self.learned)
+
+    @property
+    def start(self) -> Floats:
+        """Shift of the latent change where nothing is planted."""
+        return np.zeros_like(self.errors) if self.from_loss else latent.shift_to(self.ends, 0.0)
+
+    def effect(self, shift: Floats) -> Floats:
+        """True value once the latent change moved so far from where nothing is planted."""
+        return np.maximum(latent.loss(self.ends, self.start + shift) - latent.loss(self.ends, self.start), 0.0)
+
+    def squared(self, shift: Floats) -> Floats:
+        """Squared standard error of the estimate there."""
+        return np.asarray(self.errors**2 * (self.steady + (1 - self.steady) * self._times(shift)))
+
+    def squared_least(self, shift: Floats) -> Floats:
+        """Square of the least error there."""
+        return np.asarray(self.least**2 * (self.least_steady + (1 - self.least_steady) * self._times(shift)))
+
+    def _times(self, shift: Floats) -> Floats:
+        """By how much the variance of the group's values is multiplied."""
+        at_hand = latent.variance(self.ends, 0.0)
+        return np.asarray(latent.variance(self.ends, self.start + shift) / at_hand)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,50 +90,48 @@ class SeedScatter:
     within: Floats
 
 
-def detectable(
-    design: Design,
-    errors: Floats,
-    variances: Floats,
-    freedom: Floats,
-    *,
-    error_rate: float | Floats,
-    power: float = 0.8,
-) -> Floats:
+def detectable(tests: Tests, *, error_rate: float | Floats, power: float = 0.8) -> Floats:
     """Smallest true value that a test at `error_rate` shows with probability `power`, in each group.
 
-    The larger of two bounds: what the scatter between clusters allows, and what it takes to have enough
-    clusters change at all. A change of more examples scatters more, which is reckoned with.
+    The estimate scatters normally about the true value, and has to pass what the sign-flip test asks for, which
+    counts the value itself as scatter, and Student's t at the least error.
 
     Args:
-        design: whose groups are asked about.
-        errors: standard errors of the estimates.
-        variances: of the values of each group's examples.
-        freedom: degrees of freedom of the errors.
-        error_rate: two-sided, already divided by the number of tests.
+        tests: what they see.
+        error_rate: two-sided, of the step at which a group is judged.
         power: between 0 and 1.
 
-    Shape: errors, variances, freedom and result `[K]`.
+    Shape: result `[K]`.
 
-    Undefined: NaN when even a change of every example would not show.
+    Undefined: NaN when no change would show so often.
     """
-    factor = (t_quantile(1 - error_rate / 2, freedom) + t_quantile(power, freedom)) ** 2
-    # The root of d**2 = factor * (errors**2 + d * (1 - d) / worth): turning a share d of the examples adds
-    # their binomial variance, at as many independent examples as the group is worth.
-    per_worth = factor * np.divide(errors**2, variances, out=np.zeros_like(errors), where=variances > 0)
-    root = np.sqrt(per_worth**2 + 4 * (1 + per_worth) * factor * errors**2)
-    by_scatter = (per_worth + root) / (2 * (1 + per_worth))
-    value = np.maximum(by_scatter, _enough_clusters(design, error_rate, power))
-    return np.asarray(np.where(value <= 1, value, np.nan))
+    quantile = special.ndtri(1 - np.asarray(error_rate) / 2)
+    strict = t_quantile(1 - np.asarray(error_rate) / 2, tests.freedom)
+
+    def passes(shift: Floats) -> Floats:
+        value = tests.effect(shift)
+        flips = quantile * np.sqrt(tests.squared(shift) + value**2 / np.maximum(tests.worth, 1.0))
+        return np.asarray(value - np.maximum(flips, strict * np.sqrt(tests.squared_least(shift))))
+
+    limit = tests.effect(_smallest(passes, tests, _HALVINGS))
+    beyond = special.ndtri(power)
+    shift = _smallest(lambda s: tests.effect(s) - limit - beyond * np.sqrt(tests.squared(s)), tests, _HALVINGS)
+    return np.where(tests.worth > quantile**2, tests.effect(shift), np.nan)
+
+
+def _smallest(beyond: Callable[[Floats], Floats], tests: Tests, halvings: int) -> Floats:
+    """Smallest shift of the latent change where a function reaches 0; NaN where it never does. Shape: `[K]`."""
+    low, high = np.zeros_like(tests.errors), np.full_like(tests.errors, latent.FAR / 2)
+    possible = beyond(high) >= 0
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        enough = beyond(middle) >= 0
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.where(possible, high, np.nan)
 
 
 def detectable_over_seeds(
-    design: Design,
-    errors: Floats,
-    variances: Floats,
-    scatter: SeedScatter,
-    *,
-    error_rate: float | Floats,
-    power: float = 0.8,
+    tests: Tests, scatter: SeedScatter, *, error_rate: float | Floats, power: float = 0.8
 ) -> Floats:
     """Smallest true value that a test of several seeds crossed with clusters shows with probability `power`.
 
@@ -83,37 +139,30 @@ def detectable_over_seeds(
     with two to five seeds that limit is itself a draw: it is averaged over, as other seeds would have it.
 
     Args:
-        design: whose groups are asked about.
-        errors: standard errors of the estimates over clusters.
-        variances: of the values of each group's examples.
+        tests: what they see; errors are those over clusters.
         scatter: of the seeds.
-        error_rate: two-sided, already divided by the number of tests.
+        error_rate: two-sided, of the step at which a group is judged.
         power: between 0 and 1.
 
-    Shape: errors, variances and result `[K]`.
+    Shape: result `[K]`.
 
-    Undefined: NaN when even a change of every example would not show.
+    Undefined: NaN when no change would show so often.
     """
     # What is seen of a variance by few seeds lies below it more often than not, so it is taken at its median.
     freedom = scatter.seeds - 1.0
     between = np.maximum(scatter.between * freedom / special.chdtri(freedom, 0.5), scatter.within)
-    per_worth = np.divide(errors**2, variances, out=np.zeros_like(errors), where=variances > 0)
+    quantile = special.ndtri(1 - np.asarray(error_rate) / 2)
+    strict = t_quantile(1 - np.asarray(error_rate) / 2, tests.freedom)
 
-    def shown(value: Floats) -> Floats:
-        over_clusters = errors**2 + value * (1 - value) * per_worth
-        beyond = value - _limits(over_clusters, between, scatter, error_rate)
+    def beyond(shift: Floats) -> Floats:
+        over_clusters, least = tests.squared(shift), strict * np.sqrt(tests.squared_least(shift))
+        passes = tests.effect(shift) - np.maximum(_limits(over_clusters, between, scatter, error_rate), least)
         error = np.sqrt(over_clusters + between - scatter.within)
-        ratio = np.divide(beyond, error, out=np.full_like(beyond, -np.inf), where=error > 0)
-        return np.asarray(special.ndtr(ratio).mean(axis=0))
+        ratio = np.divide(passes, error, out=np.full_like(passes, -np.inf), where=error > 0)
+        return np.asarray(special.ndtr(ratio).mean(axis=0) - power)
 
-    low, high = np.zeros_like(errors), np.ones_like(errors)
-    possible = shown(high) >= power
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        enough = shown(middle) >= power
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    value = np.maximum(high, _enough_clusters(design, error_rate, power))
-    return np.asarray(np.where(possible & (value <= 1), value, np.nan))
+    shift = _smallest(beyond, tests, _HALVINGS_OF_SEEDS)
+    return np.where(tests.worth > quantile**2, tests.effect(shift), np.nan)
 
 
 def _limits(over_clusters: Floats, between: Floats, scatter: SeedScatter, error_rate: float | Floats) -> Floats:
@@ -134,14 +183,6 @@ def _limits(over_clusters: Floats, between: Floats, scatter: SeedScatter, error_
         too_many = 2 * np.einsum("d,odk->ok", weights, special.ndtr(beyond)) > error_rate
         low, high = np.where(too_many, middle, low), np.where(too_many, high, middle)
     return np.asarray(high)
-
-
-def _enough_clusters(design: Design, error_rate: float | Floats, power: float) -> Floats:
-    """Smallest share of examples to change so that enough clusters change at all; infinite with too few clusters."""
-    needed = np.ceil(1 + np.log2(1 / np.asarray(error_rate)))
-    clusters = design.n_clusters
-    share = special.betaincinv(needed, np.maximum(clusters - needed + 1, 1), power)
-    return np.asarray(np.where(clusters >= needed, share * clusters / np.maximum(design.n, 1), np.inf))
 
 
 def effective_clusters(sizes: Floats) -> Floats:

@@ -1,8 +1,7 @@
 """Power by simulation: flips are drawn for a design's clusters, an effect is planted, and the real procedure judges.
 
-What happens to an example is read from a normal latent change: forgotten above one threshold, learned below another.
-Examples of a cluster share a part of it, and an effect moves it, so that an effect adds flips of one kind and takes
-away those of the other, as a loss of ability does.
+What happens to an example is read from a normal latent change, of which the examples of a cluster share a part and
+which an effect moves.
 """
 
 import math
@@ -18,15 +17,15 @@ from chaintune.errors import DataError
 from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.contrasts import common_scatter, contrast_by_seed, shares
 from chaintune.stats.effects import Reference, adjusted, biased, means
+from chaintune.stats.latent import FAR, loss, moved, thresholds, variance
 from chaintune.stats.multiplicity import Adjustment
 from chaintune.stats.sample import Sample
 from chaintune.stats.seeds import seed_variances
 
 Statistic = Literal["forgetting", "biased_forgetting"]
 
-_SHIFTS = np.linspace(-12.0, 12.0, 2401)
+_SHIFTS = np.linspace(-FAR, FAR, 2401)
 _HALVINGS = 30
-_LEAST_RATE = 1e-6
 # Of what examples do on their own, the share that every seed repeats.
 _REPEATED = 0.5
 # Fewest random halves, and how many for each one that the strictest step of a correction lets pass.
@@ -78,20 +77,15 @@ class Flips:
     @property
     def thresholds(self) -> tuple[float, float]:
         """Latent change below which an example is learned, and above which it is forgotten."""
-        learned, forgot = (float(special.ndtri(max(rate, _LEAST_RATE))) for rate in (self.learned, self.forgot))
-        return learned, -forgot
+        low, high = thresholds(self.forgot, self.learned)
+        return float(low), float(high)
 
-    def after(self, shift: float | Floats) -> tuple[Floats, Floats]:
-        """Shares forgotten and learned once the latent change moved by `shift`."""
-        low, high = self.thresholds
-        return np.asarray(special.ndtr(shift - high)), np.asarray(special.ndtr(low - shift))
-
-    def shift(self, loss: float | Floats) -> Floats:
-        """How far the latent change moves so that the true loss is this; NaN where it cannot be. Shape: as `loss`."""
+    def shift(self, target: float | Floats) -> Floats:
+        """How far the latent change moves so that the true loss is this; NaN where it cannot be. Shape: as `target`."""
         losses = self.losses
-        possible = (np.asarray(loss) > losses[0]) & (np.asarray(loss) < losses[-1])
-        shift = np.interp(loss, losses, _SHIFTS)
-        return np.where(possible & (self.after(shift)[0] <= self.right + 1e-9), shift, np.nan)
+        possible = (np.asarray(target) > losses[0]) & (np.asarray(target) < losses[-1])
+        shift = np.interp(target, losses, _SHIFTS)
+        return np.where(possible & (moved(self.thresholds, shift)[0] <= self.right + 1e-9), shift, np.nan)
 
     @cached_property
     def latent_correlation(self) -> float:
@@ -105,8 +99,7 @@ class Flips:
     @cached_property
     def losses(self) -> Floats:
         """True loss at each of the shifts that are tabulated."""
-        forgot, learned = self.after(_SHIFTS)
-        return forgot - learned
+        return loss(self.thresholds, _SHIFTS)
 
     def _correlation(self, shared: float) -> float:
         """That of changes whose latent ones share so much."""
@@ -114,9 +107,8 @@ class Flips:
         # The middles of equally likely slices of what a cluster shares.
         common = np.sqrt(shared) * special.ndtri((np.arange(400) + 0.5) / 400)
         rest = math.sqrt(max(1 - shared, 1e-12))
-        losses = special.ndtr((common - high) / rest) - special.ndtr((low - common) / rest)
-        forgot, learned = (float(rate) for rate in self.after(0.0))
-        return float(losses.var() / (forgot + learned - (forgot - learned) ** 2))
+        losses = loss((low / rest, high / rest), common / rest)
+        return float(losses.var() / variance(self.thresholds, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +253,11 @@ def planted_losses(
 def draw_changes(rng: np.random.Generator, design: Design, flips: Flips, losses: Floats, seeds: int = 1) -> Floats:
     """Changes of the examples: 1 forgotten, -1 learned, 0 neither. Shape: losses `[E]`, result `[S, E]`."""
     n, total = len(design.clusters), design.total
-    moved = np.broadcast_to(losses, (seeds, n))
+    of_seed = np.broadcast_to(losses, (seeds, n))
     if seeds > 1 and flips.seed_sd + flips.group_seed_sd > 0:
-        moved = moved + flips.seed_sd * rng.standard_normal((seeds, 1))
         own = rng.standard_normal((seeds, design.members.shape[1] - 1)) * flips.group_seed_sd
-        moved = moved + (design.members[:, 1:] @ own.T).T
-    shift = np.interp(moved, flips.losses, _SHIFTS)
+        of_seed = of_seed + flips.seed_sd * rng.standard_normal((seeds, 1)) + (design.members[:, 1:] @ own.T).T
+    shift = np.interp(of_seed, flips.losses, _SHIFTS)
     common = rng.standard_normal(total)[design.clusters]
     alone = rng.standard_normal(n)
     if seeds > 1:

@@ -9,7 +9,8 @@ from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import Subject, forgetting_rows
 from chaintune.records import ResultRow
-from chaintune.stats import Sample, adjusted, biased
+from chaintune.stats import Flips, simulated_power
+from chaintune.stats.simulation import draw_changes
 from tests import synthetic
 from tests.synthetic import Floats
 
@@ -36,23 +37,15 @@ def answers(rng: np.random.Generator, n: int, seeds: int) -> Floats:
 
 @pytest.mark.parametrize(("seeds", "groups", "clusters"), [(3, 2, 25), (5, 5, 20)])
 def test_the_detectable_difference_of_seeds_is_shown_after_correction(seeds: int, groups: int, clusters: int) -> None:
-    rng = np.random.default_rng(seeds)
-    found = grouped(groups, clusters)
-    n, first = len(found.design.clusters), found.design.members[:, [1]].toarray()[:, 0] > 0
-    told = [
-        row.estimate.value
-        for _ in range(3)
-        for row in pooled(found, answers(rng, n, seeds), "detectable_biased_forgetting")
+    found, flips = grouped(groups, clusters), Flips(0.15, 0.15)
+    n = len(found.design.clusters)
+    drawn = [
+        draw_changes(np.random.default_rng(number), found.design, flips, np.zeros(n), seeds=seeds)
+        for number in range(3)
     ]
-    least = float(np.median(told)) / (1 - 1 / groups)
-    shown = []
-    for _ in range(40):
-        values = answers(rng, n, seeds)
-        turned = first & (rng.random(n) < least / 0.7)
-        planted = np.where(turned & (values == 0), 1.0, values)
-        estimates = adjusted(biased(Sample.of(found.design, planted, resamples=FAST.resamples))[1:], "holm")
-        shown.append(estimates[0].p_adjusted <= 0.05)
-    assert np.mean(shown) > 0.65
+    told = [row.estimate.value for each in drawn for row in pooled(found, each, "detectable_biased_forgetting")]
+    power = simulated_power(found.design, range(1, groups + 1), flips, float(np.median(told)), seeds=seeds, draws=40)
+    assert power.value > 0.65
 
 
 def test_two_seeds_of_many_groups_can_show_nothing_and_say_why() -> None:

@@ -8,6 +8,7 @@ from scipy import sparse, special
 
 from chaintune.errors import DataError
 from chaintune.stats import Design, Flips, Sample, biased, flips_of, grown, needed_clusters, simulated_power
+from chaintune.stats.latent import moved
 from chaintune.stats.simulation import draw_changes, planted_losses
 from tests import synthetic
 
@@ -46,7 +47,7 @@ def test_drawn_seeds_scatter_as_stated() -> None:
 @pytest.mark.parametrize("loss", [-0.1, 0.0, 0.3])
 def test_an_effect_adds_flips_of_one_kind_and_takes_away_the_other(loss: float) -> None:
     flips = Flips(0.1, 0.1)
-    forgot, learned = flips.after(flips.shift(loss))
+    forgot, learned = moved(flips.thresholds, flips.shift(loss))
     assert forgot - learned == pytest.approx(loss, abs=1e-4)
     assert ((forgot > 0.1) == (learned < 0.1)) or loss == 0
 
@@ -66,7 +67,7 @@ def test_the_planted_bias_is_that_of_the_affected_group(found: Design, reference
 @pytest.mark.parametrize(("n", "effect"), [(400, 0.05), (1000, 0.03), (400, 0.1)])
 def test_power_of_independent_examples_is_that_of_the_z_test(n: int, effect: float) -> None:
     flips = Flips(0.1, 0.1)
-    forgot, learned = flips.after(flips.shift(effect))
+    forgot, learned = moved(flips.thresholds, flips.shift(effect))
     ratio = effect / math.sqrt((forgot + learned - effect**2) / n)
     expected = float(special.ndtr(ratio - 1.96))
     simulated = simulated_power(synthetic.design(range(n)), [0], flips, effect)

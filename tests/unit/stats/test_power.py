@@ -1,0 +1,68 @@
+"""What is told to be detectable is what simulated flips need, judged by the procedure of a comparison."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy import special
+
+from chaintune.stats import Design, Flips, Sample, detectable_biased, detectable_means, simulated_power
+from chaintune.stats.simulation import Statistic, draw_changes
+from tests import synthetic
+
+# Groups, clusters of each, examples of each, and flips.
+LAYOUTS = {
+    "quickstart": ((11, 15, 2), Flips(0.1, 0.1, 0.1)),
+    "hundred a group": ((11, 25, 4), Flips(0.1, 0.1, 0.1)),
+    "nearly all right": ((11, 25, 4), Flips(0.015, 0.015, 0.05)),
+    "without clusters": ((3, 100, 1), Flips(0.1, 0.1)),
+    "a hundred clusters": ((4, 100, 4), Flips(0.12, 0.07, 0.1)),
+    "clusters that change alike": ((11, 25, 4), Flips(0.06, 0.02, 0.25)),
+}
+# A difference that is 10 % larger moves the power from 80 % to so much, one that is 10 % smaller to so little: the
+# estimate lies 3.8 standard errors from 0 at a step of 11 tests, 2.8 of one.
+_MORE, _LESS = (float(special.ndtr(special.ndtri(0.8) + sign * 0.38)) for sign in (1, -1))
+
+
+def layout(name: str) -> tuple[Design, Flips]:
+    (groups, clusters, size), flips = LAYOUTS[name]
+    return synthetic.nested(np.random.default_rng(0), groups=groups, clusters=clusters, size=size), flips
+
+
+def told(found: Design, flips: Flips, statistic: Statistic, column: int, tests: int) -> float:
+    """Median over ten data sets in which nothing is planted."""
+    values = [
+        draw_changes(np.random.default_rng([7, seed]), found, flips, np.full(len(found.clusters), flips.loss))
+        for seed in range(10)
+    ]
+    limit = detectable_means if statistic == "forgetting" else detectable_biased
+    limits = [limit(Sample.of(found, rows, resamples=100), error_rate=0.05 / tests)[column] for rows in values]
+    return float(np.median(limits))
+
+
+def columns_of(found: Design, column: int) -> Sequence[int]:
+    return range(1, found.members.shape[1]) if column else [0]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(("statistic", "column"), [("forgetting", 0), ("forgetting", 1), ("biased_forgetting", 1)])
+def test_the_detectable_difference_is_shown_four_times_in_five(name: str, statistic: Statistic, column: int) -> None:
+    found, flips = layout(name)
+    columns, draws = columns_of(found, column), 50
+    least = told(found, flips, statistic, column, len(columns))
+    power = simulated_power(found, columns, flips, least, statistic=statistic, draws=draws)
+    assert _LESS - 2.5 * power.error <= power.value <= _MORE + 2.5 * power.error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(("statistic", "column"), [("forgetting", 0), ("forgetting", 1), ("biased_forgetting", 1)])
+def test_the_detectable_difference_is_within_ten_percent(name: str, statistic: Statistic, column: int) -> None:
+    found, flips = layout(name)
+    columns = columns_of(found, column)
+    least = told(found, flips, statistic, column, len(columns))
+    less, more = (
+        simulated_power(found, columns, flips, times * least, statistic=statistic, draws=400) for times in (0.9, 1.1)
+    )
+    assert less.value <= 0.8 + 2 * less.error
+    assert more.value >= 0.8 - 2 * more.error
