@@ -1,7 +1,8 @@
 """Runs of HELM: `per_instance_stats.json`, and what lies beside it.
 
-`scenario_state.json` says what was asked and answered, `run_spec.json` under what conditions. What `helm-summarize`
-leaves of a run, `display_predictions.json` and `instances.json`, is read where the other files are not there. An
+`scenario_state.json` says what was asked and answered, `run_spec.json` under what conditions. The slim files of earlier
+versions, and what `helm-summarize` leaves of a run, `display_predictions.json` and `instances.json`, are read where the
+other files are not there. An
 example is an instance of the test split, or any where there is none; its replications with other in-context examples
 (`train_trial_index`) are averaged, and its perturbed versions are read only where `perturbation` is a dimension, as
 examples of the same cluster.
@@ -27,7 +28,11 @@ from chaintune.logs.runs import Run, log_of_run, metric_of
 _LOG = logging.getLogger(__name__)
 
 _STATS, _DISPLAYED = "per_instance_stats.json", "display_predictions.json"
-_STATE, _INSTANCES, _SPEC = "scenario_state.json", "instances.json", "run_spec.json"
+_INSTANCES, _SPEC = "instances.json", "run_spec.json"
+# The first that is there; a slim one holds fewer metrics, or fewer tokens.
+_SCORES = (_STATS, "per_instance_stats_slim.json", _DISPLAYED)
+_STATES = ("scenario_state.json", "scenario_state_slim.json")
+_BESIDE = (*_STATES, _SPEC)
 _MARKS = (b'"instance_id"', b'"train_trial_index"')
 _MODEL = re.compile(r"[:,-]?model(_deployment)?=[^,]*")
 # What HELM counts beside its metrics.
@@ -42,11 +47,11 @@ _Key = tuple[str, str]
 def recognises(path: Path) -> bool:
     """Whether a path holds scores of HELM, or what it asked alone, in which case `read` says what is missing."""
     if path.is_dir():
-        return any(any(path.rglob(name)) for name in (_STATS, _DISPLAYED, _STATE))
+        return any(any(path.rglob(name)) for name in (*_SCORES, *_BESIDE))
     if suffix_of(path) != ".json":
         return False
     start = beginning(path)
-    return path.name == _STATE or (start.startswith(b"[") and all(mark in start for mark in _MARKS))
+    return path.name in _BESIDE or (start.startswith(b"[") and all(mark in start for mark in _MARKS))
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:
@@ -56,10 +61,10 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
         ConfigError: a metric or dimension that the run has not.
         DataError: a file is missing or cannot be read.
     """
-    if path.is_dir() or path.name == _STATE:
+    if path.is_dir() or path.name in _BESIDE:
         folder = path if path.is_dir() else path.parent
-        files = sorted(folder.rglob(_STATS))
-        files += [file for file in sorted(folder.rglob(_DISPLAYED)) if not file.with_name(_STATS).is_file()]
+        runs = {file.parent: file for name in reversed(_SCORES) for file in folder.rglob(name)}
+        files = sorted(runs.values())
     else:
         files = [path]
     if not files:
@@ -163,8 +168,9 @@ def _asked(path: Path) -> tuple[dict[_Key, dict[str, Any]], dict[tuple[str, str,
     """Fields of each instance, and what was answered in each replication, as far as they are known."""
     instances: dict[_Key, dict[str, Any]] = {}
     answers: dict[tuple[str, str, int], dict[str, Any]] = {}
-    state, listed = path.with_name(_STATE), path.with_name(_INSTANCES)
-    if path.name == _DISPLAYED or not state.is_file():
+    states = [file for name in _STATES if (file := path.with_name(name)).is_file()]
+    listed = path.with_name(_INSTANCES)
+    if path.name == _DISPLAYED or not states:
         for instance in _objects(read_json(listed), listed) if listed.is_file() else ():
             instances[_key(instance)] = _fields(instance)
         for entry in _objects(read_json(path), path) if path.name == _DISPLAYED else ():
@@ -172,7 +178,7 @@ def _asked(path: Path) -> tuple[dict[_Key, dict[str, Any]], dict[tuple[str, str,
             text = entry.get("mapped_output") or entry.get("predicted_text")
             answers[(*known, _trial(entry))] = {"answer": text}
         return instances, answers
-    requests = _objects(_mapping(state).get("request_states"), state)
+    requests = _objects(_mapping(states[0]).get("request_states"), states[0])
     same = len({frozenset(map(str, mapping(request.get("output_mapping")).values())) for request in requests}) == 1
     for request in requests:
         question = mapping(request.get("instance"))

@@ -199,6 +199,41 @@ def test_what_helm_summarize_leaves_is_read(tmp_path: Path) -> None:
     assert log.scores.table.column("answer").to_pylist() == ["Yes", "Yes"]
 
 
+@pytest.mark.parametrize("kept", [("stats",), ("state",), ("stats", "state")])
+def test_slim_files_stand_in_for_whole_ones(kept: tuple[str, ...], tmp_path: Path) -> None:
+    before, after = two(tmp_path)
+    whole = chaintune.compare(before, after, resamples=FAST).overall.forgetting.value
+    names = {"stats": "per_instance_stats", "state": "scenario_state"}
+    for run in (before, after):
+        for kind in kept:
+            (run / f"{names[kind]}.json").rename(run / f"{names[kind]}_slim.json")
+    assert {reader_of(path) for path in (before, *before.glob("*_slim.json"))} == {"helm"}
+    pairs = [(before, after), *((before / f"{names[kind]}_slim.json", after) for kind in kept)]
+    for one, other in pairs:
+        assert chaintune.compare(one, other, resamples=FAST).overall.forgetting.value == whole
+    (log,) = read_log(before, ReadOptions()).values()
+    assert set(log.scores.table.column("answer").to_pylist()) == {"Yes"}  # read from what was asked
+
+
+@pytest.mark.parametrize(
+    ("name", "slim"),
+    [(name, slim) for name in ("per_instance_stats", "scenario_state") for slim in ("", "_slim")] + [("run_spec", "")],
+)
+def test_one_file_alone_is_read_or_told(name: str, slim: str, tmp_path: Path) -> None:
+    run = write(tmp_path, [float(k % 4 > 0) for k in range(N)])
+    text = (run / f"{name}.json").read_text()
+    for file in run.iterdir():
+        file.unlink()
+    (run / f"{name}{slim}.json").write_text(text)
+    if name == "per_instance_stats":
+        (log,) = read_log(run, ReadOptions(metric="exact_match")).values()
+        assert log.scores.item_scores().sum() == sum(k % 4 > 0 for k in range(N))
+    else:
+        for path in (run, run / f"{name}{slim}.json"):
+            with pytest.raises(DataError, match=r"without per_instance_stats.json, which holds its scores"):
+                read_log(path, ReadOptions())
+
+
 def test_other_prompts_and_adapters_are_refused(tmp_path: Path) -> None:
     before, after = two(tmp_path)
     state = after / "scenario_state.json"
