@@ -67,10 +67,14 @@ def message(text: object) -> str:
 
     Lines of its own begin with two blanks.
     """
-    whole = str(text)
-    if len(whole) > _LONGEST_MESSAGE:
-        whole = f"{whole[: _LONGEST_MESSAGE - _END_OF_MESSAGE]} ... {whole[-_END_OF_MESSAGE:]}"
-    return visible(_END_OF_LINE.sub(r"\\u000a", whole))
+    return visible(_END_OF_LINE.sub(r"\\u000a", without_middle(str(text))))
+
+
+def without_middle(text: str) -> str:
+    """A text, without its middle where it is longer than a message may be."""
+    if len(text) <= _LONGEST_MESSAGE:
+        return text
+    return f"{text[: _LONGEST_MESSAGE - _END_OF_MESSAGE]} ... {text[-_END_OF_MESSAGE:]}"
 
 
 def require(purpose: str, *packages: str, extra: str = "") -> None:

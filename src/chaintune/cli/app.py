@@ -74,6 +74,7 @@ def _options(
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(MessageFormatter())
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+    logging.captureWarnings(True)  # a library's may quote data
     # Bars of the libraries underneath would break ours, and stderr may be a log file.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")

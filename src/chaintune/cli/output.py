@@ -11,7 +11,7 @@ from typing import TextIO
 
 import typer
 
-from chaintune.errors import StoreError, message, visible
+from chaintune.errors import StoreError, message, visible, without_middle
 from chaintune.files.disk import EXHAUSTED, errno_of, words_of
 
 # As a shell reports a program that a closed pipe has ended.
@@ -97,7 +97,7 @@ class MessageFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The text of a record; a library's may have lines of its own."""
         text = super().format(record)
-        return message(text) if record.name.startswith("chaintune") else visible(text)
+        return message(text) if record.name.startswith("chaintune") else visible(without_middle(text))
 
 
 def open_closed_streams() -> None:

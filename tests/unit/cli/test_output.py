@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, TextIO
 import pytest
 from rich.console import Console
 
+from chaintune import tasks
 from chaintune.cli import app, output
 from chaintune.cli.app import main
 from chaintune.cli.display import RunDisplay, print_tables
@@ -105,6 +107,28 @@ def test_a_bug_and_the_log_are_harmless(capsys: pytest.CaptureFixture[str], monk
     for name in ("chaintune.x", "library"):
         record = logging.LogRecord(name, logging.WARNING, "", 1, "%s", (HOSTILE,), None)
         assert is_harmless(output.MessageFormatter().format(record))
+        record.args = ("long " * 100_000,)
+        assert len(output.MessageFormatter().format(record)) < 10_000
+
+
+def test_what_a_library_warns_of_is_harmless_and_short(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names() -> tuple[str, ...]:
+        warnings.warn(HOSTILE + "long " * 100_000, UserWarning, stacklevel=1)
+        return ()
+
+    monkeypatch.setattr(tasks, "names", names)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as a process begins
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        app.app(args=["tasks"], standalone_mode=False)
+        logging.captureWarnings(False)
+    said = capsys.readouterr().err
+    assert "UserWarning: " in said
+    assert is_harmless(said)
+    assert len(said) < 10_000
 
 
 def test_a_table_and_the_lines_of_a_run_are_harmless() -> None:
