@@ -16,6 +16,7 @@ from benchmarks.calibration.coverage import coverage_table, upper_table
 from benchmarks.calibration.decisions import draws_table, gate_table, power_table
 from benchmarks.calibration.families import families_table, tasks_table
 from benchmarks.calibration.labels import LabelCell, labels_table
+from benchmarks.calibration.margins import margins_table
 from benchmarks.calibration.procedure import LEVEL, RESAMPLES
 from benchmarks.calibration.rivals import rivals_table
 from benchmarks.calibration.several_seeds import recipes_table
@@ -52,6 +53,7 @@ TABLES: Mapping[str, tuple[str, Callable[[int], None]]] = {
     ),
     "seeds": ("Several seeds, their share and that of clusters", seeds_table),
     "labels": ("Labelling tasks of 75:25 labels", lambda n: labels_table(LABELS, n)),
+    "margins": ("Scaled margins beside accuracy", margins_table),
 }
 
 

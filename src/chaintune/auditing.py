@@ -6,7 +6,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from chaintune.arguments import PATH, SIZE, taking
+from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import parts_of
 from chaintune.logs.options import CompareArguments
@@ -85,7 +85,7 @@ def score(
     after=PATH,
     tasks=(Task, str, Sequence),
     sample_seed=Integral,
-    metric=str,
+    metric=(*NAMES, Mapping),
     precision=str,
     backend=str,
     devices=Integral,
@@ -101,7 +101,7 @@ def audit(
     policy: "Policy | Path | str | None" = None,
     test: Size | Mapping[str, Size] = None,
     sample_seed: int = 0,
-    metric: str | None = None,
+    metric: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
     precision: str = "auto",
     backend: str = DEFAULT,
     devices: int = 1,
@@ -123,7 +123,8 @@ def audit(
         policy: budgets, or the file that holds them; its dimensions are added to `by`, where a task has them.
         test: how many test examples: None for all, a number, `40 per category`, or task -> any of these.
         sample_seed: of the samples, and of the splits of known tasks.
-        metric: `accuracy` by default, or per token or byte of the choices.
+        metric: that decides, and others behind it that stand beside it, for all tasks or task -> any of these; None is
+            what each task's scores are, as balanced accuracy of a labelling task.
         precision: `auto`, `bf16` or `fp32`.
         backend: name of what computes a model that is files; one that is served names its own.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.

@@ -81,7 +81,7 @@ def test_what_was_learned_is_lost_and_told(folder: Path) -> None:
     assert by_label["blue"]["verdict"] == "forgot"
     assert by_label["blue"]["value"] > by_label["dark green"]["value"]
     assert {row["item_metric"] for row in rows(folder, metric="forgetting", dimension="")} == {
-        "balanced_accuracy", "accuracy", "auc",
+        "balanced_accuracy", "accuracy", "auc", "scaled_margin",
     }  # fmt: skip
     scores = Scores.read(folder / "out" / "scores" / "owners-rote.seed0.on-owners.parquet")
     assert scores.metric.name == "balanced_accuracy"

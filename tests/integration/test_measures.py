@@ -113,11 +113,14 @@ def test_several_measures_and_metrics_of_a_task(smoke: Smoke, tmp_path: Path) ->
     rows = pl.read_parquet(tmp_path / "out" / "results.parquet")
     first = rows.filter(pl.col("deciding"))
     seconds = pl.col("metric") == "extra_seconds"
-    assert first.filter(~seconds).equals(pl.read_parquet(tmp_path / "plain" / "results.parquet").filter(~seconds))
+    alone = pl.read_parquet(tmp_path / "plain" / "results.parquet").filter(pl.col("deciding"))
+    assert first.filter(~seconds).equals(alone.filter(~seconds))
     further = rows.filter(~pl.col("deciding"))
     assert set(zip(further["task"], further["item_metric"], further["unit"], strict=True)) == {
         ("balls", "accuracy_per_byte", "share"),
         ("balls", "length", "characters"),
+        ("balls", "scaled_margin", "scaled margin"),
+        ("boxes", "scaled_margin", "scaled margin"),
     }
     assert set(further["verdict"]) == {""}
     named = {path.name for path in (tmp_path / "out" / "scores").glob("balls-boxes.*on-balls*")}

@@ -31,7 +31,7 @@ class CompareFlags:
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            "--metric", metavar="[TASK=]METRIC", help="Which score, where there are several; repeat it for tasks."
+            "--metric", metavar="[TASK=]METRIC", help="Which score; repeat it for tasks, and for more beside the first."
         ),
     ] = None
     on_missing: Annotated[
@@ -57,38 +57,32 @@ class CompareFlags:
         """The options of a comparison, checked.
 
         Args:
-            read: how logs are read; its metric is the one named here.
+            read: how logs are read; its metrics are those named here, the first deciding.
             policy: whose dimensions are compared as well, where a task has them.
         """
         from chaintune.forgetting.options import Inference
-        from chaintune.logs.options import CompareOptions, ReadOptions
+        from chaintune.logs.options import CompareOptions, ReadOptions, metric_options
 
-        metric, metrics = metrics_of(self.metric or ())
         return CompareOptions(
             by=tuple(self.by or ()),
             also_by=policy.dimensions if policy else (),
             on_missing=self.on_missing,
             force=self.force,
-            read=replace(read or ReadOptions(), metric=metric, metrics=metrics),
+            read=replace(read or ReadOptions(), **metric_options(metrics_of(self.metric or ()))),
             inference=Inference(self.level, self.resamples, self.seed, self.adjust, self.reference, self.margin),
             chosen_of=self.chosen_of,
         )
 
 
-def metrics_of(texts: Sequence[str]) -> tuple[str | None, dict[str, str]]:
-    """`acc` and `task=acc` as the metric of all tasks, and those of single ones."""
-    metric, metrics = None, {}
+def metrics_of(texts: Sequence[str]) -> dict[str, list[str]]:
+    """`acc` and `task=acc` as the metrics of all tasks, whose name is empty, and those of single ones, in order."""
+    metrics: dict[str, list[str]] = {}
     for text in texts:
         task, equals, name = (part.strip() for part in text.rpartition("="))
         if not name or (equals and not task):
             raise ConfigError(f"--metric {text}: expected METRIC, or TASK=METRIC")
-        if equals:
-            metrics[task] = name
-        elif metric not in (None, name):
-            raise ConfigError(f"--metric {text}: '{metric}' is named too; name one for all tasks, or TASK=METRIC")
-        else:
-            metric = name
-    return metric, metrics
+        metrics.setdefault(task, []).append(name)
+    return metrics
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import Subject, by_seed
 from chaintune.forgetting.units import Unit
 from chaintune.records import ItemMetric, ResultRow, Scores
+from chaintune.records.comparison import AUC
 from chaintune.records.examples import LABEL
 from chaintune.stats.auc import Ranking, auc, ranking
 
-_AUC = Unit(ItemMetric("auc", average="balanced"))
+_AUC = Unit(ItemMetric(AUC, average="balanced"))
 
 
 def auc_rows(

@@ -13,9 +13,11 @@ from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, pair
 from chaintune.forgetting.rows import Subject, forgetting_rows
+from chaintune.forgetting.second_lines import second_rows, with_margins
 from chaintune.forgetting.units import Unit
 from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores
 from chaintune.records.comparison import BEFORE
+from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
 from chaintune.stats import Adjustment, Reference, mcnemar_p
 from chaintune.stats.clusters import Floats
 
@@ -27,6 +29,7 @@ def compare(
     by: Sequence[str] = (),
     reference: Reference = "overall",
     metric: str | None = None,
+    further: Sequence[str] = (),
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -43,6 +46,8 @@ def compare(
         by: dimensions whose groups are compared; none, and only the whole task is.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
         metric: what scores an example, one of the scores' `metrics`; None is their own.
+        further: others of the `metrics`, which stand beside it without a verdict, as scaled margins do wherever they
+            are known.
         level: of the intervals.
         resamples: random halves of the clusters that are drawn.
         seed: of the draws; same seed, same bits.
@@ -59,8 +64,9 @@ def compare(
     """
     inference = Inference(level, resamples, seed, adjust, reference, margin)
     return compare_scores(
-        before, after, by=by, intersections=intersections, metric=metric, on_missing=on_missing, inference=inference
-    )
+        before, after, by=by, intersections=intersections, metric=metric, on_missing=on_missing, inference=inference,
+        further=[(before.by(name), after.by(name)) for name in further],
+    )  # fmt: skip
 
 
 def compare_scores(
@@ -72,8 +78,9 @@ def compare_scores(
     metric: str | None,
     on_missing: OnMissing,
     inference: Inference,
+    further: Sequence[tuple[Scores, Scores]] = (),
 ) -> Comparison:
-    """The same as `compare`, of options that were checked before."""
+    """The same as `compare`, of options that were checked before; `further` are both scores by each further metric."""
     paired = pair(before, after, on_missing=on_missing)
     if paired.n_left_out and not len(paired.before):
         raise DataError(
@@ -86,11 +93,13 @@ def compare_scores(
     unit = Unit.of(sides[0].metric, scores)
     values = (unit.inward(scores[0]), unit.inward(scores[1]))
     subject = Subject("", Checkpoint(""), BEFORE, before.task, unit)
+    beside = with_margins(further, (before.by(known), after.by(known)))
+    second = [row for one in beside for row in second_rows(one, by, intersections, inference)]
     return Comparison(
         before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
         inference.resamples, inference.seed, paired.n_left_out,
         tuple(_rows(subject, groups, sides, values, inference, identical=paired.identical)),
-        dict(before.provenance), dict(after.provenance), tuple(_auc_rows(subject, groups, sides, inference)),
+        dict(before.provenance), dict(after.provenance), (*_auc_rows(subject, groups, sides, inference), *second),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
     )  # fmt: skip
 
@@ -148,6 +157,8 @@ def _sizes(subject: Subject, groups: Grouping, options: Inference) -> Iterator[R
 
 
 def _metric_of(scores: Scores, metric: str | None) -> str:
+    if SCALED_MARGIN in (metric, "" if metric else scores.metric.name):
+        raise ConfigError(f"metric '{SCALED_MARGIN}' {NO_VERDICT}")
     if metric is not None and metric not in scores.metrics:
         raise ConfigError(f"metric '{metric}': {nearest(metric, scores.metrics)}")
     return metric or scores.metric.name

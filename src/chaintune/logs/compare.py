@@ -32,8 +32,8 @@ def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comp
             `reference` (`overall` or `rest`), `adjust` (`holm` or `bh`), `resamples` 10000, `seed` 0, `on_missing`
             (`error` or `intersect`), `force`, `chosen_of` (how many checkpoints the later one was chosen of by these
             scores); see `logs.options.CompareOptions`. How to read: `task`, `columns`
-            (`{"id": "qid"}`), `cluster`, `metric` (or task -> metric), `filter`, `scale` (worst and best), `reader`;
-            see `ReadOptions`.
+            (`{"id": "qid"}`), `cluster`, `metric` (one, or a list whose first decides; or task -> either), `filter`,
+            `scale` (worst and best), `reader`; see `ReadOptions`.
 
     Raises:
         ConfigError: an option, field or dimension that does not exist.
@@ -118,6 +118,7 @@ def _compared(before: Log, after: Log, options: CompareOptions) -> Comparison:
         metric=None if options.read.side else metric,
         on_missing=options.on_missing,
         inference=options.judged,
+        further=[(before.further[name], after.further[name]) for name in before.further],
     )
     gone = _vanished(comparison, (before, after), options) if comparison.n_left_out else ()
     return replace(

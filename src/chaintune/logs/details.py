@@ -9,15 +9,17 @@ import pyarrow.compute as pc
 
 from chaintune.records.answers import NO_RESPONSE
 from chaintune.records.examples import MOST_LABELS, as_label
+from chaintune.records.margins import LOG_MARGIN
 
 CHANCE = "chance"
+_NUMBERS = (CHANCE, LOG_MARGIN)
 _OFTEN = 3
 
 
 def with_details(
     table: pa.Table, ids: Sequence[str], values: Mapping[str, Sequence[Any]], details: Mapping[str, str]
 ) -> pa.Table:
-    """The table of examples with a column for each detail, of numbers where it is `chance`, else of texts.
+    """The table of examples with a column for each detail, of numbers or of texts.
 
     Args:
         table: with their ids.
@@ -27,7 +29,7 @@ def with_details(
     """
     if not details:
         return table
-    texts = {name: [text_of(value) for value in values[path]] for name, path in details.items() if name != CHANCE}
+    texts = {name: [text_of(value) for value in values[path]] for name, path in details.items() if name not in _NUMBERS}
     if "answer" in texts:
         known = texts.get("outcome", [None] * len(ids))
         texts["outcome"] = [
@@ -37,8 +39,9 @@ def with_details(
     order = pc.index_in(table.column("example_id").combine_chunks(), value_set=pa.array(ids, pa.string()))
     for name, column in texts.items():
         table = table.append_column(name, pa.array(column, pa.string()).take(order))
-    if CHANCE in details:
-        table = table.append_column(CHANCE, pa.array(values[details[CHANCE]], pa.float64()).take(order))
+    for name in _NUMBERS:
+        if name in details:
+            table = table.append_column(name, pa.array(values[details[name]], pa.float64()).take(order))
     return table
 
 

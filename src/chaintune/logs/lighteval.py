@@ -16,6 +16,7 @@ from chaintune.logs.readers import LogReader
 from chaintune.logs.runs import Run, log_of_run, metric_of
 from chaintune.records.answers import NO_PREFERENCE
 from chaintune.records.choice import is_tie
+from chaintune.records.margins import LOG_MARGIN, log_margin
 
 _DATED = re.compile(r"details_(?P<task>.+?)_(?P<date>\d{4}-\d\d-\d\dT[\d.:-]+)")
 _TODAY, _BEFORE = {"doc", "metric", "model_response"}, {"example", "metrics", "predictions"}
@@ -83,6 +84,7 @@ def _example(number: int, row: Row, *, by_text: bool) -> Row:
         named = [choices[place] if by_text and place is not None else place for place in (chosen, right)]
         fields |= {"answer": named[0], "label": named[1], CHANCE: 1 / len(choices)}
         fields |= {"outcome": NO_PREFERENCE if is_tie(values) else None}
+        fields |= {} if right is None else {LOG_MARGIN: log_margin(values, right)}
     return Row(row.where, {"doc": doc, **fields})
 
 

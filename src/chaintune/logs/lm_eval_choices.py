@@ -9,6 +9,7 @@ from chaintune.logs.details import CHANCE, explain
 from chaintune.records.answers import NO_PREFERENCE
 from chaintune.records.choice import is_tie
 from chaintune.records.examples import LABEL
+from chaintune.records.margins import LOG_MARGIN, log_margin
 
 ANSWERS, ARGUMENTS, _TARGET = "filtered_resps", "arguments", "target"
 _BY_LENGTH = "acc_norm"
@@ -26,7 +27,7 @@ def choice_fields(row: Row) -> list[str]:
 
 
 def with_choices(columns: Columns, metric: str) -> tuple[Columns, dict[str, str]]:
-    """The columns with answers, labels, ties and chance, and which column of a score file each is of.
+    """The columns with answers, labels, ties, chance and margins, and which column of a score file each is of.
 
     A choice is called by its text where all examples offer the same ones, else by its place. Where what is right does
     not follow from them as the log scores it, ties alone are added.
@@ -50,6 +51,7 @@ def with_choices(columns: Columns, metric: str) -> tuple[Columns, dict[str, str]
         by_text = all(same) and len(set(same)) == len(answers[0]) and max(map(len, answers)) == len(same)
         made["answer"] = [same[place] if by_text else str(place) for place in chosen]
         made[CHANCE] = [1 / len(values) for values in answers]
+        made[LOG_MARGIN] = [log_margin(_numbers(own, ()), place) for own, place in zip(answers, gold, strict=True)]
         labels = [same[place] if by_text else str(place) for place in gold]
         if explain(columns.values[metric], labels, made["answer"]):
             made[LABEL] = labels

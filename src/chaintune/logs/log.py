@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
@@ -32,6 +32,7 @@ class Log:
         content: digest of all examples together; empty when not known.
         fields: names that a dimension could have had, for the message that one is not there.
         doubts: what speaks against comparing this log with any other, such as a run that did not end.
+        further: the scores of the same examples by each metric that was named behind the first.
     """
 
     scores: Scores
@@ -41,12 +42,24 @@ class Log:
     content: str = ""
     fields: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    further: Mapping[str, Scores] = field(default_factory=dict)
 
     @cached_property
     def dimensions(self) -> tuple[str, ...]:
         """Dimensions that at least one example bears."""
         keys = self.scores.table.column("groups").combine_chunks().keys
         return tuple(sorted(keys.unique().to_pylist()))
+
+    def named(self, task: str) -> "Log":
+        """The same log of a task by another name."""
+        renamed = {name: _named(scores, task) for name, scores in self.further.items()}
+        return replace(self, scores=_named(self.scores, task), further=renamed)
+
+
+def _named(scores: Scores, task: str) -> Scores:
+    table = scores.table
+    names = pa.array([task] * len(table), pa.string())
+    return replace(scores, task=task, table=table.set_column(table.schema.get_field_index("task"), "task", names))
 
 
 def of_tasks(logs: Mapping[str, Log], tasks: Sequence[str], where: str) -> Mapping[str, Log]:

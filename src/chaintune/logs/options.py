@@ -37,6 +37,7 @@ class ReadOptions:
         scale: the worst and the best score there can be, where they are not 0 and 1.
         reader: name of the reader; None to tell by the file.
         side: the column of a table that is one of two sides, as `FILE#COLUMN` names it; empty where the file is.
+        further: task -> scores that stand beside the one that decides; the name of all other tasks is empty.
 
     Raises:
         ConfigError: an invalid value.
@@ -52,6 +53,7 @@ class ReadOptions:
     reader: str | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
     side: str = ""
+    further: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("cluster", "metric", "filter", "reader"):
@@ -74,6 +76,10 @@ class ReadOptions:
     def metric_of(self, task: str) -> str | None:
         """Which score of a task is read; None where none is named."""
         return self.metrics.get(task, self.metric)
+
+    def further_of(self, task: str) -> tuple[str, ...]:
+        """Which other scores of a task stand beside that one."""
+        return self.further.get(task, () if task in self.metrics else self.further.get("", ()))
 
     def of_task(self, task: str) -> "ReadOptions":
         """The options of reading one task."""
@@ -184,7 +190,7 @@ class ReadArguments(TypedDict, total=False):
 
     columns: Mapping[str, str]
     cluster: str | None
-    metric: str | Mapping[str, str] | None
+    metric: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
     filter: str | None
     task: str | Sequence[str] | None
     scale: tuple[float, float]
@@ -211,8 +217,9 @@ def compare_options(arguments: Mapping[str, Any]) -> CompareOptions:
     inference = Inference(**{part.name: rest.pop(part.name) for part in fields(Inference) if part.name in rest})
     tasks = rest.pop("task", None)
     read = {name: rest.pop(name) for name in ReadArguments.__annotations__ if name in rest}
-    if isinstance(read.get("metric"), Mapping):
-        read["metrics"] = read.pop("metric")
+    if (metric := read.pop("metric", None)) is not None:
+        by_task = metric if isinstance(metric, Mapping) else {"": metric}
+        read |= metric_options({task: names_of("metric", named) for task, named in by_task.items()})
     crossed = [joined(*pair) for pair in _pairs(rest.pop("intersections", ()))]
     return CompareOptions(
         by=(*names_of("by", rest.pop("by", ())), *crossed),
@@ -223,6 +230,18 @@ def compare_options(arguments: Mapping[str, Any]) -> CompareOptions:
         read=ReadOptions(tasks=() if tasks is None else names_of("task", tasks), **read),
         inference=inference,
     )
+
+
+def metric_options(metrics: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The options of reading that metrics name, the first of which decides.
+
+    Args:
+        metrics: task -> names; the name of all other tasks is empty.
+    """
+    firsts = {task: names[0] for task, names in metrics.items() if names}
+    further = {task: tuple(dict.fromkeys(names[1:])) for task, names in metrics.items()}
+    further = {task: tuple(name for name in names if name != firsts[task]) for task, names in further.items() if names}
+    return {"metric": firsts.pop("", None), "metrics": firsts, "further": further}
 
 
 def names_of(option: str, value: Any) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.records.examples import LABEL
+from chaintune.records.margins import LOG_MARGIN
 
-_DETAILS = ("answer", "outcome", CHANCE)
+_DETAILS = ("answer", "outcome", CHANCE, LOG_MARGIN)
 _DIGESTS = ("prompt", "target")
 _TRIAL = "trial"
 _LARGEST = 1e300
@@ -31,7 +32,8 @@ class Run:
         rows: one an example, or one a trial of an example. Read of each are `id` and `score`; `trial`, which tells the
             trials of an example apart, so that they are averaged; `cluster`; `missing_reason`, where it has no score;
             `answer`, `outcome` and `label`, the right answer, which is kept where it is one of a few; `chance`,
-            what guessing scores; and `digests.prompt` and `digests.target`. Every field may be a dimension.
+            what guessing scores; `log_margin`, how far what is right lies ahead, in nats; and `digests.prompt` and
+            `digests.target`. Every field may be a dimension.
         metric: what the score is called.
         range: the lowest and the highest score there can be; None where the run does not tell.
         less_is_better: whether a lower score is better.

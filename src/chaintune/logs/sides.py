@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from chaintune.errors import ConfigError, DataError
+from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.frames import KINDS, frame_rows
 from chaintune.files.reading import readable, user_path
 from chaintune.forgetting.pairing import Pair, pair
@@ -67,7 +66,7 @@ def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
     """
     reading = options.reading
     one, other = (
-        of_tasks(_logs(logged, reading, side), reading.tasks, side)
+        _with_further(of_tasks(_logs(logged, reading, side), reading.tasks, side), logged, reading, side)
         for logged, side in ((before, "before"), (after, "after"))
     )
     one, other = _named_as(one, other), _named_as(other, one)
@@ -92,10 +91,7 @@ def _named_as(logs: Mapping[str, Log], others: Mapping[str, Log]) -> Mapping[str
     (log,), ((task, other),) = logs.values(), others.items()
     if not log.digests.keys() & other.digests.keys():
         return logs
-    table = log.scores.table
-    names = pa.array([task] * len(table), pa.string())
-    table = table.set_column(table.schema.get_field_index("task"), "task", names)
-    return {task: replace(log, scores=replace(log.scores, task=task, table=table))}
+    return {task: log.named(task)}
 
 
 def shared(log: Log, other: Log) -> Log:
@@ -105,6 +101,28 @@ def shared(log: Log, other: Log) -> Log:
     if ids.equals(other_ids):
         return log
     return replace(log, scores=replace(log.scores, table=table.filter(pc.is_in(ids, value_set=other_ids))))
+
+
+def _with_further(logs: Mapping[str, Log], logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:
+    """The logs with their scores by each further metric: made of what they hold, else read again.
+
+    Raises:
+        ConfigError: a log has no such metric.
+    """
+    known = {}
+    for task, log in logs.items():
+        further = {}
+        for name in reading.further_of(task):
+            if name in log.scores.metrics:
+                further[name] = log.scores.by(name)
+                continue
+            again = replace(reading, metric=name, metrics={}, tasks=(task,) if len(logs) > 1 else reading.tasks)
+            scores = _logs(logged, again, side)[task].scores
+            if scores.metric == log.scores.metric:
+                raise ConfigError(f"{log.where}: there is no metric '{name}': {nearest(name, log.scores.metrics)}")
+            further[name] = replace(scores, metric=replace(scores.metric, name=name))
+        known[task] = replace(log, further=further)
+    return known
 
 
 def _logs(logged: Logged, reading: ReadOptions, side: str) -> Mapping[str, Log]:

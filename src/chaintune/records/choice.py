@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from chaintune.records.examples import Example
+from chaintune.records.margins import SCALED_MARGIN, log_margins, scaled_margins
 from chaintune.records.measurements import MEASUREMENT_SCHEMA, Measurement
 from chaintune.records.metrics import ItemMetric
 
@@ -139,14 +140,16 @@ def answered(table: pa.Table, metric: str) -> dict[str, Any]:
     """
     chosen = predictions(table, metric)
     right = chosen == table.column("gold").to_numpy()
+    scored = {"score": right.astype(np.float64), "missing_reason": [None] * len(right)}
+    scored = scaled_margins(log_margins(table)) if metric == SCALED_MARGIN else scored
     roles = table.column("choice_roles").to_pylist()
     played = [row[place] if row and place < len(row) else None for row, place in zip(roles, chosen, strict=True)]
     return {
         "prediction": chosen,
         "correct": right,
-        "score": right.astype(np.float64),
         "answer": _answers(table, chosen),
         "outcome": played,
+        **scored,
     }
 
 
@@ -172,8 +175,11 @@ def chances(sizes: Sequence[int | None], labels: Sequence[str | None], metric: s
     Args:
         sizes: how many choices each example offers; None where none of them is right.
         labels: of the examples of a labelling task, else None.
-        metric: where labels are known, the mean over them is one part each, and accuracy that of the commonest.
+        metric: where labels are known, the mean over them is one part each, and accuracy that of the commonest; of a
+            scaled margin it is not known.
     """
+    if metric == SCALED_MARGIN:
+        return [None] * len(labels)
     known = Counter(label for label in labels if label is not None)
     if not known:
         return [None if size is None else 1 / size for size in sizes]
@@ -202,4 +208,4 @@ def _score(metric: str, measurement: Measurement, examples: Sequence[Example]) -
 CHOICE_METRICS: Mapping[str, ItemMetric] = {
     name: ItemMetric(name, CHOICE, average="balanced" if name == BALANCED else "mean", score=partial(_score, name))
     for name in get_args(Metric)
-}
+} | {SCALED_MARGIN: ItemMetric(SCALED_MARGIN, CHOICE, unit="scaled margin", score=partial(_score, SCALED_MARGIN))}

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 # Label of the earlier checkpoint in rows of a comparison; that of the later one is empty.
 BEFORE = "before"
+AUC = "auc"
 # What stands for rows in plain data.
-_VIEWS = {"rows": ("unit", "direction", "overall", "groups", "disparities"), "further": ("auc",)}
+_VIEWS = {"rows": ("unit", "direction", "overall", "groups", "disparities"), "further": ("auc", "second_lines")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,32 @@ class Auc:
     forgetting: Estimate
 
 
+@dataclass(frozen=True, slots=True)
+class SecondLine:
+    """A group by an item metric that stands beside the one that decides; both names are empty for the whole task.
+
+    Attributes:
+        metric: how an example is scored.
+        unit, direction: of the scores, and whether more or less of them is better.
+        before, after: mean item score under each checkpoint.
+        forgetting: before minus after, the other way round where less is better; never judged.
+        biased_forgetting: forgetting of the group minus that of the comparison's reference; undefined for the whole.
+        forgetting_family, biased_forgetting_family: the tests whose correction `p_adjusted` holds; empty without one.
+    """
+
+    metric: str
+    unit: str
+    direction: Direction
+    dimension: str
+    group: str
+    before: Estimate
+    after: Estimate
+    forgetting: Estimate
+    biased_forgetting: Estimate
+    forgetting_family: str = ""
+    biased_forgetting_family: str = ""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two checkpoints on the same examples of one task: what was forgotten, and who was. A view of result rows.
@@ -114,7 +141,8 @@ class Comparison:
         rows: every number: accuracies of the chain `before` and of the later checkpoint, whose chain is empty, and the
             statistics of both.
         provenance_before, provenance_after: what made the two scores.
-        further: rows of the AUC of two labels, which stands beside balanced accuracy and has no verdict.
+        further: rows of what stands beside `metric` and has no verdict: the AUC of two labels, scaled margins, and
+            the further item metrics that were named.
         graded: scores other than 0 and 1 occur.
         forced: why the two should not be compared, where it was done all the same.
         groups_left_out: dimension and group of each group asked for none of whose examples both checkpoints answered.
@@ -167,18 +195,14 @@ class Comparison:
     @cached_property
     def auc(self) -> tuple[Auc, ...]:
         """The AUC of the whole task and of every group; none without two labels whose log-odds are known."""
-        known = {(row.metric, row.dimension, row.group, row.chain): row.estimate for row in self.further}
         return tuple(
-            Auc(
-                dimension,
-                group,
-                before=known["accuracy", dimension, group, BEFORE],
-                after=known["accuracy", dimension, group, ""],
-                forgetting=estimate,
-            )
-            for (metric, dimension, group, _), estimate in known.items()
-            if metric == "forgetting"
+            Auc(one.dimension, one.group, one.before, one.after, one.forgetting) for one in self._beside if _is_auc(one)
         )
+
+    @cached_property
+    def second_lines(self) -> tuple[SecondLine, ...]:
+        """The whole task and every group by each further item metric; scaled margins wherever they are known."""
+        return tuple(one for one in self._beside if not _is_auc(one))
 
     @cached_property
     def disparities(self) -> tuple[Disparity, ...]:
@@ -193,6 +217,22 @@ class Comparison:
             for row in self.rows
             if row.metric == "disparity"
         )
+
+    @cached_property
+    def _beside(self) -> tuple[SecondLine, ...]:
+        """Everything in `further`: item metrics and the AUC."""
+        known = {(row.item_metric, row.metric, row.dimension, row.group, row.chain): row for row in self.further}
+        lines = []
+        for row in self.further:
+            if row.metric == "forgetting":
+                name, at = row.item_metric, (row.dimension, row.group)
+                before, after = (known[name, "accuracy", *at, chain].estimate for chain in (BEFORE, ""))
+                bias = known.get((name, "biased_forgetting", *at, ""))
+                biased = bias.estimate if bias else _no_bias(row.estimate)
+                families = (row.family, bias.family if bias else "")
+                about = (name, row.unit, row.direction, *at)
+                lines.append(SecondLine(*about, before, after, row.estimate, biased, *families))
+        return tuple(lines)
 
     @cached_property
     def _by_name(self) -> Mapping[tuple[str, str, str, str], ResultRow]:
@@ -210,19 +250,13 @@ class Comparison:
         at = (dimension, group)
         lost = self._by_name["forgetting", dimension, group, ""]
         bias = self._by_name.get(("biased_forgetting", dimension, group, ""))
-        whole = Estimate.undefined(
-            "the group is the whole task",
-            n=lost.estimate.n,
-            n_clusters=lost.estimate.n_clusters,
-            n_seeds=lost.estimate.n_seeds,
-        )
         forgot = self._estimate("forgot", *at)
         return GroupComparison(
             *at,
             before=self._estimate("accuracy", *at, BEFORE),
             after=self._estimate("accuracy", *at),
             forgetting=lost.estimate,
-            biased_forgetting=self._estimate("biased_forgetting", *at) if dimension else whole,
+            biased_forgetting=self._estimate("biased_forgetting", *at) if dimension else _no_bias(lost.estimate),
             forgot=int(forgot.value),
             learned=int(self._estimate("learned", *at).value),
             mcnemar_p=forgot.p_value,
@@ -258,6 +292,16 @@ class Comparison:
         import pandas as pd  # a quarter of a second to import, and few ask for it
 
         return pd.DataFrame(self.to_polars().to_dicts())
+
+
+def _is_auc(line: SecondLine) -> bool:
+    return line.metric == AUC
+
+
+def _no_bias(lost: Estimate) -> Estimate:
+    """The biased forgetting of what has none."""
+    about = {"n": lost.n, "n_clusters": lost.n_clusters, "n_seeds": lost.n_seeds}
+    return Estimate.undefined("the group is the whole task", **about)
 
 
 def _plain(value: Any) -> Any:

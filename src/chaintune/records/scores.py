@@ -23,6 +23,7 @@ from chaintune.records.choice import (
     predictions,
 )
 from chaintune.records.examples import Example, are_labels
+from chaintune.records.margins import LOG_MARGIN, SCALED_MARGIN, log_margins, scaled_margins
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
 
@@ -126,15 +127,17 @@ class Scores:
 
     @property
     def details(self) -> tuple[str, ...]:
-        """Columns that the measure adds."""
-        return tuple(name for name in self.table.schema.names if name not in SCORES_SCHEMA.names)
+        """Columns that the measure adds; margins that a log tells are none."""
+        return tuple(name for name in self.table.schema.names if name not in (*SCORES_SCHEMA.names, LOG_MARGIN))
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Item metrics by which these scores can be had, their own first."""
         others = CHOICE_METRICS if self._has_choices else ("accuracy",) if self.metric.name == BALANCED else ()
         labels = [BALANCED] if self.has_labels else []
-        return tuple(dict.fromkeys([self.metric.name, *(name for name in others if name != BALANCED), *labels]))
+        margins = [SCALED_MARGIN] if LOG_MARGIN in self.table.column_names else []
+        known = [self.metric.name, *(name for name in others if name != BALANCED), *labels, *margins]
+        return tuple(dict.fromkeys(known))
 
     @property
     def has_labels(self) -> bool:
@@ -189,7 +192,9 @@ class Scores:
         return predictions(self.table, metric or self.metric.name)
 
     def by(self, metric: str) -> "Scores":
-        """The same answers scored by another of the `metrics`.
+        """The same answers scored by another of the `metrics`; scaled margins are averaged as the scores are.
+
+        A margin is scaled by those of all rows, so the rows must be all of the checkpoint's test examples.
 
         Raises:
             ConfigError: the scores do not hold what this metric needs.
@@ -201,12 +206,14 @@ class Scores:
         labels, answers = (self.table.column(name).to_pylist() for name in ("label", "answer"))
         if self._has_choices:
             columns = answered(self.table, metric)
+        elif metric == SCALED_MARGIN:
+            columns = scaled_margins(log_margins(self.table))
         else:
             rows = zip(labels, answers, self.table.column("score").to_pylist(), strict=True)
             # Of balanced accuracy the scores are those of accuracy, also where they are means of several trials.
             own = self.metric.name == BALANCED
             columns = {"score": [old if own or old is None else float(label == answer) for label, answer, old in rows]}
-        if self.has_labels:
+        if self.has_labels or metric == SCALED_MARGIN:
             columns["chance"] = chances([], labels, metric)
         arrays = [
             pa.chunked_array([pa.array(columns[part.name], part.type)])
@@ -214,9 +221,9 @@ class Scores:
             else self.table.column(part.name)
             for part in self.table.schema
         ]
-        return replace(
-            self, table=pa.Table.from_arrays(arrays, schema=self.table.schema), metric=CHOICE_METRICS[metric]
-        )
+        known = CHOICE_METRICS[metric]
+        known = replace(known, average=self.metric.average) if metric == SCALED_MARGIN else known
+        return replace(self, table=pa.Table.from_arrays(arrays, schema=self.table.schema), metric=known)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold, one mapping an example; a log-probability of no finite size is None."""

@@ -9,8 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.errors import DataError
-from chaintune.records import Auc, Comparison, Disparity, Estimate, Gate, GroupComparison, Judgement, ResultRow
-from chaintune.records.comparison import BEFORE
+from chaintune.records import (
+    Auc,
+    Comparison,
+    Disparity,
+    Estimate,
+    Gate,
+    GroupComparison,
+    Judgement,
+    ResultRow,
+    SecondLine,
+)
+from chaintune.records.comparison import AUC, BEFORE
 from chaintune.records.metrics import SHARE, Direction
 
 FORMAT = 1
@@ -78,15 +88,26 @@ class _Views:
     unit: str = SHARE
     direction: Direction = "more"
     auc: tuple[Auc, ...] = ()
+    second_lines: tuple[SecondLine, ...] = ()
 
     def further(self, own: Comparison) -> Iterator[ResultRow]:
-        """Rows of the AUC."""
-        for one in self.auc:
+        """Rows of the AUC and of further item metrics."""
+        none = Estimate(math.nan)
+        lines = [
+            SecondLine(AUC, self.unit, "more", one.dimension, one.group, one.before, one.after, one.forgetting, none)
+            for one in self.auc
+        ]
+        for one in (*lines, *self.second_lines):
             sides = {("accuracy", BEFORE): one.before, ("accuracy", ""): one.after, ("forgetting", ""): one.forgetting}
+            if one.dimension and one.metric != AUC:
+                sides["biased_forgetting", ""] = one.biased_forgetting
+            families = {"forgetting": one.forgetting_family, "biased_forgetting": one.biased_forgetting_family}
             for (metric, chain), estimate in sides.items():
                 reference = "" if metric == "accuracy" else BEFORE
                 about = ("", "", chain, "", 0, reference, own.task, metric, one.dimension, one.group, "")
-                yield ResultRow(*about, estimate, item_metric="auc", unit=self.unit, deciding=False)
+                row = ResultRow(*about, estimate, item_metric=one.metric, unit=one.unit, direction=one.direction)
+                row = replace(row, family=families.get(metric, ""), deciding=False)
+                yield replace(row, bf_reference=own.reference) if metric == "biased_forgetting" else row
 
     def rows(self, own: Comparison) -> Iterator[ResultRow]:
         """Rows of the comparison that has everything else."""

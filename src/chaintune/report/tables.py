@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chaintune.records import Comparison, Disparity, ResultRow, RowKey, pooled
+from chaintune.records.comparison import AUC
 from chaintune.records.scales import changes_in, is_share, levels_in_tables, units_in_words
 from chaintune.report.answers import (
     ANSWERS_HEADER,
@@ -33,6 +34,7 @@ from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.results import Results, without_mitigated
+from chaintune.report.second_lines import by_name, margins_table, whole_lines
 
 __all__ = ["Table", "result_tables"]
 
@@ -48,7 +50,9 @@ def result_tables(results: Results, *, main: bool = False) -> list[Table]:
     """
     tables: list[Table | None] = [gate_table(results.gate)] if results.gate else []
     for one in results.comparisons:
-        tables += [_before_after(one), *group_tables(one.rows, scores=True), _spread(one)]
+        named = by_name([row for row in one.further if row.item_metric != AUC])
+        tables += [_before_after(one), *group_tables(one.rows, scores=True), *group_tables(named, scores=True)]
+        tables += [margins_table(one.further, one.level), _spread(one)]
     if not results.comparisons:
         tables += _main_tables(replace(results, rows=_first_dimensions(results.shown)) if main else results)
         tables += [] if main else [curvature_rows_table(results.shown), *_others(results.plain)]
@@ -56,8 +60,8 @@ def result_tables(results: Results, *, main: bool = False) -> list[Table]:
 
 
 def _main_tables(results: Results) -> list[Table | None]:
-    further = [replace(row, task=f"{row.task} by {row.item_metric}") for row in pooled(results.rows, further=True)]
-    rows = [*results.shown, *further]
+    further = pooled(results.rows, further=True)
+    rows = [*results.shown, *by_name(further)]
     plain = without_mitigated(rows)
     return [
         _accuracy(rows),
@@ -65,6 +69,7 @@ def _main_tables(results: Results) -> list[Table | None]:
         _first_tasks(plain),
         _order(rows),
         *group_tables(plain),
+        margins_table(without_mitigated(further), results.level),
         *mitigation_tables(results),
     ]
 
@@ -102,18 +107,8 @@ def _before_after(comparison: Comparison) -> Table:
         f"{comparison.task}: {comparison.metric} before and after",
         " ".join([note, chance_line(sides, comparison.unit), *_left_out(comparison)]),
         ("task", "n", "clusters", "before", "after", "forgetting", "p", "verdict", "forgot", "learned"),
-        (cells, *_ranking(comparison)),
+        (cells, *whole_lines(comparison)),
     )
-
-
-def _ranking(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """A line of the AUC of the whole task, where it is known."""
-    for one in comparison.auc:
-        if not one.dimension:
-            sides = (levels_in_tables(comparison.unit).short(side) for side in (one.before, one.after))
-            lost = one.forgetting
-            counts, change = (str(lost.n), str(lost.n_clusters)), changes_in(comparison.unit).short(lost)
-            yield (f"{comparison.task} by AUC", *counts, *sides, change, p_text(lost.p_value), "", "", "")
 
 
 def _left_out(comparison: Comparison) -> Iterator[str]:

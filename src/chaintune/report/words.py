@@ -16,6 +16,7 @@ from chaintune.report.cells import gain_key
 from chaintune.report.gate import gate_sentence
 from chaintune.report.labels import listed
 from chaintune.report.results import Results
+from chaintune.report.second_lines import margins_sentence
 
 _MOST_PARAGRAPHS = 12
 _MOST_NAMED = 5
@@ -122,7 +123,7 @@ def forgetting_paragraph(
         further: rows of further item metrics.
     """
     parts = [f"No loss can be shown: {row.verdict_reason}."] if row.verdict_reason else []
-    parts += _ranking(row, further, level)
+    parts += [*_ranking(row, further, level), *margins_sentence(row, further, level=level)]
     parts += _remarks(row, rows)
     parts += _little_learned(row, rows, level)
     limits = _like(rows, row, "detectable_forgetting", "")

@@ -1,10 +1,13 @@
 """How a task is measured, and the scores that its item metrics make of measurements in the store."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.records import Example, ItemMetric, Measurement, Scores, Task, canonical_digest, scores_of
+from chaintune.records.choice import CHOICE, CHOICE_METRICS
+from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
 
@@ -49,7 +52,8 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
         usual: where it names none, and this one suits it.
 
     Raises:
-        ConfigError: its measures have no such metric, or one is balanced over labels and the task has none.
+        ConfigError: its measures have no such metric, one is balanced over labels and the task has none, or the first
+            one decides nothing.
     """
     measures = measures_of(task)
     known = {metric.name: metric for measure in reversed(measures) for metric in measure.metrics}
@@ -68,7 +72,21 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
             suits = [one.name for one in measure.metrics if task.is_labelling or one.average == "mean"]
             named = not task.metrics and usual in suits
             chosen.append(measure.metric(usual) if named else _usual(measure, task))
-    return tuple(dict.fromkeys(chosen))
+    if chosen[0].name == SCALED_MARGIN:
+        raise ConfigError(f"task '{task.name}': metric '{SCALED_MARGIN}' {NO_VERDICT}")
+    averages = [one.average for one in chosen if one.measure == CHOICE and one.name != SCALED_MARGIN]
+    return tuple(
+        replace(one, average=averages[0]) if one.name == SCALED_MARGIN and averages else one
+        for one in dict.fromkeys(chosen)
+    )
+
+
+def with_margins(metrics: Sequence[ItemMetric]) -> tuple[ItemMetric, ...]:
+    """The item metrics of a task and, where one of them reads choices, the scaled margin behind them."""
+    averages = [one.average for one in metrics if one.measure == CHOICE]
+    if not averages or any(one.name == SCALED_MARGIN for one in metrics):
+        return tuple(metrics)
+    return (*metrics, replace(CHOICE_METRICS[SCALED_MARGIN], average=averages[0]))
 
 
 def _usual(measure: Measure, task: Task) -> ItemMetric:

@@ -14,6 +14,7 @@ from chaintune.logs import compare_all
 from chaintune.logs.compare import objections
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log
+from chaintune.records import Choices, Example, Scores, scores_table
 from tests import synthetic
 from tests.unit.logs import logs
 
@@ -41,6 +42,24 @@ def test_figures_equal_those_of_our_own_scores_of_the_same_items(tmp_path: Path)
     expected = chaintune.compare(own[0], own[1], by=["doc.category"], resamples=FAST)
     assert logs.figures(found) == logs.figures(expected)
     assert (found.task, found.metric) == ("faith", "acc")
+
+
+def test_margins_of_choices_are_those_of_our_own_scores(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    sides, lines = [], []
+    for side in "ba":
+        values = rng.uniform(-3, -1, (N, 2)).round(3)
+        right = (values[:, 0] >= values[:, 1]).astype(int).tolist()
+        pairs = [[[str(value), "False"] for value in row] for row in values.tolist()]
+        rows = [logs.sample(i, right[i], filtered_resps=pairs[i], resps=[]) for i in range(N)]
+        sides.append(logs.write(tmp_path / side, rows))
+        examples = [Example(str(i), "q", Choices((f" yes {i}", f" no {i}"), 0), {}, str(i)) for i in range(N)]
+        lines.append(Scores("faith", scores_table("faith", examples, values.tolist(), [[1, 1]] * N)))
+    found, ours = (chaintune.compare(*pair, resamples=FAST).second_lines for pair in (sides, lines))
+    assert str(found) == str(ours)
+    assert [one.metric for one in found] == ["scaled_margin"]
+    by_length = chaintune.compare(*sides, metric=["acc", "acc_norm"], resamples=FAST)
+    assert [one.metric for one in by_length.second_lines] == ["acc_norm", "scaled_margin"]
 
 
 def test_a_folder_may_hold_several_tasks_and_a_file_is_one(tmp_path: Path) -> None:

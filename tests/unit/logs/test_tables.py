@@ -588,11 +588,23 @@ def test_a_metric_may_be_of_one_task() -> None:
     assert [(one.task, one.metric) for one in found] == [("A", "acc"), ("B", "f1")]
     options = CompareFlags(metric=["acc", "B=f1"]).options()
     assert (options.read.metric_of("A"), options.read.metric_of("B")) == ("acc", "f1")
-    for wrong in (["acc", "f1"], ["=acc"], ["A="]):
+    for wrong in ("=acc", "A="):
         with pytest.raises(ConfigError, match="--metric"):
-            CompareFlags(metric=wrong).options()
-    with pytest.raises(ConfigError, match="expected a name, or a mapping of task to name"):
+            CompareFlags(metric=[wrong]).options()
+    with pytest.raises(ConfigError, match="metric 3: expected a name or a list of names"):
         compare_all(data, data, metric={"A": 3}, resamples=FAST)  # type: ignore[dict-item]
+
+
+def test_metrics_behind_the_first_are_read_beside_it_of_all_tasks_or_of_one() -> None:
+    data = [{"id": f"e{k}", "task": task, "acc": k % 2, "f1": 0.5} for task in "AB" for k in range(8)]
+    for named in (["acc", "f1"], {"A": ["acc", "f1"], "B": "f1"}):
+        first, second = compare_all(data, data, metric=named, resamples=FAST)
+        assert [(one.metric, one.before.value) for one in first.second_lines] == [("f1", 0.5)]
+        assert [one.metric for one in second.second_lines] == ([] if isinstance(named, dict) else ["f1"])
+    for texts, further in ((["acc", "f1"], ("f1",)), (["acc", "f1", "f1", "acc"], ("f1",)), (["A=acc", "f1"], ())):
+        assert CompareFlags(metric=texts).options().read.further_of("A") == further
+    with pytest.raises(DataError, match=r"no column 'f2' for score; valid: f1"):
+        compare_all(data, data, metric=["acc", "f2"], resamples=FAST)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])

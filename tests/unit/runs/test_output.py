@@ -59,6 +59,17 @@ def test_every_prefix_of_every_chain_is_measured_once_for_each_variant_and_seed(
     assert all(set(one.scores) == {"a", "b"} for one in found)
 
 
+def test_scaled_margins_are_made_of_what_was_measured_and_have_no_file_of_their_own(tmp_path: Path) -> None:
+    study = small()
+    rows = write(tmp_path, study)
+    for one in gather(make_plan(study, TASKS), FolderStore(tmp_path / "store"), TASKS):
+        for task, scores in one.scores.items():
+            assert one.further[task]["scaled_margin"].table.equals(scores.by("scaled_margin").table)
+    margins = [row for row in rows if row.item_metric == "scaled_margin"]
+    assert {(row.deciding, row.verdict, row.mitigation) for row in margins} == {(False, "", "")}
+    assert not [path for path in (tmp_path / "out" / "scores").iterdir() if "margin" in path.name]
+
+
 def test_what_failed_is_absent(tmp_path: Path) -> None:
     study = small()
     found = gather(make_plan(study, TASKS), ran(tmp_path, study, failing("a>b")), TASKS)

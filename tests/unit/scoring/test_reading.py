@@ -9,7 +9,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.records import Choices, ItemMetric, choice_measurement
 from chaintune.scoring.backends import DEFAULT
 from chaintune.scoring.measures import MEASURES, Measure
-from chaintune.scoring.reading import check_measurable, measures_of, metrics_of, read_scores, scores_key
+from chaintune.scoring.reading import check_measurable, measures_of, metrics_of, read_scores, scores_key, with_margins
 from tests.dummy_engine import make_task
 
 TASK = make_task("a")
@@ -43,6 +43,17 @@ def test_the_first_decides_and_each_measure_has_one() -> None:
     assert names(measures=both, metrics=("accuracy_per_byte",)) == ["accuracy_per_byte", "length"]
     assert names(measures=both, metrics=("auto", "accuracy")) == ["accuracy", "length"]
     assert [measure.name for measure in measures_of(replace(TASK, measures=both))] == list(both)
+
+
+def test_scaled_margins_stand_behind_what_reads_choices_and_decide_nothing() -> None:
+    plain = with_margins(metrics_of(TASK))
+    assert [metric.name for metric in plain] == ["accuracy", "scaled_margin"]
+    assert with_margins(plain) == plain
+    assert with_margins(plain[:0]) == ()
+    balanced = replace(plain[0], name="balanced_accuracy", average="balanced")
+    assert with_margins([balanced])[1].average == "balanced"
+    with pytest.raises(ConfigError, match="'scaled_margin' decides nothing"):
+        metrics_of(replace(TASK, metrics=("scaled_margin", "accuracy")))
 
 
 def test_a_metric_that_no_measure_has_is_told() -> None:

@@ -1,0 +1,82 @@
+"""Item metrics beside the one that decides about two checkpoints: their rows, which have no verdict."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from chaintune.forgetting.chance import level_rows
+from chaintune.forgetting.grouping import grouping
+from chaintune.forgetting.options import Inference
+from chaintune.forgetting.pairing import pair
+from chaintune.forgetting.rows import Subject, forgetting_rows
+from chaintune.forgetting.units import Unit
+from chaintune.records import Checkpoint, Estimate, ResultRow, Scores
+from chaintune.records.comparison import BEFORE
+from chaintune.records.examples import LABEL
+from chaintune.records.margins import SCALED_MARGIN
+
+Sides = tuple[Scores, Scores]
+_KEPT = ("accuracy", "forgetting", "biased_forgetting")
+
+
+def with_margins(further: Sequence[Sides], deciding: Sides) -> list[Sides]:
+    """Both sides by each further metric, and by their scaled margins wherever these are known.
+
+    Args:
+        further: of whole sides, as a margin is scaled by all of a checkpoint's.
+        deciding: the same by the metric that decides.
+    """
+    named = any(before.metric.name == SCALED_MARGIN for before, _ in further)
+    if named or not all(SCALED_MARGIN in one.metrics for one in deciding):
+        return list(further)
+    return [*further, (deciding[0].by(SCALED_MARGIN), deciding[1].by(SCALED_MARGIN))]
+
+
+def second_rows(
+    sides: Sides, by: Sequence[str], intersections: Sequence[tuple[str, str]], options: Inference
+) -> Iterator[ResultRow]:
+    """Both scores, forgetting and biased forgetting of the whole task and of every group, without a verdict.
+
+    Args:
+        sides: scores before and after by a further metric; examples without one are left out.
+        by: dimensions.
+        intersections: pairs of dimensions whose groups are crossed.
+        options: how sure, and relative to what.
+
+    Undefined: of the whole task, with the reason, where no example has a score on both sides.
+    """
+    paired = pair(*sides, on_missing="intersect")
+    tables = (paired.before, paired.after)
+    scores = (tables[0].item_scores(), tables[1].item_scores())
+    subject = Subject("", Checkpoint(""), BEFORE, sides[0].task, Unit.of(sides[0].metric, scores))
+    level = replace(subject, reference="")
+    if not len(tables[0]):
+        nothing = Estimate.undefined(_why_none(sides))
+        rows = [(BEFORE, level.row("accuracy", "", nothing)), ("", level.row("accuracy", "", nothing))]
+        rows += [("", subject.row("forgetting", "", nothing))]
+    else:
+        known = _dimensions(tables[0])
+        crossed = [names for names in intersections if known.issuperset(names)]
+        groups = grouping(tables[0], [name for name in by if name in known], crossed, level=options.level)
+        values = [subject.item_unit.inward(one)[np.newaxis] for one in scores]
+        rows = [
+            (chain, row)
+            for chain, table, own in zip((BEFORE, ""), tables, values, strict=True)
+            for row in level_rows(level, groups, [table], own, [0], options)
+        ]
+        change = values[0] - values[1]
+        lost = forgetting_rows(subject, groups, change, [0], options, identical=paired.identical)
+        rows += [("", row) for row in lost]
+    for chain, row in rows:
+        if row.metric in _KEPT:
+            yield replace(row, chain=chain, seed="", verdict="", deciding=False)
+
+
+def _dimensions(scores: Scores) -> set[str]:
+    return {*scores.dimensions, *([LABEL] if scores.metric.average == "balanced" else [])}
+
+
+def _why_none(sides: Sides) -> str:
+    reasons = (one.table.column("missing_reason").drop_null() for one in sides)
+    return next((several[0].as_py() for several in reasons if len(several)), "no example has a score on both sides")

@@ -1,0 +1,112 @@
+"""What stands beside the metric that decides, and has no verdict: lines of tables, and sentences on scaled margins."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from chaintune.records import Auc, Comparison, ResultRow, RowKey, SecondLine
+from chaintune.records.comparison import AUC
+from chaintune.records.margins import SCALED_MARGIN
+from chaintune.records.scales import changes_in, levels_in_tables
+from chaintune.report.cells import Table, change, checkpoint, p_text
+
+_MOST_NAMED = 5
+
+
+def whole_lines(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """A line of the whole task by each metric that stands beside: before, after and forgetting, without a verdict."""
+    ranked = [(AUC.upper(), comparison.unit, one) for one in comparison.auc]
+    others = [(one.metric, one.unit, one) for one in comparison.second_lines]
+    lines: list[tuple[str, str, Auc | SecondLine]] = [*ranked, *others]
+    for name, unit, one in (line for line in lines if not line[2].dimension):
+        sides = (levels_in_tables(unit).short(side) for side in (one.before, one.after))
+        lost = one.forgetting
+        counts, moved = (str(lost.n), str(lost.n_clusters)), changes_in(unit).short(lost, named=True)
+        yield (f"{comparison.task} by {name}", *counts, *sides, moved, p_text(lost.p_value), "", "", "")
+
+
+def by_name(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Rows of the further metrics that were named, as of tasks that bear the metric's name; they are no scaled margins.
+
+    Args:
+        rows: of metrics that stand beside.
+    """
+    named = [row for row in rows if row.item_metric != SCALED_MARGIN]
+    return [replace(row, task=f"{row.task} by {row.item_metric}") for row in named]
+
+
+def margins_table(rows: Sequence[ResultRow], level: float) -> Table:
+    """The scaled margins of whole tasks, and of the groups whose margins are shown to part from the whole's.
+
+    Args:
+        rows: of metrics that stand beside.
+        level: of the intervals; one minus it is the error rate of what is called shown.
+    """
+    lost = [row for row in rows if row.item_metric == SCALED_MARGIN and row.metric == "forgetting"]
+    bias: dict[RowKey, list[ResultRow]] = {}
+    for row in rows:
+        if row.item_metric == SCALED_MARGIN and row.metric == "biased_forgetting":
+            bias.setdefault(row.key, []).append(row)
+    groups = {(row.key, row.dimension, row.group): row for row in lost}
+    lines: list[tuple[str, ...]] = []
+    for row in lost:
+        if row.dimension:
+            continue
+        name = (checkpoint(row, lost), row.task)
+        lines.append((*name, "", change(row), "", p_text(row.estimate.p_value)))
+        for one in _apart(bias.get(row.key, ()), level):
+            own = groups[row.key, one.dimension, one.group]
+            lines.append(
+                (*name, f"{one.dimension}: {one.group}", change(own), change(one), p_text(one.estimate.p_adjusted))
+            )
+    of_chains = any(line[0] for line in lines)
+    return Table(
+        "Scaled margins",
+        "A second line without a verdict: how far the right choice lies ahead of the best other one, over the "
+        "checkpoint's own median absolute deviation, through the normal distribution function. Positive: margins fell. "
+        "A group stands here where its biased forgetting is shown; its margins fall as well where other examples get "
+        "surer.",
+        (*(("chain",) if of_chains else ()), "task", "group", "forgetting", "biased forgetting", "p"),
+        tuple(line if of_chains else line[1:] for line in lines),
+    )
+
+
+def margins_sentence(row: ResultRow, further: Sequence[ResultRow], *, level: float) -> list[str]:
+    """The sentence on the scaled margins beside a task's forgetting; none where they are not known.
+
+    Args:
+        row: of the forgetting of a whole task.
+        further: rows of metrics that stand beside.
+        level: of the intervals; one minus it is the error rate of what is called shown.
+    """
+    own = [one for one in further if one.item_metric == SCALED_MARGIN and one.key == row.key]
+    whole = next((one for one in own if one.metric == "forgetting" and one.is_whole), None)
+    if whole is None or math.isnan(whole.estimate.low):
+        return []
+    groups = [one for one in own if one.metric == "biased_forgetting"]
+    text = f"Scaled margins, a second line without a verdict, {_moved(whole, level)}"
+    apart = _apart(groups, level)
+    if apart:
+        named = (f"{_moved(one, level)} for {one.group} ({one.dimension})" for one in apart[:_MOST_NAMED])
+        more = f"; and part from it for {len(apart) - _MOST_NAMED} more" if len(apart) > _MOST_NAMED else ""
+        reference = "rest" if apart[0].bf_reference == "rest" else "whole"
+        text += f"; relative to the {reference} they {'; they '.join(named)}{more}"
+    elif groups:
+        text += "; no group is shown to part from the whole"
+    return [f"{text}."]
+
+
+def _moved(row: ResultRow, level: float) -> str:
+    estimate, scale = row.estimate, changes_in(row.unit)
+    if estimate.low > 0:
+        return f"fell by {scale.text(estimate, sign=False, level=level)}"
+    if estimate.high < 0:
+        turned = replace(estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low)
+        return f"rose by {scale.text(turned, sign=False, level=level)}"
+    return f"are not shown to have changed: {scale.text(estimate, level=level)}"
+
+
+def _apart(bias: Sequence[ResultRow], level: float) -> list[ResultRow]:
+    """The groups whose biased forgetting is shown, the largest first."""
+    shown = [row for row in bias if row.estimate.p_adjusted <= 1 - level]
+    return sorted(shown, key=lambda row: -abs(row.estimate.value))
