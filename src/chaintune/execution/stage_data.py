@@ -71,13 +71,17 @@ def _drawn(portion: Portion, seed: int, inputs: StageInputs, notes: dict[str, An
 
 
 def _lost_by(before: Scores, after: Scores, by: str) -> dict[str, float]:
-    """Forgetting of each group of a dimension; of one that has none of its own, the whole's and its difference from it.
+    """Best estimate of the forgetting of each group of a dimension, from all its groups together.
 
+    Where there is none, as of few groups, it is the group's own forgetting, or the whole's and its difference from it.
     Of labels that too few clusters have nothing is known, and that counts as no loss.
     """
     comparison = compare(before, after, by=[by], resamples=_RESAMPLES)
     whole = comparison.overall.forgetting.value
-    lost = {row.group: (row.forgetting.value, whole + row.biased_forgetting.value) for row in comparison.groups}
+    lost = {
+        row.group: (row.pooled_forgetting.value, row.forgetting.value, whole + row.biased_forgetting.value)
+        for row in comparison.groups
+    }
     return {group: next((value for value in values if not math.isnan(value)), 0.0) for group, values in lost.items()}
 
 

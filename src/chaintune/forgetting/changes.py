@@ -16,6 +16,7 @@ from chaintune.stats import (
     disparity,
     means,
     needed_clusters,
+    pooled,
 )
 from chaintune.stats.clusters import Floats
 
@@ -27,11 +28,14 @@ class Changes:
     Attributes:
         forgetting: mean change.
         biased: the same minus that of the whole task or of the rest; undefined for the whole task.
+        pooled: the forgetting of each group as all groups of its dimension together suggest it; that of the whole task
+            is its own.
         detectable, detectable_biased: smallest true values that data like these show with 80 % probability.
     """
 
     forgetting: list[Estimate]
     biased: list[Estimate]
+    pooled: list[Estimate]
     detectable: Floats
     detectable_biased: Floats
 
@@ -48,9 +52,26 @@ def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: 
     lost = adjusted_by_dimension(groups, means(sample, level=options.level), options)
     bias = adjusted_by_dimension(groups, biased(sample, level=options.level, reference=options.reference), options)
     limits = detectable_limits(groups, sample, options, (lost, bias))
+    best = _pooled(groups, sample, options, (lost, bias))
     if identical:
         lost, bias = ([_unchanged(estimate) for estimate in row] for row in (lost, bias))
-    return Changes(lost, bias, *limits)
+    return Changes(lost, bias, best, *limits)
+
+
+def _pooled(
+    groups: Grouping, sample: Sample, options: Inference, tested: tuple[list[Estimate], list[Estimate]]
+) -> list[Estimate]:
+    """The forgetting of each group, pooled within its dimension; the whole task's own."""
+    lost, bias = tested
+    if options.reference == "rest":
+        bias = biased(sample, level=options.level, reference="overall")
+    best = list(lost)
+    for dimension in groups.dimensions:
+        columns = groups.columns(dimension)
+        several = pooled(lost[0], [bias[column] for column in columns], level=options.level)
+        for column, estimate in zip(columns, several, strict=True):
+            best[column] = estimate
+    return best
 
 
 def adjusted_by_dimension(groups: Grouping, estimates: list[Estimate], options: Inference) -> list[Estimate]:

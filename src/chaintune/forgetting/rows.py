@@ -193,6 +193,10 @@ def forgetting_rows(
             replace(subject.row("biased_forgetting", seed, e, label), bf_reference=options.reference)
             for e, label in zip(estimates.biased[1:], groups.labels[1:], strict=True)
         ]
+        rows += [
+            subject.row("pooled_forgetting", seed, e, label)
+            for e, label in zip(estimates.pooled[1:], groups.labels[1:], strict=True)
+        ]
         rows += _disparity_rows(subject, groups, seed, sample, options)
         rows += _detectable_rows(subject, groups, seed, estimates)
     return rows

@@ -261,7 +261,7 @@ class Graph:
     def _portion(self, portion: Portion) -> dict[str, Any]:
         plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}
         who = {"who": portion.who, "by": portion.by, "weighed_by": list(portion.weighed_by)}
-        who |= {"metric": self.facts[portion.task].metric} if portion.weighed_by else {}
+        who |= {"metric": self.facts[portion.task].metric, "lost": "pooled_forgetting"} if portion.weighed_by else {}
         return plain | (who if portion.who != "uniform" else {})
 
     def _tokens(self, step: Step, epochs: float) -> int:

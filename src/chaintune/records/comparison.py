@@ -22,6 +22,9 @@ AUC = "auc"
 _VIEWS = {"rows": ("unit", "direction", "overall", "groups", "disparities"), "further": ("auc", "second_lines")}
 
 
+_UNKNOWN = Estimate(math.nan)
+
+
 @dataclass(frozen=True, slots=True)
 class GroupComparison:
     """One group of examples under two checkpoints; `dimension` and `group` are empty for the whole task.
@@ -43,6 +46,8 @@ class GroupComparison:
         forgetting_family, biased_forgetting_family: the tests that the adjusted p-value and interval are corrected for;
             empty where there is but one.
         same_examples: other groups of the dimension with the very same examples, which count as one test with this one.
+        pooled_forgetting: the forgetting as all groups of the dimension together suggest it, without a test: the best
+            estimate of a group that was picked for being far off; of the whole task its own forgetting.
     """
 
     dimension: str
@@ -63,6 +68,7 @@ class GroupComparison:
     forgetting_family: str = ""
     biased_forgetting_family: str = ""
     same_examples: tuple[str, ...] = ()
+    pooled_forgetting: Estimate = _UNKNOWN
 
     @property
     def is_silent(self) -> bool:
@@ -269,6 +275,7 @@ class Comparison:
             forgetting_family=lost.family,
             biased_forgetting_family=bias.family if bias else "",
             same_examples=lost.same_examples,
+            pooled_forgetting=self._estimate("pooled_forgetting", *at) if dimension else lost.estimate,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -69,9 +69,9 @@ Beside = Mapping[tuple[RowKey, str, str, str], ResultRow]
 
 
 def most_forgotten_first(members: Sequence[ResultRow], beside: Beside) -> list[ResultRow]:
-    """Rows of groups' forgetting in order; those without an interval last.
+    """Rows of groups' forgetting in order of the best estimate of it; those without an interval last.
 
-    A group that has no forgetting of its own counts with the whole task's and its difference from it.
+    Where there is none, a group counts with its own forgetting, else with the whole task's and its difference from it.
 
     Args:
         members: of one dimension under one checkpoint.
@@ -79,11 +79,11 @@ def most_forgotten_first(members: Sequence[ResultRow], beside: Beside) -> list[R
     """
 
     def rank(row: ResultRow) -> tuple[bool, float, str]:
-        own = row.estimate
-        whole, bias = (
-            beside.get((row.key, *at))
-            for at in (("forgetting", "", ""), ("biased_forgetting", row.dimension, row.group))
-        )
+        own, at = row.estimate, (row.dimension, row.group)
+        best = beside.get((row.key, "pooled_forgetting", *at))
+        if best and not math.isnan(best.estimate.value):
+            return (False, -best.estimate.value, row.group)
+        whole, bias = (beside.get((row.key, *place)) for place in (("forgetting", "", ""), ("biased_forgetting", *at)))
         if math.isnan(own.value) and whole and bias:
             own = replace(bias.estimate, value=whole.estimate.value + bias.estimate.value)
         return (math.isnan(own.low), 0.0 if math.isnan(own.value) else -own.value, row.group)

@@ -131,6 +131,7 @@ class _Views:
                 bias = replace(row("biased_forgetting", one.biased_forgetting, *label), bf_reference=own.reference)
                 yield replace(bias, family=one.biased_forgetting_family, same_examples=one.same_examples)
                 yield row("detectable_biased_forgetting", Estimate(one.detectable_biased_forgetting), *label)
+                yield row("pooled_forgetting", one.pooled_forgetting, *label)
             for metric, count in (("forgot", one.forgot), ("learned", one.learned)):
                 yield row(metric, Estimate(count, p_value=one.mcnemar_p), *label)
         for spread in self.disparities:

@@ -1,5 +1,6 @@
 """Tables of results: headers and rows of text, for the terminal and for Markdown alike."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -248,6 +249,11 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
 
 
 _LARGEST_DIMENSION = 15
+BEST = "best estimate"
+_POOLED = (
+    "Best estimate: forgetting as all groups together suggest it, shrunk toward the whole task by what is noise; "
+    "the one to rely on for a group that was picked from this table."
+)
 
 
 def group_tables(rows: Sequence[ResultRow], *, scores: bool = False) -> list[Table]:
@@ -279,7 +285,9 @@ def _group_table(
         "positive says that this group loses more. p and verdicts are adjusted for the number of groups, intervals are "
         "not."
     )
-    notes = (without_loss(members), *biased_only_note(biased_only(members, beside)))
+    best = {row.group: _best(row, beside) for row in shown}
+    pooled = any(cell for cells in best.values() for cell in cells)
+    notes = (_POOLED if pooled else "", without_loss(members), *biased_only_note(biased_only(members, beside)))
     note += "".join(f" {text}" for text in notes if text)
     if len(members) > len(shown):
         file = "results.parquet" if first.chain else "the JSON format"
@@ -291,10 +299,20 @@ def _group_table(
         note,
         (
             first.dimension, "n", "clusters", *(("before", "after") if scores else ()),
-            *(ANSWERS_HEADER if known else ()), "forgetting", "verdict", "biased forgetting", "p",
+            *(ANSWERS_HEADER if known else ()), "forgetting", "verdict", *((BEST,) if pooled else ()),
+            "biased forgetting", "p",
         ),
-        tuple(_group_line(row, bias[row.group], _scores(levels.get(row.group, ()), known)) for row in shown),
+        tuple(
+            _group_line(row, bias[row.group], _scores(levels.get(row.group, ()), known), best[row.group] * pooled)
+            for row in shown
+        ),
     )  # fmt: skip
+
+
+def _best(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], ResultRow]) -> tuple[str]:
+    """The cell of the best estimate of a group's forgetting; empty where there is none."""
+    best = beside.get((row.key, "pooled_forgetting", row.dimension, row.group))
+    return (change(best) if best and not math.isnan(best.estimate.value) else "",)
 
 
 def _levels(row: ResultRow, beside: Mapping[tuple[RowKey, str, str, str], ResultRow]) -> list[ResultRow]:
@@ -308,7 +326,9 @@ def _scores(levels: Sequence[ResultRow], known: bool) -> tuple[str, ...]:
     return cells + (answers_cells([one.answers for one in levels], levels[0].unit) if known else ())
 
 
-def _group_line(row: ResultRow, bias: ResultRow | None, scores: tuple[str, ...]) -> tuple[str, ...]:
+def _group_line(
+    row: ResultRow, bias: ResultRow | None, scores: tuple[str, ...], best: tuple[str, ...]
+) -> tuple[str, ...]:
     return (
         row.group,
         str(row.estimate.n),
@@ -316,6 +336,7 @@ def _group_line(row: ResultRow, bias: ResultRow | None, scores: tuple[str, ...])
         *scores,
         change(row),
         row.verdict,
+        *best,
         change(bias),
         p_text(bias.estimate.p_adjusted) if bias else "",
     )

@@ -6,6 +6,7 @@ from chaintune.stats.effects import Reference, adjusted, biased, means, rates
 from chaintune.stats.flips import mcnemar_p
 from chaintune.stats.medians import median
 from chaintune.stats.multiplicity import Adjustment, adjust
+from chaintune.stats.pooling import pooled
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
 from chaintune.stats.simulation import Flips, Power, flips_of, grown, simulated_power
@@ -31,6 +32,7 @@ __all__ = [
     "means",
     "median",
     "needed_clusters",
+    "pooled",
     "rates",
     "ratio_limits",
     "ratios",
