@@ -14,7 +14,6 @@ from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_
 from chaintune.records.scales import margin_in
 from chaintune.stats import Sample, means, rates
 from chaintune.stats.clusters import Floats
-from chaintune.stats.effects import SIGN_FLIP
 
 ONE_PAIR = "these checkpoints only"
 # Of values that are not in the unit of the item metric.
@@ -146,8 +145,7 @@ def mean_scores(groups: Grouping, values: Floats, unit: Unit, options: Inference
     if unit.metric.range == SHARES.metric.range:
         return rates(groups.design, values, level=options.level, seed=options.seed)
     sample = Sample.of(groups.design, values, resamples=options.resamples, seed=options.seed)
-    estimates = means(sample, level=options.level, bounded=False)
-    return [replace(one, p_value=math.nan, method=one.method.removesuffix(f"; {SIGN_FLIP}")) for one in estimates]
+    return means(sample, level=options.level, bounded=False)
 
 
 def mean_rows(

@@ -44,8 +44,13 @@ def contrast_parts(sample: Sample) -> tuple[Floats, Floats, Halves, Halves]:
     numerator = Halves(
         _scores(design, sample.half_sums.sums, sample.half_sizes.sums, mean),
         _scores(design, sample.half_sums.totals[None], sample.half_sizes.totals[None], mean)[0],
+        sample.half_sums.clusters,
     )
-    denominator = Halves(_weights(design, sample.half_sizes.sums), _weights(design, sample.half_sizes.totals[None])[0])
+    denominator = Halves(
+        _weights(design, sample.half_sizes.sums),
+        _weights(design, sample.half_sizes.totals[None])[0],
+        sample.half_sizes.clusters,
+    )
     return *_sums_by_seed(sample), numerator, denominator
 
 

@@ -18,7 +18,8 @@ from chaintune.stats.contrasts import (
     least_errors,
     shares,
 )
-from chaintune.stats.halves import Halves, interval, quantiles, ratio_draws, sign_flip_p
+from chaintune.stats.convolution import error_of_draws, flip_test
+from chaintune.stats.halves import Halves, agreeing, interval, quantiles, ratio_draws
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.power import effective_clusters
 from chaintune.stats.rates import Differences, Rates, combine, moments, t_quantile, t_tails
@@ -28,6 +29,7 @@ from chaintune.stats.seeds import crossed, seed_noise
 Reference = Literal["overall", "rest"]
 Level = float | Floats
 Numbers = tuple[Floats, Floats, Floats, Floats]
+Inferred = tuple[Floats, Floats, Floats, Floats, Floats]
 
 # Chosen by simulation, see docs/explanation/statistics.md: skewness of a mean beyond which its halves are not trusted
 # alone.
@@ -37,7 +39,6 @@ HALVES = "random halves of the clusters"
 RATES = "exact binomial limits at the effective sample size"
 SIGN_FLIP = "cluster sign-flip test"
 FLOOR = f"at no less than {SCATTER_FLOOR:.0%} of the common scatter"
-BIASED = f"{HALVES}; {SIGN_FLIP} with equality imposed; {FLOOR}"
 SEEDS = "crossed with seeds"
 
 _NOISE_DRAWS = 10_000
@@ -55,7 +56,7 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
         sample: of the values.
         level: of the intervals, one for all or one for each group.
         bounded: values are changes between -1 and 1; where few differ from 0, exact limits of rates then hold. Else
-            they are levels, whose scatter differs between groups, and neither guard holds.
+            they are levels, whose scatter differs between groups: neither guard holds, and no test is made.
 
     Undefined: the value in an empty group and where a label has too few clusters, the interval where clusters are too
         few.
@@ -67,19 +68,21 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
         squares = (part.design.sizes**2).sum(axis=0)
         return *inferred, skewness(part.sums - part.value * part.design.weights), squares
 
-    value, low, high, p_value, skewed, squares = in_parts(sample, of_part, alone=True)
-    numbers = value, low, high, p_value
+    value, low, high, p_value, off, skewed, squares = in_parts(sample, of_part, alone=True)
+    numbers = value, low, high, p_value if bounded else np.full_like(p_value, np.nan)
     margin = _own_seed_margin(sample, level)
     if sample.design.labels is not None:
         numbers = _at_least_t(numbers, *own_errors(sample), margin, level)
-    methods = [f"{HALVES}; {SIGN_FLIP}"] * len(value)
+    methods = [HALVES] * len(value)
     if bounded:
         errors, freedom = least_errors(sample, squares)
         numbers = _at_least_t(numbers, errors, freedom, margin, level, bound=1.0)
         rare = skewed > MEAN_SKEWNESS
         numbers = _where_rare(rare, numbers, rare_limits(sample, level), margin) if rare.any() else numbers
-        made = zip(rare.tolist(), (errors > 0).tolist(), strict=True)
-        methods = [f"{RATES if r else HALVES}; {SIGN_FLIP}" + (f"; {FLOOR}" if floor else "") for r, floor in made]
+        off = np.where(numbers[3] > p_value, np.nan, off)
+        floors = [f"; {FLOOR}" if floor else "" for floor in (errors > 0).tolist()]
+        made = zip(rare.tolist(), off.tolist(), floors, strict=True)
+        methods = [f"{RATES if r else HALVES}; {SIGN_FLIP}{exactness(error)}{floor}" for r, error, floor in made]
     return _estimates(sample, numbers, methods, level)
 
 
@@ -96,24 +99,36 @@ def biased(sample: Sample, *, level: Level = 0.95, reference: Reference = "overa
     """
     if sample.design.labels is not None:
         return _biased_over_labels(sample, level=level, reference=reference)
-    value, low, high, p_value = in_parts(sample, lambda part: _contrasts(part, part.own(level)))
+    value, low, high, p_value, off = in_parts(sample, lambda part: _contrasts(part, part.own(level)))
     share = shares(sample.design)
     scale = 1 - share if reference == "overall" else np.ones_like(share)
     value, low, high = (np.where(scale > 0, array, 0.0) * scale for array in (value, low, high))
-    estimates = _estimates(sample, (value, low, high, p_value), [BIASED] * len(share), level)
+    estimates = _estimates(sample, (value, low, high, p_value), [_how_biased(error) for error in off.tolist()], level)
     facts = zip(estimates, share.tolist(), sample.design.n_outside.tolist(), _needed(level, len(share)), strict=True)
     return [_comparable(*each) for each in facts]
 
 
-def _contrasts(sample: Sample, level: Level) -> Numbers:
+def _how_biased(error: float) -> str:
+    return f"{HALVES}; {SIGN_FLIP} with equality imposed{exactness(error)}; {FLOOR}"
+
+
+def _contrasts(sample: Sample, level: Level) -> Inferred:
     """Each group minus the rest."""
     seed_sums, sizes, numerator, denominator = contrast_parts(sample)
-    value, low, high, p_value = _inferred(seed_sums, sizes, (numerator, denominator), level, sample.seed)
+    value, low, high, p_value, off = _inferred(seed_sums, sizes, (numerator, denominator), level, sample.seed)
     scatter = contrast_scatter(sample, sizes[0])
     error, freedom = least_error(scatter, sizes[0]), effective_clusters(scatter) - 1
     margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, seed_margin(seed_sums, sizes, level, sample.seed))
     low, high = np.minimum(low, value - margin), np.maximum(high, value + margin)
-    return value, low, high, np.maximum(p_value, t_tails(value, error, freedom))
+    by_t = t_tails(value, error, freedom)
+    return value, low, high, np.maximum(p_value, by_t), np.where(by_t > p_value, np.nan, off)
+
+
+def exactness(error: float) -> str:
+    """Says of a p-value how far it may be off; nothing where it is NaN, for it is that of another distribution."""
+    if math.isnan(error):
+        return ""
+    return f" (p ± {error:.1g})" if error else " (exact p)"
 
 
 def rare_limits(sample: Sample, level: Level) -> tuple[Floats, Floats]:
@@ -149,11 +164,12 @@ def _biased_over_labels(sample: Sample, *, level: Level, reference: Reference) -
     made = contrast(design, labels, sample.label_sums, sample.values, overall=reference == "overall")
     weights = np.broadcast_to(made.weights, made.sums.shape)
     drawn = both_halves(made.sums.mean(axis=0), made.weights, resamples=sample.resamples, seed=sample.seed)
-    numbers = _inferred(made.sums, weights, drawn, level, sample.seed)
+    *plain, by_flips, off = _inferred(made.sums, weights, drawn, level, sample.seed)
     margin = seed_margin(made.sums, weights, level, sample.seed)
-    numbers = _at_least_t(numbers, *contrast_errors(made, labels), margin, level)
+    numbers = _at_least_t((plain[0], plain[1], plain[2], by_flips), *contrast_errors(made, labels), margin, level)
+    off = np.where(numbers[3] > by_flips, np.nan, off)
     # A label held against the others has no common scatter to lean on: it may be the one that hardly changes.
-    rare = skewness(made.sums.mean(axis=0) - numbers[0] * made.weights) > MEAN_SKEWNESS
+    rare = skewness(made.sums.mean(axis=0) - plain[0] * made.weights) > MEAN_SKEWNESS
     if (rare & (labels.only >= 0)).any():
         factors = label_factors(labels, overall=reference == "overall")
         exact = combined(factors, *_change_limits(sample, labels, level, whole=True))
@@ -167,7 +183,8 @@ def _biased_over_labels(sample: Sample, *, level: Level, reference: Reference) -
         elif low == high:
             estimates.append(replace(known, reason="all examples changed alike"))
         else:
-            how = BIASED + labels.note(k, labels.compared) + (f"; {SEEDS}" if sample.n_seeds > 1 else "")
+            how = _how_biased(float(off[k])) + labels.note(k, labels.compared)
+            how += f"; {SEEDS}" if sample.n_seeds > 1 else ""
             estimates.append(replace(known, low=low, high=high, p_value=p_value, method=how))
     return estimates
 
@@ -205,25 +222,31 @@ def adjusted(estimates: list[Estimate], method: Adjustment) -> list[Estimate]:
     return [replace(e, p_adjusted=float(p)) for e, p in zip(estimates, corrected, strict=True)]
 
 
-def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level: Level, seed: int) -> Numbers:
-    """Value, ends of the interval and p-value of each ratio of totals. Shape: sums and sizes `[S, C, K]`."""
+def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level: Level, seed: int) -> Inferred:
+    """Value, ends of the interval, p-value and what that is off by, of each ratio of totals.
+
+    Shape: sums and sizes `[S, C, K]`.
+    """
     numerator, denominator = halves
     total = denominator.totals
     value = np.divide(numerator.totals, total, out=np.zeros_like(total), where=total > 0)
     if len(sums) == 1:
-        scale = np.abs(sums[0]).sum(axis=0)
         # A few columns at a time: each draw of each column is held several times.
         parts = [slice(start, start + _COLUMNS_AT_ONCE) for start in range(0, len(value), _COLUMNS_AT_ONCE)]
         levels = np.broadcast_to(np.asarray(level), value.shape)
-        ends = [
-            interval(*ratio_draws(numerator.columns(part), denominator.columns(part)), levels[part]) for part in parts
-        ]
-        p_values = [sign_flip_p(numerator.columns(part), scale[part]) for part in parts]
-        low, high = (np.concatenate(end) for end in zip(*ends, strict=True))
-        return value, low, high, np.concatenate(p_values)
+        several = []
+        for part in parts:
+            top = numerator.columns(part)
+            ratios = ratio_draws(top, denominator.columns(part))
+            p_value, off = flip_test(top, sums[0][:, part])
+            ends = agreeing(value[part], interval(*ratios, levels[part]), ratios, p_value, levels[part])
+            several.append((*ends, p_value, off))
+        low, high, p_value, off = (np.concatenate(arrays) for arrays in zip(*several, strict=True))
+        return value, low, high, p_value, off
     draws = 2 * (len(numerator.sums) - 1)
     noise = seed_noise(sums, sizes, draws, seed)
-    return value, *crossed(numerator, denominator, noise, level)
+    low, high, p_value = crossed(numerator, denominator, noise, level)
+    return value, low, high, p_value, error_of_draws(p_value, len(numerator.sums))
 
 
 def seed_margin(sums: Floats, sizes: Floats, level: Level, seed: int) -> Floats:

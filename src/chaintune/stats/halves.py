@@ -30,25 +30,37 @@ Kinds = tuple[Integers, Integers]
 class Halves:
     """Sums of columns over random halves of the clusters; row 0 is the half that holds every cluster.
 
+    Attributes:
+        sums: of each half.
+        totals: of all clusters.
+        clusters: how many there are.
+
     Shape: sums `[R + 1, M]`, totals `[M]`.
     """
 
     sums: Floats
     totals: Floats
+    clusters: int
+
+    @property
+    def is_every(self) -> bool:
+        """Whether each half is there once, so that nothing is random."""
+        return bool(len(self.sums) == 2 ** min(self.clusters - 1, 62))
 
     def columns(self, part: slice) -> "Halves":
         """Some of the columns."""
-        return Halves(self.sums[:, part], self.totals[part])
+        return Halves(self.sums[:, part], self.totals[part], self.clusters)
 
     def beside(self, other: "Halves") -> "Halves":
         """These columns, then those."""
-        return Halves(np.concatenate([self.sums, other.sums], axis=1), np.concatenate([self.totals, other.totals]))
+        sums, totals = np.concatenate([self.sums, other.sums], axis=1), np.concatenate([self.totals, other.totals])
+        return Halves(sums, totals, self.clusters)
 
 
 def halves(columns: Floats | sparse.csr_array, *, resamples: int, seed: int, kinds: Kinds | None = None) -> Halves:
     """Sums of each column over random halves of the rows.
 
-    When there are no more different halves than `resamples`, each is taken once.
+    When there are no more different halves than `resamples` and the data, each is taken once.
 
     Args:
         columns: one row a cluster.
@@ -59,9 +71,9 @@ def halves(columns: Floats | sparse.csr_array, *, resamples: int, seed: int, kin
     Shape: columns `[C, M]`.
     """
     totals, rows = np.asarray(columns.sum(axis=0)), columns.shape[0]
-    if 2 ** min(rows - 1, 62) <= resamples:
+    if 2 ** min(rows - 1, 62) <= resamples + 1:
         dense = columns if isinstance(columns, np.ndarray) else columns.toarray()
-        return Halves(_every_half(rows) @ dense, totals)
+        return Halves(_every_half(rows) @ dense, totals, rows)
     first, counts = kinds_of(columns) if kinds is None else kinds
     of_rows: Any = columns[first]
     used = None
@@ -74,7 +86,7 @@ def halves(columns: Floats | sparse.csr_array, *, resamples: int, seed: int, kin
     for weights in _random_halves(counts, used, resamples, seed):
         sums[done : done + len(weights)] = weights @ of_rows
         done += len(weights)
-    return Halves(sums, totals)
+    return Halves(sums, totals, rows)
 
 
 def _every_half(n: int) -> Floats:
@@ -148,6 +160,33 @@ def _end(lows: Floats, level: float | Floats) -> Floats:
     beyond = np.where((lows > end) & ~tied, lows, np.inf).min(axis=0)
     stays = (below + tied.sum(axis=0) / 2 > allowed) | ~np.isfinite(end) | ~np.isfinite(beyond)
     return np.asarray(np.where(stays, end, beyond))
+
+
+def agreeing(
+    value: Floats, ends: tuple[Floats, Floats], draws: tuple[Floats, Floats], p_values: Floats, level: float | Floats
+) -> tuple[Floats, Floats]:
+    """Ends that leave out 0 exactly where the p-value says so, which may be more exact than the draws behind the ends.
+
+    Where the two differ, the end that is nearer to 0 moves to the draw next to 0 on its other side.
+
+    Shape: draws `[R + 1, K]`, the rest `[K]`.
+    """
+    (low, high), (lows, highs) = (end.copy() for end in ends), draws
+    rejects = p_values <= 1 - np.asarray(level) + 1e-12
+    differ = (((low > 0) | (high < 0)) != rejects) & np.isfinite(low) & np.isfinite(high)
+    for column in np.flatnonzero(differ & (value > 0)).tolist():
+        low[column] = _beside_zero(lows[:, column], above=bool(rejects[column]))
+    for column in np.flatnonzero(differ & (value < 0)).tolist():
+        high[column] = -_beside_zero(-highs[:, column], above=bool(rejects[column]))
+    return low, high
+
+
+def _beside_zero(draws: Floats, *, above: bool) -> float:
+    """The draw next to 0 above it, or not above it."""
+    draws = draws[np.isfinite(draws) & ((draws > 0) == above)]
+    if not len(draws):
+        return 0.0
+    return float(draws.min() if above else draws.max())
 
 
 def quantiles(draws: Floats, share: float | Floats, method: Literal["linear", "lower", "higher"]) -> Floats:

@@ -8,8 +8,9 @@ import numpy as np
 
 from chaintune.records import Estimate
 from chaintune.stats.clusters import Design, Floats
-from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, RATES, SEEDS, SIGN_FLIP, rare_limits
-from chaintune.stats.halves import Halves, interval, ratio_draws, sign_flip_p
+from chaintune.stats.convolution import error_of_draws, flip_test
+from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, RATES, SEEDS, SIGN_FLIP, exactness, rare_limits
+from chaintune.stats.halves import agreeing, interval, ratio_draws
 from chaintune.stats.sample import Sample, both_halves, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise, seed_variances
 
@@ -51,14 +52,18 @@ def ratios(
     value = np.divide(top.totals, bottom.totals, out=np.full(k, np.nan), where=positive)
     if len(tops) == 1:
         drawn_ratios = ratio_draws(top, bottom)
-        low, high = interval(*drawn_ratios, level)
-        p_value = np.maximum(sign_flip_p(top, np.abs(tops[0]).sum(axis=0)), _share_beyond(value, *drawn_ratios))
+        p_value, errors = flip_test(top, tops[0])
+        beyond = _share_beyond(value, *drawn_ratios)
+        errors = np.where(beyond > p_value, error_of_draws(beyond, len(top.sums)), errors)
+        p_value = np.maximum(p_value, beyond)
+        low, high = agreeing(np.nan_to_num(value), interval(*drawn_ratios, level), drawn_ratios, p_value, level)
     else:
         noise = seed_noise(tops, bottoms, 2 * (len(top.sums) - 1), seed)
         low, high, p_value = crossed(top, bottom, noise, level)
+        errors = error_of_draws(p_value, len(top.sums))
     residuals = tops.mean(axis=0) - np.nan_to_num(value) * bottoms.mean(axis=0)
     rare = skewness(residuals) > MEAN_SKEWNESS
-    numbers = np.stack([value, low, high, p_value])
+    numbers = np.stack([value, low, high, p_value, errors])
     return [_ratio(design, column, numbers[:, column], len(tops), (bool(rare[column]), level)) for column in range(k)]
 
 
@@ -123,7 +128,7 @@ def combination(samples: Sequence[Sample], weights: Sequence[float], *, level: f
     low, high = float(np.quantile(drawn, tail)), float(np.quantile(drawn, 1 - tail))
     rarer = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     p_value = min(1.0, 2 * (rarer + 1) / (len(drawn) + 1))
-    method = f"{HALVES} of each task"
+    method = f"{HALVES} of each task{exactness(float(error_of_draws(np.array(p_value), len(drawn) // 2)))}"
     if any(_is_rare(sample) for sample in samples):
         tasks = [(weight, float(one.value[0]), _ends(one)) for one, weight in zip(samples, weights, strict=True)]
         ends = _guarded(tasks, level, noise)
@@ -160,8 +165,7 @@ def _guarded(tasks: Sequence[tuple[float, float, Ends]], level: float, noise: Fl
 
 def _ends(sample: Sample) -> Ends:
     """Ends of a task's mean from its clusters alone, exact limits where changes are rare."""
-    first = [Halves(half.sums[:, :1], half.totals[:1]) for half in (sample.half_sums, sample.half_sizes)]
-    drawn = ratio_draws(*first)
+    drawn = ratio_draws(*(half.columns(slice(1)) for half in (sample.half_sums, sample.half_sizes)))
     rare = _is_rare(sample)
 
     def ends(level: float) -> tuple[float, float]:
@@ -208,7 +212,7 @@ def _errors(samples: Sequence[Sample], weights: Sequence[float], rng: np.random.
 
 def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tuple[bool, float]) -> Estimate:
     rare, level = trust
-    value, low, high, p_value = (float(number) for number in numbers)
+    value, low, high, p_value, error = (float(number) for number in numbers)
     n, clusters = int(design.own_n[column]), int(design.own_clusters[column])
     if math.isnan(value):
         reason = "nothing to divide by" if n else design.why_no_mean(column)
@@ -220,6 +224,6 @@ def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tupl
     elif rare:
         reason = f"too few and too one-sided changes among {clusters} clusters for an interval"
     else:
-        method = f"{HALVES}; {SIGN_FLIP}" + (f"; {SEEDS}" if seeds > 1 else "")
+        method = f"{HALVES}; {SIGN_FLIP}{exactness(error)}" + (f"; {SEEDS}" if seeds > 1 else "")
         return Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=method)
     return Estimate(value, n=n, n_clusters=clusters, n_seeds=seeds, reason=reason)

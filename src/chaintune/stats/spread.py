@@ -9,7 +9,8 @@ from chaintune.records import Estimate
 from chaintune.stats.balanced import spread_parts
 from chaintune.stats.clusters import Floats
 from chaintune.stats.contrasts import SCATTER_FLOOR, common_scatter, contrast_by_seed
-from chaintune.stats.effects import SIGN_FLIP
+from chaintune.stats.convolution import error_of_draws
+from chaintune.stats.effects import FLOOR, SIGN_FLIP, exactness
 from chaintune.stats.halves import halves
 from chaintune.stats.sample import Sample
 from chaintune.stats.seeds import seed_noise
@@ -34,14 +35,16 @@ def disparity(sample: Sample, groups: list[int]) -> tuple[Estimate, float]:
     lows, highs = zip(*ends, strict=True)
     spread = np.max(highs, axis=0) - np.min(lows, axis=0)
     value = float(np.ptp(np.concatenate(values)))
+    # Row 0 is the data themselves, so the p-value is never 0.
+    p_value = float(((spread[1:] >= value - 1e-12).sum() + 1) / len(spread))
+    off = exactness(float(error_of_draws(np.array(p_value), len(spread))))
     estimate = Estimate(
         value,
-        # Row 0 is the data themselves, so the p-value is never 0.
-        p_value=float(((spread[1:] >= value - 1e-12).sum() + 1) / len(spread)),
+        p_value=p_value,
         n=int(sample.design.n[0]),
         n_clusters=len(np.unique(sample.design.clusters[sample.design.members[:, groups].sum(axis=1) > 0])),
         n_seeds=sample.n_seeds,
-        method=f"{SIGN_FLIP} with equality imposed; at no less than {SCATTER_FLOOR:.0%} of the common scatter",
+        method=f"{SIGN_FLIP} with equality imposed{off}; {FLOOR}",
         reason="no interval: a maximum over noisy groups is too large on average, see its null expectation",
     )
     return estimate, float(spread[1:].mean()) if len(spread) > 1 else math.nan

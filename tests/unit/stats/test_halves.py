@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from chaintune.stats import Sample, means
-from chaintune.stats.halves import Halves, halves, interval, ratio_draws, sign_flip_p
+from chaintune.stats.halves import halves, interval, ratio_draws, sign_flip_p
 from tests import synthetic
 
 
@@ -86,7 +86,7 @@ def test_interval_excludes_zero_exactly_when_the_test_rejects(n: int) -> None:
     for _ in range(60):
         columns = np.stack([rng.integers(-2, 4, n), rng.integers(1, 5, n)], axis=1).astype(float)
         drawn = halves(columns, resamples=500, seed=0)
-        top, bottom = (Halves(drawn.sums[:, [k]], drawn.totals[[k]]) for k in (0, 1))
+        top, bottom = (drawn.columns(slice(k, k + 1)) for k in (0, 1))
         low, high = interval(*ratio_draws(top, bottom), 0.95)
         p_value = sign_flip_p(top, np.abs(columns[:, :1]).sum(axis=0))
         assert (low[0] > 0 or high[0] < 0) == (p_value[0] <= 0.05)
@@ -108,7 +108,7 @@ def test_same_seed_same_bits_and_other_seed_other_bits() -> None:
 
 def test_no_more_clusters_than_one_gives_no_interval() -> None:
     drawn = halves(np.array([[3.0, 4.0]]), resamples=100, seed=0)
-    parts = (Halves(drawn.sums[:, [k]], drawn.totals[[k]]) for k in (0, 1))
+    parts = (drawn.columns(slice(k, k + 1)) for k in (0, 1))
     low, high = interval(*ratio_draws(*parts), 0.95)
     assert (low[0], high[0]) == (-np.inf, np.inf)
 
