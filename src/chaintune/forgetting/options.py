@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import get_args
 
 from chaintune.errors import ConfigError, nearest
-from chaintune.stats import Adjustment, Reference
+from chaintune.stats import Adjustment, Reference, SeedVariance
 
 # A number is kept of each, for every group.
 MOST_RESAMPLES = 1_000_000
+_SEED_VARIANCES = get_args(SeedVariance)
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Inference:
         adjust: correction for the number of groups of a dimension.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
         margin: a change within it counts as none.
+        seed_variance: between seeds, estimated `over_groups` of a dimension together, or for each group `separate`.
 
     Raises:
         ConfigError: an option is invalid.
@@ -32,6 +35,7 @@ class Inference:
     adjust: Adjustment = "holm"
     reference: Reference = "overall"
     margin: float = 0.02
+    seed_variance: SeedVariance = "over_groups"
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -47,6 +51,8 @@ class Inference:
             raise ConfigError(f"adjust '{self.adjust}': {nearest(self.adjust, ['holm', 'bh'])}")
         if self.reference not in ("overall", "rest"):
             raise ConfigError(f"reference '{self.reference}': {nearest(self.reference, ['overall', 'rest'])}")
+        if self.seed_variance not in _SEED_VARIANCES:
+            raise ConfigError(f"seed_variance '{self.seed_variance}': {nearest(self.seed_variance, _SEED_VARIANCES)}")
 
     def _check_types(self) -> None:
         for name, kind, usual in (
@@ -56,6 +62,7 @@ class Inference:
             ("seed", Integral, "a whole number such as 0"),
             ("adjust", str, "holm or bh"),
             ("reference", str, "overall or rest"),
+            ("seed_variance", str, " or ".join(_SEED_VARIANCES)),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, kind):
