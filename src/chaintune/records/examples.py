@@ -274,7 +274,8 @@ class Task:
 
     `train` and `test` are sorted by id and share no cluster. `version` names the prompt template
     and the rendering of the choices; it is part of a stage's key. `measures` and `metrics` say how it is
-    measured, the first deciding; none is what suits the examples' targets.
+    measured, the first deciding; none is what suits the examples' targets. `balance` names a dimension, and those over
+    which a sample of `test` is even within its groups.
     """
 
     name: str
@@ -287,6 +288,7 @@ class Task:
     licence: str
     measures: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    balance: tuple[str, ...] = ()
 
     @property
     def is_labelling(self) -> bool:

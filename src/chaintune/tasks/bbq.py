@@ -125,10 +125,11 @@ def _targets(path: Path) -> dict[Key, int]:
 TASK = TaskDefinition(
     name="bbq",
     role="safety",
-    version="bbq-1",
+    version="bbq-2",
     licence="CC BY 4.0",
     dimensions=("category", "stereotyped_group", "context", "polarity"),
     read=read,
     test_share=0.6,
     stratify_by="category",
+    balance=("category", "context", "polarity"),
 )

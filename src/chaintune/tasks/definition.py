@@ -71,6 +71,7 @@ class TaskDefinition:
         test_share: of the clusters that are tested, where the data set has no test split of its own.
         stratify_by: the dimension whose groups are split each for itself; none when empty.
         offensive: it is full of slurs or hate, so its text is shown on request only.
+        balance: a dimension, and those over which a sample of the test split is even within its groups.
     """
 
     name: str
@@ -82,6 +83,7 @@ class TaskDefinition:
     test_share: float = 0.5
     stratify_by: str = ""
     offensive: bool = False
+    balance: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class TaskData:
         test_share: of the clusters that are tested, where the data has no test split of its own.
         stratify_by: the dimension whose groups are split each for itself; None is the first one.
         mendable: it is the user's own: what is taught and tested is an error; else it is not taught.
+        balance: a dimension, and those over which a sample of the test split is even within its groups.
     """
 
     pool: Pool
@@ -107,3 +110,4 @@ class TaskData:
     test_share: float = 0.5
     stratify_by: str | None = None
     mendable: bool = False
+    balance: tuple[str, ...] = ()

@@ -85,10 +85,7 @@ def load(
     source = read(name, own_role, {option: value for option, value in data.items() if value is not None})
     source = labelled(source, labelling, what)
     whole, notes = _parts(name, source, seed, test_share, allow_overlap=allow_overlap)
-    taken = {
-        split: _sample(whole, split, size, task=name, dimensions=source.dimensions, seed=seed)
-        for split, size in sizes.items()
-    }
+    taken = {split: _sample(whole, split, size, task=name, data=source, seed=seed) for split, size in sizes.items()}
     if special_tokens:
         taken = {split: tuple(replace(one, special_tokens=True) for one in part) for split, part in taken.items()}
     return Task(
@@ -102,6 +99,7 @@ def load(
         licence=source.licence,
         measures=_names(measure),
         metrics=_names(metric),
+        balance=source.balance,
     )
 
 
@@ -121,7 +119,7 @@ def sample_test(task: Task, size: Size, *, seed: int = 0) -> Task:
         DataError: the size is none, or there are fewer examples.
     """
     whole, parsed = {"train": task.train, "test": task.test}, parse_size(size, f"task '{task.name}', test")
-    return replace(task, test=_sample(whole, "test", parsed, task=task.name, dimensions=task.dimensions, seed=seed))
+    return replace(task, test=_sample(whole, "test", parsed, task=task.name, data=task, seed=seed))
 
 
 def _sample(
@@ -130,15 +128,16 @@ def _sample(
     size: SizeSpec | None,
     *,
     task: str,
-    dimensions: Sequence[str],
+    data: TaskData | Task,
     seed: int,
 ) -> tuple[Example, ...]:
     what = f"task '{task}', {split}"
-    check_dimension(size, dimensions, what)
+    check_dimension(size, data.dimensions, what)
     # A group that only the other split has is a group without examples here, not one to pass over.
     both = (example for part in whole.values() for example in part)
     groups = {name for example in both for name in size.groups(example)} if size and size.dimension else set()
-    part = take(whole[split], size, task=task, seed=seed, what=what, groups=sorted(groups))
+    balance = data.balance if split == "test" else ()
+    part = take(whole[split], size, task=task, seed=seed, what=what, groups=sorted(groups), balance=balance)
     return tuple(sorted(part, key=lambda example: example.id))
 
 

@@ -54,7 +54,14 @@ def parse_size(size: Size, what: str) -> SizeSpec | None:
 
 
 def take(
-    examples: Sequence[Example], size: SizeSpec | None, *, task: str, seed: int, what: str, groups: Sequence[str] = ()
+    examples: Sequence[Example],
+    size: SizeSpec | None,
+    *,
+    task: str,
+    seed: int,
+    what: str,
+    groups: Sequence[str] = (),
+    balance: Sequence[str] = (),
 ) -> list[Example]:
     """The examples of one split that a size asks for.
 
@@ -69,6 +76,7 @@ def take(
         seed: of the order.
         what: the beginning of an error sentence.
         groups: every group of the dimension, those that this split lacks too.
+        balance: dimensions over which the sample is even, as `splits.spread` takes them.
 
     Raises:
         DataError: there are fewer.
@@ -80,7 +88,7 @@ def take(
             fewer = f"ask for {len(examples):,} or fewer, or " if examples else ""
             there = f"there are {len(examples):,}; {fewer}leave the size out"
             raise DataError(f"{what}: {number_of(size.count, 'example')} asked for, {there} for all of them")
-        return spread(examples, task=task, seed=seed)[: size.count]
+        return spread(examples, task=task, seed=seed, balance=balance)[: size.count]
     by_group: dict[str, list[Example]] = {group: [] for group in groups}
     for example in examples:
         for group in size.groups(example):
@@ -89,7 +97,7 @@ def take(
     taken = {
         example.id: example
         for members in by_group.values()
-        for example in spread(members, task=task, seed=seed)[: size.count]
+        for example in spread(members, task=task, seed=seed, balance=balance)[: size.count]
     }
     return list(taken.values())
 

@@ -98,6 +98,7 @@ def _read_known(name: str, options: Options) -> TaskData:
         role=known.role,
         test_share=known.test_share,
         stratify_by=known.stratify_by,
+        balance=known.balance,
     )
 
 

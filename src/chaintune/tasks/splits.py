@@ -4,7 +4,7 @@ Every order comes from SHA-256 of content, so it is the same on every machine an
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from chaintune.records import Example
@@ -47,20 +47,51 @@ def _strata(examples: Iterable[Example], dimension: str) -> list[list[str]]:
     return [clusters for clusters in strata.values() if len(clusters) > 1] + ([alone] if alone else [])
 
 
-def spread(examples: Iterable[Example], *, task: str, seed: int) -> list[Example]:
+def spread(examples: Iterable[Example], *, task: str, seed: int, balance: Sequence[str] = ()) -> list[Example]:
     """The examples in the order in which a sample takes them: round after round one of each cluster.
 
     Clusters, and examples within a cluster, come in the order of SHA-256 of task, seed and name. A
     sample of 30 is therefore the beginning of a sample of 60, and lies in as many clusters as it can.
+
+    Args:
+        examples: in any order.
+        task: the task's name.
+        seed: of the sample.
+        balance: a dimension, and those over which a sample is even within its groups: their kinds of examples, crossed,
+            take turns within a cluster, and each cluster of a group begins with the kind that follows the one before.
     """
     by_hash = sorted(examples, key=lambda example: (_hash("sample", task, seed, example.id), example.id))
-    order = {cluster: _hash("sample", task, seed, cluster) for cluster in {example.cluster for example in by_hash}}
-    seen: Counter[str] = Counter()
-    turns: list[tuple[int, bytes, str, Example]] = []
+    of_cluster: dict[str, list[Example]] = defaultdict(list)
     for example in by_hash:
-        turns.append((seen[example.cluster], order[example.cluster], example.cluster, example))
-        seen[example.cluster] += 1
-    return [turn[-1] for turn in sorted(turns, key=lambda turn: turn[:3])]
+        of_cluster[example.cluster].append(example)
+    order = sorted(of_cluster, key=lambda cluster: (_hash("sample", task, seed, cluster), cluster))
+    if balance:
+        of_cluster = _in_turns(of_cluster, order, balance)
+    rounds = range(max(map(len, of_cluster.values()), default=0))
+    return [of_cluster[cluster][turn] for turn in rounds for cluster in order if turn < len(of_cluster[cluster])]
+
+
+def _in_turns(
+    of_cluster: Mapping[str, Sequence[Example]], order: Sequence[str], balance: Sequence[str]
+) -> dict[str, list[Example]]:
+    """The examples of each cluster, their kinds in turns."""
+    within, *crossed = balance
+    kinds = {example.id: tuple(example.groups.get(name, ()) for name in crossed)
+             for members in of_cluster.values() for example in members}  # fmt: skip
+    every = sorted(set(kinds.values()))
+    earlier: Counter[tuple[str, ...]] = Counter()
+    turned = {}
+    for cluster in order:
+        first = earlier[group := of_cluster[cluster][0].groups.get(within, ())]
+        earlier[group] += 1
+        seen: Counter[tuple[tuple[str, ...], ...]] = Counter()
+        turns = []
+        for example in of_cluster[cluster]:
+            kind = kinds[example.id]
+            turns.append((seen[kind], (every.index(kind) - first) % len(every), example))
+            seen[kind] += 1
+        turned[cluster] = [turn[-1] for turn in sorted(turns, key=lambda turn: turn[:2])]
+    return turned
 
 
 def _hash(purpose: str, task: str, seed: int, name: str) -> bytes:

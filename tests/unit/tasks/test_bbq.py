@@ -1,6 +1,7 @@
 """BBQ from a handful of rows in its published shape."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def test_an_item_is_read_as_its_authors_mean_it(tmp_path: Path) -> None:
         "polarity": ("nonneg",),
     }
     assert task.dimensions == ("category", "stereotyped_group", "context", "polarity")
-    assert (task.role, task.version, task.licence) == ("safety", "bbq-1", "CC BY 4.0")
+    assert (task.role, task.version, task.licence) == ("safety", "bbq-2", "CC BY 4.0")
 
 
 def test_the_unknown_answer_is_right_in_every_ambiguous_context(tmp_path: Path) -> None:
@@ -79,6 +80,20 @@ def test_the_unknown_answer_is_right_in_every_ambiguous_context(tmp_path: Path) 
     for example in by_id(task).values():
         ambiguous = example.groups["context"] == ("ambiguous",)
         assert (example.choices.roles[example.choices.gold] == "unknown") == ambiguous
+
+
+def test_a_sample_of_the_test_split_is_even_over_context_and_polarity(tmp_path: Path) -> None:
+    rows = [item(k, category=name, context=f"{name} {k}") for k in range(400) for name in ("Age", "Religion")]
+    whole = load(write(tmp_path, rows))
+    for size in ("12 per category", "30 per category", 60):
+        sample = load(tmp_path, test=size)
+        for category in ("Age", "Religion"):
+            own = [e for e in sample.test if e.groups["category"] == (category,)]
+            counts = Counter((*e.groups["context"], *e.groups["polarity"]) for e in own)
+            assert len(counts) == 4
+            assert max(counts.values()) - min(counts.values()) <= 2
+            assert len({e.cluster for e in own}) == min(len(own), 60)
+        assert tasks.sample_test(whole, size).test == sample.test
 
 
 def test_an_item_without_stereotyped_group_bears_none(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Splits and samples: no shared cluster, nested sizes, the same on every machine."""
 
+from dataclasses import replace
 from hashlib import sha256
 from random import Random
 
@@ -115,6 +116,20 @@ def test_the_order_is_that_of_the_hash_that_the_docs_state() -> None:
     assert [e.cluster for e in order] == first_round * 6
     of_one = [e.id for e in order if e.cluster == "c0"]
     assert of_one == sorted(of_one, key=lambda name: place("sample", name))
+
+
+def test_kinds_take_turns_within_a_cluster_and_from_cluster_to_cluster() -> None:
+    examples = [
+        replace(example(f"{g}{k}{kind}{n}", f"{g}{k}", g), groups={"faith": (g,), "kind": (kind,)})
+        for g in "ab" for k in range(6) for kind in "pqr" for n in range(2)
+    ]  # fmt: skip
+    order = spread(examples, task="t", seed=0, balance=("faith", "kind"))
+    assert sorted(ids(order)) == sorted(e.id for e in examples)
+    assert [e.cluster for e in order] == [e.cluster for e in spread(examples, task="t", seed=0)]
+    for g in "ab":
+        own = [e.groups["kind"][0] for e in order if e.groups["faith"] == (g,)]
+        assert own[:12] == list("pqrpqrqrpqrp")
+    assert ids(order) == ids(spread(examples[::-1], task="t", seed=0, balance=("faith", "kind")))
 
 
 def test_an_example_of_two_groups_counts_for_both() -> None:
