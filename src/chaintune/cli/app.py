@@ -19,6 +19,7 @@ from chaintune.cli.curvature import curvature
 from chaintune.cli.mitigate import mitigate
 from chaintune.cli.output import (
     CLOSED_PIPE,
+    FirstOfWarnings,
     MessageFormatter,
     complain,
     complain_of_bug,
@@ -73,6 +74,7 @@ def _options(
         typer.echo(context.get_help())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(MessageFormatter())
+    handler.addFilter(FirstOfWarnings())
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
     logging.captureWarnings(True)  # a library's may quote data
     # Bars of the libraries underneath would break ours, and stderr may be a log file.

@@ -100,6 +100,21 @@ class MessageFormatter(logging.Formatter):
         return message(text) if record.name.startswith("chaintune") else visible(without_middle(text))
 
 
+class FirstOfWarnings(logging.Filter):
+    """Lets the warnings of libraries pass once each; Python forgets what it warned of where one is silenced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is no such warning, or a new one."""
+        text = record.getMessage() if record.name == "py.warnings" else ""
+        is_new = text not in self._texts
+        self._texts.update([text] if text else [])
+        return is_new
+
+
 def open_closed_streams() -> None:
     """Have something stand where stdin, stdout and stderr were closed, or the next file would take their place."""
     for number in range(3):
