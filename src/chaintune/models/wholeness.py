@@ -67,12 +67,13 @@ def check_adapter(missing: Collection[str], unexpected: Collection[str], total: 
     """
     if not missing and not unexpected:
         return
-    parts = [f"{len(unexpected)} of its {total} weights are not in the model{_two(sorted(unexpected))}"] * bool(
-        unexpected
-    )
-    parts += [f"{len(missing)} that the model has a place for are not in its file{_two(sorted(missing))}"] * bool(
-        missing
-    )
+    parts = []
+    if unexpected:
+        one, several = f"of its {total} weights is", f"of its {total} weights are"
+        parts.append(f"{number_of(len(unexpected), one, several)} not in the model{_two(sorted(unexpected))}")
+    if missing:
+        one, several = "weight that the model has a place for is", "weights that the model has a place for are"
+        parts.append(f"{number_of(len(missing), one, several)} not in its file{_two(sorted(missing))}")
     raise ModelError(
         f"adapter {folder}: {', and '.join(parts)}; it belongs to another model, or was saved under other names: name "
         "the base that it was trained on"

@@ -103,7 +103,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "some missing": (
         edited(without_one),
         r"lack 1 of the model's 21 weights \(",
-        "1 that the model has a place for are",
+        "1 weight that the model has a place for is",
     ),
     "other names": (
         edited(under_other_names),
@@ -113,7 +113,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "one more": (
         edited(with_one_more),
         r"hold 1 weight that Llama\S+ does not have \(vis",
-        "1 of its 29 weights are not",
+        "1 of its 29 weights is not",
     ),
     "another shape": (
         edited(of_another_shape),
