@@ -15,7 +15,7 @@ from benchmarks.calibration.clustered import Cell, World, clustered_power_table,
 from benchmarks.calibration.coverage import coverage_table, upper_table
 from benchmarks.calibration.decisions import draws_table, gate_table, power_table
 from benchmarks.calibration.families import families_table, tasks_table
-from benchmarks.calibration.labels import LabelCell, labels_table
+from benchmarks.calibration.labels import LABEL_WORLDS, LabelCell, label_power_table, labels_table
 from benchmarks.calibration.margins import margins_table
 from benchmarks.calibration.procedure import LEVEL, RESAMPLES
 from benchmarks.calibration.rivals import rivals_table
@@ -25,7 +25,27 @@ GRID = [Cell(*parts) for parts in itertools.product((8, 15, 25, 50), (0.0, 0.2, 
 FEW = [Cell(clusters, 0.2, multiple=False) for clusters in (8, 15, 50)]
 TWO = [Cell(15, 0.2, multiple=False), Cell(25, 0.2, multiple=True)]
 LESS = [cell for cell in GRID if cell.correlation != 0.5]
-LABELS = [LabelCell(*parts) for parts in itertools.product((32, 60, 120), (False, True), (False, True))]
+TWO_LABELS = [LabelCell(*parts) for parts in itertools.product((32, 60, 120), (False, True), (False, True))]
+OTHER_LABELS = [
+    LabelCell(clusters, mixed, True, labels, share)
+    for labels, share, sizes in (
+        (2, 0.9, (60, 120, 240)),
+        (3, 0.75, (60, 120)),
+        (3, 0.9, (240,)),
+        (4, 0.75, (120,)),
+        (4, 0.25, (60,)),
+    )
+    for clusters in sizes
+    for mixed in (False, True)
+]
+LABELS = dict.fromkeys(LABEL_WORLDS, TWO_LABELS)
+MORE_LABELS = dict.fromkeys(("alike", "uneven"), OTHER_LABELS)
+POWERFUL = [
+    LabelCell(clusters, mixed, one_label=True, labels=labels, share=share)
+    for clusters, labels, share in ((120, 2, 0.75), (240, 2, 0.9), (120, 4, 0.75))
+    for mixed in (False, True)
+]
+POWER_LABELS = dict.fromkeys(("alike", "uneven"), POWERFUL)
 
 TABLES: Mapping[str, tuple[str, Callable[[int], None]]] = {
     "coverage": ("Coverage and false alarms", lambda n: coverage_table(COVERAGE, n)),
@@ -53,6 +73,8 @@ TABLES: Mapping[str, tuple[str, Callable[[int], None]]] = {
     ),
     "seeds": ("Several seeds, their share and that of clusters", seeds_table),
     "labels": ("Labelling tasks of 75:25 labels", lambda n: labels_table(LABELS, n)),
+    "more_labels": ("Labelling tasks of rarer labels, and of more of them", lambda n: labels_table(MORE_LABELS, n)),
+    "label_power": ("Power of balanced means", lambda n: label_power_table(POWER_LABELS, n)),
     "margins": ("Scaled margins beside accuracy", margins_table),
 }
 

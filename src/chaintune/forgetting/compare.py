@@ -94,7 +94,7 @@ def compare_scores(
     values = (unit.inward(scores[0]), unit.inward(scores[1]))
     subject = Subject("", Checkpoint(""), BEFORE, before.task, unit)
     beside = with_margins(further, (before.by(known), after.by(known)))
-    second = [row for one in beside for row in second_rows(one, by, intersections, inference)]
+    second = [row for one in beside for row in second_rows(one, by, intersections, inference.without_verdict)]
     return Comparison(
         before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
         inference.resamples, inference.seed, paired.n_left_out,

@@ -204,10 +204,11 @@ class Scores:
         if metric not in self.metrics:
             raise ConfigError(f"metric '{metric}' of task '{self.task}': {nearest(metric, self.metrics)}")
         labels, answers = (self.table.column(name).to_pylist() for name in ("label", "answer"))
-        if self._has_choices:
-            columns = answered(self.table, metric)
-        elif metric == SCALED_MARGIN:
+        # By margins the likeliest choice is preferred, as by accuracy.
+        if metric == SCALED_MARGIN and (not self._has_choices or self.metric.name in ("accuracy", BALANCED)):
             columns = scaled_margins(log_margins(self.table))
+        elif self._has_choices:
+            columns = answered(self.table, metric)
         else:
             rows = zip(labels, answers, self.table.column("score").to_pylist(), strict=True)
             # Of balanced accuracy the scores are those of accuracy, also where they are means of several trials.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.calibration import clustered, labels, rivals
+from benchmarks.calibration import clustered, labels, margins, rivals
 from benchmarks.calibration.__main__ import main
 from benchmarks.calibration.cells import COVERAGE, UPPER_ENDS
 from benchmarks.calibration.coverage import tally
@@ -51,6 +51,35 @@ def test_balanced_means_cover(cell: tuple[int, bool, bool], world: str) -> None:
     for name in ("false alarms", "family-wise", "disparity"):
         assert np.isnan(found[name]) or found[name] <= 6 + slack(6, count), name
     assert (found["undefined"] > 0) == cell[2]
+
+
+def test_balanced_means_of_rare_and_of_several_labels_cover() -> None:
+    count = 40
+    for cell in (labels.LabelCell(120, False, True, 2, 0.9), labels.LabelCell(60, True, True, 3)):
+        found = labels.label_rates(cell, labels.LABEL_WORLDS["uneven"], count)
+        for name in ("whole", "group", "biased", "biased, one label", "of a label", "level"):
+            assert np.isnan(found[name]) or found[name] >= 93 - slack(7, count), name
+        for name in ("false alarms", "family-wise", "disparity"):
+            assert np.isnan(found[name]) or found[name] <= 6 + slack(6, count), name
+
+
+def test_what_balanced_means_can_show_is_shown_in_four_of_five_data_sets() -> None:
+    count = 60
+    found = labels.label_power(labels.LabelCell(120, False, True), labels.LABEL_WORLDS["alike"], count)
+    for name, (points, power) in found.items():
+        assert points > 0
+        # Between 71 and 87 % the detectable difference is within 10 % of the one that 80 % takes.
+        assert 71 - slack(80, count) <= power <= 87 + slack(80, count), name
+
+
+def test_scaled_margins_raise_few_alarms_and_mislead_where_half_get_surer() -> None:
+    count = 40
+    alike, more, trap = (margins.Tally.of(world, count) for world in margins.WORLDS.values())
+    for name in margins.SCORES:
+        assert 100 * np.mean(alike[name].others) <= 6 + slack(6, 10 * count)
+        assert 100 * np.mean(alike[name].any_other) <= 6 + slack(6, count)
+    assert np.mean(more["scaled margins"].alone) > np.mean(more["accuracy"].alone)
+    assert np.mean(trap["scaled margins"].shown) > 0.5 > 0.2 > np.mean(trap["accuracy"].shown)
 
 
 @pytest.mark.slow
