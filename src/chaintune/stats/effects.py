@@ -19,7 +19,7 @@ from chaintune.stats.contrasts import (
     shares,
 )
 from chaintune.stats.convolution import error_of_draws, flip_test
-from chaintune.stats.halves import Halves, agreeing, interval, quantiles, ratio_draws
+from chaintune.stats.halves import Halves, agreeing, interval, ratio_draws
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.power import effective_clusters
 from chaintune.stats.rates import Differences, Rates, combine, moments, t_quantile, t_tails
@@ -254,7 +254,10 @@ def seed_margin(sums: Floats, sizes: Floats, level: Level, seed: int) -> Floats:
     if len(sums) == 1:
         return np.zeros(sums.shape[2])
     noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed)
-    return quantiles(np.abs(noise), level, "linear")
+    levels, margins = np.broadcast_to(np.asarray(level), noise.shape[1:]), np.zeros(noise.shape[1])
+    for one in np.unique(levels):
+        margins[levels == one] = np.quantile(np.abs(noise[:, levels == one]), one, axis=0)
+    return margins
 
 
 def _own_seed_margin(sample: Sample, level: Level) -> Floats:

@@ -7,7 +7,7 @@ such means is the exact inverse of flipping the signs of cluster totals, so inte
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -187,18 +187,6 @@ def _beside_zero(draws: Floats, *, above: bool) -> float:
     if not len(draws):
         return 0.0
     return float(draws.min() if above else draws.max())
-
-
-def quantiles(draws: Floats, share: float | Floats, method: Literal["linear", "lower", "higher"]) -> Floats:
-    """Quantile of each column, at one share or each at its own.
-
-    Shape: draws `[R, K]`, share a number or `[K]`, result `[K]`.
-    """
-    shares = np.broadcast_to(np.asarray(share), draws.shape[1:])
-    result = np.empty(len(shares))
-    for one in np.unique(shares):
-        result[shares == one] = np.quantile(draws[:, shares == one], one, axis=0, method=method)
-    return result
 
 
 def sign_flip_p(numerator: Halves, scale: Floats) -> Floats:

@@ -7,7 +7,7 @@ deviations are drawn from the posterior of a normal variance, less what chance w
 import numpy as np
 
 from chaintune.stats.clusters import Floats
-from chaintune.stats.halves import Halves, quantiles, ratio_draws
+from chaintune.stats.halves import Halves, ratio_draws
 
 
 def seed_noise(sums: Floats, sizes: Floats, draws: int, seed: int) -> Floats:
@@ -62,8 +62,12 @@ def crossed(
     """
     lows, highs = ratio_draws(numerator, denominator)
     drawn = np.concatenate([lows[1:], highs[1:]]) + noise
-    tail = (1 - level) / 2
-    low, high = quantiles(drawn, tail, "lower"), quantiles(drawn, 1 - tail, "higher")
+    # Beyond 0 lie as many draws as the p-value allows: the interval leaves out 0 exactly where that is small enough.
+    allowed = np.broadcast_to((1 - np.asarray(level)) * (len(drawn) + 1) / 2 + 1e-9, drawn.shape[1:])
+    places, columns = np.maximum(allowed.astype(np.int64) - 1, 0), np.arange(drawn.shape[1])
+    last = len(drawn) - 1
+    ordered = np.partition(drawn, np.unique([places, last - places]), axis=0)
+    low, high = ordered[places, columns], ordered[last - places, columns]
     below, above = ((drawn <= 0).sum(axis=0), (drawn >= 0).sum(axis=0))
     p_value = np.minimum(1.0, 2 * (np.minimum(below, above) + 1) / (len(drawn) + 1))
     return low, high, p_value

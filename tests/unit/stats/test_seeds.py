@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from chaintune.stats import Sample, biased, combination, means, rates, ratios
-from chaintune.stats.seeds import seed_noise, seed_variances
+from chaintune.stats.halves import halves
+from chaintune.stats.seeds import crossed, seed_noise, seed_variances
 from tests import synthetic
 from tests.synthetic import Floats
 
@@ -40,6 +41,18 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     found = synthetic.nested(rng)
     alike, unlike = (means(Sample.of(found, answers(rng, 3, shift), resamples=FAST))[0] for shift in (0.0, 0.25))
     assert unlike.high - unlike.low > 1.5 * (alike.high - alike.low)
+
+
+@pytest.mark.parametrize("resamples", [99, 128, 499])
+def test_the_interval_leaves_out_zero_exactly_where_the_p_value_says_so(resamples: int) -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.normal(0.02, 0.01, (2 * resamples, 400))
+    columns = np.stack([rng.normal(0.05, 0.2, 60), np.ones(60)], axis=1)
+    drawn = halves(columns, resamples=resamples, seed=0)
+    top, bottom = (drawn.columns(slice(k, k + 1)) for k in (0, 1))
+    for level in (0.9, 0.95, np.linspace(0.9, 0.97, 400)):
+        low, high, p_value = crossed(top, bottom, noise, level)
+        assert ((low > 0) | (high < 0)).tolist() == (p_value <= 1 - np.asarray(level)).tolist()
 
 
 def test_what_all_groups_share_does_not_blur_their_difference() -> None:
