@@ -17,6 +17,7 @@ from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.gate.policy import EVERY, Budget, Policy
 from chaintune.records import Comparison, Estimate, Gate, GroupComparison, Judgement, Tier
 from chaintune.stats.clusters import Floats
+from chaintune.stats.deciding import growth_to_decide, room_to_pass
 from chaintune.stats.rates import combine, t_quantile
 
 
@@ -30,6 +31,9 @@ class _Judged:
         reason: why there is no interval, or not one of everything.
         obstacle: why the scores cannot show a loss, so that nothing passes.
         silent: whether a checkpoint hardly answered, so that nothing fails either.
+        n_clusters, n_seeds: clusters and seeds.
+        tests: groups that the budget speaks of.
+        unlost: what the number is if nothing is lost; NaN where that is not known.
     """
 
     value: float
@@ -39,6 +43,10 @@ class _Judged:
     reason: str = ""
     obstacle: str = ""
     silent: bool = False
+    n_clusters: int = 0
+    n_seeds: int = 1
+    tests: int = 1
+    unlost: float = math.nan
 
 
 def judge(policy: Policy, comparisons: Sequence[Comparison], *, looks: int = 1) -> Gate:
@@ -100,7 +108,10 @@ def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests:
     ends, reason = (value, low, high), estimate.reason
     if math.isnan(estimate.value) and not math.isnan(row.biased_forgetting.value):
         reason += "; it has a biased_forgetting, which a budget can limit"
-    return _less_relative(budget, _Judged(*ends, estimate.n, reason, *_obstacle(rows)), row.before)
+    judged = _Judged(
+        *ends, estimate.n, reason, *_obstacle(rows), estimate.n_clusters, estimate.n_seeds, tests, unlost=0.0
+    )
+    return _less_relative(budget, judged, row.before)
 
 
 def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged:
@@ -112,7 +123,7 @@ def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged
     if before.value < 0:  # a share of how far the score lies from 0
         allowed = (-allowed[0], -allowed[2], -allowed[1])
     low, high = _ends((judged.value, judged.low, judged.high), allowed)
-    return replace(judged, value=judged.value - allowed[0], low=low, high=high)
+    return replace(judged, value=judged.value - allowed[0], low=low, high=high, unlost=judged.unlost - allowed[0])
 
 
 def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupComparison], looks: int) -> _Judged:
@@ -134,7 +145,9 @@ def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupCompa
     low = max(d - (d - low) * factor for d, (low, _), factor in zip(differences, ends, below, strict=True))
     high = max(d + (high - d) * factor for d, (_, high), factor in zip(differences, ends, above, strict=True))
     ends_of_all = (max(differences), low, high)
-    judged = _Judged(*ends_of_all, n, _without_interval(rows), *_obstacle([comparison.overall, *rows]))
+    whole = comparison.overall.forgetting
+    obstacle = _obstacle([comparison.overall, *rows])
+    judged = _Judged(*ends_of_all, n, _without_interval(rows), *obstacle, whole.n_clusters, whole.n_seeds)
     return _less_relative(budget, judged, comparison.overall.before)
 
 
@@ -185,22 +198,28 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
         reason = judged.reason or f"compared by force: {'; '.join(comparison.forced)}"
     else:
         answer, reason = "pass", "the whole interval lies within the budget"
-    more = _more_examples(judged, allowed) if answer == "inconclusive" and not judged.obstacle else None
-    return Judgement(
+    judgement = Judgement(
         comparison.task, dimension, group, budget.statistic, budget.tier, limit.share, limit.relative,
-        answer, judged.value, judged.low, judged.high, more, reason, comparison.unit,  # type: ignore[arg-type]
+        answer, judged.value, judged.low, judged.high, None, reason, comparison.unit,  # type: ignore[arg-type]
     )  # fmt: skip
+    undecided = answer == "inconclusive" and judged.low <= allowed < judged.high and not judged.obstacle
+    return _with_what_decides(judgement, judged, allowed, comparison.level) if undecided else judgement
 
 
-def _more_examples(judged: _Judged, allowed: float) -> int | None:
-    """Number of further examples that would decide, if the value stays and they come in clusters of the same kind.
-
-    An interval's length falls with the root of the number of examples, so the side that reaches over the budget has
-    to shrink to the distance between value and budget.
-    """
-    gap = abs(allowed - judged.value)
-    side = judged.high - judged.value if judged.value <= allowed else judged.value - judged.low
-    if not gap > 0 or not side > gap:
-        return None
-    more = judged.n * ((side / gap) ** 2 - 1)
-    return math.ceil(more) if more < 1e12 else None
+def _with_what_decides(judgement: Judgement, judged: _Judged, allowed: float, level: float) -> Judgement:
+    """The judgement with the sizes that would decide, or the budget that could, if more come of the same kind."""
+    growth = growth_to_decide(judged.value, judged.low, judged.high, allowed, level)
+    if math.isnan(growth):
+        return judgement
+    room, spare = room_to_pass(judged.value, judged.high, level, judged.tests), allowed - judged.unlost
+    # A relative budget is a share of how far the score before lies from 0, which the number lies below 0 by.
+    scale = abs(judged.unlost) / judgement.budget if judgement.relative and judgement.budget else 1.0
+    return replace(
+        judgement,
+        more_examples=math.ceil(judged.n * (growth - 1)),
+        examples=judged.n,
+        more_clusters=math.ceil(judged.n_clusters * (growth - 1)),
+        more_seeds=math.ceil(judged.n_seeds * (growth - 1)) if judged.n_seeds > 1 else None,
+        examples_needed=math.ceil(judged.n * (room / spare) ** 2) if spare > 0 else None,
+        least_budget=math.nan if math.isnan(judged.unlost) else room / scale,
+    )

@@ -20,9 +20,16 @@ class Judgement:
         budget: the most that is allowed, in the unit of the score; a share of the score before when `relative`.
         answer: `missing` when there is no such number.
         value, low, high: the number and the interval that was judged; less the relative budget, where it is relative.
-        more_examples: about how many more examples would decide; None when it is decided or no number would do.
+        more_examples: about how many more examples would decide in four cases of five; None when it is decided or no
+            number would do.
         reason: why, in words.
         unit: of the score.
+        examples: that the number is of; None where it is decided, as in what follows.
+        more_clusters: what would decide in clusters, if examples come in them as they do here.
+        more_seeds: the same in seeds, where there are several.
+        examples_needed: examples in all with which the budget is kept in four cases of five if nothing is lost, and
+            with it all of the groups that it speaks of; None where that is not known.
+        least_budget: the smallest budget, as it is written, that is kept so often at these sizes if nothing is lost.
     """
 
     task: str
@@ -39,6 +46,11 @@ class Judgement:
     more_examples: int | None = None
     reason: str = ""
     unit: str = ""
+    examples: int | None = None
+    more_clusters: int | None = None
+    more_seeds: int | None = None
+    examples_needed: int | None = None
+    least_budget: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""

@@ -166,7 +166,7 @@ def _gate(content: Any) -> Gate:
     judgements = [
         {
             "statistic" if name == "measure" else name: math.nan
-            if value is None and name in ("value", "low", "high")
+            if value is None and name in ("value", "low", "high", "least_budget")
             else value
             for name, value in row.items()
         }

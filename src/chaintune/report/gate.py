@@ -1,10 +1,13 @@
 """What a policy says: a sentence, a table, and JUnit XML for dashboards."""
 
+import math
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
 from chaintune.records import Estimate, Gate, Judgement
-from chaintune.records.scales import PERCENT, changes_in, units_in_words
+from chaintune.records.scales import PERCENT, changes_in, is_share, units_in_words
 from chaintune.report.cells import Table
 
 # What XML 1.0 cannot hold, not even escaped.
@@ -24,7 +27,46 @@ def gate_sentence(gate: Gate) -> str:
     answers = {"fail": "exceeded", "inconclusive": "not decided by these data", "missing": "about something missing"}
     parts = [f"{count} {answers[name]}" for name, count in counts.items() if count]
     of = f"of {len(blocking)} blocking budgets " if len(blocking) != 1 else "of one blocking budget "
-    return f"{gate.answer.upper()}: {of}{', '.join(parts) if parts else 'all are kept'}."
+    answer = f"{gate.answer.upper()}: {of}{', '.join(parts) if parts else 'all are kept'}."
+    return " ".join([answer, *_too_small(blocking)])
+
+
+def _too_small(judgements: Sequence[Judgement]) -> Iterator[str]:
+    """Of budgets that mostly would not be kept if nothing were lost: what they need, a sentence for each."""
+    by_budget: dict[tuple[str, ...], list[Judgement]] = {}
+    for one in judgements:
+        if one.examples_needed is not None and one.least_budget > one.budget:
+            by_budget.setdefault((one.task, one.dimension, one.statistic, _budget(one)), []).append(one)
+    for (task, dimension, statistic, _), of in by_budget.items():
+        one = max(of, key=lambda each: each.least_budget)
+        there = [each.examples or 0 for each in of]
+        sizes = f"{min(there):,}" + (f" to {max(there):,}" if min(there) < max(there) else "")
+        needed = f"about {_rounded(max(each.examples_needed or 0 for each in of)):,} examples"
+        what = f"{statistic.replace('_', ' ').capitalize()} of {task}{f' by {dimension}' if dimension else ''}"
+        limit, enough = _in_words(one), _in_words(replace(one, budget=_up(one)))
+        if dimension:
+            yield (
+                f"{what}, at most {limit}: to pass when nothing is lost, these budgets need {needed} a group (here "
+                f"{sizes}); raise them to {enough}, or ask the whole task."
+            )
+        else:
+            yield (
+                f"{what}, at most {limit}: to pass when nothing is lost, this budget needs {needed} (here {sizes}); or "
+                f"raise it to {enough}."
+            )
+
+
+def _rounded(count: int) -> int:
+    """Two figures of a count, rounded up."""
+    unit = int(10 ** max(len(str(count)) - 2, 0))
+    return -(-count // unit) * unit
+
+
+def _up(judgement: Judgement) -> float:
+    """The least budget, rounded up to a whole percent where it is a share."""
+    if judgement.relative or is_share(judgement.unit):
+        return math.ceil(100 * judgement.least_budget - 1e-9) / 100
+    return judgement.least_budget
 
 
 def gate_table(gate: Gate) -> Table:
@@ -35,7 +77,7 @@ def gate_table(gate: Gate) -> Table:
         f"Budgets of {gate.policy}",
         f"In {units_in_words(row.unit for row in rows)}. Pass: the whole interval lies within the budget; fail: wholly "
         "beyond it. A relative budget is a share of the score before, and the number is what is left after subtracting "
-        "it. More: about how many more examples would decide if the value stays.",
+        "it. More: about how many more examples, in clusters like these, would decide in four cases of five.",
         ("answer", "tier", "task", "group", "measure", "budget", "value", "more", "why"),
         tuple(_cells(judgement) for judgement in rows),
     )
@@ -94,6 +136,11 @@ def _budget(judgement: Judgement) -> str:
     if judgement.relative:
         return f"{PERCENT.exact(judgement.budget)} of before"
     return changes_in(judgement.unit).exact(judgement.budget, named=False)
+
+
+def _in_words(judgement: Judgement) -> str:
+    """The budget with its unit."""
+    return _budget(judgement) if judgement.relative else changes_in(judgement.unit).size(judgement.budget, decimals=0)
 
 
 def _value(judgement: Judgement) -> str:

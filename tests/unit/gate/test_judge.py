@@ -95,26 +95,42 @@ def test_a_relative_budget_is_a_share_of_the_score_before() -> None:
     assert answers == {0.05: "fail", 0.1: "inconclusive", 0.2: "pass"}
 
 
-def test_so_many_more_examples_do_decide() -> None:
-    first = comparison(300, 0.1, seed=3)
-    share = first.overall.forgetting.value + 0.02
-    told = only(budget(share), first)
-    assert told.answer == "inconclusive"
-    assert told.more_examples is not None
-    side, gap = first.overall.forgetting.high - told.value, share - told.value
-    assert told.more_examples == math.ceil(300 * ((side / gap) ** 2 - 1))
-    # Repeating the same examples keeps the value, as the rule supposes.
-    rng = np.random.default_rng(0)
-    d = np.where(np.arange(300) < round(told.value * 300), 1.0, 0.0)
-    times = math.ceil(1.1 * (300 + told.more_examples) / 300)
-    before, after = np.ones(300 * times), np.tile(1 - rng.permutation(d), times)
-    grown = chaintune.compare(scores(before), scores(after), resamples=FAST)
-    assert only(budget(share), grown).answer == "pass"
+def test_what_would_decide_grows_towards_the_budget_and_is_told_in_examples_and_clusters() -> None:
+    found = comparison(300, 0.1, seed=3)
+    value, high = found.overall.forgetting.value, found.overall.forgetting.high
+    near, far = (only(budget(share), found) for share in (value + 0.002, high - 0.002))
+    assert (near.answer, near.examples, far.answer) == ("inconclusive", 300, "inconclusive")
+    assert near.more_examples is not None
+    assert far.more_examples is not None
+    assert near.more_examples > 4 * far.more_examples > 0
+    assert near.more_clusters == near.more_examples
+    assert near.more_seeds is None
+    decided = only(budget(0.5), found)
+    assert (decided.more_examples, decided.examples_needed, decided.examples) == (None, None, None)
 
 
-def test_no_number_is_named_where_none_would_do() -> None:
-    found = comparison(300, 0.1)
-    assert only(budget(found.overall.forgetting.value), found).more_examples is None
+def test_a_budget_that_could_not_pass_names_the_examples_and_the_budget_that_could() -> None:
+    rng = np.random.default_rng(1)
+    names = ["a", "b", "c", "d"] * 50
+    found = comparison(200, 0.1, groups=names, learned=0.4)
+    told = [one for one in judge(budget(0.03, by="faith"), [found]).judgements if one.answer == "inconclusive"]
+    assert told
+    assert all(one.least_budget > 0.03 and (one.examples_needed or 0) > 50 for one in told)
+    needed, least = max(one.examples_needed or 0 for one in told), max(one.least_budget for one in told)
+    passes = []
+    for size, share in ((4 * needed, 0.03), (200, least), (200, 0.03)):
+        groups = np.arange(size) % 4
+        answers = []
+        for _ in range(60):
+            before = (rng.random(size) < 0.8).astype(float)
+            d = np.where(before > 0, rng.random(size) < 0.1, -1.0 * (rng.random(size) < 0.4))
+            half = [d[groups == group] for group in range(4)]
+            highs = [each.mean() + 1.96 * each.std() / np.sqrt(len(each)) for each in half]
+            answers.append(max(highs) <= share)
+        passes.append(np.mean(answers))
+    assert passes[0] >= 0.8 - 2.5 * 0.052
+    assert passes[1] >= 0.8 - 2.5 * 0.052
+    assert passes[2] < 0.3
 
 
 @pytest.mark.parametrize(
