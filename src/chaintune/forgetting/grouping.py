@@ -1,7 +1,7 @@
 """Which clusters and groups the examples of a table of scores belong to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +36,12 @@ class Grouping:
     def subset(self, rows: NDArray[np.int64]) -> "Grouping":
         """The same groups on some of the examples."""
         codes = np.unique(self.design.clusters[rows], return_inverse=True)[1]
-        return Grouping(self.labels, Design.of(codes.astype(np.int64), self.design.members[rows][:, 1:]))
+        design = Design.of(codes.astype(np.int64), self.design.members[rows][:, 1:])
+        return Grouping(self.labels, replace(design, pools=self.design.pools))
+
+    def seeds_apart(self) -> "Grouping":
+        """The same, with a variance between seeds for each group alone."""
+        return replace(self, design=replace(self.design, pools=None))
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -80,7 +85,9 @@ def grouping(
         labels += [(joined(one, other), name) for name in names]
         blocks.append(members)
     members = sparse.csr_array(sparse.hstack(blocks)) if blocks else sparse.csr_array((len(scores), 0))
-    design = Design.of(cluster_codes(scores.table), members)
+    numbers = {dimension: number for number, dimension in enumerate(dict.fromkeys(name for name, _ in labels), start=1)}
+    pools = np.array([0, *(numbers[dimension] for dimension, _ in labels)], dtype=np.int64)
+    design = replace(Design.of(cluster_codes(scores.table), members), pools=pools)
     if gold is not None:
         only = {column: group for column, (dimension, group) in enumerate(labels, start=1) if dimension == LABEL}
         design = design.balanced_over(gold, only, needed=needed_clusters(level))

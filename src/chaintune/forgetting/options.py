@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from typing import get_args
 
 from chaintune.errors import ConfigError, nearest
-from chaintune.stats import Adjustment, Reference
+from chaintune.stats import Adjustment, Reference, SeedVariance
 
 # A number is kept of each, for every group.
 MOST_RESAMPLES = 1_000_000
 # Of metrics that stand beside the one that decides: no verdict hangs on their last digits.
 _MOST_BESIDE = 2_000
+_SEED_VARIANCES = get_args(SeedVariance)
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Inference:
         adjust: correction for the number of groups of a dimension.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
         margin: a change within it counts as none.
+        seed_variance: between seeds, estimated `over_groups` of a dimension together, or for each group `separate`.
 
     Raises:
         ConfigError: an option is invalid.
@@ -34,6 +37,7 @@ class Inference:
     adjust: Adjustment = "holm"
     reference: Reference = "overall"
     margin: float = 0.02
+    seed_variance: SeedVariance = "over_groups"
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -49,6 +53,8 @@ class Inference:
             raise ConfigError(f"adjust '{self.adjust}': {nearest(self.adjust, ['holm', 'bh'])}")
         if self.reference not in ("overall", "rest"):
             raise ConfigError(f"reference '{self.reference}': {nearest(self.reference, ['overall', 'rest'])}")
+        if self.seed_variance not in _SEED_VARIANCES:
+            raise ConfigError(f"seed_variance '{self.seed_variance}': {nearest(self.seed_variance, _SEED_VARIANCES)}")
 
     @property
     def without_verdict(self) -> "Inference":
@@ -63,6 +69,7 @@ class Inference:
             ("seed", Integral, "a whole number such as 0"),
             ("adjust", str, "holm or bh"),
             ("reference", str, "overall or rest"),
+            ("seed_variance", str, " or ".join(_SEED_VARIANCES)),
         ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, kind):

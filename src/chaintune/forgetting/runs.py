@@ -12,6 +12,7 @@ from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.pairing import align
 from chaintune.forgetting.units import SHARES, Unit
 from chaintune.records import Chain, Checkpoint, CheckpointScores, MitigationRef, Scores, chain_label
+from chaintune.stats import SeedVariance
 from chaintune.stats.clusters import Floats
 
 
@@ -47,13 +48,21 @@ class Runs:
     keys: Mapping[tuple[Checkpoint, int], str]
 
     @classmethod
-    def of(cls, checkpoints: Sequence[CheckpointScores], *, study: str = "", level: float = 0.95) -> "Runs":
+    def of(
+        cls,
+        checkpoints: Sequence[CheckpointScores],
+        *,
+        study: str = "",
+        level: float = 0.95,
+        seed_variance: SeedVariance = "over_groups",
+    ) -> "Runs":
         """Every checkpoint's scores, checked to be of the same examples.
 
         Args:
             checkpoints: what they scored.
             study: its name.
             level: of the intervals.
+            seed_variance: between seeds, as of `summarise`.
 
         Raises:
             DataError: a checkpoint is given twice or without a seed, or two have different examples of a task, or
@@ -80,12 +89,15 @@ class Runs:
             task: Unit.of(table.metric, (values for key, values in items.items() if key[2] == task))
             for task, table in first.items()
         }
+        groups = {task: grouping(table, table.dimensions, level=level) for task, table in first.items()}
+        if seed_variance == "separate":
+            groups = {task: one.seeds_apart() for task, one in groups.items()}
         return cls(
             study=study,
             units=units,
             items={key: units[key[2]].inward(values) for key, values in items.items()},
             scores=scores,
-            groups={task: grouping(table, table.dimensions, level=level) for task, table in first.items()},
+            groups=groups,
             mitigates={one.checkpoint.of_every_seed: one.mitigates for one in checkpoints if one.mitigates},
             final=frozenset(one.checkpoint.of_every_seed for one in checkpoints if one.final),
             missing=missing,

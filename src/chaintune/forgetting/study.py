@@ -20,7 +20,7 @@ from chaintune.forgetting.rows import by_seed, forgetting_rows, mean_rows, subje
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
 from chaintune.records import Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role
-from chaintune.stats import Adjustment, Sample, combination
+from chaintune.stats import Adjustment, Sample, SeedVariance, combination
 from chaintune.stats.clusters import Floats
 
 
@@ -35,6 +35,7 @@ def summarise(
     adjust: Adjustment = "holm",
     forgetting_from: ForgettingFrom = "trained",
     margin: float = 0.02,
+    seed_variance: SeedVariance = "over_groups",
 ) -> list[ResultRow]:
     """Every result of a study, one row each.
 
@@ -54,6 +55,9 @@ def summarise(
             that forgetting is then measured on, so it looks better than it is, and forgetting larger; neither interval
             nor p-value reckons with that.
         margin: a change within it counts as none.
+        seed_variance: how much seeds differ is estimated `over_groups` of a dimension together, or for each group
+            `separate`. Together, few seeds show far more; a group whose seeds differ much more than those of the others
+            has an interval that is too narrow.
 
     Raises:
         ConfigError: an option that does not exist, or a task without a role.
@@ -62,10 +66,10 @@ def summarise(
     Sign: positive forgetting, biased forgetting and price are worse; gain, order effect, recovery, transfer
         are better.
     """
-    options = Inference(level, resamples, seed, adjust, "overall", margin)
+    options = Inference(level, resamples, seed, adjust, "overall", margin, seed_variance)
     check_reference(forgetting_from)
     _check_roles(checkpoints, roles)
-    runs = Runs.of(checkpoints, study=study, level=level)
+    runs = Runs.of(checkpoints, study=study, level=level, seed_variance=seed_variance)
     rows: list[ResultRow] = []
     for condition in runs.conditions:
         rows += _losses(runs, condition, options, forgetting_from)
@@ -77,8 +81,8 @@ def summarise(
     rows += order_rows(runs, roles, options, forgetting_from) + slope_rows(runs, options, forgetting_from)
     rows += _missing(runs)
     for name in dict.fromkeys(name for one in checkpoints for by in one.further.values() for name in by):
-        runs = Runs.of(_by(checkpoints, name), study=study, level=level)
-        rows += _further(runs, roles, options.without_verdict, forgetting_from)
+        further = Runs.of(_by(checkpoints, name), study=study, level=level, seed_variance=seed_variance)
+        rows += _further(further, roles, options.without_verdict, forgetting_from)
     return rows
 
 

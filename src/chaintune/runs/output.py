@@ -152,6 +152,7 @@ def write_results(
         resamples=study.resamples,
         seed=study.seed,
         forgetting_from=study.forgetting_from,
+        seed_variance=study.seed_variance,
     )
     curvatures = gather_curvatures(plan, store)
     pairs = sharpness_pairs(curvatures, rows)

@@ -9,6 +9,7 @@ from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.pooling import pooled
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
+from chaintune.stats.seeds import SeedVariance
 from chaintune.stats.simulation import Flips, Power, flips_of, grown, simulated_power
 from chaintune.stats.spread import disparity
 
@@ -19,6 +20,7 @@ __all__ = [
     "Power",
     "Reference",
     "Sample",
+    "SeedVariance",
     "adjust",
     "adjusted",
     "biased",

@@ -13,7 +13,7 @@ import numpy as np
 from chaintune.records import Estimate
 from chaintune.stats.balanced import error_of
 from chaintune.stats.clusters import Design, Floats, Labels
-from chaintune.stats.effects import SEEDS, seed_margin
+from chaintune.stats.effects import of_seeds, seed_margin
 from chaintune.stats.rates import t_quantile, t_tails
 
 DELONG = "cluster influences of the share of ordered pairs, t limits"
@@ -89,7 +89,7 @@ def auc(design: Design, rankings: Sequence[Ranking], *, level: float, seed: int,
     sums = np.stack([one.influences.sum(axis=0) + np.nan_to_num(one.values) * spread for one in rankings])
     margin = np.hypot(
         t_quantile((1 + level) / 2, freedom) * errors,
-        seed_margin(sums, np.broadcast_to(spread, sums.shape), level, seed),
+        seed_margin(sums, np.broadcast_to(spread, sums.shape), level, seed, design.pools),
     )
     tests = np.full(len(value), np.nan) if is_level else t_tails(value, errors, freedom)
     least = 0.0 if is_level else -1.0
@@ -103,7 +103,7 @@ def auc(design: Design, rankings: Sequence[Ranking], *, level: float, seed: int,
             estimates.append(replace(known, reason="all pairs are ordered alike, so nothing scatters"))
         else:
             low, high = np.clip([value[k] - margin[k], value[k] + margin[k]], least, 1.0).tolist()
-            how = DELONG + (f"; {SEEDS}" if len(rankings) > 1 else "")
+            how = DELONG + of_seeds(design, len(rankings), k)
             estimates.append(replace(known, low=low, high=high, p_value=float(tests[k]), method=how))
     return estimates
 

@@ -172,13 +172,16 @@ class Design:
         clusters: cluster number of each example, from 0, none left out.
         members: 1 where an example lies in a group.
         labels: over which means are balanced; None and every example counts alike.
+        pools: number of the dimension of each group, over whose groups the variance between seeds is estimated
+            together, 0 for the whole task; None, and it is estimated for each group alone.
 
-    Shape: clusters `[E]`, members `[E, K]`.
+    Shape: clusters `[E]`, members `[E, K]`, pools `[K]`.
     """
 
     clusters: Integers
     members: sparse.csr_array
     labels: Labels | None = None
+    pools: Integers | None = None
 
     @classmethod
     def of(cls, clusters: Integers, members: sparse.csr_array) -> "Design":

@@ -47,7 +47,7 @@ def detectable_means(sample: Sample, *, error_rate: float | Floats) -> Floats:
     # What the groups have in common hardly moves with one of them.
     steady = np.where(common > 0, 1 - shares(sample.design), 0.0)
     tests = Tests(errors, forgot, learned, np.zeros_like(errors), worth, False, least, steady, freedom)
-    limits = _detectable(sample, tests, by_seed, error_rate)
+    limits = _detectable(tests, by_seed, error_rate)
     enough = sample.design.own_clusters >= _needed(error_rate, len(errors))
     return np.where(enough & (sample.design.own_n > 0), limits, np.nan)
 
@@ -62,7 +62,7 @@ def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: 
         errors, freedom = contrast_errors(made, labels)
         worth = effective_clusters(made.weights)
         tests = Tests(errors, forgot, learned, share, worth, True, errors, share, freedom)
-        limits = _detectable(sample, tests, _seed_variances(sample, made.sums, weights), error_rate)
+        limits = _detectable(tests, _seed_variances(sample, made.sums, weights), error_rate)
         return np.where(labels.compared.any(axis=0), limits, np.nan)
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
@@ -74,7 +74,7 @@ def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: 
 
     errors, worth, least, freedom, *by_seed = in_parts(sample, of_part)
     tests = Tests(errors, forgot, learned, share, worth, True, least, 1 - share, freedom)
-    limits = _detectable(sample, tests, by_seed, error_rate)
+    limits = _detectable(tests, by_seed, error_rate)
     needed = _needed(error_rate, len(share))
     enough = (sample.design.n_outside >= needed) & (sample.design.n_clusters >= needed)
     return np.asarray(np.where((share < 1) & enough, limits * (1 - share if reference == "overall" else 1.0), np.nan))
@@ -102,13 +102,11 @@ def _blended(own: Floats, common: Floats, worth: Floats) -> Floats:
 
 def _seed_variances(sample: Sample, sums: Floats, sizes: Floats) -> tuple[Floats, ...]:
     """How seeds differ, of several. Shape: sums and sizes `[S, C, K]`."""
-    return seed_variances(sums, sizes) if sample.n_seeds > 1 else ()
+    return seed_variances(sums, sizes, sample.design.pools) if sample.n_seeds > 1 else ()
 
 
-def _detectable(
-    sample: Sample, tests: Tests, by_seed: tuple[Floats, ...] | list[Floats], error_rate: float | Floats
-) -> Floats:
+def _detectable(tests: Tests, by_seed: tuple[Floats, ...] | list[Floats], error_rate: float | Floats) -> Floats:
     """What the tests show, of several seeds as these differ."""
     if not by_seed:
         return detectable(tests, error_rate=error_rate)
-    return detectable_over_seeds(tests, SeedScatter(sample.n_seeds, by_seed[0], by_seed[1]), error_rate=error_rate)
+    return detectable_over_seeds(tests, SeedScatter(by_seed[0], by_seed[1], by_seed[2]), error_rate=error_rate)

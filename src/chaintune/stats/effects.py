@@ -8,7 +8,7 @@ import numpy as np
 
 from chaintune.records import Estimate
 from chaintune.stats.balanced import combined, contrast, error_of, label_factors, label_limits
-from chaintune.stats.clusters import Design, Floats, Labels
+from chaintune.stats.clusters import Design, Floats, Integers, Labels
 from chaintune.stats.contrasts import (
     SCATTER_FLOOR,
     contrast_errors,
@@ -40,6 +40,7 @@ RATES = "exact binomial limits at the effective sample size"
 SIGN_FLIP = "cluster sign-flip test"
 FLOOR = f"at no less than {SCATTER_FLOOR:.0%} of the common scatter"
 SEEDS = "crossed with seeds"
+_MODERATED = "their variance moderated over the groups of the dimension"
 
 _NOISE_DRAWS = 10_000
 _COLUMNS_AT_ONCE = 64
@@ -64,7 +65,7 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
         sizes, halves = np.broadcast_to(part.design.weights, part.seed_sums.shape), (part.half_sums, part.half_sizes)
-        inferred = _inferred(part.seed_sums, sizes, halves, part.own(level), part.seed)
+        inferred = _inferred(part.seed_sums, sizes, halves, part.own(level), part)
         squares = (part.design.sizes**2).sum(axis=0)
         return *inferred, skewness(part.sums - part.value * part.design.weights), squares
 
@@ -115,10 +116,11 @@ def _how_biased(error: float) -> str:
 def _contrasts(sample: Sample, level: Level) -> Inferred:
     """Each group minus the rest."""
     seed_sums, sizes, numerator, denominator = contrast_parts(sample)
-    value, low, high, p_value, off = _inferred(seed_sums, sizes, (numerator, denominator), level, sample.seed)
+    value, low, high, p_value, off = _inferred(seed_sums, sizes, (numerator, denominator), level, sample)
     scatter = contrast_scatter(sample, sizes[0])
     error, freedom = least_error(scatter, sizes[0]), effective_clusters(scatter) - 1
-    margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, seed_margin(seed_sums, sizes, level, sample.seed))
+    by_seeds = seed_margin(seed_sums, sizes, level, sample.seed, sample.design.pools)
+    margin = np.hypot(t_quantile((1 + level) / 2, freedom) * error, by_seeds)
     low, high = np.minimum(low, value - margin), np.maximum(high, value + margin)
     by_t = t_tails(value, error, freedom)
     return value, low, high, np.maximum(p_value, by_t), np.where(by_t > p_value, np.nan, off)
@@ -164,8 +166,8 @@ def _biased_over_labels(sample: Sample, *, level: Level, reference: Reference) -
     made = contrast(design, labels, sample.label_sums, sample.values, overall=reference == "overall")
     weights = np.broadcast_to(made.weights, made.sums.shape)
     drawn = both_halves(made.sums.mean(axis=0), made.weights, resamples=sample.resamples, seed=sample.seed)
-    *plain, by_flips, off = _inferred(made.sums, weights, drawn, level, sample.seed)
-    margin = seed_margin(made.sums, weights, level, sample.seed)
+    *plain, by_flips, off = _inferred(made.sums, weights, drawn, level, sample)
+    margin = seed_margin(made.sums, weights, level, sample.seed, design.pools)
     numbers = _at_least_t((plain[0], plain[1], plain[2], by_flips), *contrast_errors(made, labels), margin, level)
     off = np.where(numbers[3] > by_flips, np.nan, off)
     # A label held against the others has no common scatter to lean on: it may be the one that hardly changes.
@@ -184,7 +186,7 @@ def _biased_over_labels(sample: Sample, *, level: Level, reference: Reference) -
             estimates.append(replace(known, reason="all examples changed alike"))
         else:
             how = _how_biased(float(off[k])) + labels.note(k, labels.compared)
-            how += f"; {SEEDS}" if sample.n_seeds > 1 else ""
+            how += of_seeds(design, sample.n_seeds, k)
             estimates.append(replace(known, low=low, high=high, p_value=p_value, method=how))
     return estimates
 
@@ -222,7 +224,7 @@ def adjusted(estimates: list[Estimate], method: Adjustment) -> list[Estimate]:
     return [replace(e, p_adjusted=float(p)) for e, p in zip(estimates, corrected, strict=True)]
 
 
-def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level: Level, seed: int) -> Inferred:
+def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level: Level, sample: Sample) -> Inferred:
     """Value, ends of the interval, p-value and what that is off by, of each ratio of totals.
 
     Shape: sums and sizes `[S, C, K]`.
@@ -244,16 +246,16 @@ def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level:
         low, high, p_value, off = (np.concatenate(arrays) for arrays in zip(*several, strict=True))
         return value, low, high, p_value, off
     draws = 2 * (len(numerator.sums) - 1)
-    noise = seed_noise(sums, sizes, draws, seed)
+    noise = seed_noise(sums, sizes, draws, sample.seed, sample.design.pools)
     low, high, p_value = crossed(numerator, denominator, noise, level)
     return value, low, high, p_value, error_of_draws(p_value, len(numerator.sums))
 
 
-def seed_margin(sums: Floats, sizes: Floats, level: Level, seed: int) -> Floats:
+def seed_margin(sums: Floats, sizes: Floats, level: Level, seed: int, pools: Integers | None) -> Floats:
     """Half-width of the interval that the choice of seeds alone calls for. Shape: `[K]`."""
     if len(sums) == 1:
         return np.zeros(sums.shape[2])
-    noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed)
+    noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed, pools)
     levels, margins = np.broadcast_to(np.asarray(level), noise.shape[1:]), np.zeros(noise.shape[1])
     for one in np.unique(levels):
         margins[levels == one] = np.quantile(np.abs(noise[:, levels == one]), one, axis=0)
@@ -265,7 +267,13 @@ def _own_seed_margin(sample: Sample, level: Level) -> Floats:
     if sample.n_seeds == 1:
         return np.zeros(len(sample.design.n))
     sizes = np.broadcast_to(sample.design.weights, sample.seed_sums.shape)
-    return seed_margin(sample.seed_sums, sizes, level, sample.seed)
+    return seed_margin(sample.seed_sums, sizes, level, sample.seed, sample.design.pools)
+
+
+def of_seeds(design: Design, seeds: int, column: int) -> str:
+    """What a method says of several seeds, after a semicolon; nothing of one."""
+    shared = design.pools is not None and design.pools[column] > 0
+    return "" if seeds == 1 else f"; {SEEDS}, {_MODERATED}" if shared else f"; {SEEDS}"
 
 
 def _at_least_t(
@@ -304,7 +312,7 @@ def _estimates(sample: Sample, numbers: Numbers, methods: list[str], level: Leve
             estimates.append(Estimate(value, n=n, n_clusters=clusters, n_seeds=seeds, reason=reason))
         else:
             how = method + ("" if design.labels is None else design.labels.note(column, design.labels.shares > 0))
-            how = how if seeds == 1 else f"{how}; {SEEDS}"
+            how += of_seeds(design, seeds, column)
             estimates.append(Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=how))
     return estimates
 

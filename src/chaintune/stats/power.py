@@ -78,16 +78,16 @@ class SeedScatter:
     """How estimates of several seeds differ, as `seeds.seed_variances` has it.
 
     Attributes:
-        seeds: how many.
         between: variance of the mean over seeds, as the seeds differ.
         within: what of it the clusters' noise explains.
+        freedom: degrees of freedom of `between`.
 
-    Shape: between and within `[K]`.
+    Shape: all `[K]`.
     """
 
-    seeds: int
     between: Floats
     within: Floats
+    freedom: Floats
 
 
 def detectable(tests: Tests, *, error_rate: float | Floats, power: float = 0.8) -> Floats:
@@ -149,7 +149,7 @@ def detectable_over_seeds(
     Undefined: NaN when no change would show so often.
     """
     # What is seen of a variance by few seeds lies below it more often than not, so it is taken at its median.
-    freedom = scatter.seeds - 1.0
+    freedom = scatter.freedom
     between = np.maximum(scatter.between * freedom / special.chdtri(freedom, 0.5), scatter.within)
     quantile = special.ndtri(1 - np.asarray(error_rate) / 2)
     strict = t_quantile(1 - np.asarray(error_rate) / 2, tests.freedom)
@@ -167,20 +167,21 @@ def detectable_over_seeds(
 
 def _limits(over_clusters: Floats, between: Floats, scatter: SeedScatter, error_rate: float | Floats) -> Floats:
     """What an estimate has to pass, for each of some outcomes of the seeds' scatter. Shape: `[outcomes, K]`."""
-    freedom = scatter.seeds - 1.0
-    outcomes = special.chdtri(freedom, (np.arange(_OUTCOMES) + 0.5) / _OUTCOMES)
+    freedom = scatter.freedom
+    outcomes = special.chdtri(freedom, ((np.arange(_OUTCOMES) + 0.5) / _OUTCOMES)[:, None])  # [outcomes, K]
     # Evenly in the logarithm: the far tail, which decides, comes from the smallest draws.
-    least, most = (float(np.log(special.chdtri(freedom, tail))) for tail in (1 - 1e-7, 1e-7))
-    logs = np.linspace(least, most, _DRAWS)
-    weights = np.exp(logs * freedom / 2 - np.exp(logs) / 2)
-    weights /= weights.sum()
-    ratios = outcomes[:, None, None] / np.exp(logs)[None, :, None]
+    least, most = (np.log(special.chdtri(freedom, tail)) for tail in (1 - 1e-7, 1e-7))
+    logs = np.linspace(least, most, _DRAWS)  # [draws, K]
+    densities = logs * freedom / 2 - np.exp(logs) / 2
+    weights = np.exp(densities - densities.max(axis=0))
+    weights /= weights.sum(axis=0)
+    ratios = outcomes[:, None] / np.exp(logs)
     deviations = np.sqrt(over_clusters + np.maximum(between * ratios - scatter.within, 0.0))  # [outcomes, draws, K]
     low, high = np.zeros(deviations[:, 0].shape), np.ones(deviations[:, 0].shape)
     for _ in range(_HALVINGS_OF_LIMIT):
         middle = (low + high) / 2
         beyond = np.divide(-middle[:, None], deviations, out=np.full_like(deviations, -np.inf), where=deviations > 0)
-        too_many = 2 * np.einsum("d,odk->ok", weights, special.ndtr(beyond)) > error_rate
+        too_many = 2 * np.einsum("dk,odk->ok", weights, special.ndtr(beyond)) > error_rate
         low, high = np.where(too_many, middle, low), np.where(too_many, high, middle)
     return np.asarray(high)
 

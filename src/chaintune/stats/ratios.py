@@ -9,7 +9,7 @@ import numpy as np
 from chaintune.records import Estimate
 from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.convolution import error_of_draws, flip_test
-from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, RATES, SEEDS, SIGN_FLIP, exactness, rare_limits
+from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, RATES, SEEDS, SIGN_FLIP, exactness, of_seeds, rare_limits
 from chaintune.stats.halves import agreeing, interval, ratio_draws
 from chaintune.stats.sample import Sample, both_halves, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise, seed_variances
@@ -58,7 +58,7 @@ def ratios(
         p_value = np.maximum(p_value, beyond)
         low, high = agreeing(np.nan_to_num(value), interval(*drawn_ratios, level), drawn_ratios, p_value, level)
     else:
-        noise = seed_noise(tops, bottoms, 2 * (len(top.sums) - 1), seed)
+        noise = seed_noise(tops, bottoms, 2 * (len(top.sums) - 1), seed, design.pools)
         low, high, p_value = crossed(top, bottom, noise, level)
         errors = error_of_draws(p_value, len(top.sums))
     residuals = tops.mean(axis=0) - np.nan_to_num(value) * bottoms.mean(axis=0)
@@ -224,6 +224,6 @@ def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tupl
     elif rare:
         reason = f"too few and too one-sided changes among {clusters} clusters for an interval"
     else:
-        method = f"{HALVES}; {SIGN_FLIP}{exactness(error)}" + (f"; {SEEDS}" if seeds > 1 else "")
+        method = f"{HALVES}; {SIGN_FLIP}{exactness(error)}" + of_seeds(design, seeds, column)
         return Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=method)
     return Estimate(value, n=n, n_clusters=clusters, n_seeds=seeds, reason=reason)

@@ -4,13 +4,29 @@ Clusters are resampled by halves. Of seeds there are two to five, too few to res
 deviations are drawn from the posterior of a normal variance, less what chance within clusters explains.
 """
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Literal
+from zlib import crc32
 
-from chaintune.stats.clusters import Floats
+import numpy as np
+from scipy import special
+
+from chaintune.stats.clusters import Floats, Integers
 from chaintune.stats.halves import Halves, ratio_draws
 
+SeedVariance = Literal["over_groups", "separate"]
+Variances = tuple[Floats, Floats, Floats]
 
-def seed_noise(sums: Floats, sizes: Floats, draws: int, seed: int) -> Floats:
+# Candidates of the variance that columns have in common, over the mean variance between seeds, and of the degrees of
+# freedom of what each column has of its own.
+_COMMON = np.concatenate([[0.0], np.geomspace(0.01, 8.0, 33)])
+_FREEDOM = np.geomspace(0.5, 128.0, 17)
+# The least variance, over the mean one, that a column may be drawn towards.
+_LEAST = 1e-9
+_KEY_DIGITS = 6
+
+
+def seed_noise(sums: Floats, sizes: Floats, draws: int, seed: int, pools: Integers | None = None) -> Floats:
     """Draws of the error that comes from having these seeds and not others.
 
     Args:
@@ -18,28 +34,159 @@ def seed_noise(sums: Floats, sizes: Floats, draws: int, seed: int) -> Floats:
         sizes: denominators.
         draws: how many.
         seed: of the draws.
+        pools: as of `seed_variances`.
 
-    Shape: sums and sizes `[S, C, K]`, result `[draws, K]`; zeros for one seed.
+    Shape: sums and sizes `[S, C, K]`, pools `[K]`, result `[draws, K]`; zeros for one seed.
     """
     seeds, _, columns = sums.shape
     if seeds == 1:
         return np.zeros((draws, columns))
-    between, within = seed_variances(sums, sizes)
-    # Another stream than that of the halves, which the same seed gives.
-    rng = np.random.default_rng([seed, 1])
-    inflation = (seeds - 1) / rng.chisquare(seeds - 1, (draws, columns))
-    return np.asarray(rng.standard_normal((draws, columns)) * np.sqrt(np.maximum(between * inflation - within, 0.0)))
+    scores = _scores(sums, sizes)
+    if pools is None:
+        between, within = _variances(scores)
+        # Another stream than that of the halves, which the same seed gives.
+        rng = np.random.default_rng([seed, 1])
+        inflation = (seeds - 1) / rng.chisquare(seeds - 1, (draws, columns))
+        return np.asarray(
+            rng.standard_normal((draws, columns)) * np.sqrt(np.maximum(between * inflation - within, 0.0))
+        )
+    noise = np.zeros((draws, columns))
+    for part, variances in _parts(scores, pools):
+        for column in np.flatnonzero(variances[0] > 0).tolist():
+            noise[:, column] += _column_noise(part[:, :, column], [one[column] for one in variances], draws, seed)
+    return noise
 
 
-def seed_variances(sums: Floats, sizes: Floats) -> tuple[Floats, Floats]:
-    """Variance of the mean over seeds: as the seeds differ, and what of it the clusters' noise explains.
+def _column_noise(scores: Floats, variances: Sequence[float], draws: int, seed: int) -> Floats:
+    """Draws for one column, the same wherever it stands, and mirrored for a column that is its mirror image."""
+    between, within, freedom = variances
+    rounded = np.round(scores / np.abs(scores).max(), _KEY_DIGITS)
+    sign = float(np.sign(rounded.ravel()[np.argmax(rounded.ravel() != 0)]))
+    rng = np.random.default_rng([seed, 1, crc32((sign * rounded + 0.0).tobytes())])
+    inflation = freedom / rng.chisquare(freedom, draws)
+    noise = rng.standard_normal(draws) * np.sqrt(np.maximum(between * inflation - within, 0.0))
+    # The halves that `crossed` adds them to change places in a mirror image: the smaller ratios are then the larger.
+    return noise if sign > 0 else -np.roll(noise, draws // 2)
 
-    Shape: sums and sizes `[S, C, K]`, results `[K]`.
+
+def seed_variances(sums: Floats, sizes: Floats, pools: Integers | None = None) -> Variances:
+    """Variance of the mean over seeds: as seeds differ, what of it clusters' noise explains, and how sure the first is.
+
+    Of a pool of columns the variance between seeds is moderated: drawn towards what all of them suggest, by as much as
+    they resemble each other (Smyth 2004). What a group shares with the whole task is estimated from the whole task,
+    what sets it apart from it is pooled.
+
+    Args:
+        sums: numerators of ratios, by seed and cluster.
+        sizes: denominators.
+        pools: number of each column's pool, 0 for the whole task, which has none; None, and every column stands alone.
+
+    Returns:
+        Variance between seeds, variance that clusters explain, degrees of freedom of the first.
+
+    Shape: sums and sizes `[S, C, K]`, pools and results `[K]`.
+
+    Source: Smyth (2004), *Linear models and empirical Bayes methods for assessing differential expression*.
     """
-    seeds, clusters, _ = sums.shape
+    scores = _scores(sums, sizes)
+    if pools is None:
+        between, within = _variances(scores)
+        return between, within, np.full(len(between), len(scores) - 1.0)
+    several = [variances for _, variances in _parts(scores, pools)]
+    between, within = (np.sum([one[at] for one in several], axis=0) for at in (0, 1))
+    # Satterthwaite's degrees of freedom of a sum of two variances.
+    squares = np.sum([one[0] ** 2 / one[2] for one in several], axis=0)
+    freedom = np.divide(between**2, squares, out=np.full_like(between, len(scores) - 1.0), where=squares > 0)
+    return between, within, freedom
+
+
+def _parts(scores: Floats, pools: Integers) -> list[tuple[Floats, Variances]]:
+    """The columns as sums of what they share with the whole task and what sets them apart, each with its variances."""
+    columns, freedom = len(pools), len(scores) - 1.0
+    whole = np.flatnonzero(pools == 0)[:1]
+    common = np.broadcast_to(scores[:, :, whole] if len(whole) else np.zeros((1, 1, 1)), scores.shape)
+    apart = scores - common
+    shared, own = ((np.zeros(columns), np.zeros(columns), np.full(columns, freedom)) for _ in range(2))
+    alone = np.ones(columns, dtype=bool)
+    for pool in np.unique(pools[pools > 0]):
+        members = np.flatnonzero((pools == pool) & apart.any(axis=(0, 1)))
+        moderated = _moderated(apart[:, :, members])
+        if moderated is not None:
+            alone[members] = False
+            for array, values in zip(shared, moderated, strict=True):
+                array[members] = values
+    own[0][alone], own[1][alone] = _variances(scores[:, :, alone])
+    if len(whole):
+        own[0][~alone], own[1][~alone] = own[0][whole], own[1][whole]
+    return [(np.where(alone, scores, common), own), (apart, shared)]
+
+
+def _moderated(scores: Floats) -> Variances | None:
+    """Variances of columns that are estimated together; None where they are worth fewer than two.
+
+    The variance between seeds of a column is what its clusters explain plus a part that all columns have in common,
+    times a draw of the column's own (scaled inverse chi-square). The common part is the likeliest; the degrees of
+    freedom of the draw are averaged over their likelihood, as the reciprocals that they enter a variance with. They
+    are capped at what the other columns are worth, for no more is known of the common part.
+    """
+    between, within = _variances(scores)
+    if not between.any():
+        return None
+    # Sums are made in an order that the columns have by themselves.
+    order = np.lexsort((within, between))
+    observed, explained, freedom = between[order], within[order], len(scores) - 1.0
+    scale = observed.mean()
+    candidates = np.maximum(_COMMON[:, None, None] * scale + explained, _LEAST * scale)
+    prior = _FREEDOM[None, :, None]
+    likelihood = (
+        special.gammaln((prior + freedom) / 2) - special.gammaln(prior / 2) + prior / 2 * np.log(prior * candidates)
+        - (prior + freedom) / 2 * np.log(prior * candidates + freedom * observed)
+    ).sum(axis=2)  # fmt: skip
+    weights = np.exp(likelihood - likelihood.max())
+    common = _COMMON[np.argmax(weights.sum(axis=1))] * scale
+    target = np.maximum(common + within, _LEAST * scale)
+    worth = _worth(scores[:, :, order], target[order])
+    if worth < 2:
+        return None
+    strength = min(float(weights.sum() / (weights / _FREEDOM[None]).sum()), (worth - 1) * freedom)
+    total = freedom + strength
+    return (freedom * between + strength * target) / total, within, np.full(len(between), total)
+
+
+def _worth(scores: Floats, target: Floats) -> float:
+    """How many independent columns these are worth, by their clusters and, where seeds are three or more, by the seeds.
+
+    Correlated columns tell a common variance worse, by the sum of the squared correlations. Two complementary groups
+    are one column; so are columns that seeds move in one pattern.
+    """
+    seeds, clusters, columns = scores.shape
+    deviations = scores.sum(axis=1)
+    deviations = deviations - deviations.mean(axis=0)
+    noise = (scores - scores.mean(axis=0) - (deviations / clusters)[:, None]).reshape(-1, columns)
+    size = np.sqrt((noise**2).sum(axis=0))
+    noise = noise / np.where(size > 0, size, 1.0)
+    products = noise.T @ noise if columns <= len(noise) else noise @ noise.T
+    worth = float((size > 0).sum()) ** 2 / max(float((products**2).sum()), 1.0)
+    freedom = seeds - 1
+    if freedom > 1:
+        scaled = deviations / np.sqrt(target)
+        products = scaled @ scaled.T
+        alike = float((products**2).sum()) / float(np.trace(products)) ** 2
+        # Moments of a Wishart matrix of so many columns: E tr(W W) over E (tr W)^2 is (n + d + 1) / (n d + 2).
+        worth = min(worth, max((freedom + 1 - 2 * alike) / max(freedom * alike - 1, 1e-9), 1.0))
+    return round(worth, _KEY_DIGITS)
+
+
+def _scores(sums: Floats, sizes: Floats) -> Floats:
+    """What each cluster adds to the deviation of a seed's ratio from the mean over seeds. Shape: all `[S, C, K]`."""
     total = sizes.sum(axis=(0, 1))
     safe = np.where(total == 0, 1.0, total)
-    scores = (sums - sums.sum(axis=(0, 1)) / safe * sizes) / (safe / seeds)
+    return np.asarray((sums - sums.sum(axis=(0, 1)) / safe * sizes) / (safe / len(sums)))
+
+
+def _variances(scores: Floats) -> tuple[Floats, Floats]:
+    """Variance of the mean over seeds, and what of it the clusters' noise explains. Shape: `[S, C, K]` to `[K]`."""
+    seeds, clusters, _ = scores.shape
     deviations = scores.sum(axis=1)
     between = deviations.var(axis=0, ddof=1) / seeds
     noise = scores - scores.mean(axis=0, keepdims=True) - (deviations / clusters)[:, None]

@@ -222,7 +222,7 @@ def grown(design: Design, times: int) -> Design:
     labels = design.labels
     if labels is not None:
         labels = replace(labels, sizes=np.tile(labels.sizes, (1, times, 1)), codes=np.tile(labels.codes, times))
-    return Design(clusters, members, labels)
+    return replace(design, clusters=clusters, members=members, labels=labels)
 
 
 def _only(design: Design, columns: Sequence[int]) -> Design:
@@ -231,7 +231,8 @@ def _only(design: Design, columns: Sequence[int]) -> Design:
     labels = design.labels
     if labels is not None:
         labels = replace(labels, only=labels.only[places], sizes=labels.sizes[:, :, places])
-    return Design(design.clusters, sparse.csr_array(design.members[:, places]), labels)
+    pools = None if design.pools is None else design.pools[places]
+    return Design(design.clusters, sparse.csr_array(design.members[:, places]), labels, pools)
 
 
 def planted_losses(
@@ -278,7 +279,7 @@ def _seed_deviations(sample: Sample) -> tuple[float, float]:
         return 0.0, 0.0
 
     def beyond_chance(sums: Floats, sizes: Floats) -> Floats:
-        between, within = seed_variances(sums, np.broadcast_to(sizes, sums.shape))
+        between, within, _ = seed_variances(sums, np.broadcast_to(sizes, sums.shape))
         return np.asarray(sample.n_seeds * (between - within))
 
     whole = float(beyond_chance(sample.seed_sums[:, :, :1], sample.design.weights[:, :1])[0])

@@ -73,7 +73,8 @@ def _means_if_alike(sample: Sample, groups: list[int]) -> tuple[Floats, Floats]:
     null = null + _missing_scatter(sample, groups, least, null)
     if sample.n_seeds > 1:
         seed_sums, sizes = contrast_by_seed(sample)
-        null = null + seed_noise(seed_sums[:, :, groups], sizes[:, :, groups], len(null), sample.seed)
+        pools = None if sample.design.pools is None else sample.design.pools[groups]
+        null = null + seed_noise(seed_sums[:, :, groups], sizes[:, :, groups], len(null), sample.seed, pools)
     return means[groups], null
 
 

@@ -14,6 +14,7 @@ from chaintune.forgetting.options import MOST_RESAMPLES
 from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role
 from chaintune.registry import Registry
 from chaintune.scoring.backends import BACKENDS, DEFAULT
+from chaintune.stats import SeedVariance
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
 from chaintune.tasks.sizes import parse_size
@@ -186,6 +187,7 @@ class StudySpec(Spec):
     level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95
     resamples: Annotated[Whole, Field(ge=100, le=MOST_RESAMPLES)] = 10_000
     forgetting_from: ForgettingFrom = "trained"
+    seed_variance: SeedVariance = "over_groups"
     mitigations: list[Any] = Field(default_factory=list)
     curvature: CurvatureSpec | None = None
     allow_unused: NamesOrNone = Field(default_factory=list)

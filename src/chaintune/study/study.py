@@ -16,6 +16,7 @@ from chaintune.files.names import shown_names
 from chaintune.files.reading import user_path
 from chaintune.records import ForgettingFrom, Metric, Recipe
 from chaintune.scoring.backends import DEFAULT
+from chaintune.stats import SeedVariance
 from chaintune.study.chains import Chain, read_chains
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
@@ -58,7 +59,7 @@ class Study:
         seed: used where `vary` has no seeds.
         vary: knobs in the order of the file, each with its values.
         mitigations: branches after or around a loss.
-        precision, metric, keep, level, resamples, forgetting_from, backend: as in the file.
+        precision, metric, keep, level, resamples, forgetting_from, seed_variance, backend: as in the file.
         curvature: how each chain's first checkpoint is measured before it is overwritten; None measures nothing.
         allow_unused: patterns of weights that a base may leave out.
         allow_overlap: what is taught may also be tested; the results say what is.
@@ -78,6 +79,7 @@ class Study:
     level: float
     resamples: int
     forgetting_from: ForgettingFrom = "trained"
+    seed_variance: SeedVariance = "over_groups"
     backend: str = DEFAULT
     curvature: CurvatureSpec | None = None
     allow_unused: tuple[str, ...] = ()
@@ -184,6 +186,7 @@ class Study:
             "level": self.level,
             "resamples": self.resamples,
             "forgetting_from": self.forgetting_from,
+            "seed_variance": self.seed_variance,
             "mitigations": [
                 {item.kind: as_plain(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
             ],

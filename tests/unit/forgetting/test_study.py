@@ -327,6 +327,17 @@ def test_a_task_that_a_chain_never_teaches_is_counted_from_the_base() -> None:
     assert {(line[1], line[2]) for line in first.rows} == {("s", "s"), ("c", "c"), ("d", "base")}
 
 
+def test_groups_share_the_variance_between_seeds_unless_told_otherwise() -> None:
+    given = measured(BOTH_ORDERS, seeds=(0, 1, 2))
+    facts = {"chain": "s>c", "task": "s", "group": "a", "seed": "all"}
+    together, apart = (only(summed(given, seed_variance=one), "forgetting", **facts)
+                       for one in ("over_groups", "separate"))  # fmt: skip
+    assert "moderated" in together.estimate.method
+    assert "moderated" not in apart.estimate.method
+    with pytest.raises(ConfigError, match="seed_variance 'seperate': did you mean 'separate'"):
+        summed(given, seed_variance="seperate")
+
+
 def test_a_reference_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'trained'"):
         summed(measured(BOTH_ORDERS), forgetting_from="traned")

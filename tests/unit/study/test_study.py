@@ -61,6 +61,8 @@ def test_a_study_file_means_what_it_says(tmp_path: Path) -> None:
     assert (study.seed, study.keep, study.level, study.resamples) == (0, "all", 0.95, 10_000)
     assert study.forgetting_from == "trained"
     assert Study.from_yaml(written(tmp_path, GOOD + "forgetting_from: best\n")).forgetting_from == "best"
+    assert study.seed_variance == "over_groups"
+    assert Study.from_yaml(written(tmp_path, GOOD + "seed_variance: separate\n")).seed_variance == "separate"
 
 
 def test_variants_are_every_setting_of_the_knobs_with_every_seed(tmp_path: Path) -> None:
