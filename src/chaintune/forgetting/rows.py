@@ -14,8 +14,11 @@ from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_
 from chaintune.records.scales import margin_in
 from chaintune.stats import Sample, means, rates
 from chaintune.stats.clusters import Floats
+from chaintune.stats.seeds import farthest
 
 ONE_PAIR = "these checkpoints only"
+# Of two seeds neither lies farther from the other.
+_FEWEST_SEEDS = 3
 # Of values that are not in the unit of the item metric.
 _UNITS = {
     "dose": "share", "recovery": "share", "retained_gain": "share", "asymmetry": "share", "extra_tokens": "tokens",
@@ -197,6 +200,8 @@ def forgetting_rows(
         ]
         rows += _disparity_rows(subject, groups, seed, sample, options)
         rows += _detectable_rows(subject, groups, seed, estimates)
+        if sample.n_seeds >= _FEWEST_SEEDS:
+            rows.append(_outlying_row(subject, sample, seeds))
     return rows
 
 
@@ -236,6 +241,18 @@ def _disparity_rows(
         rows.append(subject.row("disparity", seed, spread.estimate, (dimension, "")))
         rows.append(subject.row("disparity_expected", seed, null, (dimension, "")))
     return rows
+
+
+def _outlying_row(subject: Subject, sample: Sample, seeds: Sequence[int]) -> ResultRow:
+    """How far the farthest seed's forgetting lies from the mean of the others; the row is the seed's own."""
+    place, away, p_value = farthest(sample.value_by_seed)
+    reason = f"no interval: seed {seeds[place]} against the mean of the other {len(seeds) - 1}"
+    facts = {"n": int(sample.design.own_n[0]), "n_clusters": int(sample.design.own_clusters[0]), "n_seeds": len(seeds)}
+    if math.isnan(p_value):
+        estimate = Estimate.undefined("all seeds lost alike", **facts)
+    else:
+        estimate = Estimate(away, p_value=p_value, method=f"Grubbs' test of {len(seeds)} seeds", reason=reason, **facts)
+    return subject.row("outlying_seed", str(seeds[place]), estimate)
 
 
 def _detectable_rows(subject: Subject, groups: Grouping, seed: str, estimates: Changes) -> list[ResultRow]:

@@ -346,6 +346,7 @@ _OTHERS = {
     "asymmetry": "Asymmetry: forgetting of the safety task when it comes first minus that of the capability task",
     "disparity": "Disparity: largest minus smallest forgetting among the groups",
     "disparity_expected": "Disparity expected if all groups forgot alike",
+    "outlying_seed": "Farthest seed: its forgetting minus the mean of the other seeds'",
     "bwt": "Backward transfer (Lopez-Paz and Ranzato)",
     "fwt": "Forward transfer (Lopez-Paz and Ranzato)",
     "rounding": "Share of answers that change when the base is scored in another grouping: rounding",

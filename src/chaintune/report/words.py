@@ -12,7 +12,7 @@ from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, p
 from chaintune.records.checkpoint import BASE
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, units_in_words
 from chaintune.report.answers import chance_line, remarks
-from chaintune.report.cells import gain_key
+from chaintune.report.cells import gain_key, p_text
 from chaintune.report.gate import gate_sentence
 from chaintune.report.labels import listed
 from chaintune.report.results import Results
@@ -124,6 +124,7 @@ def forgetting_paragraph(
     """
     parts = [f"No loss can be shown: {row.verdict_reason}."] if row.verdict_reason else []
     parts += [*_ranking(row, further, level), *margins_sentence(row, further, level=level)]
+    parts += _outlying(row, rows, level)
     parts += _remarks(row, rows)
     parts += _little_learned(row, rows, level)
     limits = _like(rows, row, "detectable_forgetting", "")
@@ -170,6 +171,18 @@ def _ranking(row: ResultRow, further: Sequence[ResultRow], level: float) -> list
     else:
         text += ", which shows no such change: the threshold of the answer may have moved rather than the skill"
     return [f"{text}."]
+
+
+def _outlying(row: ResultRow, rows: Sequence[ResultRow], level: float) -> list[str]:
+    """A sentence on a seed that lies farther from the others than seeds of a normal distribution do."""
+    far = [one for one in _like(rows, row, "outlying_seed", "") if one.estimate.p_value <= 1 - level]
+    return [
+        f"Seed {one.seed} lies far off: it lost {changes_in(one.unit).size(abs(one.estimate.value))} "
+        f"{'more' if one.estimate.value > 0 else 'less'} than the mean of the other {one.estimate.n_seeds - 1} "
+        f"(p {p_text(one.estimate.p_value)}). Intervals over seeds suppose that seeds scatter normally, and do not "
+        "hold where some trainings collapse."
+        for one in far
+    ]
 
 
 def _remarks(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
@@ -411,7 +424,10 @@ def _scope(estimates: Iterable[Estimate]) -> str:
             "One seed: these numbers speak about these checkpoints, not about what the recipe does in general; "
             "vary the seed to learn that."
         )
-    return f"Over {seeds} seeds: these numbers speak about the recipe, as far as {seeds} seeds can show."
+    return (
+        f"Over {seeds} seeds: these numbers speak about the recipe, as far as {seeds} seeds can show. What happens to "
+        f"one seed in five happens to none of {seeds} in {100 * 0.8**seeds:.0f} % of cases, and is then in no interval."
+    )
 
 
 def _turned(estimate: Estimate) -> Estimate:

@@ -100,6 +100,11 @@ class Sample:
         return np.asarray(self.seed_sums.mean(axis=0))
 
     @property
+    def value_by_seed(self) -> Floats:
+        """Mean in the whole task, a seed at a time. Shape: `[S]`."""
+        return np.asarray(self.seed_sums[:, :, 0].sum(axis=1) / max(int(self.design.own_n[0]), 1))
+
+    @property
     def n_seeds(self) -> int:
         """How many seeds the values come from."""
         return len(self.by_seed)

@@ -4,6 +4,7 @@ Clusters are resampled by halves. Of seeds there are two to five, too few to res
 deviations are drawn from the posterior of a normal variance, less what chance within clusters explains.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 from zlib import crc32
@@ -98,6 +99,32 @@ def seed_variances(sums: Floats, sizes: Floats, pools: Integers | None = None) -
     squares = np.sum([one[0] ** 2 / one[2] for one in several], axis=0)
     freedom = np.divide(between**2, squares, out=np.full_like(between, len(scores) - 1.0), where=squares > 0)
     return between, within, freedom
+
+
+def farthest(values: Floats) -> tuple[int, float, float]:
+    """The value that lies farthest from the others, how far from their mean, and how likely it is by chance.
+
+    The p-value is that of Grubbs' test: that the farthest of so many normal values lies so far from the others.
+
+    Args:
+        values: one of each seed, three or more.
+
+    Returns:
+        Its place, its difference from the mean of the others, the p-value; NaN where all are equal.
+
+    Shape: values `[S]`.
+
+    Source: Grubbs (1969), *Procedures for detecting outlying observations in samples*.
+    """
+    n, deviations = len(values), values - values.mean()
+    place = int(np.argmax(np.abs(deviations)))
+    others = np.delete(values, place)
+    away = float(values[place] - others.mean())
+    if not np.ptp(values) > 0:
+        return place, away, math.nan
+    error = float(others.std(ddof=1)) * math.sqrt(n / (n - 1))
+    tail = 2 * float(special.stdtr(n - 2, -abs(away) / error)) if error > 0 else 0.0
+    return place, away, min(1.0, n * tail)
 
 
 def _parts(scores: Floats, pools: Integers) -> list[tuple[Floats, Variances]]:

@@ -338,6 +338,22 @@ def test_groups_share_the_variance_between_seeds_unless_told_otherwise() -> None
         summed(given, seed_variance="seperate")
 
 
+def test_a_seed_that_lies_far_off_has_a_row_of_its_own_and_a_sentence() -> None:
+    given = measured(BOTH_ORDERS, seeds=(0, 1, 2, 3))
+    collapsed = {(): {"s": 15, "c": 18}, ("s",): {"s": 45, "c": 20}, ("s", "c"): {"s": 10, "c": 47}}
+    rows = summed([*given, *measured(collapsed, seeds=(9,))])
+    far = only(rows, "outlying_seed", chain="s>c", task="s", seed="9")
+    assert far.estimate.p_value < 0.01
+    by_seed = {row.seed: row.estimate.value for row in rows if row.metric == "forgetting" and row.chain == "s>c"
+               and row.task == "s" and row.is_whole}  # fmt: skip
+    others = np.mean([by_seed[seed] for seed in "0123"])
+    assert far.estimate.value == pytest.approx(by_seed["9"] - others)
+    assert "Seed 9 lies far off: it lost" in summary(Results("t", rows, 0.95))
+    quiet = summed(given)
+    assert "lies far off" not in summary(Results("t", quiet, 0.95))
+    assert not [row for row in summed(measured(BOTH_ORDERS, seeds=(0, 1))) if row.metric == "outlying_seed"]
+
+
 def test_a_reference_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'trained'"):
         summed(measured(BOTH_ORDERS), forgetting_from="traned")

@@ -9,7 +9,7 @@ from scipy import stats
 from chaintune.stats import Design, Sample, adjusted, biased, combination, disparity, means, rates, ratios
 from chaintune.stats.clusters import Integers
 from chaintune.stats.halves import halves
-from chaintune.stats.seeds import crossed, seed_noise, seed_variances
+from chaintune.stats.seeds import crossed, farthest, seed_noise, seed_variances
 from tests import synthetic
 from tests.synthetic import Floats
 
@@ -294,3 +294,30 @@ def test_shows_a_difference_of_25_points_and_keeps_its_error_rate(seeds: int, le
     assert np.mean(covered) >= 0.94
     assert np.mean(alarms) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / number)
     assert np.mean(shown) >= least_power
+
+
+def test_farthest_seed_by_hand() -> None:
+    place, away, p_value = farthest(np.array([1.0, 2.0, 3.0, 2.0, 12.0]))
+    assert place == 4
+    assert away == 10.0
+    # Grubbs' statistic against the bound of its tables: G**2 = 80 / 22 or so, t = 10 / (sqrt(2 / 3) * sqrt(5 / 4)).
+    assert p_value == pytest.approx(5 * 2 * stats.t.sf(10 / np.sqrt(2 / 3 * 5 / 4), 3))
+    assert farthest(np.array([1.0, 2.0, 3.0, 2.0, -8.0]))[1] == -10.0
+
+
+def test_farthest_of_equal_seeds_is_undefined_and_of_one_apart_is_sure() -> None:
+    assert np.isnan(farthest(np.ones(4))[2])
+    assert farthest(np.array([0.0, 0.0, 0.0, 1.0]))[2] == 0.0
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_farthest_of_normal_seeds_is_called_so_in_one_of_twenty(seeds: int) -> None:
+    rng, number = np.random.default_rng(seeds), 1500
+    called = [farthest(rng.standard_normal(seeds))[2] <= 0.05 for _ in range(number)]
+    assert 0.03 <= np.mean(called) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / number)
+
+
+def test_farthest_sees_a_collapse() -> None:
+    rng = np.random.default_rng(0)
+    called = [farthest(np.append(rng.standard_normal(9), 6.0))[2] <= 0.05 for _ in range(200)]
+    assert np.mean(called) > 0.8
