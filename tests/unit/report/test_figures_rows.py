@@ -38,15 +38,21 @@ def estimate(value: float, *, p: float = 0.5, clusters: int = 20) -> Estimate:
 
 
 def member(
-    group: str, value: float, *, verdict: Verdict = "inconclusive", p: float = 0.5, clusters: int = 20
+    group: str,
+    value: float,
+    *,
+    verdict: Verdict = "inconclusive",
+    p: float = 0.5,
+    clusters: int = 20,
+    best: Estimate = UNDEFINED,
 ) -> GroupResult:
     return GroupResult(
-        group, estimate(value, clusters=clusters), estimate(value, p=p, clusters=clusters), verdict, 0.3, 0.4
+        group, estimate(value, clusters=clusters), estimate(value, p=p, clusters=clusters), verdict, 0.3, 0.4, best
     )
 
 
 def undefined(group: str, forgetting: Estimate) -> GroupResult:
-    return GroupResult(group, forgetting, UNDEFINED, "inconclusive", math.nan, math.nan)
+    return GroupResult(group, forgetting, UNDEFINED, "inconclusive", math.nan, math.nan, UNDEFINED)
 
 
 def place(*members: GroupResult) -> GroupResults:
@@ -61,13 +67,34 @@ def data(spec: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
 
 def test_groups_are_sorted_and_what_cannot_be_judged_is_last() -> None:
     lonely = GroupResult(
-        "lonely", Estimate(0.9, n=3, reason="too few clusters"), UNDEFINED, "inconclusive", math.nan, math.nan
+        "lonely",
+        Estimate(0.9, n=3, reason="too few clusters"),
+        UNDEFINED,
+        "inconclusive",
+        math.nan,
+        math.nan,
+        UNDEFINED,
     )
     gone = undefined("gone", UNDEFINED)
     figure = forgetting_figure(place(gone, member("b", 0.1), lonely, member("a", 0.2), member("c", -0.1)))
     assert figure is not None
     assert [row["name"] for row in data(figure.spec, "beside")] == ["a", "b", "c", "lonely", "gone"]
     assert figure.table["group (faith)"].to_list() == ["a", "b", "c", "lonely", "gone"]
+
+
+def test_best_estimates_are_strokes_and_give_the_order() -> None:
+    best = {"a": 0.02, "b": 0.09}
+    members = [member(name, value, best=estimate(best[name])) for name, value in (("a", 0.3), ("b", 0.2))]
+    figure = forgetting_figure(place(*members, member("c", 0.25)))
+    assert figure is not None
+    rows = {row["name"]: row for row in data(figure.spec, "beside")}
+    assert list(rows) == ["c", "b", "a"]
+    assert [rows[name].get("best") for name in "abc"] == [2.0, 9.0, None]
+    assert "A stroke is the best estimate" in figure.caption
+    assert figure.table["best estimate (points)"].to_list() == [None, 9.0, 2.0]
+    plain = forgetting_figure(place(member("a", 0.3)))
+    assert plain is not None
+    assert "stroke" not in plain.caption
 
 
 def test_what_is_undefined_has_a_row_and_a_reason_and_no_number() -> None:
@@ -120,7 +147,7 @@ def test_a_verdict_is_counted_in_words() -> None:
 
 def test_groups_with_a_biased_forgetting_only_are_named_and_stand_in_its_figure_alone() -> None:
     few = Estimate.undefined("too few clusters of a label", n=40, n_clusters=20)
-    only = [GroupResult(name, few, estimate(0.1), "inconclusive", math.nan, 0.2) for name in ("c", "d")]
+    only = [GroupResult(name, few, estimate(0.1), "inconclusive", math.nan, 0.2, UNDEFINED) for name in ("c", "d")]
     both = place(*only, member("a", 0.3, verdict="forgot"), undefined("gone", UNDEFINED))
     figure, beside = forgetting_figure(both), bias_figure(both)
     assert figure is not None

@@ -30,12 +30,14 @@ class Line:
         estimate: in the unit of the forest's scale.
         kind: name of the kind that its sign shows.
         beside: short text at the right edge.
+        best: the pooled estimate, a stroke across the row; none without one.
     """
 
     name: str
     estimate: Estimate
     kind: str
     beside: str = ""
+    best: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Forest:
         rows = [self._row(line, labels[line.name]) for line in lines]
         y = alt.Y("label:N", sort=None, scale=alt.Scale(domain=[row["label"] for row in rows]), axis=names_axis())
         layers = [*self._behind(lines), *self._marks(lines, y)]
+        if any("best" in row for row in rows):
+            layers.append(self._best(lines, y))
         if any(math.isnan(line.estimate.value) for line in lines):
             layers.append(_undefined(y))
         if self.head:
@@ -92,7 +96,9 @@ class Forest:
 
     def _row(self, line: Line, label: str) -> dict[str, Any]:
         own = {"label": label, "name": one_line(line.name), "kind": line.kind, "beside": line.beside}
-        return own | estimate_data(line.estimate, self.scale)
+        best = line.best if line.best and not math.isnan(line.best.value) else None
+        stroke = {"best": self.scale.factor * best.value, "best is": one_line(self.scale.text(best))} if best else {}
+        return own | estimate_data(line.estimate, self.scale) | stroke
 
     def _x(self, lines: Sequence[Line]) -> alt.Scale:
         around = [self.whole] if self.whole else []
@@ -139,6 +145,13 @@ class Forest:
         )
         line = base.mark_rule(style="interval", clip=True).encode(x=alt.X("low:Q", scale=scale), x2="high:Q", y=y)
         return [line, point]
+
+    def _best(self, lines: Sequence[Line], y: alt.Y) -> alt.Chart:
+        """A stroke at the best estimate of each row that has one."""
+        hint = [*hints("name"), alt.Tooltip("best is:N", title="best estimate")]
+        strokes = alt.Chart().mark_tick(style="best", clip=True).transform_filter("isValid(datum.best)")
+        drawn: alt.Chart = strokes.encode(x=alt.X("best:Q", scale=self._x(lines)), y=y, tooltip=hint)
+        return drawn
 
 
 def looks_of(kinds: Sequence[Kind]) -> dict[str, alt.Scale]:

@@ -23,6 +23,7 @@ class GroupResult:
         forgetting, biased: of the group; biased is undefined where it was not measured.
         verdict: on the forgetting.
         detectable, detectable_biased: minimum detectable difference at a power of 80 %; NaN for none.
+        pooled: the best estimate of the forgetting; undefined where there is none.
     """
 
     group: str
@@ -31,6 +32,7 @@ class GroupResult:
     verdict: Verdict
     detectable: float
     detectable_biased: float
+    pooled: Estimate
 
     @property
     def is_biased_only(self) -> bool:
@@ -138,4 +140,7 @@ def _result(row: ResultRow, beside: Mapping[Statistic, ResultRow]) -> GroupResul
         return other.estimate if other else Estimate.undefined("not measured")
 
     limits = (of(f"detectable_{name}").value for name in ("forgetting", "biased_forgetting"))
-    return GroupResult(row.group, row.estimate, of("biased_forgetting"), row.verdict or "inconclusive", *limits)
+    verdict = row.verdict or "inconclusive"
+    return GroupResult(
+        row.group, row.estimate, of("biased_forgetting"), verdict, *limits, pooled=of("pooled_forgetting")
+    )

@@ -32,13 +32,15 @@ def forgetting_figure(results: GroupResults) -> Figure | None:
     if not results.judged:
         return None
     shown = _sorted(_in_view(results, results.judged), biased=False)
-    lines = [Line(one.group, one.forgetting, one.verdict, counts(one.forgetting)) for one in shown]
+    lines = [Line(one.group, one.forgetting, one.verdict, counts(one.forgetting), one.pooled) for one in shown]
     scale = results.scale
     axis = f"{scale.title('forgetting')}, positive is worse"
     forest = Forest(axis, scale, VERDICTS, "n · clusters", results.whole.estimate)
     title = f"Forgetting of {results.where}"
     read = _read_out([(one.group, one.forgetting) for one in shown], scale)
     sentences = [verdict_sentence(results.whole, level=results.level), _by_verdict(results), *results.biased_only]
+    if any(not math.isnan(one.pooled.value) for one in shown):
+        sentences.append("A stroke is the best estimate of a group from all groups together; rows are in its order.")
     caption = " ".join([*sentences, *_folded(results.judged)])
     return Figure(
         name=results.name("forgetting"),
@@ -89,7 +91,8 @@ def _sorted(members: Sequence[GroupResult], *, biased: bool) -> list[GroupResult
     """Largest first; those that cannot be judged last."""
 
     def rank(member: GroupResult) -> tuple[bool, float, str]:
-        one = member.biased if biased else member.forgetting
+        best = member.pooled if not math.isnan(member.pooled.value) else member.forgetting
+        one = member.biased if biased else best
         return (math.isnan(one.low), 0.0 if math.isnan(one.value) else -one.value, member.group)
 
     return sorted(members, key=rank)
@@ -139,5 +142,6 @@ def _table(members: Sequence[GroupResult], results: GroupResults, *, biased: boo
         | count_columns(estimates)
         | estimate_columns(name, estimates, results.scale)
         | judged
+        | ({} if biased else estimate_columns("best estimate", [one.pooled for one in members], results.scale))
         | {"reason": pl.Series([one.reason for one in estimates], dtype=pl.String)}
     )

@@ -63,6 +63,7 @@ def _styles(ink: str, quiet: str, accent: str) -> dict[str, Any]:
         "goal": {"color": accent, "opacity": 0.12},
         "limit": {"color": ink, "strokeWidth": 1.5, "strokeDash": [2, 3]},
         "interval": {"color": quiet, "strokeWidth": 1.8},
+        "best": {"color": ink, "thickness": 2.5, "size": 18},
         "ring": {"color": ink, "strokeWidth": 1.6, "filled": False, "size": 260, "shape": "circle"},
         "count": text,
         "head": text | {"color": quiet},
