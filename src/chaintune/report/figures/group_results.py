@@ -139,8 +139,8 @@ def _result(row: ResultRow, beside: Mapping[Statistic, ResultRow]) -> GroupResul
         other = beside.get((row.key, metric, row.dimension, row.group))
         return other.estimate if other else Estimate.undefined("not measured")
 
-    limits = (of(f"detectable_{name}").value for name in ("forgetting", "biased_forgetting"))
+    least, least_biased = (of(f"detectable_{name}").value for name in ("forgetting", "biased_forgetting"))
     verdict = row.verdict or "inconclusive"
     return GroupResult(
-        row.group, row.estimate, of("biased_forgetting"), verdict, *limits, pooled=of("pooled_forgetting")
+        row.group, row.estimate, of("biased_forgetting"), verdict, least, least_biased, of("pooled_forgetting")
     )
