@@ -21,9 +21,25 @@ def _group() -> None:
 @policy.command()
 def init(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")] = Path("policy.yaml"),
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--scores",
+            metavar="SCORES",
+            help="Propose budgets that can be kept at the sizes of these scores or log; repeat it for the side after.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write a commented policy to begin with; a file that is there is left alone."""
-    text = resources.files("chaintune.gate").joinpath("starter.yaml").read_text(encoding="utf-8")
+    if path.exists():
+        raise ConfigError(f"{path}: there is a file already; name another one, or remove it")
+    if scores:
+        from chaintune.gate.proposal import proposed_policy
+
+        text = proposed_policy(scores)
+    else:
+        text = resources.files("chaintune.gate").joinpath("starter.yaml").read_text(encoding="utf-8")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

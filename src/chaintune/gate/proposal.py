@@ -1,0 +1,199 @@
+"""A policy whose budgets can be kept at the sizes of scores at hand, by simulated comparisons that lose nothing."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from chaintune.errors import ConfigError, number_of
+from chaintune.forgetting.compare import compare
+from chaintune.forgetting.grouping import Grouping, grouping, memberships
+from chaintune.forgetting.units import Unit
+from chaintune.logs.options import CompareOptions, ReadOptions
+from chaintune.logs.readers import read_log
+from chaintune.logs.sides import read_sides
+from chaintune.records import Scores
+from chaintune.records.scales import is_share
+from chaintune.stats import Flips, Sample, biased, flips_of, means
+from chaintune.stats.clusters import Floats
+from chaintune.stats.simulation import draw_changes
+
+# What a release would like to ask: of a whole task, of each group, and of each group beside the whole.
+USUAL = {"": 0.02, "forgetting": 0.05, "biased_forgetting": 0.03}
+# Assumed where one side is all there is: share of examples that flips either way, and their correlation in clusters.
+_FLIPS, _CORRELATION = 0.1, 0.1
+# Joint share to reach; the figure of so many draws is off by a few percent.
+_POWER = 0.85
+_STEP = 0.005
+_LARGEST = 0.25
+_RESAMPLES = 499
+
+
+@dataclass(frozen=True, eq=False)
+class _Wish:
+    """One budget that might be asked of a task.
+
+    Attributes:
+        dimension, statistic: of the budget; both empty for the whole task.
+        groups: that can be judged, where not all can.
+        sizes: fewest and most examples of what is judged.
+        highs: the largest upper end in each simulated comparison.
+    """
+
+    dimension: str
+    statistic: str
+    groups: tuple[str, ...]
+    sizes: tuple[int, int]
+    highs: Floats
+
+    @property
+    def usual(self) -> float:
+        """The budget that one would like."""
+        return USUAL[self.statistic]
+
+    def least(self, share: float) -> float:
+        """The usual budget, or the smallest one, in half points, that is kept so often."""
+        high = float(np.quantile(self.highs, share, method="higher"))
+        needed = math.ceil(high / _STEP - 1e-9) * _STEP if math.isfinite(high) else math.inf
+        return max(self.usual, round(needed, 3))
+
+
+def proposed_policy(paths: Sequence[Path], *, draws: int = 200, seed: int = 0) -> str:
+    """The text of a policy, with what each budget rests on as comments.
+
+    Args:
+        paths: scores or a log of one checkpoint, or of the one before and the one after.
+        draws: comparisons to simulate.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: more than two paths, or no task whose scores are shares.
+        DataError: a path cannot be read.
+    """
+    if not 1 <= len(paths) <= 2:
+        raise ConfigError(f"--scores: expected one file, or the one before and the one after, got {len(paths)}")
+    tasks = list(_tasks(paths))
+    text = [part for scores, flips in tasks for part in _of_task(scores, flips, draws, seed)]
+    if not any(line.startswith("  - ") for line in text):
+        raise ConfigError(f"--scores {paths[0]}: no task of which a budget could be kept; see `chaintune policy init`")
+    rests = (
+        "as between the two files" if len(paths) == 2 else f"at most {_FLIPS:.0%} of the examples either way, assumed"
+    )
+    return "\n".join([
+        "# A policy for scores of these sizes: if nothing is lost, a task keeps all its budgets in four cases of five.",
+        "#   chaintune compare BEFORE AFTER --policy FILE",
+        f"# By {draws} simulated comparisons in which nothing is lost; flips {rests}.",
+        "",
+        "budgets:",
+        *text,
+        "",
+    ])  # fmt: skip
+
+
+def _tasks(paths: Sequence[Path]) -> Iterator[tuple[Scores, Flips | None]]:
+    """Scores before of each task, and the flips between the two sides where there are two."""
+    if len(paths) == 1:
+        for log in read_log(paths[0], ReadOptions()).values():
+            yield log.scores, None
+        return
+    sides = read_sides(paths[0], paths[1], CompareOptions(on_missing="intersect"))
+    for task in sides.tasks:
+        pair = sides.paired(task)
+        scores = (pair.before.item_scores(), pair.after.item_scores())
+        unit = Unit.of(pair.before.metric, scores)
+        change = unit.inward(scores[0]) - unit.inward(scores[1])
+        sample = Sample.of(grouping(pair.before, ()).design, change, resamples=1)
+        yield pair.before, flips_of(sample, right=float(scores[0].mean()))
+
+
+def _of_task(scores: Scores, flips: Flips | None, draws: int, seed: int) -> Iterator[str]:
+    """Lines of a task's budgets."""
+    name, kept = json.dumps(scores.task), scores.table.column("score").is_valid()
+    scores = scores.at(kept)
+    if not len(scores) or not is_share(scores.metric.unit):
+        yield f"  # {name}: no proposal, as its scores are no shares."
+        return
+    dimensions = tuple(memberships(scores.table))
+    groups = grouping(scores, dimensions)
+    known = compare(scores, scores, by=dimensions, resamples=100)
+    reasons = {(row.dimension, row.group): row.verdict_reason for row in (known.overall, *known.groups)}
+    yield f"  # {name}: {number_of(len(scores), 'example')} in {number_of(groups.design.total, 'cluster')}."
+    if reasons["", ""]:
+        yield f"  # No budget of it could be kept: {_plain(reasons['', ''])}."
+        return
+    right = float(np.clip(scores.item_scores().mean(), 0.01, 0.99))
+    either = min(_FLIPS, right / 2, (1 - right) / 2)
+    wishes = list(_wishes(groups, flips or Flips(either, either, _CORRELATION), reasons, draws, seed))
+    yield from _lines(name, wishes)
+
+
+def _wishes(
+    groups: Grouping, flips: Flips, reasons: dict[tuple[str, str], str], draws: int, seed: int
+) -> Iterator[_Wish]:
+    """What might be asked, with the upper ends of simulated comparisons in which nothing is lost."""
+    still, design = np.zeros(len(groups.design.clusters)), groups.design
+    highs = np.empty((2, draws, len(groups.labels)))
+    for number in range(draws):
+        values = draw_changes(np.random.default_rng([seed, number]), design, flips, still)
+        sample = Sample.of(design, values, resamples=_RESAMPLES, seed=number)
+        highs[:, number] = [[each.high for each in of(sample)] for of in (means, biased)]
+    n = design.own_n
+    yield _Wish("", "", (), (int(n[0]), int(n[0])), highs[0, :, 0])
+    for dimension in groups.dimensions:
+        columns = groups.columns(dimension)
+        for kind, statistic in enumerate(("forgetting", "biased_forgetting")):
+            able = [k for k in columns if not reasons.get(groups.labels[k]) and np.isfinite(highs[kind, :, k]).all()]
+            if len(columns) > 1:
+                names = () if len(able) == len(columns) else tuple(groups.labels[k][1] for k in able)
+                sizes = int(design.n[able or columns].min()), int(design.n[able or columns].max())
+                most = highs[kind][:, able].max(axis=1) if able else np.full(draws, np.inf)
+                yield _Wish(dimension, statistic, names, sizes, most)
+
+
+def _lines(task: str, wishes: Sequence[_Wish]) -> Iterator[str]:
+    """The budgets, each at the same share of comparisons in which it is kept, so that all are in four of five."""
+    shares = np.linspace(0.8, 1.0, 41)
+    asked = [[wish for wish in wishes if wish.least(share) <= _LARGEST] for share in shares]
+    together = [
+        np.mean(np.all([wish.highs <= wish.least(share) for wish in some], axis=0)) if some else 1.0
+        for share, some in zip(shares, asked, strict=True)
+    ]
+    place = next((number for number, joint in enumerate(together) if joint >= _POWER), len(shares) - 1)
+    for wish in wishes:
+        if np.isinf(wish.highs).all():
+            by = json.dumps(wish.dimension)
+            yield f"  # No budget of {wish.statistic} by {by}: no group is large enough and above chance."
+            continue
+        least = wish.least(float(shares[place]))
+        often = f"{wish.usual:g} would be kept in {100 * np.mean(wish.highs <= wish.usual):.0f} of 100"
+        # The upper end falls with the root of the number of examples.
+        times = max((float(np.quantile(wish.highs, 0.8)) / wish.usual) ** 2, 1.0)
+        sizes = f"{wish.sizes[0]:,}" + (f" to {wish.sizes[1]:,}" if wish.sizes[1] > wish.sizes[0] else "")
+        a_group = " a group" if wish.dimension else ""
+        why = f"{often}; it needs about {_rounded(wish.sizes[0] * times):,} examples{a_group} (here {sizes})"
+        statistic = wish.statistic or "forgetting"
+        if least > _LARGEST:
+            by = f" by {json.dumps(wish.dimension)}" if wish.dimension else ""
+            yield f"  # No budget of {statistic}{by} up to {_LARGEST:g} could be kept: {why}."
+            continue
+        yield f"  # {why}." if least > wish.usual else f"  # {often}."
+        yield f"  - task: {task}"
+        if wish.dimension:
+            yield f"    by: {json.dumps(wish.dimension)}"
+        if wish.groups:
+            yield f"    group: {json.dumps(list(wish.groups))}  # the others are too small, or not above chance before"
+        yield f"    {statistic}: {least:g}"
+
+
+def _rounded(count: float) -> int:
+    """Two figures of a count, rounded up."""
+    unit = int(10 ** max(len(str(int(count))) - 2, 0))
+    return math.ceil(count / unit) * unit
+
+
+def _plain(text: str) -> str:
+    """Text that stays on one line of a comment."""
+    return " ".join(text.split())

@@ -1,0 +1,86 @@
+"""Proposed budgets are a policy that passes when nothing is lost, and say what the usual ones would need."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import chaintune
+from chaintune.cli.app import main
+from chaintune.errors import ConfigError
+from chaintune.gate import judge, read_policy
+from chaintune.gate.proposal import proposed_policy
+from tests import synthetic
+
+N = 600
+
+
+def side(rng: np.random.Generator, *, flips: float = 0.0, before: list[bool] | None = None) -> list[bool]:
+    """Right answers, three in four; or those of before, of which so many flip either way."""
+    if before is None:
+        return [bool(number) for number in rng.random(N) < 0.75]
+    changes = {True: flips / 2 / 0.75, False: flips / 2 / 0.25}
+    return [(not right) if rng.random() < changes[right] else right for right in before]
+
+
+def stored(folder: Path, right: list[bool], name: str) -> Path:
+    groups = {"faith": ["a", "b", "c"] * (N // 3)}
+    synthetic.scores(right, groups=groups).write(folder / name)
+    return folder / name
+
+
+def test_proposed_budgets_pass_when_nothing_is_lost(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    before = side(rng)
+    (tmp_path / "policy.yaml").write_text(proposed_policy([stored(tmp_path, before, "before.parquet")], draws=60))
+    policy = read_policy(tmp_path / "policy.yaml")
+    assert {budget.statistic for budget in policy.budgets} == {"forgetting", "biased_forgetting"}
+    answers = []
+    for number in range(25):
+        after = side(np.random.default_rng([1, number]), flips=0.18, before=before)
+        stored(tmp_path, after, "after.parquet")
+        compared = chaintune.compare(
+            tmp_path / "before.parquet", tmp_path / "after.parquet", by=["faith"], resamples=300
+        )
+        answers.append(judge(policy, [compared]).answer)
+    assert "fail" not in answers
+    # Four in five, less two and a half standard errors of 25 data sets.
+    assert answers.count("pass") >= 25 * 0.8 - 2.5 * 2
+
+
+def test_two_files_say_how_much_flips(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    before = side(rng)
+    paths = [stored(tmp_path, before, "b.parquet")]
+    paths += [stored(tmp_path, side(rng, flips=0.02, before=before), "a.parquet")]
+    limits = []
+    for some in (paths, paths[:1]):
+        (tmp_path / "p.yaml").write_text(proposed_policy(some, draws=40))
+        limits.append(max(budget.limit.share for budget in read_policy(tmp_path / "p.yaml").budgets))
+    assert limits[0] < limits[1]
+
+
+def test_what_cannot_be_kept_says_what_it_needs(tmp_path: Path) -> None:
+    text = proposed_policy([stored(tmp_path, side(np.random.default_rng(0)), "b.parquet")], draws=40)
+    assert "it needs about" in text
+    assert "examples a group (here 200)" in text
+
+
+def test_scores_not_above_chance_have_no_budget(tmp_path: Path) -> None:
+    half = [bool(number) for number in np.random.default_rng(0).random(N) < 0.5]
+    with pytest.raises(ConfigError, match="no task of which a budget could be kept"):
+        proposed_policy([stored(tmp_path, half, "b.parquet")], draws=5)
+
+
+def test_the_command_writes_it_and_leaves_a_file_that_is_there(tmp_path: Path) -> None:
+    scores = stored(tmp_path, side(np.random.default_rng(0)), "b.parquet")
+    command = ["policy", "init", str(tmp_path / "p.yaml"), "--scores", str(scores)]
+    with pytest.raises(SystemExit) as first:
+        main(command)
+    assert first.value.code == 0
+    assert read_policy(tmp_path / "p.yaml").budgets
+    text = (tmp_path / "p.yaml").read_text()
+    with pytest.raises(SystemExit) as again:
+        main(command)
+    assert again.value.code == 2
+    assert (tmp_path / "p.yaml").read_text() == text
