@@ -35,7 +35,8 @@ class CompareFlags:
         ),
     ] = None
     on_missing: Annotated[
-        Literal["error", "intersect"], typer.Option(help="What to do with examples of one side only.")
+        Literal["error", "intersect", "drop"],
+        typer.Option(help="Examples of one side only: refuse, count at best and worst, or take as missing at random."),
     ] = "error"
     level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95
     margin: Annotated[float, typer.Option(help="A change within it counts as none, in shares of the score.")] = 0.02

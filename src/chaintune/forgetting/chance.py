@@ -103,7 +103,7 @@ def judged_rows(
         # That all examples of one label are right is no skill where all others get that label too.
         skill = levels[(row.seed, "", "") if row.dimension == LABEL else place]
         silent = silence({row.reference: levels[place].answers, row.chain or "after": after[place]})
-        reason = silent or not_above_chance(skill, row.reference, level=options.level)
+        reason = silent or not_above_chance(skill, row.reference, level=options.level) or row.verdict_reason
         stays = not reason or (row.verdict == "gained" and not silent)
         judged.append(replace(row, verdict_reason=reason, verdict=row.verdict if stays else "inconclusive"))
     return judged

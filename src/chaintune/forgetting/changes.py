@@ -54,7 +54,7 @@ def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: 
     limits = detectable_limits(groups, sample, options, (lost, bias))
     best = _pooled(groups, sample, options, (lost, bias))
     if identical:
-        lost, bias = ([_unchanged(estimate) for estimate in row] for row in (lost, bias))
+        lost, bias, best = ([_unchanged(estimate) for estimate in row] for row in (lost, bias, best))
     return Changes(lost, bias, best, *limits)
 
 

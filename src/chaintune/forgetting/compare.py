@@ -10,8 +10,9 @@ from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.chance import judged_rows, level_rows
 from chaintune.forgetting.changes import comparable_columns
 from chaintune.forgetting.grouping import Grouping, grouping
+from chaintune.forgetting.missing import Incomplete, with_bounds
 from chaintune.forgetting.options import Inference
-from chaintune.forgetting.pairing import OnMissing, pair
+from chaintune.forgetting.pairing import OnMissing, every_example, pair
 from chaintune.forgetting.rows import Subject, forgetting_rows
 from chaintune.forgetting.second_lines import second_rows, with_margins
 from chaintune.forgetting.units import Unit
@@ -52,7 +53,9 @@ def compare(
         resamples: random halves of the clusters that are drawn.
         seed: of the draws; same seed, same bits.
         adjust: correction for the number of groups of a dimension, `holm` or `bh`.
-        on_missing: `error`, or `intersect` to leave out examples that only one checkpoint answered.
+        on_missing: what becomes of examples that only one checkpoint answered: `error`; `intersect`, and verdicts count
+            each at its best and at its worst, as those without a score in any case; or `drop`, which takes examples and
+            scores to be missing at random.
         margin: a change within it counts as none.
         intersections: pairs of dimensions whose groups are crossed.
 
@@ -79,9 +82,14 @@ def compare_scores(
     on_missing: OnMissing,
     inference: Inference,
     further: Sequence[tuple[Scores, Scores]] = (),
+    identical: bool = False,
 ) -> Comparison:
-    """The same as `compare`, of options that were checked before; `further` are both scores by each further metric."""
+    """The same as `compare`, of options that were checked before.
+
+    `further` are both scores by each further metric; the scores are `identical` where both are of one source.
+    """
     paired = pair(before, after, on_missing=on_missing)
+    identical = identical or before is after
     if paired.n_left_out and not len(paired.before):
         raise DataError(
             f"task '{before.task}': none of {number_of(paired.n_left_out, 'example')} has a score before and after"
@@ -95,12 +103,20 @@ def compare_scores(
     subject = Subject("", Checkpoint(""), BEFORE, before.task, unit)
     beside = with_margins(further, (before.by(known), after.by(known)))
     second = [row for one in beside for row in second_rows(one, by, intersections, inference.without_verdict)]
+    incomplete = None
+    if paired.n_left_out and on_missing != "drop" and not identical:
+        every, *ends = every_example(before.by(known), after.by(known))
+        incomplete = Incomplete(
+            grouping(every, by, intersections, level=inference.level),
+            *(unit.inward(values)[np.newaxis] for values in ends),
+        )
     return Comparison(
         before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
         inference.resamples, inference.seed, paired.n_left_out,
-        tuple(_rows(subject, groups, sides, values, inference, identical=paired.identical)),
+        tuple(_rows(subject, groups, sides, values, incomplete, inference, identical=identical or paired.identical)),
         dict(before.provenance), dict(after.provenance), (*_auc_rows(subject, groups, sides, inference), *second),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
+        on_missing=on_missing,
     )  # fmt: skip
 
 
@@ -109,6 +125,7 @@ def _rows(
     groups: Grouping,
     sides: tuple[Scores, Scores],
     values: tuple[Floats, Floats],
+    incomplete: Incomplete | None,
     options: Inference,
     *,
     identical: bool,
@@ -123,6 +140,7 @@ def _rows(
     )
     change = (values[0] - values[1])[np.newaxis]
     lost = forgetting_rows(subject, groups, change, [0], options, identical=identical)
+    lost = with_bounds(lost, subject, incomplete, [0], options)
     others = (*lost, *_flips(subject, groups, change[0]), *_sizes(subject, groups, options))
     rows = [replace(row, chain="", seed="") for row in others]
     answers = {(row.seed, row.dimension, row.group): row.answers for row in after}

@@ -8,6 +8,7 @@ import numpy as np
 
 from chaintune.forgetting.chance import checkpoint_levels, judged_between, not_above_chance
 from chaintune.forgetting.changes import dimension_disparity
+from chaintune.forgetting.missing import incomplete_between, with_bounds
 from chaintune.forgetting.mitigation import recovery
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.references import reference_chains, reference_checkpoints
@@ -65,7 +66,8 @@ def _returns(
         subject = subject_of(runs, condition, task, seeds, after)
         recovered = share_rows(subject, runs.groups[task].design, "recovery", seeds, stacks, recovery, options)
         levels = checkpoint_levels(runs, starts, seeds, task, options)
-        rows += _of_what_was_known(recovered, levels, chain_label(starts[0].labels), options)
+        recovered = _of_what_was_known(recovered, levels, chain_label(starts[0].labels), options)
+        rows += [replace(row, verdict_reason=_left_out(runs, task)) for row in recovered]
     seeds = runs.seeds([after, condition], task)
     if not seeds:
         return rows
@@ -77,6 +79,14 @@ def _returns(
             spread = dimension_disparity(groups, sample, dimension, options)
             rows.append(subject.row("regained_disparity", seed, spread.estimate, (dimension, "")))
     return rows
+
+
+def _left_out(runs: Runs, task: str) -> str:
+    """Why a recovery may be another than that of the examples which have a score everywhere; empty where all have."""
+    if task not in runs.every_group:
+        return ""
+    n, complete = (int(groups[task].design.n[0]) for groups in (runs.every_group, runs.groups))
+    return f"{n - complete} of {n} examples without a score under some checkpoint"
 
 
 def _of_what_was_known(
@@ -105,6 +115,7 @@ def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options
             prices = mean_rows(subject, "price", runs.groups[task], values, seeds, options)
             sides = ([after] * len(seeds), [condition] * len(seeds))
             judged = [with_verdict(row, options) for row in prices]
+            judged = with_bounds(judged, subject, incomplete_between(runs, sides, seeds, task), seeds, options)
             rows += judged_between(judged, runs, sides, seeds, task, options)
     return rows
 

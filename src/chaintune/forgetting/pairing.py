@@ -1,7 +1,7 @@
 """Alignment of two tables of scores on their common examples."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.forgetting.grouping import memberships
-from chaintune.records import Scores
+from chaintune.records import SCORES_SCHEMA, Scores
+from chaintune.stats.clusters import Floats
 
-OnMissing = Literal["error", "intersect"]
+OnMissing = Literal["error", "intersect", "drop"]
 
 _NAMED = 3
 
@@ -42,7 +43,7 @@ def pair(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> P
     Args:
         before: scores of the earlier checkpoint.
         after: scores of the later checkpoint.
-        on_missing: as `align` takes it; examples without a score are left out in any case.
+        on_missing: as `align` takes it; examples without a score are not paired in any case.
 
     Raises:
         ConfigError, DataError: as `align` does.
@@ -59,15 +60,15 @@ def align(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> 
     Args:
         before: scores of the earlier checkpoint.
         after: scores of the later checkpoint.
-        on_missing: `error` refuses examples that only one of them has; `intersect` leaves them out.
+        on_missing: `error` refuses examples that only one of them has; `intersect` and `drop` pair the others.
 
     Raises:
-        ConfigError: `on_missing` is neither of the two.
+        ConfigError: `on_missing` is none of these.
         DataError: different tasks, examples missing, no example in common, or examples that differ in
             gold answer, cluster or groups.
     """
-    if on_missing not in ("error", "intersect"):
-        raise ConfigError(f"on_missing '{on_missing}': {nearest(on_missing, ['error', 'intersect'])}")
+    if on_missing not in get_args(OnMissing):
+        raise ConfigError(f"on_missing '{on_missing}': {nearest(on_missing, get_args(OnMissing))}")
     if before.task != after.task:
         raise DataError(f"scores before are of task '{before.task}', after of '{after.task}': compare one task")
     one, other = (scores.table.sort_by("example_id") for scores in (before, after))
@@ -76,6 +77,28 @@ def align(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> 
         one, other, n_left_out = _common(one, other, before.task, on_missing)
     _check_same(one, other, before.task)
     return Pair(replace(before, table=one), replace(after, table=other), n_left_out)
+
+
+def every_example(before: Scores, after: Scores) -> tuple[Scores, Floats, Floats]:
+    """All examples of either side as a table, and both sides' scores of each, NaN where there is none.
+
+    Args:
+        before: scores of the earlier checkpoint.
+        after: scores of the later one; what both say of an example beside its score is the same.
+
+    Shape: scores `[E]` each.
+    """
+    both = [side.table.select(SCORES_SCHEMA.names) for side in (before, after)]
+    ids = both[0].column("example_id").combine_chunks()
+    only_after = pc.invert(pc.is_in(both[1].column("example_id"), value_set=ids))
+    table = pa.concat_tables([both[0], both[1].filter(only_after)]).sort_by("example_id")
+    names = table.column("example_id").combine_chunks()
+    scores = []
+    for side in both:
+        places = pc.index_in(names, value_set=side.column("example_id").combine_chunks())
+        column = side.column("score").take(places)
+        scores.append(column.to_numpy(zero_copy_only=False).astype(np.float64))
+    return replace(before, table=table), scores[0], scores[1]
 
 
 def _common(one: pa.Table, other: pa.Table, task: str, on_missing: OnMissing) -> tuple[pa.Table, pa.Table, int]:
@@ -94,8 +117,8 @@ def _common(one: pa.Table, other: pa.Table, task: str, on_missing: OnMissing) ->
         )
         raise DataError(
             f"scores of task '{task}' are not of the same examples: {', '.join(parts)}{written}; "
-            "score both on the same examples, or compare the common ones with on_missing 'intersect' "
-            "(--on-missing intersect)"
+            "score both on the same examples, or compare with on_missing 'intersect' (--on-missing intersect), which "
+            "counts the others at their worst"
         )
     if len(gone) == len(ids):
         raise DataError(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from chaintune.errors import ConfigError
 from chaintune.records import Limits, Recommendation, ResultRow, pooled
 from chaintune.records.metrics import SHARE
+from chaintune.records.results import UPPER_BOUND
 from chaintune.records.scales import PERCENT, changes_in, margin_in
 
 USUAL = Limits()
@@ -51,12 +52,15 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
         for row in rows
         if row.is_whole and row.mitigation == dose.mitigation and row.key._replace(task=dose.task) == dose.key
     ]
-    recoveries = [row.estimate for row in beside if row.metric == "recovery" and row.task == dose.task]
+    recovery = next((row for row in beside if row.metric == "recovery" and row.task == dose.task), None)
     prices = [row for row in beside if row.metric == "price"]
-    if not recoveries or math.isnan(recoveries[0].low):
-        return f"its recovery is undefined: {recoveries[0].reason if recoveries else 'it was not measured'}"
-    if not recoveries[0].low > limits.target:
-        return f"its recovery, {PERCENT.short(recoveries[0])}, is not wholly above {limits.target:.0%}"
+    highest = {row.task: row.estimate.high for row in beside if row.metric == f"price{UPPER_BOUND}"}
+    if recovery is None or math.isnan(recovery.estimate.low):
+        return f"its recovery is undefined: {recovery.estimate.reason if recovery else 'it was not measured'}"
+    if not recovery.estimate.low > limits.target:
+        return f"its recovery, {PERCENT.short(recovery.estimate)}, is not wholly above {limits.target:.0%}"
+    if recovery.verdict_reason:
+        return f"its recovery, {PERCENT.short(recovery.estimate)}, may be another: {recovery.verdict_reason}"
     if not prices:
         return "no kept task was measured, so its price is not known"
     for row in prices:
@@ -70,6 +74,10 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
             return f"its price in {row.task}, {price}, may hide a loss: {row.verdict_reason}"
         if not row.estimate.high < margin:
             return f"its price in {row.task}, {price}, is not wholly below {scale.exact(margin)}"
+        if not highest.get(row.task, row.estimate.high) < margin:
+            return (
+                f"its price in {row.task}, {price}, may be above {scale.exact(margin)}, as some examples lack a score"
+            )
     return ""
 
 

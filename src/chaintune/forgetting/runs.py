@@ -32,6 +32,8 @@ class Runs:
         final: at which a chain of the study ends.
         missing: examples without a score, by condition, seed and task, where there are any; these are left out of the
             task under every checkpoint.
+        every_item, every_group: as `items` and `groups` with the examples that were left out, of the tasks that have
+            some; NaN where there is no score.
         costs: tokens and seconds of the last stage, by condition and seed.
         keys: of the weights, by condition and seed.
     """
@@ -44,6 +46,8 @@ class Runs:
     mitigates: Mapping[Checkpoint, tuple[MitigationRef, ...]]
     final: frozenset[Checkpoint]
     missing: Mapping[tuple[Checkpoint, int, str], int]
+    every_item: Mapping[tuple[Checkpoint, int, str], Floats]
+    every_group: Mapping[str, Grouping]
     costs: Mapping[tuple[Checkpoint, int], tuple[float, float]]
     keys: Mapping[tuple[Checkpoint, int], str]
 
@@ -82,25 +86,28 @@ class Runs:
                     raise DataError(f"task '{task}': scores by '{known.metric.name}' and by '{table.metric.name}'")
                 scores[key] = align(known, table).after
         missing = {key: table.n_missing for key, table in scores.items() if table.n_missing}
-        scores = _with_scores(scores, {task for _, _, task in missing})
+        lacking = {task for _, _, task in missing}
+        every = {key: table for key, table in scores.items() if key[2] in lacking}
+        scores = _with_scores(scores, lacking)
         first = {task: next(table for key, table in scores.items() if key[2] == task) for task in _tasks(scores)}
         items = {key: table.item_scores() for key, table in scores.items()}
         units = {
             task: Unit.of(table.metric, (values for key, values in items.items() if key[2] == task))
             for task, table in first.items()
         }
-        groups = {task: grouping(table, table.dimensions, level=level) for task, table in first.items()}
-        if seed_variance == "separate":
-            groups = {task: one.seeds_apart() for task, one in groups.items()}
         return cls(
             study=study,
             units=units,
             items={key: units[key[2]].inward(values) for key, values in items.items()},
             scores=scores,
-            groups=groups,
+            groups=_grouped(first, level, seed_variance),
             mitigates={one.checkpoint.of_every_seed: one.mitigates for one in checkpoints if one.mitigates},
             final=frozenset(one.checkpoint.of_every_seed for one in checkpoints if one.final),
             missing=missing,
+            every_item={
+                key: units[key[2]].inward(table.item_scores()) for key, table in every.items() if key[2] in units
+            },
+            every_group=_grouped({key[2]: table for key, table in every.items()}, level, seed_variance),
             costs={_place(one.checkpoint): (one.train_tokens, one.train_seconds) for one in checkpoints},
             keys={_place(one.checkpoint): one.checkpoint.key for one in checkpoints},
         )
@@ -125,6 +132,10 @@ class Runs:
     def values(self, condition: Checkpoint, seed: int, task: str) -> Floats:
         """Values of a task's examples. A base that was measured once stands for every seed and variant."""
         return self.items[self._key(condition, seed, task)]
+
+    def every_stacked(self, conditions: Sequence[Checkpoint], seeds: Sequence[int], task: str) -> Floats:
+        """As `stacked_each`, of all examples of a task of which some lack a score, NaN there. Shape: `[S, E]`."""
+        return np.stack([self.every_item[self._key(*at, task)] for at in zip(conditions, seeds, strict=True)])
 
     def tables(self, conditions: Sequence[Checkpoint], seeds: Sequence[int], task: str) -> list[Scores]:
         """Scores of a task, one a seed, each of a condition of its own; those of a base stand for every seed."""
@@ -173,6 +184,12 @@ def earlier_tasks(chain: Chain) -> list[str]:
 def last_tasks(chain: Chain) -> list[str]:
     """Tasks that the final step teaches whole."""
     return list(dict.fromkeys(task for step in chain[-1:] for task in step.tasks))
+
+
+def _grouped(tables: Mapping[str, Scores], level: float, seed_variance: SeedVariance) -> dict[str, Grouping]:
+    """Clusters and groups of each task's examples, on all its dimensions."""
+    groups = {task: grouping(table, table.dimensions, level=level) for task, table in tables.items()}
+    return {task: one.seeds_apart() for task, one in groups.items()} if seed_variance == "separate" else groups
 
 
 def _tasks(scores: Iterable[tuple[Checkpoint, int, str]]) -> list[str]:

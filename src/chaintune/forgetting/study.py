@@ -10,6 +10,7 @@ from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
 from chaintune.forgetting.chance import checkpoint_levels, judged_between
 from chaintune.forgetting.changes import adjusted_by_dimension
+from chaintune.forgetting.missing import incomplete_between, with_bounds
 from chaintune.forgetting.mitigated import mitigation_rows, share_rows
 from chaintune.forgetting.mitigation import retained_gain
 from chaintune.forgetting.options import Inference
@@ -160,8 +161,10 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
         subject = subject_of(runs, condition, task, seeds, chosen, name="" if len(set(chosen)) == 1 else reference)
         values = runs.stacked_each(chosen, seeds, task) - runs.stacked(condition, seeds, task)
         lost = forgetting_rows(subject, runs.groups[task], values, seeds, options)
-        rows += judged_between(lost, runs, (chosen, [condition] * len(seeds)), seeds, task, options)
-        before, after = (runs.tables(points, seeds, task) for points in (chosen, [condition] * len(seeds)))
+        sides = (chosen, [condition] * len(seeds))
+        lost = with_bounds(lost, subject, incomplete_between(runs, sides, seeds, task), seeds, options)
+        rows += judged_between(lost, runs, sides, seeds, task, options)
+        before, after = (runs.tables(points, seeds, task) for points in sides)
         rows += auc_rows(subject, "forgetting", runs.groups[task], before, seeds, options, minus=after)
     return rows
 

@@ -3,7 +3,7 @@
 from chaintune.records import Estimate, Verdict
 
 
-def verdict(forgetting: Estimate, *, margin: float, level: float) -> Verdict:
+def verdict(forgetting: Estimate, *, margin: float, level: float, upper: Estimate | None = None) -> Verdict:
     """`kept`, `forgot`, `gained` or `inconclusive`.
 
     The rule, in this order:
@@ -21,10 +21,12 @@ def verdict(forgetting: Estimate, *, margin: float, level: float) -> Verdict:
         forgetting: with its interval; undefined ends make rule 2 fail.
         margin: in units of the score, 0.02 is two points of accuracy; NaN where there is none, and nothing is `kept`.
         level: of the interval.
+        upper: the same with every example that lacks a score at its worst, where some do; `forgetting` then has each at
+            its best. A loss is shown by the lower bound, a gain by the upper, which `kept` rests on too.
     """
-    shown = forgetting.is_shown(level)
-    if shown and forgetting.value < 0 and not -margin <= forgetting.low:
+    upper = upper or forgetting
+    if upper.value < 0 and upper.is_shown(level) and not -margin <= forgetting.low:
         return "gained"
-    if forgetting.high <= margin:
+    if upper.high <= margin:
         return "kept"
-    return "forgot" if shown and forgetting.value > 0 else "inconclusive"
+    return "forgot" if forgetting.value > 0 and forgetting.is_shown(level) else "inconclusive"

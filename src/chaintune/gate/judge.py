@@ -1,9 +1,11 @@
 """Judges on intervals whether comparisons keep a policy's budgets.
 
 A budget is kept when the upper end of the interval lies within it, exceeded when the lower end lies beyond it, and
-otherwise the answer is inconclusive. None is kept where the scores could not show a loss, and none is exceeded either
-where a checkpoint hardly answered. Where one budget speaks of several groups, it is kept only if each group keeps it,
-which needs no correction; that one of them exceeds it is claimed at the error rate divided by their number.
+otherwise the answer is inconclusive. Examples that lack a score count at their worst for the upper end and at their
+best for the lower one, unless they were dropped. None is kept where the scores could not show a loss, and none is
+exceeded either where a checkpoint hardly answered. Where one budget speaks of several groups, it is kept only if each
+group keeps it, which needs no correction; that one of them exceeds it is claimed at the error rate divided by their
+number.
 """
 
 import math
@@ -13,6 +15,7 @@ from itertools import permutations
 
 import numpy as np
 
+from chaintune.errors import number_of
 from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.gate.policy import EVERY, Budget, Policy
 from chaintune.records import Comparison, Estimate, Gate, GroupComparison, Judgement, Tier
@@ -102,16 +105,25 @@ def _missing(budget: Budget, task: str, group: str, reason: str, unit: str = "")
 def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests: int, looks: int) -> _Judged:
     forgetting = budget.statistic == "forgetting"
     estimate, rows = (row.forgetting, [row]) if forgetting else (row.biased_forgetting, [comparison.overall, row])
-    value, clusters = estimate.value, estimate.n_clusters
-    low = value - (value - estimate.low) * _widening(comparison.level, tests * looks, clusters)
-    high = value + (estimate.high - value) * _widening(comparison.level, looks, clusters)
-    ends, reason = (value, low, high), estimate.reason
+    if comparison.bounds and (not forgetting or budget.limit.relative):
+        return _unbounded(estimate.value, comparison, *_obstacle(rows))
+    lower, upper = comparison.bounds_of(row.dimension, row.group) if forgetting else (estimate, estimate)
+    low = lower.value - (lower.value - lower.low) * _widening(comparison.level, tests * looks, lower.n_clusters)
+    high = upper.value + (upper.high - upper.value) * _widening(comparison.level, looks, upper.n_clusters)
+    ends, reason = (estimate.value, low, high), lower.reason or estimate.reason
     if math.isnan(estimate.value) and not math.isnan(row.biased_forgetting.value):
         reason += "; it has a biased_forgetting, which a budget can limit"
     judged = _Judged(
         *ends, estimate.n, reason, *_obstacle(rows), estimate.n_clusters, estimate.n_seeds, tests, unlost=0.0
     )
     return _less_relative(budget, judged, row.before)
+
+
+def _unbounded(value: float, comparison: Comparison, obstacle: str, silent: bool) -> _Judged:
+    """A number that is not judged where a score is missing: a difference of groups, or a share of the score before."""
+    left_out, n = comparison.n_left_out, comparison.bounds[0].lower.n
+    reason = f"{left_out} of {n} examples without a score, and bounds are known of forgetting alone"
+    return _Judged(value, math.nan, math.nan, n - left_out, reason, obstacle, silent)
 
 
 def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged:
@@ -132,6 +144,10 @@ def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupCompa
     It lies below its upper end when every pair does, which needs no correction; that some pair lies above the lower
     end is claimed at the error rate divided by the number of pairs.
     """
+    if comparison.bounds:
+        values = [row.forgetting.value for row in rows if not math.isnan(row.forgetting.value)]
+        spread = max(values) - min(values) if values else math.nan
+        return _unbounded(spread, comparison, *_obstacle([comparison.overall, *rows]))
     known = [row.forgetting for row in rows if not math.isnan(row.forgetting.low)]
     n = comparison.overall.forgetting.n
     if len(known) < 2:
@@ -198,11 +214,16 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
         reason = judged.reason or f"compared by force: {'; '.join(comparison.forced)}"
     else:
         answer, reason = "pass", "the whole interval lies within the budget"
+    if comparison.bounds and not math.isnan(judged.low):
+        many = number_of(comparison.n_left_out, "example")
+        reason += f"; counted at best and at worst: {many} without a score"
+    reason += "; " * bool(comparison.assumption) + comparison.assumption
     judgement = Judgement(
         comparison.task, dimension, group, budget.statistic, budget.tier, limit.share, limit.relative,
         answer, judged.value, judged.low, judged.high, None, reason, comparison.unit,  # type: ignore[arg-type]
     )  # fmt: skip
     undecided = answer == "inconclusive" and judged.low <= allowed < judged.high and not judged.obstacle
+    undecided = undecided and not comparison.bounds  # more examples do not tell what the missing ones would be
     return _with_what_decides(judgement, judged, allowed, comparison.level) if undecided else judgement
 
 

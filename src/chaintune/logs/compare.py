@@ -30,8 +30,9 @@ def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comp
         **options: how to compare: `by` (dimensions whose groups are compared; `a x b` crosses two), `also_by` (those
             that no task need have), `intersections` (pairs of dimensions), `level` 0.95, `margin` 0.02,
             `reference` (`overall` or `rest`), `adjust` (`holm` or `bh`), `resamples` 10000, `seed` 0, `on_missing`
-            (`error` or `intersect`), `force`, `chosen_of` (how many checkpoints the later one was chosen of by these
-            scores); see `logs.options.CompareOptions`. How to read: `task`, `columns`
+            (`error`; `intersect`, and verdicts count what lacks a score at its best and at its worst; `drop`, and it is
+            taken to be missing at random), `force`, `chosen_of` (how many checkpoints the later one was chosen of by
+            these scores); see `logs.options.CompareOptions`. How to read: `task`, `columns`
             (`{"id": "qid"}`), `cluster`, `metric` (one, or a list whose first decides; or task -> either), `filter`,
             `scale` (worst and best), `reader`; see `ReadOptions`.
 
@@ -69,10 +70,7 @@ def compare_sides(sides: Sides, options: CompareOptions) -> list[Comparison]:
     for task in sides.tasks:
         _tell_without_group(sides.before[task], options)
     _check_dimensions([side[task] for side in (sides.before, sides.after) for task in sides.tasks], options)
-    return [
-        replace(_compared(sides.before[task], sides.after[task], options), tasks_left_out=sides.left_out)
-        for task in sides.tasks
-    ]
+    return [replace(_compared(sides, task, options), tasks_left_out=sides.left_out) for task in sides.tasks]
 
 
 def _check_dimensions(logs: Sequence[Log], options: CompareOptions) -> None:
@@ -92,7 +90,8 @@ def _tell_without_group(log: Log, options: CompareOptions) -> None:
             _LOG.warning("%s: %d of %d examples have no group on '%s'", log.where, without, len(log.scores), name)
 
 
-def _compared(before: Log, after: Log, options: CompareOptions) -> Comparison:
+def _compared(sides: Sides, task: str, options: CompareOptions) -> Comparison:
+    before, after = sides.before[task], sides.after[task]
     one, other = before.scores, after.scores
     against = objections(before, after)
     if against and not options.force:
@@ -119,6 +118,7 @@ def _compared(before: Log, after: Log, options: CompareOptions) -> Comparison:
         on_missing=options.on_missing,
         inference=options.judged,
         further=[(before.further[name], after.further[name]) for name in before.further],
+        identical=sides.identical,
     )
     gone = _vanished(comparison, (before, after), options) if comparison.n_left_out else ()
     return replace(

@@ -323,10 +323,13 @@ def _repeated(ids: Sequence[str], columns: Columns, *, trials: bool) -> str:
     for row, name in enumerate(ids):
         if name in first:
             place, before = columns.place(row), columns.place(first[name])
-            hint = "; where rows are trials of one example, name what tells them apart: --columns trial=COLUMN"
+            twice = f"{place}: id '{name}' appears twice, first in {before}; "
+            if not trials:
+                return f"{twice}every example needs one of its own"
             return (
-                f"{place}: id '{name}' appears twice, first in {before}; every example needs one of its own"
-                f"{hint if trials else ''}"
+                f"{twice}repeats of one example depend on each other: to average them, name what tells them apart, "
+                "--columns trial=COLUMN; to count each, give it an id of its own and name the column that they share, "
+                "--cluster COLUMN"
             )
         first[name] = row
     return ""

@@ -97,7 +97,8 @@ class CompareOptions:
     Attributes:
         by: dimensions whose groups are compared, each of which some task has to have; `a x b` crosses two.
         also_by: the same of dimensions that no task need have, as those of a policy.
-        on_missing: `error`, or `intersect` to leave out what only one side has.
+        on_missing: what becomes of examples and tasks that only one side has: `error`, `intersect` or `drop`; see
+            `chaintune.compare`.
         force: compare what is not comparable, and say so in the result.
         read: how both logs are read.
         inference: how sure, and relative to what.

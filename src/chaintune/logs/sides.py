@@ -40,12 +40,14 @@ class Sides:
     Attributes:
         tasks: those that both have, in the order of the side before.
         left_out: those that only one of them has.
+        identical: both were read from the very same place.
     """
 
     before: Mapping[str, Log]
     after: Mapping[str, Log]
     tasks: tuple[str, ...]
     left_out: tuple[str, ...]
+    identical: bool = False
 
     def paired(self, task: str) -> Pair:
         """The examples that both sides have of a task, in one order."""
@@ -81,7 +83,14 @@ def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
         )
     if left_out:
         _LOG.warning("left out, as only one of the two has it: %s", ", ".join(left_out))
-    return Sides(one, other, tasks, left_out)
+    return Sides(one, other, tasks, left_out, _is_one(before, after))
+
+
+def _is_one(before: Logged, after: Logged) -> bool:
+    """Whether both sides are the very same file, part of a file, folder or object."""
+    if isinstance(before, Path | str) and isinstance(after, Path | str):
+        return user_path(before).resolve() == user_path(after).resolve()
+    return before is after
 
 
 def _named_as(logs: Mapping[str, Log], others: Mapping[str, Log]) -> Mapping[str, Log]:

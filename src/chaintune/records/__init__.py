@@ -7,7 +7,7 @@ from chaintune.records.answers import NO_ANSWERS, Answers
 from chaintune.records.audit import Audit
 from chaintune.records.checkpoint import Chain, ChainStep, Checkpoint, Settings, chain_label, variant_label
 from chaintune.records.choice import CHOICE_METRICS, Metric, choice_measurement
-from chaintune.records.comparison import Auc, Comparison, Disparity, GroupComparison, SecondLine
+from chaintune.records.comparison import Auc, Bounds, Comparison, Disparity, GroupComparison, SecondLine
 from chaintune.records.curvature import CheckpointCurvature, Curvature, Space
 from chaintune.records.examples import (
     Choices,
@@ -51,6 +51,7 @@ __all__ = [
     "Answers",
     "Auc",
     "Audit",
+    "Bounds",
     "BudgetStatistic",
     "Chain",
     "ChainStep",

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from chaintune.errors import require
+from chaintune.errors import number_of, require
 from chaintune.records.answers import NO_ANSWERS, Answers
 from chaintune.records.metrics import Direction
-from chaintune.records.results import Estimate, ResultRow, Verdict
+from chaintune.records.results import LOWER_BOUND, UPPER_BOUND, Estimate, ResultRow, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 # Label of the earlier checkpoint in rows of a comparison; that of the later one is empty.
 BEFORE = "before"
 AUC = "auc"
+# Metrics of the rows of `Bounds`.
+LOWER, UPPER = (f"forgetting{name}" for name in (LOWER_BOUND, UPPER_BOUND))
+_LACKING = (("example that lacks", "is"), ("examples that lack", "are"))
 # What stands for rows in plain data.
-_VIEWS = {"rows": ("unit", "direction", "overall", "groups", "disparities"), "further": ("auc", "second_lines")}
+_VIEWS = {
+    "rows": ("unit", "direction", "overall", "groups", "disparities", "bounds"),
+    "further": ("auc", "second_lines"),
+}
 
 
 _UNKNOWN = Estimate(math.nan)
@@ -93,6 +99,21 @@ class Disparity:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Forgetting of a group of which some examples lack a score; both names are empty for the whole task.
+
+    Attributes:
+        lower: with each of them at its best: the lowest score that it may have had before, the highest after.
+        upper: with each at its worst.
+    """
+
+    dimension: str
+    group: str
+    lower: Estimate
+    upper: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Auc:
     """How well log-odds rank two labels of a group under two checkpoints; both names are empty for the whole task.
 
@@ -155,6 +176,8 @@ class Comparison:
         tasks_left_out: tasks that only one side of the comparison has, the same ones for every task compared with it.
         chosen_of: how many checkpoints the later one was chosen of by these scores; the level reckons with it.
         cautions: kind -> sentence of what the numbers do not tell, such as examples that may depend on each other.
+        on_missing: what became of examples that only one side has: `error`, `intersect` (they, as all that lack a
+            score, enter verdict and budgets at best and at worst) or `drop` (they are taken to be missing at random).
     """
 
     task: str
@@ -176,6 +199,7 @@ class Comparison:
     tasks_left_out: tuple[str, ...] = ()
     chosen_of: int = 1
     cautions: Mapping[str, str] = field(default_factory=dict)
+    on_missing: Literal["error", "intersect", "drop"] = "error"
 
     @cached_property
     def overall(self) -> GroupComparison:
@@ -209,6 +233,27 @@ class Comparison:
     def second_lines(self) -> tuple[SecondLine, ...]:
         """The whole task and every group by each further item metric; scaled margins wherever they are known."""
         return tuple(one for one in self._beside if not _is_auc(one))
+
+    @cached_property
+    def bounds(self) -> tuple[Bounds, ...]:
+        """Of the whole task and of every group, which verdicts and budgets rest on; none where no score is missing."""
+        places = ((row.dimension, row.group) for row in self.rows if row.metric == LOWER)
+        return tuple(Bounds(*at, *self.bounds_of(*at)) for at in places)
+
+    def bounds_of(self, dimension: str, group: str) -> tuple[Estimate, Estimate]:
+        """Forgetting of a group with every example that lacks a score at its best, and at its worst."""
+        plain = self._estimate("forgetting", dimension, group)
+        bounds = (self._by_name.get((name, dimension, group, "")) for name in (LOWER, UPPER))
+        lower, upper = (row.estimate if row else plain for row in bounds)
+        return lower, upper
+
+    @property
+    def assumption(self) -> str:
+        """What is taken for granted of examples that lack a score; empty where nothing is."""
+        if self.on_missing != "drop" or not self.n_left_out:
+            return ""
+        one, several = (f"{who} a score before or after {verb}" for who, verb in _LACKING)
+        return f"{number_of(self.n_left_out, one, several)} taken to be missing at random"
 
     @cached_property
     def disparities(self) -> tuple[Disparity, ...]:

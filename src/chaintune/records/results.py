@@ -20,6 +20,8 @@ Verdict = Literal["forgot", "kept", "gained", "inconclusive"]
 ForgettingFrom = Literal["trained", "best", "base", "previous"]
 
 ALL_SEEDS = "all"
+# Behind the name of a change: it with every example without a score at its best, and at its worst.
+LOWER_BOUND, UPPER_BOUND = "_lower_bound", "_upper_bound"
 # Behind the columns that results.parquet always had.
 _LATER_COLUMNS = (
     "checkpoint_keys", "reference_keys", "item_metric", "unit", "direction", "bf_reference", "steps", "settings",

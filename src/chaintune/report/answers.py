@@ -61,13 +61,17 @@ def remarks(name: str, answers: Answers) -> list[str]:
     return [f"{name} {text}." for text in texts]
 
 
+# A part of a reason -> what it is called in a list of groups.
+_KINDS = {"above chance": "not shown above chance before", "without a score": "some examples without a score"}
+
+
 def without_loss(rows: Iterable[ResultRow]) -> str:
     """A sentence on the groups whose scores cannot show a loss, each kind with its reason; empty where all can."""
     lost: dict[str, list[str]] = {}
     for row in rows:
         if row.verdict_reason:
-            kind = "not shown above chance before" if "above chance" in row.verdict_reason else "hardly answered"
-            lost.setdefault(kind, []).append(row.group)
+            kinds = (kind for text, kind in _KINDS.items() if text in row.verdict_reason)
+            lost.setdefault(next(kinds, "hardly answered"), []).append(row.group)
     parts = [f"{listed(groups)} ({kind})" for kind, groups in lost.items()]
     return f"No loss can be shown of {' and of '.join(parts)}." if parts else ""
 

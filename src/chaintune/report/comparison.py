@@ -11,6 +11,7 @@ from typing import Any
 from chaintune.errors import DataError
 from chaintune.records import (
     Auc,
+    Bounds,
     Comparison,
     Disparity,
     Estimate,
@@ -20,7 +21,7 @@ from chaintune.records import (
     ResultRow,
     SecondLine,
 )
-from chaintune.records.comparison import AUC, BEFORE
+from chaintune.records.comparison import AUC, BEFORE, LOWER, UPPER
 from chaintune.records.metrics import SHARE, Direction
 
 FORMAT = 1
@@ -89,6 +90,7 @@ class _Views:
     direction: Direction = "more"
     auc: tuple[Auc, ...] = ()
     second_lines: tuple[SecondLine, ...] = ()
+    bounds: tuple[Bounds, ...] = ()
 
     def further(self, own: Comparison) -> Iterator[ResultRow]:
         """Rows of the AUC and of further item metrics."""
@@ -134,6 +136,9 @@ class _Views:
                 yield row("pooled_forgetting", one.pooled_forgetting, *label)
             for metric, count in (("forgot", one.forgot), ("learned", one.learned)):
                 yield row(metric, Estimate(count, p_value=one.mcnemar_p), *label)
+        for both in self.bounds:
+            yield row(LOWER, both.lower, both.dimension, both.group)
+            yield row(UPPER, both.upper, both.dimension, both.group)
         for spread in self.disparities:
             yield row("disparity", spread.estimate, spread.dimension)
             yield row("disparity_expected", Estimate(spread.null_expectation), spread.dimension)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chaintune.records import Comparison, Disparity, ResultRow, RowKey, pooled
-from chaintune.records.comparison import AUC
+from chaintune.records.comparison import AUC, LOWER, UPPER
 from chaintune.records.scales import changes_in, is_share, levels_in_tables, units_in_words
 from chaintune.report.answers import (
     ANSWERS_HEADER,
@@ -40,6 +40,9 @@ from chaintune.report.second_lines import by_name, margins_table, whole_lines
 __all__ = ["Table", "result_tables"]
 
 _MOST_LISTED = 15
+_INCOMPLETE = (
+    "Verdicts count examples that lack a score at their best and at their worst; all else is of those that have both."
+)
 
 
 def result_tables(results: Results, *, main: bool = False) -> list[Table]:
@@ -113,7 +116,11 @@ def _before_after(comparison: Comparison) -> Table:
 
 
 def _left_out(comparison: Comparison) -> Iterator[str]:
-    """Groups and tasks that only one side has, which no row of a table names."""
+    """What was taken for granted of missing scores, and groups and tasks that only one side has."""
+    if comparison.assumption:
+        yield f"{comparison.assumption}."
+    elif comparison.bounds:
+        yield _INCOMPLETE
     groups = [f"{dimension} {group}" for dimension, group in comparison.groups_left_out]
     if groups:
         yield f"Left out, as no example is on both sides: {_listed(groups)}."
@@ -288,6 +295,8 @@ def _group_table(
     best = {row.group: _best(row, beside) for row in shown}
     pooled = any(cell for cells in best.values() for cell in cells)
     notes = (_POOLED if pooled else "", without_loss(members), *biased_only_note(biased_only(members, beside)))
+    bounds = any((row.key, LOWER, row.dimension, row.group) in beside for row in members)
+    notes = (*notes, _INCOMPLETE if bounds else "")
     note += "".join(f" {text}" for text in notes if text)
     if len(members) > len(shown):
         file = "results.parquet" if first.chain else "the JSON format"
@@ -347,6 +356,8 @@ _OTHERS = {
     "disparity": "Disparity: largest minus smallest forgetting among the groups",
     "disparity_expected": "Disparity expected if all groups forgot alike",
     "outlying_seed": "Farthest seed: its forgetting minus the mean of the other seeds'",
+    LOWER: "Forgetting with every example that lacks a score at its best",
+    UPPER: "Forgetting with every example that lacks a score at its worst",
     "bwt": "Backward transfer (Lopez-Paz and Ranzato)",
     "fwt": "Forward transfer (Lopez-Paz and Ranzato)",
     "rounding": "Share of answers that change when the base is scored in another grouping: rounding",

@@ -10,6 +10,7 @@ from chaintune.errors import number_of
 from chaintune.forgetting.recommend import recommend
 from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, pooled
 from chaintune.records.checkpoint import BASE
+from chaintune.records.results import LOWER_BOUND, UPPER_BOUND
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, units_in_words
 from chaintune.report.answers import chance_line, remarks
 from chaintune.report.cells import gain_key, p_text
@@ -81,8 +82,16 @@ def _comparison_text(comparison: Comparison) -> str:
     parts.append(lost.text)
     if whole.verdict == "kept":
         margin = changes_in(comparison.unit).exact(comparison.margin)
-        parts.append(f"Kept: the upper end of the interval lies below {margin}.")
-    if comparison.n_left_out:
+        unchanged = whole.estimate.low == whole.estimate.high
+        why = (
+            "both sides are one, so nothing is left to chance"
+            if unchanged
+            else f"the upper end of the interval lies below {margin}"
+        )
+        parts.append(f"Kept: {why}.")
+    if comparison.assumption:
+        parts.append(f"{comparison.assumption}, which these data cannot show.")
+    elif comparison.n_left_out and not comparison.bounds:
         have = "have a score on both sides"
         one, several = f"example that does not {have} was", f"examples that do not {have} were"
         parts.append(f"{number_of(comparison.n_left_out, one, several)} left out.")
@@ -123,12 +132,14 @@ def forgetting_paragraph(
         further: rows of further item metrics.
     """
     parts = [f"No loss can be shown: {row.verdict_reason}."] if row.verdict_reason else []
+    parts += (incomplete := _missing(row, rows, level))
     parts += [*_ranking(row, further, level), *margins_sentence(row, further, level=level)]
     parts += _outlying(row, rows, level)
     parts += _remarks(row, rows)
     parts += _little_learned(row, rows, level)
     limits = _like(rows, row, "detectable_forgetting", "")
-    parts += _limit(limits[0].estimate.value if limits else math.nan, row)
+    if not incomplete:  # else the verdict may be open for want of scores, not of examples
+        parts += _limit(limits[0].estimate.value if limits else math.nan, row)
     bias = [r for r in rows if r.metric == "biased_forgetting" and r.key == row.key]
     for dimension in dict.fromkeys(r.dimension for r in bias):
         least = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
@@ -151,6 +162,19 @@ def verdict_sentence(row: ResultRow, *, level: float) -> str:
     }.get(row.verdict, f"Whether {where} forgot {task} is inconclusive")
     size = changes_in(row.unit).text(_turned(estimate) if row.verdict == "gained" else estimate, level=level)
     return (did if row.chain else _capital(did)) + f": {size}, {_examples(estimate)} in {_clusters(estimate)}."
+
+
+def _missing(row: ResultRow, rows: Sequence[ResultRow], level: float) -> list[str]:
+    """The sentence on what the examples without a score could change, where there are any."""
+    bounds = [_like(rows, row, f"{row.metric}{name}", "") for name in (LOWER_BOUND, UPPER_BOUND)]
+    ends = [found[0].estimate for found in bounds if found]
+    if not ends or math.isnan(ends[0].low):
+        return []
+    scale = changes_in(row.unit)
+    low, high = scale.numbers(ends[0].low, ends[1].high)
+    many = number_of(ends[0].n - row.estimate.n, "other example lacks", "other examples lack")
+    between = f"between {low} and {scale.with_unit(high)} ({100 * level:g} % CI)"
+    return [f"{many} a score: at their best and at their worst forgetting lies {between}, which the verdict rests on."]
 
 
 def _ranking(row: ResultRow, further: Sequence[ResultRow], level: float) -> list[str]:
@@ -224,6 +248,9 @@ def _limit(limit: float, row: ResultRow) -> list[str]:
         return []
     if math.isnan(limit):
         return ["These data are too few to show any change."]
+    estimate, scale = row.estimate, changes_in(row.unit)
+    if max(estimate.high - estimate.value, estimate.value - estimate.low) > limit:
+        return [f"Up to {scale.with_unit(scale.numbers(estimate.high)[0].lstrip('+'))} cannot be excluded."]
     return [f"Minimum detectable difference: {changes_in(row.unit).size(limit, decimals=0)} (80 % power)."]
 
 
@@ -259,6 +286,7 @@ def group_differences(
         sides = [f"{n} lost {how}" for n, how in ((sum(left), "more"), (len(left) - sum(left), "less")) if n]
         parts.append(f"Of {len(left)} others of {dimension} {' and '.join(sides)}.")
     named = {*(name for _, name in clear), *unknown}
+    named |= {name for name, e in groups.items() if e.low == e.high}  # both sides are one
     others = [limits.get(name, math.nan) for name in groups if name not in named]
     if others:
         also = "other " if clear else ""

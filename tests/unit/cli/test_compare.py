@@ -84,7 +84,24 @@ def test_what_only_one_side_has_is_counted(sides: tuple[str, str], capsys: pytes
     code, _, err = run(capsys, "compare", *sides, *FAST)
     assert (code, "4 only before" in err) == (2, True)
     _, out, _ = run(capsys, "compare", *sides, "--on-missing", "intersect", *FAST)
-    assert "4 examples that do not have a score on both sides were left out" in out
+    assert "4 other examples lack a score" in out
+
+
+@pytest.mark.parametrize(("way", "code", "answer"), [("intersect", 3, "inconclusive"), ("drop", 0, "pass")])
+def test_a_gate_passes_without_the_missing_answers_only_where_they_are_taken_to_be_missing_at_random(
+    way: str, code: int, answer: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = [f"q{i},{int(i < 80 or i % 10 < 7)}" for i in range(400)]
+    before, after, policy = (str(tmp_path / name) for name in ("before.csv", "after.csv", "policy.yaml"))
+    Path(before).write_text("\n".join(["id,score", *rows]))
+    Path(after).write_text("\n".join(["id,score", *rows[80:]]))
+    Path(policy).write_text("budgets: [{task: items, forgetting: 0.02}]")
+    options = ["--on-missing", way, "--policy", policy, "--format", "json", *FAST]
+    got, out, _ = run(capsys, "compare", before, after, *options)
+    told = json.loads(out)
+    assert (got, told["gate"]["answer"], told["comparisons"][0]["on_missing"]) == (code, answer, way)
+    assert ("missing at random" in told["gate"]["judgements"][0]["reason"]) == (way == "drop")
+    assert len(told["comparisons"][0]["bounds"]) == (way == "intersect")
 
 
 def test_the_starter_is_a_policy_and_nothing_is_overwritten(

@@ -49,6 +49,15 @@ def test_the_smallest_dose_that_reaches_the_target_inside_the_margin() -> None:
     assert "recovery wholly above 80% and every price wholly below 2 points" in choice.reason
 
 
+def test_no_dose_is_recommended_by_examples_that_have_a_score_where_others_have_none() -> None:
+    dose, recovery, price = measured(0.1, ENOUGH, CHEAP)
+    reason = "3 of 40 examples without a score under some checkpoint"
+    told = only([dose, replace(recovery, verdict_reason=reason), price]).reason
+    assert told.endswith(f"its recovery, 92% (85% to 100%), may be another: {reason}")
+    upper = replace(price, metric="price_upper_bound", estimate=Estimate(0.02, 0.0, 0.04))
+    assert "may be above 2 points, as some examples lack a score" in only([dose, recovery, price, upper]).reason
+
+
 @pytest.mark.parametrize(
     ("recovery", "prices", "why"),
     [

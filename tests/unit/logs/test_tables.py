@@ -448,7 +448,8 @@ def test_pandas_frames_may_hold_lists_of_groups() -> None:
 
     lists = [{**row, "faith": [row["faith"], "z"] if i % 2 else None} for i, row in enumerate(rows(0))]
     arrays = pd.DataFrame([{**row, "faith": row["faith"] and np.array(row["faith"])} for row in lists])
-    plain = chaintune.compare(pl.DataFrame(lists), pl.DataFrame(lists), by="faith", resamples=FAST)
+    frame = pl.DataFrame(lists)
+    plain = chaintune.compare(frame, frame, by="faith", resamples=FAST)
     assert figures(chaintune.compare(arrays, arrays, by="faith", resamples=FAST)) == figures(plain)
     arrays["faith"] = pd.Series([row["faith"][0] if row["faith"] else None for row in lists], dtype="string")
     assert len(chaintune.compare(arrays, arrays, by="faith", resamples=FAST).groups) == 3
@@ -559,7 +560,7 @@ def test_trials_of_one_example_are_averaged(tmp_path: Path) -> None:
     means = [pl.DataFrame(side).group_by("id").agg(pl.col("score").mean()) for side in sides]
     assert figures(found) == figures(chaintune.compare(*means, resamples=FAST))
     assert (found.overall.forgetting.n, found.overall.forgetting.n_clusters) == (30, 30)
-    with pytest.raises(DataError, match=r"id 'e00' appears twice.*: --columns trial=COLUMN"):
+    with pytest.raises(DataError, match=r"id 'e00' appears twice.*, --columns trial=COLUMN"):
         chaintune.compare(*both(tmp_path, sides), resamples=FAST)
     twice = [*sides[0], sides[0][0]]
     with pytest.raises(DataError, match=r"line 91: trial '0' of 'e00' is in .*line 1 too"):
@@ -567,6 +568,32 @@ def test_trials_of_one_example_are_averaged(tmp_path: Path) -> None:
     mixed = [row | {"faith": "ab"[k % 2]} for k, row in enumerate(sides[0])]
     with pytest.raises(DataError, match="trials of 'e00' have the same groups and cluster, and this one has others"):
         chaintune.compare(*both(tmp_path, (mixed, mixed)), by="faith", columns={"trial": "seed"}, resamples=FAST)
+
+
+def test_the_advice_on_repeated_ids_leads_to_intervals_that_reckon_with_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lost = rng.random(100) < 0.1  # of each question all five repeats
+
+    def rows_of(side: int, own: str = "") -> list[dict[str, Any]]:
+        return [
+            {"id": f"q{number}{own * epoch}", "score": int(not (side and gone)), "question": number, "epoch": epoch}
+            for number, gone in enumerate(lost.tolist())
+            for epoch in range(5)
+        ]
+
+    repeated = both(tmp_path, (rows_of(0), rows_of(1)))
+    with pytest.raises(DataError, match=r"id 'q0' appears twice.*trial=COLUMN.*id of its own.*--cluster COLUMN"):
+        chaintune.compare(*repeated, resamples=FAST)
+    averaged = chaintune.compare(*repeated, columns={"trial": "epoch"}, resamples=FAST).overall.forgetting
+    renamed = both(tmp_path, (rows_of(0, "#"), rows_of(1, "#")))
+    clustered, naive = (
+        chaintune.compare(*renamed, cluster=cluster, resamples=FAST).overall.forgetting
+        for cluster in ("question", None)
+    )
+    assert (averaged.n, clustered.n, clustered.n_clusters) == (100, 500, 100)
+    widths = [one.high - one.low for one in (averaged, clustered, naive)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.2)
+    assert widths[2] < 0.7 * widths[1]
 
 
 def test_trials_without_a_score_are_left_out_of_the_mean() -> None:

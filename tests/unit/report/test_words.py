@@ -271,10 +271,25 @@ def test_a_comparison_of_nothing_changed_is_kept_and_one_too_small_is_inconclusi
     assert "These data are too few to show any change." in text
 
 
-def test_left_out_examples_are_counted() -> None:
+def test_what_examples_without_a_score_could_change_or_what_is_assumed_of_them_is_told() -> None:
     one, other = synthetic.scores([True] * 30), synthetic.scores([True] * 29 + [False] * 3)
     text = compared_text(compare(one, other, on_missing="intersect", resamples=300))
-    assert "2 examples that do not have a score on both sides were left out." in text
+    assert "2 other examples lack a score: at their best and at their worst forgetting lies between " in text
+    assert "detectable" not in text
+    text = compared_text(compare(one, other, on_missing="drop", resamples=300))
+    assert "2 examples that lack a score before or after are taken to be missing at random, which these data " in text
+
+
+def test_no_detectable_difference_is_told_that_the_interval_reaches_beyond() -> None:
+    clusters = [f"c{row % 120}" for row in range(960)]
+    one, other = (synthetic.scores([True] * 960, clusters=clusters, noise=seed) for seed in (1, 2))
+    text = compared_text(compare(one, other, resamples=300))
+    assert "is inconclusive: +0.0 points (95 % CI -3.1 to +3.1)" in text
+    assert "Up to 3.1 points cannot be excluded." in text
+    assert "detectable" not in text
+    same = compared_text(compare(one, one, resamples=300))
+    assert "Kept: both sides are one, so nothing is left to chance." in same
+    assert "detectable" not in same
 
 
 @pytest.mark.parametrize("seed", range(5))
