@@ -41,9 +41,9 @@ class CompareFlags:
     level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95
     margin: Annotated[float, typer.Option(help="A change within it counts as none, in shares of the score.")] = 0.02
     adjust: Annotated[
-        Literal["holm", "bh"],
-        typer.Option("--multiplicity", help="Correction for the number of groups of a dimension."),
-    ] = "holm"
+        Literal["minp", "holm", "bh"],
+        typer.Option("--multiplicity", "--adjust", help="Correction for several groups of a dimension, and tasks."),
+    ] = "minp"
     reference: Annotated[
         Literal["overall", "rest"], typer.Option(help="What the biased forgetting of a group is relative to.")
     ] = "overall"

@@ -1,5 +1,6 @@
 """Changes of item scores between two checkpoints, and what is estimated of a dimension's groups together."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,11 +15,12 @@ from chaintune.stats import (
     detectable_biased,
     detectable_means,
     disparity,
-    means,
     needed_clusters,
+    one_test,
     pooled,
 )
 from chaintune.stats.clusters import Floats
+from chaintune.stats.families import Statistic, contrasts, corrected, own_means
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,8 @@ def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: 
         options: how sure, and relative to what.
         identical: the two checkpoints answer alike to the last bit, so nothing is left to chance.
     """
-    lost = adjusted_by_dimension(groups, means(sample, level=options.level), options)
-    bias = adjusted_by_dimension(groups, biased(sample, level=options.level, reference=options.reference), options)
+    lost = by_dimension(groups, sample, own_means(sample), options)
+    bias = by_dimension(groups, sample, contrasts(sample, reference=options.reference), options)
     limits = detectable_limits(groups, sample, options, (lost, bias))
     best = _pooled(groups, sample, options, (lost, bias))
     if identical:
@@ -74,14 +76,20 @@ def _pooled(
     return best
 
 
+def by_dimension(groups: Grouping, sample: Sample, statistic: Statistic, options: Inference) -> list[Estimate]:
+    """A statistic of each group, each dimension's corrected as one family; the whole task is a family of its own."""
+    families = [groups.columns(dimension) for dimension in groups.dimensions]
+    return corrected(sample, families, statistic, level=options.level, method=options.adjust)
+
+
 def adjusted_by_dimension(groups: Grouping, estimates: list[Estimate], options: Inference) -> list[Estimate]:
-    """The estimates, each dimension's corrected as one family; the whole task is a family of its own."""
-    corrected = list(estimates)
+    """Estimates without joint draws, their p-values corrected: by Holm in place of step-down minP."""
+    known = list(estimates)
     for dimension in groups.dimensions:
         columns = groups.columns(dimension)
         for column, estimate in zip(columns, adjusted([estimates[c] for c in columns], options.adjust), strict=True):
-            corrected[column] = estimate
-    return corrected
+            known[column] = estimate
+    return known
 
 
 def dimension_disparity(groups: Grouping, sample: Sample, dimension: str, options: Inference) -> Disparity:
@@ -115,20 +123,20 @@ def detectable_limits(
     lost, bias = (np.empty(len(groups.labels)) for _ in range(2))
     for dimension in ("", *groups.dimensions):
         columns = groups.columns(dimension)
-        for rates, estimates in zip((lost, bias), tested, strict=True):
-            rates[columns] = (1 - options.level) / max(_tested(estimates, columns), 1)
+        for rates, estimates, statistic in zip(
+            (lost, bias), tested, (own_means(sample), contrasts(sample, reference=options.reference)), strict=True
+        ):
+            known = [column for column in columns if not math.isnan(estimates[column].p_value)]
+            tests = one_test(groups.design, known, complementary=bool(dimension) and statistic.complementary(known))
+            rates[columns] = (1 - options.level) / max(len(set(tests)), 1)
     by_group = detectable_biased(sample, error_rate=bias, reference=options.reference)
     return detectable_means(sample, error_rate=lost), by_group
-
-
-def _tested(estimates: list[Estimate], columns: list[int]) -> int:
-    return sum(not np.isnan(estimates[column].p_value) for column in columns)
 
 
 def _unchanged(estimate: Estimate) -> Estimate:
     if estimate.n == 0 or np.isnan(estimate.value):
         return estimate
     return replace(
-        estimate, value=0.0, low=0.0, high=0.0, p_value=1.0, p_adjusted=1.0,
-        method="the two checkpoints answer alike to the last bit", reason="",
+        estimate, value=0.0, low=0.0, high=0.0, p_value=1.0, p_adjusted=1.0, low_adjusted=math.nan,
+        high_adjusted=math.nan, method="the two checkpoints answer alike to the last bit", reason="",
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Two checkpoints on one task: what was forgotten, and who was."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.chance import judged_rows, level_rows
 from chaintune.forgetting.changes import comparable_columns
+from chaintune.forgetting.families import Ends, over_tasks, whole_ends
 from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.missing import Incomplete, with_bounds
 from chaintune.forgetting.options import Inference
@@ -34,7 +35,7 @@ def compare(
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
-    adjust: Adjustment = "holm",
+    adjust: Adjustment = "minp",
     on_missing: OnMissing = "error",
     margin: float = 0.02,
     intersections: Sequence[tuple[str, str]] = (),
@@ -52,7 +53,7 @@ def compare(
         level: of the intervals.
         resamples: random halves of the clusters that are drawn.
         seed: of the draws; same seed, same bits.
-        adjust: correction for the number of groups of a dimension, `holm` or `bh`.
+        adjust: correction for several groups of a dimension, `minp`, `holm` or `bh`.
         on_missing: what becomes of examples that only one checkpoint answered: `error`; `intersect`, and verdicts count
             each at its best and at its worst, as those without a score in any case; or `drop`, which takes examples and
             scores to be missing at random.
@@ -69,7 +70,26 @@ def compare(
     return compare_scores(
         before, after, by=by, intersections=intersections, metric=metric, on_missing=on_missing, inference=inference,
         further=[(before.by(name), after.by(name)) for name in further],
-    )  # fmt: skip
+    ).comparison  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The comparison of one task, and the ends of the whole task's interval at any level."""
+
+    comparison: Comparison
+    ends: Ends
+
+
+def in_one_family(compared: Sequence[Compared], options: Inference) -> list[Comparison]:
+    """The comparisons of several tasks, one a task, the verdicts on whole tasks corrected as one family."""
+    lost = [next(row for row in one.comparison.rows if row.metric == "forgetting" and row.is_whole) for one in compared]
+    ends = {(row.task, row.seed): one.ends for row, one in zip(lost, compared, strict=True)}
+    comparisons = []
+    for one, old, new in zip(compared, lost, over_tasks(lost, ends, options), strict=True):
+        rows = tuple(new if row is old else row for row in one.comparison.rows)
+        comparisons.append(replace(one.comparison, rows=rows))
+    return comparisons
 
 
 def compare_scores(
@@ -83,7 +103,7 @@ def compare_scores(
     inference: Inference,
     further: Sequence[tuple[Scores, Scores]] = (),
     identical: bool = False,
-) -> Comparison:
+) -> Compared:
     """The same as `compare`, of options that were checked before.
 
     `further` are both scores by each further metric; the scores are `identical` where both are of one source.
@@ -110,7 +130,7 @@ def compare_scores(
             grouping(every, by, intersections, level=inference.level),
             *(unit.inward(values)[np.newaxis] for values in ends),
         )
-    return Comparison(
+    comparison = Comparison(
         before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
         inference.resamples, inference.seed, paired.n_left_out,
         tuple(_rows(subject, groups, sides, values, incomplete, inference, identical=identical or paired.identical)),
@@ -118,6 +138,7 @@ def compare_scores(
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
         on_missing=on_missing,
     )  # fmt: skip
+    return Compared(comparison, whole_ends(unit, groups, (values[0] - values[1])[np.newaxis], [0], inference)["0"])
 
 
 def _rows(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import joined
 from chaintune.records import Scores
 from chaintune.records.examples import LABEL
-from chaintune.stats import Design, needed_clusters
+from chaintune.stats import Design, needed_clusters, one_test
 
 Label = tuple[str, str]
 
@@ -42,6 +43,20 @@ class Grouping:
     def seeds_apart(self) -> "Grouping":
         """The same, with a variance between seeds for each group alone."""
         return replace(self, design=replace(self.design, pools=None))
+
+    @cached_property
+    def same_examples(self) -> dict[Label, tuple[str, ...]]:
+        """Of each group that has examples, the other groups of its dimension with the very same ones."""
+        same: dict[Label, tuple[str, ...]] = {}
+        for dimension in self.dimensions:
+            columns = [column for column in self.columns(dimension) if self.design.n[column]]
+            tests = one_test(self.design, columns, complementary=False)
+            alike: dict[int, list[Label]] = {}
+            for column, test in zip(columns, tests, strict=True):
+                alike.setdefault(test, []).append(self.labels[column])
+            for labels in alike.values():
+                same |= {label: tuple(other[1] for other in labels if other != label) for label in labels}
+        return same
 
     @property
     def dimensions(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from chaintune.forgetting.changes import adjusted_by_dimension
+from chaintune.forgetting.changes import by_dimension
 from chaintune.forgetting.grouping import Grouping, Label
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import Subject, by_seed
@@ -18,7 +18,7 @@ from chaintune.forgetting.verdicts import verdict
 from chaintune.records import Checkpoint, Estimate, ResultRow
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND
 from chaintune.records.scales import margin_in
-from chaintune.stats import Sample, means
+from chaintune.stats import Sample, own_means
 from chaintune.stats.clusters import Floats
 
 
@@ -118,7 +118,7 @@ def _bounds(
         ends = []
         for values in incomplete.extremes():
             sample = Sample.of(groups.design, values[positions], resamples=options.resamples, seed=options.seed)
-            estimates = adjusted_by_dimension(groups, means(sample, level=options.level), options)
+            estimates = by_dimension(groups, sample, own_means(sample), options)
             ends.append([unit.difference(estimate) for estimate in estimates])
         for label, lower, upper in zip(groups.labels, *ends, strict=True):
             bounds[seed, label] = (lower, upper)

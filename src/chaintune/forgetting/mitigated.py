@@ -8,6 +8,7 @@ import numpy as np
 
 from chaintune.forgetting.chance import checkpoint_levels, judged_between, not_above_chance
 from chaintune.forgetting.changes import dimension_disparity
+from chaintune.forgetting.families import Ends, over_tasks, whole_ends
 from chaintune.forgetting.missing import incomplete_between, with_bounds
 from chaintune.forgetting.mitigation import recovery
 from chaintune.forgetting.options import Inference
@@ -108,6 +109,9 @@ def _of_what_was_known(
 
 def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options: Inference) -> list[ResultRow]:
     rows, after = [], condition.at(mitigated.chain)
+    paid: list[ResultRow] = []
+    ends: dict[tuple[str, str], Ends] = {}
+    known: dict[str, list[int]] = {}
     for task in mitigated.keep:
         if seeds := runs.seeds([after, condition], task):
             values = runs.stacked(after, seeds, task) - runs.stacked(condition, seeds, task)
@@ -115,8 +119,14 @@ def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options
             prices = mean_rows(subject, "price", runs.groups[task], values, seeds, options)
             sides = ([after] * len(seeds), [condition] * len(seeds))
             judged = [with_verdict(row, options) for row in prices]
-            judged = with_bounds(judged, subject, incomplete_between(runs, sides, seeds, task), seeds, options)
-            rows += judged_between(judged, runs, sides, seeds, task, options)
+            paid += with_bounds(judged, subject, incomplete_between(runs, sides, seeds, task), seeds, options)
+            own = whole_ends(subject.item_unit, runs.groups[task], values, seeds, options)
+            ends |= {(task, seed): at for seed, at in own.items()}
+            known[task] = seeds
+    paid = over_tasks(paid, ends, options)
+    for task, seeds in known.items():
+        sides = ([after] * len(seeds), [condition] * len(seeds))
+        rows += judged_between([row for row in paid if row.task == task], runs, sides, seeds, task, options)
     return rows
 
 

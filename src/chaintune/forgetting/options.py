@@ -12,6 +12,7 @@ MOST_RESAMPLES = 1_000_000
 # Of metrics that stand beside the one that decides: no verdict hangs on their last digits.
 _MOST_BESIDE = 2_000
 _SEED_VARIANCES = get_args(SeedVariance)
+_ADJUST = get_args(Adjustment)
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Inference:
         level: of the intervals; `1 - level` is the error rate of a verdict.
         resamples: random halves of the clusters that are drawn.
         seed: of the draws.
-        adjust: correction for the number of groups of a dimension.
+        adjust: correction for several groups of a dimension: `minp` (step-down minP), `holm` or `bh` (Benjamini and
+            Hochberg); over tasks, `bh` or else Holm.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
         margin: a change within it counts as none.
         seed_variance: between seeds, estimated `over_groups` of a dimension together, or for each group `separate`.
@@ -34,7 +36,7 @@ class Inference:
     level: float = 0.95
     resamples: int = 10_000
     seed: int = 0
-    adjust: Adjustment = "holm"
+    adjust: Adjustment = "minp"
     reference: Reference = "overall"
     margin: float = 0.02
     seed_variance: SeedVariance = "over_groups"
@@ -49,8 +51,8 @@ class Inference:
             raise ConfigError(f"resamples: at most {MOST_RESAMPLES:,} are drawn, got more; 10000 are usual")
         if not 0 <= self.margin <= 1:
             raise ConfigError(f"margin {self.margin}: a change of accuracy lies between 0 and 1, 0.02 is two points")
-        if self.adjust not in ("holm", "bh"):
-            raise ConfigError(f"adjust '{self.adjust}': {nearest(self.adjust, ['holm', 'bh'])}")
+        if self.adjust not in _ADJUST:
+            raise ConfigError(f"adjust '{self.adjust}': {nearest(self.adjust, _ADJUST)}")
         if self.reference not in ("overall", "rest"):
             raise ConfigError(f"reference '{self.reference}': {nearest(self.reference, ['overall', 'rest'])}")
         if self.seed_variance not in _SEED_VARIANCES:
@@ -67,7 +69,7 @@ class Inference:
             ("margin", Real, "a number such as 0.02"),
             ("resamples", Integral, "a whole number such as 10000"),
             ("seed", Integral, "a whole number such as 0"),
-            ("adjust", str, "holm or bh"),
+            ("adjust", str, "minp, holm or bh"),
             ("reference", str, "overall or rest"),
             ("seed_variance", str, " or ".join(_SEED_VARIANCES)),
         ):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from chaintune.forgetting.changes import Changes, adjusted_by_dimension, changes, dimension_disparity
+from chaintune.forgetting.changes import Changes, by_dimension, changes, dimension_disparity
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.runs import Runs
@@ -12,7 +12,7 @@ from chaintune.forgetting.units import SHARES, Unit
 from chaintune.forgetting.verdicts import verdict
 from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_label, variant_label
 from chaintune.records.scales import margin_in
-from chaintune.stats import Sample, means, rates
+from chaintune.stats import Sample, means, own_means, rates
 from chaintune.stats.clusters import Floats
 from chaintune.stats.seeds import farthest
 
@@ -157,8 +157,9 @@ def mean_rows(
     """Mean of the values over the whole task and over every group. Shape: values `[S, E]`."""
     rows = []
     for seed, sample in samples(groups, values, seeds, options):
-        estimates = adjusted_by_dimension(groups, means(sample, level=options.level), options)
-        rows += [subject.row(metric, seed, e, label) for e, label in zip(estimates, groups.labels, strict=True)]
+        estimates = by_dimension(groups, sample, own_means(sample), options)
+        made = (subject.row(metric, seed, e, label) for e, label in zip(estimates, groups.labels, strict=True))
+        rows += [_in_family(row, groups) for row in made]
     return rows
 
 
@@ -187,11 +188,13 @@ def forgetting_rows(
     for seed, sample in samples(groups, values, seeds, options):
         estimates = changes(groups, sample, options, identical=identical)
         rows += [
-            with_verdict(subject.row("forgetting", seed, e, label), options)
+            with_verdict(_in_family(subject.row("forgetting", seed, e, label), groups), options)
             for e, label in zip(estimates.forgetting, groups.labels, strict=True)
         ]
         rows += [
-            replace(subject.row("biased_forgetting", seed, e, label), bf_reference=options.reference)
+            replace(
+                _in_family(subject.row("biased_forgetting", seed, e, label), groups), bf_reference=options.reference
+            )
             for e, label in zip(estimates.biased[1:], groups.labels[1:], strict=True)
         ]
         rows += [
@@ -216,6 +219,14 @@ def samples(groups: Grouping, values: Floats, seeds: Sequence[int], options: Inf
     """The sample of each seed and of all seeds together."""
     for seed, positions in by_seed(seeds):
         yield seed, Sample.of(groups.design, values[positions], resamples=options.resamples, seed=options.seed)
+
+
+def _in_family(row: ResultRow, groups: Grouping) -> ResultRow:
+    """The row of a group with the name of its family, and the groups that are one test with it."""
+    if not row.dimension:
+        return row
+    family = f"{row.metric} by {row.dimension}" if row.estimate.is_adjusted else ""
+    return replace(row, family=family, same_examples=groups.same_examples.get((row.dimension, row.group), ()))
 
 
 def with_verdict(row: ResultRow, options: Inference) -> ResultRow:

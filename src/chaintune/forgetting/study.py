@@ -10,6 +10,7 @@ from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
 from chaintune.forgetting.chance import checkpoint_levels, judged_between
 from chaintune.forgetting.changes import adjusted_by_dimension
+from chaintune.forgetting.families import Ends, over_tasks, whole_ends
 from chaintune.forgetting.missing import incomplete_between, with_bounds
 from chaintune.forgetting.mitigated import mitigation_rows, share_rows
 from chaintune.forgetting.mitigation import retained_gain
@@ -17,7 +18,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.order import order_rows
 from chaintune.forgetting.references import check_reference, reference_chains, reference_checkpoints
 from chaintune.forgetting.rounding import rounding_rows
-from chaintune.forgetting.rows import by_seed, forgetting_rows, mean_rows, subject_of
+from chaintune.forgetting.rows import Subject, by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
 from chaintune.records import Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role
@@ -33,7 +34,7 @@ def summarise(
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
-    adjust: Adjustment = "holm",
+    adjust: Adjustment = "minp",
     forgetting_from: ForgettingFrom = "trained",
     margin: float = 0.02,
     seed_variance: SeedVariance = "over_groups",
@@ -50,7 +51,7 @@ def summarise(
         level: of the intervals.
         resamples: random halves of the clusters that are drawn.
         seed: of the draws; same seed, same bits.
-        adjust: correction for the number of groups of a dimension, `holm` or `bh`.
+        adjust: correction for several groups of a dimension, `minp`, `holm` or `bh`.
         forgetting_from: the checkpoint that forgetting is counted from: right after the task was `trained`, the
             `best` of the earlier stages, the `base`, or the `previous` stage. The best is picked by the same examples
             that forgetting is then measured on, so it looks better than it is, and forgetting larger; neither interval
@@ -154,16 +155,25 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
         starts |= {task: [()] for task in runs.tasks(condition) if task not in condition.tasks}
     if reference == "trained":  # a checkpoint that learned everything at once is held to where the task was learned
         starts |= {m.task: [trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
+    lost: list[ResultRow] = []
+    ends: dict[tuple[str, str], Ends] = {}
+    known: dict[str, tuple[Subject, list[int], list[Checkpoint]]] = {}
     for task, chains in starts.items():
         seeds, chosen = reference_checkpoints(runs, condition, task, chains)
         if not seeds:
             continue
         subject = subject_of(runs, condition, task, seeds, chosen, name="" if len(set(chosen)) == 1 else reference)
         values = runs.stacked_each(chosen, seeds, task) - runs.stacked(condition, seeds, task)
-        lost = forgetting_rows(subject, runs.groups[task], values, seeds, options)
+        own_rows = forgetting_rows(subject, runs.groups[task], values, seeds, options)
+        incomplete = incomplete_between(runs, (chosen, [condition] * len(seeds)), seeds, task)
+        lost += with_bounds(own_rows, subject, incomplete, seeds, options)
+        own = whole_ends(subject.item_unit, runs.groups[task], values, seeds, options)
+        ends |= {(task, seed): at for seed, at in own.items()}
+        known[task] = (subject, seeds, chosen)
+    lost = over_tasks(lost, ends, options)
+    for task, (subject, seeds, chosen) in known.items():
         sides = (chosen, [condition] * len(seeds))
-        lost = with_bounds(lost, subject, incomplete_between(runs, sides, seeds, task), seeds, options)
-        rows += judged_between(lost, runs, sides, seeds, task, options)
+        rows += judged_between([row for row in lost if row.task == task], runs, sides, seeds, task, options)
         before, after = (runs.tables(points, seeds, task) for points in sides)
         rows += auc_rows(subject, "forgetting", runs.groups[task], before, seeds, options, minus=after)
     return rows

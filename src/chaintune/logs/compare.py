@@ -8,7 +8,7 @@ from typing import Unpack
 import pyarrow.compute as pc
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.forgetting.compare import compare_scores
+from chaintune.forgetting.compare import Compared, compare_scores, in_one_family
 from chaintune.forgetting.grouping import grouping
 from chaintune.logs.cautions import cautions
 from chaintune.logs.log import Log
@@ -29,10 +29,10 @@ def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comp
         after: the same of the later checkpoint.
         **options: how to compare: `by` (dimensions whose groups are compared; `a x b` crosses two), `also_by` (those
             that no task need have), `intersections` (pairs of dimensions), `level` 0.95, `margin` 0.02,
-            `reference` (`overall` or `rest`), `adjust` (`holm` or `bh`), `resamples` 10000, `seed` 0, `on_missing`
-            (`error`; `intersect`, and verdicts count what lacks a score at its best and at its worst; `drop`, and it is
-            taken to be missing at random), `force`, `chosen_of` (how many checkpoints the later one was chosen of by
-            these scores); see `logs.options.CompareOptions`. How to read: `task`, `columns`
+            `reference` (`overall` or `rest`), `adjust` (`minp`, `holm` or `bh`), `resamples` 10000, `seed` 0,
+            `on_missing` (`error`; `intersect`, and verdicts count what lacks a score at its best and at its worst;
+            `drop`, and it is taken to be missing at random), `force`, `chosen_of` (how many checkpoints the later one
+            was chosen of by these scores); see `logs.options.CompareOptions`. How to read: `task`, `columns`
             (`{"id": "qid"}`), `cluster`, `metric` (one, or a list whose first decides; or task -> either), `filter`,
             `scale` (worst and best), `reader`; see `ReadOptions`.
 
@@ -70,7 +70,8 @@ def compare_sides(sides: Sides, options: CompareOptions) -> list[Comparison]:
     for task in sides.tasks:
         _tell_without_group(sides.before[task], options)
     _check_dimensions([side[task] for side in (sides.before, sides.after) for task in sides.tasks], options)
-    return [replace(_compared(sides, task, options), tasks_left_out=sides.left_out) for task in sides.tasks]
+    comparisons = in_one_family([_compared(sides, task, options) for task in sides.tasks], options.judged)
+    return [replace(comparison, tasks_left_out=sides.left_out) for comparison in comparisons]
 
 
 def _check_dimensions(logs: Sequence[Log], options: CompareOptions) -> None:
@@ -90,7 +91,7 @@ def _tell_without_group(log: Log, options: CompareOptions) -> None:
             _LOG.warning("%s: %d of %d examples have no group on '%s'", log.where, without, len(log.scores), name)
 
 
-def _compared(sides: Sides, task: str, options: CompareOptions) -> Comparison:
+def _compared(sides: Sides, task: str, options: CompareOptions) -> Compared:
     before, after = sides.before[task], sides.after[task]
     one, other = before.scores, after.scores
     against = objections(before, after)
@@ -109,7 +110,7 @@ def _compared(sides: Sides, task: str, options: CompareOptions) -> Comparison:
             f"task '{one.task}': the metric before is '{one.metric.name}', after '{other.metric.name}'; name one"
         )
     by, intersections = _grouped_by(common, options)
-    comparison = compare_scores(
+    compared = compare_scores(
         one,
         other,
         by=by,
@@ -120,14 +121,16 @@ def _compared(sides: Sides, task: str, options: CompareOptions) -> Comparison:
         further=[(before.further[name], after.further[name]) for name in before.further],
         identical=sides.identical,
     )
+    comparison = compared.comparison
     gone = _vanished(comparison, (before, after), options) if comparison.n_left_out else ()
-    return replace(
+    comparison = replace(
         comparison,
         forced=tuple(against),
         groups_left_out=tuple(gone),
         chosen_of=options.chosen_of,
         cautions=cautions(before, after),
     )
+    return replace(compared, comparison=comparison)
 
 
 def _check_both(before: Log, after: Log, options: CompareOptions) -> None:

@@ -179,7 +179,7 @@ class CompareArguments(TypedDict, total=False):
     level: float
     resamples: int
     seed: int
-    adjust: Literal["holm", "bh"]
+    adjust: Literal["minp", "holm", "bh"]
     on_missing: OnMissing
     margin: float
     force: bool

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from chaintune.records.answers import NO_ANSWERS, Answers
@@ -84,6 +84,13 @@ class Estimate:
         p_value = self.p_value if math.isnan(self.p_adjusted) else self.p_adjusted
         low, high = self.limits
         return p_value <= 1 - level and (low > 0 or high < 0) and self.value != 0
+
+    def __neg__(self) -> "Estimate":
+        """The same with the sign turned."""
+        return replace(
+            self, value=-self.value, low=-self.high, high=-self.low,
+            low_adjusted=-self.high_adjusted, high_adjusted=-self.low_adjusted,
+        )  # fmt: skip
 
     @classmethod
     def undefined(cls, reason: str, *, n: int = 0, n_clusters: int = 0, n_seeds: int = 1) -> "Estimate":

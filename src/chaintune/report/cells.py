@@ -1,11 +1,11 @@
 """Cells of tables: numbers of rows, checkpoints and p-values as text."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chaintune.errors import number_of
-from chaintune.records import ResultRow, RowKey
+from chaintune.records import Estimate, ResultRow, RowKey
 from chaintune.records.checkpoint import BASE
 from chaintune.records.choice import BALANCED
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in_tables
@@ -135,6 +135,27 @@ def p_text(value: float) -> str:
     if math.isnan(value):
         return ""
     return "<.001" if value < 0.001 else "1" if value > 0.9995 else f"{value:.3f}".removeprefix("0")
+
+
+def family_note(families: Iterable[str]) -> list[str]:
+    """A sentence on tasks whose verdicts are corrected as one family; none where there is none.
+
+    Args:
+        families: of rows of whole tasks, empty of one that is alone.
+    """
+    known = [family for family in dict.fromkeys(families) if family]
+    return [f"p, intervals and verdicts are corrected over tasks as one family: {listed(known)}."] if known else []
+
+
+def p_cell(estimate: Estimate) -> str:
+    """The cell of an estimate's p-value, corrected where its test is one of several."""
+    return p_text(estimate.p_value if math.isnan(estimate.p_adjusted) else estimate.p_adjusted)
+
+
+def joint_name(row: ResultRow) -> str:
+    """The name of a row's group, with those that have the very same examples; empty where one of them stands for it."""
+    names = sorted((row.group, *row.same_examples))
+    return " = ".join(names) if names[0] == row.group else ""
 
 
 def gain_key(row: ResultRow) -> RowKey:

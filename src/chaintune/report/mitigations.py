@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
+import numpy as np
+
 from chaintune.forgetting.recommend import recommend, shortfall
 from chaintune.records import Limits, ResultRow, chain_label
 from chaintune.records.metrics import SHARE
@@ -16,6 +18,7 @@ from chaintune.report.cells import (
     biased_only_note,
     change,
     checkpoint,
+    joint_name,
     most_forgotten_first,
     p_text,
     percent,
@@ -23,6 +26,7 @@ from chaintune.report.cells import (
     statistic,
 )
 from chaintune.report.results import Results
+from chaintune.stats import adjust
 
 _MOST_COLUMNS = 6
 
@@ -106,35 +110,44 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
 
 def _gaps(rows: Sequence[ResultRow], error_rate: float) -> Table:
     """The spread of forgetting over the groups without and with each mitigation, and whether the gap closed."""
-    lines = []
-    recoveries = _recoveries(rows)
+    recoveries, places = _recoveries(rows), list[tuple[str, str, list[ResultRow]]]()
     for row in recoveries:
         for dimension in dict.fromkeys(one.dimension for one in rows if one.metric == "regained_disparity"):
-            unequal = statistic(rows, row, "regained_disparity", reference=row.reference, dimension=dimension)
             before = statistic(rows, row, "disparity", chain=row.reference, dimension=dimension)
             after = statistic(rows, row, "disparity", dimension=dimension)
-            if before is None or after is None or unequal is None:
-                continue
-            values = [one.estimate.p_value for one in (before, after, unequal)]
-            lines.append(
-                (
-                    checkpoint(row, recoveries),
-                    f"{row.task} by {dimension}",
-                    _spread(before, rows),
-                    p_text(values[0]),
-                    _spread(after, rows),
-                    *map(p_text, values[1:]),
-                    _gap(values[0], values[1], error_rate),
-                )
-            )
+            unequal = statistic(rows, row, "regained_disparity", reference=row.reference, dimension=dimension)
+            if before and after and unequal:
+                places.append((checkpoint(row, recoveries), f"{row.task} by {dimension}", [before, after, unequal]))
+    columns = [_corrected([several[at] for _, _, several in places]) for at in range(3)]
+    lines = [
+        (
+            *place,
+            _spread(several[0], rows),
+            p_text(before),
+            _spread(several[1], rows),
+            p_text(after),
+            p_text(unequal),
+            _gap(before, after, error_rate),
+        )
+        for (*place, several), before, after, unequal in zip(places, *columns, strict=True)
+    ]
     units = units_in_words(row.unit for row in rows if row.metric == "regained_disparity")
     note = (
         f"Spread: largest minus smallest forgetting among the groups, in {units}, with what chance alone gives behind "
         "it; p tests that all groups forgot alike. Regained: p of the test that the mitigation brought all groups back "
-        "alike. No longer shown is not the same as closed, nor now shown as opened: data may be too few to show it."
+        "alike. Each column of p is corrected over the lines of this table (Holm). No longer shown is not the same as "
+        "closed, nor now shown as opened: data may be too few to show it."
     )
     header = ("checkpoint", "groups", "spread without", "p", "spread with", "p", "regained p", "gap")
     return Table("Did the gap between groups close?", note, header, tuple(lines))
+
+
+def _corrected(rows: Sequence[ResultRow]) -> list[float]:
+    """P-values of a column of the table, corrected by Holm; a spread that several lines show is one test."""
+    tests = list(dict.fromkeys((row.key, row.dimension) for row in rows))
+    of_row = [tests.index((row.key, row.dimension)) for row in rows]
+    p_values = [rows[of_row.index(test)].estimate.p_value for test in range(len(tests))]
+    return adjust(np.array(p_values))[of_row].tolist() if rows else []
 
 
 def _gap(before: float, after: float, error_rate: float) -> str:
@@ -162,7 +175,7 @@ def _groups(rows: Sequence[ResultRow]) -> list[Table]:
             row
             for row in rows
             if row.metric == "forgetting" and row.dimension
-            if (row.base, row.variant, row.task) == (base, variant, task)
+            if (row.base, row.variant, row.task) == (base, variant, task) and joint_name(row)
         ]
         plain = next((row.steps for row in lost if row.chain == after), ())
         names = {
@@ -192,7 +205,8 @@ def _group_table(rows: Sequence[ResultRow], chains: Mapping[str, str], what: str
     first = [row for row in rows if row.chain == next(iter(chains))]
     cells = {(row.chain, row.group): change(row) for row in rows}
     lines = tuple(
-        (row.group, str(row.estimate.n), *(cells.get((chain, row.group), "") for chain in chains)) for row in first
+        (joint_name(row), str(row.estimate.n), *(cells.get((chain, row.group), "") for chain in chains))
+        for row in first
     )
     unit = units_in_words([rows[0].unit])
     note = f"Forgetting of each group without and with each mitigation, in {unit}, positive is worse."

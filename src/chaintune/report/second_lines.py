@@ -98,15 +98,15 @@ def margins_sentence(row: ResultRow, further: Sequence[ResultRow], *, level: flo
 
 def _moved(row: ResultRow, level: float) -> str:
     estimate, scale = row.estimate, changes_in(row.unit)
-    if estimate.low > 0:
+    low, high = estimate.limits
+    if low > 0:
         return f"fell by {scale.text(estimate, sign=False, level=level)}"
-    if estimate.high < 0:
-        turned = replace(estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low)
-        return f"rose by {scale.text(turned, sign=False, level=level)}"
+    if high < 0:
+        return f"rose by {scale.text(-estimate, sign=False, level=level)}"
     return f"are not shown to have changed: {scale.text(estimate, level=level)}"
 
 
 def _apart(bias: Sequence[ResultRow], level: float) -> list[ResultRow]:
     """The groups whose biased forgetting is shown, the largest first."""
-    shown = [row for row in bias if row.estimate.p_adjusted <= 1 - level]
+    shown = [row for row in bias if row.estimate.is_shown(level)]
     return sorted(shown, key=lambda row: -abs(row.estimate.value))

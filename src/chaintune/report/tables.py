@@ -24,8 +24,11 @@ from chaintune.report.cells import (
     biased_only_note,
     change,
     checkpoint,
+    family_note,
     gain_key,
+    joint_name,
     most_forgotten_first,
+    p_cell,
     p_text,
     percent,
     score,
@@ -102,14 +105,15 @@ def _before_after(comparison: Comparison) -> Table:
         scores.short(row.before),
         scores.short(row.after),
         changes_in(comparison.unit).short(row.forgetting),
-        p_text(row.forgetting.p_value),
+        p_cell(row.forgetting),
         row.verdict,
         str(row.forgot),
         str(row.learned),
     )
+    guessing = chance_line(sides, comparison.unit)
     return Table(
         f"{comparison.task}: {comparison.metric} before and after",
-        " ".join([note, chance_line(sides, comparison.unit), *_left_out(comparison)]),
+        " ".join([note, *family_note([row.forgetting_family]), guessing, *_left_out(comparison)]),
         ("task", "n", "clusters", "before", "after", "forgetting", "p", "verdict", "forgot", "learned"),
         (cells, *whole_lines(comparison)),
     )
@@ -218,18 +222,21 @@ def _first_tasks(rows: Sequence[ResultRow]) -> Table | None:
                 *((row.reference,) if sources else ()),
                 change(gain, named=True),
                 change(row, named=True),
-                p_text(row.estimate.p_value),
+                p_cell(row.estimate),
                 row.verdict,
                 percent(statistic(rows, row, "retained_gain")),
             )
         )
     start = "the checkpoint named" if sources else "then"
     header = ("chain", "task", *(("counted from",) if sources else ()), "gain", "forgetting", "p", "verdict")
-    return Table(
-        "Learned, then forgotten",
+    note = (
         f"In {units_in_words(row.unit for row in lost)}. Gain: right after the task was trained, over the base. "
         f"Forgetting: from {start} to the end of the chain, positive is worse. Retained: share of the gain still "
-        "there.",
+        "there."
+    )
+    return Table(
+        "Learned, then forgotten",
+        " ".join([note, *family_note(row.family for row in lost)]),
         (*header, "gain retained"),
         tuple(lines),
     )
@@ -257,6 +264,11 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
 
 _LARGEST_DIMENSION = 15
 BEST = "best estimate"
+_ADJUSTED = (
+    "p, verdicts and intervals are adjusted for the number of groups: each interval has the level at which its group "
+    "was judged, and leaves out 0 only where a difference is shown. 'kept' rests on each group's own interval, by "
+    "itself, which the files of results hold too."
+)
 _POOLED = (
     "Best estimate: forgetting as all groups together suggest it, shrunk toward the whole task by what is noise; "
     "the one to rely on for a group that was picked from this table."
@@ -274,7 +286,8 @@ def group_tables(rows: Sequence[ResultRow], *, scores: bool = False) -> list[Tab
     beside = {(row.key, row.metric, row.dimension, row.group): row for row in rows}
     by_dimension: dict[tuple[RowKey, str], list[ResultRow]] = {}
     for row in lost:
-        by_dimension.setdefault((row.key, row.dimension), []).append(row)
+        if joint_name(row):
+            by_dimension.setdefault((row.key, row.dimension), []).append(row)
     return [_group_table(members, beside, checkpoint(members[0], lost), scores) for members in by_dimension.values()]
 
 
@@ -289,14 +302,19 @@ def _group_table(
     note = (
         f"In {units_in_words([first.unit])}, most forgotten first; biased forgetting is the group's forgetting minus "
         f"{whole}, "
-        "positive says that this group loses more. p and verdicts are adjusted for the number of groups, intervals are "
-        "not."
+        "positive says that this group loses more."
     )
+    is_adjusted = any(row.estimate.is_adjusted for row in (*shown, *bias.values()) if row)
     best = {row.group: _best(row, beside) for row in shown}
     pooled = any(cell for cells in best.values() for cell in cells)
-    notes = (_POOLED if pooled else "", without_loss(members), *biased_only_note(biased_only(members, beside)))
     bounds = any((row.key, LOWER, row.dimension, row.group) in beside for row in members)
-    notes = (*notes, _INCOMPLETE if bounds else "")
+    notes = (
+        _ADJUSTED if is_adjusted else "",
+        _POOLED if pooled else "",
+        without_loss(members),
+        *biased_only_note(biased_only(members, beside)),
+        _INCOMPLETE if bounds else "",
+    )
     note += "".join(f" {text}" for text in notes if text)
     if len(members) > len(shown):
         file = "results.parquet" if first.chain else "the JSON format"
@@ -339,7 +357,7 @@ def _group_line(
     row: ResultRow, bias: ResultRow | None, scores: tuple[str, ...], best: tuple[str, ...]
 ) -> tuple[str, ...]:
     return (
-        row.group,
+        joint_name(row),
         str(row.estimate.n),
         str(row.estimate.n_clusters),
         *scores,

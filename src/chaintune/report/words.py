@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from chaintune.errors import number_of
@@ -13,7 +13,7 @@ from chaintune.records.checkpoint import BASE
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, units_in_words
 from chaintune.report.answers import chance_line, remarks
-from chaintune.report.cells import gain_key, p_text
+from chaintune.report.cells import gain_key, joint_name, p_text
 from chaintune.report.gate import gate_sentence
 from chaintune.report.labels import listed
 from chaintune.report.results import Results
@@ -71,6 +71,9 @@ def paragraphs(results: Results) -> list[Paragraph]:
         parts.append(Paragraph("brought back", f"{left} more mitigations are in the tables."))
     parts += [Paragraph("brought back", text) for text in recommendations(recommend(shown, limits))]
     parts += [Paragraph("sure", text) for text in _rounding([row for row in shown if row.metric == "rounding"])]
+    if families := listed(dict.fromkeys(row.family for row in lost if row.family)):
+        corrected = f"Verdicts on whole tasks are corrected over the tasks of each checkpoint: {families}."
+        parts.append(Paragraph("sure", corrected))
     return [*parts, Paragraph("sure", _scope(row.estimate for row in lost))]
 
 
@@ -102,6 +105,8 @@ def _comparison_text(comparison: Comparison) -> str:
             f"{100 * comparison.level:g} %, so that they hold for whichever was chosen; the value itself is likely "
             "too favourable."
         )
+    if whole.family:
+        parts.append(f"Interval and verdict are corrected over tasks as one family: {whole.family}.")
     parts += comparison.cautions.values()
     return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
 
@@ -142,8 +147,10 @@ def forgetting_paragraph(
         parts += _limit(limits[0].estimate.value if limits else math.nan, row)
     bias = [r for r in rows if r.metric == "biased_forgetting" and r.key == row.key]
     for dimension in dict.fromkeys(r.dimension for r in bias):
-        least = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
-        groups = {r.group: r.estimate for r in bias if r.dimension == dimension}
+        detectable = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
+        own = {r.group: joint_name(r) for r in bias if r.dimension == dimension and joint_name(r)}
+        groups = {own[r.group]: r.estimate for r in bias if r.dimension == dimension and r.group in own}
+        least = {name: detectable[group] for group, name in own.items() if group in detectable}
         reference = reference_text(bias[0].bf_reference)
         parts += group_differences(dimension, groups, least, reference, level=level, unit=row.unit)
     return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
@@ -160,7 +167,7 @@ def verdict_sentence(row: ResultRow, *, level: float) -> str:
         "gained": f"{where} is better at {row.task} than {row.reference}",
         "kept": f"{where} kept {task}",
     }.get(row.verdict, f"Whether {where} forgot {task} is inconclusive")
-    size = changes_in(row.unit).text(_turned(estimate) if row.verdict == "gained" else estimate, level=level)
+    size = changes_in(row.unit).text(-estimate if row.verdict == "gained" else estimate, level=level)
     return (did if row.chain else _capital(did)) + f": {size}, {_examples(estimate)} in {_clusters(estimate)}."
 
 
@@ -273,13 +280,13 @@ def group_differences(
         level: of the intervals; one minus it is the error rate of what is called shown.
         unit: of the scores.
     """
-    clear = [(e, name) for name, e in groups.items() if e.p_adjusted <= 1 - level]
+    clear = [(e, name) for name, e in groups.items() if e.is_shown(level)]
     unknown = [name for name, e in groups.items() if math.isnan(e.p_value)]
     parts = []
     clear.sort(key=lambda item: -abs(item[0].value))
     for estimate, name in clear[:_MOST_NAMED]:
         more = "more" if estimate.value > 0 else "less"
-        distance = estimate if estimate.value > 0 else _turned(estimate)
+        distance = estimate if estimate.value > 0 else -estimate
         size = changes_in(unit).text(distance, sign=False, level=level)
         parts.append(f"{name} ({dimension}) lost {more} than {reference}, by {size}.")
     if left := [estimate.value > 0 for estimate, _ in clear[_MOST_NAMED:]]:
@@ -456,13 +463,6 @@ def _scope(estimates: Iterable[Estimate]) -> str:
         f"Over {seeds} seeds: these numbers speak about the recipe, as far as {seeds} seeds can show. What happens to "
         f"one seed in five happens to none of {seeds} in {100 * 0.8**seeds:.0f} % of cases, and is then in no interval."
     )
-
-
-def _turned(estimate: Estimate) -> Estimate:
-    return replace(
-        estimate, value=-estimate.value, low=-estimate.high, high=-estimate.low,
-        low_adjusted=-estimate.high_adjusted, high_adjusted=-estimate.low_adjusted,
-    )  # fmt: skip
 
 
 def _examples(estimate: Estimate) -> str:

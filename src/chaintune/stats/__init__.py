@@ -3,9 +3,10 @@
 from chaintune.stats.clusters import Design
 from chaintune.stats.detectable import detectable_biased, detectable_means
 from chaintune.stats.effects import Reference, adjusted, biased, means, rates
+from chaintune.stats.families import contrasts, corrected, own_means
 from chaintune.stats.flips import mcnemar_p
 from chaintune.stats.medians import median
-from chaintune.stats.multiplicity import Adjustment, adjust
+from chaintune.stats.multiplicity import Adjustment, adjust, one_test
 from chaintune.stats.pooling import pooled
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
@@ -25,6 +26,8 @@ __all__ = [
     "adjusted",
     "biased",
     "combination",
+    "contrasts",
+    "corrected",
     "detectable_biased",
     "detectable_means",
     "disparity",
@@ -34,6 +37,8 @@ __all__ = [
     "means",
     "median",
     "needed_clusters",
+    "one_test",
+    "own_means",
     "pooled",
     "rates",
     "ratio_limits",

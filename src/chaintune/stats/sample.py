@@ -69,6 +69,13 @@ class Sample:
             values, source = self.by_seed[:, examples], (self, columns)
             yield self if design is self.design else replace(self, design=design, by_seed=values, source=source)
 
+    def beside(self, columns: slice) -> "Sample":
+        """The sample of some neighbouring groups, the whole task first; itself where groups are few."""
+        if next(self.parts()) is self:
+            return self
+        members = sparse.hstack([self.design.columns[:, [0]], self.design.columns[:, columns]], format="csr")
+        return replace(self, design=Design(self.design.clusters, sparse.csr_array(members)), source=(self, columns))
+
     def own(self, numbers: float | Floats) -> float | Floats:
         """What is said of each group of all, of those that are here. Shape: a number or `[K]`."""
         if self.source is None or not isinstance(numbers, np.ndarray):

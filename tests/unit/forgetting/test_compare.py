@@ -258,7 +258,7 @@ def test_other_tasks_gold_answers_clusters_and_groups_are_refused() -> None:
         ({"level": 95}, "level 95"),
         ({"resamples": 10}, "resamples 10"),
         ({"margin": 2}, "margin 2"),
-        ({"adjust": "bonferroni"}, "valid: bh, holm"),
+        ({"adjust": "bonferroni"}, "valid: bh, minp, holm"),
         ({"reference": "all"}, "Valid: overall, rest"),
         ({"metric": "acuracy"}, "did you mean 'accuracy'"),
         ({"on_missing": "ignore"}, "valid: intersect, error"),

@@ -156,7 +156,8 @@ def test_a_gain_is_told_with_its_own_sign_and_a_recovery_that_is_not_shown_as_su
 
 
 def test_groups_that_are_not_named_are_counted_on_their_side_and_reasons_are_not_mixed_up() -> None:
-    shown = {f"g{n}": Estimate(value, p_value=0.0, p_adjusted=0.001) for n, value in enumerate([0.3] * 5 + [-0.2, 0.1])}
+    values = [0.3] * 5 + [-0.2, 0.1]
+    shown = {f"g{n}": Estimate(v, v - 0.05, v + 0.05, 0.0, p_adjusted=0.001) for n, v in enumerate(values)}
     unknown = {
         "x": Estimate(0.1, reason="too few clusters for an interval: 1"),
         "y": Estimate(0.1, reason="too few clusters for an interval: 5"),

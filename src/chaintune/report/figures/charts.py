@@ -43,7 +43,8 @@ def estimate_data(estimate: Estimate, scale: Scale) -> dict[str, Any]:
     """An estimate on a scale: numbers to draw, and the same in words to read on pointing at it."""
     examples = f"{number_of(estimate.n, 'example')} in {number_of(estimate.n_clusters, 'cluster')}"
     seeds = f", {estimate.n_seeds} seeds" if estimate.n_seeds > 1 else ""
-    ends = {"low": scale.factor * estimate.low, "high": scale.factor * estimate.high}
+    low, high = estimate.limits
+    ends = {"low": scale.factor * low, "high": scale.factor * high}
     text = one_line(scale.text(estimate))
     return {"value": scale.factor * estimate.value} | ends | {"is": text, "of": examples + seeds}
 
@@ -103,10 +104,13 @@ def numbers(values: Sequence[float], *, decimals: int = 2) -> pl.Series:
 
 def estimate_columns(name: str, estimates: Sequence[Estimate], scale: Scale) -> dict[str, pl.Series]:
     """Columns of a table for values and their intervals: `forgetting (points)`, `forgetting, low end (points)` ..."""
-    ends = {name: "value", f"{name}, low end": "low", f"{name}, high end": "high"}
+    columns = {
+        name: [one.value for one in estimates],
+        f"{name}, low end": [one.limits[0] for one in estimates],
+        f"{name}, high end": [one.limits[1] for one in estimates],
+    }
     return {
-        scale.title(title): numbers([scale.factor * getattr(one, end) for one in estimates])
-        for title, end in ends.items()
+        scale.title(title): numbers([scale.factor * value for value in values]) for title, values in columns.items()
     }
 
 

@@ -105,8 +105,10 @@ class Forest:
         estimates = [line.estimate for line in lines] + around
         lows, highs = [self.limit, 0.0], [self.limit, 0.0]
         for one in estimates:
-            lows += [one.low, one.value]
-            highs += [one.high, one.value]
+            low, high = one.limits
+            excludes_nothing = low <= -self.scale.most and high >= self.scale.most
+            lows += [one.value if excludes_nothing else low, one.value]
+            highs += [one.value if excludes_nothing else high, one.value]
         factor = self.scale.factor
         lows, highs = [factor * low for low in lows], [factor * high for high in highs]
         least, most = max(self.least, -self.scale.most), min(self.most, self.scale.most)

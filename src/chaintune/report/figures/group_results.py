@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from chaintune.records import Estimate, ResultRow, RowKey, Verdict
 from chaintune.records.scales import Scale, changes_in
-from chaintune.report.cells import biased_only_note, checkpoint
+from chaintune.report.cells import biased_only_note, checkpoint, joint_name
 from chaintune.report.labels import slug
 from chaintune.report.results import Results
 from chaintune.report.words import reference_text
@@ -19,7 +19,7 @@ class GroupResult:
     """One group.
 
     Attributes:
-        group: its name.
+        group: its name, with those of groups that have the very same examples.
         forgetting, biased: of the group; biased is undefined where it was not measured.
         verdict: on the forgetting.
         detectable, detectable_biased: minimum detectable difference at a power of 80 %; NaN for none.
@@ -107,7 +107,7 @@ def kept_in_view(members: Iterable[GroupResult], most: int, level: float) -> lis
     """
 
     def rank(member: GroupResult) -> tuple[bool, bool, int, int, str]:
-        differs = member.biased.p_adjusted <= 1 - level or member.verdict in {"forgot", "gained"}
+        differs = member.biased.is_shown(level) or member.verdict in {"forgot", "gained"}
         known = member.is_biased_only or not math.isnan(member.forgetting.value)
         return (not differs, not known, -member.forgetting.n_clusters, -member.forgetting.n, member.group)
 
@@ -130,7 +130,7 @@ def _results(
         checkpoint(whole, lost) if len(pairs) > 1 else "",
         reference_text(bias.bf_reference if bias else ""),
         level,
-        tuple(_result(row, beside) for row in members),
+        tuple(_result(row, beside) for row in members if joint_name(row)),
     )
 
 
@@ -140,7 +140,7 @@ def _result(row: ResultRow, beside: Mapping[Statistic, ResultRow]) -> GroupResul
         return other.estimate if other else Estimate.undefined("not measured")
 
     least, least_biased = (of(f"detectable_{name}").value for name in ("forgetting", "biased_forgetting"))
-    verdict = row.verdict or "inconclusive"
+    verdict, name = row.verdict or "inconclusive", joint_name(row)
     return GroupResult(
-        row.group, row.estimate, of("biased_forgetting"), verdict, least, least_biased, of("pooled_forgetting")
+        name, row.estimate, of("biased_forgetting"), verdict, least, least_biased, of("pooled_forgetting")
     )

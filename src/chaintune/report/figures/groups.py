@@ -39,6 +39,7 @@ def forgetting_figure(results: GroupResults) -> Figure | None:
     title = f"Forgetting of {results.where}"
     read = _read_out([(one.group, one.forgetting) for one in shown], scale)
     sentences = [verdict_sentence(results.whole, level=results.level), _by_verdict(results), *results.biased_only]
+    sentences += _adjusted([one.forgetting for one in shown])
     if any(not math.isnan(one.pooled.value) for one in shown):
         sentences.append("A stroke is the best estimate of a group from all groups together; rows are in its order.")
     caption = " ".join([*sentences, *_folded(results.judged)])
@@ -70,7 +71,7 @@ def bias_figure(results: GroupResults) -> Figure | None:
         name=results.name("biased-forgetting"),
         section="groups",
         title=title,
-        caption=" ".join([*sentences, *_folded(results.members)]),
+        caption=" ".join([*sentences, *_adjusted([one.biased for one in shown]), *_folded(results.members)]),
         alt=f"{title}: each group's forgetting minus that of {results.reference}. "
         + _read_out([(one.group, one.biased) for one in shown], results.scale),
         spec=finished(forest.draw(lines), title),
@@ -99,7 +100,7 @@ def _sorted(members: Sequence[GroupResult], *, biased: bool) -> list[GroupResult
 
 
 def _difference(member: GroupResult, results: GroupResults) -> str:
-    if not member.biased.p_adjusted <= 1 - results.level:
+    if not member.biased.is_shown(results.level):
         return _NOT_SHOWN
     return _MORE if member.biased.value > 0 else _LESS
 
@@ -115,6 +116,14 @@ def _by_verdict(results: GroupResults) -> str:
             which = f" ({listed(names)})" if verdict != "inconclusive" else ""
             parts.append(f"{verdict} {len(names)}{which}")
     return f"Verdicts on the {number_of(len(results.judged), 'group')} of {results.dimension}: {', '.join(parts)}."
+
+
+def _adjusted(estimates: Sequence[Estimate]) -> list[str]:
+    """A sentence on intervals that are corrected for the number of groups; none where none is."""
+    if not any(one.is_adjusted for one in estimates):
+        return []
+    text = "Intervals are adjusted for the number of groups: each leaves out 0 only where a difference is shown"
+    return [f"{text}; the files of results hold the plain ones too."]
 
 
 def _folded(members: Sequence[GroupResult]) -> list[str]:
