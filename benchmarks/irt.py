@@ -7,7 +7,7 @@ Expected accuracies are means of the normal distribution function, so expected f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -54,9 +54,10 @@ class Layout:
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     def design(self, *, clusters: bool = True) -> Design:
-        """Templates are the clusters; without, every item is one of its own."""
+        """Templates are the clusters; without, every item is one of its own. The groups are those of one dimension."""
         own = self.templates
-        return Design.of(own if clusters else np.arange(len(own)), sparse.csr_array(1.0 * self.members[own]))
+        design = Design.of(own if clusters else np.arange(len(own)), sparse.csr_array(1.0 * self.members[own]))
+        return replace(design, pools=np.minimum(np.arange(design.members.shape[1]), 1))
 
     def by_group(self, values: Sequence[float]) -> Floats:
         """A value of each group as one of each template, that of the first group it bears. Shape: `[T]`."""

@@ -50,6 +50,7 @@ class Cell:
         world: that answers.
         clusters: whether the templates are known as clusters.
         seeds: checkpoints of each recipe.
+        share_seeds: whether the groups share the variance between seeds, as they do by default.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Cell:
     world: World
     clusters: bool = True
     seeds: int = 1
+    share_seeds: bool = True
     truth: Floats = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +77,7 @@ class Cell:
     def datasets(self, count: int) -> Iterator[tuple[Sample, Said]]:
         """Samples of the cell, the same ones whatever else is drawn, and what is said of them."""
         rng, design = np.random.default_rng(crc32(self.name.encode())), self.layout.design(clusters=self.clusters)
+        design = design if self.share_seeds else replace(design, pools=None)
         for number in range(count):
             sample = sample_of(design, self.world.changes(rng, self.layout, self.seeds), number)
             yield sample, said_of(sample)

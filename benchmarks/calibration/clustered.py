@@ -5,7 +5,7 @@ With multiple membership every cluster lies between two groups and each example 
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -62,7 +62,8 @@ def design(rng: Generator, cell: Cell) -> tuple[Design, Floats]:
             bears[rows, homes[clusters[rows], column]] = 1
     else:
         bears[np.arange(n), homes[clusters, 0]] = 1
-    return Design.of(clusters, sparse.csr_array(bears)), bears[:, 0]
+    found = Design.of(clusters, sparse.csr_array(bears))
+    return replace(found, pools=np.minimum(np.arange(GROUPS + 1), 1)), bears[:, 0]
 
 
 def _homes(cell: Cell) -> NDArray[np.int64]:

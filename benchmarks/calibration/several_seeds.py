@@ -1,6 +1,7 @@
 """Several seeds of a recipe, and groups whose seeds scatter alike or one of them further than the others."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,24 +21,37 @@ SHOWN = 0.25
 def recipes_table(count: int) -> None:
     """Prints coverage, false alarms and power of biased forgetting where a recipe has several seeds.
 
-    Power, and a group that scatters further than the others, are drawn in a third of the data sets.
+    Groups share the variance between seeds, or each has its own, in the same data sets. Power, and a group that
+    scatters further than the others, are drawn in a third of them.
     """
     fewer = max(2, count // 3)
     print_head(
-        "seeds", "SD of the whole, points", "latent SD of a group", "forgetting: coverage, whole", "a group",
-        "truth above", "biased: coverage", "median width", "false alarms", "family", "disparity: false alarms",
-        "25 points more, shown", "a group that scatters three times as far: coverage", "family",
+        "seeds", "SD of the whole, points", "latent SD of a group", "variance", "forgetting: coverage, whole",
+        "a group", "truth above", "biased: coverage", "median width", "false alarms", "family",
+        "disparity: false alarms", "25 points more, shown",
+        "a group that scatters three times as far: coverage", "family",
     )  # fmt: skip
-    for seeds, (whole, group) in itertools.product(SEEDS, SPREADS):
-        cell = _cell(seeds, whole, group)
-        seen = tally(cell, count, spread=True)
-        one, family = _three_times(seeds, whole, group, fewer)
+    for seeds, (whole, group), share in itertools.product(SEEDS, SPREADS, (False, True)):
+        alike, more, thrice = (replace(cell, share_seeds=share) for cell in _cells(seeds, whole, group))
+        seen = tally(alike, count, spread=True)
+        shown = [estimates.biased[1].p_adjusted <= ERROR_RATE for _, estimates in more.datasets(fewer)]
+        one, family = _first_and_family(thrice, fewer)
         print_row(
-            seeds, points([_deviation(whole)]), group, percent(seen.whole), percent(seen.group),
-            percent(seen.group_above), percent(seen.biased), points(seen.biased_width), percent(seen.alarms),
-            percent(seen.biased_family), percent(seen.disparity), percent(_shown(seeds, whole, group, fewer)),
-            percent(one), percent(family),
+            seeds, points([_deviation(whole)]), group, "shared" if share else "separate", percent(seen.whole),
+            percent(seen.group), percent(seen.group_above), percent(seen.biased), points(seen.biased_width),
+            percent(seen.alarms), percent(seen.biased_family), percent(seen.disparity), percent(shown), percent(one),
+            percent(family),
         )  # fmt: skip
+
+
+def _cells(seeds: int, whole: float, group: float) -> tuple[Cell, Cell, Cell]:
+    """Groups alike, the first of them with a loss of 25 points more, and with seeds that scatter three times as far."""
+    more, thrice = LAYOUT.by_group([SHOWN] + [0.0] * 10), LAYOUT.by_group([3 * group] + [group] * 10)
+    return (
+        _cell(seeds, whole, group),
+        _cell(seeds, whole, group, more, f"{group} more"),
+        _cell(seeds, whole, thrice, name=f"{group} thrice"),
+    )
 
 
 def _cell(seeds: int, whole: float, group: float | Floats, loss: float | Floats = 0.0, name: str = "") -> Cell:
@@ -53,15 +67,8 @@ def _deviation(latent: float) -> float:
     return float(latent * 2 * step / (up - down))
 
 
-def _shown(seeds: int, whole: float, group: float, count: int) -> list[bool]:
-    """Whether the first group, which loses 25 points more than the others, is shown to."""
-    cell = _cell(seeds, whole, group, LAYOUT.by_group([SHOWN] + [0.0] * 10), f"{group} more")
-    return [estimates.biased[1].p_adjusted <= ERROR_RATE for _, estimates in cell.datasets(count)]
-
-
-def _three_times(seeds: int, whole: float, group: float, count: int) -> tuple[list[bool], list[bool]]:
-    """Whether the interval of a group whose seeds scatter three times as far covers; whether a family alarms."""
-    cell = _cell(seeds, whole, LAYOUT.by_group([3 * group] + [group] * 10), name=f"{group} thrice")
+def _first_and_family(cell: Cell, count: int) -> tuple[list[bool], list[bool]]:
+    """Whether the interval of the first group covers no difference; whether the family alarms."""
     covers, family = [], []
     for _, estimates in cell.datasets(count):
         covers.append(bool(estimates.biased[1].low <= 0 <= estimates.biased[1].high))

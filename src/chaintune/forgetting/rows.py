@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from chaintune.forgetting.changes import Changes, by_dimension, changes, dimension_disparity
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
@@ -14,7 +16,7 @@ from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_
 from chaintune.records.scales import margin_in
 from chaintune.stats import Sample, means, own_means, rates
 from chaintune.stats.clusters import Floats
-from chaintune.stats.seeds import farthest
+from chaintune.stats.seeds import farthest, seed_variances
 
 ONE_PAIR = "these checkpoints only"
 # Of two seeds neither lies farther from the other.
@@ -256,7 +258,9 @@ def _disparity_rows(
 
 def _outlying_row(subject: Subject, sample: Sample, seeds: Sequence[int]) -> ResultRow:
     """How far the farthest seed's forgetting lies from the mean of the others; the row is the seed's own."""
-    place, away, p_value = farthest(sample.value_by_seed)
+    whole = sample.seed_sums[:, :, :1]
+    explained = seed_variances(whole, np.broadcast_to(sample.design.weights[:, :1], whole.shape))[1]
+    place, away, p_value = farthest(sample.value_by_seed, math.sqrt(float(explained[0]) * len(seeds)))
     reason = f"no interval: seed {seeds[place]} against the mean of the other {len(seeds) - 1}"
     facts = {"n": int(sample.design.own_n[0]), "n_clusters": int(sample.design.own_clusters[0]), "n_seeds": len(seeds)}
     if math.isnan(p_value):

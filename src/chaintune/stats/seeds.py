@@ -101,13 +101,15 @@ def seed_variances(sums: Floats, sizes: Floats, pools: Integers | None = None) -
     return between, within, freedom
 
 
-def farthest(values: Floats) -> tuple[int, float, float]:
+def farthest(values: Floats, noise: float = 0.0) -> tuple[int, float, float]:
     """The value that lies farthest from the others, how far from their mean, and how likely it is by chance.
 
-    The p-value is that of Grubbs' test: that the farthest of so many normal values lies so far from the others.
+    The p-value is that of Grubbs' test: that the farthest of so many normal values lies so far from the others. Seeds
+    that agree better than their examples allow do so by luck, as counts of examples that are equal.
 
     Args:
         values: one of each seed, three or more.
+        noise: standard deviation of a seed's value that its examples explain; the others scatter no less.
 
     Returns:
         Its place, its difference from the mean of the others, the p-value; NaN where all are equal.
@@ -122,7 +124,7 @@ def farthest(values: Floats) -> tuple[int, float, float]:
     away = float(values[place] - others.mean())
     if not np.ptp(values) > 0:
         return place, away, math.nan
-    error = float(others.std(ddof=1)) * math.sqrt(n / (n - 1))
+    error = max(float(others.std(ddof=1)), noise) * math.sqrt(n / (n - 1))
     tail = 2 * float(special.stdtr(n - 2, -abs(away) / error)) if error > 0 else 0.0
     return place, away, min(1.0, n * tail)
 

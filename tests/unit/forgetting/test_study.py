@@ -348,7 +348,7 @@ def test_a_seed_that_lies_far_off_has_a_row_of_its_own_and_a_sentence() -> None:
     collapsed = {(): {"s": 15, "c": 18}, ("s",): {"s": 45, "c": 20}, ("s", "c"): {"s": 10, "c": 47}}
     rows = summed([*given, *measured(collapsed, seeds=(9,))])
     far = only(rows, "outlying_seed", chain="s>c", task="s", seed="9")
-    assert far.estimate.p_value < 0.01
+    assert far.estimate.p_value < 0.05
     by_seed = {row.seed: row.estimate.value for row in rows if row.metric == "forgetting" and row.chain == "s>c"
                and row.task == "s" and row.is_whole}  # fmt: skip
     others = np.mean([by_seed[seed] for seed in "0123"])

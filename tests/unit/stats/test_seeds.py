@@ -317,6 +317,15 @@ def test_farthest_of_normal_seeds_is_called_so_in_one_of_twenty(seeds: int) -> N
     assert 0.03 <= np.mean(called) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / number)
 
 
+def test_seeds_that_agree_by_luck_make_no_other_one_far() -> None:
+    rng = np.random.default_rng(1)
+    counts = rng.binomial(300, 0.2, (1500, 3)) / 300
+    noise = float(np.sqrt(0.16 / 300))
+    called = [farthest(one, noise)[2] <= 0.05 for one in counts]
+    assert np.mean(called) <= 0.05
+    assert np.mean([farthest(one)[2] <= 0.05 for one in counts]) > 0.07  # ties of two counts
+
+
 def test_farthest_sees_a_collapse() -> None:
     rng = np.random.default_rng(0)
     called = [farthest(np.append(rng.standard_normal(9), 6.0))[2] <= 0.05 for _ in range(200)]
