@@ -8,6 +8,7 @@ from chaintune.records import Estimate, Recommendation, ResultRow
 from chaintune.report.card import model_card
 from chaintune.report.markdown import markdown
 from chaintune.report.results import Results
+from chaintune.report.tables import result_tables
 
 NUMBER = Estimate(0.05, 0.01, 0.09, 0.01, n=440)
 LOST = ResultRow("s", "b", "s>c", "", 2, "s", "<b>*x*", "forgetting", "", "", "0", NUMBER, "forgot")
@@ -39,3 +40,30 @@ def test_gaps_are_judged_at_the_level_of_the_study(level: float, gap: str) -> No
     card = model_card(rows, choice, written="s>c>s@5%", before="one", after="two", recipe={}, level=level)
     assert gap in card
     assert f"level: {level}" in card
+
+
+def test_gaps_are_corrected_over_the_lines_of_their_table() -> None:
+    def doses(number: int, p_value: float) -> list[ResultRow]:
+        """One dose after another of which a gap has p, the first of them a small one."""
+        rows = [row for row in judged() if row.chain == "s>c"]
+        for dose in range(number):
+            own = [replace(row, chain=f"s>c>s@{dose}%") for row in judged() if row.chain != "s>c"]
+            small = Estimate(0.2, p_value=p_value if dose == 0 else 0.6)
+            rows += [replace(row, estimate=small) if row.metric == "disparity" else row for row in own]
+        return rows
+
+    def gaps(number: int, p_value: float) -> tuple[tuple[str, ...], ...]:
+        (table,) = (
+            one
+            for one in result_tables(Results("t", doses(number, p_value), 0.95))
+            if one.title.startswith("Did the gap")
+        )
+        assert "corrected over the lines of this table (Holm)" in table.note
+        return table.rows
+
+    assert [row[-1] for row in gaps(1, 0.011)] == ["now shown"]
+    assert [row[-1] for row in gaps(8, 0.011)] == ["none shown"] * 8
+    assert [row[-1] for row in gaps(8, 0.001)] == ["now shown", *["none shown"] * 7]
+    # The spread without a mitigation is one test, however many lines show it.
+    assert {row[3] for row in gaps(8, 0.011)} == {".200"}
+    assert gaps(8, 0.011)[0][5] == ".088"
