@@ -138,8 +138,7 @@ def forgetting_paragraph(
     """
     parts = [f"No loss can be shown: {row.verdict_reason}."] if row.verdict_reason else []
     parts += (incomplete := _missing(row, rows, level))
-    parts += [*_ranking(row, further, level), *margins_sentence(row, further, level=level)]
-    parts += _outlying(row, rows, level)
+    parts += [*_ranking(row, further, level), *_outlying(row, rows, level)]
     parts += _remarks(row, rows)
     parts += _little_learned(row, rows, level)
     limits = _like(rows, row, "detectable_forgetting", "")
@@ -153,6 +152,7 @@ def forgetting_paragraph(
         least = {name: detectable[group] for group, name in own.items() if group in detectable}
         reference = reference_text(bias[0].bf_reference)
         parts += group_differences(dimension, groups, least, reference, level=level, unit=row.unit)
+    parts += margins_sentence(row, further, level=level)
     return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
 
 

@@ -11,6 +11,7 @@ import chaintune
 from chaintune.errors import ConfigError, DataError
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import read_log, reader_of
+from chaintune.records.margins import log_margins
 
 FAST = 200
 N = 12
@@ -84,6 +85,18 @@ def test_a_metric_is_named_where_there_are_several(tmp_path: Path) -> None:
     assert set(log.scores.item_scores()) == {0.5}
     with pytest.raises(ConfigError, match=r"there is no metric 'ac'.*Valid: acc, em|valid: acc, em"):
         read_log(path, ReadOptions(metric="ac"))
+
+
+def test_margins_of_choices_and_a_second_metric_stand_beside_the_first(tmp_path: Path) -> None:
+    rows = [today(k, float(k % 2 == 0), em=0.5) for k in range(N)]
+    for k, row in enumerate(rows):
+        row["model_response"]["logprobs"] = [-1.0, -2.0 - k / 4]
+    path = write(tmp_path, rows)
+    found = chaintune.compare(path, path, metric=["acc", "em"], resamples=FAST)
+    assert [one.metric for one in found.second_lines] == ["em", "scaled_margin"]
+    (log,) = read_log(path, ReadOptions(metric="acc")).values()
+    order = [int(name) for name in log.scores.example_ids]
+    assert log_margins(log.scores.table).tolist() == [(1 + k / 4) * (1 if k % 2 == 0 else -1) for k in order]
 
 
 def test_other_questions_are_refused(tmp_path: Path) -> None:
