@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from chaintune.stats import latent
 from chaintune.stats.balanced import contrast
-from chaintune.stats.clusters import Floats
+from chaintune.stats.clusters import Floats, Labels
 from chaintune.stats.contrasts import (
     SCATTER_FLOOR,
     contrast_by_seed,
@@ -39,11 +40,13 @@ def detectable_means(sample: Sample, *, error_rate: float | Floats) -> Floats:
     least, few = least_errors(sample, squares)
     common, freedom = least / SCATTER_FLOOR, np.full_like(errors, few)
     errors = np.where(common > 0, _blended(errors, common, worth), errors)
-    if sample.design.labels is not None:
+    if (labels := sample.design.labels) is not None:
         by_label, of_label = own_errors(sample)
         errors = np.maximum(errors, by_label)
         freedom = np.where(by_label > least, of_label, freedom)
-        least = np.maximum(least, by_label)
+        flips, times = _without_loss(sample, labels)
+        errors, least = np.sqrt(times) * errors, np.sqrt(times) * np.maximum(least, by_label)
+        forgot = learned = flips
     # What the groups have in common hardly moves with one of them.
     steady = np.where(common > 0, 1 - shares(sample.design), 0.0)
     tests = Tests(errors, forgot, learned, np.zeros_like(errors), worth, False, least, steady, freedom)
@@ -93,6 +96,27 @@ def _flips(sample: Sample) -> tuple[Floats, Floats]:
         whole = (events[0] + 0.5) / (n[0] + 1)
         rates.append((events + _OWN_EXAMPLES * whole) / (n + _OWN_EXAMPLES))
     return rates[0], rates[1]
+
+
+def _without_loss(sample: Sample, labels: Labels) -> tuple[Floats, Floats]:
+    """Flips of either kind, and by how much the variance of a balanced mean is multiplied, where no label loses.
+
+    Labels that lose and gain have other flips alone than together; each counts as much as it adds to the variance.
+
+    Shape: `[K]` each.
+    """
+    rates = []
+    for part in (sample.by_seed, -sample.by_seed):
+        events = sample.design.label_sums(np.maximum(part, 0.0).mean(axis=0)).sum(axis=1)  # [L, K]
+        whole = (events[:, :1] + 0.5) / (labels.n[:, :1] + 1)
+        rates.append((events + _OWN_EXAMPLES * whole) / (labels.n + _OWN_EXAMPLES))
+    ends = latent.thresholds(*rates)
+    shift = latent.shift_to(ends, 0.0)
+    times = latent.variance(ends, shift) / latent.variance(ends, 0.0)
+    parts = (labels.influences(sample.label_sums.mean(axis=0)) ** 2).sum(axis=1)
+    parts = np.where(parts.any(axis=0), parts, 1.0)
+    weights = parts / parts.sum(axis=0)
+    return (weights * latent.moved(ends, shift)[0]).sum(axis=0), (weights * times).sum(axis=0)
 
 
 def _blended(own: Floats, common: Floats, worth: Floats) -> Floats:
