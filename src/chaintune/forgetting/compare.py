@@ -122,7 +122,8 @@ def compare_scores(
     values = (unit.inward(scores[0]), unit.inward(scores[1]))
     subject = Subject("", Checkpoint(""), BEFORE, before.task, unit)
     beside = with_margins(further, (before.by(known), after.by(known)))
-    second = [row for one in beside for row in second_rows(one, by, intersections, inference.without_verdict)]
+    judged = inference.without_verdict
+    second = [row for one in beside for row in second_rows(one, by, intersections, judged, identical=identical)]
     incomplete = None
     if paired.n_left_out and on_missing != "drop" and not identical:
         every, *ends = every_example(before.by(known), after.by(known))

@@ -34,7 +34,12 @@ def with_margins(further: Sequence[Sides], deciding: Sides) -> list[Sides]:
 
 
 def second_rows(
-    sides: Sides, by: Sequence[str], intersections: Sequence[tuple[str, str]], options: Inference
+    sides: Sides,
+    by: Sequence[str],
+    intersections: Sequence[tuple[str, str]],
+    options: Inference,
+    *,
+    identical: bool = False,
 ) -> Iterator[ResultRow]:
     """Both scores, forgetting and biased forgetting of the whole task and of every group, without a verdict.
 
@@ -43,10 +48,11 @@ def second_rows(
         by: dimensions.
         intersections: pairs of dimensions whose groups are crossed.
         options: how sure, and relative to what.
+        identical: both sides are of one source, so nothing is left to chance.
 
     Undefined: of the whole task, with the reason, where no example has a score on both sides.
     """
-    paired = pair(*sides, on_missing="intersect")
+    paired = pair(*sides, on_missing="drop")
     tables = (paired.before, paired.after)
     scores = (tables[0].item_scores(), tables[1].item_scores())
     subject = Subject("", Checkpoint(""), BEFORE, sides[0].task, Unit.of(sides[0].metric, scores))
@@ -66,7 +72,7 @@ def second_rows(
             for row in level_rows(level, groups, [table], own, [0], options)
         ]
         change = values[0] - values[1]
-        lost = forgetting_rows(subject, groups, change, [0], options, identical=paired.identical)
+        lost = forgetting_rows(subject, groups, change, [0], options, identical=identical or paired.identical)
         rows += [("", row) for row in lost]
     for chain, row in rows:
         if row.metric in _KEPT:

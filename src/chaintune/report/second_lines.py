@@ -8,7 +8,7 @@ from chaintune.records import Auc, Comparison, ResultRow, RowKey, SecondLine
 from chaintune.records.comparison import AUC
 from chaintune.records.margins import SCALED_MARGIN
 from chaintune.records.scales import changes_in, levels_in_tables
-from chaintune.report.cells import Table, change, checkpoint, p_text
+from chaintune.report.cells import Table, change, checkpoint, joint_name, p_text
 
 _MOST_NAMED = 5
 
@@ -57,7 +57,13 @@ def margins_table(rows: Sequence[ResultRow], level: float) -> Table:
         for one in _apart(bias.get(row.key, ()), level):
             own = groups[row.key, one.dimension, one.group]
             lines.append(
-                (*name, f"{one.dimension}: {one.group}", change(own), change(one), p_text(one.estimate.p_adjusted))
+                (
+                    *name,
+                    f"{one.dimension}: {joint_name(one)}",
+                    change(own),
+                    change(one),
+                    p_text(one.estimate.p_adjusted),
+                )
             )
     of_chains = any(line[0] for line in lines)
     return Table(
@@ -87,7 +93,7 @@ def margins_sentence(row: ResultRow, further: Sequence[ResultRow], *, level: flo
     text = f"Scaled margins, a second line without a verdict, {_moved(whole, level)}"
     apart = _apart(groups, level)
     if apart:
-        named = (f"{_moved(one, level)} for {one.group} ({one.dimension})" for one in apart[:_MOST_NAMED])
+        named = (f"{_moved(one, level)} for {joint_name(one)} ({one.dimension})" for one in apart[:_MOST_NAMED])
         more = f"; and part from it for {len(apart) - _MOST_NAMED} more" if len(apart) > _MOST_NAMED else ""
         reference = "rest" if apart[0].bf_reference == "rest" else "whole"
         text += f"; relative to the {reference} they {'; they '.join(named)}{more}"
@@ -98,15 +104,14 @@ def margins_sentence(row: ResultRow, further: Sequence[ResultRow], *, level: flo
 
 def _moved(row: ResultRow, level: float) -> str:
     estimate, scale = row.estimate, changes_in(row.unit)
-    low, high = estimate.limits
-    if low > 0:
-        return f"fell by {scale.text(estimate, sign=False, level=level)}"
-    if high < 0:
-        return f"rose by {scale.text(-estimate, sign=False, level=level)}"
-    return f"are not shown to have changed: {scale.text(estimate, level=level)}"
+    if row.is_whole and estimate.low <= 0 <= estimate.high:
+        return f"are not shown to have changed: {scale.text(estimate, level=level)}"
+    fell = estimate.value > 0
+    size = scale.text(estimate if fell else -estimate, sign=False, level=level)
+    return f"{'fell' if fell else 'rose'} by {size}"
 
 
 def _apart(bias: Sequence[ResultRow], level: float) -> list[ResultRow]:
-    """The groups whose biased forgetting is shown, the largest first."""
-    shown = [row for row in bias if row.estimate.is_shown(level)]
+    """The groups whose biased forgetting is shown, the largest first; of those with the very same examples one."""
+    shown = [row for row in bias if row.estimate.p_adjusted <= 1 - level and joint_name(row)]
     return sorted(shown, key=lambda row: -abs(row.estimate.value))
