@@ -18,6 +18,7 @@ from chaintune.report.gate import gate_sentence
 from chaintune.report.labels import listed
 from chaintune.report.results import Results
 from chaintune.report.second_lines import margins_sentence
+from chaintune.stats.effects import MODERATED
 
 _MOST_PARAGRAPHS = 12
 _MOST_NAMED = 5
@@ -74,7 +75,7 @@ def paragraphs(results: Results) -> list[Paragraph]:
     if families := listed(dict.fromkeys(row.family for row in lost if row.family)):
         corrected = f"Verdicts on whole tasks are corrected over the tasks of each checkpoint: {families}."
         parts.append(Paragraph("sure", corrected))
-    return [*parts, Paragraph("sure", _scope(row.estimate for row in lost))]
+    return [*parts, Paragraph("sure", _scope([row.estimate for row in lost], shown))]
 
 
 def _comparison_text(comparison: Comparison) -> str:
@@ -452,17 +453,23 @@ def _change(row: ResultRow, level: float) -> str:
     return changes_in(row.unit).text(row.estimate, level=level)
 
 
-def _scope(estimates: Iterable[Estimate]) -> str:
+def _scope(estimates: Sequence[Estimate], rows: Sequence[ResultRow]) -> str:
     seeds = max(estimate.n_seeds for estimate in estimates)
     if seeds < 2:
         return (
             "One seed: these numbers speak about these checkpoints, not about what the recipe does in general; "
             "vary the seed to learn that."
         )
-    return (
+    text = (
         f"Over {seeds} seeds: these numbers speak about the recipe, as far as {seeds} seeds can show. What happens to "
         f"one seed in five happens to none of {seeds} in {100 * 0.8**seeds:.0f} % of cases, and is then in no interval."
     )
+    if any(MODERATED in row.estimate.method for row in rows):
+        text += (
+            " How far seeds scatter is estimated over the groups of a dimension together: the interval of a group "
+            "whose seeds scatter much further than those of the others is too narrow."
+        )
+    return text
 
 
 def _examples(estimate: Estimate) -> str:

@@ -40,7 +40,7 @@ RATES = "exact binomial limits at the effective sample size"
 SIGN_FLIP = "cluster sign-flip test"
 FLOOR = f"at no less than {SCATTER_FLOOR:.0%} of the common scatter"
 SEEDS = "crossed with seeds"
-_MODERATED = "their variance moderated over the groups of the dimension"
+MODERATED = "their variance moderated over the groups of the dimension"
 
 _NOISE_DRAWS = 10_000
 _COLUMNS_AT_ONCE = 64
@@ -273,7 +273,7 @@ def _own_seed_margin(sample: Sample, level: Level) -> Floats:
 def of_seeds(design: Design, seeds: int, column: int) -> str:
     """What a method says of several seeds, after a semicolon; nothing of one."""
     shared = design.pools is not None and design.pools[column] > 0
-    return "" if seeds == 1 else f"; {SEEDS}, {_MODERATED}" if shared else f"; {SEEDS}"
+    return "" if seeds == 1 else f"; {SEEDS}, {MODERATED}" if shared else f"; {SEEDS}"
 
 
 def _at_least_t(

@@ -339,6 +339,8 @@ def test_groups_share_the_variance_between_seeds_unless_told_otherwise() -> None
                        for one in ("over_groups", "separate"))  # fmt: skip
     assert "moderated" in together.estimate.method
     assert "moderated" not in apart.estimate.method
+    texts = [summary(Results("t", summed(given, seed_variance=one), 0.95)) for one in ("over_groups", "separate")]
+    assert ["scatter much further than those of the others" in text for text in texts] == [True, False]
     with pytest.raises(ConfigError, match="seed_variance 'seperate': did you mean 'separate'"):
         summed(given, seed_variance="seperate")
 
