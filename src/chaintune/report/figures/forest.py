@@ -170,7 +170,8 @@ def looks_of(kinds: Sequence[Kind]) -> dict[str, alt.Scale]:
 
 def beyond(lines: Sequence[Line], forest: Forest) -> int:
     """Number of intervals that reach beyond the frame."""
-    return sum(one.estimate.low < forest.least or one.estimate.high > forest.most for one in lines)
+    limits = [one.estimate.limits for one in lines]
+    return sum(low < forest.least or high > forest.most for low, high in limits)
 
 
 def _named(line: alt.Chart, name: str, x: alt.X, *, to_the_left: bool = False) -> alt.Chart:
