@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from chaintune.forgetting.changes import adjusted_by_dimension
+from chaintune.forgetting.changes import by_dimension
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
 from chaintune.records import Estimate
-from chaintune.stats import Design, Sample, biased, means
+from chaintune.stats import Design, Sample
+from chaintune.stats.families import contrasts, own_means
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +43,8 @@ def said_of(sample: Sample, dimensions: Sequence[str] = ()) -> Said:
     own = dimensions or ["group"] * (sample.design.members.shape[1] - 1)
     labels = (("", ""), *((dimension, f"{column:02}") for column, dimension in enumerate(own)))
     groups, options = Grouping(labels, sample.design), Inference(LEVEL, sample.resamples, sample.seed)
-    estimates = (means(sample, level=LEVEL), biased(sample, level=LEVEL))
-    return Said(*(adjusted_by_dimension(groups, each, options) for each in estimates))
+    statistics = own_means(sample), contrasts(sample)
+    return Said(*(by_dimension(groups, sample, statistic, options) for statistic in statistics))
 
 
 def any_shown(estimates: Sequence[Estimate]) -> bool:
