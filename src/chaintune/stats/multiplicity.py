@@ -57,7 +57,7 @@ def correct(
         method: `holm` and `bh` read the p-values alone.
         error_rate: of the family.
         null: for `minp`, p-values of the same tests in draws where nothing is there to see, as `null_p_values` has
-            them; without them it is Holm.
+            them, the data themselves in the first row; without them it is Holm.
 
     Shape: p_values `[K]`, null `[R, K]`.
     """
@@ -76,7 +76,8 @@ def correct(
     left = np.arange(m, 0, -1)
     raw, steps = own * left, error_rate / left
     if method == "minp" and null is not None:
-        joint, limits = _minp(own, null[:, order], error_rate)
+        # A p-value that was not drawn may lie a hair below that of the draws that tie with the data.
+        joint, limits = _minp(np.maximum(own, null[0, order]), null[:, order], error_rate)
         raw, steps = np.clip(joint, own, raw), np.clip(limits, steps, error_rate)
     adjusted[order] = np.minimum(np.maximum.accumulate(raw), 1.0)
     passed = int((adjusted[order] <= error_rate).sum())

@@ -69,6 +69,7 @@ def test_a_family_without_differences_raises_an_alarm_in_5_percent(shape: str) -
 def test_draws_say_how_tests_hang_together() -> None:
     rng = np.random.default_rng(1)
     flips = rng.standard_normal((4_000, 3))
+    flips[0] = 10.0  # the data, further out than any draw
     twins = np.stack([flips[:, 0], flips[:, 0], -flips[:, 0], flips[:, 1], flips[:, 2]], axis=1)
     alone, joint = (
         correct(np.full(n, 0.01), "minp", null=null_p_values(some)).p_adjusted for n, some in ((3, flips), (5, twins))
@@ -142,8 +143,9 @@ def test_error_rates_of_steps_and_corrected_p_values_say_the_same(method: Adjust
     rng = np.random.default_rng(8)
     for _ in range(200):
         flips = rng.standard_normal((999, 5)) @ (np.eye(5) + rng.random((5, 5)))
+        flips[0] *= rng.choice([1.0, 3.0])
         null = null_p_values(flips)
-        p_values = null[rng.integers(len(null))] * rng.choice([0.1, 1.0], 5)
+        p_values = np.minimum(null[0] * rng.choice([1.0, 3.0], 5), 1.0)  # as a guard raises them
         made = correct(p_values, method, null=null)
         assert ((p_values <= made.error_rates) == (made.p_adjusted <= 0.05)).all()
         holm = correct(p_values, "holm").p_adjusted
@@ -189,3 +191,9 @@ def test_groups_in_blocks_have_the_same_correction(monkeypatch: pytest.MonkeyPat
 
 def _numbers(estimates: Sequence[Estimate]) -> list[float]:
     return [number for one in estimates for number in (one.p_value, one.p_adjusted, *one.limits)]
+
+
+def test_draws_that_tie_with_an_exact_p_value_a_hair_below_theirs_count() -> None:
+    null = null_p_values(1.0 * np.random.default_rng(0).choice([-1, 1], (4_000, 4, 8)).sum(axis=2))
+    drawn, exact = (correct(p_values, "minp", null=null).p_adjusted for p_values in (null[0], 0.999 * null[0]))
+    assert exact == pytest.approx(drawn, rel=0.01)
