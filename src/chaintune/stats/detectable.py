@@ -1,6 +1,10 @@
 """Smallest forgetting, and difference between a group and the others, that the data at hand show."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from chaintune.stats import latent
 from chaintune.stats.balanced import contrast
@@ -15,7 +19,7 @@ from chaintune.stats.contrasts import (
     shares,
 )
 from chaintune.stats.effects import Reference, own_errors
-from chaintune.stats.power import SeedScatter, Tests, detectable, detectable_over_seeds, effective_clusters
+from chaintune.stats.power import SeedScatter, Tests, detectable, effective_clusters, growth_needed, power_of
 from chaintune.stats.rates import standard_errors
 from chaintune.stats.sample import Sample, in_parts, needed_clusters
 from chaintune.stats.seeds import seed_variances
@@ -26,8 +30,62 @@ _OWN_CLUSTERS = 8.0
 _OWN_EXAMPLES = 20.0
 
 
+@dataclass(frozen=True, eq=False)
+class Prospect:
+    """What tests of each group of a sample can show.
+
+    Attributes:
+        tests: what they see.
+        error_rate: two-sided, of the step at which each group is judged.
+        scatter: of the seeds, where there are several.
+        scale: the statistic over what the tests are of.
+        known: whether clusters are so many that a test is made.
+
+    Shape: all `[K]`.
+    """
+
+    tests: Tests
+    error_rate: Floats
+    scatter: SeedScatter | None
+    scale: Floats
+    known: NDArray[np.bool_]
+
+    def detectable(self) -> Floats:
+        """Smallest true value that is shown with 80 % probability."""
+        limits = detectable(self.tests, error_rate=self.error_rate, scatter=self.scatter)
+        return np.where(self.known, limits * self.scale, np.nan)
+
+    def power(self, effect: float) -> Floats:
+        """Probability that a true value of this size is shown; NaN where it cannot be, or no test is made."""
+        power = power_of(self.tests, self._of_tests(effect), error_rate=self.error_rate, scatter=self.scatter)
+        return np.where(self.known, power, np.nan)
+
+    def growth(self, effect: float) -> Floats:
+        """How many times the clusters it takes so that a true value of this size is shown with 80 % probability.
+
+        Undefined: NaN where no number of a reasonable size would do, or there are several seeds, which no number of
+        clusters makes up for.
+        """
+        if self.scatter is not None:
+            return np.full_like(self.scale, np.nan)
+        return growth_needed(self.tests, self._of_tests(effect), error_rate=self.error_rate)
+
+    def _of_tests(self, effect: float) -> Floats:
+        return np.divide(effect, self.scale, out=np.full_like(self.scale, np.inf), where=self.scale > 0)
+
+
 def detectable_means(sample: Sample, *, error_rate: float | Floats) -> Floats:
     """Smallest mean that these data show with 80 % probability. Shape: `[K]`."""
+    return prospect_of_means(sample, error_rate=error_rate).detectable()
+
+
+def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: Reference = "overall") -> Floats:
+    """Smallest difference between group and reference that these data show with 80 % probability."""
+    return prospect_of_biased(sample, error_rate=error_rate, reference=reference).detectable()
+
+
+def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect:
+    """What tests of each group's mean can show."""
     forgot, learned = _flips(sample)
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
@@ -50,13 +108,13 @@ def detectable_means(sample: Sample, *, error_rate: float | Floats) -> Floats:
     # What the groups have in common hardly moves with one of them.
     steady = np.where(common > 0, 1 - shares(sample.design), 0.0)
     tests = Tests(errors, forgot, learned, np.zeros_like(errors), worth, False, least, steady, freedom)
-    limits = _detectable(tests, by_seed, error_rate)
-    enough = sample.design.own_clusters >= _needed(error_rate, len(errors))
-    return np.where(enough & (sample.design.own_n > 0), limits, np.nan)
+    rates = np.broadcast_to(error_rate, errors.shape)
+    known = (sample.design.own_clusters >= _needed(rates)) & (sample.design.own_n > 0)
+    return Prospect(tests, rates, _scatter(by_seed), np.ones_like(errors), known)
 
 
-def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: Reference = "overall") -> Floats:
-    """Smallest difference between group and reference that these data show with 80 % probability."""
+def prospect_of_biased(sample: Sample, *, error_rate: float | Floats, reference: Reference = "overall") -> Prospect:
+    """What tests of each group against the whole or the rest can show."""
     forgot, learned = _flips(sample)
     share = shares(sample.design)
     if (labels := sample.design.labels) is not None:
@@ -65,8 +123,9 @@ def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: 
         errors, freedom = contrast_errors(made, labels)
         worth = effective_clusters(made.weights)
         tests = Tests(errors, forgot, learned, share, worth, True, errors, share, freedom)
-        limits = _detectable(tests, _seed_variances(sample, made.sums, weights), error_rate)
-        return np.where(labels.compared.any(axis=0), limits, np.nan)
+        scatter = _scatter(_seed_variances(sample, made.sums, weights))
+        known = labels.compared.any(axis=0)
+        return Prospect(tests, np.broadcast_to(error_rate, share.shape), scatter, np.ones_like(share), known)
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
         seed_sums, sizes = contrast_by_seed(part)
@@ -77,15 +136,17 @@ def detectable_biased(sample: Sample, *, error_rate: float | Floats, reference: 
 
     errors, worth, least, freedom, *by_seed = in_parts(sample, of_part)
     tests = Tests(errors, forgot, learned, share, worth, True, least, 1 - share, freedom)
-    limits = _detectable(tests, by_seed, error_rate)
-    needed = _needed(error_rate, len(share))
-    enough = (sample.design.n_outside >= needed) & (sample.design.n_clusters >= needed)
-    return np.asarray(np.where((share < 1) & enough, limits * (1 - share if reference == "overall" else 1.0), np.nan))
+    rates = np.broadcast_to(error_rate, share.shape)
+    needed = _needed(rates)
+    known = (sample.design.n_outside >= needed) & (sample.design.n_clusters >= needed) & (share < 1)
+    return Prospect(
+        tests, rates, _scatter(by_seed), 1 - share if reference == "overall" else np.ones_like(share), known
+    )
 
 
-def _needed(error_rate: float | Floats, columns: int) -> list[int]:
-    """Fewest clusters from which a test at the error rate shows anything, of each column."""
-    return [needed_clusters(1 - rate) for rate in np.broadcast_to(error_rate, columns).tolist()]
+def _needed(error_rates: Floats) -> NDArray[np.int64]:
+    """Fewest clusters from which a test at each error rate shows anything."""
+    return np.array([needed_clusters(1 - rate) for rate in error_rates.tolist()], dtype=np.int64)
 
 
 def _flips(sample: Sample) -> tuple[Floats, Floats]:
@@ -129,8 +190,6 @@ def _seed_variances(sample: Sample, sums: Floats, sizes: Floats) -> tuple[Floats
     return seed_variances(sums, sizes, sample.design.pools) if sample.n_seeds > 1 else ()
 
 
-def _detectable(tests: Tests, by_seed: tuple[Floats, ...] | list[Floats], error_rate: float | Floats) -> Floats:
-    """What the tests show, of several seeds as these differ."""
-    if not by_seed:
-        return detectable(tests, error_rate=error_rate)
-    return detectable_over_seeds(tests, SeedScatter(by_seed[0], by_seed[1], by_seed[2]), error_rate=error_rate)
+def _scatter(by_seed: Sequence[Floats]) -> SeedScatter | None:
+    """How seeds differ, of several."""
+    return SeedScatter(*by_seed) if by_seed else None

@@ -1,9 +1,10 @@
 """How small a change the data at hand could have shown."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from chaintune.stats import latent
@@ -11,8 +12,9 @@ from chaintune.stats.clusters import Floats
 from chaintune.stats.rates import t_quantile
 
 # Bisections of how far the latent change moves, so that a figure is told to a tenth of a point and better.
-_HALVINGS = 22
+_HALVINGS = 18
 _HALVINGS_OF_SEEDS = 12
+_HALVINGS_OF_GROWTH = 12
 _HALVINGS_OF_LIMIT = 20
 _OUTCOMES = 16
 _DRAWS = 60
@@ -67,6 +69,14 @@ class Tests:
         """Square of the least error there."""
         return np.asarray(self.least**2 * (self.least_steady + (1 - self.least_steady) * self._times(shift)))
 
+    def grown(self, times: Floats) -> "Tests":
+        """What the tests see of so many times the clusters."""
+        narrower = np.sqrt(times)
+        return replace(
+            self, errors=self.errors / narrower, least=self.least / narrower,
+            worth=self.worth * times, freedom=(self.freedom + 1) * times - 1,
+        )  # fmt: skip
+
     def _times(self, shift: Floats) -> Floats:
         """By how much the variance of the group's values is multiplied."""
         at_hand = latent.variance(self.ends, 0.0)
@@ -90,33 +100,102 @@ class SeedScatter:
     freedom: Floats
 
 
-def detectable(tests: Tests, *, error_rate: float | Floats, power: float = 0.8) -> Floats:
+def detectable(
+    tests: Tests, *, error_rate: float | Floats, scatter: SeedScatter | None = None, power: float = 0.8
+) -> Floats:
     """Smallest true value that a test at `error_rate` shows with probability `power`, in each group.
 
     The estimate scatters normally about the true value, and has to pass what the sign-flip test asks for, which
-    counts the value itself as scatter, and Student's t at the least error.
+    counts the value itself as scatter, and Student's t at the least error. Of several seeds crossed with clusters, the
+    limit is made from how far the seeds of these data happen to differ, and with two to five seeds that limit is itself
+    a draw: it is averaged over, as other seeds would have it.
 
     Args:
         tests: what they see.
         error_rate: two-sided, of the step at which a group is judged.
+        scatter: of the seeds, where there are several.
         power: between 0 and 1.
 
     Shape: result `[K]`.
 
     Undefined: NaN when no change would show so often.
     """
+    shown, halvings = _shown(tests, error_rate, scatter), _HALVINGS if scatter is None else _HALVINGS_OF_SEEDS
+    shift = _smallest(lambda each: shown(each) - power, tests, halvings)
+    return np.where(_enough(tests, error_rate), tests.effect(shift), np.nan)
+
+
+def power_of(tests: Tests, effect: Floats, *, error_rate: float | Floats, scatter: SeedScatter | None = None) -> Floats:
+    """Probability that a test shows a true value of this size; NaN where none can be so large.
+
+    Args:
+        tests: what they see.
+        effect: true value in each group.
+        error_rate: two-sided, of the step at which a group is judged.
+        scatter: of the seeds, where there are several.
+
+    Shape: effect and result `[K]`.
+    """
+    shift = _smallest(lambda each: tests.effect(each) - effect, tests, _HALVINGS)
+    power = _shown(tests, error_rate, scatter)(shift)
+    return np.where(np.isnan(shift), np.nan, np.where(_enough(tests, error_rate), power, 0.0))
+
+
+def growth_needed(tests: Tests, effect: Floats, *, error_rate: float | Floats, power: float = 0.8) -> Floats:
+    """How many times the clusters it takes so that a true value of this size shows so often; of one seed.
+
+    Args:
+        tests: what they see.
+        effect: true value in each group.
+        error_rate: two-sided, of the step at which a group is judged.
+        power: between 0 and 1.
+
+    Shape: effect and result `[K]`.
+
+    Undefined: NaN where so large a value cannot be, or more than 4,096 times would be needed.
+    """
+    low, high = np.full_like(tests.errors, -6.0), np.full_like(tests.errors, 12.0)
+    for _ in range(_HALVINGS_OF_GROWTH):
+        middle = (low + high) / 2
+        enough = power_of(tests.grown(2.0**middle), effect, error_rate=error_rate) >= power
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.where(high < 12.0, 2.0**high, np.nan)
+
+
+def _enough(tests: Tests, error_rate: float | Floats) -> NDArray[np.bool_]:
+    """Whether clusters are so many that the sign-flip test can show anything. Shape: `[K]`."""
+    return np.asarray(tests.worth > special.ndtri(1 - np.asarray(error_rate) / 2) ** 2)
+
+
+def _shown(tests: Tests, error_rate: float | Floats, scatter: SeedScatter | None) -> Callable[[Floats], Floats]:
+    """The power as a function of how far the latent change moved. Shape: `[K]` to `[K]`."""
     quantile = special.ndtri(1 - np.asarray(error_rate) / 2)
     strict = t_quantile(1 - np.asarray(error_rate) / 2, tests.freedom)
+    if scatter is None:
 
-    def passes(shift: Floats) -> Floats:
-        value = tests.effect(shift)
-        flips = quantile * np.sqrt(tests.squared(shift) + value**2 / np.maximum(tests.worth, 1.0))
-        return np.asarray(value - np.maximum(flips, strict * np.sqrt(tests.squared_least(shift))))
+        def passes(shift: Floats) -> Floats:
+            value = tests.effect(shift)
+            flips = quantile * np.sqrt(tests.squared(shift) + value**2 / np.maximum(tests.worth, 1.0))
+            return np.asarray(value - np.maximum(flips, strict * np.sqrt(tests.squared_least(shift))))
 
-    limit = tests.effect(_smallest(passes, tests, _HALVINGS))
-    beyond = special.ndtri(power)
-    shift = _smallest(lambda s: tests.effect(s) - limit - beyond * np.sqrt(tests.squared(s)), tests, _HALVINGS)
-    return np.where(tests.worth > quantile**2, tests.effect(shift), np.nan)
+        place = _smallest(passes, tests, _HALVINGS)
+        limit = np.where(np.isnan(place), np.inf, tests.effect(np.nan_to_num(place)))
+        return lambda shift: _beyond(tests.effect(shift) - limit, np.sqrt(tests.squared(shift)))
+    # What is seen of a variance by few seeds lies below it more often than not, so it is taken at its median.
+    between = np.maximum(scatter.between * scatter.freedom / special.chdtri(scatter.freedom, 0.5), scatter.within)
+
+    def over_seeds(shift: Floats) -> Floats:
+        over_clusters, least = tests.squared(shift), strict * np.sqrt(tests.squared_least(shift))
+        passes = tests.effect(shift) - np.maximum(_limits(over_clusters, between, scatter, error_rate), least)
+        return np.asarray(_beyond(passes, np.sqrt(over_clusters + between - scatter.within)).mean(axis=0))
+
+    return over_seeds
+
+
+def _beyond(distance: Floats, error: Floats) -> Floats:
+    """Probability that what scatters so far passes what lies so far below it."""
+    sure = np.where(distance > 0, np.inf, -np.inf)
+    return np.asarray(special.ndtr(np.divide(distance, error, out=sure, where=error > 0)))
 
 
 def _smallest(beyond: Callable[[Floats], Floats], tests: Tests, halvings: int) -> Floats:
@@ -128,41 +207,6 @@ def _smallest(beyond: Callable[[Floats], Floats], tests: Tests, halvings: int) -
         enough = beyond(middle) >= 0
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     return np.where(possible, high, np.nan)
-
-
-def detectable_over_seeds(
-    tests: Tests, scatter: SeedScatter, *, error_rate: float | Floats, power: float = 0.8
-) -> Floats:
-    """Smallest true value that a test of several seeds crossed with clusters shows with probability `power`.
-
-    The limit that the estimate has to pass is made from how far the seeds of these data happen to differ, and
-    with two to five seeds that limit is itself a draw: it is averaged over, as other seeds would have it.
-
-    Args:
-        tests: what they see; errors are those over clusters.
-        scatter: of the seeds.
-        error_rate: two-sided, of the step at which a group is judged.
-        power: between 0 and 1.
-
-    Shape: result `[K]`.
-
-    Undefined: NaN when no change would show so often.
-    """
-    # What is seen of a variance by few seeds lies below it more often than not, so it is taken at its median.
-    freedom = scatter.freedom
-    between = np.maximum(scatter.between * freedom / special.chdtri(freedom, 0.5), scatter.within)
-    quantile = special.ndtri(1 - np.asarray(error_rate) / 2)
-    strict = t_quantile(1 - np.asarray(error_rate) / 2, tests.freedom)
-
-    def beyond(shift: Floats) -> Floats:
-        over_clusters, least = tests.squared(shift), strict * np.sqrt(tests.squared_least(shift))
-        passes = tests.effect(shift) - np.maximum(_limits(over_clusters, between, scatter, error_rate), least)
-        error = np.sqrt(over_clusters + between - scatter.within)
-        ratio = np.divide(passes, error, out=np.full_like(passes, -np.inf), where=error > 0)
-        return np.asarray(special.ndtr(ratio).mean(axis=0) - power)
-
-    shift = _smallest(beyond, tests, _HALVINGS_OF_SEEDS)
-    return np.where(tests.worth > quantile**2, tests.effect(shift), np.nan)
 
 
 def _limits(over_clusters: Floats, between: Floats, scatter: SeedScatter, error_rate: float | Floats) -> Floats:

@@ -7,6 +7,8 @@ import pytest
 from scipy import special
 
 from chaintune.stats import Design, Flips, Sample, detectable_biased, detectable_means, simulated_power
+from chaintune.stats.detectable import prospect_of_biased, prospect_of_means
+from chaintune.stats.power import power_of
 from chaintune.stats.simulation import Statistic, draw_changes
 from tests import synthetic
 
@@ -66,3 +68,29 @@ def test_the_detectable_difference_is_within_ten_percent(name: str, statistic: S
     )
     assert less.value <= 0.8 + 2 * less.error
     assert more.value >= 0.8 - 2 * more.error
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_power_and_what_it_takes_agree_with_the_detectable_difference(column: int) -> None:
+    found, flips = layout("hundred a group")
+    values = draw_changes(np.random.default_rng(3), found, flips, np.zeros(len(found.clusters)))
+    sample, rate = Sample.of(found, values, resamples=100), 0.05 / (11 if column else 1)
+    prospect = (prospect_of_biased if column else prospect_of_means)(sample, error_rate=rate)
+    least = float(prospect.detectable()[column])
+    assert prospect.power(least)[column] == pytest.approx(0.8, abs=0.01)
+    assert prospect.growth(least)[column] == pytest.approx(1.0, abs=0.03)
+    assert prospect.power(least / 3)[column] < 0.2
+    times = float(prospect.growth(least / 2)[column])
+    grown = prospect.tests.grown(np.full(len(found.n), times))
+    half = np.full(len(found.n), least / 2 / float(prospect.scale[column]))
+    assert power_of(grown, half, error_rate=rate)[column] == pytest.approx(0.8, abs=0.02)
+    # Close to the square of the ratio, less what few clusters cost.
+    assert 2.5 < times < 4.5
+
+
+def test_power_by_formula_is_that_of_simulated_flips() -> None:
+    found, flips = layout("quickstart")
+    values = draw_changes(np.random.default_rng(3), found, flips, np.zeros(len(found.clusters)))
+    prospect = prospect_of_means(Sample.of(found, values, resamples=100), error_rate=0.05)
+    simulated = simulated_power(found, [0], flips, 0.05, draws=150)
+    assert prospect.power(0.05)[0] == pytest.approx(simulated.value, abs=3 * simulated.error + 0.08)
