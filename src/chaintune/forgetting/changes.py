@@ -12,14 +12,12 @@ from chaintune.stats import (
     Sample,
     adjusted,
     biased,
-    detectable_biased,
-    detectable_means,
     disparity,
     needed_clusters,
     one_test,
     pooled,
 )
-from chaintune.stats.clusters import Floats
+from chaintune.stats.detectable import Prospect, prospect_of_biased, prospect_of_means
 from chaintune.stats.families import Statistic, contrasts, corrected, own_means
 
 
@@ -32,14 +30,14 @@ class Changes:
         biased: the same minus that of the whole task or of the rest; undefined for the whole task.
         pooled: the forgetting of each group as all groups of its dimension together suggest it; that of the whole task
             is its own.
-        detectable, detectable_biased: smallest true values that data like these show with 80 % probability.
+        prospect, prospect_of_biased: what data like these can show of each.
     """
 
     forgetting: list[Estimate]
     biased: list[Estimate]
     pooled: list[Estimate]
-    detectable: Floats
-    detectable_biased: Floats
+    prospect: Prospect
+    prospect_of_biased: Prospect
 
 
 def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: bool = False) -> Changes:
@@ -53,7 +51,7 @@ def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: 
     """
     lost = by_dimension(groups, sample, own_means(sample), options)
     bias = by_dimension(groups, sample, contrasts(sample, reference=options.reference), options)
-    limits = detectable_limits(groups, sample, options, (lost, bias))
+    limits = prospects(groups, sample, options, (lost, bias))
     best = _pooled(groups, sample, options, (lost, bias))
     if identical:
         lost, bias, best = ([_unchanged(estimate) for estimate in row] for row in (lost, bias, best))
@@ -109,10 +107,10 @@ def comparable_columns(groups: Grouping, dimension: str, options: Inference) -> 
     return [k for k in groups.columns(dimension) if groups.design.n_clusters[k] >= needed_clusters(options.level)]
 
 
-def detectable_limits(
+def prospects(
     groups: Grouping, sample: Sample, options: Inference, tested: tuple[list[Estimate], list[Estimate]]
-) -> tuple[Floats, Floats]:
-    """Detectable forgetting and biased forgetting; a group shares the error rate with its dimension's tested ones.
+) -> tuple[Prospect, Prospect]:
+    """What data like these can show; a group shares the error rate with its dimension's tested ones.
 
     Args:
         groups: of the examples.
@@ -129,8 +127,8 @@ def detectable_limits(
             known = [column for column in columns if not math.isnan(estimates[column].p_value)]
             tests = one_test(groups.design, known, complementary=bool(dimension) and statistic.complementary(known))
             rates[columns] = (1 - options.level) / max(len(set(tests)), 1)
-    by_group = detectable_biased(sample, error_rate=bias, reference=options.reference)
-    return detectable_means(sample, error_rate=lost), by_group
+    by_group = prospect_of_biased(sample, error_rate=bias, reference=options.reference)
+    return prospect_of_means(sample, error_rate=lost), by_group
 
 
 def _unchanged(estimate: Estimate) -> Estimate:

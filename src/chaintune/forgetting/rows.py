@@ -1,7 +1,7 @@
 """Result rows from values of examples: one for each seed, one for all seeds together."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -26,6 +26,7 @@ _UNITS = {
     "dose": "share", "recovery": "share", "retained_gain": "share", "asymmetry": "share", "extra_tokens": "tokens",
     "extra_seconds": "seconds", "rounding": "share", "rounding_nats": "nats",
     "forgot": "examples", "learned": "examples", "missing": "examples",
+    "power_5": "share", "power_10": "share", "examples_needed": "examples", "clusters_needed": "clusters",
     "disparity_groups": "groups", "bbq_bias_ambiguous": "", "bbq_bias_disambiguated": "",
 }  # fmt: skip
 
@@ -205,6 +206,8 @@ def forgetting_rows(
         ]
         rows += _disparity_rows(subject, groups, seed, sample, options)
         rows += _detectable_rows(subject, groups, seed, estimates)
+        if subject.item_unit.metric.is_share:
+            rows += _power_rows(subject, groups, seed, estimates)
         if sample.n_seeds >= _FEWEST_SEEDS:
             rows.append(_outlying_row(subject, sample, seeds))
     return rows
@@ -270,11 +273,32 @@ def _outlying_row(subject: Subject, sample: Sample, seeds: Sequence[int]) -> Res
     return subject.row("outlying_seed", str(seeds[place]), estimate)
 
 
+def _power_rows(subject: Subject, groups: Grouping, seed: str, estimates: Changes) -> Iterator[ResultRow]:
+    """Power at 5 and at 10 points, and what 80 % at 10 points take: of forgetting of the whole, else of its bias."""
+    whole, by_group = (
+        {
+            "power_5": prospect.power(0.05),
+            "power_10": prospect.power(0.1),
+            "examples_needed": np.ceil(prospect.growth(0.1) * groups.design.n),
+            "clusters_needed": np.ceil(prospect.growth(0.1) * groups.design.n_clusters),
+        }
+        for prospect in (estimates.prospect, estimates.prospect_of_biased)
+    )
+    for place, (label, estimate) in enumerate(zip(groups.labels, estimates.forgetting, strict=True)):
+        for metric, values in (by_group if label[0] else whole).items():
+            value = float(values[place])
+            reason = "no interval: by formula, from the flips at hand"
+            if math.isnan(value):
+                reason = "too few clusters for a test, too large a change, or several seeds"
+            facts = {"n": estimate.n, "n_clusters": estimate.n_clusters, "n_seeds": estimate.n_seeds}
+            yield subject.row(metric, seed, Estimate(value, reason=reason, **facts), label)
+
+
 def _detectable_rows(subject: Subject, groups: Grouping, seed: str, estimates: Changes) -> list[ResultRow]:
     rows = []
     limits = {
-        "detectable_forgetting": estimates.detectable,
-        "detectable_biased_forgetting": estimates.detectable_biased,
+        "detectable_forgetting": estimates.prospect.detectable(),
+        "detectable_biased_forgetting": estimates.prospect_of_biased.detectable(),
     }
     for metric, values in limits.items():
         for label, value, estimate in zip(groups.labels, values, estimates.forgetting, strict=True):

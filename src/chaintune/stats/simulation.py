@@ -16,7 +16,8 @@ from scipy import sparse, special
 from chaintune.errors import DataError
 from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.contrasts import common_scatter, contrast_by_seed, shares
-from chaintune.stats.effects import Reference, adjusted, biased, means
+from chaintune.stats.effects import Reference, biased
+from chaintune.stats.families import contrasts, corrected, own_means
 from chaintune.stats.latent import FAR, loss, moved, thresholds, variance
 from chaintune.stats.multiplicity import Adjustment
 from chaintune.stats.sample import Sample
@@ -154,7 +155,7 @@ def simulated_power(
     affected: int | None = None,
     reference: Reference = "overall",
     level: float = 0.95,
-    adjust: Adjustment = "holm",
+    adjust: Adjustment = "minp",
     seeds: int = 1,
     draws: int = 200,
     resamples: int | None = None,
@@ -194,21 +195,15 @@ def simulated_power(
     if losses is None:
         return Power(math.nan, math.nan, draws)
     size = resamples or max(_RESAMPLES, math.ceil(_RESAMPLES_A_STEP * len(tested) / (1 - level)))
-    family = list(range(1, len(tested) + 1)) if which else [0]
+    family = list(range(1, len(tested) + 1))
     shown = 0
     for number in range(draws):
         values = draw_changes(np.random.default_rng([seed, number]), small, flips, losses, seeds)
         sample = Sample.of(small, values, resamples=size, seed=number)
-        if kind == "forgetting":
-            estimates = means(sample, level=level)
-        else:
-            estimates = biased(sample, level=level, reference=reference)
-        if which:
-            corrected = adjusted([estimates[column] for column in family], adjust)[place - 1]
-        else:
-            corrected = replace(estimates[0], p_adjusted=estimates[0].p_value)
-        right_way = corrected.value * effect > 0 and not corrected.low <= 0 <= corrected.high
-        shown += corrected.p_adjusted <= 1 - level + 1e-12 and right_way
+        statistics = own_means(sample) if kind == "forgetting" else contrasts(sample, reference=reference)
+        one = corrected(sample, [family] if which else [], statistics, level=level, method=adjust)[place]
+        p_value = one.p_adjusted if which else one.p_value
+        shown += p_value <= 1 - level + 1e-12 and one.value * effect > 0 and not one.low <= 0 <= one.high
         if on_draw:
             on_draw(number + 1, draws)
     smoothed = (shown + 0.5) / (draws + 1)
