@@ -279,8 +279,8 @@ def _power_rows(subject: Subject, groups: Grouping, seed: str, estimates: Change
         {
             "power_5": prospect.power(0.05),
             "power_10": prospect.power(0.1),
-            "examples_needed": np.ceil(prospect.growth(0.1) * groups.design.n),
-            "clusters_needed": np.ceil(prospect.growth(0.1) * groups.design.n_clusters),
+            "examples_needed": np.ceil((times := prospect.growth(0.1)) * groups.design.n),
+            "clusters_needed": np.ceil(times * groups.design.n_clusters),
         }
         for prospect in (estimates.prospect, estimates.prospect_of_biased)
     )

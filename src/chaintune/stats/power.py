@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +48,12 @@ class Tests:
     least_steady: Floats
     freedom: Floats
 
-    @property
+    @cached_property
     def ends(self) -> tuple[Floats, Floats]:
         """Thresholds of the latent change."""
         return latent.thresholds(self.forgot, self.learned)
 
-    @property
+    @cached_property
     def start(self) -> Floats:
         """Shift of the latent change where nothing is planted."""
         return np.zeros_like(self.errors) if self.from_loss else latent.shift_to(self.ends, 0.0)

@@ -44,8 +44,9 @@ def test_the_detectable_difference_of_seeds_is_shown_after_correction(seeds: int
         for number in range(3)
     ]
     told = [row.estimate.value for each in drawn for row in pooled(found, each, "detectable_biased_forgetting")]
-    power = simulated_power(found.design, range(1, groups + 1), flips, float(np.median(told)), seeds=seeds, draws=40)
-    assert power.value > 0.65
+    power = simulated_power(found.design, range(1, groups + 1), flips, float(np.median(told)), seeds=seeds, draws=16)
+    # Four in five, less two and a half standard errors of 16 data sets.
+    assert power.value > 0.55
 
 
 def test_two_seeds_of_many_groups_can_show_nothing_and_say_why() -> None:
@@ -54,3 +55,14 @@ def test_two_seeds_of_many_groups_can_show_nothing_and_say_why() -> None:
     for row in pooled(found, values, "detectable_biased_forgetting"):
         assert math.isnan(row.estimate.value)
         assert row.estimate.reason == "too few clusters or seeds to show any change"
+
+
+def test_power_of_the_whole_and_of_groups_stands_in_rows() -> None:
+    found = grouped(4, 20)
+    rows = forgetting_rows(SUBJECT, found, answers(np.random.default_rng(0), len(found.design.clusters), 1), [0], FAST)
+    value = {(row.metric, row.group): row.estimate.value for row in rows}
+    assert 0 <= value["power_5", "g0"] <= value["power_10", "g0"] < value["power_10", ""] <= 1
+    assert value["examples_needed", "g0"] > 60
+    assert value["clusters_needed", "g0"] == pytest.approx(value["examples_needed", "g0"] / 3, abs=1)
+    units = {row.metric: row.unit for row in rows}
+    assert [units[metric] for metric in ("power_10", "examples_needed")] == ["share", "examples"]
