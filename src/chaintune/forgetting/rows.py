@@ -290,8 +290,8 @@ def _power_rows(subject: Subject, groups: Grouping, seed: str, estimates: Change
             reason = "no interval: by formula, from the flips at hand"
             if math.isnan(value):
                 reason = "too few clusters for a test, too large a change, or several seeds"
-            facts = {"n": estimate.n, "n_clusters": estimate.n_clusters, "n_seeds": estimate.n_seeds}
-            yield subject.row(metric, seed, Estimate(value, reason=reason, **facts), label)
+            known = replace(Estimate(value), n=estimate.n, n_clusters=estimate.n_clusters, n_seeds=estimate.n_seeds)
+            yield subject.row(metric, seed, replace(known, reason=reason), label)
 
 
 def _detectable_rows(subject: Subject, groups: Grouping, seed: str, estimates: Changes) -> list[ResultRow]:

@@ -124,7 +124,7 @@ def prospect_of_biased(sample: Sample, *, error_rate: float | Floats, reference:
         worth = effective_clusters(made.weights)
         tests = Tests(errors, forgot, learned, share, worth, True, errors, share, freedom)
         scatter = _scatter(_seed_variances(sample, made.sums, weights))
-        known = labels.compared.any(axis=0)
+        known = np.asarray(labels.compared.any(axis=0))
         return Prospect(tests, np.broadcast_to(error_rate, share.shape), scatter, np.ones_like(share), known)
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
