@@ -1,8 +1,7 @@
 """Results in plain words: what was forgotten, in which groups, with which intervals and detectable differences."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,13 +14,17 @@ from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, u
 from chaintune.report.answers import chance_line, remarks
 from chaintune.report.cells import gain_key, joint_name, p_text
 from chaintune.report.gate import gate_sentence
+from chaintune.report.group_words import MOST_NAMED, best_differences, group_differences
 from chaintune.report.labels import listed
 from chaintune.report.results import Results
 from chaintune.report.second_lines import margins_sentence
 from chaintune.stats.effects import MODERATED
+from chaintune.stats.power import power_at
 
 _MOST_PARAGRAPHS = 12
-_MOST_NAMED = 5
+_REST = "the rest"
+# A loss that most people would want to see.
+_LOSS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def forgetting_paragraph(
     parts += _little_learned(row, rows, level)
     limits = _like(rows, row, "detectable_forgetting", "")
     if not incomplete:  # else the verdict may be open for want of scores, not of examples
-        parts += _limit(limits[0].estimate.value if limits else math.nan, row)
+        parts += _limit(limits[0].estimate.value if limits else math.nan, row, level)
     bias = [r for r in rows if r.metric == "biased_forgetting" and r.key == row.key]
     for dimension in dict.fromkeys(r.dimension for r in bias):
         detectable = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
@@ -152,7 +155,9 @@ def forgetting_paragraph(
         groups = {own[r.group]: r.estimate for r in bias if r.dimension == dimension and r.group in own}
         least = {name: detectable[group] for group, name in own.items() if group in detectable}
         reference = reference_text(bias[0].bf_reference)
-        parts += group_differences(dimension, groups, least, reference, level=level, unit=row.unit)
+        best = best_differences(row, _like(rows, row, "pooled_forgetting", dimension), rest=reference == _REST)
+        known = {own[group]: value for group, value in best.items() if group in own}
+        parts += group_differences(dimension, groups, least, reference, level=level, unit=row.unit, best=known)
     parts += margins_sentence(row, further, level=level)
     return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
 
@@ -239,7 +244,7 @@ def _is_told(text: str, pronoun: str, reason: str) -> bool:
 
 def reference_text(bf_reference: str) -> str:
     """The reference of biased forgetting in words."""
-    return "the rest" if bf_reference == "rest" else "the whole"
+    return _REST if bf_reference == "rest" else "the whole"
 
 
 def _little_learned(row: ResultRow, rows: Sequence[ResultRow], level: float) -> list[str]:
@@ -251,7 +256,7 @@ def _little_learned(row: ResultRow, rows: Sequence[ResultRow], level: float) -> 
     return [f"{row.reference} had not clearly learned {row.task}, so this says little: gain over the base {size}."]
 
 
-def _limit(limit: float, row: ResultRow) -> list[str]:
+def _limit(limit: float, row: ResultRow, level: float) -> list[str]:
     if row.verdict != "inconclusive" or row.verdict_reason:
         return []
     if math.isnan(limit):
@@ -259,69 +264,13 @@ def _limit(limit: float, row: ResultRow) -> list[str]:
     estimate, scale = row.estimate, changes_in(row.unit)
     if max(estimate.high - estimate.value, estimate.value - estimate.low) > limit:
         return [f"Up to {scale.with_unit(scale.numbers(estimate.high)[0].lstrip('+'))} cannot be excluded."]
-    return [f"Minimum detectable difference: {changes_in(row.unit).size(limit, decimals=0)} (80 % power)."]
-
-
-def group_differences(
-    dimension: str,
-    groups: Mapping[str, Estimate],
-    limits: Mapping[str, float],
-    reference: str,
-    *,
-    level: float,
-    unit: str,
-) -> list[str]:
-    """Sentences on the groups that lost more or less than the reference, and on what was detectable of the others.
-
-    Args:
-        dimension: of the groups.
-        groups: biased forgetting of each.
-        limits: detectable biased forgetting of each group; one that is absent could show none.
-        reference: what biased forgetting is relative to, in words.
-        level: of the intervals; one minus it is the error rate of what is called shown.
-        unit: of the scores.
-    """
-    clear = [(e, name) for name, e in groups.items() if e.is_shown(level)]
-    unknown = [name for name, e in groups.items() if math.isnan(e.p_value)]
-    parts = []
-    clear.sort(key=lambda item: -abs(item[0].value))
-    for estimate, name in clear[:_MOST_NAMED]:
-        more = "more" if estimate.value > 0 else "less"
-        distance = estimate if estimate.value > 0 else -estimate
-        size = changes_in(unit).text(distance, sign=False, level=level)
-        parts.append(f"{name} ({dimension}) lost {more} than {reference}, by {size}.")
-    if left := [estimate.value > 0 for estimate, _ in clear[_MOST_NAMED:]]:
-        sides = [f"{n} lost {how}" for n, how in ((sum(left), "more"), (len(left) - sum(left), "less")) if n]
-        parts.append(f"Of {len(left)} others of {dimension} {' and '.join(sides)}.")
-    named = {*(name for _, name in clear), *unknown}
-    named |= {name for name, e in groups.items() if e.low == e.high}  # both sides are one
-    others = [limits.get(name, math.nan) for name in groups if name not in named]
-    if others:
-        also = "other " if clear else ""
-        of = f"the {len(others)} {also}groups" if len(others) > 1 else f"the one {also}group"
-        parts.append(f"No difference is shown for {of} of {dimension} ({_least(others, unit)}).")
-    if unknown:
-        parts.append(f"{len(unknown)} of {dimension} cannot be judged: {_reasons(groups[name] for name in unknown)}.")
-    return parts
-
-
-def _reasons(estimates: Iterable[Estimate]) -> str:
-    """The reason that all estimates share, or each kind of reason with its count."""
-    reasons = [estimate.reason for estimate in estimates]
-    if len(set(reasons)) == 1:
-        return reasons[0]
-    kinds = Counter(reason.partition(":")[0] for reason in reasons)
-    return next(iter(kinds)) if len(kinds) == 1 else "; ".join(f"{n} for {kind}" for kind, n in kinds.items())
-
-
-def _least(limits: Sequence[float], unit: str) -> str:
-    """The largest of the minimum detectable differences of some groups, and how many have none."""
-    known = [limit for limit in limits if not math.isnan(limit)]
-    if not known:
-        return "these data are too few to show any"
-    none = len(limits) - len(known)
-    but = f"; none for {none} of them" if none else ""
-    return f"minimum detectable difference {changes_in(unit).size(max(known), decimals=0)}, 80 % power{but}"
+    scale = changes_in(row.unit)
+    if not is_share(row.unit):
+        return [f"Minimum detectable difference: {scale.size(limit)} (80 % power)."]
+    often = min(round(100 * power_at(_LOSS, limit, error_rate=1 - level)), 99)
+    four_in_five = scale.size(limit, decimals=0)
+    loss = scale.size(_LOSS, decimals=0)
+    return [f"A loss of {loss} is shown in {often} of 100 such comparisons; four in five take one of {four_in_five}."]
 
 
 def _order(row: ResultRow, level: float) -> str:
@@ -345,8 +294,15 @@ def recovery_text(row: ResultRow, rows: Sequence[ResultRow], *, level: float) ->
     if estimate.low <= 0:
         text = f"No recovery of {row.task} is shown for {where}: {PERCENT.text(estimate, level=level)}."
     prices = [r for r in rows if r.metric == "price" and r.is_whole and r.key._replace(task=row.task) == row.key]
-    paid = (f"Its price in {r.task}: {_change(r, level)}, {r.verdict}." for r in prices)
-    return " ".join([text, *paid])
+    return " ".join([text, *(_paid(r, level) for r in prices)])
+
+
+def _paid(price: ResultRow, level: float) -> str:
+    """The sentence on a price; of one that was kept, with the most that it can be."""
+    most = f", it is at most {changes_in(price.unit).size(max(price.estimate.high, 0.0))}"
+    return (
+        f"Its price in {price.task}: {_change(price, level)}, {price.verdict}{most if price.verdict == 'kept' else ''}."
+    )
 
 
 def recoveries_text(alike: Sequence[ResultRow], rows: Sequence[ResultRow], *, level: float) -> str:
@@ -384,7 +340,7 @@ def _regained(alike: Sequence[ResultRow], rows: Sequence[ResultRow], level: floa
     if len(regained) == 1:
         return f" In {units_in_words([regained[0].unit])} it regained {_change(regained[0], level)}."
     clear = [r for r in regained if r.estimate.low > 0 or r.estimate.high < 0]
-    shown = [f"{r.chain} regained {_change(r, level)}" for r in clear[:_MOST_NAMED]]
+    shown = [f"{r.chain} regained {_change(r, level)}" for r in clear[:MOST_NAMED]]
     scale, values = changes_in(regained[0].unit), [r.estimate.value for r in regained]
     least, most = scale.numbers(min(values), max(values))
     what = f"Between {least} and {scale.with_unit(most)} were regained against the same chain without them"

@@ -11,9 +11,10 @@ import pytest
 
 from chaintune.forgetting import compare
 from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, Verdict
+from chaintune.report.group_words import group_differences
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.results import Results
-from chaintune.report.words import definition, group_differences, recommendations, recommended
+from chaintune.report.words import definition, recommendations, recommended
 from chaintune.report.words import summary as summary_of
 from tests import synthetic
 
@@ -68,6 +69,30 @@ def test_says_who_lost_more_and_who_less() -> None:
     assert "b (faith) lost less than the whole, by 6.0 points (95 % CI +1.0 to +11.0)." in text
 
 
+def test_groups_that_were_picked_have_their_best_estimate() -> None:
+    pooled = [
+        row("pooled_forgetting", value, dimension="faith", group=name) for name, value in (("a", 0.1), ("b", 0.02))
+    ]
+    text = summary([LOST, *GROUPS, *pooled])
+    assert (
+        "a (faith) lost more than the whole, by 7.1 points (95 % CI +2.0 to +12.0) (best estimate 5.0 points)." in text
+    )
+    assert (
+        "b (faith) lost less than the whole, by 6.0 points (95 % CI +1.0 to +11.0) (best estimate 3.0 points)." in text
+    )
+    assert text.count("picked for lying far off") == 1
+    rest = [replace(one, bf_reference="rest") if one.metric == "biased_forgetting" else one for one in GROUPS]
+    half = [replace(one, estimate=replace(one.estimate, n=220)) for one in pooled]
+    assert "by 7.1 points (95 % CI +2.0 to +12.0) (best estimate 10.0 points)" in summary([LOST, *rest, *half])
+
+
+def test_a_price_that_was_kept_says_the_most_that_it_can_be() -> None:
+    recovery = row("recovery", 0.5, 0.2, 0.8, chain="s>c>s@5%", reference="s>c")
+    price = row("price", -0.01, -0.038, 0.019, chain="s>c>s@5%", reference="s>c", task="c", verdict="kept")
+    words = "Its price in c: -1.0 points (95 % CI -3.8 to +1.9), kept, it is at most 1.9 points."
+    assert words in summary([LOST, recovery, price])
+
+
 def test_what_is_called_shown_follows_the_level() -> None:
     text = summary([LOST, *GROUPS], level=0.99)
     assert "(faith) lost" not in text
@@ -89,19 +114,20 @@ def test_a_gap_that_is_only_shown_with_a_mitigation_is_not_called_new(level: flo
 
 def test_says_what_could_not_be_seen_and_who_cannot_be_judged() -> None:
     text = summary([LOST, *GROUPS])
-    assert (
-        "No difference is shown for the one other group of faith (minimum detectable difference 14 points, 80 % power)"
-        in text
+    shown = (
+        "No difference is shown for the one other group of faith: with 440 examples in 85 clusters, a gap of 10 points"
     )
+    assert shown in text
     assert "1 of faith cannot be judged: too few clusters for an interval: 2." in text
 
 
-def test_says_the_largest_limit_of_the_groups_spoken_of_and_how_many_could_show_none() -> None:
+def test_says_what_the_typical_of_the_groups_spoken_of_could_show_and_how_many_could_show_none() -> None:
     found = {name: Estimate(0.01, -0.1, 0.1, 0.8, 0.9) for name in "abcd"} | {"e": Estimate(0.3, 0.1, 0.5, 0.0, 0.0)}
     limits = {"a": 0.1, "b": 0.3, "c": math.nan, "d": 0.12, "e": 0.6}
     text = " ".join(group_differences("faith", found, limits, "the whole", level=0.95, unit="share"))
-    assert "(minimum detectable difference 30 points, 80 % power; none for 1 of them)" in text
-    assert "(these data are too few to show any)." in " ".join(
+    assert "four in five take one of 12 points" in text
+    assert "; in 1 of them none of any size could be shown." in text
+    assert ": these data are too few to show any." in " ".join(
         group_differences("faith", found, {}, "the whole", level=0.95, unit="share")
     )
 
@@ -109,7 +135,7 @@ def test_says_the_largest_limit_of_the_groups_spoken_of_and_how_many_could_show_
 def test_says_what_change_an_inconclusive_task_could_have_shown() -> None:
     doubtful = row("forgetting", 0.02, -0.03, 0.07, verdict="inconclusive")
     text = summary([doubtful, row("detectable_forgetting", 0.08)])
-    assert "Minimum detectable difference: 8 points (80 % power)." in text
+    assert "A loss of 5 points is shown in 42 of 100 such comparisons; four in five take one of 8 points." in text
     assert "too few to show any change" in summary([doubtful])
 
 
@@ -256,7 +282,10 @@ def test_a_comparison_is_told_with_flips_verdict_groups_and_scope() -> None:
     text = compared(300, seed=1, lost=0.2)
     assert re.match(r"Of 300 examples of t \(300 clusters\), \d+ were right before and wrong after, 0 the other", text)
     assert "The later checkpoint forgot t: +" in text
-    assert "No difference is shown for the 2 groups of faith (minimum detectable difference" in text
+    assert (
+        "No difference is shown for the 2 groups of faith: with 150 examples in 150 clusters, as in the typical one"
+        in text
+    )
     assert text.endswith("This speaks about these two checkpoints, not about what their recipe does in general.")
 
 

@@ -1,0 +1,126 @@
+"""Groups in plain words: which lost more or less than the whole, and what could have been shown of the others."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from chaintune.errors import number_of
+from chaintune.records import Estimate, ResultRow
+from chaintune.records.scales import changes_in, is_share
+from chaintune.stats.power import power_at
+
+MOST_NAMED = 5
+# A gap between groups that most people would want to see.
+_GAP = 0.1
+
+
+def group_differences(
+    dimension: str,
+    groups: Mapping[str, Estimate],
+    limits: Mapping[str, float],
+    reference: str,
+    *,
+    level: float,
+    unit: str,
+    best: Mapping[str, float] | None = None,
+) -> list[str]:
+    """Sentences on the groups that lost more or less than the reference, and on what was detectable of the others.
+
+    Args:
+        dimension: of the groups.
+        groups: biased forgetting of each.
+        limits: detectable biased forgetting of each group; one that is absent could show none.
+        reference: what biased forgetting is relative to, in words.
+        level: of the intervals; one minus it is the error rate of what is called shown.
+        unit: of the scores.
+        best: the pooled estimate of the biased forgetting of groups that have one.
+    """
+    clear = [(e, name) for name, e in groups.items() if e.is_shown(level)]
+    unknown = [name for name, e in groups.items() if math.isnan(e.p_value)]
+    parts = []
+    clear.sort(key=lambda item: -abs(item[0].value))
+    for estimate, name in clear[:MOST_NAMED]:
+        more = "more" if estimate.value > 0 else "less"
+        distance = estimate if estimate.value > 0 else -estimate
+        size = changes_in(unit).text(distance, sign=False, level=level)
+        parts.append(f"{name} ({dimension}) lost {more} than {reference}, by {size}{_picked(best, name, unit)}.")
+    if best and any(name in best for _, name in clear[:MOST_NAMED]):
+        parts.append("Best estimates reckon with these groups being picked for lying far off.")
+    if left := [estimate.value > 0 for estimate, _ in clear[MOST_NAMED:]]:
+        sides = [f"{n} lost {how}" for n, how in ((sum(left), "more"), (len(left) - sum(left), "less")) if n]
+        parts.append(f"Of {number_of(len(left), "other", "others")} of {dimension} {' and '.join(sides)}.")
+    named = {*(name for _, name in clear), *unknown}
+    named |= {name for name, e in groups.items() if e.low == e.high}  # both sides are one
+    others = [(groups[name], limits.get(name, math.nan)) for name in groups if name not in named]
+    if others:
+        also = "other " if clear else ""
+        of = f"the {len(others)} {also}groups" if len(others) > 1 else f"the one {also}group"
+        tests = sum(not math.isnan(one.p_value) for one in groups.values())
+        parts.append(f"No difference is shown for {of} of {dimension}{_could_show(others, unit, (1 - level) / tests)}.")
+    if unknown:
+        parts.append(f"{len(unknown)} of {dimension} cannot be judged: {_reasons(groups[name] for name in unknown)}.")
+    return parts
+
+
+def _reasons(estimates: Iterable[Estimate]) -> str:
+    """The reason that all estimates share, or each kind of reason with its count."""
+    reasons = [estimate.reason for estimate in estimates]
+    if len(set(reasons)) == 1:
+        return reasons[0]
+    kinds = Counter(reason.partition(":")[0] for reason in reasons)
+    return next(iter(kinds)) if len(kinds) == 1 else "; ".join(f"{n} for {kind}" for kind, n in kinds.items())
+
+
+def best_differences(whole: ResultRow, pooled_rows: Sequence[ResultRow], *, rest: bool) -> dict[str, float]:
+    """Pooled estimate of the biased forgetting of each group that has one.
+
+    Args:
+        whole: row of the forgetting of the task.
+        pooled_rows: `pooled_forgetting` of the groups of a dimension.
+        rest: relative to the rest, else to the whole.
+    """
+    differences = {row.group: (row.estimate, row.estimate.value - whole.estimate.value) for row in pooled_rows}
+    return {
+        group: value / (1 - one.n / max(whole.estimate.n, one.n + 1) if rest else 1.0)
+        for group, (one, value) in differences.items()
+        if not math.isnan(value)
+    }
+
+
+def _picked(best: Mapping[str, float] | None, name: str, unit: str) -> str:
+    """The best estimate of a group that was picked for its value; empty without one."""
+    return f" (best estimate {changes_in(unit).size(abs(best[name]))})" if best and name in best else ""
+
+
+def _could_show(others: Sequence[tuple[Estimate, float]], unit: str, error_rate: float) -> str:
+    """What the typical of some groups, of which no difference is shown, could have shown, and with how many examples.
+
+    Args:
+        others: estimate and minimum detectable difference of each.
+        unit: of the scores.
+        error_rate: of one group's test, already divided by the number of tests.
+    """
+    known = sorted((limit, one.n, one.n_clusters) for one, limit in others if not math.isnan(limit))
+    if not known:
+        return ": these data are too few to show any"
+    limit, n, clusters = known[len(known) // 2]
+    none = len(others) - len(known)
+    but = f"; in {none} of them none of any size could be shown" if none else ""
+    scale = changes_in(unit)
+    if not is_share(unit):
+        return f": minimum detectable difference {scale.size(limit)} in the typical one, 80 % power{but}"
+    many = f"{number_of(n, 'example')} in {number_of(clusters, 'cluster')}"
+    about = f"with {many}" if len(known) == 1 else f"with {many}, as in the typical one"
+    often = min(round(100 * power_at(_GAP, limit, error_rate=error_rate)), 99)
+    text = f": {about}, a gap of {scale.size(_GAP, decimals=0)} is shown in {often} of 100 such comparisons"
+    text += f", and four in five take one of {scale.size(limit, decimals=0)}"
+    if limit > _GAP:
+        times = (limit / _GAP) ** 2
+        text += f", or about {_rounded(n * times):,} examples in {_rounded(clusters * times):,} clusters"
+    return text + but
+
+
+def _rounded(number: float) -> int:
+    """A number with two digits that count."""
+    digits = max(math.floor(math.log10(max(number, 1))) - 1, 0)
+    return math.ceil(number / 10**digits) * 10**digits
