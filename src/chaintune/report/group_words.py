@@ -48,7 +48,7 @@ def group_differences(
         parts.append("Best estimates reckon with these groups being picked for lying far off.")
     if left := [estimate.value > 0 for estimate, _ in clear[MOST_NAMED:]]:
         sides = [f"{n} lost {how}" for n, how in ((sum(left), "more"), (len(left) - sum(left), "less")) if n]
-        parts.append(f"Of {number_of(len(left), "other", "others")} of {dimension} {' and '.join(sides)}.")
+        parts.append(f"Of {number_of(len(left), 'other', 'others')} of {dimension} {' and '.join(sides)}.")
     named = {*(name for _, name in clear), *unknown}
     named |= {name for name, e in groups.items() if e.low == e.high}  # both sides are one
     others = [(groups[name], limits.get(name, math.nan)) for name in groups if name not in named]
