@@ -123,4 +123,5 @@ def _could_show(others: Sequence[tuple[Estimate, float]], unit: str, error_rate:
 def _rounded(number: float) -> int:
     """A number with two digits that count."""
     digits = max(math.floor(math.log10(max(number, 1))) - 1, 0)
-    return math.ceil(number / 10**digits) * 10**digits
+    step: int = 10**digits
+    return math.ceil(number / step) * step
