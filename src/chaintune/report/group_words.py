@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import changes_in, is_share
-from chaintune.stats.power import power_at
 
 MOST_NAMED = 5
-# A gap between groups that most people would want to see.
-_GAP = 0.1
+# Rows on a gap of 10 points, which most people would want to see.
+PROSPECTS = ("power_10", "examples_needed", "clusters_needed")
+_POWER = 0.8
 
 
 def group_differences(
@@ -23,6 +23,7 @@ def group_differences(
     level: float,
     unit: str,
     best: Mapping[str, float] | None = None,
+    prospects: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[str]:
     """Sentences on the groups that lost more or less than the reference, and on what was detectable of the others.
 
@@ -34,6 +35,7 @@ def group_differences(
         level: of the intervals; one minus it is the error rate of what is called shown.
         unit: of the scores.
         best: the pooled estimate of the biased forgetting of groups that have one.
+        prospects: rows of power of each group, by their metric; none where they are not known.
     """
     clear = [(e, name) for name, e in groups.items() if e.is_shown(level)]
     unknown = [name for name, e in groups.items() if math.isnan(e.p_value)]
@@ -51,12 +53,13 @@ def group_differences(
         parts.append(f"Of {number_of(len(left), 'other', 'others')} of {dimension} {' and '.join(sides)}.")
     named = {*(name for _, name in clear), *unknown}
     named |= {name for name, e in groups.items() if e.low == e.high}  # both sides are one
-    others = [(groups[name], limits.get(name, math.nan)) for name in groups if name not in named]
+    others = [name for name in groups if name not in named]
     if others:
         also = "other " if clear else ""
         of = f"the {len(others)} {also}groups" if len(others) > 1 else f"the one {also}group"
-        tests = sum(not math.isnan(one.p_value) for one in groups.values())
-        parts.append(f"No difference is shown for {of} of {dimension}{_could_show(others, unit, (1 - level) / tests)}.")
+        seen = [(groups[name], limits.get(name, math.nan)) for name in others]
+        could = _could_show(seen, [(prospects or {}).get(name, {}) for name in others], unit)
+        parts.append(f"No difference is shown for {of} of {dimension}{could}.")
     if unknown:
         parts.append(f"{len(unknown)} of {dimension} cannot be judged: {_reasons(groups[name] for name in unknown)}.")
     return parts
@@ -92,31 +95,35 @@ def _picked(best: Mapping[str, float] | None, name: str, unit: str) -> str:
     return f" (best estimate {changes_in(unit).size(abs(best[name]))})" if best and name in best else ""
 
 
-def _could_show(others: Sequence[tuple[Estimate, float]], unit: str, error_rate: float) -> str:
+def _could_show(others: Sequence[tuple[Estimate, float]], prospects: Sequence[Mapping[str, float]], unit: str) -> str:
     """What the typical of some groups, of which no difference is shown, could have shown, and with how many examples.
 
     Args:
         others: estimate and minimum detectable difference of each.
+        prospects: of each the rows of power by their metric; empty where they are not known.
         unit: of the scores.
-        error_rate: of one group's test, already divided by the number of tests.
     """
-    known = sorted((limit, one.n, one.n_clusters) for one, limit in others if not math.isnan(limit))
+    known = sorted(
+        (limit, one.n, one.n_clusters, tuple(prospect.items()))
+        for (one, limit), prospect in zip(others, prospects, strict=True)
+        if not math.isnan(limit)
+    )
     if not known:
         return ": these data are too few to show any"
-    limit, n, clusters = known[len(known) // 2]
+    limit, n, clusters, prospect = known[len(known) // 2]
     none = len(others) - len(known)
     but = f"; in {none} of them none of any size could be shown" if none else ""
     scale = changes_in(unit)
-    if not is_share(unit):
-        return f": minimum detectable difference {scale.size(limit)} in the typical one, 80 % power{but}"
-    many = f"{number_of(n, 'example')} in {number_of(clusters, 'cluster')}"
-    about = f"with {many}" if len(known) == 1 else f"with {many}, as in the typical one"
-    often = min(round(100 * power_at(_GAP, limit, error_rate=error_rate)), 99)
-    text = f": {about}, a gap of {scale.size(_GAP, decimals=0)} is shown in {often} of 100 such comparisons"
-    text += f", and four in five take one of {scale.size(limit, decimals=0)}"
-    if limit > _GAP:
-        times = (limit / _GAP) ** 2
-        text += f", or about {_rounded(n * times):,} examples in {_rounded(clusters * times):,} clusters"
+    sizes = f"{number_of(n, 'example')} in {number_of(clusters, 'cluster')}"
+    typical = f": with {sizes}" + (", as in the typical one" if len(known) > 1 else "")
+    four_in_five = f"four in five such comparisons show one of {scale.size(limit, decimals=0)}"
+    often, examples, needed = (dict(prospect).get(name, math.nan) for name in PROSPECTS)
+    if not is_share(unit) or math.isnan(often):
+        return f"{typical}, {four_in_five.replace('one', 'a gap', 1)}{but}"
+    text = f"{typical}, a gap of 10 points is shown in {round(100 * often)} of 100 such comparisons"
+    text += f", and {four_in_five.replace(' such comparisons', '')}"
+    if often < _POWER and not math.isnan(examples + needed):
+        text += f", or one of 10 with about {_rounded(examples):,} examples in {_rounded(needed):,} clusters"
     return text + but
 
 

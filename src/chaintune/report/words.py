@@ -14,17 +14,14 @@ from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, u
 from chaintune.report.answers import chance_line, remarks
 from chaintune.report.cells import gain_key, joint_name, p_text
 from chaintune.report.gate import gate_sentence
-from chaintune.report.group_words import MOST_NAMED, best_differences, group_differences
+from chaintune.report.group_words import MOST_NAMED, PROSPECTS, best_differences, group_differences
 from chaintune.report.labels import listed
 from chaintune.report.results import Results
 from chaintune.report.second_lines import margins_sentence
 from chaintune.stats.effects import MODERATED
-from chaintune.stats.power import power_at
 
 _MOST_PARAGRAPHS = 12
 _REST = "the rest"
-# A loss that most people would want to see.
-_LOSS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +142,8 @@ def forgetting_paragraph(
     parts += [*_ranking(row, further, level), *_outlying(row, rows, level)]
     parts += _remarks(row, rows)
     parts += _little_learned(row, rows, level)
-    limits = _like(rows, row, "detectable_forgetting", "")
     if not incomplete:  # else the verdict may be open for want of scores, not of examples
-        parts += _limit(limits[0].estimate.value if limits else math.nan, row, level)
+        parts += _limit(row, rows)
     bias = [r for r in rows if r.metric == "biased_forgetting" and r.key == row.key]
     for dimension in dict.fromkeys(r.dimension for r in bias):
         detectable = {r.group: r.estimate.value for r in _like(rows, row, "detectable_biased_forgetting", dimension)}
@@ -155,9 +151,16 @@ def forgetting_paragraph(
         groups = {own[r.group]: r.estimate for r in bias if r.dimension == dimension and r.group in own}
         least = {name: detectable[group] for group, name in own.items() if group in detectable}
         reference = reference_text(bias[0].bf_reference)
+        power = {m: {r.group: r.estimate.value for r in _like(rows, row, m, dimension)} for m in PROSPECTS}
         best = best_differences(row, _like(rows, row, "pooled_forgetting", dimension), rest=reference == _REST)
         known = {own[group]: value for group, value in best.items() if group in own}
-        parts += group_differences(dimension, groups, least, reference, level=level, unit=row.unit, best=known)
+        prospects = {
+            name: {metric: values[group] for metric, values in power.items() if group in values}
+            for group, name in own.items()
+        }
+        parts += group_differences(
+            dimension, groups, least, reference, level=level, unit=row.unit, best=known, prospects=prospects
+        )
     parts += margins_sentence(row, further, level=level)
     return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
 
@@ -256,21 +259,27 @@ def _little_learned(row: ResultRow, rows: Sequence[ResultRow], level: float) -> 
     return [f"{row.reference} had not clearly learned {row.task}, so this says little: gain over the base {size}."]
 
 
-def _limit(limit: float, row: ResultRow, level: float) -> list[str]:
+def _limit(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
+    """What of the whole task could have been shown, where nothing is."""
     if row.verdict != "inconclusive" or row.verdict_reason:
         return []
+    limit, often = (_value(rows, row, metric) for metric in ("detectable_forgetting", "power_5"))
     if math.isnan(limit):
         return ["These data are too few to show any change."]
     estimate, scale = row.estimate, changes_in(row.unit)
     if max(estimate.high - estimate.value, estimate.value - estimate.low) > limit:
         return [f"Up to {scale.with_unit(scale.numbers(estimate.high)[0].lstrip('+'))} cannot be excluded."]
-    scale = changes_in(row.unit)
-    if not is_share(row.unit):
-        return [f"Minimum detectable difference: {scale.size(limit)} (80 % power)."]
-    often = min(round(100 * power_at(_LOSS, limit, error_rate=1 - level)), 99)
-    four_in_five = scale.size(limit, decimals=0)
-    loss = scale.size(_LOSS, decimals=0)
-    return [f"A loss of {loss} is shown in {often} of 100 such comparisons; four in five take one of {four_in_five}."]
+    size = scale.size(limit, decimals=0)
+    if not is_share(row.unit) or math.isnan(often):
+        return [f"Minimum detectable difference: {size} (80 % power)."]
+    return [
+        f"A loss of 5 points is shown in {round(100 * often)} of 100 such comparisons; four in five show one of {size}."
+    ]
+
+
+def _value(rows: Sequence[ResultRow], row: ResultRow, metric: str) -> float:
+    """The value of another row about the same whole task; NaN without one."""
+    return next((one.estimate.value for one in _like(rows, row, metric, "")), math.nan)
 
 
 def _order(row: ResultRow, level: float) -> str:

@@ -235,17 +235,3 @@ def effective_clusters(sizes: Floats) -> Floats:
     """How many clusters of equal size, or of equal share in a sum, there are. Shape: sizes `[C, K]`, result `[K]`."""
     squares = (sizes**2).sum(axis=0)
     return np.asarray(sizes.sum(axis=0) ** 2 / np.where(squares == 0, 1.0, squares))
-
-
-def power_at(effect: float, detectable: float, *, error_rate: float) -> float:
-    """About how often data show an effect of which they show a detectable one in four cases of five.
-
-    The standard error is taken for the same at both, which a change of that size alters a little.
-
-    Args:
-        effect: the size asked about.
-        detectable: the smallest that is shown with 80 % probability.
-        error_rate: two-sided, already divided by the number of tests.
-    """
-    limit = float(special.ndtri(1 - error_rate / 2))
-    return float(special.ndtr(effect / detectable * (limit + float(special.ndtri(0.8))) - limit))

@@ -11,7 +11,7 @@ from scipy import special
 
 from chaintune.stats import Design, Flips, Sample, detectable_biased, detectable_means, simulated_power
 from chaintune.stats.detectable import prospect_of_biased, prospect_of_means
-from chaintune.stats.power import power_at, power_of
+from chaintune.stats.power import power_of
 from chaintune.stats.simulation import Statistic, draw_changes
 from tests import synthetic
 
@@ -98,12 +98,3 @@ def test_power_by_formula_is_that_of_simulated_flips() -> None:
     prospect = prospect_of_means(Sample.of(found, values, resamples=100), error_rate=0.05)
     simulated = simulated_power(found, [0], flips, 0.05, draws=150)
     assert prospect.power(0.05)[0] == pytest.approx(simulated.value, abs=3 * simulated.error + 0.08)
-
-
-@pytest.mark.parametrize("error_rate", [0.05, 0.05 / 11])
-def test_power_at_a_size_grows_from_half_the_error_rate_to_four_in_five_and_on(error_rate: float) -> None:
-    sizes = [power_at(effect, 0.2, error_rate=error_rate) for effect in (0.0, 0.1, 0.2, 0.4)]
-    assert sizes == sorted(sizes)
-    assert sizes[0] == pytest.approx(error_rate / 2)
-    assert sizes[2] == pytest.approx(0.8)
-    assert sizes[3] > 0.99
