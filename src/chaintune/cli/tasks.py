@@ -4,19 +4,34 @@ from typing import Annotated
 
 import typer
 
+from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson
 from chaintune.cli.output import echo
-from chaintune.errors import number_of
+from chaintune.cli.power import PowerFlags, assumptions, power_json, power_table
+from chaintune.errors import ConfigError, number_of
 
 
+@expand_dataclasses
 def tasks(
+    power_flags: PowerFlags,
     name: Annotated[str | None, typer.Argument(help="A task to show in detail.", show_default=False)] = None,
     as_json: AsJson = False,
     show_offensive: Annotated[
         bool, typer.Option("--show-offensive", help="Show sample prompts also where they hold slurs and hate.")
     ] = False,
-) -> None:
+    test: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="With --power: how many examples would be tested, such as 400 or '40 per category'. [default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="With --power: how many seeds would be trained.")] = 1,
+) -> int:
     """List the known tasks, or show one: counts per group, three rendered prompts, source and licence.
+
+    With --power: what a comparison on it could show, and how many examples and seeds that takes.
 
     `lm_eval:NAME` shows any multiple-choice task of lm-evaluation-harness. A file of your own (JSONL, JSON, CSV,
     Parquet) or a data set on the Hub is a task too: name it and its columns in the study file.
@@ -27,16 +42,30 @@ def tasks(
     from chaintune.cli.display import print_tables
     from chaintune.report.tables import Table
 
+    power_flags.check()
+    if not power_flags.power and (test or seeds > 1):
+        raise ConfigError("--test and --seeds are about power; add --power")
+    if power_flags.power:
+        if name is None:
+            raise ConfigError("--power is about one task; write its name, as in 'chaintune tasks bbq --power'")
+        flips, whole = power_flags.assumed(), known_tasks.load(name)
+        powers = known_tasks.power_rows(known_tasks.sample_test(whole, test), whole, flips, seeds=seeds)
+        if as_json:
+            echo(json.dumps(power_json(flips, seeds, {name: powers}), indent=2))
+        else:
+            print_tables([power_table(name, powers)])
+            echo(assumptions(flips, seeds))
+        return 0
     if name is None:
         echo(json.dumps(list(known_tasks.names())) if as_json else "\n".join(known_tasks.names()))
-        return
+        return 0
     hidden = known_tasks.is_offensive(name) and not show_offensive
     shown = known_tasks.describe(known_tasks.load(name), prompts=0 if hidden else 3)
     if hidden:
         echo(f"prompts of '{name}' hold slurs and hate, so none is shown; --show-offensive shows some", err=True)
     if as_json:
         echo(json.dumps(shown.to_dict(), indent=2))
-        return
+        return 0
     echo(f"{shown.name}: {shown.role}, version {shown.version}")
     echo(f"source: {shown.source}\nlicence: {shown.licence}")
     sizes = [
@@ -52,3 +81,4 @@ def tasks(
     if not hidden:
         echo("Prompts, each with its right answer (they may offend):\n")
         echo("\n\n".join(shown.prompts))
+    return 0

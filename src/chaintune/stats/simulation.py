@@ -98,6 +98,12 @@ class Flips:
         return low
 
     @cached_property
+    def repeated(self) -> float:
+        """Correlation of what happens to one example in the trainings of two seeds."""
+        shared = self.latent_correlation
+        return self._correlation(shared + (1 - shared) * _REPEATED)
+
+    @cached_property
     def losses(self) -> Floats:
         """True loss at each of the shifts that are tabulated."""
         return loss(self.thresholds, _SHIFTS)

@@ -1,4 +1,4 @@
-"""A task described: counts per group and sample prompts."""
+"""A task described: counts per group, sample prompts, and the power of a comparison on it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,12 @@ from typing import Any
 
 from chaintune.records import Choices, Example, Preference, Reference, Role, Task
 from chaintune.records.examples import shown_text
+from chaintune.stats import Flips
+from chaintune.tasks.labelling import is_balanced
+from chaintune.tasks.power import LEVEL, layout_of, needed_for
+from chaintune.tasks.sizes import SizeSpec, orders_of
+
+POINTS = (5, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,72 @@ class TaskDescription:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerRow:
+    """The power for the whole task, or for one group of a dimension: from its least to its most powerful group.
+
+    Attributes:
+        dimension: empty is the whole task.
+        groups: of the dimension; 0 for the whole task.
+        n: examples of the smallest and of the largest group.
+        clusters: of the one with fewest and of the one with most.
+        power: points of the loss -> power in the group with least and in the one with most.
+        examples_needed: of each group, or of the whole task, that show 10 points in four cases of five; beyond
+            `examples_available` a guess, None where no number would do.
+        examples_available: that the data has of each, so the size of its smallest group.
+        seeds_needed: fewest seeds, of two or more, that show 10 points at these sizes; None where 20 do not.
+    """
+
+    dimension: str
+    groups: int
+    n: tuple[int, int]
+    clusters: tuple[int, int]
+    power: Mapping[int, tuple[float, float]]
+    examples_needed: int | None
+    examples_available: int
+    seeds_needed: int | None
+
+
+def power_rows(task: Task, whole: Task, flips: Flips, *, seeds: int = 1, seed: int = 0) -> list[PowerRow]:
+    """Power of a loss of the whole task, and of a group that loses more than the whole, of each dimension.
+
+    Args:
+        task: with the examples that are tested.
+        whole: with all that could be.
+        flips: where nothing is lost.
+        seeds: of the trainings; one is a training alone.
+        seed: of the sample.
+    """
+    return [_power_row(task, whole, dimension, flips, seeds, seed) for dimension in ("", *task.dimensions)]
+
+
+def _power_row(task: Task, whole: Task, dimension: str, flips: Flips, seeds: int, seed: int) -> PowerRow:
+    size, balanced = SizeSpec(0, dimension), is_balanced(task.dimensions, task.metrics)
+    groups_of = size.groups if dimension else None
+    layout = layout_of(task.test, groups_of, balanced=balanced)
+    members: dict[str, list[Example]] = {} if dimension else {"": list(task.test)}
+    for example in task.test if dimension else ():
+        for name in set(size.groups(example)):
+            members.setdefault(name, []).append(example)
+    shown = {points: layout.power(flips, points / 100, level=LEVEL, seeds=seeds) for points in POINTS}
+    orders = orders_of(whole.test, size, task=task.name, seed=seed, balance=task.balance)
+    needed = needed_for(orders, groups_of, POINTS[-1], balanced=balanced, flips=flips)
+    return PowerRow(
+        dimension,
+        len(members) if dimension else 0,
+        _ends([len(examples) for examples in members.values()]),
+        _ends([len({example.cluster for example in examples}) for examples in members.values()]),
+        {points: _ends(power.tolist()) for points, power in shown.items()},
+        needed.about,
+        needed.most,
+        layout.seeds(flips, POINTS[-1] / 100, level=LEVEL),
+    )
+
+
+def _ends(values: Sequence[Any]) -> tuple[Any, Any]:
+    return min(values, default=0), max(values, default=0)
 
 
 def describe(task: Task, *, prompts: int = 3) -> TaskDescription:

@@ -34,6 +34,16 @@ def labelled(data: TaskData, labelling: bool | None, what: str) -> TaskData:
     return replace(data, pool=Pool(train or (), test, pool.source), dimensions=dimensions)
 
 
+def is_balanced(dimensions: Sequence[str], metrics: Sequence[str]) -> bool:
+    """Whether a task's scores are balanced over its gold labels, unless its measure has no such metric.
+
+    Args:
+        dimensions: of the task.
+        metrics: that were named for it, the first deciding.
+    """
+    return LABEL in dimensions and (not metrics or metrics[0] in ("auto", "balanced_accuracy"))
+
+
 def _has_labels(examples: Sequence[Example]) -> bool:
     targets = [example.target for example in examples]
     choices = [target for target in targets if isinstance(target, Choices) and target.has_right_answer]

@@ -1,4 +1,4 @@
-"""How many examples of a split are used: everything, a number, a number of each group, or a dose."""
+"""How many examples of a split are used: everything, a number, a number of each group, what power takes, or a dose."""
 
 import math
 import re
@@ -9,18 +9,31 @@ from itertools import product
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.records import Example
+from chaintune.tasks.power import FLIPS, needed_for
 from chaintune.tasks.splits import spread
 
 Size = int | str | None
 SHOWN = 12
+_SIZE = re.compile(r"\s*(?:power\s+(\d{1,3}(?:\.\d{1,3})?)|(\d{1,12}))(?:\s+per\s+(\S.*?))?\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class SizeSpec:
-    """A size as a number: of the whole split, or of each group of a dimension, or of two that are crossed."""
+    """A size as a number: of the whole split, or of each group of a dimension, or of two that are crossed.
+
+    Attributes:
+        count: of examples; 0 where `points` says how many are needed.
+        dimension: of whose groups each has so many; empty is the whole split.
+        points: the loss that is shown in four cases of five.
+    """
 
     count: int
     dimension: str = ""
+    points: float = 0.0
+
+    def __str__(self) -> str:
+        number = f"power {self.points:g}" if self.points else f"{self.count}"
+        return f"{number} per {self.dimension}" if self.dimension else number
 
     def groups(self, example: Example) -> list[str]:
         """The groups for which an example counts."""
@@ -32,7 +45,8 @@ def parse_size(size: Size, what: str) -> SizeSpec | None:
     """A size as a number; None is everything.
 
     Args:
-        size: None or `all`, a number, or text like `400`, `30 per category` or `20 per target x label`.
+        size: None or `all`, a number, or text like `400`, `30 per category`, `20 per target x label`, `power 10` or
+            `power 10 per category`.
         what: the beginning of an error sentence, such as "task 'bbq', train".
 
     Raises:
@@ -40,17 +54,22 @@ def parse_size(size: Size, what: str) -> SizeSpec | None:
     """
     if size is None or size == "all":
         return None
-    match = re.fullmatch(r"\s*(\d{1,12})(?:\s+per\s+(\S.*?))?\s*", str(size)) if not isinstance(size, bool) else None
+    match = _SIZE.fullmatch(str(size)) if not isinstance(size, bool) else None
     if match is None:
-        raise DataError(f"{what}: size {size!r} is not understood; write a whole number from 1, or '30 per category'")
-    if match[2]:
+        raise DataError(
+            f"{what}: size {size!r} is not understood; write a whole number from 1, or '30 per category', or, of test, "
+            "'power 10' for what shows a loss of 10 points in four cases of five"
+        )
+    if match[3]:
         try:
-            parts_of(match[2])
+            parts_of(match[3])
         except ConfigError as error:
             raise DataError(f"{what}: size {size!r}: {str(error).removeprefix('by ')}") from error
-    if int(match[1]) < 1:
+    if match[1] and not 0 < float(match[1]) < 100:
+        raise DataError(f"{what}: size {size!r}: write the points of a loss, more than 0 and less than 100")
+    if match[2] and int(match[2]) < 1:
         raise DataError(f"{what}: size {size!r} would leave the split empty; write at least 1, or leave it out for all")
-    return SizeSpec(int(match[1]), match[2] or "")
+    return SizeSpec(int(match[2] or 0), match[3] or "", float(match[1] or 0))
 
 
 def take(
@@ -62,6 +81,7 @@ def take(
     what: str,
     groups: Sequence[str] = (),
     balance: Sequence[str] = (),
+    balanced: bool = False,
 ) -> list[Example]:
     """The examples of one split that a size asks for.
 
@@ -77,29 +97,60 @@ def take(
         what: the beginning of an error sentence.
         groups: every group of the dimension, those that this split lacks too.
         balance: dimensions over which the sample is even, as `splits.spread` takes them.
+        balanced: whether scores are balanced over gold labels, which a size by power has to know.
 
     Raises:
         DataError: there are fewer.
     """
     if size is None:
         return list(examples)
+    if size.points:
+        orders = orders_of(examples, size, task=task, seed=seed, groups=groups, balance=balance)
+        count = _count_for_power(orders, size, what, balanced=balanced)
+        return list({example.id: example for order in orders.values() for example in order[:count]}.values())
     if not size.dimension:
         if size.count > len(examples):
             fewer = f"ask for {len(examples):,} or fewer, or " if examples else ""
             there = f"there are {len(examples):,}; {fewer}leave the size out"
             raise DataError(f"{what}: {number_of(size.count, 'example')} asked for, {there} for all of them")
         return spread(examples, task=task, seed=seed, balance=balance)[: size.count]
-    by_group: dict[str, list[Example]] = {group: [] for group in groups}
-    for example in examples:
+    orders = orders_of(examples, size, task=task, seed=seed, groups=groups, balance=balance)
+    _check_counts(orders, size, what)
+    return list({example.id: example for order in orders.values() for example in order[: size.count]}.values())
+
+
+def orders_of(
+    examples: Sequence[Example],
+    size: SizeSpec,
+    *,
+    task: str,
+    seed: int,
+    groups: Sequence[str] = (),
+    balance: Sequence[str] = (),
+) -> dict[str, list[Example]]:
+    """The examples of each group that a size speaks of, in the order in which a sample takes them, as `take` has it."""
+    by_group: dict[str, list[Example]] = {group: [] for group in groups} if size.dimension else {"": list(examples)}
+    for example in examples if size.dimension else ():
         for group in size.groups(example):
             by_group.setdefault(group, []).append(example)
-    _check_counts(by_group, size, what)
-    taken = {
-        example.id: example
-        for members in by_group.values()
-        for example in spread(members, task=task, seed=seed, balance=balance)[: size.count]
-    }
-    return list(taken.values())
+    return {name: spread(members, task=task, seed=seed, balance=balance) for name, members in by_group.items()}
+
+
+def _count_for_power(orders: dict[str, list[Example]], size: SizeSpec, what: str, *, balanced: bool) -> int:
+    groups_of = size.groups if size.dimension else None
+    needed = needed_for(orders, groups_of, size.points, balanced=balanced, flips=FLIPS)
+    if needed.count is not None:
+        return needed.count
+    each = f" per {size.dimension}" if size.dimension else ""
+    there = f"'{needed.scarce}' has {needed.most:,}" if size.dimension else f"there are {needed.most:,}"
+    if not needed.most:
+        raise DataError(f"{what}: '{size}': {there}; leave out the group that has none, or write a plain number")
+    takes = f"takes about {needed.about:,}{each}" if needed.about else "is out of reach of these clusters"
+    instead = f"ask for 'power {needed.points:g}{each}', or " if needed.points else "ask "
+    raise DataError(
+        f"{what}: '{size}' {takes}, and {there}, with which a loss of {size.points:g} points would be shown in "
+        f"{needed.power:.0%} of cases; {instead}for the most that can be taken, '{needed.most}{each}'"
+    )
 
 
 def dose_size(dose: float, examples: int, *, task: str) -> int:
@@ -136,7 +187,7 @@ def check_dimension(size: SizeSpec | None, dimensions: Sequence[str], what: str)
         return
     which = f" '{unknown[0]}'" if unknown[0] != size.dimension else ""
     known = nearest(unknown[0], dimensions) if dimensions else "the task has no groups; write a plain number"
-    raise DataError(f"{what}: '{size.count} per {size.dimension}': no such dimension{which}; {known}")
+    raise DataError(f"{what}: '{size}': no such dimension{which}; {known}")
 
 
 def _check_counts(by_group: dict[str, list[Example]], size: SizeSpec, what: str) -> None:
@@ -147,7 +198,4 @@ def _check_counts(by_group: dict[str, list[Example]], size: SizeSpec, what: str)
     more = f", and {len(few) - SHOWN} more groups" if len(few) > SHOWN else ""
     most = min(few.values())
     todo = f"ask for {most} or fewer" if most else "leave out the group that has none"
-    raise DataError(
-        f"{what}: '{size.count} per {size.dimension}' asks for more than there are: {listed}{more}; "
-        f"{todo}, or write a plain number"
-    )
+    raise DataError(f"{what}: '{size}' asks for more than there are: {listed}{more}; {todo}, or write a plain number")

@@ -117,7 +117,7 @@ def test_the_blocks_of_the_page_run_and_print_what_it_says(blocks: list[tuple[st
             printed = output.getvalue()
         elif language == "text":
             assert printed == text
-    assert ran == {"bash": 1, "jsonl": 1, "yaml": 3, "python": 2, "text": 2}
+    assert ran == {"bash": 2, "jsonl": 1, "yaml": 3, "python": 2, "text": 2}
 
 
 def test_the_table_names_every_known_task_with_its_role_and_dimensions() -> None:
