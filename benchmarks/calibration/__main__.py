@@ -19,7 +19,7 @@ from benchmarks.calibration.labels import LABEL_WORLDS, LabelCell, label_power_t
 from benchmarks.calibration.margins import margins_table
 from benchmarks.calibration.procedure import LEVEL, RESAMPLES
 from benchmarks.calibration.rivals import rivals_table
-from benchmarks.calibration.several_seeds import recipes_table
+from benchmarks.calibration.several_seeds import over_recipes_table, recipes_table
 
 GRID = [Cell(*parts) for parts in itertools.product((8, 15, 25, 50), (0.0, 0.2, 0.5), (False, True))]
 FEW = [Cell(clusters, 0.2, multiple=False) for clusters in (8, 15, 50)]
@@ -53,6 +53,7 @@ TABLES: Mapping[str, tuple[str, Callable[[int], None]]] = {
     "coverage-seeds": ("The same of 3 and 5 seeds", lambda n: coverage_table(SEVERAL_SEEDS, n)),
     "upper-seeds": ("Upper ends of 3 and 5 seeds", lambda n: upper_table(UPPER_ENDS_OF_SEEDS, n)),
     "recipes": ("Several seeds, biased forgetting", recipes_table),
+    "over-recipes": ("Several seeds of three recipes, the whole task", over_recipes_table),
     "power": ("Power", power_table),
     "gate": ("The gate", gate_table),
     "families": ("Groups that depend on each other", families_table),

@@ -4,12 +4,16 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+from scipy import sparse
 
 from benchmarks.calibration.cells import USUAL, Cell
 from benchmarks.calibration.coverage import tally
-from benchmarks.calibration.procedure import ERROR_RATE
+from benchmarks.calibration.procedure import ERROR_RATE, sample_of
 from benchmarks.calibration.tables import percent, points, print_head, print_row
 from benchmarks.irt import Floats, Layout, World
+from chaintune.forgetting.grouping import Grouping
+from chaintune.records import Estimate
+from chaintune.stats import Design, means
 
 LAYOUT = Layout.even(11, 16, 2)
 SEEDS = (2, 3, 5, 10)
@@ -42,6 +46,39 @@ def recipes_table(count: int) -> None:
             percent(seen.alarms), percent(seen.biased_family), percent(seen.disparity), percent(shown), percent(one),
             percent(family),
         )  # fmt: skip
+
+
+def over_recipes_table(count: int) -> None:
+    """Prints coverage and width of a whole task's forgetting, alone and sharing its variance with two other recipes.
+
+    The recipe whose interval it is scatters as the others or three times as far; each answers items of its own.
+    """
+    print_head(
+        "seeds", "SD of the recipe, of the others, points", "alone: coverage, median width",
+        "over recipes: coverage, median width",
+    )  # fmt: skip
+    design = _whole_only()
+    for seeds, times in itertools.product(SEEDS[:3], (1, 3)):
+        rng = np.random.default_rng([seeds, times])
+        alone: list[Estimate] = []
+        shared: list[Estimate] = []
+        scatters = [times * SPREADS[0][0], SPREADS[0][0], SPREADS[0][0]]
+        for number in range(count):
+            own, *others = (_cell(seeds, one, SPREADS[0][1]).world.changes(rng, LAYOUT, seeds) for one in scatters)
+            groups = Grouping((("", ""),), design)
+            for known, estimates in ((groups, alone), (groups.beside_recipes(others), shared)):
+                estimates.append(means(sample_of(known.design, own, number))[0])
+        print_row(
+            seeds, ", ".join(points([_deviation(one)]) for one in scatters[:2]),
+            *(f"{percent([e.low <= 0 <= e.high for e in some])}, {points([np.median([e.high - e.low for e in some])])}"
+              for some in (alone, shared)),
+        )  # fmt: skip
+
+
+def _whole_only() -> Design:
+    """The layout's templates without its groups."""
+    design = Design.of(LAYOUT.templates, sparse.csr_array((len(LAYOUT.templates), 0)))
+    return replace(design, pools=np.zeros(1, dtype=np.int64))
 
 
 def _cells(seeds: int, whole: float, group: float) -> tuple[Cell, Cell, Cell]:

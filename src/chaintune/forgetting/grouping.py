@@ -14,8 +14,12 @@ from chaintune.forgetting.crossing import joined
 from chaintune.records import Scores
 from chaintune.records.examples import LABEL
 from chaintune.stats import Design, needed_clusters, one_test
+from chaintune.stats.clusters import Floats
 
 Label = tuple[str, str]
+
+# Two recipes are worth just under two, too few to say how far recipes differ.
+_FEWEST_OTHERS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,15 @@ class Grouping:
     def seeds_apart(self) -> "Grouping":
         """The same, with a variance between seeds for each group alone."""
         return replace(self, design=replace(self.design, pools=None))
+
+    def beside_recipes(self, values: Sequence[Floats]) -> "Grouping":
+        """The same, its whole task sharing the variance between seeds with other recipes, where they are enough.
+
+        Shape: values `[S, E]` each.
+        """
+        enough = len(values) >= _FEWEST_OTHERS
+        sums = [np.stack([self.design.mean_sums(row)[:, 0] for row in one]) for one in values]
+        return replace(self, design=replace(self.design, recipes=np.stack(sums, axis=2))) if enough else self
 
     @cached_property
     def same_examples(self) -> dict[Label, tuple[str, ...]]:

@@ -27,7 +27,8 @@ class Inference:
             Hochberg); over tasks, `bh` or else Holm.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
         margin: a change within it counts as none.
-        seed_variance: between seeds, estimated `over_groups` of a dimension together, or for each group `separate`.
+        seed_variance: between seeds, estimated `over_groups` of a dimension together, `over_recipes` too, or for each
+            group `separate`.
 
     Raises:
         ConfigError: an option is invalid.

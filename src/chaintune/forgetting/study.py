@@ -21,7 +21,7 @@ from chaintune.forgetting.rounding import rounding_rows
 from chaintune.forgetting.rows import Subject, by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
-from chaintune.records import Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role
+from chaintune.records import Chain, Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role
 from chaintune.stats import Adjustment, Sample, SeedVariance, combination
 from chaintune.stats.clusters import Floats
 
@@ -59,7 +59,10 @@ def summarise(
         margin: a change within it counts as none.
         seed_variance: how much seeds differ is estimated `over_groups` of a dimension together, or for each group
             `separate`. Together, few seeds show far more; a group whose seeds differ much more than those of the others
-            has an interval that is too narrow.
+            has an interval that is too narrow. `over_recipes` is as `over_groups`, and the forgetting of a whole task
+            shares the variance too, with the other variants that have lost it after the same chain, from the same
+            reference and under as many seeds. It takes three variants to gain by it; one whose seeds differ much more
+            than those of the others has an interval that is too narrow.
 
     Raises:
         ConfigError: an option that does not exist, or a task without a role.
@@ -158,16 +161,19 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
     lost: list[ResultRow] = []
     ends: dict[tuple[str, str], Ends] = {}
     known: dict[str, tuple[Subject, list[int], list[Checkpoint]]] = {}
+    shares = options.seed_variance == "over_recipes"
     for task, chains in starts.items():
         seeds, chosen = reference_checkpoints(runs, condition, task, chains)
         if not seeds:
             continue
         subject = subject_of(runs, condition, task, seeds, chosen, name="" if len(set(chosen)) == 1 else reference)
         values = runs.stacked_each(chosen, seeds, task) - runs.stacked(condition, seeds, task)
-        own_rows = forgetting_rows(subject, runs.groups[task], values, seeds, options)
+        others = _other_recipes(runs, condition, task, chains, chosen) if shares else ()
+        groups = runs.groups[task].beside_recipes(others)
+        own_rows = forgetting_rows(subject, groups, values, seeds, options)
         incomplete = incomplete_between(runs, (chosen, [condition] * len(seeds)), seeds, task)
         lost += with_bounds(own_rows, subject, incomplete, seeds, options)
-        own = whole_ends(subject.item_unit, runs.groups[task], values, seeds, options)
+        own = whole_ends(subject.item_unit, groups, values, seeds, options)
         ends |= {(task, seed): at for seed, at in own.items()}
         known[task] = (subject, seeds, chosen)
     lost = over_tasks(lost, ends, options)
@@ -177,6 +183,30 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
         before, after = (runs.tables(points, seeds, task) for points in sides)
         rows += auc_rows(subject, "forgetting", runs.groups[task], before, seeds, options, minus=after)
     return rows
+
+
+def _other_recipes(
+    runs: Runs, condition: Checkpoint, task: str, chains: Sequence[Chain], chosen: Sequence[Checkpoint]
+) -> list[Floats]:
+    """What other variants lost of the task after the same chain, from the same references and under as many seeds.
+
+    Args:
+        runs: of the study.
+        condition: whose fellows are asked for.
+        task: measured.
+        chains: of the candidates for a reference.
+        chosen: references of the condition, one a seed.
+
+    Shape: results `[S, E]`.
+    """
+    lost = []
+    for other in runs.conditions:
+        if other == condition or replace(other, variant=condition.variant) != condition:
+            continue
+        seeds, references = reference_checkpoints(runs, other, task, chains)
+        if [one.chain for one in references] == [one.chain for one in chosen]:
+            lost.append(runs.stacked_each(references, seeds, task) - runs.stacked(other, seeds, task))
+    return lost
 
 
 def _retained(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:

@@ -18,7 +18,7 @@ from chaintune.report.group_words import MOST_NAMED, PROSPECTS, best_differences
 from chaintune.report.labels import listed
 from chaintune.report.results import Results
 from chaintune.report.second_lines import margins_sentence
-from chaintune.stats.effects import MODERATED
+from chaintune.stats.effects import MODERATED, OVER_RECIPES
 
 _MOST_PARAGRAPHS = 12
 _REST = "the rest"
@@ -433,6 +433,11 @@ def _scope(estimates: Sequence[Estimate], rows: Sequence[ResultRow]) -> str:
         text += (
             " How far seeds scatter is estimated over the groups of a dimension together: the interval of a group "
             "whose seeds scatter much further than those of the others is too narrow."
+        )
+    if any(OVER_RECIPES in row.estimate.method for row in rows):
+        text += (
+            " How far seeds move a whole task is estimated over the recipes of the study together: the interval of a "
+            "recipe whose seeds scatter much further than those of the others is too narrow."
         )
     return text
 

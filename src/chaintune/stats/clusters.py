@@ -174,14 +174,17 @@ class Design:
         labels: over which means are balanced; None and every example counts alike.
         pools: number of the dimension of each group, over whose groups the variance between seeds is estimated
             together, 0 for the whole task; None, and it is estimated for each group alone.
+        recipes: sums of clusters of the whole task under other recipes, as `mean_sums` has them, with which its own
+            mean shares the variance between seeds; None, and it does with none.
 
-    Shape: clusters `[E]`, members `[E, K]`, pools `[K]`.
+    Shape: clusters `[E]`, members `[E, K]`, pools `[K]`, recipes `[S, C, R]`.
     """
 
     clusters: Integers
     members: sparse.csr_array
     labels: Labels | None = None
     pools: Integers | None = None
+    recipes: Floats | None = None
 
     @classmethod
     def of(cls, clusters: Integers, members: sparse.csr_array) -> "Design":

@@ -92,7 +92,8 @@ def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect
         sizes = np.broadcast_to(part.design.weights, part.seed_sums.shape)
         own = standard_errors(part.sums, sizes[0])
         squares = (part.design.sizes**2).sum(axis=0)
-        return own, effective_clusters(sizes[0]), squares, *_seed_variances(part, part.seed_sums, sizes)
+        by_seed = _seed_variances(part, part.seed_sums, sizes, part.design.recipes)
+        return own, effective_clusters(sizes[0]), squares, *by_seed
 
     errors, worth, squares, *by_seed = in_parts(sample, of_part, alone=True)
     least, few = least_errors(sample, squares)
@@ -185,9 +186,9 @@ def _blended(own: Floats, common: Floats, worth: Floats) -> Floats:
     return np.asarray(np.sqrt((own**2 * worth + common**2 * _OWN_CLUSTERS) / (worth + _OWN_CLUSTERS)))
 
 
-def _seed_variances(sample: Sample, sums: Floats, sizes: Floats) -> tuple[Floats, ...]:
+def _seed_variances(sample: Sample, sums: Floats, sizes: Floats, recipes: Floats | None = None) -> tuple[Floats, ...]:
     """How seeds differ, of several. Shape: sums and sizes `[S, C, K]`."""
-    return seed_variances(sums, sizes, sample.design.pools) if sample.n_seeds > 1 else ()
+    return seed_variances(sums, sizes, sample.design.pools, recipes) if sample.n_seeds > 1 else ()
 
 
 def _scatter(by_seed: Sequence[Floats]) -> SeedScatter | None:

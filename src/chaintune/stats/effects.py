@@ -41,6 +41,7 @@ SIGN_FLIP = "cluster sign-flip test"
 FLOOR = f"at no less than {SCATTER_FLOOR:.0%} of the common scatter"
 SEEDS = "crossed with seeds"
 MODERATED = "their variance moderated over the groups of the dimension"
+OVER_RECIPES = "the whole task's variance moderated over the recipes of the study"
 
 _NOISE_DRAWS = 10_000
 _COLUMNS_AT_ONCE = 64
@@ -65,7 +66,7 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
         sizes, halves = np.broadcast_to(part.design.weights, part.seed_sums.shape), (part.half_sums, part.half_sizes)
-        inferred = _inferred(part.seed_sums, sizes, halves, part.own(level), part)
+        inferred = _inferred(part.seed_sums, sizes, halves, part.own(level), part, recipes=part.design.recipes)
         squares = (part.design.sizes**2).sum(axis=0)
         return *inferred, skewness(part.sums - part.value * part.design.weights), squares
 
@@ -84,7 +85,10 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
         floors = [f"; {FLOOR}" if floor else "" for floor in (errors > 0).tolist()]
         made = zip(rare.tolist(), off.tolist(), floors, strict=True)
         methods = [f"{RATES if r else HALVES}; {SIGN_FLIP}{exactness(error)}{floor}" for r, error, floor in made]
-    return _estimates(sample, numbers, methods, level)
+    estimates = _estimates(sample, numbers, methods, level)
+    if sample.design.recipes is None or sample.n_seeds == 1:
+        return estimates
+    return [replace(one, method=one.method and f"{one.method}, {OVER_RECIPES}") for one in estimates]
 
 
 def biased(sample: Sample, *, level: Level = 0.95, reference: Reference = "overall") -> list[Estimate]:
@@ -224,7 +228,15 @@ def adjusted(estimates: list[Estimate], method: Adjustment) -> list[Estimate]:
     return [replace(e, p_adjusted=float(p)) for e, p in zip(estimates, corrected, strict=True)]
 
 
-def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level: Level, sample: Sample) -> Inferred:
+def _inferred(
+    sums: Floats,
+    sizes: Floats,
+    halves: tuple[Halves, Halves],
+    level: Level,
+    sample: Sample,
+    *,
+    recipes: Floats | None = None,
+) -> Inferred:
     """Value, ends of the interval, p-value and what that is off by, of each ratio of totals.
 
     Shape: sums and sizes `[S, C, K]`.
@@ -246,16 +258,23 @@ def _inferred(sums: Floats, sizes: Floats, halves: tuple[Halves, Halves], level:
         low, high, p_value, off = (np.concatenate(arrays) for arrays in zip(*several, strict=True))
         return value, low, high, p_value, off
     draws = 2 * (len(numerator.sums) - 1)
-    noise = seed_noise(sums, sizes, draws, sample.seed, sample.design.pools)
+    noise = seed_noise(sums, sizes, draws, sample.seed, sample.design.pools, recipes)
     low, high, p_value = crossed(numerator, denominator, noise, level)
     return value, low, high, p_value, error_of_draws(p_value, len(numerator.sums))
 
 
-def seed_margin(sums: Floats, sizes: Floats, level: Level, seed: int, pools: Integers | None) -> Floats:
+def seed_margin(
+    sums: Floats,
+    sizes: Floats,
+    level: Level,
+    seed: int,
+    pools: Integers | None,
+    recipes: Floats | None = None,
+) -> Floats:
     """Half-width of the interval that the choice of seeds alone calls for. Shape: `[K]`."""
     if len(sums) == 1:
         return np.zeros(sums.shape[2])
-    noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed, pools)
+    noise = seed_noise(sums, sizes, _NOISE_DRAWS, seed, pools, recipes)
     levels, margins = np.broadcast_to(np.asarray(level), noise.shape[1:]), np.zeros(noise.shape[1])
     for one in np.unique(levels):
         margins[levels == one] = np.quantile(np.abs(noise[:, levels == one]), one, axis=0)
@@ -266,8 +285,9 @@ def _own_seed_margin(sample: Sample, level: Level) -> Floats:
     """That of each group's own mean."""
     if sample.n_seeds == 1:
         return np.zeros(len(sample.design.n))
-    sizes = np.broadcast_to(sample.design.weights, sample.seed_sums.shape)
-    return seed_margin(sample.seed_sums, sizes, level, sample.seed, sample.design.pools)
+    design, sums = sample.design, sample.seed_sums
+    sizes = np.broadcast_to(design.weights, sums.shape)
+    return seed_margin(sums, sizes, level, sample.seed, design.pools, design.recipes)
 
 
 def of_seeds(design: Design, seeds: int, column: int) -> str:

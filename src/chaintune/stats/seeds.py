@@ -15,7 +15,7 @@ from scipy import special
 from chaintune.stats.clusters import Floats, Integers
 from chaintune.stats.halves import Halves, ratio_draws
 
-SeedVariance = Literal["over_groups", "separate"]
+SeedVariance = Literal["over_groups", "over_recipes", "separate"]
 Variances = tuple[Floats, Floats, Floats]
 
 # Candidates of the variance that columns have in common, over the mean variance between seeds, and of the degrees of
@@ -27,7 +27,14 @@ _LEAST = 1e-9
 _KEY_DIGITS = 6
 
 
-def seed_noise(sums: Floats, sizes: Floats, draws: int, seed: int, pools: Integers | None = None) -> Floats:
+def seed_noise(
+    sums: Floats,
+    sizes: Floats,
+    draws: int,
+    seed: int,
+    pools: Integers | None = None,
+    recipes: Floats | None = None,
+) -> Floats:
     """Draws of the error that comes from having these seeds and not others.
 
     Args:
@@ -36,8 +43,9 @@ def seed_noise(sums: Floats, sizes: Floats, draws: int, seed: int, pools: Intege
         draws: how many.
         seed: of the draws.
         pools: as of `seed_variances`.
+        recipes: likewise.
 
-    Shape: sums and sizes `[S, C, K]`, pools `[K]`, result `[draws, K]`; zeros for one seed.
+    Shape: sums and sizes `[S, C, K]`, pools `[K]`, recipes `[S, C, R]`, result `[draws, K]`; zeros for one seed.
     """
     seeds, _, columns = sums.shape
     if seeds == 1:
@@ -52,7 +60,7 @@ def seed_noise(sums: Floats, sizes: Floats, draws: int, seed: int, pools: Intege
             rng.standard_normal((draws, columns)) * np.sqrt(np.maximum(between * inflation - within, 0.0))
         )
     noise = np.zeros((draws, columns))
-    for part, variances in _parts(scores, pools):
+    for part, variances in _parts(scores, pools, _recipe_scores(recipes, sizes)):
         for column in np.flatnonzero(variances[0] > 0).tolist():
             noise[:, column] += _column_noise(part[:, :, column], [one[column] for one in variances], draws, seed)
     return noise
@@ -70,22 +78,26 @@ def _column_noise(scores: Floats, variances: Sequence[float], draws: int, seed: 
     return noise if sign > 0 else -np.roll(noise, draws // 2)
 
 
-def seed_variances(sums: Floats, sizes: Floats, pools: Integers | None = None) -> Variances:
+def seed_variances(
+    sums: Floats, sizes: Floats, pools: Integers | None = None, recipes: Floats | None = None
+) -> Variances:
     """Variance of the mean over seeds: as seeds differ, what of it clusters' noise explains, and how sure the first is.
 
     Of a pool of columns the variance between seeds is moderated: drawn towards what all of them suggest, by as much as
     they resemble each other (Smyth 2004). What a group shares with the whole task is estimated from the whole task,
-    what sets it apart from it is pooled.
+    what sets it apart from it is pooled. Where other recipes were trained under as many seeds, the variance of the
+    whole task is moderated in the same way, over the recipes.
 
     Args:
         sums: numerators of ratios, by seed and cluster.
         sizes: denominators.
         pools: number of each column's pool, 0 for the whole task, which has none; None, and every column stands alone.
+        recipes: numerators of the whole task under other recipes; None, and it stands alone.
 
     Returns:
         Variance between seeds, variance that clusters explain, degrees of freedom of the first.
 
-    Shape: sums and sizes `[S, C, K]`, pools and results `[K]`.
+    Shape: sums and sizes `[S, C, K]`, pools and results `[K]`, recipes `[S, C, R]`.
 
     Source: Smyth (2004), *Linear models and empirical Bayes methods for assessing differential expression*.
     """
@@ -93,7 +105,7 @@ def seed_variances(sums: Floats, sizes: Floats, pools: Integers | None = None) -
     if pools is None:
         between, within = _variances(scores)
         return between, within, np.full(len(between), len(scores) - 1.0)
-    several = [variances for _, variances in _parts(scores, pools)]
+    several = [variances for _, variances in _parts(scores, pools, _recipe_scores(recipes, sizes))]
     between, within = (np.sum([one[at] for one in several], axis=0) for at in (0, 1))
     # Satterthwaite's degrees of freedom of a sum of two variances.
     squares = np.sum([one[0] ** 2 / one[2] for one in several], axis=0)
@@ -129,7 +141,7 @@ def farthest(values: Floats, noise: float = 0.0) -> tuple[int, float, float]:
     return place, away, min(1.0, n * tail)
 
 
-def _parts(scores: Floats, pools: Integers) -> list[tuple[Floats, Variances]]:
+def _parts(scores: Floats, pools: Integers, recipes: Floats) -> list[tuple[Floats, Variances]]:
     """The columns as sums of what they share with the whole task and what sets them apart, each with its variances."""
     columns, freedom = len(pools), len(scores) - 1.0
     whole = np.flatnonzero(pools == 0)[:1]
@@ -146,7 +158,14 @@ def _parts(scores: Floats, pools: Integers) -> list[tuple[Floats, Variances]]:
                 array[members] = values
     own[0][alone], own[1][alone] = _variances(scores[:, :, alone])
     if len(whole):
-        own[0][~alone], own[1][~alone] = own[0][whole], own[1][whole]
+        several = np.concatenate([scores[:, :, whole], recipes], axis=2)
+        several = several[:, :, several.any(axis=(0, 1))]
+        moderated = _moderated(several) if recipes.size and common.any() else None
+        if moderated is not None:
+            for array, values in zip(own, moderated, strict=True):
+                array[whole] = values[0]
+        for array in own:
+            array[~alone] = array[whole]
     return [(np.where(alone, scores, common), own), (apart, shared)]
 
 
@@ -204,6 +223,13 @@ def _worth(scores: Floats, target: Floats) -> float:
         # Moments of a Wishart matrix of so many columns: E tr(W W) over E (tr W)^2 is (n + d + 1) / (n d + 2).
         worth = min(worth, max((freedom + 1 - 2 * alike) / max(freedom * alike - 1, 1e-9), 1.0))
     return round(worth, _KEY_DIGITS)
+
+
+def _recipe_scores(recipes: Floats | None, sizes: Floats) -> Floats:
+    """As `_scores`, of the whole task under other recipes. Shape: recipes `[S, C, R]`, sizes `[S, C, K]`."""
+    if recipes is None:
+        return np.zeros((*sizes.shape[:2], 0))
+    return _scores(recipes, np.broadcast_to(sizes[:, :, :1], recipes.shape))
 
 
 def _scores(sums: Floats, sizes: Floats) -> Floats:

@@ -345,6 +345,55 @@ def test_groups_share_the_variance_between_seeds_unless_told_otherwise() -> None
         summed(given, seed_variance="seperate")
 
 
+def recipes(*rates: str, seeds: Sequence[int] = (0, 1, 2)) -> list[CheckpointScores]:
+    """Recipes that lose alike on average over three seeds, and whose seeds scatter as far, each in a way of its own."""
+    given = []
+    for rate in rates:
+        for seed in seeds:
+            more = (8, -8, 0)[(seed + int(rate)) % 3]
+            table = {**BOTH_ORDERS, ("s", "c"): {"s": 33 + more, "c": 47}}
+            given += measured(table, seeds=(seed,), variant=(("learning_rate", rate),))
+    return list({one.checkpoint: one for one in given}.values())
+
+
+def test_recipes_share_the_variance_of_the_whole_task_on_request() -> None:
+    given, facts = recipes("1", "2", "3"), {"chain": "s>c", "task": "s", "seed": "all", "variant": "learning_rate=1"}
+    rows = {one: summed(given, seed_variance=one) for one in ("over_groups", "over_recipes")}
+    apart, shared = (only(some, "forgetting", **facts).estimate for some in rows.values())
+    assert shared.value == apart.value
+    assert shared.high - shared.low < 0.8 * (apart.high - apart.low)
+    limits = [only(some, "detectable_forgetting", **facts).estimate.value for some in rows.values()]
+    assert limits[1] < limits[0]
+    assert ["over the recipes of the study" in one.method for one in (apart, shared)] == [False, True]
+    texts = [summary(Results("t", some, 0.95)) for some in rows.values()]
+    assert ["recipe whose seeds scatter much further" in text for text in texts] == [False, True]
+    # Groups' differences from the whole, and what is no forgetting, stay as they are.
+    alike = ("accuracy", "gain", "bwt", "biased_forgetting", "detectable_biased_forgetting", "disparity")
+    others = [rows_to_polars([row for row in some if row.metric in alike]) for some in rows.values()]
+    assert others[0].equals(others[1], null_equal=True)
+
+
+@pytest.mark.parametrize("fellow", ["none", "one", "fewer seeds"])
+def test_a_recipe_without_two_fellows_is_as_over_groups(fellow: str) -> None:
+    given = recipes("1", "2") if fellow == "one" else recipes("1")
+    if fellow == "fewer seeds":
+        given += [one for one in recipes("2", "3", seeds=(0, 1)) if one.checkpoint.chain]
+    tables = [
+        rows_to_polars([row for row in summed(given, seed_variance=one) if row.variant == "learning_rate=1"])
+        for one in ("over_groups", "over_recipes")
+    ]
+    assert tables[0].equals(tables[1], null_equal=True)
+
+
+def test_the_order_of_recipes_says_nothing() -> None:
+    tables = [
+        rows_to_polars([row for row in summed(recipes(*rates), seed_variance="over_recipes")
+                        if row.variant == "learning_rate=2" and row.metric == "forgetting"])
+        for rates in (("1", "2", "3"), ("3", "1", "2"))
+    ]  # fmt: skip
+    assert tables[0].equals(tables[1], null_equal=True)
+
+
 def test_a_seed_that_lies_far_off_has_a_row_of_its_own_and_a_sentence() -> None:
     given = measured(BOTH_ORDERS, seeds=(0, 1, 2, 3))
     collapsed = {(): {"s": 15, "c": 18}, ("s",): {"s": 45, "c": 20}, ("s", "c"): {"s": 10, "c": 47}}

@@ -330,3 +330,10 @@ def test_farthest_sees_a_collapse() -> None:
     rng = np.random.default_rng(0)
     called = [farthest(np.append(rng.standard_normal(9), 6.0))[2] <= 0.05 for _ in range(200)]
     assert np.mean(called) > 0.8
+
+
+def test_a_recipe_that_no_seed_moves_borrows_no_scatter() -> None:
+    others = np.random.default_rng(3).standard_normal((3, GROUPS * CLUSTERS, 2))
+    quiet = np.zeros((3, GROUPS * CLUSTERS, 1))
+    noise = seed_noise(quiet, np.ones_like(quiet), FAST, 0, np.zeros(1, dtype=np.int64), others)
+    assert not noise.any()
