@@ -14,11 +14,10 @@ from chaintune.stats import (
     biased,
     disparity,
     needed_clusters,
-    one_test,
     pooled,
 )
 from chaintune.stats.detectable import Prospect, prospect_of_biased, prospect_of_means
-from chaintune.stats.families import Statistic, contrasts, corrected, own_means
+from chaintune.stats.families import Corrected, Statistic, contrasts, corrected, own_means
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +48,13 @@ def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: 
         options: how sure, and relative to what.
         identical: the two checkpoints answer alike to the last bit, so nothing is left to chance.
     """
-    lost = by_dimension(groups, sample, own_means(sample), options)
-    bias = by_dimension(groups, sample, contrasts(sample, reference=options.reference), options)
-    limits = prospects(groups, sample, options, (lost, bias))
+    of_lost = _corrected(groups, sample, own_means(sample), options)
+    of_bias = _corrected(groups, sample, contrasts(sample, reference=options.reference), options)
+    lost, bias = of_lost.estimates, of_bias.estimates
+    limits = (
+        prospect_of_means(sample, error_rate=of_lost.first_steps),
+        prospect_of_biased(sample, error_rate=of_bias.first_steps, reference=options.reference),
+    )
     best = _pooled(groups, sample, options, (lost, bias))
     if identical:
         lost, bias, best = ([_unchanged(estimate) for estimate in row] for row in (lost, bias, best))
@@ -76,6 +79,10 @@ def _pooled(
 
 def by_dimension(groups: Grouping, sample: Sample, statistic: Statistic, options: Inference) -> list[Estimate]:
     """A statistic of each group, each dimension's corrected as one family; the whole task is a family of its own."""
+    return _corrected(groups, sample, statistic, options).estimates
+
+
+def _corrected(groups: Grouping, sample: Sample, statistic: Statistic, options: Inference) -> Corrected:
     families = [groups.columns(dimension) for dimension in groups.dimensions]
     return corrected(sample, families, statistic, level=options.level, method=options.adjust)
 
@@ -105,30 +112,6 @@ def comparable_columns(groups: Grouping, dimension: str, options: Inference) -> 
         known = (labels.shares.sum(axis=0) > 0) | labels.compared.any(axis=0)
         return [k for k in groups.columns(dimension) if known[0] and known[k]]
     return [k for k in groups.columns(dimension) if groups.design.n_clusters[k] >= needed_clusters(options.level)]
-
-
-def prospects(
-    groups: Grouping, sample: Sample, options: Inference, tested: tuple[list[Estimate], list[Estimate]]
-) -> tuple[Prospect, Prospect]:
-    """What data like these can show; a group shares the error rate with its dimension's tested ones.
-
-    Args:
-        groups: of the examples.
-        sample: of the changes.
-        options: how sure, and relative to what.
-        tested: forgetting and biased forgetting of each group; those without a p-value were not tested.
-    """
-    lost, bias = (np.empty(len(groups.labels)) for _ in range(2))
-    for dimension in ("", *groups.dimensions):
-        columns = groups.columns(dimension)
-        for rates, estimates, statistic in zip(
-            (lost, bias), tested, (own_means(sample), contrasts(sample, reference=options.reference)), strict=True
-        ):
-            known = [column for column in columns if not math.isnan(estimates[column].p_value)]
-            tests = one_test(groups.design, known, complementary=bool(dimension) and statistic.complementary(known))
-            rates[columns] = (1 - options.level) / max(len(set(tests)), 1)
-    by_group = prospect_of_biased(sample, error_rate=bias, reference=options.reference)
-    return prospect_of_means(sample, error_rate=lost), by_group
 
 
 def _unchanged(estimate: Estimate) -> Estimate:

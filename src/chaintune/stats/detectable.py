@@ -108,7 +108,8 @@ def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect
         forgot = learned = flips
     # What the groups have in common hardly moves with one of them.
     steady = np.where(common > 0, 1 - shares(sample.design), 0.0)
-    tests = Tests(errors, forgot, learned, np.zeros_like(errors), worth, False, least, steady, freedom)
+    guarded = (None, None) if labels else (sample.design.n * 1.0, sample.design.n_clusters * 1.0)
+    tests = Tests(errors, forgot, learned, np.zeros_like(errors), worth, False, least, steady, freedom, *guarded)
     rates = np.broadcast_to(error_rate, errors.shape)
     known = (sample.design.own_clusters >= _needed(rates)) & (sample.design.own_n > 0)
     return Prospect(tests, rates, _scatter(by_seed), np.ones_like(errors), known)

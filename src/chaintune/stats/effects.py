@@ -22,7 +22,7 @@ from chaintune.stats.convolution import error_of_draws, flip_test
 from chaintune.stats.halves import Halves, agreeing, interval, ratio_draws
 from chaintune.stats.multiplicity import Adjustment, adjust
 from chaintune.stats.power import effective_clusters
-from chaintune.stats.rates import Differences, Rates, combine, moments, t_quantile, t_tails
+from chaintune.stats.rates import MEAN_SKEWNESS, Differences, Rates, combine, moments, t_quantile, t_tails
 from chaintune.stats.sample import Sample, both_halves, in_parts, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise
 
@@ -30,10 +30,6 @@ Reference = Literal["overall", "rest"]
 Level = float | Floats
 Numbers = tuple[Floats, Floats, Floats, Floats]
 Inferred = tuple[Floats, Floats, Floats, Floats, Floats]
-
-# Chosen by simulation, see docs/explanation/statistics.md: skewness of a mean beyond which its halves are not trusted
-# alone.
-MEAN_SKEWNESS = 0.3
 
 HALVES = "random halves of the clusters"
 RATES = "exact binomial limits at the effective sample size"

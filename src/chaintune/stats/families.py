@@ -38,6 +38,20 @@ class Statistic:
     complementary: Callable[[Sequence[int]], bool]
 
 
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """Estimates that were tested in families.
+
+    Attributes:
+        estimates: of each group, the whole task first.
+        first_steps: error rate of the first step of the correction that each group is part of; that of a single test
+            where it is part of none. Shape: `[K]`.
+    """
+
+    estimates: list[Estimate]
+    first_steps: Floats
+
+
 def own_means(sample: Sample) -> Statistic:
     """The mean of each group, against 0."""
 
@@ -76,7 +90,7 @@ def contrasts(sample: Sample, *, reference: Reference = "overall") -> Statistic:
 
 def corrected(
     sample: Sample, families: Sequence[Sequence[int]], statistic: Statistic, *, level: float, method: Adjustment
-) -> list[Estimate]:
+) -> Corrected:
     """The estimates of each group; those of a family with a corrected p-value and the interval of its test's step.
 
     Args:
@@ -88,7 +102,7 @@ def corrected(
     """
     estimates = statistic.estimates(level)
     adjusted, levels = np.full(len(estimates), math.nan), np.full(len(estimates), level)
-    notes = [""] * len(estimates)
+    notes, first_steps = [""] * len(estimates), np.full(len(estimates), 1 - level)
     for family in families:
         columns = [column for column in family if not math.isnan(estimates[column].p_value)]
         if not columns:
@@ -102,6 +116,7 @@ def corrected(
         null = null_p_values(statistic.flips(first)) if used == "minp" and statistic.flips else None
         correction = correct(p_values, used, error_rate=1 - level, null=null)
         adjusted[columns], levels[columns] = correction.p_adjusted[tests], 1 - correction.error_rates[tests]
+        first_steps[list(family)] = correction.first_step
         note = f"; {NAMES[used]} over {number_of(len(first), 'test')}{why}" if len(first) > 1 else ""
         for column in columns:
             notes[column] = note
@@ -114,7 +129,7 @@ def corrected(
         own = judged(replace(one, method=one.method + note), p_value, (step.low, step.high), level=level)
         is_alone = not note and own.limits == (one.low, one.high)
         known.append(replace(own, low_adjusted=math.nan, high_adjusted=math.nan) if is_alone else own)
-    return known
+    return Corrected(known, first_steps)
 
 
 def judged(estimate: Estimate, p_adjusted: float, ends: tuple[float, float], *, level: float) -> Estimate:

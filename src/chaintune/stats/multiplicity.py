@@ -22,12 +22,14 @@ class Correction:
         error_rates: of the step at which each test was judged, or at which the steps ended before it. An interval at
             one minus it, if it is the test's inverse, leaves out 0 exactly where `p_adjusted` is at most the error rate
             of the family.
+        first_step: error rate of the first step, which is the strictest.
 
-    Shape: both `[K]`.
+    Shape: `[K]` each but for the last.
     """
 
     p_adjusted: Floats
     error_rates: Floats
+    first_step: float
 
 
 def adjust(p_values: Floats, method: Adjustment = "holm") -> Floats:
@@ -66,13 +68,13 @@ def correct(
     order = tested[np.argsort(p_values[tested], kind="stable")]
     m, own = len(order), p_values[order]
     if not m:
-        return Correction(adjusted, rates)
+        return Correction(adjusted, rates, error_rate)
     if method == "bh":
         raw = own * m / np.arange(1, m + 1)
         adjusted[order] = np.minimum(np.minimum.accumulate(raw[::-1])[::-1], 1.0)
         passed = int((adjusted[order] <= error_rate).sum())
         rates[order] = error_rate * max(passed, 1) / m
-        return Correction(adjusted, rates)
+        return Correction(adjusted, rates, error_rate / m)
     left = np.arange(m, 0, -1)
     raw, steps = own * left, error_rate / left
     if method == "minp" and null is not None:
@@ -82,7 +84,7 @@ def correct(
     adjusted[order] = np.minimum(np.maximum.accumulate(raw), 1.0)
     passed = int((adjusted[order] <= error_rate).sum())
     rates[order] = steps[np.minimum(np.arange(m), min(passed, m - 1))]
-    return Correction(adjusted, rates)
+    return Correction(adjusted, rates, float(steps[0]))
 
 
 def _minp(p_values: Floats, null: Floats, error_rate: float) -> tuple[Floats, Floats]:

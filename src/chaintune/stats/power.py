@@ -10,7 +10,7 @@ from scipy import special
 
 from chaintune.stats import latent
 from chaintune.stats.clusters import Floats
-from chaintune.stats.rates import t_quantile
+from chaintune.stats.rates import MEAN_SKEWNESS, Rates, combine, t_quantile
 
 # Bisections of how far the latent change moves, so that a figure is told to a tenth of a point and better.
 _HALVINGS = 18
@@ -19,6 +19,10 @@ _HALVINGS_OF_GROWTH = 12
 _HALVINGS_OF_LIMIT = 20
 _OUTCOMES = 16
 _DRAWS = 60
+# By simulation of rare flips in clusters: how many times the skewness of as many independent examples data show on
+# average, and how far theirs scatters about it.
+_SKEWNESS_TIMES = 1.5
+_SKEWNESS_ERROR = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,7 @@ class Tests:
         least: standard error that a test of Student's t does not go below; 0 where there is none.
         least_steady: share of its square that the group's own change leaves alone.
         freedom: degrees of freedom of that test.
+        n, clusters: examples and clusters of each group, where limits of rates guard a mean of rare changes.
 
     Shape: all `[K]`.
     """
@@ -47,6 +52,8 @@ class Tests:
     least: Floats
     least_steady: Floats
     freedom: Floats
+    n: Floats | None = None
+    clusters: Floats | None = None
 
     @cached_property
     def ends(self) -> tuple[Floats, Floats]:
@@ -76,6 +83,8 @@ class Tests:
         return replace(
             self, errors=self.errors / narrower, least=self.least / narrower,
             worth=self.worth * times, freedom=(self.freedom + 1) * times - 1,
+            n=None if self.n is None else self.n * times,
+            clusters=None if self.clusters is None else self.clusters * times,
         )  # fmt: skip
 
     def _times(self, shift: Floats) -> Floats:
@@ -107,7 +116,8 @@ def detectable(
     """Smallest true value that a test at `error_rate` shows with probability `power`, in each group.
 
     The estimate scatters normally about the true value, and has to pass what the sign-flip test asks for, which
-    counts the value itself as scatter, and Student's t at the least error. Of several seeds crossed with clusters, the
+    counts the value itself as scatter, Student's t at the least error and, where changes are so rare that the mean is
+    skewed, the exact limits of rates. Of several seeds crossed with clusters, the
     limit is made from how far the seeds of these data happen to differ, and with two to five seeds that limit is itself
     a draw: it is averaged over, as other seeds would have it.
 
@@ -182,9 +192,17 @@ def _shown(tests: Tests, error_rate: float | Floats, scatter: SeedScatter | None
             flips = light * np.sqrt(noise + share)
             return np.asarray(value - np.maximum(flips, strict * np.sqrt(tests.squared_least(shift))))
 
-        place = _smallest(passes, tests, _HALVINGS)
-        limit = np.where(np.isnan(place), np.inf, tests.effect(np.nan_to_num(place)))
-        return lambda shift: _beyond(tests.effect(shift) - limit, np.sqrt(tests.squared(shift)))
+        limit = _limit(passes, tests)
+        if tests.n is None:
+            return lambda shift: _beyond(tests.effect(shift) - limit, np.sqrt(tests.squared(shift)))
+        guarded = np.maximum(limit, _limit(lambda shift: _guarded(tests, shift, error_rate), tests))
+
+        def often(shift: Floats) -> Floats:
+            value, error = tests.effect(shift), np.sqrt(tests.squared(shift))
+            rare = special.ndtr((_skewness(tests, shift) - MEAN_SKEWNESS) / _SKEWNESS_ERROR)
+            return np.asarray((1 - rare) * _beyond(value - limit, error) + rare * _beyond(value - guarded, error))
+
+        return often
     # What is seen of a variance by few seeds lies below it more often than not, so it is taken at its median.
     between = np.maximum(scatter.between * scatter.freedom / special.chdtri(scatter.freedom, 0.5), scatter.within)
 
@@ -212,6 +230,42 @@ def _flip_quantile(normal: Floats, noise: Floats, share: Floats, worth: Floats) 
     """
     fourth = (3 * noise**2 + 6 * noise * share + share**2) / ((noise + share) ** 2 * np.maximum(worth, 1.0))
     return np.asarray(normal - (normal**3 - 3 * normal) * fourth / 12)
+
+
+def _limit(passes: Callable[[Floats], Floats], tests: Tests) -> Floats:
+    """Smallest value that passes; infinite where none does. Shape: `[K]`."""
+    place = _smallest(passes, tests, _HALVINGS)
+    return np.where(np.isnan(place), np.inf, tests.effect(np.nan_to_num(place)))
+
+
+def _worth(tests: Tests, shift: Floats) -> Floats:
+    """Independent examples with the same standard error, at most those there are. Shape: `[K]`."""
+    squared, n = tests.squared(shift), np.asarray(tests.n)
+    of_example = latent.variance(tests.ends, tests.start + shift)
+    return np.asarray(np.minimum(np.divide(of_example, squared, out=n * 1.0, where=squared > 0), n))
+
+
+def _skewness(tests: Tests, shift: Floats) -> Floats:
+    """To expect of the mean. Shape: `[K]`."""
+    forgot, learned = latent.moved(tests.ends, tests.start + shift)
+    value, variance = forgot - learned, latent.variance(tests.ends, tests.start + shift)
+    third = value - 3 * value * (forgot + learned) + 2 * value**3
+    of_example = np.abs(third) / np.maximum(variance, 1e-12) ** 1.5
+    return np.asarray(_SKEWNESS_TIMES * of_example / np.sqrt(np.maximum(_worth(tests, shift), 1.0)))
+
+
+def _guarded(tests: Tests, shift: Floats, error_rate: float | Floats) -> Floats:
+    """Lower limit of the difference of rates, as `rates.Differences` has it, at the rates to expect. Shape: `[K]`."""
+    n, clusters, worth = np.asarray(tests.n), np.asarray(tests.clusters), _worth(tests, shift)
+    forgot, learned = latent.moved(tests.ends, tests.start + shift)
+    rises, falls, none = (
+        (rate, *Rates(rate, size, n, clusters).limits(1 - np.asarray(error_rate)))
+        for rate, size in ((forgot, worth), (learned, worth), (np.zeros_like(learned), clusters))
+    )
+    # Rates of which nothing was seen are worth no more than the clusters.
+    unseen = np.exp(-learned * worth)
+    usual, strict = combine(rises, falls)[0], combine(rises, none)[0]
+    return np.asarray((1 - unseen) * usual + unseen * strict)
 
 
 def _beyond(distance: Floats, error: Floats) -> Floats:

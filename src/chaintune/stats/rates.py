@@ -12,6 +12,10 @@ from scipy import special
 
 from chaintune.stats.clusters import Design, Floats, joined
 
+# Chosen by simulation, see docs/explanation/statistics.md: skewness of a mean beyond which its halves are not trusted
+# alone.
+MEAN_SKEWNESS = 0.3
+
 
 @dataclass(frozen=True, eq=False)
 class Rates:

@@ -9,8 +9,9 @@ import numpy as np
 from chaintune.records import Estimate
 from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.convolution import error_of_draws, flip_test
-from chaintune.stats.effects import HALVES, MEAN_SKEWNESS, RATES, SEEDS, SIGN_FLIP, exactness, of_seeds, rare_limits
+from chaintune.stats.effects import HALVES, RATES, SEEDS, SIGN_FLIP, exactness, of_seeds, rare_limits
 from chaintune.stats.halves import agreeing, interval, ratio_draws
+from chaintune.stats.rates import MEAN_SKEWNESS
 from chaintune.stats.sample import Sample, both_halves, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise, seed_variances
 

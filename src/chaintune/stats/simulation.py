@@ -207,9 +207,8 @@ def simulated_power(
         values = draw_changes(np.random.default_rng([seed, number]), small, flips, losses, seeds)
         sample = Sample.of(small, values, resamples=size, seed=number)
         statistics = own_means(sample) if kind == "forgetting" else contrasts(sample, reference=reference)
-        one = corrected(sample, [family] if which else [], statistics, level=level, method=adjust)[place]
-        p_value = one.p_adjusted if which else one.p_value
-        shown += p_value <= 1 - level + 1e-12 and one.value * effect > 0 and not one.low <= 0 <= one.high
+        one = corrected(sample, [family] if which else [], statistics, level=level, method=adjust).estimates[place]
+        shown += one.is_shown(level) and one.value * effect > 0
         if on_draw:
             on_draw(number + 1, draws)
     smoothed = (shown + 0.5) / (draws + 1)

@@ -45,7 +45,8 @@ def families(one: Sample, method: Adjustment = "minp") -> tuple[list[Estimate], 
     """Forgetting and biased forgetting of all groups as one dimension."""
     columns = [list(range(1, one.design.members.shape[1]))]
     mean, bias = (
-        corrected(one, columns, statistic, level=LEVEL, method=method) for statistic in (own_means(one), contrasts(one))
+        corrected(one, columns, statistic, level=LEVEL, method=method).estimates
+        for statistic in (own_means(one), contrasts(one))
     )
     return mean, bias
 
@@ -172,7 +173,7 @@ def test_a_level_that_few_clusters_cannot_reach_excludes_nothing() -> None:
     values: Floats = np.where(groups[:, 0], 1.0, np.random.default_rng(0).choice([-1.0, 0.0, 1.0], len(codes)))
     one = corrected(
         (made := Sample.of(design, values, resamples=999)), [range(1, 7)], own_means(made), level=LEVEL, method="holm"
-    )[2]
+    ).estimates[2]
     assert math.isfinite(one.low)
     assert one.limits == (-1.0, 1.0)
 
