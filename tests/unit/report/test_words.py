@@ -324,8 +324,16 @@ def test_what_examples_without_a_score_could_change_or_what_is_assumed_of_them_i
 def test_no_detectable_difference_is_told_that_the_interval_reaches_beyond() -> None:
     clusters = [f"c{row % 120}" for row in range(960)]
     one, other = (synthetic.scores([True] * 960, clusters=clusters, noise=seed) for seed in (1, 2))
-    text = compared_text(compare(one, other, resamples=300))
+    comparison = compare(one, other, resamples=300)
+    text = compared_text(comparison)
     assert "is inconclusive: +0.0 points (95 % CI -3.1 to +3.1)" in text
+    assert comparison.overall.detectable_forgetting > comparison.overall.forgetting.high
+    assert "four in five show one of 3 points." in text
+    rows = tuple(
+        replace(row, estimate=replace(row.estimate, value=0.02)) if row.metric == "detectable_forgetting" else row
+        for row in comparison.rows
+    )
+    text = compared_text(replace(comparison, rows=rows))
     assert "Up to 3.1 points cannot be excluded." in text
     assert "detectable" not in text
     same = compared_text(compare(one, one, resamples=300))
