@@ -78,7 +78,7 @@ def test_what_such_tasks_lose_and_regain_is_counted_from_where_they_were_learned
     assert results.outcome.complete
     chain = f"{SAFETY}>{CAPABILITY}"
     replayed, held = f"{chain}>{SAFETY}@50%", f"{chain} with l2sp 1"
-    found = {(row.metric, row.chain, row.task): row for row in results.rows if not row.dimension}
+    found = {(row.metric, row.chain, row.task): row for row in results.rows if row.deciding and not row.dimension}
     right = {at: found["accuracy", at, SAFETY].estimate.value for at in ("base", SAFETY, chain, replayed, held)}
     assert right[SAFETY] > right[chain] + 0.3
     for at in (chain, replayed, held):

@@ -63,7 +63,11 @@ def test_checkpoints_that_do_not_fit_are_refused_before_anything_is_scored(pair:
 def test_from_python(pair: Pair, tmp_path: Path) -> None:
     found = chaintune.mitigate(pair.after, **options(pair, tmp_path, target=0.01, margin=1.0))
     assert found.results.outcome.complete
-    rows = {(row.metric, row.chain, row.task): row.estimate for row in found.results.rows if not row.dimension}
+    rows = {
+        (row.metric, row.chain, row.task): row.estimate
+        for row in found.results.rows
+        if row.deciding and not row.dimension
+    }
     lost = rows["forgetting", "balls>(later)", "balls"]
     assert lost.value > 0.3
     assert rows["recovery", "balls>(later)>balls@100%", "balls"].low > 0.01

@@ -18,7 +18,7 @@ def test_it_is_trained_measured_and_reported(smoke: Smoke, tmp_path: Path, insta
     assert set(prices) == {"balls>boxes with slow 0.5", "balls>boxes with slow 0"}
     assert {row.mitigation for row in prices.values()} == {"slow"}
     # Nothing is learned where no gradient is kept, so nothing is lost either.
-    stopped = [row for row in results.rows if row.chain == "balls>boxes with slow 0" and not row.dimension]
+    stopped = [row for row in results.rows if row.chain == "balls>boxes with slow 0" and row.is_whole and row.deciding]
     (forgetting,) = [row for row in stopped if (row.metric, row.task) == ("forgetting", "balls")]
     assert forgetting.estimate.value == 0
     assert "balls>boxes with slow 0.5" in write_report(tmp_path / "out", session.tasks)

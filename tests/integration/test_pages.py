@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> str:
 @pytest.mark.parametrize(
     ("page", "shown"),
     [
-        ("README.md", ["plan", "run", "status", "tasks"]),
+        ("README.md", ["plan", "plan", "run", "status", "tasks"]),
         ("docs/tutorial/quickstart.md", ["plan", "run", "status", "report"]),
     ],
 )

@@ -13,7 +13,7 @@ from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.units import SHARES, Unit
 from chaintune.forgetting.verdicts import verdict
 from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_label, variant_label
-from chaintune.records.scales import margin_in
+from chaintune.records.scales import is_share, margin_in
 from chaintune.stats import Sample, means, own_means, rates
 from chaintune.stats.clusters import Floats
 from chaintune.stats.seeds import farthest, seed_variances
@@ -206,7 +206,7 @@ def forgetting_rows(
         ]
         rows += _disparity_rows(subject, groups, seed, sample, options)
         rows += _detectable_rows(subject, groups, seed, estimates)
-        if subject.item_unit.metric.is_share:
+        if is_share(subject.item_unit.metric.unit):
             rows += _power_rows(subject, groups, seed, estimates)
         if sample.n_seeds >= _FEWEST_SEEDS:
             rows.append(_outlying_row(subject, sample, seeds))

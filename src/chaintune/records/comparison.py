@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Label of the earlier checkpoint in rows of a comparison; that of the later one is empty.
 BEFORE = "before"
+# Rows on what could be shown, that a view has as numbers.
+POWER = ("power_5", "power_10", "examples_needed", "clusters_needed")
 AUC = "auc"
 # Metrics of the rows of `Bounds`.
 LOWER, UPPER = (f"forgetting{name}" for name in (LOWER_BOUND, UPPER_BOUND))
@@ -54,6 +56,9 @@ class GroupComparison:
         same_examples: other groups of the dimension with the very same examples, which count as one test with this one.
         pooled_forgetting: the forgetting as all groups of the dimension together suggest it, without a test: the best
             estimate of a group that was picked for being far off; of the whole task its own forgetting.
+        power_5, power_10: probability that a loss of so many points is shown; of a group, that it loses so much more
+            than the others. NaN where that is not known, as in other units than shares.
+        examples_needed, clusters_needed: what shows 10 points with a probability of 80 %.
     """
 
     dimension: str
@@ -75,6 +80,10 @@ class GroupComparison:
     biased_forgetting_family: str = ""
     same_examples: tuple[str, ...] = ()
     pooled_forgetting: Estimate = _UNKNOWN
+    power_5: float = math.nan
+    power_10: float = math.nan
+    examples_needed: float = math.nan
+    clusters_needed: float = math.nan
 
     @property
     def is_silent(self) -> bool:
@@ -321,6 +330,7 @@ class Comparison:
             biased_forgetting_family=bias.family if bias else "",
             same_examples=lost.same_examples,
             pooled_forgetting=self._estimate("pooled_forgetting", *at) if dimension else lost.estimate,
+            **{metric: self._estimate(metric, *at).value for metric in POWER},
         )
 
     def to_dict(self) -> dict[str, Any]:

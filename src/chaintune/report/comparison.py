@@ -21,7 +21,7 @@ from chaintune.records import (
     ResultRow,
     SecondLine,
 )
-from chaintune.records.comparison import AUC, BEFORE, LOWER, UPPER
+from chaintune.records.comparison import AUC, BEFORE, LOWER, POWER, UPPER
 from chaintune.records.metrics import SHARE, Direction
 
 FORMAT = 1
@@ -129,6 +129,8 @@ class _Views:
             none = bool(one.dimension) and math.isnan(one.forgetting.value)
             yield replace(lost, verdict="" if none else one.verdict, verdict_reason=one.verdict_reason)
             yield row("detectable_forgetting", Estimate(one.detectable_forgetting), *label)
+            for metric in POWER:
+                yield row(metric, Estimate(getattr(one, metric)), *label)
             if one.dimension:
                 bias = replace(row("biased_forgetting", one.biased_forgetting, *label), bf_reference=own.reference)
                 yield replace(bias, family=one.biased_forgetting_family, same_examples=one.same_examples)
