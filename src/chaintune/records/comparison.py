@@ -330,7 +330,10 @@ class Comparison:
             biased_forgetting_family=bias.family if bias else "",
             same_examples=lost.same_examples,
             pooled_forgetting=self._estimate("pooled_forgetting", *at) if dimension else lost.estimate,
-            **{metric: self._estimate(metric, *at).value for metric in POWER},
+            power_5=self._estimate("power_5", *at).value,
+            power_10=self._estimate("power_10", *at).value,
+            examples_needed=self._estimate("examples_needed", *at).value,
+            clusters_needed=self._estimate("clusters_needed", *at).value,
         )
 
     def to_dict(self) -> dict[str, Any]:
