@@ -72,8 +72,8 @@ def paragraphs(results: Results) -> list[Paragraph]:
         parts.append(Paragraph("brought back", f"{left} more mitigations are in the tables."))
     parts += [Paragraph("brought back", text) for text in recommendations(recommend(shown, limits))]
     parts += [Paragraph("sure", text) for text in _rounding([row for row in shown if row.metric == "rounding"])]
-    if families := listed(dict.fromkeys(row.family for row in lost if row.family)):
-        corrected = f"Verdicts on whole tasks are corrected over the tasks of each checkpoint: {families}."
+    if families := dict.fromkeys(row.family for row in lost if row.family):
+        corrected = f"Verdicts on whole tasks are corrected over the tasks of each checkpoint: {listed(families)}."
         parts.append(Paragraph("sure", corrected))
     return [*parts, Paragraph("sure", _scope([row.estimate for row in lost], shown))]
 

@@ -46,6 +46,12 @@ GROUPS = [
 ]
 
 
+def test_a_correction_over_tasks_is_told_where_there_is_one() -> None:
+    assert "corrected over the tasks" not in summary([LOST])
+    several = replace(LOST, family="forgetting of 2 tasks")
+    assert "corrected over the tasks of each checkpoint: forgetting of 2 tasks." in summary([several])
+
+
 def test_nothing_followed_nothing_forgotten() -> None:
     assert summary([]) == "No task was followed by another, so nothing could be forgotten."
     assert "nothing could be forgotten" in summary([row("accuracy", 0.5)])
