@@ -11,7 +11,7 @@ from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
 from chaintune.records import Estimate
 from chaintune.stats import Design, Sample
-from chaintune.stats.families import contrasts, own_means
+from chaintune.stats.families import group_contrasts, own_means
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def said_of(sample: Sample, dimensions: Sequence[str] = ()) -> Said:
     own = dimensions or ["group"] * (sample.design.members.shape[1] - 1)
     labels = (("", ""), *((dimension, f"{column:02}") for column, dimension in enumerate(own)))
     groups, options = Grouping(labels, sample.design), Inference(LEVEL, sample.resamples, sample.seed)
-    statistics = own_means(sample), contrasts(sample)
+    statistics = own_means(sample), group_contrasts(sample)
     return Said(*(by_dimension(groups, sample, statistic, options) for statistic in statistics))
 
 

@@ -17,7 +17,7 @@ from chaintune.stats import (
     pooled,
 )
 from chaintune.stats.detectable import Prospect, prospect_of_biased, prospect_of_means
-from chaintune.stats.families import Corrected, Statistic, contrasts, corrected, own_means
+from chaintune.stats.families import Corrected, Statistic, corrected, group_contrasts, own_means
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: 
         identical: the two checkpoints answer alike to the last bit, so nothing is left to chance.
     """
     of_lost = _corrected(groups, sample, own_means(sample), options)
-    of_bias = _corrected(groups, sample, contrasts(sample, reference=options.reference), options)
+    of_bias = _corrected(groups, sample, group_contrasts(sample, reference=options.reference), options)
     lost, bias = of_lost.estimates, of_bias.estimates
     limits = (
         prospect_of_means(sample, error_rate=of_lost.first_steps),

@@ -3,7 +3,7 @@
 from chaintune.stats.clusters import Design
 from chaintune.stats.detectable import detectable_biased, detectable_means
 from chaintune.stats.effects import Reference, adjusted, biased, means, rates
-from chaintune.stats.families import contrasts, corrected, own_means
+from chaintune.stats.families import corrected, group_contrasts, own_means
 from chaintune.stats.flips import mcnemar_p
 from chaintune.stats.medians import median
 from chaintune.stats.multiplicity import Adjustment, adjust, one_test
@@ -26,12 +26,12 @@ __all__ = [
     "adjusted",
     "biased",
     "combination",
-    "contrasts",
     "corrected",
     "detectable_biased",
     "detectable_means",
     "disparity",
     "flips_of",
+    "group_contrasts",
     "grown",
     "mcnemar_p",
     "means",

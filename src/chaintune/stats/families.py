@@ -64,7 +64,7 @@ def own_means(sample: Sample) -> Statistic:
     )
 
 
-def contrasts(sample: Sample, *, reference: Reference = "overall") -> Statistic:
+def group_contrasts(sample: Sample, *, reference: Reference = "overall") -> Statistic:
     """The mean of each group minus that of the whole task or of the rest."""
     labels = sample.design.labels
 

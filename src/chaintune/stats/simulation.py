@@ -17,7 +17,7 @@ from chaintune.errors import DataError
 from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.contrasts import common_scatter, contrast_by_seed, shares
 from chaintune.stats.effects import Reference, biased
-from chaintune.stats.families import contrasts, corrected, own_means
+from chaintune.stats.families import corrected, group_contrasts, own_means
 from chaintune.stats.latent import FAR, loss, moved, thresholds, variance
 from chaintune.stats.multiplicity import Adjustment
 from chaintune.stats.sample import Sample
@@ -206,7 +206,7 @@ def simulated_power(
     for number in range(draws):
         values = draw_changes(np.random.default_rng([seed, number]), small, flips, losses, seeds)
         sample = Sample.of(small, values, resamples=size, seed=number)
-        statistics = own_means(sample) if kind == "forgetting" else contrasts(sample, reference=reference)
+        statistics = own_means(sample) if kind == "forgetting" else group_contrasts(sample, reference=reference)
         one = corrected(sample, [family] if which else [], statistics, level=level, method=adjust).estimates[place]
         shown += one.is_shown(level) and one.value * effect > 0
         if on_draw:

@@ -263,5 +263,5 @@ def test_a_number_of_layers_that_the_files_cannot_fill_is_refused_before_they_ar
 ) -> None:
     folder = Path(shutil.copytree(model_folder(), tmp_path / "model"))
     edit(folder / "config.json", num_hidden_layers=10**9)
-    with pytest.raises(ModelError, match=r"names 1000000000 layers, and the files hold 21 weights"):
+    with pytest.raises(ModelError, match=r"names 1,000,000,000 layers, and the files hold 21 weights"):
         load(folder, precision="fp32")

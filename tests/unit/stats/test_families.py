@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from chaintune.records import Estimate
-from chaintune.stats import Design, Sample, contrasts, corrected, one_test, own_means
+from chaintune.stats import Design, Sample, corrected, group_contrasts, one_test, own_means
 from chaintune.stats.clusters import Floats
 from chaintune.stats.families import MOST_JOINT_TESTS
 from chaintune.stats.multiplicity import Adjustment, correct, null_p_values
@@ -46,7 +46,7 @@ def families(one: Sample, method: Adjustment = "minp") -> tuple[list[Estimate], 
     columns = [list(range(1, one.design.members.shape[1]))]
     mean, bias = (
         corrected(one, columns, statistic, level=LEVEL, method=method).estimates
-        for statistic in (own_means(one), contrasts(one))
+        for statistic in (own_means(one), group_contrasts(one))
     )
     return mean, bias
 

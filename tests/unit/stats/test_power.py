@@ -14,10 +14,10 @@ from chaintune.stats import (
     Design,
     Flips,
     Sample,
-    contrasts,
     corrected,
     detectable_biased,
     detectable_means,
+    group_contrasts,
     own_means,
     simulated_power,
 )
@@ -51,7 +51,7 @@ def told(found: Design, flips: Flips, statistic: Statistic, column: int, adjust:
         draw_changes(np.random.default_rng([7, seed]), found, flips, np.full(len(found.clusters), flips.loss))
         for seed in range(10)
     ]
-    of, limit = (own_means, detectable_means) if statistic == "forgetting" else (contrasts, detectable_biased)
+    of, limit = (own_means, detectable_means) if statistic == "forgetting" else (group_contrasts, detectable_biased)
     limits, families = [], [columns_of(found, column)] if column else []
     for rows in values:
         sample = Sample.of(found, rows, resamples=1_000)
