@@ -16,7 +16,7 @@ from chaintune.logs.options import CompareOptions, ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.logs.sides import read_sides
 from chaintune.records import Scores
-from chaintune.records.scales import is_share
+from chaintune.records.scales import is_share, rounded_up
 from chaintune.stats import Flips, Sample, biased, flips_of, means
 from chaintune.stats.clusters import Floats
 from chaintune.stats.simulation import draw_changes
@@ -173,7 +173,7 @@ def _lines(task: str, wishes: Sequence[_Wish]) -> Iterator[str]:
         times = max((float(np.quantile(wish.highs, 0.8)) / wish.usual) ** 2, 1.0)
         sizes = f"{wish.sizes[0]:,}" + (f" to {wish.sizes[1]:,}" if wish.sizes[1] > wish.sizes[0] else "")
         a_group = " a group" if wish.dimension else ""
-        why = f"{often}; it needs about {_rounded(wish.sizes[0] * times):,} examples{a_group} (here {sizes})"
+        why = f"{often}; it needs about {rounded_up(wish.sizes[0] * times):,} examples{a_group} (here {sizes})"
         statistic = wish.statistic or "forgetting"
         if least > _LARGEST:
             by = f" by {json.dumps(wish.dimension)}" if wish.dimension else ""
@@ -186,12 +186,6 @@ def _lines(task: str, wishes: Sequence[_Wish]) -> Iterator[str]:
         if wish.groups:
             yield f"    group: {json.dumps(list(wish.groups))}  # the others are too small, or not above chance before"
         yield f"    {statistic}: {least:g}"
-
-
-def _rounded(count: float) -> int:
-    """Two figures of a count, rounded up."""
-    unit = int(10 ** max(len(str(int(count))) - 2, 0))
-    return math.ceil(count / unit) * unit
 
 
 def _plain(text: str) -> str:

@@ -180,6 +180,17 @@ def units_in_words(units: Iterable[str]) -> str:
     return "percentage points where no other unit is named" if any(map(is_share, several)) else "the unit named"
 
 
+def rounded_up(count: float) -> int:
+    """Two figures of a count, rounded up.
+
+    Example:
+        >>> rounded_up(1234)
+        1300
+    """
+    unit = int(10 ** max(len(str(int(count))) - 2, 0))
+    return math.ceil(count / unit) * unit
+
+
 def _decimals(numbers: Iterable[float]) -> int:
     largest = max((abs(number) for number in numbers if math.isfinite(number)), default=0.0)
     largest = float(f"{largest:.{_DIGITS - 1}e}")

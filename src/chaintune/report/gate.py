@@ -7,7 +7,7 @@ from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
 from chaintune.records import Estimate, Gate, Judgement
-from chaintune.records.scales import PERCENT, changes_in, is_share, units_in_words
+from chaintune.records.scales import PERCENT, changes_in, is_share, rounded_up, units_in_words
 from chaintune.report.cells import Table
 
 # What XML 1.0 cannot hold, not even escaped.
@@ -41,7 +41,7 @@ def _too_small(judgements: Sequence[Judgement]) -> Iterator[str]:
         one = max(of, key=lambda each: each.least_budget)
         there = [each.examples or 0 for each in of]
         sizes = f"{min(there):,}" + (f" to {max(there):,}" if min(there) < max(there) else "")
-        needed = f"about {_rounded(max(each.examples_needed or 0 for each in of)):,} examples"
+        needed = f"about {rounded_up(max(each.examples_needed or 0 for each in of)):,} examples"
         what = f"{statistic.replace('_', ' ').capitalize()} of {task}{f' by {dimension}' if dimension else ''}"
         limit, enough = _in_words(one), _in_words(replace(one, budget=_up(one)))
         if dimension:
@@ -54,12 +54,6 @@ def _too_small(judgements: Sequence[Judgement]) -> Iterator[str]:
                 f"{what}, at most {limit}: to pass when nothing is lost, this budget needs {needed} (here {sizes}); or "
                 f"raise it to {enough}."
             )
-
-
-def _rounded(count: int) -> int:
-    """Two figures of a count, rounded up."""
-    unit = int(10 ** max(len(str(count)) - 2, 0))
-    return -(-count // unit) * unit
 
 
 def _up(judgement: Judgement) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
-from chaintune.records.scales import changes_in, is_share
+from chaintune.records.scales import changes_in, is_share, rounded_up
 
 MOST_NAMED = 5
 # Rows on a gap of 10 points, which most people would want to see.
@@ -123,12 +123,5 @@ def _could_show(others: Sequence[tuple[Estimate, float]], prospects: Sequence[Ma
     text = f"{typical}, a gap of 10 points is shown in {round(100 * often)} of 100 such comparisons"
     text += f", and {four_in_five.replace(' such comparisons', '')}"
     if often < _POWER and not math.isnan(examples + needed):
-        text += f", or one of 10 with about {_rounded(examples):,} examples in {_rounded(needed):,} clusters"
+        text += f", or one of 10 with about {rounded_up(examples):,} examples in {rounded_up(needed):,} clusters"
     return text + but
-
-
-def _rounded(number: float) -> int:
-    """A number with two digits that count."""
-    digits = max(math.floor(math.log10(max(number, 1))) - 1, 0)
-    step: int = 10**digits
-    return math.ceil(number / step) * step
