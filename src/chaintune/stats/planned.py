@@ -14,6 +14,7 @@ from chaintune.stats import latent
 from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.contrasts import SCATTER_FLOOR
 from chaintune.stats.detectable import Prospect
+from chaintune.stats.multiplicity import one_test
 from chaintune.stats.power import SeedScatter, Tests, effective_clusters
 from chaintune.stats.sample import needed_clusters
 from chaintune.stats.simulation import Flips
@@ -79,7 +80,8 @@ class Layout:
         squares = (inside[:, None] ** 2 * within).sum(axis=0) + apart
         sums = (inside[:, None] * within + outside[:, None] * beside).sum(axis=0)
         scale = (inside * n).sum(axis=0)
-        tests = _tests(design)
+        columns = range(1, design.members.shape[1])
+        tests = max(one_test(design, columns, complementary=True), default=0) + 1
         needed = needed_clusters(1 - (1 - level) / tests)
         enough = (design.n_clusters[1:] >= needed) & (design.n_outside[1:] >= needed) & (scale > 1e-12)
         total = squares.sum(axis=0)
@@ -168,15 +170,3 @@ class Layout:
 def _sizes(design: Design) -> Floats:
     """Examples of each cluster in each group, label by label. Shape: `[L, C, K]`."""
     return design.sizes[None] if design.labels is None else design.labels.sizes
-
-
-def _tests(design: Design) -> int:
-    """How many tests the groups are: equal ones are one, and so are two that complement each other."""
-    columns = design.members[:, 1:].tocsc()
-    everybody = np.arange(columns.shape[0])
-    distinct = set()
-    for k in range(columns.shape[1]):
-        rows = np.sort(columns.indices[columns.indptr[k] : columns.indptr[k + 1]]).astype(everybody.dtype)
-        inside = rows if len(rows) and rows[0] == 0 else np.setdiff1d(everybody, rows, assume_unique=True)
-        distinct.add(inside.tobytes())
-    return max(len(distinct), 1)
