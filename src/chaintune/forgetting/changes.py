@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -22,21 +23,61 @@ from chaintune.stats.families import Corrected, Statistic, corrected, group_cont
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """Estimates of a change, one for each column of a grouping, the whole task first.
+    """Estimates of a change, one for each column of a grouping, the whole task first; made when they are asked for.
 
     Attributes:
-        forgetting: mean change.
-        biased: the same minus that of the whole task or of the rest; undefined for the whole task.
-        pooled: the forgetting of each group as all groups of its dimension together suggest it; that of the whole task
-            is its own.
-        prospect, prospect_of_biased: what data like these can show of each.
+        groups: of the examples.
+        sample: of the changes, before minus after.
+        options: how sure, and relative to what.
+        identical: the two checkpoints answer alike to the last bit, so nothing is left to chance.
+        of_lost: mean change, corrected.
+        of_bias: the same minus that of the whole task or of the rest; undefined for the whole task.
     """
 
-    forgetting: list[Estimate]
-    biased: list[Estimate]
-    pooled: list[Estimate]
-    prospect: Prospect
-    prospect_of_biased: Prospect
+    groups: Grouping
+    sample: Sample
+    options: Inference
+    identical: bool
+    of_lost: Corrected
+    of_bias: Corrected
+
+    @cached_property
+    def forgetting(self) -> list[Estimate]:
+        """Mean change."""
+        return self._unless_identical(self.of_lost.estimates)
+
+    @cached_property
+    def biased(self) -> list[Estimate]:
+        """The same minus that of the whole task or of the rest; undefined for the whole task."""
+        return self._unless_identical(self.of_bias.estimates)
+
+    @cached_property
+    def pooled(self) -> list[Estimate]:
+        """The forgetting of each group as all groups of its dimension together suggest it; the whole task's own."""
+        lost, bias = self.of_lost.estimates, self.of_bias.estimates
+        if self.options.reference == "rest":
+            bias = biased(self.sample, level=self.options.level, reference="overall")
+        best = list(lost)
+        for dimension in self.groups.dimensions:
+            columns = self.groups.columns(dimension)
+            several = pooled(lost[0], [bias[column] for column in columns], level=self.options.level)
+            for column, estimate in zip(columns, several, strict=True):
+                best[column] = estimate
+        return self._unless_identical(best)
+
+    @cached_property
+    def prospect(self) -> Prospect:
+        """What data like these can show of the forgetting."""
+        return prospect_of_means(self.sample, error_rate=self.of_lost.first_steps)
+
+    @cached_property
+    def prospect_of_biased(self) -> Prospect:
+        """What they can show of the biased forgetting."""
+        rates, reference = self.of_bias.first_steps, self.options.reference
+        return prospect_of_biased(self.sample, error_rate=rates, reference=reference)
+
+    def _unless_identical(self, estimates: list[Estimate]) -> list[Estimate]:
+        return [_unchanged(estimate) for estimate in estimates] if self.identical else estimates
 
 
 def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: bool = False) -> Changes:
@@ -48,33 +89,14 @@ def changes(groups: Grouping, sample: Sample, options: Inference, *, identical: 
         options: how sure, and relative to what.
         identical: the two checkpoints answer alike to the last bit, so nothing is left to chance.
     """
-    of_lost = _corrected(groups, sample, own_means(sample), options)
-    of_bias = _corrected(groups, sample, group_contrasts(sample, reference=options.reference), options)
-    lost, bias = of_lost.estimates, of_bias.estimates
-    limits = (
-        prospect_of_means(sample, error_rate=of_lost.first_steps),
-        prospect_of_biased(sample, error_rate=of_bias.first_steps, reference=options.reference),
+    return Changes(
+        groups,
+        sample,
+        options,
+        identical,
+        _corrected(groups, sample, own_means(sample), options),
+        _corrected(groups, sample, group_contrasts(sample, reference=options.reference), options),
     )
-    best = _pooled(groups, sample, options, (lost, bias))
-    if identical:
-        lost, bias, best = ([_unchanged(estimate) for estimate in row] for row in (lost, bias, best))
-    return Changes(lost, bias, best, *limits)
-
-
-def _pooled(
-    groups: Grouping, sample: Sample, options: Inference, tested: tuple[list[Estimate], list[Estimate]]
-) -> list[Estimate]:
-    """The forgetting of each group, pooled within its dimension; the whole task's own."""
-    lost, bias = tested
-    if options.reference == "rest":
-        bias = biased(sample, level=options.level, reference="overall")
-    best = list(lost)
-    for dimension in groups.dimensions:
-        columns = groups.columns(dimension)
-        several = pooled(lost[0], [bias[column] for column in columns], level=options.level)
-        for column, estimate in zip(columns, several, strict=True):
-            best[column] = estimate
-    return best
 
 
 def by_dimension(groups: Grouping, sample: Sample, statistic: Statistic, options: Inference) -> list[Estimate]:

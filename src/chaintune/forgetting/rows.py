@@ -190,16 +190,7 @@ def forgetting_rows(
     rows = []
     for seed, sample in samples(groups, values, seeds, options):
         estimates = changes(groups, sample, options, identical=identical)
-        rows += [
-            with_verdict(_in_family(subject.row("forgetting", seed, e, label), groups), options)
-            for e, label in zip(estimates.forgetting, groups.labels, strict=True)
-        ]
-        rows += [
-            replace(
-                _in_family(subject.row("biased_forgetting", seed, e, label), groups), bf_reference=options.reference
-            )
-            for e, label in zip(estimates.biased[1:], groups.labels[1:], strict=True)
-        ]
+        rows += change_rows(subject, seed, estimates)
         rows += [
             subject.row("pooled_forgetting", seed, e, label)
             for e, label in zip(estimates.pooled[1:], groups.labels[1:], strict=True)
@@ -210,6 +201,20 @@ def forgetting_rows(
             rows += _power_rows(subject, groups, seed, estimates)
         if sample.n_seeds >= _FEWEST_SEEDS:
             rows.append(_outlying_row(subject, sample, seeds))
+    return rows
+
+
+def change_rows(subject: Subject, seed: str, estimates: Changes) -> list[ResultRow]:
+    """Forgetting of the whole task and of every group with its verdict, and biased forgetting of the groups."""
+    groups, options = estimates.groups, estimates.options
+    rows = [
+        with_verdict(_in_family(subject.row("forgetting", seed, e, label), groups), options)
+        for e, label in zip(estimates.forgetting, groups.labels, strict=True)
+    ]
+    rows += [
+        replace(_in_family(subject.row("biased_forgetting", seed, e, label), groups), bf_reference=options.reference)
+        for e, label in zip(estimates.biased[1:], groups.labels[1:], strict=True)
+    ]
     return rows
 
 
@@ -279,10 +284,10 @@ def _power_rows(subject: Subject, groups: Grouping, seed: str, estimates: Change
         {
             "power_5": prospect.power(0.05),
             "power_10": prospect.power(0.1),
-            "examples_needed": np.ceil((times := prospect.growth(0.1)) * groups.design.n),
-            "clusters_needed": np.ceil(times * groups.design.n_clusters),
+            "examples_needed": np.ceil((times := prospect.growth(0.1)) * groups.design.n[: len(times)]),
+            "clusters_needed": np.ceil(times * groups.design.n_clusters[: len(times)]),
         }
-        for prospect in (estimates.prospect, estimates.prospect_of_biased)
+        for prospect in (estimates.prospect.of_whole(), estimates.prospect_of_biased)
     )
     for place, (label, estimate) in enumerate(zip(groups.labels, estimates.forgetting, strict=True)):
         for metric, values in (by_group if label[0] else whole).items():

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from chaintune.forgetting.chance import level_rows
+from chaintune.forgetting.changes import changes
 from chaintune.forgetting.grouping import grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import pair
-from chaintune.forgetting.rows import Subject, forgetting_rows
+from chaintune.forgetting.rows import Subject, change_rows, samples
 from chaintune.forgetting.units import Unit
 from chaintune.records import Checkpoint, Estimate, ResultRow, Scores
 from chaintune.records.comparison import BEFORE
@@ -17,7 +18,6 @@ from chaintune.records.examples import LABEL
 from chaintune.records.margins import SCALED_MARGIN
 
 Sides = tuple[Scores, Scores]
-_KEPT = ("accuracy", "forgetting", "biased_forgetting")
 
 
 def with_margins(further: Sequence[Sides], deciding: Sides) -> list[Sides]:
@@ -72,11 +72,11 @@ def second_rows(
             for row in level_rows(level, groups, [table], own, [0], options)
         ]
         change = values[0] - values[1]
-        lost = forgetting_rows(subject, groups, change, [0], options, identical=identical or paired.identical)
-        rows += [("", row) for row in lost]
+        for seed, sample in samples(groups, change, [0], options):
+            estimates = changes(groups, sample, options, identical=identical or paired.identical)
+            rows += [("", row) for row in change_rows(subject, seed, estimates)]
     for chain, row in rows:
-        if row.metric in _KEPT:
-            yield replace(row, chain=chain, seed="", verdict="", deciding=False)
+        yield replace(row, chain=chain, seed="", verdict="", deciding=False)
 
 
 def _dimensions(scores: Scores) -> set[str]:

@@ -1,7 +1,7 @@
 """Smallest forgetting, and difference between a group and the others, that the data at hand show."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,12 @@ class Prospect:
     scatter: SeedScatter | None
     scale: Floats
     known: NDArray[np.bool_]
+
+    def of_whole(self) -> "Prospect":
+        """What the test of the whole task alone can show."""
+        scatter = self.scatter and SeedScatter(*(getattr(self.scatter, f.name)[:1] for f in fields(self.scatter)))
+        tests, rates = self.tests.of_whole(), self.error_rate[:1]
+        return Prospect(tests, rates, scatter, self.scale[:1], self.known[:1])
 
     def detectable(self) -> Floats:
         """Smallest true value that is shown with 80 % probability."""

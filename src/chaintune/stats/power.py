@@ -1,8 +1,9 @@
 """How small a change the data at hand could have shown."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,12 @@ class Tests:
             n=None if self.n is None else self.n * times,
             clusters=None if self.clusters is None else self.clusters * times,
         )  # fmt: skip
+
+    def of_whole(self) -> "Tests":
+        """What the test of the whole task alone sees."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        first: dict[str, Any] = {name: one[:1] for name, one in values.items() if isinstance(one, np.ndarray)}
+        return replace(self, **first)
 
     def _times(self, shift: Floats) -> Floats:
         """By how much the variance of the group's values is multiplied."""
