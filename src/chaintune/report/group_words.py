@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import changes_in, is_share, rounded_up
+from chaintune.stats.power import POWER
 
 MOST_NAMED = 5
 # Rows on a gap of 10 points, which most people would want to see.
 PROSPECTS = ("power_10", "examples_needed", "clusters_needed")
-_POWER = 0.8
 
 
 def group_differences(
@@ -122,6 +122,6 @@ def _could_show(others: Sequence[tuple[Estimate, float]], prospects: Sequence[Ma
         return f"{typical}, {four_in_five.replace('one', 'a gap', 1)}{but}"
     text = f"{typical}, a gap of 10 points is shown in {round(100 * often)} of 100 such comparisons"
     text += f", and {four_in_five.replace(' such comparisons', '')}"
-    if often < _POWER and not math.isnan(examples + needed):
+    if often < POWER and not math.isnan(examples + needed):
         text += f", or one of 10 with about {rounded_up(examples):,} examples in {rounded_up(needed):,} clusters"
     return text + but

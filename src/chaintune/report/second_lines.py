@@ -9,8 +9,7 @@ from chaintune.records.comparison import AUC
 from chaintune.records.margins import SCALED_MARGIN
 from chaintune.records.scales import changes_in, levels_in_tables
 from chaintune.report.cells import Table, change, checkpoint, joint_name, p_text
-
-_MOST_NAMED = 5
+from chaintune.report.group_words import MOST_NAMED
 
 
 def whole_lines(comparison: Comparison) -> Iterator[tuple[str, ...]]:
@@ -93,8 +92,8 @@ def margins_sentence(row: ResultRow, further: Sequence[ResultRow], *, level: flo
     text = f"Scaled margins, a second line without a verdict, {_moved(whole, level)}"
     apart = _apart(groups, level)
     if apart:
-        named = (f"{_moved(one, level)} for {joint_name(one)} ({one.dimension})" for one in apart[:_MOST_NAMED])
-        more = f"; and part from it for {len(apart) - _MOST_NAMED} more" if len(apart) > _MOST_NAMED else ""
+        named = (f"{_moved(one, level)} for {joint_name(one)} ({one.dimension})" for one in apart[:MOST_NAMED])
+        more = f"; and part from it for {len(apart) - MOST_NAMED} more" if len(apart) > MOST_NAMED else ""
         reference = "rest" if apart[0].bf_reference == "rest" else "whole"
         text += f"; relative to the {reference} they {'; they '.join(named)}{more}"
     elif groups:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from scipy import special
 
-# How often what is told is to decide.
-POWER = 0.8
+from chaintune.stats.power import POWER
+
 # Shares of the present half-width, which falls with the root of the number of examples.
 _WIDTHS = np.linspace(0.999, 0.02, 2000)
 

@@ -15,11 +15,10 @@ from chaintune.stats.clusters import Design, Floats
 from chaintune.stats.contrasts import SCATTER_FLOOR
 from chaintune.stats.detectable import Prospect
 from chaintune.stats.multiplicity import one_test
-from chaintune.stats.power import SeedScatter, Tests, effective_clusters
+from chaintune.stats.power import POWER, SeedScatter, Tests, effective_clusters
 from chaintune.stats.sample import needed_clusters
 from chaintune.stats.simulation import Flips
 
-POWER = 0.8
 MOST_SEEDS = 20
 # Share of the other groups' degrees of freedom that a moderated variance gains where they scatter alike, by simulation;
 # all of them with two seeds.

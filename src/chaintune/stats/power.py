@@ -13,6 +13,8 @@ from chaintune.stats import latent
 from chaintune.stats.clusters import Floats
 from chaintune.stats.rates import MEAN_SKEWNESS, Rates, combine, t_quantile
 
+# How often what is told is to be shown, or to decide.
+POWER = 0.8
 # Bisections of how far the latent change moves, so that a figure is told to a tenth of a point and better.
 _HALVINGS = 18
 _HALVINGS_OF_SEEDS = 12
@@ -118,7 +120,7 @@ class SeedScatter:
 
 
 def detectable(
-    tests: Tests, *, error_rate: float | Floats, scatter: SeedScatter | None = None, power: float = 0.8
+    tests: Tests, *, error_rate: float | Floats, scatter: SeedScatter | None = None, power: float = POWER
 ) -> Floats:
     """Smallest true value that a test at `error_rate` shows with probability `power`, in each group.
 
@@ -159,7 +161,7 @@ def power_of(tests: Tests, effect: Floats, *, error_rate: float | Floats, scatte
     return np.where(np.isnan(shift), np.nan, np.where(_enough(tests, error_rate), power, 0.0))
 
 
-def growth_needed(tests: Tests, effect: Floats, *, error_rate: float | Floats, power: float = 0.8) -> Floats:
+def growth_needed(tests: Tests, effect: Floats, *, error_rate: float | Floats, power: float = POWER) -> Floats:
     """How many times the clusters it takes so that a true value of this size shows so often; of one seed.
 
     Args:

@@ -10,7 +10,8 @@ from scipy import sparse
 from chaintune.records import Example
 from chaintune.records.examples import LABEL
 from chaintune.stats import Design, Flips, needed_clusters
-from chaintune.stats.planned import POWER, Layout
+from chaintune.stats.planned import Layout
+from chaintune.stats.power import POWER
 
 # What is taken where nothing is said: flips between two checkpoints of a small model, one training apart.
 FLIPS = Flips(0.12, 0.08, 0.1, seed_sd=0.03, group_seed_sd=0.03)

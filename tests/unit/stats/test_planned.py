@@ -8,7 +8,8 @@ import pytest
 from scipy import sparse
 
 from chaintune.stats import Design, Flips, simulated_power
-from chaintune.stats.planned import POWER, Layout
+from chaintune.stats.planned import Layout
+from chaintune.stats.power import POWER
 from tests import synthetic
 
 FLIPS = Flips(0.12, 0.08, 0.1, seed_sd=0.03, group_seed_sd=0.03)
