@@ -10,6 +10,7 @@ from chaintune.records.choice import CHOICE_METRICS, Metric, choice_measurement
 from chaintune.records.comparison import Auc, Bounds, Comparison, Disparity, GroupComparison, SecondLine
 from chaintune.records.curvature import CheckpointCurvature, Curvature, Space
 from chaintune.records.examples import (
+    Chat,
     Choices,
     Example,
     Message,
@@ -58,6 +59,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointCurvature",
     "CheckpointScores",
+    "Chat",
     "Choices",
     "Comparison",
     "Curvature",

@@ -57,6 +57,24 @@ class Message:
 
 Text = str | tuple[Message, ...]
 
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """How the turns of a conversation become the text that a model reads.
+
+    Attributes:
+        fallback: read a single user turn as plain text where the model has no chat template; else that is an error.
+        template: text of a template in place of the tokenizer's own; empty is its own.
+    """
+
+    fallback: bool = False
+    template: str = ""
+
+    def content(self) -> dict[str, Any]:
+        """As canonical data that JSON can hold, fields at their defaults left out."""
+        return {name: value for name, value in (("fallback", self.fallback), ("template", self.template)) if value}
+
+
 # Of two sentences that differ in whom they speak about.
 PAIR_ROLES = ("stereotype", "anti_stereotype")
 
@@ -126,6 +144,7 @@ class Example:
         split: the data set's own split of the example; empty where it has none.
         extra: further columns, for scorers; values that JSON can hold.
         special_tokens: whether special tokens that are written in its texts are read as such, and not as text.
+        chat: how a prompt of turns is rendered.
     """
 
     id: str
@@ -137,6 +156,7 @@ class Example:
     split: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
     special_tokens: bool = False
+    chat: Chat = Chat()
 
     @property
     def choices(self) -> Choices:
@@ -149,6 +169,19 @@ class Example:
             has = "no target" if self.target is None else f"{_TARGETS[type(self.target)]} as its target"
             raise DataError(f"example '{self.id}': has {has}, expected choices with a gold index")
         return self.target
+
+    @property
+    def answers(self) -> tuple[Text, ...]:
+        """The texts that may follow the prompt: the choices, the reference, or the chosen and the rejected answer."""
+        match self.target:
+            case Choices(texts, _, _):
+                return texts
+            case Reference(text):
+                return (text,)
+            case Preference(chosen, rejected):
+                return (chosen, rejected)
+            case None:
+                return ()
 
     @property
     def label(self) -> str | None:
@@ -172,11 +205,12 @@ class Example:
         plain = {"id": self.id, "prompt": _plain(self.prompt), "groups": groups, "cluster": self.cluster}
         optional: dict[str, Any] = {"pair": self.pair, "split": self.split, "extra": dict(self.extra)}
         optional |= {"target": _target(self.target), "special_tokens": self.special_tokens}
+        optional |= {"chat": self.chat.content()}
         return plain | {name: value for name, value in optional.items() if value}
 
     def judged_content(self) -> dict[str, Any]:
-        """The parts that a metric or scorer reads beside the measurement: all but prompt and split."""
-        return {name: value for name, value in self.content().items() if name not in ("prompt", "split")}
+        """The parts that a metric or scorer reads beside the measurement: all but prompt, rendering and split."""
+        return {name: value for name, value in self.content().items() if name not in ("prompt", "split", "chat")}
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Example":
@@ -188,6 +222,7 @@ class Example:
                 "prompt": _text(content["prompt"]),
                 "groups": {dimension: tuple(names) for dimension, names in content["groups"].items()},
                 "target": _target_of(target) if target else None,
+                "chat": Chat(**content.get("chat", {})),
             }
         )
 
