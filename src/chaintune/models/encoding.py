@@ -1,25 +1,28 @@
-"""Examples as token ids: the prompt, and the choices to be predicted.
+"""Examples as token ids: the prompt, and the answers to be predicted.
 
-Prompt and choice are encoded together, as one text, because a tokenizer may merge the end of the
-prompt with the beginning of the choice. What all choices of an example share is its *prefix*; what
+Prompt and answer are encoded together, as one text, because a tokenizer may merge the end of the
+prompt with the beginning of the answer. What all choices of an example share is its *prefix*; what
 differs is predicted. So every choice of one example is scored on the same span of text.
 
 Special tokens that are written in the texts are text, unless the example says otherwise: nobody who writes `</s>` about
 HTML means the end of the text. Only the text of BOS at the beginning of a prompt, where chat templates put it, is one
-BOS.
+BOS. A prompt of turns is rendered by the model's chat template, whose own special tokens are read as such.
 """
 
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 from transformers import PreTrainedTokenizerBase
 
 from chaintune.errors import DataError
+from chaintune.models.chat import Turn, encode_opening, encode_turns, has_template
 from chaintune.models.token_tree import common_beginning
-from chaintune.records import Example
+from chaintune.records import Chat, Choices, Example, Message, Preference, Reference, Target
+from chaintune.records.examples import Text
+from chaintune.tasks.prompts import continuation
 
 # A tokenizer holds ten times what is kept of a text while it works, so texts go to it in portions.
 _CHUNK_EXAMPLES = 2048
@@ -33,7 +36,7 @@ class Encoded:
 
     Attributes:
         prefix: at least one token; read, never predicted.
-        continuations: for each choice the tokens that are predicted after the prefix, at least one.
+        continuations: for each answer the tokens that are predicted after the prefix, at least one.
     """
 
     prefix: tuple[int, ...]
@@ -41,7 +44,7 @@ class Encoded:
 
     @property
     def longest_tokens(self) -> int:
-        """Tokens of the longest choice with its prefix."""
+        """Tokens of the longest answer with its prefix."""
         return len(self.prefix) + max(len(tokens) for tokens in self.continuations)
 
 
@@ -66,7 +69,7 @@ class _SpecialTokens:
     def are_in(self, example: Example) -> bool:
         """Whether a text of an example, behind the BOS of its prompt, holds one."""
         prompt = self.behind_bos(example.prompt_text)
-        return self.written is not None and any(self.written.search(prompt + text) for text in example.choices.texts)
+        return self.written is not None and any(self.written.search(prompt + text) for text in answer_texts(example))
 
     def behind_bos(self, prompt: str) -> str:
         """A prompt without the text of BOS at its beginning."""
@@ -81,27 +84,70 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     be read before anything can be predicted. A prompt that begins with the text of BOS begins with one BOS, and
     every other special token that is written there is text, where an example's `special_tokens` does not say otherwise.
 
+    A prompt of turns is rendered by a chat template: a choice is then the content of an answer without what ends it,
+    any other answer the whole turn. Where the model has no template, a single user turn that may be read as text is.
+
     Raises:
-        DataError: the tokenizer reads two choices of an example alike, or nothing in one of them.
+        DataError: the tokenizer reads two answers of an example alike, or nothing in one of them; the chat template
+            cannot render an example, or prompt and reference merge into one token.
+        ModelError: there is no chat template.
 
     Source:
         The treatment of empty prompts and of merged tokens agrees with `lm-evaluation-harness`
         (`_encode_pair`) wherever the prompt's own tokens survive.
     """
+    texts = [as_read(tokenizer, example) for example in examples]
     special = _special_tokens(tokenizer)
     encoded: list[Encoded] = []
-    for start in range(0, len(examples), _CHUNK_EXAMPLES):
-        encoded += _encode_chunk(tokenizer, examples[start : start + _CHUNK_EXAMPLES], special)
+    for start in range(0, len(texts), _CHUNK_EXAMPLES):
+        encoded += _encode_chunk(tokenizer, texts[start : start + _CHUNK_EXAMPLES], special)
     return encoded
+
+
+def as_read(tokenizer: PreTrainedTokenizerBase, example: Example) -> Example:
+    """The example as a model reads it: with a prompt of text where it may be one and the model has no chat template.
+
+    Raises:
+        DataError: the prompt is more than one user turn, and the model has no chat template.
+    """
+    if isinstance(example.prompt, str) or not example.chat.fallback or has_template(tokenizer, example.chat):
+        return example
+    if [turn.role for turn in example.prompt] != ["user"]:
+        raise DataError(
+            f"example '{example.id}': its prompt is {len(example.prompt)} turns, and the model has no chat template; "
+            "name one as 'chat_template' of the task, leave 'system' out, or choose a model that was tuned for chat"
+        )
+    prompt = example.prompt[0].content
+    match example.target:
+        case Choices(choices, gold, roles):
+            target: Target = Choices(tuple(continuation(prompt, text) for text in choices), gold, roles)
+        case Reference(text):
+            target = Reference(continuation(prompt, content_of(text)))
+        case Preference(chosen, rejected):
+            target = Preference(*(continuation(prompt, content_of(text)) for text in (chosen, rejected)))
+        case None:
+            target = None
+    return replace(example, prompt=prompt, target=target, chat=Chat())
+
+
+def content_of(answer: Text) -> str:
+    """The text of an answer that is text, or one turn of the assistant."""
+    return answer if isinstance(answer, str) else answer[-1].content
+
+
+def answer_texts(example: Example) -> tuple[str, ...]:
+    """The texts of an example's answers."""
+    return tuple(map(content_of, example.answers))
 
 
 def tell_special_tokens(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], *, task: str) -> None:
     """Warn, once, of examples that hold special tokens which are read as text, with their count and one of them."""
     special = _special_tokens(tokenizer)
-    specials = [example for example in examples if not example.special_tokens and special.are_in(example)]
+    raw = [example for example in examples if isinstance(example.prompt, str)]
+    specials = [example for example in raw if not example.special_tokens and special.are_in(example)]
     if specials and special.written:
         first = specials[0]
-        texts = (special.behind_bos(first.prompt_text) + text for text in first.choices.texts)
+        texts = (special.behind_bos(first.prompt_text) + text for text in answer_texts(first))
         name = next(match[0] for text in texts if (match := special.written.search(text)))
         _say_once(
             f"task '{task}': {len(specials)} of {len(examples)} examples hold special tokens of the model, '{name}' in "
@@ -112,19 +158,94 @@ def tell_special_tokens(tokenizer: PreTrainedTokenizerBase, examples: Sequence[E
 def _encode_chunk(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], special: _SpecialTokens
 ) -> list[Encoded]:
+    raw = {number for number, example in enumerate(examples) if isinstance(example.prompt, str)}
+    turns = {number for number in range(len(examples)) if number not in raw and not _has_choices(examples[number])}
+    rows = _raw_rows(tokenizer, examples, sorted(raw), special)
+    for number in range(len(examples)):
+        if number not in raw and number not in turns:
+            rows[number] = _opened_rows(tokenizer, examples[number])
+    for number, (_, *answers) in rows.items():
+        _check_answers(examples[number], answers)
+    encoded = {number: _encode(examples[number], *own, special=special) for number, own in rows.items()}
+    _check_unmerged(examples, rows, {number: encoded[number] for number in sorted(raw)})
+    asked = [(examples[number], examples[number].prompt, examples[number].answers) for number in sorted(turns)]
+    encoded |= dict(zip(sorted(turns), encode_answers(tokenizer, asked), strict=True))
+    return [encoded[number] for number in range(len(examples))]
+
+
+def _has_choices(example: Example) -> bool:
+    return isinstance(example.target, Choices)
+
+
+def _raw_rows(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], raw: Sequence[int], special: _SpecialTokens
+) -> dict[int, list[list[int]]]:
+    """Number of an example -> its prompt, and its prompt with each answer."""
     rows: dict[int, list[list[int]]] = {}
-    as_text = [not example.special_tokens and special.are_in(example) for example in examples]
+    as_text = {number for number in raw if not examples[number].special_tokens and special.are_in(examples[number])}
     for split in (False, True):
-        chosen = [number for number, says in enumerate(as_text) if says == split]
+        chosen = [number for number in raw if (number in as_text) == split]
         texts = [text for number in chosen for text in _texts(examples[number], special)]
         if not texts:
             continue
         # verbose: its own warning about lengths; `check_lengths` says it better.
         how = {"split_special_tokens": True} if split else {}
         ids = iter(tokenizer(texts, add_special_tokens=False, verbose=False, **how)["input_ids"])
-        rows |= {number: [next(ids) for _ in (None, *examples[number].choices.texts)] for number in chosen}
-    _check_choices(examples, [rows[number][1:] for number in range(len(examples))])
-    return [_encode(example, *rows[number], special=special) for number, example in enumerate(examples)]
+        rows |= {number: [next(ids) for _ in (None, *examples[number].answers)] for number in chosen}
+    return rows
+
+
+def _opened_rows(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[list[int]]:
+    """The turns up to where an answer begins, and the same with the content of each choice."""
+    assert isinstance(example.prompt, tuple)  # noqa: S101 - the caller looked
+    try:
+        text, opened = encode_opening(tokenizer, example.prompt, example.chat, special=example.special_tokens)
+    except DataError as error:
+        raise DataError(f"example '{example.id}': {error}; leave it out, or name another 'chat_template'") from error
+    texts = [text, *(text + choice for choice in example.choices.texts)]
+    rows: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    if tuple(rows[0]) == opened:
+        return rows
+    # Control tokens are written in the turns and are text there, so that each part has to be read by itself.
+    choices = tokenizer(list(example.choices.texts), add_special_tokens=False, verbose=False, split_special_tokens=True)
+    return [list(opened), *([*opened, *choice] for choice in choices["input_ids"])]
+
+
+def encode_answers(
+    tokenizer: PreTrainedTokenizerBase, asked: Sequence[tuple[Example, Text, Sequence[Text]]]
+) -> list[Encoded]:
+    """Answers, as whole turns, behind the turns before them.
+
+    Args:
+        tokenizer: of the model.
+        asked: example, the turns before, and answers of it to these.
+
+    Raises:
+        DataError, ModelError: as `encode_examples` has it.
+    """
+    turns = [
+        Turn(example.id, history, _turn(answer), example.chat, example.special_tokens)
+        for example, history, answers in asked
+        if isinstance(history, tuple)
+        for answer in answers
+    ]
+    pairs = iter(encode_turns(tokenizer, turns))
+    encoded = []
+    for example, _, answers in asked:
+        own = [next(pairs) for _ in answers]
+        prefix = own[0][0]
+        if any(other != prefix for other, _ in own):
+            raise DataError(
+                f"example '{example.id}': the chat template renders the prompt otherwise before each of its answers; "
+                "leave it out, or name another 'chat_template'"
+            )
+        _check_answers(example, [list(answer) for _, answer in own])
+        encoded.append(Encoded(prefix, tuple(answer for _, answer in own)))
+    return encoded
+
+
+def _turn(answer: Text) -> Message:
+    return Message("assistant", answer) if isinstance(answer, str) else answer[-1]
 
 
 def answer_tokens(encoded: Encoded, gold: int, end: int | None) -> tuple[int, ...]:
@@ -149,26 +270,50 @@ def check_lengths(examples: Sequence[Example], lengths: Sequence[int], limit: in
         )
 
 
-def _check_choices(examples: Sequence[Example], choices: Sequence[list[list[int]]]) -> None:
-    """Refuse choices that a tokenizer makes equal, as some fold letters or know too few."""
-    for example, rows in zip(examples, choices, strict=True):
-        for k, tokens in enumerate(rows):
-            twin = rows.index(tokens)
-            if twin == k and tokens:
-                continue
-            what = f"reads choices {twin} and {k} alike" if tokens else f"reads nothing in prompt and choice {k}"
-            texts = example.choices.texts
-            raise DataError(
-                f"example '{example.id}': the tokenizer {what} ({texts[twin]!r}, {texts[k]!r}); "
-                "leave the example out or choose another model"
-            )
+def _check_answers(example: Example, rows: Sequence[list[int]]) -> None:
+    """Refuse answers that a tokenizer makes equal, as some fold letters or know too few."""
+    for k, tokens in enumerate(rows):
+        twin = rows.index(tokens)
+        if twin == k and tokens:
+            continue
+        names = ("chosen", "rejected") if isinstance(example.target, Preference) else range(len(rows))
+        kind, one = ("choices", "choice") if _has_choices(example) else ("the answers", "answer")
+        what = (
+            f"reads {kind} {names[twin]} and {names[k]} alike" if tokens else f"reads nothing in prompt and {one} {k}"
+        )
+        texts = answer_texts(example)
+        raise DataError(
+            f"example '{example.id}': the tokenizer {what} ({texts[twin]!r}, {texts[k]!r}); "
+            "leave the example out or choose another model"
+        )
+
+
+def _check_unmerged(
+    examples: Sequence[Example], rows: Mapping[int, list[list[int]]], encoded: Mapping[int, Encoded]
+) -> None:
+    """Refuse references and preferences whose first token is the prompt's last one as well.
+
+    Of choices such a token is predicted for each, so that they are compared all the same.
+    """
+    merged = [
+        examples[number].id
+        for number, own in encoded.items()
+        if not _has_choices(examples[number])
+        and any(row[: len(rows[number][0])] != rows[number][0] for row in rows[number])
+    ]
+    if merged:
+        raise DataError(
+            f"{len(merged)} of {len(examples)} examples, such as '{merged[0]}': the tokenizer puts the end of the "
+            "prompt and the beginning of the answer into one token; end the prompt with a word and begin the answer "
+            "with a blank, or leave them out"
+        )
 
 
 def _texts(example: Example, special: _SpecialTokens) -> list[str]:
-    """The prompt, and the prompt with each choice, as the tokenizer gets them."""
+    """The prompt, and the prompt with each answer, as the tokenizer gets them."""
     written = example.prompt_text
     prompt = written if example.special_tokens else special.behind_bos(written)
-    return [prompt, *(prompt + choice for choice in example.choices.texts)]
+    return [prompt, *(prompt + answer for answer in answer_texts(example))]
 
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> _SpecialTokens:
@@ -194,7 +339,9 @@ def _encode(example: Example, prompt: list[int], *choices: list[int], special: _
     # A choice that adds no token of its own would have nothing to predict.
     shared = min(shared, *(len(choice) - 1 for choice in choices))
     leading = special.leading
-    if special.bos and special.bos.match(example.prompt_text):
+    if not isinstance(example.prompt, str):
+        leading = ()  # a template writes its own
+    elif special.bos and special.bos.match(example.prompt):
         leading = () if example.special_tokens else special.beginning
     prefix = leading + tuple(prompt[:shared])
     return Encoded(prefix or (special.context,), tuple(tuple(choice[shared:]) for choice in choices))

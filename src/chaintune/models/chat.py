@@ -1,0 +1,211 @@
+"""Turns of a conversation as token ids, rendered by the tokenizer's own chat template.
+
+An answer is read in the context in which it would be generated: behind the turns before it and the words with which
+the template opens an answer. What the template makes of the answer, with the mark that ends it, is the answer; where
+the template marks what a model generates, that alone. Control tokens that are written in the turns are text.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from chaintune.errors import DataError, ModelError
+from chaintune.models.token_tree import common_beginning
+from chaintune.records.examples import Chat, Message
+
+Tokens = tuple[int, ...]
+# Templates that write the day of today would ask something else tomorrow; Llama's writes this day where it knows none.
+_DAY = date(2024, 7, 26)
+_ASKS_FOR_DAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
+_MARKS_ANSWERS = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_CHUNK_TURNS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An answer and the turns before it.
+
+    Attributes:
+        example: id of the example, for messages.
+        history: the turns before.
+        answer: the assistant's turn.
+        chat: how they are rendered.
+        special_tokens: whether control tokens that are written in them are read as such.
+    """
+
+    example: str
+    history: tuple[Message, ...]
+    answer: Message
+    chat: Chat
+    special_tokens: bool = False
+
+
+def has_template(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> bool:
+    """Whether there is a template by which turns can be rendered."""
+    return bool(chat.template or tokenizer.chat_template)
+
+
+def template_text(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> str:
+    """The text of the template that renders turns; the day of today in it is always the same day.
+
+    Raises:
+        ModelError: the model has none, or several and none is the default.
+    """
+    if not has_template(tokenizer, chat):
+        raise ModelError(
+            "the model has no chat template, and the examples are conversations; name a template as 'chat_template' of "
+            "the task, or choose a model that was tuned for chat"
+        )
+    try:
+        template = chat.template or tokenizer.get_chat_template()
+    except ValueError as error:
+        raise ModelError(f"{error}; write the one to use into a file and name it as 'chat_template'") from error
+    formats = sorted({match[2] for match in _ASKS_FOR_DAY.finditer(template)})
+    days = "".join(f"{{% if format == {text!r} %}}{_DAY.strftime(text)}{{% endif %}}" for text in formats)
+    return f"{{% macro strftime_now(format) %}}{days}{{% endmacro %}}\n{template}" if formats else template
+
+
+def encode_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> list[tuple[Tokens, Tokens]]:
+    """What is read before each answer, and the answer, as token ids.
+
+    Raises:
+        DataError: the template refuses turns or drops an answer, or the tokenizer puts the end of the prompt and the
+            beginning of the answer into one token; the message counts the examples and names the first.
+        ModelError: there is no template.
+    """
+    kinds: dict[tuple[Chat, bool], list[int]] = defaultdict(list)
+    for place, turn in enumerate(turns):
+        kinds[turn.chat, turn.special_tokens].append(place)
+    encoded: dict[int, tuple[Tokens, Tokens]] = {}
+    problems: dict[str, list[str]] = defaultdict(list)
+    for (chat, special), places in kinds.items():
+        rendering = _Rendering(tokenizer, template_text(tokenizer, chat), special)
+        for start in range(0, len(places), _CHUNK_TURNS):
+            chunk = places[start : start + _CHUNK_TURNS]
+            for place, pair in zip(chunk, rendering.encode([turns[place] for place in chunk], problems), strict=True):
+                encoded[place] = pair
+    if problems:
+        distinct = {what: list(dict.fromkeys(names)) for what, names in problems.items()}
+        many = len({turn.example for turn in turns})
+        told = (f"{len(names)} of {many} examples, such as '{names[0]}': {what}" for what, names in distinct.items())
+        raise DataError(f"{'; '.join(told)}; leave them out, or name another 'chat_template'")
+    return [encoded[place] for place in range(len(turns))]
+
+
+def encode_opening(
+    tokenizer: PreTrainedTokenizerBase, history: tuple[Message, ...], chat: Chat, *, special: bool = False
+) -> tuple[str, Tokens]:
+    """The text of turns with the words that open an answer behind them, and its token ids.
+
+    Args:
+        tokenizer: of the model.
+        history: the turns.
+        chat: how they are rendered.
+        special: whether control tokens that are written in them are read as such.
+
+    Raises:
+        DataError: the template refuses the turns.
+        ModelError: there is no template.
+    """
+    rendering = _Rendering(tokenizer, template_text(tokenizer, chat), special)
+    try:
+        (text,) = rendering.texts([history], opens=True)
+        (tokens,) = rendering.tokens([history], opens=True)
+    except (TemplateError, TypeError) as error:
+        raise DataError(f"the chat template refuses the turns ({error})") from error
+    return text, tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendering:
+    """A tokenizer with one template.
+
+    Attributes:
+        tokenizer: of the model.
+        template: its text.
+        special: whether control tokens that are written in turns are read as such.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    template: str
+    special: bool
+
+    def texts(self, histories: Sequence[Sequence[Message]], *, opens: bool) -> list[str]:
+        """The rendered turns, with the words that open an answer behind them or not."""
+        texts: list[str] = self._apply(histories, add_generation_prompt=opens, tokenize=False)
+        return texts
+
+    def tokens(self, histories: Sequence[Sequence[Message]], *, opens: bool) -> list[Tokens]:
+        """The same as token ids."""
+        how = {"return_dict": False, "sanitize_control_tokens": not self.special}
+        return [tuple(row) for row in self._apply(histories, add_generation_prompt=opens, **how)]
+
+    def encode(self, turns: Sequence[Turn], problems: dict[str, list[str]]) -> Iterator[tuple[Tokens, Tokens]]:
+        """What is read before each answer, and the answer; what cannot be used is noted and comes out empty."""
+        texts = [self._rendered(turn, problems) for turn in turns]
+        usable = [turn for turn, pair in zip(turns, texts, strict=True) if pair]
+        wholes = [(*turn.history, turn.answer) for turn in usable]
+        opened = iter(self.tokens([turn.history for turn in usable], opens=True))
+        whole = self.tokens(wholes, opens=False)
+        spans = iter(zip(whole, self._spans(wholes, whole), strict=True))
+        for turn, pair in zip(turns, texts, strict=True):
+            if not pair:
+                yield (), ()
+                continue
+            prompt, (tokens, (first, last)) = next(opened), next(spans)
+            start = common_beginning(prompt, tokens)
+            if problem := _problem(turn.answer, *pair, merged=start < len(prompt), empty=start >= last):
+                problems[problem].append(turn.example)
+            start = max(start, first)
+            yield tokens[:start], tokens[start:last]
+
+    def _rendered(self, turn: Turn, problems: dict[str, list[str]]) -> tuple[str, str] | None:
+        """The text before an answer, and the text with it; None where the template refuses them."""
+        try:
+            (before,) = self.texts([turn.history], opens=True)
+            (after,) = self.texts([(*turn.history, turn.answer)], opens=False)
+        except (TemplateError, TypeError) as error:
+            problems[f"the chat template refuses the turns ({error})"].append(turn.example)
+            return None
+        return before, after
+
+    def _spans(self, wholes: Sequence[Sequence[Message]], whole: Sequence[Tokens]) -> list[tuple[int, int]]:
+        """Where each last turn begins and ends as far as the template marks it; else 0 and the end."""
+        unmarked = [(0, len(tokens)) for tokens in whole]
+        if not _MARKS_ANSWERS.search(self.template) or not whole:
+            return unmarked
+        rows = self._apply(wholes, add_generation_prompt=False, return_dict=True, return_assistant_tokens_mask=True)
+        spans = []
+        for ids, mask, tokens, span in zip(rows["input_ids"], rows["assistant_masks"], whole, unmarked, strict=True):
+            # Marks are of the text as it is written, where control tokens in it count as such.
+            last = len(mask) - mask[::-1].index(1) if 1 in mask and tuple(ids) == tokens else 0
+            first = last - mask[:last][::-1].index(0) if 0 in mask[:last] else 0
+            spans.append((first, last) if last else span)
+        return spans
+
+    def _apply(self, histories: Sequence[Sequence[Message]], **how: Any) -> Any:
+        plain = [
+            [{"role": turn.role, "content": turn.content, **turn.extra} for turn in history] for history in histories
+        ]
+        if not plain:
+            return {"input_ids": [], "assistant_masks": []} if how.get("return_dict") else []
+        # Its own warning about lengths is turned off; `check_lengths` says it better.
+        verbose = {"tokenizer_kwargs": {"verbose": False}} if how.get("tokenize", True) else {}
+        return self.tokenizer.apply_chat_template(plain, chat_template=self.template, **verbose, **how)
+
+
+def _problem(answer: Message, before: str, after: str, *, merged: bool, empty: bool) -> str:
+    """Why an answer cannot be read behind its prompt; empty where it can."""
+    rest = after[len(before) if after.startswith(before) else common_beginning(before, after) :]
+    # Templates may change the blanks around an answer and its reasoning.
+    if "".join(answer.content.split()) not in "".join(rest.split()) or not rest.strip():
+        return "the chat template drops the answer"
+    if merged and after.startswith(before):
+        return "the tokenizer puts the end of the prompt and the beginning of the answer into one token"
+    return "the tokenizer reads nothing in the answer" if empty else ""

@@ -1,0 +1,63 @@
+"""What is taught of an example: each of its answers in the context in which a model would give it."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from transformers import PreTrainedTokenizerBase
+
+from chaintune.models.encoding import Encoded, as_read, encode_answers, encode_examples
+from chaintune.records import Choices, Example, Message, Preference
+from chaintune.records.examples import Text
+
+_Answer = TypeVar("_Answer")
+
+
+def encode_taught(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], *, last_turn_only: bool = False
+) -> list[tuple[Encoded, ...]]:
+    """What is taught of every example, in their order: each of its answers in the context in which it is given.
+
+    The answers end as they do when a model writes them: with the end of the text after a prompt of text, after a prompt
+    of turns with what the template puts there. Of choices the right one is taught; of a preference both answers are
+    there, the chosen one first.
+
+    Args:
+        tokenizer: of the model.
+        examples: of any target.
+        last_turn_only: leave out what the assistant says within the prompt.
+
+    Raises:
+        DataError, ModelError: as `encode_examples` has it.
+    """
+    texts = [as_read(tokenizer, example) for example in examples]
+    end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+    taught: dict[int, list[Encoded]] = {}
+    raw = [place for place, example in enumerate(texts) if isinstance(example.prompt, str)]
+    for place, encoded in zip(raw, encode_examples(tokenizer, [texts[place] for place in raw]), strict=True):
+        chosen = _taught_answers(texts[place], encoded.continuations)
+        taught[place] = [Encoded(encoded.prefix, tuple(answer + end for answer in chosen))]
+    turns = [
+        (place, history, answers)
+        for place, example in enumerate(texts)
+        if isinstance(example.prompt, tuple)
+        for history, answers in _answered_turns(example, example.prompt, last_turn_only=last_turn_only)
+    ]
+    parts = [(texts[place], history, answers) for place, history, answers in turns]
+    for (place, *_), encoded in zip(turns, encode_answers(tokenizer, parts), strict=True):
+        taught.setdefault(place, []).append(encoded)
+    return [tuple(taught[place]) for place in range(len(texts))]
+
+
+def _answered_turns(
+    example: Example, prompt: tuple[Message, ...], *, last_turn_only: bool
+) -> Iterator[tuple[tuple[Message, ...], tuple[Text, ...]]]:
+    """The turns before each answer, and the answer; of the last one those that are taught."""
+    if not last_turn_only and not isinstance(example.target, Preference):
+        for place, turn in enumerate(prompt):
+            if turn.role == "assistant":
+                yield prompt[:place], ((turn,),)
+    yield prompt, _taught_answers(example, example.answers)
+
+
+def _taught_answers(example: Example, answers: Sequence[_Answer]) -> tuple[_Answer, ...]:
+    return (answers[example.target.gold],) if isinstance(example.target, Choices) else tuple(answers)

@@ -1,0 +1,211 @@
+"""Conversations as token ids, with the templates of the families that people tune."""
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from chaintune.errors import DataError, ModelError
+from chaintune.models.chat import Turn, encode_turns, template_text
+from chaintune.models.encoding import Encoded, encode_examples
+from chaintune.models.taught import encode_taught
+from chaintune.records import Chat, Choices, Example, Message, Preference, Reference
+from tests import tiny
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SMOLLM2 = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+MISTRAL = (
+    "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+    "{% else %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+OLMO2 = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}"
+    "{{ '<|assistant|>\n' + message['content'] + eos_token }}{% if not loop.last %}{{ '\n' }}{% endif %}{% else %}"
+    "{{ '<|' + message['role'] + '|>\n' + message['content'] + '\n' }}{% endif %}"
+    "{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}{% endfor %}"
+)
+WRITTEN = {"chatml": CHATML, "smollm2": SMOLLM2, "mistral": MISTRAL, "olmo2": OLMO2}
+# As the `trl` package has them.
+PUBLISHED = (
+    "llama3", "llama3_1", "llama3_2", "qwen2_5", "qwen3", "qwen3_instruct_2507", "gemma", "gemma3", "phi3", "phi3_5",
+    "cohere", "glm4moe", "deepseek_r1_distill", "qwen2_5_training", "qwen3_training", "llama3_training", "gptoss",
+)  # fmt: skip
+FAMILIES = (*WRITTEN, *PUBLISHED)
+CONTROL = re.compile(r"<\|[^|'\"{}\n]+\|>|<(?:start|end)_of_turn>|\[/?INST\]|<｜[^｜'\"]+｜>")
+
+HISTORY = (Message("user", "Ann has a red ball. Colour?"),)
+LONGER = (*HISTORY, Message("assistant", "It is red."), Message("user", "And the box of Bob?"))
+
+
+def family(name: str) -> PreTrainedTokenizerBase:
+    """A tokenizer made on the spot, with the template of a family and the control tokens that it writes."""
+    package = find_spec("trl")
+    assert package
+    assert package.origin
+    template = WRITTEN.get(name) or (Path(package.origin).parent / f"chat_templates/{name}.jinja").read_text()
+    tokenizer = tiny.make_tokenizer("byte-level with BOS")
+    tokenizer.add_special_tokens({"additional_special_tokens": sorted(set(CONTROL.findall(template)))})
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def plain(*turns: Message) -> list[dict[str, Any]]:
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
+
+
+def own(tokenizer: PreTrainedTokenizerBase, *turns: Message, opens: bool = False) -> tuple[int, ...]:
+    """What transformers itself makes of turns, with the same day as today."""
+    template = template_text(tokenizer, Chat())
+    ids = tokenizer.apply_chat_template(
+        plain(*turns), add_generation_prompt=opens, chat_template=template, return_dict=False
+    )
+    return tuple(ids)
+
+
+@pytest.mark.parametrize("history", [HISTORY, LONGER], ids=["one turn", "three turns"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_turn_is_what_transformers_renders_behind_what_opens_an_answer(
+    name: str, history: tuple[Message, ...]
+) -> None:
+    tokenizer, answer = family(name), Message("assistant", "The box is dark green.")
+    ((prompt, said),) = encode_turns(tokenizer, [Turn("one", history, answer, Chat())])
+    whole, opened = own(tokenizer, *history, answer), own(tokenizer, *history, opens=True)
+    assert (prompt + said) == whole[: len(prompt + said)]
+    # A template that opens an answer with a thought, and drops it behind, has another context for what is taught.
+    assert prompt == opened or name == "deepseek_r1_distill"
+    assert "The box is dark green." in tokenizer.decode(said)
+    assert "Ann" not in tokenizer.decode(said)
+    assert tokenizer.decode(whole[len(prompt + said) :]).strip() == ""
+
+
+def test_no_second_bos() -> None:
+    tokenizer = family("mistral")
+    example = Example("one", HISTORY, Reference("Red."), {}, "c")
+    (encoded,) = encode_examples(tokenizer, [example])
+    assert encoded.prefix.count(tokenizer.bos_token_id) == 1
+    assert encoded.prefix[0] == tokenizer.bos_token_id
+    assert encoded.continuations[0][-1] == tokenizer.eos_token_id
+
+
+def test_a_template_that_writes_no_bos_gets_none() -> None:
+    tokenizer = family("chatml")
+    (encoded,) = encode_examples(tokenizer, [Example("one", HISTORY, Reference("Red."), {}, "c")])
+    assert tokenizer.bos_token_id not in encoded.prefix
+    assert tokenizer("Ann")["input_ids"][0] == tokenizer.bos_token_id
+
+
+@pytest.mark.parametrize("name", ["smollm2", "qwen2_5", "llama3_2", "gemma3", "mistral"])
+def test_a_choice_is_read_as_its_text_behind_the_opened_answer(name: str) -> None:
+    tokenizer = family(name)
+    example = Example("one", HISTORY, Choices(("red", "dark green"), 0), {}, "c")
+    (encoded,) = encode_examples(tokenizer, [example])
+    text = tokenizer.apply_chat_template(
+        plain(*HISTORY), add_generation_prompt=True, tokenize=False, chat_template=template_text(tokenizer, Chat())
+    )
+    for choice, tokens in zip(example.choices.texts, encoded.continuations, strict=True):
+        assert list(encoded.prefix + tokens) == tokenizer(text + choice, add_special_tokens=False)["input_ids"]
+
+
+def test_every_turn_is_taught_in_the_context_in_which_it_would_be_generated() -> None:
+    """Qwen 3 drops the thoughts of earlier turns, so that one rendering of all turns would teach the wrong context."""
+    tokenizer = family("qwen3")
+    thoughtful = Message("assistant", "<think>\nThe ball is red.\n</think>\n\nIt is red.")
+    prompt = (HISTORY[0], thoughtful, LONGER[2])
+    (turns,) = encode_taught(tokenizer, [Example("one", prompt, Reference("Dark green."), {}, "c")])
+    first, last = turns
+    assert first == Encoded(own(tokenizer, HISTORY[0], opens=True), first.continuations)
+    assert "The ball is red." in tokenizer.decode(first.continuations[0])
+    assert "The ball is red." not in tokenizer.decode(last.prefix)
+    assert last.prefix == own(tokenizer, *prompt, opens=True)
+    (only,) = encode_taught(tokenizer, [Example("one", prompt, Reference("Dark green."), {}, "c")], last_turn_only=True)
+    assert only == (last,)
+
+
+def test_marks_of_the_template_end_an_answer() -> None:
+    marked, unmarked = family("qwen2_5_training"), family("qwen2_5")
+    turn = Turn("one", HISTORY, Message("assistant", "It is red."), Chat())
+    ((prompt, said),) = encode_turns(marked, [turn])
+    ((same, longer),) = encode_turns(unmarked, [turn])
+    assert marked.decode(prompt) == unmarked.decode(same)
+    assert marked.decode(said) == "It is red.<|im_end|>" or marked.decode(said) == "It is red.<|im_end|>\n"
+    assert unmarked.decode(longer).startswith(marked.decode(said))
+
+
+def test_control_tokens_written_in_turns_are_text() -> None:
+    tokenizer = family("chatml")
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    history = (Message("user", "What does <|im_end|> mean?"),)
+    said: dict[bool, int] = {}
+    for special in (False, True):
+        turn = Turn("one", history, Message("assistant", "<|im_end|> ends a turn."), Chat(), special)
+        ((prompt, answer),) = encode_turns(tokenizer, [turn])
+        said[special] = (prompt + answer).count(end)
+    assert said == {False: 2, True: 4}
+    example = Example("one", history, Choices(("The end.", "A <|im_end|>."), 0), {}, "c")
+    (encoded,) = encode_examples(tokenizer, [example])
+    assert encoded.prefix.count(end) == 1
+    assert all(end not in choice for choice in encoded.continuations)
+
+
+def test_both_answers_of_a_preference_follow_the_same_prompt() -> None:
+    tokenizer = family("smollm2")
+    (encoded,) = encode_examples(tokenizer, [Example("one", LONGER, Preference("Dark green.", "Red."), {}, "c")])
+    assert encoded.prefix == own(tokenizer, *LONGER, opens=True)
+    chosen, rejected = map(tokenizer.decode, encoded.continuations)
+    assert (chosen, rejected) == ("Dark green.<|im_end|>\n", "Red.<|im_end|>\n")
+
+
+def test_a_template_that_asks_for_the_day_gets_the_same_day_every_day() -> None:
+    tokenizer = family("llama3_2")
+    tokenizer.chat_template = "{{ strftime_now('%Y-%m-%d') }} {{ strftime_now(\"%d %b %Y\") }}" + CHATML
+    turn = Turn("one", HISTORY, Message("assistant", "Red."), Chat())
+    ((prompt, _),) = encode_turns(tokenizer, [turn])
+    assert tokenizer.decode(prompt).startswith("2024-07-26 26 Jul 2024<|im_start|>")
+
+
+def test_without_a_template_one_user_turn_is_text_where_it_may_be() -> None:
+    tokenizer = tiny.make_tokenizer()
+    may = Example("one", HISTORY, Reference("It is red."), {}, "c", chat=Chat(fallback=True))
+    text = Example("one", HISTORY[0].content, Reference(" It is red."), {}, "c")
+    assert encode_examples(tokenizer, [may]) == encode_examples(tokenizer, [text])
+    (taught,) = encode_taught(tokenizer, [may])
+    assert taught[0].continuations[0][-1] == tokenizer.eos_token_id
+    with pytest.raises(DataError, match="its prompt is 3 turns, and the model has no chat template"):
+        encode_examples(tokenizer, [Example("one", LONGER, Reference("Red."), {}, "c", chat=Chat(fallback=True))])
+    with pytest.raises(ModelError, match="the model has no chat template"):
+        encode_examples(tokenizer, [Example("one", HISTORY, Reference("Red."), {}, "c")])
+    named = Example("one", HISTORY, Reference("Red."), {}, "c", chat=Chat(template=CHATML))
+    (encoded,) = encode_examples(tokenizer, [named])
+    assert tokenizer.decode(encoded.prefix).endswith("assistant\n")
+
+
+def test_what_a_template_refuses_or_drops_is_counted_and_named() -> None:
+    tokenizer = family("mistral")
+    answer = Message("assistant", "Red.")
+    fine = Turn("a", HISTORY, answer, Chat())
+    twice = [Turn(name, (*HISTORY, *HISTORY), answer, Chat()) for name in "bc"]
+    with pytest.raises(DataError, match=r"2 of 3 examples, such as 'b': the chat template refuses .*must alternate"):
+        encode_turns(tokenizer, [fine, *twice])
+    tokenizer.chat_template = "{% for message in messages[:1] %}{{ message['content'] }}{% endfor %}"
+    with pytest.raises(DataError, match="1 of 1 examples, such as 'a': the chat template drops the answer"):
+        encode_turns(tokenizer, [fine])
+
+
+def test_an_answer_whose_first_token_is_the_end_of_the_prompt_too_is_named() -> None:
+    tokenizer = tiny.make_tokenizer()
+    merged = Example("one", "Ann has a b", Reference("all"), {}, "c")
+    with pytest.raises(DataError, match="'one': the tokenizer puts the end of the prompt and the beginning of the"):
+        encode_examples(tokenizer, [merged])
