@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import parts_of
+from chaintune.forgetting.power import OnDraw
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Audit, Scores, Task
 from chaintune.scoring.backends import DEFAULT
@@ -136,7 +137,7 @@ def audit(
         trust_remote_code: run Python code that comes with a model.
         allow_unused: patterns of weights that a model may leave out, as `vision_tower.*`; any other is refused.
         **how: as `compare` takes them: `by` (in each task that has the dimension), `level`, `margin`, `reference`,
-            `adjust`, `resamples`, `seed`, ...
+            `adjust`, `resamples`, `seed`, `power`, ...
 
     Raises:
         ConfigError: an option, a dimension or a policy is invalid.
@@ -173,7 +174,12 @@ def audit(
 
 
 def audit_scores(
-    before: Mapping[str, Scores], after: Mapping[str, Scores], options: "CompareOptions", policy: "Policy | None"
+    before: Mapping[str, Scores],
+    after: Mapping[str, Scores],
+    options: "CompareOptions",
+    policy: "Policy | None",
+    *,
+    on_draw: OnDraw | None = None,
 ) -> Audit:
     """The forgetting between two models that were scored.
 
@@ -182,6 +188,7 @@ def audit_scores(
         after: the same of the later one.
         options: how to compare; each dimension in each task that has it.
         policy: budgets, whose dimensions are added.
+        on_draw: as `compare_sides` takes it.
     """
     from chaintune.gate import judge
     from chaintune.logs.compare import compare_sides
@@ -189,7 +196,8 @@ def audit_scores(
 
     # The examples that were drawn need not bear a dimension that the task has.
     lenient = replace(options, by=(), also_by=(*options.by, *options.also_by, *(policy.dimensions if policy else ())))
-    compared = compare_sides(read_sides(list(before.values()), list(after.values()), lenient), lenient)
+    sides = read_sides(list(before.values()), list(after.values()), lenient)
+    compared = compare_sides(sides, lenient, on_draw=on_draw)
     comparisons = tuple(
         replace(one, cautions={**one.cautions, "public": _PUBLIC}) if one.task in registry.names() else one
         for one in compared

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons
+from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons, simulating
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.score import Names, ScoreFlags
 from chaintune.files.names import shown_arguments
@@ -46,7 +46,8 @@ def audit(
     tasks = score_flags.tasks(task)
     check_dimensions(options.by, tasks)
     scores = score_flags.score({"before": before, "after": after}, tasks)
-    audited = audit_scores(scores["before"], scores["after"], options, policy)
+    with simulating(options) as on_draw:
+        audited = audit_scores(scores["before"], scores["after"], options, policy, on_draw=on_draw)
     if out is not None:
         write_audit(audited, out, tasks=tasks, command=shown_arguments(["chaintune", *sys.argv[1:]]))
     return report_comparisons(audited.comparisons, audited.gate, output)

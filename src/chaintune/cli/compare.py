@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons, write_text
+from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons, simulating, write_text
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError
 from chaintune.files.names import shown_arguments
@@ -82,7 +82,8 @@ def compare(
     policy = output.read_policy()
     options = compare_flags.options(read_flags.options(), policy=policy)
     sides = read_sides(before, after, options)
-    comparisons = compare_sides(sides, options)
+    with simulating(options) as on_draw:
+        comparisons = compare_sides(sides, options, on_draw=on_draw)
     gate = _judged(policy, comparisons) if policy else None
     if html:
         _write_page(html, sides, comparisons, gate)

@@ -1,6 +1,7 @@
 """What every command that ends in comparisons shares: its options, printing, and the exit code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +14,7 @@ from chaintune.files.atomic import write_bytes
 from chaintune.files.disk import os_errors_as_store_error
 
 if TYPE_CHECKING:
+    from chaintune.forgetting.power import OnDraw
     from chaintune.gate import Policy
     from chaintune.logs.options import CompareOptions, ReadOptions
     from chaintune.records import Comparison, Gate
@@ -53,6 +55,14 @@ class CompareFlags:
     chosen_of: Annotated[
         int, typer.Option(min=1, metavar="K", help="How many checkpoints AFTER was chosen of by these scores.")
     ] = 1
+    power: Annotated[
+        bool,
+        typer.Option(
+            "--power",
+            help="Simulate comparisons like this one: how often they show a loss of 5 and of 10 points. Takes up to a "
+            "few minutes for each task.",
+        ),
+    ] = False
 
     def options(self, read: "ReadOptions | None" = None, *, policy: "Policy | None" = None) -> "CompareOptions":
         """The options of a comparison, checked.
@@ -72,6 +82,7 @@ class CompareFlags:
             read=replace(read or ReadOptions(), **metric_options(metrics_of(self.metric or ()))),
             inference=Inference(self.level, self.resamples, self.seed, self.adjust, self.reference, self.margin),
             chosen_of=self.chosen_of,
+            power=self.power,
         )
 
 
@@ -117,6 +128,18 @@ def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None",
         write_text(output.junit, junit_xml(gate))
     _show(comparisons, gate, output.form)
     return EXIT_CODES[gate.answer] if gate else 0
+
+
+@contextmanager
+def simulating(options: "CompareOptions") -> "Iterator[OnDraw | None]":
+    """Shows on stderr how far the simulation of power is, where it is asked for."""
+    if not options.power:
+        yield None
+        return
+    from chaintune.cli.display import counting
+
+    with counting("simulated comparisons") as note:
+        yield note
 
 
 def write_text(path: Path, text: str) -> None:

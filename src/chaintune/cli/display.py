@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -52,6 +52,25 @@ def _rich(table: Table) -> RichTable:
 def _cell(text: str) -> Text:
     """Text, not markup, as it comes from data; where a long one is folded, any two colons may begin a line."""
     return Text(visible(text).replace("::", "\\u003a:"))
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows on stderr how many of something are done: always on a terminal, elsewhere a line now and then."""
+    console, last = Console(stderr=True, highlight=False), time.monotonic()
+
+    def line(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            with suppress(OSError):  # that nobody can see it is no reason to stop
+                console.print(Text(f"{what}: {done:,} of {total:,}"), soft_wrap=True)
+
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield line
+        return
+    with console.status(what) as status:
+        yield lambda done, total: status.update(f"{what}: {done:,} of {total:,}")
 
 
 class RunDisplay:

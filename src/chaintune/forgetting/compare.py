@@ -1,5 +1,6 @@
 """Two checkpoints on one task: what was forgotten, and who was."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,12 +15,14 @@ from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.missing import Incomplete, with_bounds
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, every_example, pair
+from chaintune.forgetting.power import OnDraw, power_by_simulation
 from chaintune.forgetting.rows import Subject, forgetting_rows
 from chaintune.forgetting.second_lines import second_rows, with_margins
 from chaintune.forgetting.units import Unit
-from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores
+from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores, SimulatedPower
 from chaintune.records.comparison import BEFORE
 from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
+from chaintune.records.scales import is_share
 from chaintune.stats import Adjustment, Reference, mcnemar_p
 from chaintune.stats.clusters import Floats
 
@@ -103,10 +106,13 @@ def compare_scores(
     inference: Inference,
     further: Sequence[tuple[Scores, Scores]] = (),
     identical: bool = False,
+    power: bool = False,
+    on_draw: OnDraw | None = None,
 ) -> Compared:
     """The same as `compare`, of options that were checked before.
 
-    `further` are both scores by each further metric; the scores are `identical` where both are of one source.
+    `further` are both scores by each further metric; the scores are `identical` where both are of one source. With
+    `power` comparisons are simulated, and `on_draw` is called after each.
     """
     paired = pair(before, after, on_missing=on_missing)
     identical = identical or before is after
@@ -139,6 +145,8 @@ def compare_scores(
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
         on_missing=on_missing,
     )  # fmt: skip
+    if power:
+        comparison = replace(comparison, simulated_power=_simulated(comparison, groups, values, inference, on_draw))
     return Compared(comparison, whole_ends(unit, groups, (values[0] - values[1])[np.newaxis], [0], inference)["0"])
 
 
@@ -167,6 +175,26 @@ def _rows(
     rows = [replace(row, chain="", seed="") for row in others]
     answers = {(row.seed, row.dimension, row.group): row.answers for row in after}
     yield from (*before, *after, *judged_rows(rows, before, answers, options))
+
+
+def _simulated(
+    comparison: Comparison, groups: Grouping, values: tuple[Floats, Floats], options: Inference, on_draw: OnDraw | None
+) -> SimulatedPower:
+    """Power by simulation, or why there is none."""
+    reason = ""
+    if not is_share(comparison.unit) or comparison.graded:
+        reason = "scores other than 0 and 1 do not flip, so their changes are not simulated"
+    elif not np.any(values[0] != values[1]):
+        reason = "no answer changed, so there are no flips to simulate"
+    if reason:
+        return SimulatedPower(math.nan, math.nan, math.nan, reason=reason)
+    testable = {
+        (row.dimension, row.group)
+        for row in comparison.rows
+        if row.metric == "biased_forgetting" and not math.isnan(row.estimate.p_value)
+    }
+    right = float(values[0].mean())
+    return power_by_simulation(groups, values[0] - values[1], options, right=right, testable=testable, on_draw=on_draw)
 
 
 def _auc_rows(

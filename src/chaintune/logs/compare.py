@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.forgetting.compare import Compared, compare_scores, in_one_family
 from chaintune.forgetting.grouping import grouping
+from chaintune.forgetting.power import OnDraw
 from chaintune.logs.cautions import cautions
 from chaintune.logs.log import Log
 from chaintune.logs.options import Arguments, CompareOptions, Crossing, compare_options
@@ -32,7 +33,8 @@ def compare(before: Logged, after: Logged, **options: Unpack[Arguments]) -> Comp
             `reference` (`overall` or `rest`), `adjust` (`minp`, `holm` or `bh`), `resamples` 10000, `seed` 0,
             `on_missing` (`error`; `intersect`, and verdicts count what lacks a score at its best and at its worst;
             `drop`, and it is taken to be missing at random), `force`, `chosen_of` (how many checkpoints the later one
-            was chosen of by these scores); see `logs.options.CompareOptions`. How to read: `task`, `columns`
+            was chosen of by these scores), `power` (simulate comparisons like this one, up to a few minutes); see
+            `logs.options.CompareOptions`. How to read: `task`, `columns`
             (`{"id": "qid"}`), `cluster`, `metric` (one, or a list whose first decides; or task -> either), `filter`,
             `scale` (worst and best), `reader`; see `ReadOptions`.
 
@@ -60,8 +62,14 @@ def compare_all(before: Logged, after: Logged, **options: Unpack[Arguments]) -> 
     return compare_sides(read_sides(before, after, checked), checked)
 
 
-def compare_sides(sides: Sides, options: CompareOptions) -> list[Comparison]:
+def compare_sides(sides: Sides, options: CompareOptions, *, on_draw: OnDraw | None = None) -> list[Comparison]:
     """One comparison for each task that both sides have.
+
+    Args:
+        sides: that were read.
+        options: how to compare.
+        on_draw: of power by simulation: is called after each simulated comparison, with how many are done and how many
+            there are for the task.
 
     Raises:
         ConfigError: a dimension that no task has.
@@ -70,7 +78,7 @@ def compare_sides(sides: Sides, options: CompareOptions) -> list[Comparison]:
     for task in sides.tasks:
         _tell_without_group(sides.before[task], options)
     _check_dimensions([side[task] for side in (sides.before, sides.after) for task in sides.tasks], options)
-    comparisons = in_one_family([_compared(sides, task, options) for task in sides.tasks], options.judged)
+    comparisons = in_one_family([_compared(sides, task, options, on_draw) for task in sides.tasks], options.judged)
     return [replace(comparison, tasks_left_out=sides.left_out) for comparison in comparisons]
 
 
@@ -91,7 +99,7 @@ def _tell_without_group(log: Log, options: CompareOptions) -> None:
             _LOG.warning("%s: %d of %d examples have no group on '%s'", log.where, without, len(log.scores), name)
 
 
-def _compared(sides: Sides, task: str, options: CompareOptions) -> Compared:
+def _compared(sides: Sides, task: str, options: CompareOptions, on_draw: OnDraw | None) -> Compared:
     before, after = sides.before[task], sides.after[task]
     one, other = before.scores, after.scores
     against = objections(before, after)
@@ -120,6 +128,8 @@ def _compared(sides: Sides, task: str, options: CompareOptions) -> Compared:
         inference=options.judged,
         further=[(before.further[name], after.further[name]) for name in before.further],
         identical=sides.identical,
+        power=options.power,
+        on_draw=on_draw,
     )
     comparison = compared.comparison
     gone = _vanished(comparison, (before, after), options) if comparison.n_left_out else ()

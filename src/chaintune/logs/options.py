@@ -104,6 +104,7 @@ class CompareOptions:
         inference: how sure, and relative to what.
         chosen_of: how many checkpoints the later one was chosen of by these very scores: the error rate is divided by
             it, so that the intervals hold for whichever was chosen.
+        power: simulate comparisons like this one, to tell how often they show a loss of 5 and of 10 points.
 
     Raises:
         ConfigError: an empty name, or more than two dimensions are crossed.
@@ -116,10 +117,12 @@ class CompareOptions:
     read: ReadOptions = field(default_factory=ReadOptions)
     inference: Inference = field(default_factory=Inference)
     chosen_of: int = 1
+    power: bool = False
 
     def __post_init__(self) -> None:
         check_argument("on_missing", self.on_missing, str)
         check_argument("force", self.force, bool)
+        check_argument("power", self.power, bool)
         if isinstance(self.chosen_of, bool) or not isinstance(self.chosen_of, int) or not 1 <= self.chosen_of <= _MOST:
             raise ConfigError(f"chosen_of {self.chosen_of!r}: expected how many there were, from 1 to {_MOST:,}")
         for text in (*self.by, *self.also_by):
@@ -184,6 +187,7 @@ class CompareArguments(TypedDict, total=False):
     margin: float
     force: bool
     chosen_of: int
+    power: bool
 
 
 class ReadArguments(TypedDict, total=False):
@@ -228,6 +232,7 @@ def compare_options(arguments: Mapping[str, Any]) -> CompareOptions:
         on_missing=rest.pop("on_missing", "error"),
         force=rest.pop("force", False),
         chosen_of=rest.pop("chosen_of", 1),
+        power=rest.pop("power", False),
         read=ReadOptions(tasks=() if tasks is None else names_of("task", tasks), **read),
         inference=inference,
     )

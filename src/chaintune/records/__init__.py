@@ -28,6 +28,7 @@ from chaintune.records.items import ITEMS_SCHEMA, items_table, plain_scores
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
 from chaintune.records.mitigations import Limits, MitigationRef, Recommendation, Who
+from chaintune.records.power import GroupPower, SimulatedPower
 from chaintune.records.recipe import Lora, Recipe, Regulariser, Resources
 from chaintune.records.results import (
     ALL_SEEDS,
@@ -70,6 +71,7 @@ __all__ = [
     "ForgettingFrom",
     "Gate",
     "GroupComparison",
+    "GroupPower",
     "ItemMetric",
     "Judgement",
     "Limits",
@@ -91,6 +93,7 @@ __all__ = [
     "SecondLine",
     "Section",
     "Settings",
+    "SimulatedPower",
     "Space",
     "Target",
     "Task",

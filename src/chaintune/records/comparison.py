@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from chaintune.errors import number_of, require
 from chaintune.records.answers import NO_ANSWERS, Answers
 from chaintune.records.metrics import Direction
+from chaintune.records.power import SimulatedPower
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND, Estimate, ResultRow, Verdict
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ class Comparison:
         cautions: kind -> sentence of what the numbers do not tell, such as examples that may depend on each other.
         on_missing: what became of examples that only one side has: `error`, `intersect` (they, as all that lack a
             score, enter verdict and budgets at best and at worst) or `drop` (they are taken to be missing at random).
+        simulated_power: how often comparisons of simulated data like these show a loss; None where nobody asked.
     """
 
     task: str
@@ -209,6 +211,7 @@ class Comparison:
     chosen_of: int = 1
     cautions: Mapping[str, str] = field(default_factory=dict)
     on_missing: Literal["error", "intersect", "drop"] = "error"
+    simulated_power: SimulatedPower | None = None
 
     @cached_property
     def overall(self) -> GroupComparison:

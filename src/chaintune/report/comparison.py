@@ -74,6 +74,8 @@ def read_comparisons(path: Path) -> tuple[list[Comparison], Gate | None]:
 def _comparison(content: dict[str, Any]) -> Comparison:
     from pydantic import TypeAdapter
 
+    simulated = content.get("simulated_power")
+    content = content | {"simulated_power": simulated if isinstance(simulated, dict) else None}
     own = TypeAdapter(Comparison).validate_python(content | {"rows": (), "further": ()})
     views = TypeAdapter(_Views).validate_python(content)
     return replace(own, rows=tuple(views.rows(own)), further=tuple(views.further(own)))

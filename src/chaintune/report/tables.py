@@ -37,6 +37,7 @@ from chaintune.report.cells import (
 from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
 from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables
+from chaintune.report.power import power_table
 from chaintune.report.results import Results, without_mitigated
 from chaintune.report.second_lines import by_name, margins_table, whole_lines
 
@@ -59,7 +60,7 @@ def result_tables(results: Results, *, main: bool = False) -> list[Table]:
     for one in results.comparisons:
         named = by_name([row for row in one.further if row.item_metric != AUC])
         tables += [_before_after(one), *group_tables(one.rows, scores=True), *group_tables(named, scores=True)]
-        tables += [margins_table(one.further, one.level), _spread(one)]
+        tables += [margins_table(one.further, one.level), _spread(one), power_table(one)]
     if not results.comparisons:
         tables += _main_tables(replace(results, rows=_first_dimensions(results.shown)) if main else results)
         tables += [] if main else [curvature_rows_table(results.shown), *_others(results.plain)]

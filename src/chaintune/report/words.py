@@ -16,6 +16,7 @@ from chaintune.report.cells import gain_key, joint_name, p_text
 from chaintune.report.gate import gate_sentence
 from chaintune.report.group_words import MOST_NAMED, PROSPECTS, best_differences, group_differences
 from chaintune.report.labels import listed
+from chaintune.report.power import power_sentences
 from chaintune.report.results import Results
 from chaintune.report.second_lines import margins_sentence
 from chaintune.stats.effects import MODERATED, OVER_RECIPES
@@ -108,7 +109,7 @@ def _comparison_text(comparison: Comparison) -> str:
         )
     if whole.family:
         parts.append(f"Interval and verdict are corrected over tasks as one family: {whole.family}.")
-    parts += comparison.cautions.values()
+    parts += [*power_sentences(comparison), *comparison.cautions.values()]
     return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
 
 

@@ -200,7 +200,7 @@ def simulated_power(
     losses = planted_losses(small, place, flips, effect, kind, reference)
     if losses is None:
         return Power(math.nan, math.nan, draws)
-    size = resamples or max(_RESAMPLES, math.ceil(_RESAMPLES_A_STEP * len(tested) / (1 - level)))
+    size = resamples or halves_needed(len(tested), level)
     family = list(range(1, len(tested) + 1))
     shown = 0
     for number in range(draws):
@@ -213,6 +213,11 @@ def simulated_power(
             on_draw(number + 1, draws)
     smoothed = (shown + 0.5) / (draws + 1)
     return Power(shown / draws, math.sqrt(smoothed * (1 - smoothed) / draws), draws)
+
+
+def halves_needed(tests: int, level: float) -> int:
+    """Random halves of the clusters that a correction over so many tests needs."""
+    return max(_RESAMPLES, math.ceil(_RESAMPLES_A_STEP * tests / (1 - level)))
 
 
 def grown(design: Design, times: int) -> Design:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaintune.cli.app import main
+from chaintune.forgetting import power
 
 FAST = ["--resamples", "200"]
 
@@ -40,6 +41,18 @@ def test_options_reach_the_comparison(sides: tuple[str, str], capsys: pytest.Cap
     found = json.loads(text)["comparisons"][0]
     named = [found[name] for name in ("level", "seed", "margin", "adjust", "reference", "graded")]
     assert named == [0.9, 7, 0.5, "bh", "rest", True]
+
+
+def test_power_is_simulated_where_it_is_asked_for(
+    sides: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_DRAWS_OF_WHOLE", "_MOST_DRAWS", "_FEWEST_DRAWS"):
+        monkeypatch.setattr(power, name, 2)
+    code, out, _ = run(capsys, "compare", *sides, "--by", "faith", "--power", *FAST)
+    assert code == 0
+    assert "Power by simulation: items" in out
+    assert "a loss of 5 points of the whole is shown in" in out
+    assert "Power by simulation" not in run(capsys, "compare", *sides, "--by", "faith", *FAST)[1]
 
 
 @pytest.mark.parametrize(
