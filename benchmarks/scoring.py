@@ -31,7 +31,7 @@ from chaintune.execution.bases import open_base
 from chaintune.models.encoding import encode_examples
 from chaintune.models.precision import dtype_of
 from chaintune.records import Example
-from chaintune.scoring.logprobs import choice_logprobs
+from chaintune.scoring.logprobs import answer_logprobs
 from chaintune.scoring.trees import count_tokens
 from chaintune.store.folder import FolderStore
 from chaintune.tasks.prompts import question_prompt
@@ -107,7 +107,7 @@ def run_theirs(harness: HFLM, asked: Sequence[tuple[str, str]], batch: int) -> t
 def run_ours(loaded: models.LoadedModel, items: Sequence[Example]) -> tuple[float, list[list[float]]]:
     """Seconds with encoding, and the log-probability of every choice."""
     started = time.monotonic()
-    rows = choice_logprobs(loaded.model, encode_examples(loaded.tokenizer, items))
+    rows = answer_logprobs(loaded.model, encode_examples(loaded.tokenizer, items))
     return time.monotonic() - started, rows
 
 

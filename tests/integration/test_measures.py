@@ -27,7 +27,7 @@ choice = MEASURES.get("choice")
 
 
 def record(backend, examples, *, task, again, on_scored):
-    logprobs, _ = backend.choice_logprobs(examples, task=task, on_scored=on_scored)
+    logprobs, _ = backend.answer_logprobs(examples, task=task, on_scored=on_scored)
     from chaintune.records import Measurement
     import pyarrow as pa
 

@@ -35,7 +35,7 @@ class Formula:
 
     about = {}
 
-    def choice_logprobs(self, examples, *, task, on_scored):
+    def answer_logprobs(self, examples, *, task, on_scored):
         rows = [[-zlib.crc32(self.seed + text.encode()) / 2**32 for text in e.choices.texts] for e in examples]
         return rows, [[len(text) for text in e.choices.texts] for e in examples]
 

@@ -16,10 +16,13 @@ from chaintune.errors import ConfigError
 from chaintune.models.encoding import Encoded, check_lengths, encode_examples, tell_special_tokens
 from chaintune.models.processes import Rank
 from chaintune.models.undisturbed import modes_kept, random_states_kept
-from chaintune.records import Example, ItemMetric, Scores, Task, choice_measurement, scores_of
-from chaintune.records.choice import CHOICE
-from chaintune.scoring.logprobs import choice_logprobs
+from chaintune.records import Example, ItemMetric, Scores, Task, scores_of
+from chaintune.scoring.backends.backend import Ability
+from chaintune.scoring.logprobs import answer_logprobs
+from chaintune.scoring.measures import MEASURES
 from chaintune.scoring.reading import metrics_of
+
+_ABILITIES: frozenset[Ability] = frozenset({"log-probabilities"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +48,19 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
     """A task's test examples as token ids.
 
     Raises:
-        ConfigError: the task is measured in another way than by its choices.
-        DataError: an example is longer than the model's context, or cannot be told apart by the tokenizer.
+        ConfigError: the task is measured by more than log-probabilities.
+        DataError: the measure does not take an example, one is longer than the model's context, or its answers cannot
+            be told apart by the tokenizer.
     """
-    if (metric := metrics_of(task)[0]).measure != CHOICE:
+    metric = metrics_of(task)[0]
+    measure = MEASURES.get(metric.measure)
+    if missing := measure.needs - _ABILITIES:
         raise ConfigError(
-            f"task '{task.name}': a model in training is measured by 'choice' only, not by '{metric.measure}'"
+            f"task '{task.name}': measure '{measure.name}' needs {' and '.join(sorted(missing))}, and of a model in "
+            "training only log-probabilities are computed; name another measure"
         )
     examples = tuple(sorted(task.test, key=lambda example: example.id))
+    measure.check(examples, task.name)
     tell_special_tokens(tokenizer, examples, task=task.name)
     encoded = tuple(encode_examples(tokenizer, examples))
     check_lengths(examples, [example.longest_tokens for example in encoded], context_tokens, task=task.name)
@@ -80,14 +88,32 @@ def score_live(model: Any, task: EncodedTask, *, batch_tokens: int | None = None
     """
     share = Rank.here()
     with undisturbed(model):
-        rows = choice_logprobs(model, task.encoded, batch_tokens=batch_tokens, share=share)
+        rows = answer_logprobs(model, task.encoded, batch_tokens=batch_tokens, share=share)
     whole = share.merged(rows, next(model.parameters()).device)
     if any(np.isnan(row).any() for row in whole):
         return None
-    tokens = [[len(choice) for choice in item.continuations] for item in task.encoded]
-    precision = str(model.dtype).removeprefix("torch.")
-    measurement = choice_measurement(task.examples, whole, tokens, {**task.about, "precision": precision, **about})
-    return scores_of(task.name, measurement, task.examples, task.metric)
+    tokens = [[len(answer) for answer in item.continuations] for item in task.encoded]
+    computed = _Computed({"precision": str(model.dtype).removeprefix("torch.")}, whole, tokens)
+    measure = MEASURES.get(task.metric.measure)
+    measurement = measure.record(computed, task.examples, task=task.name, again=False, on_scored=lambda _: None)
+    return scores_of(task.name, measurement, task.examples, task.metric, {**task.about, **about})
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """A backend that has the log-probabilities of a task's examples, in their order, already."""
+
+    about: Mapping[str, str]
+    logprobs: list[list[float]]
+    tokens: list[list[int]]
+
+    def answer_logprobs(self, *_: Any, **__: Any) -> tuple[list[list[float]], list[list[int]]]:
+        """Those that it has."""
+        return self.logprobs, self.tokens
+
+    def rounding(self, *_: Any) -> str:
+        """Nothing, as a model in training is asked once."""
+        return ""
 
 
 @contextmanager

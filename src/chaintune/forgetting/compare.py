@@ -17,7 +17,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, every_example, pair
 from chaintune.forgetting.power import OnDraw, power_by_simulation
 from chaintune.forgetting.rows import Subject, forgetting_rows
-from chaintune.forgetting.second_lines import second_rows, with_margins
+from chaintune.forgetting.second_lines import second_rows, with_usual
 from chaintune.forgetting.units import Unit
 from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores, SimulatedPower
 from chaintune.records.comparison import BEFORE
@@ -51,8 +51,8 @@ def compare(
         by: dimensions whose groups are compared; none, and only the whole task is.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
         metric: what scores an example, one of the scores' `metrics`; None is their own.
-        further: others of the `metrics`, which stand beside it without a verdict, as scaled margins do wherever they
-            are known.
+        further: others of the `metrics`, which stand beside it without a verdict, as scaled margins and the
+            difference of preferences do wherever they are known.
         level: of the intervals.
         resamples: random halves of the clusters that are drawn.
         seed: of the draws; same seed, same bits.
@@ -127,7 +127,7 @@ def compare_scores(
     unit = Unit.of(sides[0].metric, scores)
     values = (unit.inward(scores[0]), unit.inward(scores[1]))
     subject = Subject("", Checkpoint(""), BEFORE, before.task, unit)
-    beside = with_margins(further, (before.by(known), after.by(known)))
+    beside = with_usual(further, (before.by(known), after.by(known)))
     judged = inference.without_verdict
     second = [row for one in beside for row in second_rows(one, by, intersections, judged, identical=identical)]
     incomplete = None

@@ -14,7 +14,8 @@ from chaintune.stats import median, rates
 def rounding_rows(runs: Runs, condition: Checkpoint, options: Inference) -> list[ResultRow]:
     """Share of answers, and log-probabilities, that changed when the base was scored in another grouping.
 
-    Rows of `rounding` (a share) and `rounding_nats` (median over examples of a choice's largest change).
+    Rows of `rounding` (a share, where an answer was preferred to another) and `rounding_nats` (median over examples of
+    an answer's largest change; of a likelihood, a token).
     """
     if condition.chain:
         return []
@@ -29,8 +30,9 @@ def rounding_rows(runs: Runs, condition: Checkpoint, options: Inference) -> list
         kept = [row for row, example in enumerate(again["example_id"]) if example in place]
         picked = np.array([place[again["example_id"][row]] for row in kept])
         design = runs.groups[task].subset(picked).design
-        changed = rates(design, np.array(again["changed"], dtype=np.float64)[kept], level=options.level)[0]
         subject = subject_of(runs, condition, task, [seed])
-        rows.append(subject.row("rounding", str(seed), changed))
+        if "changed" in again:  # not of one answer a model had no choice in
+            changed = rates(design, np.array(again["changed"], dtype=np.float64)[kept], level=options.level)[0]
+            rows.append(subject.row("rounding", str(seed), changed))
         rows.append(subject.row("rounding_nats", str(seed), median(again["nats"], level=options.level)))
     return rows

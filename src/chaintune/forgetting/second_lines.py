@@ -16,21 +16,23 @@ from chaintune.records import Checkpoint, Estimate, ResultRow, Scores
 from chaintune.records.comparison import BEFORE
 from chaintune.records.examples import LABEL
 from chaintune.records.margins import SCALED_MARGIN
+from chaintune.records.preference import DIFFERENCE
 
 Sides = tuple[Scores, Scores]
+# What stands beside the metric that decides without being named.
+USUAL = (SCALED_MARGIN, DIFFERENCE)
 
 
-def with_margins(further: Sequence[Sides], deciding: Sides) -> list[Sides]:
-    """Both sides by each further metric, and by their scaled margins wherever these are known.
+def with_usual(further: Sequence[Sides], deciding: Sides) -> list[Sides]:
+    """Both sides by each further metric, and by scaled margins and differences of preferences where these are known.
 
     Args:
         further: of whole sides, as a margin is scaled by all of a checkpoint's.
         deciding: the same by the metric that decides.
     """
-    named = any(before.metric.name == SCALED_MARGIN for before, _ in further)
-    if named or not all(SCALED_MARGIN in one.metrics for one in deciding):
-        return list(further)
-    return [*further, (deciding[0].by(SCALED_MARGIN), deciding[1].by(SCALED_MARGIN))]
+    there = {before.metric.name for before, _ in (*further, deciding)}
+    usual = [name for name in USUAL if name not in there and all(name in one.metrics for one in deciding)]
+    return [*further, *((deciding[0].by(name), deciding[1].by(name)) for name in usual)]
 
 
 def second_rows(

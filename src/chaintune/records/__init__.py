@@ -25,10 +25,12 @@ from chaintune.records.examples import (
 from chaintune.records.figures import Figure, Section
 from chaintune.records.gate import Answer, BudgetStatistic, Gate, Judgement, Tier
 from chaintune.records.items import ITEMS_SCHEMA, items_table, plain_scores
+from chaintune.records.likelihood import LIKELIHOOD_METRICS, likelihood_measurement
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
 from chaintune.records.mitigations import Limits, MitigationRef, Recommendation, Who
 from chaintune.records.power import GroupPower, SimulatedPower
+from chaintune.records.preference import PREFERENCE_METRICS, preference_measurement
 from chaintune.records.recipe import Lora, Recipe, Regulariser, Resources
 from chaintune.records.results import (
     ALL_SEEDS,
@@ -47,7 +49,9 @@ __all__ = [
     "ALL_SEEDS",
     "CHOICE_METRICS",
     "ITEMS_SCHEMA",
+    "LIKELIHOOD_METRICS",
     "NO_ANSWERS",
+    "PREFERENCE_METRICS",
     "SCORES_SCHEMA",
     "Answer",
     "Answers",
@@ -105,8 +109,10 @@ __all__ = [
     "choice_measurement",
     "examples_digest",
     "items_table",
+    "likelihood_measurement",
     "plain_scores",
     "pooled",
+    "preference_measurement",
     "rows_to_polars",
     "scores_of",
     "scores_table",

@@ -212,6 +212,11 @@ class Example:
         """The parts that a metric or scorer reads beside the measurement: all but prompt, rendering and split."""
         return {name: value for name, value in self.content().items() if name not in ("prompt", "split", "chat")}
 
+    def asked_content(self) -> list[Any]:
+        """The parts that a model gets to see: prompt and answers, and how they are read; not which of them is right."""
+        read = [*(["special tokens"] if self.special_tokens else []), *filter(None, [self.chat.content()])]
+        return [_plain(self.prompt), [_plain(answer) for answer in self.answers], *read]
+
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Example":
         """The example that `content` describes."""

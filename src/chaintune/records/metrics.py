@@ -16,6 +16,8 @@ ScoreRows = Callable[[Measurement, Sequence[Example]], Mapping[str, Any]]
 
 # Of a score that is right or wrong, or a part of it.
 SHARE = "share"
+# Of natural logarithms of probabilities, and their differences.
+NATS = "nats"
 
 
 @dataclass(frozen=True, slots=True)

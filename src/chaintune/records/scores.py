@@ -26,6 +26,7 @@ from chaintune.records.examples import Example, are_labels
 from chaintune.records.margins import LOG_MARGIN, SCALED_MARGIN, log_margins, scaled_margins
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
+from chaintune.records.preference import PREFERENCE_METRICS, PREFERENCE_SCHEMA, compared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,6 +134,8 @@ class Scores:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Item metrics by which these scores can be had, their own first."""
+        if self._has_preferences:
+            return tuple(dict.fromkeys([self.metric.name, *PREFERENCE_METRICS]))
         others = CHOICE_METRICS if self._has_choices else ("accuracy",) if self.metric.name == BALANCED else ()
         labels = [BALANCED] if self.has_labels else []
         margins = [SCALED_MARGIN] if LOG_MARGIN in self.table.column_names else []
@@ -148,6 +151,10 @@ class Scores:
     @property
     def _has_choices(self) -> bool:
         return set(CHOICE_SCHEMA.names) <= set(self.details)
+
+    @property
+    def _has_preferences(self) -> bool:
+        return set(PREFERENCE_SCHEMA.names) <= set(self.details)
 
     def groups(self, dimension: str) -> list[tuple[str, ...]]:
         """Groups of `dimension` that each row bears; empty where it bears none."""
@@ -203,6 +210,8 @@ class Scores:
             return self
         if metric not in self.metrics:
             raise ConfigError(f"metric '{metric}' of task '{self.task}': {nearest(metric, self.metrics)}")
+        if self._has_preferences:
+            return self._with(compared(self.table, metric), PREFERENCE_METRICS[metric])
         labels, answers = (self.table.column(name).to_pylist() for name in ("label", "answer"))
         # By margins the likeliest choice is preferred, as by accuracy.
         if metric == SCALED_MARGIN and (not self._has_choices or self.metric.name in ("accuracy", BALANCED)):
@@ -216,15 +225,19 @@ class Scores:
             columns = {"score": [old if own or old is None else float(label == answer) for label, answer, old in rows]}
         if self.has_labels or metric == SCALED_MARGIN:
             columns["chance"] = chances([], labels, metric)
+        known = CHOICE_METRICS[metric]
+        known = replace(known, average=self.metric.average) if metric == SCALED_MARGIN else known
+        return self._with(columns, known)
+
+    def _with(self, columns: Mapping[str, Any], metric: ItemMetric) -> "Scores":
+        """The scores with other values in some columns, by another metric."""
         arrays = [
             pa.chunked_array([pa.array(columns[part.name], part.type)])
             if part.name in columns
             else self.table.column(part.name)
             for part in self.table.schema
         ]
-        known = CHOICE_METRICS[metric]
-        known = replace(known, average=self.metric.average) if metric == SCALED_MARGIN else known
-        return replace(self, table=pa.Table.from_arrays(arrays, schema=self.table.schema), metric=known)
+        return replace(self, table=pa.Table.from_arrays(arrays, schema=self.table.schema), metric=metric)
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold, one mapping an example; a log-probability of no finite size is None."""

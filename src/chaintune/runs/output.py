@@ -39,7 +39,7 @@ from chaintune.records import (
     Task,
     rows_to_polars,
 )
-from chaintune.scoring.reading import metrics_of, read_scores, with_margins
+from chaintune.scoring.reading import metrics_of, read_scores, with_second_lines
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 
@@ -80,7 +80,7 @@ def gather(plan: Plan, store: Store, tasks: Mapping[str, Task], *, metric: str =
         metric: what scores an example, where a task names no item metric and this one suits it.
     """
     read: dict[tuple[str, str, str], Scores | None] = {}
-    metrics = {name: with_margins(metrics_of(task, metric)) for name, task in tasks.items()}
+    metrics = {name: with_second_lines(metrics_of(task, metric)) for name, task in tasks.items()}
     checkpoints = []
     stages = {node.key for node in plan.stages}
     for cell in plan.cells:

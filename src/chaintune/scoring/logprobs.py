@@ -1,4 +1,4 @@
-"""Log-probability of every choice, computed the fastest way that the model allows."""
+"""Log-probability of every answer, computed the fastest way that the model allows."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ BATCH_LOGITS = 2**27
 _log = logging.getLogger(__name__)
 
 
-def choice_logprobs(
+def answer_logprobs(
     model: Any,
     encoded: Sequence[Encoded],
     *,
@@ -35,7 +35,7 @@ def choice_logprobs(
     on_scored: Callable[[int], None] = lambda _: None,
     share: Rank = SINGLE_PROCESS,
 ) -> list[list[float]]:
-    """Natural-log probability of each choice given its prefix, in the order of `encoded`.
+    """Natural-log probability of each answer given its prefix, in the order of `encoded`.
 
     Models that attend along trees compute each distinct beginning of the whole task once. Others compute
     each prompt once; the log says so. The model's mode is restored; random state is not touched.

@@ -5,9 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.records import Example, ItemMetric, Measurement, Scores, Task, canonical_digest, scores_of
+from chaintune.records import (
+    PREFERENCE_METRICS,
+    Example,
+    ItemMetric,
+    Measurement,
+    Scores,
+    Task,
+    canonical_digest,
+    scores_of,
+)
 from chaintune.records.choice import CHOICE, CHOICE_METRICS
 from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
+from chaintune.records.preference import DIFFERENCE, PREFERENCE
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
 
@@ -81,12 +91,15 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
     )
 
 
-def with_margins(metrics: Sequence[ItemMetric]) -> tuple[ItemMetric, ...]:
-    """The item metrics of a task and, where one of them reads choices, the scaled margin behind them."""
-    averages = [one.average for one in metrics if one.measure == CHOICE]
-    if not averages or any(one.name == SCALED_MARGIN for one in metrics):
-        return tuple(metrics)
-    return (*metrics, replace(CHOICE_METRICS[SCALED_MARGIN], average=averages[0]))
+def with_second_lines(metrics: Sequence[ItemMetric]) -> tuple[ItemMetric, ...]:
+    """The item metrics of a task, and behind them the scaled margin of choices and the difference of preferences."""
+    beside: list[ItemMetric] = []
+    if averages := [one.average for one in metrics if one.measure == CHOICE]:
+        beside.append(replace(CHOICE_METRICS[SCALED_MARGIN], average=averages[0]))
+    if any(one.measure == PREFERENCE for one in metrics):
+        beside.append(PREFERENCE_METRICS[DIFFERENCE])
+    names = {one.name for one in metrics}
+    return (*metrics, *(one for one in beside if one.name not in names))
 
 
 def _usual(measure: Measure, task: Task) -> ItemMetric:

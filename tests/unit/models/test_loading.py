@@ -14,7 +14,7 @@ from chaintune.errors import ModelError
 from chaintune.models import LoadedModel, Precision, dequantise, load, load_reader, merge_adapter, save, with_adapter
 from chaintune.models.adapters import new_adapter
 from chaintune.models.encoding import encode_examples
-from chaintune.scoring.logprobs import alone_logprobs, choice_logprobs
+from chaintune.scoring.logprobs import alone_logprobs, answer_logprobs
 from tests import tiny
 from tests.conftest import MakeModel
 
@@ -68,7 +68,7 @@ def test_a_model_answers_from_its_file_as_it_did_in_memory(architecture: str, tm
     encoded = encode_examples(read.tokenizer, tiny.examples(5))
     assert all(weight.data_ptr() % 64 == 0 for weight in read.model.parameters())
     assert alone_logprobs(read.model, encoded) == alone_logprobs(saved, encoded)
-    assert choice_logprobs(read.model, encoded) == choice_logprobs(saved, encoded)
+    assert answer_logprobs(read.model, encoded) == answer_logprobs(saved, encoded)
 
 
 def test_saving_an_adapter_asks_no_hub_about_its_base(

@@ -17,7 +17,7 @@ from chaintune.models.processes import Rank
 from chaintune.models.token_tree import TokenTree
 from chaintune.scoring import logprobs, trees
 from chaintune.scoring.batches import equal_prefix_batches
-from chaintune.scoring.logprobs import choice_logprobs
+from chaintune.scoring.logprobs import answer_logprobs
 from tests import tiny
 from tests.conftest import MakeModel
 from tests.reference import largest_difference, random_states, reference_logprobs
@@ -76,7 +76,7 @@ def plainly(model: Any, items: Sequence[Encoded]) -> list[list[float]]:
 def test_it_agrees_with_a_plain_forward_pass(architecture: str) -> None:
     model = tiny.make_model(architecture, **(ALONG_TREES | BY_PROMPT)[architecture])
     assert tree_attention.takes_trees(model) is (architecture in ALONG_TREES)
-    got = choice_logprobs(model, EXAMPLES)
+    got = answer_logprobs(model, EXAMPLES)
     expected = plainly(model, EXAMPLES)
     assert max(map(max, expected)) - min(map(min, expected)) > 10  # answers differ, so agreement says something
     assert largest_difference(got, expected) < 1e-4
@@ -88,7 +88,7 @@ def test_fp32_weights_that_autocast_computes_in_bf16_go_along_trees_too(architec
     exact = plainly(model, EXAMPLES)
     with torch.autocast("cpu", torch.bfloat16):
         assert tree_attention.takes_trees(model)
-        plain, got = plainly(model, EXAMPLES), choice_logprobs(model, EXAMPLES)
+        plain, got = plainly(model, EXAMPLES), answer_logprobs(model, EXAMPLES)
     torch.clear_autocast_cache()
     assert largest_difference(plain, exact) > 1e-3  # it was bf16
     assert largest_difference(got, exact) < 2 * largest_difference(plain, exact)
@@ -119,7 +119,7 @@ def test_a_long_beginning_that_all_share_is_read_once(architecture: str, monkeyp
         return usual(model, tokens)
 
     monkeypatch.setattr(trees, "_read", watched)
-    got = choice_logprobs(model, few_shot, batch_tokens=80)
+    got = answer_logprobs(model, few_shot, batch_tokens=80)
     assert read == [shots]
     assert largest_difference(got, plainly(model, few_shot)) < 1e-4
 
@@ -129,14 +129,14 @@ def test_the_fused_kernel_of_gpus_agrees(architecture: str, monkeypatch: pytest.
     model = tiny.make_model(architecture, **ALONG_TREES[architecture])
     monkeypatch.setattr(tree_attention, "_is_fused", lambda _: True)
     monkeypatch.setattr(tree_attention, "_by_products", None)
-    assert largest_difference(choice_logprobs(model, EXAMPLES), reference_logprobs(model, EXAMPLES)) < 1e-4
+    assert largest_difference(answer_logprobs(model, EXAMPLES), reference_logprobs(model, EXAMPLES)) < 1e-4
 
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
 def test_prompts_read_one_by_one_agree_too(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: False)
     model = tiny.make_model(architecture)
-    assert largest_difference(choice_logprobs(model, EXAMPLES), reference_logprobs(model, EXAMPLES)) < 1e-4
+    assert largest_difference(answer_logprobs(model, EXAMPLES), reference_logprobs(model, EXAMPLES)) < 1e-4
 
 
 def long_rope(turn: int) -> Any:
@@ -145,7 +145,7 @@ def long_rope(turn: int) -> Any:
     return tiny.make_model("phi3", **LLAMA, original_max_position_embeddings=turn, rope_parameters=rope)
 
 
-@pytest.mark.parametrize("way", [choice_logprobs, logprobs.alone_logprobs])
+@pytest.mark.parametrize("way", [answer_logprobs, logprobs.alone_logprobs])
 def test_what_stands_beside_a_text_does_not_choose_its_frequencies(way: Any) -> None:
     """LongRoPE's turn at 24 tokens falls between examples, and between the choices of some."""
     model = long_rope(24)
@@ -161,7 +161,7 @@ def test_texts_before_the_turn_to_other_frequencies_go_along_trees(monkeypatch: 
     assert not tree_attention.takes_trees(model, longest_tokens=25)
     assert tree_attention.takes_trees(model, longest_tokens=24)
     monkeypatch.setattr(logprobs, "shared_prompt_logprobs", None)
-    assert largest_difference(choice_logprobs(model, short), reference_logprobs(model, short)) < 1e-4
+    assert largest_difference(answer_logprobs(model, short), reference_logprobs(model, short)) < 1e-4
 
 
 def test_dynamic_frequencies_stay_as_they_are_within_the_context() -> None:
@@ -169,7 +169,7 @@ def test_dynamic_frequencies_stay_as_they_are_within_the_context() -> None:
     model = tiny.make_model("llama", **LLAMA | {"max_position_embeddings": 42, "rope_parameters": rope})
     assert max(item.longest_tokens for item in EXAMPLES) == 42
     usual = reference_logprobs(model, EXAMPLES)
-    assert largest_difference(choice_logprobs(model, EXAMPLES), usual) < 1e-4
+    assert largest_difference(answer_logprobs(model, EXAMPLES), usual) < 1e-4
     assert reference_logprobs(model, EXAMPLES) == usual
 
 
@@ -182,7 +182,7 @@ def test_a_cache_of_the_old_kind_is_not_handed_on() -> None:
     model = tiny.make_model("bloom")
     usual = reference_logprobs(model, EXAMPLES)
     model.register_forward_hook(old)
-    assert largest_difference(choice_logprobs(model, EXAMPLES), usual) < 1e-4
+    assert largest_difference(answer_logprobs(model, EXAMPLES), usual) < 1e-4
 
 
 def test_examples_that_share_their_beginnings_agree() -> None:
@@ -191,13 +191,13 @@ def test_examples_that_share_their_beginnings_agree() -> None:
     context, more = EXAMPLES[-1].prefix, EXAMPLES[-4].prefix
     prefixes = [context, context[:17], context + more, context + more[:5], context[:17] + more]
     together = [Encoded(prefix, EXAMPLES[-1].continuations) for prefix in prefixes for _ in range(2)]
-    assert largest_difference(choice_logprobs(model, together), reference_logprobs(model, together)) < 1e-4
+    assert largest_difference(answer_logprobs(model, together), reference_logprobs(model, together)) < 1e-4
     distinct = {(*e.prefix, *c[:-1])[:n] for e in together for c in e.continuations for n in range(1, 99)}
     assert trees.count_tokens(together, bin_tokens=10_000) == trees.distinct_tokens(together) == len(distinct)
     assert trees.count_tokens(together, bin_tokens=20) > len(distinct)
 
 
-@pytest.mark.parametrize("way", [choice_logprobs, logprobs.alone_logprobs])
+@pytest.mark.parametrize("way", [answer_logprobs, logprobs.alone_logprobs])
 @pytest.mark.parametrize("trees", [True, False])
 def test_of_several_processes_the_first_one_says_how(way: Any, trees: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a bin of one and a batch of another would have the same number, and some examples none at all."""
@@ -219,8 +219,8 @@ def test_the_log_says_once_that_prompts_are_read_one_by_one(caplog: pytest.LogCa
     logprobs._say_once.cache_clear()
     model = tiny.make_model("bloom")
     with caplog.at_level("INFO"):
-        choice_logprobs(model, EXAMPLES[:2])
-        choice_logprobs(model, EXAMPLES[:2])
+        answer_logprobs(model, EXAMPLES[:2])
+        answer_logprobs(model, EXAMPLES[:2])
     assert [record.message.split()[0] for record in caplog.records] == ["BloomForCausalLM"]
 
 
@@ -233,37 +233,37 @@ def test_a_sliding_window_hides_what_lies_before_it() -> None:
 
 def test_a_model_with_an_adapter_agrees(model_folder: MakeModel, adapter_folder: Any) -> None:
     adapted = load(model_folder(), adapter=adapter_folder, precision="fp32").model
-    got = choice_logprobs(adapted, EXAMPLES)
+    got = answer_logprobs(adapted, EXAMPLES)
     assert largest_difference(got, reference_logprobs(adapted, EXAMPLES)) < 1e-4
     plain = load(model_folder(), precision="fp32").model
-    assert largest_difference(got, choice_logprobs(plain, EXAMPLES)) > 0.1
+    assert largest_difference(got, answer_logprobs(plain, EXAMPLES)) > 0.1
 
 
 @pytest.mark.parametrize("kind", ["byte-level", "byte-level with BOS", "sentencepiece"])
 def test_real_texts_agree(kind: tiny.Tokens) -> None:
     model = tiny.make_model()
     texts = encode_examples(tiny.make_tokenizer(kind), tiny.examples(24))
-    assert largest_difference(choice_logprobs(model, texts), reference_logprobs(model, texts)) < 1e-4
+    assert largest_difference(answer_logprobs(model, texts), reference_logprobs(model, texts)) < 1e-4
 
 
 def test_bf16_is_close() -> None:
     model = tiny.make_model().bfloat16()
-    got = choice_logprobs(model, EXAMPLES)
+    got = answer_logprobs(model, EXAMPLES)
     assert 0 < largest_difference(got, reference_logprobs(tiny.make_model(), EXAMPLES)) < 1
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 50, 300, 100_000])
 def test_the_batch_size_changes_next_to_nothing(batch_tokens: int) -> None:
     model = tiny.make_model("gemma2")
-    usual = choice_logprobs(model, EXAMPLES)
-    assert largest_difference(choice_logprobs(model, EXAMPLES, batch_tokens=batch_tokens), usual) < 1e-5
+    usual = answer_logprobs(model, EXAMPLES)
+    assert largest_difference(answer_logprobs(model, EXAMPLES, batch_tokens=batch_tokens), usual) < 1e-5
 
 
 def test_the_order_of_examples_changes_next_to_nothing() -> None:
     model = tiny.make_model()
     order = random.Random(0).sample(range(len(EXAMPLES)), len(EXAMPLES))  # noqa: S311 - test data
-    shuffled = choice_logprobs(model, [EXAMPLES[index] for index in order])
-    usual = choice_logprobs(model, EXAMPLES)
+    shuffled = answer_logprobs(model, [EXAMPLES[index] for index in order])
+    usual = answer_logprobs(model, EXAMPLES)
     assert largest_difference(shuffled, [usual[index] for index in order]) < 1e-5
 
 
@@ -273,7 +273,7 @@ def test_the_model_is_left_as_it_was_found(training: bool) -> None:
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     hooks = len(model.lm_head._forward_pre_hooks)
     states = random_states()
-    first, second = choice_logprobs(model, EXAMPLES[:4]), choice_logprobs(model, EXAMPLES[:4])
+    first, second = answer_logprobs(model, EXAMPLES[:4]), answer_logprobs(model, EXAMPLES[:4])
     assert first == second  # no dropout
     assert model.training is training
     assert len(model.lm_head._forward_pre_hooks) == hooks
@@ -284,21 +284,21 @@ def test_the_model_is_left_as_it_was_found(training: bool) -> None:
 def test_after_an_error_the_model_is_left_as_it_was_found() -> None:
     model = tiny.make_model().train()
     with pytest.raises(IndexError):
-        choice_logprobs(model, [Encoded((1, 2), ((100_000, 1), (3,)))])
+        answer_logprobs(model, [Encoded((1, 2), ((100_000, 1), (3,)))])
     assert model.training
     assert not model.lm_head._forward_pre_hooks
 
 
 def test_progress_ends_with_everything_done() -> None:
     told: list[int] = []
-    choice_logprobs(tiny.make_model(), EXAMPLES, batch_tokens=100, on_scored=told.append)
+    answer_logprobs(tiny.make_model(), EXAMPLES, batch_tokens=100, on_scored=told.append)
     assert told == sorted(told)
     assert told[-1] == len(EXAMPLES)
     assert len(told) > 3
 
 
 def test_no_examples_give_nothing() -> None:
-    assert choice_logprobs(tiny.make_model(), []) == []
+    assert answer_logprobs(tiny.make_model(), []) == []
 
 
 @given(
@@ -329,9 +329,9 @@ def test_batches_hold_each_example_once_and_prefixes_of_one_length(
 def test_a_large_vocabulary_makes_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
     model = tiny.make_model()
-    usual = choice_logprobs(model, EXAMPLES)
+    usual = answer_logprobs(model, EXAMPLES)
     monkeypatch.setattr(logprobs, "BATCH_LOGITS", 20 * model.config.vocab_size)
-    assert largest_difference(choice_logprobs(model, EXAMPLES, on_scored=told.append), usual) < 1e-5
+    assert largest_difference(answer_logprobs(model, EXAMPLES, on_scored=told.append), usual) < 1e-5
     assert max(after - before for before, after in pairwise([0, *told])) <= 10
 
 
@@ -347,12 +347,12 @@ def test_a_large_vocabulary_leaves_bins_long_where_a_gpu_has_room(monkeypatch: p
     monkeypatch.setattr(trees, "logits_at", watched)
     model = tiny.make_model()
     monkeypatch.setattr(logprobs, "BATCH_LOGITS", 60 * model.config.vocab_size)
-    expected = choice_logprobs(model, EXAMPLES)
+    expected = answer_logprobs(model, EXAMPLES)
     assert max(nodes for nodes, _ in sizes) <= 60  # as it was, so that scores of a CPU keep their bits
     few = len(sizes)
     sizes.clear()
     monkeypatch.setattr(logprobs, "_on_cpu", lambda _: False)
-    assert largest_difference(choice_logprobs(model, EXAMPLES), expected) < 1e-5
+    assert largest_difference(answer_logprobs(model, EXAMPLES), expected) < 1e-5
     assert len(sizes) < few
     assert max(nodes for nodes, _ in sizes) > 60
     assert max(rows for _, rows in sizes) <= 60

@@ -15,7 +15,7 @@ from chaintune.models.memory import OutOfMemoryError
 from chaintune.models.tree_attention import takes_trees
 from chaintune.scoring import logprobs, memory
 from chaintune.scoring.checkpoint import score
-from chaintune.scoring.logprobs import choice_logprobs
+from chaintune.scoring.logprobs import answer_logprobs
 from tests import tiny
 from tests.reference import largest_difference, random_states
 
@@ -57,11 +57,11 @@ def at_most(model: Any, tokens: int, error: Exception = NO_MEMORY["a GPU's"]) ->
 @pytest.mark.parametrize("encoded", [ENCODED, FEW_SHOT], ids=["zero-shot", "few-shot"])
 def test_bins_are_halved_and_the_answers_stay(error: Exception, encoded: list[Encoded]) -> None:
     model = tiny.make_model("gpt2").train()
-    usual, told = choice_logprobs(model, encoded), list[int]()
+    usual, told = answer_logprobs(model, encoded), list[int]()
     before, states = {name: weight.clone() for name, weight in model.state_dict().items()}, random_states()
     hooks, attention = len(model.lm_head._forward_pre_hooks), model.config._attn_implementation
     with at_most(model, 120, error) as seen:
-        got = choice_logprobs(model, encoded, on_scored=told.append)
+        got = answer_logprobs(model, encoded, on_scored=told.append)
     assert largest_difference(got, usual) < 1e-5
     assert 1 <= sum(tokens > 120 for tokens in seen) <= 4
     assert max(tokens for tokens in seen if tokens <= 120) > 60, "no smaller than half of what fails"
@@ -77,9 +77,9 @@ def test_bins_are_halved_and_the_answers_stay(error: Exception, encoded: list[En
 def test_batches_of_prompts_are_halved_too(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: False)
     model = tiny.make_model()
-    usual = choice_logprobs(model, ENCODED)
+    usual = answer_logprobs(model, ENCODED)
     with at_most(model, 60, error) as seen:
-        assert largest_difference(choice_logprobs(model, ENCODED), usual) < 1e-5
+        assert largest_difference(answer_logprobs(model, ENCODED), usual) < 1e-5
     assert any(tokens > 60 for tokens in seen)
     assert not model.training
 
@@ -97,8 +97,8 @@ def test_scores_are_those_of_a_run_with_enough_memory() -> None:
 def test_the_log_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
     model = tiny.make_model()
     with at_most(model, 80):
-        choice_logprobs(model, ENCODED)
-        choice_logprobs(model, ENCODED)
+        answer_logprobs(model, ENCODED)
+        answer_logprobs(model, ENCODED)
     assert [record.message for record in caplog.records] == [
         "LlamaForCausalLM: out of memory; retrying with half as many tokens at once, which is slower"
     ]
@@ -109,7 +109,7 @@ def test_memory_for_nothing_at_all_is_one_sentence(trees: bool, monkeypatch: pyt
     monkeypatch.setattr(logprobs, "takes_trees", lambda _, **__: trees)
     model = tiny.make_model().train()
     with at_most(model, 5), pytest.raises(ModelError, match=r"LlamaForCausalLM: out of memory even with one ex.* \d"):
-        choice_logprobs(model, ENCODED)
+        answer_logprobs(model, ENCODED)
     assert model.training
     assert not model.lm_head._forward_pre_hooks
     assert model.config._attn_implementation != "chaintune_tree"
@@ -122,24 +122,24 @@ def test_where_others_wait_for_the_pass_nothing_is_halved(trees: bool, monkeypat
     monkeypatch.setattr(logprobs, "lockstep", nullcontext)
     model = tiny.make_model()
     with at_most(model, 40) as seen, pytest.raises(ModelError, match=r"take a smaller batch_tokens, at") as raised:
-        choice_logprobs(model, ENCODED)
+        answer_logprobs(model, ENCODED)
     assert len(seen) == 1
     assert isinstance(raised.value, OutOfMemoryError)
     half = raised.value.at_once // 2
     assert seen[0] // 2 <= half < 2 * seen[0]  # a prefix counts for each of its choices
     assert str(raised.value).endswith(f"at most {half}")
     with at_most(model, 5), pytest.raises(ModelError, match=r"even with one ex.* share a model.*--devices"):
-        choice_logprobs(model, ENCODED, batch_tokens=1)
+        answer_logprobs(model, ENCODED, batch_tokens=1)
 
 
 def test_other_errors_are_left_alone() -> None:
     model = tiny.make_model()
     with at_most(model, 5, RuntimeError("a bug")), pytest.raises(RuntimeError, match="a bug"):
-        choice_logprobs(model, ENCODED)
+        answer_logprobs(model, ENCODED)
 
 
 @pytest.mark.parametrize("error", NO_MEMORY.values(), ids=NO_MEMORY)
-@pytest.mark.parametrize("way", [choice_logprobs, logprobs.alone_logprobs])
+@pytest.mark.parametrize("way", [answer_logprobs, logprobs.alone_logprobs])
 def test_a_probe_that_memory_ran_out_for_says_nothing_of_the_model(way: Any, error: Exception) -> None:
     model = tiny.make_model().train()
     with at_most(model, 5, error), pytest.raises(type(error)):

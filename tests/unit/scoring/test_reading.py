@@ -9,7 +9,14 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.records import Choices, ItemMetric, choice_measurement
 from chaintune.scoring.backends import DEFAULT
 from chaintune.scoring.measures import MEASURES, Measure
-from chaintune.scoring.reading import check_measurable, measures_of, metrics_of, read_scores, scores_key, with_margins
+from chaintune.scoring.reading import (
+    check_measurable,
+    measures_of,
+    metrics_of,
+    read_scores,
+    scores_key,
+    with_second_lines,
+)
 from tests.dummy_engine import make_task
 
 TASK = make_task("a")
@@ -46,12 +53,12 @@ def test_the_first_decides_and_each_measure_has_one() -> None:
 
 
 def test_scaled_margins_stand_behind_what_reads_choices_and_decide_nothing() -> None:
-    plain = with_margins(metrics_of(TASK))
+    plain = with_second_lines(metrics_of(TASK))
     assert [metric.name for metric in plain] == ["accuracy", "scaled_margin"]
-    assert with_margins(plain) == plain
-    assert with_margins(plain[:0]) == ()
+    assert with_second_lines(plain) == plain
+    assert with_second_lines(plain[:0]) == ()
     balanced = replace(plain[0], name="balanced_accuracy", average="balanced")
-    assert with_margins([balanced])[1].average == "balanced"
+    assert with_second_lines([balanced])[1].average == "balanced"
     with pytest.raises(ConfigError, match="'scaled_margin' decides nothing"):
         metrics_of(replace(TASK, metrics=("scaled_margin", "accuracy")))
 

@@ -51,13 +51,13 @@ def test_what_runs_together_does_not_depend_on_the_order_either(
     """Who shares a batch with whom may change the last bits, so it must follow from the examples alone."""
     seen: list[list[Encoded]] = []
     module = import_module("chaintune.scoring.backends.transformers")
-    real = module.choice_logprobs
+    real = module.answer_logprobs
 
     def spy(model: Any, encoded: list[Encoded], **options: Any) -> Any:
         seen.append(encoded)
         return real(model, encoded, **options)
 
-    monkeypatch.setattr(module, "choice_logprobs", spy)
+    monkeypatch.setattr(module, "answer_logprobs", spy)
     for examples in (tiny.examples(8), tiny.examples(8)[::-1]):
         score(loaded, examples, task="balls")
     assert seen[0] == seen[1]

@@ -40,13 +40,13 @@ class Backend(Protocol):
         """What a measurement keeps of the backend, text to text: the precision, and whatever its numbers depend on."""
         ...
 
-    def choice_logprobs(
+    def answer_logprobs(
         self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None]
     ) -> tuple[list[list[float]], list[list[int]]]:
-        """Natural-log probability of each choice given its prompt, and of how many tokens it is the sum.
+        """Natural-log probability of each answer given its prompt, and of how many tokens it is the sum.
 
         Args:
-            examples: with choices, sorted by id.
+            examples: with answers (choices, a reference, or a chosen and a rejected one), sorted by id.
             task: named in errors.
             on_scored: called with the number of examples done.
 

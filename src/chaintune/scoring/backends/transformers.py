@@ -10,7 +10,7 @@ from chaintune.models.loading import LoadedModel
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.records import Example
 from chaintune.scoring.backends.backend import BackendKind, CheckpointFiles
-from chaintune.scoring.logprobs import choice_logprobs
+from chaintune.scoring.logprobs import answer_logprobs
 from chaintune.scoring.rounding import rounding
 
 
@@ -34,14 +34,14 @@ class TransformersBackend:
         """The precision."""
         return {"precision": self.loaded.precision}
 
-    def choice_logprobs(
+    def answer_logprobs(
         self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None] = lambda _: None
     ) -> tuple[list[list[float]], list[list[int]]]:
-        """Log-probability and tokens of each choice, as `Backend` has it."""
+        """Log-probability and tokens of each answer, as `Backend` has it."""
         encoded = encode_examples(self.loaded.tokenizer, examples)
         lengths = [example.longest_tokens for example in encoded]
         check_lengths(examples, lengths, self.loaded.context_tokens, task=task)
-        rows = choice_logprobs(
+        rows = answer_logprobs(
             self.loaded.model, encoded, batch_tokens=self.batch_tokens, on_scored=on_scored, share=self.share
         )
         logprobs = self.share.merged(rows, self.loaded.device)
@@ -49,7 +49,7 @@ class TransformersBackend:
             if any(map(math.isnan, row)):
                 what = f"the model gives NaN for example '{example.id}'"
                 raise ModelError(f"task '{task}': {what}; its weights are broken")
-        return logprobs, [[len(choice) for choice in example.continuations] for example in encoded]
+        return logprobs, [[len(answer) for answer in example.continuations] for example in encoded]
 
     def rounding(self, examples: Sequence[Example], logprobs: Sequence[Sequence[float]]) -> str:
         """What changed when some examples were scored with their prompts read one by one."""

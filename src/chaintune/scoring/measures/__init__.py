@@ -3,6 +3,11 @@
 from chaintune.registry import Registry
 from chaintune.scoring.measures.measure import Measure
 
-MEASURES = Registry("measure", "chaintune.measures", Measure, {"choice": "chaintune.scoring.measures.choice:MEASURE"})
+MEASURES = Registry(
+    "measure",
+    "chaintune.measures",
+    Measure,
+    {name: f"chaintune.scoring.measures.{name}:MEASURE" for name in ("choice", "likelihood", "preference")},
+)
 
 __all__ = ["MEASURES", "Measure"]

@@ -1,26 +1,20 @@
 """Multiple choice: the log-probability of every choice given the prompt."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from chaintune.records import CHOICE_METRICS, Choices, Example, Measurement, choice_measurement
 from chaintune.scoring.backends.backend import Backend
-from chaintune.scoring.measures.measure import Measure
+from chaintune.scoring.measures.measure import Measure, question
 
 
 def record(
     backend: Backend, examples: Sequence[Example], *, task: str, again: bool, on_scored: Callable[[int], None]
 ) -> Measurement:
     """The log-probabilities of all choices, with the rounding of some where it is asked for."""
-    logprobs, tokens = backend.choice_logprobs(examples, task=task, on_scored=on_scored)
+    logprobs, tokens = backend.answer_logprobs(examples, task=task, on_scored=on_scored)
     rounding = backend.rounding(examples, logprobs) if again and examples else ""
     about = dict(backend.about) | ({"rounding": rounding} if rounding else {})
     return choice_measurement(examples, logprobs, tokens, about)
-
-
-def question(example: Example) -> list[Any]:
-    """Prompt and choices, and how they are read; which of them is right is no part of the question."""
-    return [example.prompt_text, list(example.choices.texts), *(["special tokens"] if example.special_tokens else [])]
 
 
 MEASURE = Measure(

@@ -94,5 +94,10 @@ class Measure:
         return canonical_digest([[example.id, self.question(example)] for example in sorted(examples, key=_id)])
 
 
+def question(example: Example) -> list[Any]:
+    """Prompt and answers, and how they are read; which of them is right is no part of the question."""
+    return example.asked_content()
+
+
 def _id(example: Example) -> str:
     return example.id

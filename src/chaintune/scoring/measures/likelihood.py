@@ -1,0 +1,31 @@
+"""Likelihood: the log-probability of the reference answer given the prompt."""
+
+import json
+from collections.abc import Callable, Sequence
+
+from chaintune.records import LIKELIHOOD_METRICS, Example, Measurement, Reference, likelihood_measurement
+from chaintune.scoring.backends.backend import Backend
+from chaintune.scoring.measures.measure import Measure, question
+
+
+def record(
+    backend: Backend, examples: Sequence[Example], *, task: str, again: bool, on_scored: Callable[[int], None]
+) -> Measurement:
+    """The log-probability of every answer, with the rounding of some, a token, where it is asked for."""
+    logprobs, tokens = backend.answer_logprobs(examples, task=task, on_scored=on_scored)
+    sizes = [row[0] for row in tokens]
+    rounding = backend.rounding(examples, logprobs) if again and examples else ""
+    about = dict(backend.about) | ({"rounding": _a_token(rounding, examples, sizes)} if rounding else {})
+    return likelihood_measurement(examples, [row[0] for row in logprobs], sizes, about)
+
+
+def _a_token(rounding: str, examples: Sequence[Example], tokens: Sequence[int]) -> str:
+    """The rounding of sums as that of means over tokens; there is no other answer that could be preferred."""
+    of_sums, sizes = json.loads(rounding), dict(zip((example.id for example in examples), tokens, strict=True))
+    nats = [change / sizes[name] for name, change in zip(of_sums["example_id"], of_sums["nats"], strict=True)]
+    return json.dumps({"example_id": of_sums["example_id"], "nats": nats})
+
+
+MEASURE = Measure(
+    "likelihood", (Reference,), frozenset({"log-probabilities"}), record, question, tuple(LIKELIHOOD_METRICS.values())
+)
