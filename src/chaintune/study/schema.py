@@ -17,6 +17,7 @@ from chaintune.scoring.backends import BACKENDS, DEFAULT
 from chaintune.stats import SeedVariance
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
+from chaintune.tasks.chat import ChatMode
 from chaintune.tasks.sizes import parse_size
 from chaintune.tuning.objectives import OBJECTIVES
 
@@ -97,16 +98,28 @@ Column = Annotated[str, BeforeValidator(_as_column)]
 
 
 class ColumnSpec(Spec):
-    """The columns of a user's own data; those not named are looked for under these very names."""
+    """The columns of a user's own data; those not named are looked for under their usual names."""
 
     id: Column | None = None
+    messages: Column | None = None
     prompt: Column | None = None
+    input: Column | None = None
+    system: Column | None = None
+    response: Column | None = None
+    chosen: Column | None = None
+    rejected: Column | None = None
+    text: Column | None = None
     choices: Column | list[Column] | None = None
     gold: Annotated[str | int | None, BeforeValidator(_as_gold)] = None
     labels: Column | list[Column] | None = None
     cluster: Column | None = None
     split: Column | None = None
     groups: dict[str, Column] | Column | None = None
+
+
+def _as_mode(value: Any) -> Any:
+    """What YAML takes for a truth value as the word that was written."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
 
 
 class SplitSpec(Spec):
@@ -131,6 +144,9 @@ class TaskSpec(Spec):
         metric: what scores an example, the first deciding verdicts; none is the study's, or what suits the examples.
         labelling: whether answers are labels, scored by balanced accuracy; None where every example offers the same.
         special_tokens: whether special tokens written in the texts are read as such, and not as text.
+        chat: whether prompts are turns that the model's chat template renders; None is `auto`.
+        system: the first turn of every conversation that has no system text.
+        chat_template: a file with the template that renders, in place of the model's own.
     """
 
     role: Role | None = None
@@ -153,6 +169,9 @@ class TaskSpec(Spec):
     metric: NamesOrNone = Field(default_factory=list)
     labelling: bool | None = None
     special_tokens: bool = False
+    chat: Annotated[ChatMode | None, BeforeValidator(_as_mode)] = None
+    system: str = ""
+    chat_template: str | None = None
 
     def data(self) -> DataOptions:
         """The options of where the data is."""

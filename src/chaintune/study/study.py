@@ -27,7 +27,7 @@ from chaintune.study.task_spec import check_data
 from chaintune.tuning.mitigations.specs import as_text
 
 Keep = Literal["all", "final", "none"]
-_PATHS = ("path", "test_path", "include_path")
+_PATHS = ("path", "test_path", "include_path", "chat_template")
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,6 @@ def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False, all
         spec: as it stands in the file.
         trust_remote_code: run Python code that the file names.
         allow_overlap: take data of the user's own whose train and test splits share examples.
-        allow_overlap: take data of the user's own whose train and test splits share examples.
 
     Raises:
         ConfigError: it names Python code, which is not to be run.
@@ -73,6 +72,9 @@ def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False, all
         metric=spec.metric,
         labelling=spec.labelling,
         special_tokens=spec.special_tokens,
+        chat=spec.chat,
+        system=spec.system,
+        chat_template=spec.chat_template,
         allow_overlap=allow_overlap,
         **spec.data(),
     )

@@ -6,71 +6,86 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.files.rows import Row, kind
+from chaintune.files.cells import plain_text
+from chaintune.files.rows import Row, checked_text, kind
+from chaintune.tasks.formats import TARGET_KEYS, Form, form_of
 
-REQUIRED = ("prompt", "choices", "gold")
 OPTIONAL = ("id", "cluster", "split")
-KEYS = (*REQUIRED, *OPTIONAL, "labels", "groups")
+KEYS = (*TARGET_KEYS, *OPTIONAL, "groups")
+_TEMPLATES = ("prompt", "gold", "response", "chosen", "rejected", "text")
 IN_BRACES = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """Column names; `column.field` is a named field inside a column.
+    """Column names; `column.field` is a named field inside a column. What the form does not take is empty.
 
     Attributes:
+        form: what they make together.
         prompt: a column, or a text in which `{column}` stands for what that column holds.
         choices: a column that holds them all, or a text of that kind for each.
         gold: a column, a text of that kind, or the index of the choice that is right in every row.
+        labels: the labels of the choices, or the column that holds them, when gold is one of them.
+        messages: a column that holds a conversation.
+        response, chosen, rejected, text: a column, or a text of that kind.
+        input: a column whose text follows the prompt where a row has one.
+        system: a column whose text begins the conversation where a row has one.
         id, cluster, split: empty where the data has none.
-        labels: the labels of the choices, or the column that holds them, when gold is one of them; else empty.
         groups: dimension -> the column that holds its group or list of groups.
         group_map: the column that maps dimensions to groups in each row; empty where there is none.
     """
 
-    prompt: str
-    choices: str | tuple[str, ...]
-    gold: str | int
+    form: Form
+    prompt: str = ""
+    choices: str | tuple[str, ...] = ""
+    gold: str | int = ""
+    labels: str | tuple[str, ...] = ""
+    messages: str = ""
+    response: str = ""
+    chosen: str = ""
+    rejected: str = ""
+    text: str = ""
+    input: str = ""
+    system: str = ""
     id: str = ""
     cluster: str = ""
     split: str = ""
-    labels: str | tuple[str, ...] = ""
     groups: Mapping[str, str] | None = None
     group_map: str = ""
 
 
 def resolve_columns(rows: Iterable[Row], columns: Mapping[str, Any], where: str) -> ColumnNames:
-    """The columns to read: those named, else those of the very names, as far as the data has them.
+    """The columns to read: those named, else those of the usual names, as far as the data has them.
 
     Args:
         rows: of the data.
-        columns: `prompt`, `choices`, `gold`, `id`, `cluster`, `split`, `labels` -> column, and `groups` ->
-            a mapping of dimension to column, or one column that holds such a mapping in each row. `prompt` and
-            `gold` may be a text with columns in braces, `choices` a list of such texts, `labels` a list of labels,
-            and `gold` also one of these texts or labels, or an index. A key whose value is None counts as absent.
+        columns: `prompt`, `choices`, `gold`, `labels`, `messages`, `response`, `chosen`, `rejected`, `text`, `input`,
+            `system`, `id`, `cluster`, `split` -> column, and `groups` -> a mapping of dimension to column, or one
+            column that holds such a mapping in each row. Texts that are read may be named as a text with columns in
+            braces, `choices` as a list of such texts, `labels` as a list of labels, and `gold` also as one of these
+            texts or labels, or an index. A key whose value is None counts as absent.
         where: of the data, for messages.
 
     Raises:
-        ConfigError: a key that is not known, or a column name that is no text.
-        DataError: the data lacks a column.
+        ConfigError: a key that is not known, or a column name that is no text, or keys that do not go together.
+        DataError: the data lacks a column, or can be read in two ways.
     """
     if not isinstance(columns, Mapping):
         raise ConfigError(f"columns: expected a mapping such as {{'prompt': 'question'}}, got {kind(columns)}")
     columns = {key: column for key, column in columns.items() if column is not None}
     _check_keys(columns)
     there = list(dict.fromkeys(name for row in rows for name in row.columns()))
-    names: dict[str, Any] = {key: columns.get(key, key) for key in REQUIRED}
+    form, names = form_of({key: column for key, column in columns.items() if key in TARGET_KEYS}, there, where)
     names |= {key: columns.get(key, key) for key in OPTIONAL if key in columns or key in there}
-    names |= {"labels": columns["labels"]} if "labels" in columns else {}
     groups = columns.get("groups", "groups" if "groups" in there else {})
     by_dimension = dict(groups) if isinstance(groups, Mapping) else {}
     group_map = "" if isinstance(groups, Mapping) else str(groups)
     for key in ("choices", "labels"):
         if isinstance(names.get(key), list | tuple):
             names[key] = tuple(map(str, names[key]))
-    names["gold"] = _gold(names, there, where)
+    names |= {"gold": _gold(names, there, where)} if form == "choices" else {}
     _check_present([*_named_columns(names), *_group_columns(by_dimension, group_map)], there, where)
-    return ColumnNames(**names, groups=by_dimension, group_map=group_map)
+    return ColumnNames(form, **names, groups=by_dimension, group_map=group_map)
 
 
 def _gold(names: Mapping[str, Any], there: Sequence[str], where: str) -> str | int:
@@ -93,14 +108,29 @@ def template_columns(template: str) -> list[str]:
     return IN_BRACES.findall(template) or [template]
 
 
+def filled(row: Row, template: str) -> str:
+    """A text with columns in braces, with what a row holds in their place.
+
+    Raises:
+        DataError: a column holds no text, number, truth value or date.
+    """
+    return IN_BRACES.sub(lambda field: _printed(row, field[1]), template)
+
+
+def _printed(row: Row, column: str) -> str:
+    """A value as part of a text."""
+    value = row.value(column)
+    text = plain_text(value)
+    return checked_text(value if text is None else text, f"{row.where}: field '{column}'")
+
+
 def _named_columns(names: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Key -> each column that is read for it."""
     for key, named in names.items():
         if isinstance(named, tuple):
             yield from ((key, column) for text in named if key == "choices" for column in IN_BRACES.findall(text))
         elif isinstance(named, str):
-            template = key in ("prompt", "gold")
-            yield from ((key, column) for column in (template_columns(named) if template else [named]))
+            yield from ((key, column) for column in (template_columns(named) if key in _TEMPLATES else [named]))
 
 
 def _group_columns(by_dimension: Mapping[str, str], group_map: str) -> Iterator[tuple[str, str]]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from chaintune.records import Choices, Example, Preference, Reference, Role, Task
-from chaintune.records.examples import shown_text
+from chaintune.records import Choices, Example, Message, Preference, Reference, Role, Task
+from chaintune.records.examples import Text, shown_text
 from chaintune.stats import Flips
 from chaintune.tasks.labelling import is_balanced
 from chaintune.tasks.power import LEVEL, layout_of, needed_for
@@ -135,18 +135,23 @@ def describe(task: Task, *, prompts: int = 3) -> TaskDescription:
         licence=task.licence,
         train=_counts(task.train, task.dimensions),
         test=_counts(task.test, task.dimensions),
-        prompts=tuple(shown_text(example.prompt) + _right_answer(example) for example in picked),
+        prompts=tuple(map(_shown, picked)),
     )
 
 
-def _right_answer(example: Example) -> str:
+def _shown(example: Example) -> str:
+    """Prompt and right answer; of a conversation a line a turn."""
     match example.target:
         case Choices() as choices:
-            return choices.gold_text
+            answer: Text = choices.gold_text
         case Reference(text) | Preference(text):
-            return shown_text(text)
+            answer = text
         case None:
-            return ""
+            return shown_text(example.prompt)
+    if isinstance(example.prompt, str):
+        return example.prompt + shown_text(answer)
+    last = (Message("assistant", answer),) if isinstance(answer, str) else answer
+    return shown_text((*example.prompt, *last))
 
 
 def _counts(examples: Sequence[Example], dimensions: Sequence[str]) -> SplitCounts:

@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Unpack
 
 from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.files.rows import kind
-from chaintune.records import Example, Role, Task
+from chaintune.records import Choices, Example, Role, Task
 from chaintune.records.examples import LABEL
+from chaintune.tasks.chat import checked_mode, in_chat, own_system, read_template
 from chaintune.tasks.definition import DataOptions, Pool, TaskData
 from chaintune.tasks.labelling import is_balanced, labelled
 from chaintune.tasks.left_out import note_left_out
@@ -29,6 +31,9 @@ SHOWN = 5
     train=SIZE,
     test=SIZE,
     seed=Integral,
+    chat=str,
+    system=str,
+    chat_template=PATH,
     measure=NAMES,
     metric=NAMES,
     path=PATH,
@@ -51,6 +56,9 @@ def load(
     metric: str | Sequence[str] = (),
     labelling: bool | None = None,
     special_tokens: bool = False,
+    chat: str | None = None,
+    system: str = "",
+    chat_template: Path | str | None = None,
     allow_overlap: bool = False,
     **data: Unpack[DataOptions],
 ) -> Task:
@@ -70,6 +78,10 @@ def load(
         labelling: whether answers are labels, scored by balanced accuracy; None where every example offers the same.
         special_tokens: whether special tokens written in the texts, as a chat template writes them, are read as such;
             else they are text like any other.
+        chat: whether prompts are turns that the model's chat template renders: `on`, `off`, or `auto` (None), which
+            leaves choices and texts alone as they are; see `chat.in_chat`.
+        system: a system text, the first turn of every conversation without one.
+        chat_template: a file with the template that renders, in place of the model's own.
         allow_overlap: take data of your own whose train and test splits share examples.
         data: where the data is; see `definition.DataOptions`.
 
@@ -81,6 +93,10 @@ def load(
     for flag, value in (("special_tokens", special_tokens), ("allow_overlap", allow_overlap), ("labelling", labelling)):
         if not isinstance(value, bool) and not (value is None and flag == "labelling"):
             raise ConfigError(f"{what}: {flag} must be true or false, got {kind(value)}")
+    mode = checked_mode("auto" if chat is None else chat, what)
+    if special_tokens and mode == "on":
+        raise ConfigError(f"{what}: 'special_tokens' are of prompts that are rendered already; leave 'chat: on' out")
+    template = read_template(chat_template, what) if chat_template else ""
     own_role = None if role is None else _checked_role(what, role)
     sizes = {"train": parse_size(train, f"{what}, train"), "test": parse_size(test, f"{what}, test")}
     if sizes["train"] and sizes["train"].points:
@@ -95,6 +111,10 @@ def load(
     }
     if special_tokens:
         taken = {split: tuple(replace(one, special_tokens=True) for one in part) for split, part in taken.items()}
+    if system and (own := own_system([*taken["train"], *taken["test"]])):
+        notes.append(f"{number_of(own, 'conversation keeps its', 'conversations keep their')} own system text")
+    how: dict[str, Any] = {"system": system, "template": template, "what": what}
+    taken = {split: tuple(in_chat(part, mode, **how)) for split, part in taken.items()}
     return Task(
         name=name,
         role=own_role or source.role or "capability",
@@ -172,7 +192,9 @@ def _parts(
         train, test = split_clusters(train, task=task, seed=seed, test_share=share, stratify_by=stratify_by)
     if joined:
         rows, share_it = number_of(joined, "row has", "rows have"), "shares" if joined == 1 else "share"
-        notes.append(f"{rows} the prompt and choices of another and {share_it} its cluster")
+        targets = [example.target for example in (*pool.examples, *(pool.test or ()))]
+        alike = "prompt and choices" if isinstance(targets[0], Choices) else "prompt"
+        notes.append(f"{rows} the {alike} of another and {share_it} its cluster")
     for split, part, emptied_on_purpose in (("train", train, share == 1), ("test", test, False)):
         if not part and not emptied_on_purpose:
             raise DataError(f"{what}: the {split} split is empty; {_why_empty(pool)}")
@@ -216,7 +238,7 @@ def _check_ids(examples: Sequence[Example], what: str) -> None:
         many = number_of(len(repeated), "id appears", "ids appear")
         raise DataError(
             f"{what}: {many} in several rows: {_listed(repeated)}; give every row an id of "
-            "its own, or, where the data has no id column, remove rows that repeat a prompt and its choices"
+            "its own, or, where the data has no id column, remove rows that repeat a prompt and its answers"
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chaintune.errors import DataError, number_of
-from chaintune.records import Choices, Example, Preference, Task
+from chaintune.records import Choices, Example, Preference, Reference, Task
 from chaintune.records.examples import shown_text
 
 _LOG = logging.getLogger(__name__)
@@ -35,15 +35,21 @@ class Overlap:
 
 
 def content_of(example: Example) -> Content:
-    """Prompt and answers of an example; the order of the answers and the width of blanks say nothing."""
+    """Prompt and answers of an example; the order of the answers and the width of blanks say nothing.
+
+    Another answer to a prompt does not make it another example, another pair of answers does. Nor does it matter
+    whether a prompt is text or one turn of a conversation.
+    """
     match example.target:
         case Choices(texts=texts):
             answers: Iterable[str] = texts
         case Preference(chosen, rejected):
             answers = map(shown_text, (chosen, rejected))
+        case Reference(text) if not example.prompt:
+            answers = (shown_text(text),)
         case _:
             answers = ()
-    return _squeezed(shown_text(example.prompt)), tuple(sorted(map(_squeezed, answers)))
+    return _asked(example), tuple(sorted(map(_squeezed, answers)))
 
 
 def shared_items(taught: Sequence[Example], tested: Sequence[Example]) -> list[tuple[str, str]]:
@@ -107,6 +113,7 @@ def _first_few(both: Sequence[Overlap]) -> str:
 def joined_clusters(examples: Sequence[Example]) -> tuple[list[Example], int]:
     """The examples, those of the same content in one cluster; and how many rows repeat one of another cluster.
 
+    Of answers that are no choices, the prompt alone is the content: answers to one prompt are no evidence apart.
     Clusters that are joined bear the name that comes first in the alphabet.
     """
     first: dict[Content, str] = {}
@@ -119,7 +126,7 @@ def joined_clusters(examples: Sequence[Example]) -> tuple[list[Example], int]:
         return cluster
 
     for example in examples:
-        other = first.setdefault(content_of(example), example.cluster)
+        other = first.setdefault(_shared_content(example), example.cluster)
         repeats += other != example.cluster
         one, two = sorted((root(other), root(example.cluster)))
         parent[two] = one
@@ -129,6 +136,18 @@ def joined_clusters(examples: Sequence[Example]) -> tuple[list[Example], int]:
         example if root(example.cluster) == example.cluster else replace(example, cluster=root(example.cluster))
         for example in examples
     ], repeats
+
+
+def _shared_content(example: Example) -> Content:
+    return (_asked(example), ()) if example.prompt and isinstance(example.target, Preference) else content_of(example)
+
+
+def _asked(example: Example) -> str:
+    turns = example.prompt
+    if not isinstance(turns, str):
+        turns = tuple(turn for turn in turns if turn.role != "system")
+        turns = turns[0].content if len(turns) == 1 else turns
+    return _squeezed(shown_text(turns))
 
 
 def _squeezed(text: str) -> str:

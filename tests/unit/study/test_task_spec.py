@@ -120,10 +120,25 @@ def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "special_tokens": False,
         "metric": [],
         "labelling": None,
+        "chat": None,
+        "system": "",
+        "chat_template": None,
         "allow_overlap": False,
         "hub": "me/qa",
         "split": "validation",
     }
+
+
+def test_the_keys_of_chat_are_read_as_they_are_written(tmp_path: Path) -> None:
+    keys = "chat: on, system: Be kind., chat_template: own.jinja, columns: {messages: talk}"
+    study = read(tmp_path, f"mine: {{role: safety, path: mine.jsonl, {keys}}}")
+    spec = study.tasks["mine"]
+    assert (spec.chat, spec.system, spec.chat_template) == ("on", "Be kind.", str(tmp_path / "own.jinja"))
+    assert Study.from_mapping(study.to_mapping()).tasks == study.tasks
+    (tmp_path / "again.yaml").write_text(study.to_yaml(tmp_path))
+    assert Study.from_yaml(tmp_path / "again.yaml").tasks == study.tasks
+    assert read(tmp_path, "bbq: {chat: off}").tasks["bbq"].chat == "off"
+    assert "tasks.bbq.chat: 'onn' is no valid value; did you mean 'on'" in complaint(tmp_path, "bbq: {chat: onn}")
 
 
 @pytest.fixture

@@ -1,0 +1,151 @@
+"""Prompts as turns of a conversation or as plain text: the keys `chat`, `system` and `chat_template` of a task."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.files.reading import user_path
+from chaintune.records import Chat, Choices, Example, Message, Preference, Reference, Target
+from chaintune.records.examples import Text
+from chaintune.tasks.prompts import continuation
+
+ChatMode = Literal["auto", "on", "off"]
+MODES: tuple[ChatMode, ...] = ("auto", "on", "off")
+_SYSTEM, _USER = "system", "user"
+# A block of transformers' own, which plain Jinja does not know.
+_GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
+
+
+def checked_mode(mode: str, what: str) -> ChatMode:
+    """The mode of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for known in MODES:
+        if mode == known:
+            return known
+    raise ConfigError(f"{what}: chat '{mode}' is no valid value; {nearest(mode, MODES)}")
+
+
+def read_template(path: Path | str, what: str) -> str:
+    """The text of a chat template in a file.
+
+    Args:
+        path: of the file.
+        what: the beginning of an error sentence.
+
+    Raises:
+        ConfigError: there is no such file, or it holds no chat template.
+    """
+    # Imported here: most runs read no template.
+    from jinja2 import TemplateError
+    from jinja2.meta import find_undeclared_variables
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    file = user_path(path)
+    where = f"{what}: chat_template {file}"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where}: expected a file with the text of a Jinja template ({error})") from error
+    jinja = ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"])
+    try:
+        names = find_undeclared_variables(jinja.parse(_GENERATION.sub("", text)))
+    except TemplateError as error:
+        line = getattr(error, "lineno", None)
+        raise ConfigError(f"{where}{f', line {line}' if line else ''}: not a Jinja template ({error})") from error
+    if "messages" not in names:
+        raise ConfigError(f"{where}: it never reads 'messages', so it is no chat template")
+    return text
+
+
+def in_chat(
+    examples: Sequence[Example], mode: ChatMode, *, system: str = "", template: str = "", what: str = "task"
+) -> list[Example]:
+    """The examples with their prompts as they are to be read.
+
+    Args:
+        examples: as their data holds them.
+        mode: `on` makes every prompt a user turn, `off` every user turn a plain text; `auto` leaves choices and texts
+            alone as they are and makes other prompts a user turn, which a model without a template reads as plain text.
+        system: the first turn of every conversation that has no such turn of its own; empty adds none.
+        template: text of a template in place of the tokenizer's own; empty is its own.
+        what: the beginning of an error sentence.
+
+    Raises:
+        ConfigError: a system text or template that nothing would read.
+        DataError: an example has no prompt, or more turns than a plain text can stand for.
+    """
+    for key, value in (("system", system), ("chat_template", template)):
+        if value and mode == "off":
+            raise ConfigError(f"{what}: '{key}' changes nothing with 'chat: off'; leave one of them out")
+    if mode == "off":
+        return [_as_text(example, what) for example in examples]
+    chat = Chat(fallback=mode == "auto" and not system and not template, template=template)
+    made = [_as_turns(example, chat, system, what) if _is_asked(example, mode) else example for example in examples]
+    for key, value in (("system", system), ("chat_template", template)):
+        if value and made and all(isinstance(example.prompt, str) for example in made):
+            raise ConfigError(f"{what}: '{key}' changes nothing where prompts are read as plain text; say 'chat: on'")
+    return made
+
+
+def own_system(examples: Sequence[Example]) -> int:
+    """How many conversations begin with a system text of their own."""
+    return sum(not isinstance(one.prompt, str) and one.prompt[0].role == _SYSTEM for one in examples)
+
+
+def _is_asked(example: Example, mode: ChatMode) -> bool:
+    """Whether a prompt is a turn of a conversation, or becomes one."""
+    if mode == "on" or not isinstance(example.prompt, str):
+        return True
+    # What is written with special tokens is rendered already.
+    return bool(example.prompt) and not isinstance(example.target, Choices) and not example.special_tokens
+
+
+def _as_turns(example: Example, chat: Chat, system: str, what: str) -> Example:
+    turns = example.prompt
+    if isinstance(turns, str):
+        if not turns.strip():
+            raise DataError(f"{what}: example '{example.id}' has no prompt that a user could say; leave 'chat: on' out")
+        example = replace(example, target=_answers(example.target, ""))
+        turns = (Message(_USER, turns),)
+    else:
+        chat = replace(chat, fallback=False)
+    first = () if not system or turns[0].role == _SYSTEM else (Message(_SYSTEM, system),)
+    return replace(example, prompt=(*first, *turns), chat=chat)
+
+
+def _as_text(example: Example, what: str) -> Example:
+    turns = example.prompt
+    if isinstance(turns, str):
+        return example
+    texts = all(isinstance(answer, str) for answer in example.answers)
+    if len(turns) > 1 or turns[0].role != _USER or turns[0].extra or not texts:
+        raise DataError(
+            f"{what}: 'chat: off' reads one turn of a user as plain text, and example '{example.id}' has "
+            f"{len(turns)} turns ({', '.join(turn.role for turn in turns[:5])}) or calls tools; leave it out"
+        )
+    return replace(example, prompt=turns[0].content, target=_answers(example.target, turns[0].content), chat=Chat())
+
+
+def _answers(target: Target, prompt: str) -> Target:
+    """The answers behind a text, with what separates them from it; behind turns, where it is empty, without."""
+
+    def behind(answer: Text) -> Text:
+        if not isinstance(answer, str):
+            return answer
+        return continuation(prompt, answer) if prompt else answer.removeprefix(" ")
+
+    match target:
+        case Choices(texts=texts):
+            return replace(target, texts=tuple(str(behind(text)) for text in texts))
+        case Reference(text):
+            return Reference(behind(text))
+        case Preference(chosen, rejected):
+            return Preference(behind(chosen), behind(rejected))
+        case None:
+            return None
