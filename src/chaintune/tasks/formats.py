@@ -87,14 +87,14 @@ def form_of(named: Mapping[str, Any], there: Sequence[str], where: str) -> tuple
     """
     forms = {_DECIDE[key]: key for key in named if key in _DECIDE}
     if len(forms) > 1:
-        one, other = list(forms.values())[:2]
-        raise ConfigError(f"columns: '{one}' and '{other}' say different things about what is right; name one of them")
-    one = _PLAIN[next(iter(forms))] if forms else _recognised(named, there, where)
-    if strange := [key for key in named if key not in one.keys]:
-        decided = next(iter(forms.values()), one.name)
-        raise ConfigError(f"columns: '{strange[0]}' does not go with '{decided}'; {nearest(strange[0], one.keys)}")
-    usual = {**one.columns, **{key: column for key, column in one.beside.items() if column and column in there}}
-    return one.form, usual | dict(named)
+        first, second = list(forms.values())[:2]
+        raise ConfigError(f"columns: '{first}' and '{second}' both say what is right; name one of them")
+    usual = _PLAIN[next(iter(forms))] if forms else _recognised(named, there, where)
+    if strange := [key for key in named if key not in usual.keys]:
+        decided = next(iter(forms.values()), usual.name)
+        raise ConfigError(f"columns: '{strange[0]}' does not go with '{decided}'; {nearest(strange[0], usual.keys)}")
+    beside = {key: column for key, column in usual.beside.items() if column and column in there}
+    return usual.form, {**usual.columns, **beside, **named}
 
 
 def _recognised(named: Mapping[str, Any], there: Sequence[str], where: str) -> Format:

@@ -229,7 +229,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], type[ChaintuneError], str]] = 
     ({"question": "a"}, {}, DataError, "a task takes prompt, choices and gold; messages .*; name the data's own col"),
     ({"prompt": "a", "choices": ["b", "c"]}, {}, DataError, "no column 'gold' for choices; valid: .*a task takes"),
     ({"prompt": "a", "answer": "b"}, {}, DataError, "no column 'response' for prompt and response"),
-    ({"a": "b"}, {"messages": "a", "choices": "b"}, ConfigError, "'messages' and 'choices' say different things"),
+    ({"a": "b"}, {"messages": "a", "choices": "b"}, ConfigError, "'messages' and 'choices' both say what is right"),
     ({"a": "b"}, {"text": "a", "prompt": "a"}, ConfigError, "'prompt' does not go with 'text'; valid: text"),
     ({"a": "b"}, {"messages": "b"}, DataError, "no column 'b' for messages; valid: a"),
 ]  # fmt: skip
