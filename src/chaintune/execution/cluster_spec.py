@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from chaintune.errors import ConfigError
 from chaintune.execution.hardware import ANY_GPU, CPU, Hardware
 from chaintune.execution.requests import ResourceRequest
-from chaintune.plan.nodes import Interpolation, Node, StageNode
+from chaintune.plan.nodes import DataMix, Node, StageNode
 from chaintune.plan.plan import Plan
 
 _WORD = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<word>[A-Za-z]+)\s*,?")
@@ -162,8 +162,8 @@ def check_fits(
 
 
 def _least_bytes(node: Node, weights: int, precision: str) -> int:
-    """Weights, gradients and the optimizer's state; of anything but full tuning the weights alone."""
+    """Weights, gradients and the optimizer's state; of anything but full tuning by us the weights alone."""
     stored = _STORED_BYTES[precision]
-    if not isinstance(node, StageNode) or isinstance(node.operation, Interpolation):
+    if not isinstance(node, StageNode) or not isinstance(node.operation, DataMix):
         return weights * stored
     return weights * node.recipe.weight_bytes(stored)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from chaintune.records import Task
 from chaintune.store.store import Store
 
 Report = Callable[[Progress], None]
+
+OUTPUT = "output"  # of a command: a note with its checkpoint, and kind of the entry that outlives it
 
 # The same input fails the same way again.
 FAILURES = (StageError, DataError, ModelError)
@@ -166,6 +169,7 @@ class JobRunner:
         """What is noted of a node, its files written into `out`. The engine's own words win."""
         notes, started = self._notes_before(node), time.monotonic()
         notes |= dict(self._call(node, folders, out, report))
+        self._check_output(node, notes)
         about: dict[str, Any] = {"title": node.title, "base": node.base, "base_key": node.base_key, "task": node.task}
         about |= {"work": list(node.work)}
         notes = about | {"tokens": node.tokens, "seconds": time.monotonic() - started} | notes
@@ -184,8 +188,31 @@ class JobRunner:
             return self.engine.measure_curvature(node=node, checkpoint=folders[key], task=task, out=out)
         return self.engine.score(node=node, checkpoint=folders.get(key), task=task, out=out, report=report)
 
+    def _check_output(self, node: Node, notes: Mapping[str, Any]) -> None:
+        """Refuse what a command made where it is not what was read of an earlier run of it, under the same key.
+
+        Raises:
+            StageError: it is something else.
+        """
+        read = self.store.peek(OUTPUT, node.key) if OUTPUT in notes else None
+        if read and read.info[OUTPUT] != notes[OUTPUT]:
+            raise StageError(
+                f"stage '{node.chain[-1]}': its command made another model than the time before, which was measured "
+                "or trained further and then dropped; have it make the same of the same CHAINTUNE_SEED, or change its "
+                "text, a comment is enough, to have everything done anew"
+            )
+
+    def _note_outputs(self, node: Node) -> None:
+        """Note what a command made as soon as something reads it: from then on the checkpoint's key stands for it."""
+        for key in node.parents:
+            entry = self.store.peek("stage", key)
+            if entry and OUTPUT in entry.info:
+                note = {OUTPUT: entry.info[OUTPUT]}
+                self.store.get_or_make(OUTPUT, key, partial(_noted, note))
+
     def _notes_before(self, node: Node) -> dict[str, Any]:
         """What is noted before the work: whether a checkpoint may go, and what a scored one cost."""
+        self._note_outputs(node)
         if isinstance(node, StageNode):
             return {"transient": node.key in self.transient_keys}
         entry = self.store.peek("stage", node.checkpoint_key) if isinstance(node, ScoreNode) else None
@@ -195,3 +222,8 @@ class JobRunner:
         cost = {name: entry.info.get(name) for name in ("train_tokens", "seconds")}
         log = self.store.read("stage", node.checkpoint_key, STAGE_LOG)
         return {"stage_cost": cost | {"loss_curve": loss_curve(log)}}
+
+
+def _noted(note: Mapping[str, Any], _folder: Path) -> Mapping[str, Any]:
+    """What is noted of an entry without files."""
+    return note

@@ -12,6 +12,7 @@ from chaintune import hessian
 from chaintune.execution.bases import BaseModel
 from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
+from chaintune.execution.external import ParentFiles, make_checkpoint
 from chaintune.execution.hardware import this_hardware
 from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import Job
@@ -24,6 +25,7 @@ from chaintune.plan.nodes import (
     CURVATURE_FILE,
     MEASUREMENT_FILE,
     CurvatureNode,
+    External,
     Interpolation,
     Node,
     ScoreNode,
@@ -86,6 +88,8 @@ class LocalEngine:
         """Train a stage and write its checkpoint and its log into `out`."""
         if isinstance(node.operation, Interpolation):
             return self._blend(node, node.operation, inputs, out)
+        if isinstance(node.operation, External):
+            return self._bring(node, node.operation, inputs, out)
         operation = stage_data_of(node, inputs)
         if node.recipe.devices > 1:
             return self._tune_on_devices(node, operation, inputs, out, report)
@@ -185,6 +189,20 @@ class LocalEngine:
         save(loaded, out)
         self._in_memory = _ModelInMemory(node.key, loaded)
         return {"train_tokens": 0, "steps": 0, "seconds": time.monotonic() - started, "fraction": blend.fraction}
+
+    def _bring(self, node: StageNode, external: External, inputs: StageInputs, out: Path) -> dict[str, Any]:
+        """Have another program make the checkpoint, or read the one that it made; this one lets go of its model."""
+        started = time.monotonic()
+        weights, adapter = self._folders(node.parent_key, inputs.parents[node.parent_key], node)
+        base = self._bases[node.base]
+        parent = ParentFiles(weights, adapter, base, self._precision, self._trust_remote_code)
+        examples = inputs.tasks[external.stage.task].train if external.reads_data else ()
+        self._let_go()
+        with tempfile.TemporaryDirectory(dir=out) as scratch:
+            notes = make_checkpoint(external, parent, examples, seed=node.seed, scratch=Path(scratch), out=out)
+        name_base(out, node.base.partition("+")[0])
+        about: dict[str, Any] = {"train_tokens": None, "train_examples": len(examples), "external": True}
+        return about | {"seconds": time.monotonic() - started} | notes
 
     def score(
         self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Callable[[Progress], None]

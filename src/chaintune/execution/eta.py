@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from chaintune.execution.events import Event
-from chaintune.plan.nodes import Node
+from chaintune.plan.nodes import External, Node, StageNode
 
 
 class Eta:
@@ -30,8 +30,8 @@ class Eta:
             self._remaining.pop(node.key, None)
             started = self._started.pop(node.key, None)
             if event.kind == "made" and started is not None:
-                self._microseconds[node.kind] += round((time.monotonic() - started) * 1e6)
-                self._tokens[node.kind] += _work(node)
+                self._microseconds[_sort(node)] += round((time.monotonic() - started) * 1e6)
+                self._tokens[_sort(node)] += _work(node)
 
     def seconds_left(self) -> float | None:
         """Tokens that are left over the rates of this run so far; None before there is a rate for each kind.
@@ -40,13 +40,18 @@ class Eta:
         """
         tokens_left = Counter[str]()
         for node in self._remaining.values():
-            tokens_left[node.kind] += _work(node)
+            tokens_left[_sort(node)] += _work(node)
         if any(not self._tokens[kind] for kind in tokens_left):
             return None
         alone = sum(
             self._microseconds[kind] / 1e6 * tokens / self._tokens[kind] for kind, tokens in tokens_left.items()
         )
         return alone / max(len(self._started), 1)
+
+
+def _sort(node: Node) -> str:
+    """What nodes share whose time is told from each other's; what another program does is like nothing of ours."""
+    return "external" if isinstance(node, StageNode) and isinstance(node.operation, External) else node.kind
 
 
 def _work(node: Node) -> int:

@@ -42,6 +42,16 @@ def model_digest(files: ModelFiles) -> str:
         return canonical_digest(parts)
 
 
+def adapter_digest(folder: Path) -> str:
+    """SHA-256 hex digest of an adapter, whatever it is put on.
+
+    Raises:
+        ModelError: as of a model.
+    """
+    with opening(f"adapter {folder}", "its files cannot be read"):
+        return canonical_digest(["adapter", _folder(folder, ADAPTER_CONFIG)])
+
+
 def _folder(folder: Path, config_name: str) -> dict[str, str]:
     tokenizer = {path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)}
     digests = {path.name: sha256_of(path) for path in weight_files(folder)}

@@ -73,6 +73,23 @@ def locate(name: str) -> ModelFiles:
     return ModelFiles(name, _weights(name).absolute())
 
 
+def locate_adapter(name: str) -> Path | None:
+    """The folder of an adapter that stands without its base, fetched from the Hub if need be.
+
+    None of everything else, of whole models and of names that mean nothing as well.
+
+    Raises:
+        ModelError: it is an adapter that cannot be used; the Hub does not give what it is asked for.
+    """
+    path = Path(name).expanduser()
+    if not path.is_dir():
+        if "+" in name or path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")):
+            return None
+        path = _snapshot(name, f"model '{name}' is no folder")
+    alone = (path / ADAPTER_CONFIG).is_file() and not (path / CONFIG).is_file()
+    return _checked(path, ADAPTER_CONFIG).absolute() if alone else None
+
+
 def tell_other_base(files: ModelFiles) -> None:
     """Warn of an adapter that names another base than the one it is put on; where that lies does not matter."""
     if files.adapter is None:

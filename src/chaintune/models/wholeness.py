@@ -1,5 +1,6 @@
 """Whether what was loaded is what the files hold: every weight of the one is in the other."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,6 +11,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from chaintune.errors import ModelError, number_of
 from chaintune.models.token_tree import common_beginning
+
+# Words, digits, blanks, letters that few tokens hold.
+_PROBE = 'A wolf\'s 12 cubs,\n\tcafé:  {"a": 1.50} end? 你好'
+
+_log = logging.getLogger(__name__)
 
 
 def check_whole(model: Any, about: Mapping[str, Any], folder: Path, allow_unused: Sequence[str]) -> tuple[str, ...]:
@@ -135,6 +141,64 @@ def check_vocabulary(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Pat
         raise ModelError(
             f"model folder {folder}: its tokenizer has {len(beyond)} tokens that the model's {rows} embeddings do not "
             f"reach{_two([repr(token) for token in beyond])}; name a folder whose tokenizer and weights belong together"
+        )
+
+
+def check_checkpoint_of(model: Any, base: Any, *, what: str, name: str) -> None:
+    """Refuse a model whose weights are not those of a base in name and shape.
+
+    Args:
+        model: of the checkpoint, on any device, the meta device as well.
+        base: of the base.
+        what: the beginning of the sentence.
+        name: of the base.
+
+    Raises:
+        ModelError: it is no checkpoint of the base.
+    """
+    rows, usual_rows = (one.get_input_embeddings().weight.shape[0] for one in (model, base))
+    if rows != usual_rows:
+        raise ModelError(
+            f"{what}: its model has {rows:,} embeddings and base '{name}' {usual_rows:,}; every checkpoint of a chain "
+            "has the base's vocabulary, so train it without further tokens, or take the larger model as the base"
+        )
+    own, usual = ({name: list(weight.shape) for name, weight in one.named_parameters()} for one in (model, base))
+    if other := sorted(name for name in own.keys() | usual.keys() if own.get(name) != usual.get(name)):
+        shapes = (str(one.get(other[0], "missing")) for one in (own, usual))
+        raise ModelError(
+            f"{what}: its model is no checkpoint of base '{name}': {other[0]} is {' and '.join(shapes)}; name one that "
+            "was trained from it"
+        )
+
+
+def check_same_tokens(
+    tokenizer: PreTrainedTokenizerBase, base: PreTrainedTokenizerBase, *, what: str, name: str
+) -> None:
+    """Refuse a tokenizer that reads text as other tokens than a base's; its chat template may be another.
+
+    Args:
+        tokenizer: of a checkpoint.
+        base: of the base.
+        what: the beginning of the sentence.
+        name: of the base.
+
+    Raises:
+        ModelError: it does.
+    """
+    todo = "every checkpoint of a chain is asked in the base's tokens, so name one that was trained with them"
+    own, usual = tokenizer.get_vocab(), base.get_vocab()
+    if other := sorted({token for token, _ in own.items() ^ usual.items()}):
+        many = number_of(len(other), "token")
+        named = _two([repr(token) for token in other])
+        raise ModelError(f"{what}: its vocabulary differs from that of base '{name}' in {many}{named}; {todo}")
+    if tokenizer(_PROBE)["input_ids"] != base(_PROBE)["input_ids"]:
+        raise ModelError(f"{what}: its tokenizer splits text in another way than that of base '{name}'; {todo}")
+    if tokenizer.chat_template is not None and tokenizer.chat_template != base.chat_template:
+        _log.warning(
+            "%s: its chat template is not that of base '%s'; every checkpoint of a chain is asked alike, so its own is "
+            "not used",
+            what,
+            name,
         )
 
 

@@ -8,6 +8,7 @@ from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.plan.nodes import Portion
 from chaintune.records import Chain, ChainStep, MitigationRef, Regulariser, Task
 from chaintune.records.examples import LABEL
+from chaintune.study.external import ChainItem, ExternalStage, task_of
 from chaintune.study.mitigations import MitigationItem, was_lost
 from chaintune.study.study import Study
 from chaintune.tasks.sizes import dose_size
@@ -20,7 +21,7 @@ class Step:
 
     Attributes:
         place: what it is in a chain.
-        task: whose recipe it follows; empty where nothing is trained.
+        task: whose recipe it follows; empty where nothing is trained, or nobody knows on what.
         portions, mixing: what is taught; keys of scores are not known yet.
         recipe: fields in which it differs from the task's recipe.
         regulariser: what holds the weights back.
@@ -29,6 +30,7 @@ class Step:
         back_to: how many steps the other checkpoint of a merge has done; None where nothing is merged.
         fraction: of the way to it, or whatever else the mitigation varies.
         merged_by: the mitigation that merges; empty where nothing is merged.
+        external: the stage that another program trains; None where we do.
     """
 
     place: ChainStep
@@ -42,6 +44,7 @@ class Step:
     back_to: int | None = None
     fraction: Any = None
     merged_by: str = ""
+    external: ExternalStage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,13 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
         ConfigError: a dose holds no example, or more than there is room for; a dimension that a task has not.
         DataError: a chain trains on a task that has nothing to train on.
     """
-    for name in {name for chain in study.chains for name in chain}:
+    for name in {task_of(item) for chain in study.chains for item in chain if _reads_data(item)}:
         if not tasks[name].train:
             raise DataError(f"task '{name}' is trained on in a chain, and its train split is empty")
     mitigations = [resolved(item, tasks[item.task]) for item in study.mitigations]
     branches: list[Branch] = []
     for chain in study.chains:
-        plain = tuple(Step(ChainStep.plain(task), task, (Portion(task),)) for task in chain)
+        plain = tuple(map(_plain, chain))
         branches.append(Branch(plain))
         for item in mitigations:
             if was_lost(item.task, chain):
@@ -87,11 +90,23 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
     return branches
 
 
+def _reads_data(item: ChainItem) -> bool:
+    """Whether a step needs the training examples of its task."""
+    return isinstance(item, str) or bool(item.command and item.task)
+
+
+def _plain(item: ChainItem) -> Step:
+    """A step of a plain chain."""
+    if isinstance(item, str):
+        return Step(ChainStep.plain(item), item, (Portion(item),))
+    return Step(ChainStep(item.label, (item.task,) if item.task else ()), item.task, external=item)
+
+
 def _branch(
     item: MitigationItem, plain: tuple[Step, ...], setting: tuple[str, Any], tasks: Mapping[str, Task]
 ) -> Branch:
     chain = tuple(step.place for step in plain)
-    keep = tuple(task for task in dict.fromkeys(step.task for step in plain) if task != item.task)
+    keep = tuple(task for task in dict.fromkeys(step.task for step in plain) if task not in ("", item.task))
     dose = setting[1] if isinstance(item.spec, DoseSpec) else None
     mitigated = MitigationRef(item.kind, item.dose_curve, item.task, chain, keep, dose)
     return Branch(_steps(item, plain, setting[1], tasks), mitigated)

@@ -6,11 +6,24 @@ from typing import Any
 
 from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
-from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Interpolation, Node, Portion, ScoreNode, Split, StageNode
-from chaintune.records import Chain, Checkpoint, MitigationRef, Task, canonical_digest
+from chaintune.plan.nodes import (
+    Cell,
+    CurvatureNode,
+    DataMix,
+    External,
+    Interpolation,
+    Node,
+    Operation,
+    Portion,
+    ScoreNode,
+    Split,
+    StageNode,
+)
+from chaintune.records import Chain, Checkpoint, MitigationRef, Recipe, Task, canonical_digest
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import Measure
 from chaintune.scoring.reading import check_measurable, measures_of, metrics_of
+from chaintune.study.external import ExternalStage
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
@@ -35,6 +48,8 @@ class TaskTokens:
 
 
 CountTokens = Callable[[Task], TaskTokens]
+# What determines each stage that another program trains, beside its parent, data and seed.
+Contents = Mapping[ExternalStage, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +111,15 @@ class Graph:
     """The nodes of a study, in order of first mention."""
 
     def __init__(
-        self, study: Study, base_keys: Mapping[str, str], facts: Mapping[str, TaskFacts], precision: str
+        self,
+        study: Study,
+        base_keys: Mapping[str, str],
+        facts: Mapping[str, TaskFacts],
+        precision: str,
+        contents: Contents,
     ) -> None:
         self.study, self.base_keys, self.facts, self.precision = study, base_keys, facts, precision
+        self.contents = contents
         self.children: dict[str, dict[str, StageNode]] = {}
         self.scores: dict[str, dict[str, ScoreNode]] = {}
         self.curvatures: dict[str, CurvatureNode] = {}
@@ -174,10 +195,16 @@ class Graph:
         """Have the first checkpoint of a chain measured, on the task that the next stage will overwrite."""
         chain, spec = (step.place,), self.study.curvature
         assert spec is not None  # noqa: S101 - the caller looked
+        if not step.task:
+            raise ConfigError(
+                f"curvature: it is measured on the task of a chain's first stage, and '{step.place.label}' names none; "
+                "write its 'task', or leave curvature out"
+            )
         facts, key = self.facts[step.task], made[chain]
         recipe = self._settings(step, variant).recipe
+        objective = choose_objective(recipe.objective, facts.targets, task=step.task)
         check_curvature(spec, step.task, facts.examples, recipe.method)
-        how = spec.model_dump() | {"examples_seed": self.study.seed, "objective": recipe.objective}
+        how = spec.model_dump() | {"examples_seed": self.study.seed, "objective": objective}
         payload = {"format": CURVATURE_FORMAT, "kind": "curvature", "checkpoint": key, "task": facts.train_digest}
         node = CurvatureNode(
             key=canonical_digest(payload | how),
@@ -209,9 +236,7 @@ class Graph:
 
     def _stage(self, base: str, chain: Chain, variant: Variant, path: Sequence[str], step: Step) -> StageNode:
         settings = self._settings(step, variant)
-        operation: DataMix | Interpolation = DataMix(
-            step.portions, step.mixing, step.protected, step.protected_examples
-        )
+        operation: Operation = DataMix(step.portions, step.mixing, step.protected, step.protected_examples)
         payload = {
             "format": STAGE_FORMAT,
             "kind": "stage",
@@ -221,6 +246,9 @@ class Graph:
         if step.back_to is not None:
             operation = Interpolation(path[step.back_to], step.fraction, step.merged_by)
             payload |= {"merge": [operation.merged_by, operation.other_key, operation.fraction]}
+        elif step.external:
+            operation = External(step.external, self.contents[step.external])
+            payload |= {"external": self._external(operation, variant.seed)}
         else:
             payload |= {"recipe": settings.recipe.content(), "seed": variant.seed, **self._taught(step)}
         return StageNode(
@@ -242,11 +270,22 @@ class Graph:
     def _settings(self, step: Step, variant: Variant) -> StageSettings:
         if step.back_to is not None:
             return StageSettings()  # a merge is stored whole, whatever trained what it is made of
+        if step.external:  # its recipe is not known to us; what it asks of a machine is
+            settings = self.study.stage_of(step.task, variant) if step.task else self.study.stage
+            return StageSettings(Recipe(devices=settings.recipe.devices), settings.resources)
         settings = self.study.stage_of(step.task, variant, dict(step.recipe))
         tasks = {*(portion.task for portion in step.portions), *filter(None, [step.protected])}
         targets = frozenset[type]().union(*(self.facts[task].targets for task in tasks))
         objective = choose_objective(settings.recipe.objective, targets, task=step.task)
         return replace(settings, recipe=replace(settings.recipe, objective=objective, regulariser=step.regulariser))
+
+    def _external(self, operation: External, seed: int) -> dict[str, Any]:
+        """The part of a stage's key that says what another program makes it of."""
+        plain: dict[str, Any] = {"content": [list(pair) for pair in operation.content]}
+        if operation.stage.command:
+            data = self.facts[operation.stage.task].train_digest if operation.reads_data else ""
+            plain |= {"command": operation.stage.command, "data": data, "seed": seed}
+        return plain
 
     def _taught(self, step: Step) -> dict[str, Any]:
         """The part of a stage's key that says what it is taught."""
@@ -265,8 +304,8 @@ class Graph:
         return plain | (who if portion.who != "uniform" else {})
 
     def _tokens(self, step: Step, epochs: float) -> int:
-        """Tokens of all passes; of swapped rows as many as an average row has."""
-        if step.back_to is not None:
+        """Tokens of all passes; of swapped rows as many as an average row has; 0 of what we do not train."""
+        if step.back_to is not None or step.external:
             return 0
         doses = [self.facts[portion.task].tokens.taught * portion.dose for portion in step.portions]
         if step.mixing == "swapped":

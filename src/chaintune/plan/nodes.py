@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chaintune.records import Checkpoint, MitigationRef, Recipe, Resources, Who, chain_label, variant_label
+from chaintune.study.external import ExternalStage
 
 Split = Literal["train", "test"]
 
@@ -62,6 +63,25 @@ class Interpolation:
     other_key: str
     fraction: Any
     merged_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """A checkpoint that another program makes of the parent, or has made; nothing is known of its recipe.
+
+    Attributes:
+        stage: as the study names it.
+        content: what determines it beside parent, data and seed: the digest of the checkpoint that is there, or the
+            names and digests of the files that a command reads.
+    """
+
+    stage: ExternalStage
+    content: tuple[tuple[str, str], ...]
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether the task's training examples are handed to the program."""
+        return bool(self.stage.command and self.stage.task)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +142,16 @@ class _MeasurementNode(_Node):
         return self.checkpoint_key
 
 
+Operation = DataMix | Interpolation | External
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageNode(_Node):
-    """A job that makes a checkpoint of another, by training or merging; its key is that of the weights.
+    """A job that makes a checkpoint of another, by training, merging, or from outside; its key is that of the weights.
 
     Attributes:
         parent_key: key of the stage before, or of the base.
-        operation: what it trains on, or which weights it is merged with.
+        operation: what it trains on, which weights it is merged with, or which other program makes it.
         recipe: how, with the seed and the precision.
         resources: what it asks of a cluster.
         report_to: trackers, by transformers' names.
@@ -136,7 +159,7 @@ class StageNode(_Node):
     """
 
     parent_key: str
-    operation: DataMix | Interpolation
+    operation: Operation
     recipe: Recipe
     resources: Resources = field(default_factory=Resources, compare=False)
     report_to: tuple[str, ...] = field(default=(), compare=False)
@@ -149,7 +172,9 @@ class StageNode(_Node):
 
     @property
     def task(self) -> str:
-        """What it trains on, for people: a task's name, several joined by `+`; empty where nothing is."""
+        """What it trains on, for people: a task's name, several joined by `+`; empty where nothing is known."""
+        if isinstance(self.operation, External):
+            return self.operation.stage.task
         if isinstance(self.operation, Interpolation):
             return ""
         portions = self.operation.portions if self.operation.mixing == "shuffled" else self.operation.portions[:1]
@@ -158,6 +183,8 @@ class StageNode(_Node):
     @property
     def tasks(self) -> tuple[str, ...]:
         """Tasks whose data the stage reads."""
+        if isinstance(self.operation, External):
+            return (self.operation.stage.task,) if self.operation.reads_data else ()
         if isinstance(self.operation, Interpolation):
             return ()
         named = [*(portion.task for portion in self.operation.portions), self.operation.protected]
@@ -172,7 +199,7 @@ class StageNode(_Node):
     @property
     def weighed_by(self) -> tuple[str, ...]:
         """Keys of the scores that the stage reads."""
-        if isinstance(self.operation, Interpolation):
+        if not isinstance(self.operation, DataMix):
             return ()
         return tuple(key for portion in self.operation.portions for key in portion.weighed_by)
 
@@ -199,6 +226,8 @@ class StageNode(_Node):
     @property
     def work(self) -> tuple[str, ...]:
         """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
+        if isinstance(self.operation, External):
+            return (self.kind, self.base_key, self.precision, "external")
         recipe = self.recipe
         held_back = recipe.regulariser.kind if recipe.regulariser else None
         how = (recipe.method, recipe.quantize, recipe.objective, held_back)
@@ -217,7 +246,8 @@ class StageNode(_Node):
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         dose = self.operation.portions[-1].dose if isinstance(self.operation, DataMix) else None
-        return _common(self) | {"parent": self.parent_key, "dose": dose, "tokens": self.train_tokens}
+        own = {"parent": self.parent_key, "dose": dose, "tokens": self.train_tokens}
+        return _common(self) | own | ({"external": True} if isinstance(self.operation, External) else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from chaintune.plan.branches import branches_of
-from chaintune.plan.graph import CountTokens, Family, Graph, TaskFacts
+from chaintune.plan.graph import Contents, CountTokens, Family, Graph, TaskFacts
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Node, ScoreNode, StageNode
 from chaintune.records import Lora, Task
 from chaintune.study.study import Keep, Study
@@ -156,6 +157,7 @@ def compile_plan(
     count_tokens: CountTokens | None = None,
     stage_bytes: StageBytes | None = None,
     families: Families = families_of,
+    contents: Contents = MappingProxyType({}),
 ) -> Plan:
     """The graph of jobs of a study.
 
@@ -167,6 +169,7 @@ def compile_plan(
         count_tokens: task -> its tokens; None counts 0.
         stage_bytes: base, adapter or None for all weights -> size of a checkpoint; None counts 0.
         families: study, tasks, base keys -> which checkpoints exist, and which chains are trained from them.
+        contents: of the stages that other programs train.
 
     Raises:
         ConfigError: a dose of a task's training data holds no example; a dimension that a task has not; a
@@ -175,7 +178,7 @@ def compile_plan(
     """
     compiled = families(study, tasks, base_keys)
     facts = {name: TaskFacts.of(tasks[name], count_tokens, study.backend) for name in study.tasks}
-    graph = Graph(study, base_keys, facts, precision)
+    graph = Graph(study, base_keys, facts, precision, contents)
     for family in compiled:
         graph.add_family(family)
     existing = dict.fromkeys(key for family in compiled for key in family.existing.values())

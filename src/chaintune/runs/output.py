@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import polars as pl
 
 from chaintune import forgetting
 from chaintune.execution.bases import BaseModel
+from chaintune.execution.command import installed_packages
 from chaintune.execution.cost import spent, stage_notes
 from chaintune.execution.learning import learning_table
 from chaintune.files import atomic
@@ -184,7 +183,7 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "packages": dict(_installed(tuple(sys.path))),
+        "packages": dict(installed_packages(tuple(sys.path))),
         "bases": {name: base.key for name, base in prepared.bases.items()},
         "unused_weights": {name: list(base.unused) for name, base in prepared.bases.items() if base.unused},
         "precision": sorted({node.precision for node in plan.nodes}),
@@ -192,13 +191,6 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
         "tasks": {name: _task_provenance(prepared.tasks[name]) for name in study.tasks},
     }
-
-
-@cache
-def _installed(_path: tuple[str, ...]) -> Mapping[str, str]:
-    """Name -> version of every package that is installed in the folders of a path; each has a file to be read."""
-    about = [dist.metadata for dist in distributions()]
-    return dict(sorted((one["Name"], one["Version"]) for one in about if one["Name"]))
 
 
 def _task_provenance(task: Task) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from chaintune.execution.bases import entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.events import Event
 from chaintune.execution.executors import EXECUTORS
+from chaintune.execution.external import check_commands, contents_of
 from chaintune.execution.run import run_plan
 from chaintune.execution.sizing import stage_bytes, task_tokens
 from chaintune.execution.state import RunOutcome
@@ -109,10 +110,11 @@ class Session(Prepared):
             limits: of a recommended dose.
 
         Raises:
-            ConfigError: no such executor, or it cannot run here.
+            ConfigError: no such executor, or it cannot run here; a stage's command, and nobody said that it may run.
             StoreError: the checkpoints do not fit, which is checked before anything is computed; or scores that were
                 computed are gone.
         """
+        check_commands(self.study.external, trust_remote_code=self.trust_remote_code)
         if any(node.recipe.quantize for node in self.plan.stages) and options.executor == "local":
             check_quantize()
         engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=self.trust_remote_code)
@@ -192,7 +194,8 @@ def prepare(
     Raises:
         DataError: a task's data cannot be loaded, what is taught is tested too, or an example is longer than a base's
             context.
-        ModelError: a base cannot be loaded, or is served, so that nothing can be trained from it.
+        ModelError: a base cannot be loaded, or is served, so that nothing can be trained from it; a checkpoint that
+            another program made is none of a base.
     """
     loaded = {
         name: load_spec(name, spec, trust_remote_code=trust_remote_code, allow_overlap=study.allow_overlap)
@@ -211,5 +214,6 @@ def prepare(
         count_tokens=lambda task: task_tokens(task, readers),
         stage_bytes=lambda base, adapter: stage_bytes(bases[base], adapter, precision),
         families=families,
+        contents=contents_of(study.external, bases.values(), store, trust_remote_code=trust_remote_code),
     )
     return Session(study, store, loaded, bases, precision, plan, trust_remote_code)

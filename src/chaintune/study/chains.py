@@ -1,15 +1,16 @@
-"""Which chains a study trains: words such as `both orders`, or lists of task names."""
+"""Which chains a study trains: words such as `both orders`, or lists of task names and of stages trained elsewhere."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise, permutations
 from math import perm
 from typing import Any
 
 from chaintune.config.source import KeyPath, Source
 from chaintune.errors import nearest
+from chaintune.study.external import ChainItem, ExternalStage, label_of, read_external
 
-Chain = tuple[str, ...]
+Chain = tuple[ChainItem, ...]
 
 _MOST_CHAINS = 5_000
 # Of one study: its plan is made in seconds and holds less than a gigabyte.
@@ -40,7 +41,20 @@ def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
         if len(chains) > _MOST_CHAINS:
             _too_many(source, len(tasks))
             return []
+    _check_labels(chains, tasks, source)
     return list(chains)
+
+
+def _check_labels(chains: Iterable[Chain], tasks: Sequence[str], source: Source) -> None:
+    """Note a name that two different stages would have in the chains' labels."""
+    named: dict[str, ChainItem] = {}
+    for item in dict.fromkeys(item for chain in chains for item in chain):
+        label, of_task = label_of(item), isinstance(item, ExternalStage) and item.task
+        if named.setdefault(label, item) != item or (label in tasks and label not in (item, of_task)):
+            source.report(
+                ("chains",),
+                f"two stages would be called '{label}'; give the external one a 'name' of its own",
+            )
 
 
 def _expected(tasks: Sequence[str], path: KeyPath) -> str:
@@ -63,10 +77,15 @@ def _read_item(item: Any, path: KeyPath, source: Source, tasks: Sequence[str]) -
         return _orders(words[1], words[2], path, source, tasks)
     if isinstance(item, str) and (">" in item or item in tasks):
         item = [step.strip() for step in item.split(">")]
-    if not isinstance(item, list) or not item or not all(isinstance(step, str) for step in item):
+    if not isinstance(item, list) or not item or not all(isinstance(step, str | dict) for step in item):
         source.report(path, f"expected {_expected(tasks, path)}, got {item!r}")
         return []
-    return _checked(tuple(item), path, source, tasks)
+    steps = [
+        step if isinstance(step, str) else read_external(step, (*path, index), source, tasks)
+        for index, step in enumerate(item)
+    ]
+    chain = tuple(step for step in steps if step is not None)
+    return _checked(chain, path, source, tasks) if len(chain) == len(item) else []
 
 
 def _orders(word: str, length: str | None, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
@@ -79,7 +98,7 @@ def _orders(word: str, length: str | None, path: KeyPath, source: Source, tasks:
     if not 1 <= steps <= len(tasks):
         source.report(path, f"'all orders of {steps}' of {len(tasks)} tasks: expected 1 to {len(tasks)}")
         return []
-    chains = [chain for _, chain in zip(range(_MOST_CHAINS + 1), permutations(tasks, steps), strict=False)]
+    chains: list[Chain] = [chain for _, chain in zip(range(_MOST_CHAINS + 1), permutations(tasks, steps), strict=False)]
     if len(chains) > _MOST_CHAINS:
         _too_many(source, len(tasks))
         return []
@@ -87,11 +106,11 @@ def _orders(word: str, length: str | None, path: KeyPath, source: Source, tasks:
 
 
 def _checked(chain: Chain, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
-    unknown = [(index, name) for index, name in enumerate(chain) if name not in tasks]
+    unknown = [(index, name) for index, name in enumerate(chain) if isinstance(name, str) and name not in tasks]
     for index, name in unknown:
         source.report((*path, index), f"no task is named '{name}'; {nearest(name, tasks)}")
     for before, after in pairwise(chain):
         if before == after:
-            source.report(path, f"'{before}' twice in a row; train it once with more epochs instead")
+            source.report(path, f"'{label_of(before)}' twice in a row; train it once with more epochs instead")
             return []
     return [] if unknown else [chain]

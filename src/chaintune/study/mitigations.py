@@ -8,6 +8,7 @@ from chaintune.config.source import KeyPath, Source
 from chaintune.config.validation import check, check_distinct
 from chaintune.errors import ConfigError, nearest
 from chaintune.study.chains import Chain
+from chaintune.study.external import ExternalStage, label_of, task_of
 from chaintune.study.schema import check_recipe
 from chaintune.tuning.mitigations import MITIGATIONS, DoseSpec, Mitigation, MitigationSpec
 from chaintune.tuning.mitigations.specs import as_text
@@ -52,6 +53,7 @@ def read_mitigations(source: Source, tasks: Sequence[str], chains: Sequence[Chai
             continue
         spec = _checked(item.spec, (*at, item.kind), tasks, chains, source)
         item = MitigationItem(item.kind, spec)
+        _check_acts(item, (*at, item.kind), chains, source)
         _check_new(item, items, at, source)
         items.append(item)
     return items
@@ -83,7 +85,7 @@ def _read_item(value: Any, at: KeyPath, tasks: Sequence[str], source: Source) ->
 
 def was_lost(task: str, chain: Chain) -> bool:
     """Whether a chain learns a task and ends with another."""
-    return task in chain and chain[-1] != task
+    return task in map(task_of, chain) and task_of(chain[-1]) != task
 
 
 def _checked(
@@ -100,6 +102,36 @@ def _checked(
     if isinstance(spec, DoseSpec) and spec.who == "uniform" and spec.by is not None:
         source.report((*at, "by"), "changes nothing without 'who: balanced' or 'who: targeted'")
     return spec.model_copy(update={"recipe": check_recipe(spec.recipe, (*at, "recipe"), source)})
+
+
+def _check_acts(item: MitigationItem, at: KeyPath, chains: Sequence[Chain], source: Source) -> None:
+    """Note a mitigation that would act while a stage trains which another program trains."""
+    for chain in chains:
+        if not was_lost(item.task, chain):
+            continue
+        elsewhere = [step for step in trained_with(item, chain) if isinstance(step, ExternalStage)]
+        if elsewhere:
+            source.report(
+                at,
+                f"acts while a stage is trained, and '{elsewhere[0].label}' of {'>'.join(map(label_of, chain))} is "
+                "trained elsewhere; take one that comes after the loss, such as replay, or leave that chain to a study "
+                "of its own",
+            )
+            return
+
+
+def trained_with(item: MitigationItem, chain: Chain) -> Chain:
+    """The steps of a chain that a mitigation trains in another way than the plain chain."""
+    learned = max(stage for stage, step in enumerate(chain, start=1) if task_of(step) == item.task)
+    match item.mitigation.place:
+        case "instead of the chain":
+            return chain
+        case "later stages":
+            return chain[learned:]
+        case "from the learning stage":
+            return chain[learned - 1 :]
+        case _:
+            return ()
 
 
 def _check_new(item: MitigationItem, before: Sequence[MitigationItem], at: KeyPath, source: Source) -> None:

@@ -5,6 +5,7 @@ from math import prod
 
 from chaintune.config.source import Source
 from chaintune.study.chains import MOST_JOBS, Chain
+from chaintune.study.external import ChainItem
 from chaintune.study.knobs import Knobs
 from chaintune.study.mitigations import MitigationItem, was_lost
 
@@ -48,11 +49,11 @@ def check_jobs(
 
 def _distinct(chains: Sequence[Chain]) -> int:
     """Beginnings of chains, each once: what chains share is trained once."""
-    places: dict[tuple[int, str], int] = {}
+    places: dict[tuple[int, ChainItem], int] = {}
     for chain in chains:
         place = 0
-        for task in chain:
-            place = places.setdefault((place, task), len(places) + 1)
+        for item in chain:
+            place = places.setdefault((place, item), len(places) + 1)
     return len(places)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,6 +18,7 @@ from chaintune.records import ForgettingFrom, Metric, Recipe
 from chaintune.scoring.backends import DEFAULT
 from chaintune.stats import SeedVariance
 from chaintune.study.chains import Chain, read_chains
+from chaintune.study.external import ChainItem, ExternalStage, task_of
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
 from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks, or_empty
@@ -54,7 +55,7 @@ class Study:
         bases: names of the base models, as results have them.
         places: name -> where it lies, of those that are paths of this machine.
         tasks: name -> what is taught and measured.
-        chains: names of the tasks of each chain, in order.
+        chains: the steps of each chain, in order: a task's name, or a stage that another program trains.
         stage: what `recipe` says of every stage, where a task's own or a knob does not differ.
         seed: used where `vary` has no seeds.
         vary: knobs in the order of the file, each with its values.
@@ -131,7 +132,14 @@ class Study:
     def taught(self) -> frozenset[str]:
         """Names of the tasks of which anything is taught."""
         replayed = (getattr(item.spec, "task", None) for item in self.mitigations)
-        return frozenset(name for chain in self.chains for name in chain) | frozenset(filter(None, replayed))
+        named = {task_of(item) for chain in self.chains for item in chain}
+        return frozenset(filter(None, {*named, *replayed}))
+
+    @property
+    def external(self) -> tuple[ExternalStage, ...]:
+        """The stages that other programs train, each once."""
+        items = dict.fromkeys(item for chain in self.chains for item in chain)
+        return tuple(item for item in items if isinstance(item, ExternalStage))
 
     @property
     def recipe(self) -> Recipe:
@@ -174,7 +182,7 @@ class Study:
                 "+".join(_seen_from(folder, part) for part in self.located(base).split("+")) for base in self.bases
             ],
             "tasks": tasks,
-            "chains": [list(chain) for chain in self.chains],
+            "chains": [[_written(item, folder) for item in chain] for chain in self.chains],
             "recipe": as_plain(self.stage.to_mapping()),
             "seed": self.seed,
             "vary": {name: list(map(as_plain, values)) for name, values in self.vary},
@@ -225,7 +233,7 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
         "bases": tuple(shown.values()),
         "places": {name: place for place, name in shown.items() if name != place},
         "tasks": tasks,
-        "chains": tuple(chains),
+        "chains": tuple(tuple(_located_item(item, _folder(("chains",), source)) for item in chain) for chain in chains),
         "stage": StageSettings().changed(recipe),
         "vary": tuple(knobs),
         "mitigations": tuple(mitigations),
@@ -252,6 +260,23 @@ def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
 def _located(path: str | None, at: KeyPath, source: Source) -> str | None:
     """In full: a path of the file starts at the file's folder, one of an override at the current folder."""
     return path if path is None else str((_folder(at, source) / user_path(path)).absolute())
+
+
+def _located_item(item: ChainItem, folder: Path) -> ChainItem:
+    """A step of a chain with the paths of one that is trained elsewhere in full."""
+    if isinstance(item, str):
+        return item
+    if item.path:
+        return replace(item, path=_located_model(item.path, folder))
+    return replace(item, folder=str((folder / user_path(item.folder)).absolute()))
+
+
+def _written(item: ChainItem, folder: Path | None) -> Any:
+    """A step of a chain as a study file in a folder has it."""
+    if isinstance(item, str):
+        return item
+    path = "+".join(_seen_from(folder, part) for part in item.path.split("+"))
+    return replace(item, path=path, folder=_seen_from(folder, item.folder)).to_mapping()
 
 
 def _seen_from(folder: Path | None, path: str) -> str:
