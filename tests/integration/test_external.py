@@ -4,7 +4,6 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import polars as pl
 import pytest
 import yaml
 
-from chaintune.errors import ChaintuneError, ConfigError, ModelError
 from chaintune.runs.session import Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
