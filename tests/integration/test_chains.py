@@ -24,6 +24,7 @@ from tests.integration.conftest import Smoke, checkpoints, files_that_name_this_
 
 CHAINS = {"balls", "balls>boxes", "boxes", "boxes>balls"}
 LORA = ["recipe.method=lora", "recipe.lora_rank=4"]
+OFT = ["recipe.method=peft", "recipe.peft={peft_type: OFT, oft_block_size: 4}"]
 
 
 # What a mitigation adds, and adapters in bf16, are the matter of test_mitigations.py.
@@ -33,6 +34,9 @@ VARIANTS = {
     "lora": LORA,
     "full, then lora": ["tasks.boxes.recipe.method=lora"],
     "adapters of two shapes": [*LORA, "tasks.boxes.recipe.lora_rank=2"],
+    "oft": OFT,
+    "oft, begun anew": [*OFT, "tasks.boxes.recipe.adapter=fresh"],
+    "pissa": ["recipe.method=peft", "recipe.peft={peft_type: LORA, r: 4, init_lora_weights: pissa}"],
 }
 
 

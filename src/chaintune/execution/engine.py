@@ -328,7 +328,9 @@ class LocalEngine:
         return tuned.model is before.model or self._follows_bare_base(node)
 
     def _follows_bare_base(self, node: StageNode) -> bool:
-        return node.parent_key == node.base_key and self._bases[node.base].adapter is None
+        adapter = node.recipe.adapter_settings
+        alone = adapter is not None and adapter.leaves_base_alone
+        return alone and node.parent_key == node.base_key and self._bases[node.base].adapter is None
 
 
 def _tuning_progress(node: StageNode, step: Step) -> Progress:

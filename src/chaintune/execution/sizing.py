@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from chaintune.execution.bases import BaseModel
-from chaintune.models import Precision, Reader
+from chaintune.models import Precision, Reader, load
 from chaintune.models.encoding import check_lengths, encode_examples, tell_special_tokens
 from chaintune.models.folders import weight_shapes
 from chaintune.plan.graph import TaskTokens
-from chaintune.records import Example, Lora, Task
+from chaintune.records import Example, Recipe, Task
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.tuning.objectives import OBJECTIVES, choose_objective, targets_of
+from chaintune.tuning.trainable import adapter_bytes
 
 
 def task_tokens(task: Task, readers: Sequence[Reader]) -> TaskTokens:
@@ -47,9 +49,22 @@ def parameters_of(base: BaseModel) -> int:
     return sum(math.prod(shape) for shape in weight_shapes(base.folder).values())
 
 
-def stage_bytes(base: BaseModel, adapter: Lora | None, precision: Precision) -> int:
-    """Size of a checkpoint: every weight at the precision, or an adapter in fp32 on every layer's matrices."""
-    if adapter is None:
+def stage_bytes(
+    base: BaseModel, recipe: Recipe | None, precision: Precision, *, trust_remote_code: bool = False
+) -> int:
+    """Size of a checkpoint: every weight at the precision, or an adapter as it lies on the base.
+
+    Args:
+        base: under it.
+        recipe: of the adapter; None is every weight.
+        precision: of the weights.
+        trust_remote_code: run Python code that comes with the model.
+
+    Raises:
+        ConfigError: PEFT refuses the adapter, on any model or on this one, or could not merge it.
+        StageError: the base has no layers of the names that the adapter is for, or ties them.
+    """
+    if recipe is None:
         return parameters_of(base) * (2 if precision == "bf16" else 4)
-    layers = [shape for shape in weight_shapes(base.folder).values() if len(shape) == 2 and max(shape) < 8 * min(shape)]
-    return sum(adapter.rank * sum(shape) * 4 for shape in layers)
+    how: dict[str, Any] = {"trust_remote_code": trust_remote_code, "allow_unused": base.allow_unused}
+    return adapter_bytes(load(base.folder, precision=precision, on_meta=True, **how).model, recipe)

@@ -14,16 +14,15 @@ from safetensors import safe_open
 
 from chaintune.errors import ModelError
 from chaintune.models.wholeness import check_adapter, check_shapes
+from chaintune.records import starts_plain
 
-# Ways to begin a LoRA adapter that leave the weights under it as they are; others, PiSSA for one, take their part out.
-_PLAIN_BEGINNINGS = (True, False, "gaussian")
 # Weights that all layers share, and that PEFT lists as missing for each.
 _SHARED = ("vblora_vector_bank", "unilora_theta_d", "tinylora_v")
 
 
 def new_adapter(model: Any, config: PeftConfig) -> PeftModel:
     """The model with a fresh adapter on top, drawn from torch's random state; its own weights are frozen."""
-    with _without_noise():
+    with without_noise():
         return get_peft_model(model, config)
 
 
@@ -43,7 +42,7 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
     if on_meta:  # accelerate would hand this mark of transformers to a constructor that does not know it
         for weight in model.parameters():
             vars(weight).pop("_is_hf_initialized", None)
-    with _without_noise():
+    with without_noise():
         try:
             adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)
         except RuntimeError as error:
@@ -93,7 +92,7 @@ def leaves_base_alone(folder: Path) -> bool:
     config: Any = PeftConfig.from_pretrained(folder)
     if config.peft_type != PeftType.LORA or config.layer_replication:
         return False
-    if config.init_lora_weights not in _PLAIN_BEGINNINGS:
+    if not starts_plain(config.init_lora_weights):
         return False
     return all(".lora_" in name for name in _weight_names(folder))
 
@@ -108,12 +107,17 @@ def tied_targets(model: Any, config: PeftConfig) -> list[str]:
 
     What such an adapter adds for one of them would, folded into the weight, be added for the other as well.
     """
+    whole: Any = config
+    if whole.target_modules is None or whole.peft_type == PeftType.TRAINABLE_TOKENS:  # which changes both alike
+        return []
     return [name for name in _tied_embeddings(model) if check_target_module_exists(config, name)]
 
 
 def tied_and_adapted(adapted: PeftModel) -> list[str]:
     """Names of the embeddings that an adapter lies on although they share one weight; empty where there are none."""
-    base = adapted.get_base_model()
+    base, config = adapted.get_base_model(), adapted.peft_config["default"]
+    if config.peft_type == PeftType.TRAINABLE_TOKENS:  # PEFT changes both alike
+        return []
     return [name for name, layer in _tied_embeddings(base).items() if isinstance(layer, BaseTunerLayer)]
 
 
@@ -130,14 +134,18 @@ def _weight_names(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _without_noise() -> Iterator[None]:
-    """Silences three warnings that call for no action.
+def without_noise() -> Iterator[None]:
+    """Silences warnings of PEFT that call for no action.
 
-    PEFT uses a name of transformers that is going away, it sets `fan_in_fan_out` as GPT-2 needs it, and it lists the
-    weights that are missing, which are refused.
+    It uses a name of transformers that is going away, it sets `fan_in_fan_out` as GPT-2 needs it, it lists the weights
+    that are missing, which are refused, and it tells of embeddings that a copy of one unties, which are stored as two.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
         warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`", category=UserWarning)
+        warnings.filterwarnings(
+            "ignore", message="Input and output embeddings are no longer tied", category=UserWarning
+        )
         yield

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils.quantization_config import GgufConfig
 
 from chaintune.errors import ModelError, number_of
-from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off, tied_and_adapted
+from chaintune.models.adapters import leaves_base_alone, read_adapter, take_off, tied_and_adapted, without_noise
 from chaintune.models.folders import CONFIG, brings_tokenizer, opening, read_files, weight_shapes
 from chaintune.models.memory import SEVERAL_DEVICES, free_memory, unless_out_of_memory
 from chaintune.models.precision import Precision, Quantize, check_quantize, default_device, dtype_of, four_bits
@@ -275,7 +275,8 @@ def merge_adapter(loaded: LoadedModel) -> LoadedModel:
         )
     if loaded.quantize:
         loaded = _on_stored_weights(loaded)
-    return LoadedModel(loaded.model.merge_and_unload(), loaded.tokenizer, loaded.precision)
+    with without_noise():
+        return LoadedModel(loaded.model.merge_and_unload(), loaded.tokenizer, loaded.precision)
 
 
 def _on_stored_weights(loaded: LoadedModel) -> LoadedModel:

@@ -8,10 +8,10 @@ from typing import Any
 from chaintune.plan.branches import branches_of
 from chaintune.plan.graph import Contents, CountTokens, Family, Graph, TaskFacts
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Node, ScoreNode, StageNode
-from chaintune.records import Lora, Task
+from chaintune.records import PeftSettings, Recipe, Task
 from chaintune.study.study import Keep, Study
 
-StageBytes = Callable[[str, Lora | None], int]
+StageBytes = Callable[[str, Recipe | None], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def compile_plan(
         tasks: name -> task, as loaded.
         precision: what `auto` came to.
         count_tokens: task -> its tokens; None counts 0.
-        stage_bytes: base, adapter or None for all weights -> size of a checkpoint; None counts 0.
+        stage_bytes: base, recipe of its adapter or None for all weights -> size of a checkpoint; None counts 0.
         families: study, tasks, base keys -> which checkpoints exist, and which chains are trained from them.
         contents: of the stages that other programs train.
 
@@ -200,10 +200,15 @@ def compile_plan(
 def _sizes(stages: Iterable[StageNode], stage_bytes: StageBytes) -> dict[str, int]:
     """Size of every checkpoint: an adapter is stored alone while the base lies under it, else all weights are."""
     sizes: dict[str, int] = {}
-    adapters: dict[str, Lora | None] = {}
+    known: dict[tuple[str, PeftSettings | None], int] = {}
+    adapters: dict[str, PeftSettings | None] = {}
     for node in stages:
-        adapter = node.recipe.lora if isinstance(node.operation, DataMix) else None
-        on_base = node.parent_key == node.base_key or adapters.get(node.parent_key) == adapter
-        adapters[node.key] = adapter if on_base else None
-        sizes[node.key] = stage_bytes(node.base, adapters[node.key])
+        adapter = node.recipe.adapter_settings if isinstance(node.operation, DataMix) else None
+        begun = node.parent_key == node.base_key and adapter is not None and adapter.leaves_base_alone
+        continued = adapters.get(node.parent_key) == adapter and node.recipe.adapter in (None, "continue")
+        adapters[node.key] = adapter if begun or continued else None
+        for one in (adapter, adapters[node.key]):  # one that is merged when the stage ends has to fit as well
+            if (node.base, one) not in known:
+                known[node.base, one] = stage_bytes(node.base, node.recipe if one else None)
+        sizes[node.key] = known[node.base, adapters[node.key]]
     return sizes

@@ -3,6 +3,7 @@
 Words follow the glossary in `docs/explanation/definitions.md`.
 """
 
+from chaintune.records.adapter import REFUSED_TYPES, PeftSettings, starts_plain
 from chaintune.records.answers import NO_ANSWERS, Answers
 from chaintune.records.audit import Audit
 from chaintune.records.checkpoint import Chain, ChainStep, Checkpoint, Settings, chain_label, variant_label
@@ -31,7 +32,7 @@ from chaintune.records.metrics import ItemMetric
 from chaintune.records.mitigations import Limits, MitigationRef, Recommendation, Who
 from chaintune.records.power import GroupPower, SimulatedPower
 from chaintune.records.preference import PREFERENCE_METRICS, preference_measurement
-from chaintune.records.recipe import Lora, Recipe, Regulariser, Resources
+from chaintune.records.recipe import Recipe, Regulariser, Resources
 from chaintune.records.results import (
     ALL_SEEDS,
     CheckpointScores,
@@ -52,6 +53,7 @@ __all__ = [
     "LIKELIHOOD_METRICS",
     "NO_ANSWERS",
     "PREFERENCE_METRICS",
+    "REFUSED_TYPES",
     "SCORES_SCHEMA",
     "Answer",
     "Answers",
@@ -79,11 +81,11 @@ __all__ = [
     "ItemMetric",
     "Judgement",
     "Limits",
-    "Lora",
     "Measurement",
     "Message",
     "Metric",
     "MitigationRef",
+    "PeftSettings",
     "Preference",
     "Recipe",
     "Recommendation",
@@ -116,5 +118,6 @@ __all__ = [
     "rows_to_polars",
     "scores_of",
     "scores_table",
+    "starts_plain",
     "variant_label",
 ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from chaintune.errors import ConfigError
+from chaintune.records.adapter import PeftSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +25,6 @@ class Regulariser:
 
 
 _FP32_BYTES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Lora:
-    """The shape of an adapter.
-
-    Attributes:
-        rank, alpha, dropout: as in PEFT.
-        targets: names of layers, or `all-linear` or a pattern that PEFT reads.
-    """
-
-    rank: int
-    alpha: float
-    dropout: float
-    targets: str | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +49,7 @@ class Recipe:
     Attributes:
         objective: what the stage optimises, a name of `chaintune.tuning.objectives.OBJECTIVES`; None is the one that
             takes the targets of the stage's examples.
-        method: `full` or `lora`.
+        method: `full`, `lora`, or `peft` for whatever else PEFT trains.
         learning_rate: peak of the schedule.
         epochs: passes over the stage's examples.
         batch_size: examples an optimizer step.
@@ -74,6 +60,10 @@ class Recipe:
         weight_decay: of AdamW.
         max_grad_norm: gradients are clipped to this norm; 0 clips nothing.
         lora_rank, lora_alpha, lora_dropout, lora_targets: used when `method` is `lora`.
+        peft: the adapter where `method` is `peft`, as PEFT's own configuration takes it.
+        adapter: what becomes of a parent's adapter: `continue` trains it on, `fresh` folds it into the weights and
+            begins another one, `merge` folds it in whatever the method. None continues one like the recipe's, and
+            folds any other in.
         quantize: `4bit` holds the weights under an adapter in 4 bits while it is trained; None as they are stored.
             Only where `method` is `lora`.
         gradient_checkpointing: recompute activations to save memory.
@@ -89,7 +79,7 @@ class Recipe:
     """
 
     objective: str | None = None
-    method: Literal["full", "lora"] = "full"
+    method: Literal["full", "lora", "peft"] = "full"
     learning_rate: float = 1e-4
     epochs: float = 1.0
     batch_size: int = 16
@@ -102,6 +92,8 @@ class Recipe:
     lora_alpha: float = 32.0
     lora_dropout: float = 0.0
     lora_targets: str | tuple[str, ...] = "all-linear"
+    peft: PeftSettings | None = None
+    adapter: Literal["continue", "fresh", "merge"] | None = None
     quantize: Literal["4bit"] | None = None
     gradient_checkpointing: bool = False
     share_prefixes: bool | None = None
@@ -137,22 +129,35 @@ class Recipe:
         return 2 * stored_bytes + (3 * _FP32_BYTES if copied else 2 * stored_bytes)
 
     @property
-    def lora(self) -> Lora | None:
-        """The adapter that is trained; None in full tuning."""
+    def adapter_settings(self) -> PeftSettings | None:
+        """The adapter that is trained; None in full tuning.
+
+        Raises:
+            ConfigError: the method is `peft`, and `peft` does not say which.
+        """
         if self.method == "full":
             return None
-        return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout, self.lora_targets)
+        if self.method == "peft":
+            if self.peft is None or not self.peft.peft_type:
+                raise ConfigError(
+                    "recipe.peft: method 'peft' needs the settings of an adapter; write peft: {peft_type: OFT}, say, "
+                    "or method: lora"
+                )
+            return self.peft
+        targets = self.lora_targets if isinstance(self.lora_targets, str) else list(self.lora_targets)
+        return PeftSettings.of(
+            {
+                "peft_type": "LORA",
+                "r": self.lora_rank,
+                "lora_alpha": self.lora_alpha,
+                "lora_dropout": self.lora_dropout,
+                "target_modules": targets,
+            }
+        )
 
     def content(self) -> dict[str, Any]:
         """What of the recipe determines the trained weights, as canonical JSON-able data."""
-        targets = self.lora_targets if isinstance(self.lora_targets, str) else list(self.lora_targets)
-        adapter = {
-            "lora_rank": self.lora_rank,
-            "lora_alpha": self.lora_alpha,
-            "lora_dropout": self.lora_dropout,
-            "lora_targets": targets,
-        }
-        return (adapter if self.lora else {}) | {
+        return self._adapter_content() | {
             "objective": self.objective,
             "method": self.method,
             "learning_rate": self.learning_rate,
@@ -170,4 +175,21 @@ class Recipe:
             "fp32_masters": self.fp32_masters,
             "devices": self.devices,
             "regulariser": self.regulariser and self.regulariser.content(),
+        }
+
+    def _adapter_content(self) -> dict[str, Any]:
+        """Fields that say something about an adapter, where there is one."""
+        if self.method == "full":
+            return {}
+        # `fresh` and `merge` come to the same under an adapter; what is usual is left out.
+        parents = {"adapter": "continue" if self.adapter == "continue" else "fresh"} if self.adapter else {}
+        settings = self.adapter_settings
+        if self.method == "peft" and settings is not None:
+            return parents | {"peft": settings.content()}
+        targets = self.lora_targets if isinstance(self.lora_targets, str) else list(self.lora_targets)
+        return parents | {
+            "lora_rank": self.lora_rank,
+            "lora_alpha": self.lora_alpha,
+            "lora_dropout": self.lora_dropout,
+            "lora_targets": targets,
         }

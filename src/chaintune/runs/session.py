@@ -212,7 +212,9 @@ def prepare(
         tasks=loaded,
         precision=precision,
         count_tokens=lambda task: task_tokens(task, readers),
-        stage_bytes=lambda base, adapter: stage_bytes(bases[base], adapter, precision),
+        stage_bytes=lambda base, recipe: stage_bytes(
+            bases[base], recipe, precision, trust_remote_code=trust_remote_code
+        ),
         families=families,
         contents=contents_of(study.external, bases.values(), store, trust_remote_code=trust_remote_code),
     )

@@ -1,7 +1,8 @@
 """The knobs that a study varies: `seed`, `recipe.<field>`, `tasks.<name>.recipe.<field>`, and whole `recipe`s.
 
-Knobs are crossed. Fields that belong together, such as LoRA and the larger learning rate it needs, are one knob: a list
-of mappings under `recipe`, each setting the same fields.
+A setting of an adapter, `recipe.peft.<setting>`, is a field too. Knobs are crossed. Fields that belong together, such
+as LoRA and the larger learning rate it needs, are one knob: a list of mappings under `recipe`, each setting the same
+fields.
 """
 
 import json
@@ -15,7 +16,7 @@ from chaintune.config.source import KeyPath, Source, as_plain
 from chaintune.config.validation import Seed, check_distinct
 from chaintune.errors import nearest
 from chaintune.study.schema import check_recipe
-from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
+from chaintune.study.stage_settings import PEFT, STAGE_FIELDS, StageSettings
 
 Knob = tuple[str, Any]
 """A name and a value of it: the name as the study file has it."""
@@ -36,9 +37,11 @@ def knob_target(name: str) -> tuple[str, str]:
     Example:
         >>> knob_target("recipe.epochs"), knob_target("tasks.bbq.recipe.epochs")
         (('', 'epochs'), ('bbq', 'epochs'))
+        >>> knob_target("recipe.peft.r")
+        ('', 'peft.r')
     """
-    parts = name.split(".")
-    return (parts[1] if parts[0] == "tasks" else "", parts[-1])
+    task = name.split(".")[1] if name.startswith("tasks.") else ""
+    return task, name.removeprefix(f"tasks.{task}.").removeprefix("recipe.")
 
 
 def single_knobs(name: str, value: Any) -> Iterator[Knob]:
@@ -65,7 +68,7 @@ def read_vary(source: Source, tasks: Sequence[str]) -> list[Knobs]:
     valid = _valid_knobs(tasks)
     knobs = []
     for name, values in written.items():
-        if name not in valid:
+        if not _is_valid(name, valid):
             source.report(("vary", name), f"no such knob; {nearest(_spelled_out(str(name)), valid)}")
         elif values in (None, []) or (name == "seed" and not isinstance(values, list)):  # seed: 3 may mean three seeds
             source.report(
@@ -74,8 +77,14 @@ def read_vary(source: Source, tasks: Sequence[str]) -> list[Knobs]:
         else:
             knobs.append((name, _values(name, values, source)))
     _check_crossed(knobs, source)
-    _check_lora(knobs, source)
+    _check_methods(knobs, source)
     return knobs
+
+
+def _is_valid(name: Any, valid: Sequence[str]) -> bool:
+    """Whether a name is a knob; each setting of an adapter is one, whatever it is called."""
+    adapter, _, setting = str(name).partition(f".{PEFT}")
+    return name in valid or (bool(setting) and f"{adapter}.peft" in valid)
 
 
 def _usual_values(name: str, got: Any) -> str:
@@ -83,7 +92,10 @@ def _usual_values(name: str, got: Any) -> str:
         return f"[{got}]" if type(got) is int and 0 <= got < 2**32 else "[0, 1, 2]"
     if name.endswith("recipe"):
         return "[{method: full, learning_rate: 1.0e-4}, {method: lora, learning_rate: 1.0e-3}]"
-    return json.dumps([as_plain(_USUAL[knob_target(name)[1]])])
+    field = knob_target(name)[1]
+    if field == "peft":
+        return "[{peft_type: OFT}, {peft_type: IA3}]"
+    return "[8, 16]" if field.startswith(PEFT) else json.dumps([as_plain(_USUAL[field])])
 
 
 def _spelled_out(name: str) -> str:
@@ -121,7 +133,11 @@ def _value(name: str, value: Any, path: KeyPath, source: Source) -> Any:
         return check_recipe(value, path, source)
     if name != "seed":
         _, field = knob_target(name)
-        return check_recipe({field: value}, path, source, at_value=True).get(field)
+        if not field.startswith(PEFT):
+            return check_recipe({field: value}, path, source, at_value=True).get(field)
+        setting = field.removeprefix(PEFT)
+        adapter = {"peft": {"peft_type": "LORA"} | {setting: value}}
+        return check_recipe(adapter, path, source, at_value=True).get("peft", {}).get(setting)
     try:
         return TypeAdapter(Seed).validate_python(value)
     except ValidationError:
@@ -130,32 +146,42 @@ def _value(name: str, value: Any, path: KeyPath, source: Source) -> Any:
 
 
 def _check_crossed(knobs: Sequence[Knobs], source: Source) -> None:
-    """A field that a list of recipes sets cannot be a knob of its own beside it."""
+    """A field that a list of recipes sets cannot be a knob of its own beside it, nor a setting beside its adapter."""
     together = {
         field: name for name, values in knobs if name.endswith("recipe") for field, _ in single_knobs(name, values[0])
     }
+    adapters = {name: name for name, _ in knobs if name.endswith(".peft")}
     for name, _ in knobs:
-        if name in together:
-            source.report(("vary", name), f"is set by 'vary.{together[name]}' too; keep one of the two")
+        adapter, _, setting = name.partition(f".{PEFT}")
+        if other := together.get(name) or (setting and (adapters | together).get(f"{adapter}.peft")):
+            source.report(("vary", name), f"is set by 'vary.{other}' too; keep one of the two")
 
 
-def _check_lora(knobs: Sequence[Knobs], source: Source) -> None:
-    """A knob of LoRA turns nothing where every stage is a full one."""
+def _check_methods(knobs: Sequence[Knobs], source: Source) -> None:
+    """A knob of an adapter turns nothing where no stage trains such a one."""
     recipes = [source.data.get("recipe"), *_inner(source.data.get("tasks")), *_inner(source.data.get("mitigations"))]
     methods = [recipe.get("method") for recipe in recipes if isinstance(recipe, dict)]
     single = [knob for name, values in knobs for value in values for knob in single_knobs(name, value)]
     methods += [value for name, value in single if knob_target(name)[1] == "method"]
-    for name in _set_for_lora(source.data.get("recipe")) if "lora" not in methods else ():
-        _LOG.warning("%s: recipe.%s changes nothing, because no stage has 'method: lora'", source.name, name)
-    for name in dict.fromkeys(name for name, _ in single):
-        if knob_target(name)[1].startswith("lora_") and "lora" not in methods:
-            source.report(("vary", name), "changes nothing, because no stage has 'method: lora'")
+    for name in _set_for_adapters(source.data.get("recipe")):
+        if (method := _method_of(name)) not in methods:
+            _LOG.warning("%s: recipe.%s changes nothing, because no stage has 'method: %s'", source.name, name, method)
+    for name in dict.fromkeys(name for name, value in single if value is not None):
+        if (method := _method_of(knob_target(name)[1])) and method not in methods:
+            source.report(("vary", name), f"changes nothing, because no stage has 'method: {method}'")
 
 
-def _set_for_lora(recipe: Any) -> list[str]:
-    """Fields of LoRA with another value than the usual one, which a resolved study names too."""
+def _method_of(field: str) -> str:
+    """The only method under which a field of a recipe says something; empty where there are several."""
+    if field.startswith("lora_"):
+        return "lora"
+    return "peft" if field == "peft" or field.startswith(PEFT) else ""
+
+
+def _set_for_adapters(recipe: Any) -> list[str]:
+    """Fields of one method with another value than the usual one, which a resolved study names too."""
     written = recipe if isinstance(recipe, dict) else {}
-    return [name for name, value in written.items() if str(name).startswith("lora_") and value != _USUAL.get(name)]
+    return [name for name, value in written.items() if _method_of(str(name)) and value != _USUAL.get(name)]
 
 
 def _inner(value: Any) -> list[Any]:

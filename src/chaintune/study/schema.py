@@ -15,6 +15,7 @@ from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role
 from chaintune.registry import Registry
 from chaintune.scoring.backends import BACKENDS, DEFAULT
 from chaintune.stats import SeedVariance
+from chaintune.study.peft_spec import PeftSpec
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
 from chaintune.tasks.chat import ChatMode
@@ -73,6 +74,7 @@ _RECIPE_LIMITS: Mapping[str, Any] = {
     "lora_rank": Annotated[Whole, Field(ge=1, le=100_000)],
     "lora_alpha": Annotated[Real, Field(gt=0)],
     "lora_dropout": Annotated[Real, Field(ge=0, lt=1)],
+    "peft": PeftSpec | None,
     "devices": Annotated[Whole, Field(ge=1, le=10_000)],
     "cpus": Annotated[Real, Field(ge=0, le=1_000_000)],
     "gpus": Annotated[Real, Field(ge=0, le=1_000_000), AfterValidator(_part_or_whole)],

@@ -5,11 +5,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from math import isqrt
 from typing import Any
 
-from chaintune.records import Recipe, Resources
+from chaintune.records import PeftSettings, Recipe, Resources
 
 RECIPE_FIELDS = tuple(one.name for one in fields(Recipe) if one.name != "regulariser")
 RESOURCE_FIELDS = tuple(one.name for one in fields(Resources))
 STAGE_FIELDS = (*RECIPE_FIELDS, "report_to", *RESOURCE_FIELDS)
+PEFT = "peft."
+"""What stands before one setting of an adapter, `peft.r`; it may be varied like a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +29,35 @@ class StageSettings:
     report_to: tuple[str, ...] = ()
 
     def changed(self, values: Mapping[str, Any]) -> "StageSettings":
-        """The settings with some of `STAGE_FIELDS` changed, the micro-batch made to divide the batch.
+        """The settings with some of `STAGE_FIELDS`, or of `peft`'s own settings, changed.
+
+        The micro-batch is made to divide the batch.
 
         Raises:
             ConfigError: fields that do not go together.
         """
-        recipe = replace(self.recipe, **{name: value for name, value in values.items() if name in RECIPE_FIELDS})
+        own = {name: value for name, value in values.items() if name in RECIPE_FIELDS}
+        recipe = replace(self.recipe, **own | {"peft": _adapter(self.recipe.peft, values)})
         resources = {name: value for name, value in values.items() if name in RESOURCE_FIELDS}
         report_to = values.get("report_to", self.report_to)
         return StageSettings(_fitted(recipe), replace(self.resources, **resources), report_to)
 
     def to_mapping(self) -> dict[str, Any]:
         """The value of every one of `STAGE_FIELDS`."""
-        values = asdict(self.recipe) | asdict(self.resources) | {"report_to": self.report_to}
+        peft = self.recipe.peft and self.recipe.peft.content()
+        values = asdict(self.recipe) | asdict(self.resources) | {"report_to": self.report_to, "peft": peft}
         return {name: values[name] for name in STAGE_FIELDS}
+
+
+def _adapter(before: PeftSettings | None, values: Mapping[str, Any]) -> PeftSettings | None:
+    """The adapter with its settings, all of them or one by one, changed in the order of the values."""
+    settings = before and before.content()
+    for name, value in values.items():
+        if name == "peft":
+            settings = value
+        elif name.startswith(PEFT):
+            settings = (settings or {}) | {name.removeprefix(PEFT): value}
+    return PeftSettings.of({name: settings[name] for name in settings if name != "task_type"}) if settings else None
 
 
 def _fitted(recipe: Recipe) -> Recipe:

@@ -196,7 +196,7 @@ def _tune(parent: LoadedModel, stage: _Stage, batching: _Batching) -> Tuned:
 
     started = time.monotonic()
     with seeded(stage.seed):
-        ready = trainable(parent, recipe.lora, recipe.quantize)
+        ready = trainable(parent, recipe)
         regularised = apply(ready, recipe.regulariser, stage.protected, stage.objective)
         try:
             with sharded(regularised.loaded.model) if batching.fsdp else nullcontext():

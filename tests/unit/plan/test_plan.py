@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chaintune.errors import ConfigError, DataError
 from chaintune.plan.nodes import ScoreNode, StageNode
 from chaintune.plan.plan import Plan, Readers, compile_plan
-from chaintune.records import Lora, Task
+from chaintune.records import Recipe, Task
 from chaintune.study.study import Study
 from tests.dummy_engine import BASE_KEY, make_plan, make_study, make_task
 
@@ -232,8 +232,8 @@ def _parents_come_first_and_stay_until_their_last_reader(plan: Plan, places: dic
 
 
 def test_an_adapter_is_counted_alone_only_while_the_base_lies_under_it() -> None:
-    def size(_base: str, adapter: Lora | None) -> int:
-        return adapter.rank if adapter else 1_000
+    def size(_base: str, recipe: Recipe | None) -> int:
+        return recipe.lora_rank if recipe else 1_000
 
     def sizes(**own: Any) -> dict[str, int]:
         tasks = {name: {"role": "safety", "path": "x", "recipe": own.get(name, {})} for name in "ab"}

@@ -27,6 +27,8 @@ OTHER: dict[str, Any] = {
     "lora_alpha": 8.0,
     "lora_dropout": 0.1,
     "lora_targets": ("q_proj", "v_proj"),
+    "peft": {"peft_type": "OFT", "r": 2},
+    "adapter": "continue",
     "quantize": "4bit",
     "gradient_checkpointing": True,
     "share_prefixes": False,
@@ -41,7 +43,8 @@ OTHER: dict[str, Any] = {
 # Written by hand, so that a new field is a decision about keys.
 IN_THE_KEY = [
     "objective", "method", "learning_rate", "epochs", "batch_size", "micro_batch_size", "warmup_fraction", "schedule",
-    "weight_decay", "max_grad_norm", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "quantize",
+    "weight_decay", "max_grad_norm", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "peft",
+    "adapter", "quantize",
     "gradient_checkpointing", "share_prefixes", "keep_together", "fp32_masters", "devices",
 ]  # fmt: skip
 
@@ -53,14 +56,14 @@ def _offered(install: Install) -> None:
 
 def test_every_field_is_named_once() -> None:
     assert set(OTHER) == set(STAGE_FIELDS)
-    assert len(STAGE_FIELDS) == len(set(STAGE_FIELDS)) == 24
+    assert len(STAGE_FIELDS) == len(set(STAGE_FIELDS)) == 26
     assert set(RECIPE_FIELDS) == {field.name for field in fields(Recipe)} - {"regulariser"}
     assert set(RESOURCE_FIELDS) == {field.name for field in fields(Resources)}
 
 
 @pytest.mark.parametrize("name", STAGE_FIELDS)
 def test_the_key_of_a_stage_is_made_of_the_allow_list(name: str) -> None:
-    usual = {"method": "lora"}
+    usual = {"method": "peft", "peft": {"peft_type": "OFT"}} if name == "peft" else {"method": "lora"}
 
     def stage(**recipe: Any) -> Any:
         return make_plan(make_study("ab", recipe=usual | recipe)).stages[0]
@@ -71,7 +74,7 @@ def test_the_key_of_a_stage_is_made_of_the_allow_list(name: str) -> None:
     assert settings.to_mapping()[name] == OTHER[name]
 
 
-@pytest.mark.parametrize("name", [name for name in STAGE_FIELDS if name.startswith("lora_")])
+@pytest.mark.parametrize("name", ["lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "peft"])
 def test_the_shape_of_an_adapter_is_in_no_key_of_full_tuning(name: str) -> None:
     keys = [make_plan(make_study("ab", recipe=recipe)).stages[0].key for recipe in ({}, {name: OTHER[name]})]
     assert keys[0] == keys[1]
@@ -84,3 +87,28 @@ def test_settings_are_flat_and_come_back() -> None:
     assert settings.changed({"cpus": 1.0}).recipe == settings.recipe
     with pytest.raises(ConfigError, match=r"recipe\.quantize"):
         settings.changed({"method": "full"})
+
+
+def test_keys_of_recipes_without_peft_are_those_of_before() -> None:
+    usual, lora = Recipe().content(), Recipe(method="lora").content()
+    assert not {"peft", "adapter"} & {*usual, *lora}
+    assert "lora_rank" not in usual
+    assert lora["lora_targets"] == "all-linear"
+
+
+def test_one_setting_of_an_adapter_is_changed_alone() -> None:
+    settings = StageSettings().changed({"method": "peft", "peft": {"peft_type": "OFT", "task_type": "CAUSAL_LM"}})
+    assert settings.recipe.content()["peft"] == {"peft_type": "OFT"}
+    changed = settings.changed({"peft.r": 2})
+    assert changed.recipe.content()["peft"] == {"peft_type": "OFT", "r": 2}
+    assert changed.changed({"peft": {"peft_type": "IA3"}}).recipe.content()["peft"] == {"peft_type": "IA3"}
+
+
+def test_a_method_without_its_adapter_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"recipe\.peft: method 'peft' needs the settings of an adapter"):
+        make_plan(make_study("ab", recipe={"method": "peft"}))
+
+
+def test_fresh_and_merge_are_one_key_under_an_adapter() -> None:
+    fresh, merge = (Recipe(method="lora", adapter=adapter).content() for adapter in ("fresh", "merge"))
+    assert fresh == merge != Recipe(method="lora").content()

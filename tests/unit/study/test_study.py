@@ -191,7 +191,7 @@ BAD = {
     ),
     "unknown method": (
         changed("method: full", "method: ful"),
-        "mine.yaml:6: recipe.method: 'ful' is no valid value; did you mean 'full'? Valid: full, lora",
+        "mine.yaml:6: recipe.method: 'ful' is no valid value; did you mean 'full'? Valid: full, peft, lora",
     ),
     "rate that is no number": (
         changed("learning_rate: 1e-4", "learning_rate: fast"),

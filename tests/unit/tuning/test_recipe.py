@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 
 from chaintune.errors import StageError
 from chaintune.models import Precision, load
-from chaintune.records import Recipe, Regulariser
+from chaintune.records import PeftSettings, Recipe, Regulariser
 from chaintune.tuning.tune import tune
 from tests import tiny
 from tests.conftest import Install, MakeModel
@@ -21,6 +21,7 @@ USUAL = Recipe(
     learning_rate=1e-3, epochs=2, batch_size=8, micro_batch_size=4, warmup_fraction=0.0, share_prefixes=False
 )
 LORA = replace(USUAL, method="lora", lora_rank=4, lora_dropout=0.1)
+IA3 = PeftSettings.of({"peft_type": "IA3"})
 # Each beside the recipe in which it counts, and the precision.
 CHANGES: dict[str, tuple[Recipe, Any, Precision]] = {
     "objective": (USUAL, "contrast", "fp32"),
@@ -37,14 +38,16 @@ CHANGES: dict[str, tuple[Recipe, Any, Precision]] = {
     "lora_alpha": (LORA, 8.0, "fp32"),
     "lora_dropout": (LORA, 0.5, "fp32"),
     "lora_targets": (LORA, ("q_proj",), "fp32"),
+    "peft": (replace(USUAL, method="peft", peft=IA3), PeftSettings.of({"peft_type": "VERA", "r": 4}), "fp32"),
     "gradient_checkpointing": (USUAL, True, "fp32"),
     "share_prefixes": (USUAL, True, "fp32"),
     "keep_together": (USUAL, True, "fp32"),
     "fp32_masters": (USUAL, False, "bf16"),
     "regulariser": (USUAL, Regulariser("l2sp", (("strength", 1.0),)), "fp32"),
 }
-# How weights are held is up to who loads them, and how many processes there are to who starts them.
-ELSEWHERE = {"quantize", "devices"}
+# How weights are held is up to who loads them, how many processes there are to who starts them, and a bare model has no
+# adapter of which anything could become: tests/unit/tuning/test_peft.py.
+ELSEWHERE = {"quantize", "devices", "adapter"}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chaintune.models import Precision
-from chaintune.records import Example, Recipe, Regulariser
+from chaintune.records import Example, PeftSettings, Recipe, Regulariser
 from chaintune.scoring.backends import DEFAULT
 
 JOB, RESULT = "job.json", "result.json"
@@ -103,4 +103,5 @@ def _recipe(plain: dict[str, Any]) -> Recipe:
         options = tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in regulariser["options"])
         regulariser = Regulariser(regulariser["kind"], options)
     lora_targets = tuple(targets) if isinstance(targets, list) else targets
-    return Recipe(**plain | {"lora_targets": lora_targets, "regulariser": regulariser})
+    peft = plain["peft"] and PeftSettings(**plain["peft"])
+    return Recipe(**plain | {"lora_targets": lora_targets, "peft": peft, "regulariser": regulariser})

@@ -106,9 +106,11 @@ def as_text(value: Any) -> str:
     """A value of what is varied, as names and tables show it: `2e-05`, `lora`, `q_proj+v_proj`.
 
     Example:
-        >>> as_text(0.05), as_text(("embed_tokens", "layers.0"))
-        ('0.05', 'embed_tokens+layers.0')
+        >>> as_text(0.05), as_text(("embed_tokens", "layers.0")), as_text({"peft_type": "OFT", "r": 0})
+        ('0.05', 'embed_tokens+layers.0', 'peft_type:OFT+r:0')
     """
+    if isinstance(value, dict):
+        return "+".join(f"{name}:{as_text(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
         return "+".join(map(as_text, value))
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
