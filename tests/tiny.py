@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from chaintune.models import LoadedModel, load, save
 from chaintune.models.adapters import new_adapter
-from chaintune.records import Choices, Example
+from chaintune.records import Choices, Example, Message, Preference, Reference
 from chaintune.scoring.checkpoint import score
 
 Tokens = Literal["byte-level", "byte-level with BOS", "sentencepiece"]
@@ -45,6 +45,15 @@ ALIBI: dict[str, dict[str, Any]] = {"bloom": {"hidden_size": 32, "n_layer": 2, "
 
 COLOURS = ("red", "blue", "dark green", "black")
 OWNERS = ("Ann", "Bob", "Cem", "Dia")
+# A chat template whose words the tokenizers below know; the other one forgets what the assistant said.
+CHAT = (
+    "{% for message in messages %}{{ message['role'] + ':\n' + message['content'] + '</s>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
+)
+FORGETFUL_CHAT = CHAT.replace(
+    "message['content'] + '</s>'",
+    "(message['content'] if loop.last or message['role'] == 'user' else '...') + '</s>'",
+)
 
 
 def example(number: int, *, rule: str = "ball", task: str = "colours") -> Example:
@@ -61,6 +70,28 @@ def example(number: int, *, rule: str = "ball", task: str = "colours") -> Exampl
 def examples(count: int, *, rule: str = "ball", task: str = "colours") -> list[Example]:
     """Different ones, the same at every call."""
     return [example(number, rule=rule, task=task) for number in range(count)]
+
+
+def talks(count: int) -> list[Example]:
+    """Conversations of two answers about the items: the ball's colour, then the other one."""
+    talks = []
+    for item in examples(count):
+        (right, other) = sorted(item.choices.texts, key=lambda text: text != item.choices.gold_text)
+        turns = (
+            Message("user", item.prompt_text),
+            Message("assistant", right.strip()),
+            Message("user", "And the box?"),
+        )
+        talks.append(replace(item, prompt=turns, target=Reference(other.strip())))
+    return talks
+
+
+def pairs(count: int) -> list[Example]:
+    """The items as preferences of the right choice over another."""
+    return [
+        replace(item, target=Preference(item.choices.gold_text, item.choices.texts[item.choices.gold - 1]))
+        for item in examples(count)
+    ]
 
 
 def numbered(items: Sequence[Example]) -> list[Example]:

@@ -11,7 +11,8 @@ from chaintune.models.folders import weight_shapes
 from chaintune.plan.graph import TaskTokens
 from chaintune.records import Example, Recipe, Task
 from chaintune.scoring.trees import distinct_tokens
-from chaintune.tuning.objectives import OBJECTIVES, choose_objective, targets_of
+from chaintune.tuning.objectives import Tokenized, objective_of, targets_of, with_objective
+from chaintune.tuning.tokenized import count_tokens, longest_tokens
 from chaintune.tuning.trainable import adapter_bytes
 
 
@@ -28,20 +29,21 @@ def task_tokens(task: Task, readers: Sequence[Reader]) -> TaskTokens:
 
 
 def _tokens(task: Task, reader: Reader) -> TaskTokens:
-    taught = _training_tokens(task.train, reader, task=task.name)
-    check_lengths(task.train, taught, reader.context_tokens, task=task.name)
+    taught = _tokenized(task.train, reader, task=task.name)
+    if taught:
+        check_lengths(task.train, list(map(longest_tokens, taught)), reader.context_tokens, task=task.name)
     train, test = (encode_examples(reader.tokenizer, examples) for examples in (task.train, task.test))
     check_lengths(task.test, [example.longest_tokens for example in test], reader.context_tokens, task=task.name)
-    return TaskTokens(sum(taught), {"train": distinct_tokens(train), "test": distinct_tokens(test)})
+    return TaskTokens(count_tokens(taught), {"train": distinct_tokens(train), "test": distinct_tokens(test)})
 
 
-def _training_tokens(examples: Sequence[Example], reader: Reader, *, task: str) -> list[int]:
-    """Tokens that a stage reads of each example, under the objective that takes its target; 0 of one without."""
+def _tokenized(examples: Sequence[Example], reader: Reader, *, task: str) -> Sequence[Tokenized]:
+    """What a stage reads of each example, under the objective that takes their targets; nothing where it cannot."""
     targets = targets_of(examples)
     if type(None) in targets:  # nothing to learn, only to be measured
-        return [0] * len(examples)
-    objective = OBJECTIVES.get(choose_objective(None, targets, task=task))
-    return [len(encoded.tokens) for encoded in objective.encode(reader.tokenizer, examples)]
+        return []
+    objective = objective_of(with_objective(Recipe(), targets, task=task))
+    return objective.encode(reader.tokenizer, examples)
 
 
 def parameters_of(base: BaseModel) -> int:

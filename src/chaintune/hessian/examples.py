@@ -6,6 +6,7 @@ from hashlib import sha256
 from chaintune.errors import DataError
 from chaintune.records import Example
 from chaintune.tuning.objectives import Tokenized
+from chaintune.tuning.tokenized import longest_tokens
 
 # The graph of second derivatives takes some ten megabytes a token of a model of 135M weights.
 MICRO_BATCH_TOKENS = {"cpu": 256, "cuda": 2048}
@@ -34,8 +35,11 @@ def choose_examples(examples: Sequence[Example], count: int | None, *, task: str
 def micro_batches(examples: Sequence[Tokenized], *, tokens: int) -> list[list[Tokenized]]:
     """The examples by length, cut so that each part, padded, holds at most `tokens` tokens or one example."""
     parts: list[list[Tokenized]] = []
-    for example in sorted(examples, key=lambda one: (len(one.tokens), one.tokens)):
-        if not parts or len(example.tokens) * (len(parts[-1]) + 1) > tokens:
+    rows = 0
+    for example in sorted(examples, key=lambda one: (longest_tokens(one), one.sequences)):
+        rows += len(example.sequences)
+        if not parts or longest_tokens(example) * rows > tokens:
             parts.append([])
+            rows = len(example.sequences)
         parts[-1].append(example)
     return parts

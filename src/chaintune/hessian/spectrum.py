@@ -14,8 +14,8 @@ from chaintune.hessian.lanczos import Product, Search, Vector, extreme, spectrum
 from chaintune.hessian.loss import StageLoss
 from chaintune.models.loading import LoadedModel
 from chaintune.models.memory import unless_out_of_memory
-from chaintune.records import Curvature, Example, Space
-from chaintune.tuning.objectives import OBJECTIVES, Objective, Tokenized, choose_objective, targets_of
+from chaintune.records import Curvature, Example, Recipe, Space
+from chaintune.tuning.objectives import Objective, Tokenized, objective_of, targets_of, with_objective
 from chaintune.tuning.tokenized import tokenized
 
 SPACES = ("full", "lora")
@@ -69,7 +69,7 @@ def curvature(
     """
     _check(search, space, batches, len(examples))
     chosen = choose_examples(examples, None, task=task, seed=search.seed)
-    optimised = OBJECTIVES.get(choose_objective(objective, targets_of(chosen), task=task))
+    optimised = objective_of(with_objective(Recipe(objective=objective), targets_of(chosen), task=task))
     encoded = tokenized(loaded, chosen, optimised, task=task)
     started = time.monotonic()
     names = space_of(loaded, space)

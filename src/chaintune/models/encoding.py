@@ -248,11 +248,6 @@ def _turn(answer: Text) -> Message:
     return Message("assistant", answer) if isinstance(answer, str) else answer[-1]
 
 
-def answer_tokens(encoded: Encoded, gold: int, end: int | None) -> tuple[int, ...]:
-    """The tokens that a stage of tuning teaches: the right choice, then the end of the text if there is one."""
-    return encoded.continuations[gold] + ((end,) if end is not None else ())
-
-
 def check_lengths(examples: Sequence[Example], lengths: Sequence[int], limit: int | None, *, task: str) -> None:
     """Refuse examples that the model's context cannot hold.
 

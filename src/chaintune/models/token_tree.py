@@ -141,10 +141,20 @@ def last_nodes(tree: TokenTree, counts: Sequence[int]) -> tuple[list[int], list[
         tree: of some sequences.
         counts: how many of each sequence, at least one.
     """
-    nodes = [node for end, count in zip(tree.ends, counts, strict=True) for node in tree.path(int(end), last=count)]
-    once = sorted(set(nodes))
-    place = {node: row for row, node in enumerate(once)}
-    return once, [place[node] for node in nodes]
+    ends = zip(tree.ends, counts, strict=True)
+    return once([node for end, count in ends for node in tree.path(int(end), last=count)])
+
+
+def once(nodes: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Each of some nodes once, ascending, and where each of them stands among these.
+
+    Example:
+        >>> once([7, 3, 7])
+        ([3, 7], [1, 0, 1])
+    """
+    ascending = sorted(set(nodes))
+    place = {node: row for row, node in enumerate(ascending)}
+    return ascending, [place[node] for node in nodes]
 
 
 def common_beginning(left: Sequence[object], right: Sequence[object]) -> int:

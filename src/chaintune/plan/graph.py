@@ -27,7 +27,7 @@ from chaintune.study.external import ExternalStage
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
-from chaintune.tuning.objectives import choose_objective, targets_of
+from chaintune.tuning.objectives import targets_of, with_objective
 
 STAGE_FORMAT = 2
 MEASUREMENT_FORMAT = 4
@@ -276,8 +276,8 @@ class Graph:
         settings = self.study.stage_of(step.task, variant, dict(step.recipe))
         tasks = {*(portion.task for portion in step.portions), *filter(None, [step.protected])}
         targets = frozenset[type]().union(*(self.facts[task].targets for task in tasks))
-        objective = choose_objective(settings.recipe.objective, targets, task=step.task)
-        return replace(settings, recipe=replace(settings.recipe, objective=objective, regulariser=step.regulariser))
+        recipe = with_objective(settings.recipe, targets, task=step.task)
+        return replace(settings, recipe=replace(recipe, regulariser=step.regulariser))
 
     def _external(self, operation: External, seed: int) -> dict[str, Any]:
         """The part of a stage's key that says what another program makes it of."""

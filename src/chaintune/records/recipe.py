@@ -25,6 +25,9 @@ class Regulariser:
 
 
 _FP32_BYTES = 4
+# Settings that one objective alone reads, of chaintune's own; those of other packages may read any.
+_OWN = {"sft": ("turns", "teach")}
+_SETTINGS = tuple(name for names in _OWN.values() for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Recipe:
     Attributes:
         objective: what the stage optimises, a name of `chaintune.tuning.objectives.OBJECTIVES`; None is the one that
             takes the targets of the stage's examples.
+        turns: which turns of the assistant `sft` teaches of a conversation.
+        teach: which answer of a preference `sft` teaches; None takes no preferences.
         method: `full`, `lora`, or `peft` for whatever else PEFT trains.
         learning_rate: peak of the schedule.
         epochs: passes over the stage's examples.
@@ -79,6 +84,8 @@ class Recipe:
     """
 
     objective: str | None = None
+    turns: Literal["all", "last"] = "all"
+    teach: Literal["chosen", "rejected"] | None = None
     method: Literal["full", "lora", "peft"] = "full"
     learning_rate: float = 1e-4
     epochs: float = 1.0
@@ -157,7 +164,8 @@ class Recipe:
 
     def content(self) -> dict[str, Any]:
         """What of the recipe determines the trained weights, as canonical JSON-able data."""
-        return self._adapter_content() | {
+        own = {name: getattr(self, name) for name in _OWN.get(self.objective or "", _SETTINGS)}
+        named = {
             "objective": self.objective,
             "method": self.method,
             "learning_rate": self.learning_rate,
@@ -176,6 +184,7 @@ class Recipe:
             "devices": self.devices,
             "regulariser": self.regulariser and self.regulariser.content(),
         }
+        return self._adapter_content() | own | named
 
     def _adapter_content(self) -> dict[str, Any]:
         """Fields that say something about an adapter, where there is one."""

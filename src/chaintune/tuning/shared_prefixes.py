@@ -11,9 +11,17 @@ from typing import Any
 import torch
 
 from chaintune.models.forward import logits_only_at
-from chaintune.models.token_tree import TokenTree, grow, last_nodes, size
+from chaintune.models.token_tree import TokenTree, grow, once, size
 from chaintune.models.tree_attention import forward_tree, tree_attention
-from chaintune.tuning.tokenized import IGNORED, OrderedExamples, TrainingExample, count_items, count_tokens
+from chaintune.tuning.tokenized import (
+    IGNORED,
+    OrderedExamples,
+    Span,
+    TrainingExample,
+    count_items,
+    count_tokens,
+    sequences_of,
+)
 
 # Attention along a tree and its bookkeeping cost about a tenth; what saves less is not worth it.
 _WORTH_SHARING = 0.8
@@ -39,20 +47,29 @@ def collate_tree(batch: Sequence[TrainingExample]) -> dict[str, Any]:
 
     Shape:
         `labels` `[1, 1 + N]`: the answer tokens, behind a -100, as nothing predicts a first token.
-        `lengths` `[B]`: tokens of each example, as if nothing were shared; `tokens`, their sum, and `items`, the answer
-        tokens, are ints.
+        `lengths` `[B]`: tokens of each sequence, as if nothing were shared; `tokens`, their sum, and `items`, the
+        answer tokens, are ints.
     """
-    ordered = sorted(batch, key=lambda example: example.tokens)
-    tree = grow([example.tokens[:-1] for example in ordered] or [(0,)])
-    read, rows = last_nodes(tree, [example.answer_tokens for example in ordered]) if ordered else ([], [])
-    answers = [token for example in ordered for token in example.tokens[-example.answer_tokens :]]
+    # Equal sequences in the order of the batch, whatever of them is learned.
+    ordered = sorted((own for example in batch for own in sequences_of(example)), key=lambda own: own[0])
+    tree = grow([tokens[:-1] for tokens, _ in ordered] or [(0,)])
+    predicting = [_predicting(tree, int(end), spans) for end, (_, spans) in zip(tree.ends, ordered, strict=False)]
+    read, rows = once([node for nodes in predicting for node in nodes])
+    answers = [token for tokens, spans in ordered for start, end in spans for token in tokens[start:end]]
     return {
         "tree": ExampleTree(tree, tuple(read), tuple(rows)),
         "labels": torch.tensor([[IGNORED, *answers]]),
-        "lengths": torch.tensor([len(example.tokens) for example in ordered], dtype=torch.long),
-        "tokens": count_tokens(ordered),
-        "items": count_items(ordered),
+        "lengths": torch.tensor([len(tokens) for tokens, _ in ordered], dtype=torch.long),
+        "tokens": count_tokens(batch),
+        "items": count_items(batch),
     }
+
+
+def _predicting(tree: TokenTree, end: int, spans: tuple[Span, ...]) -> list[int]:
+    """The nodes that predict the answers of a sequence, whose last token but one is the node `end`."""
+    first, last = spans[0][0], spans[-1][1]
+    path = tree.path(end, last=last - first)
+    return [path[position - first] for start, stop in spans for position in range(start, stop)]
 
 
 def answer_logits(model: Any, examples: ExampleTree, *, wrapped: Any = None) -> torch.Tensor:
@@ -75,6 +92,7 @@ def answer_logits(model: Any, examples: ExampleTree, *, wrapped: Any = None) -> 
 
 def pays(data: OrderedExamples, *, micro_batch_size: int) -> bool:
     """Whether sharing saves enough of a stage's tokens to be worth its cost."""
-    texts = [data[position].tokens for position in range(len(data))]
-    batches = [sorted(texts[start : start + micro_batch_size]) for start in range(0, len(texts), micro_batch_size)]
-    return sum(map(size, batches)) < _WORTH_SHARING * sum(map(len, texts))
+    starts = range(0, len(data), micro_batch_size)
+    parts = (range(start, min(start + micro_batch_size, len(data))) for start in starts)
+    batches = [sorted(tokens for position in part for tokens in data[position].sequences) for part in parts]
+    return sum(map(size, batches)) < _WORTH_SHARING * sum(len(tokens) for batch in batches for tokens in batch)

@@ -1,13 +1,14 @@
 """What a stage teaches: examples as token sequences, and batches of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 
-from chaintune.models.encoding import Encoded, answer_tokens, check_lengths
+from chaintune.models.encoding import Encoded, check_lengths
 from chaintune.models.loading import LoadedModel
 from chaintune.records import Example
 from chaintune.tuning.objectives.objective import Objective, Tokenized
@@ -15,27 +16,64 @@ from chaintune.tuning.objectives.objective import Objective, Tokenized
 IGNORED = -100
 
 
+Tokens = tuple[int, ...]
+Span = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """One training sequence; the last `answer_tokens` of `tokens` are learned, the rest is read."""
+    """One example as token sequences of which the answers are learned and the rest is read.
 
-    tokens: tuple[int, ...]
-    answer_tokens: int
+    Attributes:
+        sequences: token ids; nothing stands behind the last answer of each.
+        answers: for each sequence, where each of its answers begins and ends, in their order, at least one.
+    """
+
+    sequences: tuple[Tokens, ...]
+    answers: tuple[tuple[Span, ...], ...]
+
+    @classmethod
+    def of(cls, turns: Iterable[tuple[Tokens, Tokens]]) -> "TrainingExample":
+        """An example of answers and what is read before each.
+
+        An answer whose context goes on from the sequence so far, as that of a conversation's next turn does where the
+        chat template leaves the earlier turns as they were, is one more span of it; any other begins a sequence.
+
+        Example:
+            >>> TrainingExample.of([((1, 2), (3,)), ((1, 2, 3, 4), (5,)), ((1, 4), (6, 7))])
+            TrainingExample(sequences=((1, 2, 3, 4, 5), (1, 4, 6, 7)), answers=(((2, 3), (4, 5)), ((2, 4),)))
+        """
+        sequences: list[Tokens] = []
+        answers: list[tuple[Span, ...]] = []
+        for context, answer in turns:
+            span = (len(context), len(context) + len(answer))
+            if sequences and context[: len(sequences[-1])] == sequences[-1]:
+                sequences[-1] = context + answer
+                answers[-1] += (span,)
+            else:
+                sequences.append(context + answer)
+                answers.append((span,))
+        return cls(tuple(sequences), tuple(answers))
+
+    @property
+    def answer_tokens(self) -> int:
+        """How many tokens are learned."""
+        return sum(end - start for spans in self.answers for start, end in spans)
 
 
-def training_examples(encoded: Sequence[Encoded], golds: Sequence[int], *, end: int | None) -> list[TrainingExample]:
-    """The training sequence of each example: prompt, right choice, and the end of the text.
+def training_examples(taught: Iterable[Sequence[Encoded]], *, answer: int = 0) -> list[TrainingExample]:
+    """What each example teaches, of the answers of its turns.
 
     Args:
-        encoded: examples as token ids.
-        golds: index of the right choice of each.
-        end: token that ends a text, or None if the tokenizer has none.
+        taught: of `encode_taught`.
+        answer: which one, of the two of a preference.
     """
-    result = []
-    for example, gold in zip(encoded, golds, strict=True):
-        answer = answer_tokens(example, gold, end)
-        result.append(TrainingExample(example.prefix + answer, len(answer)))
-    return result
+    return [
+        TrainingExample.of(
+            (turn.prefix, turn.continuations[min(answer, len(turn.continuations) - 1)]) for turn in turns
+        )
+        for turns in taught
+    ]
 
 
 def tokenized(
@@ -47,8 +85,18 @@ def tokenized(
         DataError: an example is longer than the model's context.
     """
     encoded = objective.encode(loaded.tokenizer, examples)
-    check_lengths(examples, [len(one.tokens) for one in encoded], loaded.context_tokens, task=task)
+    check_lengths(examples, [longest_tokens(one) for one in encoded], loaded.context_tokens, task=task)
     return objective.prepare(loaded, encoded) if objective.prepare else encoded
+
+
+def longest_tokens(example: Tokenized) -> int:
+    """Tokens of the longest sequence of an example."""
+    return max(map(len, example.sequences))
+
+
+def all_tokens(example: Tokenized) -> Tokens:
+    """Everything that is read of an example, one sequence after another."""
+    return tuple(chain.from_iterable(example.sequences)) if len(example.sequences) > 1 else example.sequences[0]
 
 
 def micro_batch(batch_size: int, at_most: int) -> int:
@@ -71,7 +119,7 @@ class OrderedExamples(Dataset[Tokenized]):
 
 
 def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:
-    """Token ids and labels, padded on the right; labels are -100 except on the answers.
+    """Token ids and labels, a row a sequence, padded on the right; labels are -100 except on the answers.
 
     No attention mask: under causal attention nothing that counts can see padding on its right. An empty batch is one
     token of padding, of which nothing is learned.
@@ -80,21 +128,27 @@ def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:
         `input_ids` and `labels` `[B, T]`, `lengths` `[B]` (tokens without padding); `tokens`, their sum, and `items`,
         the answer tokens, are ints.
     """
-    width = max((len(example.tokens) for example in batch), default=1)
-    input_ids = torch.zeros((max(1, len(batch)), width), dtype=torch.long)
+    rows = [(tokens, spans) for example in batch for tokens, spans in sequences_of(example)]
+    width = max((len(tokens) for tokens, _ in rows), default=1)
+    input_ids = torch.zeros((max(1, len(rows)), width), dtype=torch.long)
     labels = torch.full_like(input_ids, IGNORED)
-    for row, example in enumerate(batch):
-        end = len(example.tokens)
-        input_ids[row, :end] = torch.tensor(example.tokens)
-        labels[row, end - example.answer_tokens : end] = input_ids[row, end - example.answer_tokens : end]
-    lengths = torch.tensor([len(example.tokens) for example in batch], dtype=torch.long)
+    for row, (tokens, spans) in enumerate(rows):
+        input_ids[row, : len(tokens)] = torch.tensor(tokens)
+        for start, end in spans:
+            labels[row, start:end] = input_ids[row, start:end]
+    lengths = torch.tensor([len(tokens) for tokens, _ in rows], dtype=torch.long)
     counts = {"tokens": count_tokens(batch), "items": count_items(batch)}
     return {"input_ids": input_ids, "labels": labels, "lengths": lengths, **counts}
 
 
-def count_tokens(batch: Sequence[TrainingExample]) -> int:
+def sequences_of(example: TrainingExample) -> Iterable[tuple[Tokens, tuple[Span, ...]]]:
+    """The sequences of an example, each with its answers."""
+    return zip(example.sequences, example.answers, strict=True)
+
+
+def count_tokens(batch: Sequence[Tokenized]) -> int:
     """Tokens of some examples; a number and no tensor, for which a device would have to be waited for."""
-    return sum(len(example.tokens) for example in batch)
+    return sum(len(tokens) for example in batch for tokens in example.sequences)
 
 
 def count_items(batch: Sequence[TrainingExample]) -> int:

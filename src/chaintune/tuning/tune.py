@@ -19,14 +19,14 @@ from chaintune.models.tree_attention import takes_trees
 from chaintune.models.undisturbed import seeded
 from chaintune.records import Example, Recipe
 from chaintune.tuning.memory import smaller_micro_batch, too_little
-from chaintune.tuning.objectives import OBJECTIVES, Objective, Tokenized, choose_objective, targets_of
+from chaintune.tuning.objectives import Objective, Tokenized, objective_of, targets_of, with_objective
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
 from chaintune.tuning.regularised import Regularised, apply
 from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import pays
 from chaintune.tuning.step_rank import StepRank
-from chaintune.tuning.tokenized import OrderedExamples, tokenized
+from chaintune.tuning.tokenized import OrderedExamples, all_tokens, longest_tokens, tokenized
 from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import StageLog, StageTrainer, Step
 
@@ -153,10 +153,11 @@ def tune(
     if not examples:
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
     targets = targets_of((*examples, *replayed, *protected))
-    objective = OBJECTIVES.get(choose_objective(recipe.objective, targets, task=task))
+    recipe = with_objective(recipe, targets, task=task)
+    objective = objective_of(recipe)
     data = [text for part in (examples, replayed) for text in tokenized(parent, _sorted(part), objective, task=task)]
     order = training_order(
-        [example.tokens for example in data],
+        list(map(all_tokens, data)),
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         seed=seed,
@@ -279,7 +280,7 @@ def _shares(loaded: LoadedModel, stage: _Stage, share: StepRank) -> bool:
 
 def _takes_trees(loaded: LoadedModel, data: OrderedExamples, share: StepRank) -> bool:
     """The answer of the first of all processes, as the others may hold no weights yet."""
-    longest = max(len(data[position].tokens) for position in range(len(data)))
+    longest = max(longest_tokens(data[position]) for position in range(len(data)))
     return share.first_says(share.rank == 0 and takes_trees(loaded.model, longest_tokens=longest), default_device())
 
 

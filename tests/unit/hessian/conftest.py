@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from chaintune.models import LoadedModel
 from chaintune.models.adapters import new_adapter
-from chaintune.models.encoding import encode_examples
+from chaintune.models.taught import encode_taught
 from chaintune.records import Example
 from chaintune.tuning.tokenized import training_examples
 from tests import tiny
@@ -74,9 +74,8 @@ class Dense:
 
 
 def texts(loaded: LoadedModel, examples: Sequence[Example]) -> list[tuple[tuple[int, ...], int]]:
-    encoded = encode_examples(loaded.tokenizer, examples)
-    taught = training_examples(encoded, [item.choices.gold for item in examples], end=loaded.tokenizer.eos_token_id)
-    return [(lesson.tokens, lesson.answer_tokens) for lesson in taught]
+    taught = training_examples(encode_taught(loaded.tokenizer, examples))
+    return [(lesson.sequences[0], lesson.answer_tokens) for lesson in taught]
 
 
 def dense(loaded: LoadedModel, examples: Sequence[Example] = EXAMPLES, *, only: str = "") -> Dense:

@@ -8,16 +8,15 @@ import torch
 
 from chaintune.hessian.examples import micro_batches
 from chaintune.hessian.loss import StageLoss
-from chaintune.models.encoding import encode_examples
 from chaintune.models.loading import LoadedModel
+from chaintune.models.taught import encode_taught
 from chaintune.tuning.objectives.sft import OBJECTIVE
-from chaintune.tuning.tokenized import TrainingExample, training_examples
+from chaintune.tuning.tokenized import TrainingExample, longest_tokens, training_examples
 from tests.unit.hessian.conftest import EXAMPLES, Dense, small_model
 
 
 def taught(loaded: LoadedModel) -> list[TrainingExample]:
-    encoded = encode_examples(loaded.tokenizer, EXAMPLES)
-    return training_examples(encoded, [item.choices.gold for item in EXAMPLES], end=loaded.tokenizer.eos_token_id)
+    return training_examples(encode_taught(loaded.tokenizer, EXAMPLES))
 
 
 def answer_loss(loaded: LoadedModel, tokens: int | None = None) -> StageLoss:
@@ -43,10 +42,15 @@ def test_micro_batches_hold_every_lesson_once_within_the_bound() -> None:
     every = taught(small_model())
     for tokens in (1, 40, 100_000):
         parts = micro_batches(every, tokens=tokens)
-        assert sorted(lesson.tokens for part in parts for lesson in part) == sorted(one.tokens for one in every)
+        assert sorted(one.sequences for part in parts for one in part) == sorted(one.sequences for one in every)
         for part in parts:
-            assert len(part) == 1 or max(len(lesson.tokens) for lesson in part) * len(part) <= tokens
+            assert len(part) == 1 or max(map(longest_tokens, part)) * len(part) <= tokens
     assert len(micro_batches(every, tokens=40)) > 2
+
+
+def test_every_sequence_of_a_lesson_counts_against_the_bound() -> None:
+    two = TrainingExample.of([((1, 2, 3), (4,)), ((5, 6, 7), (8,))])
+    assert [len(part) for part in micro_batches([two] * 5, tokens=16)] == [2, 2, 1]
 
 
 def test_logits_are_computed_at_answer_positions_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import ByT5Tokenizer
 
 from chaintune.errors import DataError
-from chaintune.models.encoding import Encoded, answer_tokens, check_lengths, encode_examples, tell_special_tokens
+from chaintune.models.encoding import Encoded, check_lengths, encode_examples, tell_special_tokens
 from chaintune.records import Choices, Example, examples_digest
 from chaintune.scoring.measures.choice import MEASURE
 from tests import tiny
@@ -229,12 +229,6 @@ def test_how_they_are_read_is_part_of_what_is_measured() -> None:
 
 def test_no_examples_give_nothing() -> None:
     assert encode_examples(BYTE_LEVEL, []) == []
-
-
-def test_what_is_taught_ends_with_the_end_of_the_text() -> None:
-    encoded = encode("byte-level", "Colour?", " red", " blue")
-    assert answer_tokens(encoded, 1, None) == encoded.continuations[1]
-    assert answer_tokens(encoded, 1, 2) == (*encoded.continuations[1], 2)
 
 
 def test_long_examples_are_counted_and_named() -> None:

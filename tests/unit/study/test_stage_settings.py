@@ -14,6 +14,8 @@ from tests.howto_packages import CONTRAST
 
 OTHER: dict[str, Any] = {
     "objective": "contrast",
+    "turns": "last",
+    "teach": "rejected",
     "method": "full",
     "learning_rate": 1e-3,
     "epochs": 2.0,
@@ -42,9 +44,9 @@ OTHER: dict[str, Any] = {
 }
 # Written by hand, so that a new field is a decision about keys.
 IN_THE_KEY = [
-    "objective", "method", "learning_rate", "epochs", "batch_size", "micro_batch_size", "warmup_fraction", "schedule",
-    "weight_decay", "max_grad_norm", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "peft",
-    "adapter", "quantize",
+    "objective", "turns", "teach", "method", "learning_rate", "epochs", "batch_size", "micro_batch_size",
+    "warmup_fraction", "schedule", "weight_decay", "max_grad_norm", "lora_rank", "lora_alpha", "lora_dropout",
+    "lora_targets", "peft", "adapter", "quantize",
     "gradient_checkpointing", "share_prefixes", "keep_together", "fp32_masters", "devices",
 ]  # fmt: skip
 
@@ -56,7 +58,7 @@ def _offered(install: Install) -> None:
 
 def test_every_field_is_named_once() -> None:
     assert set(OTHER) == set(STAGE_FIELDS)
-    assert len(STAGE_FIELDS) == len(set(STAGE_FIELDS)) == 26
+    assert len(STAGE_FIELDS) == len(set(STAGE_FIELDS)) == 28
     assert set(RECIPE_FIELDS) == {field.name for field in fields(Recipe)} - {"regulariser"}
     assert set(RESOURCE_FIELDS) == {field.name for field in fields(Resources)}
 

@@ -25,6 +25,8 @@ IA3 = PeftSettings.of({"peft_type": "IA3"})
 # Each beside the recipe in which it counts, and the precision.
 CHANGES: dict[str, tuple[Recipe, Any, Precision]] = {
     "objective": (USUAL, "contrast", "fp32"),
+    "turns": (USUAL, "last", "fp32"),
+    "teach": (replace(USUAL, teach="chosen"), "rejected", "fp32"),
     "method": (USUAL, "lora", "fp32"),
     "learning_rate": (USUAL, 1e-2, "fp32"),
     "epochs": (USUAL, 3, "fp32"),
@@ -45,6 +47,8 @@ CHANGES: dict[str, tuple[Recipe, Any, Precision]] = {
     "fp32_masters": (USUAL, False, "bf16"),
     "regulariser": (USUAL, Regulariser("l2sp", (("strength", 1.0),)), "fp32"),
 }
+# What is taught where it is not a right choice.
+TAUGHT = {"turns": tiny.talks(16), "teach": tiny.pairs(16)}
 # How weights are held is up to who loads them, how many processes there are to who starts them, and a bare model has no
 # adapter of which anything could become: tests/unit/tuning/test_peft.py.
 ELSEWHERE = {"quantize", "devices", "adapter"}
@@ -80,8 +84,9 @@ def test_a_field_changes_the_stage(
 
     def trained(recipe: Recipe) -> str:
         parent = load(model_folder(), precision=precision)
-        log = tmp_path / "log"
-        done = tune(parent, tiny.examples(16), task="balls", recipe=recipe, seed=1, log=log).loaded
+        parent.tokenizer.chat_template = tiny.CHAT
+        log, examples = tmp_path / "log", TAUGHT.get(name, tiny.examples(16))
+        done = tune(parent, examples, task="balls", recipe=recipe, seed=1, log=log).loaded
         weights = sorted((name, weight.float().numpy().tobytes()) for name, weight in done.model.state_dict().items())
         return hashlib.sha256(repr(weights).encode()).hexdigest()
 

@@ -13,9 +13,9 @@ import torch
 from chaintune.errors import StageError
 from chaintune.models import LoadedModel, load
 from chaintune.records import Example, Recipe
-from chaintune.tuning.answer_loss import mean_loss
+from chaintune.tuning.answer_loss import answer_loss
 from chaintune.tuning.shared_prefixes import answer_logits, collate_tree, pays
-from chaintune.tuning.tokenized import OrderedExamples, TrainingExample
+from chaintune.tuning.tokenized import OrderedExamples, TrainingExample, collate
 from chaintune.tuning.tune import tune
 from tests import tiny
 from tests.conftest import MakeModel
@@ -28,11 +28,28 @@ def draw(seed: int, count: int) -> tuple[int, ...]:
     return tuple(random.Random(seed).choices(range(3, 300), k=count))  # noqa: S311 - test data
 
 
+def lesson(tokens: tuple[int, ...], answer: int) -> TrainingExample:
+    return TrainingExample.of([(tokens[:-answer], tokens[-answer:])])
+
+
 # Four questions on each of two contexts, one of them asked twice, and a lesson that shares nothing.
-LESSONS = [TrainingExample(draw(context, 30) + draw(10 + n, 9), 1 + n % 3) for context in (0, 1) for n in range(4)]
-LESSONS += [LESSONS[0], TrainingExample(draw(99, 12), 2)]
+LESSONS = [lesson(draw(context, 30) + draw(10 + n, 9), 1 + n % 3) for context in (0, 1) for n in range(4)]
+LESSONS += [LESSONS[0], lesson(draw(99, 12), 2)]
 # One that others go on from: its answer is the beginning of theirs.
-LESSONS.append(TrainingExample(LESSONS[1].tokens[:35], 4))
+LESSONS.append(lesson(LESSONS[1].sequences[0][:35], 4))
+# A conversation of three answers: the second goes on from the first, before the third the first is rewritten.
+OPENING = draw(50, 20)
+LESSONS.append(
+    TrainingExample.of(
+        [(OPENING, (5, 6)), ((*OPENING, 5, 6, 7), (8, 9, 10)), ((*OPENING, 5, 7, 8, 9, 10, 11), (12, 13))]
+    )
+)
+
+
+def one_by_one(lessons: list[TrainingExample]) -> list[tuple[tuple[int, ...], int]]:
+    """Each answer of each lesson with everything before it, and the answer's tokens."""
+    rows = (row for one in lessons for row in zip(one.sequences, one.answers, strict=True))
+    return [(tokens[:end], end - start) for tokens, spans in rows for start, end in spans]
 
 
 def gradients(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -40,14 +57,17 @@ def gradients(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
     return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
 
 
+@pytest.mark.parametrize("side_by_side", [False, True])
 @pytest.mark.parametrize("architecture", [*tiny.ARCHITECTURES])
-def test_gradients_are_those_of_the_lessons_one_by_one(architecture: str) -> None:
+def test_gradients_are_those_of_the_lessons_one_by_one(architecture: str, side_by_side: bool) -> None:
     plain, ours = tiny.make_model(architecture), tiny.make_model(architecture)
     plain.set_attn_implementation("eager")
-    expected = gradients(plain, reference_loss(plain, [(lesson.tokens, lesson.answer_tokens) for lesson in LESSONS]))
-    batch = collate_tree(random.Random(0).sample(LESSONS, len(LESSONS)))  # noqa: S311 - test data
-    assert len(batch["tree"].tree) < 0.6 * sum(len(lesson.tokens) for lesson in LESSONS)
-    got = gradients(ours, mean_loss(answer_logits(ours, batch["tree"]), batch["labels"][0, 1:], None))
+    expected = gradients(plain, reference_loss(plain, one_by_one(LESSONS)))
+    mixed = random.Random(0).sample(LESSONS, len(LESSONS))  # noqa: S311 - test data
+    batch = collate(mixed) if side_by_side else collate_tree(mixed)
+    if not side_by_side:
+        assert len(batch["tree"].tree) < 0.6 * batch["tokens"]
+    got = gradients(ours, answer_loss(ours, batch))
     assert got.keys() == expected.keys()
     for name, value in expected.items():
         assert float((got[name] - value).norm() / value.norm()) < 1e-5, name
@@ -79,9 +99,9 @@ def test_a_stage_takes_the_same_steps(model_folder: MakeModel, tmp_path: Path, m
 
 def test_sharing_happens_where_it_pays() -> None:
     order = list(range(len(LESSONS)))
-    assert pays(OrderedExamples(LESSONS, order), micro_batch_size=11)
+    assert pays(OrderedExamples(LESSONS, order), micro_batch_size=12)
     assert not pays(OrderedExamples(LESSONS, order), micro_batch_size=1)
-    strangers = [TrainingExample(draw(seed, 20), 1) for seed in range(12)]
+    strangers = [lesson(draw(seed, 20), 1) for seed in range(12)]
     assert not pays(OrderedExamples(strangers, list(range(12))), micro_batch_size=12)
 
 

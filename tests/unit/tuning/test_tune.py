@@ -12,7 +12,7 @@ import torch
 
 from chaintune.errors import DataError, StageError
 from chaintune.models import LoadedModel, Precision, load, save
-from chaintune.models.encoding import encode_examples
+from chaintune.models.taught import encode_taught
 from chaintune.records import Choices, Example, Recipe, Regulariser
 from chaintune.scoring.checkpoint import score
 from chaintune.tuning.answer_loss import answer_loss
@@ -81,9 +81,7 @@ def test_other_inputs_give_other_bits(change: dict[str, Any], model_folder: Make
 
 
 def texts(tokenizer: Any, examples: list[Example]) -> list[Any]:
-    return training_examples(
-        encode_examples(tokenizer, examples), [e.choices.gold for e in examples], end=tokenizer.eos_token_id
-    )
+    return training_examples(encode_taught(tokenizer, examples))
 
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)
@@ -93,7 +91,7 @@ def test_loss_and_gradient_are_those_of_all_logits_masked_to_the_answers(archite
     for way in ("plain", "answers only"):
         model = tiny.make_model(architecture)
         if way == "plain":
-            loss = reference_loss(model, [(lesson.tokens, lesson.answer_tokens) for lesson in batch])
+            loss = reference_loss(model, [(lesson.sequences[0], lesson.answer_tokens) for lesson in batch])
         else:
             loss = answer_loss(model, collate(batch))
         loss.backward()
@@ -109,7 +107,7 @@ def test_the_stage_takes_the_steps_of_a_plain_loop(parent: LoadedModel, tmp_path
     recipe = replace(RECIPE, epochs=1.5, warmup_fraction=0.25, weight_decay=9.0, max_grad_norm=0.5)
     plain = tiny.make_model()
     taught = texts(parent.tokenizer, EXAMPLES)
-    order = training_order([lesson.tokens for lesson in taught], batch_size=8, epochs=1.5, seed=0)
+    order = training_order([lesson.sequences[0] for lesson in taught], batch_size=8, epochs=1.5, seed=0)
     steps = [[taught[index] for index in order[start : start + 8]] for start in range(0, len(order), 8)]
     decayed = [weight for weight in plain.parameters() if weight.dim() > 1]
     kept = [weight for weight in plain.parameters() if weight.dim() == 1]
@@ -119,7 +117,7 @@ def test_the_stage_takes_the_steps_of_a_plain_loop(parent: LoadedModel, tmp_path
         rate = 5e-3 * (step if step < 1 else (len(steps) - step) / (len(steps) - 1))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = reference_loss(plain, [(lesson.tokens, lesson.answer_tokens) for lesson in batch])
+        loss = reference_loss(plain, [(lesson.sequences[0], lesson.answer_tokens) for lesson in batch])
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
         optimizer.step()
@@ -190,7 +188,7 @@ def test_the_log_has_one_line_a_step_and_the_caller_is_told(parent: LoadedModel,
     assert {line["steps"] for line in lines} == {6}
     assert [line["loss"] for line in lines] == [step.loss for step in told]
     taught = texts(parent.tokenizer, EXAMPLES)
-    assert done.train_tokens == lines[-1]["tokens"] == 2 * sum(len(lesson.tokens) for lesson in taught)
+    assert done.train_tokens == lines[-1]["tokens"] == 2 * sum(len(lesson.sequences[0]) for lesson in taught)
     assert done.steps == 6
     assert (done.first_loss, done.final_loss) == (told[0].loss, told[-1].loss)
 

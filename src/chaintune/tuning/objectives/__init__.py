@@ -1,13 +1,14 @@
 """What a stage optimises: one file each."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from chaintune.errors import ConfigError
-from chaintune.records import Choices, Example, Preference, Reference
+from chaintune.records import Choices, Example, Preference, Recipe, Reference
 from chaintune.registry import Registry
 from chaintune.tuning.objectives.objective import Objective, Tokenized
 
-__all__ = ["OBJECTIVES", "Objective", "Tokenized", "choose_objective", "targets_of"]
+__all__ = ["OBJECTIVES", "Objective", "Tokenized", "objective_of", "targets_of", "with_objective"]
 
 OBJECTIVES = Registry(
     "objective",
@@ -30,20 +31,35 @@ def targets_of(examples: Iterable[Example]) -> frozenset[type]:
     return frozenset(type(example.target) for example in examples)
 
 
-def choose_objective(name: str | None, targets: Collection[type], *, task: str) -> str:
-    """The name of a stage's objective.
+def objective_of(recipe: Recipe) -> Objective:
+    """The objective that a recipe names, as the recipe's settings have it.
+
+    Raises:
+        ConfigError: no objective has the name.
+    """
+    objective = OBJECTIVES.get(str(recipe.objective))
+    return objective.configured(recipe) if objective.configured else objective
+
+
+def with_objective(recipe: Recipe, targets: Collection[type], *, task: str) -> Recipe:
+    """The recipe of a stage with the name of its objective.
 
     Args:
-        name: of the recipe; None is the first that takes the targets, chaintune's own before those of other packages.
+        recipe: where it names none, it is the first that takes the targets, chaintune's own before those of other
+            packages.
         targets: classes of the targets that the stage is taught.
         task: named in messages.
 
     Raises:
         ConfigError: no objective has the name, or it does not take the targets.
     """
-    for one in [name] if name else dict.fromkeys((*OBJECTIVES.shipped, *OBJECTIVES.names)):
-        if set(targets) <= set(OBJECTIVES.get(one).targets):
-            return one
+    for name in [recipe.objective] if recipe.objective else dict.fromkeys((*OBJECTIVES.shipped, *OBJECTIVES.names)):
+        named = replace(recipe, objective=name)
+        if set(targets) <= set(objective_of(named).targets):
+            return named
     shown = " and ".join(sorted(_SHOWN.get(target, target.__name__) for target in targets))
-    taking = f"objective '{name}' does not take them" if name else "no objective takes them"
-    raise ConfigError(f"task '{task}': its training examples have {shown}, and {taking}")
+    taking = f"objective '{recipe.objective}' does not take them" if recipe.objective else "no objective takes them"
+    remedy = (
+        "; write 'teach: chosen' in the recipe to teach the chosen answers by 'sft'" if Preference in targets else ""
+    )
+    raise ConfigError(f"task '{task}': its training examples have {shown}, and {taking}{remedy}")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chaintune.records import Example
+from chaintune.records import Example, Recipe
 
 if TYPE_CHECKING:  # a study file that names an objective is read without torch
     import torch
@@ -17,8 +17,8 @@ class Tokenized(Protocol):
     """One example as a stage reads it; an objective adds what its loss needs."""
 
     @property
-    def tokens(self) -> tuple[int, ...]:
-        """Everything that is read, by which examples are counted, ordered and checked against the model's context."""
+    def sequences(self) -> tuple[tuple[int, ...], ...]:
+        """The token sequences that are read, at least one; each has to fit the model's context."""
         ...
 
 
@@ -52,6 +52,7 @@ class Objective:
         collate_tree: the same with what the examples begin with alike computed once, its `labels` the predicted tokens;
             None cannot.
         prepare: adds what the loss needs of the model before the stage, such as a reference's log-probabilities.
+        configured: the objective as a recipe's settings have it; None is the same under every recipe.
     """
 
     targets: tuple[type, ...]
@@ -60,3 +61,4 @@ class Objective:
     loss: Loss
     collate_tree: Callable[[Sequence[Any]], dict[str, Any]] | None = None
     prepare: "Callable[[LoadedModel, Sequence[Any]], Sequence[Any]] | None" = None
+    configured: "Callable[[Recipe], Objective] | None" = None

@@ -1,13 +1,16 @@
-"""SFT: the right answer's tokens are made likelier, after their prompt.
+"""SFT: the answers' tokens are made likelier, each after what stands before it.
 
 Use when: a task says what is right. The loss is the mean cross entropy of a step's answer tokens; prompts are read and
-not learned.
+not learned. Of a conversation every turn of the assistant is an answer, or with `turns: last` the last one; of a
+preference the one that `teach` names.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from chaintune.records import Choices, Example
+from chaintune.records import Choices, Example, Preference, Recipe, Reference
 from chaintune.tuning.objectives.objective import Objective
 
 if TYPE_CHECKING:  # a study file that names an objective is read without torch
@@ -17,12 +20,17 @@ if TYPE_CHECKING:  # a study file that names an objective is read without torch
     from chaintune.tuning.tokenized import TrainingExample
 
 
-def _encode(tokenizer: "PreTrainedTokenizerBase", examples: Sequence[Example]) -> "list[TrainingExample]":
-    from chaintune.models.encoding import encode_examples
+def _encode(
+    tokenizer: "PreTrainedTokenizerBase",
+    examples: Sequence[Example],
+    *,
+    last_turn_only: bool = False,
+    answer: int = 0,
+) -> "list[TrainingExample]":
+    from chaintune.models.taught import encode_taught
     from chaintune.tuning.tokenized import training_examples
 
-    encoded = encode_examples(tokenizer, examples)
-    return training_examples(encoded, [example.choices.gold for example in examples], end=tokenizer.eos_token_id)
+    return training_examples(encode_taught(tokenizer, examples, last_turn_only=last_turn_only), answer=answer)
 
 
 def _collate(batch: "Sequence[TrainingExample]") -> dict[str, Any]:
@@ -45,4 +53,16 @@ def _loss(
     return answer_loss(model, batch, items, wrapped=wrapped)
 
 
-OBJECTIVE = Objective(targets=(Choices,), encode=_encode, collate=_collate, loss=_loss, collate_tree=_collate_tree)
+def _configured(recipe: Recipe) -> Objective:
+    encode = partial(_encode, last_turn_only=recipe.turns == "last", answer=int(recipe.teach == "rejected"))
+    return replace(OBJECTIVE, targets=(Choices, Reference, *([Preference] if recipe.teach else [])), encode=encode)
+
+
+OBJECTIVE = Objective(
+    targets=(Choices, Reference),
+    encode=_encode,
+    collate=_collate,
+    loss=_loss,
+    collate_tree=_collate_tree,
+    configured=_configured,
+)

@@ -3,8 +3,8 @@
 import pytest
 
 from chaintune.errors import ConfigError
-from chaintune.records import Choices, Preference, Reference
-from chaintune.tuning.objectives import OBJECTIVES, Objective, choose_objective
+from chaintune.records import Choices, Preference, Recipe, Reference
+from chaintune.tuning.objectives import OBJECTIVES, Objective, objective_of, with_objective
 from tests.conftest import Install
 from tests.dummy_engine import make_study
 from tests.howto_packages import CONTRAST
@@ -17,8 +17,15 @@ def test_every_shipped_objective_is_one() -> None:
 
 def test_it_follows_from_the_targets(install: Install) -> None:
     install(*CONTRAST)
-    assert choose_objective(None, {Choices}, task="a") == "sft"
-    assert choose_objective("contrast", {Choices}, task="a") == "contrast"
+    assert with_objective(Recipe(), {Choices, Reference}, task="a").objective == "sft"
+    assert with_objective(Recipe(objective="contrast"), {Choices}, task="a").objective == "contrast"
+
+
+def test_it_is_as_the_recipe_has_it() -> None:
+    asked = with_objective(Recipe(teach="chosen"), {Preference, Choices}, task="a")
+    assert asked.objective == "sft"
+    assert Preference in objective_of(asked).targets
+    assert Preference not in OBJECTIVES.get("sft").targets
 
 
 @pytest.mark.parametrize(
@@ -27,8 +34,8 @@ def test_it_follows_from_the_targets(install: Install) -> None:
         (None, {Preference}, "task 'a': its training examples have a chosen and a rejected answer, and no objective"),
         (
             "sft",
-            {Reference, Choices},
-            "with a gold index, and objective 'sft' does",
+            {Preference, Choices},
+            "with a gold index, and objective 'sft' does not take them; write 'teach: chosen' in the recipe",
         ),
         ("sft", {type(None)}, "have no target"),
         ("stf", {Choices}, "objective 'stf': did you mean 'sft'"),
@@ -36,7 +43,7 @@ def test_it_follows_from_the_targets(install: Install) -> None:
 )
 def test_what_no_objective_takes_is_one_sentence(name: str | None, targets: set[type], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        choose_objective(name, targets, task="a")
+        with_objective(Recipe(objective=name), targets, task="a")
 
 
 def test_an_unknown_name_in_a_study_file_is_told_with_the_nearest() -> None:
