@@ -201,10 +201,9 @@ class Graph:
                 "write its 'task', or leave curvature out"
             )
         facts, key = self.facts[step.task], made[chain]
-        recipe = self._settings(step, variant).recipe
-        objective = choose_objective(recipe.objective, facts.targets, task=step.task)
+        recipe = with_objective(self._settings(step, variant).recipe, facts.targets, task=step.task)
         check_curvature(spec, step.task, facts.examples, recipe.method)
-        how = spec.model_dump() | {"examples_seed": self.study.seed, "objective": objective}
+        how = spec.model_dump() | {"examples_seed": self.study.seed, "objective": recipe.objective}
         payload = {"format": CURVATURE_FORMAT, "kind": "curvature", "checkpoint": key, "task": facts.train_digest}
         node = CurvatureNode(
             key=canonical_digest(payload | how),
