@@ -34,7 +34,7 @@ class GraphRow:
         tree: branches before the label.
         label: its last step, with what sets it apart from its parent.
         state: of its training and its scores together.
-        measured, measures: how many of its scores and curvatures are there.
+        measured, measures: how many of its scores, curvatures and divergences are there.
     """
 
     key: str
@@ -55,7 +55,7 @@ class RunGraph:
         self._measures: dict[str, list[str]] = {}
         for stage in plan.stages:
             self._children.setdefault(stage.parent_key, []).append(stage)
-        for measured in plan.scores + plan.curvatures:
+        for measured in (*plan.scores, *plan.curvatures, *plan.divergences):
             self._measures.setdefault(measured.checkpoint_key, []).append(measured.key)
         self._seeds = len({node.seed for node in plan.stages}) > 1
 

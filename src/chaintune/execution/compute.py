@@ -12,7 +12,7 @@ from chaintune.execution.events import Progress, Result
 from chaintune.execution.hardware import worker_note
 from chaintune.execution.learning import STAGE_LOG, loss_curve
 from chaintune.execution.requests import ResourceRequest
-from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
+from chaintune.plan.nodes import CurvatureNode, KlNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Task
 from chaintune.store.store import Store
@@ -59,6 +59,12 @@ class Engine(Protocol):
 
     def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> Mapping[str, Any]:
         """Measure a checkpoint's curvature and write `curvature.json`; the notes hold `seconds`."""
+        ...
+
+    def measure_kl(
+        self, *, node: KlNode, checkpoint: Path, parent: Path, task: Task, out: Path, report: Report
+    ) -> Mapping[str, Any]:
+        """Measure a checkpoint's divergence from its parent into `measurement.parquet`; the notes hold `seconds`."""
         ...
 
     def base_folder(self, base: str) -> Path | None:
@@ -186,6 +192,9 @@ class JobRunner:
         key, task = node.checkpoint_key, self.tasks[node.task]
         if isinstance(node, CurvatureNode):
             return self.engine.measure_curvature(node=node, checkpoint=folders[key], task=task, out=out)
+        if isinstance(node, KlNode):
+            both = {"checkpoint": folders[key], "parent": folders[node.parent_key]}
+            return self.engine.measure_kl(node=node, **both, task=task, out=out, report=report)
         return self.engine.score(node=node, checkpoint=folders.get(key), task=task, out=out, report=report)
 
     def _check_output(self, node: Node, notes: Mapping[str, Any]) -> None:

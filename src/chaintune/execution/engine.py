@@ -27,6 +27,7 @@ from chaintune.plan.nodes import (
     CurvatureNode,
     External,
     Interpolation,
+    KlNode,
     Node,
     ScoreNode,
     StageNode,
@@ -34,6 +35,7 @@ from chaintune.plan.nodes import (
 from chaintune.records import Task
 from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Served
 from chaintune.scoring.checkpoint import measure_checkpoint
+from chaintune.scoring.divergence import divergence
 from chaintune.scoring.measures import MEASURES
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.trainer import Step
@@ -284,6 +286,41 @@ class LocalEngine:
         (out / CURVATURE_FILE).write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
         return {"products": result.products, "examples": result.n, "seconds": result.seconds}
 
+    def measure_kl(
+        self,
+        *,
+        node: KlNode,
+        checkpoint: Path,
+        parent: Path,
+        task: Task,
+        out: Path,
+        report: Callable[[Progress], None],
+    ) -> dict[str, Any]:
+        """Measure how far a checkpoint is from its parent. Two models are in memory while it lasts."""
+        started = time.monotonic()
+        weights, adapter = self._folders(node.parent_key, parent, node)
+        child = self._model(node.checkpoint_key, checkpoint, node)
+        before = load(
+            weights,
+            adapter=adapter,
+            precision=self._precision,
+            trust_remote_code=self._trust_remote_code,
+            allow_unused=self._bases[node.base].allow_unused,
+        )
+        measurement = divergence(
+            before,
+            child,
+            task.test,
+            task=task.name,
+            provenance={"checkpoint": node.checkpoint_key, "parent": node.parent_key},
+            on_scored=lambda done: report(_scoring_progress(node, done, len(task.test), started)),
+        )
+        measurement.write(out / MEASUREMENT_FILE)
+        del before
+        free_memory()
+        notes = {"score_tokens": node.tokens, "examples": len(task.test), "seconds": time.monotonic() - started}
+        return notes | this_hardware().note()
+
     def _model(self, key: str, folder: Path, node: Node, *, to_train: bool = True) -> LoadedModel:
         if self._in_memory is not None and self._in_memory.key == key and (self._in_memory.to_train or not to_train):
             return self._in_memory.loaded
@@ -345,6 +382,6 @@ def _tuning_progress(node: StageNode, step: Step) -> Progress:
     )
 
 
-def _scoring_progress(node: ScoreNode, done: int, total: int, started: float) -> Progress:
+def _scoring_progress(node: ScoreNode | KlNode, done: int, total: int, started: float) -> Progress:
     rate = done / max(time.monotonic() - started, 1e-9)
     return Progress(node, done, total, "examples", rate, (total - done) / max(rate, 1e-9))

@@ -177,7 +177,7 @@ def node_seconds(
         rate = rates.measured(node.work, on(node))
         if not rate.nodes:  # as measured on this machine, else as guessed
             rate = rates.measured(node.work, rates.here)
-            rate = rate if rate.nodes else rates.guessed[node.kind]
+            rate = rate if rate.nodes else rates.guessed["stage" if node.kind == "stage" else "score"]
             return _seconds(node.tokens, rate) / power(node)
         return _seconds(node.tokens, rate)
 

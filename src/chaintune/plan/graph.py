@@ -12,6 +12,7 @@ from chaintune.plan.nodes import (
     DataMix,
     External,
     Interpolation,
+    KlNode,
     Node,
     Operation,
     Portion,
@@ -32,6 +33,7 @@ from chaintune.tuning.objectives import targets_of, with_objective
 STAGE_FORMAT = 2
 MEASUREMENT_FORMAT = 4
 CURVATURE_FORMAT = 2
+KL_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class TaskFacts:
         tokens: that are taught and scored.
         examples: of the train split.
         targets: classes of the train split's targets.
+        test_digest: of the examples that are tested; empty where there are none.
     """
 
     train_digest: str
@@ -71,6 +74,7 @@ class TaskFacts:
     tokens: TaskTokens
     examples: int
     targets: frozenset[type]
+    test_digest: str = ""
 
     @classmethod
     def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
@@ -82,7 +86,9 @@ class TaskFacts:
             name: {split: measured_content(task, split, measures[name]) for split in ("train", "test")}
             for name in dict.fromkeys([metric.measure, *measures])
         }
-        return cls(task.train_digest, measured, metric.name, tokens, len(task.train), targets_of(task.train))
+        test_digest = task.test_digest if task.test else ""
+        targets = targets_of(task.train)
+        return cls(task.train_digest, measured, metric.name, tokens, len(task.train), targets, test_digest)
 
     @property
     def decides(self) -> str:
@@ -123,6 +129,7 @@ class Graph:
         self.children: dict[str, dict[str, StageNode]] = {}
         self.scores: dict[str, dict[str, ScoreNode]] = {}
         self.curvatures: dict[str, CurvatureNode] = {}
+        self.divergences: dict[str, KlNode] = {}
         self.cells: dict[tuple[Any, ...], Cell] = {}
 
     def add_family(self, family: Family) -> None:
@@ -149,8 +156,7 @@ class Graph:
             devices = next((node.recipe.devices for node in trained), 1)
             for score in self.scores[key].values():
                 yield score if score.devices == devices else replace(score, devices=devices)
-            if key in self.curvatures:
-                yield self.curvatures[key]
+            yield from (every[key] for every in (self.divergences, self.curvatures) if key in every)
             waiting += reversed(children)
 
     def _add_branch(self, family: Family, branch: Branch, made: dict[Chain, str]) -> None:
@@ -166,6 +172,8 @@ class Graph:
             final = place == len(branch.steps)
             mitigated = (branch.mitigated,) if final and branch.mitigated else ()
             self._add_cell(base, chain, variant, node.key, final=final, mitigates=mitigated)
+            if self.study.kl and step.back_to is None and step.mixing == "alone":
+                self._add_divergence(node, step.task, (base, chain, variant.labels, variant.seed))
 
     def _add_cell(
         self,
@@ -221,6 +229,28 @@ class Graph:
         self.curvatures.setdefault(key, node)
         place = (base, chain, variant.labels, variant.seed)
         self.cells[place] = replace(self.cells[place], curvature_key=node.key)
+
+    def _add_divergence(self, stage: StageNode, task: str, place: tuple[Any, ...]) -> None:
+        """Have a stage's divergence from its parent measured on the task that it taught, where that is tested."""
+        facts = self.facts[task]
+        if not facts.test_digest:
+            return
+        payload = {"format": KL_FORMAT, "kind": "kl", "checkpoint": stage.key, "parent": stage.parent_key}
+        node = KlNode(
+            key=canonical_digest(payload | {"examples": facts.test_digest, "precision": self.precision}),
+            checkpoint_key=stage.key,
+            parent_key=stage.parent_key,
+            base=stage.base,
+            base_key=stage.base_key,
+            chain=stage.chain,
+            task=task,
+            seed=stage.seed,
+            precision=self.precision,
+            variant=stage.variant,
+            score_tokens=facts.tokens.scored["test"],
+        )
+        self.divergences.setdefault(stage.key, node)
+        self.cells[place] = replace(self.cells[place], kl_key=node.key)
 
     def _weighed(self, base: str, variant: Variant, branch: Branch, step: Step, made: Mapping[Chain, str]) -> Step:
         """The step, its targeted portions pointing to the scores of the training examples before and after the loss."""

@@ -358,10 +358,59 @@ class CurvatureNode(_MeasurementNode):
         return _common(self) | own
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KlNode(_MeasurementNode):
+    """How far a stage moved the model, on the answers of the task that it taught.
+
+    Attributes:
+        task: that was taught.
+        parent_key: of the checkpoint before the stage.
+        score_tokens: that each of the two reads; 0 if not counted.
+    """
+
+    task: str
+    parent_key: str
+    score_tokens: int = field(default=0, compare=False)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Keys of the checkpoints that the node reads."""
+        return (self.checkpoint_key, self.parent_key)
+
+    @property
+    def kind(self) -> str:
+        """Of the store's entry."""
+        return "kl"
+
+    @property
+    def title(self) -> str:
+        """For people: `bbq>csqa, seed 1, KL to its parent on csqa`."""
+        return f"{self.checkpoint_title}, KL to its parent on {self.task}"
+
+    @property
+    def devices(self) -> int:
+        """One process measures it."""
+        return 1
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
+        return (self.kind, self.base_key, self.precision)
+
+    @property
+    def tokens(self) -> int:
+        """Work of this node."""
+        return 2 * self.score_tokens
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return _common(self) | {"checkpoint": self.checkpoint_key, "parent": self.parent_key, "tokens": self.tokens}
+
+
 # A job of one kind makes a checkpoint, by training or by merging; of the other it measures one. A base is no job: it is
 # loaded where something reads it. `reads` says what a job waits for.
 MakeNode = StageNode
-MeasureNode = ScoreNode | CurvatureNode
+MeasureNode = ScoreNode | CurvatureNode | KlNode
 Node = MakeNode | MeasureNode
 
 
@@ -375,6 +424,7 @@ class Cell:
         final: whether a chain of the study ends here.
         mitigates: the chains that lost a task and that this checkpoint is compared with.
         curvature_key: of the curvature measured at it; empty when none is.
+        kl_key: of its divergence from its parent; empty when none is measured.
     """
 
     checkpoint: Checkpoint
@@ -382,6 +432,7 @@ class Cell:
     final: bool
     mitigates: tuple[MitigationRef, ...] = ()
     curvature_key: str = ""
+    kl_key: str = ""
 
     @property
     def measurement_keys(self) -> tuple[str, ...]:

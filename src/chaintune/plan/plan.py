@@ -7,7 +7,7 @@ from typing import Any
 
 from chaintune.plan.branches import branches_of
 from chaintune.plan.graph import Contents, CountTokens, Family, Graph, TaskFacts
-from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, Node, ScoreNode, StageNode
+from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, KlNode, Node, ScoreNode, StageNode
 from chaintune.records import PeftSettings, Recipe, Task
 from chaintune.study.study import Keep, Study
 
@@ -51,8 +51,13 @@ class Plan:
         return tuple(node for node in self.nodes if isinstance(node, CurvatureNode))
 
     @property
+    def divergences(self) -> tuple[KlNode, ...]:
+        """The nodes that measure how far a stage moved the model."""
+        return tuple(node for node in self.nodes if isinstance(node, KlNode))
+
+    @property
     def result_keys(self) -> set[str]:
-        """Keys of the scores and curvatures, which have to be in the store until the results are written."""
+        """Keys of what is measured, which has to be in the store until the results are written."""
         return {node.key for node in self.nodes if not isinstance(node, StageNode)}
 
     @property
@@ -95,6 +100,7 @@ class Plan:
             "scores_shared": len(self.scores),
             "scores_unshared": self.scores_unshared,
             "curvatures": len(self.curvatures),
+            "divergences": len(self.divergences),
             "train_tokens": sum(node.train_tokens for node in self.stages),
             "score_tokens": sum(node.score_tokens for node in self.scores),
             "disk_bytes": self.disk_bytes,

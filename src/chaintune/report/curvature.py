@@ -1,12 +1,15 @@
-"""Tables of curvature."""
+"""Tables of what may predict forgetting: curvature, and how far a stage moved the model."""
 
 import math
 from collections.abc import Sequence
 
+from chaintune.forgetting.divergence import BACKWARD, CORRELATION, FORWARD
 from chaintune.records import Curvature, ResultRow
 from chaintune.report.cells import Table, checkpoint, p_text, score
 
 CURVATURE_METRICS = {"curvature", "curvature_forgetting_correlation"}
+_DIVERGENCES = {FORWARD: "forward", BACKWARD: "backward", CORRELATION: "rank correlation with forgetting"}
+KL_METRICS = set(_DIVERGENCES)
 
 
 def curvature_table(curvatures: Sequence[Curvature]) -> Table:
@@ -45,6 +48,38 @@ def curvature_rows_table(rows: Sequence[ResultRow]) -> Table | None:
     return Table(
         "Curvature and what was then forgotten", note, ("what", "checkpoint", "task", "n", "value", "p"), lines
     )
+
+
+def divergence_table(rows: Sequence[ResultRow]) -> Table | None:
+    """Of a study: how far each stage moved the model, and the rank correlation with what was then forgotten."""
+    shown = [row for row in rows if row.metric in KL_METRICS]
+    if not shown:
+        return None
+    lines = tuple(
+        (
+            _DIVERGENCES[row.metric],
+            f"{checkpoint(row, shown)}, seed {row.seed}" if row.chain else "",
+            row.task or "all tasks",
+            str(row.estimate.n),
+            _nats(row) if row.chain else score(row),
+            p_text(row.estimate.p_value),
+        )
+        for row in shown
+    )
+    note = (
+        "KL divergence between a checkpoint and its parent in nats a token, on the answers of the task that the stage "
+        "taught (its test split): forward is KL(parent || child), backward KL(child || parent); n counts examples. "
+        "Correlation: Spearman, of the forward one with what other tasks lost in that stage, with its interval; n "
+        "counts pairs, taken as independent."
+    )
+    header = ("what", "checkpoint", "task", "n", "value", "p")
+    return Table("KL divergence to the parent and what was then forgotten", note, header, lines)
+
+
+def _nats(row: ResultRow) -> str:
+    estimate = row.estimate
+    ends = f" ({_number(estimate.low)} to {_number(estimate.high)})" if not math.isnan(estimate.low) else ""
+    return f"{_number(estimate.value)}{ends}"
 
 
 def _row(one: Curvature) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from chaintune.report.cells import (
     score,
     statistic,
 )
-from chaintune.report.curvature import CURVATURE_METRICS, curvature_rows_table
+from chaintune.report.curvature import CURVATURE_METRICS, KL_METRICS, curvature_rows_table, divergence_table
 from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.power import power_table
@@ -63,7 +63,8 @@ def result_tables(results: Results, *, main: bool = False) -> list[Table]:
         tables += [margins_table(one.further, one.level), _spread(one), power_table(one)]
     if not results.comparisons:
         tables += _main_tables(replace(results, rows=_first_dimensions(results.shown)) if main else results)
-        tables += [] if main else [curvature_rows_table(results.shown), *_others(results.plain)]
+        further = (curvature_rows_table(results.shown), divergence_table(results.shown))
+        tables += [] if main else [*further, *_others(results.plain)]
     return [table for table in tables if table is not None and table.rows]
 
 
@@ -387,7 +388,8 @@ _OTHERS = {
 
 
 def _others(rows: Sequence[ResultRow]) -> list[Table]:
-    known = {"accuracy", "gain", "forgetting", "biased_forgetting", "order_effect", "retained_gain"} | CURVATURE_METRICS
+    known = {"accuracy", "gain", "forgetting", "biased_forgetting", "order_effect", "retained_gain"}
+    known |= CURVATURE_METRICS | KL_METRICS
     rest = [row for row in rows if row.metric not in known and not row.group]
     lines = [
         (

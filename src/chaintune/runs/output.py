@@ -21,6 +21,7 @@ from chaintune.execution.learning import learning_table
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.names import file_names, shown_arguments, without_folders
+from chaintune.forgetting.divergence import StageDivergence, divergence_pairs, divergence_rows, mean_divergences
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
 from chaintune.models import Precision
@@ -33,6 +34,7 @@ from chaintune.records import (
     Estimate,
     ItemMetric,
     Limits,
+    Measurement,
     ResultRow,
     Scores,
     Task,
@@ -114,6 +116,21 @@ def gather_curvatures(plan: Plan, store: Store) -> list[CheckpointCurvature]:
     return curvatures
 
 
+def gather_divergences(
+    plan: Plan, store: Store, tasks: Mapping[str, Task], *, level: float, resamples: int, seed: int
+) -> list[StageDivergence]:
+    """The finished divergences of a plan, one for each stage as the study names its checkpoint."""
+    nodes = {node.key: node for node in plan.divergences}
+    divergences = []
+    for cell in plan.cells:
+        entry = store.get("kl", cell.kl_key) if cell.kl_key else None
+        if entry is not None:
+            node, table = nodes[cell.kl_key], Measurement.read(entry.path / MEASUREMENT_FILE).table
+            both = mean_divergences(table, tasks[node.task], level=level, resamples=resamples, seed=seed)
+            divergences.append(StageDivergence(cell.checkpoint, node.parent_key, node.task, *both))
+    return divergences
+
+
 def _cost(store: Store, cell: Cell) -> tuple[float, float]:
     """Tokens and seconds of a checkpoint's last stage, from its own notes or from those of its scores."""
     known = stage_notes(store, cell.checkpoint.key, cell.measurement_keys)
@@ -128,7 +145,8 @@ def write_results(
 
     Files: `results.parquet`, `results.json`, `scores/*.parquet` with `scores/index.json`,
     `study.resolved.yaml`, `provenance.json`; with curvatures `curvature.parquet`, a row for each pair of
-    checkpoints; where stages were trained `training.parquet`, the loss along each.
+    checkpoints, and likewise with divergences `kl.parquet`; where stages were trained `training.parquet`, the loss
+    along each.
 
     Args:
         prepared: the study that was run.
@@ -159,12 +177,19 @@ def write_results(
         rows += sharpness_rows(
             curvatures, pairs, study=study.name, level=study.level, resamples=study.resamples, seed=study.seed
         )
+    if plan.divergences:
+        how = {"level": study.level, "resamples": study.resamples, "seed": study.seed}
+        divergences = gather_divergences(plan, store, tasks, **how)
+        moved = divergence_pairs(divergences, rows)
+        rows += divergence_rows(divergences, moved, study=study.name, **how)
     curves = learning_table(plan, store)
     with os_errors_as_store_error(out, "the results cannot be written"):
         if curves.height:
             _write_table(curves, out / "training.parquet")
         if plan.curvatures:
             _write_table(pairs, out / "curvature.parquet")
+        if plan.divergences:
+            _write_table(moved, out / "kl.parquet")
         _write_rows(rows, study, out, limits)
         _write_scores(plan, store, tasks, study.metric, out / "scores")
         atomic.write_bytes(out / "study.resolved.yaml", study.to_yaml(out).encode())

@@ -211,6 +211,7 @@ class StudySpec(Spec):
     seed_variance: SeedVariance = "over_groups"
     mitigations: list[Any] = Field(default_factory=list)
     curvature: CurvatureSpec | None = None
+    kl: bool = False
     allow_unused: NamesOrNone = Field(default_factory=list)
 
 

@@ -62,6 +62,7 @@ class Study:
         mitigations: branches after or around a loss.
         precision, metric, keep, level, resamples, forgetting_from, seed_variance, backend: as in the file.
         curvature: how each chain's first checkpoint is measured before it is overwritten; None measures nothing.
+        kl: whether each stage's divergence from its parent is measured on the task that it taught.
         allow_unused: patterns of weights that a base may leave out.
         allow_overlap: what is taught may also be tested; the results say what is.
     """
@@ -83,6 +84,7 @@ class Study:
     seed_variance: SeedVariance = "over_groups"
     backend: str = DEFAULT
     curvature: CurvatureSpec | None = None
+    kl: bool = False
     allow_unused: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
     allow_overlap: bool = False
@@ -199,6 +201,7 @@ class Study:
                 {item.kind: as_plain(item.spec.model_dump(exclude_none=True))} for item in self.mitigations
             ],
             **({"curvature": self.curvature.model_dump()} if self.curvature else {}),
+            **({"kl": True} if self.kl else {}),
             **({"allow_unused": list(self.allow_unused)} if self.allow_unused else {}),
         }
 

@@ -340,7 +340,7 @@ def test_curvature_says_what_its_interval_allows(found: Estimate, said: str) -> 
 def test_curvature_leaves_out_and_counts_what_is_undefined() -> None:
     (figure,) = sharpness_figures(pairs((1, 0.1), (None, 0.2), (3, None)), [])
     assert "2 of 3 pairs are undefined and in the table only." in figure.caption
-    assert len(data(figure.spec, "radius")) == 1
+    assert len(data(figure.spec, "x")) == 1
     assert figure.table.height == 3
     assert list(sharpness_figures(pairs((None, 0.1)), [])) == []
 

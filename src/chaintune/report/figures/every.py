@@ -17,7 +17,7 @@ from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.matrix import matrix_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
-from chaintune.report.figures.sharpness import sharpness_figures
+from chaintune.report.figures.sharpness import divergence_figures, sharpness_figures
 from chaintune.report.labels import unique
 from chaintune.report.results import Results
 
@@ -28,6 +28,7 @@ def every_figure(results: Results) -> list[Figure]:
     """See `chaintune.report.figures.result_figures`."""
     study, plain = ([], []) if results.comparisons else (results.shown, results.plain)
     pairs, steps = _table(results.folder, "curvature.parquet"), _table(results.folder, "training.parquet")
+    moved = _table(results.folder, "kl.parquet")
     groups = group_results(results)
     return _named(
         [
@@ -38,6 +39,7 @@ def every_figure(results: Results) -> list[Figure]:
             *_of_groups(groups),
             *_few(mitigation_figures(results)),
             *(_few(sharpness_figures(pairs, results.shown)) if pairs is not None else []),
+            *(_few(divergence_figures(moved, results.shown)) if moved is not None else []),
             *(_few(learning_figures(steps)) if steps is not None else []),
             *_few(_powers(groups)),
         ]

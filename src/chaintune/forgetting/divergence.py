@@ -1,0 +1,150 @@
+"""How far each stage moved the model on the task that it taught, beside what the stage before it then lost."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from scipy import sparse
+
+from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, Task, chain_label, variant_label
+from chaintune.stats.clusters import Design
+from chaintune.stats.ranks import rank_correlation
+from chaintune.stats.ratios import ratios
+
+NATS = "nats"
+FORWARD, BACKWARD, CORRELATION = "kl_forward", "kl_backward", "kl_forgetting_correlation"
+PAIRS_SCHEMA = {
+    "base": pl.String, "chain": pl.String, "variant": pl.String, "seed": pl.String, "taught": pl.String,
+    "task": pl.String, FORWARD: pl.Float64, f"{FORWARD}_low": pl.Float64, f"{FORWARD}_high": pl.Float64,
+    BACKWARD: pl.Float64, f"{BACKWARD}_low": pl.Float64, f"{BACKWARD}_high": pl.Float64, "n": pl.Int64,
+    "forgetting": pl.Float64, "forgetting_low": pl.Float64, "forgetting_high": pl.Float64, "reason": pl.String,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StageDivergence:
+    """How far a stage moved the model.
+
+    Attributes:
+        checkpoint: after the stage, with its seed.
+        parent_key: of the checkpoint before it.
+        task: that the stage taught, on whose answers both were read.
+        forward: mean KL(parent || child) in nats a token.
+        backward: mean KL(child || parent).
+    """
+
+    checkpoint: Checkpoint
+    parent_key: str
+    task: str
+    forward: Estimate
+    backward: Estimate
+
+
+def mean_divergences(
+    table: pa.Table, task: Task, *, level: float, resamples: int, seed: int
+) -> tuple[Estimate, Estimate]:
+    """The mean forward and backward divergence of a token, in nats, each with its interval over clusters.
+
+    Args:
+        table: a measurement's, with the columns `example_id`, `forward`, `backward` and `tokens`.
+        task: whose test examples were read.
+        level: of the intervals.
+        resamples: halves of the clusters to draw.
+        seed: of the draws.
+
+    Undefined: the interval, of fewer clusters than one needs. There is no test: a model that was trained at all moved.
+    """
+    clusters = {example.id: example.cluster for example in task.test}
+    names = [clusters[name] for name in table.column("example_id").to_pylist()]
+    numbers = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    design = Design.of(numbers, sparse.csr_array((len(names), 0)))
+    tokens = table.column("tokens").to_numpy().astype(np.float64)
+    made = []
+    for name in ("forward", "backward"):
+        (one,) = ratios(design, table.column(name).to_numpy(), tokens, level=level, resamples=resamples, seed=seed)
+        reason = one.reason.replace("one-sided changes", "skewed values")
+        made.append(replace(one, p_value=math.nan, method=one.method.partition(";")[0], reason=reason))
+    return made[0], made[1]
+
+
+def divergence_pairs(divergences: Sequence[StageDivergence], rows: Sequence[ResultRow]) -> pl.DataFrame:
+    """One row for each stage and each other task that was forgotten in it, counted from the stage's parent.
+
+    Args:
+        divergences: of a study's stages.
+        rows: of the study.
+    """
+    whole = [row for row in rows if row.metric == "forgetting" and row.is_whole and row.deciding]
+    pairs: list[dict[str, Any]] = []
+    for one in divergences:
+        for row in whole:
+            if _in_stage(row, one):
+                own = {"base": row.base, "chain": row.chain, "variant": row.variant, "seed": row.seed}
+                own |= {"taught": one.task, "task": row.task, "n": one.forward.n, "reason": one.forward.reason}
+                named = ((FORWARD, one.forward), (BACKWARD, one.backward), ("forgetting", row.estimate))
+                pairs.append(own | {name + end: value for name, of in named for end, value in _ends(of).items()})
+    return pl.DataFrame(pairs, schema=PAIRS_SCHEMA)
+
+
+def _ends(estimate: Estimate) -> dict[str, float]:
+    return {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+
+
+def _in_stage(row: ResultRow, one: StageDivergence) -> bool:
+    """Whether a forgetting is that of another task in the very stage whose divergence is known."""
+    at = one.checkpoint
+    same = (row.base, row.chain, row.variant, row.seed) == (
+        at.base, chain_label(at.labels), variant_label(at.variant), str(at.seed)
+    )  # fmt: skip
+    return same and row.reference_keys == (one.parent_key,) and row.task != one.task
+
+
+def divergence_rows(
+    divergences: Sequence[StageDivergence],
+    pairs: pl.DataFrame,
+    *,
+    study: str,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> list[ResultRow]:
+    """Both divergences of each stage, and the rank correlation of the forward one with what was forgotten.
+
+    Pairs of one stage and several tasks share their divergence, and the correlation takes them for independent; tasks
+    differ in the scale of their loss, so the correlation over all tasks mixes scales.
+
+    Args:
+        divergences: of a study's stages.
+        pairs: from `divergence_pairs`.
+        study: name of the study.
+        level: of the intervals.
+        resamples: permutations behind each p-value.
+        seed: of the permutations.
+    """
+    rows = [row for one in divergences for row in _stage_rows(one, study)]
+    tasks = pairs["task"].unique(maintain_order=True).to_list()
+    for task in [*tasks, *([""] if len(tasks) > 1 else [])]:
+        chosen = pairs.filter(pl.col("task") == task) if task else pairs
+        columns = (chosen[name].to_numpy().astype(np.float64) for name in (FORWARD, "forgetting"))
+        estimate = rank_correlation(*columns, level=level, resamples=resamples, seed=seed)
+        bases = chosen["base"].unique().to_list()
+        base = bases[0] if len(bases) == 1 else ""
+        rows.append(ResultRow(study, base, "", "", 0, "", task, CORRELATION, "", "", ALL_SEEDS, estimate))
+    return rows
+
+
+def _stage_rows(one: StageDivergence, study: str) -> list[ResultRow]:
+    at = one.checkpoint
+    return [
+        ResultRow(
+            study, at.base, chain_label(at.labels), variant_label(at.variant), len(at.chain),
+            chain_label(at.labels[:-1]), one.task, metric, "", "", str(at.seed), estimate,
+            checkpoint_keys=(at.key,) if at.key else (), reference_keys=(one.parent_key,), steps=at.labels,
+            settings=tuple(value for _, value in at.variant), unit=NATS, direction="less",
+        )
+        for metric, estimate in ((FORWARD, one.forward), (BACKWARD, one.backward))
+    ]  # fmt: skip
