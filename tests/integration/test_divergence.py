@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from chaintune.records import ALL_SEEDS
 from chaintune.report.folder import write_report
@@ -41,7 +40,7 @@ def test_it_stands_in_the_report_and_is_not_measured_again(smoke: Smoke, tmp_pat
     write_report(tmp_path / "out")
     report = (tmp_path / "out" / "report.md").read_text()
     assert "KL divergence to the parent and what was then forgotten" in report
-    assert "KL(parent || child)" in report
+    assert "KL(parent ‖ child)" in report
     assert (tmp_path / "out" / "figures" / "kl-and-forgetting.svg").is_file()
 
 

@@ -33,8 +33,8 @@ class StageDivergence:
         checkpoint: after the stage, with its seed.
         parent_key: of the checkpoint before it.
         task: that the stage taught, on whose answers both were read.
-        forward: mean KL(parent || child) in nats a token.
-        backward: mean KL(child || parent).
+        forward: mean KL(parent ‖ child) in nats a token.
+        backward: mean KL(child ‖ parent).
     """
 
     checkpoint: Checkpoint

@@ -68,7 +68,7 @@ def divergence_table(rows: Sequence[ResultRow]) -> Table | None:
     )
     note = (
         "KL divergence between a checkpoint and its parent in nats a token, on the answers of the task that the stage "
-        "taught (its test split): forward is KL(parent || child), backward KL(child || parent); n counts examples. "
+        "taught (its test split): forward is KL(parent ‖ child), backward KL(child ‖ parent); n counts examples. "
         "Correlation: Spearman, of the forward one with what other tasks lost in that stage, with its interval; n "
         "counts pairs, taken as independent."
     )

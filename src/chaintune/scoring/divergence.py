@@ -36,8 +36,8 @@ def divergence(
 ) -> Measurement:
     """How far a model moved from its parent at each position that predicts a token of an answer, summed by example.
 
-    The answers are those that a stage teaches, each in its context. Columns: `forward`, the sum of KL(parent || child)
-    in nats, large where the child no longer does what the parent did; `backward`, of KL(child || parent), large where
+    The answers are those that a stage teaches, each in its context. Columns: `forward`, the sum of KL(parent ‖ child)
+    in nats, large where the child no longer does what the parent did; `backward`, of KL(child ‖ parent), large where
     the child does what the parent did not; `tokens`, over how many positions they are summed.
 
     Args:

@@ -76,9 +76,9 @@ _DIVERGENCE = _Predictor(
     CORRELATION,
     "kl-and-forgetting",
     "KL divergence of a stage from its parent",
-    "KL(parent || child) on the new task, nats a token",
+    "KL(parent ‖ child) on the new task, nats a token",
     "KL",
-    "KL(parent || child), nats a token",
+    "KL(parent ‖ child), nats a token",
     "Stages that moved the model further on their own task forgot {more}",
     "KL divergence",
 )
