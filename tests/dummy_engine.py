@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chaintune.errors import StageError
-from chaintune.execution.compute import StageInputs
+from chaintune.execution.compute import Report, StageInputs
 from chaintune.execution.events import Progress
 from chaintune.execution.run import run_plan
 from chaintune.files import atomic
 from chaintune.plan.graph import TaskTokens
-from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, ScoreNode, StageNode
+from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, KlNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
 from chaintune.records import Choices, Curvature, Example, Task, choice_measurement
 from chaintune.store.folder import FolderStore
@@ -130,6 +130,11 @@ class DummyEngine:
         )  # fmt: skip
         (out / "curvature.json").write_text(json.dumps(found.to_dict()))
         return {}
+
+    def measure_kl(
+        self, *, node: KlNode, checkpoint: Path, parent: Path, task: Task, out: Path, report: Report
+    ) -> dict[str, Any]:
+        raise NotImplementedError
 
     @property
     def tuned(self) -> list[str]:
