@@ -83,7 +83,7 @@ def divergence_pairs(divergences: Sequence[StageDivergence], rows: Sequence[Resu
     for one in divergences:
         for row in whole:
             if _in_stage(row, one):
-                own = {"base": row.base, "chain": row.chain, "variant": row.variant, "seed": row.seed}
+                own: dict[str, Any] = {"base": row.base, "chain": row.chain, "variant": row.variant, "seed": row.seed}
                 own |= {"taught": one.task, "task": row.task, "n": one.forward.n, "reason": one.forward.reason}
                 named = ((FORWARD, one.forward), (BACKWARD, one.backward), ("forgetting", row.estimate))
                 pairs.append(own | {name + end: value for name, of in named for end, value in _ends(of).items()})

@@ -178,7 +178,7 @@ def write_results(
             curvatures, pairs, study=study.name, level=study.level, resamples=study.resamples, seed=study.seed
         )
     if plan.divergences:
-        how = {"level": study.level, "resamples": study.resamples, "seed": study.seed}
+        how: dict[str, Any] = {"level": study.level, "resamples": study.resamples, "seed": study.seed}
         divergences = gather_divergences(plan, store, tasks, **how)
         moved = divergence_pairs(divergences, rows)
         rows += divergence_rows(divergences, moved, study=study.name, **how)
