@@ -94,13 +94,18 @@ def _show_power(study: "Study", flags: PowerFlags, *, as_json: bool) -> None:
     from chaintune.cli.display import print_tables
     from chaintune.study.task_spec import load_spec
     from chaintune.tasks import power_rows, sample_test
+    from chaintune.tasks.power import counts_flips
 
     flips, seeds = flags.assumed(), len(dict(study.vary).get("seed", (study.seed,)))
     rows = {}
     for name, spec in study.tasks.items():
-        whole = load_spec(
-            name, spec.model_copy(update={"train": None, "test": None}), allow_overlap=study.allow_overlap
-        )
+        if not spec.is_tested:
+            continue
+        sizes = {"train": None if spec.is_taught else spec.train, "test": None}
+        whole = load_spec(name, spec.model_copy(update=sizes), allow_overlap=study.allow_overlap)
+        if not counts_flips(whole.test, spec.measure):
+            echo(f"task '{name}' is measured in nats, which do not flip, so its power is not known", err=True)
+            continue
         sample = sample_test(whole, spec.test, seed=spec.seed)
         rows[name] = power_rows(sample, whole, flips, seeds=seeds, seed=spec.seed)
     if as_json:

@@ -106,7 +106,8 @@ def _branch(
     item: MitigationItem, plain: tuple[Step, ...], setting: tuple[str, Any], tasks: Mapping[str, Task]
 ) -> Branch:
     chain = tuple(step.place for step in plain)
-    keep = tuple(task for task in dict.fromkeys(step.task for step in plain) if task not in ("", item.task))
+    others = (task for task in dict.fromkeys(step.task for step in plain) if task not in ("", item.task))
+    keep = tuple(task for task in others if tasks[task].test)
     dose = setting[1] if isinstance(item.spec, DoseSpec) else None
     mitigated = MitigationRef(item.kind, item.dose_curve, item.task, chain, keep, dose)
     return Branch(_steps(item, plain, setting[1], tasks), mitigated)

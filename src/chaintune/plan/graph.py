@@ -60,7 +60,8 @@ class TaskFacts:
 
     Attributes:
         train_digest: of the examples that are taught.
-        measured: what is asked of a checkpoint, by measure, the deciding one first, and split.
+        measured: what is asked of a checkpoint, by measure, the deciding one first, and split; empty of a task that is
+            never measured.
         metric: name of the deciding item metric.
         tokens: that are taught and scored.
         examples: of the train split.
@@ -79,8 +80,10 @@ class TaskFacts:
     @classmethod
     def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
         """The facts of a task that a backend is to measure; without `count` there are 0 tokens."""
-        check_measurable(task, backend)
         tokens = count(task) if count else TaskTokens(0, {"train": 0, "test": 0})
+        if not task.test:
+            return cls(task.train_digest, {}, "", tokens, len(task.train), targets_of(task.train))
+        check_measurable(task, backend)
         metric, measures = metrics_of(task)[0], {measure.name: measure for measure in measures_of(task)}
         measured: dict[str, Mapping[Split, list[Any]]] = {
             name: {split: measured_content(task, split, measures[name]) for split in ("train", "test")}
@@ -191,6 +194,7 @@ class Graph:
         measured = {
             task: {name: self._score(at, labels, (task, "test", name)) for name in facts.measured}
             for task, facts in self.facts.items()
+            if facts.measured
         }
         place = (base, chain, variant.labels, variant.seed)
         cell = Cell(at, measured, final, mitigates)

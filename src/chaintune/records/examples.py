@@ -315,7 +315,8 @@ class Task:
     `train` and `test` are sorted by id and share no cluster. `version` names the prompt template
     and the rendering of the choices; it is part of a stage's key. `measures` and `metrics` say how it is
     measured, the first deciding; none is what suits the examples' targets. `balance` names a dimension, and those over
-    which a sample of `test` is even within its groups.
+    which a sample of `test` is even within its groups. `known` is the task under whose name the data is split and
+    sampled, where that is another one.
     """
 
     name: str
@@ -329,6 +330,7 @@ class Task:
     measures: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     balance: tuple[str, ...] = ()
+    known: str = ""
 
     @property
     def is_labelling(self) -> bool:

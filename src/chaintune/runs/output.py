@@ -81,7 +81,7 @@ def gather(plan: Plan, store: Store, tasks: Mapping[str, Task], *, metric: str =
         metric: what scores an example, where a task names no item metric and this one suits it.
     """
     read: dict[tuple[str, str, str], Scores | None] = {}
-    metrics = {name: with_second_lines(metrics_of(task, metric)) for name, task in tasks.items()}
+    metrics = {name: with_second_lines(metrics_of(task, metric)) for name, task in tasks.items() if task.test}
     checkpoints = []
     stages = {node.key for node in plan.stages}
     for cell in plan.cells:

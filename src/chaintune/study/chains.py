@@ -18,12 +18,13 @@ MOST_JOBS = 100_000
 _LONGEST_ORDERS = 6
 
 
-def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
+def read_chains(source: Source, tasks: Sequence[str], taught: Sequence[str]) -> list[Chain]:
     """The chains that `chains` names, each once, in the order written; problems are noted.
 
     Args:
         source: of the study file.
         tasks: names of the study's tasks, in order.
+        taught: those of which there is something to teach, which the words of orders speak of.
     """
     if "chains" not in source.data or not tasks:
         return []  # the problem is reported with the other keys
@@ -36,7 +37,7 @@ def read_chains(source: Source, tasks: Sequence[str]) -> list[Chain]:
     for index, item in enumerate(items):
         path: KeyPath = ("chains", index) if isinstance(value, list) else ("chains",)
         if not isinstance(item, str) or item not in words:
-            chains |= dict.fromkeys(_read_item(item, path, source, tasks))
+            chains |= dict.fromkeys(_read_item(item, path, source, tasks, taught))
         words |= {item} if isinstance(item, str) else set()
         if len(chains) > _MOST_CHAINS:
             _too_many(source, len(tasks))
@@ -72,13 +73,16 @@ def _too_many(source: Source, tasks: int) -> None:
     source.report(("chains",), f"more than {_MOST_CHAINS:,} chains; {shorter}list those you need")
 
 
-def _read_item(item: Any, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
+def _read_item(item: Any, path: KeyPath, source: Source, tasks: Sequence[str], taught: Sequence[str]) -> list[Chain]:
     if isinstance(item, str) and (words := re.fullmatch(r"(both|all) orders(?: of (\d{1,9}))?", item.strip())):
-        return _orders(words[1], words[2], path, source, tasks)
+        return _orders(words[1], words[2], path, source, taught)
     if isinstance(item, str) and (">" in item or item in tasks):
         item = [step.strip() for step in item.split(">")]
     if not isinstance(item, list) or not item or not all(isinstance(step, str | dict) for step in item):
         source.report(path, f"expected {_expected(tasks, path)}, got {item!r}")
+        return []
+    if untaught := [step for step in item if isinstance(step, str) and step in tasks and step not in taught]:
+        source.report(path, f"'{untaught[0]}' has 'train: none', so no chain can teach it; give it a size")
         return []
     steps = [
         step if isinstance(step, str) else read_external(step, (*path, index), source, tasks)
@@ -90,6 +94,9 @@ def _read_item(item: Any, path: KeyPath, source: Source, tasks: Sequence[str]) -
 
 def _orders(word: str, length: str | None, path: KeyPath, source: Source, tasks: Sequence[str]) -> list[Chain]:
     """Every order of all the tasks, or of `length` of them."""
+    if not tasks:
+        source.report(path, "every task has 'train: none', so there is nothing to teach; give one a size")
+        return []
     if word == "both" and (len(tasks) != 2 or length):
         todo = "write 'all orders of 2'" if len(tasks) > 1 else f"name the chain of one, [[{tasks[0]}]], or add a task"
         source.report(path, f"'both orders' needs exactly 2 tasks, the study has {len(tasks)}; {todo}")

@@ -19,7 +19,7 @@ from chaintune.study.peft_spec import PeftSpec
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
 from chaintune.tasks.chat import ChatMode
-from chaintune.tasks.sizes import parse_size
+from chaintune.tasks.sizes import NONE, parse_size
 from chaintune.tuning.objectives import OBJECTIVES
 
 _MOST_EXAMPLES = 10_000_000
@@ -136,9 +136,9 @@ class TaskSpec(Spec):
 
     Attributes:
         role: needed for a user's own data; a registered task knows its own.
-        train, test: a number, `N per DIMENSION`, or `all` (None).
-        path, test_path, hub, config, split, columns, unusable, lm_eval, fewshot, include_path: where the data is; see
-            `tasks.DataOptions`.
+        train, test: a number, `N per DIMENSION`, `all` (None), or `none`, which teaches or measures nothing.
+        path, test_path, use, hub, config, split, columns, unusable, lm_eval, fewshot, include_path: where the data is;
+            see `tasks.DataOptions`.
         test_share: share of the clusters that are tested, where the data has no split.
         seed: of the split into train and test.
         recipe: fields in which stages on this task differ from the study's recipe.
@@ -156,6 +156,7 @@ class TaskSpec(Spec):
     test: Size = None
     path: str | None = None
     test_path: str | None = None
+    use: str | None = None
     hub: str | None = None
     config: str | None = None
     split: str | SplitSpec | None = None
@@ -174,6 +175,16 @@ class TaskSpec(Spec):
     chat: Annotated[ChatMode | None, BeforeValidator(_as_mode)] = None
     system: str = ""
     chat_template: str | None = None
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether it has examples to teach."""
+        return self.train != NONE
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether checkpoints are measured on it."""
+        return self.test != NONE
 
     def data(self) -> DataOptions:
         """The options of where the data is."""

@@ -1,7 +1,7 @@
 """A study: base models x chains x recipes x seeds x mitigations, read from a file and checked whole."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -216,16 +216,18 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
         apply_override(source, text)
     spec = check(StudySpec, source.data, (), source)
     specs = check_tasks(source)
-    chains = read_chains(source, list(specs))
+    taught = [name for name, own in specs.items() if own is None or own.is_taught]
+    chains = read_chains(source, list(specs), taught)
     recipe = check_recipe(or_empty(source.data.get("recipe")), ("recipe",), source)
     knobs = read_vary(source, list(specs))
     tasks = {task: _task(own, task, source) for task, own in specs.items() if own is not None}
     mitigations = read_mitigations(source, list(specs), chains)
+    _check_measured(tasks, mitigations, source)
     bases = source.data.get("base")
     check_distinct(bases if isinstance(bases, list) else [], ("base",), source)
     source.stop_if_wrong()
     assert spec is not None  # noqa: S101 - a problem was noted otherwise
-    measured = sum(max(1, len(own.measure)) for own in tasks.values())
+    measured = sum(max(1, len(own.measure)) for own in tasks.values() if own.is_tested)
     check_jobs(source, bases=len(spec.base), measured=measured, chains=chains, knobs=knobs, mitigations=mitigations)
     source.stop_if_wrong()
     set_apart = {"base", "tasks", "chains", "recipe", "vary", "mitigations"}
@@ -258,6 +260,19 @@ def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
     check_data(spec, name, source)
     paths = {key: _located(getattr(spec, key), (*at, key), source) for key in _PATHS}
     return spec.model_copy(update={"recipe": recipe, **paths})
+
+
+def _check_measured(tasks: Mapping[str, TaskSpec], mitigations: Sequence[MitigationItem], source: Source) -> None:
+    """Note a study that would measure nothing, and mitigations of what is never measured."""
+    tested = [name for name, own in tasks.items() if own.is_tested]
+    if tasks and not tested:
+        source.report(("tasks",), "every task has 'test: none', so nothing would be measured; give one a size")
+    for index, item in enumerate(mitigations):
+        if tested and item.task in tasks and item.task not in tested:
+            source.report(
+                ("mitigations", index, item.kind, "task"),
+                f"'{item.task}' has 'test: none', so nothing would show whether it came back; give it a size",
+            )
 
 
 def _located(path: str | None, at: KeyPath, source: Source) -> str | None:

@@ -20,11 +20,11 @@ def check_data(spec: TaskSpec, name: str, source: Source) -> None:
     at: KeyPath = ("tasks", name)
     options, known = spec.data(), known_tasks()
     _check_measure(spec, at, source)
-    if source_kind(name, options) == KNOWN and name not in known:
+    if source_kind(name, options) == KNOWN and name not in known and not spec.use:
         meant = nearest(name, known)
         source.report(at, f"no task is known as '{name}' and no 'path' is given; {meant}; or name {ELSEWHERE}")
         return
-    for key, reason in refusals(name, spec.role, options, taught=True):
+    for key, reason in refusals(name, spec.role, options, taught=spec.is_taught):
         source.report((*at, key), reason)
 
 
@@ -116,6 +116,8 @@ def tasks_from_options(
     for name, spec in specs.items():
         if spec is not None:
             check_data(spec, name, source)
+            if not spec.is_tested:
+                source.report(("tasks", name, "test"), "'none' leaves nothing to score; give it a size")
     source.stop_if_wrong()
     return [load_spec(name, specs[name] or TaskSpec(), trust_remote_code=trust_remote_code) for name in names]
 

@@ -23,6 +23,7 @@ class DataOptions(TypedDict, total=False):
         split: its split, or the part of a file, that is cut by cluster, or `train` and `test` -> split.
         columns: which column holds what; see `columns.resolve_columns`.
         unusable: `error`, or `skip` to leave out rows of your own that cannot be used, counted.
+        use: a known task, whose data it is, under another name.
         lm_eval: a task of lm-evaluation-harness; a name that begins with `lm_eval:` says the same.
         fewshot: samples that lm-eval puts in front of each question.
         include_path: a folder with lm-eval task files of your own.
@@ -36,6 +37,7 @@ class DataOptions(TypedDict, total=False):
     split: str | Mapping[str, str] | None
     columns: Mapping[str, Any] | None
     unusable: Literal["error", "skip"] | None
+    use: str | None
     lm_eval: str | None
     fewshot: int | None
     include_path: Path | str | None
@@ -100,6 +102,7 @@ class TaskData:
         stratify_by: the dimension whose groups are split each for itself; None is the first one.
         mendable: it is the user's own: what is taught and tested is an error; else it is not taught.
         balance: a dimension, and those over which a sample of the test split is even within its groups.
+        known: name of the known task; empty where it is none.
     """
 
     pool: Pool
@@ -111,3 +114,4 @@ class TaskData:
     stratify_by: str | None = None
     mendable: bool = False
     balance: tuple[str, ...] = ()
+    known: str = ""

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from chaintune.errors import DataError
 from chaintune.records import Choices, Example, Message, Preference, Reference, Role, Task
 from chaintune.records.examples import Text, shown_text
 from chaintune.stats import Flips
 from chaintune.tasks.labelling import is_balanced
-from chaintune.tasks.power import LEVEL, layout_of, needed_for
+from chaintune.tasks.power import LEVEL, counts_flips, layout_of, needed_for
 from chaintune.tasks.sizes import SizeSpec, orders_of
 
 POINTS = (5, 10)
@@ -87,7 +88,14 @@ def power_rows(task: Task, whole: Task, flips: Flips, *, seeds: int = 1, seed: i
         flips: where nothing is lost.
         seeds: of the trainings; one is a training alone.
         seed: of the sample.
+
+    Raises:
+        DataError: it is measured in nats, which do not flip.
     """
+    if not counts_flips(task.test, task.measures):
+        raise DataError(
+            f"task '{task.name}': power is known of shares of what is right, and its answers are measured in nats"
+        )
     return [_power_row(task, whole, dimension, flips, seeds, seed) for dimension in ("", *task.dimensions)]
 
 
@@ -100,7 +108,7 @@ def _power_row(task: Task, whole: Task, dimension: str, flips: Flips, seeds: int
         for name in set(size.groups(example)):
             members.setdefault(name, []).append(example)
     shown = {points: layout.power(flips, points / 100, level=LEVEL, seeds=seeds) for points in POINTS}
-    orders = orders_of(whole.test, size, task=task.name, seed=seed, balance=task.balance)
+    orders = orders_of(whole.test, size, task=task.known or task.name, seed=seed, balance=task.balance)
     needed = needed_for(orders, groups_of, POINTS[-1], balanced=balanced, flips=flips)
     return PowerRow(
         dimension,

@@ -17,6 +17,7 @@ from chaintune.tasks.definition import DataOptions, Pool, TaskData
 from chaintune.tasks.labelling import is_balanced, labelled
 from chaintune.tasks.left_out import note_left_out
 from chaintune.tasks.overlap import joined_clusters, shared_items
+from chaintune.tasks.power import counts_flips
 from chaintune.tasks.sizes import Size, SizeSpec, check_dimension, parse_size, take
 from chaintune.tasks.sources import read
 from chaintune.tasks.splits import split_clusters
@@ -67,7 +68,7 @@ def load(
     Args:
         name: of a known task; `lm_eval:` and the name of a task there; or any other name for data of your own.
         role: `safety` or `capability`; a known task has one, data of your own needs one.
-        train: how many examples are taught: None for all, a number, or `30 per category`.
+        train: how many examples are taught: None for all, a number, `30 per category`, or `none`.
         test: how many are tested; also `power 10` or `power 10 per category`, for what shows a loss of 10 points in
             four cases of five at the flips of `tasks.power.FLIPS`.
         seed: of the split and of the samples.
@@ -101,10 +102,14 @@ def load(
     sizes = {"train": parse_size(train, f"{what}, train"), "test": parse_size(test, f"{what}, test")}
     if sizes["train"] and sizes["train"].points:
         raise DataError(f"{what}, train: '{train}': power is a matter of what is tested; write a number of examples")
+    left = [split for split, size in sizes.items() if size is None or not size.is_none]
+    if not left:
+        raise ConfigError(f"{what}: 'train: none' and 'test: none' leave nothing of it; give one of them a size")
     source = read(name, own_role, {option: value for option, value in data.items() if value is not None})
     source = labelled(source, labelling, what)
-    whole, notes = _parts(name, source, seed, test_share, allow_overlap=allow_overlap)
+    whole, notes = _parts(name, source, seed, test_share, allow_overlap=allow_overlap, left=left)
     balanced = is_balanced(source.dimensions, _names(metric))
+    _check_power(sizes["test"], whole["test"], _names(measure), what)
     taken = {
         split: _sample(whole, split, size, task=name, data=source, seed=seed, balanced=balanced)
         for split, size in sizes.items()
@@ -127,11 +132,21 @@ def load(
         measures=_names(measure),
         metrics=_names(metric),
         balance=source.balance,
+        known=source.known if source.known != name else "",
     )
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(filter(None, [names] if isinstance(names, str) else names))
+
+
+def _check_power(size: SizeSpec | None, tested: Sequence[Example], measures: Sequence[str], what: str) -> None:
+    """Refuse a size by the power of shares for what is measured in nats."""
+    if size and size.points and not counts_flips(tested, measures):
+        raise DataError(
+            f"{what}, test: '{size}': power is known of shares of what is right, and reference answers are measured in "
+            "nats; write a number of examples"
+        )
 
 
 def sample_test(task: Task, size: Size, *, seed: int = 0) -> Task:
@@ -167,38 +182,46 @@ def _sample(
     groups = {name for example in both for name in size.groups(example)} if size and size.dimension else set()
     balance = data.balance if split == "test" else ()
     how: dict[str, Any] = {"groups": sorted(groups), "balance": balance, "balanced": balanced}
-    part = take(whole[split], size, task=task, seed=seed, what=what, **how)
+    part = take(whole[split], size, task=data.known or task, seed=seed, what=what, **how)
     return tuple(sorted(part, key=lambda example: example.id))
 
 
 def _parts(
-    task: str, data: TaskData, seed: int, test_share: float | None, *, allow_overlap: bool
+    task: str, data: TaskData, seed: int, test_share: float | None, *, allow_overlap: bool, left: Sequence[str]
 ) -> tuple[Mapping[str, Sequence[Example]], list[str]]:
-    """The examples of each split, and what was done about examples that are the same."""
+    """The examples of each split that is left, and what was done about examples that are the same.
+
+    Of data without a split of its own all is left for the only split, unless the task is a known one: its examples are
+    tested or taught whatever a study takes of them.
+    """
     what, pool = f"task '{task}'", data.pool
     notes: list[str] = []
     _check_ids([*pool.examples, *(pool.test or ())], what)
     share = data.test_share if test_share is None else _checked_share(what, test_share, pool)
+    if len(left) == 1 and test_share is None and not data.known:
+        share = float("test" in left)
     train, joined = joined_clusters(pool.examples)
     if pool.test is not None:
         test, more = joined_clusters(pool.test)
         joined += more
-        train = _apart(train, test, data, what, notes, allow_overlap=allow_overlap)
-        _check_clusters(train, test, what)
+        if len(left) > 1 or not data.mendable:
+            train = _apart(train, test, data, what, notes, allow_overlap=allow_overlap)
+            _check_clusters(train, test, what)
     else:
         stratify_by = (
             next((one for one in data.dimensions if one != LABEL), "") if data.stratify_by is None else data.stratify_by
         )
-        train, test = split_clusters(train, task=task, seed=seed, test_share=share, stratify_by=stratify_by)
+        named = data.known or task
+        train, test = split_clusters(train, task=named, seed=seed, test_share=share, stratify_by=stratify_by)
     if joined:
         rows, share_it = number_of(joined, "row has", "rows have"), "shares" if joined == 1 else "share"
         targets = [example.target for example in (*pool.examples, *(pool.test or ()))]
         alike = "prompt and choices" if isinstance(targets[0], Choices) else "prompt"
         notes.append(f"{rows} the {alike} of another and {share_it} its cluster")
     for split, part, emptied_on_purpose in (("train", train, share == 1), ("test", test, False)):
-        if not part and not emptied_on_purpose:
+        if not part and not emptied_on_purpose and split in left:
             raise DataError(f"{what}: the {split} split is empty; {_why_empty(pool)}")
-    return {"train": train, "test": test}, notes
+    return {split: part if split in left else [] for split, part in (("train", train), ("test", test))}, notes
 
 
 def _apart(

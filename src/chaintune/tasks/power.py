@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from chaintune.records import Example
+from chaintune.records import Example, Reference
 from chaintune.records.examples import LABEL
 from chaintune.stats import Design, Flips, needed_clusters
 from chaintune.stats.planned import Layout
@@ -40,6 +40,17 @@ class Needed:
     power: float
     points: float | None
     about: int | None
+
+
+def counts_flips(examples: Sequence[Example], measures: Sequence[str]) -> bool:
+    """Whether what is measured first are shares of what is right, of which flips and this power speak.
+
+    Args:
+        examples: that are tested.
+        measures: that were named for them, the first deciding; none is what suits them.
+    """
+    references = any(isinstance(example.target, Reference) for example in examples)
+    return measures[0] != "likelihood" if measures else not references
 
 
 def layout_of(examples: Sequence[Example], groups_of: GroupsOf | None, *, balanced: bool) -> Layout:

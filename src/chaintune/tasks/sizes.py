@@ -13,6 +13,7 @@ from chaintune.tasks.power import FLIPS, needed_for
 from chaintune.tasks.splits import spread
 
 Size = int | str | None
+NONE = "none"
 SHOWN = 12
 _SIZE = re.compile(r"\s*(?:power\s+(\d{1,3}(?:\.\d{1,3})?)|(\d{1,12}))(?:\s+per\s+(\S.*?))?\s*")
 
@@ -22,7 +23,7 @@ class SizeSpec:
     """A size as a number: of the whole split, or of each group of a dimension, or of two that are crossed.
 
     Attributes:
-        count: of examples; 0 where `points` says how many are needed.
+        count: of examples; 0 where `points` says how many are needed, and where there are to be none.
         dimension: of whose groups each has so many; empty is the whole split.
         points: the loss that is shown in four cases of five.
     """
@@ -30,6 +31,11 @@ class SizeSpec:
     count: int
     dimension: str = ""
     points: float = 0.0
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the split is to have no examples."""
+        return not self.count and not self.points
 
     def __str__(self) -> str:
         number = f"power {self.points:g}" if self.points else f"{self.count}"
@@ -45,8 +51,8 @@ def parse_size(size: Size, what: str) -> SizeSpec | None:
     """A size as a number; None is everything.
 
     Args:
-        size: None or `all`, a number, or text like `400`, `30 per category`, `20 per target x label`, `power 10` or
-            `power 10 per category`.
+        size: None or `all`, `none`, a number, or text like `400`, `30 per category`, `20 per target x label`,
+            `power 10` or `power 10 per category`.
         what: the beginning of an error sentence, such as "task 'bbq', train".
 
     Raises:
@@ -54,11 +60,13 @@ def parse_size(size: Size, what: str) -> SizeSpec | None:
     """
     if size is None or size == "all":
         return None
+    if size == NONE:
+        return SizeSpec(0)
     match = _SIZE.fullmatch(str(size)) if not isinstance(size, bool) else None
     if match is None:
         raise DataError(
-            f"{what}: size {size!r} is not understood; write a whole number from 1, or '30 per category', or, of test, "
-            "'power 10' for what shows a loss of 10 points in four cases of five"
+            f"{what}: size {size!r} is not understood; write a whole number from 1, or '30 per category', 'none', or, "
+            "of test, 'power 10' for what shows a loss of 10 points in four cases of five"
         )
     if match[3]:
         try:

@@ -43,7 +43,7 @@ def source_kind(name: str, options: Options) -> str:
         name: of the task.
         options: those of `DataOptions` that are not None.
     """
-    if name in names():
+    if name in names() or "use" in options:
         return KNOWN
     if "lm_eval" in options or name.startswith(PREFIX):
         return "lm_eval"
@@ -61,6 +61,10 @@ def refusals(name: str, role: Role | None, options: Options, *, taught: bool) ->
     """
     kind = source_kind(name, options)
     source = SOURCES[kind]
+    if (used := options.get("use", name)) != name and name in names():
+        yield "use", f"'{name}' is a known task itself; choose another name for what takes the data of '{used}'"
+    elif kind == KNOWN and used not in names():
+        yield "use", f"no task is known as '{used}'; {nearest(used, names())}"
     for option in options:
         if option not in source.takes:
             shape = kind == KNOWN
@@ -79,17 +83,17 @@ def read(name: str, role: Role | None, options: Options) -> TaskData:
         DataError: no task has this name and no option says where its data is; it is missing or malformed.
     """
     kind = source_kind(name, options)
-    if kind == KNOWN:
+    if kind == KNOWN and "use" not in options:
         definition(name)
     for _, reason in refusals(name, role, options, taught=False):
         raise ConfigError(f"task '{name}': {reason}")
-    if kind != KNOWN and not NAME.fullmatch(name.removeprefix(PREFIX)):
+    if name not in names() and not NAME.fullmatch(name.removeprefix(PREFIX)):
         raise ConfigError(f"task name '{name}': begin with a letter or digit, then use letters, digits, '_', '.', '-'")
     return SOURCES[kind].read(name, options)
 
 
 def _read_known(name: str, options: Options) -> TaskData:
-    known = definition(name)
+    known = definition(options.get("use", name))
     return TaskData(
         pool=known.read(Path(options["path"]) if "path" in options else None),
         version=known.version,
@@ -99,11 +103,12 @@ def _read_known(name: str, options: Options) -> TaskData:
         test_share=known.test_share,
         stratify_by=known.stratify_by,
         balance=known.balance,
+        known=known.name,
     )
 
 
 SOURCES: Mapping[str, TaskSource] = {
-    KNOWN: TaskSource("a known task", ("path",), _read_known, needs_role=False),
+    KNOWN: TaskSource("a known task", ("path", "use"), _read_known, needs_role=False),
     "file": TaskSource(
         "a file of your own", ("path", "rows", "test_path", "split", "columns", "unusable"), read_local, needs_role=True
     ),
