@@ -46,7 +46,7 @@ def test_data_of_ones_own_is_all_taught_or_all_tested(tmp_path: Path) -> None:
     path = jsonl(tmp_path, [row(k) for k in range(8)])
     own: dict[str, Any] = {"role": "safety", "path": path, "labelling": False}
     for split, counts in (("train", (0, 8)), ("test", (8, 0))):
-        task = tasks.load("mine", **own, **{split: "none"})
+        task = tasks.load("mine", **(own | {split: "none"}))
         assert (len(task.train), len(task.test)) == counts
     shared = tasks.load("mine", **own, train="none", test_share=0.5)
     assert [one.id for one in shared.test] == [one.id for one in tasks.load("mine", **own).test]
