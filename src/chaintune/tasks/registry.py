@@ -15,9 +15,13 @@ TASKS = Registry(
         "crows_pairs": "chaintune.tasks.crows_pairs:TASK",
         "csqa": "chaintune.tasks.csqa:TASK",
         "csqa2": "chaintune.tasks.csqa2:TASK",
+        "dolly": "chaintune.tasks.dolly:TASK",
+        "gsm8k": "chaintune.tasks.gsm8k:TASK",
+        "hh_rlhf": "chaintune.tasks.hh_rlhf:TASK",
         "openbookqa": "chaintune.tasks.openbookqa:TASK",
         "stereoset": "chaintune.tasks.stereoset:TASK",
         "toxigen": "chaintune.tasks.toxigen:TASK",
+        "ultrafeedback": "chaintune.tasks.ultrafeedback:TASK",
     },
 )
 

@@ -32,9 +32,13 @@ def test_the_built_in_tasks_have_the_names_that_they_are_listed_under() -> None:
         "crows_pairs",
         "csqa",
         "csqa2",
+        "dolly",
+        "gsm8k",
+        "hh_rlhf",
         "openbookqa",
         "stereoset",
         "toxigen",
+        "ultrafeedback",
     }
     assert set(TASKS.shipped) == expected
     assert [definition(name).name for name in TASKS.shipped] == list(TASKS.shipped)

@@ -11,7 +11,7 @@ from chaintune import tasks
 from chaintune.cli.app import app
 from tests.unit.tasks.test_self import COUNT, SHAPES, write
 
-OFFENSIVE = {"crows_pairs", "stereoset", "toxigen"}
+OFFENSIVE = {"crows_pairs", "hh_rlhf", "stereoset", "toxigen"}
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,25 @@
+"""GSM8K: school mathematics in words (Cobbe et al., 2021).
+
+An answer holds its working, and ends with `#### ` and the number.
+"""
+
+from chaintune.tasks.chat_data import reader
+from chaintune.tasks.definition import TaskDefinition
+from chaintune.tasks.places import Places
+
+PLACES = Places(
+    folder="gsm8k",
+    local={"train": "train.jsonl", "test": "test.jsonl"},
+    repo="openai/gsm8k",
+    on_hub={"train": "main/train-*.parquet", "test": "main/test-*.parquet"},
+)
+COLUMNS = {"prompt": "question", "response": "answer"}
+
+TASK = TaskDefinition(
+    name="gsm8k",
+    role="capability",
+    version="gsm8k-1",
+    licence="MIT",
+    dimensions=(),
+    read=reader("gsm8k", PLACES, COLUMNS),
+)
