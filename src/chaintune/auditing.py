@@ -14,6 +14,7 @@ from chaintune.logs.options import CompareArguments
 from chaintune.records import Audit, Scores, Task
 from chaintune.scoring.backends import DEFAULT
 from chaintune.tasks import Size, registry
+from chaintune.tasks.chat import MODES, RUN_MODES, ChatMode, RunMode, asked
 
 if TYPE_CHECKING:
     from chaintune.gate import Policy
@@ -27,13 +28,23 @@ _PUBLIC = (
 )
 
 
-@taking(model=PATH, task=(Task, str), test=SIZE, sample_seed=Integral, precision=str, backend=str, devices=Integral)
+@taking(
+    model=PATH,
+    task=(Task, str),
+    test=SIZE,
+    sample_seed=Integral,
+    chat=str,
+    precision=str,
+    backend=str,
+    devices=Integral,
+)
 def score(
     model: str | Path,
     task: Task | str,
     *,
     test: Size = None,
     sample_seed: int = 0,
+    chat: ChatMode = "auto",
     precision: str = "auto",
     backend: str = DEFAULT,
     devices: int = 1,
@@ -49,6 +60,8 @@ def score(
         task: a task, or the name of a known one.
         test: how many test examples: None for all, a number, or `40 per category`.
         sample_seed: of the sample, and of the split of a known task.
+        chat: `on` asks in the model's chat template, `off` as plain text, `auto` as the task's data suggest: choices
+            as plain text. A task that was loaded with one of the others is asked so.
         precision: `auto`, `bf16` or `fp32`.
         backend: name of what computes a model that is files; one that is served names its own.
         devices: processes that score together, one a GPU; a model too large for one is spread over them.
@@ -66,7 +79,9 @@ def score(
     from chaintune.runs.session import RunOptions
     from chaintune.store.address import open_store
 
-    tasks = _loaded([task], test, sample_seed)
+    if chat not in MODES:
+        raise ConfigError(f"chat '{chat}': {nearest(chat, MODES)}")
+    tasks = _loaded([task], test, sample_seed, chat)
     scores = score_models(
         {Path(model).name: str(model)},
         tasks,
@@ -86,6 +101,7 @@ def score(
     after=PATH,
     tasks=(Task, str, Sequence),
     sample_seed=Integral,
+    chat=str,
     metric=(*NAMES, Mapping),
     precision=str,
     backend=str,
@@ -102,6 +118,7 @@ def audit(
     policy: "Policy | Path | str | None" = None,
     test: Size | Mapping[str, Size] = None,
     sample_seed: int = 0,
+    chat: RunMode = "auto",
     metric: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
     precision: str = "auto",
     backend: str = DEFAULT,
@@ -124,6 +141,8 @@ def audit(
         policy: budgets, or the file that holds them; its dimensions are added to `by`, where a task has them.
         test: how many test examples: None for all, a number, `40 per category`, or task -> any of these.
         sample_seed: of the samples, and of the splits of known tasks.
+        chat: as for `score`; `both` asks each task that has two ways in both, the other one as a task named
+            `TASK-chat` or `TASK-raw`, and their agreement is part of the comparison.
         metric: that decides, and others behind it that stand beside it, for all tasks or task -> any of these; None is
             what each task's scores are, as balanced accuracy of a labelling task.
         precision: `auto`, `bf16` or `fp32`.
@@ -154,7 +173,9 @@ def audit(
 
     budgets = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
     options = compare_options({**how, "metric": metric})
-    loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed)
+    if chat not in RUN_MODES:
+        raise ConfigError(f"chat '{chat}': {nearest(chat, RUN_MODES)}")
+    loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed, chat)
     check_dimensions(options.by, loaded)
     scores = score_models(
         {"before": str(before), "after": str(after)},
@@ -237,7 +258,7 @@ def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), com
     )
 
 
-def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: int) -> list[Task]:
+def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: int, chat: RunMode) -> list[Task]:
     from chaintune.tasks import load, sample_test
 
     for task in tasks:
@@ -250,12 +271,13 @@ def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: 
     sizes = test if isinstance(test, Mapping) else dict.fromkeys(names, test)
     for name in sizes.keys() - set(names):
         raise ConfigError(f"test: '{name}' is none of the tasks; {nearest(name, names)}")
-    return [
+    sampled = [
         load(task, test=sizes.get(name), seed=seed)
         if isinstance(task, str)
         else sample_test(task, sizes.get(name), seed=seed)
         for name, task in zip(names, tasks, strict=True)
     ]
+    return [way for task in sampled for way in asked(task, chat)]
 
 
 def check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:

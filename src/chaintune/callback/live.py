@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from chaintune.errors import ConfigError
-from chaintune.models.encoding import Encoded, check_lengths, encode_examples, tell_special_tokens
+from chaintune.models.chat import chat_facts
+from chaintune.models.encoding import Encoded, encode_of, tell_special_tokens
 from chaintune.models.processes import Rank
 from chaintune.models.undisturbed import modes_kept, random_states_kept
 from chaintune.records import Example, ItemMetric, Scores, Task, scores_of
@@ -51,6 +52,7 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
         ConfigError: the task is measured by more than log-probabilities.
         DataError: the measure does not take an example, one is longer than the model's context, or its answers cannot
             be told apart by the tokenizer.
+        ModelError: an example is a conversation, and the model has no chat template.
     """
     metric = metrics_of(task)[0]
     measure = MEASURES.get(metric.measure)
@@ -62,9 +64,8 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
     examples = tuple(sorted(task.test, key=lambda example: example.id))
     measure.check(examples, task.name)
     tell_special_tokens(tokenizer, examples, task=task.name)
-    encoded = tuple(encode_examples(tokenizer, examples))
-    check_lengths(examples, [example.longest_tokens for example in encoded], context_tokens, task=task.name)
-    about = {"task_version": task.version, "test_digest": task.test_digest}
+    encoded = tuple(encode_of(tokenizer, examples, context_tokens, task=task.name))
+    about = {"task_version": task.version, "test_digest": task.test_digest, **chat_facts(tokenizer, task, examples)}
     return EncodedTask(task.name, examples, encoded, about, metric)
 
 

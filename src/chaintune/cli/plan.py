@@ -102,7 +102,8 @@ def _show_power(study: "Study", flags: PowerFlags, *, as_json: bool) -> None:
         if not spec.is_tested:
             continue
         sizes = {"train": None if spec.is_taught else spec.train, "test": None}
-        whole = load_spec(name, spec.model_copy(update=sizes), allow_overlap=study.allow_overlap)
+        own = spec.model_copy(update=sizes)
+        whole = load_spec(name, own, chat=study.chat, allow_overlap=study.allow_overlap)
         if not counts_flips(whole.test, spec.measure):
             echo(f"task '{name}' is measured in nats, which do not flip, so its power is not known", err=True)
             continue

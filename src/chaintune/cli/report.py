@@ -38,7 +38,7 @@ def report(
 def _tasks(study: Path) -> "dict[str, Task]":
     """The tasks of a study whose data can be loaded again."""
     from chaintune.study.study import Study
-    from chaintune.study.task_spec import load_spec
+    from chaintune.study.task_spec import both_ways, load_spec
 
     loaded = {}
     try:
@@ -48,7 +48,7 @@ def _tasks(study: Path) -> "dict[str, Task]":
         return {}
     for name, spec in read.tasks.items():
         try:
-            loaded[name] = load_spec(name, spec, allow_overlap=read.allow_overlap)
+            loaded[name] = load_spec(name, spec, chat=read.chat, allow_overlap=read.allow_overlap)
         except ChaintuneError as error:
             _LOG.warning("the page has ids instead of the texts of task '%s': %s", name, error)
-    return loaded
+    return both_ways(loaded, read.tasks, read.chat)

@@ -15,7 +15,7 @@ from chaintune.errors import ConfigError, number_of
 from chaintune.scoring.backends import DEFAULT
 
 if TYPE_CHECKING:
-    from chaintune.records import Scores, Task
+    from chaintune.records import Estimate, Scores, Task
 
 # Suffixes that are no folder's name.
 _OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".xlsx", ".pq", ".feather", ".arrow")
@@ -40,6 +40,14 @@ class ScoreFlags(RunFlags):
         ),
     ] = None
     sample_seed: Annotated[int, typer.Option(min=0, help="Of the choice of examples.")] = 0
+    chat: Annotated[
+        Literal["auto", "on", "off", "both"],
+        typer.Option(
+            "--chat",
+            help="Ask in the model's chat template (on), as plain text (off), or both ways, with their agreement. auto "
+            "renders conversations and prompts with an answer, and never choices.",
+        ),
+    ] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Of the weights.")] = "auto"
     backend: Annotated[
         str,
@@ -70,7 +78,7 @@ class ScoreFlags(RunFlags):
     ] = None
 
     def tasks(self, names: Sequence[str]) -> "list[Task]":
-        """The tasks of these names, with the sizes and keys of the options."""
+        """The tasks of these names, with the sizes and keys of the options; with `--chat both` the other way too."""
         from chaintune.study.task_spec import tasks_from_options
 
         sizes, overrides = self.test or (), self.overrides or ()
@@ -79,6 +87,7 @@ class ScoreFlags(RunFlags):
             sizes=sizes,
             seed=self.sample_seed,
             overrides=overrides,
+            chat=self.chat,
             trust_remote_code=self.trust_remote_code,
         )
 
@@ -131,8 +140,13 @@ def score(
     chaintune score my-model --task mine --set tasks.mine.path=items.jsonl --out mine.parquet
 
     chaintune score large-model --task bbq --devices 4 --out large.parquet
+
+    chaintune score chat-model --task bbq --chat both --out scores
     """
     from chaintune.auditing import check_dimensions
+    from chaintune.forgetting.agreement import agreement
+    from chaintune.forgetting.options import Inference
+    from chaintune.report.agreement import agreement_tables
     from chaintune.report.scored import scored_rows, scored_tables
     from chaintune.runs.scoring import score_paths, write_scores
 
@@ -140,17 +154,23 @@ def score(
         raise ConfigError(f"--out {out}: scores are written as Parquet; name a .parquet file, or a folder")
     score_paths(task, out)  # refuses an invalid path before anything is scored
     tasks = score_flags.tasks(task)
+    score_paths([one.name for one in tasks], out)
     check_dimensions(by or (), tasks)
     called = Path(model).name
     scores = score_flags.score({called: model}, tasks)[called]
     rows = {name: scored_rows(one, by or ()) for name, one in scores.items()}
+    alike = {
+        one.other_way_of: agreement(scores[one.other_way_of], scores[one.name], Inference())
+        for one in tasks
+        if one.other_way_of
+    }
     paths = write_scores(scores, out)
     if as_json:
-        echo(json.dumps(_plain(rows, paths), indent=2))
+        echo(json.dumps(_plain(rows, scores, alike, paths), indent=2))
         return 0
     from chaintune.cli.display import print_tables
 
-    print_tables(scored_tables(rows))
+    print_tables([*scored_tables(rows), *agreement_tables({task: {called: own} for task, own in alike.items()})])
     for name, one in scores.items():
         if one.n_missing:
             kind, end = f"of {len(one)} examples", "left out"
@@ -161,8 +181,21 @@ def score(
     return 0
 
 
-def _plain(rows: Mapping[str, Sequence[Any]], paths: Mapping[str, Path]) -> list[dict[str, Any]]:
+def _plain(
+    rows: Mapping[str, Sequence[Any]],
+    scores: "Mapping[str, Scores]",
+    alike: "Mapping[str, Estimate]",
+    paths: Mapping[str, Path],
+) -> list[dict[str, Any]]:
+    from chaintune.report.agreement import plain_estimate
+
     return [
-        {"task": task, "file": str(paths[task]), "accuracy": [row.to_dict() for row in groups]}
+        {
+            "task": task,
+            "file": str(paths[task]),
+            "chat": "on" if scores[task].provenance.get("chat") == "on" else "off",
+            "accuracy": [row.to_dict() for row in groups],
+            **({"chat_agreement": plain_estimate(alike[task])} if task in alike else {}),
+        }
         for task, groups in rows.items()
     ]

@@ -18,7 +18,7 @@ from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import Job
 from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
 from chaintune.execution.stage_data import StageData, stage_data_of
-from chaintune.models import LoadedModel, Precision, load, merge_adapter, save, with_adapter
+from chaintune.models import LoadedModel, Precision, load, load_reader, merge_adapter, save, with_adapter
 from chaintune.models.adapters import name_base
 from chaintune.models.memory import free_memory
 from chaintune.plan.nodes import (
@@ -37,6 +37,7 @@ from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Serve
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.divergence import divergence
 from chaintune.scoring.measures import MEASURES
+from chaintune.tasks.chat import RENDERED
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.trainer import Step
 from chaintune.tuning.tune import tune
@@ -79,6 +80,7 @@ class LocalEngine:
         self._precision = precision
         self._trust_remote_code = trust_remote_code
         self._in_memory: _ModelInMemory | None = None
+        self._templates: dict[str, Any] = {}
 
     def base_folder(self, base: str) -> Path | None:
         """The model folder of a base, by its name in the study; None of one that is served."""
@@ -136,7 +138,7 @@ class LocalEngine:
 
         def read() -> LoadedModel:
             self._let_go()
-            return load(
+            loaded = load(
                 weights,
                 adapter=adapter,
                 precision=self._precision,
@@ -144,6 +146,7 @@ class LocalEngine:
                 trust_remote_code=self._trust_remote_code,
                 allow_unused=self._bases[node.base].allow_unused,
             )
+            return self._in_template(loaded, node)
 
         return read
 
@@ -170,6 +173,7 @@ class LocalEngine:
                 replayed=operation.replayed,
                 protected=operation.protected,
                 report_to=node.report_to,
+                chat_template=self._template_of(node.base),
                 alone=self._follows_bare_base(node),
             )
             numbers = tune_on_devices(job, lambda step: report(_tuning_progress(node, step)))
@@ -216,6 +220,7 @@ class LocalEngine:
         kind.check(measure.needs, measure.name)
         about = {"checkpoint": node.checkpoint_key, "backend": kind.name}
         about |= base.about
+        about |= {"chat": RENDERED, "chat_template": node.template} if node.template else {}
         devices = node.devices if kind.share else 1
         started = time.monotonic()
 
@@ -239,6 +244,7 @@ class LocalEngine:
                     measure=measure.name,
                     provenance=about,
                     measure_rounding=node.asks_twice,
+                    chat_template=self._template_of(node.base),
                 )
                 score_on_devices(job, devices, watch)
         else:
@@ -334,8 +340,26 @@ class LocalEngine:
             trust_remote_code=self._trust_remote_code,
             allow_unused=self._bases[node.base].allow_unused,
         )
+        loaded = self._in_template(loaded, node)
         self._in_memory = _ModelInMemory(key, loaded, weights, adapter, to_train=model is None)
         return loaded
+
+    def _in_template(self, loaded: LoadedModel, node: Node) -> LoadedModel:
+        """The model with the chat template of its base, in which all checkpoints of a base are asked and taught.
+
+        A folder in the store may bear another: weights that were made without a template do not depend on it.
+        """
+        loaded.tokenizer.chat_template = self._template_of(node.base)
+        return loaded
+
+    def _template_of(self, base: str) -> Any:
+        """The chat template of a base, or several by name; None where it has none."""
+        if base not in self._templates:
+            reader = load_reader(
+                self._bases[base].folder, self._bases[base].adapter, trust_remote_code=self._trust_remote_code
+            )
+            self._templates[base] = reader.tokenizer.chat_template
+        return self._templates[base]
 
     def _folders(self, key: str, folder: Path, node: Node) -> tuple[Path, Path | None]:
         """Where the weights of a checkpoint lie, and the adapter on top of them if there is one."""

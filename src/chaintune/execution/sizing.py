@@ -1,19 +1,24 @@
 """How large the texts and the models of a study are, known before anything runs."""
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from chaintune.execution.bases import BaseModel
 from chaintune.models import Precision, Reader, load
-from chaintune.models.encoding import check_lengths, encode_examples, tell_special_tokens
+from chaintune.models.chat import chat_facts
+from chaintune.models.encoding import check_lengths, encode_examples, encode_of, errors_of, tell_special_tokens
 from chaintune.models.folders import weight_shapes
 from chaintune.plan.graph import TaskTokens
 from chaintune.records import Example, Recipe, Task
 from chaintune.scoring.trees import distinct_tokens
+from chaintune.tasks.chat import UNUSED, template_unused
 from chaintune.tuning.objectives import Tokenized, objective_of, targets_of, with_objective
 from chaintune.tuning.tokenized import count_tokens, longest_tokens
 from chaintune.tuning.trainable import adapter_bytes
+
+_LOG = logging.getLogger(__name__)
 
 
 def task_tokens(task: Task, readers: Sequence[Reader]) -> TaskTokens:
@@ -28,12 +33,46 @@ def task_tokens(task: Task, readers: Sequence[Reader]) -> TaskTokens:
     return first
 
 
+def chat_of(tasks: Iterable[Task], readers: Mapping[str, Reader]) -> dict[tuple[str, str], dict[str, str]]:
+    """Base and task -> what its scores keep of chat templates, as `chat_facts` has it.
+
+    Args:
+        tasks: that are taught or measured.
+        readers: of each base, by its name.
+
+    Raises:
+        ModelError: examples have to be rendered, and a base has no template.
+    """
+    facts: dict[tuple[str, str], dict[str, str]] = {}
+    for task in tasks:
+        for base, reader in readers.items():
+            with errors_of(task.name):
+                facts[base, task.name] = chat_facts(reader.tokenizer, task, (*task.train, *task.test))
+    return facts
+
+
+def tell_unused(facts: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
+    """Say once which tasks models with a chat template were asked without it; the sentence for results, or nothing.
+
+    Args:
+        facts: model and task -> what its scores keep of chat templates.
+    """
+    unused = [at for at, own in facts.items() if own.get("chat") == UNUSED]
+    if not unused:
+        return ""
+    models, tasks = (list(dict.fromkeys(names)) for names in zip(*unused, strict=True))
+    sentence = template_unused(tasks, models)
+    _LOG.warning("%s", sentence)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
 def _tokens(task: Task, reader: Reader) -> TaskTokens:
-    taught = _tokenized(task.train, reader, task=task.name)
+    with errors_of(task.name):
+        taught = _tokenized(task.train, reader, task=task.name)
+        train = encode_examples(reader.tokenizer, task.train)
     if taught:
         check_lengths(task.train, list(map(longest_tokens, taught)), reader.context_tokens, task=task.name)
-    train, test = (encode_examples(reader.tokenizer, examples) for examples in (task.train, task.test))
-    check_lengths(task.test, [example.longest_tokens for example in test], reader.context_tokens, task=task.name)
+    test = encode_of(reader.tokenizer, task.test, reader.context_tokens, task=task.name)
     return TaskTokens(count_tokens(taught), {"train": distinct_tokens(train), "test": distinct_tokens(test)})
 
 

@@ -174,7 +174,8 @@ def _rows(
     others = (*lost, *_flips(subject, groups, change[0]), *_sizes(subject, groups, options))
     rows = [replace(row, chain="", seed="") for row in others]
     answers = {(row.seed, row.dimension, row.group): row.answers for row in after}
-    yield from (*before, *after, *judged_rows(rows, before, answers, options))
+    chat = "on" if sides[0].provenance.get("chat") == "on" else "off"
+    yield from (replace(row, chat=chat) for row in (*before, *after, *judged_rows(rows, before, answers, options)))
 
 
 def _simulated(

@@ -27,7 +27,7 @@ _UNITS = {
     "extra_seconds": "seconds", "rounding": "share", "rounding_nats": "nats",
     "forgot": "examples", "learned": "examples", "missing": "examples",
     "power_5": "share", "power_10": "share", "examples_needed": "examples", "clusters_needed": "clusters",
-    "disparity_groups": "groups", "bbq_bias_ambiguous": "", "bbq_bias_disambiguated": "",
+    "disparity_groups": "groups", "chat_agreement": "share", "bbq_bias_ambiguous": "", "bbq_bias_disambiguated": "",
 }  # fmt: skip
 
 Keys = Mapping[str, tuple[str, ...]]

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from chaintune.errors import ConfigError, nearest, number_of
+from chaintune.forgetting.agreement import agreement_rows, parted
 from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.bias import CONTEXTS, answers, bias_score
 from chaintune.forgetting.chance import checkpoint_levels, judged_between
@@ -38,6 +41,7 @@ def summarise(
     forgetting_from: ForgettingFrom = "trained",
     margin: float = 0.02,
     seed_variance: SeedVariance = "over_groups",
+    other_ways: Mapping[str, str] = MappingProxyType({}),
 ) -> list[ResultRow]:
     """Every result of a study, one row each.
 
@@ -63,6 +67,9 @@ def summarise(
             shares the variance too, with the other variants that have lost it after the same chain, from the same
             reference and under as many seeds. It takes three variants to gain by it; one whose seeds differ much more
             than those of the others has an interval that is too narrow.
+        other_ways: tasks that ask the examples of another one the other way, in its chat template or as plain text ->
+            that one, which chains teach. Their rows are those that it would have if it were asked so, and correct for
+            each other alone; rows of `chat_agreement` say how far both ways agree.
 
     Raises:
         ConfigError: an option that does not exist, or a task without a role.
@@ -74,6 +81,13 @@ def summarise(
     options = Inference(level, resamples, seed, adjust, "overall", margin, seed_variance)
     check_reference(forgetting_from)
     _check_roles(checkpoints, roles)
+    if other_ways:
+        how: dict[str, Any] = {"level": level, "resamples": resamples, "seed": seed, "adjust": adjust, "margin": margin}
+        how |= {"study": study, "roles": roles, "forgetting_from": forgetting_from, "seed_variance": seed_variance}
+        one, other = parted(checkpoints, other_ways)
+        names = {task: name for name, task in other_ways.items()}
+        asked_again = [replace(row, task=names[row.task]) for row in summarise(other, **how) if row.task in names]
+        return [*summarise(one, **how), *asked_again, *agreement_rows(one, other, study, options)]
     runs = Runs.of(checkpoints, study=study, level=level, seed_variance=seed_variance)
     rows: list[ResultRow] = []
     for condition in runs.conditions:
@@ -88,7 +102,10 @@ def summarise(
     for name in dict.fromkeys(name for one in checkpoints for by in one.further.values() for name in by):
         further = Runs.of(_by(checkpoints, name), study=study, level=level, seed_variance=seed_variance)
         rows += _further(further, roles, options.without_verdict, forgetting_from)
-    return rows
+    rendered = {
+        task for one in checkpoints for task, table in one.scores.items() if table.provenance.get("chat") == "on"
+    }
+    return [replace(row, chat="on") if row.task in rendered else row for row in rows]
 
 
 def _by(checkpoints: Sequence[CheckpointScores], metric: str) -> list[CheckpointScores]:

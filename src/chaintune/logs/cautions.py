@@ -8,13 +8,14 @@ import pyarrow.compute as pc
 
 from chaintune.errors import number_of
 from chaintune.logs.log import Log
+from chaintune.tasks.chat import UNUSED, template_unused
 
 # `Age/12/3`, `q1#2` or `doc-7_b`: a beginning, a separator, and a number or letter of a variant.
 _VARIANT = re.compile(r"(.+)[/#:_.\-](?:\d+|[A-Za-z])")
 
 
 def cautions(before: Log, after: Log) -> dict[str, str]:
-    """Sentences by kind: examples that may depend on each other, and prompts that were not compared.
+    """Sentences by kind: examples that may depend on each other, prompts that were not compared, unused templates.
 
     Args:
         before: the log of the earlier checkpoint.
@@ -26,7 +27,13 @@ def cautions(before: Log, after: Log) -> dict[str, str]:
             "Whether both sides answered the same prompts was not checked: the examples were paired by id, and no "
             "prompt is on both sides."
         )
+    if UNUSED in (log.scores.provenance.get("chat") for log in (before, after)):
+        found["chat"] = f"{_capital(template_unused([before.scores.task]))}."
     return found
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _dependent(log: Log) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Unpack
 import pyarrow.compute as pc
 
 from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.forgetting.agreement import agreement
 from chaintune.forgetting.compare import Compared, compare_scores, in_one_family
 from chaintune.forgetting.grouping import grouping
 from chaintune.forgetting.power import OnDraw
@@ -15,7 +16,7 @@ from chaintune.logs.cautions import cautions
 from chaintune.logs.log import Log
 from chaintune.logs.options import Arguments, CompareOptions, Crossing, compare_options
 from chaintune.logs.sides import Logged, Sides, read_sides, shared
-from chaintune.records import Comparison
+from chaintune.records import Comparison, Estimate
 
 _LOG = logging.getLogger(__name__)
 _NAMED = 3
@@ -139,8 +140,19 @@ def _compared(sides: Sides, task: str, options: CompareOptions, on_draw: OnDraw 
         groups_left_out=tuple(gone),
         chosen_of=options.chosen_of,
         cautions=cautions(before, after),
+        chat_agreement=_agreement(sides, task, options),
     )
     return replace(compared, comparison=comparison)
+
+
+def _agreement(sides: Sides, task: str, options: CompareOptions) -> dict[str, Estimate]:
+    """How far each checkpoint answers the task alike both ways; empty where it was asked one way."""
+    shares = {}
+    for name, side in (("before", sides.before), ("after", sides.after)):
+        for log in side.values():
+            if log.scores.provenance.get("other_way_of") == task:
+                shares[name] = agreement(side[task].scores, log.scores, options.judged)
+    return shares
 
 
 def _check_both(before: Log, after: Log, options: CompareOptions) -> None:
@@ -185,7 +197,9 @@ def objections(before: Log, after: Log) -> list[str]:
     for name in before.digests:
         if name in after.digests:
             reasons += _differing(before, after, name)
-    if before.content and after.content and before.content != after.content and _same_ids(before, after):
+    asked_alike = before.facts.get("chat") == after.facts.get("chat")  # else the content differs by that
+    differs = before.content and after.content and before.content != after.content
+    if asked_alike and differs and _same_ids(before, after):
         reasons.append("the examples have the same ids but not the same content")
     return reasons
 

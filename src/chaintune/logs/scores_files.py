@@ -8,6 +8,9 @@ from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.records import Scores
+from chaintune.tasks.chat import RENDERED
+
+_SHOWN_DIGITS = 12
 
 
 def recognises(path: Path) -> bool:
@@ -37,8 +40,10 @@ def read(path: Path, options: ReadOptions) -> list[Log]:
 
 def log_of(scores: Scores, where: str) -> Log:
     """Scores of chaintune as a log."""
-    version = scores.provenance.get("task_version", "")
-    facts = {"task version": version} if version else {}
+    about = scores.provenance
+    facts = {"task version": about["task_version"]} if about.get("task_version") else {}
+    facts |= {"chat": RENDERED if about.get("chat") == RENDERED else "off"}
+    facts |= {"chat template": about["chat_template"][:_SHOWN_DIGITS]} if about.get("chat_template") else {}
     return Log(scores, where, facts, content=scores.provenance.get("test_digest", ""), fields=scores.dimensions)
 
 

@@ -7,9 +7,10 @@ the template marks what a model generates, that alone. Control tokens that are w
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 from typing import Any
 
 from jinja2 import TemplateError
@@ -17,7 +18,8 @@ from transformers import PreTrainedTokenizerBase
 
 from chaintune.errors import DataError, ModelError
 from chaintune.models.token_tree import common_beginning
-from chaintune.records.examples import Chat, Message
+from chaintune.records.examples import Chat, Choices, Example, Message, Task, canonical_digest
+from chaintune.tasks.chat import RENDERED, UNUSED
 
 Tokens = tuple[int, ...]
 # Templates that write the day of today would ask something else tomorrow; Llama's writes this day where it knows none.
@@ -59,8 +61,8 @@ def template_text(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> str:
     """
     if not has_template(tokenizer, chat):
         raise ModelError(
-            "the model has no chat template, and the examples are conversations; name a template as 'chat_template' of "
-            "the task, or choose a model that was tuned for chat"
+            "the model has no chat template, and the examples are conversations, as 'chat: on' makes prompts; name a "
+            "template as 'chat_template' of the task, leave 'chat: on' out, or choose a model that was tuned for chat"
         )
     try:
         template = chat.template or tokenizer.get_chat_template()
@@ -69,6 +71,30 @@ def template_text(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> str:
     formats = sorted({match[2] for match in _ASKS_FOR_DAY.finditer(template)})
     days = "".join(f"{{% if format == {text!r} %}}{_DAY.strftime(text)}{{% endif %}}" for text in formats)
     return f"{{% macro strftime_now(format) %}}{days}{{% endmacro %}}\n{template}" if formats else template
+
+
+def templates_digest(tokenizer: PreTrainedTokenizerBase, examples: Iterable[Example]) -> str:
+    """SHA-256 hex digest of the template that renders examples; empty where all are read as plain text.
+
+    Raises:
+        ModelError: an example has to be rendered, and the model has no template.
+    """
+    chats = dict.fromkeys(example.chat for example in examples if not isinstance(example.prompt, str))
+    rendered = [chat for chat in chats if not chat.fallback or has_template(tokenizer, chat)]
+    texts = sorted({template_text(tokenizer, chat) for chat in rendered})
+    return sha256(texts[0].encode()).hexdigest() if len(texts) == 1 else canonical_digest(texts) if texts else ""
+
+
+def chat_facts(tokenizer: PreTrainedTokenizerBase, task: Task, examples: Sequence[Example]) -> dict[str, str]:
+    """What scores of examples keep of chat templates: the digest of what renders them, or that one was not used.
+
+    Raises:
+        ModelError: as `templates_digest` has it.
+    """
+    if digest := templates_digest(tokenizer, examples):
+        return {"chat": RENDERED, "chat_template": digest}
+    plain = any(isinstance(one.target, Choices) and not one.special_tokens for one in examples)
+    return {"chat": UNUSED} if plain and task.chat == "auto" and has_template(tokenizer, Chat()) else {}
 
 
 def encode_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> list[tuple[Tokens, Tokens]]:

@@ -11,13 +11,14 @@ BOS. A prompt of turns is rendered by the model's chat template, whose own speci
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 
 from transformers import PreTrainedTokenizerBase
 
-from chaintune.errors import DataError
+from chaintune.errors import DataError, ModelError
 from chaintune.models.chat import Turn, encode_opening, encode_turns, has_template
 from chaintune.models.token_tree import common_beginning
 from chaintune.records import Chat, Choices, Example, Message, Preference, Reference, Target
@@ -101,6 +102,29 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     encoded: list[Encoded] = []
     for start in range(0, len(texts), _CHUNK_EXAMPLES):
         encoded += _encode_chunk(tokenizer, texts[start : start + _CHUNK_EXAMPLES], special)
+    return encoded
+
+
+@contextmanager
+def errors_of(task: str) -> Iterator[None]:
+    """Within this context what is wrong with an example or a template bears the name of the task."""
+    try:
+        yield
+    except (DataError, ModelError) as error:
+        raise type(error)(f"task '{task}': {error}") from error
+
+
+def encode_of(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], limit: int | None, *, task: str
+) -> list[Encoded]:
+    """Token ids of the examples of a task, as `encode_examples` has them, none longer than a model's context.
+
+    Raises:
+        DataError, ModelError: as `encode_examples` and `check_lengths` have it; the message names the task.
+    """
+    with errors_of(task):
+        encoded = encode_examples(tokenizer, examples)
+    check_lengths(examples, [example.longest_tokens for example in encoded], limit, task=task)
     return encoded
 
 

@@ -52,6 +52,8 @@ class TaskTokens:
 CountTokens = Callable[[Task], TaskTokens]
 # What determines each stage that another program trains, beside its parent, data and seed.
 Contents = Mapping[ExternalStage, tuple[tuple[str, str], ...]]
+# Base and task -> digest of the chat template that renders the examples; those that are read as plain text are absent.
+Templates = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,10 @@ class Graph:
         facts: Mapping[str, TaskFacts],
         precision: str,
         contents: Contents,
+        templates: Templates,
     ) -> None:
         self.study, self.base_keys, self.facts, self.precision = study, base_keys, facts, precision
-        self.contents = contents
+        self.contents, self.templates = contents, templates
         self.children: dict[str, dict[str, StageNode]] = {}
         self.scores: dict[str, dict[str, ScoreNode]] = {}
         self.curvatures: dict[str, CurvatureNode] = {}
@@ -217,6 +220,7 @@ class Graph:
         check_curvature(spec, step.task, facts.examples, recipe.method)
         how = spec.model_dump() | {"examples_seed": self.study.seed, "objective": recipe.objective}
         payload = {"format": CURVATURE_FORMAT, "kind": "curvature", "checkpoint": key, "task": facts.train_digest}
+        payload |= self._rendered(base, [step.task])
         node = CurvatureNode(
             key=canonical_digest(payload | how),
             checkpoint_key=key,
@@ -284,6 +288,7 @@ class Graph:
             payload |= {"external": self._external(operation, variant.seed)}
         else:
             payload |= {"recipe": settings.recipe.content(), "seed": variant.seed, **self._taught(step)}
+            payload |= self._rendered(base, [*(portion.task for portion in step.portions), step.protected])
         return StageNode(
             key=canonical_digest(payload),
             parent_key=path[-1],
@@ -330,6 +335,11 @@ class Graph:
             data["protected"] = [self.facts[step.protected].train_digest, step.protected_examples]
         return data
 
+    def _rendered(self, base: str, tasks: Sequence[str]) -> dict[str, Any]:
+        """The part of a key that says which chat templates render examples; nothing where none does."""
+        digests = [self.templates[base, task] for task in tasks if (base, task) in self.templates]
+        return {"templates": list(dict.fromkeys(digests))} if digests else {}
+
     def _portion(self, portion: Portion) -> dict[str, Any]:
         plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}
         who = {"who": portion.who, "by": portion.by, "weighed_by": list(portion.weighed_by)}
@@ -370,6 +380,7 @@ class Graph:
             by="" if measure == facts.decides else measure,
             variant=at.variant if labels else (),
             score_tokens=facts.tokens.scored[split],
+            template=self.templates.get((owner, task), ""),
         )
         node = addressed(node, facts.measured[measure][split], self.study.backend)
         self.scores.setdefault(at.key, {}).setdefault(node.key, node)
@@ -394,6 +405,7 @@ def measured_content(task: Task, split: Split, measure: Measure) -> list[Any]:
 
 def addressed(node: ScoreNode, measured: list[Any], backend: str) -> ScoreNode:
     """The node of a measurement with its key, which everything else of it determines."""
+    measured = [*measured, node.template] if node.template else measured
     key = measurement_key(node.checkpoint_key, measured, node.precision, backend, asks_twice=node.asks_twice)
     return replace(node, key=key)
 

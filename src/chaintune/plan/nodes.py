@@ -262,6 +262,7 @@ class ScoreNode(_MeasurementNode):
         score_tokens: 0 if not counted.
         devices: processes that score it together, as many as trained it; nothing of its scores depends on them.
         called: name of a checkpoint that is no study's, for people.
+        template: digest of the chat template that renders the examples; empty where they are read as plain text.
     """
 
     task: str
@@ -271,6 +272,7 @@ class ScoreNode(_MeasurementNode):
     score_tokens: int = field(default=0, compare=False)
     devices: int = field(default=1, compare=False)
     called: str = field(default="base", compare=False)
+    template: str = ""
 
     @property
     def kind(self) -> str:

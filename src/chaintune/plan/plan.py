@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from chaintune.plan.branches import branches_of
-from chaintune.plan.graph import Contents, CountTokens, Family, Graph, TaskFacts
+from chaintune.plan.graph import Contents, CountTokens, Family, Graph, TaskFacts, Templates
 from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, KlNode, Node, ScoreNode, StageNode
 from chaintune.records import PeftSettings, Recipe, Task
 from chaintune.study.study import Keep, Study
@@ -164,6 +164,7 @@ def compile_plan(
     stage_bytes: StageBytes | None = None,
     families: Families = families_of,
     contents: Contents = MappingProxyType({}),
+    templates: Templates = MappingProxyType({}),
 ) -> Plan:
     """The graph of jobs of a study.
 
@@ -176,6 +177,7 @@ def compile_plan(
         stage_bytes: base, recipe of its adapter or None for all weights -> size of a checkpoint; None counts 0.
         families: study, tasks, base keys -> which checkpoints exist, and which chains are trained from them.
         contents: of the stages that other programs train.
+        templates: base and task -> digest of the chat template that renders its examples, where one does.
 
     Raises:
         ConfigError: a dose of a task's training data holds no example; a dimension that a task has not; a
@@ -183,8 +185,9 @@ def compile_plan(
         DataError: a chain trains on a task that has nothing to train on.
     """
     compiled = families(study, tasks, base_keys)
-    facts = {name: TaskFacts.of(tasks[name], count_tokens, study.backend) for name in study.tasks}
-    graph = Graph(study, base_keys, facts, precision, contents)
+    other_ways = [name for name, task in tasks.items() if task.other_way_of]
+    facts = {name: TaskFacts.of(tasks[name], count_tokens, study.backend) for name in (*study.tasks, *other_ways)}
+    graph = Graph(study, base_keys, facts, precision, contents, templates)
     for family in compiled:
         graph.add_family(family)
     existing = dict.fromkeys(key for family in compiled for key in family.existing.values())

@@ -189,6 +189,8 @@ class Comparison:
         on_missing: what became of examples that only one side has: `error`, `intersect` (they, as all that lack a
             score, enter verdict and budgets at best and at worst) or `drop` (they are taken to be missing at random).
         simulated_power: how often comparisons of simulated data like these show a loss; None where nobody asked.
+        chat_agreement: `before` and `after` -> the share of examples that the checkpoint answers alike in its chat
+            template and as plain text; empty where the task was asked one way.
     """
 
     task: str
@@ -212,6 +214,7 @@ class Comparison:
     cautions: Mapping[str, str] = field(default_factory=dict)
     on_missing: Literal["error", "intersect", "drop"] = "error"
     simulated_power: SimulatedPower | None = None
+    chat_agreement: Mapping[str, Estimate] = field(default_factory=dict)
 
     @cached_property
     def overall(self) -> GroupComparison:

@@ -316,7 +316,8 @@ class Task:
     and the rendering of the choices; it is part of a stage's key. `measures` and `metrics` say how it is
     measured, the first deciding; none is what suits the examples' targets. `balance` names a dimension, and those over
     which a sample of `test` is even within its groups. `known` is the task under whose name the data is split and
-    sampled, where that is another one.
+    sampled, where that is another one. `chat` is how its prompts were made turns or text, `auto`, `on` or `off`;
+    `other_way_of` names the task whose examples it asks the other way, empty where it is no such one.
     """
 
     name: str
@@ -331,6 +332,8 @@ class Task:
     metrics: tuple[str, ...] = ()
     balance: tuple[str, ...] = ()
     known: str = ""
+    chat: str = "auto"
+    other_way_of: str = ""
 
     @property
     def is_labelling(self) -> bool:

@@ -25,7 +25,7 @@ LOWER_BOUND, UPPER_BOUND = "_lower_bound", "_upper_bound"
 # Behind the columns that results.parquet always had.
 _LATER_COLUMNS = (
     "checkpoint_keys", "reference_keys", "item_metric", "unit", "direction", "bf_reference", "steps", "settings",
-    "deciding", "verdict_reason", "family", "same_examples",
+    "deciding", "verdict_reason", "family", "same_examples", "chat",
 )  # fmt: skip
 _LATER_NUMBERS = ("low_adjusted", "high_adjusted")
 
@@ -138,6 +138,7 @@ class ResultRow:
         family: the tests that `p_adjusted` and the adjusted interval are corrected for, this one among them; empty
             where the test is not one of several.
         same_examples: other groups of the dimension with the very same examples, which count as one test with this one.
+        chat: `on` where a chat template rendered the task's prompts, else `off`.
     """
 
     study: str
@@ -167,6 +168,7 @@ class ResultRow:
     verdict_reason: str = ""
     family: str = ""
     same_examples: tuple[str, ...] = ()
+    chat: str = "off"
 
     @property
     def key(self) -> RowKey:

@@ -60,6 +60,7 @@ def read_results(folder: Path) -> Results:
         check_shape(provenance, _PROVENANCE)
         check_shape(provenance.get("cost", {}), {"*": (int, float)}, "'cost'")
         check_shape(provenance.get("backend", ""), str, "'backend'")
+        check_shape(provenance.get("cautions", {}), {"*": str}, "'cautions'")
         title = f"Forgetting in the study {provenance['study']}"
     limits, level = _limits(folder / "results.json")
     return Results(title, rows, level, limits, provenance=provenance, folder=folder)

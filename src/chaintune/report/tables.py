@@ -7,6 +7,7 @@ from dataclasses import replace
 from chaintune.records import Comparison, Disparity, ResultRow, RowKey, pooled
 from chaintune.records.comparison import AUC, LOWER, UPPER
 from chaintune.records.scales import changes_in, is_share, levels_in_tables, units_in_words
+from chaintune.report.agreement import agreement_rows_table, agreement_tables
 from chaintune.report.answers import (
     ANSWERS_HEADER,
     CHANCE_HEADER,
@@ -61,6 +62,7 @@ def result_tables(results: Results, *, main: bool = False) -> list[Table]:
         named = by_name([row for row in one.further if row.item_metric != AUC])
         tables += [_before_after(one), *group_tables(one.rows, scores=True), *group_tables(named, scores=True)]
         tables += [margins_table(one.further, one.level), _spread(one), power_table(one)]
+    tables += agreement_tables({one.task: one.chat_agreement for one in results.comparisons})
     if not results.comparisons:
         tables += _main_tables(replace(results, rows=_first_dimensions(results.shown)) if main else results)
         further = (curvature_rows_table(results.shown), divergence_table(results.shown))
@@ -75,6 +77,7 @@ def _main_tables(results: Results) -> list[Table | None]:
     return [
         _accuracy(rows),
         _answers(rows),
+        agreement_rows_table(rows),
         _first_tasks(plain),
         _order(rows),
         *group_tables(plain),

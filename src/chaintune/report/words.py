@@ -11,6 +11,7 @@ from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, p
 from chaintune.records.checkpoint import BASE
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, units_in_words
+from chaintune.report.agreement import agreement_sentence
 from chaintune.report.answers import chance_line, remarks
 from chaintune.report.cells import gain_key, joint_name, p_text
 from chaintune.report.gate import gate_sentence
@@ -76,6 +77,7 @@ def paragraphs(results: Results) -> list[Paragraph]:
     if families := dict.fromkeys(row.family for row in lost if row.family):
         corrected = f"Verdicts on whole tasks are corrected over the tasks of each checkpoint: {listed(families)}."
         parts.append(Paragraph("sure", corrected))
+    parts += [Paragraph("sure", text) for text in results.provenance.get("cautions", {}).values()]
     return [*parts, Paragraph("sure", _scope([row.estimate for row in lost], shown))]
 
 
@@ -109,8 +111,11 @@ def _comparison_text(comparison: Comparison) -> str:
         )
     if whole.family:
         parts.append(f"Interval and verdict are corrected over tasks as one family: {whole.family}.")
+    parts += [agreement_sentence(comparison.task, comparison.chat_agreement, level=comparison.level)]
     parts += [*power_sentences(comparison), *comparison.cautions.values()]
-    return " ".join([*parts, "This speaks about these two checkpoints, not about what their recipe does in general."])
+    return " ".join(
+        [*filter(None, parts), "This speaks about these two checkpoints, not about what their recipe does in general."]
+    )
 
 
 def _flips(comparison: Comparison) -> str:

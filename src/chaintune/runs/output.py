@@ -6,7 +6,7 @@ import math
 import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Prepared:
         precision: what `auto` came to on this machine.
         plan: what will be trained and scored.
         trust_remote_code: run Python code that comes with a model.
+        cautions: kind -> sentence of what the numbers do not tell.
     """
 
     study: Study
@@ -66,6 +67,7 @@ class Prepared:
     precision: Precision
     plan: Plan
     trust_remote_code: bool = False
+    cautions: Mapping[str, str] = field(default_factory=dict)
 
 
 def gather(plan: Plan, store: Store, tasks: Mapping[str, Task], *, metric: str = "auto") -> list[CheckpointScores]:
@@ -170,6 +172,7 @@ def write_results(
         seed=study.seed,
         forgetting_from=study.forgetting_from,
         seed_variance=study.seed_variance,
+        other_ways={name: task.other_way_of for name, task in tasks.items() if task.other_way_of},
     )
     curvatures = gather_curvatures(plan, store)
     pairs = sharpness_pairs(curvatures, rows)
@@ -214,7 +217,8 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "precision": sorted({node.precision for node in plan.nodes}),
         "backend": study.backend,
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
-        "tasks": {name: _task_provenance(prepared.tasks[name]) for name in study.tasks},
+        "tasks": {name: _task_provenance(prepared.tasks[name]) for name in prepared.tasks},
+        **({"cautions": dict(prepared.cautions)} if prepared.cautions else {}),
     }
 
 

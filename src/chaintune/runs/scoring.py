@@ -7,11 +7,12 @@ from pathlib import Path
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
+from chaintune.execution.sizing import chat_of, tell_unused
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.names import file_names, shown_names
 from chaintune.models import Reader, load_reader, resolve_precision
-from chaintune.models.encoding import check_lengths, encode_examples, tell_special_tokens
+from chaintune.models.encoding import encode_of, tell_special_tokens
 from chaintune.plan.graph import addressed, measured_content
 from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.plan.plan import Plan
@@ -55,7 +56,7 @@ def score_models(
         ConfigError: no task, or two of one name; fewer devices than one, or several and a backend that cannot share
             its work; a backend that cannot measure a task.
         DataError: an example is longer than a model's context.
-        ModelError: a model cannot be loaded, or a scoring failed.
+        ModelError: a model cannot be loaded, or has no chat template where one has to render; or a scoring failed.
     """
     _check_names(tasks)
     if devices < 1:
@@ -70,18 +71,24 @@ def score_models(
     chosen = resolve_precision(precision)
     keys: dict[tuple[str, str], str] = {}
     nodes: dict[str, ScoreNode] = {}
+    readers = {
+        name: load_reader(base.weights, base.adapter, trust_remote_code=trust_remote_code)
+        for name, base in bases.items()
+        if base.weights
+    }
+    chat = chat_of(tasks, readers)
     for called, name in models.items():
         base = bases[shown[name]]
         stored = "" if base.weights is None else chosen
-        reader = None
-        if base.weights:
-            reader = load_reader(base.weights, base.adapter, trust_remote_code=trust_remote_code)
         for task in tasks:
-            node = _node(base, shown[name], task, called, precision=stored, devices=devices)
+            template = chat.get((shown[name], task.name), {}).get("chat_template", "")
+            node = _node(base, shown[name], task, called, precision=stored, devices=devices, template=template)
             keys[called, task.name] = node.key
             if node.key not in nodes:
-                tokens = 0 if reader is None or store.has("score", node.key) else _read_tokens(task, reader)
+                is_read = shown[name] in readers and not store.has("score", node.key)
+                tokens = _read_tokens(task, readers[shown[name]]) if is_read else 0
                 nodes[node.key] = replace(node, score_tokens=tokens)
+    tell_unused(chat)
     plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
     by_name = {task.name: task for task in tasks}
     engine = EngineFactory.of(bases, chosen, trust_remote_code=trust_remote_code)
@@ -90,16 +97,18 @@ def score_models(
         for failed in outcome.of("failed"):
             raise ModelError(f"{failed.node.title}: {failed.cause}")
         for (called, name), key in keys.items():
-            scores.setdefault(called, {})[name] = _read(store, key, by_name[name], shown[models[called]])
+            model = shown[models[called]]
+            scores.setdefault(called, {})[name] = _read(store, key, by_name[name], model, chat.get((model, name), {}))
     return scores
 
 
-def _read(store: Store, key: str, task: Task, model: str) -> Scores:
+def _read(store: Store, key: str, task: Task, model: str, chat: Mapping[str, str]) -> Scores:
     entry = store.get("score", key)
     if entry is None:
         raise ModelError(f"the scores {key} are not in the store {store.address}; run the command again")
     scores = read_scores(entry.path / MEASUREMENT_FILE, task, key=key)
-    return replace(scores, provenance={**scores.provenance, "model": model})
+    chat = {**chat, **({"other_way_of": task.other_way_of} if task.other_way_of else {})}
+    return replace(scores, provenance={**scores.provenance, "model": model, **chat})
 
 
 def write_scores(scores: Mapping[str, Scores], out: Path) -> dict[str, Path]:
@@ -151,7 +160,9 @@ def _check_folder(folder: Path, scores: Mapping[str, Scores]) -> None:
             raise ConfigError(f"{folder}: {path.name} there is of {name}; name another folder, or remove it")
 
 
-def _node(base: BaseModel, name: str, task: Task, called: str, *, precision: str, devices: int) -> ScoreNode:
+def _node(
+    base: BaseModel, name: str, task: Task, called: str, *, precision: str, devices: int, template: str
+) -> ScoreNode:
     """The node that measures a model as the task's first item metric needs it."""
     measure = MEASURES.get(metrics_of(task)[0].measure)
     node = ScoreNode(
@@ -166,6 +177,7 @@ def _node(base: BaseModel, name: str, task: Task, called: str, *, precision: str
         precision=precision,
         devices=devices,
         called=called,
+        template=template,
     )
     return addressed(node, measured_content(task, node.split, measure), base.backend)
 
@@ -190,6 +202,4 @@ def _check_names(tasks: Sequence[Task]) -> None:
 def _read_tokens(task: Task, reader: Reader) -> int:
     """The number of tokens that a scoring reads, after a check that each example fits into the model's context."""
     tell_special_tokens(reader.tokenizer, task.test, task=task.name)
-    encoded = encode_examples(reader.tokenizer, task.test)
-    check_lengths(task.test, [example.longest_tokens for example in encoded], reader.context_tokens, task=task.name)
-    return distinct_tokens(encoded)
+    return distinct_tokens(encode_of(reader.tokenizer, task.test, reader.context_tokens, task=task.name))

@@ -15,7 +15,7 @@ from chaintune.execution.events import Event
 from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.external import check_commands, contents_of
 from chaintune.execution.run import run_plan
-from chaintune.execution.sizing import stage_bytes, task_tokens
+from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_unused
 from chaintune.execution.state import RunOutcome
 from chaintune.files.atomic import clear_leftovers
 from chaintune.forgetting.recommend import USUAL
@@ -25,7 +25,7 @@ from chaintune.records import Limits, ResultRow, Task, rows_to_polars
 from chaintune.runs.output import Prepared, write_results
 from chaintune.store.store import Store
 from chaintune.study.study import Study
-from chaintune.study.task_spec import load_spec
+from chaintune.study.task_spec import both_ways, load_spec
 from chaintune.tasks.overlap import kept_apart
 
 if TYPE_CHECKING:
@@ -198,24 +198,34 @@ def prepare(
             another program made is none of a base.
     """
     loaded = {
-        name: load_spec(name, spec, trust_remote_code=trust_remote_code, allow_overlap=study.allow_overlap)
+        name: load_spec(
+            name, spec, chat=study.chat, trust_remote_code=trust_remote_code, allow_overlap=study.allow_overlap
+        )
         for name, spec in study.tasks.items()
     }
     loaded = kept_apart(loaded, study.taught, allow_overlap=study.allow_overlap)
+    loaded = both_ways(loaded, study.tasks, study.chat)
     how: dict[str, Any] = {"allow_unused": study.allow_unused, "trust_remote_code": trust_remote_code}
     bases = {name: open_base(study.located(name), store, study.backend, **how) for name in study.bases}
     precision = resolve_precision(study.precision)
-    readers = [load_reader(base.folder, base.adapter, trust_remote_code=trust_remote_code) for base in bases.values()]
+    readers = {
+        name: load_reader(base.folder, base.adapter, trust_remote_code=trust_remote_code)
+        for name, base in bases.items()
+    }
+    chat = chat_of(loaded.values(), readers)
     plan = compile_plan(
         study,
         base_keys={name: base.key for name, base in bases.items()},
         tasks=loaded,
         precision=precision,
-        count_tokens=lambda task: task_tokens(task, readers),
+        count_tokens=lambda task: task_tokens(task, list(readers.values())),
         stage_bytes=lambda base, recipe: stage_bytes(
             bases[base], recipe, precision, trust_remote_code=trust_remote_code
         ),
         families=families,
         contents=contents_of(study.external, bases.values(), store, trust_remote_code=trust_remote_code),
+        templates={at: facts["chat_template"] for at, facts in chat.items() if "chat_template" in facts},
     )
-    return Session(study, store, loaded, bases, precision, plan, trust_remote_code)
+    unused = tell_unused(chat)
+    cautions = {"chat": unused} if unused else {}
+    return Session(study, store, loaded, bases, precision, plan, trust_remote_code, cautions)

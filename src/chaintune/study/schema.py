@@ -18,7 +18,7 @@ from chaintune.stats import SeedVariance
 from chaintune.study.peft_spec import PeftSpec
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
-from chaintune.tasks.chat import ChatMode
+from chaintune.tasks.chat import RunMode
 from chaintune.tasks.sizes import NONE, parse_size
 from chaintune.tuning.objectives import OBJECTIVES
 
@@ -146,7 +146,7 @@ class TaskSpec(Spec):
         metric: what scores an example, the first deciding verdicts; none is the study's, or what suits the examples.
         labelling: whether answers are labels, scored by balanced accuracy; None where every example offers the same.
         special_tokens: whether special tokens written in the texts are read as such, and not as text.
-        chat: whether prompts are turns that the model's chat template renders; None is `auto`.
+        chat: whether prompts are turns that the model's chat template renders, or asked both ways; None is the study's.
         system: the first turn of every conversation that has no system text.
         chat_template: a file with the template that renders, in place of the model's own.
     """
@@ -172,7 +172,7 @@ class TaskSpec(Spec):
     metric: NamesOrNone = Field(default_factory=list)
     labelling: bool | None = None
     special_tokens: bool = False
-    chat: Annotated[ChatMode | None, BeforeValidator(_as_mode)] = None
+    chat: Annotated[RunMode | None, BeforeValidator(_as_mode)] = None
     system: str = ""
     chat_template: str | None = None
 
@@ -214,6 +214,7 @@ class StudySpec(Spec):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     backend: Annotated[str, _name_in(BACKENDS)] = DEFAULT
     metric: Metric | Literal["auto"] = "auto"
+    chat: Annotated[RunMode, BeforeValidator(_as_mode)] = "auto"
     keep: Literal["all", "final", "none"] = "all"
     allow_overlap: bool = False
     level: Annotated[Real, Field(gt=0.5, lt=1)] = 0.95

@@ -25,6 +25,7 @@ from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_rec
 from chaintune.study.size import check_jobs
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.task_spec import check_data
+from chaintune.tasks.chat import RunMode
 from chaintune.tuning.mitigations.specs import as_text
 
 Keep = Literal["all", "final", "none"]
@@ -65,6 +66,7 @@ class Study:
         kl: whether each stage's divergence from its parent is measured on the task that it taught.
         allow_unused: patterns of weights that a base may leave out.
         allow_overlap: what is taught may also be tested; the results say what is.
+        chat: how tasks are asked that do not say it themselves.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Study:
     allow_unused: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
     allow_overlap: bool = False
+    chat: RunMode = "auto"
 
     @classmethod
     def from_yaml(cls, path: Path | str, overrides: str | Iterable[str] = ()) -> Self:
@@ -202,6 +205,7 @@ class Study:
             ],
             **({"curvature": self.curvature.model_dump()} if self.curvature else {}),
             **({"kl": True} if self.kl else {}),
+            **({"chat": self.chat} if self.chat != "auto" else {}),
             **({"allow_unused": list(self.allow_unused)} if self.allow_unused else {}),
         }
 

@@ -1,6 +1,7 @@
 """Tasks of a study file and of a command's options: checked before anything is read, then loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from chaintune import tasks
 from chaintune.config.source import KeyPath, Source, apply_override, plain_mapping
@@ -9,6 +10,7 @@ from chaintune.errors import ConfigError, nearest
 from chaintune.records import Task
 from chaintune.scoring.measures import MEASURES
 from chaintune.study.schema import TaskSpec, check_tasks
+from chaintune.tasks.chat import RunMode, asked, read_template
 from chaintune.tasks.registry import names as known_tasks
 from chaintune.tasks.sources import KNOWN, refusals, source_kind
 
@@ -43,12 +45,15 @@ def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:
     check_distinct(spec.metric, (*at, "metric"), source)
 
 
-def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False, allow_overlap: bool = False) -> Task:
-    """The task that a study file describes.
+def load_spec(
+    name: str, spec: TaskSpec, *, chat: RunMode = "auto", trust_remote_code: bool = False, allow_overlap: bool = False
+) -> Task:
+    """The task that a study file describes; of one that is asked both ways the examples as their data holds them.
 
     Args:
         name: of the task.
         spec: as it stands in the file.
+        chat: how it is asked where the file says nothing of this task.
         trust_remote_code: run Python code that the file names.
         allow_overlap: take data of the user's own whose train and test splits share examples.
 
@@ -61,6 +66,9 @@ def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False, all
             f"task '{name}': include_path names task files, {spec.include_path}, and these may run any Python code; "
             "where you trust them, --trust-remote-code lets run, score, audit and mitigate read them; nothing else does"
         )
+    mode = spec.chat or chat
+    both: Mapping[str, Any] = {"chat": "auto"}
+    one_way: Mapping[str, Any] = {"chat": mode, "system": spec.system, "chat_template": spec.chat_template}
     return tasks.load(
         name,
         role=spec.role,
@@ -72,12 +80,35 @@ def load_spec(name: str, spec: TaskSpec, *, trust_remote_code: bool = False, all
         metric=spec.metric,
         labelling=spec.labelling,
         special_tokens=spec.special_tokens,
-        chat=spec.chat,
-        system=spec.system,
-        chat_template=spec.chat_template,
         allow_overlap=allow_overlap,
+        **(both if mode == "both" else one_way),
         **spec.data(),
     )
+
+
+def both_ways(loaded: Mapping[str, Task], specs: Mapping[str, TaskSpec], chat: RunMode = "auto") -> dict[str, Task]:
+    """The tasks by name, and the other way of each that is asked both ways right behind it.
+
+    Args:
+        loaded: name -> task, as `load_spec` gives it.
+        specs: name -> as it stands in the file.
+        chat: how a task is asked where the file says nothing of it.
+
+    Raises:
+        ConfigError: the other way has the name of another task.
+    """
+    ways: dict[str, Task] = {}
+    for name, task in loaded.items():
+        spec = specs[name]
+        if (spec.chat or chat) != "both":
+            ways[name] = task
+            continue
+        template = read_template(spec.chat_template, f"task '{name}'") if spec.chat_template else ""
+        for way in asked(task, "both", system=spec.system, template=template):
+            if way.other_way_of and way.name in loaded:
+                raise ConfigError(f"task '{name}' asked the other way is named '{way.name}', as another task is")
+            ways[way.name] = way
+    return ways
 
 
 def tasks_from_options(
@@ -86,15 +117,17 @@ def tasks_from_options(
     sizes: Sequence[str] = (),
     seed: int = 0,
     overrides: Sequence[str] = (),
+    chat: RunMode = "auto",
     trust_remote_code: bool = False,
 ) -> list[Task]:
-    """The tasks of these names, to be scored on.
+    """The tasks of these names, to be scored on; those that are asked both ways with the other way behind them.
 
     Args:
         names: of known tasks, `lm_eval:NAME`, or new ones whose data `overrides` describe.
         sizes: `SIZE` for every task or `TASK=SIZE` for one, such as `200` or `bbq=40 per category`; later ones win.
         seed: of the split and of the samples.
         overrides: `tasks.NAME.KEY=VALUE`, the keys of a task in a study file.
+        chat: how tasks are asked, where the overrides say nothing of one.
         trust_remote_code: run Python code that they name.
 
     Raises:
@@ -119,7 +152,11 @@ def tasks_from_options(
             if not spec.is_tested:
                 source.report(("tasks", name, "test"), "'none' leaves nothing to score; give it a size")
     source.stop_if_wrong()
-    return [load_spec(name, specs[name] or TaskSpec(), trust_remote_code=trust_remote_code) for name in names]
+    if len(known := {name: specs[name] or TaskSpec() for name in names}) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"task '{twice}' is named twice; name each task once")
+    loaded = {name: load_spec(name, own, chat=chat, trust_remote_code=trust_remote_code) for name, own in known.items()}
+    return list(both_ways(loaded, known, chat).values())
 
 
 def _set_size(text: str, names: Sequence[str], source: Source) -> None:

@@ -4,16 +4,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.reading import user_path
-from chaintune.records import Chat, Choices, Example, Message, Preference, Reference, Target
+from chaintune.records import Chat, Choices, Example, Message, Preference, Reference, Target, Task
 from chaintune.records.examples import Text
 from chaintune.tasks.prompts import continuation
 
 ChatMode = Literal["auto", "on", "off"]
 MODES: tuple[ChatMode, ...] = ("auto", "on", "off")
+# How a whole run asks: each task one way, or both ways.
+RunMode = Literal["auto", "on", "off", "both"]
+RUN_MODES: tuple[RunMode, ...] = (*MODES, "both")
+# What the provenance of scores says of them as `chat`, where the examples were turns, or could have been.
+RENDERED, UNUSED = "on", "unused"
 _SYSTEM, _USER = "system", "user"
 # A block of transformers' own, which plain Jinja does not know.
 _GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
@@ -91,6 +96,61 @@ def in_chat(
         if value and made and all(isinstance(example.prompt, str) for example in made):
             raise ConfigError(f"{what}: '{key}' changes nothing where prompts are read as plain text; say 'chat: on'")
     return made
+
+
+def asked(task: Task, mode: RunMode, *, system: str = "", template: str = "") -> list[Task]:
+    """The task as a run asks it; where both ways are asked and it has two, the other way behind it.
+
+    Args:
+        task: as it was loaded; one that was told how to ask is left as it is.
+        mode: `auto` is the task as it is. Of `both` the first is that too, and what is taught is.
+        system: as `in_chat` takes it.
+        template: as `in_chat` takes it.
+
+    Raises:
+        ConfigError, DataError: as `in_chat` has it.
+    """
+    if task.chat != "auto" or mode == "auto":
+        return [task]
+    what = f"task '{task.name}'"
+    how: dict[str, Any] = {"system": system, "template": template, "what": what}
+    if mode != "both":
+        return [_in_chat(task, mode, mode, **how)]
+    if all(isinstance(one.prompt, str) for one in task.test):
+        # A text without a prompt is no question, and what holds special tokens is rendered already.
+        if any(not one.prompt or one.special_tokens for one in task.test):
+            return [task]
+        return [replace(task, chat="off"), _other_way(_in_chat(task, "on", "on", **how), task, "chat")]
+    own = _in_chat(task, "auto", "on", **how)
+    try:
+        return [own, _other_way(_in_chat(task, "off", "off", what=what), task, "raw")]
+    except DataError:  # more turns than a text can stand for
+        return [own]
+
+
+def _in_chat(task: Task, mode: ChatMode, named: ChatMode, **how: Any) -> Task:
+    train, test = (tuple(in_chat(part, mode, **how)) for part in (task.train, task.test))
+    return replace(task, train=train, test=test, chat=named)
+
+
+def _other_way(asked: Task, task: Task, suffix: str) -> Task:
+    """A task of the same examples under a name of its own, of which nothing is taught."""
+    return replace(asked, name=f"{task.name}-{suffix}", train=(), other_way_of=task.name)
+
+
+def template_unused(tasks: Sequence[str], models: Sequence[str] = ()) -> str:
+    """The sentence that a model with a chat template was asked without it, and what to write.
+
+    Args:
+        tasks: that were asked so.
+        models: their names; none is the model at hand.
+    """
+    named = f"{', '.join(models)} {'has' if len(models) == 1 else 'have'}" if models else "the model has"
+    return (
+        f"{named} a chat template, and {', '.join(tasks)} {'was' if len(tasks) == 1 else 'were'} asked as plain text; "
+        "--chat on ('chat: on' in a study, chat='on' in Python) asks as a chat model is served, --chat both both ways, "
+        "--chat off is silent"
+    )
 
 
 def own_system(examples: Sequence[Example]) -> int:

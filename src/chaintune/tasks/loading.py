@@ -133,6 +133,7 @@ def load(
         metrics=_names(metric),
         balance=source.balance,
         known=source.known if source.known != name else "",
+        chat=mode,
     )
 
 

@@ -32,6 +32,7 @@ class Job:
         recipe, seed, replayed, protected, report_to: of a stage, as `tune` takes them.
         alone: whether a new adapter may be stored without the weights under it.
         shard: whether the weights are spread over the processes; None is where one device has not room for them.
+        chat_template: of the tokenizer, in place of the one that lies beside the weights; None is none.
         backend: of a measurement: a name of `chaintune.scoring.backends.BACKENDS`.
         measure, provenance, measure_rounding, batch_tokens: of a measurement, as `measure_checkpoint` takes them.
     """
@@ -53,6 +54,7 @@ class Job:
     report_to: Sequence[str] = ()
     alone: bool = False
     shard: bool | None = None
+    chat_template: Any = None
     backend: str = DEFAULT
     measure: str = "choice"
     provenance: Mapping[str, str] = field(default_factory=dict)

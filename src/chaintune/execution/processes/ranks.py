@@ -106,7 +106,9 @@ def _read(job: Job, needed_bytes: Callable[[Any], int], *, on_meta: bool = True)
         sharded = not quantize and not fits_each_device(lambda: needed_bytes(reading(on_meta=True).model))
     # An adapter that changes what lies under it has to find it there.
     on_meta = on_meta and (job.adapter is None or leaves_base_alone(job.adapter)) and dist.get_rank() > 0
-    return reading(adapter=job.adapter, quantize=quantize, to_device=not sharded, on_meta=sharded and on_meta), sharded
+    loaded = reading(adapter=job.adapter, quantize=quantize, to_device=not sharded, on_meta=sharded and on_meta)
+    loaded.tokenizer.chat_template = job.chat_template
+    return loaded, sharded
 
 
 def _to_store(tuned: LoadedModel, before: Any, job: Job) -> LoadedModel:

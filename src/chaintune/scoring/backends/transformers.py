@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaintune.errors import ModelError
-from chaintune.models.encoding import check_lengths, encode_examples
+from chaintune.models.encoding import encode_examples, encode_of
 from chaintune.models.loading import LoadedModel
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.records import Example
@@ -38,9 +38,7 @@ class TransformersBackend:
         self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None] = lambda _: None
     ) -> tuple[list[list[float]], list[list[int]]]:
         """Log-probability and tokens of each answer, as `Backend` has it."""
-        encoded = encode_examples(self.loaded.tokenizer, examples)
-        lengths = [example.longest_tokens for example in encoded]
-        check_lengths(examples, lengths, self.loaded.context_tokens, task=task)
+        encoded = encode_of(self.loaded.tokenizer, examples, self.loaded.context_tokens, task=task)
         rows = answer_logprobs(
             self.loaded.model, encoded, batch_tokens=self.batch_tokens, on_scored=on_scored, share=self.share
         )

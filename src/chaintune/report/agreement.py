@@ -1,0 +1,61 @@
+"""How far a checkpoint answers alike in its chat template and as plain text, as a table and in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from chaintune.records import Estimate, ResultRow
+from chaintune.records.scales import PERCENT
+from chaintune.report.cells import Table
+
+_HEADER = ("task", "checkpoint", "n", "clusters", "answered alike")
+_NOTE = (
+    "Share of examples that a checkpoint answers alike when it is asked in its chat template and as plain text, with "
+    "its interval. Where it is low, the scores of one way say little about a model that is served the other way."
+)
+
+
+def agreement_tables(alike: Mapping[str, Mapping[str, Estimate]]) -> list[Table]:
+    """The table of the tasks that were asked both ways; none where none was.
+
+    Args:
+        alike: task -> checkpoint -> share of its examples.
+    """
+    rows = [_cells(task, name, own) for task, by_name in alike.items() for name, own in by_name.items()]
+    return [Table("Asked both ways", _NOTE, _HEADER, tuple(rows))] if rows else []
+
+
+def agreement_rows_table(rows: Sequence[ResultRow]) -> Table:
+    """The same of the rows of a study; without rows where nothing was asked both ways."""
+    whole = [row for row in rows if row.metric == "chat_agreement" and row.is_whole]
+    several = len({row.base for row in whole}) > 1
+    cells = []
+    for row in whole:
+        named = ", ".join(filter(None, (row.base if several else "", row.chain, row.variant)))
+        cells.append(_cells(row.task, named, row.estimate))
+    return Table("Asked both ways", _NOTE, _HEADER, tuple(cells))
+
+
+def agreement_sentence(task: str, alike: Mapping[str, Estimate], *, level: float) -> str:
+    """The sentence on a task that two checkpoints were asked both ways; empty where they were not.
+
+    Args:
+        task: its name.
+        alike: checkpoint -> share of its examples.
+        level: of the intervals.
+    """
+    if not alike:
+        return ""
+    shares = (f"{name} {PERCENT.text(own, level=level)} of {own.n:,} examples" for name, own in alike.items())
+    return f"Asked in the chat template and as plain text, {task} got the same answer: {', '.join(shares)}."
+
+
+def plain_estimate(estimate: Estimate) -> dict[str, Any]:
+    """Plain data that JSON can hold; what is undefined is None."""
+    numbers = asdict(estimate)
+    return {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in numbers.items()}
+
+
+def _cells(task: str, checkpoint: str, alike: Estimate) -> tuple[str, ...]:
+    return (task, checkpoint, str(alike.n), str(alike.n_clusters), PERCENT.short(alike))
