@@ -12,6 +12,7 @@ from chaintune.models import LoadedModel, load
 from chaintune.records import Example
 from chaintune.scoring.checkpoint import score
 from chaintune.store.folder import FolderStore
+from tests.harness import harness_chat_logprobs
 
 pytestmark = pytest.mark.slow
 ALIAS = "smollm2-135m"
@@ -78,3 +79,17 @@ def test_log_probabilities_are_those_of_lm_eval(
     for example, row in zip(examples, scores.table.to_pylist(), strict=True):
         assert row["example_id"] == example.id
         assert row["choice_logprobs"] == pytest.approx([next(theirs) for _ in example.choices.texts], abs=1e-4)
+
+
+def test_log_probabilities_in_its_chat_template_are_those_of_lm_eval(
+    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    items = tasks.load("bbq", train="1 per category", test="5 per category", chat="on").test[:50]
+    assert len(items) == 50
+    scores = score(loaded, items, task="bbq")
+    theirs = harness_chat_logprobs(loaded, items, tmp_path)
+    for row, logprobs in zip(scores.table.column("choice_logprobs").to_pylist(), theirs, strict=True):
+        assert row == pytest.approx(logprobs, abs=1e-4)

@@ -12,10 +12,16 @@ from chaintune.models import LoadedModel, load
 from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.records import Choices, Example, Scores
 from chaintune.scoring.checkpoint import score
+from chaintune.tasks.chat import in_chat
 from tests import tiny
 from tests.conftest import MakeModel
-from tests.harness import harness_logprobs
+from tests.harness import harness_chat_logprobs, harness_logprobs
 from tests.reference import reference_logprobs
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +117,21 @@ def test_log_probabilities_are_those_of_lm_eval(loaded: LoadedModel) -> None:
     theirs = harness_logprobs(loaded, examples)
     for mine, other in zip(ours.table.to_pylist(), theirs, strict=True):
         assert mine["choice_logprobs"] == pytest.approx(other, abs=1e-4)
+
+
+def test_log_probabilities_in_a_chat_template_are_those_of_lm_eval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = CHATML
+    loaded = LoadedModel(tiny.make_model(vocabulary=len(tokenizer)), tokenizer, "fp32")
+    examples = in_chat(tiny.numbered(tiny.examples(12)), "on")
+    assert {turn.role for example in examples for turn in example.prompt if not isinstance(turn, str)} == {"user"}
+    scores = score(loaded, examples, task="t")
+    theirs = harness_chat_logprobs(loaded, examples, tmp_path)
+    for row, logprobs in zip(scores.table.column("choice_logprobs").to_pylist(), theirs, strict=True):
+        assert row == pytest.approx(logprobs, abs=1e-4)
