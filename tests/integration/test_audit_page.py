@@ -48,8 +48,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHAINTUNE_STORE", str(tmp_path / "store"))
     for name in ("bbq", "csqa"):
         monkeypatch.setitem(registry.TASKS.shipped, name, f"{__name__}:{name.upper()}")
-    tiny.write_model(Path("models/before"))
-    tiny.write_model(Path("models/after"), seed=3)
+    for name, seed in (("before", 0), ("after", 3)):
+        folder = tiny.write_model(Path("models") / name, seed=seed)
+        (folder / "chat_template.jinja").write_text(
+            "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}</s>{% endfor %}"
+            "{% if add_generation_prompt %}assistant: {% endif %}"
+        )
     write_adapter(Path("adapters/support"), seed=1)
     write_adapter(Path("adapters/sales"), seed=2)
     tiny.write_task(Path("items.jsonl"))
@@ -69,8 +73,8 @@ def test_the_blocks_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None
             printed = capsys.readouterr()
             assert ended.value.code in ((1, 3) if "--policy" in line else (0,)), f"{line}\n{printed.err}"
             assert printed.out
-    assert commands == 9
-    assert [language for language, _ in BLOCKS] == ["bash"] * 5 + ["python"]
+    assert commands == 11
+    assert [language for language, _ in BLOCKS] == ["bash"] * 6 + ["python"]
     for name in ("report.html", "report.md", "comparison.json", "before/bbq.parquet", "after/csqa.parquet"):
         assert (place / "audit" / name).exists(), name
     assert (place / "junit.xml").exists()

@@ -29,6 +29,7 @@ from chaintune.logs.options import CompareOptions, names_of
 from chaintune.logs.sides import read_sides
 from chaintune.models.processes import Rank
 from chaintune.records import Comparison, Gate, Scores, Task
+from chaintune.tasks.chat import RUN_MODES, UNUSED, RunMode, asked, template_unused
 
 _LOG = logging.getLogger(__name__)
 _FOLDER = "forgetting"
@@ -46,6 +47,8 @@ class ForgettingCallback(TrainerCallback):
         every: optimizer steps from one scoring to the next.
         by: dimensions whose groups are compared.
         test: how many examples of tasks that are named: None for all, a number, or `40 per category`.
+        chat: `on` asks in the model's chat template, `off` as plain text, `auto` as the task's data suggest; `both` in
+            both ways, the other one as a task named `TASK-chat` or `TASK-raw`.
         policy: budgets of forgetting, or the path of a policy file.
         stop: end the training when a blocking budget of the policy fails. The policy's error rate is shared by all
             looks that the training's steps and `every` make, so that many looks stop no more often wrongly than one.
@@ -71,6 +74,7 @@ class ForgettingCallback(TrainerCallback):
         every: int = 100,
         by: str | Sequence[str] = (),
         test: known_tasks.Size = None,
+        chat: RunMode = "auto",
         policy: Policy | Path | str | None = None,
         stop: bool = False,
         keep_best: bool = False,
@@ -97,7 +101,9 @@ class ForgettingCallback(TrainerCallback):
         inference = Inference(level=level, margin=margin, resamples=resamples)
         self._options = CompareOptions(also_by=tuple(self._by), inference=inference)
         self._stop, self._keep_best = stop, keep_best
-        self._tasks = _loaded(tasks, test, self._by)
+        if chat not in RUN_MODES:
+            raise ConfigError(f"chat={chat!r}: {nearest(str(chat), RUN_MODES)}")
+        self._tasks = _loaded(tasks, test, chat, self._by)
         self._before = {} if before is None else scores_by_task(before)
         self._out, self._tokenizer = Path(out) if out else None, tokenizer
         self._encoded: list[EncodedTask] = []
@@ -117,7 +123,7 @@ class ForgettingCallback(TrainerCallback):
         Raises:
             ConfigError: the Trainer has no tokenizer, or spreads its weights over processes otherwise than by FSDP2.
             DataError: an example is longer than the model's context.
-            ModelError: the model is no causal language model.
+            ModelError: the model is no causal language model, or has no chat template where one has to render.
         """
         check_can_watch(trainer)
         model = _bare(trainer.model)
@@ -129,6 +135,8 @@ class ForgettingCallback(TrainerCallback):
             raise ConfigError("the Trainer has no tokenizer; give it one as processing_class=, or the callback one")
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self._encoded = [encode_task(task, tokenizer, context) for task in self._tasks]
+        if unused := [task.name for task in self._encoded if task.about.get("chat") == UNUSED]:
+            _LOG.warning("%s", template_unused(unused))
         self._trainer = trainer
         trainer.add_callback(self)
         return self
@@ -293,12 +301,15 @@ class ForgettingCallback(TrainerCallback):
         return dict(zip(flags, map(bool, first.tolist()), strict=True))
 
 
-def _loaded(tasks: Task | str | Sequence[Task | str], test: known_tasks.Size, by: Sequence[str]) -> list[Task]:
-    """The tasks with their test examples only."""
+def _loaded(
+    tasks: Task | str | Sequence[Task | str], test: known_tasks.Size, chat: RunMode, by: Sequence[str]
+) -> list[Task]:
+    """The tasks, as they are asked, with their test examples only."""
     several = [tasks] if isinstance(tasks, Task | str) else tasks
     if not isinstance(several, list | tuple) or not all(isinstance(task, Task | str) for task in several):
         raise ConfigError(f"tasks={tasks!r}: expected a task or the name of a known one, or a list of these")
-    loaded = [known_tasks.load(task, test=test) if isinstance(task, str) else task for task in several]
+    named = [known_tasks.load(task, test=test) if isinstance(task, str) else task for task in several]
+    loaded = [way for task in named for way in asked(task, chat)]
     if not loaded:
         raise ConfigError("tasks: expected at least one task")
     names = [task.name for task in loaded]

@@ -66,6 +66,7 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
     tell_special_tokens(tokenizer, examples, task=task.name)
     encoded = tuple(encode_of(tokenizer, examples, context_tokens, task=task.name))
     about = {"task_version": task.version, "test_digest": task.test_digest, **chat_facts(tokenizer, task, examples)}
+    about |= {"other_way_of": task.other_way_of} if task.other_way_of else {}
     return EncodedTask(task.name, examples, encoded, about, metric)
 
 

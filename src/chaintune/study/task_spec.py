@@ -66,9 +66,8 @@ def load_spec(
             f"task '{name}': include_path names task files, {spec.include_path}, and these may run any Python code; "
             "where you trust them, --trust-remote-code lets run, score, audit and mitigate read them; nothing else does"
         )
-    mode = spec.chat or chat
-    both: Mapping[str, Any] = {"chat": "auto"}
-    one_way: Mapping[str, Any] = {"chat": mode, "system": spec.system, "chat_template": spec.chat_template}
+    mode = spec.chat or (None if chat == "auto" else chat)
+    one_way: dict[str, Any] = {"chat": mode, "system": spec.system, "chat_template": spec.chat_template}
     return tasks.load(
         name,
         role=spec.role,
@@ -81,7 +80,7 @@ def load_spec(
         labelling=spec.labelling,
         special_tokens=spec.special_tokens,
         allow_overlap=allow_overlap,
-        **(both if mode == "both" else one_way),
+        **({} if mode == "both" else one_way),
         **spec.data(),
     )
 

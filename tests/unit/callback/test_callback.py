@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -375,3 +376,25 @@ def test_arguments_that_cannot_be_meant_are_refused_at_once(arguments: dict[str,
 def test_two_tasks_of_one_name_are_refused_at_once() -> None:
     with pytest.raises(ConfigError, match="'colours' is watched twice"):
         ForgettingCallback([TASK, TASK])
+
+
+def test_a_chat_template_that_is_not_used_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer = make_trainer(tmp_path, tiny.make_model())
+    trainer.processing_class = deepcopy(TOKENIZER)
+    assert "has a chat template" not in caplog.text
+    ForgettingCallback(TASK).attach(trainer)
+    assert "has a chat template" not in caplog.text
+    trainer.processing_class.chat_template = (
+        "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}</s>{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    ForgettingCallback([TASK, replace(TASK, name="again")]).attach(trainer)
+    (told,) = [record.getMessage() for record in caplog.records if "has a chat template" in record.getMessage()]
+    assert "the model has a chat template, and colours, again were asked as plain text; --chat on" in told
+    watch = ForgettingCallback(TASK, chat="both", every=8).attach(trainer)
+    trainer.train()
+    assert caplog.text.count("has a chat template") == 1
+    assert list(watch.comparisons) == ["colours", "colours-chat"]
+    assert set(watch.comparisons["colours"].chat_agreement) == {"before", "after"}
+    rows = {row.chat for row in watch.comparisons["colours-chat"].rows}
+    assert rows == {"on"}
