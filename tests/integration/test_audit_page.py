@@ -51,8 +51,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, seed in (("before", 0), ("after", 3)):
         folder = tiny.write_model(Path("models") / name, seed=seed)
         (folder / "chat_template.jinja").write_text(
-            "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}</s>{% endfor %}"
-            "{% if add_generation_prompt %}assistant: {% endif %}"
+            "{% for turn in messages %}{{ turn.role }}:\n{{ turn.content }}</s>{% endfor %}"
+            "{% if add_generation_prompt %}assistant:\n{% endif %}"
         )
     write_adapter(Path("adapters/support"), seed=1)
     write_adapter(Path("adapters/sales"), seed=2)

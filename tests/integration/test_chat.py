@@ -19,10 +19,10 @@ from chaintune.study.study import Study
 from tests import tiny
 
 TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '</s>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    "{% for message in messages %}{{ message['role'] + ':\n' + message['content'] + '</s>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
 )
-OTHER = TEMPLATE.replace("': '", "' said '").replace("'assistant: '", "'assistant said '")
+OTHER = TEMPLATE.replace(":\n", " said\n")
 UNUSED = "has a chat template, and "
 
 

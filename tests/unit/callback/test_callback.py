@@ -385,8 +385,8 @@ def test_a_chat_template_that_is_not_used_is_told_once(tmp_path: Path, caplog: p
     ForgettingCallback(TASK).attach(trainer)
     assert "has a chat template" not in caplog.text
     trainer.processing_class.chat_template = (
-        "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}</s>{% endfor %}"
-        "{% if add_generation_prompt %}assistant: {% endif %}"
+        "{% for turn in messages %}{{ turn.role }}:\n{{ turn.content }}</s>{% endfor %}"
+        "{% if add_generation_prompt %}assistant:\n{% endif %}"
     )
     ForgettingCallback([TASK, replace(TASK, name="again")]).attach(trainer)
     (told,) = [record.getMessage() for record in caplog.records if "has a chat template" in record.getMessage()]
