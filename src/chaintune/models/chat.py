@@ -93,7 +93,7 @@ def chat_facts(tokenizer: PreTrainedTokenizerBase, task: Task, examples: Sequenc
     """
     if digest := templates_digest(tokenizer, examples):
         return {"chat": RENDERED, "chat_template": digest}
-    plain = any(isinstance(one.target, Choices) and not one.special_tokens for one in examples)
+    plain = any(isinstance(one.target, Choices) and not one.special_tokens for one in task.test)
     return {"chat": UNUSED} if plain and task.chat == "auto" and has_template(tokenizer, Chat()) else {}
 
 

@@ -243,7 +243,8 @@ class Graph:
         facts = self.facts.get(task)  # what was made elsewhere need not say what it was taught
         if facts is None or not facts.test_digest:
             return
-        payload = {"format": KL_FORMAT, "kind": "kl", "checkpoint": stage.key, "parent": stage.parent_key}
+        payload: dict[str, Any] = {"format": KL_FORMAT, "kind": "kl", "checkpoint": stage.key}
+        payload |= {"parent": stage.parent_key, **self._rendered(stage.base, [task])}
         node = KlNode(
             key=canonical_digest(payload | {"examples": facts.test_digest, "precision": self.precision}),
             checkpoint_key=stage.key,

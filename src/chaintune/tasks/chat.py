@@ -116,12 +116,14 @@ def asked(task: Task, mode: RunMode, *, system: str = "", template: str = "") ->
     how: dict[str, Any] = {"system": system, "template": template, "what": what}
     if mode != "both":
         return [_in_chat(task, mode, mode, **how)]
-    if all(isinstance(one.prompt, str) for one in task.test):
+    if all(isinstance(one.prompt, str) for one in (*task.train, *task.test)):
         # A text without a prompt is no question, and what holds special tokens is rendered already.
-        if any(not one.prompt or one.special_tokens for one in task.test):
+        if not task.test or any(not one.prompt or one.special_tokens for one in task.test):
             return [task]
         return [replace(task, chat="off"), _other_way(_in_chat(task, "on", "on", **how), task, "chat")]
     own = _in_chat(task, "auto", "on", **how)
+    if not task.test:
+        return [own]
     try:
         return [own, _other_way(_in_chat(task, "off", "off", what=what), task, "raw")]
     except DataError:  # more turns than a text can stand for
