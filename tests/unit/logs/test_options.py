@@ -16,7 +16,7 @@ def test_the_defaults_are_the_same_everywhere() -> None:
 
 
 def test_the_command_line_and_python_name_the_same_options() -> None:
-    flags = CompareFlags(["a", "b x c"], ["acc"], "intersect", 0.9, 0.1, "bh", "rest", 200, 3, True, 4)
+    flags = CompareFlags(["a", "b x c"], ["acc"], "intersect", 0.9, 0.1, "bh", "rest", 200, 3, True, 4, True)
     reading = ReadFlags(["t"], ["id=qid,score=right"], "room", "5,1", "strict", "table")
     arguments: dict[str, Any] = {
         "by": ["a"],
@@ -31,6 +31,7 @@ def test_the_command_line_and_python_name_the_same_options() -> None:
         "seed": 3,
         "force": True,
         "chosen_of": 4,
+        "power": True,
         "task": "t",
         "columns": {"id": "qid", "score": "right"},
         "cluster": "room",
@@ -41,7 +42,7 @@ def test_the_command_line_and_python_name_the_same_options() -> None:
     assert {"also_by", *arguments} == set(Arguments.__annotations__)
     ours, theirs = compare_options(arguments), flags.options(reading.options())
     assert (ours.plain, ours.crossings, ours.required) == (("a",), (("b", "c"),), frozenset("abc"))
-    for name in ("plain", "crossings", "required", "on_missing", "force", "inference", "judged", "reading"):
+    for name in ("plain", "crossings", "required", "on_missing", "force", "power", "inference", "judged", "reading"):
         assert getattr(ours, name) == getattr(theirs, name)
     assert ours.inference == Inference(0.9, 200, 3, "bh", "rest", 0.1)
     assert ours.judged.level == pytest.approx(0.975)
