@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from chaintune.stats.contrasts import (
     shares,
 )
 from chaintune.stats.effects import Reference, own_errors
-from chaintune.stats.power import SeedScatter, Tests, detectable, effective_clusters, growth_needed, power_of
+from chaintune.stats.power import Curve, SeedScatter, Tests, effective_clusters
 from chaintune.stats.rates import standard_errors
 from chaintune.stats.sample import Sample, in_parts, needed_clusters
 from chaintune.stats.seeds import seed_variances
@@ -58,13 +59,11 @@ class Prospect:
 
     def detectable(self) -> Floats:
         """Smallest true value that is shown with 80 % probability."""
-        limits = detectable(self.tests, error_rate=self.error_rate, scatter=self.scatter)
-        return np.where(self.known, limits * self.scale, np.nan)
+        return np.where(self.known, self._curve.detectable() * self.scale, np.nan)
 
     def power(self, effect: float) -> Floats:
         """Probability that a true value of this size is shown; NaN where it cannot be, or no test is made."""
-        power = power_of(self.tests, self._of_tests(effect), error_rate=self.error_rate, scatter=self.scatter)
-        return np.where(self.known, power, np.nan)
+        return np.where(self.known, self._curve.power(self._of_tests(effect)), np.nan)
 
     def growth(self, effect: float) -> Floats:
         """How many times the clusters it takes so that a true value of this size is shown with 80 % probability.
@@ -74,7 +73,11 @@ class Prospect:
         """
         if self.scatter is not None:
             return np.full_like(self.scale, np.nan)
-        return growth_needed(self.tests, self._of_tests(effect), error_rate=self.error_rate)
+        return self._curve.growth(self._of_tests(effect))
+
+    @cached_property
+    def _curve(self) -> Curve:
+        return Curve(self.tests, self.error_rate, self.scatter)
 
     def _of_tests(self, effect: float) -> Floats:
         return np.divide(effect, self.scale, out=np.full_like(self.scale, np.inf), where=self.scale > 0)

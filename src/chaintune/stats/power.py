@@ -11,7 +11,7 @@ from scipy import special
 
 from chaintune.stats import latent
 from chaintune.stats.clusters import Floats
-from chaintune.stats.rates import MEAN_SKEWNESS, Rates, combine, t_quantile
+from chaintune.stats.rates import MEAN_SKEWNESS, Rates, lower_end, shrinkage, t_quantile
 
 # How often what is told is to be shown, or to decide.
 POWER = 0.8
@@ -83,12 +83,15 @@ class Tests:
     def grown(self, times: Floats) -> "Tests":
         """What the tests see of so many times the clusters."""
         narrower = np.sqrt(times)
-        return replace(
+        more = replace(
             self, errors=self.errors / narrower, least=self.least / narrower,
             worth=self.worth * times, freedom=(self.freedom + 1) * times - 1,
             n=None if self.n is None else self.n * times,
             clusters=None if self.clusters is None else self.clusters * times,
         )  # fmt: skip
+        # They flip as these do, so what follows from the rates need not be computed again.
+        vars(more).update(ends=self.ends, start=self.start)
+        return more
 
     def of_whole(self) -> "Tests":
         """What the test of the whole task alone sees."""
@@ -119,10 +122,9 @@ class SeedScatter:
     freedom: Floats
 
 
-def detectable(
-    tests: Tests, *, error_rate: float | Floats, scatter: SeedScatter | None = None, power: float = POWER
-) -> Floats:
-    """Smallest true value that a test at `error_rate` shows with probability `power`, in each group.
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """How often tests show a true value, by its size.
 
     The estimate scatters normally about the true value, and has to pass what the sign-flip test asks for, which
     counts the value itself as scatter, Student's t at the least error and, where changes are so rare that the mean is
@@ -130,56 +132,72 @@ def detectable(
     limit is made from how far the seeds of these data happen to differ, and with two to five seeds that limit is itself
     a draw: it is averaged over, as other seeds would have it.
 
-    Args:
+    Attributes:
         tests: what they see.
         error_rate: two-sided, of the step at which a group is judged.
         scatter: of the seeds, where there are several.
-        power: between 0 and 1.
-
-    Shape: result `[K]`.
-
-    Undefined: NaN when no change would show so often.
     """
-    shown, halvings = _shown(tests, error_rate, scatter), _HALVINGS if scatter is None else _HALVINGS_OF_SEEDS
-    shift = _smallest(lambda each: shown(each) - power, tests, halvings)
-    return np.where(_enough(tests, error_rate), tests.effect(shift), np.nan)
 
+    tests: Tests
+    error_rate: float | Floats
+    scatter: SeedScatter | None = None
 
-def power_of(tests: Tests, effect: Floats, *, error_rate: float | Floats, scatter: SeedScatter | None = None) -> Floats:
-    """Probability that a test shows a true value of this size; NaN where none can be so large.
+    def detectable(self, power: float = POWER) -> Floats:
+        """Smallest true value that is shown so often, in each group.
 
-    Args:
-        tests: what they see.
-        effect: true value in each group.
-        error_rate: two-sided, of the step at which a group is judged.
-        scatter: of the seeds, where there are several.
+        Args:
+            power: between 0 and 1.
 
-    Shape: effect and result `[K]`.
-    """
-    shift = _smallest(lambda each: tests.effect(each) - effect, tests, _HALVINGS)
-    power = _shown(tests, error_rate, scatter)(shift)
-    return np.where(np.isnan(shift), np.nan, np.where(_enough(tests, error_rate), power, 0.0))
+        Shape: result `[K]`.
 
+        Undefined: NaN when no change would show so often.
+        """
+        halvings = _HALVINGS if self.scatter is None else _HALVINGS_OF_SEEDS
+        shift = _smallest(lambda each: self._shown(each) - power, self.tests, halvings)
+        return np.where(_enough(self.tests, self.error_rate), self.tests.effect(shift), np.nan)
 
-def growth_needed(tests: Tests, effect: Floats, *, error_rate: float | Floats, power: float = POWER) -> Floats:
-    """How many times the clusters it takes so that a true value of this size shows so often; of one seed.
+    def power(self, effect: Floats) -> Floats:
+        """Probability that a true value of this size is shown; NaN where none can be so large.
 
-    Args:
-        tests: what they see.
-        effect: true value in each group.
-        error_rate: two-sided, of the step at which a group is judged.
-        power: between 0 and 1.
+        Args:
+            effect: true value in each group.
 
-    Shape: effect and result `[K]`.
+        Shape: effect and result `[K]`.
+        """
+        return self._at(self._shift(effect))
 
-    Undefined: NaN where so large a value cannot be, or more than 4,096 times would be needed.
-    """
-    low, high = np.full_like(tests.errors, -6.0), np.full_like(tests.errors, 12.0)
-    for _ in range(_HALVINGS_OF_GROWTH):
-        middle = (low + high) / 2
-        enough = power_of(tests.grown(2.0**middle), effect, error_rate=error_rate) >= power
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.where(high < 12.0, 2.0**high, np.nan)
+    def growth(self, effect: Floats, power: float = POWER) -> Floats:
+        """How many times the clusters it takes so that a true value of this size shows so often; of one seed.
+
+        Args:
+            effect: true value in each group.
+            power: between 0 and 1.
+
+        Shape: effect and result `[K]`.
+
+        Undefined: NaN where so large a value cannot be, or more than 4,096 times would be needed.
+        """
+        # More clusters of the same kind lose what these do.
+        shift = self._shift(effect)
+        low, high = np.full_like(self.tests.errors, -6.0), np.full_like(self.tests.errors, 12.0)
+        for _ in range(_HALVINGS_OF_GROWTH):
+            middle = (low + high) / 2
+            enough = Curve(self.tests.grown(2.0**middle), self.error_rate)._at(shift) >= power
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        return np.where(high < 12.0, 2.0**high, np.nan)
+
+    @cached_property
+    def _shown(self) -> Callable[[Floats], Floats]:
+        return _shown(self.tests, self.error_rate, self.scatter)
+
+    def _shift(self, effect: Floats) -> Floats:
+        """How far the latent change moves so that the true value is this; NaN where it cannot be. Shape: `[K]`."""
+        return _smallest(lambda each: self.tests.effect(each) - effect, self.tests, _HALVINGS)
+
+    def _at(self, shift: Floats) -> Floats:
+        """The power once the latent change moved so far. Shape: `[K]`."""
+        power = np.where(_enough(self.tests, self.error_rate), self._shown(shift), 0.0)
+        return np.where(np.isnan(shift), np.nan, power)
 
 
 def _enough(tests: Tests, error_rate: float | Floats) -> NDArray[np.bool_]:
@@ -204,7 +222,7 @@ def _shown(tests: Tests, error_rate: float | Floats, scatter: SeedScatter | None
         limit = _limit(passes, tests)
         if tests.n is None:
             return lambda shift: _beyond(tests.effect(shift) - limit, np.sqrt(tests.squared(shift)))
-        guarded = np.maximum(limit, _limit(lambda shift: _guarded(tests, shift, error_rate), tests))
+        guarded = np.maximum(limit, _limit(_guard(tests, error_rate), tests))
 
         def often(shift: Floats) -> Floats:
             value, error = tests.effect(shift), np.sqrt(tests.squared(shift))
@@ -263,18 +281,27 @@ def _skewness(tests: Tests, shift: Floats) -> Floats:
     return np.asarray(_SKEWNESS_TIMES * of_example / np.sqrt(np.maximum(_worth(tests, shift), 1.0)))
 
 
-def _guarded(tests: Tests, shift: Floats, error_rate: float | Floats) -> Floats:
-    """Lower limit of the difference of rates, as `rates.Differences` has it, at the rates to expect. Shape: `[K]`."""
-    n, clusters, worth = np.asarray(tests.n), np.asarray(tests.clusters), _worth(tests, shift)
-    forgot, learned = latent.moved(tests.ends, tests.start + shift)
-    rises, falls, none = (
-        (rate, *Rates(rate, size, n, clusters).limits(1 - np.asarray(error_rate)))
-        for rate, size in ((forgot, worth), (learned, worth), (np.zeros_like(learned), clusters))
-    )
+def _guard(tests: Tests, error_rate: float | Floats) -> Callable[[Floats], Floats]:
+    """Lower limit of the difference of rates, as `rates.Differences` has it, at the rates to expect after a shift.
+
+    Shape: `[K]` to `[K]`.
+    """
+    n, clusters, level = np.asarray(tests.n), np.asarray(tests.clusters), 1 - np.asarray(error_rate)
+    tail, shrink = (1 - level) / 2, shrinkage(n, clusters, level)
     # Rates of which nothing was seen are worth no more than the clusters.
-    unseen = np.exp(-learned * worth)
-    usual, strict = combine(rises, falls)[0], combine(rises, none)[0]
-    return np.asarray((1 - unseen) * usual + unseen * strict)
+    nothing = np.zeros_like(tests.errors)
+    most_of_nothing = Rates(nothing, clusters, n, clusters).high(tail, shrink)
+
+    def limit(shift: Floats) -> Floats:
+        forgot, learned = latent.moved(tests.ends, tests.start + shift)
+        worth = _worth(tests, shift)
+        least = Rates(forgot, worth, n, clusters).low(tail, shrink)
+        most = Rates(learned, worth, n, clusters).high(tail, shrink)
+        unseen = np.exp(-learned * worth)
+        usual, strict = lower_end(forgot, least, learned, most), lower_end(forgot, least, nothing, most_of_nothing)
+        return np.asarray((1 - unseen) * usual + unseen * strict)
+
+    return limit
 
 
 def _beyond(distance: Floats, error: Floats) -> Floats:

@@ -55,15 +55,30 @@ class Rates:
 
     def limits(self, level: float | Floats) -> tuple[Floats, Floats]:
         """Ends of the exact binomial interval at the effective sample size. Shape: `[K]`."""
-        tail = (1 - np.asarray(level)) / 2
-        # The scatter between few clusters is itself uncertain, the more so far out.
-        few = t_quantile(1 - np.minimum(tail, 0.499), self.clusters - 1)
-        shrink = (t_quantile(1 - np.minimum(tail, 0.499), self.n - 1) / few) ** 2
+        tail, shrink = (1 - np.asarray(level)) / 2, shrinkage(self.n, self.clusters, level)
+        return self.low(tail, shrink), self.high(tail, shrink)
+
+    def low(self, tail: Floats, shrink: Floats) -> Floats:
+        """Lower end, that leaves out so much below it, of a sample that shrinks so far. Shape: `[K]`."""
+        events, others = self._counts(shrink)
+        return np.where(events > 0, special.betaincinv(np.maximum(events, 1e-9), others + 1, tail), 0.0)
+
+    def high(self, tail: Floats, shrink: Floats) -> Floats:
+        """Upper end, that leaves out so much above it, of a sample that shrinks so far. Shape: `[K]`."""
+        events, others = self._counts(shrink)
+        return np.where(others > 0, special.betaincinv(events + 1, np.maximum(others, 1e-9), 1 - tail), 1.0)
+
+    def _counts(self, shrink: Floats) -> tuple[Floats, Floats]:
         effective = np.minimum(self.worth * shrink, self.n)
-        events, others = self.value * effective, (1 - self.value) * effective
-        low = np.where(events > 0, special.betaincinv(np.maximum(events, 1e-9), others + 1, tail), 0.0)
-        high = np.where(others > 0, special.betaincinv(events + 1, np.maximum(others, 1e-9), 1 - tail), 1.0)
-        return low, high
+        return self.value * effective, (1 - self.value) * effective
+
+
+def shrinkage(n: Floats, clusters: Floats, level: float | Floats) -> Floats:
+    """By how much an effective sample shrinks as the scatter between few clusters is itself uncertain. Shape: `[K]`."""
+    tail = (1 - np.asarray(level)) / 2
+    # The more so far out.
+    few = t_quantile(1 - np.minimum(tail, 0.499), clusters - 1)
+    return np.asarray((t_quantile(1 - np.minimum(tail, 0.499), n - 1) / few) ** 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +111,12 @@ class Differences:
 def combine(one: tuple[Floats, Floats, Floats], other: tuple[Floats, Floats, Floats]) -> tuple[Floats, Floats]:
     """Ends of the interval of a difference from value, low and high of its two parts."""
     (a, a_low, a_high), (b, b_low, b_high) = one, other
-    return a - b - np.hypot(a - a_low, b_high - b), a - b + np.hypot(a_high - a, b - b_low)
+    return lower_end(a, a_low, b, b_high), a - b + np.hypot(a_high - a, b - b_low)
+
+
+def lower_end(one: Floats, low: Floats, other: Floats, high: Floats) -> Floats:
+    """Lower end of the interval of a difference, from the lower end of one part and the upper end of the other."""
+    return np.asarray(one - other - np.hypot(one - low, high - other))
 
 
 def moments(sums: Floats, sizes: Floats) -> tuple[Floats, ...]:
