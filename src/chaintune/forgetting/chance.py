@@ -183,8 +183,8 @@ class _Named:
             return cls(*(table.column(name).combine_chunks() for name in ("label", "answer")))
         if "prediction" not in table.column_names:
             return cls(None, None)
-        places = (table.column(name).to_pylist() for name in ("gold", "prediction"))
-        return cls(*(pa.array([f"choice {place + 1}" for place in own], pa.string()) for own in places))
+        places = (pc.add(table.column(name).combine_chunks(), 1) for name in ("gold", "prediction"))
+        return cls(*(pc.binary_join_element_wise("choice", pc.cast(own, pa.string()), " ") for own in places))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -98,7 +99,7 @@ def grouping(
     known, gold = memberships(scores.table), None
     if scores.metric.average == "balanced":
         gold = scores.table.column("label").to_numpy(zero_copy_only=False).astype(str)
-        known[LABEL] = _members(gold, np.arange(len(gold)), len(gold))
+        known[LABEL] = _members(*_coded(scores.table.column("label")), np.arange(len(gold)), len(gold))
     for dimension in dimensions:
         if dimension not in known:
             raise ConfigError(f"task '{scores.task}' has no dimension '{dimension}': {nearest(dimension, known)}")
@@ -124,8 +125,7 @@ def grouping(
 
 def cluster_codes(table: pa.Table) -> NDArray[np.int64]:
     """Number of each row's cluster, in the order of the clusters' names, so that row order says nothing."""
-    names = table.column("cluster").to_numpy(zero_copy_only=False).astype(str)
-    return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
+    return _coded(table.column("cluster"))[1]
 
 
 def memberships(table: pa.Table) -> dict[str, tuple[list[str], sparse.csr_array]]:
@@ -137,22 +137,35 @@ def memberships(table: pa.Table) -> dict[str, tuple[list[str], sparse.csr_array]
     lists = maps.items[pairs]
     lengths = np.nan_to_num(lists.value_lengths().to_numpy(zero_copy_only=False)).astype(np.int64)
     rows = np.repeat(pair_rows, lengths)
-    dimensions = np.repeat(maps.keys[pairs].to_numpy(zero_copy_only=False).astype(str), lengths)
-    groups = lists.flatten().to_numpy(zero_copy_only=False).astype(str)
-    by_dimension = {}
-    for dimension in sorted(set(maps.keys[pairs].to_pylist())):
-        chosen = dimensions == dimension
-        if chosen.any():
-            by_dimension[str(dimension)] = _members(groups[chosen], rows[chosen], len(maps))
+    dimensions, of_pair = _coded(maps.keys[pairs])
+    names, groups = _coded(lists.flatten())
+    of_row, by_dimension = np.repeat(of_pair, lengths), {}
+    for code, dimension in enumerate(dimensions):
+        chosen = np.flatnonzero(of_row == code)
+        if len(chosen):
+            own, codes = np.unique(groups[chosen], return_inverse=True)
+            by_dimension[dimension] = _members([names[k] for k in own.tolist()], codes, rows[chosen], len(maps))
     return by_dimension
 
 
-def _members(groups: NDArray[np.str_], rows: NDArray[np.int64], n: int) -> tuple[list[str], sparse.csr_array]:
-    names, codes = np.unique(groups, return_inverse=True)
+def _coded(texts: pa.Array | pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
+    """The texts that occur, sorted, and the number of each row's text among them."""
+    encoded = pc.dictionary_encode(texts, null_encoding="encode")
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    names = [str(name) for name in encoded.dictionary.to_pylist()]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    places = np.empty(len(names), dtype=np.int64)
+    places[order] = np.arange(len(names))
+    return [names[place] for place in order], places[encoded.indices.to_numpy()]
+
+
+def _members(
+    names: list[str], codes: NDArray[np.int64], rows: NDArray[np.int64], n: int
+) -> tuple[list[str], sparse.csr_array]:
     members = sparse.csr_array((np.ones(len(rows)), (rows, codes)), shape=(n, len(names)))
     # A group listed twice for one example is still one membership.
     members.data = np.minimum(members.data, 1.0)
-    return [str(name) for name in names], members
+    return names, members
 
 
 def _intersection(

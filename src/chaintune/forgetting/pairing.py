@@ -71,7 +71,9 @@ def align(before: Scores, after: Scores, *, on_missing: OnMissing = "error") -> 
         raise ConfigError(f"on_missing '{on_missing}': {nearest(on_missing, get_args(OnMissing))}")
     if before.task != after.task:
         raise DataError(f"scores before are of task '{before.task}', after of '{after.task}': compare one task")
-    one, other = (scores.table.sort_by("example_id") for scores in (before, after))
+    one, other = (
+        scores.table if scores.is_sorted else scores.table.sort_by("example_id") for scores in (before, after)
+    )
     n_left_out = 0
     if not one.column("example_id").equals(other.column("example_id")):
         one, other, n_left_out = _common(one, other, before.task, on_missing)

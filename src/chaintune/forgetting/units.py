@@ -68,8 +68,10 @@ class Unit:
 
 
 def _limited(estimate: Estimate, least: float, most: float) -> Estimate:
-    clipped = {name: np.clip(getattr(estimate, name), least, most).item() for name in _ends(estimate)}
-    return replace(estimate, **clipped)
+    ends = {name: getattr(estimate, name) for name in _ends(estimate)}
+    if not any(end < least or end > most for end in ends.values()):
+        return estimate
+    return replace(estimate, **{name: np.clip(end, least, most).item() for name, end in ends.items()})
 
 
 def _ends(estimate: Estimate) -> tuple[str, ...]:

@@ -23,6 +23,10 @@ from chaintune.stats.clusters import Floats
 from chaintune.stats.deciding import growth_to_decide, room_to_pass
 from chaintune.stats.rates import combine, t_quantile
 
+_SPREAD = (
+    "how many examples it takes to pass is not told: the largest of several differences is not 0 where nothing is lost"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
@@ -232,11 +236,15 @@ def _with_what_decides(judgement: Judgement, judged: _Judged, allowed: float, le
     growth = growth_to_decide(judged.value, judged.low, judged.high, allowed, level)
     if math.isnan(growth):
         return judgement
+    reason = judgement.reason
+    if math.isnan(judged.unlost):
+        reason += f"; {_SPREAD}"
     room, spare = room_to_pass(judged.value, judged.high, level, judged.tests), allowed - judged.unlost
     # A relative budget is a share of how far the score before lies from 0, which the number lies below 0 by.
     scale = abs(judged.unlost) / judgement.budget if judgement.relative and judgement.budget else 1.0
     return replace(
         judgement,
+        reason=reason,
         more_examples=math.ceil(judged.n * (growth - 1)),
         examples=judged.n,
         more_clusters=math.ceil(judged.n_clusters * (growth - 1)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from chaintune.arguments import PATH, taking
@@ -81,8 +82,8 @@ class Scores:
     def __post_init__(self) -> None:
         if missing := [name for name in SCORES_SCHEMA.names if name not in self.table.schema.names]:
             raise DataError(f"scores of task '{self.task}': column '{missing[0]}' is missing")
-        ids = self.example_ids
-        if len(set(ids)) != len(ids):
+        ids = self.table.column("example_id")
+        if not self.is_sorted and len(pc.unique(ids)) != len(ids):
             raise DataError(f"scores of task '{self.task}': an example_id appears twice")
         scores, (low, high) = self.table.column("score").drop_null().to_numpy(), self.metric.range
         # Written so that NaN is refused too.
@@ -90,8 +91,8 @@ class Scores:
         if len(strange):
             place = np.flatnonzero(self.table.column("score").is_valid().to_numpy())[strange[0]]
             raise DataError(
-                f"scores of task '{self.task}': example '{ids[place]}' has {scores[strange[0]]:g}, and item metric "
-                f"'{self.metric.name}' goes from {low:g} to {high:g}"
+                f"scores of task '{self.task}': example '{ids[place].as_py()}' has {scores[strange[0]]:g}, and item "
+                f"metric '{self.metric.name}' goes from {low:g} to {high:g}"
             )
 
     def __len__(self) -> int:
@@ -101,6 +102,12 @@ class Scores:
     def example_ids(self) -> list[str]:
         """Ids in row order."""
         return list(self.table.column("example_id").to_pylist())
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether each id comes behind the one before, so that no id appears twice."""
+        ids = self.table.column("example_id")
+        return len(ids) < 2 or bool(pc.all(pc.less(ids.slice(0, len(ids) - 1), ids.slice(1))).as_py())
 
     @property
     def n_missing(self) -> int:
@@ -212,14 +219,14 @@ class Scores:
             raise ConfigError(f"metric '{metric}' of task '{self.task}': {nearest(metric, self.metrics)}")
         if self._has_preferences:
             return self._with(compared(self.table, metric), PREFERENCE_METRICS[metric])
-        labels, answers = (self.table.column(name).to_pylist() for name in ("label", "answer"))
+        labels = self.table.column("label").to_pylist()
         # By margins the likeliest choice is preferred, as by accuracy.
         if metric == SCALED_MARGIN and (not self._has_choices or self.metric.name in ("accuracy", BALANCED)):
             columns = scaled_margins(log_margins(self.table))
         elif self._has_choices:
             columns = answered(self.table, metric)
         else:
-            rows = zip(labels, answers, self.table.column("score").to_pylist(), strict=True)
+            rows = zip(labels, *(self.table.column(name).to_pylist() for name in ("answer", "score")), strict=True)
             # Of balanced accuracy the scores are those of accuracy, also where they are means of several trials.
             own = self.metric.name == BALANCED
             columns = {"score": [old if own or old is None else float(label == answer) for label, answer, old in rows]}

@@ -43,7 +43,10 @@ def chance_line(rows: Sequence[tuple[str, Answers]], unit: str) -> str:
     """
     chance, gold = chance_cells(rows[0][1], unit)
     answers = [f"{_share(own.answer, own.answer_share)} {name}" for name, own in rows if own.answer]
-    parts = [f"Chance: {chance}" if chance != UNKNOWN else "No chance level is known, so none blocks a verdict"]
+    unknown = "No chance level is known, so none blocks a verdict"
+    if rows[0][1].gold_label:  # labels are known, but fewer than two of them count
+        unknown = "There is no chance level, as fewer than two labels count"
+    parts = [f"Chance: {chance}" if chance != UNKNOWN else unknown]
     parts += [f"commonest gold: {gold}"] if gold else []
     parts += [f"commonest answer: {', '.join(answers)}"] if answers else []
     return "; ".join(parts) + "."

@@ -40,6 +40,10 @@ def contrast_errors(made: Contrast, labels: Labels) -> tuple[Floats, Floats]:
 
 def contrast_parts(sample: Sample) -> tuple[Floats, Floats, Halves, Halves]:
     """Cluster scores of group minus rest and their halves: the estimate is the ratio of their totals."""
+    return sample.once(_contrast_parts)
+
+
+def _contrast_parts(sample: Sample) -> tuple[Floats, Floats, Halves, Halves]:
     design, mean = sample.design, sample.value[0]
     numerator = Halves(
         _scores(design, sample.half_sums.sums, sample.half_sizes.sums, mean),
@@ -120,6 +124,10 @@ def least_errors(sample: Sample, squares: Floats) -> tuple[Floats, float]:
 
 def common_scatter(sample: Sample) -> tuple[float, float]:
     """Variance of the whole task's values, and their correlation within clusters."""
+    return sample.once(_common_scatter)
+
+
+def _common_scatter(sample: Sample) -> tuple[float, float]:
     clusters, values, n = sample.design.clusters, sample.values, max(len(sample.values), 1)
     sizes, sums = np.bincount(clusters), np.bincount(clusters, values)
     mean = float(sums.sum()) / n

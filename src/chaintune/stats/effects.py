@@ -62,7 +62,8 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
 
     def of_part(part: Sample) -> tuple[Floats, ...]:
         sizes, halves = np.broadcast_to(part.design.weights, part.seed_sums.shape), (part.half_sums, part.half_sizes)
-        inferred = _inferred(part.seed_sums, sizes, halves, part.own(level), part, recipes=part.design.recipes)
+        flips = part.once(_own_flips)
+        inferred = _inferred(part.seed_sums, sizes, halves, part.own(level), part, flips, recipes=part.design.recipes)
         squares = (part.design.sizes**2).sum(axis=0)
         return *inferred, skewness(part.sums - part.value * part.design.weights), squares
 
@@ -116,7 +117,8 @@ def _how_biased(error: float) -> str:
 def _contrasts(sample: Sample, level: Level) -> Inferred:
     """Each group minus the rest."""
     seed_sums, sizes, numerator, denominator = contrast_parts(sample)
-    value, low, high, p_value, off = _inferred(seed_sums, sizes, (numerator, denominator), level, sample)
+    flips, parts = sample.once(_contrast_flips), (numerator, denominator)
+    value, low, high, p_value, off = _inferred(seed_sums, sizes, parts, level, sample, flips)
     scatter = contrast_scatter(sample, sizes[0])
     error, freedom = least_error(scatter, sizes[0]), effective_clusters(scatter) - 1
     by_seeds = seed_margin(seed_sums, sizes, level, sample.seed, sample.design.pools)
@@ -136,8 +138,12 @@ def exactness(error: float) -> str:
 def rare_limits(sample: Sample, level: Level) -> tuple[Floats, Floats]:
     """Exact limits of the mean in each group, of values that are mostly 0. Shape: `[K]`."""
     if (labels := sample.design.labels) is None:
-        return Differences.of(sample.design, sample.values).limits(level)
+        return sample.once(_differences).limits(level)
     return combined(labels.shares, *_change_limits(sample, labels, level))[1:]
+
+
+def _differences(sample: Sample) -> Differences:
+    return Differences.of(sample.design, sample.values)
 
 
 def _change_limits(
@@ -166,7 +172,8 @@ def _biased_over_labels(sample: Sample, *, level: Level, reference: Reference) -
     made = contrast(design, labels, sample.label_sums, sample.values, overall=reference == "overall")
     weights = np.broadcast_to(made.weights, made.sums.shape)
     drawn = both_halves(made.sums.mean(axis=0), made.weights, resamples=sample.resamples, seed=sample.seed)
-    *plain, by_flips, off = _inferred(made.sums, weights, drawn, level, sample)
+    flips = _flips(drawn[0], made.sums)
+    *plain, by_flips, off = _inferred(made.sums, weights, drawn, level, sample, flips)
     margin = seed_margin(made.sums, weights, level, sample.seed, design.pools)
     numbers = _at_least_t((plain[0], plain[1], plain[2], by_flips), *contrast_errors(made, labels), margin, level)
     off = np.where(numbers[3] > by_flips, np.nan, off)
@@ -230,10 +237,13 @@ def _inferred(
     halves: tuple[Halves, Halves],
     level: Level,
     sample: Sample,
+    flips: tuple[Floats, Floats],
     *,
     recipes: Floats | None = None,
 ) -> Inferred:
     """Value, ends of the interval, p-value and what that is off by, of each ratio of totals.
+
+    Of one seed p-values and what they are off by are those of `flips`.
 
     Shape: sums and sizes `[S, C, K]`.
     """
@@ -248,15 +258,29 @@ def _inferred(
         for part in parts:
             top = numerator.columns(part)
             ratios = ratio_draws(top, denominator.columns(part))
-            p_value, off = flip_test(top, sums[0][:, part])
-            ends = agreeing(value[part], interval(*ratios, levels[part]), ratios, p_value, levels[part])
-            several.append((*ends, p_value, off))
-        low, high, p_value, off = (np.concatenate(arrays) for arrays in zip(*several, strict=True))
-        return value, low, high, p_value, off
+            ends = interval(*ratios, levels[part])
+            several.append(agreeing(value[part], ends, ratios, flips[0][part], levels[part]))
+        low, high = (np.concatenate(arrays) for arrays in zip(*several, strict=True))
+        return value, low, high, *flips
     draws = 2 * (len(numerator.sums) - 1)
     noise = seed_noise(sums, sizes, draws, sample.seed, sample.design.pools, recipes)
     low, high, p_value = crossed(numerator, denominator, noise, level)
     return value, low, high, p_value, error_of_draws(p_value, len(numerator.sums))
+
+
+def _own_flips(sample: Sample) -> tuple[Floats, Floats]:
+    return _flips(sample.half_sums, sample.seed_sums)
+
+
+def _contrast_flips(sample: Sample) -> tuple[Floats, Floats]:
+    sums, _, numerator, _ = contrast_parts(sample)
+    return _flips(numerator, sums)
+
+
+def _flips(numerator: Halves, sums: Floats) -> tuple[Floats, Floats]:
+    """P-values of sign flips and what they are off by; unknown of several seeds. Shape: sums `[S, C, K]`."""
+    unknown = np.full(sums.shape[2], np.nan)
+    return (unknown, unknown) if len(sums) > 1 else flip_test(numerator, sums[0])
 
 
 def seed_margin(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -11,6 +12,8 @@ from scipy import sparse
 from chaintune.errors import DataError
 from chaintune.stats.clusters import Design, Floats, joined
 from chaintune.stats.halves import Halves, Kinds, halves, kinds_of
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,17 @@ class Sample:
         if self.source is None or not isinstance(numbers, np.ndarray):
             return numbers
         return np.concatenate([numbers[:1], numbers[self.source[1]]])
+
+    def once(self, make: "Callable[[Sample], Made]") -> "Made":
+        """What a function makes of this sample; made once and kept, as several estimates need it at several levels."""
+        if make not in self._kept:
+            self._kept[make] = make(self)
+        kept: Made = self._kept[make]
+        return kept
+
+    @cached_property
+    def _kept(self) -> dict[Any, Any]:
+        return {}
 
     @cached_property
     def values(self) -> Floats:

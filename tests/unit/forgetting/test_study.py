@@ -345,6 +345,16 @@ def test_groups_share_the_variance_between_seeds_unless_told_otherwise() -> None
         summed(given, seed_variance="seperate")
 
 
+def test_intervals_of_order_effects_and_of_what_was_regained_are_those_of_their_corrected_tests() -> None:
+    table = {**BOTH_ORDERS, ("s", "c", "s@5%"): {"s": 50, "c": 40}}
+    rows = [row for row in summed(measured(table)) if row.dimension and row.metric in ("order_effect", "regained")]
+    assert {row.metric for row in rows} == {"order_effect", "regained"}
+    for row in rows:
+        low, high = row.estimate.limits
+        assert row.family == f"{row.metric} by {row.dimension}"
+        assert (low > 0 or high < 0) == (row.estimate.p_adjusted <= 0.05)
+
+
 def recipes(*rates: str, seeds: Sequence[int] = (0, 1, 2)) -> list[CheckpointScores]:
     """Recipes that lose alike on average over three seeds, and whose seeds scatter as far, each in a way of its own."""
     given = []

@@ -172,6 +172,10 @@ def test_each_group_is_judged_and_the_worst_decides() -> None:
     assert biased.judgements[0].answer == "fail"
     answers = [only(budget(share, "disparity", by="faith"), found).answer for share in (0.1, 0.28, 0.5)]
     assert answers == ["fail", "inconclusive", "pass"]
+    open_one = only(budget(0.28, "disparity", by="faith"), found)
+    assert open_one.more_examples is not None
+    assert open_one.examples_needed is None
+    assert "how many examples it takes to pass is not told" in open_one.reason
 
 
 @pytest.mark.parametrize("by", ["faith x age", "faith  x  age", "faith & age"])

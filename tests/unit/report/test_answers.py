@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from jsonschema import Draft202012Validator
 
+import chaintune
 from chaintune.callback.series import curves, start_numbers, warnings
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.options import Inference
@@ -118,6 +119,11 @@ def test_words_of_a_comparison_say_rote_answers_chance_and_why_there_is_no_verdi
     assert tied.count("holds all choices equally likely") == 1
     unknown = synthetic.lengths([1.0] * N)
     assert "No chance level is known, so none blocks a verdict." in summary(Results.of([compare(unknown, unknown)]))
+    rows = [{"id": n, "score": n % 2, "label": "yes", "answer": ("no", "yes")[n % 2]} for n in range(40)]
+    rows[0] |= {"label": "no", "score": 1}
+    assert "There is no chance level, as fewer than two labels count; commonest gold: yes" in summary(
+        Results.of([chaintune.compare(rows, rows)])
+    )
 
 
 def test_the_reason_stands_in_the_policys_table_json_and_junit() -> None:

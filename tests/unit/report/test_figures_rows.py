@@ -168,10 +168,23 @@ def test_power_says_in_how_many_groups_nothing_could_show() -> None:
     blind = undefined("blind", estimate(0.1))
     figure = power_figure(place(member("a", 0.1), blind))
     assert figure is not None
-    assert figure.caption.startswith("Minimum detectable forgetting (80 % power) in the typical one of the other 1:")
+    assert figure.caption.startswith(
+        "Minimum detectable forgetting (80 % power) in the other group of faith: 30 points; of"
+    )
     assert figure.caption.endswith("None in 1 of 2 groups of faith.")
     assert figure.table.row(-1, named=True)["reason"] == "these data are too few to show any"
     assert figure.table["detectable forgetting (points)"].to_list() == [30.0, None]
+
+
+def test_power_of_one_group_is_told_in_the_singular() -> None:
+    figure = power_figure(place(member("a", 0.1)))
+    assert figure is not None
+    assert figure.caption.startswith("Minimum detectable forgetting (80 % power) in the group of faith: 30 points; of")
+    assert "best measured" not in figure.caption
+    biased = replace(undefined("a", estimate(0.1)), detectable_biased=0.2)
+    figure = power_figure(place(biased))
+    assert figure is not None
+    assert figure.caption == "In the one group is no forgetting detectable (80 % power)."
 
 
 def test_power_is_shown_where_least_could_show() -> None:

@@ -22,7 +22,7 @@ from chaintune.stats import (
     simulated_power,
 )
 from chaintune.stats.detectable import prospect_of_biased, prospect_of_means
-from chaintune.stats.power import power_of
+from chaintune.stats.power import Curve
 from chaintune.stats.simulation import Statistic, draw_changes
 from tests import synthetic
 
@@ -101,7 +101,7 @@ def test_power_and_what_it_takes_agree_with_the_detectable_difference(column: in
     times = float(prospect.growth(least / 2)[column])
     grown = prospect.tests.grown(np.full(len(found.n), times))
     half = np.full(len(found.n), least / 2 / float(prospect.scale[column]))
-    assert power_of(grown, half, error_rate=rate)[column] == pytest.approx(0.8, abs=0.02)
+    assert Curve(grown, rate).power(half)[column] == pytest.approx(0.8, abs=0.02)
     # Close to the square of the ratio, less what few clusters cost.
     assert 2.5 < times < 4.5
 

@@ -97,21 +97,22 @@ def _summary(results: GroupResults) -> str:
     biased = _middle_and_least([one.detectable_biased for one in results.members], results.scale)
     none, count = sum(math.isnan(one.detectable) for one in results.judged), len(results.judged)
     if not forgetting:
-        return f"In none of the {none} groups of {results.dimension} is any forgetting detectable (80 % power)."
-    group = f"one of the other {count - none}" if none else f"group of {results.dimension}"
-    text = (
-        f"Minimum detectable forgetting (80 % power) in the typical {group}: {forgetting[0]}, in the best "
-        f"measured one {forgetting[1]}"
-    )
-    text += (
-        f"; of biased forgetting {biased[0]} and {biased[1]}." if biased else "; no biased forgetting is detectable."
-    )
+        where = f"In none of the {none} groups of {results.dimension} is any" if none > 1 else "In the one group is no"
+        return f"{where} forgetting detectable (80 % power)."
+    whose = "the other" if none else "the"
+    if count - none > 1:
+        whose = f"the typical one of the other {count - none}" if none else "the typical"
+    group = whose if none and count - none > 1 else f"{whose} group of {results.dimension}"
+    text = f"Minimum detectable forgetting (80 % power) in {group}: {', in the best measured one '.join(forgetting)}"
+    text += f"; of biased forgetting {' and '.join(biased)}." if biased else "; no biased forgetting is detectable."
     return text + (f" None in {none} of {count} groups of {results.dimension}." if none else "")
 
 
-def _middle_and_least(values: Sequence[float], scale: Scale) -> tuple[str, str] | None:
+def _middle_and_least(values: Sequence[float], scale: Scale) -> list[str]:
+    """The median and the least of those that are known; one size of one."""
     known = [value for value in values if not math.isnan(value)]
-    return (scale.size(median(known), decimals=0), scale.size(min(known), decimals=0)) if known else None
+    sizes = [scale.size(median(known), decimals=0), scale.size(min(known), decimals=0)] if known else []
+    return sizes[: len(known)]
 
 
 def _left(results: GroupResults) -> list[str]:
