@@ -155,6 +155,17 @@ def test_a_study_measures_what_it_is_about_to_overwrite(smoke: Smoke, tmp_path: 
     assert "| rank correlation with forgetting |  | all tasks | 4 |" in report
 
 
+@pytest.mark.parametrize("space", ["full", "lora"])
+def test_a_study_of_any_adapters_is_measured_and_left_alone(space: str, smoke: Smoke, tmp_path: Path) -> None:
+    quick = ["recipe.epochs=1", "recipe.method=peft", "recipe.peft={peft_type: OFT, oft_block_size: 4}"]
+    plain = smoke.open(tmp_path / "plain", *quick)
+    session = smoke.open(tmp_path / "store", *quick, f"curvature={{examples: 4, batches: 0, space: {space}}}")
+    plain.run(tmp_path / "plain-out")
+    found = session.run(tmp_path / "out")
+    assert checkpoints(session) == checkpoints(plain)
+    assert all(row.estimate.value > 0 for row in found.rows if row.metric == "curvature")
+
+
 def test_a_study_of_adapters_is_measured_in_their_space(smoke: Smoke, tmp_path: Path) -> None:
     quick = ["recipe.epochs=1", "recipe.method=lora", "recipe.lora_rank=4"]
     plain, session = (

@@ -155,6 +155,7 @@ def test_the_tables_show_every_mitigation(study: Study) -> None:
 
 QUICK = ["recipe.epochs=0.5", "resamples=100", *CHAIN]
 LORA = ["recipe.method=lora", "recipe.lora_rank=4"]
+OFT = ["recipe.method=peft", "recipe.peft={peft_type: OFT, oft_block_size: 4}"]
 SOME = """mitigations=[
   {interpolate: {task: balls, fraction: [0.5]}},
   {ewc: {task: balls, strength: [100.0], examples: 4}},
@@ -165,6 +166,7 @@ FROZEN = "mitigations=[{freeze: {task: balls, parts: [layers.0]}}, {sam: {task: 
 VARIANTS = [
     pytest.param([SOME], id="full"),
     pytest.param([SOME, *LORA, "precision=bf16"], id="lora in bf16"),
+    pytest.param([SOME, *OFT], id="oft"),
     pytest.param([FROZEN, *LORA], id="frozen lora", marks=pytest.mark.slow),
     pytest.param([SOME, "precision=bf16"], id="bf16", marks=pytest.mark.slow),
     pytest.param([SOME, *LORA], id="lora", marks=pytest.mark.slow),
@@ -191,7 +193,9 @@ def test_from_memory_as_from_disk(
     [
         (["mitigations=[{sam: {task: balls}}]", "precision=bf16"], "sam: the trained weights are bfloat16"),
         (["mitigations=[{osf: {task: balls}}]", *LORA], "osf trains the whole weight matrices, 'method: lora'"),
+        (["mitigations=[{osf: {task: balls}}]", *OFT], "osf trains the whole weight matrices"),
         (["mitigations=[{freeze: {task: balls, parts: [embd]}}]"], "freeze: the model has no part 'embd'"),
+        (["mitigations=[{freeze: {task: balls, parts: [embed_tokens]}}]", *OFT], "nothing of embed_tokens is trained"),
     ],
 )
 def test_a_mitigation_that_the_model_cannot_have_fails_alone(

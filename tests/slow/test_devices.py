@@ -14,7 +14,7 @@ from chaintune.execution.processes.job import Job
 from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
 from chaintune.models import load, save
 from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
-from chaintune.records import CHOICE_METRICS, Measurement, Recipe, Regulariser, scores_of
+from chaintune.records import CHOICE_METRICS, Measurement, PeftSettings, Recipe, Regulariser, scores_of
 from chaintune.runs.session import prepare
 from chaintune.scoring.checkpoint import score
 from chaintune.store.folder import FolderStore
@@ -87,10 +87,20 @@ def off(left: Trained, right: Trained) -> float:
     return max(float((left.weights[name] - right.weights[name]).abs().max()) for name in left.weights)
 
 
+def peft(settings: dict[str, Any]) -> dict[str, Any]:
+    return {"method": "peft", "peft": PeftSettings.of(settings)}
+
+
 WAYS: dict[str, dict[str, Any]] = {
     "full": {},
     "full as trees": {"share_prefixes": True},
     "lora": {"method": "lora", "lora_rank": 4},
+    "dora": peft({"peft_type": "LORA", "r": 4, "use_dora": True}),
+    "oft": peft({"peft_type": "OFT", "oft_block_size": 4}),
+    "ia3": peft({"peft_type": "IA3"}),
+    "vera": peft({"peft_type": "VERA", "r": 8}),
+    "loha": peft({"peft_type": "LOHA", "r": 4}),
+    "a head": peft({"peft_type": "LORA", "r": 4, "modules_to_save": ["lm_head"]}),
     "three to a share": {"batch_size": 7, "micro_batch_size": 3},
     "l2sp": {"regulariser": Regulariser("l2sp", (("strength", 3.0),))},
     "ewc": {"regulariser": Regulariser("ewc", (("examples", 4), ("strength", 1e3)))},

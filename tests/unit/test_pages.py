@@ -29,6 +29,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 RUN_BY = {
     "README.md": "tests/integration/test_pages.py",
     "docs/explanation/curvature.md": "tests/unit/test_pages.py",
+    "docs/how-to/adapters.md": "tests/unit/tuning/test_adapters_page.py",
     "docs/how-to/audit.md": "tests/integration/test_audit_page.py",
     "docs/how-to/callback.md": "tests/unit/callback/test_callback_page.py",
     "docs/how-to/card.md": "tests/unit/cli/test_card_page.py",

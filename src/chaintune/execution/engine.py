@@ -279,6 +279,9 @@ class LocalEngine:
     def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
         """Measure the curvature of a checkpoint on a task's training examples and write it into `out`."""
         loaded = self._model(node.checkpoint_key, checkpoint, node)
+        if node.space == "full" and loaded.has_adapter and not hessian.merely_adds(loaded):
+            self._in_memory = None  # merging changes it
+            loaded = merge_adapter(loaded)
         result = hessian.curvature(
             loaded,
             hessian.choose_examples(task.train, node.examples, task=task.name, seed=node.examples_seed),

@@ -33,10 +33,15 @@ def space_of(loaded: LoadedModel, space: Space) -> dict[str, torch.nn.Parameter]
         return {name: weight for name, weight in named.items() if own in name or "modules_to_save" in name}
     if not loaded.has_adapter:
         return named
-    kind = loaded.model.peft_config["default"]
-    if str(kind.peft_type.value) != "LORA" or kind.use_dora:
+    if not merely_adds(loaded):
         raise ModelError("space 'full': the model's adapter does not merely add to the weights; merge it first")
     return {name: weight for name, weight in named.items() if loaded.model.base_model.prefix not in name}
+
+
+def merely_adds(loaded: LoadedModel) -> bool:
+    """Whether an adapter adds to the weights what does not depend on them, so that they move with the merged ones."""
+    kind = loaded.model.peft_config["default"]
+    return str(kind.peft_type.value) == "LORA" and not kind.use_dora
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Stages by parent and scores by checkpoint, each with the key that its results depend on."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,9 +129,10 @@ class Graph:
         precision: str,
         contents: Contents,
         templates: Templates,
+        bare: Collection[str] = (),
     ) -> None:
         self.study, self.base_keys, self.facts, self.precision = study, base_keys, facts, precision
-        self.contents, self.templates = contents, templates
+        self.contents, self.templates, self.bare = contents, templates, frozenset(bare)
         self.children: dict[str, dict[str, StageNode]] = {}
         self.scores: dict[str, dict[str, ScoreNode]] = {}
         self.curvatures: dict[str, CurvatureNode] = {}
@@ -273,7 +274,7 @@ class Graph:
         return replace(step, portions=tuple(portions))
 
     def _stage(self, base: str, chain: Chain, variant: Variant, path: Sequence[str], step: Step) -> StageNode:
-        settings = self._settings(step, variant)
+        settings = self._settings(step, variant, path[-1])
         operation: Operation = DataMix(step.portions, step.mixing, step.protected, step.protected_examples)
         payload = {
             "format": STAGE_FORMAT,
@@ -306,7 +307,7 @@ class Graph:
             train_tokens=self._tokens(step, settings.recipe.epochs),
         )
 
-    def _settings(self, step: Step, variant: Variant) -> StageSettings:
+    def _settings(self, step: Step, variant: Variant, parent: str = "") -> StageSettings:
         if step.back_to is not None:
             return StageSettings()  # a merge is stored whole, whatever trained what it is made of
         if step.external:  # its recipe is not known to us; what it asks of a machine is
@@ -316,6 +317,8 @@ class Graph:
         tasks = {*(portion.task for portion in step.portions), *filter(None, [step.protected])}
         targets = frozenset[type]().union(*(self.facts[task].targets for task in tasks))
         recipe = with_objective(settings.recipe, targets, task=step.task)
+        if parent in self.bare:  # whatever is to become of its adapter, it is the same stage
+            recipe = replace(recipe, adapter=None)
         return replace(settings, recipe=replace(recipe, regulariser=step.regulariser))
 
     def _external(self, operation: External, seed: int) -> dict[str, Any]:
@@ -438,7 +441,7 @@ def check_curvature(spec: CurvatureSpec, task: str, available: int, method: str)
     """Refuse, before anything is trained, a curvature that could not be measured afterwards.
 
     Raises:
-        ConfigError: more examples than the task teaches, more parts than examples, or a LoRA space without LoRA.
+        ConfigError: more examples than the task teaches, more parts than examples, or an adapter's space without one.
     """
     if spec.examples > available:
         raise ConfigError(
@@ -446,7 +449,7 @@ def check_curvature(spec: CurvatureSpec, task: str, available: int, method: str)
         )
     if spec.batches > spec.examples:
         raise ConfigError(f"curvature.batches: {spec.batches} parts of {spec.examples} examples; take fewer parts")
-    if spec.space == "lora" and method != "lora":
+    if spec.space == "lora" and method == "full":
         raise ConfigError(
             f"curvature.space: 'lora' needs an adapter, and stages on task '{task}' tune by method '{method}'; "
             "write space 'full', or method 'lora' in the recipe"

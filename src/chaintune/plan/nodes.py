@@ -230,7 +230,8 @@ class StageNode(_Node):
             return (self.kind, self.base_key, self.precision, "external")
         recipe = self.recipe
         held_back = recipe.regulariser.kind if recipe.regulariser else None
-        how = (recipe.method, recipe.quantize, recipe.objective, held_back)
+        method = recipe.peft.peft_type.lower() if recipe.method == "peft" and recipe.peft else recipe.method
+        how = (method, recipe.quantize, recipe.objective, held_back)
         return (self.kind, self.base_key, self.precision, *(part for part in how if part))
 
     @property

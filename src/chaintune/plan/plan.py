@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from chaintune.plan.adapters import check_adapters, stored_adapters, trained_adapter
 from chaintune.plan.branches import branches_of
 from chaintune.plan.graph import Contents, CountTokens, Family, Graph, TaskFacts, Templates
-from chaintune.plan.nodes import Cell, CurvatureNode, DataMix, KlNode, Node, ScoreNode, StageNode
+from chaintune.plan.nodes import Cell, CurvatureNode, KlNode, Node, ScoreNode, StageNode
 from chaintune.records import PeftSettings, Recipe, Task
 from chaintune.study.study import Keep, Study
 
@@ -162,6 +163,7 @@ def compile_plan(
     precision: str,
     count_tokens: CountTokens | None = None,
     stage_bytes: StageBytes | None = None,
+    bare: Collection[str] = (),
     families: Families = families_of,
     contents: Contents = MappingProxyType({}),
     templates: Templates = MappingProxyType({}),
@@ -175,24 +177,27 @@ def compile_plan(
         precision: what `auto` came to.
         count_tokens: task -> its tokens; None counts 0.
         stage_bytes: base, recipe of its adapter or None for all weights -> size of a checkpoint; None counts 0.
+        bare: keys of the bases that have no adapter of which anything could become.
         families: study, tasks, base keys -> which checkpoints exist, and which chains are trained from them.
         contents: of the stages that other programs train.
         templates: base and task -> digest of the chat template that renders its examples, where one does.
 
     Raises:
         ConfigError: a dose of a task's training data holds no example; a dimension that a task has not; a
-            curvature that cannot be measured.
+            curvature that cannot be measured; an adapter that is to be continued and is none, or cannot be trained.
         DataError: a chain trains on a task that has nothing to train on.
     """
     compiled = families(study, tasks, base_keys)
     other_ways = [name for name, task in tasks.items() if task.other_way_of]
     facts = {name: TaskFacts.of(tasks[name], count_tokens, study.backend) for name in (*study.tasks, *other_ways)}
-    graph = Graph(study, base_keys, facts, precision, contents, templates)
+    graph = Graph(study, base_keys, facts, precision, contents, templates, bare)
     for family in compiled:
         graph.add_family(family)
     existing = dict.fromkeys(key for family in compiled for key in family.existing.values())
     nodes = tuple(node for key in existing for node in graph.walk(key))
     stages = [node for node in nodes if isinstance(node, StageNode)]
+    stored = stored_adapters(stages)
+    check_adapters(stages, stored)
     steps = sum(len(branch.steps) for family in compiled for branch in family.branches)
     starts = sum(len(family.existing) * len(family.branches) for family in compiled)
     return Plan(
@@ -202,22 +207,20 @@ def compile_plan(
         stages_unshared=steps,
         scores_unshared=(steps + starts) * sum(len(one.measured) for one in facts.values()),
         keep=study.keep,
-        stage_bytes=_sizes(stages, stage_bytes) if stage_bytes else {},
+        stage_bytes=_sizes(stages, stored, stage_bytes) if stage_bytes else {},
     )
 
 
-def _sizes(stages: Iterable[StageNode], stage_bytes: StageBytes) -> dict[str, int]:
-    """Size of every checkpoint: an adapter is stored alone while the base lies under it, else all weights are."""
+def _sizes(
+    stages: Iterable[StageNode], stored: Mapping[str, PeftSettings | None], stage_bytes: StageBytes
+) -> dict[str, int]:
+    """Size of every checkpoint: of an adapter alone, or of all weights."""
     sizes: dict[str, int] = {}
     known: dict[tuple[str, PeftSettings | None], int] = {}
-    adapters: dict[str, PeftSettings | None] = {}
     for node in stages:
-        adapter = node.recipe.adapter_settings if isinstance(node.operation, DataMix) else None
-        begun = node.parent_key == node.base_key and adapter is not None and adapter.leaves_base_alone
-        continued = adapters.get(node.parent_key) == adapter and node.recipe.adapter in (None, "continue")
-        adapters[node.key] = adapter if begun or continued else None
-        for one in (adapter, adapters[node.key]):  # one that is merged when the stage ends has to fit as well
-            if (node.base, one) not in known:
-                known[node.base, one] = stage_bytes(node.base, node.recipe if one else None)
-        sizes[node.key] = known[node.base, adapters[node.key]]
+        # An adapter that is merged when the stage ends has to fit the base as well.
+        for adapter in (trained_adapter(node), stored[node.key]):
+            if (node.base, adapter) not in known:
+                known[node.base, adapter] = stage_bytes(node.base, node.recipe if adapter else None)
+        sizes[node.key] = known[node.base, stored[node.key]]
     return sizes

@@ -196,6 +196,7 @@ def prepare(
             context.
         ModelError: a base cannot be loaded, or is served, so that nothing can be trained from it; a checkpoint that
             another program made is none of a base.
+        ConfigError: a recipe's adapter cannot be trained on a base.
     """
     loaded = {
         name: load_spec(
@@ -222,6 +223,7 @@ def prepare(
         stage_bytes=lambda base, recipe: stage_bytes(
             bases[base], recipe, precision, trust_remote_code=trust_remote_code
         ),
+        bare=[base.key for base in bases.values() if base.adapter is None],
         families=families,
         contents=contents_of(study.external, bases.values(), store, trust_remote_code=trust_remote_code),
         templates={at: facts["chat_template"] for at, facts in chat.items() if "chat_template" in facts},

@@ -41,6 +41,6 @@ def _remedies(recipe: Recipe) -> str:
     remedies = [] if recipe.gradient_checkpointing else ["gradient_checkpointing: true"]
     if recipe.method == "full":
         remedies.append("method: lora")
-    elif not recipe.quantize:
+    elif recipe.method == "lora" and not recipe.quantize:
         remedies.append("quantize: 4bit")
     return ", ".join([*remedies, "precision bf16, a smaller model, or a device with more free memory"])

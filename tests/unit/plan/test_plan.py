@@ -249,4 +249,5 @@ def test_an_adapter_is_counted_alone_only_while_the_base_lies_under_it() -> None
 
     assert sizes() == {"a": 4, "a>b": 4, "b": 4, "b>a": 4}
     assert sizes(b={"lora_rank": 2}) == {"a": 4, "a>b": 1_000, "b": 2, "b>a": 1_000}
+    assert sizes(b={"adapter": "fresh"}) == {"a": 4, "a>b": 1_000, "b": 4, "b>a": 4}
     assert sizes(b={"method": "full"}) == {"a": 4, "a>b": 1_000, "b": 1_000, "b>a": 1_000}

@@ -290,6 +290,56 @@ BAD = {
         changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe.epochs: [1], recipe: [{epochs: 2}]"),
         "mine.yaml:7: vary.recipe.epochs: is set by 'vary.recipe' too; keep one of the two",
     ),
+    "adapter without a type": (
+        changed("method: full", "method: peft, peft: {r: 8}"),
+        "mine.yaml:6: recipe.peft.peft_type: missing; it is needed",
+    ),
+    "adapter that is no mapping": (
+        changed("method: full", "method: peft, peft: OFT"),
+        "mine.yaml:6: recipe.peft: expected a mapping, got 'OFT'",
+    ),
+    "adapter that is a prompt": (
+        changed("method: full", "method: peft, peft: {peft_type: prefix_tuning}"),
+        "mine.yaml:6: recipe.peft.peft_type: an adapter of type PREFIX_TUNING learns a prompt, which cannot",
+    ),
+    "adapter that is routed": (
+        changed("method: full", "method: peft, peft: {peft_type: XLORA}"),
+        "mine.yaml:6: recipe.peft.peft_type: an adapter of type XLORA chooses among adapters",
+    ),
+    "adapter for scoring": (
+        changed("method: full", "method: peft, peft: {peft_type: OFT, inference_mode: true}"),
+        "mine.yaml:6: recipe.peft.inference_mode: got True, and the stage that trains",
+    ),
+    "adapter for another task": (
+        changed("method: full", "method: peft, peft: {peft_type: OFT, task_type: SEQ_CLS}"),
+        "mine.yaml:6: recipe.peft.task_type: every stage trains a causal language model; write CAUSAL_LM",
+    ),
+    "setting that is a date": (
+        changed("method: full", "method: peft, peft: {peft_type: OFT, r: 2020-01-01}"),
+        "mine.yaml:6: recipe.peft.r: expected text, a number, a list or a mapping, got datetime.date",
+    ),
+    "setting that is infinite": (
+        changed("method: full", "method: peft, peft: {peft_type: OFT, eps: .inf}"),
+        "mine.yaml:6: recipe.peft.eps: expected a finite number, got inf",
+    ),
+    "fate of an adapter": (
+        changed("method: full", "method: lora, adapter: kept"),
+        "mine.yaml:6: recipe.adapter: 'kept' is no valid value; valid: ",
+    ),
+    "setting of no adapter": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe.peft.r: [4, 8]"),
+        "mine.yaml:7: vary.recipe.peft.r: changes nothing, because no stage has 'method: peft'",
+    ),
+    "setting of an adapter beside it": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe.peft: [{peft_type: OFT}], recipe.peft.r: [4]").replace(
+            "method: full", "method: peft"
+        ),
+        "mine.yaml:7: vary.recipe.peft.r: is set by 'vary.recipe.peft' too; keep one of the two",
+    ),
+    "adapters that are nothing": (
+        changed("recipe.learning_rate: [2e-5, 1e-4]", "recipe.peft: []"),
+        "mine.yaml:7: vary.recipe.peft: expected a list of values such as [{peft_type: OFT}, {peft_type: IA3}], got []",
+    ),
     "replay of an unknown task": (
         changed("task: bbq,", "task: bqb,"),
         "mine.yaml:9: mitigations[0].replay.task: no task is named 'bqb'; did you mean 'bbq'?",

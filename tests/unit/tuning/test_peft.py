@@ -21,7 +21,7 @@ from tests.conftest import MakeModel
 EXAMPLES = tiny.examples(16)
 TIED = tiny.ARCHITECTURES["llama"] | {"tie_word_embeddings": True}
 LORA = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj", "v_proj"]}
-# Written by hand: the table in docs/how-to/peft.md names the same ones.
+# Written by hand: the table in docs/how-to/adapters.md names the same ones, in this order.
 METHODS: dict[str, dict[str, Any]] = {
     "rslora": LORA | {"use_rslora": True},
     "dora": LORA | {"use_dora": True},

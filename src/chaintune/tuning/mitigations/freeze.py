@@ -47,7 +47,7 @@ def freeze(model: Any, parts: Sequence[str]) -> "list[torch.Tensor]":
         parts: what to freeze.
 
     Raises:
-        StageError: nothing has a part's name, or nothing is left to train.
+        StageError: nothing has a part's name, none of it is trained, or nothing is left to train.
     """
     names = dict(model.named_parameters(remove_duplicate=False))
     for part in parts:
@@ -59,6 +59,11 @@ def freeze(model: Any, parts: Sequence[str]) -> "list[torch.Tensor]":
         for name, weight in names.items()
         if weight.requires_grad and any(_is_in(part, name) for part in parts)
     }
+    if not chosen:
+        raise StageError(
+            f"freeze: nothing of {', '.join(parts)} is trained, so that it stays as it is anyway; name parts that are, "
+            "or take method: full"
+        )
     for weight in chosen.values():
         weight.requires_grad_(False)
     if not any(weight.requires_grad for weight in names.values()):

@@ -51,7 +51,9 @@ def _apply(stage: StageModel, *, rank: float) -> Hook:
     from chaintune.models.loading import merge_adapter
 
     if stage.loaded.has_adapter:
-        raise StageError("osf trains the whole weight matrices, 'method: lora' an adapter beside them; choose one")
+        raise StageError(
+            "osf trains the whole weight matrices, 'method: lora' and 'peft' an adapter beside them; choose one"
+        )
     wrapped = replace(stage.loaded, model=orthogonal(stage.loaded.model, rank))
     return Hook(loaded=wrapped, remove=lambda: merge_adapter(wrapped))
 
