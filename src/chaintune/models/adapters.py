@@ -16,6 +16,7 @@ from chaintune.errors import ModelError
 from chaintune.models.wholeness import check_adapter, check_shapes
 from chaintune.records import starts_plain
 
+_COPY = ".modules_to_save."
 # Weights that all layers share, and that PEFT lists as missing for each.
 _SHARED = ("vblora_vector_bank", "unilora_theta_d", "tinylora_v")
 
@@ -42,6 +43,7 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
     if on_meta:  # accelerate would hand this mark of transformers to a constructor that does not know it
         for weight in model.parameters():
             vars(weight).pop("_is_hf_initialized", None)
+    _resize_embeddings(model, folder)
     with without_noise():
         try:
             adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable, low_cpu_mem_usage=on_meta)
@@ -56,7 +58,10 @@ def read_adapter(model: Any, folder: Path, *, trainable: bool, on_meta: bool = F
     missing = [
         name.replace(".default.", ".") for name in placed.missing_keys if not any(part in name for part in _SHARED)
     ]
-    check_adapter(missing, placed.unexpected_keys, len(_weight_names(folder)), folder)
+    # Of embeddings that were resized and trained whole PEFT writes a second copy, for which it has no place.
+    own = _weight_names(folder)
+    copies = [name for name in own if name.replace(_COPY, ".") in own and _COPY in name]
+    check_adapter(missing, [name for name in placed.unexpected_keys if name not in copies], len(own), folder)
     if on_meta:
         adapted.to("meta")  # PEFT fills its own weights where it can
     # What lies under it, so that PEFT, when it saves, compares with that and not with a name on the Hub.
@@ -122,10 +127,33 @@ def tied_and_adapted(adapted: PeftModel) -> list[str]:
 
 
 def _tied_embeddings(model: Any) -> dict[str, Any]:
-    ends = [layer for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None]
+    ends = _ends(model)
     if len({id(layer.weight) for layer in ends}) == len(ends):
         return {}
     return {name: layer for name, layer in model.named_modules() if any(layer is end for end in ends)}
+
+
+def _resize_embeddings(model: Any, folder: Path) -> None:
+    """Give a model as many embeddings as an adapter brings all of, whose maker added tokens."""
+    ends = {name: layer for name, layer in model.named_modules() if layer in _ends(model)}
+    with safe_open(folder / "adapter_model.safetensors", framework="numpy") as weights:
+        rows = {
+            name: weights.get_slice(key).get_shape()[0]
+            for name in ends
+            for key in weights.keys()  # noqa: SIM118 - no mapping
+            if re.fullmatch(
+                rf"(.*\.)?{re.escape(name)}\.((token_adapter\.)?base_layer\.|modules_to_save\.)?weight", key
+            )
+        }
+    brought = {id(ends[name].weight) for name in rows}
+    whole = brought == {id(layer.weight) for layer in ends.values()} and len(set(rows.values())) == 1
+    if whole and (wanted := next(iter(rows.values()))) != model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(wanted, mean_resizing=False)  # what is drawn for them is overwritten
+
+
+def _ends(model: Any) -> list[Any]:
+    """Input and output embeddings, where a model has them."""
+    return [layer for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None]
 
 
 def _weight_names(folder: Path) -> list[str]:
@@ -138,12 +166,14 @@ def without_noise() -> Iterator[None]:
     """Silences warnings of PEFT that call for no action.
 
     It uses a name of transformers that is going away, it sets `fan_in_fan_out` as GPT-2 needs it, it lists the weights
-    that are missing, which are refused, and it tells of embeddings that a copy of one unties, which are stored as two.
+    that are missing, which are refused, and it tells of embeddings that are stored: those that were resized, and two where
+    a copy of one unties them.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
         warnings.filterwarnings("ignore", message="Found missing adapter keys", category=UserWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Setting `save_embedding_layers`", category=UserWarning)
         warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`", category=UserWarning)
         warnings.filterwarnings(
             "ignore", message="Input and output embeddings are no longer tied", category=UserWarning

@@ -252,7 +252,8 @@ def dequantise(gguf: Path, out: Path) -> None:
 
 def save(loaded: LoadedModel, folder: Path) -> None:
     """Write a model into a folder: safetensors and tokenizer, or the adapter alone with the tokenizer it brought."""
-    loaded.model.save_pretrained(folder)
+    with without_noise():
+        loaded.model.save_pretrained(folder)
     if not loaded.has_adapter or loaded.tokenizer.name_or_path != str(_folder_of(loaded.model)):
         loaded.tokenizer.save_pretrained(folder)
 

@@ -30,7 +30,7 @@ def check_can_shard(quantize: Quantize | None, regulariser: Regulariser | None) 
 
 
 def training_bytes(model: torch.nn.Module, weight_bytes: Callable[[int], int]) -> int:
-    """Memory of weights, gradients and optimizer of a stage of a model, adapters and activations not counted.
+    """Memory of a stage's weights, gradients and optimizer; neither activations nor a new adapter are counted.
 
     Args:
         model: its shapes and number formats are enough.

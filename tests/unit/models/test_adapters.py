@@ -18,8 +18,9 @@ from peft import (
     VeraConfig,
 )
 
-from chaintune.models import load, save, with_adapter
+from chaintune.models import load, merge_adapter, save, with_adapter
 from chaintune.models.adapters import leaves_base_alone, new_adapter
+from tests import tiny
 from tests.conftest import MakeModel
 
 
@@ -105,3 +106,34 @@ def test_what_peft_writes_is_taken_whole(kind: str, model_folder: MakeModel, tmp
         expected = loaded.model.eval()(tokens).logits
         assert load(model_folder(), adapter=tmp_path, precision="fp32").model(tokens).logits.equal(expected)
         load(model_folder(), adapter=tmp_path, precision="fp32", on_meta=True)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["two matrices", "tied"])
+@pytest.mark.parametrize(
+    "brought",
+    [{}, {"modules_to_save": ["embed_tokens", "lm_head"]}, {"trainable_token_indices": [341, 342]}],
+    ids=["lora", "embeddings and a head", "tokens"],
+)
+def test_an_adapter_brings_embeddings_of_tokens_that_its_maker_added(
+    brought: dict[str, Any], tied: bool, tmp_path: Path
+) -> None:
+    tiny.make_model(**tiny.ARCHITECTURES["llama"] | {"tie_word_embeddings": tied}).save_pretrained(tmp_path / "base")
+    tiny.make_tokenizer().save_pretrained(tmp_path / "base")
+    loaded = load(tmp_path / "base", precision="fp32")
+    loaded.tokenizer.add_tokens([f"<{number}>" for number in range(344 - len(loaded.tokenizer))])
+    loaded.model.resize_token_embeddings(344, mean_resizing=False)
+    loaded.model = new_adapter(loaded.model, LoraConfig(**LORA, **brought))
+    for weight in loaded.model.parameters():
+        if weight.requires_grad:
+            torch.nn.init.normal_(weight, std=0.1)
+    save(loaded, tmp_path / "adapter")
+    loaded.tokenizer.save_pretrained(tmp_path / "adapter")
+    tokens = torch.tensor([[5, 6, 341, 343, 7]])
+    with torch.no_grad():
+        expected = loaded.model.eval()(tokens).logits
+        again = load(tmp_path / "base", adapter=tmp_path / "adapter", precision="fp32")
+        assert again.model(tokens).logits.equal(expected)
+        save(merge_adapter(again), tmp_path / "whole")
+        whole = load(tmp_path / "whole", precision="fp32")
+        assert (whole.model(tokens).logits - expected).abs().max() < 1e-5
+        assert len(whole.tokenizer) == 344

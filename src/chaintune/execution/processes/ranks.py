@@ -32,10 +32,13 @@ from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.measures import MEASURES
 from chaintune.tuning.sharding import reads_pieces, training_bytes
+from chaintune.tuning.trainable import adapter_bytes
 from chaintune.tuning.tune import tune
 
 _FAILED, _ORPHANED = 1, 3
 _SECONDS_BETWEEN_LOOKS = 1.0
+# Of a trained weight: itself, its gradient and AdamW's two averages.
+_ADAPTER_COPIES = 4
 
 
 def main(path: Path) -> int:
@@ -64,9 +67,11 @@ def _join() -> None:
 
 def _tune(job: Job) -> None:
     recipe = job.recipe
-    parent, sharded = _read(
-        job, lambda model: training_bytes(model, recipe.weight_bytes), on_meta=reads_pieces(recipe.regulariser)
-    )
+
+    def needed(model: Any) -> int:
+        return training_bytes(model, recipe.weight_bytes) + _ADAPTER_COPIES * adapter_bytes(model, recipe)
+
+    parent, sharded = _read(job, needed, on_meta=reads_pieces(recipe.regulariser))
     before = parent.model
     tuned = tune(
         parent,
