@@ -166,8 +166,8 @@ def without_noise() -> Iterator[None]:
     """Silences warnings of PEFT that call for no action.
 
     It uses a name of transformers that is going away, it sets `fan_in_fan_out` as GPT-2 needs it, it lists the weights
-    that are missing, which are refused, and it tells of embeddings that are stored: those that were resized, and two where
-    a copy of one unties them.
+    that are missing, which are refused, and it tells of embeddings that are stored: those that were resized, and two
+    where a copy of one unties them.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)

@@ -108,11 +108,14 @@ def test_what_peft_writes_is_taken_whole(kind: str, model_folder: MakeModel, tmp
         load(model_folder(), adapter=tmp_path, precision="fp32", on_meta=True)
 
 
-@pytest.mark.parametrize("tied", [False, True], ids=["two matrices", "tied"])
+WHOLE = {"modules_to_save": ["embed_tokens", "lm_head"]}
+ADDED = {"trainable_token_indices": [341, 342]}
+
+
 @pytest.mark.parametrize(
-    "brought",
-    [{}, {"modules_to_save": ["embed_tokens", "lm_head"]}, {"trainable_token_indices": [341, 342]}],
-    ids=["lora", "embeddings and a head", "tokens"],
+    ("brought", "tied"),
+    [({}, False), ({}, True), (WHOLE, False), (WHOLE, True), (ADDED, False)],
+    ids=["lora", "lora, tied", "embeddings and a head", "embeddings and a head, tied", "tokens"],
 )
 def test_an_adapter_brings_embeddings_of_tokens_that_its_maker_added(
     brought: dict[str, Any], tied: bool, tmp_path: Path
