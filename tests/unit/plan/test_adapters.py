@@ -8,7 +8,7 @@ from chaintune.errors import ConfigError
 from chaintune.plan.plan import Plan, compile_plan
 from tests.dummy_engine import BASE_KEY, make_plan, make_study, make_task
 
-OFT = {"method": "peft", "peft": {"peft_type": "OFT", "oft_block_size": 4}}
+OFT: dict[str, Any] = {"method": "peft", "peft": {"peft_type": "OFT", "oft_block_size": 4}}
 
 
 def plan(first: dict[str, Any], second: dict[str, Any]) -> Plan:
