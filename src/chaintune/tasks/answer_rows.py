@@ -6,7 +6,7 @@ from typing import Any
 from chaintune.errors import DataError
 from chaintune.files.rows import Row, checked_text, kind
 from chaintune.records import Example, Message, Preference, Reference, Target, canonical_digest
-from chaintune.records.examples import Text
+from chaintune.records.examples import Text, is_no_group
 from chaintune.tasks.columns import IN_BRACES, ColumnNames, filled
 from chaintune.tasks.conversations import ASSISTANT, SYSTEM, USER, are_turns, check_speaks, turns_of
 from chaintune.tasks.prompts import continuation
@@ -103,24 +103,24 @@ def _prompt(row: Row, columns: ColumnNames) -> Text:
         _check_asked(turns, what)
     else:
         text = checked_text(cell, what)
-        more = row.get(columns.input) if columns.input else None
-        if more is not None and str(more).strip():
-            text = f"{text.rstrip()}\n\n{checked_text(more, _field(row, columns.input))}"
-        if not _system(row, columns):
+        if more := _if_any(row, columns.input):
+            text = f"{text.rstrip()}\n\n{more}"
+        if not _if_any(row, columns.system):
             return text
         turns = (Message(USER, text),)
     return _with_system(row, columns, turns, what)
 
 
-def _system(row: Row, columns: ColumnNames) -> str:
-    value = row.get(columns.system) if columns.system else None
-    if value is None or (isinstance(value, str) and not value.strip()):
+def _if_any(row: Row, column: str) -> str:
+    """The text of a column; empty where there is no such column, or a row has nothing there."""
+    value = row.get(column) if column else None
+    if is_no_group(value) or (isinstance(value, str) and not value.strip()):
         return ""
-    return checked_text(value, _field(row, columns.system))
+    return checked_text(value, _field(row, column))
 
 
 def _with_system(row: Row, columns: ColumnNames, turns: tuple[Message, ...], what: str) -> tuple[Message, ...]:
-    text = _system(row, columns)
+    text = _if_any(row, columns.system)
     if text and turns[0].role == SYSTEM and turns[0].content != text:
         raise DataError(f"{what}: begins with a system text, and field '{columns.system}' holds another")
     return (Message(SYSTEM, text), *turns) if text and turns[0].role != SYSTEM else turns

@@ -37,6 +37,11 @@ def turns_of(value: Any, what: str) -> tuple[Message, ...]:
         return _spoken(value, what)
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = json_in(value, what)
+    if isinstance(value, Mapping) and (names := _named_fields(value)):
+        # A list of turns as a table holds it that keeps their fields apart.
+        fields = [value[name] for name in names if isinstance(value.get(name), list | tuple)]
+        if len(fields) == len(names) and len(set(map(len, fields))) == 1:
+            value = [dict(zip(names, turn, strict=True)) for turn in zip(*fields, strict=True)]
     if not isinstance(value, list | tuple):
         raise DataError(
             f"{what} must be a list of turns such as {{'role': 'user', 'content': 'Hello'}}, or JSON of one, got "

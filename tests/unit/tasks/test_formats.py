@@ -2,16 +2,22 @@
 
 import csv
 import json
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chaintune import tasks
 from chaintune.errors import ChaintuneError, ConfigError, DataError
+from chaintune.files.rows import Row
 from chaintune.records import Chat, Example, Message, Preference, Reference, Task
+from chaintune.tasks.items import read_items
 from tests.unit.tasks.test_local import jsonl
 
 USER, ANSWER = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
@@ -34,6 +40,9 @@ FALLBACK = Chat(fallback=True)
 FORMS: dict[str, tuple[dict[str, Any], tuple[Message, ...], Any, Chat]] = {
     "OpenAI": ({"messages": [USER, ANSWER]}, ASKED, Reference("So."), Chat()),
     "JSON in a text": ({"messages": json.dumps([USER, ANSWER])}, ASKED, Reference("So."), Chat()),
+    "fields apart": (
+        {"messages": {"role": ["user", "assistant"], "content": ["Why?", "So."]}}, ASKED, Reference("So."), Chat(),
+    ),
     "parts": (
         {"messages": [USER | {"content": [{"type": "text", "text": "Why?"}]}, ANSWER]}, ASKED, Reference("So."), Chat(),
     ),
@@ -241,6 +250,28 @@ def test_columns_that_could_be_two_things_or_none_are_refused(
 ) -> None:
     with pytest.raises(error, match=sentence):
         load(tmp_path, row, columns=columns)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["role", "content", "from", "value", "type", "text", "x"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+TURNS = st.lists(st.sampled_from([USER, ANSWER, {"from": "gpt", "value": "\ud800"}, {"role": "tool"}]), max_size=4)
+CELLS = JSON | TURNS | TURNS.map(json.dumps) | st.sampled_from([HH, f"{HH}So.", "Human:\n\nAssistant:"])
+
+
+@given(st.dictionaries(st.sampled_from(["messages", "prompt", "response", "chosen", "rejected"]), CELLS, min_size=1))
+def test_whatever_a_cell_holds_is_read_or_told(row: dict[str, Any]) -> None:
+    row |= {"text": "Once."}
+    forms: list[dict[str, str]] = [{"messages": "messages"}, {"response": "response"}, {"chosen": "chosen"}]
+    for columns in forms:
+        with suppress(DataError):
+            (made,) = read_items([Row("line 1", row)], columns, "rows", Counter()).examples
+            assert Example.from_content(json.loads(json.dumps(made.content()))) == made
 
 
 def test_choices_are_choices_whatever_else_a_row_holds(tmp_path: Path) -> None:
