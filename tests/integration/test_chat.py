@@ -12,6 +12,7 @@ import chaintune
 from chaintune.cli.app import main
 from chaintune.errors import DataError, ModelError
 from chaintune.records import Message, Scores
+from chaintune.report.folder import write_report
 from chaintune.runs.scoring import score_models
 from chaintune.runs.session import prepare
 from chaintune.store.folder import FolderStore
@@ -190,7 +191,7 @@ def test_a_study_both_ways(here: Path, tmp_path: Path, caplog: pytest.LogCapture
     places = [(task, chain) for task in ("balls", "boxes") for chain in ("balls", "balls>boxes", "base")]
     assert sorted(alike.select("task", "chain").rows()) == places
     assert set(alike.get_column("unit")) == {"share"}
-    chaintune.report.folder.write_report(tmp_path / "out", session.tasks)
+    write_report(tmp_path / "out", session.tasks)
     assert "Asked both ways" in (tmp_path / "out" / "report.md").read_text()
     assert Study.from_yaml(tmp_path / "out" / "study.resolved.yaml").chat == "both"
     # What is taught, and what is asked as plain text, is what it is without.
@@ -203,9 +204,10 @@ def test_a_study_both_ways(here: Path, tmp_path: Path, caplog: pytest.LogCapture
 def test_a_study_says_in_its_results_that_the_template_was_not_used(here: Path, tmp_path: Path) -> None:
     session = prepare(study(here, tmp_path, "chains=[[balls]]"), FolderStore(tmp_path / "store"))
     session.run(tmp_path / "out")
-    chaintune.report.folder.write_report(tmp_path / "out", session.tasks)
+    write_report(tmp_path / "out", session.tasks)
     told = "has a chat template, and balls, boxes were asked as plain text"
-    assert told in (tmp_path / "out" / "provenance.json").read_text()
+    for name in ("provenance.json", "report.md", "report.html"):
+        assert told in (tmp_path / "out" / name).read_text(), name
 
 
 def test_a_task_of_a_study_says_itself_how_it_is_asked(here: Path, tmp_path: Path) -> None:
@@ -260,3 +262,27 @@ def test_examples_longer_than_the_context_when_rendered(here: Path, tmp_path: Pa
     )
     with pytest.raises(DataError, match=named):
         score_models({"m": str(here / "one")}, [task], FolderStore(tmp_path / "store"))
+
+
+def test_examples_that_a_model_cannot_read_are_left_out_where_the_task_says_so(
+    here: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = tiny.numbered(tiny.examples(40))
+    long = replace(items[3], prompt="Ann has a red ball. " * 40)
+    path = tiny.write_task(tmp_path / "own.jsonl", items=[*items[:3], long, *items[4:]])
+    how = {"role": "safety", "path": path, "test_share": 1, "chat": "on"}
+    models = {"one": str(here / "one"), "two": str(here / "two")}
+    with pytest.raises(DataError, match="task 'own': 1 of 40 examples are longer"):
+        score_models(models, [chaintune.tasks.load("own", **how)], FolderStore(tmp_path / "store"))
+    task = chaintune.tasks.load("own", unusable="skip", **how)
+    scores = score_models(models, [task], FolderStore(tmp_path / "store"))
+    assert [len(scores[name]["own"]) for name in models] == [39, 39]
+    assert long.id not in scores["one"]["own"].example_ids
+    (told,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert "task 'own': left out 1 of 40 rows: 1 with a text that a model cannot read (1 of 1 examples" in told
+    # No other model, and no other way of asking it, changes what is left.
+    short = score_models({"one": str(here / "one")}, [task], FolderStore(tmp_path / "store"))
+    assert short["one"]["own"].example_ids == scores["one"]["own"].example_ids
+    alone = replace(task, test=tuple(one for one in task.test if one.id == long.id))
+    with pytest.raises(DataError, match="task 'own': no example of its test split can be read"):
+        score_models(models, [alone], FolderStore(tmp_path / "store"))

@@ -2,9 +2,12 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from chaintune.errors import DataError
 from chaintune.execution.bases import BaseModel
 from chaintune.models import Precision, Reader, load
 from chaintune.models.chat import chat_facts
@@ -14,6 +17,7 @@ from chaintune.plan.graph import TaskTokens
 from chaintune.records import Example, Recipe, Task
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.tasks.chat import UNUSED, template_unused
+from chaintune.tasks.left_out import note_left_out
 from chaintune.tuning.objectives import Tokenized, objective_of, targets_of, with_objective
 from chaintune.tuning.tokenized import count_tokens, longest_tokens
 from chaintune.tuning.trainable import adapter_bytes
@@ -49,6 +53,56 @@ def chat_of(tasks: Iterable[Task], readers: Mapping[str, Reader]) -> dict[tuple[
             with errors_of(task.name):
                 facts[base, task.name] = chat_facts(reader.tokenizer, task, (*task.train, *task.test))
     return facts
+
+
+def usable(tasks: Iterable[Task], readers: Iterable[Reader]) -> dict[str, Task]:
+    """The tasks by name; of those that say so, without the examples that one of several models cannot read.
+
+    The source of such a task tells how many were left out, and why the first was.
+
+    Args:
+        tasks: that are taught or measured.
+        readers: of the models; what one cannot read is left out for all.
+
+    Raises:
+        DataError: no example of a split is left.
+    """
+    several = list(readers)
+    return {task.name: _usable(task, several) if task.skips_unusable else task for task in tasks}
+
+
+def _usable(task: Task, readers: Sequence[Reader]) -> Task:
+    problems: dict[str, str] = {}
+    for reader in readers:
+        try:
+            _tokens(task, reader)
+        except DataError:
+            problems |= _problems(task, reader)
+    if not problems:
+        return task
+    train, test = (tuple(one for one in part if one.id not in problems) for part in (task.train, task.test))
+    for name, before, after in (("train", task.train, train), ("test", task.test, test)):
+        if before and not after:
+            reason = problems[before[0].id]
+            raise DataError(
+                f"task '{task.name}': no example of its {name} split can be read, as '{before[0].id}': {reason}"
+            )
+    left_out = Counter({f"a text that a model cannot read ({next(iter(problems.values()))})": len(problems)})
+    note = note_left_out(task.name, left_out, len(task.train) + len(task.test))
+    return replace(task, train=train, test=test, source=task.source + note)
+
+
+def _problems(task: Task, reader: Reader) -> dict[str, str]:
+    """The ids of the examples that a model cannot read, with the reasons."""
+    problems = {}
+    for taught, examples in ((True, task.train), (False, task.test)):
+        for example in examples:
+            alone = replace(task, train=(example,) if taught else (), test=() if taught else (example,))
+            try:
+                _tokens(alone, reader)
+            except DataError as error:
+                problems[example.id] = str(error).removeprefix(f"task '{task.name}': ")
+    return problems
 
 
 def tell_unused(facts: Mapping[tuple[str, str], Mapping[str, str]]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _LONGEST = 60
+_SHOWN_DIGITS = 12
 _ENCODER = json.JSONEncoder(sort_keys=True, default=str)
 
 
@@ -25,6 +26,11 @@ def brief(value: Any) -> str:
     if len(text) <= _LONGEST:
         return text
     return f"{text[:_LONGEST]}... ({hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]})"
+
+
+def template_facts(digest: str) -> dict[str, str]:
+    """The facts of a log whose prompts a chat template rendered, by the digest of its text."""
+    return {"chat": "on", "chat template": digest[:_SHOWN_DIGITS]}
 
 
 def named(kind: str, values: Mapping[str, Any]) -> dict[str, str]:

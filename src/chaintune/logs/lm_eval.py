@@ -19,6 +19,7 @@ from chaintune.files.columns import Columns, read_columns
 from chaintune.files.reading import iter_rows, parse_json, suffix_of
 from chaintune.files.rows import Row, kind
 from chaintune.logs.content import beginning, stem
+from chaintune.logs.facts import template_facts
 from chaintune.logs.fields import Fields, scores_from_columns
 from chaintune.logs.lm_eval_choices import ANSWERS, METRICS, choice_fields, with_choices
 from chaintune.logs.log import UNNAMED, Log
@@ -33,6 +34,7 @@ _MARKS = {"doc_id", ANSWERS}
 _OWN = {*_MARKS, *_DIGESTS.values(), "doc", "target", "arguments", "resps", "filter", "metrics"}
 _PREFERRED = "acc"
 _SAMPLES, _RESULTS, _OLD_RESULTS = "samples_*.jsonl", "results_*.json", "results.json"
+_TEMPLATE = "chat_template_sha"
 _FILTER, _PLAIN_FILTER = "filter", "none"
 
 
@@ -257,10 +259,14 @@ def _results(path: Path) -> Mapping[str, Any]:
 
 
 def _facts(results: Mapping[str, Any], task: str) -> dict[str, str]:
-    """Task version and few-shot count, as far as they are known."""
+    """Task version, few-shot count and chat template, as far as they are known."""
     parts = {"task version": "versions", "few-shot examples": "n-shot"}
     known = {fact: _entry(results, part, task) for fact, part in parts.items()}
-    return {fact: str(value) for fact, value in known.items() if isinstance(value, str | int | float)}
+    facts = {fact: str(value) for fact, value in known.items() if isinstance(value, str | int | float)}
+    if _TEMPLATE not in results:
+        return facts
+    template = results[_TEMPLATE]
+    return facts | (template_facts(template) if isinstance(template, str) else {"chat": "off"})
 
 
 def _entry(results: Mapping[str, Any], part: str, task: str) -> Any:

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from chaintune.errors import ConfigError, DataError
 from chaintune.files.reading import parquet_columns, refuse_lfs_pointer
+from chaintune.logs.facts import template_facts
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.records import Scores
 from chaintune.tasks.chat import RENDERED
-
-_SHOWN_DIGITS = 12
 
 
 def recognises(path: Path) -> bool:
@@ -42,8 +41,7 @@ def log_of(scores: Scores, where: str) -> Log:
     """Scores of chaintune as a log."""
     about = scores.provenance
     facts = {"task version": about["task_version"]} if about.get("task_version") else {}
-    facts |= {"chat": RENDERED if about.get("chat") == RENDERED else "off"}
-    facts |= {"chat template": about["chat_template"][:_SHOWN_DIGITS]} if about.get("chat_template") else {}
+    facts |= template_facts(about.get("chat_template", "")) if about.get("chat") == RENDERED else {"chat": "off"}
     return Log(scores, where, facts, content=scores.provenance.get("test_digest", ""), fields=scores.dimensions)
 
 

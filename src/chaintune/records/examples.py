@@ -317,7 +317,8 @@ class Task:
     measured, the first deciding; none is what suits the examples' targets. `balance` names a dimension, and those over
     which a sample of `test` is even within its groups. `known` is the task under whose name the data is split and
     sampled, where that is another one. `chat` is how its prompts were made turns or text, `auto`, `on` or `off`;
-    `other_way_of` names the task whose examples it asks the other way, empty where it is no such one.
+    `other_way_of` names the task whose examples it asks the other way, empty where it is no such one. `skips_unusable`
+    says that examples which a model cannot read are left out, for all models alike, instead of being an error.
     """
 
     name: str
@@ -334,6 +335,7 @@ class Task:
     known: str = ""
     chat: str = "auto"
     other_way_of: str = ""
+    skips_unusable: bool = False
 
     @property
     def is_labelling(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
-from chaintune.execution.sizing import chat_of, tell_unused
+from chaintune.execution.sizing import chat_of, tell_unused, usable
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.names import file_names, shown_names
@@ -77,10 +77,11 @@ def score_models(
         if base.weights
     }
     chat = chat_of(tasks, readers)
+    by_name = usable(tasks, readers.values())
     for called, name in models.items():
         base = bases[shown[name]]
         stored = "" if base.weights is None else chosen
-        for task in tasks:
+        for task in by_name.values():
             template = chat.get((shown[name], task.name), {}).get("chat_template", "")
             node = _node(base, shown[name], task, called, precision=stored, devices=devices, template=template)
             keys[called, task.name] = node.key
@@ -90,7 +91,6 @@ def score_models(
                 nodes[node.key] = replace(node, score_tokens=tokens)
     tell_unused(chat)
     plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
-    by_name = {task.name: task for task in tasks}
     engine = EngineFactory.of(bases, chosen, trust_remote_code=trust_remote_code)
     scores: dict[str, dict[str, Scores]] = {}
     with computed(plan, store, by_name, engine, options) as outcome:

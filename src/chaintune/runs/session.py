@@ -15,7 +15,7 @@ from chaintune.execution.events import Event
 from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.external import check_commands, contents_of
 from chaintune.execution.run import run_plan
-from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_unused
+from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_unused, usable
 from chaintune.execution.state import RunOutcome
 from chaintune.files.atomic import clear_leftovers
 from chaintune.forgetting.recommend import USUAL
@@ -214,6 +214,7 @@ def prepare(
         for name, base in bases.items()
     }
     chat = chat_of(loaded.values(), readers)
+    loaded = usable(loaded.values(), readers.values())
     plan = compile_plan(
         study,
         base_keys={name: base.key for name, base in bases.items()},

@@ -134,6 +134,7 @@ def load(
         balance=source.balance,
         known=source.known if source.known != name else "",
         chat=mode,
+        skips_unusable=data.get("unusable") == "skip",
     )
 
 

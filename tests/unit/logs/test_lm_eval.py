@@ -251,6 +251,18 @@ def test_a_log_of_the_first_versions_is_one_list_named_by_model_and_task(tmp_pat
     assert chaintune.compare(*files, resamples=FAST).task == "arc"
 
 
+def test_logs_that_were_asked_in_other_templates_are_not_compared(tmp_path: Path) -> None:
+    paths = {}
+    for side, digest in {"off": None, "on": "a" * 64, "other": "b" * 64}.items():
+        paths[side] = logs.write(tmp_path / side, [logs.sample(i, i % 2) for i in range(8)])
+        (results,) = paths[side].rglob("results_*.json")
+        results.write_text(json.dumps(json.loads(results.read_text()) | {"chat_template_sha": digest}))
+    with pytest.raises(DataError, match="chat is off before and on after"):
+        chaintune.compare(paths["off"], paths["on"], resamples=FAST)
+    with pytest.raises(DataError, match="chat template is aaaaaaaaaaaa before and bbbbbbbbbbbb after"):
+        chaintune.compare(paths["on"], paths["other"], resamples=FAST)
+
+
 def test_renamed_logs_are_known_by_what_they_hold(tmp_path: Path) -> None:
     paths = []
     for name in ("base.jsonl", "tuned.json"):
