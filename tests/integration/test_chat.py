@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -270,7 +271,7 @@ def test_examples_that_a_model_cannot_read_are_left_out_where_the_task_says_so(
     items = tiny.numbered(tiny.examples(40))
     long = replace(items[3], prompt="Ann has a red ball. " * 40)
     path = tiny.write_task(tmp_path / "own.jsonl", items=[*items[:3], long, *items[4:]])
-    how = {"role": "safety", "path": path, "test_share": 1, "chat": "on"}
+    how: dict[str, Any] = {"role": "safety", "path": path, "test_share": 1, "chat": "on"}
     models = {"one": str(here / "one"), "two": str(here / "two")}
     with pytest.raises(DataError, match="task 'own': 1 of 40 examples are longer"):
         score_models(models, [chaintune.tasks.load("own", **how)], FolderStore(tmp_path / "store"))
