@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from chaintune.api import Study, curvature, mitigate
     from chaintune.auditing import audit, score
     from chaintune.callback.callback import ForgettingCallback
-    from chaintune.logs import compare
+    from chaintune.logs import compare, compare_series
     from chaintune.records import (
         Audit,
         Choices,
@@ -42,8 +42,10 @@ if TYPE_CHECKING:
         Reference,
         ResultRow,
         Scores,
+        Series,
         Task,
     )
+    from chaintune.series import audit_series
 
 __all__ = [
     "Audit",
@@ -64,12 +66,15 @@ __all__ = [
     "Reference",
     "ResultRow",
     "Scores",
+    "Series",
     "StageError",
     "StoreError",
     "Study",
     "Task",
     "audit",
+    "audit_series",
     "compare",
+    "compare_series",
     "curvature",
     "mitigate",
     "score",
@@ -77,13 +82,15 @@ __all__ = [
 
 _RECORDS = (
     "Audit", "Choices", "Comparison", "Curvature", "Estimate", "Example", "Message", "Preference", "Recipe",
-    "Reference", "ResultRow", "Scores", "Task",
+    "Reference", "ResultRow", "Scores", "Series", "Task",
 )  # fmt: skip
 _HOMES = dict.fromkeys(_RECORDS, "records") | {
     "ForgettingCallback": "callback.callback",
     "Study": "api",
     "audit": "auditing",
+    "audit_series": "series",
     "compare": "logs",
+    "compare_series": "logs",
     "curvature": "api",
     "mitigate": "api",
     "score": "auditing",

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, nearest
 from chaintune.forgetting.crossing import parts_of
 from chaintune.forgetting.power import OnDraw
 from chaintune.logs.options import CompareArguments
-from chaintune.records import Audit, Scores, Task
+from chaintune.records import Audit, Comparison, Gate, Scores, Task
 from chaintune.scoring.backends import DEFAULT
 from chaintune.tasks import Size, registry
 from chaintune.tasks.chat import MODES, RUN_MODES, ChatMode, RunMode, asked
@@ -19,9 +19,11 @@ from chaintune.tasks.chat import MODES, RUN_MODES, ChatMode, RunMode, asked
 if TYPE_CHECKING:
     from chaintune.gate import Policy
     from chaintune.logs.options import CompareOptions
+    from chaintune.report.page import Step
     from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
 
+_SCORING = ("precision", "backend", "devices", "trust_remote_code", "allow_unused")
 _PUBLIC = (
     "The examples of a public data set may be among what a model was trained on: then its scores, and what it forgot, "
     "tell of memory as well."
@@ -165,29 +167,13 @@ def audit(
 
     Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
     """
-    from chaintune.gate import read_policy
-    from chaintune.logs.options import compare_options
-    from chaintune.runs.scoring import score_models
-    from chaintune.runs.session import RunOptions
-    from chaintune.store.address import open_store
-
-    budgets = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
-    options = compare_options({**how, "metric": metric})
-    if chat not in RUN_MODES:
-        raise ConfigError(f"chat '{chat}': {nearest(chat, RUN_MODES)}")
-    loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed, chat)
-    check_dimensions(options.by, loaded)
-    scores = score_models(
-        {"before": str(before), "after": str(after)},
-        loaded,
-        open_store(store),
-        RunOptions(executor, address, watch=watch),
-        precision=precision,
-        backend=backend,
-        devices=devices,
-        trust_remote_code=trust_remote_code,
-        allow_unused=allow_unused,
-    )
+    arguments = {
+        "policy": policy, "test": test, "chat": chat, "sample_seed": sample_seed, "metric": metric,
+        "precision": precision, "backend": backend, "devices": devices, "store": store, "executor": executor,
+        "address": address, "watch": watch, "trust_remote_code": trust_remote_code, "allow_unused": allow_unused,
+    }  # fmt: skip
+    models = {"before": str(before), "after": str(after)}
+    options, budgets, loaded, scores = scored(models, tasks, {**arguments, **how})
     audited = audit_scores(scores["before"], scores["after"], options, budgets)
     if out is not None:
         write_audit(audited, Path(out), tasks=loaded)
@@ -215,14 +201,9 @@ def audit_scores(
     from chaintune.logs.compare import compare_sides
     from chaintune.logs.sides import read_sides
 
-    # The examples that were drawn need not bear a dimension that the task has.
-    lenient = replace(options, by=(), also_by=(*options.by, *options.also_by, *(policy.dimensions if policy else ())))
+    lenient = lenient_options(options, policy)
     sides = read_sides(list(before.values()), list(after.values()), lenient)
-    compared = compare_sides(sides, lenient, on_draw=on_draw)
-    comparisons = tuple(
-        replace(one, cautions={**one.cautions, "public": _PUBLIC}) if one.task in registry.names() else one
-        for one in compared
-    )
+    comparisons = with_public_caution(compare_sides(sides, lenient, on_draw=on_draw))
     return Audit(comparisons, judge(policy, comparisons) if policy else None, before, after)
 
 
@@ -240,21 +221,96 @@ def write_audit(audited: Audit, folder: Path, *, tasks: Sequence[Task] = (), com
         ConfigError: the folder holds scores of other models.
         StoreError: it cannot be written.
     """
+    from chaintune.report.page import Step
+
+    steps = [Step(task, before, audited.after[task]) for task, before in audited.before.items()]
+    scores = {"before": audited.before, "after": audited.after}
+    write_folder(folder, scores, audited.comparisons, audited.gate, steps, tasks=tasks, command=command)
+
+
+def write_folder(
+    folder: Path,
+    scores: Mapping[str, Mapping[str, Scores]],
+    comparisons: Sequence[Comparison],
+    gate: Gate | None,
+    steps: "Sequence[Step]",
+    *,
+    tasks: Sequence[Task],
+    command: Sequence[str],
+) -> None:
+    """Write scores into folders of their own, and the report.
+
+    Args:
+        folder: for everything.
+        scores: name of a folder -> task -> scores.
+        comparisons: that are reported.
+        gate: what a policy says of them.
+        steps: both sides of what is compared, for the items that flipped.
+        tasks: whose texts stand beside the examples on the page.
+        command: as it was typed.
+
+    Raises:
+        ConfigError: a folder holds scores of another model.
+        StoreError: it cannot be written.
+    """
     from chaintune.files.atomic import own_folder
     from chaintune.files.disk import os_errors_as_store_error
     from chaintune.report.folder import write_report
-    from chaintune.report.page import Step
     from chaintune.report.results import Results
     from chaintune.runs.scoring import write_scores
 
     with os_errors_as_store_error(folder, "the scores cannot be written"):
-        for side, scores in (("before", audited.before), ("after", audited.after)):
-            write_scores(scores, own_folder(folder / side))
-    write_report(
-        folder,
-        {task.name: task for task in tasks},
-        results=Results.of(audited.comparisons, audited.gate, command=command),
-        steps=[Step(task, before, audited.after[task]) for task, before in audited.before.items()],
+        for name, own in scores.items():
+            write_scores(own, own_folder(folder / name))
+    results = Results.of(comparisons, gate, command=command)
+    write_report(folder, {task.name: task for task in tasks}, results=results, steps=steps)
+
+
+def scored(
+    models: Mapping[str, str], tasks: Task | str | Sequence[Task | str], arguments: Mapping[str, Any]
+) -> "tuple[CompareOptions, Policy | None, list[Task], dict[str, dict[str, Scores]]]":
+    """The options of comparing, the budgets, the tasks, and what each model scored on each of them.
+
+    Args:
+        models: what each is called -> its name.
+        tasks: as of `audit`.
+        arguments: others of its keyword arguments.
+
+    Raises:
+        ConfigError: an option, a dimension or a policy is invalid.
+        ModelError: a model cannot be loaded.
+        DataError: a task's data cannot be loaded, or an example is longer than a model's context.
+    """
+    from chaintune.gate import read_policy
+    from chaintune.logs.options import compare_options
+    from chaintune.runs.scoring import score_models
+    from chaintune.runs.session import RunOptions
+    from chaintune.store.address import open_store
+
+    how = {name: value for name, value in arguments.items() if name != "out"}
+    policy, store, test = (how.pop(name, None) for name in ("policy", "store", "test"))
+    run = RunOptions(how.pop("executor", "local"), how.pop("address", None), watch=how.pop("watch", None))
+    scoring = {name: how.pop(name) for name in _SCORING if name in how}
+    sample_seed, chat = how.pop("sample_seed", 0), how.pop("chat", "auto")
+    budgets = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
+    options = compare_options(how)
+    if chat not in RUN_MODES:
+        raise ConfigError(f"chat '{chat}': {nearest(chat, RUN_MODES)}")
+    loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed, chat)
+    check_dimensions(options.by, loaded)
+    return options, budgets, loaded, score_models(models, loaded, open_store(store), run, **scoring)
+
+
+def lenient_options(options: "CompareOptions", policy: "Policy | None") -> "CompareOptions":
+    """The options without dimensions that must be there: examples that were drawn need not bear one that a task has."""
+    return replace(options, by=(), also_by=(*options.by, *options.also_by, *(policy.dimensions if policy else ())))
+
+
+def with_public_caution(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The comparisons; those of public data with what that means."""
+    return tuple(
+        replace(one, cautions={**one.cautions, "public": _PUBLIC}) if one.task in registry.names() else one
+        for one in comparisons
     )
 
 

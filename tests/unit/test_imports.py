@@ -35,6 +35,7 @@ ROOMS = (
     "callback",
     "report",
     "auditing",
+    "series",
     "api",
     "__init__",
     "cli",

@@ -1,4 +1,4 @@
-"""`chaintune audit`: score two checkpoints and compare them."""
+"""`chaintune audit`: score checkpoints and compare them."""
 
 import sys
 from pathlib import Path
@@ -6,48 +6,75 @@ from typing import Annotated
 
 import typer
 
-from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons, simulating
+from chaintune.cli.comparison import (
+    CompareFlags,
+    OutputFlags,
+    SeriesFlags,
+    check_several,
+    report_comparisons,
+    simulating,
+)
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.score import Names, ScoreFlags
-from chaintune.files.names import shown_arguments
+from chaintune.files.names import shown_arguments, told_apart
 
 
 @expand_dataclasses
 def audit(
-    before: Annotated[str, typer.Argument(metavar="BEFORE_MODEL", help="The earlier checkpoint.")],
-    after: Annotated[
-        str, typer.Argument(metavar="AFTER_MODEL", help="The later one: folder, Hub id, MODEL+ADAPTER, ...")
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BEFORE_MODEL AFTER_MODEL [LATER_MODEL]...",
+            help="Checkpoints in order: folder, Hub id, MODEL+ADAPTER, ...",
+            show_default=False,
+        ),
     ],
     task: Names,
     score_flags: ScoreFlags,
+    series_flags: SeriesFlags,
     compare_flags: CompareFlags,
     output: OutputFlags,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for the report (HTML, Markdown, JSON) and both models' scores.", show_default=False),
+        typer.Option(help="Folder for the report (HTML, Markdown, JSON) and the models' scores.", show_default=False),
     ] = None,
 ) -> int:
-    """Score two checkpoints on the same examples and report forgetting, overall and by group. Nothing is trained.
+    """Score checkpoints on the same examples and report forgetting, overall and by group. Nothing is trained.
 
-    Each checkpoint is scored once; what is in the store is not computed again. Adapters on one base
-    (MODEL and MODEL+ADAPTER, or two adapters) load the base once. With --policy, judge it: code 0 when every
-    blocking budget is kept, 1 when one is exceeded, 3 when the data do not tell or something required is missing.
+    Three or more are a series: each is compared with the one before it and with the first. Each checkpoint is scored
+    once; what is in the store is not computed again. Adapters on one base (MODEL and MODEL+ADAPTER, or two adapters)
+    load the base once. With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3
+    when the data do not tell or something required is missing.
 
     For example:
 
     chaintune audit base-model my-model --task bbq --task csqa --by category
 
     chaintune audit base-model base-model+my-adapter --task bbq --test "40 per category" --policy policy.yaml
+
+    chaintune audit base sft dpo rl --task bbq --by category --out audit
     """
     from chaintune.auditing import audit_scores, check_dimensions, write_audit
+    from chaintune.logs.sides import check_of_series
+    from chaintune.series import series_of_scores, write_series
 
+    check_several(models)
     policy = output.read_policy()
     options = compare_flags.options(policy=policy)
     tasks = score_flags.tasks(task)
     check_dimensions(options.by, tasks)
-    scores = score_flags.score({"before": before, "after": after}, tasks)
-    with simulating(options) as on_draw:
-        audited = audit_scores(scores["before"], scores["after"], options, policy, on_draw=on_draw)
+    command = shown_arguments(["chaintune", *sys.argv[1:]])
+    if len(models) == 2:
+        scores = score_flags.score(dict(zip(("before", "after"), models, strict=True)), tasks)
+        with simulating(options) as on_draw:
+            audited = audit_scores(scores["before"], scores["after"], options, policy, on_draw=on_draw)
+        if out is not None:
+            write_audit(audited, out, tasks=tasks, command=command)
+        return report_comparisons(audited.comparisons, audited.gate, output)
+    check_of_series(options)
+    against_first = series_flags.against_first
+    scores = score_flags.score(dict(zip(told_apart(models), models, strict=True)), tasks)
+    series = series_of_scores(scores, options, policy, against_first=against_first, policy_on=output.policy_on)
     if out is not None:
-        write_audit(audited, out, tasks=tasks, command=shown_arguments(["chaintune", *sys.argv[1:]]))
-    return report_comparisons(audited.comparisons, audited.gate, output)
+        write_series(series, out, tasks=tasks, command=command)
+    return report_comparisons(series.comparisons, series.gate, output)

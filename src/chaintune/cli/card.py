@@ -1,7 +1,7 @@
 """`chaintune card`: what was forgotten, as a section of a model card and as metadata for the Hub."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,7 @@ from chaintune.cli.output import echo
 from chaintune.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
-    from chaintune.records import ResultRow
+    from chaintune.records import Comparison, ResultRow
 
 SECTION = "forgetting"
 
@@ -122,9 +122,22 @@ def _card(sources: Sequence[Path], compare_flags: CompareFlags, checkpoint: Chec
         from chaintune.report.comparison import read_comparisons
 
         comparisons, gate = read_comparisons(sources[0])
+        comparisons = _of_last(comparisons, sources[0])
     results = Results.of(comparisons, gate)
     after = [row for row in results.rows if row.chain != BEFORE]
     return _Card(forgetting_section(results, before=before), after, results.level)
+
+
+def _of_last(comparisons: "Sequence[Comparison]", source: Path) -> "list[Comparison]":
+    """Of a series the last checkpoint since the first; rivals are of no one model."""
+    from chaintune.records import Series
+
+    series = Series(tuple(comparisons))
+    if len(series.whole) > 1:
+        raise ConfigError(
+            f"{source}: holds {len(series.whole)} rivals; name the scores of the first one and of one other"
+        )
+    return [replace(one, start="", end="") for one in series.at(series.whole)]
 
 
 def _of_study(folder: Path, checkpoint: CheckpointFlags) -> _Card:

@@ -1,4 +1,4 @@
-"""`chaintune compare`: what was forgotten between two score files, or two logs of another harness."""
+"""`chaintune compare`: what was forgotten between score files, or logs of another harness."""
 
 import sys
 from collections.abc import Sequence
@@ -8,21 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chaintune.cli.comparison import CompareFlags, OutputFlags, report_comparisons, simulating, write_text
+from chaintune.cli.comparison import (
+    CompareFlags,
+    OutputFlags,
+    SeriesFlags,
+    check_several,
+    report_comparisons,
+    simulating,
+    write_text,
+)
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.errors import ConfigError
 from chaintune.files.names import shown_arguments
 
 if TYPE_CHECKING:
-    from chaintune.gate import Policy
+    from chaintune.gate import Policy, PolicyOn
     from chaintune.logs.options import ReadOptions
     from chaintune.logs.sides import Sides
     from chaintune.records import Comparison, Gate
 
-Side = Annotated[
-    Path,
+Checkpoints = Annotated[
+    list[Path],
     typer.Argument(
-        help="Score file, table of id and score (FILE#COLUMN), or log of another harness.", show_default=False
+        metavar="BEFORE AFTER [LATER]...",
+        help="Of each a score file, a table of id and score (FILE#COLUMN), or a log of another harness.",
+        show_default=False,
     ),
 ]
 
@@ -64,45 +74,53 @@ class ReadFlags:
 
 @expand_dataclasses
 def compare(
-    before: Side,
-    after: Side,
+    checkpoints: Checkpoints,
+    series_flags: SeriesFlags,
     compare_flags: CompareFlags,
     read_flags: ReadFlags,
     output: OutputFlags,
     html: Annotated[Path | None, typer.Option(help="Write a page with figures and examples here too.")] = None,
 ) -> int:
-    """Compare two checkpoints on the same examples: what was forgotten, and by whom. Loads no model.
+    """Compare checkpoints on the same examples: what was forgotten, and by whom. Loads no model.
 
-    With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3 when the data do not
-    tell or something required is missing.
+    Three or more are a series: each is compared with the one before it and with the first, and verdicts are corrected
+    over all these pairs. With --policy, judge it: code 0 when every blocking budget is kept, 1 when one is exceeded, 3
+    when the data do not tell or something required is missing.
     """
-    from chaintune.logs.compare import compare_sides
-    from chaintune.logs.sides import read_sides
+    from chaintune.files.names import told_apart
+    from chaintune.logs.compare import compare_pairs
+    from chaintune.logs.sides import read_series, read_sides
 
+    check_several(checkpoints)
     policy = output.read_policy()
     options = compare_flags.options(read_flags.options(), policy=policy)
-    sides = read_sides(before, after, options)
+    if len(checkpoints) == 2:
+        pairs = [read_sides(checkpoints[0], checkpoints[1], options)]
+    else:
+        named = dict(zip(told_apart([str(path) for path in checkpoints]), checkpoints, strict=True))
+        pairs = read_series(named, options, against_first=series_flags.against_first)
     with simulating(options) as on_draw:
-        comparisons = compare_sides(sides, options, on_draw=on_draw)
-    gate = _judged(policy, comparisons) if policy else None
+        comparisons = compare_pairs(pairs, options, on_draw=on_draw)
+    gate = _judged(policy, comparisons, output.policy_on) if policy else None
     if html:
-        _write_page(html, sides, comparisons, gate)
+        _write_page(html, pairs, comparisons, gate)
     return report_comparisons(comparisons, gate, output)
 
 
-def _judged(policy: "Policy", comparisons: "Sequence[Comparison]") -> "Gate":
-    from chaintune.gate import judge  # loads pydantic, which only a policy needs
+def _judged(policy: "Policy", comparisons: "Sequence[Comparison]", on: "PolicyOn | None") -> "Gate":
+    from chaintune.gate import judge_series  # loads pydantic, which only a policy needs
+    from chaintune.records import Series
 
-    return judge(policy, comparisons)
+    return judge_series(policy, Series(tuple(comparisons)), on)
 
 
-def _write_page(path: Path, sides: "Sides", comparisons: "Sequence[Comparison]", gate: "Gate | None") -> None:
+def _write_page(path: Path, pairs: "Sequence[Sides]", comparisons: "Sequence[Comparison]", gate: "Gate | None") -> None:
     from chaintune.report.figures import result_figures
-    from chaintune.report.page import Step, render, results_page
+    from chaintune.report.page import Step, render, results_page, step_name
     from chaintune.report.results import Results
 
-    pairs = {comparison.task: sides.paired(comparison.task) for comparison in comparisons}
-    steps = [Step(task, pair.before, pair.after) for task, pair in pairs.items()]
+    paired = [(sides, task, sides.paired(task)) for sides in pairs for task in sides.tasks]
+    steps = [Step(step_name(task, *sides.names), both.before, both.after) for sides, task, both in paired]
     results = Results.of(comparisons, gate, command=shown_arguments(["chaintune", *sys.argv[1:]]))
     write_text(path, render(results_page(results, figures=result_figures(results), steps=steps)))
 

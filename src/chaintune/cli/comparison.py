@@ -98,10 +98,26 @@ def metrics_of(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True)
+class SeriesFlags:
+    """Options of more than two checkpoints."""
+
+    against_first: Annotated[
+        bool, typer.Option("--against-first", help="The others are rivals: compare each with the first one only.")
+    ] = False
+
+
+@dataclass(frozen=True)
 class OutputFlags:
     """Options of how comparisons are judged and printed."""
 
     policy: Annotated[Path | None, typer.Option(help="Judge by these budgets.", show_default=False)] = None
+    policy_on: Annotated[
+        Literal["last", "each"] | None,
+        typer.Option(
+            help="Judge the last checkpoint against the first, or each step too. [default: last; rivals: each]",
+            show_default=False,
+        ),
+    ] = None
     form: Annotated[Literal["text", "md", "json"], typer.Option("--format", help="What to print.")] = "text"
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here too; needs --policy.")] = None
 
@@ -110,10 +126,22 @@ class OutputFlags:
         if self.policy is None:
             if self.junit:
                 raise ConfigError("--junit writes what a policy says; name one with --policy")
+            if self.policy_on:
+                raise ConfigError("--policy-on says what a policy judges; name one with --policy")
             return None
         from chaintune.gate import read_policy
 
         return read_policy(self.policy)
+
+
+def check_several(checkpoints: Sequence[object]) -> None:
+    """Refuse a checkpoint alone.
+
+    Raises:
+        ConfigError: there is but one.
+    """
+    if len(checkpoints) == 1:
+        raise ConfigError(f"{checkpoints[0]}: expected two checkpoints or more, the earliest first; name a second one")
 
 
 def report_comparisons(comparisons: "Sequence[Comparison]", gate: "Gate | None", output: OutputFlags) -> int:

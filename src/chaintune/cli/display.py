@@ -43,7 +43,7 @@ def print_tables(tables: Sequence[Table], console: Console | None = None) -> Non
 def _rich(table: Table) -> RichTable:
     shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in table.header:
-        shown.add_column(_cell(name), overflow="fold")
+        shown.add_column(_cell(name), overflow="fold", no_wrap=name == "verdict")
     for row in table.rows:
         shown.add_row(*map(_cell, row))
     return shown

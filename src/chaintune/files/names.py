@@ -68,6 +68,34 @@ def shown_names(names: Iterable[str]) -> dict[str, str]:
     return shown
 
 
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Short names of checkpoints that were typed as paths, Hub ids or parts of files: what tells them apart.
+
+    Beginnings and ends that all share are left out; one that stands there twice is numbered.
+
+    Example:
+        >>> told_apart(["runs/base/scores.parquet", "runs/sft/scores.parquet", "runs/dpo/scores.parquet"])
+        ['base', 'sft', 'dpo']
+        >>> told_apart(["models/llama", "models/llama+adapters/sft", "models/llama"])
+        ['llama', 'llama+sft', 'llama (3)']
+        >>> told_apart(["log.csv#base", "log.csv#sft"])
+        ['base', 'sft']
+    """
+    parts = [re.split(r"[/#]", name.rstrip("/")) for name in names]
+    while all(len(own) > 1 for own in parts) and len({own[-1] for own in parts}) == 1 and len(set(names)) > 1:
+        parts = [own[:-1] for own in parts]
+    whole = ["/".join(own) for own in parts]
+    short = list(whole)
+    for count_of_parts in range(1, 1 + max(len(own) for own in parts)):
+        short = ["+".join("/".join(piece.split("/")[-count_of_parts:]) for piece in one.split("+")) for one in whole]
+        if len(set(short)) == len(set(names)):
+            break
+    suffixes = {Path(one).suffix for one in short}
+    if len(suffixes) == 1 and len({Path(one).stem for one in short}) == len(set(short)):
+        short = [one.removesuffix(*suffixes) for one in short]
+    return [f"{one} ({place})" if one in short[: place - 1] else one for place, one in enumerate(short, start=1)]
+
+
 def shown_arguments(arguments: Iterable[str]) -> list[str]:
     """A command's arguments with paths as they are seen from the current folder, others by their last part.
 

@@ -106,7 +106,7 @@ def by_dimension(groups: Grouping, sample: Sample, statistic: Statistic, options
 
 def _corrected(groups: Grouping, sample: Sample, statistic: Statistic, options: Inference) -> Corrected:
     families = [groups.columns(dimension) for dimension in groups.dimensions]
-    return corrected(sample, families, statistic, level=options.level, method=options.adjust)
+    return corrected(sample, families, statistic, level=options.level, method=options.adjust, pairs=options.pairs)
 
 
 def adjusted_by_dimension(groups: Grouping, estimates: list[Estimate], options: Inference) -> list[Estimate]:

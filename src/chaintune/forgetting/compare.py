@@ -20,7 +20,7 @@ from chaintune.forgetting.rows import Subject, forgetting_rows
 from chaintune.forgetting.second_lines import second_rows, with_usual
 from chaintune.forgetting.units import Unit
 from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores, SimulatedPower
-from chaintune.records.comparison import BEFORE
+from chaintune.records.comparison import BEFORE, LOWER, UPPER
 from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
 from chaintune.records.scales import is_share
 from chaintune.stats import Adjustment, Reference, mcnemar_p
@@ -85,14 +85,27 @@ class Compared:
 
 
 def in_one_family(compared: Sequence[Compared], options: Inference) -> list[Comparison]:
-    """The comparisons of several tasks, one a task, the verdicts on whole tasks corrected as one family."""
-    lost = [next(row for row in one.comparison.rows if row.metric == "forgetting" and row.is_whole) for one in compared]
-    ends = {(row.task, row.seed): one.ends for row, one in zip(lost, compared, strict=True)}
+    """The comparisons, one a task and pair of checkpoints, the verdicts on whole tasks corrected as one family."""
+    named = [_whole(one.comparison) for one in compared]
+    ends = {(several[0].key, several[0].seed): one.ends for several, one in zip(named, compared, strict=True)}
+    corrected = iter(over_tasks([row for several in named for row in several], ends, options))
     comparisons = []
-    for one, old, new in zip(compared, lost, over_tasks(lost, ends, options), strict=True):
-        rows = tuple(new if row is old else row for row in one.comparison.rows)
+    for several, one in zip(named, compared, strict=True):
+        new, *_ = (next(corrected) for _ in several)
+        rows = tuple(
+            replace(row, estimate=new.estimate, verdict=new.verdict, family=new.family)
+            if row.metric == "forgetting" and row.is_whole
+            else row
+            for row in one.comparison.rows
+        )
         comparisons.append(replace(one.comparison, rows=rows))
     return comparisons
+
+
+def _whole(comparison: Comparison) -> list[ResultRow]:
+    """The forgetting of the whole task, by the names of the checkpoints, and behind it its bounds."""
+    rows = [row for row in comparison.named_rows if row.is_whole and row.metric in ("forgetting", LOWER, UPPER)]
+    return sorted(rows, key=lambda row: row.metric != "forgetting")
 
 
 def compare_scores(
@@ -108,11 +121,13 @@ def compare_scores(
     identical: bool = False,
     power: bool = False,
     on_draw: OnDraw | None = None,
+    names: tuple[str, str] = ("", ""),
 ) -> Compared:
     """The same as `compare`, of options that were checked before.
 
     `further` are both scores by each further metric; the scores are `identical` where both are of one source. With
-    `power` comparisons are simulated, and `on_draw` is called after each.
+    `power` comparisons are simulated, and `on_draw` is called after each. `names` are those of the two checkpoints
+    where there are more.
     """
     paired = pair(before, after, on_missing=on_missing)
     identical = identical or before is after
@@ -143,7 +158,7 @@ def compare_scores(
         tuple(_rows(subject, groups, sides, values, incomplete, inference, identical=identical or paired.identical)),
         dict(before.provenance), dict(after.provenance), (*_auc_rows(subject, groups, sides, inference), *second),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
-        on_missing=on_missing,
+        on_missing=on_missing, start=names[0], end=names[1],
     )  # fmt: skip
     if power:
         comparison = replace(comparison, simulated_power=_simulated(comparison, groups, values, inference, on_draw))

@@ -15,7 +15,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.references import reference_chains, reference_checkpoints
 from chaintune.forgetting.rows import Subject, by_seed, estimate_rows, mean_rows, samples, subject_of, with_verdict
 from chaintune.forgetting.runs import Runs
-from chaintune.records import Chain, Checkpoint, Estimate, ForgettingFrom, MitigationRef, ResultRow, chain_label
+from chaintune.records import Chain, Checkpoint, Estimate, ForgettingFrom, MitigationRef, ResultRow, RowKey, chain_label
 from chaintune.stats import Design
 from chaintune.stats.clusters import Floats
 
@@ -110,7 +110,7 @@ def _of_what_was_known(
 def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options: Inference) -> list[ResultRow]:
     rows, after = [], condition.at(mitigated.chain)
     paid: list[ResultRow] = []
-    ends: dict[tuple[str, str], Ends] = {}
+    ends: dict[tuple[RowKey, str], Ends] = {}
     known: dict[str, list[int]] = {}
     for task in mitigated.keep:
         if seeds := runs.seeds([after, condition], task):
@@ -121,7 +121,7 @@ def _prices(runs: Runs, condition: Checkpoint, mitigated: MitigationRef, options
             judged = [with_verdict(row, options) for row in prices]
             paid += with_bounds(judged, subject, incomplete_between(runs, sides, seeds, task), seeds, options)
             own = whole_ends(subject.item_unit, runs.groups[task], values, seeds, options)
-            ends |= {(task, seed): at for seed, at in own.items()}
+            ends |= {(prices[0].key, seed): at for seed, at in own.items()}
             known[task] = seeds
     paid = over_tasks(paid, ends, options)
     for task, seeds in known.items():

@@ -29,6 +29,8 @@ class Inference:
         margin: a change within it counts as none.
         seed_variance: between seeds, estimated `over_groups` of a dimension together, `over_recipes` too, or for each
             group `separate`.
+        pairs: of checkpoints that are compared beside each other: the error rate of a dimension's family is divided by
+            them.
 
     Raises:
         ConfigError: an option is invalid.
@@ -41,6 +43,7 @@ class Inference:
     reference: Reference = "overall"
     margin: float = 0.02
     seed_variance: SeedVariance = "over_groups"
+    pairs: int = 1
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -79,3 +82,8 @@ class Inference:
                 raise ConfigError(f"{name} {value!r}: expected {usual}")
         if self.seed < 0:
             raise ConfigError(f"seed {self.seed}: expected 0 or more")
+
+
+def over_pairs(pairs: int) -> str:
+    """What is said behind a family that is corrected over pairs of checkpoints; nothing of one pair."""
+    return f" over {pairs} pairs of checkpoints" if pairs > 1 else ""

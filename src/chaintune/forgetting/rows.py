@@ -8,7 +8,7 @@ import numpy as np
 
 from chaintune.forgetting.changes import Changes, by_dimension, changes, dimension_disparity
 from chaintune.forgetting.grouping import Grouping
-from chaintune.forgetting.options import Inference
+from chaintune.forgetting.options import Inference, over_pairs
 from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.units import SHARES, Unit
 from chaintune.forgetting.verdicts import verdict
@@ -162,7 +162,7 @@ def mean_rows(
     for seed, sample in samples(groups, values, seeds, options):
         estimates = by_dimension(groups, sample, own_means(sample), options)
         made = (subject.row(metric, seed, e, label) for e, label in zip(estimates, groups.labels, strict=True))
-        rows += [_in_family(row, groups) for row in made]
+        rows += [_in_family(row, groups, options) for row in made]
     return rows
 
 
@@ -208,13 +208,12 @@ def change_rows(subject: Subject, seed: str, estimates: Changes) -> list[ResultR
     """Forgetting of the whole task and of every group with its verdict, and biased forgetting of the groups."""
     groups, options = estimates.groups, estimates.options
     rows = [
-        with_verdict(_in_family(subject.row("forgetting", seed, e, label), groups), options)
+        with_verdict(_in_family(subject.row("forgetting", seed, e, label), groups, options), options)
         for e, label in zip(estimates.forgetting, groups.labels, strict=True)
     ]
-    rows += [
-        replace(_in_family(subject.row("biased_forgetting", seed, e, label), groups), bf_reference=options.reference)
-        for e, label in zip(estimates.biased[1:], groups.labels[1:], strict=True)
-    ]
+    bias = zip(estimates.biased[1:], groups.labels[1:], strict=True)
+    of_bias = (_in_family(subject.row("biased_forgetting", seed, e, label), groups, options) for e, label in bias)
+    rows += [replace(row, bf_reference=options.reference) for row in of_bias]
     return rows
 
 
@@ -231,11 +230,11 @@ def samples(groups: Grouping, values: Floats, seeds: Sequence[int], options: Inf
         yield seed, Sample.of(groups.design, values[positions], resamples=options.resamples, seed=options.seed)
 
 
-def _in_family(row: ResultRow, groups: Grouping) -> ResultRow:
+def _in_family(row: ResultRow, groups: Grouping, options: Inference) -> ResultRow:
     """The row of a group with the name of its family, and the groups that are one test with it."""
     if not row.dimension:
         return row
-    family = f"{row.metric} by {row.dimension}" if row.estimate.is_adjusted else ""
+    family = f"{row.metric} by {row.dimension}{over_pairs(options.pairs)}" if row.estimate.is_adjusted else ""
     return replace(row, family=family, same_examples=groups.same_examples.get((row.dimension, row.group), ()))
 
 

@@ -24,7 +24,7 @@ from chaintune.forgetting.rounding import rounding_rows
 from chaintune.forgetting.rows import Subject, by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
-from chaintune.records import Chain, Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role
+from chaintune.records import Chain, Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role, RowKey
 from chaintune.stats import Adjustment, Sample, SeedVariance, combination
 from chaintune.stats.clusters import Floats
 
@@ -176,7 +176,7 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
     if reference == "trained":  # a checkpoint that learned everything at once is held to where the task was learned
         starts |= {m.task: [trained_at(m.chain, m.task)] for m in runs.mitigates.get(condition, ())}
     lost: list[ResultRow] = []
-    ends: dict[tuple[str, str], Ends] = {}
+    ends: dict[tuple[RowKey, str], Ends] = {}
     known: dict[str, tuple[Subject, list[int], list[Checkpoint]]] = {}
     shares = options.seed_variance == "over_recipes"
     for task, chains in starts.items():
@@ -191,7 +191,7 @@ def _losses(runs: Runs, condition: Checkpoint, options: Inference, reference: Fo
         incomplete = incomplete_between(runs, (chosen, [condition] * len(seeds)), seeds, task)
         lost += with_bounds(own_rows, subject, incomplete, seeds, options)
         own = whole_ends(subject.item_unit, groups, values, seeds, options)
-        ends |= {(task, seed): at for seed, at in own.items()}
+        ends |= {(own_rows[0].key, seed): at for seed, at in own.items()}
         known[task] = (subject, seeds, chosen)
     lost = over_tasks(lost, ends, options)
     for task, (subject, seeds, chosen) in known.items():

@@ -12,13 +12,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from chaintune.errors import number_of
+from chaintune.errors import ConfigError, nearest, number_of
 from chaintune.forgetting.crossing import joined, parts_of
 from chaintune.gate.policy import EVERY, Budget, Policy
-from chaintune.records import Comparison, Estimate, Gate, GroupComparison, Judgement, Tier
+from chaintune.records import Comparison, Estimate, Gate, GroupComparison, Judgement, Series, Tier
 from chaintune.stats.clusters import Floats
 from chaintune.stats.deciding import growth_to_decide, room_to_pass
 from chaintune.stats.rates import combine, t_quantile
@@ -26,6 +27,7 @@ from chaintune.stats.rates import combine, t_quantile
 _SPREAD = (
     "how many examples it takes to pass is not told: the largest of several differences is not 0 where nothing is lost"
 )
+PolicyOn = Literal["last", "each"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,14 @@ class _Judged:
     unlost: float = math.nan
 
 
-def judge(policy: Policy, comparisons: Sequence[Comparison], *, looks: int = 1) -> Gate:
+class _Times(NamedTuple):
+    """By what the error rate of a pass and that of a failure are divided."""
+
+    passing: int
+    failing: int
+
+
+def judge(policy: Policy, comparisons: Sequence[Comparison], *, looks: int = 1, pairs: int = 1) -> Gate:
     """One judgement for each budget and each task and group that it covers.
 
     Args:
@@ -64,18 +73,49 @@ def judge(policy: Policy, comparisons: Sequence[Comparison], *, looks: int = 1) 
         comparisons: one a task, by every dimension of the policy.
         looks: how often the policy is asked in one training, any of which may stop it: the error rate of a pass and of
             a failure is divided by them (Bonferroni), so that it holds for all looks together.
+        pairs: of checkpoints that are judged, these among them, and fail together where one does: the error rate of a
+            failure is divided by them.
     """
     by_task = {comparison.task: comparison for comparison in comparisons}
     left_out = [task for comparison in comparisons for task in comparison.tasks_left_out]
     every = list(dict.fromkeys([*by_task, *left_out]))
+    times = _Times(looks, looks * pairs)
     judgements: list[Judgement] = []
     for budget in policy.budgets:
         for task in every if budget.task == EVERY else [budget.task]:
-            judgements += _of_task(budget, task, by_task.get(task), looks)
+            judgements += _of_task(budget, task, by_task.get(task), times)
     return Gate(policy.name, tuple(judgements))
 
 
-def _of_task(budget: Budget, task: str, comparison: Comparison | None, looks: int) -> list[Judgement]:
+def judge_series(policy: Policy, series: Series, on: PolicyOn | None = None) -> Gate:
+    """What `judge` says of the pairs of a series that a policy is asked about; the worst answer is that of all.
+
+    That some pair exceeds a budget is claimed at the error rate divided by their number; that all keep it needs no
+    correction.
+
+    Args:
+        policy: the budgets.
+        series: by every dimension of the policy.
+        on: `last` judges the last checkpoint against the first; `each` every step, and the last against the first, and
+            rivals each against the first; None is `each` of rivals, else `last`.
+
+    Raises:
+        ConfigError: there is no such choice.
+    """
+    known = get_args(PolicyOn)
+    if on is not None and on not in known:
+        raise ConfigError(f"policy_on '{on}': {nearest(on, known)}")
+    last = [(series.names[0], series.names[-1])]
+    is_each = series.against_first if on is None else on == "each"
+    pairs = list(dict.fromkeys([*series.steps, *last])) if is_each else last
+    judgements: list[Judgement] = []
+    for start, end in pairs:
+        own = judge(policy, series.at([(start, end)]), pairs=len(pairs)).judgements
+        judgements += [replace(one, start=start, end=end) for one in own]
+    return Gate(policy.name, tuple(judgements))
+
+
+def _of_task(budget: Budget, task: str, comparison: Comparison | None, times: _Times) -> list[Judgement]:
     if comparison is None:
         return [_missing(budget, task, "", "the task was not compared")]
     dimension = joined(*parts_of(budget.by)) if budget.by else ""
@@ -86,12 +126,12 @@ def _of_task(budget: Budget, task: str, comparison: Comparison | None, looks: in
     if not rows:
         return gone or [_missing(budget, task, "", f"the task has no groups on '{budget.by}'", unit)]
     if budget.statistic == "disparity":
-        return [*gone, _judgement(budget, comparison, dimension, "", _disparity(budget, comparison, rows, looks))]
+        return [*gone, _judgement(budget, comparison, dimension, "", _disparity(budget, comparison, rows, times))]
     known = {row.group: row for row in rows}
     chosen = budget.groups or tuple(known)
     tests = sum(group in known for group in chosen)
     return gone + [
-        _judgement(budget, comparison, dimension, group, _number(budget, known[group], comparison, tests, looks))
+        _judgement(budget, comparison, dimension, group, _number(budget, known[group], comparison, tests, times))
         if group in known
         else _missing(budget, task, group, f"there is no example of '{group}'", unit)
         for group in chosen
@@ -106,14 +146,14 @@ def _missing(budget: Budget, task: str, group: str, reason: str, unit: str = "")
     )  # fmt: skip
 
 
-def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests: int, looks: int) -> _Judged:
+def _number(budget: Budget, row: GroupComparison, comparison: Comparison, tests: int, times: _Times) -> _Judged:
     forgetting = budget.statistic == "forgetting"
     estimate, rows = (row.forgetting, [row]) if forgetting else (row.biased_forgetting, [comparison.overall, row])
     if comparison.bounds and (not forgetting or budget.limit.relative):
         return _unbounded(estimate.value, comparison, *_obstacle(rows))
     lower, upper = comparison.bounds_of(row.dimension, row.group) if forgetting else (estimate, estimate)
-    low = lower.value - (lower.value - lower.low) * _widening(comparison.level, tests * looks, lower.n_clusters)
-    high = upper.value + (upper.high - upper.value) * _widening(comparison.level, looks, upper.n_clusters)
+    low = lower.value - (lower.value - lower.low) * _widening(comparison.level, tests * times.failing, lower.n_clusters)
+    high = upper.value + (upper.high - upper.value) * _widening(comparison.level, times.passing, upper.n_clusters)
     ends, reason = (estimate.value, low, high), lower.reason or estimate.reason
     if math.isnan(estimate.value) and not math.isnan(row.biased_forgetting.value):
         reason += "; it has a biased_forgetting, which a budget can limit"
@@ -142,7 +182,7 @@ def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged
     return replace(judged, value=judged.value - allowed[0], low=low, high=high, unlost=judged.unlost - allowed[0])
 
 
-def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupComparison], looks: int) -> _Judged:
+def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupComparison], times: _Times) -> _Judged:
     """The largest difference between two groups, with limits that hold for the largest of all pairs.
 
     It lies below its upper end when every pair does, which needs no correction; that some pair lies above the lower
@@ -158,8 +198,8 @@ def _disparity(budget: Budget, comparison: Comparison, rows: Sequence[GroupCompa
         return _Judged(math.nan, math.nan, math.nan, n, "fewer than two groups have an interval")
     pairs = list(permutations(known, 2))
     fewest = [min(a.n_clusters, b.n_clusters) for a, b in pairs]
-    below = [_widening(comparison.level, len(pairs) // 2 * looks, clusters) for clusters in fewest]
-    above = [_widening(comparison.level, looks, clusters) for clusters in fewest]
+    below = [_widening(comparison.level, len(pairs) // 2 * times.failing, clusters) for clusters in fewest]
+    above = [_widening(comparison.level, times.passing, clusters) for clusters in fewest]
     ends = [_ends((a.value, a.low, a.high), (b.value, b.low, b.high)) for a, b in pairs]
     differences = [a.value - b.value for a, b in pairs]
     low = max(d - (d - low) * factor for d, (low, _), factor in zip(differences, ends, below, strict=True))

@@ -1,22 +1,26 @@
 """Two logs, of whatever harness, compared task by task."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Unpack
 
 import pyarrow.compute as pc
 
+from chaintune.arguments import taking
 from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.files.names import told_apart
 from chaintune.forgetting.agreement import agreement
 from chaintune.forgetting.compare import Compared, compare_scores, in_one_family
 from chaintune.forgetting.grouping import grouping
+from chaintune.forgetting.options import Inference
 from chaintune.forgetting.power import OnDraw
 from chaintune.logs.cautions import cautions
 from chaintune.logs.log import Log
 from chaintune.logs.options import Arguments, CompareOptions, Crossing, compare_options
-from chaintune.logs.sides import Logged, Sides, read_sides, shared
-from chaintune.records import Comparison, Estimate
+from chaintune.logs.sides import Logged, Sides, read_series, read_sides, shared
+from chaintune.records import Comparison, Estimate, Series
 
 _LOG = logging.getLogger(__name__)
 _NAMED = 3
@@ -63,6 +67,40 @@ def compare_all(before: Logged, after: Logged, **options: Unpack[Arguments]) -> 
     return compare_sides(read_sides(before, after, checked), checked)
 
 
+@taking(checkpoints=(Mapping, Sequence))
+def compare_series(
+    checkpoints: Mapping[str, Logged] | Sequence[Logged], *, against_first: bool = False, **options: Unpack[Arguments]
+) -> Series:
+    """Forgetting along several checkpoints: from each to the next, and from the first to each later one.
+
+    Args:
+        checkpoints: name -> what it scored, in order, each as `compare` takes it; or these alone, whose names are then
+            what tells their paths apart.
+        against_first: they are rivals: each is compared with the first one only.
+        **options: as `compare` takes them, without `chosen_of` and `power`; of several tasks all are compared.
+
+    Raises:
+        ConfigError: an option, field or dimension that does not exist, or fewer than three checkpoints.
+        DataError: a log cannot be read, or two are not comparable.
+
+    Sign: positive forgetting is worse; positive biased forgetting: this group loses more.
+    """
+    named = (
+        checkpoints if isinstance(checkpoints, Mapping) else dict(zip(_names(checkpoints), checkpoints, strict=True))
+    )
+    if len(named) < 3:
+        raise ConfigError(f"checkpoints: expected three or more, got {len(named)}; `compare` takes two")
+    checked = compare_options(options)
+    return Series(tuple(compare_pairs(read_series(named, checked, against_first=against_first), checked)))
+
+
+def _names(checkpoints: Sequence[Logged]) -> list[str]:
+    """What tells paths apart; of what is no path, its place."""
+    if all(isinstance(one, Path | str) for one in checkpoints):
+        return told_apart([str(one) for one in checkpoints])
+    return [f"checkpoint {place}" for place in range(1, len(checkpoints) + 1)]
+
+
 def compare_sides(sides: Sides, options: CompareOptions, *, on_draw: OnDraw | None = None) -> list[Comparison]:
     """One comparison for each task that both sides have.
 
@@ -76,11 +114,33 @@ def compare_sides(sides: Sides, options: CompareOptions, *, on_draw: OnDraw | No
         ConfigError: a dimension that no task has.
         DataError: the two are not comparable.
     """
-    for task in sides.tasks:
-        _tell_without_group(sides.before[task], options)
-    _check_dimensions([side[task] for side in (sides.before, sides.after) for task in sides.tasks], options)
-    comparisons = in_one_family([_compared(sides, task, options, on_draw) for task in sides.tasks], options.judged)
-    return [replace(comparison, tasks_left_out=sides.left_out) for comparison in comparisons]
+    return compare_pairs([sides], options, on_draw=on_draw)
+
+
+def compare_pairs(
+    pairs: Sequence[Sides], options: CompareOptions, *, on_draw: OnDraw | None = None
+) -> list[Comparison]:
+    """One comparison for each pair of checkpoints and each task that both have, corrected over pairs and tasks.
+
+    Args:
+        pairs: that were read.
+        options: how to compare.
+        on_draw: as `compare_sides` takes it.
+
+    Raises:
+        ConfigError: a dimension that no task has.
+        DataError: two are not comparable.
+    """
+    for task in pairs[0].tasks:
+        _tell_without_group(pairs[0].before[task], options)
+    every = [(sides, task) for sides in pairs for task in sides.tasks]
+    _check_dimensions([side[task] for sides, task in every for side in (sides.before, sides.after)], options)
+    inference = replace(options.judged, pairs=len(pairs))
+    compared = [_compared(sides, task, options, inference, on_draw) for sides, task in every]
+    return [
+        replace(comparison, tasks_left_out=sides.left_out)
+        for comparison, (sides, _) in zip(in_one_family(compared, inference), every, strict=True)
+    ]
 
 
 def _check_dimensions(logs: Sequence[Log], options: CompareOptions) -> None:
@@ -100,7 +160,9 @@ def _tell_without_group(log: Log, options: CompareOptions) -> None:
             _LOG.warning("%s: %d of %d examples have no group on '%s'", log.where, without, len(log.scores), name)
 
 
-def _compared(sides: Sides, task: str, options: CompareOptions, on_draw: OnDraw | None) -> Compared:
+def _compared(
+    sides: Sides, task: str, options: CompareOptions, inference: Inference, on_draw: OnDraw | None
+) -> Compared:
     before, after = sides.before[task], sides.after[task]
     one, other = before.scores, after.scores
     against = objections(before, after)
@@ -126,11 +188,12 @@ def _compared(sides: Sides, task: str, options: CompareOptions, on_draw: OnDraw 
         intersections=intersections,
         metric=None if options.read.side else metric,
         on_missing=options.on_missing,
-        inference=options.judged,
+        inference=inference,
         further=[(before.further[name], after.further[name]) for name in before.further],
         identical=sides.identical,
         power=options.power,
         on_draw=on_draw,
+        names=sides.names,
     )
     comparison = compared.comparison
     gone = _vanished(comparison, (before, after), options) if comparison.n_left_out else ()

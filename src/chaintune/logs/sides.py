@@ -19,6 +19,7 @@ from chaintune.logs.readers import READERS, read_log, reader_of
 from chaintune.logs.scores_files import log_of
 from chaintune.logs.tables import logs_of_rows
 from chaintune.records import Scores
+from chaintune.records.series import series_pairs
 
 if TYPE_CHECKING:
     import datasets
@@ -41,6 +42,7 @@ class Sides:
         tasks: those that both have, in the order of the side before.
         left_out: those that only one of them has.
         identical: both were read from the very same place.
+        names: of the two checkpoints, where there are more.
     """
 
     before: Mapping[str, Log]
@@ -48,6 +50,7 @@ class Sides:
     tasks: tuple[str, ...]
     left_out: tuple[str, ...]
     identical: bool = False
+    names: tuple[str, str] = ("", "")
 
     def paired(self, task: str) -> Pair:
         """The examples that both sides have of a task, in one order."""
@@ -66,11 +69,51 @@ def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
         ConfigError: a reader, field or task that does not exist.
         DataError: a log cannot be read, or the two have no task in common.
     """
+    one, other = (_read(logged, options, side) for logged, side in ((before, "before"), (after, "after")))
+    return _sides(one, other, options, identical=_is_one(before, after))
+
+
+def read_series(checkpoints: Mapping[str, Logged], options: CompareOptions, *, against_first: bool) -> list[Sides]:
+    """Both sides of each comparison of a series, of which each checkpoint is read once.
+
+    Args:
+        checkpoints: name -> what it scored, in order.
+        options: how to read them, and what becomes of tasks that only one of two has.
+        against_first: they are rivals: each is compared with the first one only.
+
+    Raises:
+        ConfigError: a reader, field or task that does not exist, or options that are of two checkpoints only.
+        DataError: a log cannot be read, or two have no task in common.
+    """
+    check_of_series(options)
+    read = {name: _read(logged, options, name) for name, logged in checkpoints.items()}
+    return [
+        replace(
+            _sides(read[start], read[end], options, identical=_is_one(checkpoints[start], checkpoints[end])),
+            names=(start, end),
+        )
+        for start, end in series_pairs(list(checkpoints), against_first=against_first)
+    ]
+
+
+def check_of_series(options: CompareOptions) -> None:
+    """Refuse options that are of two checkpoints only.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for name, flag, given in (("chosen_of", "chosen-of", options.chosen_of > 1), ("power", "power", options.power)):
+        if given:
+            raise ConfigError(f"{name} (--{flag}) is about two checkpoints; leave it out, or compare two alone")
+
+
+def _read(logged: Logged, options: CompareOptions, side: str) -> Mapping[str, Log]:
     reading = options.reading
-    one, other = (
-        _with_further(of_tasks(_logs(logged, reading, side), reading.tasks, side), logged, reading, side)
-        for logged, side in ((before, "before"), (after, "after"))
-    )
+    return _with_further(of_tasks(_logs(logged, reading, side), reading.tasks, side), logged, reading, side)
+
+
+def _sides(one: Mapping[str, Log], other: Mapping[str, Log], options: CompareOptions, *, identical: bool) -> Sides:
+    """Two checkpoints that were read, on the tasks that both have."""
     one, other = _named_as(one, other), _named_as(other, one)
     left_out = tuple(sorted(set(one) ^ set(other)))
     tasks = tuple(task for task in one if task in other)
@@ -83,7 +126,7 @@ def read_sides(before: Logged, after: Logged, options: CompareOptions) -> Sides:
         )
     if left_out:
         _LOG.warning("left out, as only one of the two has it: %s", ", ".join(left_out))
-    return Sides(one, other, tasks, left_out, _is_one(before, after))
+    return Sides(one, other, tasks, left_out, identical)
 
 
 def _is_one(before: Logged, after: Logged) -> bool:

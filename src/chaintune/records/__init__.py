@@ -45,6 +45,7 @@ from chaintune.records.results import (
     rows_to_polars,
 )
 from chaintune.records.scores import SCORES_SCHEMA, Scores, scores_of, scores_table
+from chaintune.records.series import Series
 
 __all__ = [
     "ALL_SEEDS",
@@ -98,6 +99,7 @@ __all__ = [
     "Scores",
     "SecondLine",
     "Section",
+    "Series",
     "Settings",
     "SimulatedPower",
     "Space",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +30,8 @@ _VIEWS = {
     "further": ("auc", "second_lines"),
 }
 
+# What the names of the two checkpoints are called in plain data, which has them where there are more than two.
+_NAMES = {"start": "from", "end": "to"}
 
 _UNKNOWN = Estimate(math.nan)
 
@@ -191,6 +193,8 @@ class Comparison:
         simulated_power: how often comparisons of simulated data like these show a loss; None where nobody asked.
         chat_agreement: `before` and `after` -> the share of examples that the checkpoint answers alike in its chat
             template and as plain text; empty where the task was asked one way.
+        start, end: names of the earlier and of the later checkpoint, where there are more than these two; JSON calls
+            them `from` and `to`.
     """
 
     task: str
@@ -215,6 +219,18 @@ class Comparison:
     on_missing: Literal["error", "intersect", "drop"] = "error"
     simulated_power: SimulatedPower | None = None
     chat_agreement: Mapping[str, Estimate] = field(default_factory=dict)
+    start: str = ""
+    end: str = ""
+
+    @cached_property
+    def named_rows(self) -> tuple[ResultRow, ...]:
+        """The rows by the names of the two checkpoints, where they have names."""
+        return self._named(self.rows)
+
+    @cached_property
+    def named_further(self) -> tuple[ResultRow, ...]:
+        """The same of the rows of what stands beside the metric."""
+        return self._named(self.further)
 
     @cached_property
     def overall(self) -> GroupComparison:
@@ -284,6 +300,14 @@ class Comparison:
             if row.metric == "disparity"
         )
 
+    def _named(self, rows: tuple[ResultRow, ...]) -> tuple[ResultRow, ...]:
+        if not self.end:
+            return rows
+        names = {BEFORE: self.start, "": self.end}
+        return tuple(
+            replace(row, chain=names[row.chain], reference=self.start if row.reference else "") for row in rows
+        )
+
     @cached_property
     def _beside(self) -> tuple[SecondLine, ...]:
         """Everything in `further`: item metrics and the AUC."""
@@ -345,16 +369,17 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Nested plain data that JSON can hold; what is undefined is None."""
         plain: dict[str, Any] = {}
-        for name in (f.name for f in fields(self)):
+        for name in (f.name for f in fields(self) if f.name not in _NAMES):
             views = _VIEWS.get(name, (name,))
             plain |= {view: _plain(getattr(self, view)) for view in views}
-        return plain
+        return plain | ({key: getattr(self, name) for name, key in _NAMES.items()} if self.end else {})
 
     def to_polars(self) -> "pl.DataFrame":
         """One row a group, the whole task first; estimates spread over columns (`forgetting_low`, ...)."""
         import polars as pl  # not needed to compare, only to hand over a frame
 
-        rows = [{"task": self.task} | _flat(row) for row in (self.overall, *self.groups)]
+        names = {key: getattr(self, name) for name, key in _NAMES.items()} if self.end else {}
+        rows = [{"task": self.task} | names | _flat(row) for row in (self.overall, *self.groups)]
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def to_pandas(self) -> "pd.DataFrame":

@@ -7,6 +7,8 @@ from typing import Any, Literal
 Tier = Literal["block", "warn", "note"]
 BudgetStatistic = Literal["forgetting", "biased_forgetting", "disparity"]
 Answer = Literal["pass", "fail", "inconclusive"]
+# Fields of a judgement that JSON calls otherwise.
+JUDGEMENT_KEYS = {"statistic": "measure", "start": "from", "end": "to"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Judgement:
         examples_needed: examples in all with which the budget is kept in four cases of five if nothing is lost, and
             with it all of the groups that it speaks of; None where that is not known.
         least_budget: the smallest budget, as it is written, that is kept so often at these sizes if nothing is lost.
+        start, end: names of the two checkpoints, where there are more than these; JSON calls them `from` and `to`.
     """
 
     task: str
@@ -51,10 +54,13 @@ class Judgement:
     more_seeds: int | None = None
     examples_needed: int | None = None
     least_budget: float = math.nan
+    start: str = ""
+    end: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""
-        named = {"measure" if name == "statistic" else name: value for name, value in asdict(self).items()}
+        own = {name: value for name, value in asdict(self).items() if self.end or name not in ("start", "end")}
+        named = {JUDGEMENT_KEYS.get(name, name): value for name, value in own.items()}
         return {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in named.items()

@@ -1,7 +1,8 @@
 """Cells of tables: numbers of rows, checkpoints and p-values as text."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chaintune.errors import number_of
@@ -10,6 +11,8 @@ from chaintune.records.checkpoint import BASE
 from chaintune.records.choice import BALANCED
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in_tables
 from chaintune.report.labels import listed
+
+_SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,43 @@ class Table:
     note: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+def side_by_side(tables: Mapping[tuple[str, str], Sequence[Table]]) -> list[Table]:
+    """Tables of one title under several pairs of checkpoints as one table, what is alike in the first column together.
+
+    Args:
+        tables: names of two checkpoints -> their tables; rows are in the order of the last pair's.
+    """
+    by_title: dict[str, list[tuple[tuple[str, str], Table]]] = {}
+    for pair, several in tables.items():
+        for table in several:
+            by_title.setdefault(table.title, []).append((pair, table))
+    return [_joined(several) for several in by_title.values()]
+
+
+def _joined(tables: Sequence[tuple[tuple[str, str], Table]]) -> Table:
+    every = [tables[-1][1], *(table for _, table in tables)]
+    first, *others = dict.fromkeys(name for table in every for name in table.header)
+    order = list(dict.fromkeys(row[0] for table in every for row in table.rows))
+    lines = [(pair, dict(zip(table.header, row, strict=True))) for pair, table in tables for row in table.rows]
+    lines.sort(key=lambda line: order.index(line[1][first]))
+    return Table(
+        every[0].title,
+        " ".join(_notes([(pair, table.note) for pair, table in tables])),
+        (first, "from", "to", *others),
+        tuple((row[first], *pair, *(row.get(name, "") for name in others)) for pair, row in lines),
+    )
+
+
+def _notes(notes: Sequence[tuple[tuple[str, str], str]]) -> Iterator[str]:
+    """The sentences of all notes, each once; those that not all have with the pairs that they are of."""
+    pairs: dict[str, list[str]] = {}
+    for (start, end), note in notes:
+        for sentence in _SENTENCE.split(note):
+            pairs.setdefault(sentence, []).append(f"{start} to {end}")
+    for sentence, of in pairs.items():
+        yield sentence if len(of) == len(notes) else f"{listed(of)}: {sentence}"
 
 
 def change(row: ResultRow | None, *, named: bool = False) -> str:
@@ -144,7 +184,17 @@ def family_note(families: Iterable[str]) -> list[str]:
         families: of rows of whole tasks, empty of one that is alone.
     """
     known = [family for family in dict.fromkeys(families) if family]
-    return [f"p, intervals and verdicts are corrected over tasks as one family: {listed(known)}."] if known else []
+    return (
+        [f"p, intervals and verdicts are corrected over {over_what(known)} as one family: {listed(known)}."]
+        if known
+        else []
+    )
+
+
+def over_what(families: Iterable[str]) -> str:
+    """What the tests of families are of: tasks, pairs of checkpoints, or both."""
+    named = " ".join(families)
+    return " and ".join(what for what in ("pairs of checkpoints", "tasks") if what in named)
 
 
 def p_cell(estimate: Estimate) -> str:

@@ -22,6 +22,7 @@ from chaintune.records import (
     SecondLine,
 )
 from chaintune.records.comparison import AUC, BEFORE, LOWER, POWER, UPPER
+from chaintune.records.gate import JUDGEMENT_KEYS
 from chaintune.records.metrics import SHARE, Direction
 
 FORMAT = 1
@@ -76,7 +77,8 @@ def _comparison(content: dict[str, Any]) -> Comparison:
 
     simulated = content.get("simulated_power")
     content = content | {"simulated_power": simulated if isinstance(simulated, dict) else None}
-    own = TypeAdapter(Comparison).validate_python(content | {"rows": (), "further": ()})
+    names = {"start": content.get("from", ""), "end": content.get("to", "")}
+    own = TypeAdapter(Comparison).validate_python(content | names | {"rows": (), "further": ()})
     views = TypeAdapter(_Views).validate_python(content)
     return replace(own, rows=tuple(views.rows(own)), further=tuple(views.further(own)))
 
@@ -170,11 +172,12 @@ def _with_nan(value: Any) -> Any:
 def _gate(content: Any) -> Gate:
     from pydantic import TypeAdapter
 
+    fields = {key: name for name, key in JUDGEMENT_KEYS.items()}
     # A gate's number of further examples may be None and is no NaN.
     content = dict(content) if isinstance(content, dict) else {}
     judgements = [
         {
-            "statistic" if name == "measure" else name: math.nan
+            fields.get(name, name): math.nan
             if value is None and name in ("value", "low", "high", "least_budget")
             else value
             for name, value in row.items()

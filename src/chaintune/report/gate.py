@@ -13,6 +13,8 @@ from chaintune.report.cells import Table
 # What XML 1.0 cannot hold, not even escaped.
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+_HEADER = ("task", "group", "measure", "budget", "value", "more", "why")
+
 
 def gate_sentence(gate: Gate) -> str:
     """The answer in a sentence, and what it rests on."""
@@ -67,13 +69,17 @@ def gate_table(gate: Gate) -> Table:
     """One row a judgement, those that need attention first."""
     order = {"fail": 0, "missing": 1, "inconclusive": 2, "pass": 3}
     rows = sorted(gate.judgements, key=lambda judgement: (order[judgement.answer], judgement.tier != "block"))
+    pairs = {(row.start, row.end) for row in rows}
+    several = any(end for _, end in pairs)
+    divided = f" A budget counts as exceeded at the error rate divided by {len(pairs)} pairs of checkpoints."
     return Table(
         f"Budgets of {gate.policy}",
         f"In {units_in_words(row.unit for row in rows)}. Pass: the whole interval lies within the budget; fail: wholly "
         "beyond it. A relative budget is a share of the score before, and the number is what is left after subtracting "
-        "it. More: about how many more examples, in clusters like these, would decide in four cases of five.",
-        ("answer", "tier", "task", "group", "measure", "budget", "value", "more", "why"),
-        tuple(_cells(judgement) for judgement in rows),
+        "it. More: about how many more examples, in clusters like these, would decide in four cases of five."
+        + (divided if len(pairs) > 1 else ""),
+        ("answer", "tier", *(("from", "to") if several else ()), *_HEADER),
+        tuple(_cells(judgement, several) for judgement in rows),
     )
 
 
@@ -107,15 +113,17 @@ def _outcome(judgement: Judgement) -> str:
 def _title(judgement: Judgement) -> str:
     whom = f" of {judgement.dimension}={judgement.group}" if judgement.group else ""
     over = f" over {judgement.dimension}" if judgement.dimension and not judgement.group else ""
-    return f"{judgement.statistic.replace('_', ' ')}{whom}{over} at most {_budget(judgement)}"
+    between = f", {judgement.start} to {judgement.end}" if judgement.end else ""
+    return f"{judgement.statistic.replace('_', ' ')}{whom}{over} at most {_budget(judgement)}{between}"
 
 
-def _cells(judgement: Judgement) -> tuple[str, ...]:
+def _cells(judgement: Judgement, several: bool) -> tuple[str, ...]:
     group = f"{judgement.dimension}: {judgement.group}" if judgement.group else judgement.dimension
     more = f"{judgement.more_examples:,}" if judgement.more_examples is not None else ""
     return (
         judgement.answer.upper(),
         judgement.tier,
+        *((judgement.start, judgement.end) if several else ()),
         judgement.task,
         group,
         judgement.statistic.replace("_", " "),

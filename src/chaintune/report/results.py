@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chaintune.forgetting.recommend import USUAL
-from chaintune.records import Comparison, Gate, Limits, ResultRow, pooled
+from chaintune.records import Comparison, Gate, Limits, ResultRow, Series, pooled
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Results:
         rows: of the study, or of every comparison.
         level: of the intervals; one minus it is the error rate of what is called shown.
         limits: what a recommended dose has to reach.
-        comparisons: one a task; none of a study.
+        comparisons: one a task, or one a task and pair of a series; none of a study.
         gate: what a policy says of the comparisons.
         provenance: as `provenance.json` holds it; empty of comparisons.
         command: that made the results, as it was typed.
@@ -40,24 +40,36 @@ class Results:
     def of(
         cls, comparisons: Sequence[Comparison], gate: Gate | None = None, *, command: Sequence[str] = ()
     ) -> "Results":
-        """The results of comparisons, one a task, all at one level."""
-        title = f"Forgetting between two checkpoints: {', '.join(one.task for one in comparisons)}"
-        rows = tuple(row for one in comparisons for row in one.rows)
+        """The results of comparisons, one a task, or one a task and pair of a series, all at one level."""
+        rows = tuple(row for one in comparisons for row in one.named_rows)
         level = comparisons[0].level if comparisons else 0.95
-        return cls(title, rows, level, comparisons=comparisons, gate=gate, command=command)
+        return cls(_title(comparisons), rows, level, comparisons=comparisons, gate=gate, command=command)
+
+    @cached_property
+    def series(self) -> Series | None:
+        """The comparisons as a series, where they are of more than two checkpoints."""
+        return Series(tuple(self.comparisons)) if any(one.end for one in self.comparisons) else None
+
+    @cached_property
+    def leading(self) -> "Results":
+        """The same, of a series with the comparisons of the first checkpoint and the last, or of all rivals, alone."""
+        if self.series is None:
+            return self
+        own = Results.of(self.series.at(self.series.whole), self.gate, command=self.command)
+        return replace(own, title=self.title)
 
     @property
     def parts(self) -> "list[Results]":
-        """Each comparison alone, or the whole study; without the gate, and with each kind of caution once."""
+        """Each task's comparisons, or the whole study; without the gate, and with each kind of caution once."""
         if not self.comparisons:
             return [self]
         earlier: set[str] = set()
-        parts = []
+        parts: dict[str, list[Comparison]] = {}
         for one in self.comparisons:
             new = {kind: text for kind, text in one.cautions.items() if kind not in earlier}
             earlier |= new.keys()
-            parts.append(Results.of([replace(one, cautions=new)]))
-        return parts
+            parts.setdefault(one.task, []).append(replace(one, cautions=new))
+        return [Results.of(several) for several in parts.values()]
 
     @cached_property
     def shown(self) -> list[ResultRow]:
@@ -68,6 +80,17 @@ class Results:
     def plain(self) -> list[ResultRow]:
         """Those of `shown` that are not about mitigated checkpoints."""
         return without_mitigated(self.shown)
+
+
+def _title(comparisons: Sequence[Comparison]) -> str:
+    where = "between two checkpoints"
+    if any(one.end for one in comparisons):
+        series = Series(tuple(comparisons))
+        first, *others = series.names
+        where = (
+            f"of {', '.join(others)} against {first}" if series.against_first else f"along {', '.join(series.names)}"
+        )
+    return f"Forgetting {where}: {', '.join(dict.fromkeys(one.task for one in comparisons))}"
 
 
 def without_mitigated(rows: Sequence[ResultRow]) -> list[ResultRow]:

@@ -1,10 +1,10 @@
 """Tables of results: headers and rows of text, for the terminal and for Markdown alike."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from chaintune.records import Comparison, Disparity, ResultRow, RowKey, pooled
+from chaintune.records import Comparison, Disparity, Estimate, ResultRow, RowKey, pooled
 from chaintune.records.comparison import AUC, LOWER, UPPER
 from chaintune.records.scales import changes_in, is_share, levels_in_tables, units_in_words
 from chaintune.report.agreement import agreement_rows_table, agreement_tables
@@ -33,6 +33,7 @@ from chaintune.report.cells import (
     p_text,
     percent,
     score,
+    side_by_side,
     statistic,
 )
 from chaintune.report.curvature import CURVATURE_METRICS, KL_METRICS, curvature_rows_table, divergence_table
@@ -58,16 +59,39 @@ def result_tables(results: Results, *, main: bool = False) -> list[Table]:
         main: only those that a reader wants first, with the groups of each task's first dimension.
     """
     tables: list[Table | None] = [gate_table(results.gate)] if results.gate else []
-    for one in results.comparisons:
-        named = by_name([row for row in one.further if row.item_metric != AUC])
-        tables += [_before_after(one), *group_tables(one.rows, scores=True), *group_tables(named, scores=True)]
-        tables += [margins_table(one.further, one.level), _spread(one), power_table(one)]
-    tables += agreement_tables({one.task: one.chat_agreement for one in results.comparisons})
+    if series := results.series:
+        tables += side_by_side({pair: _filled(_of_pair(series.at([pair]))) for pair in series.pairs})
+    else:
+        tables += _of_pair(results.comparisons)
+    tables += agreement_tables(_alike(results.comparisons))
     if not results.comparisons:
         tables += _main_tables(replace(results, rows=_first_dimensions(results.shown)) if main else results)
         further = (curvature_rows_table(results.shown), divergence_table(results.shown))
         tables += [] if main else [*further, *_others(results.plain)]
+    return _filled(tables)
+
+
+def _alike(comparisons: Sequence[Comparison]) -> dict[str, dict[str, Estimate]]:
+    """Of each task that was asked both ways: checkpoint -> share of examples that are answered alike."""
+    alike: dict[str, dict[str, Estimate]] = {}
+    for one in comparisons:
+        for side, share in one.chat_agreement.items():
+            name = {"before": one.start, "after": one.end}.get(side) or side
+            alike.setdefault(one.task, {}).setdefault(name, share)
+    return alike
+
+
+def _filled(tables: Iterable[Table | None]) -> list[Table]:
     return [table for table in tables if table is not None and table.rows]
+
+
+def _of_pair(comparisons: Sequence[Comparison]) -> Iterator[Table | None]:
+    """The tables of two checkpoints, task by task."""
+    for one in comparisons:
+        named = by_name([row for row in one.further if row.item_metric != AUC])
+        yield _before_after(one)
+        yield from (*group_tables(one.rows, scores=True), *group_tables(named, scores=True))
+        yield from (margins_table(one.further, one.level), _spread(one), power_table(one))
 
 
 def _main_tables(results: Results) -> list[Table | None]:
@@ -270,7 +294,7 @@ def _order(rows: Sequence[ResultRow]) -> Table | None:
 _LARGEST_DIMENSION = 15
 BEST = "best estimate"
 _ADJUSTED = (
-    "p, verdicts and intervals are adjusted for the number of groups: each interval has the level at which its group "
+    "p, verdicts and intervals are adjusted for the number of groups{}: each interval has the level at which its group "
     "was judged, and leaves out 0 only where a difference is shown. 'kept' rests on each group's own interval, by "
     "itself, which the files of results hold too."
 )
@@ -310,11 +334,12 @@ def _group_table(
         "positive says that this group loses more."
     )
     is_adjusted = any(row.estimate.is_adjusted for row in (*shown, *bias.values()) if row)
+    over = [row.family for row in (*shown, *bias.values()) if row and "pairs" in row.family]
     best = {row.group: _best(row, beside) for row in shown}
     pooled = any(cell for cells in best.values() for cell in cells)
     bounds = any((row.key, LOWER, row.dimension, row.group) in beside for row in members)
     notes = (
-        _ADJUSTED if is_adjusted else "",
+        _ADJUSTED.format(" and of pairs of checkpoints" if over else "") if is_adjusted else "",
         _POOLED if pooled else "",
         without_loss(members),
         *biased_only_note(biased_only(members, beside)),

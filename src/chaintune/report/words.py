@@ -1,19 +1,19 @@
 """Results in plain words: what was forgotten, in which groups, with which intervals and detectable differences."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from chaintune.errors import number_of
 from chaintune.forgetting.recommend import recommend
-from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, pooled
+from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, Series, pooled
 from chaintune.records.checkpoint import BASE
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND
 from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, units_in_words
 from chaintune.report.agreement import agreement_sentence
 from chaintune.report.answers import chance_line, remarks
-from chaintune.report.cells import gain_key, joint_name, p_text
+from chaintune.report.cells import gain_key, joint_name, over_what, p_text
 from chaintune.report.gate import gate_sentence
 from chaintune.report.group_words import MOST_NAMED, PROSPECTS, best_differences, group_differences
 from chaintune.report.labels import listed
@@ -58,7 +58,8 @@ def paragraphs(results: Results) -> list[Paragraph]:
     """The paragraphs of `summary`, each with its topic: one for each comparison, or for each task that was lost."""
     answer = [Paragraph("forgotten", gate_sentence(results.gate))] if results.gate else []
     if results.comparisons:
-        return [*answer, *(Paragraph("forgotten", "", _comparison_text(one)) for one in results.comparisons)]
+        texts = _series_texts(results.series) if results.series else map(_comparison_text, results.comparisons)
+        return [*answer, *(Paragraph("forgotten", "", text) for text in texts)]
     shown, limits, level = results.shown, results.limits, results.level
     lost = [row for row in results.plain if row.metric == "forgetting" and row.is_whole]
     if not lost:
@@ -81,11 +82,49 @@ def paragraphs(results: Results) -> list[Paragraph]:
     return [*parts, Paragraph("sure", _scope([row.estimate for row in lost], shown))]
 
 
+def _series_texts(series: Series) -> Iterator[str]:
+    """Of each task the course of its score, the first checkpoint against the last, and the steps; of rivals each."""
+    for task in series.tasks:
+        whole = [one for one in series.at(series.whole) if one.task == task]
+        steps = [one for one in series.at(series.steps) if one.task == task]
+        if not series.against_first and steps:
+            yield _course(steps)
+        for one in whole:
+            yield f"From {one.start} to {one.end}: {_comparison_text(one)}"
+        if not series.against_first:
+            yield " ".join(["Step by step:", *(_step(one) for one in steps)])
+        if cautions := {text: None for one in series.comparisons if one.task == task for text in one.cautions.values()}:
+            yield " ".join(cautions)
+
+
+def _course(steps: Sequence[Comparison]) -> str:
+    """Scores of a task at each checkpoint, each on the examples that are compared there."""
+    scores, first = levels_in(steps[0].unit), steps[0]
+    values = [(first.start, first.overall.before), *((one.end, one.overall.after) for one in steps)]
+    course = [f"{scores.number(estimate.value, named=True)} ({name})" for name, estimate in values]
+    return f"{_metric(first)} in {first.task} along {len(course)} checkpoints: {', '.join(course)}."
+
+
+def _step(comparison: Comparison) -> str:
+    """What a step forgot of the whole task, and the groups that it is shown to have treated otherwise."""
+    row, level = comparison.overall, comparison.level
+    whole = next(one for one in comparison.named_rows if one.metric == "forgetting" and one.is_whole)
+    bias = [one for one in comparison.groups if one.biased_forgetting.is_shown(level)]
+    parts = [verdict_sentence(whole, level=level, since=True)]
+    parts += [f"No loss can be shown there: {row.verdict_reason}."] if row.verdict_reason else []
+    for dimension in dict.fromkeys(one.dimension for one in bias):
+        apart = {one.group: one.biased_forgetting for one in bias if one.dimension == dimension}
+        reference = reference_text(comparison.reference)
+        parts += group_differences(dimension, apart, {}, reference, level=level, unit=comparison.unit)
+    return " ".join(parts)
+
+
 def _comparison_text(comparison: Comparison) -> str:
-    whole = next(row for row in comparison.rows if row.metric == "forgetting" and row.is_whole)
+    rows = comparison.named_rows
+    whole = next(row for row in rows if row.metric == "forgetting" and row.is_whole)
     sides = [("before", comparison.overall.answers_before), ("after", comparison.overall.answers_after)]
     parts = [_flips(comparison), chance_line(sides, comparison.unit)]
-    lost = forgetting_paragraph(whole, comparison.rows, level=comparison.level, further=comparison.further)
+    lost = forgetting_paragraph(whole, rows, level=comparison.level, further=comparison.named_further)
     parts.append(lost.text)
     if whole.verdict == "kept":
         margin = changes_in(comparison.unit).exact(comparison.margin)
@@ -110,9 +149,11 @@ def _comparison_text(comparison: Comparison) -> str:
             "too favourable."
         )
     if whole.family:
-        parts.append(f"Interval and verdict are corrected over tasks as one family: {whole.family}.")
+        parts.append(
+            f"Interval and verdict are corrected over {over_what([whole.family])} as one family: {whole.family}."
+        )
     parts += [agreement_sentence(comparison.task, comparison.chat_agreement, level=comparison.level)]
-    parts += [*power_sentences(comparison), *comparison.cautions.values()]
+    parts += [*power_sentences(comparison), *(() if comparison.end else comparison.cautions.values())]
     return " ".join(
         [*filter(None, parts), "This speaks about these two checkpoints, not about what their recipe does in general."]
     )
@@ -123,13 +164,16 @@ def _flips(comparison: Comparison) -> str:
     lower = "lower" if comparison.direction == "more" else "higher"
     how = f"scored {lower} after than before" if comparison.graded else "were right before and wrong after"
     scores = levels_in(comparison.unit)
-    names = {"acc": "accuracy", "balanced_accuracy": "balanced accuracy"}
-    metric = names.get(comparison.metric, comparison.metric)
     return (
         f"Of {_examples(row.forgetting)} of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot:,} {how}, "
-        f"{row.learned:,} the other way round: {metric} went from {scores.number(row.before.value)} to "
+        f"{row.learned:,} the other way round: {_metric(comparison)} went from {scores.number(row.before.value)} to "
         f"{scores.number(row.after.value, named=True)}."
     )
+
+
+def _metric(comparison: Comparison) -> str:
+    names = {"acc": "accuracy", "balanced_accuracy": "balanced accuracy"}
+    return names.get(comparison.metric, comparison.metric)
 
 
 def forgetting_paragraph(
@@ -171,12 +215,19 @@ def forgetting_paragraph(
     return Paragraph("forgotten", verdict_sentence(row, level=level), " ".join(parts))
 
 
-def verdict_sentence(row: ResultRow, *, level: float) -> str:
-    """The sentence on the forgetting of a whole task that its verdict supports."""
+def verdict_sentence(row: ResultRow, *, level: float, since: bool = False) -> str:
+    """The sentence on the forgetting of a whole task that its verdict supports.
+
+    Args:
+        row: of the forgetting.
+        level: of the intervals.
+        since: whether the earlier checkpoint is named.
+    """
     estimate, where = row.estimate, _checkpoint(row)
     if math.isnan(estimate.value):
         return _capital(f"Whether {where} forgot {row.task} is unknown: {estimate.reason}.")
-    task = f"{row.task} since the base" if row.reference == BASE else row.task
+    earlier = "the base" if row.reference == BASE else row.reference if since else ""
+    task = f"{row.task} since {earlier}" if earlier else row.task
     did = {
         "forgot": f"{where} forgot {task}",
         "gained": f"{where} is better at {row.task} than {row.reference}",

@@ -89,7 +89,13 @@ def group_contrasts(sample: Sample, *, reference: Reference = "overall") -> Stat
 
 
 def corrected(
-    sample: Sample, families: Sequence[Sequence[int]], statistic: Statistic, *, level: float, method: Adjustment
+    sample: Sample,
+    families: Sequence[Sequence[int]],
+    statistic: Statistic,
+    *,
+    level: float,
+    method: Adjustment,
+    pairs: int = 1,
 ) -> Corrected:
     """The estimates of each group; those of a family with a corrected p-value and the interval of its test's step.
 
@@ -99,10 +105,13 @@ def corrected(
         statistic: of the groups.
         level: of the intervals; one minus it is the error rate of each family.
         method: of the correction. Step-down minP is replaced by Holm where there are no joint draws, or too many tests.
+        pairs: of checkpoints that have such a family each: the error rate holds for all of them together (Bonferroni).
     """
+    rate = (1 - level) / pairs
     estimates = statistic.estimates(level)
     adjusted, levels = np.full(len(estimates), math.nan), np.full(len(estimates), level)
     notes, first_steps = [""] * len(estimates), np.full(len(estimates), 1 - level)
+    among = f"; Bonferroni over {pairs} pairs of checkpoints" if pairs > 1 else ""
     for family in families:
         columns = [column for column in family if not math.isnan(estimates[column].p_value)]
         if not columns:
@@ -114,12 +123,13 @@ def corrected(
         np.maximum.at(p_values, tests, [estimates[column].p_value for column in columns])
         used, why = _method(method, statistic, len(first), sample.resamples)
         null = null_p_values(statistic.flips(first)) if used == "minp" and statistic.flips else None
-        correction = correct(p_values, used, error_rate=1 - level, null=null)
-        adjusted[columns], levels[columns] = correction.p_adjusted[tests], 1 - correction.error_rates[tests]
+        correction = correct(p_values, used, error_rate=rate, null=null)
+        adjusted[columns] = np.minimum(pairs * correction.p_adjusted[tests], 1.0)
+        levels[columns] = 1 - correction.error_rates[tests]
         first_steps[list(family)] = correction.first_step
         note = f"; {NAMES[used]} over {number_of(len(first), 'test')}{why}" if len(first) > 1 else ""
         for column in columns:
-            notes[column] = note
+            notes[column] = note + among
     at_steps = statistic.estimates(levels) if (levels > level + 1e-9).any() else estimates
     known = []
     for one, step, p_value, note in zip(estimates, at_steps, adjusted.tolist(), notes, strict=True):

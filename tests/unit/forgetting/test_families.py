@@ -13,7 +13,7 @@ from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import Subject, with_verdict
 from chaintune.logs.compare import compare_all
-from chaintune.records import Checkpoint, CheckpointScores, ResultRow, Scores, pooled
+from chaintune.records import Checkpoint, CheckpointScores, ResultRow, RowKey, Scores, pooled
 from chaintune.report.comparison import comparison_json
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
@@ -29,13 +29,13 @@ OPTIONS = Inference(resamples=199)
 def tasks(number: int, *, lost: float = 0.1, options: Inference = OPTIONS) -> tuple[list[ResultRow], list[ResultRow]]:
     """Rows of ten tasks of 300 items; 10 % were learned, a share forgotten; each by itself, and all as a family."""
     rows: list[ResultRow] = []
-    ends: dict[tuple[str, str], Ends] = {}
+    ends: dict[tuple[RowKey, str], Ends] = {}
     for task in range(TASKS):
         values = synthetic.changes(np.random.default_rng([number, task]), N, lost if task < 3 else 0.1, 0.1)
         subject = Subject("", Checkpoint(""), "before", f"t{task}")
         estimate = means(Sample.of(GROUPS.design, values, resamples=options.resamples))[0]
         rows.append(with_verdict(subject.row("forgetting", "0", estimate), options))
-        ends[f"t{task}", "0"] = whole_ends(subject.item_unit, GROUPS, values[np.newaxis], [0], options)["0"]
+        ends[rows[-1].key, "0"] = whole_ends(subject.item_unit, GROUPS, values[np.newaxis], [0], options)["0"]
     return rows, over_tasks(rows, ends, options)
 
 
@@ -72,7 +72,7 @@ def test_intervals_of_tasks_leave_out_0_exactly_where_a_change_is_shown(method: 
 def test_what_could_not_be_shown_is_not_shown_by_a_correction() -> None:
     alone, together = tasks(1, lost=0.3)
     assert [row.verdict for row in together[:3]] == ["forgot"] * 3
-    options, ends = OPTIONS, {(row.task, row.seed): (lambda _level: (0.01, 0.3)) for row in alone}
+    options, ends = OPTIONS, {(row.key, row.seed): (lambda _level: (0.01, 0.3)) for row in alone}
     silent = [replace(row, verdict="inconclusive", verdict_reason="at chance") for row in alone]
     assert {row.verdict for row in over_tasks(silent, ends, options)} == {"inconclusive"}
 

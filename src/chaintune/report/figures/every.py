@@ -17,6 +17,7 @@ from chaintune.report.figures.learning import learning_figures
 from chaintune.report.figures.matrix import matrix_figures
 from chaintune.report.figures.mitigated import mitigation_figures
 from chaintune.report.figures.power import power_figure, typical
+from chaintune.report.figures.series import series_figures
 from chaintune.report.figures.sharpness import divergence_figures, sharpness_figures
 from chaintune.report.labels import unique
 from chaintune.report.results import Results
@@ -26,6 +27,7 @@ _MOST_OF_A_KIND = 24
 
 def every_figure(results: Results) -> list[Figure]:
     """See `chaintune.report.figures.result_figures`."""
+    series, results = results.series, results.leading
     study, plain = ([], []) if results.comparisons else (results.shown, results.plain)
     pairs, steps = _table(results.folder, "curvature.parquet"), _table(results.folder, "training.parquet")
     moved = _table(results.folder, "kl.parquet")
@@ -33,7 +35,8 @@ def every_figure(results: Results) -> list[Figure]:
     return _named(
         [
             *_few(accuracy_figures(plain)),
-            *_few(before_after_figures(results.comparisons)),
+            *(_few(series_figures(series, results.level)) if series else []),
+            *_few(before_after_figures([] if series else results.comparisons)),
             *_few(forgetting_of_tasks_figures(results)),
             *_few(matrix_figures(study)),
             *_of_groups(groups),

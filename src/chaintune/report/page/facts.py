@@ -25,11 +25,8 @@ def facts(results: Results) -> tuple[Fact, ...]:
     """Provenance of results: of the run or of the logs, and the options of each comparison."""
     command = results.command or results.provenance.get("command", ())
     study = _study_facts(results.provenance, results.folder) if results.provenance else []
-    return (
-        *([Fact("Command", (" ".join(command),))] if command else []),
-        *study,
-        *(fact for comparison in results.comparisons for fact in _comparison_facts(comparison)),
-    )
+    compared = dict.fromkeys(fact for comparison in results.comparisons for fact in _comparison_facts(comparison))
+    return (*([Fact("Command", (" ".join(command),))] if command else []), *study, *compared)
 
 
 def _study_facts(provenance: Mapping[str, Any], folder: Path | None) -> list[Fact]:
@@ -62,7 +59,8 @@ def _comparison_facts(one: Comparison) -> Iterator[Fact]:
         f"resamples with seed {one.seed}, groups against the {one.reference}, adjusted by {one.adjust}"
     )
     yield Fact(f"{one.task}: comparison", (how,))
-    for side, provenance in (("before", one.provenance_before), ("after", one.provenance_after)):
+    sides = (one.start or "before", one.provenance_before), (one.end or "after", one.provenance_after)
+    for side, provenance in sides:
         if provenance:
             yield Fact(f"{one.task}: {side}", tuple(f"{name}: {value}" for name, value in provenance.items()))
 

@@ -57,6 +57,11 @@ class _Flips:
         return zip(before, after, self.lost[:share], strict=True)
 
 
+def step_name(task: str, start: str, end: str) -> str:
+    """What happened between two checkpoints: the task, and their names where they have any."""
+    return f"{task}: from {start} to {end}" if end else task
+
+
 def examples_data(
     steps: Iterable[Step],
     texts: Texts,

@@ -40,9 +40,9 @@ def results_page(
     return Page(
         title=results.title,
         subtitle=_subtitle(results),
-        findings=findings(results.plain),
+        findings=findings(results.leading.plain),
         answer=by_heading(paragraphs(results)),
-        unseen=minimum_detectable(results.plain),
+        unseen=minimum_detectable(results.leading.plain),
         definition=definition(results.shown),
         figures=tuple(figures),
         tables=tuple(result_tables(results)),
@@ -61,7 +61,8 @@ def _metric(comparisons: Sequence[Comparison]) -> Metric | None:
 
 def _subtitle(results: Results) -> str:
     """`smollm2-135m · bbq, csqa · 1 seed · 2026-11-23` of a study, `bbq, 440 examples` of a comparison."""
-    compared = [f"{one.task}, {number_of(one.overall.forgetting.n, 'example')}" for one in results.comparisons]
+    sizes = {one.task: number_of(one.overall.forgetting.n, "example") for one in results.comparisons}
+    compared = [f"{task}, {size}" for task, size in sizes.items()]
     return " · ".join([*compared, *(_run(results.provenance) if results.provenance else [])])
 
 
