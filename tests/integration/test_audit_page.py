@@ -62,9 +62,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_blocks_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commands = 0
+    names: dict[str, object] = {}
     for language, text in BLOCKS:
         if language == "python":
-            exec(compile(text, str(PAGE), "exec"), {})  # noqa: S102 - the page is ours
+            exec(compile(text, str(PAGE), "exec"), names)  # noqa: S102 - the page is ours
             continue
         for line in text.replace("\\\n", " ").splitlines():
             commands += 1
@@ -73,8 +74,10 @@ def test_the_blocks_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None
             printed = capsys.readouterr()
             assert ended.value.code in ((1, 3) if "--policy" in line else (0,)), f"{line}\n{printed.err}"
             assert printed.out
-    assert commands == 11
-    assert [language for language, _ in BLOCKS] == ["bash"] * 6 + ["python"]
+    assert commands == 13
+    assert [language for language, _ in BLOCKS] == ["bash"] * 8 + ["python"] * 2
     for name in ("report.html", "report.md", "comparison.json", "before/bbq.parquet", "after/csqa.parquet"):
         assert (place / "audit" / name).exists(), name
+    folders = sorted(folder.name for folder in (place / "series" / "scores").iterdir())
+    assert folders == ["1-before", "2-before+support", "3-after"]
     assert (place / "junit.xml").exists()

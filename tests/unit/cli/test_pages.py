@@ -17,7 +17,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @pytest.mark.parametrize(
     ("page", "counts"),
-    [("compare.md", {"python": 3, "bash": 1, "text": 2})],
+    [("compare.md", {"python": 5, "bash": 2, "text": 4})],
 )
 def test_the_blocks_run_and_print_what_the_page_says(
     page: str, counts: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 
 from chaintune.forgetting import summarise
+from chaintune.forgetting.changes import by_dimension
 from chaintune.forgetting.families import Ends, over_tasks, whole_ends
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import Subject, with_verdict
 from chaintune.logs.compare import compare_all
 from chaintune.records import Checkpoint, CheckpointScores, ResultRow, RowKey, Scores, pooled
+from chaintune.records.series import series_pairs
 from chaintune.report.comparison import comparison_json
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
-from chaintune.stats import Adjustment, Sample, adjust, means
+from chaintune.stats import Adjustment, Sample, adjust, means, own_means
 from tests import synthetic
 
 TASKS, N = 10, 300
@@ -49,6 +51,40 @@ def test_of_ten_tasks_without_a_loss_some_one_is_called_lost_in_5_percent() -> N
     # The standard error of a share of 5 % of 60 is 2.8 points.
     assert together <= 0.05 + 3 * 0.028
     assert alone > 0.2
+
+
+def test_of_series_without_any_change_some_verdict_is_wrong_in_5_percent() -> None:
+    """Five checkpoints, so 7 pairs: of the whole task, and of four groups, in one family each."""
+    count, size = 60, 120
+    groups = [f"g{number}" for number in range(4)]
+    design = synthetic.design(list(range(size)), [[number % 4] for number in range(size)], n_groups=4)
+    grouped = Grouping((("", ""), *(("kind", name) for name in groups)), design)
+    pairs = series_pairs([str(place) for place in range(5)])
+    options = Inference(resamples=199, pairs=len(pairs))
+    shown = []
+    for number in range(count):
+        right = (np.random.default_rng(number).random((5, size)) < 0.8).astype(float)
+        rows: list[ResultRow] = []
+        ends: dict[tuple[RowKey, str], Ends] = {}
+        for start, end in pairs:
+            change = right[int(start)] - right[int(end)]
+            subject = Subject("", Checkpoint("", variant=(("to", end),)), start, "t")
+            sample = Sample.of(design, change, resamples=options.resamples)
+            estimates = by_dimension(grouped, sample, own_means(sample), options)
+            rows += [
+                subject.row("forgetting", "0", one, label) for one, label in zip(estimates, grouped.labels, strict=True)
+            ]
+            ends[rows[-1].key, "0"] = whole_ends(subject.item_unit, grouped, change[np.newaxis], [0], options)["0"]
+        rows = over_tasks([with_verdict(row, options) for row in rows], ends, options)
+        uncorrected = min(row.estimate.p_value for row in rows) <= 0.05
+        shown.append(
+            [is_moved([row for row in rows if row.is_whole is whole]) for whole in (True, False)] + [uncorrected]
+        )
+    whole, of_groups, alone = np.mean(shown, axis=0)
+    # The standard error of a share of 5 % of 60 is 2.8 points.
+    assert whole <= 0.05 + 2 * 0.028
+    assert of_groups <= 0.05 + 2 * 0.028
+    assert alone > 0.5
 
 
 @pytest.mark.parametrize("method", ["minp", "bh"])

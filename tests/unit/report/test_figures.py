@@ -17,6 +17,7 @@ import vl_convert
 
 from chaintune.errors import DataError
 from chaintune.forgetting import compare, summarise
+from chaintune.logs import compare_series
 from chaintune.records import CheckpointScores, Comparison, Figure, Limits, MitigationRef, ResultRow, Role, Scores
 from chaintune.report.figures import result_figures, save
 from chaintune.report.figures.charts import NARROW_PIXELS
@@ -104,7 +105,12 @@ def comparisons() -> list[Comparison]:
 
 @pytest.fixture(scope="module")
 def figures(rows: Sequence[ResultRow], folder: Path, comparisons: Sequence[Comparison]) -> list[Figure]:
-    return result_figures(Results("t", rows, 0.95, folder=folder)) + result_figures(Results.of(comparisons))
+    sides = {name: scored("s", right, noise=at) for at, (name, right) in enumerate({"m": 9, "n": 6, "o": 4}.items())}
+    several = [compare_series(sides, against_first=rivals, by=["faith"], resamples=300) for rivals in (False, True)]
+    own = [figure for one in several for figure in result_figures(Results.of(one.comparisons))]
+    own = [figure for figure in own if figure.name.startswith(("along-the-series", "rivals"))]
+    assert len(own) == 4
+    return result_figures(Results("t", rows, 0.95, folder=folder)) + result_figures(Results.of(comparisons)) + own
 
 
 def marks(drawing: str) -> int:
