@@ -102,7 +102,7 @@ def _course(steps: Sequence[Comparison]) -> str:
     scores, first = levels_in(steps[0].unit), steps[0]
     values = [(first.start, first.overall.before), *((one.end, one.overall.after) for one in steps)]
     course = [f"{scores.number(estimate.value, named=True)} ({name})" for name, estimate in values]
-    return f"{_metric(first)} in {first.task} along {len(course)} checkpoints: {', '.join(course)}."
+    return _capital(f"{_metric(first)} in {first.task} along {len(course)} checkpoints: {', '.join(course)}.")
 
 
 def _step(comparison: Comparison) -> str:

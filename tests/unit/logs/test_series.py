@@ -153,6 +153,10 @@ def test_json_has_from_and_to_and_is_read_again(tmp_path: Path) -> None:
     again, judged = read_comparisons(tmp_path / "x.json")
     assert comparison_json(again, judged.to_dict() if judged else None) == text
     assert markdown(Results.of(again, judged)) == markdown(Results.of(found.comparisons, gate))
+    text = markdown(Results.of(found.comparisons, gate))
+    assert text.count("## Scaled margins") == 1, "second lines stand in one table"
+    assert "| task | from | to | group | forgetting |" in text
+    assert "| answer | tier | from | to | task |" in text
     two = json.loads(comparison_json([chaintune.compare(*list(course().values())[:2], resamples=FAST)]))
     assert "from" not in two["comparisons"][0], "two stay what they are"
 
