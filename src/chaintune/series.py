@@ -13,6 +13,7 @@ from chaintune.files.names import file_names, told_apart
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Scores, Series, Task
 from chaintune.tasks import Size
+from chaintune.tasks.chat import RunMode
 
 if TYPE_CHECKING:
     from chaintune.gate import Policy, PolicyOn
@@ -26,6 +27,7 @@ class AuditArguments(CompareArguments, total=False):
 
     policy: "Policy | Path | str | None"
     test: Size | Mapping[str, Size]
+    chat: RunMode
     sample_seed: int
     metric: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None
     precision: str
@@ -45,6 +47,7 @@ class AuditArguments(CompareArguments, total=False):
     tasks=(Task, str, Sequence),
     against_first=bool,
     policy_on=str,
+    chat=str,
     sample_seed=Integral,
     metric=(*NAMES, Mapping),
     precision=str,

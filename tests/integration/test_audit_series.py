@@ -76,4 +76,4 @@ def test_three_models_are_scored_once_each_and_compared_in_pairs(
     with pytest.raises(ConfigError, match="expected three or more, got 2"):
         chaintune.audit_series(models[:2], **given)
     with pytest.raises(ConfigError, match="devices: expected a whole number"):
-        chaintune.audit_series(models, devices="2", **given)
+        chaintune.audit_series(models, devices="2", **given)  # type: ignore[arg-type]
