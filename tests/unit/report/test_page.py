@@ -20,6 +20,9 @@ from chaintune.records import (
     Example,
     Gate,
     Judgement,
+    Message,
+    Preference,
+    Reference,
     Scores,
     items_table,
     plain_scores,
@@ -210,6 +213,20 @@ def test_graded_scores_show_the_score() -> None:
     data = examples_data([Step("x", sides[0], sides[1])], {})
     assert [(flip["before"], flip["after"], flip["forgot"]) for flip in data["flips"]] == [([1.0], [0.25], True)]
     assert data["items"][0]["gold"] is None
+
+
+def test_what_is_no_choice_is_shown_with_its_answers() -> None:
+    turns = (Message("user", "Why?"),)
+    steps = [Step("x", *(synthetic.lengths([value]) for value in (10.0, 20.0)))]
+    for target, answers in (
+        (Reference("So."), "reference: So."),
+        (Preference("So.", "No."), "chosen: So.\n\nrejected: No."),
+        (None, ""),
+    ):
+        example = Example("e0000", turns, target, {}, "e0000")
+        (item,) = examples_data(steps, {"t": {"e0000": example}})["items"]
+        assert item["prompt"] == "\n\n".join(filter(None, ["user: Why?", answers]))
+        assert "choices" not in item
 
 
 def test_a_sample_is_an_equal_share_and_the_same_items_everywhere() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from chaintune.records import Choices, Example, Scores
+from chaintune.records import Choices, Example, Preference, Reference, Scores
 from chaintune.records.examples import shown_text
 from chaintune.records.scales import is_share
 
@@ -129,12 +129,13 @@ class _Items:
 
     def _text(self, task: str, row: Mapping[str, Any]) -> dict[str, Any]:
         example = self._texts.get(task, {}).get(row["example_id"])
-        if example is None or not isinstance(example.target, Choices):
+        if example is None:
             return {}
-        if len(example.target.texts) != len(row.get("choice_logprobs") or ()):
-            return {}
-        choices = [_cut(choice.strip(), _LONGEST_CHOICE) for choice in example.target.texts]
-        text = {"prompt": _cut(shown_text(example.prompt), _LONGEST_PROMPT), "choices": choices}
+        text: dict[str, Any] = {"prompt": _cut(_asked(example), _LONGEST_PROMPT)}
+        if isinstance(example.target, Choices):
+            if len(example.target.texts) != len(row.get("choice_logprobs") or ()):
+                return {}
+            text["choices"] = [_cut(choice.strip(), _LONGEST_CHOICE) for choice in example.target.texts]
         self._left -= weight(text)
         return text if self._left >= 0 else {}
 
@@ -156,6 +157,18 @@ class _Order:
         ranks[sorted(range(len(digests)), key=digests.__getitem__)] = np.arange(len(digests))
         self._known[scores.task] = (ids, ranks)
         return ranks
+
+
+def _asked(example: Example) -> str:
+    """The prompt, and the answers that it is held against where they are no choices."""
+    match example.target:
+        case Reference(text):
+            answers = [f"reference: {shown_text(text)}"]
+        case Preference(chosen, rejected):
+            answers = [f"chosen: {shown_text(chosen)}", f"rejected: {shown_text(rejected)}"]
+        case _:
+            answers = []
+    return "\n\n".join(filter(None, [shown_text(example.prompt), *answers]))
 
 
 def _flips(step: Step, metric: str | None, most: int, order: _Order) -> _Flips:
