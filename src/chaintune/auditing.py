@@ -348,7 +348,7 @@ def check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:
             if name not in known:
                 names = ", ".join(f"'{task.name}'" for task in tasks)
                 valid = nearest(name, known) if known else "they have no groups"
-                own = [task.name for task in tasks if task.name not in registry.names()]
+                own = [task.name for task in tasks if not task.known and task.name not in registry.names()]
                 column = f"; a column of your data is named by --set tasks.{own[0]}.columns.groups.{name}={name}"
                 raise ConfigError(
                     f"by '{text}': of {names} none has a dimension '{name}': {valid}{column if own else ''}"

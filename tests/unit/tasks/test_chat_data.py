@@ -9,11 +9,27 @@ from typing import Any
 import pytest
 
 from chaintune import tasks
+from chaintune.errors import DataError
 from chaintune.records import Chat, Message, Preference, Reference
 from chaintune.tasks.registry import definition
 from tests.unit.tasks.hub_server import Hub, commit, parquet, serving
 
 KINDS = ("open_qa", "closed_qa", "classification", "brainstorming")
+
+
+CARD = """---
+license: mit
+configs:
+- config_name: default
+  data_files:
+  - split: train_prefs
+    path: data/train_prefs-*
+  - split: test_prefs
+    path: data/test_prefs-*
+  - split: train_sft
+    path: data/train_sft-*
+---
+"""
 
 
 def lines(rows: list[dict[str, Any]]) -> bytes:
@@ -70,6 +86,7 @@ FILES: dict[str, tuple[str, dict[str, bytes]]] = {
     "ultrafeedback": (
         "HuggingFaceH4/ultrafeedback_binarized",
         {
+            "README.md": CARD.encode(),
             "data/train_prefs-00000-of-00001.parquet": parquet(rows(feedback_row, range(8))),
             "data/test_prefs-00000-of-00001.parquet": parquet(rows(feedback_row, range(8, 12))),
             "data/train_sft-00000-of-00001.parquet": b"not read",
@@ -124,6 +141,18 @@ def test_an_instruction_stands_before_what_it_is_about_and_bears_its_category() 
     assert by_prompt["What is 4?"].target == Reference("It is 4.")
     counts = tasks.describe(tasks.load("dolly")).test.groups["category"]
     assert counts == dict.fromkeys(sorted(KINDS), 2)
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_data_set_on_the_hub_is_read_in_the_same_forms() -> None:
+    own: dict[str, Any] = {"role": "safety", "hub": FILES["ultrafeedback"][0]}
+    own |= {"split": {"train": "train_prefs", "test": "test_prefs"}}
+    with pytest.raises(DataError, match=r"OpenAI's messages \(messages\) and as chosen and rejected"):
+        tasks.load("mine", **own)
+    pairs = tasks.load("mine", **own, columns={"chosen": "chosen", "rejected": "rejected"})
+    assert [one.content() for one in pairs.test] == [one.content() for one in tasks.load("ultrafeedback").test]
+    answers = tasks.load("mine", **own, columns={"messages": "messages"})
+    assert {type(one.target) for one in answers.test} == {Reference}
 
 
 @pytest.mark.parametrize("name", FILES)

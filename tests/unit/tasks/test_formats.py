@@ -188,6 +188,17 @@ def test_answers_to_one_prompt_share_a_cluster(tmp_path: Path) -> None:
     assert len({example.cluster for example in apart.test}) == 2
 
 
+def test_a_prompt_that_is_taught_is_not_tested_with_another_answer(tmp_path: Path) -> None:
+    one, two = {"prompt": "Why?", "response": "So."}, {"messages": [USER, ANSWER | {"content": "No."}]}
+    test_path = jsonl(tmp_path, [two], "test.jsonl")
+    with pytest.raises(DataError, match="1 example is in train and in test"):
+        load(tmp_path, one, test_share=None, test_path=test_path)
+    pair = {"prompt": "Why?", "chosen": "So.", "rejected": "No."}
+    test_path = jsonl(tmp_path, [pair | {"rejected": "Never."}], "test.jsonl")
+    task = load(tmp_path, pair, test_share=None, test_path=test_path)
+    assert (len(task.train), len(task.test)) == (1, 1)
+
+
 CALLER = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"messages": [USER]}, "field 'messages': the conversation has no turn of the assistant"),
