@@ -67,6 +67,7 @@ def make_plan(study: Study, tasks: Mapping[str, Task] | None = None) -> Plan:
             100 * len(task.train), {"train": 10 * len(task.train), "test": 10 * len(task.test)}
         ),
         stage_bytes=lambda _base, _recipe: 1_000,
+        contents={stage: (("checkpoint", stage.path or "x"),) for stage in study.external},
     )
 
 

@@ -49,7 +49,7 @@ class Study(study.Study):
                 for; or another that an installed package offers.
             address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
             max_store: bytes that the whole store may take; None allows what the disk holds.
-            trust_remote_code: run Python code that comes with a model.
+            trust_remote_code: run Python code that comes with a model, and code and commands that the study names.
 
         Raises:
             ConfigError: Ray is missing, or its cluster cannot be reached.

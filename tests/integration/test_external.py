@@ -3,7 +3,10 @@
 import io
 import json
 import os
+import re
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,14 @@ import polars as pl
 import pytest
 import yaml
 
+from chaintune.errors import ConfigError, ModelError
+from chaintune.execution.status import read_status
 from chaintune.runs.session import Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import tiny
 from tests.integration.conftest import STUDY, Smoke, files_that_name_this_machine, scores
+from tests.programs import Start
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a command is run by /bin/sh")
 
@@ -129,3 +135,145 @@ def test_what_a_command_makes_is_kept_with_its_log(smoke: Smoke, tmp_path: Path)
     assert {node.key for node in changed.plan.stages}.isdisjoint(node.key for node in session.plan.stages)
     (tmp_path / "move.py").write_text(SCRIPT + "\n")
     assert opened(smoke, tmp_path, [[command()]]).plan.stages[0].key not in {node.key for node in session.plan.stages}
+
+
+def test_nothing_runs_that_was_not_allowed_or_only_planned(smoke: Smoke, tmp_path: Path) -> None:
+    (tmp_path / "move.py").write_text(SCRIPT)
+    chains = [[command(f"touch {tmp_path / 'ran'}; exit 1")]]
+    session = opened(smoke, tmp_path, chains, trusted=False)
+    with pytest.raises(ConfigError, match=r"stage 'balls': it is made by a command, .* which may do anything"):
+        session.run(tmp_path / "out")
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def of_another_vocabulary(folder: Path) -> None:
+    tiny.make_model(vocabulary=360).save_pretrained(folder)
+    tiny.make_tokenizer().save_pretrained(folder)
+
+
+def of_another_tokenizer(folder: Path) -> None:
+    tiny.make_model().save_pretrained(folder)
+    tiny.make_tokenizer("sentencepiece").save_pretrained(folder)
+
+
+def of_another_shape(folder: Path) -> None:
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    tiny.make_model(**shape).save_pretrained(folder)
+    tiny.make_tokenizer().save_pretrained(folder)
+
+
+def of_one_more_token(folder: Path) -> None:
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.add_tokens(["<tool>"])
+    tiny.make_model().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+PATHS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "embeddings": (of_another_vocabulary, "stage 'balls': its model has 360 embeddings and base 'model' 340"),
+    "tokens": (of_another_tokenizer, "stage 'balls': its vocabulary differs from that of base 'model' in "),
+    "a token": (of_one_more_token, "in 1 token ('<tool>'); every checkpoint of a chain is asked in the base's tokens"),
+    "shape": (of_another_shape, "stage 'balls': its model is no checkpoint of base 'model': "),
+    "nothing": (Path.mkdir, "elsewhere: config.json is missing"),
+    "no folder": (lambda _: None, "elsewhere' is no folder"),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_checkpoint_that_is_none_of_the_base_is_told_before_anything_runs(
+    path: str, smoke: Smoke, tmp_path: Path
+) -> None:
+    write, sentence = PATHS[path]
+    write(tmp_path / "elsewhere")
+    with pytest.raises(ModelError) as caught:
+        opened(smoke, tmp_path, [[{"external": {"path": "elsewhere", "task": "balls"}}]])
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"files": ["other.py"]}, "stage 'balls': files names 'other.py', and there is no such file in "),
+        ({"files": []}, "its command names 'move.py', which it does not declare and so would not find; add it to its "),
+    ],
+)
+def test_files_that_a_command_would_not_find_are_told_before_anything_runs(
+    keys: dict[str, Any], sentence: str, smoke: Smoke, tmp_path: Path
+) -> None:
+    (tmp_path / "move.py").write_text(SCRIPT)
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        opened(smoke, tmp_path, [[command(**keys)]])
+
+
+def test_a_command_that_fails_is_told_with_its_log_and_other_chains_go_on(smoke: Smoke, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    of_another_vocabulary(tmp_path / "elsewhere")
+    texts = {
+        "status": "for n in 1 2 3 4 5 6 7; do echo line $n; done; exit 3",
+        "signal": "kill -TERM $$",
+        "empty": "true",
+        "other": f'cp -r {tmp_path / "elsewhere"}/. "$CHAINTUNE_OUT"',
+    }
+    chains = [[{"external": {"command": text, "name": name}}] for name, text in texts.items()]
+    session = opened(smoke, tmp_path, [*chains, ["balls"]], "recipe.epochs=1")
+    outcome = session.run(tmp_path / "out").outcome
+    causes = {result.node.chain[-1]: result.cause for result in outcome.of("failed")}
+    lines = "line 3 | line 4 | line 5 | line 6 | line 7"
+    left = "what its command left in CHAINTUNE_OUT is no checkpoint of the base: "
+    assert causes.pop("status") == (
+        f"stage 'status': its command ended with exit status 3; the last lines of its log: {lines}"
+    )
+    assert causes.pop("signal") in (
+        "stage 'signal': its command was ended by SIGTERM; its log is empty",
+        "stage 'signal': its command was ended by SIGTERM; the last lines of its log: Terminated",
+    )
+    assert causes.pop("empty").startswith(f"stage 'empty': {left}model folder CHAINTUNE_OUT: config.json is missing")
+    assert causes.pop("other").startswith(f"stage 'other': {left}stage 'other': its model has 360 embeddings")
+    assert not causes
+    assert {node.node.title for node in outcome.of("made") if node.node.kind == "stage"} == {"balls, seed 0"}
+    assert len(list((tmp_path / "store" / "stage").glob("[0-9a-f]*"))) == 1
+
+
+def test_measurements_belong_to_what_a_command_made(smoke: Smoke, tmp_path: Path) -> None:
+    (tmp_path / "move.py").write_text(SCRIPT)
+    (tmp_path / "seed").write_text("0")
+    chains = [[command(f'CHAINTUNE_SEED=$(cat {tmp_path / "seed"}) "$CHAINTUNE_PYTHON" move.py')]]
+    assert ran(opened(smoke, tmp_path, chains, keep="none"), tmp_path / "out") == []
+    more = opened(smoke, tmp_path, chains, "tasks.boxes.test=12", keep="none")
+    assert ran(more, tmp_path / "out") == []  # made once more, the same
+    (tmp_path / "seed").write_text("1")
+    (cause,) = ran(opened(smoke, tmp_path, chains, "tasks.boxes.test=10", keep="none"), tmp_path / "out")
+    assert cause.startswith("stage 'balls': its command made another model than the time before")
+
+
+def test_a_command_ends_with_the_run_that_started_it(smoke: Smoke, start: Start, tmp_path: Path) -> None:
+    """Also where the run is killed without warning; the next one begins it anew."""
+    (tmp_path / "move.py").write_text(SCRIPT)
+    pid, go = tmp_path / "pid", tmp_path / "go"
+    waits = f"test -e {go} || {{ echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 600 & wait; }}"
+    chains = [[command(f'{waits}; "$CHAINTUNE_PYTHON" move.py')]]
+    session = opened(smoke, tmp_path, chains)
+    arguments = [word for text in smoke.places for word in ("--set", text)]
+    arguments += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out"), "--trust-remote-code"]
+    program = start("-m", "chaintune", "run", str(tmp_path / "study.yaml"), *arguments)
+    program.wait_until(pid.exists)
+    group = os.getpgid(int(pid.read_text()))
+    assert read_status(tmp_path / "out").journal["running"][0]["title"] == "balls, seed 0"
+    program.kill()
+    while process_group_exists(group):
+        time.sleep(0.01)
+    assert list((tmp_path / "store").rglob("*.partial"))
+    go.touch()
+    session = opened(smoke, tmp_path, chains)
+    assert ran(session, tmp_path / "out") == []
+    assert not list((tmp_path / "store").rglob("*.partial"))
+
+
+def process_group_exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

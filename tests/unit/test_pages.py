@@ -36,6 +36,7 @@ RUN_BY = {
     "docs/how-to/cluster.md": "tests/unit/execution/test_cluster_page.py",
     "docs/how-to/compare.md": "tests/unit/cli/test_pages.py",
     "docs/how-to/devices.md": "tests/unit/execution/test_processes.py",
+    "docs/how-to/external.md": "tests/integration/test_external_page.py",
     "docs/how-to/gate.md": "tests/unit/gate/test_page.py",
     "docs/how-to/memory.md": "tests/unit/tuning/test_memory_page.py",
     "docs/how-to/mitigations.md": "tests/unit/tuning/mitigations/test_page.py",

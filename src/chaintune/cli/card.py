@@ -142,7 +142,7 @@ def _of_last(comparisons: "Sequence[Comparison]", source: Path) -> "list[Compari
 
 def _of_study(folder: Path, checkpoint: CheckpointFlags) -> _Card:
     from chaintune.report.card import forgetting_section
-    from chaintune.report.folder import read_rows
+    from chaintune.report.folder import read_provenance, read_rows
     from chaintune.report.results import Results
 
     rows = read_rows(folder / "results.parquet")
@@ -155,7 +155,8 @@ def _of_study(folder: Path, checkpoint: CheckpointFlags) -> _Card:
     alike = [row for row in rows if row.base == chosen.base and row.variant in (chosen.variant, "")]
     own = [row for row in alike if row.chain == chosen.chain]
     level = _level(folder)
-    section = forgetting_section(Results(chosen.study, alike, level), chain=chosen.chain)
+    known = read_provenance(folder) if (folder / "provenance.json").is_file() else {}
+    section = forgetting_section(Results(chosen.study, alike, level, provenance=known), chain=chosen.chain)
     return _Card(section, own, level)
 
 

@@ -45,7 +45,7 @@ RemoteCode = Annotated[
     bool,
     typer.Option(
         "--trust-remote-code",
-        help="Run Python code that comes with a model, or that a study names. Only where you trust both.",
+        help="Run code that comes with a model, and code and commands that a study names. Only where you trust both.",
     ),
 ]
 

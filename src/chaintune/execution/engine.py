@@ -12,7 +12,7 @@ from chaintune import hessian
 from chaintune.execution.bases import BaseModel
 from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
-from chaintune.execution.external import ParentFiles, make_checkpoint
+from chaintune.execution.external.checkpoint import ParentFiles, make_checkpoint
 from chaintune.execution.hardware import this_hardware
 from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import Job
@@ -201,13 +201,13 @@ class LocalEngine:
         started = time.monotonic()
         weights, adapter = self._folders(node.parent_key, inputs.parents[node.parent_key], node)
         base = self._bases[node.base]
-        parent = ParentFiles(weights, adapter, base, self._precision, self._trust_remote_code)
+        parent = ParentFiles(weights, adapter, base, node.base, self._precision, self._trust_remote_code)
         examples = inputs.tasks[external.stage.task].train if external.reads_data else ()
         self._let_go()
         with tempfile.TemporaryDirectory(dir=out) as scratch:
             notes = make_checkpoint(external, parent, examples, seed=node.seed, scratch=Path(scratch), out=out)
         name_base(out, node.base.partition("+")[0])
-        about: dict[str, Any] = {"train_tokens": None, "train_examples": len(examples), "external": True}
+        about: dict[str, Any] = {"train_tokens": 0, "train_examples": len(examples), "external": True}
         return about | {"seconds": time.monotonic() - started} | notes
 
     def score(

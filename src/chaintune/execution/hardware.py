@@ -1,9 +1,15 @@
-"""What computes a node: which device, and how much of it. Rates are kept apart by it."""
+"""What computes a node: which device, how much of it, and which versions. Rates are kept apart by the device."""
 
 import os
+import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import distributions
 from typing import Any
+
+from chaintune.records import canonical_digest
 
 CPU, ANY_GPU = "cpu", "gpu"
 _NOTE = "ran_on"
@@ -63,3 +69,16 @@ def worker_note(info: Mapping[str, Any], *, cpus: float, gpus: float) -> dict[st
     hardware = hardware_of(info)
     units = gpus if hardware and hardware.device != CPU else cpus
     return Hardware(hardware.device, units).note() if hardware and units else {}
+
+
+def environment_digest() -> str:
+    """Digest of this machine's system, its Python, and the version of every package that is installed beside us."""
+    packages = dict(installed_packages(tuple(sys.path)))
+    return canonical_digest([platform.platform(), platform.machine(), platform.python_version(), packages])
+
+
+@cache
+def installed_packages(_path: tuple[str, ...]) -> Mapping[str, str]:
+    """Name -> version of every package that is installed in the folders of a path; each has a file to be read."""
+    about = [dist.metadata for dist in distributions()]
+    return dict(sorted((one["Name"], one["Version"]) for one in about if one["Name"]))

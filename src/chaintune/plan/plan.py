@@ -8,7 +8,7 @@ from typing import Any
 from chaintune.plan.adapters import check_adapters, stored_adapters, trained_adapter
 from chaintune.plan.branches import branches_of
 from chaintune.plan.graph import Contents, CountTokens, Family, Graph, TaskFacts, Templates
-from chaintune.plan.nodes import Cell, CurvatureNode, KlNode, Node, ScoreNode, StageNode
+from chaintune.plan.nodes import Cell, CurvatureNode, External, KlNode, Node, ScoreNode, StageNode
 from chaintune.records import PeftSettings, Recipe, Task
 from chaintune.study.study import Keep, Study
 
@@ -55,6 +55,12 @@ class Plan:
     def divergences(self) -> tuple[KlNode, ...]:
         """The nodes that measure how far a stage moved the model."""
         return tuple(node for node in self.nodes if isinstance(node, KlNode))
+
+    @property
+    def commands(self) -> tuple[StageNode, ...]:
+        """The stages that commands make."""
+        made = ((node, node.operation) for node in self.stages)
+        return tuple(node for node, how in made if isinstance(how, External) and how.stage.command)
 
     @property
     def result_keys(self) -> set[str]:

@@ -8,6 +8,7 @@ from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import Table, change, score
+from chaintune.report.external import external_sentence, external_stages
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
 from chaintune.report.mitigations import mitigation_tables
@@ -54,10 +55,11 @@ def _of_comparisons(results: Results, before: str) -> Iterator[str]:
 def _of_study(results: Results, chain: str) -> Iterator[str]:
     own = [row for row in results.shown if row.chain == chain]
     lost = [row for row in own if row.metric == "forgetting" and row.is_whole]
+    elsewhere = external_sentence(external_stages(results.provenance), own[0].steps)
     yield (
         f"This model is the checkpoint {escape(chain)} of the study {escape(own[0].study)}: tuned on these tasks in "
         f"this order. {definition(own)} Before is the earlier checkpoint named, after is this model. Intervals have "
-        f"level {results.level:g}."
+        f"level {results.level:g}.{f' {escape(elsewhere)}' if elsewhere else ''}"
     )
     yield _nested(_lost(lost, results.shown)) if lost else "No task was followed by another, so none was forgotten."
     yield from map(_nested, group_tables(own))

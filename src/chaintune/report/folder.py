@@ -11,6 +11,7 @@ from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.reading import as_written, check_shape, read_json, read_parquet
 from chaintune.records import Answers, Estimate, Limits, ResultRow, Task, rows_to_polars
 from chaintune.report.comparison import comparison_json
+from chaintune.report.external import EXTERNAL
 from chaintune.report.figures import result_figures, save
 from chaintune.report.markdown import markdown
 from chaintune.report.page import Step, render, results_page
@@ -55,15 +56,26 @@ def read_results(folder: Path) -> Results:
         DataError: the folder holds no results.
     """
     rows = read_rows(folder / "results.parquet")
+    provenance = read_provenance(folder)
+    limits, level = _limits(folder / "results.json")
+    title = f"Forgetting in the study {provenance['study']}"
+    return Results(title, rows, level, limits, provenance=provenance, folder=folder)
+
+
+def read_provenance(folder: Path) -> Mapping[str, Any]:
+    """The content of a run's `provenance.json`.
+
+    Raises:
+        DataError: there is none, or it holds something else.
+    """
     with as_written(folder / "provenance.json", ANEW):
-        provenance = read_json(folder / "provenance.json")
+        provenance: Mapping[str, Any] = read_json(folder / "provenance.json")
         check_shape(provenance, _PROVENANCE)
         check_shape(provenance.get("cost", {}), {"*": (int, float)}, "'cost'")
         check_shape(provenance.get("backend", ""), str, "'backend'")
         check_shape(provenance.get("cautions", {}), {"*": str}, "'cautions'")
-        title = f"Forgetting in the study {provenance['study']}"
-    limits, level = _limits(folder / "results.json")
-    return Results(title, rows, level, limits, provenance=provenance, folder=folder)
+        check_shape(provenance.get("external", {}), {"*": EXTERNAL}, "'external'")
+        return provenance
 
 
 def write_report(

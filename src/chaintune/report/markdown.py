@@ -5,6 +5,7 @@ from typing import Any
 
 from chaintune.errors import visible
 from chaintune.report.cells import Table
+from chaintune.report.external import external_lines, external_stages
 from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
@@ -57,4 +58,6 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
     for name, task in provenance["tasks"].items():
         sizes = f"{task['train_examples']} to train, {task['test_examples']} to test"
         lines.append(f"- {escape(name)}: {sizes}; {escape(task['source'])}; licence {escape(task['licence'])}")
+    for label, about in external_stages(provenance).items():
+        lines.append(f"- stage {escape(label)}: {escape('; '.join(external_lines(about)))}")
     return "\n".join(lines)

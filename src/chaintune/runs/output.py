@@ -15,8 +15,8 @@ import polars as pl
 
 from chaintune import forgetting
 from chaintune.execution.bases import BaseModel
-from chaintune.execution.command import installed_packages
 from chaintune.execution.cost import spent, stage_notes
+from chaintune.execution.hardware import installed_packages
 from chaintune.execution.learning import learning_table
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
@@ -25,7 +25,7 @@ from chaintune.forgetting.divergence import StageDivergence, divergence_pairs, d
 from chaintune.forgetting.recommend import USUAL
 from chaintune.forgetting.sharpness import sharpness_pairs, sharpness_rows
 from chaintune.models import Precision
-from chaintune.plan.nodes import CURVATURE_FILE, MEASUREMENT_FILE, Cell, ScoreNode
+from chaintune.plan.nodes import CURVATURE_FILE, MEASUREMENT_FILE, Cell, External, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import (
     CheckpointCurvature,
@@ -218,6 +218,7 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "backend": study.backend,
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
         "tasks": {name: _task_provenance(prepared.tasks[name]) for name in prepared.tasks},
+        "external": dict(_external_provenance(plan)),
         **({"cautions": dict(prepared.cautions)} if prepared.cautions else {}),
     }
 
@@ -233,6 +234,16 @@ def _task_provenance(task: Task) -> dict[str, Any]:
         "train_digest": task.train_digest,
         "test_digest": task.test_digest,
     }
+
+
+def _external_provenance(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name of each stage that another program trained, and what is known of it."""
+    for node in plan.stages:
+        if isinstance(external := node.operation, External):
+            stage = external.stage
+            path = "".join(shown_arguments([stage.path])) if stage.path else ""
+            about = {"task": stage.task, "path": path, "command": stage.command}
+            yield stage.label, about | {"content": dict(external.content)}
 
 
 def _read(store: Store, key: str, task: Task, metric: ItemMetric, *, split: str = "test") -> Scores | None:

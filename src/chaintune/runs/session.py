@@ -13,7 +13,7 @@ from chaintune.execution.bases import entry_keys, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.events import Event
 from chaintune.execution.executors import EXECUTORS
-from chaintune.execution.external import check_commands, contents_of
+from chaintune.execution.external.contents import check_commands, contents_of
 from chaintune.execution.run import run_plan
 from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_unused, usable
 from chaintune.execution.state import RunOutcome
@@ -226,7 +226,7 @@ def prepare(
         ),
         bare=[base.key for base in bases.values() if base.adapter is None],
         families=families,
-        contents=contents_of(study.external, bases.values(), store, trust_remote_code=trust_remote_code),
+        contents=contents_of(study.external, bases, store, trust_remote_code=trust_remote_code),
         templates={at: facts["chat_template"] for at, facts in chat.items() if "chat_template" in facts},
     )
     unused = tell_unused(chat)

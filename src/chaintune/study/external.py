@@ -85,8 +85,9 @@ def read_external(value: Any, at: KeyPath, source: Source, tasks: Sequence[str])
     if spec is None or not _is_sound(spec, at, source, tasks):
         return None
     label = spec.name or spec.task or EXTERNAL
+    files = tuple(name.removeprefix("./") for name in spec.files)
     folder = "" if spec.path else spec.folder or "."
-    return ExternalStage(label, spec.task or "", spec.path or "", spec.command or "", tuple(spec.files), folder)
+    return ExternalStage(label, spec.task or "", spec.path or "", spec.command or "", files, folder)
 
 
 def _is_sound(spec: ExternalSpec, at: KeyPath, source: Source, tasks: Sequence[str]) -> bool:
@@ -105,7 +106,7 @@ def _is_sound(spec: ExternalSpec, at: KeyPath, source: Source, tasks: Sequence[s
         key = "files" if spec.files else "folder"
         source.report((*at, key), "says what a command reads; a checkpoint that is there is read whole")
     for index, name in enumerate(spec.files):
-        if not is_plain(name):
+        if not is_plain(name.removeprefix("./")):
             source.report(
                 (*at, "files", index),
                 f"{name!r} leads outside the folder of the study file; name files below it, or set 'folder' to the one "

@@ -8,6 +8,7 @@ from chaintune.errors import number_of
 from chaintune.records import Comparison
 from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in
+from chaintune.report.external import external_lines, external_stages
 from chaintune.report.page.content import Fact
 from chaintune.report.results import Results
 
@@ -37,6 +38,7 @@ def _study_facts(provenance: Mapping[str, Any], folder: Path | None) -> list[Fac
         Fact("Written", (provenance["written_at"],)),
         Fact("Base model", tuple(f"{name}, content {digest}" for name, digest in provenance["bases"].items())),
         *(_task(name, task) for name, task in provenance["tasks"].items()),
+        *(Fact(f"Stage {label}", tuple(external_lines(about))) for label, about in external_stages(provenance).items()),
         Fact("Seeds", (", ".join(map(str, provenance["seeds"])),)),
         Fact("Precision", (", ".join(provenance["precision"]),)),
         *([Fact("Scored by", (provenance["backend"],))] if "backend" in provenance else []),

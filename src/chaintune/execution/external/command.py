@@ -1,24 +1,20 @@
 """Runs the command of a stage that another program trains, in a folder and a process group of its own."""
 
 import os
-import platform
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from chaintune.errors import StageError
+from chaintune.execution.hardware import environment_digest
 from chaintune.files.reading import sha256_of
 from chaintune.plan.nodes import External
-from chaintune.records import canonical_digest
 from chaintune.study.external import ExternalStage
 
 COMMAND_LOG = "command.log"
@@ -65,19 +61,6 @@ def run_command(external: External, *, environment: Mapping[str, str], scratch: 
         "seconds": time.monotonic() - started,
         "environment": environment_digest(),
     }
-
-
-def environment_digest() -> str:
-    """Digest of this machine's system, its Python, and the version of every package that is installed beside us."""
-    packages = dict(installed_packages(tuple(sys.path)))
-    return canonical_digest([platform.platform(), platform.machine(), platform.python_version(), packages])
-
-
-@cache
-def installed_packages(_path: tuple[str, ...]) -> Mapping[str, str]:
-    """Name -> version of every package that is installed in the folders of a path; each has a file to be read."""
-    about = [dist.metadata for dist in distributions()]
-    return dict(sorted((one["Name"], one["Version"]) for one in about if one["Name"]))
 
 
 def _copy(stage: ExternalStage, name: str, digest: str, work: Path) -> None:
