@@ -172,8 +172,8 @@ def _to_do(plan: "Plan", ahead: "Forecast") -> str:
     seconds = "unknown" if math.isnan(ahead.seconds) else f"about {duration(ahead.seconds)}{_origin(ahead)}"
     copies = f", beside {ahead.base_bytes / 1e9:.2f} GB that unpacked bases take there now" if ahead.base_bytes else ""
     further = (
-        (plan.curvatures, "curvature", None),
-        (plan.divergences, "divergence", None),
+        (plan.curvatures, "curvature", ""),
+        (plan.divergences, "divergence", ""),
         (plan.commands, "stage that a command makes", "stages that commands make"),
     )
     left = [number_of(len(part), one, several) for part, one, several in further if part]
