@@ -287,7 +287,7 @@ class Graph:
             payload |= {"merge": [operation.merged_by, operation.other_key, operation.fraction]}
         elif step.external:
             operation = External(step.external, self.contents[step.external])
-            payload |= {"external": self._external(operation, variant.seed)}
+            payload |= {"external": self._external(operation, base, variant.seed)}
         else:
             payload |= {"recipe": settings.recipe.content(), "seed": variant.seed, **self._taught(step)}
             payload |= self._rendered(base, [*(portion.task for portion in step.portions), step.protected])
@@ -321,12 +321,13 @@ class Graph:
             recipe = replace(recipe, adapter=None)
         return replace(settings, recipe=replace(recipe, regulariser=step.regulariser))
 
-    def _external(self, operation: External, seed: int) -> dict[str, Any]:
+    def _external(self, operation: External, base: str, seed: int) -> dict[str, Any]:
         """The part of a stage's key that says what another program makes it of."""
         plain: dict[str, Any] = {"content": [list(pair) for pair in operation.content]}
         if operation.stage.command:
             data = self.facts[operation.stage.task].train_digest if operation.reads_data else ""
             plain |= {"command": operation.stage.command, "data": data, "seed": seed}
+            plain |= self._rendered(base, [operation.stage.task])
         return plain
 
     def _taught(self, step: Step) -> dict[str, Any]:
