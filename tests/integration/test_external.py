@@ -107,8 +107,7 @@ def test_an_adapter_made_elsewhere_lies_on_its_parent(smoke: Smoke, tmp_path: Pa
         for node in session.plan.stages
         if (entry := session.store.get("stage", node.key))
     }
-    assert (entries["theirs"] / "adapter_config.json").is_file()
-    assert (entries["balls>theirs"] / "model.safetensors").is_file()
+    assert all((entries[name] / "model.safetensors").is_file() for name in ("theirs", "balls>theirs"))
     own = scores(session)
     assert not answers(own["theirs on balls"]).equals(answers(own["base on balls"]))
 
@@ -158,7 +157,12 @@ def of_another_tokenizer(folder: Path) -> None:
 
 
 def of_another_shape(folder: Path) -> None:
-    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    shape: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
     tiny.make_model(**shape).save_pretrained(folder)
     tiny.make_tokenizer().save_pretrained(folder)
 

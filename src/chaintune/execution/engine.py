@@ -206,7 +206,6 @@ class LocalEngine:
         self._let_go()
         with tempfile.TemporaryDirectory(dir=out) as scratch:
             notes = make_checkpoint(external, parent, examples, seed=node.seed, scratch=Path(scratch), out=out)
-        name_base(out, node.base.partition("+")[0])
         about: dict[str, Any] = {"train_tokens": 0, "train_examples": len(examples), "external": True}
         return about | {"seconds": time.monotonic() - started} | notes
 

@@ -96,9 +96,7 @@ def make_checkpoint(
         loaded, notes = _run(external, parent, examples, seed, scratch, out / COMMAND_LOG)
     else:
         loaded, notes = _read(external, parent, scratch), {"content": external.content[0][1]}
-    alone = parent.adapter is None and parent.weights == parent.base.folder
-    loaded = loaded if alone else merge_adapter(loaded)
-    save(replace(loaded, tokenizer=parent.tokenizer), out)
+    save(replace(merge_adapter(loaded), tokenizer=parent.tokenizer), out)
     return notes
 
 
@@ -112,7 +110,7 @@ def _read(external: External, parent: ParentFiles, scratch: Path) -> LoadedModel
     _check_same(stage, model_digest(files), digest)
     if files.is_gguf:
         dequantise(files.weights, scratch / "unpacked")
-    return merge_adapter(parent.load(scratch / "unpacked" if files.is_gguf else files.weights, files.adapter))
+    return parent.load(scratch / "unpacked" if files.is_gguf else files.weights, files.adapter)
 
 
 def _check_same(stage: ExternalStage, digest: str, planned: str) -> None:
