@@ -298,6 +298,7 @@ def scored(
         raise ConfigError(f"chat '{chat}': {nearest(chat, RUN_MODES)}")
     loaded = _loaded([tasks] if isinstance(tasks, Task | str) else tasks, test, sample_seed, chat)
     check_dimensions(options.by, loaded)
+    check_budgets(budgets, loaded, options)
     return options, budgets, loaded, score_models(models, loaded, open_store(store), run, **scoring)
 
 
@@ -334,6 +335,22 @@ def _loaded(tasks: Sequence[Task | str], test: Size | Mapping[str, Size], seed: 
         for name, task in zip(names, tasks, strict=True)
     ]
     return [way for task in sampled for way in asked(task, chat)]
+
+
+def check_budgets(policy: "Policy | None", tasks: Sequence[Task], options: "CompareOptions") -> None:
+    """Refuse budgets in another unit than the scores of their task, before anything is computed.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    from chaintune.scoring.reading import metrics_of
+
+    for task in tasks if policy else ():
+        own = metrics_of(task)
+        named = {one.name: one for one in own}
+        metric = named.get(options.read.metric_of(task.name) or own[0].name)
+        if policy and metric:
+            policy.check_unit(task.name, metric.name, metric.unit)
 
 
 def check_dimensions(by: Sequence[str], tasks: Sequence[Task]) -> None:

@@ -83,7 +83,7 @@ class ForgettingCallback(TrainerCallback):
         tokenizer: Any = None,
         worst: int = 3,
         level: float = 0.95,
-        margin: float = 0.02,
+        margin: float | str = 0.02,
         resamples: int = 10_000,
         batch_tokens: int | None = None,
     ) -> None:
@@ -121,7 +121,8 @@ class ForgettingCallback(TrainerCallback):
         """This callback, put into a Trainer that is not training yet.
 
         Raises:
-            ConfigError: the Trainer has no tokenizer, or spreads its weights over processes otherwise than by FSDP2.
+            ConfigError: the Trainer has no tokenizer, or spreads its weights over processes otherwise than by FSDP2; a
+                budget is in another unit than the scores of its task.
             DataError: an example is longer than the model's context.
             ModelError: the model is no causal language model, or has no chat template where one has to render.
         """
@@ -137,6 +138,8 @@ class ForgettingCallback(TrainerCallback):
         self._encoded = [encode_task(task, tokenizer, context) for task in self._tasks]
         if unused := [task.name for task in self._encoded if task.about.get("chat") == UNUSED]:
             _LOG.warning("%s", template_unused(unused))
+        for one in self._encoded if self._policy else ():
+            self._policy.check_unit(one.name, one.metric.name, one.metric.unit)
         self._trainer = trainer
         trainer.add_callback(self)
         return self

@@ -11,6 +11,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import mean_scores
 from chaintune.forgetting.units import Unit
 from chaintune.records import Answers, Comparison, Estimate, GroupComparison, Scores
+from chaintune.records.amounts import is_share
 
 Groups = set[tuple[str, str, str]]
 
@@ -26,7 +27,12 @@ def start_numbers(scores: Scores, options: Inference) -> dict[str, float]:
     unit = Unit.of(scores.metric, [values])
     (mean,) = mean_scores(groups, unit.inward(values)[np.newaxis], unit, options)
     (answers,) = answers_of([scores], groups)
-    return _known({f"accuracy/{scores.task}": unit.level(mean).value, **_answers(scores.task, answers)})
+    return _known(
+        {
+            f"{_level(scores.metric.name, scores.metric.unit)}/{scores.task}": unit.level(mean).value,
+            **_answers(scores.task, answers),
+        }
+    )
 
 
 def warnings(comparison: Comparison) -> Iterator[tuple[str, str]]:
@@ -48,7 +54,8 @@ def curves(comparison: Comparison, *, worst: int, followed: Groups) -> dict[str,
             has begun; those of now are added.
     """
     task = comparison.task
-    numbers = {f"accuracy/{task}": comparison.overall.after.value, **_answers(task, comparison.overall.answers_after)}
+    level = f"{_level(comparison.metric, comparison.unit)}/{task}"
+    numbers = {level: comparison.overall.after.value, **_answers(task, comparison.overall.answers_after)}
     numbers |= _with_ends(f"forgetting/{task}", comparison.overall.forgetting)
     followed |= {(task, row.dimension, row.group) for row in _worst(comparison, worst)}
     for row in comparison.groups:
@@ -60,6 +67,11 @@ def curves(comparison: Comparison, *, worst: int, followed: Groups) -> dict[str,
         numbers[f"disparity/{task}/{disparity.dimension}"] = disparity.estimate.value
         numbers[f"disparity_expected/{task}/{disparity.dimension}"] = disparity.null_expectation
     return _known(numbers)
+
+
+def _level(metric: str, unit: str) -> str:
+    """What a mean score is called: the accuracy, or of another unit than shares the item metric's name."""
+    return "accuracy" if is_share(unit) else metric
 
 
 def _answers(task: str, answers: Answers) -> dict[str, float]:

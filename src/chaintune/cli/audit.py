@@ -54,7 +54,7 @@ def audit(
 
     chaintune audit base sft dpo rl --task bbq --by category --out audit
     """
-    from chaintune.auditing import audit_scores, check_dimensions, write_audit
+    from chaintune.auditing import audit_scores, check_budgets, check_dimensions, write_audit
     from chaintune.logs.sides import check_of_series
     from chaintune.series import series_of_scores, write_series
 
@@ -63,6 +63,7 @@ def audit(
     options = compare_flags.options(policy=policy)
     tasks = score_flags.tasks(task)
     check_dimensions(options.by, tasks)
+    check_budgets(policy, tasks, options)
     command = shown_arguments(["chaintune", *sys.argv[1:]])
     if len(models) == 2:
         scores = score_flags.score(dict(zip(("before", "after"), models, strict=True)), tasks)

@@ -41,7 +41,9 @@ class CompareFlags:
         typer.Option(help="Examples of one side only: refuse, count at best and worst, or take as missing at random."),
     ] = "error"
     level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95
-    margin: Annotated[float, typer.Option(help="A change within it counts as none, in shares of the score.")] = 0.02
+    margin: Annotated[
+        str, typer.Option(help="A loss up to it counts as none: a share of the score, or '0.05 nats'.")
+    ] = "0.02"
     adjust: Annotated[
         Literal["minp", "holm", "bh"],
         typer.Option("--multiplicity", "--adjust", help="Correction for several groups of a dimension, and tasks."),

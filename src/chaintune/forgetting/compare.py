@@ -20,9 +20,9 @@ from chaintune.forgetting.rows import Subject, forgetting_rows
 from chaintune.forgetting.second_lines import second_rows, with_usual
 from chaintune.forgetting.units import Unit
 from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores, SimulatedPower
+from chaintune.records.amounts import USUAL_MARGIN, is_share, margin_in
 from chaintune.records.comparison import BEFORE, LOWER, UPPER
 from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
-from chaintune.records.scales import is_share
 from chaintune.stats import Adjustment, Reference, mcnemar_p
 from chaintune.stats.clusters import Floats
 
@@ -40,7 +40,7 @@ def compare(
     seed: int = 0,
     adjust: Adjustment = "minp",
     on_missing: OnMissing = "error",
-    margin: float = 0.02,
+    margin: float | str = USUAL_MARGIN,
     intersections: Sequence[tuple[str, str]] = (),
 ) -> Comparison:
     """Forgetting between two checkpoints, overall and for each group of the requested dimensions.
@@ -60,7 +60,8 @@ def compare(
         on_missing: what becomes of examples that only one checkpoint answered: `error`; `intersect`, and verdicts count
             each at its best and at its worst, as those without a score in any case; or `drop`, which takes examples and
             scores to be missing at random.
-        margin: a change within it counts as none.
+        margin: a loss up to it counts as none, as a share of the score or as text with a unit, `0.05 nats`; the margin
+            that the scores' task names goes first.
         intersections: pairs of dimensions whose groups are crossed.
 
     Raises:
@@ -139,7 +140,8 @@ def compare_scores(
     sides = (paired.before.by(known), paired.after.by(known))
     groups = grouping(sides[0], by, intersections, level=inference.level)
     scores = (sides[0].item_scores(), sides[1].item_scores())
-    unit = Unit.of(sides[0].metric, scores)
+    named = next((side.metric for side in sides if not math.isnan(side.metric.margin)), sides[0].metric)
+    unit = Unit.of(named, scores)
     values = (unit.inward(scores[0]), unit.inward(scores[1]))
     subject = Subject("", Checkpoint(""), BEFORE, before.task, unit)
     beside = with_usual(further, (before.by(known), after.by(known)))
@@ -153,7 +155,8 @@ def compare_scores(
             *(unit.inward(values)[np.newaxis] for values in ends),
         )
     comparison = Comparison(
-        before.task, known, inference.reference, inference.level, inference.margin, inference.adjust,
+        before.task, known, inference.reference, inference.level,
+        margin_in(named.unit, inference.margin, named.margin), inference.adjust,
         inference.resamples, inference.seed, paired.n_left_out,
         tuple(_rows(subject, groups, sides, values, incomplete, inference, identical=identical or paired.identical)),
         dict(before.provenance), dict(after.provenance), (*_auc_rows(subject, groups, sides, inference), *second),

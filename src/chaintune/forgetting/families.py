@@ -15,8 +15,8 @@ from chaintune.forgetting.rows import by_seed
 from chaintune.forgetting.units import Unit
 from chaintune.forgetting.verdicts import verdict
 from chaintune.records import Estimate, ResultRow, RowKey
+from chaintune.records.amounts import margin_in
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND
-from chaintune.records.scales import margin_in
 from chaintune.stats import Adjustment, Sample, means
 from chaintune.stats.clusters import Floats
 from chaintune.stats.families import NAMES, judged
@@ -104,7 +104,7 @@ def _of(rows: Sequence[ResultRow]) -> str:
 def _judged_again(row: ResultRow, bounds: Sequence[Estimate | None], options: Inference) -> ResultRow:
     """The row with the verdict on its corrected estimate, or bounds; what could not be shown before cannot be now."""
     lower, upper = bounds
-    margin = margin_in(row.unit, options.margin)
+    margin = margin_in(row.unit, options.margin, row.margin)
     word = verdict(lower or row.estimate, upper=upper, margin=margin, level=options.level)
     again = replace(row, verdict=word)
     stays = not row.verdict_reason or row.verdict == again.verdict == "gained"

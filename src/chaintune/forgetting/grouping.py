@@ -1,5 +1,6 @@
 """Which clusters and groups the examples of a table of scores belong to."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -43,7 +44,7 @@ class Grouping:
         """The same groups on some of the examples."""
         codes = np.unique(self.design.clusters[rows], return_inverse=True)[1]
         design = Design.of(codes.astype(np.int64), self.design.members[rows][:, 1:])
-        return Grouping(self.labels, replace(design, pools=self.design.pools))
+        return Grouping(self.labels, replace(design, pools=self.design.pools, bounded=self.design.bounded))
 
     def seeds_apart(self) -> "Grouping":
         """The same, with a variance between seeds for each group alone."""
@@ -116,7 +117,8 @@ def grouping(
     members = sparse.csr_array(sparse.hstack(blocks)) if blocks else sparse.csr_array((len(scores), 0))
     numbers = {dimension: number for number, dimension in enumerate(dict.fromkeys(name for name, _ in labels), start=1)}
     pools = np.array([0, *(numbers[dimension] for dimension, _ in labels)], dtype=np.int64)
-    design = replace(Design.of(cluster_codes(scores.table), members), pools=pools)
+    bounded = all(map(math.isfinite, scores.metric.range))
+    design = replace(Design.of(cluster_codes(scores.table), members), pools=pools, bounded=bounded)
     if gold is not None:
         only = {column: group for column, (dimension, group) in enumerate(labels, start=1) if dimension == LABEL}
         design = design.balanced_over(gold, only, needed=needed_clusters(level))

@@ -16,8 +16,8 @@ from chaintune.forgetting.rows import Subject, by_seed
 from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.verdicts import verdict
 from chaintune.records import Checkpoint, Estimate, ResultRow
+from chaintune.records.amounts import margin_in
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND
-from chaintune.records.scales import margin_in
 from chaintune.stats import Sample, own_means
 from chaintune.stats.clusters import Floats
 
@@ -99,7 +99,7 @@ def with_bounds(
             replace(row, metric=f"{row.metric}{name}", estimate=estimate, verdict="")
             for name, estimate in zip((LOWER_BOUND, UPPER_BOUND), known, strict=True)
         )
-        margin = margin_in(row.unit, options.margin)
+        margin = margin_in(row.unit, options.margin, row.margin)
         word = verdict(known[0], upper=known[1], margin=margin, level=options.level)
         judged.append(replace(row, verdict=word, verdict_reason=reason))
         behind += [lower, upper]

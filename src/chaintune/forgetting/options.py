@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from typing import get_args
 
 from chaintune.errors import ConfigError, nearest
+from chaintune.records.amounts import USUAL_MARGIN, Amount
 from chaintune.stats import Adjustment, Reference, SeedVariance
 
 # A number is kept of each, for every group.
@@ -26,7 +27,8 @@ class Inference:
         adjust: correction for several groups of a dimension: `minp` (step-down minP), `holm` or `bh` (Benjamini and
             Hochberg); over tasks, `bh` or else Holm.
         reference: biased forgetting is relative to the `overall` forgetting or to that of the `rest`.
-        margin: a change within it counts as none.
+        margin: a loss up to it counts as none: a share of the score, or text with a unit, `0.05 nats`. Of scores in
+            another unit it says nothing: shares then have 0.02, others none; and a task may name its own.
         seed_variance: between seeds, estimated `over_groups` of a dimension together, `over_recipes` too, or for each
             group `separate`.
         pairs: of checkpoints that are compared beside each other: the error rate of a dimension's family is divided by
@@ -41,7 +43,7 @@ class Inference:
     seed: int = 0
     adjust: Adjustment = "minp"
     reference: Reference = "overall"
-    margin: float = 0.02
+    margin: float | str = USUAL_MARGIN
     seed_variance: SeedVariance = "over_groups"
     pairs: int = 1
 
@@ -53,8 +55,12 @@ class Inference:
             raise ConfigError(f"resamples {self.resamples}: at least 100 are needed, 10000 are usual")
         if self.resamples > MOST_RESAMPLES:
             raise ConfigError(f"resamples: at most {MOST_RESAMPLES:,} are drawn, got more; 10000 are usual")
-        if not 0 <= self.margin <= 1:
-            raise ConfigError(f"margin {self.margin}: a change of accuracy lies between 0 and 1, 0.02 is two points")
+        try:
+            margin = Amount.of(self.margin)
+        except ValueError as error:
+            raise ConfigError(f"margin {self.margin}: {error}") from error
+        if margin.value < 0:
+            raise ConfigError(f"margin {margin}: expected 0 or more, 0.02 is two points of accuracy")
         if self.adjust not in _ADJUST:
             raise ConfigError(f"adjust '{self.adjust}': {nearest(self.adjust, _ADJUST)}")
         if self.reference not in ("overall", "rest"):
@@ -70,7 +76,7 @@ class Inference:
     def _check_types(self) -> None:
         for name, kind, usual in (
             ("level", Real, "a number such as 0.95"),
-            ("margin", Real, "a number such as 0.02"),
+            ("margin", Real | str, "a number such as 0.02, or text such as '0.05 nats'"),
             ("resamples", Integral, "a whole number such as 10000"),
             ("seed", Integral, "a whole number such as 0"),
             ("adjust", str, "minp, holm or bh"),

@@ -1,6 +1,7 @@
 """Order effects: two chains that are each other's reverse, compared."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from chaintune.forgetting.auc import auc_rows
 from chaintune.forgetting.options import Inference
@@ -8,6 +9,8 @@ from chaintune.forgetting.rows import estimate_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs
 from chaintune.records import Checkpoint, Estimate, ForgettingFrom, ResultRow, Role
 from chaintune.stats import Sample, combination
+
+OTHER_UNITS = "the tasks score in different units, which no difference or mean can be made of"
 
 
 def order_rows(runs: Runs, roles: Mapping[str, Role], options: Inference, reference: ForgettingFrom) -> list[ResultRow]:
@@ -71,13 +74,19 @@ def _asymmetry(
         return []
     losses = [runs.stacked(start, seeds, task) - runs.stacked(end, seeds, task) for end, start, task in starts]
     designs = [runs.groups[task].design for _, _, task in starts]
-    subject = subject_of(runs, first, first.tasks[0], seeds, second)
+    tasks = [task for *_, task in starts]
+    subject, unit = subject_of(runs, first, tasks[0], seeds, second), runs.common_unit(tasks)
+    if unit is None:
+        rows = estimate_rows(subject, "asymmetry", seeds, lambda _: Estimate.undefined(OTHER_UNITS))
+        return [replace(row, unit="") for row in rows]
+    weights = [sign * runs.units[task].width for sign, task in zip((1.0, -1.0), tasks, strict=True)]
 
     def between(positions: list[int]) -> Estimate:
         drawn = [
             Sample.of(design, loss[positions], resamples=options.resamples, seed=options.seed)
             for design, loss in zip(designs, losses, strict=True)
         ]
-        return combination(drawn, (1.0, -1.0), level=options.level, seed=options.seed)
+        return combination(drawn, weights, level=options.level, seed=options.seed)
 
-    return estimate_rows(subject, "asymmetry", seeds, between)
+    rows = estimate_rows(subject, "asymmetry", seeds, between)
+    return [replace(row, unit=unit.metric.unit) for row in rows]

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from chaintune.errors import ConfigError
 from chaintune.records import Limits, Recommendation, ResultRow, pooled
-from chaintune.records.metrics import SHARE
+from chaintune.records.amounts import SHARE, margin_in
 from chaintune.records.results import UPPER_BOUND
-from chaintune.records.scales import PERCENT, changes_in, margin_in
+from chaintune.records.scales import PERCENT, changes_in
 
 USUAL = Limits()
 NONE_REACHES = "no dose tested reaches it"
@@ -64,7 +64,7 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
     if not prices:
         return "no kept task was measured, so its price is not known"
     for row in prices:
-        scale, margin = changes_in(row.unit), margin_in(row.unit, limits.margin)
+        scale, margin = changes_in(row.unit), margin_in(row.unit, limits.margin, row.margin)
         price = scale.text(row.estimate)
         if math.isnan(row.estimate.low):
             price = f"{scale.with_unit(scale.number(row.estimate.value))} without an interval"

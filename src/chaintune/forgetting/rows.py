@@ -13,7 +13,7 @@ from chaintune.forgetting.runs import Runs
 from chaintune.forgetting.units import SHARES, Unit
 from chaintune.forgetting.verdicts import verdict
 from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_label, variant_label
-from chaintune.records.scales import is_share, margin_in
+from chaintune.records.amounts import is_share, margin_in
 from chaintune.stats import Sample, means, own_means, rates
 from chaintune.stats.clusters import Floats
 from chaintune.stats.seeds import farthest, seed_variances
@@ -69,6 +69,7 @@ class Subject:
             item_metric=unit.metric.name,
             unit=_UNITS.get(metric, unit.metric.unit),
             direction=unit.metric.direction,
+            margin=unit.metric.margin if metric not in _UNITS and metric != "accuracy" else math.nan,
             steps=own.labels,
             settings=tuple(value for _, value in own.variant),
         )  # fmt: skip
@@ -242,7 +243,7 @@ def with_verdict(row: ResultRow, options: Inference) -> ResultRow:
     """The row of a forgetting with its verdict; a group that has no forgetting of its own has none."""
     if row.dimension and math.isnan(row.estimate.value):
         return row
-    margin = margin_in(row.unit, options.margin)
+    margin = margin_in(row.unit, options.margin, row.margin)
     return replace(row, verdict=verdict(row.estimate, margin=margin, level=options.level))
 
 

@@ -12,6 +12,7 @@ from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.pairing import align
 from chaintune.forgetting.units import SHARES, Unit
 from chaintune.records import Chain, Checkpoint, CheckpointScores, MitigationRef, Scores, chain_label
+from chaintune.records.amounts import SHARE, is_share
 from chaintune.stats import SeedVariance
 from chaintune.stats.clusters import Floats
 
@@ -151,8 +152,13 @@ class Runs:
 
     def unit(self, task: str) -> Unit:
         """Of a task's item scores; of several tasks together, the one that they share."""
-        several = set(self.units.values())
-        return self.units[task] if task in self.units else several.pop() if len(several) == 1 else SHARES
+        return self.units[task] if task in self.units else self.common_unit(list(self.units)) or SHARES
+
+    def common_unit(self, tasks: Sequence[str]) -> Unit | None:
+        """The unit in which tasks score, as wide as the widest of them; None where they score in different ones."""
+        units = [self.units[task] for task in tasks]
+        same = len({SHARE if is_share(unit.metric.unit) else unit.metric.unit for unit in units}) == 1
+        return max(units, key=lambda unit: unit.width) if same else None
 
     def key(self, condition: Checkpoint, seed: int) -> str:
         """Address of the weights; empty where it is not known."""

@@ -18,13 +18,14 @@ from chaintune.forgetting.missing import incomplete_between, with_bounds
 from chaintune.forgetting.mitigated import mitigation_rows, share_rows
 from chaintune.forgetting.mitigation import retained_gain
 from chaintune.forgetting.options import Inference
-from chaintune.forgetting.order import order_rows
+from chaintune.forgetting.order import OTHER_UNITS, order_rows
 from chaintune.forgetting.references import check_reference, reference_chains, reference_checkpoints
 from chaintune.forgetting.rounding import rounding_rows
 from chaintune.forgetting.rows import Subject, by_seed, forgetting_rows, mean_rows, subject_of
 from chaintune.forgetting.runs import Runs, earlier_tasks, last_tasks, trained_at
 from chaintune.forgetting.slope import slope_rows
 from chaintune.records import Chain, Checkpoint, CheckpointScores, Estimate, ForgettingFrom, ResultRow, Role, RowKey
+from chaintune.records.amounts import USUAL_MARGIN
 from chaintune.stats import Adjustment, Sample, SeedVariance, combination
 from chaintune.stats.clusters import Floats
 
@@ -39,7 +40,7 @@ def summarise(
     seed: int = 0,
     adjust: Adjustment = "minp",
     forgetting_from: ForgettingFrom = "trained",
-    margin: float = 0.02,
+    margin: float | str = USUAL_MARGIN,
     seed_variance: SeedVariance = "over_groups",
     other_ways: Mapping[str, str] = MappingProxyType({}),
 ) -> list[ResultRow]:
@@ -60,7 +61,8 @@ def summarise(
             `best` of the earlier stages, the `base`, or the `previous` stage. The best is picked by the same examples
             that forgetting is then measured on, so it looks better than it is, and forgetting larger; neither interval
             nor p-value reckons with that.
-        margin: a change within it counts as none.
+        margin: a loss up to it counts as none, as a share of the score or as text with a unit, `0.05 nats`; the margin
+            that a task names goes first.
         seed_variance: how much seeds differ is estimated `over_groups` of a dimension together, or for each group
             `separate`. Together, few seeds show far more; a group whose seeds differ much more than those of the others
             has an interval that is too narrow. `over_recipes` is as `over_groups`, and the forgetting of a whole task
@@ -268,12 +270,17 @@ def _transfer_rows(
         (task, runs.stacked(after, seeds, task) - runs.stacked(before, seeds, task)) for task, before, after in terms
     ]
     subject, rows = subject_of(runs, condition, "", seeds), []
+    unit = runs.common_unit([task for task, _ in changes])
+    if unit is None:
+        return [subject.row(metric, label, Estimate.undefined(OTHER_UNITS)) for label, _ in by_seed(seeds)]
+    subject = replace(subject, item_unit=unit)
+    weights = [runs.units[task].width / unit.width / len(changes) for task, _ in changes]
     for label, positions in by_seed(seeds):
         drawn = [
             Sample.of(runs.groups[task].design, values[positions], resamples=options.resamples, seed=options.seed)
             for task, values in changes
         ]
-        mean = combination(drawn, [1 / len(drawn)] * len(drawn), level=options.level, seed=options.seed)
+        mean = combination(drawn, weights, level=options.level, seed=options.seed)
         rows.append(subject.row(metric, label, mean))
     return rows
 

@@ -45,10 +45,12 @@ class Unit:
         """A difference of such values in the unit; positive means what it meant.
 
         Limits end where the difference of two scores does, or at the value where that lies beyond, as that of two
-        differences may.
+        differences may. Where an end of the range is open, one as far out as no two scores lie apart says nothing.
         """
         if all(map(math.isfinite, self.metric.range)):
             estimate = _limited(estimate, min(-1.0, estimate.value), max(1.0, estimate.value))
+        else:
+            estimate = replace(estimate, **{name: _open(getattr(estimate, name)) for name in _ends(estimate)})
         if self.width == 1:
             return estimate
         return replace(estimate, **{name: self.width * getattr(estimate, name) for name in ("value", *_ends(estimate))})
@@ -72,6 +74,11 @@ def _limited(estimate: Estimate, least: float, most: float) -> Estimate:
     if not any(end < least or end > most for end in ends.values()):
         return estimate
     return replace(estimate, **{name: np.clip(end, least, most).item() for name, end in ends.items()})
+
+
+def _open(end: float) -> float:
+    """An end of an interval, infinite where it is the one that says nothing."""
+    return math.copysign(math.inf, end) if abs(end) == 1 else end
 
 
 def _ends(estimate: Estimate) -> tuple[str, ...]:

@@ -75,15 +75,22 @@ def judge(policy: Policy, comparisons: Sequence[Comparison], *, looks: int = 1, 
             a failure is divided by them (Bonferroni), so that it holds for all looks together.
         pairs: of checkpoints that are judged, these among them, and fail together where one does: the error rate of a
             failure is divided by them.
+
+    Raises:
+        ConfigError: a budget is in another unit than the scores of its task.
     """
     by_task = {comparison.task: comparison for comparison in comparisons}
     left_out = [task for comparison in comparisons for task in comparison.tasks_left_out]
     every = list(dict.fromkeys([*by_task, *left_out]))
     times = _Times(looks, looks * pairs)
+    for one in comparisons:
+        policy.check_unit(one.task, one.metric, one.unit)
     judgements: list[Judgement] = []
     for budget in policy.budgets:
         for task in every if budget.task == EVERY else [budget.task]:
-            judgements += _of_task(budget, task, by_task.get(task), times)
+            comparison = by_task.get(task)
+            if comparison is None or budget in policy.of(task, comparison.unit):
+                judgements += _of_task(budget, task, comparison, times)
     return Gate(policy.name, tuple(judgements))
 
 
@@ -142,7 +149,7 @@ def _missing(budget: Budget, task: str, group: str, reason: str, unit: str = "")
     tier: Tier = budget.tier if budget.required else "note"
     limit = budget.limit
     return Judgement(
-        task, budget.by, group, budget.statistic, tier, limit.share, limit.relative, "missing", reason=reason, unit=unit
+        task, budget.by, group, budget.statistic, tier, limit.value, limit.relative, "missing", reason=reason, unit=unit
     )  # fmt: skip
 
 
@@ -174,7 +181,7 @@ def _less_relative(budget: Budget, judged: _Judged, before: Estimate) -> _Judged
     """The estimate less the budget's share of the score before, whose interval widens that of the estimate."""
     if not budget.limit.relative:
         return judged
-    share = budget.limit.share
+    share = budget.limit.value
     allowed = (share * before.value, share * before.low, share * before.high)
     if before.value < 0:  # a share of how far the score lies from 0
         allowed = (-allowed[0], -allowed[2], -allowed[1])
@@ -244,7 +251,7 @@ def _widening(level: float, tests: int, clusters: int) -> float:
 def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: str, judged: _Judged) -> Judgement:
     limit = budget.limit
     # A relative budget is in the number already.
-    allowed = 0.0 if limit.relative else limit.share
+    allowed = 0.0 if limit.relative else limit.value
     if math.isnan(judged.low) or math.isnan(judged.high):
         answer, reason = "inconclusive", judged.reason or "the number has no interval"
     elif judged.low > allowed and not judged.silent:
@@ -263,7 +270,7 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
         reason += f"; counted at best and at worst: {many} without a score"
     reason += "; " * bool(comparison.assumption) + comparison.assumption
     judgement = Judgement(
-        comparison.task, dimension, group, budget.statistic, budget.tier, limit.share, limit.relative,
+        comparison.task, dimension, group, budget.statistic, budget.tier, limit.value, limit.relative,
         answer, judged.value, judged.low, judged.high, None, reason, comparison.unit,  # type: ignore[arg-type]
     )  # fmt: skip
     undecided = answer == "inconclusive" and judged.low <= allowed < judged.high and not judged.obstacle

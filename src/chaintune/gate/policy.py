@@ -11,6 +11,7 @@ from chaintune.config.source import Source, read_source
 from chaintune.config.validation import Names, Spec, check
 from chaintune.errors import ConfigError
 from chaintune.records import BudgetStatistic, Tier
+from chaintune.records.amounts import SHARE, Amount, mismatch
 
 EVERY = "*"
 STATISTICS: tuple[BudgetStatistic, ...] = ("forgetting", "biased_forgetting", "disparity")
@@ -19,10 +20,20 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The most that is allowed, in shares of the score, or of the score before."""
+    """The most that is allowed: an amount in the unit of the scores, or a share of the score before."""
 
-    share: float
+    value: float
     relative: bool
+    unit: str = SHARE
+
+    def suits(self, unit: str) -> bool:
+        """Whether it can be held against scores in this unit."""
+        return self.relative or self.amount.suits(unit)
+
+    @property
+    def amount(self) -> Amount:
+        """What is allowed, of a limit that is not relative."""
+        return Amount(self.value, self.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,39 @@ class Policy:
     name: str
     budgets: tuple[Budget, ...]
 
+    def of(self, task: str, unit: str) -> list[Budget]:
+        """The budgets that speak of a task.
+
+        One for every task speaks of this one too if it is in the unit of its scores, or no other budget of the same
+        statistic is.
+        """
+        named = [budget for budget in self.budgets if budget.task in (EVERY, task)]
+        suited = {(one.statistic, one.by) for one in named if one.limit.suits(unit)}
+        return [
+            budget
+            for budget in named
+            if budget.task == task or budget.limit.suits(unit) or (budget.statistic, budget.by) not in suited
+        ]
+
+    def check_unit(self, task: str, metric: str, unit: str) -> None:
+        """Refuse budgets that cannot be held against a task's scores.
+
+        Args:
+            task: its name.
+            metric: what scores its examples.
+            unit: of the scores.
+
+        Raises:
+            ConfigError: a budget of the task is in another unit.
+        """
+        for budget in self.of(task, unit):
+            if not budget.limit.suits(unit):
+                every = (
+                    "" if budget.task == task else f"; a budget for '{EVERY}' in that unit may stand beside this one"
+                )
+                wrong = mismatch(budget.limit.amount, unit, metric)
+                raise ConfigError(f"{self.name}: {budget.statistic} of task '{task}': {wrong}{every}")
+
     @property
     def dimensions(self) -> tuple[str, ...]:
         """Dimensions that the budgets speak of, for comparing by."""
@@ -59,17 +103,14 @@ class Policy:
 
 
 def _as_limit(value: Any) -> Limit:
-    """A share of the score, or text such as `5 %` of the score before."""
+    """An amount of the score, or text such as `5 %` of the score before."""
     if isinstance(value, str) and (percent := _PERCENT.fullmatch(value)):
-        share, relative = float(percent[1]) / 100, True
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        share, relative = value, False
-    else:
-        raise ValueError(f"expected a share of the score such as 0.02, or '5 %' of the score before, got {value!r}")
-    # Written so that NaN is refused too, and before a whole number that no float can hold becomes one.
-    if not -1 <= share <= 1:
-        raise ValueError(f"expected a share from -1 to 1, 0.02 is two points, got {value!r}")
-    return Limit(float(share), relative)
+        return Limit(Amount.of(float(percent[1]) / 100).value, relative=True)
+    try:
+        amount = Amount.of(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; '5 %' is one of the score before") from error
+    return Limit(amount.value, relative=False, unit=amount.unit)
 
 
 _Limit = Annotated[Any, BeforeValidator(_as_limit)]

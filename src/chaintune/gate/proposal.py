@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from chaintune.logs.options import CompareOptions, ReadOptions
 from chaintune.logs.readers import read_log
 from chaintune.logs.sides import read_sides
 from chaintune.records import Scores
-from chaintune.records.scales import is_share, rounded_up
+from chaintune.records.amounts import SHARE, Amount, is_share
+from chaintune.records.scales import rounded_up
 from chaintune.stats import Flips, Sample, biased, flips_of, means
 from chaintune.stats.clusters import Floats
 from chaintune.stats.simulation import draw_changes
+
+Draw = Callable[[np.random.Generator], Floats]
 
 # What a release would like to ask: of a whole task, of each group, and of each group beside the whole.
 USUAL = {"": 0.02, "forgetting": 0.05, "biased_forgetting": 0.03}
@@ -29,6 +32,8 @@ _FLIPS, _CORRELATION = 0.1, 0.1
 _POWER = 0.85
 _STEP = 0.005
 _LARGEST = 0.25
+# Of scores that are no shares there is no usual budget, and the least one is told with so many figures, rounded up.
+_FIGURES = 2
 _RESAMPLES = 499
 
 
@@ -41,6 +46,7 @@ class _Wish:
         groups: that can be judged, where not all can.
         sizes: fewest and most examples of what is judged.
         highs: the largest upper end in each simulated comparison.
+        unit: of the scores.
     """
 
     dimension: str
@@ -48,17 +54,25 @@ class _Wish:
     groups: tuple[str, ...]
     sizes: tuple[int, int]
     highs: Floats
+    unit: str = SHARE
 
     @property
     def usual(self) -> float:
-        """The budget that one would like."""
-        return USUAL[self.statistic]
+        """The budget that one would like; 0 of scores of which none is usual."""
+        return USUAL[self.statistic] if is_share(self.unit) else 0.0
+
+    @property
+    def largest(self) -> float:
+        """The largest budget that makes sense."""
+        return _LARGEST if is_share(self.unit) else math.inf
 
     def least(self, share: float) -> float:
-        """The usual budget, or the smallest one, in half points, that is kept so often."""
+        """The usual budget, or the smallest one, in half points or to two figures, that is kept so often."""
         high = float(np.quantile(self.highs, share, method="higher"))
-        needed = math.ceil(high / _STEP - 1e-9) * _STEP if math.isfinite(high) else math.inf
-        return max(self.usual, round(needed, 3))
+        if not math.isfinite(high) or high <= 0:
+            return max(self.usual, 0.0) if math.isfinite(high) else math.inf
+        step = _STEP if is_share(self.unit) else 10.0 ** (math.floor(math.log10(high)) + 1 - _FIGURES)
+        return max(self.usual, float(f"{math.ceil(high / step - 1e-9) * step:.3g}"))
 
 
 def proposed_policy(paths: Sequence[Path], *, draws: int = 200, seed: int = 0) -> str:
@@ -70,22 +84,24 @@ def proposed_policy(paths: Sequence[Path], *, draws: int = 200, seed: int = 0) -
         seed: of the draws.
 
     Raises:
-        ConfigError: more than two paths, or no task whose scores are shares.
+        ConfigError: more than two paths, or no task of which a budget could be kept.
         DataError: a path cannot be read.
     """
     if not 1 <= len(paths) <= 2:
         raise ConfigError(f"--scores: expected one file, or the one before and the one after, got {len(paths)}")
     tasks = list(_tasks(paths))
-    text = [part for scores, flips in tasks for part in _of_task(scores, flips, draws, seed)]
+    text = [part for scores, change in tasks for part in _of_task(scores, change, draws, seed)]
     if not any(line.startswith("  - ") for line in text):
         raise ConfigError(f"--scores {paths[0]}: no task of which a budget could be kept; see `chaintune policy init`")
     rests = (
-        "as between the two files" if len(paths) == 2 else f"at most {_FLIPS:.0%} of the examples either way, assumed"
+        "changes as between the two files"
+        if len(paths) == 2
+        else f"flips of at most {_FLIPS:.0%} of the examples either way, assumed"
     )
     return "\n".join([
         "# A policy for scores of these sizes: if nothing is lost, a task keeps all its budgets in four cases of five.",
         "#   chaintune compare BEFORE AFTER --policy FILE",
-        f"# By {draws} simulated comparisons in which nothing is lost; flips {rests}.",
+        f"# By {draws} simulated comparisons in which nothing is lost; {rests}.",
         "",
         "budgets:",
         *text,
@@ -93,8 +109,16 @@ def proposed_policy(paths: Sequence[Path], *, draws: int = 200, seed: int = 0) -
     ])  # fmt: skip
 
 
-def _tasks(paths: Sequence[Path]) -> Iterator[tuple[Scores, Flips | None]]:
-    """Scores before of each task, and the flips between the two sides where there are two."""
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """What each example lost between two sides, in the unit of the scores. Shape: values `[E]`."""
+
+    values: Floats
+    unit: Unit
+
+
+def _tasks(paths: Sequence[Path]) -> Iterator[tuple[Scores, _Change | None]]:
+    """Scores before of each task, and how they changed where there are two sides."""
     if len(paths) == 1:
         for log in read_log(paths[0], ReadOptions()).values():
             yield log.scores, None
@@ -104,17 +128,22 @@ def _tasks(paths: Sequence[Path]) -> Iterator[tuple[Scores, Flips | None]]:
         pair = sides.paired(task)
         scores = (pair.before.item_scores(), pair.after.item_scores())
         unit = Unit.of(pair.before.metric, scores)
-        change = unit.inward(scores[0]) - unit.inward(scores[1])
-        sample = Sample.of(grouping(pair.before, ()).design, change, resamples=1)
-        yield pair.before, flips_of(sample, right=float(scores[0].mean()))
+        yield pair.before, _Change(unit.inward(scores[0]) - unit.inward(scores[1]), unit)
 
 
-def _of_task(scores: Scores, flips: Flips | None, draws: int, seed: int) -> Iterator[str]:
+def _of_task(scores: Scores, change: _Change | None, draws: int, seed: int) -> Iterator[str]:
     """Lines of a task's budgets."""
-    name, kept = json.dumps(scores.task), scores.table.column("score").is_valid()
-    scores = scores.at(kept)
-    if not len(scores) or not is_share(scores.metric.unit):
-        yield f"  # {name}: no proposal, as its scores are no shares."
+    name, unit = json.dumps(scores.task), scores.metric.unit
+    scores = scores.with_scores()
+    if not len(scores):
+        yield f"  # {name}: no proposal, as no example has a score."
+        return
+    if change is None and not is_share(unit):
+        yield (
+            f"  # {name}: no proposal from one file, which does not tell how far scores in {unit} scatter between two "
+            "checkpoints;"
+        )
+        yield "  # name the side after as a second --scores."
         return
     dimensions = tuple(memberships(scores.table))
     groups = grouping(scores, dimensions)
@@ -124,24 +153,54 @@ def _of_task(scores: Scores, flips: Flips | None, draws: int, seed: int) -> Iter
     if reasons["", ""]:
         yield f"  # No budget of it could be kept: {_plain(reasons['', ''])}."
         return
-    right = float(np.clip(scores.item_scores().mean(), 0.01, 0.99))
-    either = min(_FLIPS, right / 2, (1 - right) / 2)
-    wishes = list(_wishes(groups, flips or Flips(either, either, _CORRELATION), reasons, draws, seed))
-    yield from _lines(name, wishes)
+    if change is None or is_share(unit):
+        draw, scale = _flips(scores, groups, change), 1.0
+    else:
+        draw, scale = _signs(groups, change.values), change.unit.width
+    yield from _lines(name, list(_wishes(groups, draw, reasons, draws, seed, unit=unit, scale=scale)))
+
+
+def _flips(scores: Scores, groups: Grouping, change: _Change | None) -> Draw:
+    """Changes of shares: flips of either kind, as often as between the two sides, or as is assumed of one."""
+    mean = float(scores.item_scores().mean())
+    if change is None:
+        right = float(np.clip(mean, 0.01, 0.99))
+        either = min(_FLIPS, right / 2, (1 - right) / 2)
+        flips = Flips(either, either, _CORRELATION)
+    else:
+        flips = flips_of(Sample.of(groups.design, change.values, resamples=1), right=mean)
+    still = np.zeros(len(groups.design.clusters))
+    return lambda rng: draw_changes(rng, groups.design, flips, still)
+
+
+def _signs(groups: Grouping, change: Floats) -> Draw:
+    """Changes of any scores: those between the two sides about their mean, each cluster's with a random sign.
+
+    Source: the wild bootstrap of clusters (Cameron, Gelbach and Miller, 2008).
+    """
+    about, design = change - change.mean(), groups.design
+    return lambda rng: about * rng.choice([-1.0, 1.0], design.total)[design.clusters]
 
 
 def _wishes(
-    groups: Grouping, flips: Flips, reasons: dict[tuple[str, str], str], draws: int, seed: int
+    groups: Grouping,
+    draw: Draw,
+    reasons: dict[tuple[str, str], str],
+    draws: int,
+    seed: int,
+    *,
+    unit: str,
+    scale: float,
 ) -> Iterator[_Wish]:
     """What might be asked, with the upper ends of simulated comparisons in which nothing is lost."""
-    still, design = np.zeros(len(groups.design.clusters)), groups.design
+    design = groups.design
     highs = np.empty((2, draws, len(groups.labels)))
     for number in range(draws):
-        values = draw_changes(np.random.default_rng([seed, number]), design, flips, still)
+        values = draw(np.random.default_rng([seed, number]))
         sample = Sample.of(design, values, resamples=_RESAMPLES, seed=number)
-        highs[:, number] = [[each.high for each in of(sample)] for of in (means, biased)]
+        highs[:, number] = [[scale * each.high for each in of(sample)] for of in (means, biased)]
     n = design.own_n
-    yield _Wish("", "", (), (int(n[0]), int(n[0])), highs[0, :, 0])
+    yield _Wish("", "", (), (int(n[0]), int(n[0])), highs[0, :, 0], unit)
     for dimension in groups.dimensions:
         columns = groups.columns(dimension)
         for kind, statistic in enumerate(("forgetting", "biased_forgetting")):
@@ -150,13 +209,13 @@ def _wishes(
                 names = () if len(able) == len(columns) else tuple(groups.labels[k][1] for k in able)
                 sizes = int(design.n[able or columns].min()), int(design.n[able or columns].max())
                 most = highs[kind][:, able].max(axis=1) if able else np.full(draws, np.inf)
-                yield _Wish(dimension, statistic, names, sizes, most)
+                yield _Wish(dimension, statistic, names, sizes, most, unit)
 
 
 def _lines(task: str, wishes: Sequence[_Wish]) -> Iterator[str]:
     """The budgets, each at the same share of comparisons in which it is kept, so that all are in four of five."""
     shares = np.linspace(0.8, 1.0, 41)
-    asked = [[wish for wish in wishes if wish.least(share) <= _LARGEST] for share in shares]
+    asked = [[wish for wish in wishes if wish.least(share) <= wish.largest] for share in shares]
     together = [
         np.mean(np.all([wish.highs <= wish.least(share) for wish in some], axis=0)) if some else 1.0
         for share, some in zip(shares, asked, strict=True)
@@ -168,24 +227,36 @@ def _lines(task: str, wishes: Sequence[_Wish]) -> Iterator[str]:
             yield f"  # No budget of {wish.statistic} by {by}: no group is large enough and above chance."
             continue
         least = wish.least(float(shares[place]))
+        statistic = wish.statistic or "forgetting"
+        a_group = " a group" if wish.dimension else ""
+        if not is_share(wish.unit):
+            yield f"  # What {_sizes(wish)} examples{a_group} can show; half as much takes four times as many."
+            yield from _entry(task, wish, statistic, str(Amount(least, wish.unit)))
+            continue
         often = f"{wish.usual:g} would be kept in {100 * np.mean(wish.highs <= wish.usual):.0f} of 100"
         # The upper end falls with the root of the number of examples.
         times = max((float(np.quantile(wish.highs, 0.8)) / wish.usual) ** 2, 1.0)
-        sizes = f"{wish.sizes[0]:,}" + (f" to {wish.sizes[1]:,}" if wish.sizes[1] > wish.sizes[0] else "")
-        a_group = " a group" if wish.dimension else ""
-        why = f"{often}; it needs about {rounded_up(wish.sizes[0] * times):,} examples{a_group} (here {sizes})"
-        statistic = wish.statistic or "forgetting"
-        if least > _LARGEST:
+        why = f"{often}; it needs about {rounded_up(wish.sizes[0] * times):,} examples{a_group} (here {_sizes(wish)})"
+        if least > wish.largest:
             by = f" by {json.dumps(wish.dimension)}" if wish.dimension else ""
             yield f"  # No budget of {statistic}{by} up to {_LARGEST:g} could be kept: {why}."
             continue
         yield f"  # {why}." if least > wish.usual else f"  # {often}."
-        yield f"  - task: {task}"
-        if wish.dimension:
-            yield f"    by: {json.dumps(wish.dimension)}"
-        if wish.groups:
-            yield f"    group: {json.dumps(list(wish.groups))}  # the others are too small, or not above chance before"
-        yield f"    {statistic}: {least:g}"
+        yield from _entry(task, wish, statistic, f"{least:g}")
+
+
+def _sizes(wish: _Wish) -> str:
+    return f"{wish.sizes[0]:,}" + (f" to {wish.sizes[1]:,}" if wish.sizes[1] > wish.sizes[0] else "")
+
+
+def _entry(task: str, wish: _Wish, statistic: str, limit: str) -> Iterator[str]:
+    """The lines of one budget."""
+    yield f"  - task: {task}"
+    if wish.dimension:
+        yield f"    by: {json.dumps(wish.dimension)}"
+    if wish.groups:
+        yield f"    group: {json.dumps(list(wish.groups))}  # the others are too small, or not above chance before"
+    yield f"    {statistic}: {limit}"
 
 
 def _plain(text: str) -> str:

@@ -184,7 +184,7 @@ class CompareArguments(TypedDict, total=False):
     seed: int
     adjust: Literal["minp", "holm", "bh"]
     on_missing: OnMissing
-    margin: float
+    margin: float | str
     force: bool
     chosen_of: int
     power: bool

@@ -8,16 +8,19 @@ from chaintune.logs.facts import template_facts
 from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
-from chaintune.records import Scores
+from chaintune.records import SCORES_SCHEMA, Scores
 from chaintune.tasks.chat import RENDERED
 
 
 def recognises(path: Path) -> bool:
-    """Whether a path is Parquet with log-probabilities of choices, or a folder of Parquet and of no other harness."""
+    """Whether a path is Parquet with the columns of score files, or a folder of Parquet and of no other harness."""
     if path.is_dir():
         others = ("samples_*.jsonl", "details_*.parquet")
         return any(path.glob("*.parquet")) and not any(any(path.rglob(name)) for name in others)
-    return path.suffix.lower() == ".parquet" and "choice_logprobs" in parquet_columns(path)
+    if path.suffix.lower() != ".parquet":
+        return False
+    columns = set(parquet_columns(path))
+    return "choice_logprobs" in columns or columns.issuperset(SCORES_SCHEMA.names)
 
 
 def read(path: Path, options: ReadOptions) -> list[Log]:

@@ -175,7 +175,8 @@ class Comparison:
         metric: how an example is scored.
         reference: what biased forgetting is relative to, `overall` or `rest`.
         level: of every interval; `1 - level` is the error rate of every verdict.
-        margin: a loss counts as `kept` whose upper confidence limit does not exceed it.
+        margin: a loss counts as `kept` whose upper confidence limit does not exceed it, in the unit; NaN where none is
+            known of the unit, and none is `kept`.
         n_left_out: examples that do not have a score under both checkpoints.
         rows: every number: accuracies of the chain `before` and of the later checkpoint, whose chain is empty, and the
             statistics of both.

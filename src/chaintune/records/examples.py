@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from chaintune.errors import DataError
+from chaintune.records.amounts import Amount
 
 Role = Literal["safety", "capability"]
 MOST_LABELS = 10
@@ -318,7 +319,8 @@ class Task:
     which a sample of `test` is even within its groups. `known` is the task under whose name the data is split and
     sampled, where that is another one. `chat` is how its prompts were made turns or text, `auto`, `on` or `off`;
     `other_way_of` names the task whose examples it asks the other way, empty where it is no such one. `skips_unusable`
-    says that examples which a model cannot read are left out, for all models alike, instead of being an error.
+    says that examples which a model cannot read are left out, for all models alike, instead of being an error. A loss
+    up to `margin` counts as none, by the deciding metric.
     """
 
     name: str
@@ -336,6 +338,7 @@ class Task:
     chat: str = "auto"
     other_way_of: str = ""
     skips_unusable: bool = False
+    margin: Amount | None = None
 
     @property
     def is_labelling(self) -> bool:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from chaintune.records.amounts import NATS
 from chaintune.records.examples import Example
 from chaintune.records.measurements import MEASUREMENT_SCHEMA, Measurement
-from chaintune.records.metrics import NATS, ItemMetric
+from chaintune.records.metrics import ItemMetric
 
 LIKELIHOOD = "likelihood"
 

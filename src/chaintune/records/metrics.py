@@ -7,17 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chaintune.errors import ConfigError
+from chaintune.records.amounts import SHARE
 from chaintune.records.examples import Example
 from chaintune.records.measurements import Measurement
 
 Direction = Literal["more", "less"]
 Average = Literal["mean", "balanced"]
 ScoreRows = Callable[[Measurement, Sequence[Example]], Mapping[str, Any]]
-
-# Of a score that is right or wrong, or a part of it.
-SHARE = "share"
-# Of natural logarithms of probabilities, and their differences.
-NATS = "nats"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +29,7 @@ class ItemMetric:
         average: how the scores of examples are averaged.
         version: raised when it scores otherwise, and of a scorer its settings and the digest of its code; part of the
             key of scores.
+        margin: up to how large a loss counts as none, in the unit; NaN where the task names none.
         score: makes columns, a row for each row of the measurement, from it and the example of each row: `score`
             (None where there is none) and, as far as they are known, `missing_reason`, `label`, `chance`, `answer`,
             `outcome` and `evidence`; any other column travels with the scores. None where nothing is to be made.
@@ -48,6 +45,7 @@ class ItemMetric:
     direction: Direction = "more"
     average: Average = "mean"
     version: str = "1"
+    margin: float = field(default=math.nan, compare=False)
     score: ScoreRows | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +68,8 @@ class ItemMetric:
         """The facts as JSON, without what makes the scores."""
         ends = [end if math.isfinite(end) else None for end in self.range]
         facts = {name: getattr(self, name) for name in ("name", "measure", "unit", "direction", "average", "version")}
-        return json.dumps(facts | {"range": ends}, sort_keys=True)
+        own = {} if math.isnan(self.margin) else {"margin": self.margin}
+        return json.dumps(facts | {"range": ends} | own, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "ItemMetric":

@@ -7,11 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from chaintune.records.amounts import NATS
 from chaintune.records.answers import NO_PREFERENCE
 from chaintune.records.choice import TIE
 from chaintune.records.examples import Example
 from chaintune.records.measurements import MEASUREMENT_SCHEMA, Measurement
-from chaintune.records.metrics import NATS, ItemMetric
+from chaintune.records.metrics import ItemMetric
 
 PREFERENCE = "preference"
 DIFFERENCE = "difference"

@@ -25,7 +25,7 @@ LOWER_BOUND, UPPER_BOUND = "_lower_bound", "_upper_bound"
 # Behind the columns that results.parquet always had.
 _LATER_COLUMNS = (
     "checkpoint_keys", "reference_keys", "item_metric", "unit", "direction", "bf_reference", "steps", "settings",
-    "deciding", "verdict_reason", "family", "same_examples", "chat",
+    "deciding", "verdict_reason", "family", "same_examples", "chat", "margin",
 )  # fmt: skip
 _LATER_NUMBERS = ("low_adjusted", "high_adjusted")
 
@@ -139,6 +139,7 @@ class ResultRow:
             where the test is not one of several.
         same_examples: other groups of the dimension with the very same examples, which count as one test with this one.
         chat: `on` where a chat template rendered the task's prompts, else `off`.
+        margin: up to how large a loss counts as none, in the unit, where the task names it; else NaN.
     """
 
     study: str
@@ -169,6 +170,7 @@ class ResultRow:
     family: str = ""
     same_examples: tuple[str, ...] = ()
     chat: str = "off"
+    margin: float = math.nan
 
     @property
     def key(self) -> RowKey:

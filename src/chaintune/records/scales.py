@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from chaintune.records.metrics import SHARE
+from chaintune.records.amounts import is_share
 from chaintune.records.results import Estimate
 
 _DIGITS = 3
@@ -141,11 +141,6 @@ PERCENT = Scale("%", 100, 0, mark="%")
 _POINTS = Scale("points", 100, 1, signed=True, most=1)
 
 
-def is_share(unit: str) -> bool:
-    """Whether scores in this unit are shares; the first edition wrote no unit for them."""
-    return unit in (SHARE, "")
-
-
 def changes_in(unit: str) -> Scale:
     """The scale of differences of scores, such as a forgetting: percentage points for shares.
 
@@ -163,11 +158,6 @@ def levels_in(unit: str) -> Scale:
 def levels_in_tables(unit: str) -> Scale:
     """The scale of scores in tables: three decimals for shares."""
     return Scale("", 1, 3) if is_share(unit) else Scale(unit)
-
-
-def margin_in(unit: str, margin: float) -> float:
-    """The margin of a share; NaN for other units, of which none is known."""
-    return margin if is_share(unit) else math.nan
 
 
 def units_in_words(units: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chaintune.records import Limits, Recommendation, ResultRow
-from chaintune.records.metrics import SHARE
+from chaintune.records.amounts import SHARE
 from chaintune.records.scales import changes_in
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import Table, change, score

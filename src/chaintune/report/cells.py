@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow, RowKey
+from chaintune.records.amounts import is_share
 from chaintune.records.checkpoint import BASE
 from chaintune.records.choice import BALANCED
-from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in_tables
+from chaintune.records.scales import PERCENT, changes_in, levels_in_tables
 from chaintune.report.labels import listed
 
 _SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")

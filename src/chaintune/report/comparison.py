@@ -21,9 +21,10 @@ from chaintune.records import (
     ResultRow,
     SecondLine,
 )
+from chaintune.records.amounts import SHARE
 from chaintune.records.comparison import AUC, BEFORE, LOWER, POWER, UPPER
 from chaintune.records.gate import JUDGEMENT_KEYS
-from chaintune.records.metrics import SHARE, Direction
+from chaintune.records.metrics import Direction
 
 FORMAT = 1
 

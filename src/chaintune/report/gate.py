@@ -7,7 +7,8 @@ from dataclasses import replace
 from xml.etree import ElementTree as Xml
 
 from chaintune.records import Estimate, Gate, Judgement
-from chaintune.records.scales import PERCENT, changes_in, is_share, rounded_up, units_in_words
+from chaintune.records.amounts import is_share
+from chaintune.records.scales import PERCENT, changes_in, rounded_up, units_in_words
 from chaintune.report.cells import Table
 
 # What XML 1.0 cannot hold, not even escaped.

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
-from chaintune.records.scales import changes_in, is_share, rounded_up
+from chaintune.records.amounts import is_share
+from chaintune.records.scales import changes_in, rounded_up
 from chaintune.stats.power import POWER
 
 MOST_NAMED = 5

@@ -9,7 +9,7 @@ import numpy as np
 
 from chaintune.forgetting.recommend import recommend, shortfall
 from chaintune.records import Limits, ResultRow, chain_label
-from chaintune.records.metrics import SHARE
+from chaintune.records.amounts import SHARE
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import (

@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub.repocard_data import EvalResult, eval_results_to_model_index
 
 from chaintune.records import ResultRow, pooled
-from chaintune.records.scales import is_share
+from chaintune.records.amounts import is_share
 
 # By which a later run knows the results that are its own to replace.
 TASK_NAME = "Forgetting between two checkpoints, measured by chaintune"

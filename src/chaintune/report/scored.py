@@ -13,7 +13,8 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import mean_scores
 from chaintune.forgetting.units import Unit
 from chaintune.records import Answers, Estimate, Scores
-from chaintune.records.scales import is_share, levels_in_tables
+from chaintune.records.amounts import is_share
+from chaintune.records.scales import levels_in_tables
 from chaintune.report.answers import ANSWERS_HEADER, answers_cells, remarks
 from chaintune.report.cells import Table, balanced_note
 

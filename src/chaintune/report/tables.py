@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chaintune.records import Comparison, Disparity, Estimate, ResultRow, RowKey, pooled
+from chaintune.records.amounts import is_share
 from chaintune.records.comparison import AUC, LOWER, UPPER
-from chaintune.records.scales import changes_in, is_share, levels_in_tables, units_in_words
+from chaintune.records.scales import changes_in, levels_in_tables, units_in_words
 from chaintune.report.agreement import agreement_rows_table, agreement_tables
 from chaintune.report.answers import (
     ANSWERS_HEADER,

@@ -8,9 +8,10 @@ from typing import Literal
 from chaintune.errors import number_of
 from chaintune.forgetting.recommend import recommend
 from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, Series, pooled
+from chaintune.records.amounts import is_share
 from chaintune.records.checkpoint import BASE
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND
-from chaintune.records.scales import PERCENT, changes_in, is_share, levels_in, units_in_words
+from chaintune.records.scales import PERCENT, changes_in, levels_in, units_in_words
 from chaintune.report.agreement import agreement_sentence
 from chaintune.report.answers import chance_line, remarks
 from chaintune.report.cells import gain_key, joint_name, over_what, p_text
@@ -328,7 +329,9 @@ def _limit(row: ResultRow, rows: Sequence[ResultRow]) -> list[str]:
         return [f"Up to {scale.with_unit(scale.numbers(estimate.high)[0].lstrip('+'))} cannot be excluded."]
     size = scale.size(limit, decimals=0)
     if not is_share(row.unit) or math.isnan(often):
-        return [f"Minimum detectable difference: {size} (80 % power)."]
+        named = is_share(row.unit) or not math.isnan(row.margin)
+        kept = "" if named else f" No loss in {row.unit} counts as kept, as no margin is named."
+        return [f"Minimum detectable difference: {size} (80 % power).{kept}"]
     return [
         f"A loss of 5 points is shown in {round(100 * often)} of 100 such comparisons; four in five show one of {size}."
     ]

@@ -15,6 +15,7 @@ from chaintune.records import (
     canonical_digest,
     scores_of,
 )
+from chaintune.records.amounts import mismatch
 from chaintune.records.choice import CHOICE, CHOICE_METRICS
 from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
 from chaintune.records.preference import DIFFERENCE, PREFERENCE
@@ -62,8 +63,8 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
         usual: where it names none, and this one suits it.
 
     Raises:
-        ConfigError: its measures have no such metric, one is balanced over labels and the task has none, or the first
-            one decides nothing.
+        ConfigError: its measures have no such metric, one is balanced over labels and the task has none, the first
+            one decides nothing, or the task's margin is in another unit.
     """
     measures = measures_of(task)
     known = {metric.name: metric for measure in reversed(measures) for metric in measure.metrics}
@@ -84,6 +85,10 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
             chosen.append(measure.metric(usual) if named else _usual(measure, task))
     if chosen[0].name == SCALED_MARGIN:
         raise ConfigError(f"task '{task.name}': metric '{SCALED_MARGIN}' {NO_VERDICT}")
+    if task.margin is not None:
+        if wrong := mismatch(task.margin, chosen[0].unit, chosen[0].name):
+            raise ConfigError(f"task '{task.name}': margin {wrong}")
+        chosen[0] = replace(chosen[0], margin=task.margin.value)
     averages = [one.average for one in chosen if one.measure == CHOICE and one.name != SCALED_MARGIN]
     return tuple(
         replace(one, average=averages[0]) if one.name == SCALED_MARGIN and averages else one

@@ -176,6 +176,7 @@ class Design:
             together, 0 for the whole task; None, and it is estimated for each group alone.
         recipes: sums of clusters of the whole task under other recipes, as `mean_sums` has them, with which its own
             mean shares the variance between seeds; None, and it does with none.
+        bounded: whether the values of examples lie between ends that are known, not just between the outermost ones.
 
     Shape: clusters `[E]`, members `[E, K]`, pools `[K]`, recipes `[S, C, R]`.
     """
@@ -185,6 +186,7 @@ class Design:
     labels: Labels | None = None
     pools: Integers | None = None
     recipes: Floats | None = None
+    bounded: bool = True
 
     @classmethod
     def of(cls, clusters: Integers, members: sparse.csr_array) -> "Design":
@@ -225,11 +227,11 @@ class Design:
         for columns in (slice(start, start + at_once) for start in range(1, groups, at_once)):
             part = sparse.csr_array(sparse.hstack([self.columns[:, [0]], self.columns[:, columns]], format="csr"))
             if not alone or columns.start == 1:
-                yield Design(self.clusters, part), columns, slice(None)
+                yield Design(self.clusters, part, bounded=self.bounded), columns, slice(None)
                 continue
             examples = np.flatnonzero(np.diff(part.indptr) > 1)
             codes = np.unique(self.clusters[examples], return_inverse=True)[1]
-            yield Design(codes.astype(np.int64), part[examples]), columns, examples
+            yield Design(codes.astype(np.int64), part[examples], bounded=self.bounded), columns, examples
 
     @cached_property
     def columns(self) -> sparse.csc_array:

@@ -117,8 +117,10 @@ def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect
         forgot = learned = flips
     # What the groups have in common hardly moves with one of them.
     steady = np.where(common > 0, 1 - shares(sample.design), 0.0)
-    guarded = (None, None) if labels else (sample.design.n * 1.0, sample.design.n_clusters * 1.0)
-    tests = Tests(errors, forgot, learned, np.zeros_like(errors), worth, False, least, steady, freedom, *guarded)
+    flips = sample.design.bounded
+    guarded = (None, None) if labels or not flips else (sample.design.n * 1.0, sample.design.n_clusters * 1.0)
+    parts = (errors, forgot, learned, np.zeros_like(errors), worth, False, least, steady, freedom, *guarded)
+    tests = Tests(*parts, flips=flips)
     rates = np.broadcast_to(error_rate, errors.shape)
     known = (sample.design.own_clusters >= _needed(rates)) & (sample.design.own_n > 0)
     return Prospect(tests, rates, _scatter(by_seed), np.ones_like(errors), known)
@@ -146,7 +148,7 @@ def prospect_of_biased(sample: Sample, *, error_rate: float | Floats, reference:
         return errors, worth, least, effective_clusters(scatter) - 1, *_seed_variances(part, seed_sums, sizes)
 
     errors, worth, least, freedom, *by_seed = in_parts(sample, of_part)
-    tests = Tests(errors, forgot, learned, share, worth, True, least, 1 - share, freedom)
+    tests = Tests(errors, forgot, learned, share, worth, True, least, 1 - share, freedom, flips=sample.design.bounded)
     rates = np.broadcast_to(error_rate, share.shape)
     needed = _needed(rates)
     known = (sample.design.n_outside >= needed) & (sample.design.n_clusters >= needed) & (share < 1)

@@ -33,6 +33,7 @@ Inferred = tuple[Floats, Floats, Floats, Floats, Floats]
 
 HALVES = "random halves of the clusters"
 RATES = "exact binomial limits at the effective sample size"
+OUTERMOST = f"{HALVES}, no narrower than limits of rates between the outermost scores"
 SIGN_FLIP = "cluster sign-flip test"
 FLOOR = f"at no less than {SCATTER_FLOOR:.0%} of the common scatter"
 SEEDS = "crossed with seeds"
@@ -53,8 +54,9 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
     Args:
         sample: of the values.
         level: of the intervals, one for all or one for each group.
-        bounded: values are changes between -1 and 1; where few differ from 0, exact limits of rates then hold. Else
-            they are levels, whose scatter differs between groups: neither guard holds, and no test is made.
+        bounded: values are changes between -1 and 1; where few differ from 0, exact limits of rates then hold, and
+            where the design says that the ends are no more than the outermost values, they guard skewed means all the
+            same. Else they are levels, whose scatter differs between groups: neither guard holds, and no test is made.
 
     Undefined: the value in an empty group and where a label has too few clusters, the interval where clusters are too
         few.
@@ -75,13 +77,14 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
     methods = [HALVES] * len(value)
     if bounded:
         errors, freedom = least_errors(sample, squares)
-        numbers = _at_least_t(numbers, errors, freedom, margin, level, bound=1.0)
+        numbers = _at_least_t(numbers, errors, freedom, margin, level, bound=1.0 if sample.design.bounded else math.inf)
         rare = skewed > MEAN_SKEWNESS
         numbers = _where_rare(rare, numbers, rare_limits(sample, level), margin) if rare.any() else numbers
         off = np.where(numbers[3] > p_value, np.nan, off)
         floors = [f"; {FLOOR}" if floor else "" for floor in (errors > 0).tolist()]
         made = zip(rare.tolist(), off.tolist(), floors, strict=True)
-        methods = [f"{RATES if r else HALVES}; {SIGN_FLIP}{exactness(error)}{floor}" for r, error, floor in made]
+        by_rates = RATES if sample.design.bounded else OUTERMOST
+        methods = [f"{by_rates if r else HALVES}; {SIGN_FLIP}{exactness(error)}{floor}" for r, error, floor in made]
     estimates = _estimates(sample, numbers, methods, level)
     if sample.design.recipes is None or sample.n_seeds == 1:
         return estimates

@@ -42,6 +42,7 @@ class Tests:
         least_steady: share of its square that the group's own change leaves alone.
         freedom: degrees of freedom of that test.
         n, clusters: examples and clusters of each group, where limits of rates guard a mean of rare changes.
+        flips: whether examples are forgotten or learned; else what is planted moves all alike and leaves their scatter.
 
     Shape: all `[K]`.
     """
@@ -57,6 +58,7 @@ class Tests:
     freedom: Floats
     n: Floats | None = None
     clusters: Floats | None = None
+    flips: bool = True
 
     @cached_property
     def ends(self) -> tuple[Floats, Floats]:
@@ -70,6 +72,8 @@ class Tests:
 
     def effect(self, shift: Floats) -> Floats:
         """True value once the latent change moved so far from where nothing is planted."""
+        if not self.flips:
+            return np.asarray(np.maximum(self.errors, 1e-9) * np.expm1(shift))  # to hundreds of standard errors
         return np.maximum(latent.loss(self.ends, self.start + shift) - latent.loss(self.ends, self.start), 0.0)
 
     def squared(self, shift: Floats) -> Floats:
@@ -101,6 +105,8 @@ class Tests:
 
     def _times(self, shift: Floats) -> Floats:
         """By how much the variance of the group's values is multiplied."""
+        if not self.flips:
+            return np.ones_like(self.errors)
         at_hand = latent.variance(self.ends, 0.0)
         return np.asarray(latent.variance(self.ends, self.start + shift) / at_hand)
 

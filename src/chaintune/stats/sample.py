@@ -77,7 +77,11 @@ class Sample:
         if next(self.parts()) is self:
             return self
         members = sparse.hstack([self.design.columns[:, [0]], self.design.columns[:, columns]], format="csr")
-        return replace(self, design=Design(self.design.clusters, sparse.csr_array(members)), source=(self, columns))
+        return replace(
+            self,
+            design=Design(self.design.clusters, sparse.csr_array(members), bounded=self.design.bounded),
+            source=(self, columns),
+        )
 
     def own(self, numbers: float | Floats) -> float | Floats:
         """What is said of each group of all, of those that are here. Shape: a number or `[K]`."""

@@ -12,6 +12,7 @@ from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_name,
 from chaintune.errors import DataError, nearest
 from chaintune.forgetting.options import MOST_RESAMPLES
 from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role
+from chaintune.records.amounts import Amount
 from chaintune.registry import Registry
 from chaintune.scoring.backends import BACKENDS, DEFAULT
 from chaintune.stats import SeedVariance
@@ -36,6 +37,13 @@ def _as_size(value: Any) -> int | str | None:
         raise ValueError(str(error).removeprefix(": ")) from error
     text = " ".join(str(value).split())
     return int(text) if text.isdigit() else text
+
+
+def _as_margin(value: Any) -> Any:
+    """A margin as it is written, once it can be read."""
+    if value is not None and Amount.of(value).value < 0:
+        raise ValueError(f"expected 0 or more, got {value!r}")
+    return value
 
 
 def _as_names_or_none(value: Any) -> Any:
@@ -149,6 +157,7 @@ class TaskSpec(Spec):
         chat: whether prompts are turns that the model's chat template renders, or asked both ways; None is the study's.
         system: the first turn of every conversation that has no system text.
         chat_template: a file with the template that renders, in place of the model's own.
+        margin: up to how large a loss counts as none: a share, or a number with a unit; None is the usual.
     """
 
     role: Role | None = None
@@ -175,6 +184,7 @@ class TaskSpec(Spec):
     chat: Annotated[RunMode | None, BeforeValidator(_as_mode)] = None
     system: str = ""
     chat_template: str | None = None
+    margin: Annotated[float | str | None, BeforeValidator(_as_margin)] = None
 
     @property
     def is_taught(self) -> bool:

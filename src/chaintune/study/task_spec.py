@@ -79,6 +79,7 @@ def load_spec(
         metric=spec.metric,
         labelling=spec.labelling,
         special_tokens=spec.special_tokens,
+        margin=spec.margin,
         allow_overlap=allow_overlap,
         **({} if mode == "both" else one_way),
         **spec.data(),

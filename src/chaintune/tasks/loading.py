@@ -11,6 +11,7 @@ from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.files.rows import kind
 from chaintune.records import Choices, Example, Role, Task
+from chaintune.records.amounts import Amount
 from chaintune.records.examples import LABEL
 from chaintune.tasks.chat import checked_mode, in_chat, own_system, read_template
 from chaintune.tasks.definition import DataOptions, Pool, TaskData
@@ -60,6 +61,7 @@ def load(
     chat: str | None = None,
     system: str = "",
     chat_template: Path | str | None = None,
+    margin: float | str | None = None,
     allow_overlap: bool = False,
     **data: Unpack[DataOptions],
 ) -> Task:
@@ -83,6 +85,8 @@ def load(
             leaves choices and texts alone as they are; see `chat.in_chat`.
         system: a system text, the first turn of every conversation without one.
         chat_template: a file with the template that renders, in place of the model's own.
+        margin: up to how large a loss counts as none, as a share of the score or as text with a unit, `0.05 nats`; None
+            is 0.02 of shares, and none of other units.
         allow_overlap: take data of your own whose train and test splits share examples.
         data: where the data is; see `definition.DataOptions`.
 
@@ -135,7 +139,15 @@ def load(
         known=source.known if source.known != name else "",
         chat=mode,
         skips_unusable=data.get("unusable") == "skip",
+        margin=None if margin is None else _checked_margin(what, margin),
     )
+
+
+def _checked_margin(what: str, margin: float | str) -> Amount:
+    try:
+        return Amount.of(margin)
+    except ValueError as error:
+        raise ConfigError(f"{what}: margin: {error}") from error
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

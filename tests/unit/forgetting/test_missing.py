@@ -51,7 +51,7 @@ def compared(before: Scores, after: Scores, *, on_missing: OnMissing = "intersec
 
 
 def answer(found: Comparison, share: float = 0.02, statistic: BudgetStatistic = "forgetting", **changes: Any) -> str:
-    limit = Limit(share, relative=changes.pop("relative", False))
+    limit = Limit(share, relative=changes.pop("relative", False), unit=found.unit)
     budget = Budget("t", changes.pop("by", ""), (), statistic, limit, "block", required=True)
     return judge(Policy("p", (budget,)), [found]).answer
 

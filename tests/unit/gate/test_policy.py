@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chaintune.cli.app import main
 from chaintune.errors import ConfigError
 from chaintune.gate import Policy, read_policy
+from chaintune.gate.policy import Limit
 
 
 def policy(tmp_path: Path, text: str) -> Policy:
@@ -28,7 +29,7 @@ budgets:
   - {task: "*", by: category x polarity, disparity: 0.1, tier: note}
 """,
     )
-    told = [(b.task, b.by, b.groups, b.statistic, b.limit.share, b.limit.relative, b.tier) for b in found.budgets]
+    told = [(b.task, b.by, b.groups, b.statistic, b.limit.value, b.limit.relative, b.tier) for b in found.budgets]
     assert told == [
         ("bbq", "", (), "forgetting", 0.05, True, "warn"),
         ("bbq", "category", ("Religion",), "forgetting", 0.03, False, "block"),
@@ -48,7 +49,7 @@ budgets:
         ("{task: bbq, forgetting: 2}", "expected a share from -1 to 1, 0.02 is two points, got 2"),
         ("{task: bbq, forgetting: .nan}", "expected a share from -1 to 1"),
         ("{task: bbq, forgetting: yes}", "expected a share of the score"),
-        ("{task: bbq, forgetting: 5 points}", "'5 %' of the score before, got '5 points'"),
+        ("{task: bbq, forgetting: 5 points}", "got '5 points'; '5 %' is one of the score before"),
         ("{task: bbq, forgetting: 0.1, tier: blok}", "did you mean 'block'"),
         ("{task: bbq, group: a, forgetting: 0.1}", "'group' needs 'by'"),
         ("{task: bbq, disparity: 0.1}", "disparity needs 'by'"),
@@ -149,3 +150,39 @@ def test_on_the_command_line_it_is_code_2(
     assert (ended.value.code, out) == (2, "")
     assert err.startswith("chaintune: ")
     assert "Traceback" not in err
+
+
+def written(tmp_path: Path, *entries: str) -> Policy:
+    return policy(tmp_path, "budgets:\n" + "".join(f"  - {entry}\n" for entry in entries))
+
+
+def test_a_budget_may_have_a_unit(tmp_path: Path) -> None:
+    (budget,) = written(tmp_path, "{task: t, forgetting: 0.05 nats}").budgets
+    assert budget.limit == Limit(0.05, relative=False, unit="nats")
+
+
+@pytest.mark.parametrize(
+    ("entry", "unit", "told"),
+    [
+        ("{task: t, forgetting: 0.05}", "nats", "0.05 is a share, and 'm' scores in nats; write it as '0.05 nats'"),
+        ("{task: t, forgetting: 0.05 nats}", "share", "0.05 nats is in nats, and 'm' scores shares; write it as 0.02"),
+        ("{task: '*', forgetting: 0.05}", "nats", "a budget for '[*]' in that unit may stand beside this one"),
+    ],
+)
+def test_a_budget_in_another_unit_is_one_sentence(tmp_path: Path, entry: str, unit: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        written(tmp_path, entry).check_unit("t", "m", unit)
+
+
+def test_budgets_for_every_task_speak_of_those_in_their_unit(tmp_path: Path) -> None:
+    both = written(tmp_path, "{task: '*', forgetting: 0.02}", "{task: '*', forgetting: 0.05 nats}")
+    assert [budget.limit.value for budget in both.of("t", "share")] == [0.02]
+    assert [budget.limit.value for budget in both.of("t", "nats")] == [0.05]
+    both.check_unit("t", "m", "nats")
+    named = written(tmp_path, "{task: '*', forgetting: 0.02}", "{task: t, forgetting: 0.05 nats}")
+    assert [budget.limit.unit for budget in named.of("t", "nats")] == ["nats"]
+    other = written(tmp_path, "{task: '*', forgetting: 0.02}", "{task: t, by: d, forgetting: 0.05 nats}")
+    with pytest.raises(ConfigError, match="forgetting of task 't'"):
+        other.check_unit("t", "m", "nats")
+    relative = written(tmp_path, "{task: '*', forgetting: 5 %}")
+    relative.check_unit("t", "m", "nats")

@@ -56,7 +56,7 @@ def test_two_files_say_how_much_flips(tmp_path: Path) -> None:
     limits = []
     for some in (paths, paths[:1]):
         (tmp_path / "p.yaml").write_text(proposed_policy(some, draws=40))
-        limits.append(max(budget.limit.share for budget in read_policy(tmp_path / "p.yaml").budgets))
+        limits.append(max(budget.limit.value for budget in read_policy(tmp_path / "p.yaml").budgets))
     assert limits[0] < limits[1]
 
 

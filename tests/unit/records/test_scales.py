@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaintune.records import Estimate
-from chaintune.records.scales import PERCENT, Scale, changes_in, levels_in, levels_in_tables, margin_in, units_in_words
+from chaintune.records.amounts import margin_in
+from chaintune.records.scales import PERCENT, Scale, changes_in, levels_in, levels_in_tables, units_in_words
 
 UNDEFINED = Estimate.undefined("too few examples: 0, at least 1 is needed")
 POINTS, CHARACTERS = changes_in("share"), changes_in("characters")

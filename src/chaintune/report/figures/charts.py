@@ -9,7 +9,8 @@ import polars as pl
 
 from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
-from chaintune.records.scales import Scale, is_share, levels_in
+from chaintune.records.amounts import is_share
+from chaintune.records.scales import Scale, levels_in
 from chaintune.report.cells import score_name
 from chaintune.report.labels import one_line, shortened
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import altair as alt
 
 from chaintune.records import Figure, ResultRow
-from chaintune.records.scales import is_share, levels_in
+from chaintune.records.amounts import is_share
+from chaintune.records.scales import levels_in
 from chaintune.report.cells import score_name
 from chaintune.report.figures.charts import finished, first_few, hints, layered, score_table, scores_by_setting
 from chaintune.report.labels import one_line, shortened, shortened_chains, slug

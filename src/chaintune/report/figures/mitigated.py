@@ -8,7 +8,8 @@ import polars as pl
 
 from chaintune.forgetting.recommend import recommend
 from chaintune.records import Estimate, Figure, Limits, Recommendation, ResultRow
-from chaintune.records.scales import PERCENT, changes_in, margin_in
+from chaintune.records.amounts import margin_in
+from chaintune.records.scales import PERCENT, changes_in
 from chaintune.report.figures.charts import count_columns, estimate_columns, finished, numbers
 from chaintune.report.figures.doses import Measure, Point, draw_doses, draw_price
 from chaintune.report.figures.forest import RING, Forest, Kind, Line, beyond
@@ -222,11 +223,12 @@ def _corner(points: Sequence[Point], task: str, results: MitigationResults) -> s
 
 
 def _margin(points: Sequence[Point], task: str, limits: Limits) -> float:
-    return margin_in(points[0].prices[task].unit, limits.margin)
+    row = points[0].prices[task]
+    return margin_in(row.unit, limits.margin, row.margin)
 
 
 def _reaches(point: Point, task: str, limits: Limits) -> bool:
-    return point.recovery.low > limits.target and point.prices[task].estimate.high < limits.margin
+    return point.recovery.low > limits.target and point.prices[task].estimate.high < _margin([point], task, limits)
 
 
 def _dose_curves(results: MitigationResults) -> Mapping[str, list[Point]]:

@@ -1,12 +1,12 @@
 """Where the numbers of a page come from, as lines of name and value."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from chaintune.errors import number_of
 from chaintune.records import Comparison
-from chaintune.records.metrics import SHARE
 from chaintune.records.scales import changes_in
 from chaintune.report.external import external_lines, external_stages
 from chaintune.report.page.content import Fact
@@ -56,8 +56,9 @@ def _study_facts(provenance: Mapping[str, Any], folder: Path | None) -> list[Fac
 
 
 def _comparison_facts(one: Comparison) -> Iterator[Fact]:
+    margin = "no margin" if math.isnan(one.margin) else f"margin {changes_in(one.unit).exact(one.margin)}"
     how = (
-        f"metric {one.metric}, level {one.level:g}, margin {changes_in(SHARE).exact(one.margin)}, {one.resamples:,} "
+        f"metric {one.metric}, level {one.level:g}, {margin}, {one.resamples:,} "
         f"resamples with seed {one.seed}, groups against the {one.reference}, adjusted by {one.adjust}"
     )
     yield Fact(f"{one.task}: comparison", (how,))

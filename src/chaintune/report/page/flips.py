@@ -11,13 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from chaintune.records import Choices, Example, Preference, Reference, Scores
+from chaintune.records.amounts import is_share
 from chaintune.records.examples import shown_text
-from chaintune.records.scales import is_share
+from chaintune.records.preference import DIFFERENCE
 
 # Together with figures and libraries these keep the largest page well under 20 MB.
 MOST_FLIPS = 3_000
 MOST_TEXT_BYTES = 10_000_000
 _LONGEST_PROMPT, _LONGEST_CHOICE = 1_600, 300
+_PREFERENCE = ("chosen_log_probability", "rejected_log_probability")
 _LENGTHS = {"accuracy_per_token": "choice_tokens", "accuracy_per_byte": "choice_bytes"}
 
 Texts = Mapping[str, Mapping[str, Example]]
@@ -125,7 +127,8 @@ class _Items:
     @staticmethod
     def _item(task: str, row: Mapping[str, Any]) -> dict[str, Any]:
         names = {dimension: list(groups) for dimension, groups in row["groups"] or ()}
-        return {"id": row["example_id"], "task": task, "gold": row.get("gold"), "groups": names}
+        gold = 0 if _PREFERENCE[0] in row else row.get("gold")
+        return {"id": row["example_id"], "task": task, "gold": gold, "groups": names}
 
     def _text(self, task: str, row: Mapping[str, Any]) -> dict[str, Any]:
         example = self._texts.get(task, {}).get(row["example_id"])
@@ -136,6 +139,8 @@ class _Items:
             if len(example.target.texts) != len(row.get("choice_logprobs") or ()):
                 return {}
             text["choices"] = [_cut(choice.strip(), _LONGEST_CHOICE) for choice in example.target.texts]
+        elif isinstance(example.target, Preference):
+            text["choices"] = ["chosen", "rejected"]
         self._left -= weight(text)
         return text if self._left >= 0 else {}
 
@@ -205,13 +210,21 @@ def _shares(counts: Sequence[int], most: int) -> list[int]:
     return shares
 
 
+def _logprobs(row: Mapping[str, Any]) -> list[float]:
+    """Log-probabilities of the choices, or of the chosen and the rejected answer; none where they are not known."""
+    pair = [row[name] for name in _PREFERENCE if row.get(name) is not None]
+    return pair if len(pair) == len(_PREFERENCE) else list(row.get("choice_logprobs") or ())
+
+
 def _answers(row: Mapping[str, Any], metric: str) -> list[float]:
-    """Probability of each choice among the choices, by the lengths that the metric goes by; else the score alone."""
-    if "choice_logprobs" not in row:
+    """Probability of each choice or answer among them, by the lengths that the metric goes by; else the score alone."""
+    if not (known := _logprobs(row)) or metric == DIFFERENCE:
         return [round(float(row["score"]), 3)]
-    logprobs = np.asarray(row["choice_logprobs"], dtype=np.float64)
+    logprobs = np.asarray(known, dtype=np.float64)
     if metric in _LENGTHS:
         logprobs = logprobs / np.asarray(row[_LENGTHS[metric]], dtype=np.float64)
+    if not np.isfinite(logprobs.max()):  # none of them is possible
+        logprobs = np.zeros_like(logprobs)
     weights = np.exp(logprobs - logprobs.max())
     return [round(float(value), 3) for value in weights / weights.sum()]
 
