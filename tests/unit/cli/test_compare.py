@@ -132,7 +132,7 @@ def test_the_starter_is_a_policy_and_nothing_is_overwritten(
     whole.write_text("\n".join(lines))
     from chaintune.gate import read_policy
 
-    assert len(read_policy(whole).budgets) == 6
+    assert len(read_policy(whole).budgets) == 7
     code, _, err = run(capsys, "policy", "init", str(path))
     assert (code, "there is a file already" in err) == (2, True)
 

@@ -157,7 +157,8 @@ def test_groups_without_a_forgetting_of_their_own_have_no_verdict_and_are_named(
 
 def test_another_unit_is_named_wherever_a_number_stands(tmp_path: Path) -> None:
     found = lengths()
-    gate = judge(POLICY, [found])
+    budgets = [replace(one, limit=replace(one.limit, unit="characters")) for one in POLICY.budgets]
+    gate = judge(Policy("p", tuple(budgets)), [found])
     section = forgetting_section(Results.of([found], gate), before="x")
     for text in (markdown(Results.of([found], gate)), section):
         assert (
