@@ -107,7 +107,7 @@ def test_the_truth_lies_on_the_budget() -> None:
     """Over many examples the number that is judged comes to the budget, so that either answer would be wrong."""
     for name, truth in TRUTHS.items():
         found = [judge(Policy("p", (truth.budget,)), [comparison(truth, seed)]).judgements[0] for seed in range(60)]
-        allowed = 0.0 if truth.budget.limit.relative else truth.budget.limit.share
+        allowed = 0.0 if truth.budget.limit.relative else truth.budget.limit.value
         mean, error = np.mean([j.value for j in found]), np.std([j.value for j in found]) / 60**0.5
         # The larger of two noisy groups is above the truth where chance turns them round.
         assert abs(mean - allowed) < 4 * error + 0.002 * (name == "disparity"), name

@@ -138,8 +138,9 @@ class ForgettingCallback(TrainerCallback):
         self._encoded = [encode_task(task, tokenizer, context) for task in self._tasks]
         if unused := [task.name for task in self._encoded if task.about.get("chat") == UNUSED]:
             _LOG.warning("%s", template_unused(unused))
-        for one in self._encoded if self._policy else ():
-            self._policy.check_unit(one.name, one.metric.name, one.metric.unit)
+        for one in self._encoded:
+            if self._policy:
+                self._policy.check_unit(one.name, one.metric.name, one.metric.unit)
         self._trainer = trainer
         trainer.add_callback(self)
         return self

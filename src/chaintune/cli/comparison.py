@@ -82,10 +82,19 @@ class CompareFlags:
             on_missing=self.on_missing,
             force=self.force,
             read=replace(read or ReadOptions(), **metric_options(metrics_of(self.metric or ()))),
-            inference=Inference(self.level, self.resamples, self.seed, self.adjust, self.reference, self.margin),
+            inference=Inference(
+                self.level, self.resamples, self.seed, self.adjust, self.reference, _number_or_text(self.margin)
+            ),
             chosen_of=self.chosen_of,
             power=self.power,
         )
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def metrics_of(texts: Sequence[str]) -> dict[str, list[str]]:

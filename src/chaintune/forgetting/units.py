@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,8 @@ class Unit:
         if all(map(math.isfinite, self.metric.range)):
             estimate = _limited(estimate, min(-1.0, estimate.value), max(1.0, estimate.value))
         else:
-            estimate = replace(estimate, **{name: _open(getattr(estimate, name)) for name in _ends(estimate)})
+            opened: dict[str, Any] = {name: _open(getattr(estimate, name)) for name in _ends(estimate)}
+            estimate = replace(estimate, **opened)
         if self.width == 1:
             return estimate
         return replace(estimate, **{name: self.width * getattr(estimate, name) for name in ("value", *_ends(estimate))})

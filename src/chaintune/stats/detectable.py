@@ -117,10 +117,14 @@ def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect
         forgot = learned = flips
     # What the groups have in common hardly moves with one of them.
     steady = np.where(common > 0, 1 - shares(sample.design), 0.0)
-    flips = sample.design.bounded
-    guarded = (None, None) if labels or not flips else (sample.design.n * 1.0, sample.design.n_clusters * 1.0)
-    parts = (errors, forgot, learned, np.zeros_like(errors), worth, False, least, steady, freedom, *guarded)
-    tests = Tests(*parts, flips=flips)
+    bounded = sample.design.bounded
+    guarded: tuple[Floats | None, Floats | None] = (None, None)
+    if bounded and not labels:
+        guarded = (sample.design.n * 1.0, sample.design.n_clusters * 1.0)
+    scattered = np.zeros_like(errors)
+    tests = Tests(
+        errors, forgot, learned, scattered, worth, False, least, steady, freedom, guarded[0], guarded[1], flips=bounded
+    )
     rates = np.broadcast_to(error_rate, errors.shape)
     known = (sample.design.own_clusters >= _needed(rates)) & (sample.design.own_n > 0)
     return Prospect(tests, rates, _scatter(by_seed), np.ones_like(errors), known)

@@ -152,12 +152,12 @@ def test_on_the_command_line_it_is_code_2(
     assert "Traceback" not in err
 
 
-def written(tmp_path: Path, *entries: str) -> Policy:
+def in_file(tmp_path: Path, *entries: str) -> Policy:
     return policy(tmp_path, "budgets:\n" + "".join(f"  - {entry}\n" for entry in entries))
 
 
 def test_a_budget_may_have_a_unit(tmp_path: Path) -> None:
-    (budget,) = written(tmp_path, "{task: t, forgetting: 0.05 nats}").budgets
+    (budget,) = in_file(tmp_path, "{task: t, forgetting: 0.05 nats}").budgets
     assert budget.limit == Limit(0.05, relative=False, unit="nats")
 
 
@@ -171,18 +171,18 @@ def test_a_budget_may_have_a_unit(tmp_path: Path) -> None:
 )
 def test_a_budget_in_another_unit_is_one_sentence(tmp_path: Path, entry: str, unit: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        written(tmp_path, entry).check_unit("t", "m", unit)
+        in_file(tmp_path, entry).check_unit("t", "m", unit)
 
 
 def test_budgets_for_every_task_speak_of_those_in_their_unit(tmp_path: Path) -> None:
-    both = written(tmp_path, "{task: '*', forgetting: 0.02}", "{task: '*', forgetting: 0.05 nats}")
+    both = in_file(tmp_path, "{task: '*', forgetting: 0.02}", "{task: '*', forgetting: 0.05 nats}")
     assert [budget.limit.value for budget in both.of("t", "share")] == [0.02]
     assert [budget.limit.value for budget in both.of("t", "nats")] == [0.05]
     both.check_unit("t", "m", "nats")
-    named = written(tmp_path, "{task: '*', forgetting: 0.02}", "{task: t, forgetting: 0.05 nats}")
+    named = in_file(tmp_path, "{task: '*', forgetting: 0.02}", "{task: t, forgetting: 0.05 nats}")
     assert [budget.limit.unit for budget in named.of("t", "nats")] == ["nats"]
-    other = written(tmp_path, "{task: '*', forgetting: 0.02}", "{task: t, by: d, forgetting: 0.05 nats}")
+    other = in_file(tmp_path, "{task: '*', forgetting: 0.02}", "{task: t, by: d, forgetting: 0.05 nats}")
     with pytest.raises(ConfigError, match="forgetting of task 't'"):
         other.check_unit("t", "m", "nats")
-    relative = written(tmp_path, "{task: '*', forgetting: 5 %}")
+    relative = in_file(tmp_path, "{task: '*', forgetting: 5 %}")
     relative.check_unit("t", "m", "nats")

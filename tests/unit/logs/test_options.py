@@ -16,7 +16,7 @@ def test_the_defaults_are_the_same_everywhere() -> None:
 
 
 def test_the_command_line_and_python_name_the_same_options() -> None:
-    flags = CompareFlags(["a", "b x c"], ["acc"], "intersect", 0.9, 0.1, "bh", "rest", 200, 3, True, 4, True)
+    flags = CompareFlags(["a", "b x c"], ["acc"], "intersect", 0.9, "0.1", "bh", "rest", 200, 3, True, 4, True)
     reading = ReadFlags(["t"], ["id=qid,score=right"], "room", "5,1", "strict", "table")
     arguments: dict[str, Any] = {
         "by": ["a"],
