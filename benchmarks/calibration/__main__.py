@@ -17,6 +17,7 @@ from benchmarks.calibration.decisions import draws_table, gate_table, power_tabl
 from benchmarks.calibration.families import families_table, tasks_table
 from benchmarks.calibration.labels import LABEL_WORLDS, LabelCell, label_power_table, labels_table
 from benchmarks.calibration.margins import margins_table
+from benchmarks.calibration.nats import nats_table
 from benchmarks.calibration.procedure import LEVEL, RESAMPLES
 from benchmarks.calibration.rivals import rivals_table
 from benchmarks.calibration.several_seeds import over_recipes_table, recipes_table
@@ -77,6 +78,7 @@ TABLES: Mapping[str, tuple[str, Callable[[int], None]]] = {
     "more_labels": ("Labelling tasks of rarer labels, and of more of them", lambda n: labels_table(MORE_LABELS, n)),
     "label_power": ("Power of balanced means", lambda n: label_power_table(POWER_LABELS, n)),
     "margins": ("Scaled margins beside accuracy", margins_table),
+    "nats": ("Forgetting in nats", nats_table),
 }
 
 

@@ -120,7 +120,7 @@ def prospect_of_means(sample: Sample, *, error_rate: float | Floats) -> Prospect
     bounded = sample.design.bounded
     guarded: tuple[Floats | None, Floats | None] = (None, None)
     if bounded and not labels:
-        guarded = (sample.design.n * 1.0, sample.design.n_clusters * 1.0)
+        guarded = (sample.design.n.astype(np.float64), sample.design.n_clusters.astype(np.float64))
     scattered = np.zeros_like(errors)
     tests = Tests(
         errors, forgot, learned, scattered, worth, False, least, steady, freedom, guarded[0], guarded[1], flips=bounded
