@@ -30,7 +30,7 @@ def test_the_page_has_the_blocks_that_are_tested() -> None:
 def test_the_policy_is_one(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(BLOCKS[0][1], encoding="utf-8")
-    assert len(read_policy(path).budgets) == 6
+    assert len(read_policy(path).budgets) == 7
 
 
 def test_the_example_prints_what_the_page_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
