@@ -186,7 +186,7 @@ class JobRunner:
             inputs = StageInputs(
                 {key: folders[key] for key in node.parents},
                 {name: self.tasks[name] for name in node.tasks},
-                {key: folders[key] for key in node.weighed_by},
+                {key: folders[key] for key in node.measurements},
             )
             return self.engine.tune(node=node, inputs=inputs, out=out, report=report)
         key, task = node.checkpoint_key, self.tasks[node.task]

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chaintune.execution.compute import StageInputs
 from chaintune.forgetting import compare
 from chaintune.plan.nodes import MEASUREMENT_FILE, DataMix, Portion, StageNode
-from chaintune.records import Example, Scores
+from chaintune.records import Example, Measurement, Scores
+from chaintune.records.preference import REFERENCE
 from chaintune.scoring.reading import read_scores
 from chaintune.tuning.mitigations.joint import together
 from chaintune.tuning.mitigations.replay import group_weights, take_dose
@@ -44,7 +45,9 @@ def stage_data_of(node: StageNode, inputs: StageInputs) -> StageData:
     operation = node.operation
     assert isinstance(operation, DataMix)  # noqa: S101 - merges are made elsewhere
     notes: dict[str, Any] = {}
-    drawn = [_drawn(portion, node.seed, inputs, notes) for portion in operation.portions]
+    drawn = [
+        _with_reference(_drawn(portion, node.seed, inputs, notes), portion, inputs) for portion in operation.portions
+    ]
     examples = together(drawn) if operation.mixing == "shuffled" else drawn[0]
     replayed = drawn[1] if operation.mixing == "swapped" else ()
     if replayed:
@@ -68,6 +71,17 @@ def _drawn(portion: Portion, seed: int, inputs: StageInputs, notes: dict[str, An
     if portion.by:
         notes["replayed_of_each_group"] = _counts(taken, portion.by)
     return taken
+
+
+def _with_reference(examples: Sequence[Example], portion: Portion, inputs: StageInputs) -> Sequence[Example]:
+    """The examples with the log-probabilities that the model before the stage gives their answers, where measured."""
+    if not portion.reference:
+        return examples
+    table = Measurement.read(inputs.scores[portion.reference] / MEASUREMENT_FILE).table
+    columns = ("example_id", "chosen_log_probability", "rejected_log_probability")
+    rows = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
+    known = {name: list(both) for name, *both in rows}
+    return [replace(one, extra={**one.extra, REFERENCE: known[one.id]}) for one in examples]
 
 
 def _lost_by(before: Scores, after: Scores, by: str) -> dict[str, float]:

@@ -70,6 +70,11 @@ def curvature(
     _check(search, space, batches, len(examples))
     chosen = choose_examples(examples, None, task=task, seed=search.seed)
     optimised = objective_of(with_objective(Recipe(objective=objective), targets_of(chosen), task=task))
+    if optimised.has_reference:
+        raise ConfigError(
+            f"task '{task}': its loss is held against another model, and curvature is that of one; take a task without "
+            "preferences"
+        )
     encoded = tokenized(loaded, chosen, optimised, task=task)
     started = time.monotonic()
     names = space_of(loaded, space)

@@ -20,15 +20,16 @@ from chaintune.plan.nodes import (
     Split,
     StageNode,
 )
-from chaintune.records import Chain, Checkpoint, MitigationRef, Recipe, Task, canonical_digest
+from chaintune.records import Chain, Checkpoint, MitigationRef, Preference, Recipe, Task, canonical_digest
+from chaintune.records.preference import REFERENCE
 from chaintune.scoring.backends import BACKENDS
-from chaintune.scoring.measures import Measure
+from chaintune.scoring.measures import MEASURES, Measure
 from chaintune.scoring.reading import check_measurable, measures_of, metrics_of
 from chaintune.study.external import ExternalStage
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
-from chaintune.tuning.objectives import targets_of, with_objective
+from chaintune.tuning.objectives import objective_of, protecting, targets_of, with_objective
 
 STAGE_FORMAT = 2
 MEASUREMENT_FORMAT = 4
@@ -69,6 +70,7 @@ class TaskFacts:
         examples: of the train split.
         targets: classes of the train split's targets.
         test_digest: of the examples that are tested; empty where there are none.
+        references: what a stage asks of the model before it, as `measured` has it.
     """
 
     train_digest: str
@@ -77,6 +79,7 @@ class TaskFacts:
     tokens: TaskTokens
     examples: int
     targets: frozenset[type]
+    references: Mapping[str, Mapping[Split, list[Any]]]
     test_digest: str = ""
 
     @classmethod
@@ -93,7 +96,11 @@ class TaskFacts:
         }
         test_digest = task.test_digest if task.test else ""
         targets = targets_of(task.train)
-        return cls(task.train_digest, measured, metric.name, tokens, len(task.train), targets, test_digest)
+        asked = MEASURES.get(REFERENCE)
+        references: dict[str, Mapping[Split, list[Any]]] = (
+            {REFERENCE: {"train": measured_content(task, "train", asked)}} if targets == {Preference} else {}
+        )
+        return cls(task.train_digest, measured, metric.name, tokens, len(task.train), targets, references, test_digest)
 
     @property
     def decides(self) -> str:
@@ -172,7 +179,8 @@ class Graph:
         path = [made[chain[:length]] for length in range(len(chain) + 1) if chain[:length] in made]
         for place, step in enumerate(branch.steps, start=1):
             chain = (*chain, step.place)
-            node = self._stage(base, chain, variant, path, self._weighed(base, variant, branch, step, made))
+            step = self._weighed(base, variant, branch, step, made)
+            node = self._stage(base, chain, variant, path, self._referring(base, chain, variant, path[-1], step))
             self.children.setdefault(node.parent_key, {}).setdefault(node.key, node)
             made[chain] = node.key
             path.append(node.key)
@@ -217,6 +225,11 @@ class Graph:
                 "write its 'task', or leave curvature out"
             )
         facts, key = self.facts[step.task], made[chain]
+        if Preference in facts.targets:
+            raise ConfigError(
+                f"curvature: task '{step.task}' teaches preferences, whose loss is held against another model, and "
+                "curvature is that of one; leave curvature out, or begin the chains with another task"
+            )
         recipe = with_objective(self._settings(step, variant).recipe, facts.targets, task=step.task)
         check_curvature(spec, step.task, facts.examples, recipe.method)
         how = spec.model_dump() | {"examples_seed": self.study.seed, "objective": recipe.objective}
@@ -273,6 +286,24 @@ class Graph:
         portions = (replace(p, weighed_by=keys) if p.who == "targeted" else p for p in step.portions)
         return replace(step, portions=tuple(portions))
 
+    def _referring(self, base: str, chain: Chain, variant: Variant, parent: str, step: Step) -> Step:
+        """The step, its whole portions pointing to what its objective reads of the model before it.
+
+        Of a dose the stage itself asks the model, as does one that holds the weights in another form than it is stored.
+        """
+        if step.back_to is not None or step.external:
+            return step
+        recipe = self._settings(step, variant, parent).recipe
+        if not objective_of(recipe).has_reference or recipe.quantize:
+            return step
+        BACKENDS.get(self.study.backend).check(MEASURES.get(REFERENCE).needs, REFERENCE)
+        at = Checkpoint(base, chain[:-1], variant.labels, variant.seed, parent)
+        portions = (
+            replace(p, reference=self._score(at, at.labels, (p.task, "train", REFERENCE))) if p.dose == 1 else p
+            for p in step.portions
+        )
+        return replace(step, portions=tuple(portions))
+
     def _stage(self, base: str, chain: Chain, variant: Variant, path: Sequence[str], step: Step) -> StageNode:
         settings = self._settings(step, variant, path[-1])
         operation: Operation = DataMix(step.portions, step.mixing, step.protected, step.protected_examples)
@@ -314,9 +345,10 @@ class Graph:
             settings = self.study.stage_of(step.task, variant) if step.task else self.study.stage
             return StageSettings(Recipe(devices=settings.recipe.devices), settings.resources)
         settings = self.study.stage_of(step.task, variant, dict(step.recipe))
-        tasks = {*(portion.task for portion in step.portions), *filter(None, [step.protected])}
-        targets = frozenset[type]().union(*(self.facts[task].targets for task in tasks))
+        targets = frozenset[type]().union(*(self.facts[portion.task].targets for portion in step.portions))
         recipe = with_objective(settings.recipe, targets, task=step.task)
+        if step.protected:
+            protecting(recipe, self.facts[step.protected].targets, task=step.protected)
         if parent in self.bare:  # whatever is to become of its adapter, it is the same stage
             recipe = replace(recipe, adapter=None)
         return replace(settings, recipe=replace(recipe, regulariser=step.regulariser))
@@ -349,7 +381,8 @@ class Graph:
         plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}
         who = {"who": portion.who, "by": portion.by, "weighed_by": list(portion.weighed_by)}
         who |= {"metric": self.facts[portion.task].metric, "lost": "pooled_forgetting"} if portion.weighed_by else {}
-        return plain | (who if portion.who != "uniform" else {})
+        reference = {"reference": portion.reference} if portion.reference else {}
+        return plain | (who if portion.who != "uniform" else {}) | reference
 
     def _tokens(self, step: Step, epochs: float) -> int:
         """Tokens of all passes; of swapped rows as many as an average row has; 0 of what we do not train."""
@@ -387,7 +420,7 @@ class Graph:
             score_tokens=facts.tokens.scored[split],
             template=self.templates.get((owner, task), ""),
         )
-        node = addressed(node, facts.measured[measure][split], self.study.backend)
+        node = addressed(node, {**facts.measured, **facts.references}[measure][split], self.study.backend)
         self.scores.setdefault(at.key, {}).setdefault(node.key, node)
         return node.key
 

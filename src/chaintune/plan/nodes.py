@@ -23,6 +23,8 @@ class Portion:
         who: which examples: drawn alike, equally many of each group, or more of the groups that lost most.
         by: dimension of the groups; empty when all are drawn alike.
         weighed_by: keys of the scores, before and after the loss, of the task's training examples.
+        reference: key of the measurement of these by the model before the stage, for an objective that is held against
+            it; empty where there is none, or the stage measures a dose itself.
     """
 
     task: str
@@ -30,6 +32,7 @@ class Portion:
     who: Who = "uniform"
     by: str = ""
     weighed_by: tuple[str, ...] = ()
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,16 +200,17 @@ class StageNode(_Node):
         return (self.parent_key, *other)
 
     @property
-    def weighed_by(self) -> tuple[str, ...]:
-        """Keys of the scores that the stage reads."""
+    def measurements(self) -> tuple[str, ...]:
+        """Keys of the measurements that the stage reads: those that targeted replay draws by, and references."""
         if not isinstance(self.operation, DataMix):
             return ()
-        return tuple(key for portion in self.operation.portions for key in portion.weighed_by)
+        portions = self.operation.portions
+        return tuple(key for portion in portions for key in (*portion.weighed_by, portion.reference) if key)
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Keys of everything that the stage reads: its parents, and the scores that targeted replay draws by."""
-        return (*self.parents, *self.weighed_by)
+        """Keys of everything that the stage reads: its parents and measurements."""
+        return (*self.parents, *self.measurements)
 
     @property
     def job(self) -> Literal["make", "measure"]:

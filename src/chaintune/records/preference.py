@@ -16,6 +16,8 @@ from chaintune.records.metrics import ItemMetric
 
 PREFERENCE = "preference"
 DIFFERENCE = "difference"
+# The measure of both answers with their ends, and the key of an example's `extra` that holds the two log-probabilities.
+REFERENCE = "reference"
 
 # Natural-log sums over an answer's tokens, and how many tokens that are; scores have the same columns.
 PREFERENCE_SCHEMA = pa.schema(

@@ -26,7 +26,7 @@ class Regulariser:
 
 _FP32_BYTES = 4
 # Settings that one objective alone reads, of chaintune's own; those of other packages may read any.
-_OWN = {"sft": ("turns", "teach")}
+_OWN = {"sft": ("turns", "teach"), "dpo": ("beta", "label_smoothing", "loss")}
 _SETTINGS = tuple(name for names in _OWN.values() for name in names)
 
 
@@ -54,6 +54,9 @@ class Recipe:
             takes the targets of the stage's examples.
         turns: which turns of the assistant `sft` teaches of a conversation.
         teach: which answer of a preference `sft` teaches; None takes no preferences.
+        beta: of `dpo`: how much a nat of the margin counts; under `ipo` half its inverse is the margin aimed at.
+        label_smoothing: of `dpo` with `sigmoid`: share of the pairs taken to be labelled the wrong way, in [0, 0.5).
+        loss: of `dpo`.
         method: `full`, `lora`, or `peft` for whatever else PEFT trains.
         learning_rate: peak of the schedule.
         epochs: passes over the stage's examples.
@@ -86,6 +89,9 @@ class Recipe:
     objective: str | None = None
     turns: Literal["all", "last"] = "all"
     teach: Literal["chosen", "rejected"] | None = None
+    beta: float = 0.1
+    label_smoothing: float = 0.0
+    loss: Literal["sigmoid", "ipo"] = "sigmoid"
     method: Literal["full", "lora", "peft"] = "full"
     learning_rate: float = 1e-4
     epochs: float = 1.0
@@ -113,8 +119,13 @@ class Recipe:
         """Refuse what cannot be trained.
 
         Raises:
-            ConfigError: weights in 4 bits, and no adapter on top.
+            ConfigError: weights in 4 bits, and no adapter on top; a smoothing that the loss does not have.
         """
+        if self.label_smoothing and self.loss == "ipo":
+            raise ConfigError(
+                f"recipe.label_smoothing: {self.label_smoothing:g} is for loss 'sigmoid', and the loss is 'ipo'; leave "
+                "one of them out"
+            )
         if self.quantize and self.method != "lora":
             raise ConfigError(
                 f"recipe.quantize: '{self.quantize}' holds weights under an adapter, and the method is "

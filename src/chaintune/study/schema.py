@@ -72,6 +72,8 @@ def _name_in(registry: Registry[Any]) -> BeforeValidator:
 
 _RECIPE_LIMITS: Mapping[str, Any] = {
     "objective": Annotated[str, _name_in(OBJECTIVES)] | None,
+    "beta": Annotated[Real, Field(gt=0, le=1_000)],
+    "label_smoothing": Annotated[Real, Field(ge=0, lt=0.5)],
     "learning_rate": Annotated[Real, Field(gt=0, lt=10)],
     "epochs": Annotated[Real, Field(gt=0, le=100_000)],
     "batch_size": Annotated[Whole, Field(ge=1, le=_MOST_EXAMPLES)],

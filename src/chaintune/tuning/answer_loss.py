@@ -22,14 +22,41 @@ def answer_loss(
         items: answer tokens of the step; None counts those of the batch.
         wrapped: what to call in the model's place, such as DDP around it.
     """
+    return mean_loss(*_predicted(model, batch, wrapped), items)
+
+
+def answer_log_probabilities(
+    model: Any, batch: dict[str, Any], *, wrapped: Any = None
+) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """Log-probability in nats of each sequence's answer tokens together, and how many these are.
+
+    Args:
+        model: a causal language model of transformers, or a PEFT model around one.
+        batch: of `collate` or `collate_tree`; it may lie on another device.
+        wrapped: what to call in the model's place, such as DDP around it.
+
+    Shape:
+        `[S]`, in the order of the batch's sequences.
+    """
+    logits, answers = _predicted(model, batch, wrapped)
+    each = -torch.nn.functional.cross_entropy(logits.float(), answers, reduction="none")
+    if not batch["answered"]:
+        return each, ()
+    numbers, counts = zip(*batch["answered"], strict=True)
+    sums = [part.sum() for part in each.split(counts)]
+    order = sorted(range(len(numbers)), key=lambda place: numbers[place])
+    return torch.stack([sums[place] for place in order]), tuple(counts[place] for place in order)
+
+
+def _predicted(model: Any, batch: dict[str, Any], wrapped: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits that predict the answer tokens, and these. Shape: `[N, V]`, `[N]`."""
     labels = batch["labels"].to(next(model.parameters()).device)
     if "tree" in batch:
-        return mean_loss(answer_logits(model, batch["tree"], wrapped=wrapped), labels[0, 1:], items)
+        return answer_logits(model, batch["tree"], wrapped=wrapped), labels[0, 1:]
     called = model if wrapped is None else wrapped
     with logits_only_at(model, predicted_positions(labels)):
         logits = called(input_ids=batch["input_ids"].to(labels.device), use_cache=False).logits
-    answers = labels[:, 1:][labels[:, 1:] != IGNORED]  # [N], the rows of logits [N, V]
-    return mean_loss(logits, answers, items)
+    return logits, labels[:, 1:][labels[:, 1:] != IGNORED]
 
 
 def mean_loss(logits: torch.Tensor, targets: torch.Tensor, total: torch.Tensor | None) -> torch.Tensor:

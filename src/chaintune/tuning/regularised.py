@@ -40,7 +40,7 @@ def apply(
         loaded: changed in place.
         regulariser: None changes nothing.
         protected: of the task that must not be lost, for a regulariser that looks at them.
-        objective: of the stage.
+        objective: by whose loss it looks at them.
 
     Raises:
         ConfigError: there is no mitigation of the regulariser's kind.

@@ -20,6 +20,7 @@ from chaintune.tuning.tokenized import (
     TrainingExample,
     count_items,
     count_tokens,
+    learned_tokens,
     sequences_of,
 )
 
@@ -48,10 +49,13 @@ def collate_tree(batch: Sequence[TrainingExample]) -> dict[str, Any]:
     Shape:
         `labels` `[1, 1 + N]`: the answer tokens, behind a -100, as nothing predicts a first token.
         `lengths` `[B]`: tokens of each sequence, as if nothing were shared; `tokens`, their sum, and `items`, the
-        answer tokens, are ints.
+        answer tokens, are ints. `answered`: for each sequence, in the order of the labels, its number in the batch and
+        how many of its tokens are learned.
     """
+    given = [own for example in batch for own in sequences_of(example)]
     # Equal sequences in the order of the batch, whatever of them is learned.
-    ordered = sorted((own for example in batch for own in sequences_of(example)), key=lambda own: own[0])
+    numbers = sorted(range(len(given)), key=lambda number: given[number][0])
+    ordered = [given[number] for number in numbers]
     tree = grow([tokens[:-1] for tokens, _ in ordered] or [(0,)])
     predicting = [_predicting(tree, int(end), spans) for end, (_, spans) in zip(tree.ends, ordered, strict=False)]
     read, rows = once([node for nodes in predicting for node in nodes])
@@ -62,6 +66,7 @@ def collate_tree(batch: Sequence[TrainingExample]) -> dict[str, Any]:
         "lengths": torch.tensor([len(tokens) for tokens, _ in ordered], dtype=torch.long),
         "tokens": count_tokens(batch),
         "items": count_items(batch),
+        "answered": tuple((number, learned_tokens(given[number][1])) for number in numbers),
     }
 
 

@@ -58,7 +58,12 @@ class TrainingExample:
     @property
     def answer_tokens(self) -> int:
         """How many tokens are learned."""
-        return sum(end - start for spans in self.answers for start, end in spans)
+        return sum(map(learned_tokens, self.answers))
+
+
+def learned_tokens(spans: Iterable[Span]) -> int:
+    """Tokens of the answers of a sequence."""
+    return sum(end - start for start, end in spans)
 
 
 def training_examples(taught: Iterable[Sequence[Encoded]], *, answer: int = 0) -> list[TrainingExample]:
@@ -126,7 +131,7 @@ def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:
 
     Shape:
         `input_ids` and `labels` `[B, T]`, `lengths` `[B]` (tokens without padding); `tokens`, their sum, and `items`,
-        the answer tokens, are ints.
+        the answer tokens, are ints. `answered`: for each row its number and how many of its tokens are learned.
     """
     rows = [(tokens, spans) for example in batch for tokens, spans in sequences_of(example)]
     width = max((len(tokens) for tokens, _ in rows), default=1)
@@ -137,7 +142,8 @@ def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:
         for start, end in spans:
             labels[row, start:end] = input_ids[row, start:end]
     lengths = torch.tensor([len(tokens) for tokens, _ in rows], dtype=torch.long)
-    counts = {"tokens": count_tokens(batch), "items": count_items(batch)}
+    counts: dict[str, Any] = {"tokens": count_tokens(batch), "items": count_items(batch)}
+    counts["answered"] = tuple((row, learned_tokens(spans)) for row, (_, spans) in enumerate(rows))
     return {"input_ids": input_ids, "labels": labels, "lengths": lengths, **counts}
 
 

@@ -19,7 +19,7 @@ from chaintune.models.tree_attention import takes_trees
 from chaintune.models.undisturbed import seeded
 from chaintune.records import Example, Recipe
 from chaintune.tuning.memory import smaller_micro_batch, too_little
-from chaintune.tuning.objectives import Objective, Tokenized, objective_of, targets_of, with_objective
+from chaintune.tuning.objectives import Objective, Tokenized, objective_of, protecting, targets_of, with_objective
 from chaintune.tuning.optimizer import MasterAdamW
 from chaintune.tuning.order import training_order
 from chaintune.tuning.regularised import Regularised, apply
@@ -70,12 +70,14 @@ class _Stage:
     Attributes:
         data: tokenized, in training order.
         protected: tokenized, of the task that must not be lost.
+        protection: by whose loss a regulariser looks at them.
         objective: whose loss is minimised.
         recipe, seed, log, on_step, report_to: as `tune` takes them.
     """
 
     data: OrderedExamples
     protected: Sequence[Tokenized]
+    protection: Objective
     objective: Objective
     recipe: Recipe
     seed: int
@@ -152,8 +154,7 @@ def tune(
     """
     if not examples:
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
-    targets = targets_of((*examples, *replayed, *protected))
-    recipe = with_objective(recipe, targets, task=task)
+    recipe = with_objective(recipe, targets_of((*examples, *replayed)), task=task)
     objective = objective_of(recipe)
     data = [text for part in (examples, replayed) for text in tokenized(parent, _sorted(part), objective, task=task)]
     order = training_order(
@@ -164,8 +165,9 @@ def tune(
         replayed=len(replayed),
         keep_together=recipe.keep_together,
     )
-    protected_data = tokenized(parent, _sorted(protected), objective, task="the protected task")
-    stage = _Stage(OrderedExamples(data, order), protected_data, objective, recipe, seed, log, on_step, report_to)
+    protection = protecting(recipe, targets_of(protected), task="the protected task")
+    kept = tokenized(parent, _sorted(protected), protection, task="the protected task")
+    stage = _Stage(OrderedExamples(data, order), kept, protection, objective, recipe, seed, log, on_step, report_to)
     share = StepRank.here()
     if fsdp:
         check_can_shard(recipe.quantize, recipe.regulariser)
@@ -198,7 +200,7 @@ def _tune(parent: LoadedModel, stage: _Stage, batching: _Batching) -> Tuned:
     started = time.monotonic()
     with seeded(stage.seed):
         ready = trainable(parent, recipe)
-        regularised = apply(ready, recipe.regulariser, stage.protected, stage.objective)
+        regularised = apply(ready, recipe.regulariser, stage.protected, stage.protection)
         try:
             with sharded(regularised.loaded.model) if batching.fsdp else nullcontext():
                 trainer = _train(regularised, stage, batching, watch)

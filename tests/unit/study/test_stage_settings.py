@@ -16,6 +16,9 @@ OTHER: dict[str, Any] = {
     "objective": "contrast",
     "turns": "last",
     "teach": "rejected",
+    "beta": 0.5,
+    "label_smoothing": 0.2,
+    "loss": "sigmoid",
     "method": "full",
     "learning_rate": 1e-3,
     "epochs": 2.0,
@@ -58,7 +61,7 @@ def _offered(install: Install) -> None:
 
 def test_every_field_is_named_once() -> None:
     assert set(OTHER) == set(STAGE_FIELDS)
-    assert len(STAGE_FIELDS) == len(set(STAGE_FIELDS)) == 28
+    assert len(STAGE_FIELDS) == len(set(STAGE_FIELDS)) == 31
     assert set(RECIPE_FIELDS) == {field.name for field in fields(Recipe)} - {"regulariser"}
     assert set(RESOURCE_FIELDS) == {field.name for field in fields(Resources)}
 
@@ -80,6 +83,14 @@ def test_the_key_of_a_stage_is_made_of_the_allow_list(name: str) -> None:
 def test_the_shape_of_an_adapter_is_in_no_key_of_full_tuning(name: str) -> None:
     keys = [make_plan(make_study("ab", recipe=recipe)).stages[0].key for recipe in ({}, {name: OTHER[name]})]
     assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize("change", [{"beta": 0.5}, {"label_smoothing": 0.2}, {"loss": "ipo"}])
+def test_what_dpo_alone_reads_is_in_its_keys_alone(change: dict[str, Any]) -> None:
+    changed = {name: Recipe(objective=name, **change).content() for name in ("sft", "dpo", "contrast")}
+    usual = {name: Recipe(objective=name).content() for name in changed}
+    assert [changed[name] != usual[name] for name in changed] == [False, True, True]
+    assert "turns" not in usual["dpo"]
 
 
 def test_settings_are_flat_and_come_back() -> None:

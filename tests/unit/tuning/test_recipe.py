@@ -27,6 +27,9 @@ CHANGES: dict[str, tuple[Recipe, Any, Precision]] = {
     "objective": (USUAL, "contrast", "fp32"),
     "turns": (USUAL, "last", "fp32"),
     "teach": (replace(USUAL, teach="chosen"), "rejected", "fp32"),
+    "beta": (USUAL, 1.0, "fp32"),
+    "label_smoothing": (USUAL, 0.3, "fp32"),
+    "loss": (USUAL, "ipo", "fp32"),
     "method": (USUAL, "lora", "fp32"),
     "learning_rate": (USUAL, 1e-2, "fp32"),
     "epochs": (USUAL, 3, "fp32"),
@@ -48,7 +51,7 @@ CHANGES: dict[str, tuple[Recipe, Any, Precision]] = {
     "regulariser": (USUAL, Regulariser("l2sp", (("strength", 1.0),)), "fp32"),
 }
 # What is taught where it is not a right choice.
-TAUGHT = {"turns": tiny.talks(16), "teach": tiny.pairs(16)}
+TAUGHT = {"turns": tiny.talks(16)} | dict.fromkeys(("teach", "beta", "label_smoothing", "loss"), tiny.pairs(16))
 # How weights are held is up to who loads them, how many processes there are to who starts them, and a bare model has no
 # adapter of which anything could become: tests/unit/tuning/test_peft.py.
 ELSEWHERE = {"quantize", "devices", "adapter"}

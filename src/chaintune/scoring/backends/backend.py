@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from chaintune.models import LoadedModel  # loads torch
     from chaintune.models.processes import Rank
 
-Ability = Literal["log-probabilities", "text"]
+Ability = Literal["log-probabilities", "log-probabilities of ended answers", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,12 @@ class Backend(Protocol):
             DataError: an example is longer than the model's context.
             ModelError: the model answers with something that is no number, or memory does not suffice.
         """
+        ...
+
+    def ended_logprobs(
+        self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None]
+    ) -> tuple[list[list[float]], list[list[int]]]:
+        """The same of the answers as tuning teaches them, each with what ends it."""
         ...
 
     def rounding(self, examples: Sequence[Example], logprobs: Sequence[Sequence[float]]) -> str:

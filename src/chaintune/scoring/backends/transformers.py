@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaintune.errors import ModelError
-from chaintune.models.encoding import encode_examples, encode_of
+from chaintune.models.encoding import Encoded, check_lengths, encode_examples, encode_of
 from chaintune.models.loading import LoadedModel
 from chaintune.models.processes import SINGLE_PROCESS, Rank
+from chaintune.models.taught import encode_taught
 from chaintune.records import Example
 from chaintune.scoring.backends.backend import BackendKind, CheckpointFiles
 from chaintune.scoring.logprobs import answer_logprobs
@@ -39,6 +40,21 @@ class TransformersBackend:
     ) -> tuple[list[list[float]], list[list[int]]]:
         """Log-probability and tokens of each answer, as `Backend` has it."""
         encoded = encode_of(self.loaded.tokenizer, examples, self.loaded.context_tokens, task=task)
+        return self._logprobs(examples, encoded, task, on_scored)
+
+    def ended_logprobs(
+        self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None] = lambda _: None
+    ) -> tuple[list[list[float]], list[list[int]]]:
+        """The same of answers with their ends, of the last turn of a conversation."""
+        taught = encode_taught(self.loaded.tokenizer, examples, last_turn_only=True)
+        encoded = [turn for (turn,) in taught]
+        lengths = [example.longest_tokens for example in encoded]
+        check_lengths(examples, lengths, self.loaded.context_tokens, task=task)
+        return self._logprobs(examples, encoded, task, on_scored)
+
+    def _logprobs(
+        self, examples: Sequence[Example], encoded: Sequence[Encoded], task: str, on_scored: Callable[[int], None]
+    ) -> tuple[list[list[float]], list[list[int]]]:
         rows = answer_logprobs(
             self.loaded.model, encoded, batch_tokens=self.batch_tokens, on_scored=on_scored, share=self.share
         )
@@ -60,4 +76,10 @@ def _open(checkpoint: CheckpointFiles) -> TransformersBackend:
     return TransformersBackend(checkpoint.load())
 
 
-KIND = BackendKind("transformers", "1", frozenset({"log-probabilities"}), _open, TransformersBackend)
+KIND = BackendKind(
+    "transformers",
+    "1",
+    frozenset({"log-probabilities", "log-probabilities of ended answers"}),
+    _open,
+    TransformersBackend,
+)

@@ -7,7 +7,10 @@ MEASURES = Registry(
     "measure",
     "chaintune.measures",
     Measure,
-    {name: f"chaintune.scoring.measures.{name}:MEASURE" for name in ("choice", "likelihood", "preference")},
+    {
+        name: f"chaintune.scoring.measures.{name}:MEASURE"
+        for name in ("choice", "likelihood", "preference", "reference")
+    },
 )
 
 __all__ = ["MEASURES", "Measure"]

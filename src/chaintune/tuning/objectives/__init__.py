@@ -8,7 +8,7 @@ from chaintune.records import Choices, Example, Preference, Recipe, Reference
 from chaintune.registry import Registry
 from chaintune.tuning.objectives.objective import Objective, Tokenized
 
-__all__ = ["OBJECTIVES", "Objective", "Tokenized", "objective_of", "targets_of", "with_objective"]
+__all__ = ["OBJECTIVES", "Objective", "Tokenized", "objective_of", "protecting", "targets_of", "with_objective"]
 
 OBJECTIVES = Registry(
     "objective",
@@ -16,6 +16,7 @@ OBJECTIVES = Registry(
     Objective,
     {
         "sft": "chaintune.tuning.objectives.sft:OBJECTIVE",
+        "dpo": "chaintune.tuning.objectives.dpo:OBJECTIVE",
     },
 )
 _SHOWN = {
@@ -59,7 +60,28 @@ def with_objective(recipe: Recipe, targets: Collection[type], *, task: str) -> R
             return named
     shown = " and ".join(sorted(_SHOWN.get(target, target.__name__) for target in targets))
     taking = f"objective '{recipe.objective}' does not take them" if recipe.objective else "no objective takes them"
-    remedy = (
-        "; write 'teach: chosen' in the recipe to teach the chosen answers by 'sft'" if Preference in targets else ""
-    )
+    remedies = ["teach one kind in a stage"] if len(targets) > 1 else []
+    if Preference in targets:
+        remedies.append("write 'objective: sft' and 'teach: chosen' in the recipe to teach the chosen answers of pairs")
+    remedy = f"; {', or '.join(remedies)}" if remedies else ""
     raise ConfigError(f"task '{task}': its training examples have {shown}, and {taking}{remedy}")
+
+
+def protecting(recipe: Recipe, targets: Collection[type], *, task: str) -> Objective:
+    """The objective by whose loss a stage's regulariser looks at the examples of a task that must not be lost.
+
+    It is the stage's own where that takes them and is held against no reference, else SFT, of preferences on the chosen
+    answers.
+
+    Args:
+        recipe: of the stage, with its objective.
+        targets: classes of the examples' targets.
+        task: that must not be lost, named in messages.
+
+    Raises:
+        ConfigError: neither takes the targets.
+    """
+    own = objective_of(recipe)
+    if set(targets) <= set(own.targets) and not own.has_reference:
+        return own
+    return objective_of(with_objective(Recipe(objective="sft", teach="chosen"), targets, task=task))

@@ -52,6 +52,9 @@ class Objective:
         collate_tree: the same with what the examples begin with alike computed once, its `labels` the predicted tokens;
             None cannot.
         prepare: adds what the loss needs of the model before the stage, such as a reference's log-probabilities.
+        has_reference: whether the loss is held against the log-probabilities that the model before the stage gives both
+            answers of preferences. Where they are measured already, `encode` finds both in an example's `extra`, under
+            `reference`; `prepare` computes the others.
         configured: the objective as a recipe's settings have it; None is the same under every recipe.
     """
 
@@ -61,4 +64,5 @@ class Objective:
     loss: Loss
     collate_tree: Callable[[Sequence[Any]], dict[str, Any]] | None = None
     prepare: "Callable[[LoadedModel, Sequence[Any]], Sequence[Any]] | None" = None
+    has_reference: bool = False
     configured: "Callable[[Recipe], Objective] | None" = None

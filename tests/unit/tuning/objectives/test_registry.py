@@ -4,20 +4,21 @@ import pytest
 
 from chaintune.errors import ConfigError
 from chaintune.records import Choices, Preference, Recipe, Reference
-from chaintune.tuning.objectives import OBJECTIVES, Objective, objective_of, with_objective
+from chaintune.tuning.objectives import OBJECTIVES, Objective, objective_of, protecting, with_objective
 from tests.conftest import Install
 from tests.dummy_engine import make_study
 from tests.howto_packages import CONTRAST
 
 
 def test_every_shipped_objective_is_one() -> None:
-    assert list(OBJECTIVES.shipped) == ["sft"]
+    assert list(OBJECTIVES.shipped) == ["sft", "dpo"]
     assert isinstance(OBJECTIVES.get("sft"), Objective)
 
 
 def test_it_follows_from_the_targets(install: Install) -> None:
     install(*CONTRAST)
     assert with_objective(Recipe(), {Choices, Reference}, task="a").objective == "sft"
+    assert with_objective(Recipe(), {Preference}, task="a").objective == "dpo"
     assert with_objective(Recipe(objective="contrast"), {Choices}, task="a").objective == "contrast"
 
 
@@ -28,14 +29,25 @@ def test_it_is_as_the_recipe_has_it() -> None:
     assert Preference not in OBJECTIVES.get("sft").targets
 
 
+def test_a_protected_task_is_looked_at_by_an_objective_that_takes_it(install: Install) -> None:
+    install(*CONTRAST)
+    dpo, contrast = Recipe(objective="dpo"), Recipe(objective="contrast")
+    assert protecting(contrast, {Choices}, task="a") is OBJECTIVES.get("contrast")
+    assert Preference in protecting(dpo, {Preference}, task="a").targets
+    assert not protecting(dpo, {Preference}, task="a").has_reference
+    with pytest.raises(ConfigError, match="task 'a': its training examples have no target"):
+        protecting(dpo, {type(None)}, task="a")
+
+
 @pytest.mark.parametrize(
     ("name", "targets", "sentence"),
     [
-        (None, {Preference}, "task 'a': its training examples have a chosen and a rejected answer, and no objective"),
+        (None, {Preference, Choices}, "gold index, and no objective takes them; teach one kind in a stage, or write"),
+        ("sft", {Preference}, "a chosen and a rejected answer, and objective 'sft' does not take them; write"),
         (
             "sft",
             {Preference, Choices},
-            "with a gold index, and objective 'sft' does not take them; write 'teach: chosen' in the recipe",
+            "with a gold index, and objective 'sft' does not take them; teach one kind in a stage, or write",
         ),
         ("sft", {type(None)}, "have no target"),
         ("stf", {Choices}, "objective 'stf': did you mean 'sft'"),
