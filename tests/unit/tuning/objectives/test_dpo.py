@@ -116,4 +116,4 @@ def test_a_stage_takes_the_chosen_answers_away_from_the_rejected(
     )
     done = tune(parent(model_folder), PAIRS, task="pairs", recipe=recipe, seed=0, log=tmp_path / "log")
     assert done.first_loss == pytest.approx(0.6931, abs=1e-3)  # nothing has moved yet: log 2
-    assert done.final_loss < 0.6
+    assert done.final_loss < done.first_loss - 0.01
