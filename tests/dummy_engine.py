@@ -103,7 +103,7 @@ class DummyEngine:
     ) -> dict[str, Any]:
         self.calls.append(f"tune {'>'.join(node.chain)}")
         read = "".join((inputs.parents[key] / "weights").read_text() for key in node.parents)
-        read += "".join(str((inputs.scores[key] / MEASUREMENT_FILE).exists()) for key in node.weighed_by)
+        read += "".join(str((inputs.scores[key] / MEASUREMENT_FILE).exists()) for key in node.measurements)
         (out / "weights").write_text(read + f"{sorted(inputs.tasks)} {node.seed} {node.chain[-1]}\n")
         report(Progress(node, 1, 2, "steps", 4.0, 0.25))
         self.hook("tune", ">".join(node.chain))

@@ -48,14 +48,14 @@ DIALOGUES = [
 ]
 
 
-class InOrder(SFTTrainer):  # type: ignore[misc]
+class InOrder(SFTTrainer):  # type: ignore[misc,unused-ignore]
     """Reads its rows front to back."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return torch.utils.data.SequentialSampler(train_dataset or self.train_dataset)
 
 
-class PairsInOrder(DPOTrainer):  # type: ignore[misc]
+class PairsInOrder(DPOTrainer):  # type: ignore[misc,unused-ignore]
     """Reads its rows front to back."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:

@@ -113,6 +113,14 @@ class _Computed:
         """Those that it has."""
         return self.logprobs, self.tokens
 
+    def ended_logprobs(self, *_: Any, **__: Any) -> tuple[list[list[float]], list[list[int]]]:
+        """Nothing; it is stages that ask for references.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError("a model in training is not asked for log-probabilities of ended answers; take 'preference'")
+
     def rounding(self, *_: Any) -> str:
         """Nothing, as a model in training is asked once."""
         return ""

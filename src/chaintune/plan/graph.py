@@ -86,8 +86,12 @@ class TaskFacts:
     def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
         """The facts of a task that a backend is to measure; without `count` there are 0 tokens."""
         tokens = count(task) if count else TaskTokens(0, {"train": 0, "test": 0})
+        targets = targets_of(task.train)
+        references: dict[str, Mapping[Split, list[Any]]] = {}
+        if targets == {Preference}:
+            references = {REFERENCE: {"train": measured_content(task, "train", MEASURES.get(REFERENCE))}}
         if not task.test:
-            return cls(task.train_digest, {}, "", tokens, len(task.train), targets_of(task.train))
+            return cls(task.train_digest, {}, "", tokens, len(task.train), targets, references)
         check_measurable(task, backend)
         metric, measures = metrics_of(task)[0], {measure.name: measure for measure in measures_of(task)}
         measured: dict[str, Mapping[Split, list[Any]]] = {
@@ -95,17 +99,12 @@ class TaskFacts:
             for name in dict.fromkeys([metric.measure, *measures])
         }
         test_digest = task.test_digest if task.test else ""
-        targets = targets_of(task.train)
-        asked = MEASURES.get(REFERENCE)
-        references: dict[str, Mapping[Split, list[Any]]] = (
-            {REFERENCE: {"train": measured_content(task, "train", asked)}} if targets == {Preference} else {}
-        )
         return cls(task.train_digest, measured, metric.name, tokens, len(task.train), targets, references, test_digest)
 
     @property
     def decides(self) -> str:
-        """The measure of the deciding item metric."""
-        return next(iter(self.measured))
+        """The measure of the deciding item metric; empty of a task that is never tested."""
+        return next(iter(self.measured), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def test_targeted_doses_are_weighed_on_training_examples_before_they_are_drawn()
     assert [(node.chain, node.task) for node in trains] == [(("a",), "a"), (("a", "b"), "a")]
     assert [node.score_tokens for node in trains] == [80, 80]
     for chain in ("a>b>a@25% targeted by side", "a>b>a@50% targeted by side"):
-        assert stage(plan, chain).weighed_by == tuple(node.key for node in trains)
+        assert stage(plan, chain).measurements == tuple(node.key for node in trains)
         assert plan.nodes.index(stage(plan, chain)) > max(map(plan.nodes.index, trains))
     tests = {node.key for node in planned().scores}
     assert tests.isdisjoint(node.key for node in trains)

@@ -66,7 +66,11 @@ def _prepare(loaded: "LoadedModel", pairs: Sequence[Pair]) -> list[Pair]:
     missing = [pair for pair in pairs if pair.reference is None]
     encoded = [Encoded(*_parts(pair.example)) for pair in missing]
     rows = iter(answer_logprobs(loaded.model, encoded) if missing else [])
-    return [pair if pair.reference else replace(pair, reference=tuple(next(rows))) for pair in pairs]
+    return [pair if pair.reference else _with_reference(pair, *next(rows)) for pair in pairs]
+
+
+def _with_reference(pair: Pair, chosen: float, rejected: float) -> Pair:
+    return replace(pair, reference=(chosen, rejected))
 
 
 def _parts(example: "TrainingExample") -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:

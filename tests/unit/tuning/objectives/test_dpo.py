@@ -10,7 +10,7 @@ import torch
 from chaintune.models import LoadedModel, load
 from chaintune.models.taught import encode_taught
 from chaintune.records import Example, Message, Preference, Recipe
-from chaintune.tuning.objectives import objective_of
+from chaintune.tuning.objectives import Objective, objective_of
 from chaintune.tuning.objectives.dpo import OBJECTIVE, Pair
 from chaintune.tuning.tokenized import tokenized
 from chaintune.tuning.tune import tune
@@ -32,6 +32,15 @@ def parent(model_folder: MakeModel) -> LoadedModel:
     loaded.tokenizer.chat_template = tiny.CHAT
     loaded.model.set_attn_implementation("eager")
     return loaded
+
+
+def pairs_of(loaded: LoadedModel, examples: list[Example], objective: Objective = OBJECTIVE) -> list[Pair]:
+    """The pairs as a stage reads them."""
+    pairs = []
+    for pair in tokenized(loaded, examples, objective, task="pairs"):
+        assert isinstance(pair, Pair)
+        pairs.append(pair)
+    return pairs
 
 
 def by_hand(before: list[list[float]], now: list[list[float]], lengths: list[list[int]], recipe: Recipe) -> list[float]:
@@ -59,7 +68,7 @@ def test_the_loss_is_that_of_its_definition(
     objective = objective_of(recipe)
     encoded = [one for (one,) in encode_taught(loaded.tokenizer, examples)]
     before = reference_logprobs(loaded.model, encoded)
-    pairs = tokenized(loaded, examples, objective, task="pairs")
+    pairs = pairs_of(loaded, examples, objective)
     assert [pytest.approx(pair.reference, rel=1e-5) for pair in pairs] == [tuple(row) for row in before]
     with torch.no_grad():
         for weight in loaded.model.parameters():
@@ -80,7 +89,7 @@ def test_the_loss_is_that_of_its_definition(
 
 def test_shares_of_a_step_add_up_to_it(model_folder: MakeModel) -> None:
     loaded = parent(model_folder)
-    pairs = [replace(pair, reference=(-3.0, -4.0)) for pair in tokenized(loaded, PAIRS, OBJECTIVE, task="pairs")]
+    pairs = [replace(pair, reference=(-3.0, -4.0)) for pair in pairs_of(loaded, PAIRS)]
     with torch.no_grad():
         whole = float(OBJECTIVE.loss(loaded.model, OBJECTIVE.collate(pairs)))
         items = torch.tensor(float(len(pairs)))
@@ -101,7 +110,7 @@ def test_an_empty_micro_batch_teaches_nothing(collate: Any) -> None:
 def test_a_reference_that_is_known_is_not_asked_again(model_folder: MakeModel) -> None:
     loaded = parent(model_folder)
     known = [replace(pair, extra={"reference": [-1.0, -2.0]}) for pair in PAIRS[:2]]
-    found: list[Pair] = list(tokenized(loaded, [*known, *PAIRS[2:]], OBJECTIVE, task="pairs"))
+    found = pairs_of(loaded, [*known, *PAIRS[2:]])
     assert [pair.reference for pair in found[:2]] == [(-1.0, -2.0)] * 2
     assert all(pair.reference and pair.reference[0] < -2 for pair in found[2:])
 
