@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chaintune.errors import ConfigError
+from chaintune.errors import ConfigError, ModelError
 from chaintune.models.chat import chat_facts
 from chaintune.models.encoding import Encoded, encode_of, tell_special_tokens
 from chaintune.models.processes import Rank
