@@ -83,3 +83,21 @@ def test_what_makes_no_sense_is_refused_with_what_to_do(
 ) -> None:
     assert run(*arguments) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_what_is_measured_in_nats_or_never_has_no_power(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"prompt": f"Why {k}?", "response": "So."} for k in range(8)]
+    pairs = [{"prompt": f"Why {k}?", "chosen": "So.", "rejected": "No."} for k in range(8)]
+    for name, own in (("answers", rows), ("pairs", pairs)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
+    names = {"answers": "answers", "pairs": "pairs", "taught": "pairs"}
+    tasks: dict[str, dict[str, str]] = {
+        name: {"role": "safety", "path": f"{file}.jsonl"} for name, file in names.items()
+    }
+    tasks["taught"] |= {"test": "none"}
+    study = {"base": "m", "tasks": tasks, "chains": [["taught", "answers"]], "allow_overlap": True}
+    (tmp_path / "s.yaml").write_text(json.dumps(study))
+    assert run("plan", str(tmp_path / "s.yaml"), "--power", "--json") == 0
+    out, told = capsys.readouterr()
+    assert set(json.loads(out)["tasks"]) == {"pairs"}
+    assert "task 'answers' is measured in nats, which do not flip, so its power is not known" in told

@@ -8,6 +8,7 @@ import pytest
 from chaintune import tasks
 from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.study.study import Study
+from chaintune.tasks.power import FLIPS
 from tests.dummy_engine import make_plan, make_study, make_task
 from tests.unit.tasks.test_local import jsonl, row
 from tests.unit.tasks.test_self import toxigen_row, write
@@ -82,6 +83,9 @@ def test_answers_are_not_sized_by_the_power_of_shares(tmp_path: Path) -> None:
     path = jsonl(tmp_path, [{"prompt": f"Why {k}?", "response": "So."} for k in range(8)])
     with pytest.raises(DataError, match="'power 10': power is known of shares"):
         tasks.load("mine", role="safety", path=path, test="power 10")
+    task = tasks.load("mine", role="safety", path=path)
+    with pytest.raises(DataError, match="task 'mine': power is known of shares"):
+        tasks.power_rows(task, task, FLIPS)
 
 
 NONE = {"role": "capability", "train": "none", "path": "c.jsonl"}
