@@ -4,7 +4,6 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -140,8 +139,9 @@ def test_the_study_of_the_readme_plans(tmp_path: Path) -> None:
     assert len(plan.stages) == 6 * (4 + 2)
 
 
-def test_the_section_on_curvature_plans_too() -> None:
-    (text,) = [text for _, text in blocks("docs/explanation/curvature.md")]
-    section: dict[str, Any] = yaml.safe_load(text)
-    section["curvature"] |= {"examples": 8, "batches": 2}
-    assert make_plan(make_study("ab", **section)).curvatures
+def test_the_sections_on_curvature_and_divergence_plan_too() -> None:
+    curvature, divergence = (yaml.safe_load(text) for _, text in blocks("docs/explanation/curvature.md"))
+    curvature["curvature"] |= {"examples": 8, "batches": 2}
+    plan = make_plan(make_study("ab", **curvature, **divergence))
+    assert plan.curvatures
+    assert plan.divergences
