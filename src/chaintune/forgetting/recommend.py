@@ -90,6 +90,8 @@ def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limit
         reason = f"{NONE_REACHES}; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
     else:
         price = f"every price wholly below {changes_in(SHARE).exact(limits.margin)}"
+        if any(row.metric == "price" and not math.isnan(row.margin) for row in rows):
+            price += ", or the margin that its task names"
         reason = f"the smallest dose tested with recovery wholly above {limits.target:.0%} and {price}"
     return Recommendation(
         base=first.base,

@@ -2,16 +2,20 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+import chaintune
 from chaintune.errors import ConfigError
 from chaintune.forgetting import compare, summarise
 from chaintune.forgetting.order import OTHER_UNITS
 from chaintune.forgetting.units import Unit
+from chaintune.gate import judge, read_policy
+from chaintune.gate.proposal import proposed_policy
 from chaintune.records import LIKELIHOOD_METRICS, CheckpointScores, Comparison, Estimate, ResultRow, Scores
 from chaintune.records.scores import whole_table
 from chaintune.report.results import Results
@@ -159,3 +163,33 @@ def test_retained_gain_of_a_likelihood_is_a_share() -> None:
     (row,) = [one for one in chains(likelihoods(task="s"), likelihoods(task="c")) if one.metric == "retained_gain"][:1]
     assert row.unit == "share"
     assert row.estimate.value == pytest.approx(2 / 3, abs=0.05)
+
+
+def test_score_files_of_any_measure_are_compared_and_held_against_budgets_in_their_unit(tmp_path: Path) -> None:
+    for name, scores in (("before", likelihoods(margin=0.05)), ("after", likelihoods(margin=0.05, seed=1))):
+        scores.write(tmp_path / f"{name}.parquet")
+    sides = (tmp_path / "before.parquet", tmp_path / "after.parquet")
+    found = chaintune.compare(*sides, resamples=300)
+    assert (found.overall.verdict, found.unit, found.metric) == ("kept", "nats", "likelihood")
+    policy = tmp_path / "policy.yaml"
+    for budget, answer in (("0.05 nats", "pass"), ("1e-9 nats", "inconclusive")):
+        policy.write_text(f"budgets: [{{task: t, forgetting: {budget}}}]")
+        assert judge(read_policy(policy), [found]).answer == answer
+    policy.write_text("budgets: [{task: t, forgetting: 0.05}]")
+    with pytest.raises(ConfigError, match=r"write it as '0\.05 nats'"):
+        judge(read_policy(policy), [found])
+
+
+def test_two_sides_propose_budgets_in_nats_and_one_does_not(tmp_path: Path) -> None:
+    paths = [tmp_path / "before.parquet", tmp_path / "after.parquet"]
+    for path, seed in zip(paths, (0, 1), strict=True):
+        likelihoods(seed=seed).write(path)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(proposed_policy(paths, draws=40))
+    found = chaintune.compare(*paths, by=["side"], resamples=300)
+    budgets = read_policy(policy).budgets
+    assert {budget.limit.unit for budget in budgets} == {"nats"}
+    assert all(0.001 < budget.limit.value < 0.05 for budget in budgets)
+    assert judge(read_policy(policy), [found]).answer == "pass"
+    with pytest.raises(ConfigError, match="no task of which a budget could be kept"):
+        proposed_policy(paths[:1], draws=40)

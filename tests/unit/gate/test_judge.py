@@ -74,7 +74,8 @@ def test_a_budget_is_in_the_unit_of_the_score_and_a_relative_one_counts_from_0()
     sides = [Scores("t", whole_table(table.append_column("task", task)), {}, nats) for table in tables]
     found = chaintune.compare(*sides, resamples=FAST)
     assert found.overall.forgetting.value == pytest.approx(0.4)
-    assert [only(budget(most), found).answer for most in (0.3, 0.5)] == ["fail", "pass"]
+    limits = [Limit(most, relative=False, unit="nats") for most in (0.3, 0.5)]
+    assert [only(budget(0.0, limit=limit), found).answer for limit in limits] == ["fail", "pass"]
     for share, answer in ((0.1, "fail"), (0.3, "pass")):
         assert only(budget(0.5, limit=Limit(share, relative=True)), found).answer == answer
 
