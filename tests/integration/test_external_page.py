@@ -34,6 +34,7 @@ def test_the_steps_of_the_page_are_steps_of_a_study(folder: Path) -> None:
     assert [stage.label for stage in study.external] == ["sums", "sums-lora", "sums-grpo"]
 
 
+@pytest.mark.slow  # TRL alone takes ten seconds to be imported
 def test_grpo_by_trl_is_a_stage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for line in COMMANDS.splitlines():
         with pytest.raises(SystemExit) as ended:
