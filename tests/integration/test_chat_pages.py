@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,7 +15,7 @@ from tests.unit.models.test_chat import family
 TOPICS = ("shipping", "returns", "payment")
 
 
-def rows(path: Path, lines: list[dict[str, object]]) -> None:
+def rows(path: Path, lines: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
