@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from chaintune.plan.graph import measured_content, measurement_key
+from chaintune.plan.plan import compile_plan
 from chaintune.records import CHOICE_METRICS, Choices, Example, ItemMetric, Preference, Reference, Task
 from chaintune.records.examples import Target
 from chaintune.scoring.backends import BACKENDS, DEFAULT
@@ -110,3 +111,17 @@ def test_tasks_with_the_same_examples_are_measured_once() -> None:
 def test_a_measure_says_what_it_asks() -> None:
     assert isinstance(CHOICE, Measure)
     assert measured_content(PLAIN["task"], "train", CHOICE) != measured_content(PLAIN["task"], "test", CHOICE)
+
+
+def test_a_chat_template_enters_the_keys_of_what_it_renders_alone() -> None:
+    study, tasks = make_study("ab"), {name: make_task(name) for name in "ab"}
+    plans = [
+        compile_plan(study, base_keys={"tiny": BASE_KEY}, tasks=tasks, precision="fp32", templates=templates)
+        for templates in ({}, {("tiny", "a"): "1" * 64}, {("tiny", "a"): "2" * 64})
+    ]
+    plain, one, other = ({node.title: node.key for node in plan.nodes} for plan in plans)
+    without = {"score base on b", "base on b", "stage b, seed 0", "b, seed 0", "b, seed 0 on b"}
+    assert {title for title in plain if plain[title] == one[title]} == without & plain.keys()
+    assert {title for title in one if one[title] == other[title]} == without & plain.keys()
+    # As they were before there were templates.
+    assert [plain[f"base on {name}"][:16] for name in "ab"] == ["91dad9d70cafd68a", "17c0955244c73f36"]
