@@ -120,6 +120,7 @@ def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "special_tokens": False,
         "metric": [],
         "labelling": None,
+        "margin": None,
         "chat": None,
         "system": "",
         "chat_template": None,
