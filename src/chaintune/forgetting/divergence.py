@@ -3,10 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 from scipy import sparse
 
@@ -15,13 +14,16 @@ from chaintune.stats.clusters import Design
 from chaintune.stats.ranks import rank_correlation
 from chaintune.stats.ratios import ratios
 
+if TYPE_CHECKING:
+    import polars as pl
+
 NATS = "nats"
 FORWARD, BACKWARD, CORRELATION = "kl_forward", "kl_backward", "kl_forgetting_correlation"
-PAIRS_SCHEMA = {
-    "base": pl.String, "chain": pl.String, "variant": pl.String, "seed": pl.String, "taught": pl.String,
-    "task": pl.String, FORWARD: pl.Float64, f"{FORWARD}_low": pl.Float64, f"{FORWARD}_high": pl.Float64,
-    BACKWARD: pl.Float64, f"{BACKWARD}_low": pl.Float64, f"{BACKWARD}_high": pl.Float64, "n": pl.Int64,
-    "forgetting": pl.Float64, "forgetting_low": pl.Float64, "forgetting_high": pl.Float64, "reason": pl.String,
+PAIRS_SCHEMA: dict[str, Any] = {
+    "base": str, "chain": str, "variant": str, "seed": str, "taught": str,
+    "task": str, FORWARD: float, f"{FORWARD}_low": float, f"{FORWARD}_high": float,
+    BACKWARD: float, f"{BACKWARD}_low": float, f"{BACKWARD}_high": float, "n": int,
+    "forgetting": float, "forgetting_low": float, "forgetting_high": float, "reason": str,
 }  # fmt: skip
 
 
@@ -71,13 +73,15 @@ def mean_divergences(
     return made[0], made[1]
 
 
-def divergence_pairs(divergences: Sequence[StageDivergence], rows: Sequence[ResultRow]) -> pl.DataFrame:
+def divergence_pairs(divergences: Sequence[StageDivergence], rows: Sequence[ResultRow]) -> "pl.DataFrame":
     """One row for each stage and each other task that was forgotten in it, counted from the stage's parent.
 
     Args:
         divergences: of a study's stages.
         rows: of the study.
     """
+    import polars as pl  # comparing two files needs none, and starts sooner
+
     whole = [row for row in rows if row.metric == "forgetting" and row.is_whole and row.deciding]
     pairs: list[dict[str, Any]] = []
     for one in divergences:
@@ -105,7 +109,7 @@ def _in_stage(row: ResultRow, one: StageDivergence) -> bool:
 
 def divergence_rows(
     divergences: Sequence[StageDivergence],
-    pairs: pl.DataFrame,
+    pairs: "pl.DataFrame",
     *,
     study: str,
     level: float,
@@ -128,7 +132,7 @@ def divergence_rows(
     rows = [row for one in divergences for row in _stage_rows(one, study)]
     tasks = pairs["task"].unique(maintain_order=True).to_list()
     for task in [*tasks, *([""] if len(tasks) > 1 else [])]:
-        chosen = pairs.filter(pl.col("task") == task) if task else pairs
+        chosen = pairs.filter(pairs["task"] == task) if task else pairs
         columns = (chosen[name].to_numpy().astype(np.float64) for name in (FORWARD, "forgetting"))
         estimate = rank_correlation(*columns, level=level, resamples=resamples, seed=seed)
         bases = chosen["base"].unique().to_list()
