@@ -1,10 +1,12 @@
 """Chains with a stage of DPO, from the study file to the results, with its references in the store."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from chaintune.errors import ConfigError
 from chaintune.plan.nodes import DataMix
@@ -12,6 +14,7 @@ from chaintune.runs.session import Session, prepare
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 from tests import tiny
+from tests.howto_packages import DOCS
 from tests.integration.conftest import Smoke, checkpoints, scores
 
 MITIGATIONS: list[dict[str, Any]] = [
@@ -119,3 +122,10 @@ def test_what_does_not_go_together_is_one_sentence(
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):
         open_study(tmp_path / "store", study(smoke, pairs, **keys))
+
+
+def test_the_chains_of_the_how_to_page_are_a_study() -> None:
+    page = (DOCS / "how-to" / "objectives.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
+    shown = Study.from_mapping({"base": "smollm2-135m", **yaml.safe_load(text)})
+    assert (shown.recipe_of("prefs").beta, shown.recipe_of("mine").beta) == (0.2, 0.1)
