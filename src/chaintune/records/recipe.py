@@ -1,6 +1,6 @@
 """How one stage of tuning trains, and what it asks of a cluster."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from chaintune.errors import ConfigError
@@ -175,7 +175,9 @@ class Recipe:
 
     def content(self) -> dict[str, Any]:
         """What of the recipe determines the trained weights, as canonical JSON-able data."""
-        own = {name: getattr(self, name) for name in _OWN.get(self.objective or "", _SETTINGS)}
+        usual = {field.name: field.default for field in fields(self)}
+        read = _OWN.get(self.objective or "", _SETTINGS)
+        own = {name: value for name in read if (value := getattr(self, name)) != usual[name]}
         named = {
             "objective": self.objective,
             "method": self.method,
