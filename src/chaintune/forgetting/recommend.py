@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from chaintune.errors import ConfigError
 from chaintune.records import Limits, Recommendation, ResultRow, pooled
-from chaintune.records.amounts import SHARE, margin_in
+from chaintune.records.amounts import SHARE, is_share, margin_in
 from chaintune.records.results import UPPER_BOUND
 from chaintune.records.scales import PERCENT, changes_in
 
@@ -81,6 +81,23 @@ def shortfall(dose: ResultRow, rows: Sequence[ResultRow], limits: Limits) -> str
     return ""
 
 
+def highest_prices(rows: Sequence[ResultRow], usual: float) -> str:
+    """What a price has to lie below: `2 points`, with the margin of each kept task that names its own.
+
+    Args:
+        rows: of a study.
+        usual: margin of tasks in shares that name none.
+    """
+    prices = [row for row in rows if row.metric == "price" and row.is_whole]
+    own = {row.task: changes_in(row.unit).exact(row.margin) for row in prices if not math.isnan(row.margin)}
+    of_others = changes_in(SHARE).exact(usual)
+    if not own:
+        return of_others
+    named = ", ".join(f"{margin} in {task}" for task, margin in own.items())
+    others = any(math.isnan(row.margin) and is_share(row.unit) for row in prices)
+    return f"{of_others} ({named})" if others else named
+
+
 def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limits) -> Recommendation:
     first = curve[0]
     lacks = [shortfall(row, rows, limits) for row in curve]
@@ -89,9 +106,7 @@ def _choice(curve: Sequence[ResultRow], rows: Sequence[ResultRow], limits: Limit
         last = curve[-1]
         reason = f"{NONE_REACHES}; of the largest, {last.estimate.value:.4g}: {lacks[-1]}"
     else:
-        price = f"every price wholly below {changes_in(SHARE).exact(limits.margin)}"
-        if any(row.metric == "price" and not math.isnan(row.margin) for row in rows):
-            price += ", or the margin that its task names"
+        price = f"every price wholly below {highest_prices(rows, limits.margin)}"
         reason = f"the smallest dose tested with recovery wholly above {limits.target:.0%} and {price}"
     return Recommendation(
         base=first.base,

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from chaintune.forgetting.recommend import highest_prices
 from chaintune.records import Limits, Recommendation, ResultRow
-from chaintune.records.amounts import SHARE
-from chaintune.records.scales import changes_in
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import Table, change, score
 from chaintune.report.external import external_sentence, external_stages
@@ -91,7 +90,7 @@ def model_card(
     """
     title = f"# {escape(after.rstrip('/').rpartition('/')[2])}, with {escape(choice.task)} replayed"
     step = next((row.steps[-1] for row in rows if row.chain == written and row.steps), written)
-    parts = ["## Forgetting and mitigation", _made(choice, step, before, after, recipe), _rule(choice, written)]
+    parts = ["## Forgetting and mitigation", _made(choice, step, before, after, recipe), _rule(choice, written, rows)]
     results = Results("", rows, level, Limits(choice.target, choice.margin))
     parts += [_nested(table) for table in mitigation_tables(results)]
     section = "\n\n".join([*parts, f"{_SCOPE} {_CHOSEN_ON_TEST}"])
@@ -149,10 +148,11 @@ def _made(choice: Recommendation, step: str, before: str, after: str, recipe: Ma
     )
 
 
-def _rule(choice: Recommendation, written: str) -> str:
+def _rule(choice: Recommendation, written: str, rows: Sequence[ResultRow]) -> str:
+    highest = escape(highest_prices(rows, choice.margin))
     limits = (
         f"Rule: the smallest dose whose recovery lies above {choice.target:.0%} with its whole interval, while the "
-        f"price in every kept task lies below {changes_in(SHARE).exact(choice.margin)} with its whole interval."
+        f"price in every kept task lies below {highest} with its whole interval."
     )
     if written == choice.chosen:
         return f"{limits} This dose is {escape(choice.reason)}."

@@ -7,9 +7,8 @@ from itertools import islice
 
 import numpy as np
 
-from chaintune.forgetting.recommend import recommend, shortfall
+from chaintune.forgetting.recommend import highest_prices, recommend, shortfall
 from chaintune.records import Limits, ResultRow, chain_label
-from chaintune.records.amounts import SHARE
 from chaintune.records.scales import changes_in, units_in_words
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import (
@@ -80,7 +79,7 @@ def _compared(rows: Sequence[ResultRow], limits: Limits) -> Table:
         "Recovery: share of the loss that comes back, against the same chain without the mitigation. Price: "
         f"forgetting of the other task, in {units_in_words(row.unit for row in every_price)}, positive is worse. "
         "Extra: training beyond that of the chain without it. Reaches: recovery wholly above "
-        f"{limits.target:.0%} with every price wholly below {changes_in(SHARE).exact(limits.margin)}."
+        f"{limits.target:.0%} with every price wholly below {highest_prices(rows, limits.margin)}."
     )
     header = (
         "checkpoint", "task", "score", *CHANCE_HEADER, "recovery", *(f"price in {task}" for task in prices),
@@ -103,7 +102,7 @@ def _recommended(rows: Sequence[ResultRow], limits: Limits) -> Table:
     )
     note = (
         f"The smallest dose whose recovery lies above {limits.target:.0%} with its whole interval, while every price "
-        f"lies below {changes_in(SHARE).exact(limits.margin)} with its whole interval."
+        f"lies below {highest_prices(rows, limits.margin)} with its whole interval."
     )
     return Table("Recommended doses", note, ("after", "task", "mitigation", "dose", "why"), lines)
 

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from chaintune.errors import ConfigError
 from chaintune.forgetting import recommend
 from chaintune.records import Estimate, Limits, ResultRow
+from chaintune.report.card import model_card
+from chaintune.report.mitigations import mitigation_tables
+from chaintune.report.results import Results
 
 Interval = tuple[float, float]
 ENOUGH: Interval = (0.85, 1.0)
@@ -85,6 +88,19 @@ def test_a_price_in_a_unit_without_a_margin_recommends_nothing() -> None:
     choice = only(rows)
     assert not choice.chosen
     assert "its price in c0, +1.50 characters (+0.50 to +2.50), has no margin in that unit" in choice.reason
+
+
+def test_the_margin_that_a_kept_task_names_is_told() -> None:
+    rows = measured(0.05, ENOUGH, CHEAP, CHEAP)
+    rows[-1] = replace(rows[-1], unit="nats", margin=0.05)
+    assert only(rows).reason.endswith("every price wholly below 2 points (0.05 nats in c1)")
+    rows[-2] = replace(rows[-2], margin=0.03)
+    assert only(rows).reason.endswith("every price wholly below 3 points in c0, 0.05 nats in c1")
+    notes = [table.note for table in mitigation_tables(Results("t", rows, 0.95))]
+    assert sum("below 3 points in c0, 0.05 nats in c1" in note for note in notes) == 2
+    about: dict[str, Any] = {"written": "s>c>s@5%", "before": "s", "after": "s>c", "recipe": {}, "level": 0.95}
+    card = model_card([replace(rows[1], task="*"), *rows[1:]], only(rows), **about)
+    assert "price in every kept task lies below 3 points in c0, 0.05 nats in c1 with its whole interval" in card
 
 
 def test_a_gain_in_a_kept_task_is_no_price() -> None:
