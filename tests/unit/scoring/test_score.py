@@ -10,8 +10,10 @@ import torch
 from chaintune.errors import DataError, ModelError
 from chaintune.models import LoadedModel, load
 from chaintune.models.encoding import Encoded, encode_examples
-from chaintune.records import Choices, Example, Scores
-from chaintune.scoring.checkpoint import score
+from chaintune.records import LIKELIHOOD_METRICS, Choices, Example, Reference, Scores, scores_of
+from chaintune.scoring.backends.transformers import TransformersBackend
+from chaintune.scoring.checkpoint import measure_checkpoint, score
+from chaintune.scoring.measures import MEASURES
 from chaintune.tasks.chat import in_chat
 from tests import tiny
 from tests.conftest import MakeModel
@@ -135,3 +137,26 @@ def test_log_probabilities_in_a_chat_template_are_those_of_lm_eval(
     theirs = harness_chat_logprobs(loaded, examples, tmp_path)
     for row, logprobs in zip(scores.table.column("choice_logprobs").to_pylist(), theirs, strict=True):
         assert row == pytest.approx(logprobs, abs=1e-4)
+
+
+@pytest.mark.parametrize("tokens", ["byte-level", "byte-level with BOS"])
+@pytest.mark.parametrize("prompt", ["Ann has a red ball in a", ""])
+def test_a_likelihood_is_minus_the_loss_of_transformers(prompt: str, tokens: tiny.Tokens) -> None:
+    """Of a prompt that is not predicted; of an empty one behind BOS, or EOS where there is none."""
+    model, tokenizer = tiny.make_model(), tiny.make_tokenizer(tokens)
+    answers = [" dark green box", " box. Colour of the ball?"]
+    examples = [Example(f"e{k}", prompt, Reference(text), {}, f"e{k}") for k, text in enumerate(answers)]
+    backend = TransformersBackend(LoadedModel(model, tokenizer, "fp32"))
+    measured = measure_checkpoint(backend, examples, measure=MEASURES.get("likelihood"), task="t")
+    likelihoods = scores_of("t", measured, examples, LIKELIHOOD_METRICS["likelihood"]).item_scores().tolist()
+
+    def loss(answer: str) -> float:
+        ids = tokenizer(prompt + answer)["input_ids"]
+        read = len(tokenizer(prompt)["input_ids"])
+        ids, read = (ids, read) if read else ([tokenizer.eos_token_id, *ids], 1)
+        labels = [-100] * read + ids[read:]
+        with torch.no_grad():
+            return float(model(torch.tensor([ids]), labels=torch.tensor([labels])).loss)
+
+    assert likelihoods == pytest.approx([-loss(answer) for answer in answers], abs=1e-5)
+    assert likelihoods[0] != likelihoods[1]
