@@ -10,7 +10,7 @@ from chaintune.records import Estimate, ResultRow, RowKey
 from chaintune.records.amounts import is_share
 from chaintune.records.checkpoint import BASE
 from chaintune.records.choice import BALANCED
-from chaintune.records.scales import PERCENT, changes_in, levels_in_tables
+from chaintune.records.scales import PERCENT, Scale, changes_in, levels_in_tables
 from chaintune.report.labels import listed
 
 _SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
@@ -88,6 +88,17 @@ def score(row: ResultRow | None, *, named: bool = False) -> str:
         named: whether its unit is named, where that is not the one of shares.
     """
     return levels_in_tables(row.unit).short(row.estimate, named=named) if row else ""
+
+
+def perplexity(level: Estimate) -> str:
+    """The cell of the perplexity of a mean likelihood, exp of minus it, with its interval.
+
+    Args:
+        level: mean of log-probabilities a token, in nats.
+    """
+    # A token that is less likely than this has no finite one.
+    value, high, low = (math.inf if nats < -700 else math.exp(-nats) for nats in (level.value, level.low, level.high))
+    return Scale("").short(Estimate(value, low, high))
 
 
 def percent(row: ResultRow | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from chaintune.records import Comparison, Disparity, Estimate, ResultRow, RowKey, pooled
 from chaintune.records.amounts import is_share
 from chaintune.records.comparison import AUC, LOWER, UPPER
+from chaintune.records.likelihood import LIKELIHOOD
 from chaintune.records.scales import changes_in, levels_in_tables, units_in_words
 from chaintune.report.agreement import agreement_rows_table, agreement_tables
 from chaintune.report.answers import (
@@ -33,6 +34,7 @@ from chaintune.report.cells import (
     p_cell,
     p_text,
     percent,
+    perplexity,
     score,
     side_by_side,
     statistic,
@@ -47,6 +49,7 @@ from chaintune.report.second_lines import by_name, margins_table, whole_lines
 __all__ = ["Table", "result_tables"]
 
 _MOST_LISTED = 15
+_PERPLEXITY = "Perplexity, exp of minus the likelihood"
 _INCOMPLETE = (
     "Verdicts count examples that lack a score at their best and at their worst; all else is of those that have both."
 )
@@ -141,9 +144,11 @@ def _before_after(comparison: Comparison) -> Table:
         str(row.learned),
     )
     guessing = chance_line(sides, comparison.unit)
+    beside = [f"{_PERPLEXITY}: {perplexity(row.before)} before, {perplexity(row.after)} after."]
+    beside = beside if comparison.metric == LIKELIHOOD else []
     return Table(
         f"{comparison.task}: {comparison.metric} before and after",
-        " ".join([note, *family_note([row.forgetting_family]), guessing, *_left_out(comparison)]),
+        " ".join([note, *family_note([row.forgetting_family]), guessing, *beside, *_left_out(comparison)]),
         ("task", "n", "clusters", "before", "after", "forgetting", "p", "verdict", "forgot", "learned"),
         (cells, *whole_lines(comparison)),
     )
@@ -188,25 +193,34 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
     if not whole:
         return None
     tasks = list(dict.fromkeys(row.task for row in whole))
+    perplexities = {row.task: f"perplexity in {row.task}" for row in whole if row.item_metric == LIKELIHOOD}
     cells: dict[str, dict[str, str]] = {}
     for row in whole:
-        cells.setdefault(checkpoint(row, whole), {})[row.task] = score(row, named=True)
+        own = cells.setdefault(checkpoint(row, whole), {})
+        own[row.task] = score(row, named=True)
+        if row.task in perplexities:
+            own[perplexities[row.task]] = perplexity(row.estimate)
     sizes = {row.task: f"{row.task} (n={row.estimate.n})" for row in whole}
     shares = all(is_share(row.unit) for row in whole)
     unnamed = "Share of right answers" if shares else "Mean score, a share of right answers where no unit is named,"
     first = {row.task: row for row in reversed(whole)}
     balanced = balanced_note({row.task: row.item_metric for row in whole})
     guessing = zip(*(chance_cells(first[task].answers, first[task].unit) for task in tasks), strict=True)
+    unknown = [""] * len(perplexities)
+    beside = [f"{_PERPLEXITY}, is of the mean over answers."] if perplexities else []
     notes = dict.fromkeys(
         text for row in whole for text in remarks(f"{checkpoint(row, whole)} ({row.task})", row.answers)
     )
     return Table(
         "Accuracy" if shares else "Scores",
-        " ".join([f"{unnamed} after each stage, with its interval.", *balanced, *notes]),
-        ("checkpoint", *(sizes[task] for task in tasks)),
+        " ".join([f"{unnamed} after each stage, with its interval.", *balanced, *beside, *notes]),
+        ("checkpoint", *(sizes[task] for task in tasks), *perplexities.values()),
         (
-            *((name, *(own.get(task, "") for task in tasks)) for name, own in _base_first(cells)),
-            *((name, *own) for name, own in zip(CHANCE_HEADER, guessing, strict=True)),
+            *(
+                (name, *(own.get(one, "") for one in (*tasks, *perplexities.values())))
+                for name, own in _base_first(cells)
+            ),
+            *((name, *own, *unknown) for name, own in zip(CHANCE_HEADER, guessing, strict=True)),
         ),
     )
 

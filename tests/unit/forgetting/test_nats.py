@@ -19,6 +19,7 @@ from chaintune.gate.proposal import proposed_policy
 from chaintune.records import LIKELIHOOD_METRICS, CheckpointScores, Comparison, Estimate, ResultRow, Scores
 from chaintune.records.scores import whole_table
 from chaintune.report.results import Results
+from chaintune.report.tables import result_tables
 from chaintune.report.words import summary
 from chaintune.stats import Sample, means
 from chaintune.stats.detectable import detectable_means
@@ -63,6 +64,10 @@ def test_a_loss_is_told_in_nats() -> None:
     assert "+0.1" in text
     assert "nats" in text
     assert " points" not in text
+    table = result_tables(Results.of([found]))[0]
+    before, after = (math.exp(-side.value) for side in (found.overall.before, found.overall.after))
+    assert f"Perplexity, exp of minus the likelihood: {before:.1f} (" in table.note
+    assert f", {after:.1f} (" in table.note
 
 
 def test_only_a_margin_in_its_unit_makes_kept() -> None:
