@@ -35,7 +35,7 @@ def encode_taught(
     raw = [place for place, example in enumerate(texts) if isinstance(example.prompt, str)]
     for place, encoded in zip(raw, encode_examples(tokenizer, [texts[place] for place in raw]), strict=True):
         chosen = _taught_answers(texts[place], encoded.continuations)
-        taught[place] = [Encoded(encoded.prefix, tuple(answer + end for answer in chosen))]
+        taught[place] = [Encoded(encoded.prefix, tuple(_ended(answer, end) for answer in chosen))]
     turns = [
         (place, history, answers)
         for place, example in enumerate(texts)
@@ -46,6 +46,11 @@ def encode_taught(
     for (place, *_), encoded in zip(turns, encode_answers(tokenizer, parts), strict=True):
         taught.setdefault(place, []).append(encoded)
     return [tuple(taught[place]) for place in range(len(texts))]
+
+
+def _ended(answer: tuple[int, ...], end: tuple[int, ...]) -> tuple[int, ...]:
+    """An answer with the end of the text behind it, once where its data has written that already."""
+    return answer if end and answer[-1:] == end else answer + end
 
 
 def _answered_turns(

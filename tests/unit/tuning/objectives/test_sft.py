@@ -51,6 +51,13 @@ def test_every_turn_of_the_assistant_is_taught_in_one_sequence() -> None:
     assert list(taught.sequences[0]) == tokenizer.apply_chat_template(turns, return_dict=False)
 
 
+def test_an_answer_whose_data_ends_it_is_not_ended_twice() -> None:
+    ended = replace(TEXT, target=Reference(" red</s>"), special_tokens=True)
+    assert learned(tiny.make_tokenizer(), ended) == [[" red</s>"]]
+    as_text = replace(ended, special_tokens=False)  # what is written is text, and the end comes behind it
+    assert learned(tiny.make_tokenizer(), as_text) == [[" red</s></s>"]]
+
+
 def test_the_last_turn_alone_where_the_recipe_says_so() -> None:
     assert learned(chat_tokenizer(), TALK, turns="last") == [["A blue box.</s>"]]
 
