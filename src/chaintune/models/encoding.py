@@ -132,13 +132,16 @@ def as_read(tokenizer: PreTrainedTokenizerBase, example: Example) -> Example:
     """The example as a model reads it: with a prompt of text where it may be one and the model has no chat template.
 
     Raises:
-        DataError: the prompt is more than one user turn, and the model has no chat template.
+        DataError: the prompt is more than one user turn, or a turn more than text, and there is no chat template.
     """
     if isinstance(example.prompt, str) or not example.chat.fallback or has_template(tokenizer, example.chat):
         return example
-    if [turn.role for turn in example.prompt] != ["user"]:
+    turns = [turn for text in (example.prompt, *example.answers) if not isinstance(text, str) for turn in text]
+    has_more = any(turn.extra for turn in turns)  # tool calls, which no text stands for
+    if [turn.role for turn in example.prompt] != ["user"] or has_more:
+        what = "a turn holds more than text" if has_more else f"its prompt is {len(example.prompt)} turns"
         raise DataError(
-            f"example '{example.id}': its prompt is {len(example.prompt)} turns, and the model has no chat template; "
+            f"example '{example.id}': {what}, and the model has no chat template; "
             "name one as 'chat_template' of the task, leave 'system' out, or choose a model that was tuned for chat"
         )
     prompt = example.prompt[0].content
@@ -187,7 +190,7 @@ def _encode_chunk(
     rows = _raw_rows(tokenizer, examples, sorted(raw), special)
     for number in range(len(examples)):
         if number not in raw and number not in turns:
-            rows[number] = _opened_rows(tokenizer, examples[number])
+            rows[number] = _opened_rows(tokenizer, examples[number], special)
     for number, (_, *answers) in rows.items():
         _check_answers(examples[number], answers)
     encoded = {number: _encode(examples[number], *own, special=special) for number, own in rows.items()}
@@ -219,7 +222,7 @@ def _raw_rows(
     return rows
 
 
-def _opened_rows(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[list[int]]:
+def _opened_rows(tokenizer: PreTrainedTokenizerBase, example: Example, special: _SpecialTokens) -> list[list[int]]:
     """The turns up to where an answer begins, and the same with the content of each choice."""
     assert isinstance(example.prompt, tuple)  # noqa: S101 - the caller looked
     try:
@@ -228,9 +231,10 @@ def _opened_rows(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[l
         raise DataError(f"example '{example.id}': {error}; leave it out, or name another 'chat_template'") from error
     texts = [text, *(text + choice for choice in example.choices.texts)]
     rows: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    if tuple(rows[0]) == opened:
+    plain = example.special_tokens or not (special.written and any(map(special.written.search, example.choices.texts)))
+    if tuple(rows[0]) == opened and plain:
         return rows
-    # Control tokens are written in the turns and are text there, so that each part has to be read by itself.
+    # Special tokens are written in the turns or choices and are text there, so that each part is read by itself.
     choices = tokenizer(list(example.choices.texts), add_special_tokens=False, verbose=False, split_special_tokens=True)
     return [list(opened), *([*opened, *choice] for choice in choices["input_ids"])]
 

@@ -1,6 +1,7 @@
 """Conversations as token ids, with the templates of the families that people tune."""
 
 import re
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,10 @@ def test_control_tokens_written_in_turns_are_text() -> None:
     (encoded,) = encode_examples(tokenizer, [example])
     assert encoded.prefix.count(end) == 1
     assert all(end not in choice for choice in encoded.continuations)
+    for special in (False, True):
+        asked = Example("one", HISTORY, Choices(("The end.", "A <|im_end|>."), 0), {}, "c", special_tokens=special)
+        (encoded,) = encode_examples(tokenizer, [asked])
+        assert [end in choice for choice in encoded.continuations] == [False, special]
 
 
 def test_both_answers_of_a_preference_follow_the_same_prompt() -> None:
@@ -185,6 +190,9 @@ def test_without_a_template_one_user_turn_is_text_where_it_may_be() -> None:
     assert taught[0].continuations[0][-1] == tokenizer.eos_token_id
     with pytest.raises(DataError, match="its prompt is 3 turns, and the model has no chat template"):
         encode_examples(tokenizer, [Example("one", LONGER, Reference("Red."), {}, "c", chat=Chat(fallback=True))])
+    call = Message("assistant", "It is red.", {"tool_calls": [{"name": "look"}]})
+    with pytest.raises(DataError, match="'one': a turn holds more than text, and the model has no chat template"):
+        encode_examples(tokenizer, [replace(may, target=Reference((call,)))])
     with pytest.raises(ModelError, match="the model has no chat template"):
         encode_examples(tokenizer, [Example("one", HISTORY, Reference("Red."), {}, "c")])
     named = Example("one", HISTORY, Reference("Red."), {}, "c", chat=Chat(template=CHATML))
