@@ -28,7 +28,7 @@ Curve = list[list[float]]
 
 
 def loss_curve(log: bytes | None) -> Curve:
-    """At most sixty pairs of a step and the mean loss of the steps up to it since the pair before, in nats a token.
+    """At most sixty pairs of a step and the mean loss of the steps up to it since the pair before.
 
     Args:
         log: of a stage, one JSON line a step; None, where there is none, gives no pair.

@@ -371,7 +371,9 @@ def test_learning_curves_tell_the_mean_over_seeds() -> None:
         for step in (1, 2)
     ]
     (figure,) = learning_figures(pl.DataFrame(steps))
-    assert figure.caption == "First and last loss in nats a token: a from 3.00 to 1.50."
+    assert (
+        figure.caption == "First and last loss, of answers in nats a token, of pairs (DPO) a pair: a from 3.00 to 1.50."
+    )
     assert figure.table.height == 2
 
 

@@ -15,6 +15,7 @@ _HEIGHT = 260
 _MOST_STAGES = len(DASHES)
 _MOST_READ = 8
 _LABEL = 30
+_UNIT = "of answers in nats a token, of pairs (DPO) a pair"
 
 Step = dict[str, Any]
 
@@ -44,8 +45,8 @@ def _figure(steps: pl.DataFrame, tag: str) -> Figure:
         name=slug("training-loss", tag),
         section="training",
         title=title,
-        caption=" ".join([f"First and last loss in nats a token: {first_few(texts, 4)}", *folded]),
-        alt=f"{title}, in nats a token. {first_few(texts, _MOST_READ)}",
+        caption=" ".join([f"First and last loss, {_UNIT}: {first_few(texts, 4)}", *folded]),
+        alt=f"{title}, {_UNIT}. {first_few(texts, _MOST_READ)}",
         spec=finished(_draw(shown.rows(named=True)), title),
         table=_table(steps),
     )
@@ -69,7 +70,7 @@ def _draw(steps: Sequence[Step]) -> alt.LayerChart:
     line = alt.Chart().mark_line(strokeWidth=1.8)
     drawn = line.encode(
         x=alt.X("step:Q", axis=axis("optimizer step", grid=False)),
-        y=alt.Y("loss:Q", axis=alt.Axis(title="answer loss (nats a token)", tickCount=6), scale=alt.Scale(zero=True)),
+        y=alt.Y("loss:Q", axis=alt.Axis(title="training loss", tickCount=6), scale=alt.Scale(zero=True)),
         color=looks["color"],
         strokeDash=looks["dash"],
         detail="seed:N",
@@ -87,5 +88,5 @@ def _table(steps: pl.DataFrame) -> pl.DataFrame:
         at = [losses[round(share * (len(losses) - 1))] for share in quarters]
         named = zip(("first", "at 25 %", "at 50 %", "at 75 %", "last"), at, strict=True)
         about = {"stage": chain, "variant": variant, "seed": str(seed), "steps": stage["step"].max()}
-        rows.append(about | {f"loss, {name} (nats a token)": round(loss, 4) for name, loss in named})
+        rows.append(about | {f"loss, {name}": round(loss, 4) for name, loss in named})
     return pl.DataFrame(rows)
