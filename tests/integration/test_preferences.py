@@ -98,6 +98,14 @@ def test_a_stage_from_the_store_is_one_that_asks_for_itself(
     assert kept == computed
 
 
+def test_references_may_be_asked_for_as_a_measure_too(smoke: Smoke, pairs: Path, tmp_path: Path) -> None:
+    asked = study(smoke, pairs, chains=[["prefs"]])
+    tasks = {"prefs": asked.tasks["prefs"].model_copy(update={"measure": ["preference", "reference"]})}
+    session = open_study(tmp_path, asked.model_copy(update={"tasks": tasks}))
+    splits = [node.split for node in session.plan.scores if node.measure == "reference"]
+    assert sorted(splits) == ["test", "test", "train"]
+
+
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
@@ -113,7 +121,10 @@ def test_a_stage_from_the_store_is_one_that_asks_for_itself(
             {"recipe": {"objective": "sft"}},
             "'prefs': .* objective 'sft' does not take them; write 'objective: sft' and",
         ),
-        ({"curvature": {"examples": 4}}, "task 'prefs' teaches preferences, whose loss is held against another model"),
+        (
+            {"curvature": {"examples": 4}},
+            "task 'prefs' has pairs of answers, and curvature is that of a loss on single ones",
+        ),
         ({"recipe": {"loss": "ipo", "label_smoothing": 0.1}}, "label_smoothing: 0.1 is for loss 'sigmoid'"),
     ],
 )

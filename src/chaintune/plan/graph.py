@@ -226,8 +226,8 @@ class Graph:
         facts, key = self.facts[step.task], made[chain]
         if Preference in facts.targets:
             raise ConfigError(
-                f"curvature: task '{step.task}' teaches preferences, whose loss is held against another model, and "
-                "curvature is that of one; leave curvature out, or begin the chains with another task"
+                f"curvature: task '{step.task}' has pairs of answers, and curvature is that of a loss on single ones; "
+                "leave curvature out, or begin the chains with another task"
             )
         recipe = with_objective(self._settings(step, variant).recipe, facts.targets, task=step.task)
         check_curvature(spec, step.task, facts.examples, recipe.method)
@@ -419,7 +419,7 @@ class Graph:
             score_tokens=facts.tokens.scored[split],
             template=self.templates.get((owner, task), ""),
         )
-        node = addressed(node, {**facts.measured, **facts.references}[measure][split], self.study.backend)
+        node = addressed(node, {**facts.references, **facts.measured}[measure][split], self.study.backend)
         self.scores.setdefault(at.key, {}).setdefault(node.key, node)
         return node.key
 

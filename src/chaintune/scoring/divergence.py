@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from chaintune.models.encoding import check_lengths
+from chaintune.models.encoding import check_lengths, errors_of
 from chaintune.models.forward import logits_only_at
 from chaintune.models.loading import LoadedModel
 from chaintune.models.taught import encode_taught
@@ -56,7 +56,8 @@ def divergence(
         predictor of forgetting.
     """
     ordered = sorted(examples, key=lambda example: example.id)
-    turns = encode_taught(child.tokenizer, ordered)
+    with errors_of(task):
+        turns = encode_taught(child.tokenizer, ordered)
     lengths = [max(turn.longest_tokens for turn in own) for own in turns]
     check_lengths(ordered, lengths, child.context_tokens, task=task)
     encoded = [turn for own in turns for turn in own]

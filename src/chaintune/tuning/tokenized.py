@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from chaintune.models.encoding import Encoded, check_lengths
+from chaintune.models.encoding import Encoded, check_lengths, errors_of
 from chaintune.models.loading import LoadedModel
 from chaintune.records import Example
 from chaintune.tuning.objectives.objective import Objective, Tokenized
@@ -87,9 +87,11 @@ def tokenized(
     """Each example as a stage with an objective reads it, in the order of the examples.
 
     Raises:
-        DataError: an example is longer than the model's context.
+        DataError: an example is longer than the model's context, or cannot be read.
+        ModelError: an example has to be rendered, and the model has no chat template.
     """
-    encoded = objective.encode(loaded.tokenizer, examples)
+    with errors_of(task):
+        encoded = objective.encode(loaded.tokenizer, examples)
     check_lengths(examples, [longest_tokens(one) for one in encoded], loaded.context_tokens, task=task)
     return objective.prepare(loaded, encoded) if objective.prepare else encoded
 

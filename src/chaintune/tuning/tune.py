@@ -156,6 +156,9 @@ def tune(
         raise DataError(f"task '{task}': a stage needs at least one training example, got none")
     recipe = with_objective(recipe, targets_of((*examples, *replayed)), task=task)
     objective = objective_of(recipe)
+    if fsdp:
+        asks_parent = objective.asks_parent((*examples, *replayed))
+        check_can_shard(recipe.quantize, recipe.regulariser, asks_parent=asks_parent)
     data = [text for part in (examples, replayed) for text in tokenized(parent, _sorted(part), objective, task=task)]
     order = training_order(
         list(map(all_tokens, data)),
@@ -169,8 +172,6 @@ def tune(
     kept = tokenized(parent, _sorted(protected), protection, task="the protected task")
     stage = _Stage(OrderedExamples(data, order), kept, protection, objective, recipe, seed, log, on_step, report_to)
     share = StepRank.here()
-    if fsdp:
-        check_can_shard(recipe.quantize, recipe.regulariser)
     while True:
         batching = unless_out_of_memory(partial(_batching, parent, stage, share=share, fsdp=fsdp))
         if batching is None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaintune.errors import ModelError
-from chaintune.models.encoding import Encoded, check_lengths, encode_examples, encode_of
+from chaintune.models.encoding import Encoded, check_lengths, encode_examples, encode_of, errors_of
 from chaintune.models.loading import LoadedModel
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.models.taught import encode_taught
@@ -46,7 +46,8 @@ class TransformersBackend:
         self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None] = lambda _: None
     ) -> tuple[list[list[float]], list[list[int]]]:
         """The same of answers with their ends, of the last turn of a conversation."""
-        taught = encode_taught(self.loaded.tokenizer, examples, last_turn_only=True)
+        with errors_of(task):
+            taught = encode_taught(self.loaded.tokenizer, examples, last_turn_only=True)
         encoded = [turn for (turn,) in taught]
         lengths = [example.longest_tokens for example in encoded]
         check_lengths(examples, lengths, self.loaded.context_tokens, task=task)

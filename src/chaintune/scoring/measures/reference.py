@@ -13,14 +13,16 @@ from chaintune.scoring.measures.measure import Measure, question
 
 
 def record(
-    backend: Backend, examples: Sequence[Example], *, task: str, again: bool, on_scored: Callable[[int], None]
+    backend: Backend,
+    examples: Sequence[Example],
+    *,
+    task: str,
+    again: bool,  # noqa: ARG001 - what changes in a second way of asking is read of answers that are compared
+    on_scored: Callable[[int], None],
 ) -> Measurement:
-    """The log-probabilities of both answers with their ends, with the rounding of some where it is asked for."""
+    """The log-probabilities of both answers with their ends; none is asked a second way."""
     logprobs, tokens = backend.ended_logprobs(examples, task=task, on_scored=on_scored)
-    rounding = backend.rounding(examples, logprobs) if again and examples else ""
-    about = dict(backend.about) | ({"rounding": rounding} if rounding else {})
-    measurement = preference_measurement(examples, logprobs, tokens, about)
-    return replace(measurement, measure=REFERENCE)
+    return replace(preference_measurement(examples, logprobs, tokens, backend.about), measure=REFERENCE)
 
 
 MEASURE = Measure(

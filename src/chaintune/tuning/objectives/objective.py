@@ -1,10 +1,11 @@
 """What an objective is: which targets it takes, what of them is read, and the loss of a batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chaintune.records import Example, Recipe
+from chaintune.records.preference import REFERENCE
 
 if TYPE_CHECKING:  # a study file that names an objective is read without torch
     import torch
@@ -66,3 +67,8 @@ class Objective:
     prepare: "Callable[[LoadedModel, Sequence[Any]], Sequence[Any]] | None" = None
     has_reference: bool = False
     configured: "Callable[[Recipe], Objective] | None" = None
+
+    def asks_parent(self, examples: Iterable[Example]) -> bool:
+        """Whether `prepare` has to ask the model before the stage about some of the examples."""
+        known = self.has_reference and all(REFERENCE in example.extra for example in examples)
+        return self.prepare is not None and not known

@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from chaintune.errors import ModelError, StageError
 from chaintune.models import LoadedModel, load
 from chaintune.models.taught import encode_taught
 from chaintune.records import Example, Message, Preference, Recipe
+from chaintune.scoring.backends.transformers import TransformersBackend
+from chaintune.scoring.checkpoint import measure_checkpoint
+from chaintune.scoring.divergence import divergence
+from chaintune.scoring.measures import MEASURES
 from chaintune.tuning.objectives import Objective, objective_of
 from chaintune.tuning.objectives.dpo import OBJECTIVE, Pair
 from chaintune.tuning.tokenized import tokenized
@@ -113,6 +118,32 @@ def test_a_reference_that_is_known_is_not_asked_again(model_folder: MakeModel) -
     found = pairs_of(loaded, [*known, *PAIRS[2:]])
     assert [pair.reference for pair in found[:2]] == [(-1.0, -2.0)] * 2
     assert all(pair.reference and pair.reference[0] < -2 for pair in found[2:])
+
+
+def test_references_are_not_asked_of_pieces_of_a_model(model_folder: MakeModel, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"task": "pairs", "recipe": Recipe(), "seed": 0, "log": tmp_path / "log", "fsdp": True}
+    with pytest.raises(StageError, match="objective asks the model before it"):
+        tune(parent(model_folder), PAIRS, **how)
+
+
+def test_what_cannot_be_read_names_its_task(model_folder: MakeModel) -> None:
+    loaded = load(model_folder(), precision="fp32")
+    with pytest.raises(ModelError, match="task 'pairs': the model has no chat template"):
+        tokenized(loaded, TALKS, OBJECTIVE, task="pairs")
+    with pytest.raises(ModelError, match="task 'pairs': the model has no chat template"):
+        TransformersBackend(loaded).ended_logprobs(TALKS, task="pairs")
+    with pytest.raises(ModelError, match="task 'pairs': the model has no chat template"):
+        divergence(loaded, loaded, TALKS, task="pairs")
+
+
+def test_references_are_measured_without_a_second_look(model_folder: MakeModel) -> None:
+    loaded = parent(model_folder)
+    asking: dict[str, Any] = {"measure": MEASURES.get("reference"), "task": "pairs", "measure_rounding": True}
+    measured = measure_checkpoint(TransformersBackend(loaded), PAIRS, **asking)
+    rows = measured.table.select(["chosen_log_probability", "rejected_log_probability"]).to_pylist()
+    references = [pair.reference for pair in pairs_of(loaded, PAIRS)]
+    assert [tuple(row.values()) for row in rows] == [pytest.approx(pair, rel=1e-5) for pair in references]
+    assert "rounding" not in measured.provenance
 
 
 @pytest.mark.parametrize("share", [False, True])
