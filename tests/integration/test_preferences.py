@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_a_stage_from_the_store_is_one_that_asks_for_itself(
 def test_references_may_be_asked_for_as_a_measure_too(smoke: Smoke, pairs: Path, tmp_path: Path) -> None:
     asked = study(smoke, pairs, chains=[["prefs"]])
     tasks = {"prefs": asked.tasks["prefs"].model_copy(update={"measure": ["preference", "reference"]})}
-    session = open_study(tmp_path, asked.model_copy(update={"tasks": tasks}))
+    session = open_study(tmp_path, replace(asked, tasks=tasks))
     splits = [node.split for node in session.plan.scores if node.measure == "reference"]
     assert sorted(splits) == ["test", "test", "train"]
 
