@@ -53,7 +53,7 @@ def nats_table(datasets: int) -> None:
     """Of each law and number of clusters: coverage of 0, on which side it is missed, and false alarms."""
     print_head("changes", "clusters", "coverage", "truth above", "truth below", "p at most 5 %", "guarded", "width")
     metric = LIKELIHOOD_METRICS["likelihood"]
-    for world in (NatsWorld(law, clusters) for law in LAWS for clusters in (20, 80)):
+    for world in (NatsWorld(law, clusters) for law in LAWS for clusters in (30, 60)):
         design, found = world.design(), []
         for number in range(datasets):
             before, after = world.draw(np.random.default_rng([number, world.clusters]))

@@ -25,6 +25,7 @@ from chaintune.stats.power import effective_clusters
 from chaintune.stats.rates import MEAN_SKEWNESS, Differences, Rates, combine, moments, t_quantile, t_tails
 from chaintune.stats.sample import Sample, both_halves, in_parts, needed_clusters, skewness
 from chaintune.stats.seeds import crossed, seed_noise
+from chaintune.stats.skewed import skewed_errors, skewed_limits, skewed_t
 
 Reference = Literal["overall", "rest"]
 Level = float | Floats
@@ -33,7 +34,8 @@ Inferred = tuple[Floats, Floats, Floats, Floats, Floats]
 
 HALVES = "random halves of the clusters"
 RATES = "exact binomial limits at the effective sample size"
-OUTERMOST = f"{HALVES}, no narrower than limits of rates between the outermost scores"
+SKEWED = "no narrower than Student's t corrected for skewness"
+OUTERMOST = f"{HALVES}, {SKEWED} and limits of rates between the outermost scores"
 SIGN_FLIP = "cluster sign-flip test"
 FLOOR = f"at no less than {SCATTER_FLOOR:.0%} of the common scatter"
 SEEDS = "crossed with seeds"
@@ -56,7 +58,8 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
         level: of the intervals, one for all or one for each group.
         bounded: values are changes between -1 and 1; where few differ from 0, exact limits of rates then hold, and
             where the design says that the ends are no more than the outermost values, they guard skewed means all the
-            same. Else they are levels, whose scatter differs between groups: neither guard holds, and no test is made.
+            same, and so does a t that is corrected for skewness. Else they are levels, whose scatter differs between
+            groups: no guard holds, and no test is made.
 
     Undefined: the value in an empty group and where a label has too few clusters, the interval where clusters are too
         few.
@@ -67,9 +70,11 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
         flips = part.once(_own_flips)
         inferred = _inferred(part.seed_sums, sizes, halves, part.own(level), part, flips, recipes=part.design.recipes)
         squares = (part.design.sizes**2).sum(axis=0)
-        return *inferred, skewness(part.sums - part.value * part.design.weights), squares
+        skewed = skewness(part.sums - part.value * part.design.weights)
+        own = () if part.design.bounded else skewed_errors(part.sums, part.design.weights)
+        return *inferred, skewed, squares, *own
 
-    value, low, high, p_value, off, skewed, squares = in_parts(sample, of_part, alone=True)
+    value, low, high, p_value, off, skewed, squares, *own = in_parts(sample, of_part, alone=True)
     numbers = value, low, high, p_value if bounded else np.full_like(p_value, np.nan)
     margin = _own_seed_margin(sample, level)
     if sample.design.labels is not None:
@@ -78,13 +83,15 @@ def means(sample: Sample, *, level: Level = 0.95, bounded: bool = True) -> list[
     if bounded:
         errors, freedom = least_errors(sample, squares)
         numbers = _at_least_t(numbers, errors, freedom, margin, level, bound=1.0 if sample.design.bounded else math.inf)
+        if not sample.design.bounded:
+            numbers = _at_least_skewed(numbers, own[0], own[1], sample.design.own_clusters, margin, level)
         rare = skewed > MEAN_SKEWNESS
         numbers = _where_rare(rare, numbers, rare_limits(sample, level), margin) if rare.any() else numbers
         off = np.where(numbers[3] > p_value, np.nan, off)
         floors = [f"; {FLOOR}" if floor else "" for floor in (errors > 0).tolist()]
         made = zip(rare.tolist(), off.tolist(), floors, strict=True)
-        by_rates = RATES if sample.design.bounded else OUTERMOST
-        methods = [f"{by_rates if r else HALVES}; {SIGN_FLIP}{exactness(error)}{floor}" for r, error, floor in made]
+        by_rates, by_halves = (RATES, HALVES) if sample.design.bounded else (OUTERMOST, f"{HALVES}, {SKEWED}")
+        methods = [f"{by_rates if r else by_halves}; {SIGN_FLIP}{exactness(error)}{floor}" for r, error, floor in made]
     estimates = _estimates(sample, numbers, methods, level)
     if sample.design.recipes is None or sample.n_seeds == 1:
         return estimates
@@ -330,6 +337,19 @@ def _at_least_t(
     margin = np.where(errors > 0, np.hypot(t_quantile((1 + level) / 2, freedom) * errors, seeds), 0.0)
     low, high = np.minimum(low, np.maximum(value - margin, -bound)), np.maximum(high, np.minimum(value + margin, bound))
     return value, low, high, np.maximum(p_value, np.where(errors > 0, t_tails(value, errors, freedom), 0.0))
+
+
+def _at_least_skewed(
+    numbers: Numbers, errors: Floats, skewness: Floats, clusters: Integers, seeds: Floats, level: Level
+) -> Numbers:
+    """The numbers with limits and p-values that go no less far than those of a t that is corrected for skewness."""
+    value, low, high, p_value = numbers
+    freedom, known = np.maximum(clusters - 1.0, 1.0), errors > 0
+    ends = skewed_limits(value, errors, skewness, freedom, level)
+    low = np.where(known, np.minimum(low, value - np.hypot(value - ends[0], seeds)), low)
+    high = np.where(known, np.maximum(high, value + np.hypot(ends[1] - value, seeds)), high)
+    tails = t_tails(skewed_t(value, errors, skewness), np.ones_like(value), freedom)
+    return value, low, high, np.where(known, np.fmax(p_value, tails), p_value)
 
 
 def _where_rare(
