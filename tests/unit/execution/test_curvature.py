@@ -102,7 +102,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_runs(how: dict[str, 
 def test_the_option_as_the_page_shows_it() -> None:
     page = (Path(__file__).parents[3] / "docs" / "explanation" / "curvature.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
-    assert len(blocks) == 1
+    assert len(blocks) == 2
     study = make_study(**yaml.safe_load(blocks[0]))
     assert study.curvature == CurvatureSpec()
     tasks = {name: make_task(name, train=20) for name in study.tasks}

@@ -30,6 +30,7 @@ def test_three_tasks_all_orders_two_rates_two_seeds() -> None:
         "train_tokens": 60 * 800,
         "score_tokens": 183 * 40,
         "curvatures": 0,
+        "divergences": 0,
         "disk_bytes": 60 * 1_000,
     }
 

@@ -139,7 +139,7 @@ class _Items:
             if len(example.target.texts) != len(row.get("choice_logprobs") or ()):
                 return {}
             text["choices"] = [_cut(choice.strip(), _LONGEST_CHOICE) for choice in example.target.texts]
-        elif isinstance(example.target, Preference):
+        elif isinstance(example.target, Preference) and _PREFERENCE[0] in row:
             text["choices"] = ["chosen", "rejected"]
         self._left -= weight(text)
         return text if self._left >= 0 else {}
