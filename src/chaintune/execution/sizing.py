@@ -121,12 +121,14 @@ def tell_unused(facts: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
 
 
 def _tokens(task: Task, reader: Reader) -> TaskTokens:
+    # What a model would answer where only a scorer can judge it is not known beforehand.
+    to_train, to_test = ([one for one in part if one.answers] for part in (task.train, task.test))
     with errors_of(task.name):
         taught = _tokenized(task.train, reader, task=task.name)
-        train = encode_examples(reader.tokenizer, task.train)
+        train = encode_examples(reader.tokenizer, to_train)
     if taught:
         check_lengths(task.train, list(map(longest_tokens, taught)), reader.context_tokens, task=task.name)
-    test = encode_of(reader.tokenizer, task.test, reader.context_tokens, task=task.name)
+    test = encode_of(reader.tokenizer, to_test, reader.context_tokens, task=task.name)
     return TaskTokens(count_tokens(taught), {"train": distinct_tokens(train), "test": distinct_tokens(test)})
 
 

@@ -49,3 +49,9 @@ def test_every_model_has_to_read_every_example(reader: Reader, task: Task) -> No
     longest = max(example.longest_tokens for example in encode_examples(reader.tokenizer, task.test))
     with pytest.raises(DataError, match="of 4 examples are longer"):
         task_tokens(replace(task, train=()), [reader, replace(reader, context_tokens=longest - 1)])
+
+
+def test_examples_that_only_a_scorer_can_judge_have_no_answers_to_count(reader: Reader, task: Task) -> None:
+    asked = tuple(replace(example, target=None) for example in task.train)
+    tokens = task_tokens(replace(task, train=asked, test=asked[:2]), [reader])
+    assert tokens.taught == tokens.scored["train"] == tokens.scored["test"] == 0
