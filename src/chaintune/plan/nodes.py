@@ -313,7 +313,27 @@ class ScoreNode(_MeasurementNode):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CurvatureNode(_MeasurementNode):
+class _WholeModelNode(_MeasurementNode):
+    """A measurement of whole models, which one process makes."""
+
+    @property
+    def kind(self) -> str:
+        """Of the store's entry."""
+        raise NotImplementedError
+
+    @property
+    def devices(self) -> int:
+        """One process measures it."""
+        return 1
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
+        return (self.kind, self.base_key, self.precision)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvatureNode(_WholeModelNode):
     """The curvature of one checkpoint on training examples of a task.
 
     Attributes:
@@ -345,16 +365,6 @@ class CurvatureNode(_MeasurementNode):
         return f"{self.checkpoint_title}, curvature on {self.task}"
 
     @property
-    def devices(self) -> int:
-        """One process measures it."""
-        return 1
-
-    @property
-    def work(self) -> tuple[str, ...]:
-        """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
-        return (self.kind, self.base_key, self.precision)
-
-    @property
     def tokens(self) -> int:
         """Work of this node: tokens that one product reads. How many products it takes is not known before."""
         return self.taught_tokens
@@ -366,7 +376,7 @@ class CurvatureNode(_MeasurementNode):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KlNode(_MeasurementNode):
+class KlNode(_WholeModelNode):
     """How far a stage moved the model, on the answers of the task that it taught.
 
     Attributes:
@@ -393,16 +403,6 @@ class KlNode(_MeasurementNode):
     def title(self) -> str:
         """For people: `bbq>csqa, seed 1, KL to its parent on csqa`."""
         return f"{self.checkpoint_title}, KL to its parent on {self.task}"
-
-    @property
-    def devices(self) -> int:
-        """One process measures it."""
-        return 1
-
-    @property
-    def work(self) -> tuple[str, ...]:
-        """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
-        return (self.kind, self.base_key, self.precision)
 
     @property
     def tokens(self) -> int:
