@@ -53,6 +53,7 @@ def test_the_same_scores_as_one_process(cluster: str, smoke: Smoke, straight: di
     assert (len(again.of("made")), again.complete) == (0, True)
 
 
+@pytest.mark.slow
 def test_adapters_on_one_base_over_a_store_behind_a_url(
     cluster: str, smoke: Smoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +251,7 @@ def test_why_a_worker_is_gone_is_one_line(text: str, line: str) -> None:
 
 
 # Last, since Ray ends idle workers for those of another driver.
+@pytest.mark.slow
 def test_the_command_joins_a_cluster_and_says_what_failed(
     cluster: str, smoke: Smoke, start: Start, tmp_path: Path
 ) -> None:
@@ -274,7 +276,7 @@ def test_the_command_joins_a_cluster_and_says_what_failed(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
-@pytest.mark.parametrize("executor", ["local", "ray"])
+@pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_command_that_is_asked_to_end_says_how_to_go_on(
     executor: str, cluster: str, smoke: Smoke, start: Start, tmp_path: Path
 ) -> None:

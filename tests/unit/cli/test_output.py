@@ -375,5 +375,5 @@ def test_a_disk_that_is_full_at_any_write_is_a_sentence(
             assert len(said) == 1
             assert "disk full: " in said[0]
             assert count or set(folder.rglob("*")) - before <= {folder / "out" / "figures"}
-        count += 1
+        count += 1 if count < 4 else 5  # figures are many, and one is written like the other
     assert (code, count > 1) == (0, True)

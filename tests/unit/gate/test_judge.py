@@ -212,16 +212,19 @@ def test_every_task_means_each_that_was_compared() -> None:
     assert [(j.task, j.answer) for j in gate.judgements] == [("t", "pass"), ("u", "pass")]
 
 
-@pytest.mark.parametrize("lost", [0.1, pytest.param(0.02, marks=pytest.mark.slow)])
-def test_at_the_edge_of_the_budget_both_errors_are_rare(lost: float) -> None:
-    pairs = 500
+@pytest.mark.parametrize(
+    ("lost", "pairs"),
+    [(0.1, 150), pytest.param(0.1, 500, marks=pytest.mark.slow), pytest.param(0.02, 500, marks=pytest.mark.slow)],
+)
+def test_at_the_edge_of_the_budget_both_errors_are_rare(lost: float, pairs: int) -> None:
     answers = [
         only(budget(lost - 0.03), comparison(400, lost, seed=seed, learned=0.15)).answer for seed in range(pairs)
     ]
     # The examples that were wrong, a fifth, are learned with probability 0.15: the truth is `lost` less 0.03.
-    # Three standard errors above the nominal 2.5 % on each side stay below 5 %.
-    assert answers.count("pass") / pairs <= 0.05
-    assert answers.count("fail") / pairs <= 0.05
+    # Three standard errors above the nominal 2.5 % on each side: 4.6 % of 500.
+    most = 0.025 + 3 * math.sqrt(0.025 * 0.975 / pairs)
+    assert answers.count("pass") / pairs <= most
+    assert answers.count("fail") / pairs <= most
 
 
 def test_the_lower_side_of_one_of_many_groups_is_lengthened_as_its_few_clusters_call_for() -> None:
@@ -263,15 +266,15 @@ def test_many_looks_are_each_judged_at_their_share_of_the_error_rate(looks: int)
 
 
 def test_no_look_of_many_fails_or_passes_at_the_budget_more_often_than_one_look_may() -> None:
-    runs, looks = 40, 10
+    runs, looks = 24, 10
     wrong = {1: 0, looks: 0}
     for run in range(runs):
         seen = [comparison(500, 0.1, seed=run * looks + look) for look in range(looks)]
         for shared in wrong:
             answers = [judge(budget(0.1), [one], looks=shared).answer for one in seen]
             wrong[shared] += any(answer != "inconclusive" for answer in answers)
-    # Independent looks are the worst case; 40 runs at 5 % give more than 6 in 1 of 200.
-    assert wrong[looks] <= 6 < wrong[1]
+    # Independent looks are the worst case; 24 runs at 5 % give more than 4 in 1 of 150.
+    assert wrong[looks] <= 4 < wrong[1]
 
 
 def test_what_only_one_side_has_is_missing() -> None:

@@ -88,5 +88,5 @@ def _table(steps: pl.DataFrame) -> pl.DataFrame:
         at = [losses[round(share * (len(losses) - 1))] for share in quarters]
         named = zip(("first", "at 25 %", "at 50 %", "at 75 %", "last"), at, strict=True)
         about = {"stage": chain, "variant": variant, "seed": str(seed), "steps": stage["step"].max()}
-        rows.append(about | {f"loss, {name}": round(loss, 4) for name, loss in named})
+        rows.append(about | {f"loss, {name} (of a token or a pair)": round(loss, 4) for name, loss in named})
     return pl.DataFrame(rows)
