@@ -1,6 +1,11 @@
-"""Training tokens a second: chaintune's stage beside TRL's SFTTrainer, on the same items, in one run.
+"""Training tokens a second: chaintune's stage beside TRL's trainers, on the same items, in one run.
 
     python benchmarks/training.py [--items 128] [--rounds 2] [--precision bf16] [--families]
+    python benchmarks/training.py --task gsm8k --items 128
+    python benchmarks/training.py --task hh_rlhf --items 64
+
+`--task` names what is taught: by SFT, or pairs by DPO beside TRL's DPOTrainer, both with the references of the pairs
+computed before the clock starts. The rows are looked for where tasks look for them, such as `CHAINTUNE_DATA`.
 
 Every contender starts each round from the same weights and trains one epoch of the same BBQ items at
 batch 16; rounds alternate, and tokens count without padding. TRL runs as it comes, and once more with
@@ -18,6 +23,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -27,9 +33,10 @@ import trl
 
 from chaintune import models, tasks
 from chaintune.execution.bases import open_base
-from chaintune.models.encoding import encode_examples
+from chaintune.models.encoding import as_read, encode_examples
 from chaintune.models.precision import dtype_of
-from chaintune.records import Recipe, Task
+from chaintune.records import Choices, Example, Message, Preference, Recipe, Task
+from chaintune.records.examples import Text
 from chaintune.store.folder import FolderStore
 from chaintune.tuning.order import families
 from chaintune.tuning.tune import tune
@@ -38,7 +45,7 @@ BATCH = 16
 
 
 def chaintune_stage(
-    folder: Path, task: Task, precision: models.Precision, micro: int, *, share: bool, together: bool
+    folder: Path, task: Task, precision: models.Precision, micro: int, *, share: bool | None, together: bool
 ) -> tuple[int, float]:
     """Tokens and seconds of one stage."""
     loaded = models.load(folder, precision=precision)
@@ -60,32 +67,59 @@ def contexts(count: int) -> Task:
     return replace(task, train=tuple(pool[index] for family in chosen for index in four[family]))
 
 
-def trl_sft(folder: Path, task: Task, precision: models.Precision, *, checkpointing: bool) -> tuple[int, float]:
-    """Tokens and seconds of SFTTrainer on the same prompts and answers."""
+def trl_stage(folder: Path, task: Task, precision: models.Precision, *, checkpointing: bool) -> tuple[int, float]:
+    """Tokens and seconds of TRL's trainer on the same prompts and answers."""
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_of(precision))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    rows = [{"prompt": e.prompt, "completion": e.choices.gold_text} for e in task.train]
+    rows = datasets.Dataset.from_list([trl_row(as_read(tokenizer, example)) for example in task.train])
     with tempfile.TemporaryDirectory() as scratch:
-        config = trl.SFTConfig(
-            output_dir=scratch,
-            per_device_train_batch_size=BATCH,
-            num_train_epochs=1,
-            learning_rate=1e-4,
-            bf16=precision == "bf16",
-            use_cpu=not torch.cuda.is_available(),
-            activation_checkpointing=checkpointing,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-        )
-        trainer = trl.SFTTrainer(
-            model=model, args=config, train_dataset=datasets.Dataset.from_list(rows), processing_class=tokenizer
-        )
-        tokens = sum(len(row["input_ids"]) for row in trainer.train_dataset)
+        options = {
+            "output_dir": scratch,
+            "per_device_train_batch_size": BATCH,
+            "num_train_epochs": 1,
+            "learning_rate": 1e-4,
+            "bf16": precision == "bf16",
+            "use_cpu": not torch.cuda.is_available(),
+            "activation_checkpointing": checkpointing,
+            "max_length": None,
+            "report_to": "none",
+            "save_strategy": "no",
+            "logging_strategy": "no",
+            "disable_tqdm": True,
+        }
+        how = {"model": model, "train_dataset": rows, "processing_class": tokenizer}
+        if "chosen" in rows.column_names:
+            trainer = trl.DPOTrainer(args=trl.DPOConfig(precompute_ref_log_probs=True, **options), **how)
+        else:
+            trainer = trl.SFTTrainer(args=trl.SFTConfig(**options), **how)
+        tokens = sum(map(trl_tokens, trainer.train_dataset))
         started = time.monotonic()
         trainer.train()
         return tokens, time.monotonic() - started
+
+
+def trl_row(example: Example) -> dict[str, Any]:
+    """An example as TRL takes it."""
+
+    def shown(text: Text) -> Any:
+        return text if isinstance(text, str) else [{"role": turn.role, "content": turn.content} for turn in text]
+
+    def answer(text: Text) -> Any:
+        bare = isinstance(text, str) and not isinstance(example.prompt, str)
+        return shown((Message("assistant", text),) if bare and isinstance(text, str) else text)
+
+    answers = list(map(answer, example.answers))
+    if isinstance(example.target, Preference):
+        return {"prompt": shown(example.prompt), "chosen": answers[0], "rejected": answers[1]}
+    gold = example.target.gold if isinstance(example.target, Choices) else 0
+    return {"prompt": shown(example.prompt), "completion": answers[gold]}
+
+
+def trl_tokens(row: dict[str, Any]) -> int:
+    """Tokens of a row that TRL has read; of a pair those of both texts."""
+    if "input_ids" in row:
+        return len(row["input_ids"])
+    return 2 * len(row["prompt_ids"]) + len(row["chosen_ids"]) + len(row["rejected_ids"])
 
 
 def plain_loop(folder: Path, task: Task, precision: models.Precision) -> tuple[int, float]:
@@ -131,6 +165,7 @@ def matmul_ceiling(folder: Path, precision: models.Precision) -> float:
 def main() -> None:
     """Run every contender in turn and print tokens a second and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", default="bbq", help="what is taught")
     parser.add_argument("--items", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--micro", type=int, default=0, help="chaintune's micro-batch; 0 lets it choose")
@@ -142,14 +177,18 @@ def main() -> None:
     transformers.utils.logging.set_verbosity_error()
     precision = models.resolve_precision(wanted.precision)
     folder = open_base("smollm2-135m", FolderStore()).folder
-    task = contexts(wanted.items) if wanted.families else tasks.load("bbq", train=wanted.items, test=1)
-    how = {"share": wanted.families, "together": wanted.families}
+    task = contexts(wanted.items) if wanted.families else tasks.load(wanted.task, train=wanted.items, test=1)
+    peer = "DPOTrainer" if isinstance(task.train[0].target, Preference) else "SFTTrainer"
+    # BBQ's rates are those of examples side by side; other tasks are trained as a study would.
+    usual = False if wanted.task == "bbq" else None
+    how = {"share": wanted.families or usual, "together": wanted.families}
     contenders: dict[str, Callable[[], tuple[int, float]]] = {
         "chaintune": lambda: chaintune_stage(folder, task, precision, wanted.micro, **how),
-        "TRL SFTTrainer": lambda: trl_sft(folder, task, precision, checkpointing=True),
-        "TRL SFTTrainer, no checkpointing": lambda: trl_sft(folder, task, precision, checkpointing=False),
-        "plain loop, all logits": lambda: plain_loop(folder, task, precision),
+        f"TRL {peer}": lambda: trl_stage(folder, task, precision, checkpointing=True),
+        f"TRL {peer}, no checkpointing": lambda: trl_stage(folder, task, precision, checkpointing=False),
     }
+    if wanted.task == "bbq":
+        contenders["plain loop, all logits"] = lambda: plain_loop(folder, task, precision)
     contenders = dict(list(contenders.items())[: wanted.contenders])
     if wanted.families:
         apart = {"share": False, "together": True}
@@ -164,7 +203,7 @@ def main() -> None:
             print(f"round {number + 1}  {name:34} {tokens:6} tokens {seconds:6.1f} s {rates[name][-1]:7.1f} tokens/s")
     ceiling = matmul_ceiling(folder, precision)
     where = f"{torch.get_num_threads()} threads, {platform.machine()}"
-    print(f"\n{wanted.items} BBQ items, batch {BATCH}, {precision}, {where}")
+    print(f"\n{wanted.items} examples of {wanted.task}, batch {BATCH}, {precision}, {where}")
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, trl {trl.__version__}")
     print(f"matrix products alone: {ceiling:.0f} tokens/s")
     ours = rates["chaintune"]
