@@ -21,6 +21,7 @@ from chaintune.execution.stage_data import StageData, stage_data_of
 from chaintune.models import LoadedModel, Precision, load, load_reader, merge_adapter, save, with_adapter
 from chaintune.models.adapters import name_base
 from chaintune.models.memory import free_memory
+from chaintune.models.precision import Quantize
 from chaintune.plan.nodes import (
     CURVATURE_FILE,
     MEASUREMENT_FILE,
@@ -138,15 +139,7 @@ class LocalEngine:
 
         def read() -> LoadedModel:
             self._let_go()
-            loaded = load(
-                weights,
-                adapter=adapter,
-                precision=self._precision,
-                quantize=node.recipe.quantize,
-                trust_remote_code=self._trust_remote_code,
-                allow_unused=self._bases[node.base].allow_unused,
-            )
-            return self._in_template(loaded, node)
+            return self._load(weights, adapter, node, quantize=node.recipe.quantize)
 
         return read
 
@@ -308,13 +301,7 @@ class LocalEngine:
         started = time.monotonic()
         weights, adapter = self._folders(node.parent_key, parent, node)
         child = self._model(node.checkpoint_key, checkpoint, node)
-        before = load(
-            weights,
-            adapter=adapter,
-            precision=self._precision,
-            trust_remote_code=self._trust_remote_code,
-            allow_unused=self._bases[node.base].allow_unused,
-        )
+        before = self._load(weights, adapter, node)
         measurement = divergence(
             before,
             child,
@@ -335,16 +322,23 @@ class LocalEngine:
         weights, adapter = self._folders(key, folder, node)
         model = None if to_train else self._on_weights_in_memory(weights, adapter)
         self._in_memory = None  # never two models in memory
-        loaded = model or load(
+        loaded = self._in_template(model, node) if model else self._load(weights, adapter, node)
+        self._in_memory = _ModelInMemory(key, loaded, weights, adapter, to_train=model is None)
+        return loaded
+
+    def _load(
+        self, weights: Path, adapter: Path | None, node: Node, *, quantize: Quantize | None = None
+    ) -> LoadedModel:
+        """A checkpoint of the node's base, read from its folders."""
+        loaded = load(
             weights,
             adapter=adapter,
             precision=self._precision,
+            quantize=quantize,
             trust_remote_code=self._trust_remote_code,
             allow_unused=self._bases[node.base].allow_unused,
         )
-        loaded = self._in_template(loaded, node)
-        self._in_memory = _ModelInMemory(key, loaded, weights, adapter, to_train=model is None)
-        return loaded
+        return self._in_template(loaded, node)
 
     def _in_template(self, loaded: LoadedModel, node: Node) -> LoadedModel:
         """The model with the chat template of its base, in which all checkpoints of a base are asked and taught.

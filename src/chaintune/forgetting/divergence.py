@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, Task, chain_label, variant_label
+from chaintune.forgetting.predictors import correlation_rows
+from chaintune.records import Checkpoint, Estimate, ResultRow, Task, chain_label, variant_label
 from chaintune.stats.clusters import Design
-from chaintune.stats.ranks import rank_correlation
 from chaintune.stats.ratios import ratios
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def divergence_rows(
 ) -> list[ResultRow]:
     """Both divergences of each stage, and the rank correlation of the forward one with what was forgotten.
 
-    Pairs of one stage and several tasks share their divergence, and the correlation takes them for independent; tasks
-    differ in the scale of their loss, so the correlation over all tasks mixes scales.
+    Pairs of one stage and several tasks share their divergence; see `correlation_rows`.
 
     Args:
         divergences: of a study's stages.
@@ -130,15 +129,9 @@ def divergence_rows(
         seed: of the permutations.
     """
     rows = [row for one in divergences for row in _stage_rows(one, study)]
-    tasks = pairs["task"].unique(maintain_order=True).to_list()
-    for task in [*tasks, *([""] if len(tasks) > 1 else [])]:
-        chosen = pairs.filter(pairs["task"] == task) if task else pairs
-        columns = (chosen[name].to_numpy().astype(np.float64) for name in (FORWARD, "forgetting"))
-        estimate = rank_correlation(*columns, level=level, resamples=resamples, seed=seed)
-        bases = chosen["base"].unique().to_list()
-        base = bases[0] if len(bases) == 1 else ""
-        rows.append(ResultRow(study, base, "", "", 0, "", task, CORRELATION, "", "", ALL_SEEDS, estimate))
-    return rows
+    return rows + correlation_rows(
+        pairs, FORWARD, CORRELATION, study=study, level=level, resamples=resamples, seed=seed
+    )
 
 
 def _stage_rows(one: StageDivergence, study: str) -> list[ResultRow]:

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
-from chaintune.records import ALL_SEEDS, CheckpointCurvature, Estimate, ResultRow, chain_label, variant_label
-from chaintune.stats.ranks import rank_correlation
+from chaintune.forgetting.predictors import correlation_rows
+from chaintune.records import CheckpointCurvature, Estimate, ResultRow, chain_label, variant_label
 
 PAIRS_SCHEMA = {
     "base": pl.String, "chain": pl.String, "variant": pl.String, "seed": pl.String, "task": pl.String,
@@ -56,8 +55,7 @@ def sharpness_rows(
 ) -> list[ResultRow]:
     """The curvature of each checkpoint, and its rank correlation with forgetting for each task and for all.
 
-    Pairs of one checkpoint and several next tasks share their curvature, and the correlation takes them for
-    independent; tasks differ in the scale of their loss, so the correlation over all tasks mixes scales.
+    Pairs of one checkpoint and several next tasks share their curvature; see `correlation_rows`.
 
     Args:
         curvatures: of the first checkpoints.
@@ -68,16 +66,8 @@ def sharpness_rows(
         seed: of the permutations.
     """
     rows = [_curvature_row(one, study) for one in curvatures]
-    tasks = pairs["task"].unique(maintain_order=True).to_list()
-    for task in [*tasks, *([""] if len(tasks) > 1 else [])]:
-        chosen = pairs.filter(pl.col("task") == task) if task else pairs
-        columns = (chosen[name].to_numpy().astype(np.float64) for name in ("radius", "forgetting"))
-        estimate = rank_correlation(*columns, level=level, resamples=resamples, seed=seed)
-        bases = chosen["base"].unique().to_list()
-        base = bases[0] if len(bases) == 1 else ""
-        metric = "curvature_forgetting_correlation"
-        rows.append(ResultRow(study, base, "", "", 0, "", task, metric, "", "", ALL_SEEDS, estimate))
-    return rows
+    metric = "curvature_forgetting_correlation"
+    return rows + correlation_rows(pairs, "radius", metric, study=study, level=level, resamples=resamples, seed=seed)
 
 
 def _numbers(one: CheckpointCurvature) -> dict[str, object]:

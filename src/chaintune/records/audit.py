@@ -1,4 +1,4 @@
-"""Two models scored on the same examples and compared, task by task."""
+"""Models scored on the same examples and compared, task by task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +14,34 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+class Compared:
+    """Comparisons and what a policy says of them, as data and as tables."""
+
+    __slots__ = ()
+    comparisons: tuple[Comparison, ...]
+    gate: Gate | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain data that JSON can hold; what is undefined is None. The scores are left out."""
+        comparisons = [comparison.to_dict() for comparison in self.comparisons]
+        return {"comparisons": comparisons, "gate": self.gate.to_dict() if self.gate else None}
+
+    def to_polars(self) -> "pl.DataFrame":
+        """One row a group of each task and pair, as `Comparison.to_polars` has them."""
+        import polars as pl  # not needed to compare, only to hand over a frame
+
+        return pl.concat([comparison.to_polars() for comparison in self.comparisons], how="vertical_relaxed")
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The table of `to_polars` for pandas."""
+        require("pandas frames", "pandas")
+        import pandas as pd
+
+        return pd.DataFrame(self.to_polars().to_dicts())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Audit:
+class Audit(Compared):
     """What was forgotten between two models, and by whom.
 
     Attributes:
@@ -28,21 +54,3 @@ class Audit:
     gate: Gate | None
     before: Mapping[str, Scores]
     after: Mapping[str, Scores]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Nested plain data that JSON can hold; what is undefined is None. The scores are left out."""
-        comparisons = [comparison.to_dict() for comparison in self.comparisons]
-        return {"comparisons": comparisons, "gate": self.gate.to_dict() if self.gate else None}
-
-    def to_polars(self) -> "pl.DataFrame":
-        """One row a group of each task, as `Comparison.to_polars` has them."""
-        import polars as pl  # not needed to compare, only to hand over a frame
-
-        return pl.concat([comparison.to_polars() for comparison in self.comparisons], how="vertical_relaxed")
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """The table of `to_polars` for pandas."""
-        require("pandas frames", "pandas")
-        import pandas as pd
-
-        return pd.DataFrame(self.to_polars().to_dicts())

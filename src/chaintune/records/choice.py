@@ -61,12 +61,8 @@ def choice_measurement(
         provenance: what made it.
     """
     sizes = [[len(choice.strip().encode()) for choice in example.choices.texts] for example in examples]
-    columns = [
-        [example.id for example in examples], [0] * len(examples),
-        [[float(value) for value in row] for row in logprobs], [list(row) for row in tokens], sizes,
-    ]  # fmt: skip
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, MEASURED, strict=True)]
-    return Measurement(CHOICE, pa.Table.from_arrays(arrays, schema=MEASURED), dict(provenance or {})).sorted()
+    sums, counts = [[float(value) for value in row] for row in logprobs], [list(row) for row in tokens]
+    return Measurement.of(CHOICE, MEASURED, examples, [sums, counts, sizes], provenance)
 
 
 def preferred(logprobs: Sequence[float]) -> int:

@@ -32,9 +32,7 @@ def likelihood_measurement(
         tokens: how many tokens each log-probability sums over.
         provenance: what made it.
     """
-    columns = [[example.id for example in examples], [0] * len(examples), list(map(float, logprobs)), list(tokens)]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, MEASURED, strict=True)]
-    return Measurement(LIKELIHOOD, pa.Table.from_arrays(arrays, schema=MEASURED), dict(provenance or {})).sorted()
+    return Measurement.of(LIKELIHOOD, MEASURED, examples, [list(map(float, logprobs)), list(tokens)], provenance)
 
 
 def _score(measurement: Measurement, _examples: Sequence[Example]) -> dict[str, Any]:

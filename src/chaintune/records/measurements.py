@@ -1,14 +1,16 @@
 """What a measure recorded of one checkpoint: `Measurement`, its table and its file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chaintune.errors import DataError
+from chaintune.records.examples import Example
 
 MEASUREMENT_SCHEMA = pa.schema([("example_id", pa.string()), ("sample", pa.int32())])
 _METADATA = b"chaintune"
@@ -34,6 +36,28 @@ class Measurement:
             raise DataError(
                 f"measurement '{self.measure}': begins with columns {first}, expected {MEASUREMENT_SCHEMA.names}"
             )
+
+    @classmethod
+    def of(
+        cls,
+        measure: str,
+        schema: pa.Schema,
+        examples: Sequence[Example],
+        columns: Sequence[Sequence[Any]],
+        provenance: Mapping[str, str] | None = None,
+    ) -> "Measurement":
+        """The measurement that asked each example once, its rows by example.
+
+        Args:
+            measure: how the checkpoint was asked.
+            schema: of the table: that of any measurement, then the columns of the measure.
+            examples: in any order.
+            columns: of the measure, a value for each example.
+            provenance: what made it.
+        """
+        whole = [[example.id for example in examples], [0] * len(examples), *columns]
+        arrays = [pa.array(column, field.type) for column, field in zip(whole, schema, strict=True)]
+        return cls(measure, pa.Table.from_arrays(arrays, schema=schema), dict(provenance or {})).sorted()
 
     def sorted(self) -> "Measurement":
         """The same rows by example and sample."""

@@ -48,9 +48,7 @@ def preference_measurement(
         provenance: what made it.
     """
     both = [[row[place] for row in rows] for place in (0, 1) for rows in (logprobs, tokens)]
-    columns = [[example.id for example in examples], [0] * len(examples), *both]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, MEASURED, strict=True)]
-    return Measurement(PREFERENCE, pa.Table.from_arrays(arrays, schema=MEASURED), dict(provenance or {})).sorted()
+    return Measurement.of(PREFERENCE, MEASURED, examples, both, provenance)
 
 
 def compared(table: pa.Table, metric: str) -> dict[str, Any]:

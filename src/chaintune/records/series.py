@@ -3,16 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
-from chaintune.errors import require
+from chaintune.records.audit import Compared
 from chaintune.records.comparison import Comparison
 from chaintune.records.gate import Gate
 from chaintune.records.scores import Scores
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
 
 Pair = tuple[str, str]
 
@@ -37,7 +32,7 @@ def series_pairs(names: Sequence[str], *, against_first: bool = False) -> list[P
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
+class Series(Compared):
     """Checkpoints in order, or rivals of one base, compared pair by pair.
 
     Attributes:
@@ -88,24 +83,6 @@ class Series:
     def at(self, pairs: Sequence[Pair]) -> list[Comparison]:
         """The comparisons of some pairs, in the order of the pairs."""
         return [one for pair in pairs for one in self.comparisons if (one.start, one.end) == pair]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Nested plain data that JSON can hold; what is undefined is None. The scores are left out."""
-        comparisons = [comparison.to_dict() for comparison in self.comparisons]
-        return {"comparisons": comparisons, "gate": self.gate.to_dict() if self.gate else None}
-
-    def to_polars(self) -> "pl.DataFrame":
-        """One row a group of each task and pair, as `Comparison.to_polars` has them, with columns `from` and `to`."""
-        import polars as pl  # not needed to compare, only to hand over a frame
-
-        return pl.concat([comparison.to_polars() for comparison in self.comparisons], how="vertical_relaxed")
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """The table of `to_polars` for pandas."""
-        require("pandas frames", "pandas")
-        import pandas as pd
-
-        return pd.DataFrame(self.to_polars().to_dicts())
 
     @property
     def _neighbours(self) -> list[Pair]:

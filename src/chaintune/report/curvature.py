@@ -1,15 +1,16 @@
 """Tables of what may predict forgetting: curvature, and how far a stage moved the model."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from chaintune.forgetting.divergence import BACKWARD, CORRELATION, FORWARD
 from chaintune.records import Curvature, ResultRow
 from chaintune.report.cells import Table, checkpoint, p_text, score
 
-CURVATURE_METRICS = {"curvature", "curvature_forgetting_correlation"}
-_DIVERGENCES = {FORWARD: "forward", BACKWARD: "backward", CORRELATION: "rank correlation with forgetting"}
-KL_METRICS = set(_DIVERGENCES)
+_CORRELATED = "rank correlation with forgetting"
+_CURVATURE = {"curvature": "curvature", "curvature_forgetting_correlation": _CORRELATED}
+_DIVERGENCES = {FORWARD: "forward", BACKWARD: "backward", CORRELATION: _CORRELATED}
+CURVATURE_METRICS, KL_METRICS = set(_CURVATURE), set(_DIVERGENCES)
 
 
 def curvature_table(curvatures: Sequence[Curvature]) -> Table:
@@ -26,57 +27,52 @@ def curvature_table(curvatures: Sequence[Curvature]) -> Table:
     return Table("Curvature", note, header, tuple(_row(one) for one in curvatures))
 
 
-def curvature_rows_table(rows: Sequence[ResultRow]) -> Table | None:
+def curvature_rows_table(rows: Sequence[ResultRow]) -> Table:
     """Of a study: curvature of each first checkpoint, and its rank correlation with what was then forgotten."""
-    shown = [row for row in rows if row.metric in CURVATURE_METRICS]
-    lines = tuple(
-        (
-            "curvature" if row.chain else "rank correlation with forgetting",
-            f"{checkpoint(row, shown)}, seed {row.seed}" if row.chain else "",
-            row.task or "all tasks",
-            str(row.estimate.n),
-            _number(row.estimate.value) if row.chain else score(row),
-            p_text(row.estimate.p_value),
-        )
-        for row in shown
-    )
     note = (
         "Curvature: largest Hessian eigenvalue in magnitude, of the checkpoint that the next stage overwrites; n "
         "counts examples. Correlation: Spearman, with its interval; n counts pairs, taken as "
         "independent."
     )
-    return Table(
-        "Curvature and what was then forgotten", note, ("what", "checkpoint", "task", "n", "value", "p"), lines
-    )
+    return _predictor_table("Curvature and what was then forgotten", note, rows, _CURVATURE)
 
 
-def divergence_table(rows: Sequence[ResultRow]) -> Table | None:
+def divergence_table(rows: Sequence[ResultRow]) -> Table:
     """Of a study: how far each stage moved the model, and the rank correlation with what was then forgotten."""
-    shown = [row for row in rows if row.metric in KL_METRICS]
-    if not shown:
-        return None
-    lines = tuple(
-        (
-            _DIVERGENCES[row.metric],
-            f"{checkpoint(row, shown)}, seed {row.seed}" if row.chain else "",
-            row.task or "all tasks",
-            str(row.estimate.n),
-            _nats(row) if row.chain else score(row),
-            p_text(row.estimate.p_value),
-        )
-        for row in shown
-    )
     note = (
         "KL divergence between a checkpoint and its parent in nats a token, on the answers of the task that the stage "
         "taught (its test split): forward is KL(parent ‖ child), backward KL(child ‖ parent); n counts examples. "
         "Correlation: Spearman, of the forward one with what other tasks lost in that stage, with its interval; n "
         "counts pairs, taken as independent."
     )
-    header = ("what", "checkpoint", "task", "n", "value", "p")
-    return Table("KL divergence to the parent and what was then forgotten", note, header, lines)
+    return _predictor_table("KL divergence to the parent and what was then forgotten", note, rows, _DIVERGENCES)
 
 
-def _nats(row: ResultRow) -> str:
+def _predictor_table(title: str, note: str, rows: Sequence[ResultRow], named: Mapping[str, str]) -> Table:
+    """What is known of checkpoints, and how it goes with what was then forgotten.
+
+    Args:
+        title: of the table.
+        note: below it.
+        rows: of a study.
+        named: metric -> how the table calls it; other rows are left out.
+    """
+    shown = [row for row in rows if row.metric in named]
+    lines = tuple(
+        (
+            named[row.metric],
+            f"{checkpoint(row, shown)}, seed {row.seed}" if row.chain else "",
+            row.task or "all tasks",
+            str(row.estimate.n),
+            _with_ends(row) if row.chain else score(row),
+            p_text(row.estimate.p_value),
+        )
+        for row in shown
+    )
+    return Table(title, note, ("what", "checkpoint", "task", "n", "value", "p"), lines)
+
+
+def _with_ends(row: ResultRow) -> str:
     estimate = row.estimate
     ends = f" ({_number(estimate.low)} to {_number(estimate.high)})" if not math.isnan(estimate.low) else ""
     return f"{_number(estimate.value)}{ends}"

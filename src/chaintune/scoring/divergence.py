@@ -79,11 +79,7 @@ def divergence(
             on_scored(left.count(0))
     tokens = [sum(len(answer) for turn in own for answer in turn.continuations) for own in turns]
     # Rounding may leave a divergence of 0 a hair below it.
-    columns = [[one.id for one in ordered], [0] * len(ordered), *sums.clamp(min=0).tolist(), tokens]
-    table = pa.Table.from_arrays(
-        [pa.array(column, part.type) for column, part in zip(columns, MEASURED, strict=True)], schema=MEASURED
-    )
-    return Measurement(KL, table, dict(provenance or {}))
+    return Measurement.of(KL, MEASURED, ordered, [*sums.clamp(min=0).tolist(), tokens], provenance)
 
 
 def _tree_logits(model: Any, branches: Sequence[Branch]) -> torch.Tensor:

@@ -5,17 +5,16 @@ from collections.abc import Callable, Sequence
 
 from chaintune.records import LIKELIHOOD_METRICS, Example, Measurement, Reference, likelihood_measurement
 from chaintune.scoring.backends.backend import Backend
-from chaintune.scoring.measures.measure import Measure, question
+from chaintune.scoring.measures.measure import Measure, ask_answers, question
 
 
 def record(
     backend: Backend, examples: Sequence[Example], *, task: str, again: bool, on_scored: Callable[[int], None]
 ) -> Measurement:
     """The log-probability of every answer, with the rounding of some, a token, where it is asked for."""
-    logprobs, tokens = backend.answer_logprobs(examples, task=task, on_scored=on_scored)
+    logprobs, tokens, about = ask_answers(backend, examples, task=task, again=again, on_scored=on_scored)
     sizes = [row[0] for row in tokens]
-    rounding = backend.rounding(examples, logprobs) if again and examples else ""
-    about = dict(backend.about) | ({"rounding": _a_token(rounding, examples, sizes)} if rounding else {})
+    about |= {"rounding": _a_token(about["rounding"], examples, sizes)} if "rounding" in about else {}
     return likelihood_measurement(examples, [row[0] for row in logprobs], sizes, about)
 
 

@@ -94,6 +94,23 @@ class Measure:
         return canonical_digest([[example.id, self.question(example)] for example in sorted(examples, key=_id)])
 
 
+def ask_answers(
+    backend: Backend, examples: Sequence[Example], *, task: str, again: bool, on_scored: Callable[[int], None]
+) -> tuple[list[list[float]], list[list[int]], dict[str, str]]:
+    """Log-probability and tokens of each answer of each example, and what a measurement keeps of how they were made.
+
+    Args:
+        backend: open on the checkpoint.
+        examples: that have answers.
+        task: named in errors.
+        again: ask some a second way, and keep what that changes as `rounding`.
+        on_scored: called with the number of examples done.
+    """
+    logprobs, tokens = backend.answer_logprobs(examples, task=task, on_scored=on_scored)
+    rounding = backend.rounding(examples, logprobs) if again and examples else ""
+    return logprobs, tokens, dict(backend.about) | ({"rounding": rounding} if rounding else {})
+
+
 def question(example: Example) -> list[Any]:
     """Prompt and answers, and how they are read; which of them is right is no part of the question."""
     return example.asked_content()
