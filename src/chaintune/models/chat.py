@@ -124,28 +124,27 @@ def encode_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> l
     return [encoded[place] for place in range(len(turns))]
 
 
-def encode_opening(
-    tokenizer: PreTrainedTokenizerBase, history: tuple[Message, ...], chat: Chat, *, special: bool = False
-) -> tuple[str, Tokens]:
-    """The text of turns with the words that open an answer behind them, and its token ids.
+def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[tuple[str, Tokens]]:
+    """The text of each example's turns with the words that open an answer behind them, and its token ids.
 
     Args:
         tokenizer: of the model.
-        history: the turns.
-        chat: how they are rendered.
-        special: whether control tokens that are written in them are read as such.
+        examples: whose prompts are turns.
 
     Raises:
-        DataError: the template refuses the turns.
+        DataError: the template refuses the turns of one.
         ModelError: there is no template.
     """
-    rendering = _Rendering(tokenizer, template_text(tokenizer, chat), special)
-    try:
-        (text,) = rendering.texts([history], opens=True)
-        (tokens,) = rendering.tokens([history], opens=True)
-    except (TemplateError, TypeError) as error:
-        raise DataError(f"the chat template refuses the turns ({error})") from error
-    return text, tokens
+    kinds: dict[tuple[Chat, bool], list[int]] = defaultdict(list)
+    for place, example in enumerate(examples):
+        kinds[example.chat, example.special_tokens].append(place)
+    encoded: dict[int, tuple[str, Tokens]] = {}
+    for (chat, special), places in kinds.items():
+        rendering = _Rendering(tokenizer, template_text(tokenizer, chat), special)
+        histories = [turns for place in places if isinstance(turns := examples[place].prompt, tuple)]
+        texts = [rendering.opened(examples[place].id, turns) for place, turns in zip(places, histories, strict=True)]
+        encoded |= dict(zip(places, zip(texts, rendering.tokens(histories, opens=True), strict=True), strict=True))
+    return [encoded[place] for place in range(len(examples))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +165,21 @@ class _Rendering:
         """The rendered turns, with the words that open an answer behind them or not."""
         texts: list[str] = self._apply(histories, add_generation_prompt=opens, tokenize=False)
         return texts
+
+    def opened(self, example: str, history: Sequence[Message]) -> str:
+        """The rendered turns of an example, with the words that open an answer behind them.
+
+        Raises:
+            DataError: the template refuses them.
+        """
+        try:
+            (text,) = self.texts([history], opens=True)
+        except (TemplateError, TypeError) as error:
+            raise DataError(
+                f"example '{example}': the chat template refuses the turns ({error}); leave it out, or name another "
+                "'chat_template'"
+            ) from error
+        return text
 
     def tokens(self, histories: Sequence[Sequence[Message]], *, opens: bool) -> list[Tokens]:
         """The same as token ids."""

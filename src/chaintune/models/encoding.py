@@ -19,7 +19,7 @@ from functools import cache
 from transformers import PreTrainedTokenizerBase
 
 from chaintune.errors import DataError, ModelError
-from chaintune.models.chat import Turn, encode_opening, encode_turns, has_template
+from chaintune.models.chat import Turn, encode_openings, encode_turns, has_template
 from chaintune.models.token_tree import common_beginning
 from chaintune.records import Chat, Choices, Example, Message, Preference, Reference, Target
 from chaintune.records.examples import Text
@@ -188,9 +188,8 @@ def _encode_chunk(
     raw = {number for number, example in enumerate(examples) if isinstance(example.prompt, str)}
     turns = {number for number in range(len(examples)) if number not in raw and not _has_choices(examples[number])}
     rows = _raw_rows(tokenizer, examples, sorted(raw), special)
-    for number in range(len(examples)):
-        if number not in raw and number not in turns:
-            rows[number] = _opened_rows(tokenizer, examples[number], special)
+    opened = [number for number in range(len(examples)) if number not in raw and number not in turns]
+    rows |= dict(zip(opened, _opened_rows(tokenizer, [examples[number] for number in opened], special), strict=True))
     for number, (_, *answers) in rows.items():
         _check_answers(examples[number], answers)
     encoded = {number: _encode(examples[number], *own, special=special) for number, own in rows.items()}
@@ -222,21 +221,27 @@ def _raw_rows(
     return rows
 
 
-def _opened_rows(tokenizer: PreTrainedTokenizerBase, example: Example, special: _SpecialTokens) -> list[list[int]]:
-    """The turns up to where an answer begins, and the same with the content of each choice."""
-    assert isinstance(example.prompt, tuple)  # noqa: S101 - the caller looked
-    try:
-        text, opened = encode_opening(tokenizer, example.prompt, example.chat, special=example.special_tokens)
-    except DataError as error:
-        raise DataError(f"example '{example.id}': {error}; leave it out, or name another 'chat_template'") from error
-    texts = [text, *(text + choice for choice in example.choices.texts)]
-    rows: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    plain = example.special_tokens or not (special.written and any(map(special.written.search, example.choices.texts)))
-    if tuple(rows[0]) == opened and plain:
-        return rows
-    # Special tokens are written in the turns or choices and are text there, so that each part is read by itself.
-    choices = tokenizer(list(example.choices.texts), add_special_tokens=False, verbose=False, split_special_tokens=True)
-    return [list(opened), *([*opened, *choice] for choice in choices["input_ids"])]
+def _opened_rows(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], special: _SpecialTokens
+) -> Iterator[list[list[int]]]:
+    """The turns up to where an answer begins, and the same with the content of each choice, of each example."""
+    openings = encode_openings(tokenizer, examples)
+    written = [
+        [text, *(text + choice for choice in example.choices.texts)]
+        for example, (text, _) in zip(examples, openings, strict=True)
+    ]
+    every = [text for texts in written for text in texts]
+    ids = iter(tokenizer(every, add_special_tokens=False, verbose=False)["input_ids"] if every else [])
+    for example, texts, (_, opened) in zip(examples, written, openings, strict=True):
+        rows = [next(ids) for _ in texts]
+        choices = example.choices.texts
+        plain = example.special_tokens or not (special.written and any(map(special.written.search, choices)))
+        if tuple(rows[0]) == opened and plain:
+            yield rows
+            continue
+        # Special tokens are written in the turns or choices and are text there, so that each part is read by itself.
+        parts = tokenizer(list(choices), add_special_tokens=False, verbose=False, split_special_tokens=True)
+        yield [list(opened), *([*opened, *part] for part in parts["input_ids"])]
 
 
 def encode_answers(
