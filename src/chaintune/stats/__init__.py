@@ -1,5 +1,6 @@
 """Intervals, tests, multiplicity, power: numbers in, `Estimate` out. numpy and scipy only."""
 
+from chaintune.stats.agreement import Agreement, agreement
 from chaintune.stats.clusters import Design
 from chaintune.stats.detectable import detectable_biased, detectable_means
 from chaintune.stats.effects import Reference, adjusted, biased, means, rates
@@ -16,6 +17,7 @@ from chaintune.stats.spread import disparity
 
 __all__ = [
     "Adjustment",
+    "Agreement",
     "Design",
     "Flips",
     "Power",
@@ -24,6 +26,7 @@ __all__ = [
     "SeedVariance",
     "adjust",
     "adjusted",
+    "agreement",
     "biased",
     "combination",
     "corrected",
