@@ -174,7 +174,7 @@ def audit(
     }  # fmt: skip
     models = {"before": str(before), "after": str(after)}
     options, budgets, loaded, scores = scored(models, tasks, {**arguments, **how})
-    audited = audit_scores(scores["before"], scores["after"], options, budgets)
+    audited = audit_scores(scores["before"], scores["after"], options, budgets, tasks=loaded)
     if out is not None:
         write_audit(audited, Path(out), tasks=loaded)
     return audited
@@ -186,6 +186,7 @@ def audit_scores(
     options: "CompareOptions",
     policy: "Policy | None",
     *,
+    tasks: Sequence[Task],
     on_draw: OnDraw | None = None,
 ) -> Audit:
     """The forgetting between two models that were scored.
@@ -195,6 +196,7 @@ def audit_scores(
         after: the same of the later one.
         options: how to compare; each dimension in each task that has it.
         policy: budgets, whose dimensions are added.
+        tasks: whose scores they are.
         on_draw: as `compare_sides` takes it.
     """
     from chaintune.gate import judge
@@ -203,7 +205,7 @@ def audit_scores(
 
     lenient = lenient_options(options, policy)
     sides = read_sides(list(before.values()), list(after.values()), lenient)
-    comparisons = with_public_caution(compare_sides(sides, lenient, on_draw=on_draw))
+    comparisons = with_public_caution(compare_sides(sides, lenient, on_draw=on_draw), tasks)
     return Audit(comparisons, judge(policy, comparisons) if policy else None, before, after)
 
 
@@ -307,11 +309,11 @@ def lenient_options(options: "CompareOptions", policy: "Policy | None") -> "Comp
     return replace(options, by=(), also_by=(*options.by, *options.also_by, *(policy.dimensions if policy else ())))
 
 
-def with_public_caution(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """The comparisons; those of public data with what that means."""
+def with_public_caution(comparisons: Sequence[Comparison], tasks: Sequence[Task]) -> tuple[Comparison, ...]:
+    """The comparisons; those of public data, under whatever name, with what that means."""
+    public = {task.name for task in tasks if {task.name, task.known, task.other_way_of} & set(registry.names())}
     return tuple(
-        replace(one, cautions={**one.cautions, "public": _PUBLIC}) if one.task in registry.names() else one
-        for one in comparisons
+        replace(one, cautions={**one.cautions, "public": _PUBLIC}) if one.task in public else one for one in comparisons
     )
 
 

@@ -88,7 +88,7 @@ def audit_series(
     if len(named) < 3:
         raise ConfigError(f"models: expected three or more, got {len(named)}; `audit` takes two")
     options, budgets, loaded, scores = scored({name: str(model) for name, model in named.items()}, tasks, how)
-    series = series_of_scores(scores, options, budgets, against_first=against_first, policy_on=policy_on)
+    series = series_of_scores(scores, options, budgets, tasks=loaded, against_first=against_first, policy_on=policy_on)
     if (out := how.get("out")) is not None:
         write_series(series, Path(out), tasks=loaded)
     return series
@@ -99,6 +99,7 @@ def series_of_scores(
     options: "CompareOptions",
     policy: "Policy | None",
     *,
+    tasks: Sequence[Task],
     against_first: bool,
     policy_on: "PolicyOn | None" = None,
 ) -> Series:
@@ -108,6 +109,7 @@ def series_of_scores(
         scores: name of a checkpoint -> task -> its scores, in order.
         options: how to compare; each dimension in each task that has it.
         policy: budgets, whose dimensions are added.
+        tasks: whose scores they are.
         against_first: each model is compared with the first one only.
         policy_on: what the policy judges, as of `audit_series`.
     """
@@ -119,7 +121,7 @@ def series_of_scores(
     sides = read_series(
         {name: list(own.values()) for name, own in scores.items()}, lenient, against_first=against_first
     )
-    series = Series(with_public_caution(compare_pairs(sides, lenient)), scores=scores)
+    series = Series(with_public_caution(compare_pairs(sides, lenient), tasks), scores=scores)
     return replace(series, gate=judge_series(policy, series, policy_on)) if policy else series
 
 

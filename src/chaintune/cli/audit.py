@@ -68,14 +68,16 @@ def audit(
     if len(models) == 2:
         scores = score_flags.score(dict(zip(("before", "after"), models, strict=True)), tasks)
         with simulating(options) as on_draw:
-            audited = audit_scores(scores["before"], scores["after"], options, policy, on_draw=on_draw)
+            audited = audit_scores(scores["before"], scores["after"], options, policy, tasks=tasks, on_draw=on_draw)
         if out is not None:
             write_audit(audited, out, tasks=tasks, command=command)
         return report_comparisons(audited.comparisons, audited.gate, output)
     check_of_series(options)
     against_first = series_flags.against_first
     scores = score_flags.score(dict(zip(told_apart(models), models, strict=True)), tasks)
-    series = series_of_scores(scores, options, policy, against_first=against_first, policy_on=output.policy_on)
+    series = series_of_scores(
+        scores, options, policy, tasks=tasks, against_first=against_first, policy_on=output.policy_on
+    )
     if out is not None:
         write_series(series, out, tasks=tasks, command=command)
     return report_comparisons(series.comparisons, series.gate, output)

@@ -40,7 +40,7 @@ def _tasks(study: Path) -> "dict[str, Task]":
     from chaintune.study.study import Study
     from chaintune.study.task_spec import both_ways, load_spec
 
-    loaded = {}
+    loaded: dict[str, Task] = {}
     try:
         read = Study.from_yaml(study)
     except ChaintuneError as error:
@@ -49,6 +49,7 @@ def _tasks(study: Path) -> "dict[str, Task]":
     for name, spec in read.tasks.items():
         try:
             loaded[name] = load_spec(name, spec, chat=read.chat, allow_overlap=read.allow_overlap)
+            loaded |= both_ways({name: loaded[name]}, read.tasks, read.chat)
         except ChaintuneError as error:
             _LOG.warning("the page has ids instead of the texts of task '%s': %s", name, error)
-    return both_ways(loaded, read.tasks, read.chat)
+    return loaded

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 NATS = "nats"
 FORWARD, BACKWARD, CORRELATION = "kl_forward", "kl_backward", "kl_forgetting_correlation"
+# Why a divergence is infinite: a token has no probability at all under the second model.
+_INFINITE = {
+    "forward": "infinite in {of}: the model after the stage rules out tokens that the one before it does not",
+    "backward": "infinite in {of}: the model before the stage rules out tokens that the one after it does not",
+}
 PAIRS_SCHEMA: dict[str, Any] = {
     "base": str, "chain": str, "variant": str, "seed": str, "taught": str,
     "task": str, FORWARD: float, f"{FORWARD}_low": float, f"{FORWARD}_high": float,
@@ -58,7 +63,8 @@ def mean_divergences(
         resamples: halves of the clusters to draw.
         seed: of the draws.
 
-    Undefined: the interval, of fewer clusters than one needs. There is no test: a model that was trained at all moved.
+    Undefined: both, where one model rules out tokens that the other does not; the interval, of fewer clusters than one
+    needs. There is no test: a model that was trained at all moved.
     """
     clusters = {example.id: example.cluster for example in task.test}
     names = [clusters[name] for name in table.column("example_id").to_pylist()]
@@ -67,9 +73,16 @@ def mean_divergences(
     tokens = table.column("tokens").to_numpy().astype(np.float64)
     made = []
     for name in ("forward", "backward"):
-        (one,) = ratios(design, table.column(name).to_numpy(), tokens, level=level, resamples=resamples, seed=seed)
-        reason = one.reason.replace("one-sided changes", "skewed values")
-        made.append(replace(one, p_value=math.nan, method=one.method.partition(";")[0], reason=reason))
+        values = table.column(name).to_numpy()
+        if infinite := int(np.isinf(values).sum()):
+            made.append(
+                Estimate.undefined(_INFINITE[name].format(of=f"{infinite} of {len(values)} examples"), n=len(values))
+            )
+            continue
+        (one,) = ratios(
+            design, values, tokens, level=level, resamples=resamples, seed=seed, rare="too skewed divergences"
+        )
+        made.append(replace(one, p_value=math.nan, method=one.method.partition(";")[0]))
     return made[0], made[1]
 
 

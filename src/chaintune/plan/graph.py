@@ -31,7 +31,7 @@ from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
 from chaintune.tuning.objectives import objective_of, protecting, targets_of, with_objective
 
-STAGE_FORMAT = 2
+STAGE_FORMAT = 3
 MEASUREMENT_FORMAT = 4
 CURVATURE_FORMAT = 2
 KL_FORMAT = 1

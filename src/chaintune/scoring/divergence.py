@@ -38,7 +38,8 @@ def divergence(
 
     The answers are those that a stage teaches, each in its context. Columns: `forward`, the sum of KL(parent ‖ child)
     in nats, large where the child no longer does what the parent did; `backward`, of KL(child ‖ parent), large where
-    the child does what the parent did not; `tokens`, over how many positions they are summed.
+    the child does what the parent did not; `tokens`, over how many positions they are summed. One is infinite where the
+    second model rules out a token (its logit is -inf) that the first does not.
 
     Args:
         parent: before the stage.
@@ -72,7 +73,7 @@ def divergence(
             whose = torch.tensor([owners[branch.example] for branch in branches for _ in branch.predicted])
             before, after = (torch.log_softmax(read(model, branches).float(), dim=-1) for model in models)  # [N, V]
             for place, (p, q) in enumerate(((before, after), (after, before))):
-                apart = (p.exp() * (p - q)).sum(dim=-1).double().cpu()
+                apart = _terms(p, q).sum(dim=-1).double().cpu()
                 sums[place].index_add_(0, whose, apart)
             for branch in branches:
                 left[owners[branch.example]] -= 1
@@ -80,6 +81,12 @@ def divergence(
     tokens = [sum(len(answer) for turn in own for answer in turn.continuations) for own in turns]
     # Rounding may leave a divergence of 0 a hair below it.
     return Measurement.of(KL, MEASURED, ordered, [*sums.clamp(min=0).tolist(), tokens], provenance)
+
+
+def _terms(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """Each token's part of KL(p ‖ q), from logarithms: 0 of one that p rules out, infinite of one that q alone does."""
+    weights = p.exp()
+    return torch.where(weights > 0, weights * (p - q), 0.0)
 
 
 def _tree_logits(model: Any, branches: Sequence[Branch]) -> torch.Tensor:

@@ -29,6 +29,7 @@ def ratios(
     level: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
+    rare: str = "too one-sided changes",
 ) -> list[Estimate]:
     """Ratio of two sums over the examples of each group, the whole task first, and the test that it is 0.
 
@@ -39,6 +40,7 @@ def ratios(
         level: of the intervals.
         resamples: halves of the clusters to draw.
         seed: of the draws.
+        rare: what a reason calls values of which few stand out, behind 'too few and'.
 
     Shape: numerators and denominators `[E]` or `[S, E]`.
 
@@ -63,9 +65,11 @@ def ratios(
         low, high, p_value = crossed(top, bottom, noise, level)
         errors = error_of_draws(p_value, len(top.sums))
     residuals = tops.mean(axis=0) - np.nan_to_num(value) * bottoms.mean(axis=0)
-    rare = skewness(residuals) > MEAN_SKEWNESS
+    stand_out = np.where(skewness(residuals) > MEAN_SKEWNESS, rare, "")
     numbers = np.stack([value, low, high, p_value, errors])
-    return [_ratio(design, column, numbers[:, column], len(tops), (bool(rare[column]), level)) for column in range(k)]
+    return [
+        _ratio(design, column, numbers[:, column], len(tops), (str(stand_out[column]), level)) for column in range(k)
+    ]
 
 
 def _share_beyond(value: Floats, lows: Floats, highs: Floats) -> Floats:
@@ -211,7 +215,7 @@ def _errors(samples: Sequence[Sample], weights: Sequence[float], rng: np.random.
     return errors, np.asarray(rng.standard_normal(draws) * np.sqrt(spread))
 
 
-def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tuple[bool, float]) -> Estimate:
+def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tuple[str, float]) -> Estimate:
     rare, level = trust
     value, low, high, p_value, error = (float(number) for number in numbers)
     n, clusters = int(design.own_n[column]), int(design.own_clusters[column])
@@ -223,7 +227,7 @@ def _ratio(design: Design, column: int, numbers: Floats, seeds: int, trust: tupl
     elif not math.isfinite(low + high):
         reason = f"what it is divided by is 0 or less in too many halves of the {clusters} clusters for an interval"
     elif rare:
-        reason = f"too few and too one-sided changes among {clusters} clusters for an interval"
+        reason = f"too few and {rare} among {clusters} clusters for an interval"
     else:
         method = f"{HALVES}; {SIGN_FLIP}{exactness(error)}" + of_seeds(design, seeds, column)
         return Estimate(value, low, high, p_value, n=n, n_clusters=clusters, n_seeds=seeds, method=method)

@@ -1,6 +1,8 @@
 """Divergence of two models on the answers of examples."""
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -63,6 +65,30 @@ def test_a_model_is_no_way_from_itself_and_the_order_of_examples_says_nothing() 
     assert set(own.column("forward").to_pylist()) == {0.0}
     table = divergence(one, other, EXAMPLES, task="t").table
     assert table == divergence(one, other, EXAMPLES[::-1], task="t").table
+
+
+def without(token: int, seed: int, kind: str) -> LoadedModel:
+    """A model that never writes a token."""
+    loaded = model(seed, kind)
+
+    def mask(_module: Any, _inputs: Any, logits: torch.Tensor) -> torch.Tensor:
+        masked = logits.clone()
+        masked[..., token] = -torch.inf
+        return masked
+
+    loaded.model.get_output_embeddings().register_forward_hook(mask)
+    return loaded
+
+
+@pytest.mark.parametrize("kind", ["llama", "bloom"])
+def test_a_token_that_both_rule_out_says_nothing_and_one_that_the_second_does_is_infinite(kind: str) -> None:
+    unused = 339  # of the vocabulary's end, as paddings of it are
+    both = divergence(without(unused, 0, kind), without(unused, 1, kind), EXAMPLES, task="t").table.to_pylist()
+    assert all(0 < row[way] < math.inf for row in both for way in ("forward", "backward"))
+    one = divergence(model(0, kind), without(unused, 1, kind), EXAMPLES, task="t").table.to_pylist()
+    assert all(row["forward"] == math.inf and 0 < row["backward"] < math.inf for row in one)
+    other = divergence(without(unused, 0, kind), model(1, kind), EXAMPLES, task="t").table.to_pylist()
+    assert all(row["backward"] == math.inf and 0 < row["forward"] < math.inf for row in other)
 
 
 def test_progress_ends_with_all_examples() -> None:
