@@ -1,6 +1,7 @@
 """What an audit says of its tasks."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests import run_folders, synthetic
         ({}, False),
     ],
 )
-def test_public_data_is_cautioned_of_under_whatever_name(way: dict[str, str], told: bool) -> None:
+def test_public_data_is_cautioned_of_under_whatever_name(way: dict[str, Any], told: bool) -> None:
     task = replace(run_folders.task("mine"), **way)
     sides = [synthetic.scores([True] * 20 + [False] * lost, task=task.name, noise=lost) for lost in (20, 20)]
     (comparison,) = with_public_caution([chaintune.compare(*sides, resamples=100)], [task])
