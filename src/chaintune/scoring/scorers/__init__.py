@@ -1,0 +1,38 @@
+"""What judges a generated text. A scorer is a file here, or an entry point of an installed package."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from chaintune.config.source import plain_mapping
+from chaintune.config.validation import Spec, check
+from chaintune.registry import Registry
+from chaintune.scoring.scorers.scorer import Scorer, Verdict
+
+__all__ = ["SCORERS", "Scorer", "Verdict", "settings_of"]
+
+SCORERS = Registry(
+    "scorer",
+    "chaintune.scorers",
+    Scorer,
+    {
+        name: f"chaintune.scoring.scorers.{name}:SCORER"
+        for name in ("exact_match", "contains", "regex", "number", "multiple_choice")
+    },
+)
+
+
+def settings_of(name: str, written: Mapping[str, Any], where: str) -> Spec:
+    """The settings of a scorer, those that are not written at their defaults.
+
+    Args:
+        name: of the scorer.
+        written: its settings.
+        where: the beginning of an error sentence.
+
+    Raises:
+        ConfigError: no scorer has the name, or a setting is invalid.
+    """
+    source = plain_mapping(written, where)
+    settings = check(SCORERS.get(name).settings, dict(written), (), source)
+    source.stop_if_wrong()
+    return cast("Spec", settings)

@@ -1,0 +1,142 @@
+"""What a scorer is: what it makes of a text, what it takes and can give, and what it cannot tell."""
+
+import inspect
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chaintune.config.validation import Spec
+from chaintune.errors import DataError, nearest, number_of
+from chaintune.records import Example, canonical_digest
+from chaintune.records.metrics import Direction
+
+EMPTY = "empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a scorer says of one text.
+
+    Attributes:
+        score: in [0, 1]; None where there is none.
+        outcome: what the text counts as, one of the scorer's outcomes.
+        evidence: the words that show it.
+        missing_reason: why there is no score.
+        answer: what was read out of the text, such as a number or a letter.
+    """
+
+    score: float | None
+    outcome: str = ""
+    evidence: str = ""
+    missing_reason: str | None = None
+    answer: str | None = None
+
+
+Judge = Callable[[Sequence[Example], Sequence[str], Any], Sequence[Verdict]]
+
+
+def _no_chance(_example: Example, _settings: Any) -> None:
+    """Nothing is known of what guessing scores."""
+
+
+def _any_example(_example: Example, _settings: Any) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """What judges texts that a model wrote.
+
+    Attributes:
+        name: as study files write it.
+        settings: schema of what a study file may set.
+        judge: makes a verdict of each text; takes the example of each text, the texts, and the settings.
+        limits: what it can and cannot tell.
+        version: raised when it judges otherwise; the digest of its code is part of every key as well.
+        direction: whether `more` or `less` is better.
+        chance: what guessing scores on an example; None where it is not known.
+        outcomes: that it can give.
+        doubtful: outcomes that make a verdict inconclusive where there are more than a few of them.
+        model: the model that it asks, as a user names it; None where it asks none.
+        refuses: why an example cannot be judged; empty where it can.
+    """
+
+    name: str
+    settings: type[Spec]
+    judge: Judge
+    limits: str
+    version: str = "1"
+    direction: Direction = "more"
+    chance: Callable[[Example, Any], float | None] = _no_chance
+    outcomes: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
+    model: Callable[[Any], str] | None = None
+    refuses: Callable[[Example, Any], str] = _any_example
+
+    def digest(self, settings: Spec) -> str:
+        """Digest of all that determines a verdict: settings, version, and the code, with the phrases in it."""
+        return canonical_digest([self.name, self.version, settings.model_dump(mode="json"), *_code_of(self.judge)])
+
+    def check(self, examples: Sequence[Example], settings: Spec, task: str) -> None:
+        """Refuse examples that it cannot judge.
+
+        Args:
+            examples: of the task.
+            settings: of the scorer.
+            task: named in errors.
+
+        Raises:
+            DataError: there are some; the message counts them and names the first.
+        """
+        refused = [(example, reason) for example in examples if (reason := self.refuses(example, settings))]
+        if refused:
+            example, reason = refused[0]
+            raise DataError(
+                f"task '{task}': scorer '{self.name}' cannot judge {len(refused)} of "
+                f"{number_of(len(examples), 'example')}, such as '{example.id}', which {reason}"
+            )
+
+    def verdicts(self, examples: Sequence[Example], texts: Sequence[str], settings: Spec) -> list[Verdict]:
+        """A verdict of each text, held against what a verdict may be.
+
+        Args:
+            examples: one a text.
+            texts: that a model wrote.
+            settings: of the scorer.
+
+        Raises:
+            DataError: the scorer gives another number of verdicts than texts, or one that no verdict can be.
+        """
+        verdicts = list(self.judge(examples, texts, settings))
+        if len(verdicts) != len(texts):
+            raise DataError(f"scorer '{self.name}': {len(verdicts)} verdicts of {number_of(len(texts), 'text')}")
+        return [self._checked(verdict, example) for verdict, example in zip(verdicts, examples, strict=True)]
+
+    def _checked(self, verdict: Verdict, example: Example) -> Verdict:
+        what = f"scorer '{self.name}', example '{example.id}'"
+        # NaN is not between any two numbers.
+        if verdict.score is not None and not 0 <= verdict.score <= 1:
+            number = verdict.score if math.isfinite(verdict.score) else "no finite number"
+            raise DataError(f"{what}: score {number}, expected a number from 0 to 1, or none with a reason")
+        if self.outcomes and verdict.outcome not in ("", *self.outcomes):
+            raise DataError(f"{what}: outcome '{verdict.outcome}', {nearest(verdict.outcome, self.outcomes)}")
+        if verdict.score is None and not verdict.missing_reason:
+            return replace(verdict, missing_reason=f"scorer '{self.name}' gives no score")
+        return verdict
+
+
+def _code_of(judge: Judge) -> list[str]:
+    """Source of the module that judges, and of the scorers' own modules that it uses; nothing where it is not known."""
+    module = sys.modules[judge.__module__]
+    used = {getattr(value, "__module__", None) for value in vars(module).values() if callable(value)}
+    names = {module.__name__, *(name for name in used if name and name.startswith(f"{__package__}."))}
+    return [source for name in sorted(names) if (source := _source(name))]
+
+
+def _source(module: str) -> str:
+    try:
+        return inspect.getsource(sys.modules[module])
+    except (OSError, TypeError):  # a compiled module has none, and then its version alone speaks
+        return ""
