@@ -9,6 +9,7 @@ from chaintune.stats.flips import mcnemar_p
 from chaintune.stats.medians import median
 from chaintune.stats.multiplicity import Adjustment, adjust, one_test
 from chaintune.stats.pooling import pooled
+from chaintune.stats.prediction_powered import LEAST_LABELS, Powered, prediction_powered
 from chaintune.stats.ratios import combination, ratio_limits, ratios
 from chaintune.stats.sample import Sample, needed_clusters
 from chaintune.stats.seeds import SeedVariance
@@ -16,11 +17,13 @@ from chaintune.stats.simulation import Flips, Power, flips_of, grown, simulated_
 from chaintune.stats.spread import disparity
 
 __all__ = [
+    "LEAST_LABELS",
     "Adjustment",
     "Agreement",
     "Design",
     "Flips",
     "Power",
+    "Powered",
     "Reference",
     "Sample",
     "SeedVariance",
@@ -43,6 +46,7 @@ __all__ = [
     "one_test",
     "own_means",
     "pooled",
+    "prediction_powered",
     "rates",
     "ratio_limits",
     "ratios",
