@@ -81,7 +81,7 @@ def prediction_powered(
     known = ~np.isnan(labels)
     n, codes = int(known.sum()), np.arange(len(labels)) if clusters is None else np.asarray(clusters)
     codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
-    facts = {"n": len(labels), "n_clusters": len(np.unique(codes))}
+    facts: dict[str, Any] = {"n": len(labels), "n_clusters": len(np.unique(codes))}
     means = tuple(float(one.mean()) if len(one) else math.nan for one in (predictions, labels[known]))
     if n < max(least_labels, 1):
         reason = f"{n} labels, at least {max(least_labels, 1)} are needed"
@@ -108,10 +108,10 @@ def prediction_powered(
         low, high = min(low, value - below), max(high, value + above)
         method = f"{POWERED}, no narrower than {RATES}"
     p_value = float(t_tails(np.array(value), np.array(error), freedom)) if is_change else math.nan
-    ends = {"low": max(low, -1.0 if is_change else 0.0), "high": min(high, 1.0)}
-    if ends["low"] <= 0 <= ends["high"] and p_value < 1 - level:
+    low, high = max(low, -1.0 if is_change else 0.0), min(high, 1.0)
+    if low <= 0 <= high and p_value < 1 - level:
         p_value = 1 - level  # exact limits reach farther than t
-    return Powered(Estimate(value, **ends, p_value=p_value, method=method, **facts), chosen, n, *means)
+    return Powered(Estimate(value, low, high, p_value, method=method, **facts), chosen, n, *means)
 
 
 def _check(predictions: Floats, labels: Floats, clusters: Integers | None, least: float) -> None:
@@ -134,7 +134,8 @@ def _influences(
     def centred(values: Floats, where: np.ndarray[Any, Any]) -> Floats:
         if not where.any():
             return np.zeros(codes.max() + 1)
-        return np.bincount(codes[where], values[where] - values[where].mean(), codes.max() + 1) / where.sum()
+        summed = np.bincount(codes[where], values[where] - values[where].mean(), codes.max() + 1)
+        return np.asarray(summed / where.sum())
 
     return centred(labels, known), centred(predictions, ~known) - centred(predictions, known)
 
