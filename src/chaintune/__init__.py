@@ -25,7 +25,7 @@ from chaintune.errors import (
 )
 
 if TYPE_CHECKING:
-    from chaintune.api import Study, curvature, mitigate
+    from chaintune.api import Study, curvature, mitigate, suite
     from chaintune.auditing import audit, score
     from chaintune.callback.callback import ForgettingCallback
     from chaintune.logs import compare, compare_series
@@ -78,6 +78,7 @@ __all__ = [
     "curvature",
     "mitigate",
     "score",
+    "suite",
 ]
 
 _RECORDS = (
@@ -94,6 +95,7 @@ _HOMES = dict.fromkeys(_RECORDS, "records") | {
     "curvature": "api",
     "mitigate": "api",
     "score": "auditing",
+    "suite": "api",
 }
 
 

@@ -11,6 +11,8 @@ from chaintune.errors import ConfigError, StageError, nearest
 from chaintune.files.names import shown_names
 from chaintune.records import Curvature, Example, Limits, Space, Task, examples_digest
 from chaintune.study import study
+from chaintune.study.task_spec import tasks_from_options
+from chaintune.tasks.chat import RunMode
 
 if TYPE_CHECKING:
     from chaintune.models import LoadedModel
@@ -62,6 +64,32 @@ class Study(study.Study):
 
         session = prepare(self, open_store(store), trust_remote_code=trust_remote_code)
         return session.run(Path(out or Path("runs") / self.name), RunOptions(executor, address, max_store))
+
+
+@taking(named=PATH, sample_seed=Integral, overrides=NAMES, chat=str)
+def suite(
+    named: str | Path,
+    *,
+    sample_seed: int = 0,
+    overrides: Sequence[str] = (),
+    chat: RunMode = "auto",
+    trust_remote_code: bool = False,
+) -> list[Task]:
+    """The tasks of a shipped suite, or of a file that holds the `tasks:` part of a study file, ready to be scored on.
+
+    Args:
+        named: a suite, as `chaintune suite list` shows them, or a file; a study file is one.
+        sample_seed: of the splits and samples of tasks that say none.
+        overrides: `tasks.NAME.KEY=VALUE`, as `--set` takes them.
+        chat: how tasks are asked that do not say it.
+        trust_remote_code: run Python code that the file names.
+
+    Raises:
+        ConfigError: there is no such suite or file, or a value in it is invalid; the message names each, with its line.
+        DataError: a task's data cannot be loaded.
+    """
+    how: dict[str, Any] = {"seed": sample_seed, "overrides": overrides, "chat": chat}
+    return tasks_from_options((), suite=str(named), trust_remote_code=trust_remote_code, **how)
 
 
 @taking(

@@ -29,11 +29,11 @@ def audit(
             show_default=False,
         ),
     ],
-    task: Names,
     score_flags: ScoreFlags,
     series_flags: SeriesFlags,
     compare_flags: CompareFlags,
     output: OutputFlags,
+    task: Names = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the report (HTML, Markdown, JSON) and the models' scores.", show_default=False),
@@ -51,6 +51,8 @@ def audit(
     chaintune audit base-model my-model --task bbq --task csqa --by category
 
     chaintune audit base-model base-model+my-adapter --task bbq --test "40 per category" --policy policy.yaml
+
+    chaintune audit base-model my-model --suite chat-safety --out audit
 
     chaintune audit base sft dpo rl --task bbq --by category --out audit
     """

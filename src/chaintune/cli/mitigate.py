@@ -14,6 +14,7 @@ from chaintune.cli.amounts import read_size
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson, MaxStore, Overrides, RunFlags
 from chaintune.cli.output import echo
+from chaintune.cli.score import TaskFile
 from chaintune.errors import ConfigError
 from chaintune.records import Limits
 
@@ -54,6 +55,7 @@ def mitigate(
     out: Annotated[Path, typer.Option(help="Folder for the results and the model.", show_default=False)],
     dose_flags: DoseFlags,
     run_flags: RunFlags,
+    suite: TaskFile = None,
     max_store: MaxStore = "",
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -68,6 +70,7 @@ def mitigate(
     from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.mitigations import mitigation_tables
     from chaintune.report.results import Results
+    from chaintune.study.task_spec import suite_settings
 
     run_flags.check()
     mitigations = run(
@@ -78,6 +81,7 @@ def mitigate(
         out=out,
         **(asdict(dose_flags) | {"dose": dose_flags.fractions()}),
         **(asdict(run_flags) | {"allow_unused": run_flags.allow_unused or ()}),
+        settings={"tasks": suite_settings(suite)} if suite else None,
         overrides=[*(overrides or ()), *recipe_overrides(context.args)],
         max_store=read_size(max_store, "--max-store"),
         watch=RunDisplay,

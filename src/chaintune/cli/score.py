@@ -21,8 +21,26 @@ if TYPE_CHECKING:
 _OTHER_FORMATS = (".csv", ".json", ".jsonl", ".tsv", ".txt", ".xlsx", ".pq", ".feather", ".arrow")
 
 Names = Annotated[
-    list[str],
-    typer.Option("--task", metavar="TASK", help="A task; repeat it for more. 'chaintune tasks' lists them."),
+    list[str] | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="A task; repeat it for more. 'chaintune tasks' lists them. With --tasks, one of the file's.",
+        show_default=False,
+    ),
+]
+
+
+TaskFile = Annotated[
+    str | None,
+    typer.Option(
+        "--tasks",
+        "--suite",
+        metavar="FILE|SUITE",
+        help="The tasks of a file, the 'tasks:' part of a study file (or a study file itself), or of a suite that "
+        "'chaintune suite list' names.",
+        show_default=False,
+    ),
 ]
 
 
@@ -30,6 +48,7 @@ Names = Annotated[
 class ScoreFlags(RunFlags):
     """Options of how models are scored, shared by every command that scores without training."""
 
+    suite: TaskFile = None
     test: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,13 +96,14 @@ class ScoreFlags(RunFlags):
         ),
     ] = None
 
-    def tasks(self, names: Sequence[str]) -> "list[Task]":
-        """The tasks of these names, with the sizes and keys of the options; with `--chat both` the other way too."""
+    def tasks(self, names: Sequence[str] | None) -> "list[Task]":
+        """The tasks of these names or of a file, by the options; with `--chat both` the other way too."""
         from chaintune.study.task_spec import tasks_from_options
 
         sizes, overrides = self.test or (), self.overrides or ()
         return tasks_from_options(
-            names,
+            names or (),
+            suite=self.suite or "",
             sizes=sizes,
             seed=self.sample_seed,
             overrides=overrides,
@@ -115,12 +135,12 @@ def score(
     model: Annotated[
         str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, alias, or BACKEND:REFERENCE.")
     ],
-    task: Names,
     out: Annotated[
         Path,
         typer.Option(help="A .parquet file for one task, or a folder that gets a file a task."),
     ],
     score_flags: ScoreFlags,
+    task: Names = None,
     by: Annotated[
         list[str] | None, typer.Option("--by", metavar="DIM", help="Tell each group of this dimension too.")
     ] = None,
@@ -139,6 +159,8 @@ def score(
 
     chaintune score my-model --task mine --set tasks.mine.path=items.jsonl --out mine.parquet
 
+    chaintune score my-model --tasks mine.yaml --out scores
+
     chaintune score large-model --task bbq --devices 4 --out large.parquet
 
     chaintune score chat-model --task bbq --chat both --out scores
@@ -152,7 +174,7 @@ def score(
 
     if out.suffix.lower() in _OTHER_FORMATS:
         raise ConfigError(f"--out {out}: scores are written as Parquet; name a .parquet file, or a folder")
-    score_paths(task, out)  # refuses an invalid path before anything is scored
+    score_paths(task or (), out)  # refuses an invalid path before anything is scored
     tasks = score_flags.tasks(task)
     score_paths([one.name for one in tasks], out)
     check_dimensions(by or (), tasks)

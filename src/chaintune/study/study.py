@@ -24,12 +24,11 @@ from chaintune.study.mitigations import MitigationItem, read_mitigations
 from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks, or_empty
 from chaintune.study.size import check_jobs
 from chaintune.study.stage_settings import StageSettings
-from chaintune.study.task_spec import check_data
+from chaintune.study.task_spec import PATHS, check_data, folder_of, with_paths
 from chaintune.tasks.chat import RunMode
 from chaintune.tuning.mitigations.specs import as_text
 
 Keep = Literal["all", "final", "none"]
-_PATHS = ("path", "test_path", "include_path", "chat_template")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,7 @@ class Study:
         """
         tasks = {name: as_plain(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()}
         for spec in tasks.values():
-            spec |= {key: _seen_from(folder, spec[key]) for key in _PATHS if key in spec}
+            spec |= {key: _seen_from(folder, spec[key]) for key in PATHS if key in spec}
         return {
             "base": [
                 "+".join(_seen_from(folder, part) for part in self.located(base).split("+")) for base in self.bases
@@ -236,13 +235,15 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
     source.stop_if_wrong()
     set_apart = {"base", "tasks", "chains", "recipe", "vary", "mitigations"}
     plain = {key: getattr(spec, key) for key in StudySpec.model_fields if key not in set_apart}
-    shown = shown_names(_located_model(base, _folder(("base",), source)) for base in spec.base)
+    shown = shown_names(_located_model(base, folder_of(("base",), source)) for base in spec.base)
     return plain | {
         "name": name,
         "bases": tuple(shown.values()),
         "places": {name: place for place, name in shown.items() if name != place},
         "tasks": tasks,
-        "chains": tuple(tuple(_located_item(item, _folder(("chains",), source)) for item in chain) for chain in chains),
+        "chains": tuple(
+            tuple(_located_item(item, folder_of(("chains",), source)) for item in chain) for chain in chains
+        ),
         "stage": StageSettings().changed(recipe),
         "vary": tuple(knobs),
         "mitigations": tuple(mitigations),
@@ -262,8 +263,7 @@ def _task(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
     at: KeyPath = ("tasks", name)
     recipe = check_recipe(spec.recipe, (*at, "recipe"), source)
     check_data(spec, name, source)
-    paths = {key: _located(getattr(spec, key), (*at, key), source) for key in _PATHS}
-    return spec.model_copy(update={"recipe": recipe, **paths})
+    return with_paths(spec, name, source).model_copy(update={"recipe": recipe})
 
 
 def _check_measured(tasks: Mapping[str, TaskSpec], mitigations: Sequence[MitigationItem], source: Source) -> None:
@@ -277,11 +277,6 @@ def _check_measured(tasks: Mapping[str, TaskSpec], mitigations: Sequence[Mitigat
                 ("mitigations", index, item.kind, "task"),
                 f"'{item.task}' has 'test: none', so nothing would show whether it came back; give it a size",
             )
-
-
-def _located(path: str | None, at: KeyPath, source: Source) -> str | None:
-    """In full: a path of the file starts at the file's folder, one of an override at the current folder."""
-    return path if path is None else str((_folder(at, source) / user_path(path)).absolute())
 
 
 def _located_item(item: ChainItem, folder: Path) -> ChainItem:
@@ -308,10 +303,6 @@ def _seen_from(folder: Path | None, path: str) -> str:
     # The folders above may be links, and `..` leaves where they lead to.
     above, name = os.path.split(path)
     return os.path.relpath(Path(os.path.realpath(above)) / name, os.path.realpath(folder))
-
-
-def _folder(at: KeyPath, source: Source) -> Path:
-    return Path() if isinstance(source.places.get(at), str) else source.folder
 
 
 def _located_model(name: str, folder: Path) -> str:

@@ -1,19 +1,24 @@
 """Tasks of a study file and of a command's options: checked before anything is read, then loaded."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from chaintune import tasks
-from chaintune.config.source import KeyPath, Source, apply_override, plain_mapping
+from chaintune.config.source import KeyPath, Source, apply_override, as_plain, plain_mapping
 from chaintune.config.validation import check_distinct
 from chaintune.errors import ConfigError, nearest
+from chaintune.files.reading import user_path
 from chaintune.records import Task
 from chaintune.scoring.measures import MEASURES
 from chaintune.study.schema import TaskSpec, check_tasks
+from chaintune.study.suite import read_suite
 from chaintune.tasks.chat import RunMode, asked, read_template
 from chaintune.tasks.registry import names as known_tasks
+from chaintune.tasks.sizes import NONE
 from chaintune.tasks.sources import KNOWN, refusals, source_kind
 
+PATHS = ("path", "test_path", "include_path", "chat_template")
 ELSEWHERE = "a 'hub' data set or an 'lm_eval' task"
 
 
@@ -43,6 +48,20 @@ def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:
             source.report((*at, "metric"), f"no metric is known as '{name}'; {nearest(name, known)}")
     check_distinct(spec.measure, (*at, "measure"), source)
     check_distinct(spec.metric, (*at, "metric"), source)
+
+
+def with_paths(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
+    """The task with its paths in full: one of a file starts at its folder, one of an override at the current folder."""
+    written = {key: path for key in PATHS if (path := getattr(spec, key)) is not None}
+    folders = {key: folder_of(("tasks", name, key), source) for key in written}
+    return spec.model_copy(
+        update={key: str((folders[key] / user_path(path)).absolute()) for key, path in written.items()}
+    )
+
+
+def folder_of(at: KeyPath, source: Source) -> Path:
+    """The folder at which a path starts that stands at a key."""
+    return Path() if isinstance(source.places.get(at), str) else source.folder
 
 
 def load_spec(
@@ -114,6 +133,7 @@ def both_ways(loaded: Mapping[str, Task], specs: Mapping[str, TaskSpec], chat: R
 def tasks_from_options(
     names: Sequence[str],
     *,
+    suite: str = "",
     sizes: Sequence[str] = (),
     seed: int = 0,
     overrides: Sequence[str] = (),
@@ -123,29 +143,44 @@ def tasks_from_options(
     """The tasks of these names, to be scored on; those that are asked both ways with the other way behind them.
 
     Args:
-        names: of known tasks, `lm_eval:NAME`, or new ones whose data `overrides` describe.
+        names: of known tasks, `lm_eval:NAME`, or new ones whose data `overrides` describe; with a suite, of some of its
+            tasks, and none for all that it tests.
+        suite: a shipped suite, or a file with the `tasks` of a study file.
         sizes: `SIZE` for every task or `TASK=SIZE` for one, such as `200` or `bbq=40 per category`; later ones win.
-        seed: of the split and of the samples.
+        seed: of the split and of the samples, where a suite says none.
         overrides: `tasks.NAME.KEY=VALUE`, the keys of a task in a study file.
-        chat: how tasks are asked, where the overrides say nothing of one.
+        chat: how tasks are asked, where neither the suite nor the overrides say it.
         trust_remote_code: run Python code that they name.
 
     Raises:
-        ConfigError: an invalid value; the message names each, with its option.
+        ConfigError: an invalid value; the message names each, with its option or its line.
         DataError: a task's data cannot be loaded.
     """
-    source = plain_mapping({"tasks": {name: {"seed": seed} for name in names}}, "options")
+    if not names and not suite:
+        raise ConfigError("no task is named; name tasks by --task, or a file of tasks or a suite by --tasks")
+    source = read_suite(suite) if suite else plain_mapping({"tasks": {name: {} for name in names}}, "options")
+    allow_overlap = source.data.pop("allow_overlap", False) is True
+    written = source.data["tasks"]
+    for name in names:
+        if name not in written:
+            raise ConfigError(f"--task {name}: {source.name} has no such task; {nearest(name, written)}")
     for text in sizes:
-        _set_size(text, names, source)
+        _set_size(text, names or _tested(written), source)
     for text in overrides:
         apply_override(source, text)
     if not isinstance(source.data["tasks"], dict):
         raise ConfigError(f"--set tasks={source.data['tasks']}: expected tasks.NAME.KEY=VALUE")
+    names = names or _tested(source.data["tasks"])
     _check_keys(names, source)
-    for name, written in source.data["tasks"].items():
-        if isinstance(written, dict) and source_kind(name, written) != "known":
-            written.setdefault("role", "safety")  # nothing is taught, so the role decides nothing
+    source.data["tasks"] = {name: source.data["tasks"][name] for name in dict.fromkeys(names)}
+    for name, task in source.data["tasks"].items():
+        if isinstance(task, dict):
+            task.setdefault("seed", seed)
+            if source_kind(name, task) != KNOWN:
+                task.setdefault("role", "safety")  # nothing is taught, so the role decides nothing
     specs = check_tasks(source)
+    if suite:
+        specs = {name: spec and with_paths(spec, name, source) for name, spec in specs.items()}
     for name, spec in specs.items():
         if spec is not None:
             check_data(spec, name, source)
@@ -155,23 +190,48 @@ def tasks_from_options(
     if len(known := {name: specs[name] or TaskSpec() for name in names}) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"task '{twice}' is named twice; name each task once")
-    loaded = {name: load_spec(name, own, chat=chat, trust_remote_code=trust_remote_code) for name, own in known.items()}
+    how: dict[str, Any] = {"chat": chat, "trust_remote_code": trust_remote_code, "allow_overlap": allow_overlap}
+    loaded = {name: load_spec(name, own, **how) for name, own in known.items()}
     return list(both_ways(loaded, known, chat).values())
 
 
+def suite_settings(suite: str) -> dict[str, Any]:
+    """The tasks of a suite or a file of tasks, checked, with their paths in full: what `tasks` of a study may be.
+
+    Raises:
+        ConfigError: an invalid value; the message names each, with its line.
+    """
+    source = read_suite(suite)
+    specs = {name: spec for name, spec in check_tasks(source).items() if spec is not None}
+    for name, spec in specs.items():
+        check_data(spec, name, source)
+    source.stop_if_wrong()
+    full = {name: with_paths(spec, name, source) for name, spec in specs.items()}
+    return {name: as_plain(spec.model_dump(exclude_unset=True, exclude_none=True)) for name, spec in full.items()}
+
+
+def _tested(written: Mapping[str, Any]) -> list[str]:
+    return [name for name, task in written.items() if not isinstance(task, Mapping) or task.get("test") != NONE]
+
+
 def _set_size(text: str, names: Sequence[str], source: Source) -> None:
+    """Set the size of the task that an option names, or of each of these."""
+    written = source.data["tasks"]
     task, equals, size = (part.strip() for part in text.rpartition("="))
-    if equals and task not in names:
-        raise ConfigError(f"--test {text}: '{task}' is none of the tasks; {nearest(task, names)}")
+    if equals and task not in written:
+        raise ConfigError(f"--test {text}: '{task}' is none of the tasks; {nearest(task, written)}")
     for name in [task] if equals else names:
         at: KeyPath = ("tasks", name, "test")
-        source.data["tasks"][name]["test"] = size
-        source.places[at] = f"--test {text}"
+        if isinstance(written[name], dict):
+            written[name]["test"] = size
+            source.places[at] = f"--test {text}"
 
 
 def _check_keys(names: Sequence[str], source: Source) -> None:
-    """Refuse keys of a study file that are no task's, and tasks that are not scored on."""
+    """Refuse keys of a study file that are no task's, and options of tasks that are not scored on."""
     for key in source.data.keys() - {"tasks"}:
         source.report((key,), "only keys of tasks can be set here, as tasks.NAME.KEY=VALUE")
-    for name in source.data["tasks"].keys() - set(names):
-        source.report(("tasks", name), f"'{name}' is none of the tasks that are scored; {nearest(name, names)}")
+    for path, place in list(source.places.items()):
+        if path[1:] and path[1] not in names and isinstance(place, str):
+            meant = nearest(str(path[1]), names)
+            source.report(("tasks", path[1]), f"'{path[1]}' is none of the tasks that are scored; {meant}")
