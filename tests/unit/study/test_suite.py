@@ -1,6 +1,7 @@
 """Files of tasks, and the suites that are shipped."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_settings_of_a_study_have_their_paths_in_full(suite: str, tmp_path: Path
     ],
 )
 def test_what_cannot_be_meant_is_told_with_its_line(
-    suite: str, change: tuple[str, str], names: list[str], options: dict[str, list[str]], said: str
+    suite: str, change: tuple[str, str], names: list[str], options: dict[str, Any], said: str
 ) -> None:
     Path(suite).write_text(TASKS.replace(*change, 1) if change[0] else TASKS)
     with pytest.raises(ConfigError) as raised:
