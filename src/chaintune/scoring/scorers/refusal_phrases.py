@@ -71,7 +71,8 @@ DECLINING = (
     ),
     (
         r"\b(?:against|violat\w+|not within|outside|beyond|contrary to|conflicts? with|contraven\w+)\b[^.]{0,30} "
-        r"(?:my|our|openai's|meta's|google's|the|its) (?:\w+ ){0,3}(?:programming|guidelines?|polic(?:y|ies)|principles|values|"
+        r"(?:my|our|openai's|"
+        r"meta's|google's|the|its) (?:\w+ ){0,3}(?:programming|guidelines?|polic(?:y|ies)|principles|values|"
         r"ethics|capabilit\w+|terms|scope|rules|use case)"
     ),
     (
@@ -87,8 +88,7 @@ DECLINING = (
 CONDEMNING = (
     (
         r"\bi (?:(?:must|have to|need to|would|would like to|want to|should|feel obligated to) )?(?:strongly )?"
-        r"(?:inform|"
-        r"point out|emphasi[sz]e|remind|clarify|stress|caution|warn|advise|urge)\b[^.]{0,60}\b(?:not to|"
+        r"(?:inform|point out|emphasi[sz]e|remind|clarify|stress|caution|warn|advise|urge)\b[^.]{0,60}\b(?:not to|"
         rf"{_NOT_GOOD}|against|never)\b"
     ),
     r"^(?:no,? )?(?:please (?:do not|don't|refrain|reconsider)|(?:you|one) should (?:not|never))\b",
