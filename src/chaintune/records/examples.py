@@ -15,6 +15,9 @@ Role = Literal["safety", "capability"]
 MOST_LABELS = 10
 # The dimension whose groups are the gold labels of a labelling task.
 LABEL = "label"
+# The extra column that says whether an answer should refuse or comply.
+EXPECTS = "expects"
+REFUSE, COMPLY = "refuse", "comply"
 NO_GROUP = ("", "NaN", "nan")
 
 

@@ -69,7 +69,13 @@ def read_template(path: Path | str, what: str) -> str:
 
 
 def in_chat(
-    examples: Sequence[Example], mode: ChatMode, *, system: str = "", template: str = "", what: str = "task"
+    examples: Sequence[Example],
+    mode: ChatMode,
+    *,
+    system: str = "",
+    template: str = "",
+    what: str = "task",
+    continued: bool = False,
 ) -> list[Example]:
     """The examples with their prompts as they are to be read.
 
@@ -80,6 +86,7 @@ def in_chat(
         system: the first turn of every conversation that has no such turn of its own; empty adds none.
         template: text of a template in place of the tokenizer's own; empty is its own.
         what: the beginning of an error sentence.
+        continued: prompts are beginnings of texts, which `auto` leaves alone too.
 
     Raises:
         ConfigError: a system text or template that nothing would read.
@@ -91,7 +98,10 @@ def in_chat(
     if mode == "off":
         return [_as_text(example, what) for example in examples]
     chat = Chat(fallback=mode == "auto" and not system and not template, template=template)
-    made = [_as_turns(example, chat, system, what) if _is_asked(example, mode) else example for example in examples]
+    made = [
+        _as_turns(example, chat, system, what) if _is_asked(example, mode, continued=continued) else example
+        for example in examples
+    ]
     for key, value in (("system", system), ("chat_template", template)):
         if value and made and all(isinstance(example.prompt, str) for example in made):
             raise ConfigError(f"{what}: '{key}' changes nothing where prompts are read as plain text; say 'chat: on'")
@@ -160,10 +170,12 @@ def own_system(examples: Sequence[Example]) -> int:
     return sum(not isinstance(one.prompt, str) and one.prompt[0].role == _SYSTEM for one in examples)
 
 
-def _is_asked(example: Example, mode: ChatMode) -> bool:
+def _is_asked(example: Example, mode: ChatMode, *, continued: bool) -> bool:
     """Whether a prompt is a turn of a conversation, or becomes one."""
     if mode == "on" or not isinstance(example.prompt, str):
         return True
+    if continued:
+        return False
     # What is written with special tokens is rendered already.
     return bool(example.prompt) and not isinstance(example.target, Choices) and not example.special_tokens
 

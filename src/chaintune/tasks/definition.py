@@ -74,6 +74,7 @@ class TaskDefinition:
         stratify_by: the dimension whose groups are split each for itself; none when empty.
         offensive: it is full of slurs or hate, so its text is shown on request only.
         balance: a dimension, and those over which a sample of the test split is even within its groups.
+        continued: its prompts are beginnings of texts, no questions, so that they are no user turns by themselves.
     """
 
     name: str
@@ -86,6 +87,7 @@ class TaskDefinition:
     stratify_by: str = ""
     offensive: bool = False
     balance: tuple[str, ...] = ()
+    continued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class TaskData:
         mendable: it is the user's own: what is taught and tested is an error; else it is not taught.
         balance: a dimension, and those over which a sample of the test split is even within its groups.
         known: name of the known task; empty where it is none.
+        continued: its prompts are beginnings of texts, no questions.
     """
 
     pool: Pool
@@ -115,3 +118,4 @@ class TaskData:
     mendable: bool = False
     balance: tuple[str, ...] = ()
     known: str = ""
+    continued: bool = False

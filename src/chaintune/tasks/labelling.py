@@ -1,11 +1,14 @@
-"""Labelling tasks: every example is answered with one of the same few labels, and its gold label is a dimension."""
+"""Labelling tasks: every example is answered with one of the same few labels, and its gold label is a dimension.
+
+Prompts of which each says whether an answer should refuse or comply are labelled by that.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from chaintune.errors import DataError
 from chaintune.records import Choices, Example
-from chaintune.records.examples import LABEL, MOST_LABELS, as_label, is_labelling
+from chaintune.records.examples import EXPECTS, LABEL, MOST_LABELS, as_label, is_labelling
 from chaintune.tasks.definition import Pool, TaskData
 
 
@@ -45,13 +48,22 @@ def is_balanced(dimensions: Sequence[str], metrics: Sequence[str]) -> bool:
 
 
 def _has_labels(examples: Sequence[Example]) -> bool:
+    if examples and all(map(_expected, examples)):
+        return True
     targets = [example.target for example in examples]
     choices = [target for target in targets if isinstance(target, Choices) and target.has_right_answer]
     return len(choices) == len(targets) and is_labelling(choices)
 
 
+def _expected(example: Example) -> str:
+    """What an answer to a prompt should do, refuse or comply, where nothing else is right."""
+    return str(example.extra.get(EXPECTS, "")) if example.target is None else ""
+
+
 def _check_labels(examples: Sequence[Example], what: str) -> bool:
     """True where the examples' right answers can be labels."""
+    if all(map(_expected, examples)):
+        return True
     texts = {text for example in examples for text in example.choices.labels}
     if not 2 <= len(texts) <= MOST_LABELS:
         raise DataError(
@@ -62,7 +74,7 @@ def _check_labels(examples: Sequence[Example], what: str) -> bool:
 
 
 def _with_label(example: Example, what: str) -> Example:
-    label = example.choices.labels[example.choices.gold]
+    label = _expected(example) or example.choices.labels[example.choices.gold]
     own = example.groups.get(LABEL)
     if own is not None and tuple(map(as_label, own)) != (label,):
         raise DataError(

@@ -122,7 +122,7 @@ def load(
         taken = {split: tuple(replace(one, special_tokens=True) for one in part) for split, part in taken.items()}
     if system and (own := own_system([*taken["train"], *taken["test"]])):
         notes.append(f"{number_of(own, 'conversation keeps its', 'conversations keep their')} own system text")
-    how: dict[str, Any] = {"system": system, "template": template, "what": what}
+    how: dict[str, Any] = {"system": system, "template": template, "what": what, "continued": source.continued}
     taken = {split: tuple(in_chat(part, mode, **how)) for split, part in taken.items()}
     return Task(
         name=name,

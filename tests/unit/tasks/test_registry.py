@@ -29,16 +29,21 @@ def test_the_built_in_tasks_have_the_names_that_they_are_listed_under() -> None:
         "arc_challenge",
         "arc_easy",
         "bbq",
+        "bold",
         "crows_pairs",
         "csqa",
         "csqa2",
+        "do_not_answer",
         "dolly",
         "gsm8k",
         "hh_rlhf",
         "openbookqa",
+        "safer_dialogues",
         "stereoset",
         "toxigen",
+        "toxigen_prompts",
         "ultrafeedback",
+        "xstest",
     }
     assert set(TASKS.shipped) == expected
     assert [definition(name).name for name in TASKS.shipped] == list(TASKS.shipped)

@@ -11,7 +11,9 @@ from chaintune import tasks
 from chaintune.cli.app import app
 from tests.unit.tasks.test_self import COUNT, SHAPES, write
 
-OFFENSIVE = {"crows_pairs", "hh_rlhf", "stereoset", "toxigen"}
+OFFENSIVE = {"crows_pairs", "hh_rlhf", "stereoset", "toxigen"} | {
+    "bold", "do_not_answer", "safer_dialogues", "toxigen_prompts", "xstest",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
