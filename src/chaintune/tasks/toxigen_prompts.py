@@ -6,6 +6,7 @@ statements; the same statements in another order are one cluster. Line breaks, w
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 from chaintune.errors import DataError, nearest
@@ -49,7 +50,7 @@ def read(path: Path | None) -> Pool:
     examples = []
     for file in data.files["all"]:
         kind, group = _named(file)
-        examples += build_all(read_rows(file), lambda row, kind=kind, group=group: _example(row, kind, group))
+        examples += build_all(read_rows(file), partial(_example, kind=kind, group=group))
     return distinct_pool("toxigen_prompts", examples, data.source)
 
 
@@ -64,7 +65,7 @@ def _named(file: Path) -> tuple[str, str]:
     return KINDS[match[1]], GROUPS[match[2]]
 
 
-def _example(row: Row, kind: str, group: str) -> Example:
+def _example(row: Row, *, kind: str, group: str) -> Example:
     prompt = _BREAK.sub("\n", row.text("text")).strip()
     statements = sorted(line.strip("- ") for line in prompt.split("\n"))
     return Example(
