@@ -16,7 +16,7 @@ from chaintune.files import atomic
 from chaintune.plan.graph import TaskTokens
 from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, KlNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
-from chaintune.records import Choices, Curvature, Example, Task, choice_measurement
+from chaintune.records import Choices, Curvature, Example, Remember, Task, choice_measurement
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 
@@ -110,7 +110,14 @@ class DummyEngine:
         return {"train_tokens": node.train_tokens, "final_loss": 0.5}
 
     def score(
-        self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Callable[[Progress], None]
+        self,
+        *,
+        node: ScoreNode,
+        checkpoint: Path | None,
+        task: Task,
+        out: Path,
+        report: Callable[[Progress], None],
+        remember: Remember,  # noqa: ARG002
     ) -> dict[str, Any]:
         assert checkpoint
         self.calls.append(f"score {'>'.join(node.chain) or 'base'} on {node.title.split(' on ')[1]}")

@@ -26,8 +26,8 @@ from chaintune.scoring.measures import MEASURES, Measure
 choice = MEASURES.get("choice")
 
 
-def record(backend, examples, *, task, again, on_scored):
-    logprobs, _ = backend.answer_logprobs(examples, task=task, on_scored=on_scored)
+def record(backend, examples, asking):
+    logprobs, _ = backend.answer_logprobs(examples, task=asking.task, on_scored=asking.on_scored)
     from chaintune.records import Measurement
     import pyarrow as pa
 
@@ -45,7 +45,7 @@ def characters(measurement, examples):
 
 LENGTH = ItemMetric("length", "brevity", "characters", (0.0, math.inf), "less", score=characters)
 MEASURE = Measure("brevity", (Choices,), frozenset({"log-probabilities"}), record, choice.question, (LENGTH,))
-HUNGRY = Measure("hungry", (Choices,), frozenset({"text"}), record, choice.question, (LENGTH,))
+HUNGRY = Measure("hungry", (Choices,), frozenset({"hidden states"}), record, choice.question, (LENGTH,))
 '''
 
 
@@ -152,7 +152,7 @@ def test_another_metric_asks_no_model_again(smoke: Smoke, tmp_path: Path) -> Non
     [
         ("tasks.balls.measure=brevty", r"no measure is known as 'brevty'; did you mean 'brevity'\?"),
         ("tasks.balls.metric=lenght", r"no metric is known as 'lenght'; did you mean 'length'\?"),
-        ("tasks.balls.measure=hungry", "measure 'hungry' needs text, and backend 'transformers' computes"),
+        ("tasks.balls.measure=hungry", "measure 'hungry' needs hidden states, and backend 'transformers' computes"),
     ],
 )
 def test_a_measure_that_cannot_be_taken_is_one_sentence(smoke: Smoke, tmp_path: Path, said: str, told: str) -> None:

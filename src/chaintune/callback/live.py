@@ -17,10 +17,10 @@ from chaintune.models.chat import chat_facts
 from chaintune.models.encoding import Encoded, encode_of, tell_special_tokens
 from chaintune.models.processes import Rank
 from chaintune.models.undisturbed import modes_kept, random_states_kept
-from chaintune.records import Example, ItemMetric, Scores, Task, scores_of
+from chaintune.records import Example, ItemMetric, Scores, Task, Texts, scores_of
 from chaintune.scoring.backends.backend import Ability
 from chaintune.scoring.logprobs import answer_logprobs
-from chaintune.scoring.measures import MEASURES
+from chaintune.scoring.measures import MEASURES, Asking
 from chaintune.scoring.reading import metrics_of
 
 _ABILITIES: frozenset[Ability] = frozenset({"log-probabilities"})
@@ -97,7 +97,7 @@ def score_live(model: Any, task: EncodedTask, *, batch_tokens: int | None = None
     tokens = [[len(answer) for answer in item.continuations] for item in task.encoded]
     computed = _Computed({"precision": str(model.dtype).removeprefix("torch.")}, whole, tokens)
     measure = MEASURES.get(task.metric.measure)
-    measurement = measure.record(computed, task.examples, task=task.name, again=False, on_scored=lambda _: None)
+    measurement = measure.record(computed, task.examples, Asking(task.name))
     return scores_of(task.name, measurement, task.examples, task.metric, {**task.about, **about})
 
 
@@ -120,6 +120,14 @@ class _Computed:
             ModelError: always.
         """
         raise ModelError("a model in training is not asked for log-probabilities of ended answers; take 'preference'")
+
+    def generate(self, *_: Any, **__: Any) -> Texts:
+        """Nothing.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError("a model in training is not asked for texts; name another measure")
 
     def rounding(self, *_: Any) -> str:
         """Nothing, as a model in training is asked once."""

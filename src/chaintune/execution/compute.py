@@ -1,8 +1,9 @@
 """Runs one job into the store: what it reads is looked up, or made again where it is gone. The same on any executor."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,11 +15,14 @@ from chaintune.execution.learning import STAGE_LOG, loss_curve
 from chaintune.execution.requests import ResourceRequest
 from chaintune.plan.nodes import CurvatureNode, KlNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
-from chaintune.records import Task
+from chaintune.records import GeneratedText, Remember, Task, Texts, canonical_digest
+from chaintune.records.generation import GENERATION
 from chaintune.store.store import Store
 
 Report = Callable[[Progress], None]
 
+# Of texts that were written before the last one of their measurement: kind of the entry, its file, and what it notes.
+PART, TEXTS_FILE, PART_OF = "part", "texts.json", "part_of"
 OUTPUT = "output"  # of a command: a note with its checkpoint, and kind of the entry that outlives it
 
 # The same input fails the same way again.
@@ -52,7 +56,7 @@ class Engine(Protocol):
         ...
 
     def score(
-        self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Report
+        self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Report, remember: Remember
     ) -> Mapping[str, Any]:
         """Measure a checkpoint into `measurement.parquet`; the notes hold `score_tokens` and `seconds`."""
         ...
@@ -169,6 +173,7 @@ class JobRunner:
             entry = self.store.get_or_make(node.kind, node.key, make)
         except FAILURES as error:
             return Result("failed", node, str(error))
+        self._forget_parts(node)
         return Result("made" if entry.made else "reused", node)
 
     def _computed(self, node: Node, folders: Mapping[str, Path], out: Path, report: Report) -> dict[str, Any]:
@@ -195,7 +200,30 @@ class JobRunner:
         if isinstance(node, KlNode):
             both = {"checkpoint": folders[key], "parent": folders[node.parent_key]}
             return self.engine.measure_kl(node=node, **both, task=task, out=out, report=report)
-        return self.engine.score(node=node, checkpoint=folders.get(key), task=task, out=out, report=report)
+        how: dict[str, Any] = {"report": report, "remember": self._remember(node)}
+        return self.engine.score(node=node, checkpoint=folders.get(key), task=task, out=out, **how)
+
+    def _remember(self, node: Node) -> Remember:
+        """Keeps texts in the store until the measurement that they are part of is there."""
+
+        def remember(name: str, compute: Callable[[], Texts]) -> Texts:
+            def make(out: Path) -> Mapping[str, Any]:
+                plain = [[asdict(text) for text in samples] for samples in compute()]
+                (out / TEXTS_FILE).write_text(json.dumps(plain), encoding="utf-8")
+                return {PART_OF: node.key, "title": node.title}
+
+            entry = self.store.get_or_make(PART, canonical_digest([node.key, name]), make)
+            plain = json.loads((entry.path / TEXTS_FILE).read_bytes())
+            return [[GeneratedText(**text) for text in samples] for samples in plain]
+
+        return remember
+
+    def _forget_parts(self, node: Node) -> None:
+        """Drop the texts that were kept while a measurement was made."""
+        if isinstance(node, ScoreNode) and node.measure == GENERATION:
+            for entry in list(self.store.entries(PART)):
+                if entry.info.get(PART_OF) == node.key:
+                    self.store.drop(PART, entry.key)
 
     def _check_output(self, node: Node, notes: Mapping[str, Any]) -> None:
         """Refuse what a command made where it is not what was read of an earlier run of it, under the same key.

@@ -1,6 +1,7 @@
 """Computes the nodes of a plan on this machine: loads, tunes, scores, and keeps the last model in memory."""
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -33,11 +34,12 @@ from chaintune.plan.nodes import (
     ScoreNode,
     StageNode,
 )
-from chaintune.records import Task
+from chaintune.records import Remember, Task
+from chaintune.records.generation import at_once
 from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Served
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.divergence import divergence
-from chaintune.scoring.measures import MEASURES
+from chaintune.scoring.reading import measure_of
 from chaintune.tasks.chat import RENDERED
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.trainer import Step
@@ -203,21 +205,31 @@ class LocalEngine:
         return about | {"seconds": time.monotonic() - started} | notes
 
     def score(
-        self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Callable[[Progress], None]
+        self,
+        *,
+        node: ScoreNode,
+        checkpoint: Path | None,
+        task: Task,
+        out: Path,
+        report: Callable[[Progress], None],
+        remember: Remember = at_once,
     ) -> dict[str, Any]:
         """Measure a checkpoint on a split of a task and write `measurement.parquet` into `out`."""
-        examples, measure = task.test if node.split == "test" else task.train, MEASURES.get(node.measure)
+        examples, measure = task.test if node.split == "test" else task.train, measure_of(task, node.measure)
         base = self._bases[node.base]
         kind = BACKENDS.get(base.backend)
         kind.check(measure.needs, measure.name)
         about = {"checkpoint": node.checkpoint_key, "backend": kind.name}
         about |= base.about
         about |= {"chat": RENDERED, "chat_template": node.template} if node.template else {}
-        devices = node.devices if kind.share else 1
+        devices = node.devices if kind.share and not measure.generation else 1
         started = time.monotonic()
 
         def watch(done: int) -> None:
             report(_scoring_progress(node, done, len(examples), started))
+
+        def watch_texts(written: int, tokens: int) -> None:
+            report(_writing_progress(node, written, len(examples) * task.generation.samples, tokens, started))
 
         if devices > 1:
             self._let_go()
@@ -250,6 +262,8 @@ class LocalEngine:
                 provenance=about,
                 measure_rounding=node.asks_twice,
                 on_scored=watch,
+                on_written=watch_texts,
+                remember=remember,
             )
             measurement.write(out / MEASUREMENT_FILE)
         notes = {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started}
@@ -400,6 +414,12 @@ def _tuning_progress(node: StageNode, step: Step) -> Progress:
         rate=step.tokens_per_second,
         seconds_left=(step.steps - step.step) * seconds_a_step,
     )
+
+
+def _writing_progress(node: ScoreNode, texts: int, total: int, tokens: int, started: float) -> Progress:
+    seconds = max(time.monotonic() - started, 1e-9)
+    left = (total - texts) * seconds / texts if texts else math.nan
+    return Progress(node, texts, total, "texts", tokens / seconds, left)
 
 
 def _scoring_progress(node: ScoreNode | KlNode, done: int, total: int, started: float) -> Progress:

@@ -11,10 +11,18 @@ from chaintune.errors import DataError
 from chaintune.execution.bases import BaseModel
 from chaintune.models import Precision, Reader, load
 from chaintune.models.chat import chat_facts
-from chaintune.models.encoding import check_lengths, encode_examples, encode_of, errors_of, tell_special_tokens
+from chaintune.models.encoding import (
+    check_lengths,
+    encode_examples,
+    encode_of,
+    errors_of,
+    prompts_of,
+    tell_special_tokens,
+)
 from chaintune.models.folders import weight_shapes
 from chaintune.plan.graph import TaskTokens
 from chaintune.records import Example, Recipe, Task
+from chaintune.scoring.reading import measures_of
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.tasks.chat import UNUSED, template_unused
 from chaintune.tasks.left_out import note_left_out
@@ -129,7 +137,24 @@ def _tokens(task: Task, reader: Reader) -> TaskTokens:
     if taught:
         check_lengths(task.train, list(map(longest_tokens, taught)), reader.context_tokens, task=task.name)
     test = encode_of(reader.tokenizer, to_test, reader.context_tokens, task=task.name)
-    return TaskTokens(count_tokens(taught), {"train": distinct_tokens(train), "test": distinct_tokens(test)})
+    return TaskTokens(
+        count_tokens(taught),
+        {"train": distinct_tokens(train), "test": distinct_tokens(test)},
+        written_tokens(task, task.test, reader),
+    )
+
+
+def written_tokens(task: Task, examples: Sequence[Example], reader: Reader) -> int:
+    """Tokens that are read and at most written where texts are asked for; 0 of a task that is not asked so.
+
+    Raises:
+        DataError: a prompt with the longest text is longer than the model's context.
+    """
+    if not examples or not any(measure.generation for measure in measures_of(task)):
+        return 0
+    generation = task.generation
+    prompts = prompts_of(reader.tokenizer, examples, reader.context_tokens, generation.max_new_tokens, task=task.name)
+    return sum(map(len, prompts)) + len(prompts) * generation.samples * generation.max_new_tokens
 
 
 def _tokenized(examples: Sequence[Example], reader: Reader, *, task: str) -> Sequence[Tokenized]:

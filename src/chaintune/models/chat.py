@@ -18,7 +18,8 @@ from transformers import PreTrainedTokenizerBase
 
 from chaintune.errors import DataError, ModelError
 from chaintune.models.token_tree import common_beginning
-from chaintune.records.examples import Chat, Choices, Example, Message, Task, canonical_digest
+from chaintune.records.examples import Chat, Choices, Example, Message, canonical_digest
+from chaintune.records.task import Task
 from chaintune.tasks.chat import RENDERED, UNUSED
 
 Tokens = tuple[int, ...]

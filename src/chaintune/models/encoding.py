@@ -105,6 +105,53 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     return encoded
 
 
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[tuple[int, ...]]:
+    """Token ids of what is read before an answer is written, in the order of the examples; at least one each.
+
+    Of turns that is the rendered conversation with the words that open an answer; of a text the text, with what the
+    tokenizer puts in front of it. Special tokens are treated as `encode_examples` has it.
+
+    Raises:
+        DataError: the chat template cannot render an example.
+        ModelError: there is no chat template.
+    """
+    bare = [replace(as_read(tokenizer, example), target=None) for example in examples]
+    special = _special_tokens(tokenizer)
+    turns = [number for number, example in enumerate(bare) if not isinstance(example.prompt, str)]
+    openings = encode_openings(tokenizer, [bare[number] for number in turns])
+    encoded = {number: tokens for number, (_, tokens) in zip(turns, openings, strict=True)}
+    rows = _raw_rows(tokenizer, bare, [number for number in range(len(bare)) if number not in encoded], special)
+    encoded |= {number: _leading(bare[number], special) + tuple(tokens) for number, (tokens,) in rows.items()}
+    return [encoded[number] or (special.context,) for number in range(len(bare))]
+
+
+def prompts_of(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], limit: int | None, new_tokens: int, *, task: str
+) -> list[tuple[int, ...]]:
+    """Token ids of the prompts of a task, as `encode_prompts` has them, none too long for a model's context.
+
+    Args:
+        tokenizer: of the model.
+        examples: of the task.
+        limit: tokens of the context; None where there is no limit.
+        new_tokens: that may be written behind each.
+        task: named in errors.
+
+    Raises:
+        DataError, ModelError: as `encode_prompts` and `check_lengths` have it; the message names the task.
+    """
+    with errors_of(task):
+        prompts = encode_prompts(tokenizer, examples)
+    room = None if limit is None else limit - new_tokens
+    if room is not None and room < 1:
+        raise DataError(
+            f"task '{task}': max_new_tokens {new_tokens} leave no room for a prompt in the model's context of {limit} "
+            "tokens; take fewer"
+        )
+    check_lengths(examples, list(map(len, prompts)), room, task=task)
+    return prompts
+
+
 @contextmanager
 def errors_of(task: str) -> Iterator[None]:
     """Within this context what is wrong with an example or a template bears the name of the task."""
@@ -366,13 +413,17 @@ def _encode(example: Example, prompt: list[int], *choices: list[int], special: _
     shared = min(common_beginning(prompt, choice) for choice in choices)
     # A choice that adds no token of its own would have nothing to predict.
     shared = min(shared, *(len(choice) - 1 for choice in choices))
-    leading = special.leading
-    if not isinstance(example.prompt, str):
-        leading = ()  # a template writes its own
-    elif special.bos and special.bos.match(example.prompt):
-        leading = () if example.special_tokens else special.beginning
-    prefix = leading + tuple(prompt[:shared])
+    prefix = _leading(example, special) + tuple(prompt[:shared])
     return Encoded(prefix or (special.context,), tuple(tuple(choice[shared:]) for choice in choices))
+
+
+def _leading(example: Example, special: _SpecialTokens) -> tuple[int, ...]:
+    """What stands in front of the tokens of a prompt."""
+    if not isinstance(example.prompt, str):
+        return ()  # a template writes its own
+    if special.bos and special.bos.match(example.prompt):
+        return () if example.special_tokens else special.beginning
+    return special.leading
 
 
 @cache

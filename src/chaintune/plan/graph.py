@@ -21,6 +21,7 @@ from chaintune.plan.nodes import (
     StageNode,
 )
 from chaintune.records import Chain, Checkpoint, MitigationRef, Preference, Recipe, Task, canonical_digest
+from chaintune.records.generation import GENERATION
 from chaintune.records.preference import REFERENCE
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
@@ -44,10 +45,12 @@ class TaskTokens:
     Attributes:
         taught: in one epoch of training.
         scored: in one scoring, by split.
+        written: that are read and at most written in one measurement by texts.
     """
 
     taught: int
     scored: Mapping[Split, int]
+    written: int = 0
 
 
 CountTokens = Callable[[Task], TaskTokens]
@@ -416,7 +419,7 @@ class Graph:
             measure=measure,
             by="" if measure == facts.decides else measure,
             variant=at.variant if labels else (),
-            score_tokens=facts.tokens.scored[split],
+            score_tokens=facts.tokens.written if measure == GENERATION else facts.tokens.scored[split],
             template=self.templates.get((owner, task), ""),
         )
         node = addressed(node, {**facts.references, **facts.measured}[measure][split], self.study.backend)

@@ -19,12 +19,19 @@ from chaintune.records.examples import (
     Reference,
     Role,
     Target,
-    Task,
     canonical_digest,
     examples_digest,
 )
 from chaintune.records.figures import Figure, Section
 from chaintune.records.gate import Answer, BudgetStatistic, Gate, Judgement, Tier
+from chaintune.records.generation import (
+    GeneratedText,
+    Generation,
+    Remember,
+    ScorerRef,
+    Texts,
+    generation_measurement,
+)
 from chaintune.records.items import ITEMS_SCHEMA, items_table, plain_scores
 from chaintune.records.likelihood import LIKELIHOOD_METRICS, likelihood_measurement
 from chaintune.records.measurements import Measurement
@@ -46,6 +53,7 @@ from chaintune.records.results import (
 )
 from chaintune.records.scores import SCORES_SCHEMA, Scores, scores_of, scores_table
 from chaintune.records.series import Series
+from chaintune.records.task import Task
 
 __all__ = [
     "ALL_SEEDS",
@@ -77,6 +85,8 @@ __all__ = [
     "Figure",
     "ForgettingFrom",
     "Gate",
+    "GeneratedText",
+    "Generation",
     "GroupComparison",
     "GroupPower",
     "ItemMetric",
@@ -92,10 +102,12 @@ __all__ = [
     "Recommendation",
     "Reference",
     "Regulariser",
+    "Remember",
     "Resources",
     "ResultRow",
     "Role",
     "RowKey",
+    "ScorerRef",
     "Scores",
     "SecondLine",
     "Section",
@@ -105,6 +117,7 @@ __all__ = [
     "Space",
     "Target",
     "Task",
+    "Texts",
     "Tier",
     "Verdict",
     "Who",
@@ -112,6 +125,7 @@ __all__ = [
     "chain_label",
     "choice_measurement",
     "examples_digest",
+    "generation_measurement",
     "items_table",
     "likelihood_measurement",
     "plain_scores",

@@ -7,7 +7,7 @@ from pathlib import Path
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
-from chaintune.execution.sizing import chat_of, tell_unused, usable
+from chaintune.execution.sizing import chat_of, tell_unused, usable, written_tokens
 from chaintune.files import atomic
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.names import file_names, shown_names
@@ -17,10 +17,10 @@ from chaintune.plan.graph import addressed, measured_content
 from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
+from chaintune.records.generation import GENERATION
 from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
-from chaintune.scoring.measures import MEASURES
-from chaintune.scoring.reading import check_measurable, metrics_of, read_scores
+from chaintune.scoring.reading import check_measurable, measure_of, metrics_of, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
 
@@ -164,7 +164,7 @@ def _node(
     base: BaseModel, name: str, task: Task, called: str, *, precision: str, devices: int, template: str
 ) -> ScoreNode:
     """The node that measures a model as the task's first item metric needs it."""
-    measure = MEASURES.get(metrics_of(task)[0].measure)
+    measure = measure_of(task, metrics_of(task)[0].measure)
     node = ScoreNode(
         key="",
         checkpoint_key=base.key,
@@ -202,4 +202,6 @@ def _check_names(tasks: Sequence[Task]) -> None:
 def _read_tokens(task: Task, reader: Reader) -> int:
     """The number of tokens that a scoring reads, after a check that each example fits into the model's context."""
     tell_special_tokens(reader.tokenizer, task.test, task=task.name)
+    if metrics_of(task)[0].measure == GENERATION:
+        return written_tokens(task, task.test, reader)
     return distinct_tokens(encode_of(reader.tokenizer, task.test, reader.context_tokens, task=task.name))

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from chaintune.models.loading import LoadedModel
 from chaintune.models.processes import SINGLE_PROCESS, Rank
-from chaintune.records import CHOICE_METRICS, Example, Measurement, Scores, scores_of
+from chaintune.records import CHOICE_METRICS, Example, Generation, Measurement, Remember, Scores, scores_of
+from chaintune.records.generation import at_once
 from chaintune.scoring.backends import Backend
 from chaintune.scoring.backends.transformers import TransformersBackend
-from chaintune.scoring.measures import MEASURES, Measure
+from chaintune.scoring.measures import MEASURES, Asking, Measure
 
 
 def measure_checkpoint(
@@ -20,6 +21,8 @@ def measure_checkpoint(
     provenance: Mapping[str, str] | None = None,
     measure_rounding: bool = False,
     on_scored: Callable[[int], None] = lambda _: None,
+    on_written: Callable[[int, int], None] = lambda *_: None,
+    remember: Remember = at_once,
 ) -> Measurement:
     """What a checkpoint is recorded to say to every example.
 
@@ -31,6 +34,8 @@ def measure_checkpoint(
         provenance: what made the measurement, to be kept with it.
         measure_rounding: ask some examples a second way and keep the differences.
         on_scored: called with the number of examples done.
+        on_written: called with the numbers of texts and of tokens that were written so far.
+        remember: keeps texts that were written before the last one is.
 
     Raises:
         DataError: the measure does not take an example, or one is longer than the model's context.
@@ -38,7 +43,15 @@ def measure_checkpoint(
     """
     ordered = sorted(examples, key=lambda example: example.id)
     measure.check(ordered, task)
-    recorded = measure.record(backend, ordered, task=task, again=measure_rounding, on_scored=on_scored)
+    asking = Asking(
+        task,
+        measure_rounding,
+        measure.generation or Generation(),
+        on_scored=on_scored,
+        on_written=on_written,
+        remember=remember,
+    )
+    recorded = measure.record(backend, ordered, asking)
     return replace(recorded, provenance={**recorded.provenance, **(provenance or {})})
 
 

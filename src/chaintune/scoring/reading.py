@@ -33,13 +33,23 @@ def measures_of(task: Task) -> tuple[Measure, ...]:
         DataError: no measure takes its examples.
     """
     if task.measures:
-        return tuple(MEASURES.get(name) for name in task.measures)
+        return tuple(measure_of(task, name) for name in task.measures)
     first = next(iter((*task.test, *task.train)), None)
     for name in MEASURES.shipped:
-        measure = MEASURES.get(name)
+        measure = measure_of(task, name)
         if first is None or measure.takes(first.target):
             return (measure,)
     raise DataError(f"task '{task.name}': no measure takes examples like '{first.id if first else ''}'; name a measure")
+
+
+def measure_of(task: Task, name: str) -> Measure:
+    """The measure of a name as the task asks by it: of one that asks for texts, how they are written, and its scorers.
+
+    Raises:
+        ConfigError: there is no such measure.
+    """
+    measure = MEASURES.get(name)
+    return replace(measure, generation=task.generation) if measure.generation else measure
 
 
 def check_measurable(task: Task, backend: str) -> None:
@@ -67,6 +77,11 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
             one decides nothing, or the task's margin is in another unit.
     """
     measures = measures_of(task)
+    if any(measure.generation and not measure.metrics for measure in measures):
+        raise ConfigError(
+            f"task '{task.name}': texts that are written need a scorer to judge them, and none is named; write "
+            "'scorer: refusal' for one (scorers='refusal' in Python)"
+        )
     known = {metric.name: metric for measure in reversed(measures) for metric in measure.metrics}
     for name in task.metrics:
         if name not in ("auto", *known):

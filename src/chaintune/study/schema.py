@@ -11,7 +11,7 @@ from chaintune.config.source import KeyPath, Source, dotted
 from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_name, as_names, check, note
 from chaintune.errors import DataError, nearest
 from chaintune.forgetting.options import MOST_RESAMPLES
-from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role
+from chaintune.records import ForgettingFrom, Metric, Recipe, Resources, Role, ScorerRef
 from chaintune.records.amounts import Amount
 from chaintune.registry import Registry
 from chaintune.scoring.backends import BACKENDS, DEFAULT
@@ -44,6 +44,29 @@ def _as_margin(value: Any) -> Any:
     if value is not None and Amount.of(value).value < 0:
         raise ValueError(f"expected 0 or more, got {value!r}")
     return value
+
+
+def _as_list(value: Any) -> Any:
+    """One or several, as several."""
+    return value if isinstance(value, list) or value is None else [value]
+
+
+def _as_scorers(value: Any) -> list[ScorerRef]:
+    """Scorers as they are written: a name, a mapping of a name to its settings, or several of these."""
+    scorers: list[ScorerRef] = []
+    for one in _as_list(value) or []:
+        if isinstance(one, ScorerRef):
+            scorers.append(one)
+            continue
+        named = {one: {}} if isinstance(one, str) else one
+        settings = next(iter(named.values()), None) if isinstance(named, dict) and len(named) == 1 else ()
+        if settings is not None and not isinstance(settings, dict):
+            raise ValueError(
+                f"expected the name of a scorer, such as refusal, or one with settings, {{regex: {{pattern: ...}}}}, "
+                f"got {one!r}"
+            )
+        scorers.append(ScorerRef(str(*named), settings or {}))
+    return scorers
 
 
 def _as_names_or_none(value: Any) -> Any:
@@ -160,6 +183,9 @@ class TaskSpec(Spec):
         system: the first turn of every conversation that has no system text.
         chat_template: a file with the template that renders, in place of the model's own.
         margin: up to how large a loss counts as none: a share, or a number with a unit; None is the usual.
+        scorer: what judges the texts that are written, the first deciding: a name, or a name with its settings.
+        max_new_tokens, samples, temperature, generation_seed, stop: how texts are written; see `records.Generation`.
+            None is the task's own, or the usual.
     """
 
     role: Role | None = None
@@ -187,6 +213,12 @@ class TaskSpec(Spec):
     system: str = ""
     chat_template: str | None = None
     margin: Annotated[float | str | None, BeforeValidator(_as_margin)] = None
+    scorer: Annotated[list[ScorerRef], BeforeValidator(_as_scorers)] = Field(default_factory=list)
+    max_new_tokens: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = None
+    samples: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
+    temperature: Annotated[Real, Field(ge=0, le=1_000)] | None = None
+    generation_seed: Seed | None = None
+    stop: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] | None = None
 
     @property
     def is_taught(self) -> bool:
@@ -197,6 +229,13 @@ class TaskSpec(Spec):
     def is_tested(self) -> bool:
         """Whether checkpoints are measured on it."""
         return self.test != NONE
+
+    def generation(self) -> dict[str, Any]:
+        """The settings of how texts are written that are named."""
+        names = ("max_new_tokens", "samples", "temperature", "stop")
+        named = {name: value for name in names if (value := getattr(self, name)) is not None}
+        named |= {"stop": tuple(named["stop"])} if "stop" in named else {}
+        return named | ({} if self.generation_seed is None else {"seed": self.generation_seed})
 
     def data(self) -> DataOptions:
         """The options of where the data is."""

@@ -99,6 +99,8 @@ def load_spec(
         labelling=spec.labelling,
         special_tokens=spec.special_tokens,
         margin=spec.margin,
+        scorers=spec.scorer,
+        generation=spec.generation(),
         allow_overlap=allow_overlap,
         **({} if mode == "both" else one_way),
         **spec.data(),

@@ -1,11 +1,11 @@
 """What defines a task before any data is read, and what reading its data gives."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from chaintune.records import Example, Role
+from chaintune.records import Example, Generation, Role
 
 Part = Literal["train", "test", "all"]
 
@@ -75,6 +75,8 @@ class TaskDefinition:
         offensive: it is full of slurs or hate, so its text is shown on request only.
         balance: a dimension, and those over which a sample of the test split is even within its groups.
         continued: its prompts are beginnings of texts, no questions, so that they are no user turns by themselves.
+        scorer: that judges what is written to its prompts, unless the user says otherwise; empty where there is none.
+        generation: how texts are written to them, unless the user says otherwise.
     """
 
     name: str
@@ -88,6 +90,8 @@ class TaskDefinition:
     offensive: bool = False
     balance: tuple[str, ...] = ()
     continued: bool = False
+    scorer: str = ""
+    generation: Generation = field(default_factory=Generation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class TaskData:
         balance: a dimension, and those over which a sample of the test split is even within its groups.
         known: name of the known task; empty where it is none.
         continued: its prompts are beginnings of texts, no questions.
+        scorer, generation: as `TaskDefinition` has them.
     """
 
     pool: Pool
@@ -119,3 +124,5 @@ class TaskData:
     balance: tuple[str, ...] = ()
     known: str = ""
     continued: bool = False
+    scorer: str = ""
+    generation: Generation = field(default_factory=Generation)

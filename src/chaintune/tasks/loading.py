@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.files.rows import kind
-from chaintune.records import Choices, Example, Role, Task
+from chaintune.records import Choices, Example, Generation, Role, ScorerRef, Task
 from chaintune.records.amounts import Amount
 from chaintune.records.examples import LABEL
 from chaintune.tasks.chat import checked_mode, in_chat, own_system, read_template
@@ -62,6 +62,8 @@ def load(
     system: str = "",
     chat_template: Path | str | None = None,
     margin: float | str | None = None,
+    scorers: str | Sequence[str | ScorerRef] = (),
+    generation: Mapping[str, Any] | None = None,
     allow_overlap: bool = False,
     **data: Unpack[DataOptions],
 ) -> Task:
@@ -87,6 +89,9 @@ def load(
         chat_template: a file with the template that renders, in place of the model's own.
         margin: up to how large a loss counts as none, as a share of the score or as text with a unit, `0.05 nats`; None
             is 0.02 of shares, and none of other units.
+        scorers: what judges texts that are written, one or several, the first deciding; none is the known task's own.
+        generation: in what the writing of texts differs from the known task's or the usual; keys are the fields of
+            `records.Generation`.
         allow_overlap: take data of your own whose train and test splits share examples.
         data: where the data is; see `definition.DataOptions`.
 
@@ -140,6 +145,8 @@ def load(
         chat=mode,
         skips_unusable=data.get("unusable") == "skip",
         margin=None if margin is None else _checked_margin(what, margin),
+        generation=_generation(source, generation or {}, what),
+        scorers=_scorers(scorers) or ((ScorerRef(source.scorer),) if source.scorer else ()),
     )
 
 
@@ -148,6 +155,18 @@ def _checked_margin(what: str, margin: float | str) -> Amount:
         return Amount.of(margin)
     except ValueError as error:
         raise ConfigError(f"{what}: margin: {error}") from error
+
+
+def _generation(source: TaskData, settings: Mapping[str, Any], what: str) -> Generation:
+    try:
+        return replace(source.generation, **settings)
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from error
+
+
+def _scorers(scorers: str | Sequence[str | ScorerRef]) -> tuple[ScorerRef, ...]:
+    several = [scorers] if isinstance(scorers, str) else scorers
+    return tuple(ScorerRef(one) if isinstance(one, str) else one for one in several if one)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -108,6 +108,8 @@ def _read_known(name: str, options: Options) -> TaskData:
         balance=known.balance,
         known=known.name,
         continued=known.continued,
+        scorer=known.scorer,
+        generation=known.generation,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from chaintune.errors import ConfigError
-from chaintune.records import Example
+from chaintune.records import Example, Generation, Remember, Texts
 
 if TYPE_CHECKING:
     from chaintune.models import LoadedModel  # loads torch
@@ -60,6 +60,30 @@ class Backend(Protocol):
         self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None]
     ) -> tuple[list[list[float]], list[list[int]]]:
         """The same of the answers as tuning teaches them, each with what ends it."""
+        ...
+
+    def generate(
+        self,
+        examples: Sequence[Example],
+        *,
+        task: str,
+        generation: Generation,
+        on_written: Callable[[int, int], None],
+        remember: Remember,
+    ) -> Texts:
+        """The texts written to each prompt, its samples.
+
+        Args:
+            examples: sorted by id.
+            task: named in errors.
+            generation: how they are written.
+            on_written: called with the numbers of texts and of tokens that were written so far.
+            remember: keeps texts that were written before the last one is.
+
+        Raises:
+            DataError: a prompt with the longest text is longer than the model's context.
+            ModelError: the model answers with something that is no number, or memory does not suffice.
+        """
         ...
 
     def rounding(self, examples: Sequence[Example], logprobs: Sequence[Sequence[float]]) -> str:

@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaintune.errors import ModelError
-from chaintune.models.encoding import Encoded, check_lengths, encode_examples, encode_of, errors_of
+from chaintune.models.encoding import Encoded, check_lengths, encode_examples, encode_of, errors_of, prompts_of
 from chaintune.models.loading import LoadedModel
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.models.taught import encode_taught
-from chaintune.records import Example
+from chaintune.records import Example, Generation, Remember, Texts
+from chaintune.records.generation import at_once
 from chaintune.scoring.backends.backend import BackendKind, CheckpointFiles
+from chaintune.scoring.generation import generate
 from chaintune.scoring.logprobs import answer_logprobs
 from chaintune.scoring.rounding import rounding
 
@@ -66,6 +68,30 @@ class TransformersBackend:
                 raise ModelError(f"task '{task}': {what}; its weights are broken")
         return logprobs, [[len(answer) for answer in example.continuations] for example in encoded]
 
+    def generate(
+        self,
+        examples: Sequence[Example],
+        *,
+        task: str,
+        generation: Generation,
+        on_written: Callable[[int, int], None] = lambda *_: None,
+        remember: Remember = at_once,
+    ) -> Texts:
+        """The texts written to each prompt, as `Backend` has it."""
+        loaded = self.loaded
+        prompts = prompts_of(loaded.tokenizer, examples, loaded.context_tokens, generation.max_new_tokens, task=task)
+        with errors_of(task):
+            return generate(
+                loaded.model,
+                loaded.tokenizer,
+                prompts,
+                generation,
+                names=[example.id for example in examples],
+                batch_tokens=self.batch_tokens,
+                on_written=on_written,
+                remember=remember,
+            )
+
     def rounding(self, examples: Sequence[Example], logprobs: Sequence[Sequence[float]]) -> str:
         """What changed when some examples were scored with their prompts read one by one."""
         encoded = encode_examples(self.loaded.tokenizer, examples)
@@ -80,7 +106,7 @@ def _open(checkpoint: CheckpointFiles) -> TransformersBackend:
 KIND = BackendKind(
     "transformers",
     "1",
-    frozenset({"log-probabilities", "log-probabilities of ended answers"}),
+    frozenset({"log-probabilities", "log-probabilities of ended answers", "text"}),
     _open,
     TransformersBackend,
 )

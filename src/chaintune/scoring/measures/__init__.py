@@ -1,7 +1,7 @@
 """How a checkpoint is asked. A measure is a file here, or an entry point of an installed package."""
 
 from chaintune.registry import Registry
-from chaintune.scoring.measures.measure import Measure
+from chaintune.scoring.measures.measure import Asking, Measure
 
 MEASURES = Registry(
     "measure",
@@ -9,8 +9,8 @@ MEASURES = Registry(
     Measure,
     {
         name: f"chaintune.scoring.measures.{name}:MEASURE"
-        for name in ("choice", "likelihood", "preference", "reference")
+        for name in ("choice", "likelihood", "preference", "reference", "generation")
     },
 )
 
-__all__ = ["MEASURES", "Measure"]
+__all__ = ["MEASURES", "Asking", "Measure"]

@@ -1,18 +1,16 @@
 """Likelihood: the log-probability of the reference answer given the prompt."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from chaintune.records import LIKELIHOOD_METRICS, Example, Measurement, Reference, likelihood_measurement
 from chaintune.scoring.backends.backend import Backend
-from chaintune.scoring.measures.measure import Measure, ask_answers, question
+from chaintune.scoring.measures.measure import Asking, Measure, ask_answers, question
 
 
-def record(
-    backend: Backend, examples: Sequence[Example], *, task: str, again: bool, on_scored: Callable[[int], None]
-) -> Measurement:
+def record(backend: Backend, examples: Sequence[Example], asking: Asking) -> Measurement:
     """The log-probability of every answer, with the rounding of some, a token, where it is asked for."""
-    logprobs, tokens, about = ask_answers(backend, examples, task=task, again=again, on_scored=on_scored)
+    logprobs, tokens, about = ask_answers(backend, examples, asking)
     sizes = [row[0] for row in tokens]
     about |= {"rounding": _a_token(about["rounding"], examples, sizes)} if "rounding" in about else {}
     return likelihood_measurement(examples, [row[0] for row in logprobs], sizes, about)

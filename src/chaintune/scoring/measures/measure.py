@@ -1,34 +1,46 @@
 """What a measure is: what it needs, what it records of a checkpoint, and the item metrics that read it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.records import Example, ItemMetric, Measurement, Target, canonical_digest
+from chaintune.records import Example, Generation, ItemMetric, Measurement, Remember, Target, canonical_digest
+from chaintune.records.generation import at_once
 from chaintune.scoring.backends.backend import Ability, Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a checkpoint is asked.
+
+    Attributes:
+        task: named in errors.
+        again: ask some examples a second way, and keep what that changes, where the measure can.
+        generation: how texts are written.
+        on_scored: called with the number of examples done.
+        on_written: called with the numbers of texts and of tokens that were written so far.
+        remember: keeps texts that were written before the last one is.
+    """
+
+    task: str
+    again: bool = False
+    generation: Generation = field(default_factory=Generation)
+    on_scored: Callable[[int], None] = lambda _: None
+    on_written: Callable[[int, int], None] = lambda *_: None
+    remember: Remember = at_once
 
 
 class Record(Protocol):
     """Asks a checkpoint."""
 
-    def __call__(
-        self,
-        backend: Backend,
-        examples: Sequence[Example],
-        *,
-        task: str,
-        again: bool,
-        on_scored: Callable[[int], None],
-    ) -> Measurement:
+    def __call__(self, backend: Backend, examples: Sequence[Example], asking: Asking) -> Measurement:
         """What the checkpoint says to the examples, which are sorted by id.
 
         Args:
             backend: open on the checkpoint.
             examples: that the measure takes.
-            task: named in errors.
-            again: ask some a second way, and keep what that changes, where the measure can.
-            on_scored: called with the number of examples done.
+            asking: how.
         """
         ...
 
@@ -45,6 +57,7 @@ class Measure:
         question: what of an example the checkpoint gets to see, as data that JSON can hold; part of the key.
         metrics: item metrics that read its measurements, the default first.
         version: raised when it asks otherwise; part of every key.
+        generation: how texts are written, of a measure that asks for some.
     """
 
     name: str
@@ -54,6 +67,7 @@ class Measure:
     question: Callable[[Example], Any]
     metrics: tuple[ItemMetric, ...]
     version: str = "1"
+    generation: Generation | None = None
 
     def takes(self, target: Target) -> bool:
         """Whether an example with this target can be asked this way."""
@@ -87,7 +101,7 @@ class Measure:
 
     def content(self) -> list[Any]:
         """What of the measure determines its measurements."""
-        return [self.name, self.version]
+        return [self.name, self.version, *([self.generation.content()] if self.generation else [])]
 
     def digest(self, examples: Sequence[Example]) -> str:
         """Digest of the examples as the checkpoint gets to see them; independent of their order."""
@@ -95,19 +109,17 @@ class Measure:
 
 
 def ask_answers(
-    backend: Backend, examples: Sequence[Example], *, task: str, again: bool, on_scored: Callable[[int], None]
+    backend: Backend, examples: Sequence[Example], asking: Asking
 ) -> tuple[list[list[float]], list[list[int]], dict[str, str]]:
     """Log-probability and tokens of each answer of each example, and what a measurement keeps of how they were made.
 
     Args:
         backend: open on the checkpoint.
         examples: that have answers.
-        task: named in errors.
-        again: ask some a second way, and keep what that changes as `rounding`.
-        on_scored: called with the number of examples done.
+        asking: how; what changes where some are asked a second way is kept as `rounding`.
     """
-    logprobs, tokens = backend.answer_logprobs(examples, task=task, on_scored=on_scored)
-    rounding = backend.rounding(examples, logprobs) if again and examples else ""
+    logprobs, tokens = backend.answer_logprobs(examples, task=asking.task, on_scored=asking.on_scored)
+    rounding = backend.rounding(examples, logprobs) if asking.again and examples else ""
     return logprobs, tokens, dict(backend.about) | ({"rounding": rounding} if rounding else {})
 
 

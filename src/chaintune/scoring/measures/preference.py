@@ -1,17 +1,15 @@
 """Preference: the log-probabilities of the chosen and of the rejected answer given the prompt."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from chaintune.records import PREFERENCE_METRICS, Example, Measurement, Preference, preference_measurement
 from chaintune.scoring.backends.backend import Backend
-from chaintune.scoring.measures.measure import Measure, ask_answers, question
+from chaintune.scoring.measures.measure import Asking, Measure, ask_answers, question
 
 
-def record(
-    backend: Backend, examples: Sequence[Example], *, task: str, again: bool, on_scored: Callable[[int], None]
-) -> Measurement:
+def record(backend: Backend, examples: Sequence[Example], asking: Asking) -> Measurement:
     """The log-probabilities of both answers, with the rounding of some where it is asked for."""
-    answers = ask_answers(backend, examples, task=task, again=again, on_scored=on_scored)
+    answers = ask_answers(backend, examples, asking)
     return preference_measurement(examples, *answers)
 
 
