@@ -1,10 +1,11 @@
 """What of a plan's checkpoints is an adapter on the base, and recipes that ask for what becomes of none."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from chaintune.errors import ConfigError
 from chaintune.plan.nodes import DataMix, StageNode
 from chaintune.records import PeftSettings
+from chaintune.study.study import Study
 
 
 def stored_adapters(stages: Iterable[StageNode]) -> dict[str, PeftSettings | None]:
@@ -57,6 +58,24 @@ def check_adapters(stages: Iterable[StageNode], stored: Mapping[str, PeftSetting
             )
         if wish == "continue" and node.parent_key in known:
             _check_continues(node, known[node.parent_key], stored[node.parent_key])
+
+
+def nothing_to_continue(study: Study, bare: Sequence[str]) -> str:
+    """The sentence that a first stage which would continue an adapter begins one; empty where there is no such stage.
+
+    Args:
+        study: as its file says.
+        bare: names of the bases without an adapter.
+    """
+    first = {chain[0] for chain in study.chains if isinstance(chain[0], str)}
+    recipes = (study.recipe_of(task, variant) for variant in study.variants() for task in first)
+    if not bare or all(recipe.adapter != "continue" for recipe in recipes):
+        return ""
+    has = "which has" if len(bare) == 1 else "which have"
+    return (
+        f"recipe.adapter: 'continue' begins a new adapter on {', '.join(bare)}, {has} none; a base with an adapter is "
+        "written as MODEL+ADAPTER"
+    )
 
 
 def _check_continues(node: StageNode, parent: StageNode, there: PeftSettings | None) -> None:

@@ -1,5 +1,6 @@
 """A study made ready on this machine: its data read, its bases at hand, its plan drawn; then run."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from chaintune.execution.state import RunOutcome
 from chaintune.files.atomic import clear_leftovers
 from chaintune.forgetting.recommend import USUAL
 from chaintune.models import check_quantize, load_reader, resolve_precision
+from chaintune.plan.adapters import nothing_to_continue
 from chaintune.plan.plan import Families, Plan, compile_plan, families_of
 from chaintune.records import Limits, ResultRow, Task, rows_to_polars
 from chaintune.runs.output import Prepared, write_results
@@ -30,6 +32,8 @@ from chaintune.tasks.overlap import kept_apart
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_LOG = logging.getLogger(__name__)
 
 
 class Watch(Protocol):
@@ -215,6 +219,7 @@ def prepare(
     }
     chat = chat_of(loaded.values(), readers)
     loaded = usable(loaded.values(), readers.values())
+    bare = [name for name, base in bases.items() if base.adapter is None]
     plan = compile_plan(
         study,
         base_keys={name: base.key for name, base in bases.items()},
@@ -224,11 +229,13 @@ def prepare(
         stage_bytes=lambda base, recipe: stage_bytes(
             bases[base], recipe, precision, trust_remote_code=trust_remote_code
         ),
-        bare=[base.key for base in bases.values() if base.adapter is None],
+        bare=[bases[name].key for name in bare],
         families=families,
         contents=contents_of(study.external, bases, store, trust_remote_code=trust_remote_code),
         templates={at: facts["chat_template"] for at, facts in chat.items() if "chat_template" in facts},
     )
+    if begun := nothing_to_continue(study, bare):
+        _LOG.warning("%s", begun)
     unused = tell_unused(chat)
     cautions = {"chat": unused} if unused else {}
     return Session(study, store, loaded, bases, precision, plan, trust_remote_code, cautions)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from chaintune.errors import ConfigError
+from chaintune.plan.adapters import nothing_to_continue
 from chaintune.plan.plan import Plan, compile_plan
 from tests.dummy_engine import BASE_KEY, make_plan, make_study, make_task
 
@@ -65,6 +66,29 @@ def test_stages_on_a_bare_base_are_one_whatever_would_become_of_an_adapter() -> 
     tasks = {name: make_task(name) for name in "ab"}
     how: dict[str, Any] = {"base_keys": {"tiny": BASE_KEY}, "tasks": tasks, "precision": "fp32"}
     assert [len(compile_plan(study, **how, bare=bare).stages) for bare in ((), [BASE_KEY])] == [4, 3]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "vary", "bare", "told"),
+    [
+        (OFT | {"adapter": "continue"}, {}, ["tiny"], True),
+        (OFT, {"recipe.adapter": ["fresh", "continue"]}, ["tiny"], True),
+        (OFT | {"adapter": "continue"}, {}, [], False),
+        (OFT | {"adapter": "fresh"}, {}, ["tiny"], False),
+        (OFT, {}, ["tiny"], False),
+    ],
+)
+def test_a_first_stage_that_finds_nothing_to_continue_is_told(
+    recipe: dict[str, Any], vary: dict[str, Any], bare: list[str], told: bool
+) -> None:
+    sentence = nothing_to_continue(make_study(recipe=recipe, chains=[["a", "b"]], vary=vary), bare)
+    assert ("begins a new adapter on tiny, which has none" in sentence) is told
+
+
+def test_a_stage_further_on_that_continues_is_nothing_to_tell() -> None:
+    own: dict[str, Any] = {"path": "x", "role": "safety"}
+    tasks = {"a": own | {"recipe": OFT}, "b": own | {"recipe": OFT | {"adapter": "continue"}}}
+    assert not nothing_to_continue(make_study(tasks=tasks, chains=[["a", "b"]]), ["tiny"])
 
 
 def test_settings_of_an_adapter_are_varied() -> None:
