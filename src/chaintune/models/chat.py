@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from chaintune.errors import DataError, ModelError
+from chaintune.errors import DataError, ModelError, nearest
 from chaintune.models.token_tree import common_beginning
 from chaintune.records.examples import Chat, Choices, Example, Message, canonical_digest
 from chaintune.records.task import Task
@@ -28,6 +28,8 @@ _DAY = date(2024, 7, 26)
 _ASKS_FOR_DAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 _MARKS_ANSWERS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _CHUNK_TURNS = 2048
+# What transformers takes of several templates.
+_DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +53,43 @@ class Turn:
 
 def has_template(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> bool:
     """Whether there is a template by which turns can be rendered."""
-    return bool(chat.template or tokenizer.chat_template)
+    return bool((chat.template and not chat.template_name) or tokenizer.chat_template)
 
 
 def template_text(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> str:
     """The text of the template that renders turns; the day of today in it is always the same day.
 
     Raises:
-        ModelError: the model has none, or several and none is the default.
+        ModelError: the model has none, or none of the name that is asked for, or several and none is the default.
     """
     if not has_template(tokenizer, chat):
         raise ModelError(
             "the model has no chat template, and the examples are conversations, as 'chat: on' makes prompts; name a "
             "template as 'chat_template' of the task, leave 'chat: on' out, or choose a model that was tuned for chat"
         )
-    try:
-        template = chat.template or tokenizer.get_chat_template()
-    except ValueError as error:
-        raise ModelError(f"{error}; write the one to use into a file and name it as 'chat_template'") from error
+    name = chat.template_name
+    return _same_day(chat.template if chat.template and not name else _own_template(tokenizer, name))
+
+
+def _own_template(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
+    """The text of the tokenizer's template of this name; the default one where there is no name.
+
+    Raises:
+        ModelError: it has none of this name.
+    """
+    own = tokenizer.chat_template
+    templates: dict[str, str] = own if isinstance(own, dict) else {_DEFAULT: own}
+    if (wished := name or _DEFAULT) in templates:
+        return templates[wished]
+    if name:
+        what = f"chat_template '{name}' is no file, and the model has no chat template of this name"
+    else:
+        what = "the model has several chat templates, and none of them is the default"
+    raise ModelError(f"{what}; {nearest(wished, templates)}; name one as 'chat_template' of the task")
+
+
+def _same_day(template: str) -> str:
+    """A template with one and the same day as today."""
     formats = sorted({match[2] for match in _ASKS_FOR_DAY.finditer(template)})
     days = "".join(f"{{% if format == {text!r} %}}{_DAY.strftime(text)}{{% endif %}}" for text in formats)
     return f"{{% macro strftime_now(format) %}}{days}{{% endmacro %}}\n{template}" if formats else template

@@ -179,9 +179,17 @@ def as_read(tokenizer: PreTrainedTokenizerBase, example: Example) -> Example:
     """The example as a model reads it: with a prompt of text where it may be one and the model has no chat template.
 
     Raises:
-        DataError: the prompt is more than one user turn, or a turn more than text, and there is no chat template.
+        DataError: the prompt is more than one user turn, or a turn more than text, and there is no chat template; an
+            answer to a prompt of text is more than text.
     """
-    if isinstance(example.prompt, str) or not example.chat.fallback or has_template(tokenizer, example.chat):
+    if isinstance(example.prompt, str):
+        if any(not isinstance(answer, str) and answer[-1].extra for answer in example.answers):
+            raise DataError(
+                f"example '{example.id}': its answer holds more than text (tool calls, say), and its prompt is text, "
+                "behind which nothing renders that; give the prompt as turns, or leave it out"
+            )
+        return example
+    if not example.chat.fallback or has_template(tokenizer, example.chat):
         return example
     turns = [turn for text in (example.prompt, *example.answers) if not isinstance(text, str) for turn in text]
     has_more = any(turn.extra for turn in turns)  # tool calls, which no text stands for

@@ -17,9 +17,9 @@ def encode_taught(
 ) -> list[tuple[Encoded, ...]]:
     """What is taught of every example, in their order: each of its answers in the context in which it is given.
 
-    The answers end as they do when a model writes them: with the end of the text after a prompt of text, after a prompt
-    of turns with what the template puts there. Of choices the right one is taught; of a preference both answers are
-    there, the chosen one first.
+    Turns of the assistant that are there to be read alone are left out. The answers end as they do when a model writes
+    them: with the end of the text after a prompt of text, after a prompt of turns with what the template puts there. Of
+    choices the right one is taught; of a preference both answers are there, the chosen one first.
 
     Args:
         tokenizer: of the model.
@@ -59,7 +59,7 @@ def _answered_turns(
     """The turns before each answer, and the answer; of the last one those that are taught."""
     if not last_turn_only and not isinstance(example.target, Preference):
         for place, turn in enumerate(prompt):
-            if turn.role == "assistant":
+            if turn.role == "assistant" and turn.is_taught:
                 yield prompt[:place], ((turn,),)
     yield prompt, _taught_answers(example, example.answers)
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -50,11 +50,13 @@ class Message:
         role: `system`, `user`, `assistant` or what else the chat template knows.
         content: the turn's text.
         extra: further fields (tool calls ...) that are handed to the template; values that JSON can hold.
+        is_taught: whether a turn of the assistant is taught, and not only read.
     """
 
     role: str
     content: str
     extra: Mapping[str, Any] = field(default_factory=dict)
+    is_taught: bool = True
 
 
 Text = str | tuple[Message, ...]
@@ -66,11 +68,17 @@ class Chat:
 
     Attributes:
         fallback: read a single user turn as plain text where the model has no chat template; else that is an error.
-        template: text of a template in place of the tokenizer's own; empty is its own.
+        template: text of a template in place of the tokenizer's own, or the name of one of those that it has; empty is
+            its own.
     """
 
     fallback: bool = False
     template: str = ""
+
+    @property
+    def template_name(self) -> str:
+        """The name of one of the tokenizer's templates; empty where `template` is a text, which reads the turns."""
+        return "" if "{" in self.template else self.template
 
     def content(self) -> dict[str, Any]:
         """As canonical data that JSON can hold, fields at their defaults left out."""
@@ -217,7 +225,7 @@ class Example:
     def asked_content(self) -> list[Any]:
         """The parts that a model gets to see: prompt and answers, and how they are read; not which of them is right."""
         read = [*(["special tokens"] if self.special_tokens else []), *filter(None, [self.chat.content()])]
-        return [_plain(self.prompt), [_plain(answer) for answer in self.answers], *read]
+        return [_plain(_as_asked(self.prompt)), [_plain(answer) for answer in self.answers], *read]
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Example":
@@ -274,8 +282,17 @@ def shown_text(text: Text) -> str:
 def _plain(text: Text) -> Any:
     if isinstance(text, str):
         return text
-    turns = ((turn, {"extra": dict(turn.extra)} if turn.extra else {}) for turn in text)
-    return [{"role": turn.role, "content": turn.content, **extra} for turn, extra in turns]
+    return [
+        {"role": turn.role, "content": turn.content}
+        | ({"extra": dict(turn.extra)} if turn.extra else {})
+        | ({} if turn.is_taught else {"is_taught": False})
+        for turn in text
+    ]
+
+
+def _as_asked(text: Text) -> Text:
+    """A text without the marks of what is taught of it, which no model is asked."""
+    return text if isinstance(text, str) else tuple(replace(turn, is_taught=True) for turn in text)
 
 
 def _text(plain: Any) -> Text:

@@ -181,7 +181,8 @@ class TaskSpec(Spec):
         special_tokens: whether special tokens written in the texts are read as such, and not as text.
         chat: whether prompts are turns that the model's chat template renders, or asked both ways; None is the study's.
         system: the first turn of every conversation that has no system text.
-        chat_template: a file with the template that renders, in place of the model's own.
+        chat_template: a file with the template that renders, in place of the model's own, or the name of one of several
+            that the model has.
         margin: up to how large a loss counts as none: a share, or a number with a unit; None is the usual.
         scorer: what judges the texts that are written, the first deciding: a name, or a name with its settings.
         max_new_tokens, samples, temperature, generation_seed, stop: how texts are written; see `records.Generation`.

@@ -13,7 +13,7 @@ from chaintune.records import Task
 from chaintune.scoring.measures import MEASURES
 from chaintune.study.schema import TaskSpec, check_tasks
 from chaintune.study.suite import read_suite
-from chaintune.tasks.chat import RunMode, asked, read_template
+from chaintune.tasks.chat import RunMode, asked, is_template_name, read_template
 from chaintune.tasks.registry import names as known_tasks
 from chaintune.tasks.sizes import NONE
 from chaintune.tasks.sources import KNOWN, refusals, source_kind
@@ -54,6 +54,8 @@ def with_paths(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
     """The task with its paths in full: one of a file starts at its folder, one of an override at the current folder."""
     written = {key: path for key in PATHS if (path := getattr(spec, key)) is not None}
     folders = {key: folder_of(("tasks", name, key), source) for key in written}
+    if spec.chat_template and is_template_name(spec.chat_template, folders["chat_template"]):
+        del written["chat_template"]
     return spec.model_copy(
         update={key: str((folders[key] / user_path(path)).absolute()) for key, path in written.items()}
     )

@@ -13,16 +13,21 @@ from chaintune.tasks.prompts import continuation
 
 
 def conversation(row: Row, columns: ColumnNames) -> tuple[Text, Reference]:
-    """The turns before the assistant's last one, and that one.
+    """The turns before the last one of the assistant that is taught, and that one.
+
+    What stands behind it is left out, as nothing that is taught or measured reads it.
 
     Raises:
-        DataError: the conversation does not end with an answer to something.
+        DataError: the conversation does not end with an answer to something, or none of its answers is taught.
     """
     what = f"{row.where}: field '{columns.messages}'"
     turns = _with_system(row, columns, turns_of(row.value(columns.messages), what), what)
     if all(turn.role != ASSISTANT for turn in turns):
         raise DataError(f"{what}: the conversation has no turn of the assistant")
-    *before, last = turns
+    taught = [place for place, turn in enumerate(turns) if turn.role == ASSISTANT and turn.is_taught]
+    if not taught:
+        raise DataError(f"{what}: every turn of the assistant has weight 0, so nothing of it is taught; leave it out")
+    *before, last = turns if turns[-1].is_taught else turns[: taught[-1] + 1]
     check_speaks(last, what)
     _check_asked(before, what)
     return tuple(before), Reference(_bare(last))
@@ -75,9 +80,8 @@ def text_alone(row: Row, columns: ColumnNames) -> tuple[Text, Reference]:
 
 def content_of(prompt: Text, target: Target) -> list[Any]:
     """Prompt and answers as data that JSON can hold; which of two answers is preferred is no part of it."""
-    plain = Example("", prompt, target, {}, "").content()
-    answers = plain["target"].values()
-    return [plain["prompt"], sorted(answers, key=canonical_digest)]
+    asked, answers, *_ = Example("", prompt, target, {}, "").asked_content()
+    return [asked, sorted(answers, key=canonical_digest)]
 
 
 def _text(row: Row, column: str) -> str:

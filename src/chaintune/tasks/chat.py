@@ -20,6 +20,8 @@ RUN_MODES: tuple[RunMode, ...] = (*MODES, "both")
 # What the provenance of scores says of them as `chat`, where the examples were turns, or could have been.
 RENDERED, UNUSED = "on", "unused"
 _SYSTEM, _USER = "system", "user"
+# What a tokenizer may call one of its templates; files end in something.
+_TEMPLATE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # A block of transformers' own, which plain Jinja does not know.
 _GENERATION = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
 
@@ -36,16 +38,23 @@ def checked_mode(mode: str, what: str) -> ChatMode:
     raise ConfigError(f"{what}: chat '{mode}' is no valid value; {nearest(mode, MODES)}")
 
 
+def is_template_name(written: str, folder: Path) -> bool:
+    """Whether `chat_template` names a template that a tokenizer has: a bare word, and no file of a folder."""
+    return bool(_TEMPLATE_NAME.fullmatch(written)) and not (folder / written).exists()
+
+
 def read_template(path: Path | str, what: str) -> str:
-    """The text of a chat template in a file.
+    """The text of a chat template in a file; a word that is no file is the name of one that the tokenizer has.
 
     Args:
-        path: of the file.
+        path: of the file, or a name.
         what: the beginning of an error sentence.
 
     Raises:
         ConfigError: there is no such file, or it holds no chat template.
     """
+    if is_template_name(str(path), Path()):
+        return str(path)
     # Imported here: most runs read no template.
     from jinja2 import TemplateError
     from jinja2.meta import find_undeclared_variables
@@ -84,7 +93,8 @@ def in_chat(
         mode: `on` makes every prompt a user turn, `off` every user turn a plain text; `auto` leaves choices and texts
             alone as they are and makes other prompts a user turn, which a model without a template reads as plain text.
         system: the first turn of every conversation that has no such turn of its own; empty adds none.
-        template: text of a template in place of the tokenizer's own; empty is its own.
+        template: text of a template in place of the tokenizer's own, or the name of one of those that it has; empty is
+            its own.
         what: the beginning of an error sentence.
         continued: prompts are beginnings of texts, which `auto` leaves alone too.
 

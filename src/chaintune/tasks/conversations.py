@@ -17,6 +17,8 @@ _ROLES = {
     "observation": "tool", "function_response": "tool",
 }  # fmt: skip
 _FIELDS = (("role", "content"), ("from", "value"))
+# OpenAI's field of an assistant turn: 0 is one that is read and not taught, 1 as one without it.
+_WEIGHT = "weight"
 # What an assistant turn may say in place of text.
 _CALLS = ("tool_calls", "function_call")
 _SPEAKER = re.compile(r"\n\n(Human|Assistant):")
@@ -80,7 +82,7 @@ def are_turns(value: Any) -> bool:
 
 
 def check_speaks(turn: Message, what: str) -> None:
-    """Refuse an answer that is not the assistant's, or that is empty.
+    """Refuse an answer that is not the assistant's, that is empty, or that is not taught.
 
     Raises:
         DataError: it is.
@@ -89,6 +91,8 @@ def check_speaks(turn: Message, what: str) -> None:
         raise DataError(f"{what}: its last turn is the {turn.role}'s, expected an answer, a turn of the assistant")
     if not turn.content.strip() and not any(name in turn.extra for name in _CALLS):
         raise DataError(f"{what}: the answer is empty")
+    if not turn.is_taught:
+        raise DataError(f"{what}: the answer has weight 0, so it is not taught; leave it out")
 
 
 def _turn(entry: Any, what: str) -> Message:
@@ -100,13 +104,26 @@ def _turn(entry: Any, what: str) -> Message:
     if role_field == "from" and written not in (*_ROLES, *_ROLES.values(), SYSTEM):
         raise DataError(f"{what}: '{written}' is no role; {nearest(written, [*_ROLES, USER, ASSISTANT, SYSTEM])}")
     role = _ROLES.get(written, written)
-    extra = {name: _kept(value) for name, value in entry.items() if name not in names}
+    extra = {name: _kept(value) for name, value in entry.items() if name not in (*names, _WEIGHT)}
     extra = {name: value for name, value in extra.items() if value not in (None, "", [], {})}
     _check_json(extra, what)
     content = _content(entry.get(content_field), what)
     if not content.strip() and role not in (ASSISTANT, SYSTEM, "tool"):
         raise DataError(f"{what}, the {role}'s, is blank")
-    return Message(role, content, extra)
+    return Message(role, content, extra, is_taught=_is_taught(entry.get(_WEIGHT), role, what))
+
+
+def _is_taught(weight: Any, role: str, what: str) -> bool:
+    """Whether a turn of this weight is taught, where it is the assistant's; of others the weight has to be 0."""
+    if weight is None:
+        return True
+    if not isinstance(weight, int | float) or weight not in (0, 1):
+        raise DataError(
+            f"{what}: weight {weight!r} is no valid value; write 1 for a turn that is taught, 0 for another"
+        )
+    if role != ASSISTANT and weight:
+        raise DataError(f"{what}, the {role}'s, has weight 1, and only what the assistant says is taught; leave it out")
+    return role != ASSISTANT or bool(weight)
 
 
 def _named_fields(entry: Any) -> tuple[str, str] | None:

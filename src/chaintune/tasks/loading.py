@@ -86,7 +86,8 @@ def load(
         chat: whether prompts are turns that the model's chat template renders: `on`, `off`, or `auto` (None), which
             leaves choices and texts alone as they are; see `chat.in_chat`.
         system: a system text, the first turn of every conversation without one.
-        chat_template: a file with the template that renders, in place of the model's own.
+        chat_template: a file with the template that renders, in place of the model's own, or the name of one of several
+            that the model has.
         margin: up to how large a loss counts as none, as a share of the score or as text with a unit, `0.05 nats`; None
             is 0.02 of shares, and none of other units.
         scorers: what judges texts that are written, one or several, the first deciding; none is the known task's own.

@@ -10,7 +10,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from chaintune.errors import DataError, ModelError
-from chaintune.models.chat import Turn, encode_turns, template_text
+from chaintune.models.chat import Turn, encode_turns, template_text, templates_digest
 from chaintune.models.encoding import Encoded, encode_examples
 from chaintune.models.taught import encode_taught
 from chaintune.records import Chat, Choices, Example, Message, Preference, Reference
@@ -135,6 +135,28 @@ def test_every_turn_is_taught_in_the_context_in_which_it_would_be_generated() ->
     assert only == (last,)
 
 
+def test_a_turn_that_is_read_alone_is_not_taught_and_read_all_the_same() -> None:
+    tokenizer = family("smollm2")
+    prompt = (LONGER[0], replace(LONGER[1], is_taught=False), LONGER[2])
+    every, last = (Example("one", turns, Reference("Dark green."), {}, "c") for turns in (LONGER, prompt))
+    assert encode_taught(tokenizer, [last]) == encode_taught(tokenizer, [every], last_turn_only=True)
+    assert encode_examples(tokenizer, [last]) == encode_examples(tokenizer, [every])
+    earlier = Example("one", (*prompt, LONGER[1], LONGER[0]), Reference("Dark green."), {}, "c")
+    assert [tokenizer.decode(turn.continuations[0])[:5] for turn in encode_taught(tokenizer, [earlier])[0]] == [
+        "It is", "Dark ",
+    ]  # fmt: skip
+
+
+def test_more_than_text_behind_a_prompt_of_text_is_told_and_not_dropped() -> None:
+    tokenizer = family("smollm2")
+    call = Message("assistant", "It is red.", {"tool_calls": [{"name": "look"}]})
+    for target in (Reference((call,)), Preference((call,), " Red."), Preference(" Red.", (call,))):
+        example = Example("one", "<|im_start|>user", target, {}, "c", special_tokens=True)
+        for encode in (encode_examples, encode_taught):
+            with pytest.raises(DataError, match=r"'one': its answer holds more than text .* its prompt is text"):
+                encode(tokenizer, [example])
+
+
 def test_marks_of_the_template_end_an_answer() -> None:
     marked, unmarked = family("qwen2_5_training"), family("qwen2_5")
     turn = Turn("one", HISTORY, Message("assistant", "It is red."), Chat())
@@ -198,6 +220,35 @@ def test_without_a_template_one_user_turn_is_text_where_it_may_be() -> None:
     named = Example("one", HISTORY, Reference("Red."), {}, "c", chat=Chat(template=CHATML))
     (encoded,) = encode_examples(tokenizer, [named])
     assert tokenizer.decode(encoded.prefix).endswith("assistant\n")
+
+
+def test_a_name_chooses_one_of_several_templates() -> None:
+    tokenizer = family("chatml")
+    several = {"default": CHATML, "tool_use": f"Tools: none.\n{CHATML}"}
+    tokenizer.chat_template = several
+    one = Example("one", HISTORY, Reference("Red."), {}, "c")
+    assert encode_examples(tokenizer, [one]) == encode_examples(family("chatml"), [one])
+    named = replace(one, chat=Chat(template="tool_use"))
+    written = replace(one, chat=Chat(template=several["tool_use"]))
+    assert encode_examples(tokenizer, [named]) == encode_examples(tokenizer, [written])
+    assert templates_digest(tokenizer, [named]) == templates_digest(tokenizer, [written])
+    assert "Tools: none." in tokenizer.decode(encode_examples(tokenizer, [named])[0].prefix)
+    with pytest.raises(
+        ModelError, match=r"'tool' is no file, and .* no chat template of this name; did you mean 'tool_use'"
+    ):
+        encode_examples(tokenizer, [replace(one, chat=Chat(template="tool"))])
+    tokenizer.chat_template = {"rag": CHATML, "tool_use": CHATML}
+    with pytest.raises(
+        ModelError, match="several chat templates, and none of them is the default; valid: rag, tool_use"
+    ):
+        encode_examples(tokenizer, [one])
+    tokenizer.chat_template = CHATML
+    assert template_text(tokenizer, Chat(template="default")) == CHATML
+    with pytest.raises(ModelError, match=r"'rag' is no file, .*; valid: default; name one as"):
+        template_text(tokenizer, Chat(template="rag"))
+    tokenizer.chat_template = None
+    with pytest.raises(ModelError, match="the model has no chat template"):
+        template_text(tokenizer, Chat(template="rag"))
 
 
 def test_what_a_template_refuses_or_drops_is_counted_and_named() -> None:

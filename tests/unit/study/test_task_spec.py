@@ -140,6 +140,9 @@ def test_the_keys_of_chat_are_read_as_they_are_written(tmp_path: Path) -> None:
     assert Study.from_mapping(study.to_mapping()).tasks == study.tasks
     (tmp_path / "again.yaml").write_text(study.to_yaml(tmp_path))
     assert Study.from_yaml(tmp_path / "again.yaml").tasks == study.tasks
+    named = read(tmp_path, "mine: {role: safety, path: mine.jsonl, chat_template: tool_use}")
+    assert named.tasks["mine"].chat_template == "tool_use"
+    assert Study.from_mapping(named.to_mapping(tmp_path)).tasks["mine"].chat_template == "tool_use"
     assert read(tmp_path, "bbq: {chat: off}").tasks["bbq"].chat == "off"
     assert "tasks.bbq.chat: 'onn' is no valid value; did you mean 'on'" in complaint(tmp_path, "bbq: {chat: onn}")
 

@@ -68,6 +68,15 @@ def test_a_template_of_a_file_is_part_of_every_conversation(tmp_path: Path) -> N
     assert asked(tmp_path, PAIR, chat_template=path)[2] == Chat(template=TEMPLATE)
 
 
+def test_a_word_that_is_no_file_names_a_template_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert asked(tmp_path, TALK, chat_template="tool_use")[2] == Chat(template="tool_use")
+    assert Chat(template="tool_use").template_name == "tool_use"
+    (tmp_path / "tool_use").write_text(TEMPLATE)
+    assert asked(tmp_path, TALK, chat_template="tool_use")[2] == Chat(template=TEMPLATE)
+    assert not Chat(template=TEMPLATE).template_name
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

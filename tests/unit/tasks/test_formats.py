@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from chaintune import tasks
 from chaintune.errors import ChaintuneError, ConfigError, DataError
+from chaintune.execution.external.rows import plain_row
 from chaintune.files.rows import Row
 from chaintune.records import Chat, Example, Message, Preference, Reference, Task
 from chaintune.tasks.items import read_items
@@ -138,6 +139,23 @@ def test_tool_calls_and_other_fields_of_a_turn_are_kept_and_empty_ones_are_not(t
     assert last.target == Reference((Message("assistant", "", extra),))
 
 
+def test_a_weight_of_0_says_which_answers_are_read_alone(tmp_path: Path) -> None:
+    early, late = ({"role": "assistant", "content": text} for text in ("Hm.", "Bye."))
+    row = {"messages": [USER, early | {"weight": 0}, USER | {"weight": 0}, ANSWER | {"weight": 1}]}
+    example = only(tmp_path, row)
+    assert example.target == Reference("So.")
+    assert example.prompt == (*ASKED, Message("assistant", "Hm.", is_taught=False), *ASKED)
+    assert Example.from_content(example.content()) == example
+    # What stands behind the last answer that is taught is read by none.
+    whole = [*row["messages"], USER, late | {"weight": 0.0}]
+    assert only(tmp_path, {"messages": whole}) == example
+    without = only(tmp_path, {"messages": [USER, early, USER, ANSWER]})
+    assert without.id == example.id
+    assert without.asked_content() == example.asked_content()
+    assert without.content() != example.content()
+    assert plain_row(example)["prompt"][1] == early | {"weight": 0}
+
+
 def test_a_table_and_csv_give_the_same_task(tmp_path: Path) -> None:
     rows = [{"messages": [USER | {"content": f"Why {k}?"}, ANSWER]} for k in range(4)]
     expected = load(tmp_path, *rows)
@@ -220,6 +238,12 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"chosen": f"{HH}So.", "rejected": HH}, "the answer is empty"),
     ({"chosen": "It is so.", "rejected": "It is not."}, "no conversation that holds its prompt; name the"),
     ({"prompt": "Who?", "chosen": [USER, ANSWER], "rejected": [USER, USER]}, "its last turn is the user's"),
+    ({"messages": [USER, ANSWER | {"weight": 0.5}]}, "turn 2: weight 0.5 is no valid value; write 1 for a turn"),
+    ({"messages": [USER, ANSWER | {"weight": "1"}]}, "turn 2: weight '1' is no valid value"),
+    ({"messages": [USER | {"weight": 1}, ANSWER]}, "turn 1, the user's, has weight 1, and only what the assistant"),
+    ({"messages": [USER, ANSWER | {"weight": 0}]}, "every turn of the assistant has weight 0"),
+    ({"prompt": "Why?", "response": [ANSWER | {"weight": 0}]}, "the answer has weight 0, so it is not taught"),
+    ({"chosen": [USER, ANSWER | {"weight": 0}], "rejected": [USER, ANSWER | {"content": "No."}]}, "has weight 0"),
 ]  # fmt: skip
 
 

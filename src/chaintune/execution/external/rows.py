@@ -55,4 +55,5 @@ def _answer(example: Example, text: Text) -> Any:
 def _turns(text: Text) -> Any:
     if isinstance(text, str):
         return text
-    return [{"role": turn.role, "content": turn.content, **turn.extra} for turn in text]
+    weights: tuple[dict[str, int], ...] = ({"weight": 0}, {})  # as OpenAI writes a turn that is read alone
+    return [{"role": turn.role, "content": turn.content, **turn.extra, **weights[turn.is_taught]} for turn in text]
