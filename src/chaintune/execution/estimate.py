@@ -10,7 +10,11 @@ from chaintune.execution.hardware import CPU, Hardware, hardware_of
 from chaintune.execution.run import pending_nodes
 from chaintune.plan.nodes import CurvatureNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
+from chaintune.records.generation import GENERATION
 from chaintune.store.store import Entry, Store
+
+# Of the rate at which texts are read, what is reached where they are written: each token waits for the one before.
+_WRITING_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +181,17 @@ def node_seconds(
         rate = rates.measured(node.work, on(node))
         if not rate.nodes:  # as measured on this machine, else as guessed
             rate = rates.measured(node.work, rates.here)
-            rate = rate if rate.nodes else rates.guessed["stage" if node.kind == "stage" else "score"]
+            rate = rate if rate.nodes else _guess(rates, node)
             return _seconds(node.tokens, rate) / power(node)
         return _seconds(node.tokens, rate)
 
     return seconds
+
+
+def _guess(rates: Rates, node: Node) -> Rate:
+    if isinstance(node, ScoreNode) and node.measure == GENERATION:
+        return Rate(rates.guessed["score"].tokens_per_second * _WRITING_SHARE)
+    return rates.guessed["stage" if node.kind == "stage" else "score"]
 
 
 def _work(entry: Entry) -> tuple[float, float]:

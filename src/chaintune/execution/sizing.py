@@ -131,6 +131,8 @@ def tell_unused(facts: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
 def _tokens(task: Task, reader: Reader) -> TaskTokens:
     # What a model would answer where only a scorer can judge it is not known beforehand.
     to_train, to_test = ([one for one in part if one.answers] for part in (task.train, task.test))
+    if task.test and all(measure.generation for measure in measures_of(task)):
+        to_test = []  # its answers are no part of the question
     with errors_of(task.name):
         taught = _tokenized(task.train, reader, task=task.name)
         train = encode_examples(reader.tokenizer, to_train)

@@ -1,6 +1,7 @@
 """What a plan will take, from what earlier nodes took."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from chaintune.execution.estimate import Rate, Rates, forecast, rates_of
 from chaintune.execution.hardware import ANY_GPU, Hardware
 from chaintune.execution.run import run_plan
+from chaintune.plan.nodes import ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.store.folder import FolderStore
 from tests.dummy_engine import BASE_KEY, DummyEngine, make_plan, make_study, make_task
@@ -90,6 +92,12 @@ def test_what_was_computed_says_what_kind_of_work_it_was(store: FolderStore, tmp
     assert {tuple(entry.info["work"]) for kind in WORK for entry in store.entries(kind)} == set(
         map(tuple, WORK.values())
     )
+
+
+def test_writing_is_guessed_slower_than_reading(store: FolderStore) -> None:
+    nodes = [replace(node, measure="generation") if isinstance(node, ScoreNode) else node for node in PLAN.nodes]
+    written = replace(PLAN, nodes=tuple(nodes))
+    assert forecast(written, store, rates(store, written)).seconds > forecast(PLAN, store, rates(store)).seconds
 
 
 def test_what_is_finished_costs_nothing(store: FolderStore, tmp_path: Path) -> None:

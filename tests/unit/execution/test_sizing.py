@@ -7,8 +7,8 @@ import pytest
 from chaintune.errors import DataError
 from chaintune.execution.sizing import task_tokens
 from chaintune.models import Reader, load_reader
-from chaintune.models.encoding import encode_examples
-from chaintune.records import Task
+from chaintune.models.encoding import encode_examples, encode_prompts
+from chaintune.records import Generation, Task
 from tests import tiny
 from tests.conftest import MakeModel
 
@@ -55,3 +55,13 @@ def test_examples_that_only_a_scorer_can_judge_have_no_answers_to_count(reader: 
     asked = tuple(replace(example, target=None) for example in task.train)
     tokens = task_tokens(replace(task, train=asked, test=asked[:2]), [reader])
     assert tokens.taught == tokens.scored["train"] == tokens.scored["test"] == 0
+    assert tokens.written == sum(map(len, encode_prompts(reader.tokenizer, asked[:2]))) + 2 * 64
+
+
+def test_answers_that_are_no_part_of_the_question_need_not_be_read(reader: Reader, task: Task) -> None:
+    asked = replace(task, measures=("generation",), generation=Generation(3))
+    assert task_tokens(asked, [reader]).scored["test"] == 0
+    longest = max(len(prompt) for prompt in encode_prompts(reader.tokenizer, task.test))
+    task_tokens(replace(asked, train=()), [reader, replace(reader, context_tokens=longest + 3)])
+    with pytest.raises(DataError, match="longer than the model's context"):
+        task_tokens(replace(asked, train=()), [reader, replace(reader, context_tokens=longest + 2)])
