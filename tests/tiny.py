@@ -14,7 +14,12 @@ from typing import Any, Literal
 import torch
 from peft import LoraConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from chaintune.models import LoadedModel, load, save
 from chaintune.models.adapters import new_adapter
@@ -167,6 +172,26 @@ def write_model(folder: Path, architecture: str = "llama", *, tokens: Tokens = "
     """A model folder in transformers' layout."""
     make_model(architecture, seed=seed).save_pretrained(folder)
     make_tokenizer(tokens).save_pretrained(folder)
+    return folder
+
+
+def write_classifier(folder: Path, architecture: str = "roberta", *, seed: int = 0, **labels: Any) -> Path:
+    """A folder with a sequence classifier of random weights; `labels` is the part of its configuration about these."""
+    shape = {"num_key_value_heads": 2, "head_dim": 8} if architecture == "llama" else {}
+    config = AutoConfig.for_model(
+        architecture, vocab_size=340, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=64, pad_token_id=None if architecture == "llama" else 1, **shape, **labels
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForSequenceClassification.from_config(config)
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                torch.nn.init.normal_(weight, std=0.15)
+    model.eval().save_pretrained(folder)
+    tokenizer = make_tokenizer("byte-level with BOS" if architecture != "llama" else "byte-level")
+    tokenizer.pad_token = UNKNOWN
+    tokenizer.save_pretrained(folder)
     return folder
 
 

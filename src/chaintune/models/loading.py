@@ -92,9 +92,9 @@ def load_reader(folder: Path, adapter: Path | None = None, *, trust_remote_code:
     with opening(f"model folder {folder}", _NO_MODEL):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         context_tokens = _context_tokens(config)
-    tokenizer = _tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
+    tokenizer = read_tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
     if adapter is not None and brings_tokenizer(adapter) and brings_tokenizer(folder):
-        base = _tokenizer(folder, None, trust_remote_code=trust_remote_code)
+        base = read_tokenizer(folder, None, trust_remote_code=trust_remote_code)
         own = tokenizer.get_vocab().items() ^ base.get_vocab().items()
         if other := sorted({token for token, _ in own}):
             message = "adapter %s: its own tokenizer is used, which differs from the base's in %d tokens (%s)"
@@ -102,7 +102,14 @@ def load_reader(folder: Path, adapter: Path | None = None, *, trust_remote_code:
     return Reader(tokenizer, context_tokens)
 
 
-def _tokenizer(folder: Path, adapter: Path | None, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+def read_tokenizer(
+    folder: Path, adapter: Path | None = None, *, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; its adapter's where that brings one.
+
+    Raises:
+        ModelError: transformers cannot read it.
+    """
     own = adapter is not None and brings_tokenizer(adapter)
     home = adapter if adapter is not None and own else folder
     with opening(f"model folder {home}", "its tokenizer cannot be loaded"):
@@ -150,31 +157,41 @@ def load(
         check_quantize()
         where = {"quantization_config": four_bits(precision), "device_map": {"": default_device()}}
     where |= {"trust_remote_code": trust_remote_code}
-    model, unused = _model(AutoModelForCausalLM, folder, precision, allow_unused=allow_unused, **where)
-    tokenizer = _tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
+    model, unused = read_model(AutoModelForCausalLM, folder, precision, allow_unused=allow_unused, **where)
+    tokenizer = read_tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
     if adapter is not None:
         model = _on(model, adapter, trainable=trainable, on_meta=on_meta)
     check_vocabulary(model, tokenizer, Path(tokenizer.name_or_path))
     if to_device and not quantize and not on_meta:  # in 4 bits it lies where it is to be already
-        _put(model, default_device(), folder)
+        put_on(model, default_device(), folder)
     model.eval()
     return LoadedModel(model, tokenizer, precision, quantize, unused)
 
 
-def _model(
-    kind: Any, folder: Path, precision: Precision, *, allow_unused: Sequence[str], **where: Any
+def read_model(
+    kind: Any,
+    folder: Path,
+    precision: Precision,
+    *,
+    allow_unused: Sequence[str] = (),
+    otherwise: str = _NO_MODEL,
+    **where: Any,
 ) -> tuple[Any, tuple[str, ...]]:
-    """The model of a folder, and the names of the weights that it leaves out.
+    """The model of a folder in main memory, and the names of the weights that it leaves out.
 
     Args:
         kind: its class, or an automatic one.
         folder: transformers' layout.
         precision: number format of the weights.
         allow_unused: patterns of weights that the model may leave out.
+        otherwise: what is said where it cannot be.
         **where: options of transformers.
+
+    Raises:
+        ModelError: it cannot be read as such a model, or weights are missing or left over.
     """
     read_files(folder)
-    with opening(f"model folder {folder}", _NO_MODEL):
+    with opening(f"model folder {folder}", otherwise):
         _check_depth(folder, trust_remote_code=where.get("trust_remote_code", False))
         with _without_report():
             model, about = kind.from_pretrained(
@@ -185,7 +202,8 @@ def _model(
                 ignore_mismatched_sizes=True,  # they are told below, with their names
                 **where,
             )
-    check_kind(model, folder)
+    if kind is AutoModelForCausalLM:
+        check_kind(model, folder)
     return model, check_whole(model, about, folder, allow_unused)
 
 
@@ -220,7 +238,7 @@ def with_adapter(
     model.eval()
     tokenizer = loaded.tokenizer
     if any(folder is not None and brings_tokenizer(folder) for folder in (adapter, instead_of)):
-        tokenizer = _tokenizer(_folder_of(model), adapter, trust_remote_code=trust_remote_code)
+        tokenizer = read_tokenizer(_folder_of(model), adapter, trust_remote_code=trust_remote_code)
     return replace(loaded, model=model, tokenizer=tokenizer)
 
 
@@ -287,14 +305,14 @@ def _on_stored_weights(loaded: LoadedModel) -> LoadedModel:
         save(loaded, Path(adapter))
         loaded.model = None  # never two models in memory
         free_memory()
-        model, _ = _model(kind, folder, loaded.precision, allow_unused=loaded.unused)
+        model, _ = read_model(kind, folder, loaded.precision, allow_unused=loaded.unused)
         model = _on(model, Path(adapter), trainable=True)
     model.to(default_device())
     model.eval()
     return LoadedModel(model, loaded.tokenizer, loaded.precision)
 
 
-def _put(model: Any, device: torch.device, folder: Path) -> None:
+def put_on(model: Any, device: torch.device, folder: Path) -> None:
     """Move a model to a device.
 
     Raises:

@@ -8,7 +8,7 @@ BACKENDS = Registry(
     "backend",
     "chaintune.backends",
     BackendKind,
-    {"transformers": "chaintune.scoring.backends.transformers:KIND"},
+    {name: f"chaintune.scoring.backends.{name}:KIND" for name in ("transformers", "openai")},
 )
 DEFAULT = "transformers"
 

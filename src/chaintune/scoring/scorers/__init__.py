@@ -16,7 +16,7 @@ SCORERS = Registry(
     Scorer,
     {
         name: f"chaintune.scoring.scorers.{name}:SCORER"
-        for name in ("exact_match", "contains", "regex", "number", "multiple_choice", "refusal")
+        for name in ("exact_match", "contains", "regex", "number", "multiple_choice", "refusal", "classifier", "judge")
     },
 )
 

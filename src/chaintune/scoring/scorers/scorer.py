@@ -5,12 +5,18 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chaintune.config.validation import Spec
 from chaintune.errors import DataError, nearest, number_of
 from chaintune.records import Example, canonical_digest
+from chaintune.records.generation import Remember
 from chaintune.records.metrics import Direction
+
+if TYPE_CHECKING:  # these load torch
+    from chaintune.models.classifiers import Classifier
+    from chaintune.scoring.backends.backend import Backend
 
 EMPTY = "empty"
 
@@ -46,6 +52,64 @@ def _any_example(_example: Example, _settings: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenModel:
+    """The model that a scorer asks, open.
+
+    Attributes:
+        backend: of a language model; None of a classifier.
+        gives_probabilities: whether the backend gives log-probabilities of answers.
+        classifier: in memory; None of a language model.
+    """
+
+    backend: "Backend | None" = None
+    gives_probabilities: bool = False
+    classifier: "Classifier | None" = None
+
+
+class Ask(Protocol):
+    """Asks a model for verdicts."""
+
+    def __call__(
+        self,
+        model: OpenModel,
+        questions: Sequence[str],
+        settings: Any,
+        *,
+        on_judged: Callable[[int], None],
+        remember: Remember,
+    ) -> Sequence[Verdict]:
+        """A verdict of each question.
+
+        Args:
+            model: of the kind that the scorer asks.
+            questions: different ones, what the model gets to see of each text.
+            settings: of the scorer.
+            on_judged: called with the number of questions done.
+            remember: keeps answers that were written before the last one is.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """How a scorer asks a model; its judgements are jobs of their own.
+
+    Attributes:
+        question: what the model gets to see of a text; equal questions are asked once.
+        ask: makes verdicts of questions.
+        is_classifier: whether it asks a sequence classifier, else a language model.
+        check: refuses, before anything runs, settings that do not fit a classifier in a folder.
+        written_tokens: that the model writes at most for each text.
+    """
+
+    question: Callable[[Example, str, Any], str]
+    ask: Ask
+    is_classifier: bool = False
+    check: Callable[[Path, Any], None] = lambda _folder, _settings: None
+    written_tokens: Callable[[Any], int] = lambda _settings: 0
+
+
+@dataclass(frozen=True, slots=True)
 class Scorer:
     """What judges texts that a model wrote.
 
@@ -61,6 +125,8 @@ class Scorer:
         doubtful: outcomes that make a verdict inconclusive where there are more than a few of them.
         model: the model that it asks, as a user names it; None where it asks none.
         refuses: why an example cannot be judged; empty where it can.
+        asks: how it asks its model; None where it asks none.
+        directed: the direction, where the settings decide it.
     """
 
     name: str
@@ -74,6 +140,8 @@ class Scorer:
     doubtful: tuple[str, ...] = ()
     model: Callable[[Any], str] | None = None
     refuses: Callable[[Example, Any], str] = _any_example
+    asks: Asks | None = None
+    directed: Callable[[Any], Direction] | None = None
 
     def digest(self, settings: Spec) -> str:
         """Digest of all that determines a verdict: settings, version, and the code, with the phrases in it."""
