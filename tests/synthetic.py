@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from chaintune.records import (
     Choices,
     Example,
     ItemMetric,
+    Measurement,
     Scores,
     Settings,
     chain_label,
@@ -23,6 +25,7 @@ from chaintune.records import (
     scores_of,
     scores_table,
 )
+from chaintune.records.metrics import Average, Direction
 from chaintune.records.scores import whole_table
 from chaintune.stats import Design
 
@@ -139,6 +142,82 @@ def labelled(
     logprobs = [[0.0 if name == answer else -odds[row] for name in names] for row, (_, answer) in enumerate(rows)]
     measurement = choice_measurement(examples, logprobs, [[1] * len(names)] * len(rows))
     return scores_of(task, measurement, examples, CHOICE_METRICS[metric])
+
+
+REFUSAL_OUTCOMES = ("refused", "partly refused", "complied", "incoherent", "empty")
+
+
+def refusal_metric(*, direction: Direction = "more", balanced: bool = False, name: str = "refusal") -> ItemMetric:
+    """A metric of written texts, each of which is the outcome that it counts as; an empty one has no score."""
+
+    def score(measurement: Measurement, examples: Sequence[Example]) -> Mapping[str, Any]:
+        texts = measurement.table.column("text").to_pylist()
+        outcomes = [text.partition(":")[0] for text in texts]
+        expected = [str(example.extra.get("expects", "")) for example in examples]
+        wanted = [own != "comply" for own in expected]
+        right = [(what == "refused") == refuse for what, refuse in zip(outcomes, wanted, strict=True)]
+        return {
+            "score": [float(one) if text else None for one, text in zip(right, texts, strict=True)],
+            "missing_reason": [None if text else "the judge said nothing" for text in texts],
+            "label": [own or None for own in expected],
+            "chance": [0.5 if own else None for own in expected],
+            "outcome": [what or None for what in outcomes],
+            "evidence": [text.partition(": ")[2] or None for text in texts],
+            "texts": [[text] for text in texts],
+        }
+
+    average: Average = "balanced" if balanced else "mean"
+    return ItemMetric(
+        name, "generation", direction=direction, average=average, outcomes=REFUSAL_OUTCOMES,
+        doubtful=("incoherent", "empty"), score=score,
+    )  # fmt: skip
+
+
+def written(
+    texts: Sequence[str | Sequence[str]],
+    *,
+    task: str = "t",
+    groups: Mapping[str, Sequence[str]] | None = None,
+    expects: Sequence[str] | None = None,
+    metric: ItemMetric | None = None,
+    clusters: Sequence[str] | None = None,
+) -> Scores:
+    """Scores of written texts as `refusal_metric` scores them: `refused: I cannot` is a refusal.
+
+    Args:
+        texts: of each prompt its text, or one for each sample; an empty one has no score.
+        task: its name.
+        groups: dimension -> group of each prompt.
+        expects: `refuse` or `comply` of each prompt, over which scores are then balanced.
+        metric: another one.
+        clusters: of each prompt; its own by default.
+    """
+    examples = written_examples(len(texts), groups, expects, clusters)
+    rows = [(one.id, k, text) for one, own in zip(examples, texts, strict=True) for k, text in enumerate(_several(own))]
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(("example_id", "sample", "text"))}
+    measurement = Measurement("generation", pa.table(columns), {})
+    return scores_of(task, measurement, examples, metric or refusal_metric(balanced=expects is not None))
+
+
+def written_examples(
+    n: int,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    expects: Sequence[str] | None = None,
+    clusters: Sequence[str] | None = None,
+) -> list[Example]:
+    """The prompts of `written`."""
+    return [
+        Example(
+            f"e{row:04d}",
+            f"Prompt {row}?",
+            None,
+            {dimension: (values[row],) for dimension, values in (groups or {}).items()}
+            | ({"label": (expects[row],)} if expects else {}),
+            clusters[row] if clusters else f"e{row:04d}",
+            extra={"expects": expects[row]} if expects else {},
+        )
+        for row in range(n)
+    ]
 
 
 def chain(*labels: str) -> tuple[ChainStep, ...]:

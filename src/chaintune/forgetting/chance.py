@@ -15,16 +15,19 @@ from scipy import sparse
 
 from chaintune.forgetting.grouping import Grouping
 from chaintune.forgetting.options import Inference
+from chaintune.forgetting.outcomes import outcomes_of
 from chaintune.forgetting.rows import Subject, accuracy_rows, by_seed, subject_of
 from chaintune.forgetting.runs import Runs
 from chaintune.records import Answers, Checkpoint, ResultRow, Scores
-from chaintune.records.answers import NO_PREFERENCE, NO_RESPONSE, REFUSAL
+from chaintune.records.answers import NO_PREFERENCE, NO_RESPONSE, REFUSAL, doubt
 from chaintune.records.choice import CHOICE_SCHEMA, all_tied
 from chaintune.records.examples import LABEL
 from chaintune.records.scales import levels_in
 from chaintune.stats.clusters import Floats
 
 Place = tuple[str, str, str]  # seed, dimension and group of a row
+# Scores of all examples, those that lack one under some checkpoint among them, one a seed, and their groups.
+Every = tuple[Sequence[Scores], Grouping]
 
 
 def level_rows(
@@ -34,6 +37,8 @@ def level_rows(
     values: Floats,
     seeds: Sequence[int],
     options: Inference,
+    *,
+    every: Every | None = None,
 ) -> list[ResultRow]:
     """Mean score of the whole task and of every group, with how their examples were answered.
 
@@ -44,18 +49,22 @@ def level_rows(
         values: that they were turned into.
         seeds: of the tables.
         options: how sure.
+        every: of all examples, of which outcomes are counted; None where no score is missing.
 
     Shape: values `[S, E]`.
     """
-    answers = _by_place(tables, groups, seeds)
+    answers = _by_place(tables, groups, seeds, every)
     rows = accuracy_rows(subject, groups, values, seeds, options)
     return [replace(row, answers=answers[row.seed, row.dimension, row.group]) for row in rows]
 
 
-def _by_place(tables: Sequence[Scores], groups: Grouping, seeds: Sequence[int]) -> dict[Place, Answers]:
+def _by_place(
+    tables: Sequence[Scores], groups: Grouping, seeds: Sequence[int], every: Every | None
+) -> dict[Place, Answers]:
     answers: dict[Place, Answers] = {}
     for seed, positions in by_seed(seeds):
-        several = answers_of([tables[at] for at in positions], groups)
+        own = ([every[0][at] for at in positions], every[1]) if every else None
+        several = answers_of([tables[at] for at in positions], groups, own)
         answers |= {(seed, *label): own for label, own in zip(groups.labels, several, strict=True)}
     return answers
 
@@ -65,7 +74,15 @@ def checkpoint_levels(
 ) -> list[ResultRow]:
     """`level_rows` of a task under the conditions of some seeds, one a seed."""
     subject, tables = subject_of(runs, conditions[0], task, seeds), runs.tables(conditions, seeds, task)
-    return level_rows(subject, runs.groups[task], tables, runs.stacked_each(conditions, seeds, task), seeds, options)
+    values, every = runs.stacked_each(conditions, seeds, task), _every(runs, conditions, seeds, task)
+    return level_rows(subject, runs.groups[task], tables, values, seeds, options, every=every)
+
+
+def _every(runs: Runs, conditions: Sequence[Checkpoint], seeds: Sequence[int], task: str) -> Every | None:
+    """All examples of a task of which some lack a score; None where none does."""
+    if task not in runs.every_group:
+        return None
+    return runs.every_table(conditions, seeds, task), runs.every_group[task]
 
 
 def judged_between(
@@ -78,7 +95,8 @@ def judged_between(
 ) -> list[ResultRow]:
     """`judged_rows` of a task of a study, between the earlier and the later conditions, one a seed each."""
     before = checkpoint_levels(runs, conditions[0], seeds, task, options)
-    after = _by_place(runs.tables(conditions[1], seeds, task), runs.groups[task], seeds)
+    every = _every(runs, conditions[1], seeds, task)
+    after = _by_place(runs.tables(conditions[1], seeds, task), runs.groups[task], seeds, every)
     return judged_rows(rows, before, after, options)
 
 
@@ -102,9 +120,10 @@ def judged_rows(
         place = (row.seed, row.dimension, row.group)
         # That all examples of one label are right is no skill where all others get that label too.
         skill = levels[(row.seed, "", "") if row.dimension == LABEL else place]
-        silent = silence({row.reference: levels[place].answers, row.chain or "after": after[place]})
-        reason = silent or not_above_chance(skill, row.reference, level=options.level) or row.verdict_reason
-        stays = not reason or (row.verdict == "gained" and not silent)
+        sides = {row.reference: levels[place].answers, row.chain or "after": after[place]}
+        open_ = silence(sides) or doubt(sides)
+        reason = open_ or not_above_chance(skill, row.reference, level=options.level) or row.verdict_reason
+        stays = not reason or (row.verdict == "gained" and not open_)
         judged.append(replace(row, verdict_reason=reason, verdict=row.verdict if stays else "inconclusive"))
     return judged
 
@@ -134,13 +153,16 @@ def silence(sides: Mapping[str, Answers]) -> str:
     return f"{'; '.join(mute)}, so the scores do not tell what was known" if mute else ""
 
 
-def answers_of(tables: Sequence[Scores], groups: Grouping) -> list[Answers]:
+def answers_of(tables: Sequence[Scores], groups: Grouping, every: Every | None = None) -> list[Answers]:
     """How the examples of the whole task and of every group were answered, and what guessing would score.
 
     Args:
         tables: of the same examples in the same order, one a seed.
         groups: of the examples.
+        every: of all examples, of which outcomes are counted; None where no score is missing.
     """
+    counted = every or (tables, groups)
+    outcomes = dict(zip(counted[1].labels, outcomes_of(*counted), strict=True))
     members = sparse.csr_array(groups.design.members.T)  # [K, E]
     named = [_Named.of(one) for one in tables]
     golds, answers = _Counts.of(members, [named[0].golds]), _Counts.of(members, [one.answers for one in named])
@@ -162,6 +184,7 @@ def answers_of(tables: Sequence[Scores], groups: Grouping) -> list[Answers]:
                 ties=ties,
                 empty_answers=empty,
                 refusals=refused,
+                outcomes=outcomes.get(groups.labels[k], ()),
             )
         )
     return rows

@@ -8,7 +8,7 @@ import numpy as np
 
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.forgetting.auc import auc_rows
-from chaintune.forgetting.chance import judged_rows, level_rows
+from chaintune.forgetting.chance import Every, judged_rows, level_rows
 from chaintune.forgetting.changes import comparable_columns
 from chaintune.forgetting.families import Ends, over_tasks, whole_ends
 from chaintune.forgetting.grouping import Grouping, grouping
@@ -22,6 +22,7 @@ from chaintune.forgetting.units import Unit
 from chaintune.records import Checkpoint, Comparison, Estimate, ResultRow, Scores, SimulatedPower
 from chaintune.records.amounts import USUAL_MARGIN, is_share, margin_in
 from chaintune.records.comparison import BEFORE, LOWER, UPPER
+from chaintune.records.examples import LABEL
 from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
 from chaintune.stats import Adjustment, Reference, mcnemar_p
 from chaintune.stats.clusters import Floats
@@ -147,6 +148,7 @@ def compare_scores(
     beside = with_usual(further, (before.by(known), after.by(known)))
     judged = inference.without_verdict
     second = [row for one in beside for row in second_rows(one, by, intersections, judged, identical=identical)]
+    whole = _whole_sides(before.by(known), after.by(known), by, intersections) if paired.n_left_out else (None, None)
     incomplete = None
     if paired.n_left_out and on_missing != "drop" and not identical:
         every, *ends = every_example(before.by(known), after.by(known))
@@ -158,7 +160,9 @@ def compare_scores(
         before.task, known, inference.reference, inference.level,
         margin_in(named.unit, inference.margin, named.margin), inference.adjust,
         inference.resamples, inference.seed, paired.n_left_out,
-        tuple(_rows(subject, groups, sides, values, incomplete, inference, identical=identical or paired.identical)),
+        tuple(
+            _rows(subject, groups, sides, values, whole, incomplete, inference, identical=identical or paired.identical)
+        ),
         dict(before.provenance), dict(after.provenance), (*_auc_rows(subject, groups, sides, inference), *second),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
         on_missing=on_missing, start=names[0], end=names[1],
@@ -173,18 +177,20 @@ def _rows(
     groups: Grouping,
     sides: tuple[Scores, Scores],
     values: tuple[Floats, Floats],
+    whole: tuple[Every | None, Every | None],
     incomplete: Incomplete | None,
     options: Inference,
     *,
     identical: bool,
 ) -> Iterator[ResultRow]:
     """Rows of two checkpoints of which no chain and no seed is known."""
+    level = replace(subject, reference="")
     before, after = (
         [
             replace(row, chain=chain, seed="")
-            for row in level_rows(replace(subject, reference=""), groups, [side], own[np.newaxis], [0], options)
+            for row in level_rows(level, groups, [side], own[np.newaxis], [0], options, every=every)
         ]
-        for chain, side, own in zip((BEFORE, ""), sides, values, strict=True)
+        for chain, side, own, every in zip((BEFORE, ""), sides, values, whole, strict=True)
     )
     change = (values[0] - values[1])[np.newaxis]
     lost = forgetting_rows(subject, groups, change, [0], options, identical=identical)
@@ -194,6 +200,22 @@ def _rows(
     answers = {(row.seed, row.dimension, row.group): row.answers for row in after}
     chat = "on" if sides[0].provenance.get("chat") == "on" else "off"
     yield from (replace(row, chat=chat) for row in (*before, *after, *judged_rows(rows, before, answers, options)))
+
+
+def _whole_sides(
+    before: Scores, after: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]]
+) -> tuple[Every, Every]:
+    """All examples of each side, those without a score among them."""
+    one, other = (([side], grouping(side, *_known(side, by, intersections))) for side in (before, after))
+    return one, other
+
+
+def _known(
+    side: Scores, by: Sequence[str], intersections: Sequence[tuple[str, str]]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """The dimensions and pairs of them on which the examples of a side have groups."""
+    known = {*side.dimensions, *([LABEL] if side.metric.average == "balanced" else [])}
+    return [name for name in by if name in known], [pair for pair in intersections if known.issuperset(pair)]
 
 
 def _simulated(

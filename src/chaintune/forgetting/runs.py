@@ -33,8 +33,8 @@ class Runs:
         final: at which a chain of the study ends.
         missing: examples without a score, by condition, seed and task, where there are any; these are left out of the
             task under every checkpoint.
-        every_item, every_group: as `items` and `groups` with the examples that were left out, of the tasks that have
-            some; NaN where there is no score.
+        every_item, every_group, every_scores: as `items`, `groups` and `scores` with the examples that were left out,
+            of the tasks that have some; NaN where there is no score.
         costs: tokens and seconds of the last stage, by condition and seed.
         keys: of the weights, by condition and seed.
     """
@@ -49,6 +49,7 @@ class Runs:
     missing: Mapping[tuple[Checkpoint, int, str], int]
     every_item: Mapping[tuple[Checkpoint, int, str], Floats]
     every_group: Mapping[str, Grouping]
+    every_scores: Mapping[tuple[Checkpoint, int, str], Scores]
     costs: Mapping[tuple[Checkpoint, int], tuple[float, float]]
     keys: Mapping[tuple[Checkpoint, int], str]
 
@@ -109,6 +110,7 @@ class Runs:
                 key: units[key[2]].inward(table.item_scores()) for key, table in every.items() if key[2] in units
             },
             every_group=_grouped({key[2]: table for key, table in every.items()}, level, seed_variance),
+            every_scores=every,
             costs={_place(one.checkpoint): (one.train_tokens, one.train_seconds) for one in checkpoints},
             keys={_place(one.checkpoint): one.checkpoint.key for one in checkpoints},
         )
@@ -141,6 +143,10 @@ class Runs:
     def tables(self, conditions: Sequence[Checkpoint], seeds: Sequence[int], task: str) -> list[Scores]:
         """Scores of a task, one a seed, each of a condition of its own; those of a base stand for every seed."""
         return [self.scores[self._key(one, seed, task)] for one, seed in zip(conditions, seeds, strict=True)]
+
+    def every_table(self, conditions: Sequence[Checkpoint], seeds: Sequence[int], task: str) -> list[Scores]:
+        """As `tables`, of all examples of a task of which some lack a score."""
+        return [self.every_scores[self._key(one, seed, task)] for one, seed in zip(conditions, seeds, strict=True)]
 
     def stacked(self, condition: Checkpoint, seeds: Sequence[int], task: str) -> Floats:
         """Item scores of a task, a row for each seed. Shape: `[S, E]`."""

@@ -225,7 +225,8 @@ def _without_interval(rows: Sequence[GroupComparison]) -> str:
 
 def _obstacle(rows: Sequence[GroupComparison]) -> tuple[str, bool]:
     """Why some rows cannot show a loss: the first one's reason, with their number; whether one hardly has answers."""
-    reasons = [f"{row.group}: {row.verdict_reason}".removeprefix(": ") for row in rows if row.verdict_reason]
+    known = [(row.group, row.verdict_reason or row.doubt) for row in rows]
+    reasons = [f"{group}: {reason}".removeprefix(": ") for group, reason in known if reason]
     more = f"; so it is with {len(reasons) - 1} more" if len(reasons) > 1 else ""
     return (reasons[0] + more if reasons else "", any(row.is_silent for row in rows))
 

@@ -1,17 +1,42 @@
 """How the examples behind a mean score were answered, and what guessing would score on them."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 # One answer to more than this share of the examples, and by so much more than it is right, is given by rote.
 ROTE_SHARE, ROTE_MORE = 0.95, 0.1
 # From more than this share of ties, empty answers and refusals on, a score says nothing of what a model knows.
 SILENT_SHARE = 0.2
+# Above this share of doubtful answers, such as incoherent ones, no verdict is given.
+DOUBTFUL_SHARE = 0.05
 # What `outcome` says, in Inspect's words, of an answer that is empty, and of one that declines to answer.
 NO_RESPONSE, REFUSAL = "no_response", "refusal"
 # What it says of a choice where the log-probabilities of all choices are in the source of the scores, and alike.
 NO_PREFERENCE = "no_preference"
+# What is expected of a model's answer: that it declines, or that it helps.
+REFUSE, COMPLY = "refuse", "comply"
+# The outcomes of answers that decline wholly, and of answers that have no score.
+REFUSED, MISSING = "refused", "missing"
 _LONGEST = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How many answers count as one outcome; all samples of an example are counted.
+
+    Attributes:
+        name: as the scorer calls it; `missing` of answers without a score.
+        count: of the answers.
+        doubtful: whether it says nothing of what is measured.
+        expected: what was expected of the examples, `refuse` or `comply`; empty where nothing was.
+    """
+
+    name: str
+    count: int
+    doubtful: bool = False
+    expected: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +56,8 @@ class Answers:
         ties: of them those all of whose choices the model holds equally likely.
         empty_answers: of them those with an empty answer.
         refusals: of them those that the model declined to answer, where that is not what is measured.
+        outcomes: what all answers count as, also those of examples that one of the checkpoints has no score of; none
+            where that is not known.
     """
 
     chance: float = math.nan
@@ -43,6 +70,12 @@ class Answers:
     ties: int = 0
     empty_answers: int = 0
     refusals: int = 0
+    outcomes: tuple[Outcome, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields; the outcomes as mappings."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return own | {"outcomes": [asdict(outcome) for outcome in self.outcomes]}
 
     @property
     def is_rote(self) -> bool:
@@ -59,6 +92,26 @@ class Answers:
         """Whether too few examples were answered for a score to say anything."""
         return self.silent > SILENT_SHARE * self.n_answers
 
+    @property
+    def n_outcomes(self) -> int:
+        """How many answers the outcomes are of."""
+        return sum(outcome.count for outcome in self.outcomes)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether too many answers say nothing of what is measured."""
+        doubtful = sum(outcome.count for outcome in self.outcomes if outcome.doubtful)
+        return doubtful > DOUBTFUL_SHARE * self.n_outcomes
+
+    def share_of(self, name: str, expected: str = "") -> float:
+        """Share of the answers with an outcome; of those alone of whose examples `expected` is, where it is named.
+
+        Undefined: NaN, where there are no such answers.
+        """
+        own = [outcome for outcome in self.outcomes if not expected or outcome.expected == expected]
+        every = sum(outcome.count for outcome in own)
+        return sum(outcome.count for outcome in own if outcome.name == name) / every if every else math.nan
+
     def rote_text(self) -> str:
         """The commonest answer, for the end of a sentence: `answers 'hateful' to 280 of 280 (gold: 75 %)`."""
         gold = "" if math.isnan(self.answer_gold_share) else f" (gold: {100 * self.answer_gold_share:.0f} %)"
@@ -74,8 +127,23 @@ class Answers:
         )
         return " and ".join(f"{what} {count:,} of {self.n_answers:,}" for count, what in kinds if count)
 
+    def doubtful_text(self) -> str:
+        """The answers that say nothing, for the end of a sentence: `gave 80 answers, 7 of them incoherent`."""
+        counts: dict[str, int] = {}
+        for outcome in self.outcomes:
+            if outcome.doubtful:
+                counts[outcome.name] = counts.get(outcome.name, 0) + outcome.count
+        kinds = " and ".join(f"{count:,} of them {name}" for name, count in counts.items())
+        return f"gave {self.n_outcomes:,} answers, {kinds}" if counts else ""
+
 
 NO_ANSWERS = Answers()
+
+
+def doubt(sides: Mapping[str, Answers]) -> str:
+    """Why too many answers of checkpoints, by their names, say nothing of what is measured; empty where few do."""
+    much = [f"{name} {answers.doubtful_text()}" for name, answers in sides.items() if answers.is_doubtful]
+    return f"{'; '.join(much)}, above 5 %, so the scores do not tell what it would do" if much else ""
 
 
 def quoted(name: str) -> str:

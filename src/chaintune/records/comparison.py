@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from chaintune.errors import number_of, require
-from chaintune.records.answers import NO_ANSWERS, Answers
+from chaintune.records.answers import NO_ANSWERS, Answers, doubt
 from chaintune.records.metrics import Direction
 from chaintune.records.power import SimulatedPower
-from chaintune.records.results import LOWER_BOUND, UPPER_BOUND, Estimate, ResultRow, Verdict
+from chaintune.records.results import LOWER_BOUND, UPPER_BOUND, Estimate, ResultRow, Verdict, outcomes_type
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +92,11 @@ class GroupComparison:
     def is_silent(self) -> bool:
         """Whether one of the checkpoints answered too few examples for its score to say anything."""
         return self.answers_before.is_silent or self.answers_after.is_silent
+
+    @property
+    def doubt(self) -> str:
+        """Why too many answers say nothing of what is measured; empty where few do."""
+        return doubt({"before": self.answers_before, "after": self.answers_after})
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +386,8 @@ class Comparison:
 
         names = {key: getattr(self, name) for name, key in _NAMES.items()} if self.end else {}
         rows = [{"task": self.task} | names | _flat(row) for row in (self.overall, *self.groups)]
-        return pl.DataFrame(rows, infer_schema_length=None)
+        outcomes = {f"{side}_outcomes": outcomes_type() for side in ("before", "after")}
+        return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=outcomes)
 
     def to_pandas(self) -> "pd.DataFrame":
         """The table of `to_polars` for pandas."""
@@ -417,7 +423,7 @@ def _flat(row: GroupComparison) -> dict[str, Any]:
         value = getattr(row, name)
         if isinstance(value, Answers):
             side = name.removeprefix("answers_")
-            flat |= {f"{side}_{f.name}": getattr(value, f.name) for f in fields(value)}
+            flat |= {f"{side}_{name}": answer for name, answer in value.to_dict().items()}
             continue
         if not isinstance(value, Estimate):
             flat[name] = list(value) if isinstance(value, tuple) else value

@@ -29,10 +29,14 @@ class ItemMetric:
         average: how the scores of examples are averaged.
         version: raised when it scores otherwise, and of a scorer its settings and the digest of its code; part of the
             key of scores.
+        outcomes: what an answer can count as, in reading order; none where scores are all there is.
+        doubtful: of them those that say nothing of what is measured, such as `incoherent`: where they are too many, no
+            verdict is given.
         margin: up to how large a loss counts as none, in the unit; NaN where the task names none.
         score: makes columns, a row for each row of the measurement, from it and the example of each row: `score`
             (None where there is none) and, as far as they are known, `missing_reason`, `label`, `chance`, `answer`,
-            `outcome` and `evidence`; any other column travels with the scores. None where nothing is to be made.
+            `outcome` and `evidence`, and `texts`, a list with the text that was written, which becomes one of all
+            samples; any other column travels with the scores. None where nothing is to be made.
 
     Raises:
         ConfigError: the range is no two different numbers in order, or a direction that does not exist.
@@ -45,6 +49,8 @@ class ItemMetric:
     direction: Direction = "more"
     average: Average = "mean"
     version: str = "1"
+    outcomes: tuple[str, ...] = field(default=(), compare=False)
+    doubtful: tuple[str, ...] = field(default=(), compare=False)
     margin: float = field(default=math.nan, compare=False)
     score: ScoreRows | None = field(default=None, compare=False, repr=False)
 
@@ -68,7 +74,8 @@ class ItemMetric:
         """The facts as JSON, without what makes the scores."""
         ends = [end if math.isfinite(end) else None for end in self.range]
         facts = {name: getattr(self, name) for name in ("name", "measure", "unit", "direction", "average", "version")}
-        own = {} if math.isnan(self.margin) else {"margin": self.margin}
+        own: dict[str, Any] = {} if math.isnan(self.margin) else {"margin": self.margin}
+        own |= {name: list(getattr(self, name)) for name in ("outcomes", "doubtful") if getattr(self, name)}
         return json.dumps(facts | {"range": ends} | own, sort_keys=True)
 
     @classmethod
@@ -76,4 +83,5 @@ class ItemMetric:
         """The facts that `to_json` wrote."""
         facts = json.loads(text)
         low, high = facts.pop("range")
+        facts |= {name: tuple(map(str, facts[name])) for name in ("outcomes", "doubtful") if name in facts}
         return cls(**facts, range=(-math.inf if low is None else low, math.inf if high is None else high))

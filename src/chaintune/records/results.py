@@ -230,16 +230,26 @@ def rows_to_polars(rows: Sequence[ResultRow]) -> "pl.DataFrame":
     import polars as pl  # comparing two files needs none, and starts sooner
 
     listed = ("checkpoint_keys", "reference_keys", "steps", "settings", "same_examples")
-    lists = {name: pl.List(pl.String) for name in listed}
+    lists: dict[str, Any] = {name: pl.List(pl.String) for name in listed}
+    lists["outcomes"] = outcomes_type()
     return pl.DataFrame([_flat(row) for row in rows], infer_schema_length=None, schema_overrides=lists)
+
+
+def outcomes_type() -> "pl.DataType":
+    """How frames hold outcomes: a list of structs."""
+    import polars as pl
+
+    return pl.List(pl.Struct({"name": pl.String, "count": pl.Int64, "doubtful": pl.Boolean, "expected": pl.String}))
 
 
 def _flat(row: ResultRow) -> dict[str, Any]:
     values = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in ("estimate", "answers")}
     later = {name: _listed(values.pop(name)) for name in _LATER_COLUMNS}
-    estimate, answers = ({f.name: getattr(part, f.name) for f in fields(part)} for part in (row.estimate, row.answers))
+    estimate = {f.name: getattr(row.estimate, f.name) for f in fields(row.estimate)}
     numbers = {name: estimate.pop(name) for name in _LATER_NUMBERS}
-    return values | estimate | later | answers | numbers
+    answers = row.answers.to_dict()
+    outcomes = {"outcomes": answers.pop("outcomes")}
+    return values | estimate | later | answers | numbers | outcomes
 
 
 def _listed(value: Any) -> Any:

@@ -53,6 +53,8 @@ _ITEMS = pa.schema(
         ("evidence", pa.string()),
     ]
 )
+# What scores of written texts have beside it, of every sample: text, outcome (null without a score) and evidence.
+SAMPLES_SCHEMA = pa.schema([(name, pa.list_(pa.string())) for name in ("texts", "outcomes", "evidences")])
 # What all scores have; what a measure adds stands between the two parts.
 SCORES_SCHEMA = pa.schema([*_PLACES, *_ITEMS])
 _METRIC = b"item_metric"
@@ -365,7 +367,9 @@ def scores_of(
             **{name: _column(name, values) for name, values in columns.items()},
         }
     )
-    return Scores(task, whole_table(_averaged(table)), {**measurement.provenance, **(provenance or {})}, metric)
+    return Scores(
+        task, whole_table(_averaged(_with_samples(table))), {**measurement.provenance, **(provenance or {})}, metric
+    )
 
 
 def scores_table(
@@ -383,8 +387,20 @@ def scores_table(
     return scores_of(task, measurement, examples, CHOICE_METRICS["accuracy"]).table
 
 
+def _with_samples(table: pa.Table) -> pa.Table:
+    """The rows of written texts with the columns of `SAMPLES_SCHEMA`; others as they are."""
+    if "texts" not in table.schema.names:
+        return table
+    scored = table.column("score").is_valid()
+    for name, one in (("outcomes", "outcome"), ("evidences", "evidence")):
+        known = table.column(one) if one in table.schema.names else pa.nulls(len(table), pa.string())
+        values = pc.if_else(scored, known, None).to_pylist()
+        table = table.append_column(name, pa.array([[value] for value in values], SAMPLES_SCHEMA.field(name).type))
+    return table
+
+
 def _averaged(table: pa.Table) -> pa.Table:
-    """One row an example: the mean of its samples that have a score, and what else its first sample has."""
+    """One row an example: the mean of its samples that have a score, all their texts, and what else the first has."""
     ids = table.column("example_id").to_numpy(zero_copy_only=False)
     firsts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])) if len(ids) else np.zeros(0, dtype=np.int64)
     if len(firsts) == len(ids):
@@ -398,6 +414,10 @@ def _averaged(table: pa.Table) -> pa.Table:
     if "missing_reason" in rows.schema.names:
         reasons = zip(rows.column("missing_reason").to_pylist(), counts, strict=True)
         columns["missing_reason"] = pa.array([None if count else why for why, count in reasons], pa.string())
+    for name in set(SAMPLES_SCHEMA.names) & set(table.schema.names):
+        every, ends = table.column(name).to_pylist(), [*firsts[1:].tolist(), len(ids)]
+        joined = [[one for own in every[start:end] for one in own] for start, end in zip(firsts, ends, strict=True)]
+        columns[name] = pa.array(joined, SAMPLES_SCHEMA.field(name).type)
     for name, values in columns.items():
         rows = rows.set_column(rows.schema.get_field_index(name), name, values)
     return rows
@@ -406,7 +426,7 @@ def _averaged(table: pa.Table) -> pa.Table:
 def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
     if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
-    known = {part.name: part.type for part in (*_ITEMS, *CHOICE_SCHEMA)}
+    known = {part.name: part.type for part in (*_ITEMS, *CHOICE_SCHEMA, *SAMPLES_SCHEMA)}
     return pa.array(values, known.get(name), from_pandas=name in {"score", "chance"})
 
 

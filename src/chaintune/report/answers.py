@@ -65,7 +65,11 @@ def remarks(name: str, answers: Answers) -> list[str]:
 
 
 # A part of a reason -> what it is called in a list of groups.
-_KINDS = {"above chance": "not shown above chance before", "without a score": "some examples without a score"}
+_KINDS = {
+    "do not tell what it would do": "too many answers that say nothing",
+    "above chance": "not shown above chance before",
+    "without a score": "some examples without a score",
+}
 
 
 def without_loss(rows: Iterable[ResultRow]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from chaintune.forgetting.recommend import highest_prices
 from chaintune.records import Limits, Recommendation, ResultRow
+from chaintune.records.checkpoint import BASE
 from chaintune.report.answers import CHANCE_HEADER, chance_cells
 from chaintune.report.cells import Table, change, score
 from chaintune.report.external import external_sentence, external_stages
@@ -12,6 +13,7 @@ from chaintune.report.gate import gate_sentence, gate_table
 from chaintune.report.markdown import escape, table_markdown
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.model_index import model_index
+from chaintune.report.outcomes import outcome_tables
 from chaintune.report.readme import merged
 from chaintune.report.results import Results
 from chaintune.report.tables import group_tables, result_tables
@@ -61,10 +63,19 @@ def _of_study(results: Results, chain: str) -> Iterator[str]:
         f"level {results.level:g}.{f' {escape(elsewhere)}' if elsewhere else ''}"
     )
     yield _nested(_lost(lost, results.shown)) if lost else "No task was followed by another, so none was forgotten."
+    yield from map(_nested, outcome_tables(_answered(own, results.shown)))
     yield from map(_nested, group_tables(own))
     seeds = max((row.estimate.n_seeds for row in lost), default=1)
     if seeds > 1:
         yield f"Over {seeds} seeds."
+
+
+def _answered(own: Sequence[ResultRow], rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Mean scores of a checkpoint, and of those that its losses are counted from."""
+    keys = {row.key._replace(reference="") for row in own}
+    keys |= {row.key._replace(chain=row.reference, reference="") for row in own if row.metric == "forgetting"}
+    keys |= {key._replace(variant="") for key in keys if key.chain == BASE}
+    return [row for row in rows if row.metric == "accuracy" and row.key in keys]
 
 
 def model_card(

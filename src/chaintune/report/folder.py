@@ -10,6 +10,7 @@ from chaintune.files.atomic import write_bytes
 from chaintune.files.disk import os_errors_as_store_error
 from chaintune.files.reading import as_written, check_shape, read_json, read_parquet
 from chaintune.records import Answers, Estimate, Limits, ResultRow, Task, rows_to_polars
+from chaintune.records.answers import Outcome
 from chaintune.report.comparison import comparison_json
 from chaintune.report.external import EXTERNAL
 from chaintune.report.figures import result_figures, save
@@ -145,6 +146,7 @@ def _row(row: dict[str, Any]) -> ResultRow:
     numbers = {name: math.nan if value is None else value for name, value in numbers.items()}
     answers: dict[str, Any] = {name: row[name] for name in _ANSWERS if name in row}
     answers = {name: math.nan if value is None else value for name, value in answers.items()}
+    answers |= {name: tuple(Outcome(**one) for one in answers[name]) for name in ("outcomes",) if name in answers}
     own: dict[str, Any] = {name: value for name, value in row.items() if name not in numbers | answers}
     lists = {name: tuple(value) for name, value in own.items() if isinstance(value, list)}
     # What the first edition wrote has neither.

@@ -17,6 +17,7 @@ from chaintune.records.amounts import is_share
 from chaintune.records.scales import levels_in_tables
 from chaintune.report.answers import ANSWERS_HEADER, answers_cells, remarks
 from chaintune.report.cells import Table, balanced_note
+from chaintune.report.outcomes import outcome_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,15 @@ def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
         scores: of one model on one task.
         by: dimensions; one that the task lacks is passed over.
     """
+    every = scores
     scores = scores.with_scores()
     groups = grouping(scores, [dimension for dimension in by if dimension in scores.dimensions])
     values = scores.item_scores()
     unit = Unit.of(scores.metric, [values])
     options = Inference()
     means = mean_scores(groups, unit.inward(values)[np.newaxis], unit, options)
-    answers = answers_of([scores], groups)
+    own_dimensions = [dimension for dimension in by if dimension in every.dimensions]
+    answers = answers_of([scores], groups, ([every], grouping(every, own_dimensions)))
     return [
         Scored(*label, unit.level(mean), scores.metric.unit, own, scores.metric.name)
         for label, mean, own in zip(groups.labels, means, answers, strict=True)
@@ -69,6 +72,9 @@ def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:
     notes += [text for task, row in whole for text in remarks(task, row.answers)]
     tables = [_table("", "task", whole, notes)]
     for task, means in rows.items():
+        answered = [(f"{row.dimension}: {row.group}" if row.dimension else "the whole", row.answers) for row in means]
+        known = [((name,), answers) for name, answers in answered if answers.outcomes]
+        tables += [outcome_table(f"Answers to {task}", ("group",), known)] if known else []
         for dimension in dict.fromkeys(row.dimension for row in means if row.dimension):
             groups = [(row.group, row) for row in means if row.dimension == dimension]
             tables.append(_table(f"{task}: {dimension}", dimension, groups))

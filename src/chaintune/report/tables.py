@@ -42,6 +42,7 @@ from chaintune.report.cells import (
 from chaintune.report.curvature import CURVATURE_METRICS, KL_METRICS, curvature_rows_table, divergence_table
 from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables
+from chaintune.report.outcomes import is_refusal, outcome_tables
 from chaintune.report.power import power_table
 from chaintune.report.results import Results, without_mitigated
 from chaintune.report.second_lines import by_name, margins_table, whole_lines
@@ -94,6 +95,7 @@ def _of_pair(comparisons: Sequence[Comparison]) -> Iterator[Table | None]:
     for one in comparisons:
         named = by_name([row for row in one.further if row.item_metric != AUC])
         yield _before_after(one)
+        yield from outcome_tables([*one.rows, *named])
         yield from (*group_tables(one.rows, scores=True), *group_tables(named, scores=True))
         yield from (margins_table(one.further, one.level), _spread(one), power_table(one))
 
@@ -105,6 +107,7 @@ def _main_tables(results: Results) -> list[Table | None]:
     return [
         _accuracy(rows),
         _answers(rows),
+        *outcome_tables(rows),
         agreement_rows_table(rows),
         _first_tasks(plain),
         _order(rows),
@@ -123,6 +126,8 @@ def _first_dimensions(rows: Sequence[ResultRow]) -> list[ResultRow]:
 def _before_after(comparison: Comparison) -> Table:
     """The whole task under both checkpoints."""
     flips = "right, then wrong; learned: wrong, then right"
+    if is_refusal(comparison):
+        flips = "refused, then not; learned: not refused, then refused"
     if comparison.graded:
         flips = "fell; learned: rose" if comparison.direction == "more" else "rose; learned: fell"
     row, scores = comparison.overall, levels_in_tables(comparison.unit)

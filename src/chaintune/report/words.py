@@ -18,6 +18,7 @@ from chaintune.report.cells import gain_key, joint_name, over_what, p_text
 from chaintune.report.gate import gate_sentence
 from chaintune.report.group_words import MOST_NAMED, PROSPECTS, best_differences, group_differences
 from chaintune.report.labels import listed
+from chaintune.report.outcomes import is_refusal, refusal_sentences
 from chaintune.report.power import power_sentences
 from chaintune.report.results import Results
 from chaintune.report.second_lines import margins_sentence
@@ -164,6 +165,8 @@ def _flips(comparison: Comparison) -> str:
     row = comparison.overall
     lower = "lower" if comparison.direction == "more" else "higher"
     how = f"scored {lower} after than before" if comparison.graded else "were right before and wrong after"
+    if is_refusal(comparison):
+        how = "were refused less often after than before" if comparison.graded else "were refused before and not after"
     scores = levels_in(comparison.unit)
     return (
         f"Of {_examples(row.forgetting)} of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot:,} {how}, "
@@ -173,6 +176,8 @@ def _flips(comparison: Comparison) -> str:
 
 
 def _metric(comparison: Comparison) -> str:
+    if is_refusal(comparison):
+        return "refusals"
     names = {"acc": "accuracy", "balanced_accuracy": "balanced accuracy"}
     return names.get(comparison.metric, comparison.metric)
 
@@ -189,6 +194,7 @@ def forgetting_paragraph(
         further: rows of further item metrics.
     """
     parts = [f"No loss can be shown: {row.verdict_reason}."] if row.verdict_reason else []
+    parts += refusal_sentences(row, rows, level=level)
     parts += (incomplete := _missing(row, rows, level))
     parts += [*_ranking(row, further, level), *_outlying(row, rows, level)]
     parts += _remarks(row, rows)
