@@ -7,7 +7,8 @@ import pyarrow.compute as pc
 
 from chaintune.forgetting.grouping import Grouping
 from chaintune.records import Scores
-from chaintune.records.answers import COMPLY, MISSING, REFUSE, Outcome
+from chaintune.records.answers import MISSING, Outcome
+from chaintune.records.examples import COMPLY, REFUSE
 
 # Name of an outcome, and what was expected of the example; empty where nothing was.
 _Kind = tuple[str, str]

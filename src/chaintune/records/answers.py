@@ -15,8 +15,6 @@ DOUBTFUL_SHARE = 0.05
 NO_RESPONSE, REFUSAL = "no_response", "refusal"
 # What it says of a choice where the log-probabilities of all choices are in the source of the scores, and alike.
 NO_PREFERENCE = "no_preference"
-# What is expected of a model's answer: that it declines, or that it helps.
-REFUSE, COMPLY = "refuse", "comply"
 # The outcomes of answers that decline wholly, and of answers that have no score.
 REFUSED, MISSING = "refused", "missing"
 _LONGEST = 40

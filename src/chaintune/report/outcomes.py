@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from chaintune.records import Answers, Comparison, Estimate, ResultRow
-from chaintune.records.answers import COMPLY, DOUBTFUL_SHARE, MISSING, REFUSE, REFUSED
+from chaintune.records.answers import DOUBTFUL_SHARE, MISSING, REFUSED
 from chaintune.records.checkpoint import BASE
-from chaintune.records.examples import LABEL
+from chaintune.records.examples import COMPLY, LABEL, REFUSE
 from chaintune.records.scales import PERCENT, changes_in
 from chaintune.report.cells import Table, checkpoint
 from chaintune.report.labels import one_line
