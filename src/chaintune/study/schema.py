@@ -149,7 +149,10 @@ class ColumnSpec(Spec):
     labels: Column | list[Column] | None = None
     cluster: Column | None = None
     split: Column | None = None
+    pair: Column | None = None
+    expects: Column | None = None
     groups: dict[str, Column] | Column | None = None
+    extra: dict[str, Column] | list[Column] | Column | None = None
 
 
 def _as_mode(value: Any) -> Any:

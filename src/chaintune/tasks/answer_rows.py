@@ -1,4 +1,4 @@
-"""A row without choices -> its prompt and target: a conversation, an answer, two of which one is preferred, a text."""
+"""A row without choices -> its prompt and target: a conversation, an answer, one of two, a text, or nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,20 @@ from chaintune.tasks.conversations import ASSISTANT, SYSTEM, USER, are_turns, ch
 from chaintune.tasks.prompts import continuation
 
 
-def conversation(row: Row, columns: ColumnNames) -> tuple[Text, Reference]:
+def conversation(row: Row, columns: ColumnNames) -> tuple[Text, Reference | None]:
     """The turns before the last one of the assistant that is taught, and that one.
 
-    What stands behind it is left out, as nothing that is taught or measured reads it.
+    What stands behind it is left out, as nothing that is taught or measured reads it. Where a model writes the answers,
+    a conversation that ends with something else than one is all turns, and nothing.
 
     Raises:
         DataError: the conversation does not end with an answer to something, or none of its answers is taught.
     """
     what = f"{row.where}: field '{columns.messages}'"
     turns = _with_system(row, columns, turns_of(row.value(columns.messages), what), what)
+    if columns.generated and turns[-1].role != ASSISTANT:
+        _check_asked(turns, what)
+        return turns, None
     if all(turn.role != ASSISTANT for turn in turns):
         raise DataError(f"{what}: the conversation has no turn of the assistant")
     taught = [place for place, turn in enumerate(turns) if turn.role == ASSISTANT and turn.is_taught]
@@ -76,6 +80,21 @@ def text_alone(row: Row, columns: ColumnNames) -> tuple[Text, Reference]:
         DataError: it is blank.
     """
     return "", Reference(_text(row, columns.text))
+
+
+def prompt_alone(row: Row, columns: ColumnNames) -> tuple[Text, None]:
+    """The prompt, to which a model is to write an answer.
+
+    Raises:
+        DataError: it is blank, or a conversation that ends with an answer.
+    """
+    prompt = _prompt(row, columns)
+    if not isinstance(prompt, str) and prompt[-1].role == ASSISTANT:
+        raise DataError(
+            f"{_field(row, columns.prompt)}: its last turn is the assistant's, expected one that a model answers; name "
+            "conversations with their answer as 'messages'"
+        )
+    return prompt, None
 
 
 def content_of(prompt: Text, target: Target) -> list[Any]:

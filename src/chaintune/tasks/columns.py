@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chaintune.errors import ConfigError, DataError, nearest
@@ -11,7 +11,9 @@ from chaintune.files.rows import Row, checked_text, kind
 from chaintune.tasks.formats import TARGET_KEYS, Form, form_of
 
 OPTIONAL = ("id", "cluster", "split")
-KEYS = (*TARGET_KEYS, *OPTIONAL, "groups")
+# Read where they are named, and where a model writes the answers.
+OF_PROMPTS = ("pair", "expects")
+KEYS = (*TARGET_KEYS, *OPTIONAL, *OF_PROMPTS, "groups", "extra")
 _TEMPLATES = ("prompt", "gold", "response", "chosen", "rejected", "text")
 IN_BRACES = re.compile(r"\{([^{}]+)\}")
 
@@ -30,9 +32,11 @@ class ColumnNames:
         response, chosen, rejected, text: a column, or a text of that kind.
         input: a column whose text follows the prompt where a row has one.
         system: a column whose text begins the conversation where a row has one.
-        id, cluster, split: empty where the data has none.
+        id, cluster, split, pair, expects: empty where the data has none.
         groups: dimension -> the column that holds its group or list of groups.
         group_map: the column that maps dimensions to groups in each row; empty where there is none.
+        extra: name -> the column that a scorer reads by this name.
+        generated: whether a model writes the answers, so that conversations may end with the user.
     """
 
     form: Form
@@ -50,21 +54,29 @@ class ColumnNames:
     id: str = ""
     cluster: str = ""
     split: str = ""
+    pair: str = ""
+    expects: str = ""
     groups: Mapping[str, str] | None = None
     group_map: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    generated: bool = False
 
 
-def resolve_columns(rows: Iterable[Row], columns: Mapping[str, Any], where: str) -> ColumnNames:
+def resolve_columns(
+    rows: Iterable[Row], columns: Mapping[str, Any], where: str, *, generated: bool = False
+) -> ColumnNames:
     """The columns to read: those named, else those of the usual names, as far as the data has them.
 
     Args:
         rows: of the data.
         columns: `prompt`, `choices`, `gold`, `labels`, `messages`, `response`, `chosen`, `rejected`, `text`, `input`,
-            `system`, `id`, `cluster`, `split` -> column, and `groups` -> a mapping of dimension to column, or one
-            column that holds such a mapping in each row. Texts that are read may be named as a text with columns in
+            `system`, `id`, `cluster`, `split`, `pair`, `expects` -> column, `groups` -> a mapping of dimension to
+            column, or one column that holds such a mapping in each row, and `extra` -> columns that a scorer reads, or
+            a mapping of its name for each to the column. Texts that are read may be named as a text with columns in
             braces, `choices` as a list of such texts, `labels` as a list of labels, and `gold` also as one of these
             texts or labels, or an index. A key whose value is None counts as absent.
         where: of the data, for messages.
+        generated: whether a model writes the answers, so that prompts alone will do.
 
     Raises:
         ConfigError: a key that is not known, or a column name that is no text, or keys that do not go together.
@@ -75,8 +87,14 @@ def resolve_columns(rows: Iterable[Row], columns: Mapping[str, Any], where: str)
     columns = {key: column for key, column in columns.items() if column is not None}
     _check_keys(columns)
     there = list(dict.fromkeys(name for row in rows for name in row.columns()))
-    form, names = form_of({key: column for key, column in columns.items() if key in TARGET_KEYS}, there, where)
-    names |= {key: columns.get(key, key) for key in OPTIONAL if key in columns or key in there}
+    target = {key: column for key, column in columns.items() if key in TARGET_KEYS}
+    form, names = form_of(target, there, where, generated=generated)
+    usual = (*OPTIONAL, *OF_PROMPTS) if generated else OPTIONAL
+    names |= {
+        key: columns.get(key, key)
+        for key in (*OPTIONAL, *OF_PROMPTS)
+        if key in columns or (key in usual and key in there)
+    }
     groups = columns.get("groups", "groups" if "groups" in there else {})
     by_dimension = dict(groups) if isinstance(groups, Mapping) else {}
     group_map = "" if isinstance(groups, Mapping) else str(groups)
@@ -84,8 +102,21 @@ def resolve_columns(rows: Iterable[Row], columns: Mapping[str, Any], where: str)
         if isinstance(names.get(key), list | tuple):
             names[key] = tuple(map(str, names[key]))
     names |= {"gold": _gold(names, there, where)} if form == "choices" else {}
-    _check_present([*_named_columns(names), *_group_columns(by_dimension, group_map)], there, where)
-    return ColumnNames(form, **names, groups=by_dimension, group_map=group_map)
+    extra = _extra(columns.get("extra", []))
+    read = [
+        *_named_columns(names),
+        *_group_columns(by_dimension, group_map),
+        *(("extra", own) for own in extra.values()),
+    ]
+    _check_present(read, there, where)
+    return ColumnNames(form, **names, groups=by_dimension, group_map=group_map, extra=extra, generated=generated)
+
+
+def _extra(named: Any) -> dict[str, str]:
+    """Name -> column, of columns for scorers; a column that is only listed keeps its name."""
+    if isinstance(named, Mapping):
+        return dict(named)
+    return {column: column for column in ([named] if isinstance(named, str) else named)}
 
 
 def _gold(names: Mapping[str, Any], there: Sequence[str], where: str) -> str | int:
@@ -154,9 +185,9 @@ def _check_keys(columns: Mapping[str, Any]) -> None:
         if key not in KEYS:
             raise ConfigError(f"columns: '{key}' is not known; {nearest(str(key), KEYS)}")
         types: Any = str
-        if key == "groups" and isinstance(column, Mapping):
+        if key in ("groups", "extra") and isinstance(column, Mapping):
             named = [*column.keys(), *column.values()]
-        elif key in ("choices", "labels") and isinstance(column, list | tuple):
+        elif key in ("choices", "labels", "extra") and isinstance(column, list | tuple):
             named, types = list(column), str | int if key == "labels" else str
         else:
             named, types = [column], str | int if key == "gold" else str

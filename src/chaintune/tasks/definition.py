@@ -8,6 +8,8 @@ from typing import Any, Literal, TypedDict
 from chaintune.records import Example, Generation, Role
 
 Part = Literal["train", "test", "all"]
+# Beside a task's options: whether a model writes the answers, so that prompts alone will do.
+GENERATED = "generated"
 
 
 class DataOptions(TypedDict, total=False):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from chaintune.errors import ConfigError, DataError, nearest
 
-Form = Literal["choices", "messages", "response", "preference", "text"]
+Form = Literal["choices", "messages", "response", "preference", "text", "prompt"]
 _SHOWN = 12
 
 
@@ -60,12 +60,20 @@ FORMATS = (
     ),
     Format("text", "text", {"text": "text"}),
 )
+# Rows without an answer, which are taken where a model is to give one.
+PROMPTS = (
+    Format("prompts alone", "prompt", {"prompt": "prompt"}, {"input": "", **_SYSTEM}),
+    Format("Alpaca's instructions alone", "prompt", {"prompt": "instruction"}, {"input": "input", **_SYSTEM}),
+)
 _PLAIN: Mapping[Form, Format] = {one.form: one for one in reversed(FORMATS)}
 # Keys that one form alone takes, so that naming one says which is meant.
 _DECIDE: Mapping[str, Form] = {
     "choices": "choices", "gold": "choices", "labels": "choices", "messages": "messages", "response": "response",
     "chosen": "preference", "rejected": "preference", "text": "text",
 }  # fmt: skip
+_PROMPTS_ALONE = (
+    "or say 'measure: generation' with a 'scorer', where there is no right answer and what a model writes is judged"
+)
 TARGET_KEYS = ("prompt", "input", "system", *_DECIDE)
 _ALL = (
     "prompt, choices and gold; messages (or ShareGPT's conversations); prompt and response (or completion, or Alpaca's "
@@ -73,13 +81,16 @@ _ALL = (
 )
 
 
-def form_of(named: Mapping[str, Any], there: Sequence[str], where: str) -> tuple[Form, dict[str, Any]]:
+def form_of(
+    named: Mapping[str, Any], there: Sequence[str], where: str, *, generated: bool = False
+) -> tuple[Form, dict[str, Any]]:
     """The form in which rows are read, and the column of each of its keys.
 
     Args:
         named: of `TARGET_KEYS`, key -> column, as the user names them.
         there: names of the columns that there are.
         where: of the data, for messages.
+        generated: whether a model writes the answers, so that prompts alone are a form too.
 
     Raises:
         ConfigError: keys of two forms are named.
@@ -89,7 +100,7 @@ def form_of(named: Mapping[str, Any], there: Sequence[str], where: str) -> tuple
     if len(forms) > 1:
         first, second = list(forms.values())[:2]
         raise ConfigError(f"columns: '{first}' and '{second}' both say what is right; name one of them")
-    usual = _PLAIN[next(iter(forms))] if forms else _recognised(named, there, where)
+    usual = _PLAIN[next(iter(forms))] if forms else _recognised(named, there, where, generated=generated)
     if strange := [key for key in named if key not in usual.keys]:
         decided = next(iter(forms.values()), usual.name)
         raise ConfigError(f"columns: '{strange[0]}' does not go with '{decided}'; {nearest(strange[0], usual.keys)}")
@@ -97,11 +108,9 @@ def form_of(named: Mapping[str, Any], there: Sequence[str], where: str) -> tuple
     return usual.form, {**usual.columns, **beside, **named}
 
 
-def _recognised(named: Mapping[str, Any], there: Sequence[str], where: str) -> Format:
+def _recognised(named: Mapping[str, Any], there: Sequence[str], where: str, *, generated: bool) -> Format:
     """The format whose columns are there; choices come first, and text counts where nothing else is there."""
-    fitting = [
-        one for one in FORMATS if set(named) <= set(one.keys) and not _missing(one.columns, there, besides=named)
-    ]
+    fitting = _fitting(FORMATS, named, there)
     if fitting and fitting[0].form == "choices":
         return fitting[0]
     kept = [one for one in fitting if one.form != "text" or len(fitting) == 1]
@@ -112,7 +121,14 @@ def _recognised(named: Mapping[str, Any], there: Sequence[str], where: str) -> F
         both = " and as ".join(f"{one.name} ({_listed(one.columns.values())})" for one in kept[:2])
         ways = " or ".join(f"'columns: {{{_written(one)}}}'" for one in kept[:2])
         raise DataError(f"{where}: its rows can be read as {both}; say which by {ways}")
-    raise DataError(f"{where}: {_nothing(named, there)}")
+    prompts = _fitting(PROMPTS, named, there)
+    if generated and prompts:
+        return prompts[0]
+    raise DataError(f"{where}: {_nothing(named, there)}{f'; {_PROMPTS_ALONE}' if prompts else ''}")
+
+
+def _fitting(formats: Sequence[Format], named: Mapping[str, Any], there: Collection[str]) -> list[Format]:
+    return [one for one in formats if set(named) <= set(one.keys) and not _missing(one.columns, there, besides=named)]
 
 
 def _is_part(one: Format, other: Format) -> bool:

@@ -9,7 +9,7 @@ from chaintune.errors import ConfigError, DataError
 from chaintune.files.reading import READERS, files_digest, read_rows, suffix_of
 from chaintune.files.rows import Row
 from chaintune.records import Example
-from chaintune.tasks.definition import Pool, TaskData
+from chaintune.tasks.definition import GENERATED, Pool, TaskData
 from chaintune.tasks.hub import HubError, fetch
 from chaintune.tasks.hub_splits import Layout, read_layout
 from chaintune.tasks.items import Items, by_split, dimensions_of, read_items, split_names
@@ -39,7 +39,12 @@ def read_hub(task: str, options: Mapping[str, Any]) -> TaskData:
     left_out: Counter[str] = Counter()
     read = {
         part: read_items(
-            own, columns, f"{where}, split '{names[part]}'", left_out, unusable=options.get("unusable", "error")
+            own,
+            columns,
+            f"{where}, split '{names[part]}'",
+            left_out,
+            unusable=options.get("unusable", "error"),
+            generated=options.get(GENERATED, False),
         )
         for part, own in rows.items()
     }

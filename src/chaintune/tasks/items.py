@@ -1,5 +1,6 @@
 """Rows of a user's own data -> examples, by the columns that the user names."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.files.cells import group_names, has_stray_blanks, json_in, plain_text
 from chaintune.files.rows import Row, build_all, build_some, checked_text, kind, raise_problems
 from chaintune.records import Choices, Example, Target, canonical_digest
-from chaintune.records.examples import Text, is_no_group
-from chaintune.tasks.answer_rows import answer, content_of, conversation, pair, text_alone
+from chaintune.records.examples import COMPLY, EXPECTS, REFUSE, Text, is_no_group
+from chaintune.tasks.answer_rows import answer, content_of, conversation, pair, prompt_alone, text_alone
 from chaintune.tasks.choice_rows import check_bars, note_on_first, question
 from chaintune.tasks.columns import ColumnNames, resolve_columns
 from chaintune.tasks.definition import Part
@@ -26,6 +27,7 @@ _READ: Mapping[str, Callable[[Row, ColumnNames], tuple[Text, Target]]] = {
     "response": answer,
     "preference": pair,
     "text": text_alone,
+    "prompt": prompt_alone,
 }
 
 
@@ -47,7 +49,13 @@ class Items:
 
 
 def read_items(
-    rows: Sequence[Row], columns: Mapping[str, Any], where: str, left_out: Counter[str], *, unusable: str = "error"
+    rows: Sequence[Row],
+    columns: Mapping[str, Any],
+    where: str,
+    left_out: Counter[str],
+    *,
+    unusable: str = "error",
+    generated: bool = False,
 ) -> Items:
     """The items of rows.
 
@@ -57,6 +65,7 @@ def read_items(
         where: of the data, for messages.
         left_out: counts what is skipped.
         unusable: `error`, or `skip` for rows that cannot be used.
+        generated: whether a model writes the answers, so that prompts alone will do.
 
     Raises:
         ConfigError: the columns, or `unusable`, are none.
@@ -64,7 +73,7 @@ def read_items(
     """
     if not isinstance(unusable, str) or unusable not in UNUSABLE:
         raise ConfigError(f"unusable: {kind(unusable)} is no valid value; {nearest(str(unusable), UNUSABLE)}")
-    named = resolve_columns(rows, columns, where)
+    named = resolve_columns(rows, columns, where, generated=generated)
     check_bars(rows, named, where)
     built, problems = build_some(rows, lambda row: _example(row, named))
     used = [(row, example) for row, example in zip(rows, built, strict=True) if example is not None]
@@ -225,8 +234,35 @@ def _example(row: Row, columns: ColumnNames) -> Example:
         prompt, target = _READ[columns.form](row, columns)
         content = content_of(prompt, target)
     name = name_of(row, columns.id) if columns.id else canonical_digest(content)[:16]
-    cluster = name_of(row, columns.cluster) if columns.cluster and not _is_blank(row, columns.cluster) else name
-    return Example(name, prompt, target, groups_of(row, columns), cluster)
+    partners = name_of(row, columns.pair) if columns.pair and not _is_blank(row, columns.pair) else ""
+    cluster = name_of(row, columns.cluster) if columns.cluster and not _is_blank(row, columns.cluster) else partners
+    return Example(
+        name, prompt, target, groups_of(row, columns), cluster or name, pair=partners, extra=_extra(row, columns)
+    )
+
+
+def _extra(row: Row, columns: ColumnNames) -> dict[str, Any]:
+    """What a scorer reads beside the prompt, as data that JSON can hold."""
+    cells = {name: row.get(column) for name, column in columns.extra.items()}
+    extra = {name: _for_json(row, columns.extra[name], cell) for name, cell in cells.items() if not is_no_group(cell)}
+    if columns.expects:
+        extra[EXPECTS] = row.text(columns.expects).strip()
+    if EXPECTS in extra and extra[EXPECTS] not in (REFUSE, COMPLY):
+        raise DataError(
+            f"{row.where}: expects '{extra[EXPECTS]}' is not known; {nearest(str(extra[EXPECTS]), (REFUSE, COMPLY))}"
+        )
+    return extra
+
+
+def _for_json(row: Row, column: str, value: Any) -> Any:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        text = plain_text(value)
+        if text is None:
+            raise DataError(f"{row.where}: field '{column}' holds {kind(value)}, which JSON cannot") from error
+        return text
+    return value
 
 
 def _is_blank(row: Row, column: str) -> bool:

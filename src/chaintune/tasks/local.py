@@ -9,7 +9,7 @@ from chaintune.files.frames import KINDS, parts_in
 from chaintune.files.reading import files_digest, read_rows, user_path
 from chaintune.files.rows import Row
 from chaintune.records import Example
-from chaintune.tasks.definition import Pool, TaskData
+from chaintune.tasks.definition import GENERATED, Pool, TaskData
 from chaintune.tasks.items import Items, by_split, dimensions_of, each_once, read_items, split_names
 from chaintune.tasks.left_out import note_left_out
 
@@ -76,7 +76,8 @@ def _rows(options: Mapping[str, Any]) -> tuple[list[Row], str, str]:
 
 def _part(rows: Sequence[Row], options: Mapping[str, Any], where: str, left_out: Counter[str]) -> Items:
     """The items of one part, each once."""
-    read = read_items(rows, options.get("columns", {}), where, left_out, unusable=options.get("unusable", "error"))
+    unusable, generated = options.get("unusable", "error"), options.get(GENERATED, False)
+    read = read_items(rows, options.get("columns", {}), where, left_out, unusable=unusable, generated=generated)
     return each_once(read, left_out, unusable=options.get("unusable", "error"))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from chaintune.errors import ConfigError, nearest
 from chaintune.records import Role
-from chaintune.tasks.definition import TaskData
+from chaintune.tasks.definition import GENERATED, TaskData
 from chaintune.tasks.hub_items import read_hub
 from chaintune.tasks.lm_eval_items import PREFIX, read_lm_eval
 from chaintune.tasks.local import read_local
@@ -75,8 +75,14 @@ def refusals(name: str, role: Role | None, options: Options, *, taught: bool) ->
         yield "role", f"{source.what} needs a role, 'safety' or 'capability'"
 
 
-def read(name: str, role: Role | None, options: Options) -> TaskData:
+def read(name: str, role: Role | None, options: Options, *, generated: bool = False) -> TaskData:
     """The data of a task.
+
+    Args:
+        name: of the task.
+        role: of the task, if the user says one.
+        options: those of `DataOptions` that are not None.
+        generated: whether a model writes the answers, so that prompts alone will do.
 
     Raises:
         ConfigError: the options do not go together.
@@ -89,7 +95,7 @@ def read(name: str, role: Role | None, options: Options) -> TaskData:
         raise ConfigError(f"task '{name}': {reason}")
     if name not in names() and not NAME.fullmatch(name.removeprefix(PREFIX)):
         raise ConfigError(f"task name '{name}': begin with a letter or digit, then use letters, digits, '_', '.', '-'")
-    return SOURCES[kind].read(name, options)
+    return SOURCES[kind].read(name, {**options, GENERATED: generated})
 
 
 def _read_known(name: str, options: Options) -> TaskData:
