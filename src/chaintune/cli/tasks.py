@@ -68,6 +68,9 @@ def tasks(
         return 0
     echo(f"{shown.name}: {shown.role}, version {shown.version}")
     echo(f"source: {shown.source}\nlicence: {shown.licence}")
+    if shown.max_new_tokens is not None:
+        scorer = f"judged by scorer '{shown.scorer}'" if shown.scorer else "judged by a scorer that you name"
+        echo(f"a model writes up to {number_of(shown.max_new_tokens, 'token')} to each prompt, {scorer}")
     sizes = [
         f"{number_of(split.examples, 'example')} in {number_of(split.clusters, 'cluster')}"
         for split in (shown.train, shown.test)
@@ -79,6 +82,7 @@ def tasks(
         rows = tuple((group, f"{in_train.get(group, 0):,}", f"{counts.get(group, 0):,}") for group in groups)
         print_tables([Table(f"Examples by {dimension}", "", (dimension, "train", "test"), rows)])
     if not hidden:
-        echo("Prompts, each with its right answer (they may offend):\n")
+        answered = "" if shown.max_new_tokens is not None else ", each with its right answer"
+        echo(f"Prompts{answered} (they may offend):\n")
         echo("\n\n".join(shown.prompts))
     return 0

@@ -80,7 +80,8 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
     if any(measure.generation and not measure.metrics for measure in measures):
         raise ConfigError(
             f"task '{task.name}': texts that are written need a scorer to judge them, and none is named; write "
-            "'scorer: refusal' for one (scorers='refusal' in Python)"
+            "'scorer: refusal' where a model should refuse, 'scorer: {classifier: {model: ...}}' where it may write "
+            "something toxic (scorers='refusal' in Python)"
         )
     known = {metric.name: metric for measure in reversed(measures) for metric in measure.metrics}
     for name in task.metrics:

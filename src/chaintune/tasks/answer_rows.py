@@ -26,6 +26,11 @@ def conversation(row: Row, columns: ColumnNames) -> tuple[Text, Reference | None
     if columns.generated and turns[-1].role != ASSISTANT:
         _check_asked(turns, what)
         return turns, None
+    if turns[-1].role == USER:
+        raise DataError(
+            f"{what}: its last turn is the user's, expected an answer, a turn of the assistant; where a model writes "
+            "it, say 'measure: generation' with a 'scorer'"
+        )
     if all(turn.role != ASSISTANT for turn in turns):
         raise DataError(f"{what}: the conversation has no turn of the assistant")
     taught = [place for place, turn in enumerate(turns) if turn.role == ASSISTANT and turn.is_taught]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chaintune.errors import DataError, nearest
 from chaintune.files.rows import Row, build_all, kind
-from chaintune.records import Example, canonical_digest
+from chaintune.records import Example, Generation, canonical_digest
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.left_out import REPEATED, note_left_out
 from chaintune.tasks.places import Places, find
@@ -85,4 +85,5 @@ TASK = TaskDefinition(
     stratify_by="domain",
     offensive=True,
     continued=True,
+    generation=Generation(max_new_tokens=32, stop=("\n",)),
 )

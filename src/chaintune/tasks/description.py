@@ -7,7 +7,8 @@ from typing import Any
 
 from chaintune.errors import DataError
 from chaintune.records import Choices, Example, Message, Preference, Reference, Role, Task
-from chaintune.records.examples import Text, shown_text
+from chaintune.records.examples import EXPECTS, Text, shown_text
+from chaintune.records.generation import GENERATION
 from chaintune.stats import Flips
 from chaintune.tasks.labelling import is_balanced
 from chaintune.tasks.power import LEVEL, counts_flips, layout_of, needed_for
@@ -36,7 +37,9 @@ class TaskDescription:
     """A task as `chaintune tasks NAME` shows it.
 
     Attributes:
-        prompts: some prompts of the test split, each with its right answer behind it.
+        prompts: some prompts of the test split, each with its right answer behind it, or with what is expected.
+        scorer: that judges what a model writes to the prompts; empty where none is named.
+        max_new_tokens: of what a model writes to a prompt; None where it writes nothing.
     """
 
     name: str
@@ -47,6 +50,8 @@ class TaskDescription:
     train: SplitCounts
     test: SplitCounts
     prompts: tuple[str, ...]
+    scorer: str = ""
+    max_new_tokens: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -134,6 +139,7 @@ def describe(task: Task, *, prompts: int = 3) -> TaskDescription:
         prompts: how many to render; 0 for none.
     """
     shown = task.test or task.train
+    writes = GENERATION in task.measures if task.measures else any(example.target is None for example in shown)
     picked = [shown[(2 * k + 1) * len(shown) // (2 * prompts)] for k in range(min(prompts, len(shown)))]
     return TaskDescription(
         name=task.name,
@@ -144,18 +150,21 @@ def describe(task: Task, *, prompts: int = 3) -> TaskDescription:
         train=_counts(task.train, task.dimensions),
         test=_counts(task.test, task.dimensions),
         prompts=tuple(map(_shown, picked)),
+        scorer=", ".join(scorer.name for scorer in task.scorers) if writes else "",
+        max_new_tokens=task.generation.max_new_tokens if writes else None,
     )
 
 
 def _shown(example: Example) -> str:
-    """Prompt and right answer; of a conversation a line a turn."""
+    """Prompt and right answer, or what is expected; of a conversation a line a turn."""
     match example.target:
         case Choices() as choices:
             answer: Text = choices.gold_text
         case Reference(text) | Preference(text):
             answer = text
         case None:
-            return shown_text(example.prompt)
+            expected = example.extra.get(EXPECTS)
+            return shown_text(example.prompt) + (f"\n(expected: {expected})" if expected else "")
     if isinstance(example.prompt, str):
         return example.prompt + shown_text(answer)
     last = (Message("assistant", answer),) if isinstance(answer, str) else answer

@@ -107,4 +107,5 @@ TASK = TaskDefinition(
     test_share=1.0,
     stratify_by="area",
     offensive=True,
+    scorer="refusal",
 )

@@ -110,7 +110,10 @@ def form_of(
 
 def _recognised(named: Mapping[str, Any], there: Sequence[str], where: str, *, generated: bool) -> Format:
     """The format whose columns are there; choices come first, and text counts where nothing else is there."""
+    prompts = _fitting(PROMPTS, named, there)
     fitting = _fitting(FORMATS, named, there)
+    if generated and prompts and not any(one.form != "text" for one in fitting):
+        return prompts[0]
     if fitting and fitting[0].form == "choices":
         return fitting[0]
     kept = [one for one in fitting if one.form != "text" or len(fitting) == 1]
@@ -121,9 +124,6 @@ def _recognised(named: Mapping[str, Any], there: Sequence[str], where: str, *, g
         both = " and as ".join(f"{one.name} ({_listed(one.columns.values())})" for one in kept[:2])
         ways = " or ".join(f"'columns: {{{_written(one)}}}'" for one in kept[:2])
         raise DataError(f"{where}: its rows can be read as {both}; say which by {ways}")
-    prompts = _fitting(PROMPTS, named, there)
-    if generated and prompts:
-        return prompts[0]
     raise DataError(f"{where}: {_nothing(named, there)}{f'; {_PROMPTS_ALONE}' if prompts else ''}")
 
 

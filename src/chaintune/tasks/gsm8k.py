@@ -1,8 +1,10 @@
 """GSM8K: school mathematics in words (Cobbe et al., 2021).
 
-An answer holds its working, and ends with `#### ` and the number.
+An answer holds its working, and ends with `#### ` and the number. What is taught, and measured by likelihood, is all of
+it; of an answer that a model writes, the number is judged.
 """
 
+from chaintune.records import Generation
 from chaintune.tasks.chat_data import reader
 from chaintune.tasks.definition import TaskDefinition
 from chaintune.tasks.places import Places
@@ -22,4 +24,6 @@ TASK = TaskDefinition(
     licence="MIT",
     dimensions=(),
     read=reader("gsm8k", PLACES, COLUMNS),
+    scorer="number",
+    generation=Generation(max_new_tokens=256),
 )

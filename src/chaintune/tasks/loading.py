@@ -23,6 +23,7 @@ from chaintune.tasks.power import counts_flips
 from chaintune.tasks.sizes import Size, SizeSpec, check_dimension, parse_size, take
 from chaintune.tasks.sources import read
 from chaintune.tasks.splits import split_clusters
+from chaintune.tasks.unanswered import answered, without_answers
 
 ROLES = ("safety", "capability")
 SHOWN = 5
@@ -119,7 +120,7 @@ def load(
     options = {option: value for option, value in data.items() if value is not None}
     source = read(name, own_role, options, generated=bool(scorers) or GENERATION in _names(measure))
     source = labelled(source, labelling, what)
-    if _without_answers(source.pool, sizes, what):
+    if without_answers(source.pool, sizes, what):
         sizes["train"], left = SizeSpec(0), ["test"]
     whole, notes = _parts(name, source, seed, test_share, allow_overlap=allow_overlap, left=left)
     balanced = is_balanced(source.dimensions, _names(metric))
@@ -128,7 +129,7 @@ def load(
         split: _sample(whole, split, size, task=name, data=source, seed=seed, balanced=balanced)
         for split, size in sizes.items()
     }
-    taken["train"] = _answered(taken["train"], sizes["train"], what, notes)
+    taken["train"] = answered(taken["train"], sizes["train"], what, notes)
     if special_tokens:
         taken = {split: tuple(replace(one, special_tokens=True) for one in part) for split, part in taken.items()}
     if system and (own := own_system([*taken["train"], *taken["test"]])):
@@ -154,37 +155,6 @@ def load(
         generation=_generation(source, generation or {}, what),
         scorers=_scorers(scorers) or ((ScorerRef(source.scorer),) if source.scorer else ()),
     )
-
-
-def _without_answers(pool: Pool, sizes: Mapping[str, SizeSpec | None], what: str) -> bool:
-    """Whether prompts are all that there is, so that nothing can be taught.
-
-    Raises:
-        ConfigError: they are to be taught.
-    """
-    answered = sum(example.target is not None for example in (*pool.examples, *(pool.test or ())))
-    train = sizes["train"]
-    if answered or (train is not None and train.is_none):
-        return False
-    if train is not None or (sizes["test"] is not None and sizes["test"].is_none):
-        raise ConfigError(
-            f"{what}, train: its prompts have no answers, so there is nothing to teach; leave 'train' out, or write "
-            "'train: none', and teach a task with answers"
-        )
-    return True
-
-
-def _answered(taught: tuple[Example, ...], size: SizeSpec | None, what: str, notes: list[str]) -> tuple[Example, ...]:
-    """What is taught, without the prompts that have no answer; an error where a number of examples is to be taught."""
-    kept = tuple(example for example in taught if example.target is not None)
-    if len(kept) < len(taught):
-        many = number_of(len(taught) - len(kept), "prompt has", "prompts have")
-        if size is not None:
-            raise DataError(
-                f"{what}, train: {many} no answer, and cannot be taught; leave the size out, or write 'train: none'"
-            )
-        notes.append(f"{many} no answer and would not be taught")
-    return kept
 
 
 def _checked_margin(what: str, margin: float | str) -> Amount:

@@ -12,7 +12,7 @@ from pathlib import Path
 from chaintune.errors import DataError, nearest
 from chaintune.files.reading import read_rows
 from chaintune.files.rows import Row, build_all
-from chaintune.records import Example, canonical_digest
+from chaintune.records import Example, Generation, canonical_digest
 from chaintune.tasks.definition import Pool, TaskDefinition
 from chaintune.tasks.left_out import distinct_pool
 from chaintune.tasks.places import Places, find
@@ -88,4 +88,5 @@ TASK = TaskDefinition(
     stratify_by="target_group",
     offensive=True,
     continued=True,
+    generation=Generation(max_new_tokens=32, stop=("\n",)),
 )

@@ -112,4 +112,5 @@ TASK = TaskDefinition(
     stratify_by="type",
     offensive=True,
     balance=("type", "label"),
+    scorer="refusal",
 )

@@ -35,4 +35,4 @@ def test_the_blocks_of_the_page_run_and_print_what_it_says(tmp_path: Path, monke
             printed = output.getvalue()
         else:
             assert printed == text
-    assert ran == {"jsonl": 1, "yaml": 1, "python": 3, "text": 3}
+    assert ran == {"jsonl": 1, "yaml": 1, "python": 4, "text": 4}

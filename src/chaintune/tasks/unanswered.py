@@ -1,0 +1,53 @@
+"""Prompts without an answer: a model writes one, which is judged, and nothing of them can be taught."""
+
+from collections.abc import Mapping
+
+from chaintune.errors import ConfigError, DataError, number_of
+from chaintune.records import Example
+from chaintune.tasks.definition import Pool
+from chaintune.tasks.sizes import SizeSpec
+
+
+def without_answers(pool: Pool, sizes: Mapping[str, SizeSpec | None], what: str) -> bool:
+    """Whether prompts are all that there is, so that nothing can be taught.
+
+    Args:
+        pool: of the task's data.
+        sizes: of train and test, as the user says.
+        what: the beginning of an error sentence.
+
+    Raises:
+        ConfigError: they are to be taught.
+    """
+    train, everything = sizes["train"], (*pool.examples, *(pool.test or ()))
+    if any(example.target is not None for example in everything) or (train is not None and train.is_none):
+        return False
+    if train is not None or (sizes["test"] is not None and sizes["test"].is_none):
+        raise ConfigError(
+            f"{what}, train: its prompts have no answers, so there is nothing to teach; leave 'train' out, or write "
+            "'train: none', and teach a task with answers"
+        )
+    return True
+
+
+def answered(taught: tuple[Example, ...], size: SizeSpec | None, what: str, notes: list[str]) -> tuple[Example, ...]:
+    """What is taught, without the prompts that have no answer.
+
+    Args:
+        taught: as sampled.
+        size: as the user says; None is everything.
+        what: the beginning of an error sentence.
+        notes: takes a sentence on what is left out.
+
+    Raises:
+        DataError: there are some, and the user says how many are taught.
+    """
+    kept = tuple(example for example in taught if example.target is not None)
+    if len(kept) < len(taught):
+        many = number_of(len(taught) - len(kept), "prompt has", "prompts have")
+        if size is not None:
+            raise DataError(
+                f"{what}, train: {many} no answer, and cannot be taught; leave the size out, or write 'train: none'"
+            )
+        notes.append(f"{many} no answer and would not be taught")
+    return kept
