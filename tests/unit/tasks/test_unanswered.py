@@ -46,7 +46,11 @@ def test_prompts_alone_are_examples_without_a_target_that_are_all_tested() -> No
         ({"prompt": "Why?", "text": "So."}, {}, (Message("user", "Why?"),)),
         ({"prompt": [USER]}, {}, (Message("user", "Why?"),)),
         ({"prompt": "Why?", "system": "Be kind."}, {}, (Message("system", "Be kind."), Message("user", "Why?"))),
-        ({"messages": [USER, ANSWER, USER]}, {}, tuple(Message(*one.values()) for one in (USER, ANSWER, USER))),
+        (
+            {"messages": [USER, ANSWER, USER]},
+            {},
+            tuple(Message(one["role"], one["content"]) for one in (USER, ANSWER, USER)),
+        ),
         ({"prompt": "{a} of {b}", "a": "One", "b": "two"}, {"prompt": "{a} of {b}"}, (Message("user", "One of two"),)),
     ],
 )
