@@ -42,6 +42,7 @@ class Turn:
         answer: the assistant's turn.
         chat: how they are rendered.
         special_tokens: whether control tokens that are written in them are read as such.
+        may_merge: whether the answer may begin within a token of what is before it, which is then the answer's.
     """
 
     example: str
@@ -49,6 +50,7 @@ class Turn:
     answer: Message
     chat: Chat
     special_tokens: bool = False
+    may_merge: bool = False
 
 
 def has_template(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> bool:
@@ -124,7 +126,8 @@ def encode_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> l
 
     Raises:
         DataError: the template refuses turns or drops an answer, or the tokenizer puts the end of the prompt and the
-            beginning of the answer into one token; the message counts the examples and names the first.
+            beginning of an answer into one token where they may not merge; the message counts the examples and names
+            the first.
         ModelError: there is no template.
     """
     kinds: dict[tuple[Chat, bool], list[int]] = defaultdict(list)
@@ -146,12 +149,14 @@ def encode_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> l
     return [encoded[place] for place in range(len(turns))]
 
 
-def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[tuple[str, Tokens]]:
-    """The text of each example's turns with the words that open an answer behind them, and its token ids.
+def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[tuple[str, str, Tokens]]:
+    """The text of each example's turns with the words that open an answer, the blanks before one, and the token ids.
+
+    The blanks are those that the template writes between the words that open an answer and the answer itself.
 
     Args:
         tokenizer: of the model.
-        examples: whose prompts are turns.
+        examples: whose prompts are turns, with choices.
 
     Raises:
         DataError: the template refuses the turns of one.
@@ -160,12 +165,15 @@ def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     kinds: dict[tuple[Chat, bool], list[int]] = defaultdict(list)
     for place, example in enumerate(examples):
         kinds[example.chat, example.special_tokens].append(place)
-    encoded: dict[int, tuple[str, Tokens]] = {}
+    encoded: dict[int, tuple[str, str, Tokens]] = {}
     for (chat, special), places in kinds.items():
         rendering = _Rendering(tokenizer, template_text(tokenizer, chat), special)
         histories = [turns for place in places if isinstance(turns := examples[place].prompt, tuple)]
         texts = [rendering.opened(examples[place].id, turns) for place, turns in zip(places, histories, strict=True)]
-        encoded |= dict(zip(places, zip(texts, rendering.tokens(histories, opens=True), strict=True), strict=True))
+        firsts = [examples[place].choices.texts[0] for place in places]
+        blanks = [rendering.blanks(*own) for own in zip(histories, texts, firsts, strict=True)]
+        tokens = rendering.tokens(histories, opens=True)
+        encoded |= dict(zip(places, zip(texts, blanks, tokens, strict=True), strict=True))
     return [encoded[place] for place in range(len(examples))]
 
 
@@ -203,6 +211,16 @@ class _Rendering:
             ) from error
         return text
 
+    def blanks(self, history: Sequence[Message], opened: str, answer: str) -> str:
+        """What the template writes between the words that open an answer and the answer, where these are blanks."""
+        try:
+            (whole,) = self.texts([(*history, Message("assistant", answer))], opens=False)
+        except (TemplateError, TypeError):
+            return ""
+        rest = whole[len(opened) :] if whole.startswith(opened) else ""
+        blanks = rest[: len(rest) - len(rest.lstrip())]
+        return blanks if rest[len(blanks) :].startswith(answer.strip()) and answer == answer.lstrip() else ""
+
     def tokens(self, histories: Sequence[Sequence[Message]], *, opens: bool) -> list[Tokens]:
         """The same as token ids."""
         how = {"return_dict": False, "sanitize_control_tokens": not self.special}
@@ -222,7 +240,8 @@ class _Rendering:
                 continue
             prompt, (tokens, (first, last)) = next(opened), next(spans)
             start = common_beginning(prompt, tokens)
-            if problem := _problem(turn.answer, *pair, merged=start < len(prompt), empty=start >= last):
+            merged = start < len(prompt) and not turn.may_merge
+            if problem := _problem(turn.answer, *pair, merged=merged, empty=start >= last):
                 problems[problem].append(turn.example)
             start = max(start, first)
             yield tokens[:start], tokens[start:last]

@@ -85,8 +85,9 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     be read before anything can be predicted. A prompt that begins with the text of BOS begins with one BOS, and
     every other special token that is written there is text, where an example's `special_tokens` does not say otherwise.
 
-    A prompt of turns is rendered by a chat template: a choice is then the content of an answer without what ends it,
-    any other answer the whole turn. Where the model has no template, a single user turn that may be read as text is.
+    A prompt of turns is rendered by a chat template: a choice is then the content of an answer, with the blanks that
+    the template writes before it and without what ends it; any other answer the whole turn. Where the model has no
+    template, a single user turn that may be read as text is.
 
     Raises:
         DataError: the tokenizer reads two answers of an example alike, or nothing in one of them; the chat template
@@ -281,15 +282,17 @@ def _opened_rows(
 ) -> Iterator[list[list[int]]]:
     """The turns up to where an answer begins, and the same with the content of each choice, of each example."""
     openings = encode_openings(tokenizer, examples)
+    offered = [
+        [blanks + choice for choice in example.choices.texts]
+        for example, (_, blanks, _) in zip(examples, openings, strict=True)
+    ]
     written = [
-        [text, *(text + choice for choice in example.choices.texts)]
-        for example, (text, _) in zip(examples, openings, strict=True)
+        [text, *(text + choice for choice in choices)] for choices, (text, _, _) in zip(offered, openings, strict=True)
     ]
     every = [text for texts in written for text in texts]
     ids = iter(tokenizer(every, add_special_tokens=False, verbose=False)["input_ids"] if every else [])
-    for example, texts, (_, opened) in zip(examples, written, openings, strict=True):
-        rows = [next(ids) for _ in texts]
-        choices = example.choices.texts
+    for example, choices, (_, _, opened) in zip(examples, offered, openings, strict=True):
+        rows = [next(ids) for _ in (None, *choices)]
         plain = example.special_tokens or not (special.written and any(map(special.written.search, choices)))
         if tuple(rows[0]) == opened and plain:
             yield rows
@@ -312,7 +315,7 @@ def encode_answers(
         DataError, ModelError: as `encode_examples` has it.
     """
     turns = [
-        Turn(example.id, history, _turn(answer), example.chat, example.special_tokens)
+        Turn(example.id, history, _turn(answer), example.chat, example.special_tokens, _has_choices(example))
         for example, history, answers in asked
         if isinstance(history, tuple)
         for answer in answers

@@ -6,6 +6,7 @@ from typing import TypeVar
 from transformers import PreTrainedTokenizerBase
 
 from chaintune.models.encoding import Encoded, as_read, encode_answers, encode_examples
+from chaintune.models.token_tree import common_beginning
 from chaintune.records import Choices, Example, Message, Preference
 from chaintune.records.examples import Text
 
@@ -19,7 +20,8 @@ def encode_taught(
 
     Turns of the assistant that are there to be read alone are left out. The answers end as they do when a model writes
     them: with the end of the text after a prompt of text, after a prompt of turns with what the template puts there. Of
-    choices the right one is taught; of a preference both answers are there, the chosen one first.
+    choices the right one is taught, by the tokens by which it is scored and what ends it; of a preference both answers
+    are there, the chosen one first.
 
     Args:
         tokenizer: of the model.
@@ -45,7 +47,17 @@ def encode_taught(
     parts = [(texts[place], history, answers) for place, history, answers in turns]
     for (place, *_), encoded in zip(turns, encode_answers(tokenizer, parts), strict=True):
         taught.setdefault(place, []).append(encoded)
+    chosen_of = [place for place in dict.fromkeys(place for place, *_ in turns) if _has_choices(texts[place])]
+    for place, encoded in zip(chosen_of, encode_examples(tokenizer, [texts[at] for at in chosen_of]), strict=True):
+        taught[place][-1] = _split_at(encoded.prefix, taught[place][-1])
     return [tuple(taught[place]) for place in range(len(texts))]
+
+
+def _split_at(prefix: tuple[int, ...], turn: Encoded) -> Encoded:
+    """The last turn of an item of choices, learned from where its choices are scored."""
+    whole = turn.prefix + turn.continuations[0]
+    start = min(common_beginning(prefix, whole), len(whole) - 1)
+    return Encoded(whole[:start], (whole[start:],))
 
 
 def _ended(answer: tuple[int, ...], end: tuple[int, ...]) -> tuple[int, ...]:
@@ -66,3 +78,7 @@ def _answered_turns(
 
 def _taught_answers(example: Example, answers: Sequence[_Answer]) -> tuple[_Answer, ...]:
     return (answers[example.target.gold],) if isinstance(example.target, Choices) else tuple(answers)
+
+
+def _has_choices(example: Example) -> bool:
+    return isinstance(example.target, Choices)

@@ -33,7 +33,7 @@ from chaintune.study.study import Study, Variant
 from chaintune.tuning.objectives import objective_of, protecting, targets_of, with_objective
 
 STAGE_FORMAT = 3
-MEASUREMENT_FORMAT = 4
+MEASUREMENT_FORMAT = 5
 CURVATURE_FORMAT = 2
 KL_FORMAT = 1
 

@@ -38,13 +38,26 @@ OLMO2 = (
     "{{ '<|' + message['role'] + '|>\n' + message['content'] + '\n' }}{% endif %}"
     "{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}{% endfor %}"
 )
-WRITTEN = {"chatml": CHATML, "smollm2": SMOLLM2, "mistral": MISTRAL, "olmo2": OLMO2}
+LLAMA2 = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{{ bos_token + '[INST] ' + message['content'].strip() + ' [/INST]' }}"
+    "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'].strip() + ' ' + eos_token }}{% endif %}"
+    "{% endfor %}"
+)
+# Its words that open an answer end in a blank.
+VICUNA = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}{{ 'USER: ' + message['content'] + ' ' }}"
+    "{% else %}{{ 'ASSISTANT: ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT: ' }}{% endif %}"
+)
+WRITTEN = {"llama2": LLAMA2, "chatml": CHATML, "smollm2": SMOLLM2, "mistral": MISTRAL, "olmo2": OLMO2}
 # As the `trl` package has them.
 PUBLISHED = (
     "llama3", "llama3_1", "llama3_2", "qwen2_5", "qwen3", "qwen3_instruct_2507", "gemma", "gemma3", "phi3", "phi3_5",
     "cohere", "glm4moe", "deepseek_r1_distill", "qwen2_5_training", "qwen3_training", "llama3_training", "gptoss",
 )  # fmt: skip
 FAMILIES = (*WRITTEN, *PUBLISHED)
+BLANK = {"vicuna": VICUNA}
 CONTROL = re.compile(r"<\|[^|'\"{}\n]+\|>|<(?:start|end)_of_turn>|\[/?INST\]|<｜[^｜'\"]+｜>")
 
 HISTORY = (Message("user", "Ann has a red ball. Colour?"),)
@@ -56,7 +69,7 @@ def family(name: str) -> PreTrainedTokenizerBase:
     package = find_spec("trl")
     assert package
     assert package.origin
-    template = WRITTEN.get(name) or (Path(package.origin).parent / f"chat_templates/{name}.jinja").read_text()
+    template = (WRITTEN | BLANK).get(name) or (Path(package.origin).parent / f"chat_templates/{name}.jinja").read_text()
     tokenizer = tiny.make_tokenizer("byte-level with BOS")
     tokenizer.add_special_tokens({"additional_special_tokens": sorted(set(CONTROL.findall(template)))})
     tokenizer.chat_template = template
@@ -108,16 +121,37 @@ def test_a_template_that_writes_no_bos_gets_none() -> None:
     assert tokenizer("Ann")["input_ids"][0] == tokenizer.bos_token_id
 
 
-@pytest.mark.parametrize("name", ["smollm2", "qwen2_5", "llama3_2", "gemma3", "mistral"])
-def test_a_choice_is_read_as_its_text_behind_the_opened_answer(name: str) -> None:
+@pytest.mark.parametrize("name", ["smollm2", "qwen2_5", "llama3_2", "gemma3", "mistral", "llama2", "vicuna"])
+def test_a_choice_is_read_as_the_template_writes_it_and_taught_by_the_same_tokens(name: str) -> None:
     tokenizer = family(name)
-    example = Example("one", HISTORY, Choices(("red", "dark green"), 0), {}, "c")
+    example = Example("one", HISTORY, Choices(("red", "dark green"), 1), {}, "c")
     (encoded,) = encode_examples(tokenizer, [example])
-    text = tokenizer.apply_chat_template(
-        plain(*HISTORY), add_generation_prompt=True, tokenize=False, chat_template=template_text(tokenizer, Chat())
-    )
     for choice, tokens in zip(example.choices.texts, encoded.continuations, strict=True):
-        assert list(encoded.prefix + tokens) == tokenizer(text + choice, add_special_tokens=False)["input_ids"]
+        text = tokenizer.apply_chat_template(
+            plain(*HISTORY, Message("assistant", choice)),
+            tokenize=False,
+            chat_template=template_text(tokenizer, Chat()),
+        )
+        written = text[: text.rindex(choice) + len(choice)]
+        assert list(encoded.prefix + tokens) == tokenizer(written, add_special_tokens=False)["input_ids"]
+    ((taught,),) = encode_taught(tokenizer, [example])
+    (learned,) = taught.continuations
+    assert taught.prefix == encoded.prefix
+    assert learned[: len(encoded.continuations[1])] == encoded.continuations[1]
+    assert (
+        taught.prefix + learned == own(tokenizer, *HISTORY, Message("assistant", "dark green"))[: taught.longest_tokens]
+    )
+
+
+def test_an_opening_that_ends_in_a_blank_merges_with_choices_and_is_told_of_other_answers() -> None:
+    tokenizer = family("vicuna")
+    example = Example("one", HISTORY, Choices(("red", "dark green"), 1), {}, "c")
+    (encoded,) = encode_examples(tokenizer, [example])
+    assert [tokenizer.decode(answer) for answer in encoded.continuations] == [" red", " dark green"]
+    assert tokenizer.decode(encode_taught(tokenizer, [example])[0][0].continuations[0]) == " dark green</s>"
+    for encode in (encode_examples, encode_taught):
+        with pytest.raises(DataError, match="end of the prompt and the beginning of the answer into one token"):
+            encode(tokenizer, [replace(example, target=Reference("dark green"))])
 
 
 def test_every_turn_is_taught_in_the_context_in_which_it_would_be_generated() -> None:
