@@ -33,7 +33,9 @@ from chaintune.study.study import Study, Variant
 from chaintune.tuning.objectives import objective_of, protecting, targets_of, with_objective
 
 STAGE_FORMAT = 3
-MEASUREMENT_FORMAT = 5
+MEASUREMENT_FORMAT = 4
+# Of what a chat template renders, in the keys of that alone.
+RENDERED_FORMAT = 2
 CURVATURE_FORMAT = 2
 KL_FORMAT = 1
 
@@ -445,7 +447,7 @@ def measured_content(task: Task, split: Split, measure: Measure) -> list[Any]:
 
 def addressed(node: ScoreNode, measured: list[Any], backend: str) -> ScoreNode:
     """The node of a measurement with its key, which everything else of it determines."""
-    measured = [*measured, node.template] if node.template else measured
+    measured = [*measured, node.template, RENDERED_FORMAT] if node.template else measured
     key = measurement_key(node.checkpoint_key, measured, node.precision, backend, asks_twice=node.asks_twice)
     return replace(node, key=key)
 
