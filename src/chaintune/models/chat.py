@@ -149,14 +149,12 @@ def encode_turns(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn]) -> l
     return [encoded[place] for place in range(len(turns))]
 
 
-def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[tuple[str, str, Tokens]]:
-    """The text of each example's turns with the words that open an answer, the blanks before one, and the token ids.
-
-    The blanks are those that the template writes between the words that open an answer and the answer itself.
+def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[tuple[str, Tokens]]:
+    """The text of each example's turns with the words that open an answer behind them, and its token ids.
 
     Args:
         tokenizer: of the model.
-        examples: whose prompts are turns, with choices.
+        examples: whose prompts are turns.
 
     Raises:
         DataError: the template refuses the turns of one.
@@ -165,16 +163,33 @@ def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     kinds: dict[tuple[Chat, bool], list[int]] = defaultdict(list)
     for place, example in enumerate(examples):
         kinds[example.chat, example.special_tokens].append(place)
-    encoded: dict[int, tuple[str, str, Tokens]] = {}
+    encoded: dict[int, tuple[str, Tokens]] = {}
     for (chat, special), places in kinds.items():
         rendering = _Rendering(tokenizer, template_text(tokenizer, chat), special)
         histories = [turns for place in places if isinstance(turns := examples[place].prompt, tuple)]
         texts = [rendering.opened(examples[place].id, turns) for place, turns in zip(places, histories, strict=True)]
-        firsts = [examples[place].choices.texts[0] for place in places]
-        blanks = [rendering.blanks(*own) for own in zip(histories, texts, firsts, strict=True)]
-        tokens = rendering.tokens(histories, opens=True)
-        encoded |= dict(zip(places, zip(texts, blanks, tokens, strict=True), strict=True))
+        encoded |= dict(zip(places, zip(texts, rendering.tokens(histories, opens=True), strict=True), strict=True))
     return [encoded[place] for place in range(len(examples))]
+
+
+def blanks_before_choices(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], opened: Sequence[str]
+) -> list[str]:
+    """What the template writes between the words that open an answer and the choices of each example: blanks, or nothing.
+
+    Args:
+        tokenizer: of the model.
+        examples: with choices, whose prompts are turns.
+        opened: the text of each one's turns, of `encode_openings`.
+    """
+    templates = {chat: template_text(tokenizer, chat) for chat in {example.chat for example in examples}}
+    return [
+        _Rendering(tokenizer, templates[example.chat], example.special_tokens).blanks(
+            example.prompt, text, example.choices.texts[0]
+        )
+        for example, text in zip(examples, opened, strict=True)
+        if isinstance(example.prompt, tuple)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

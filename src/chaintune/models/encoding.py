@@ -19,7 +19,7 @@ from functools import cache
 from transformers import PreTrainedTokenizerBase
 
 from chaintune.errors import DataError, ModelError
-from chaintune.models.chat import Turn, encode_openings, encode_turns, has_template
+from chaintune.models.chat import Turn, blanks_before_choices, encode_openings, encode_turns, has_template
 from chaintune.models.token_tree import common_beginning
 from chaintune.records import Chat, Choices, Example, Message, Preference, Reference, Target
 from chaintune.records.examples import Text
@@ -282,16 +282,16 @@ def _opened_rows(
 ) -> Iterator[list[list[int]]]:
     """The turns up to where an answer begins, and the same with the content of each choice, of each example."""
     openings = encode_openings(tokenizer, examples)
+    before = blanks_before_choices(tokenizer, examples, [text for text, _ in openings])
     offered = [
-        [blanks + choice for choice in example.choices.texts]
-        for example, (_, blanks, _) in zip(examples, openings, strict=True)
+        [blanks + choice for choice in example.choices.texts] for example, blanks in zip(examples, before, strict=True)
     ]
     written = [
-        [text, *(text + choice for choice in choices)] for choices, (text, _, _) in zip(offered, openings, strict=True)
+        [text, *(text + choice for choice in choices)] for choices, (text, _) in zip(offered, openings, strict=True)
     ]
     every = [text for texts in written for text in texts]
     ids = iter(tokenizer(every, add_special_tokens=False, verbose=False)["input_ids"] if every else [])
-    for example, choices, (_, _, opened) in zip(examples, offered, openings, strict=True):
+    for example, choices, (_, opened) in zip(examples, offered, openings, strict=True):
         rows = [next(ids) for _ in (None, *choices)]
         plain = example.special_tokens or not (special.written and any(map(special.written.search, choices)))
         if tuple(rows[0]) == opened and plain:
