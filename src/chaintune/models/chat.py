@@ -175,7 +175,7 @@ def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
 def blanks_before_choices(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], opened: Sequence[str]
 ) -> list[str]:
-    """What the template writes between the words that open an answer and the choices of each example: blanks, or nothing.
+    """The blanks that the template writes between the words that open an answer and each example's choices.
 
     Args:
         tokenizer: of the model.
