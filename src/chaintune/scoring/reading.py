@@ -21,6 +21,7 @@ from chaintune.records.margins import NO_VERDICT, SCALED_MARGIN
 from chaintune.records.preference import DIFFERENCE, PREFERENCE
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
+from chaintune.scoring.scorers.metric import configured, metric_of
 
 SCORES_FORMAT = 1
 
@@ -49,7 +50,10 @@ def measure_of(task: Task, name: str) -> Measure:
         ConfigError: there is no such measure.
     """
     measure = MEASURES.get(name)
-    return replace(measure, generation=task.generation) if measure.generation else measure
+    if not measure.generation:
+        return measure
+    scorers = tuple(metric_of(ref, task) for ref in task.scorers)
+    return replace(measure, generation=task.generation, metrics=scorers)
 
 
 def check_measurable(task: Task, backend: str) -> None:
@@ -62,6 +66,9 @@ def check_measurable(task: Task, backend: str) -> None:
     for measure in measures_of(task):
         BACKENDS.get(backend).check(measure.needs, measure.name)
         measure.check(task.test, task.name)
+        for ref in task.scorers if measure.generation else ():
+            scorer, settings = configured(ref, task.name)
+            scorer.check(task.test, settings, task.name)
     metrics_of(task)
 
 
@@ -96,6 +103,9 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
     chosen = [_usual(measures[0], task) if name == "auto" else known[name] for name in task.metrics]
     for measure in measures:
         if all(metric.measure != measure.name for metric in chosen):
+            if measure.generation:
+                chosen += measure.metrics  # every scorer that the task names, in its order
+                continue
             suits = [one.name for one in measure.metrics if task.is_labelling or one.average == "mean"]
             named = not task.metrics and usual in suits
             chosen.append(measure.metric(usual) if named else _usual(measure, task))

@@ -6,11 +6,13 @@ from typing import Any
 
 from chaintune import tasks
 from chaintune.config.source import KeyPath, Source, apply_override, as_plain, plain_mapping
-from chaintune.config.validation import check_distinct
+from chaintune.config.validation import check, check_distinct
 from chaintune.errors import ConfigError, nearest
 from chaintune.files.reading import user_path
 from chaintune.records import Task
+from chaintune.records.generation import GENERATION
 from chaintune.scoring.measures import MEASURES
+from chaintune.scoring.scorers import SCORERS
 from chaintune.study.schema import TaskSpec, check_tasks
 from chaintune.study.suite import read_suite
 from chaintune.tasks.chat import RunMode, asked, is_template_name, read_template
@@ -27,6 +29,7 @@ def check_data(spec: TaskSpec, name: str, source: Source) -> None:
     at: KeyPath = ("tasks", name)
     options, known = spec.data(), known_tasks()
     _check_measure(spec, at, source)
+    _check_scorers(spec, at, source)
     if source_kind(name, options) == KNOWN and name not in known and not spec.use:
         meant = nearest(name, known)
         source.report(at, f"no task is known as '{name}' and no 'path' is given; {meant}; or name {ELSEWHERE}")
@@ -43,11 +46,31 @@ def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:
     if unknown:
         return
     known = [metric.name for name in spec.measure or MEASURES.names for metric in MEASURES.get(name).metrics]
+    known += [ref.name for ref in spec.scorer] or SCORERS.names
     for name in spec.metric:
         if name not in ("auto", *known):
             source.report((*at, "metric"), f"no metric is known as '{name}'; {nearest(name, known)}")
     check_distinct(spec.measure, (*at, "measure"), source)
     check_distinct(spec.metric, (*at, "metric"), source)
+
+
+def _check_scorers(spec: TaskSpec, at: KeyPath, source: Source) -> None:
+    """Note scorers that do not exist or are named twice, settings that they do not have, and scorers of no texts."""
+    written = source.data
+    for part in (*at, "scorer"):
+        written = written.get(part) if isinstance(written, dict) else None
+    for index, ref in enumerate(spec.scorer):
+        place: KeyPath = (*at, "scorer", index) if isinstance(written, list) else (*at, "scorer")
+        if ref.name in [one.name for one in spec.scorer[:index]]:
+            source.report(place, f"scorer '{ref.name}' is named twice; give what differs a task of its own")
+        try:
+            settings = SCORERS.get(ref.name).settings
+        except ConfigError as error:
+            source.report(place, str(error))
+            continue
+        check(settings, dict(ref.settings), (*place, ref.name), source)
+    if spec.scorer and spec.measure and GENERATION not in spec.measure:
+        source.report((*at, "scorer"), "judges texts that are written; add 'generation' to the task's measures")
 
 
 def with_paths(spec: TaskSpec, name: str, source: Source) -> TaskSpec:

@@ -92,7 +92,8 @@ def load(
             that the model has.
         margin: up to how large a loss counts as none, as a share of the score or as text with a unit, `0.05 nats`; None
             is 0.02 of shares, and none of other units.
-        scorers: what judges texts that are written, one or several, the first deciding; none is the known task's own.
+        scorers: what judges texts that are written, one or several, the first deciding; where some are named and no
+            measure, it is `generation`; none is the known task's own.
         generation: in what the writing of texts differs from the known task's or the usual; keys are the fields of
             `records.Generation`.
         allow_overlap: take data of your own whose train and test splits share examples.
@@ -145,7 +146,7 @@ def load(
         dimensions=source.dimensions,
         source=source.pool.source + note_left_out(name, Counter(), 0, notes),
         licence=source.licence,
-        measures=_names(measure),
+        measures=_names(measure) or ((GENERATION,) if scorers else ()),
         metrics=_names(metric),
         balance=source.balance,
         known=source.known if source.known != name else "",

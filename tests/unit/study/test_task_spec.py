@@ -259,3 +259,28 @@ def test_the_advice_on_a_dimension_that_no_task_has_helps(tmp_path: Path) -> Non
         check_dimensions(["owner"], [task])
     advice = str(caught.value).rpartition("--set ")[2]
     check_dimensions(["owner"], tasks_from_options(["own"], overrides=[*overrides, advice]))
+
+
+def test_scorers_are_checked_where_they_stand(tmp_path: Path) -> None:
+    mine = "mine: {{role: safety, path: x.jsonl, measure: generation, scorer: {}}}"
+    assert complaint(tmp_path, mine.format("refusals")).startswith(
+        "mine.yaml:3: tasks.mine.scorer: scorer 'refusals': did you mean 'refusal'"
+    )
+    assert "tasks.mine.scorer.regex: its pattern has no group 2" in complaint(
+        tmp_path, mine.format("{regex: {pattern: a, group: 2}}")
+    )
+    assert "tasks.mine.scorer[0].regex.patern: unknown key 'patern'; did you mean 'pattern'" in complaint(
+        tmp_path, mine.format("[{regex: {patern: a}}, refusal]")
+    )
+    assert "tasks.mine.scorer[1]: scorer 'refusal' is named twice" in complaint(
+        tmp_path, mine.format("[refusal, {refusal: {english: false}}]")
+    )
+    choice = mine.format("refusal").replace("generation", "choice")
+    assert "add 'generation' to the task's measures" in complaint(tmp_path, choice)
+
+
+def test_a_scorer_that_is_named_says_that_texts_are_written(tmp_path: Path) -> None:
+    rows = [{"prompt": f"What is {k}?", "response": str(k)} for k in range(20)]
+    (tmp_path / "x.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    study = read(tmp_path, "mine: {role: safety, path: x.jsonl, scorer: number}")
+    assert load_spec("mine", study.tasks["mine"]).measures == ("generation",)

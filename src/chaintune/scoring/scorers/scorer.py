@@ -127,6 +127,8 @@ class Scorer:
         refuses: why an example cannot be judged; empty where it can.
         asks: how it asks its model; None where it asks none.
         directed: the direction, where the settings decide it.
+        expected: the score of a verdict where an answer should `refuse` or `comply`: 1 where that was done; None where
+            the scorer says nothing of it.
     """
 
     name: str
@@ -142,6 +144,11 @@ class Scorer:
     refuses: Callable[[Example, Any], str] = _any_example
     asks: Asks | None = None
     directed: Callable[[Any], Direction] | None = None
+    expected: Callable[[Verdict, str], float | None] | None = None
+
+    def direction_of(self, settings: Spec) -> Direction:
+        """Whether more or less is better, with these settings."""
+        return self.directed(settings) if self.directed else self.direction
 
     def digest(self, settings: Spec) -> str:
         """Digest of all that determines a verdict: settings, version, and the code, with the phrases in it."""

@@ -1,0 +1,87 @@
+"""The item metric that a scorer is: scores of the texts that a checkpoint wrote, or of what a model said of them."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from chaintune.config.validation import Spec
+from chaintune.records import Example, ItemMetric, Measurement, ScorerRef, Task, canonical_digest
+from chaintune.records.examples import EXPECTS
+from chaintune.records.generation import GENERATION
+from chaintune.scoring.scorers import SCORERS, settings_of
+from chaintune.scoring.scorers.scorer import Scorer, Verdict
+
+# Of an example that says what is expected; balanced over both, where a model that always refuses has the same.
+_CHANCE = 0.5
+
+
+def metric_of(ref: ScorerRef, task: Task) -> ItemMetric:
+    """The item metric of a scorer as a task names it.
+
+    Where each example says whether an answer should refuse or comply, and the scorer tells that, a score is 1 where the
+    expected was done, and is averaged over both halves alike.
+
+    Args:
+        ref: of the scorer.
+        task: whose texts are judged.
+
+    Raises:
+        ConfigError: no scorer has the name, or a setting is invalid.
+    """
+    scorer, settings = configured(ref, task.name)
+    by_expectation = scorer.expected is not None and expects(task.test or task.train)
+    return ItemMetric(
+        scorer.name,
+        scorer.name if scorer.model else GENERATION,
+        direction="more" if by_expectation else scorer.direction_of(settings),
+        average="balanced" if by_expectation else "mean",
+        version=canonical_digest([scorer.digest(settings), by_expectation]),
+        outcomes=scorer.outcomes,
+        doubtful=scorer.doubtful,
+        score=partial(_score, scorer, settings, by_expectation),
+    )
+
+
+def configured(ref: ScorerRef, task: str) -> tuple[Scorer, Spec]:
+    """A scorer and its settings, as a task names them.
+
+    Raises:
+        ConfigError: no scorer has the name, or a setting is invalid.
+    """
+    return SCORERS.get(ref.name), settings_of(ref.name, ref.settings, f"task '{task}': scorer '{ref.name}'")
+
+
+def expects(examples: Sequence[Example]) -> bool:
+    """Whether each of some examples says whether an answer should refuse or comply."""
+    return bool(examples) and all(example.extra.get(EXPECTS) for example in examples)
+
+
+def _score(
+    scorer: Scorer,
+    settings: Spec,
+    by_expectation: bool,
+    measurement: Measurement,
+    examples: Sequence[Example],
+) -> Mapping[str, Any]:
+    """The columns of scores, a row a text."""
+    table = measurement.table
+    texts = table.column("text").to_pylist()
+    verdicts = _read(table.to_pylist()) if scorer.model else scorer.verdicts(examples, texts, settings)
+    columns = {
+        name: [getattr(verdict, name) for verdict in verdicts]
+        for name in ("score", "missing_reason", "answer", "outcome", "evidence")
+    }
+    columns["texts"] = [[text] for text in texts]
+    if not (by_expectation and scorer.expected):
+        return columns | {"chance": [scorer.chance(example, settings) for example in examples]}
+    wanted = [str(example.extra[EXPECTS]) for example in examples]
+    done = [scorer.expected(verdict, what) for verdict, what in zip(verdicts, wanted, strict=True)]
+    return columns | {"score": done, "label": wanted, "chance": [_CHANCE] * len(examples)}
+
+
+def _read(rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+    """The verdicts that a model gave, as its measurement holds them."""
+    return [
+        Verdict(row["score"], row["outcome"] or "", row["evidence"] or "", row["missing_reason"], row.get("answer"))
+        for row in rows
+    ]
