@@ -56,11 +56,9 @@ def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:
 
 def _check_scorers(spec: TaskSpec, at: KeyPath, source: Source) -> None:
     """Note scorers that do not exist or are named twice, settings that they do not have, and scorers of no texts."""
-    written = source.data
-    for part in (*at, "scorer"):
-        written = written.get(part) if isinstance(written, dict) else None
     for index, ref in enumerate(spec.scorer):
-        place: KeyPath = (*at, "scorer", index) if isinstance(written, list) else (*at, "scorer")
+        several = (*at, "scorer", 0) in source.places
+        place: KeyPath = (*at, "scorer", index) if several else (*at, "scorer")
         if ref.name in [one.name for one in spec.scorer[:index]]:
             source.report(place, f"scorer '{ref.name}' is named twice; give what differs a task of its own")
         try:
