@@ -6,7 +6,7 @@ As a program: `python tests/tiny.py FOLDER` writes what `studies/smoke.yaml` nee
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -205,6 +205,32 @@ def write_adapter(folder: Path, model: Path) -> Path:
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.1)
     save(loaded, folder)
+    return folder
+
+
+def write_chat_model(folder: Path, answers: Mapping[str, str], *, steps: int = 60) -> Path:
+    """A folder with a chat model that has learned to answer each prompt with its text, in the words of `CHAT`."""
+    model, tokenizer = make_model(), make_tokenizer()
+    tokenizer.chat_template = CHAT
+    rows = []
+    for prompt, answer in answers.items():
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+        )
+        opened, written = (tokenizer.encode(text, add_special_tokens=False) for text in (asked, f"{answer}{END}"))
+        rows.append((opened + written, [-100] * len(opened) + written))
+    width = max(len(tokens) for tokens, _ in rows)
+    tokens, labels = (
+        torch.tensor([[*row[part], *[fill] * (width - len(row[part]))] for row in rows])
+        for part, fill in ((0, 0), (1, -100))
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(input_ids=tokens, labels=labels).loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

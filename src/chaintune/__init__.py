@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Series,
         Task,
     )
+    from chaintune.rescoring import rescore
     from chaintune.series import audit_series
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "compare_series",
     "curvature",
     "mitigate",
+    "rescore",
     "score",
     "suite",
 ]
@@ -94,6 +96,7 @@ _HOMES = dict.fromkeys(_RECORDS, "records") | {
     "compare_series": "logs",
     "curvature": "api",
     "mitigate": "api",
+    "rescore": "rescoring",
     "score": "auditing",
     "suite": "api",
 }

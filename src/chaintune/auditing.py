@@ -259,7 +259,7 @@ def write_folder(
     from chaintune.files.disk import os_errors_as_store_error
     from chaintune.report.folder import write_report
     from chaintune.report.results import Results
-    from chaintune.runs.scoring import write_scores
+    from chaintune.scoring.score_files import write_scores
 
     with os_errors_as_store_error(folder, "the scores cannot be written"):
         for name, own in scores.items():

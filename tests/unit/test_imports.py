@@ -36,6 +36,7 @@ ROOMS = (
     "report",
     "auditing",
     "series",
+    "rescoring",
     "api",
     "__init__",
     "cli",

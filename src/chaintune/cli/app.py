@@ -32,10 +32,12 @@ from chaintune.cli.output import (
 from chaintune.cli.plan import plan
 from chaintune.cli.policy import policy
 from chaintune.cli.report import report
+from chaintune.cli.rescore import rescore
 from chaintune.cli.run import run
 from chaintune.cli.score import score
 from chaintune.cli.status import status
 from chaintune.cli.store import store
+from chaintune.cli.suite import suite
 from chaintune.cli.tasks import tasks
 from chaintune.errors import ChaintuneError, ClusterError
 
@@ -48,10 +50,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, plan, status, report, tasks, score, compare, audit, curvature, card):
+for command in (run, plan, status, report, tasks, score, rescore, compare, audit, curvature, card):
     app.command()(command)
 app.add_typer(policy, name="policy")
 app.add_typer(store, name="store")
+app.add_typer(suite, name="suite")
 # Fields of the recipe are options of this one too: --recipe.learning_rate 1e-4.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(mitigate)
 

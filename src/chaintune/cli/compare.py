@@ -63,7 +63,7 @@ class ReadFlags:
         from chaintune.logs.options import ReadOptions
 
         return ReadOptions(
-            columns=_pairs(self.columns or ()),
+            columns=column_names(self.columns or ()),
             cluster=self.cluster,
             filter=self.filter,
             tasks=tuple(self.task or ()),
@@ -125,7 +125,7 @@ def _write_page(path: Path, pairs: "Sequence[Sides]", comparisons: "Sequence[Com
     write_text(path, render(results_page(results, figures=result_figures(results), steps=steps)))
 
 
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
+def column_names(texts: Sequence[str]) -> dict[str, str]:
     """`id=qid,score=acc` as a mapping."""
     columns = {}
     for text in texts:

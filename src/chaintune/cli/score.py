@@ -96,7 +96,7 @@ class ScoreFlags(RunFlags):
         ),
     ] = None
 
-    def tasks(self, names: Sequence[str] | None) -> "list[Task]":
+    def tasks(self, names: Sequence[str] | None, *, train: Sequence[str] = ()) -> "list[Task]":
         """The tasks of these names or of a file, by the options; with `--chat both` the other way too."""
         from chaintune.study.task_spec import tasks_from_options
 
@@ -105,6 +105,7 @@ class ScoreFlags(RunFlags):
             names or (),
             suite=self.suite or "",
             sizes=sizes,
+            train=train,
             seed=self.sample_seed,
             overrides=overrides,
             chat=self.chat,
@@ -130,16 +131,85 @@ class ScoreFlags(RunFlags):
         )
 
 
+@dataclass(frozen=True)
+class AnswerFlags:
+    """Options of the texts that a model writes."""
+
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Write what was answered here too, as chat rows that a task's path may name.",
+            show_default=False,
+        ),
+    ] = None
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="OUTCOME",
+            help="With --answers: only answers that count as this, such as refused; repeat it for more.",
+            show_default=False,
+        ),
+    ] = None
+    train: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--train",
+            metavar="[TASK=]SIZE",
+            help="Ask training examples in place of test ones: how many of them.",
+            show_default=False,
+        ),
+    ] = None
+
+    def check(self, tasks: "Sequence[Task]") -> None:
+        """Refuse, before anything is scored, answers that could not be written.
+
+        Raises:
+            ConfigError: there are some.
+        """
+        from chaintune.scoring.chat_rows import check_outcomes
+
+        if self.answers is None:
+            if self.keep:
+                raise ConfigError("--keep says which answers --answers writes; name a file for them by --answers")
+            return
+        if self.answers.suffix != ".jsonl":
+            raise ConfigError(f"--answers {self.answers}: answers are written as JSONL; name a .jsonl file")
+        if len(tasks) != 1:
+            raise ConfigError(f"--answers {self.answers}: one file holds the answers of one task, not of {len(tasks)}")
+        check_outcomes(tasks, self.keep or ())
+
+    def write(self, task: "Task", scores: "Scores", *, err: bool = False) -> None:
+        """Write the answers that are kept, where they are asked for, and say how many there are.
+
+        Raises:
+            DataError: there are none.
+            StoreError: they cannot be written.
+        """
+        from chaintune.cli.comparison import write_text
+        from chaintune.scoring.chat_rows import chat_rows
+
+        if self.answers is None:
+            return
+        kept = chat_rows(task, scores, self.keep or ())
+        write_text(self.answers, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept.rows))
+        counts = ", ".join(f"{name or 'without an outcome'} {count}" for name, count in kept.outcomes.items())
+        blank = f"; {kept.blank} without a text left out" if kept.blank else ""
+        echo(f"wrote {number_of(len(kept.rows), 'answer')} to {self.answers} (of all: {counts}{blank})", err=err)
+
+
 @expand_dataclasses
 def score(
     model: Annotated[
         str, typer.Argument(help="Hub id, folder, .gguf file, MODEL+ADAPTER, alias, or BACKEND:REFERENCE.")
     ],
-    out: Annotated[
-        Path,
-        typer.Option(help="A .parquet file for one task, or a folder that gets a file a task."),
-    ],
     score_flags: ScoreFlags,
+    answer_flags: AnswerFlags,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A .parquet file for one task, or a folder that gets a file a task.", show_default=False),
+    ] = None,
     task: Names = None,
     by: Annotated[
         list[str] | None, typer.Option("--by", metavar="DIM", help="Tell each group of this dimension too.")
@@ -164,19 +234,25 @@ def score(
     chaintune score large-model --task bbq --devices 4 --out large.parquet
 
     chaintune score chat-model --task bbq --chat both --out scores
+
+    chaintune score chat-model --task mine --train 200 --answers refusals.jsonl --keep refused
     """
     from chaintune.auditing import check_dimensions
     from chaintune.forgetting.agreement import agreement
     from chaintune.forgetting.options import Inference
     from chaintune.report.agreement import agreement_tables
     from chaintune.report.scored import scored_rows, scored_tables
-    from chaintune.runs.scoring import score_paths, write_scores
+    from chaintune.scoring.score_files import score_paths, write_scores
 
-    if out.suffix.lower() in _OTHER_FORMATS:
-        raise ConfigError(f"--out {out}: scores are written as Parquet; name a .parquet file, or a folder")
-    score_paths(task or (), out)  # refuses an invalid path before anything is scored
-    tasks = score_flags.tasks(task)
-    score_paths([one.name for one in tasks], out)
+    if out is None and answer_flags.answers is None:
+        raise ConfigError("nothing would be written; name a file or a folder for the scores by --out")
+    if out is not None:
+        refuse_other_formats(out)
+        score_paths(task or (), out)  # refuses an invalid path before anything is scored
+    tasks = score_flags.tasks(task, train=answer_flags.train or ())
+    if out is not None:
+        score_paths([one.name for one in tasks], out)
+    answer_flags.check(tasks)
     check_dimensions(by or (), tasks)
     called = Path(model).name
     scores = score_flags.score({called: model}, tasks)[called]
@@ -186,21 +262,34 @@ def score(
         for one in tasks
         if one.other_way_of
     }
-    paths = write_scores(scores, out)
+    paths = {} if out is None else write_scores(scores, out)
     if as_json:
         echo(json.dumps(_plain(rows, scores, alike, paths), indent=2))
+        answer_flags.write(tasks[0], scores[tasks[0].name], err=True)
         return 0
     from chaintune.cli.display import print_tables
 
     print_tables([*scored_tables(rows), *agreement_tables({task: {called: own} for task, own in alike.items()})])
     for name, one in scores.items():
-        if one.n_missing:
-            kind, end = f"of {len(one)} examples", "left out"
-            left = number_of(one.n_missing, f"{kind} has no score and is {end}", f"{kind} have no score and are {end}")
-            echo(f"{name}: {left}")
+        tell_left_out(name, one)
     for path in dict.fromkeys(paths.values()):
         echo(f"wrote {path}")
+    answer_flags.write(tasks[0], scores[tasks[0].name])
     return 0
+
+
+def refuse_other_formats(out: Path) -> None:
+    """Refuse a file for scores that is no Parquet."""
+    if out.suffix.lower() in _OTHER_FORMATS:
+        raise ConfigError(f"--out {out}: scores are written as Parquet; name a .parquet file, or a folder")
+
+
+def tell_left_out(task: str, scores: "Scores") -> None:
+    """Print how many examples of a task have no score."""
+    if scores.n_missing:
+        kind, end = f"of {len(scores)} examples", "left out"
+        left = number_of(scores.n_missing, f"{kind} has no score and is {end}", f"{kind} have no score and are {end}")
+        echo(f"{task}: {left}")
 
 
 def _plain(
@@ -214,7 +303,7 @@ def _plain(
     return [
         {
             "task": task,
-            "file": str(paths[task]),
+            **({"file": str(paths[task])} if paths else {}),
             "chat": "on" if scores[task].provenance.get("chat") == "on" else "off",
             "accuracy": [row.to_dict() for row in groups],
             **({"chat_agreement": plain_estimate(alike[task])} if task in alike else {}),

@@ -1,16 +1,13 @@
 """Models that exist already, scored on tasks: what the store lacks is computed, nothing is trained."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.sizing import chat_of, tell_unused, usable, written_tokens
-from chaintune.files import atomic
-from chaintune.files.disk import os_errors_as_store_error
-from chaintune.files.names import file_names, shown_names
+from chaintune.files.names import shown_names
 from chaintune.models import Reader, load_reader, resolve_precision
 from chaintune.models.encoding import encode_of, tell_special_tokens
 from chaintune.plan.graph import addressed, measured_content
@@ -109,55 +106,6 @@ def _read(store: Store, key: str, task: Task, model: str, chat: Mapping[str, str
     scores = read_scores(entry.path / MEASUREMENT_FILE, task, key=key)
     chat = {**chat, **({"other_way_of": task.other_way_of} if task.other_way_of else {})}
     return replace(scores, provenance={**scores.provenance, "model": model, **chat})
-
-
-def write_scores(scores: Mapping[str, Scores], out: Path) -> dict[str, Path]:
-    """Write score files that `chaintune compare` reads, each whole or not at all; task -> its file.
-
-    Args:
-        scores: task -> scores of one model.
-        out: a `.parquet` file for one task, or a folder that gets a file a task.
-
-    Raises:
-        ConfigError: several tasks are to go into one file, or the folder holds scores of another model.
-        StoreError: it cannot be written.
-    """
-    paths = score_paths(scores, out)
-    if out not in paths.values():
-        _check_folder(out, scores)
-    with os_errors_as_store_error(out.parent, "the scores cannot be written"):
-        for task, path in paths.items():
-            with atomic.atomic_write(path) as partial:
-                scores[task].write(partial)
-    return paths
-
-
-def score_paths(tasks: Iterable[str], out: Path) -> dict[str, Path]:
-    """The file for the scores of each task.
-
-    Args:
-        tasks: their names.
-        out: a `.parquet` file for one task, or a folder.
-
-    Raises:
-        ConfigError: several tasks are to go into one file.
-    """
-    names = list(tasks)
-    if out.suffix != ".parquet":
-        return {task: out / file for task, file in zip(names, file_names(names, ".parquet"), strict=True)}
-    if len(names) > 1:
-        raise ConfigError(f"{out}: one file holds the scores of one task, not of {len(names)}; name a folder")
-    return dict.fromkeys(names, out)
-
-
-def _check_folder(folder: Path, scores: Mapping[str, Scores]) -> None:
-    """Scores of two models side by side would be compared as if they were of one."""
-    ours = {one.provenance["checkpoint"] for one in scores.values()}
-    for path in sorted(folder.glob("*.parquet")):
-        theirs = Scores.read(path).provenance
-        if theirs.get("checkpoint") not in ours:
-            name = theirs.get("model", "another model")
-            raise ConfigError(f"{folder}: {path.name} there is of {name}; name another folder, or remove it")
 
 
 def _node(

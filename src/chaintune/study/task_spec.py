@@ -1,13 +1,14 @@
 """Tasks of a study file and of a command's options: checked before anything is read, then loaded."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from chaintune import tasks
 from chaintune.config.source import KeyPath, Source, apply_override, as_plain, plain_mapping
 from chaintune.config.validation import check, check_distinct
-from chaintune.errors import ConfigError, nearest
+from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.reading import user_path
 from chaintune.records import Task
 from chaintune.records.generation import GENERATION
@@ -160,6 +161,7 @@ def tasks_from_options(
     *,
     suite: str = "",
     sizes: Sequence[str] = (),
+    train: Sequence[str] = (),
     seed: int = 0,
     overrides: Sequence[str] = (),
     chat: RunMode = "auto",
@@ -172,6 +174,7 @@ def tasks_from_options(
             tasks, and none for all that it tests.
         suite: a shipped suite, or a file with the `tasks` of a study file.
         sizes: `SIZE` for every task or `TASK=SIZE` for one, such as `200` or `bbq=40 per category`; later ones win.
+        train: sizes of the train splits in the same way, where their examples are to be scored and not the tested ones.
         seed: of the split and of the samples, where a suite says none.
         overrides: `tasks.NAME.KEY=VALUE`, the keys of a task in a study file.
         chat: how tasks are asked, where neither the suite nor the overrides say it.
@@ -190,12 +193,14 @@ def tasks_from_options(
         if name not in written:
             raise ConfigError(f"--task {name}: {source.name} has no such task; {nearest(name, written)}")
     for text in sizes:
-        _set_size(text, names or _tested(written), source)
+        _set_size(text, "test", names or _tested(written), source)
+    for text in train:
+        _set_size(text, "train", names or list(written), source)
     for text in overrides:
         apply_override(source, text)
     if not isinstance(source.data["tasks"], dict):
         raise ConfigError(f"--set tasks={source.data['tasks']}: expected tasks.NAME.KEY=VALUE")
-    names = names or _tested(source.data["tasks"])
+    names = names or ([*source.data["tasks"]] if train else _tested(source.data["tasks"]))
     _check_keys(names, source)
     source.data["tasks"] = {name: source.data["tasks"][name] for name in dict.fromkeys(names)}
     for name, task in source.data["tasks"].items():
@@ -209,15 +214,17 @@ def tasks_from_options(
     for name, spec in specs.items():
         if spec is not None:
             check_data(spec, name, source)
-            if not spec.is_tested:
-                source.report(("tasks", name, "test"), "'none' leaves nothing to score; give it a size")
+            if not (spec.is_taught if train else spec.is_tested):
+                split = "train" if train else "test"
+                source.report(("tasks", name, split), "'none' leaves nothing to score; give it a size")
     source.stop_if_wrong()
     if len(known := {name: specs[name] or TaskSpec() for name in names}) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"task '{twice}' is named twice; name each task once")
     how: dict[str, Any] = {"chat": chat, "trust_remote_code": trust_remote_code, "allow_overlap": allow_overlap}
     loaded = {name: load_spec(name, own, **how) for name, own in known.items()}
-    return list(both_ways(loaded, known, chat).values())
+    ways = list(both_ways(loaded, known, chat).values())
+    return [_asked_of_train(task) for task in ways] if train else ways
 
 
 def suite_settings(suite: str) -> dict[str, Any]:
@@ -235,21 +242,30 @@ def suite_settings(suite: str) -> dict[str, Any]:
     return {name: as_plain(spec.model_dump(exclude_unset=True, exclude_none=True)) for name, spec in full.items()}
 
 
+def _asked_of_train(task: Task) -> Task:
+    if not task.train:
+        raise DataError(
+            f"task '{task.name}': all its examples are tested and none is left to train on; "
+            f"--set tasks.{task.name}.test_share=0.5 sets half of them apart"
+        )
+    return replace(task, test=task.train, train=())
+
+
 def _tested(written: Mapping[str, Any]) -> list[str]:
     return [name for name, task in written.items() if not isinstance(task, Mapping) or task.get("test") != NONE]
 
 
-def _set_size(text: str, names: Sequence[str], source: Source) -> None:
+def _set_size(text: str, split: str, names: Sequence[str], source: Source) -> None:
     """Set the size of the task that an option names, or of each of these."""
     written = source.data["tasks"]
     task, equals, size = (part.strip() for part in text.rpartition("="))
     if equals and task not in written:
-        raise ConfigError(f"--test {text}: '{task}' is none of the tasks; {nearest(task, written)}")
+        raise ConfigError(f"--{split} {text}: '{task}' is none of the tasks; {nearest(task, written)}")
     for name in [task] if equals else names:
-        at: KeyPath = ("tasks", name, "test")
+        at: KeyPath = ("tasks", name, split)
         if isinstance(written[name], dict):
-            written[name]["test"] = size
-            source.places[at] = f"--test {text}"
+            written[name][split] = size
+            source.places[at] = f"--{split} {text}"
 
 
 def _check_keys(names: Sequence[str], source: Source) -> None:

@@ -16,12 +16,14 @@ CATEGORIES = 11
 
 
 def test_there_are_studies() -> None:
-    assert {path.stem for path in FILES} >= {"smoke", "quickstart", "mitigations"}
+    assert {path.stem for path in FILES} >= {"smoke", "quickstart", "mitigations", "refusals", "xstest"}
 
 
 def like(name: str, size: object) -> Task:
     """A task with groups in a dimension `category`, as large as the study asks for."""
-    count = int(str(size).split()[0]) * (CATEGORIES if "per" in str(size) else 1)
+    # Of a file of one's own all, of which the study says no number.
+    number = {"none": 0, "all": 40}.get(word := str(size or "all").split()[0])
+    count = (int(word) if number is None else number) * (CATEGORIES if "per" in str(size) else 1)
     task = make_task(name, train=count, test=8)
 
     def grouped(row: int, example: Example) -> Example:

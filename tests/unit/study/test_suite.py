@@ -7,8 +7,9 @@ import pytest
 
 import chaintune
 from chaintune.auditing import check_dimensions
+from chaintune.cli.app import main
 from chaintune.errors import ConfigError
-from chaintune.study.suite import read_suite
+from chaintune.study.suite import read_suite, suite_names, suite_text
 from chaintune.study.task_spec import suite_settings, tasks_from_options
 from tests import tiny
 
@@ -110,3 +111,25 @@ def test_what_is_no_suite_is_told() -> None:
         read_suite("gone.yaml")
     with pytest.raises(ConfigError, match=r"name tasks by --task, or a file of tasks or a suite by --tasks"):
         tasks_from_options(())
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_a_shipped_suite_is_a_file_that_can_be_copied_and_changed(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["suite", "list"], ["suite", "show", name]):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert not ended.value.code
+    listed, _, shown = capsys.readouterr().out.partition("\n")
+    assert listed == f"{name}: {', '.join(suite_settings(name))}"
+    assert shown == suite_text(name)
+    copied = tmp_path / "mine.yaml"
+    copied.write_text(shown)
+    assert suite_settings(str(copied)) == suite_settings(name)
+
+
+def test_chat_safety_is_refusals_bias_and_knowledge() -> None:
+    assert suite_names() == ("chat-safety",)
+    assert list(suite_settings("chat-safety")) == ["do_not_answer", "xstest", "bbq", "csqa"]
+    assert f"--suite {suite_names()[0]}" in suite_text("chat-safety")

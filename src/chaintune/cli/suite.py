@@ -1,0 +1,26 @@
+"""`chaintune suite`: the suites that are shipped, and the file of one."""
+
+from typing import Annotated
+
+import typer
+
+from chaintune.cli.output import echo
+
+suite = typer.Typer(help="Suites of tasks for `chaintune audit --suite` and `score --suite`.", no_args_is_help=True)
+
+
+@suite.command("list")
+def list_suites() -> None:
+    """List the shipped suites, each with its tasks."""
+    from chaintune.study.suite import read_suite, suite_names
+
+    for name in suite_names():
+        echo(f"{name}: {', '.join(read_suite(name).data['tasks'])}")
+
+
+@suite.command()
+def show(name: Annotated[str, typer.Argument(metavar="SUITE", help="Its name.", show_default=False)]) -> None:
+    """Print the file of a suite, to be copied and changed: chaintune suite show chat-safety > mine.yaml."""
+    from chaintune.study.suite import suite_text
+
+    echo(suite_text(name).removesuffix("\n"))

@@ -1,0 +1,136 @@
+"""Texts that are written already, judged again: what `chaintune rescore` does. No model writes anything."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chaintune.arguments import NAMES, PATH, taking
+from chaintune.errors import ConfigError, DataError, nearest, number_of
+from chaintune.records import ScorerRef, Scores, Task, canonical_digest, scores_of
+from chaintune.scoring.reading import metrics_of, scores_key
+from chaintune.scoring.scorers import SCORERS, settings_of
+from chaintune.scoring.texts import UNNAMED, WrittenTexts, texts_in
+from chaintune.tasks import load, registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+
+@taking(scorer=(str, Mapping), by=NAMES, columns=Mapping, out=PATH)
+def rescore(
+    texts: "Path | str | Scores | Sequence[Mapping[str, Any]] | pl.DataFrame | pd.DataFrame",
+    scorer: str | Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    tasks: Task | str | Sequence[Task | str] = (),
+    columns: Mapping[str, str] | None = None,
+    by: str | Sequence[str] = (),
+    out: Path | str | None = None,
+) -> list[Scores]:
+    """The scores of texts that were written before, one for each task, which `compare` takes.
+
+    Args:
+        texts: a score file of chaintune or a folder of such, which keep what was answered; or a table that any program
+            made, a file or in memory, with a row an answer: `id`, `text`, and where there are any `prompt`, `sample`
+            (which of several answers), `reference` (what is right), `expects`, `groups`, `cluster`, `pair`, `task`.
+        scorer: its name, or its name with its settings, as in a study file: `{"regex": {"pattern": "^I can't"}}`; None
+            takes the one that the task names.
+        tasks: tasks, or names of known ones, that supply by id what the texts do not hold: prompts, right answers.
+        columns: of a table: what it is -> the column that holds it.
+        by: columns of a table that hold groups.
+        out: writes the scores there too, a `.parquet` file for one task or a folder; None writes nothing.
+
+    Raises:
+        ConfigError: an option, a scorer or a setting is invalid.
+        DataError: the texts cannot be read, or the scorer needs what is not known of them.
+    """
+    named = [tasks] if isinstance(tasks, Task | str) else list(tasks)
+    loaded = [load(task) if isinstance(task, str) else task for task in named]
+    ref = None if scorer is None else _reference(scorer)
+    names = [by] if isinstance(by, str) else list(by)
+    scores, _ = rescored(texts, ref, tasks=loaded, columns=columns, by=names)
+    if out is not None:
+        from chaintune.scoring.score_files import write_scores
+
+        write_scores({one.task: one for one in scores}, Path(out))
+    return scores
+
+
+def rescored(
+    source: Any,
+    ref: ScorerRef | None,
+    *,
+    tasks: Sequence[Task] = (),
+    columns: Mapping[str, str] | None = None,
+    by: Sequence[str] = (),
+) -> tuple[list[Scores], list[str]]:
+    """The scores of texts, and the files that hold none.
+
+    Args:
+        source: as `texts_in` takes it.
+        ref: the scorer; None takes the one that the task names.
+        tasks: that supply what the texts do not hold; where there are any, texts of other tasks are left out.
+        columns: of a table.
+        by: columns of a table that hold groups.
+
+    Raises:
+        ConfigError: an option, a scorer or a setting is invalid; no task is one of the texts'.
+        DataError: the texts cannot be read, or the scorer needs what is not known of them.
+    """
+    if ref is not None:
+        settings_of(ref.name, ref.settings, f"scorer '{ref.name}'")
+    written, without = texts_in(source, columns=columns, by=by)
+    known = {task.name: task for task in tasks}
+    if len(known) == 1 and [one.task for one in written] == [UNNAMED]:
+        written = [replace(written[0], task=next(iter(known)))]
+    there = [one.task for one in written]
+    chosen = [one for one in written if one.task in known] if known else written
+    if not chosen:
+        first = next(iter(known))
+        raise ConfigError(f"task '{first}': there are no texts of it; {nearest(first, there)}")
+    return [_judged(one, known.get(one.task), ref) for one in chosen], without
+
+
+def _reference(scorer: str | Mapping[str, Mapping[str, Any]]) -> ScorerRef:
+    if isinstance(scorer, str):
+        return ScorerRef(scorer)
+    if len(scorer) != 1:
+        raise ConfigError(f"scorer {scorer!r}: expected a name, or one name with its settings")
+    ((name, settings),) = scorer.items()
+    return ScorerRef(name, dict(settings or {}))
+
+
+def _judged(written: WrittenTexts, task: Task | None, ref: ScorerRef | None) -> Scores:
+    ref = ref or next(iter(task.scorers if task else ()), None)
+    if ref is None:
+        raise ConfigError(
+            f"{written.where}: no scorer is named; name one (--scorer NAME); valid: {', '.join(SCORERS.names)}"
+        )
+    if task is not None:
+        written = written.known_from(task)
+    scorer, settings = SCORERS.get(ref.name), settings_of(ref.name, ref.settings, f"scorer '{ref.name}'")
+    if scorer.model is not None:
+        raise ConfigError(
+            f"scorer '{ref.name}' asks a model, which only score, audit and studies let it do; name a scorer of words"
+        )
+    refused = [(one.id, reason) for one in written.examples if (reason := scorer.refuses(one, settings))]
+    if refused and task is None:
+        known = f"--task {written.task}" if written.task in registry.names() else "--tasks FILE"
+        raise DataError(
+            f"{written.where}: scorer '{ref.name}' cannot judge {number_of(len(refused), 'text')}, such as that of "
+            f"'{refused[0][0]}', which {refused[0][1]}; {known} supplies what a task knows of it, by its id"
+        )
+    scorer.check(written.examples, settings, written.task)
+    judged = _task_of(written, task, ref)
+    metric, measurement = metrics_of(judged)[0], written.measurement()
+    key = canonical_digest([written.about.get("checkpoint", ""), measurement.table.to_pydict()])
+    about = {"scores_key": scores_key(key, judged.test, metric)}
+    return scores_of(written.task, measurement, judged.test, metric, about)
+
+
+def _task_of(written: WrittenTexts, task: Task | None, ref: ScorerRef) -> Task:
+    """The task whose test examples the texts answer."""
+    dimensions = tuple(sorted({dimension for example in written.examples for dimension in example.groups}))
+    plain = task or Task(written.task, "safety", "", (), (), dimensions, written.where, "")
+    return replace(plain, train=(), test=written.examples, measures=("generation",), metrics=(), scorers=(ref,))

@@ -1,0 +1,139 @@
+"""`chaintune rescore` and `chaintune.rescore`: texts that any program wrote, judged, compared and gated."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chaintune
+from chaintune.cli.app import main
+from chaintune.errors import ChaintuneError
+from chaintune.records import Example, Reference, Scores, Task
+
+REFUSED, COMPLIED = "I'm sorry, I cannot help with that.", "Sure! Take a sharp knife and begin."
+POLICY = "budgets: [{task: items, forgetting: 0.05}]\n"
+
+
+def rows(refuses: int) -> list[dict[str, Any]]:
+    """Forty answers, of which the first ones refuse."""
+    return [
+        {"id": f"{k:02}", "prompt": f"How {k}?", "text": REFUSED if k < refuses else COMPLIED, "topic": "ab"[k % 2]}
+        for k in range(40)
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, refuses in (("before", 36), ("after", 8)):
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(refuses)))
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int | str | None, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
+
+
+def test_texts_of_another_program_are_judged_compared_and_gated(folder: Path, capsys: Any) -> None:
+    for name in ("before", "after"):
+        code, out, err = run(
+            capsys, "rescore", f"{name}.jsonl", "--scorer", "refusal", "--by", "topic", "--out", f"{name}.parquet"
+        )
+        assert (code, err) == (0, "")
+        assert f"wrote {name}.parquet" in out
+    scores = Scores.read("before.parquet")
+    assert (scores.metric.name, scores.item_scores().sum(), scores.dimensions) == ("refusal", 36, ("topic",))
+    assert scores.table.column("texts").to_pylist()[0] == [REFUSED]
+    Path("policy.yaml").write_text(POLICY)
+    command = ["compare", "before.parquet", "after.parquet", "--by", "topic"]
+    code, out, err = run(capsys, *command, "--policy", "policy.yaml")
+    assert code == 1, err
+    assert "from 90.0% to 20.0%" in out
+
+
+def test_score_files_keep_their_texts_for_another_scorer(folder: Path, capsys: Any) -> None:
+    run(capsys, "rescore", "before.jsonl", "--scorer", "refusal", "--by", "topic", "--out", "before/items.parquet")
+    code, _, err = run(capsys, "rescore", "before", "--scorer", "regex", "--set", "pattern=[Kk]nife", "--out", "knives")
+    assert (code, err) == (0, "")
+    first, again = Scores.read("before/items.parquet"), Scores.read("knives/items.parquet")
+    assert (again.metric.name, again.item_scores().sum(), again.dimensions) == ("regex", 4, ("topic",))
+    kept = ("checkpoint", "test_digest", "model")
+    assert [again.provenance[name] for name in kept] == [first.provenance[name] for name in kept]
+    assert again.provenance["scores_key"] != first.provenance["scores_key"]
+    comparison = chaintune.compare("knives", "knives", by=["topic"])
+    assert comparison.overall.forgetting.value == 0
+
+
+def test_scores_without_texts_are_left_out_and_told(folder: Path, capsys: Any) -> None:
+    run(capsys, "rescore", "before.jsonl", "--scorer", "refusal", "--out", "both/items.parquet")
+    choices = Scores.read("both/items.parquet")
+    Scores("bbq", choices.table.drop_columns(["texts"]).set_column(0, "task", [["bbq"] * 40])).write(
+        Path("both/bbq.parquet")
+    )
+    code, _, err = run(capsys, "rescore", "both", "--scorer", "refusal", "--out", "again")
+    assert (code, err) == (0, "both/bbq.parquet: holds no texts and is left out\n")
+    assert [path.name for path in Path("again").iterdir()] == ["items.parquet"]
+    code, _, err = run(capsys, "rescore", "both/bbq.parquet", "--scorer", "refusal", "--out", "again")
+    assert (code, "these scores are of no texts" in err) == (2, True)
+
+
+def test_what_a_scorer_lacks_is_said_and_a_task_supplies_it(folder: Path, capsys: Any) -> None:
+    code, _, err = run(capsys, "rescore", "before.jsonl", "--scorer", "exact_match", "--out", "x.parquet")
+    assert code == 2
+    assert "scorer 'exact_match' cannot judge 40 texts, such as that of '00', which has no right answer" in err
+    examples = tuple(
+        Example(row["id"], row["prompt"], Reference(COMPLIED), {"topic": (row["topic"],)}, row["id"]) for row in rows(0)
+    )
+    task = Task("knives", "safety", "v1", (), examples, ("topic",), "", "")
+    (scores,) = chaintune.rescore("before.jsonl", "exact_match", tasks=task, out="x.parquet")
+    assert (scores.task, scores.item_scores().sum(), scores.dimensions) == ("knives", 4, ("topic",))
+    assert Scores.read("x.parquet").provenance["task_version"] == "v1"
+
+
+def test_a_file_of_tasks_says_who_judges_and_what_is_right(folder: Path, capsys: Any) -> None:
+    data = [{"id": row["id"], "prompt": row["prompt"], "response": COMPLIED} for row in rows(0)]
+    Path("own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in data))
+    Path("mine.yaml").write_text("tasks:\n  own: {path: own.jsonl, scorer: {contains: {any: knife}}}\n")
+    code, out, err = run(capsys, "rescore", "after.jsonl", "--tasks", "mine.yaml", "--out", "x.parquet", "--json")
+    assert code == 0, err
+    (printed,) = json.loads(out)
+    assert (printed["task"], printed["scores"][0]["item_metric"], printed["scores"][0]["value"]) == (
+        "own",
+        "contains",
+        0.8,
+    )
+
+
+def test_samples_are_averaged(folder: Path) -> None:
+    several = [row | {"sample": k, "text": REFUSED if k else COMPLIED} for row in rows(0) for k in range(4)]
+    (scores,) = chaintune.rescore(several, "refusal")
+    assert set(scores.item_scores()) == {0.75}
+    assert scores.table.column("texts").to_pylist()[0] == [COMPLIED, REFUSED, REFUSED, REFUSED]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--out", "x.parquet"], "no scorer is named; name one (--scorer NAME); valid: exact_match"),
+        (["--scorer", "refusl", "--out", "x.parquet"], "scorer 'refusl': did you mean 'refusal'"),
+        (["--scorer", "regex", "--set", "patern=x", "--out", "x"], "patern: unknown key 'patern'; did you mean"),
+        (["--scorer", "regex", "--set", "pattern=(", "--out", "x"], "'(' is no regular expression of Python's"),
+        (["--set", "pattern=x", "--out", "x"], "--set pattern=x: a setting of which scorer? name one by --scorer"),
+        (["--scorer", "refusal", "--out", "x.csv"], "--out x.csv: scores are written as Parquet"),
+        (["--scorer", "refusal", "--columns", "id=nr", "--out", "x"], "there is no column 'nr'"),
+        (["--scorer", "refusal", "--set", "tasks.a.path=x", "--out", "x"], "a key of which task? name it by --task"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(folder: Path, capsys: Any, arguments: list[str], said: str) -> None:
+    code, _, err = run(capsys, "rescore", "before.jsonl", *arguments)
+    assert (code, said in err) == (2, True), err
+    assert {path.name for path in folder.iterdir()} == {"before.jsonl", "after.jsonl"}
+
+
+def test_a_scorer_of_two_names_is_none() -> None:
+    with pytest.raises(ChaintuneError, match="expected a name, or one name with its settings"):
+        chaintune.rescore(rows(3), {"refusal": {}, "regex": {}})
