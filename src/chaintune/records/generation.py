@@ -99,12 +99,31 @@ class ScorerRef:
     """A scorer as a task names it.
 
     Attributes:
-        name: of the scorer.
+        name: of the scorer; `FILE.py:function` of a function of the user's.
         settings: that differ from its usual ones, as data that JSON can hold.
+        source: text of the file of a function.
+        trusted: whether the code of a function may run.
     """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    source: str = field(default="", repr=False)
+    trusted: bool = False
+
+    def written(self) -> str | dict[str, Any]:
+        """As a study file writes it."""
+        return {self.name: dict(self.settings)} if self.settings else self.name
+
+
+def function_of(scorer: str) -> tuple[str, str]:
+    """The file and the name of the function that a scorer is; both empty where it is none.
+
+    Example:
+        >>> function_of("own/mine.py:is_polite"), function_of("refusal")
+        (('own/mine.py', 'is_polite'), ('', ''))
+    """
+    file, _, name = scorer.rpartition(":")
+    return (file, name) if file.endswith(".py") and name.isidentifier() else ("", "")
 
 
 def generation_measurement(

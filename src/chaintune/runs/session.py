@@ -25,6 +25,7 @@ from chaintune.plan.adapters import nothing_to_continue
 from chaintune.plan.plan import Families, Plan, compile_plan, families_of
 from chaintune.records import Limits, ResultRow, Task, rows_to_polars
 from chaintune.runs.output import Prepared, write_results
+from chaintune.scoring.scorers.metric import check_trusted
 from chaintune.store.store import Store
 from chaintune.study.study import Study
 from chaintune.study.task_spec import both_ways, load_spec
@@ -149,9 +150,10 @@ def computed(
         out: folder in which `status.json` is kept; None keeps none.
 
     Raises:
-        ConfigError: no such executor, or it cannot run here.
+        ConfigError: no such executor, or it cannot run here; a scorer that is code, and nobody said that it may run.
         StoreError: the checkpoints do not fit, or measurements that were made are gone.
     """
+    check_trusted(tasks.values())
     with store.lease(plan.result_keys | entry_keys(engine.bases.values())):
         with options.watch(plan) if options.watch else nullcontext() as watch:
             outcome = run_plan(

@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, cast, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SkipValidation, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SkipValidation,
+    ValidationError,
+    create_model,
+    field_serializer,
+)
 
 from chaintune.config.source import KeyPath, Source, dotted
 from chaintune.config.validation import Names, Real, Seed, Spec, Whole, as_name, as_names, check, note
@@ -223,6 +232,10 @@ class TaskSpec(Spec):
     temperature: Annotated[Real, Field(ge=0, le=1_000)] | None = None
     generation_seed: Seed | None = None
     stop: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] | None = None
+
+    @field_serializer("scorer")
+    def _written_scorers(self, scorers: list[ScorerRef]) -> list[str | dict[str, Any]]:
+        return [one.written() for one in scorers]
 
     @property
     def is_taught(self) -> bool:

@@ -15,6 +15,7 @@ from chaintune.errors import ConfigError
 from chaintune.files.names import shown_names
 from chaintune.files.reading import user_path
 from chaintune.records import ForgettingFrom, Metric, Recipe
+from chaintune.records.generation import function_of
 from chaintune.scoring.backends import DEFAULT
 from chaintune.stats import SeedVariance
 from chaintune.study.chains import Chain, read_chains
@@ -181,6 +182,7 @@ class Study:
         tasks = {name: as_plain(spec.model_dump(exclude_none=True)) for name, spec in self.tasks.items()}
         for spec in tasks.values():
             spec |= {key: _seen_from(folder, spec[key]) for key in PATHS if key in spec}
+            spec["scorer"] = [_scorer_seen_from(folder, scorer) for scorer in spec["scorer"]]
         return {
             "base": [
                 "+".join(_seen_from(folder, part) for part in self.located(base).split("+")) for base in self.bases
@@ -294,6 +296,13 @@ def _written(item: ChainItem, folder: Path | None) -> Any:
         return item
     path = "+".join(_seen_from(folder, part) for part in item.path.split("+"))
     return replace(item, path=path, folder=_seen_from(folder, item.folder)).to_mapping()
+
+
+def _scorer_seen_from(folder: Path | None, scorer: Any) -> Any:
+    """A scorer as a study file in a folder has it: the file of a function is seen from there."""
+    if isinstance(scorer, dict):
+        return {_scorer_seen_from(folder, name): settings for name, settings in scorer.items()}
+    return _seen_from(folder, scorer) if function_of(scorer)[1] else scorer
 
 
 def _seen_from(folder: Path | None, path: str) -> str:

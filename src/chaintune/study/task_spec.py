@@ -10,8 +10,8 @@ from chaintune.config.source import KeyPath, Source, apply_override, as_plain, p
 from chaintune.config.validation import check, check_distinct
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.files.reading import user_path
-from chaintune.records import Task
-from chaintune.records.generation import GENERATION
+from chaintune.records import ScorerRef, Task
+from chaintune.records.generation import GENERATION, function_of
 from chaintune.scoring.measures import MEASURES
 from chaintune.scoring.scorers import SCORERS
 from chaintune.study.schema import TaskSpec, check_tasks
@@ -47,7 +47,7 @@ def _check_measure(spec: TaskSpec, at: KeyPath, source: Source) -> None:
     if unknown:
         return
     known = [metric.name for name in spec.measure or MEASURES.names for metric in MEASURES.get(name).metrics]
-    known += [ref.name for ref in spec.scorer] or SCORERS.names
+    known += [function_of(ref.name)[1] or ref.name for ref in spec.scorer] or SCORERS.names
     for name in spec.metric:
         if name not in ("auto", *known):
             source.report((*at, "metric"), f"no metric is known as '{name}'; {nearest(name, known)}")
@@ -62,10 +62,12 @@ def _check_scorers(spec: TaskSpec, at: KeyPath, source: Source) -> None:
         place: KeyPath = (*at, "scorer", index) if several else (*at, "scorer")
         if ref.name in [one.name for one in spec.scorer[:index]]:
             source.report(place, f"scorer '{ref.name}' is named twice; give what differs a task of its own")
+        if function_of(ref.name)[1]:
+            continue  # its file is read with the task's data
         try:
             settings = SCORERS.get(ref.name).settings
         except ConfigError as error:
-            source.report(place, str(error))
+            source.report(place, f"{error}; or FILE.py:function for one of your own")
             continue
         check(settings, dict(ref.settings), (*place, ref.name), source)
     if spec.scorer and spec.measure and GENERATION not in spec.measure:
@@ -78,9 +80,14 @@ def with_paths(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
     folders = {key: folder_of(("tasks", name, key), source) for key in written}
     if spec.chat_template and is_template_name(spec.chat_template, folders["chat_template"]):
         del written["chat_template"]
-    return spec.model_copy(
-        update={key: str((folders[key] / user_path(path)).absolute()) for key, path in written.items()}
-    )
+    full: dict[str, Any] = {key: str((folders[key] / user_path(path)).absolute()) for key, path in written.items()}
+    folder = folder_of(("tasks", name, "scorer"), source)
+    return spec.model_copy(update=full | {"scorer": [_in_full(ref, folder) for ref in spec.scorer]})
+
+
+def _in_full(ref: ScorerRef, folder: Path) -> ScorerRef:
+    file, function = function_of(ref.name)
+    return replace(ref, name=f"{(folder / user_path(file)).absolute()}:{function}") if function else ref
 
 
 def folder_of(at: KeyPath, source: Source) -> Path:
@@ -123,7 +130,7 @@ def load_spec(
         labelling=spec.labelling,
         special_tokens=spec.special_tokens,
         margin=spec.margin,
-        scorers=spec.scorer,
+        scorers=[replace(ref, trusted=trust_remote_code) for ref in spec.scorer],
         generation=spec.generation(),
         allow_overlap=allow_overlap,
         **({} if mode == "both" else one_way),

@@ -9,11 +9,12 @@ from typing import Any, Unpack
 
 from chaintune.arguments import NAMES, PATH, SIZE, taking
 from chaintune.errors import ConfigError, DataError, nearest, number_of
+from chaintune.files.reading import user_path
 from chaintune.files.rows import kind
 from chaintune.records import Choices, Example, Generation, Role, ScorerRef, Task
 from chaintune.records.amounts import Amount
 from chaintune.records.examples import LABEL
-from chaintune.records.generation import GENERATION
+from chaintune.records.generation import GENERATION, function_of
 from chaintune.tasks.chat import checked_mode, in_chat, own_system, read_template
 from chaintune.tasks.definition import DataOptions, Pool, TaskData
 from chaintune.tasks.labelling import is_balanced, labelled
@@ -93,7 +94,8 @@ def load(
         margin: up to how large a loss counts as none, as a share of the score or as text with a unit, `0.05 nats`; None
             is 0.02 of shares, and none of other units.
         scorers: what judges texts that are written, one or several, the first deciding; where some are named and no
-            measure, it is `generation`; none is the known task's own.
+            measure, it is `generation`; none is the known task's own. `FILE.py:function` is one of your own; it
+            runs where it is given as `ScorerRef(..., trusted=True)`.
         generation: in what the writing of texts differs from the known task's or the usual; keys are the fields of
             `records.Generation`.
         allow_overlap: take data of your own whose train and test splits share examples.
@@ -174,7 +176,18 @@ def _generation(source: TaskData, settings: Mapping[str, Any], what: str) -> Gen
 
 def _scorers(scorers: str | Sequence[str | ScorerRef]) -> tuple[ScorerRef, ...]:
     several = [scorers] if isinstance(scorers, str) else scorers
-    return tuple(ScorerRef(one) if isinstance(one, str) else one for one in several if one)
+    return tuple(_with_source(ScorerRef(one) if isinstance(one, str) else one) for one in several if one)
+
+
+def _with_source(ref: ScorerRef) -> ScorerRef:
+    """A function of the user's with the text of its file, which is what goes to other machines and into keys."""
+    file, name = function_of(ref.name)
+    if not name or ref.source:
+        return ref
+    try:
+        return replace(ref, source=user_path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"scorer '{ref.name}': its file cannot be read ({error})") from error
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

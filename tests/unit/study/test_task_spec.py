@@ -284,3 +284,31 @@ def test_a_scorer_that_is_named_says_that_texts_are_written(tmp_path: Path) -> N
     (tmp_path / "x.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     study = read(tmp_path, "mine: {role: safety, path: x.jsonl, scorer: number}")
     assert load_spec("mine", study.tasks["mine"]).measures == ("generation",)
+
+
+def test_a_study_with_scorers_is_written_and_read_again(tmp_path: Path) -> None:
+    scorers = "[refusal, {regex: {pattern: a}}, own/mine.py:polite, {own/other.py:rude: {word: x}}]"
+    study = read(tmp_path, f"mine: {{role: safety, path: x.jsonl, scorer: {scorers}}}")
+    again = Study.from_mapping(study.to_mapping())
+    assert again.tasks == study.tasks
+    assert [ref.name for ref in study.tasks["mine"].scorer][2:] == [
+        f"{tmp_path}/own/mine.py:polite",
+        f"{tmp_path}/own/other.py:rude",
+    ]
+    assert study.to_mapping(tmp_path / "out")["tasks"]["mine"]["scorer"] == [
+        "refusal",
+        {"regex": {"pattern": "a"}},
+        "../own/mine.py:polite",
+        {"../own/other.py:rude": {"word": "x"}},
+    ]
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_function_as_a_scorer_is_trusted_where_that_is_said(tmp_path: Path, trusted: bool) -> None:
+    (tmp_path / "mine.py").write_text("def polite(texts, examples): ...")
+    rows = [{"prompt": f"What is {k}?", "response": str(k)} for k in range(20)]
+    (tmp_path / "x.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    study = read(tmp_path, "mine: {role: safety, path: x.jsonl, scorer: mine.py:polite}")
+    [ref] = load_spec("mine", study.tasks["mine"], trust_remote_code=trusted).scorers
+    assert ref.trusted is trusted
+    assert ref.source.startswith("def polite")

@@ -8,7 +8,7 @@ from chaintune.config.validation import Spec, check
 from chaintune.registry import Registry
 from chaintune.scoring.scorers.scorer import Scorer, Verdict
 
-__all__ = ["SCORERS", "Scorer", "Verdict", "settings_of"]
+__all__ = ["SCORERS", "Scorer", "Verdict", "checked_settings", "settings_of"]
 
 SCORERS = Registry(
     "scorer",
@@ -32,7 +32,16 @@ def settings_of(name: str, written: Mapping[str, Any], where: str) -> Spec:
     Raises:
         ConfigError: no scorer has the name, or a setting is invalid.
     """
+    return checked_settings(SCORERS.get(name).settings, written, where)
+
+
+def checked_settings(schema: type[Spec], written: Mapping[str, Any], where: str) -> Spec:
+    """The settings of a schema, those that are not written at their defaults.
+
+    Raises:
+        ConfigError: a setting is invalid.
+    """
     source = plain_mapping(written, where)
-    settings = check(SCORERS.get(name).settings, dict(written), (), source)
+    settings = check(schema, dict(written), (), source)
     source.stop_if_wrong()
     return cast("Spec", settings)

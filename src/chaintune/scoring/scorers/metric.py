@@ -1,14 +1,15 @@
 """The item metric that a scorer is: scores of the texts that a checkpoint wrote, or of what a model said of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from chaintune.config.validation import Spec
 from chaintune.records import Example, ItemMetric, Measurement, ScorerRef, Task, canonical_digest
 from chaintune.records.examples import EXPECTS
-from chaintune.records.generation import GENERATION
-from chaintune.scoring.scorers import SCORERS, settings_of
+from chaintune.records.generation import GENERATION, function_of
+from chaintune.scoring.scorers import SCORERS, checked_settings
+from chaintune.scoring.scorers.function import check_runs, function_scorer
 from chaintune.scoring.scorers.scorer import Scorer, Verdict
 
 # Of an example that says what is expected; balanced over both, where a model that always refuses has the same.
@@ -48,7 +49,28 @@ def configured(ref: ScorerRef, task: str) -> tuple[Scorer, Spec]:
     Raises:
         ConfigError: no scorer has the name, or a setting is invalid.
     """
-    return SCORERS.get(ref.name), settings_of(ref.name, ref.settings, f"task '{task}': scorer '{ref.name}'")
+    scorer = scorer_of(ref)
+    return scorer, checked_settings(scorer.settings, ref.settings, f"task '{task}': scorer '{scorer.name}'")
+
+
+def scorer_of(ref: ScorerRef) -> Scorer:
+    """The scorer that a reference names, or that a function is.
+
+    Raises:
+        ConfigError: there is no such scorer, or the function's file is no Python or does not hold it.
+    """
+    return function_scorer(ref) if function_of(ref.name)[1] else SCORERS.get(ref.name)
+
+
+def check_trusted(tasks: Iterable[Task]) -> None:
+    """Refuse, before anything runs, functions as scorers of which nobody said that they may run.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for task in tasks:
+        for ref in task.scorers:
+            check_runs(ref, f"task '{task.name}': ")
 
 
 def expects(examples: Sequence[Example]) -> bool:
