@@ -21,7 +21,8 @@ from chaintune.records import (
     Scores,
 )
 from chaintune.records.scores import whole_table
-from chaintune.report.page.flips import Step, examples_data
+from chaintune.report.page import Step
+from chaintune.report.page.flips import examples_data
 from chaintune.report.scored import scored_rows
 from tests import synthetic
 

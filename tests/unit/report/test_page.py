@@ -29,7 +29,8 @@ from chaintune.records import (
 )
 from chaintune.report.folder import read_results, read_rows
 from chaintune.report.page import Page, Step, render, results_page
-from chaintune.report.page.flips import MOST_FLIPS, _shares, as_script, examples_data, weight
+from chaintune.report.page.flips import MOST_FLIPS, examples_data
+from chaintune.report.page.items import as_script, shares_of, weight
 from chaintune.report.page.pictures import picture
 from chaintune.report.page.steps import run_steps
 from chaintune.report.results import Results
@@ -230,9 +231,9 @@ def test_what_is_no_choice_is_shown_with_its_answers() -> None:
 
 
 def test_a_sample_is_an_equal_share_and_the_same_items_everywhere() -> None:
-    assert _shares([5, 100, 100], 65) == [5, 30, 30]
-    assert sum(_shares([7, 9, 11], 10)) == 10
-    assert _shares([0, 3], 10) == [0, 3]
+    assert shares_of([5, 100, 100], 65) == [5, 30, 30]
+    assert sum(shares_of([7, 9, 11], 10)) == 10
+    assert shares_of([0, 3], 10) == [0, 3]
     before, after = synthetic.scores([True] * 500), synthetic.scores([False] * 500)
     data = examples_data([Step("x", before, after), Step("y", before, after)], {}, most=60)
     shown = [[flip["item"] for flip in data["flips"] if flip["step"] == number] for number in (0, 1)]

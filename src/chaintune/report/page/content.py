@@ -54,6 +54,7 @@ class Page:
         figures: in reading order.
         tables: every table that is not a figure's own.
         examples: items that flipped, as `flips.examples_data` makes them; empty where there are none to show.
+        written: texts that were written, as `written.written_data` makes them; empty where there are none to show.
         facts: where the numbers come from.
         assumptions: what a reader should know was chosen by us.
     """
@@ -67,5 +68,6 @@ class Page:
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
     examples: Mapping[str, Any] = field(default_factory=dict)
+    written: Mapping[str, Any] = field(default_factory=dict)
     facts: tuple[Fact, ...] = ()
     assumptions: str = ""

@@ -10,7 +10,7 @@ from typing import Any
 from chaintune.report.cells import Table
 from chaintune.report.figures.themes import config
 from chaintune.report.page.content import Page
-from chaintune.report.page.flips import as_script
+from chaintune.report.page.items import as_script
 from chaintune.report.page.pictures import Picture, picture
 
 SECTIONS = {
@@ -63,6 +63,7 @@ def render(page: Page, drawings: Mapping[str, str] | None = None) -> str:
         shown=_SHOWN_PARAGRAPHS,
         listed=_LISTED_FIGURES,
         sample=_sample(page.examples),
+        prompts=_prompts(page.written),
         data=as_script(_data(page)),
     )
     # A lone surrogate, which JSON from elsewhere may hold, cannot be written to a file.
@@ -124,9 +125,22 @@ def _sample(examples: Mapping[str, Any]) -> str:
     )
 
 
+def _prompts(written: Mapping[str, Any]) -> str:
+    """A sentence on the sample of prompts, where the page does not hold all of them."""
+    steps = written.get("steps", ())
+    shown, every = (sum(step[name] for step in steps) for name in ("shown", "total"))
+    if shown == every:
+        return ""
+    return (
+        f"This page holds {shown:,} of {every:,} pairs of answers, an equal share of each pair of checkpoints: those "
+        "whose score changed first, and of each kind those that a hash of the ids puts first."
+    )
+
+
 def _data(page: Page) -> dict[str, Any]:
     return {
         "figures": {figure.name: figure.spec for figure in page.figures},
         "themes": {"light": config("light"), "dark": config("dark")},
         "examples": dict(page.examples),
+        "written": dict(page.written),
     }

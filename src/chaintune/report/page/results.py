@@ -9,8 +9,10 @@ from chaintune.records import Comparison, Figure, Metric, Task
 from chaintune.report.page.content import Page
 from chaintune.report.page.facts import ASSUMPTIONS, facts
 from chaintune.report.page.findings import by_heading, findings, minimum_detectable
-from chaintune.report.page.flips import Step, examples_data
+from chaintune.report.page.flips import examples_data
+from chaintune.report.page.items import Step
 from chaintune.report.page.steps import run_steps
+from chaintune.report.page.written import written_data
 from chaintune.report.results import Results
 from chaintune.report.tables import result_tables
 from chaintune.report.words import definition, paragraphs
@@ -28,7 +30,8 @@ def results_page(
     Args:
         results: of a study or of comparisons.
         figures: of the results.
-        steps: scores of both sides, for the items that flipped; those of a run's folder are read from there.
+        steps: scores of both sides, for the items that flipped and what was written; those of a run's folder are read
+            from there.
         tasks: name -> task, for the texts of its examples; of a study only those whose test examples were scored.
     """
     scored = results.provenance.get("tasks", {})
@@ -37,6 +40,8 @@ def results_page(
         for name, task in (tasks or {}).items()
         if not results.provenance or task.test_digest == scored.get(name, {}).get("test_digest")
     }
+    given = list(steps)
+    flipped = (step for step in chain(given, run_steps(results, written=False)) if not step.is_written)
     return Page(
         title=results.title,
         subtitle=_subtitle(results),
@@ -46,7 +51,8 @@ def results_page(
         definition=definition(results.shown),
         figures=tuple(figures),
         tables=tuple(result_tables(results)),
-        examples=examples_data(chain(steps, run_steps(results)), texts, metric=_metric(results.comparisons)),
+        examples=examples_data(flipped, texts, metric=_metric(results.comparisons)),
+        written=written_data(chain(given, run_steps(results, written=True)), texts),
         facts=facts(results),
         assumptions=ASSUMPTIONS if results.provenance else "",
     )

@@ -5,23 +5,26 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from chaintune.files.reading import as_written, check_shape, read_json
-from chaintune.forgetting.pairing import pair
+from chaintune.forgetting.pairing import align, pair
 from chaintune.records import ALL_SEEDS, ResultRow, Scores
-from chaintune.report.page.flips import Step
+from chaintune.report.page.items import Step
 from chaintune.report.results import Results
 
 # Many checkpoints are compared with the same one, and all of them together may not fit into memory.
 _KEPT = 4
 
 
-def run_steps(results: Results) -> Iterator[Step]:
+def run_steps(results: Results, *, written: bool = False) -> Iterator[Step]:
     """Each checkpoint that was measured for forgetting, with the one that it is compared with; read one by one.
 
     A row without keys, as the first edition wrote them, or whose scores are gone is left out.
 
     Args:
         results: with the folder of a run, for its `scores/index.json`; none without one.
+        written: the ones whose texts were written, with examples that lack a score; else those of other scores.
     """
     files = _files(results.folder) if results.folder else {}
     whole = (row for row in results.rows if row.metric == "forgetting" and row.is_whole and row.deciding)
@@ -31,9 +34,15 @@ def run_steps(results: Results) -> Iterator[Step]:
     for row in lost:
         paths = [files.get((key, row.task)) for key in (*row.reference_keys, *row.checkpoint_keys)]
         before, after = paths if len(paths) == 2 else (None, None)
-        if before and after:
-            both = pair(read(before), read(after))
+        if before and after and all(_is_written(path) is written for path in (before, after)):
+            both = (align if written else pair)(read(before), read(after))
             yield Step(_name(row, several), both.before, both.after)
+
+
+def _is_written(path: Path) -> bool:
+    """Whether a score file holds texts."""
+    with as_written(path, "run the study again"):
+        return "texts" in pq.read_schema(path).names
 
 
 def _files(folder: Path) -> Mapping[tuple[str, str], Path]:
