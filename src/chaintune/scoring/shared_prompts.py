@@ -11,16 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from chaintune.models.encoding import Encoded
 from chaintune.models.forward import are_read_alike, logits_only_at
 from chaintune.models.processes import SINGLE_PROCESS, Rank
+from chaintune.models.roomy_cache import holds_keys_and_values
 from chaintune.scoring.batches import cut, equal_prefix_batches, held_tokens
 from chaintune.scoring.memory import Portions
-
-# What derives from these may hold more than can be handed to several choices.
-_KEYS_AND_VALUES = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
 def shared_prompt_logprobs(
@@ -76,7 +73,7 @@ def _score_batch(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
     with logits_only_at(model, last):
         out = model(input_ids=prefixes, use_cache=True)
     cache: Any = getattr(out, "past_key_values", None)
-    if not _can_be_shared(cache):
+    if not holds_keys_and_values(cache):
         return [_score_whole(model, example) for example in batch]
     first = _log_softmax(out.logits)  # [B, V]
     owners = [row for row, example in enumerate(batch) for _ in example.continuations]
@@ -91,10 +88,6 @@ def _score_batch(model: Any, batch: Sequence[Encoded]) -> list[list[float]]:
         )
     flat = iter(sums.tolist())
     return [[next(flat) for _ in example.continuations] for example in batch]
-
-
-def _can_be_shared(cache: Any) -> bool:
-    return isinstance(cache, DynamicCache) and all(type(layer) in _KEYS_AND_VALUES for layer in cache.layers)
 
 
 def _read_lengths(batch: Sequence[Encoded]) -> list[int]:
