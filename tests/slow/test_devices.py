@@ -15,6 +15,7 @@ from chaintune.execution.processes.launch import score_on_devices, tune_on_devic
 from chaintune.models import load, save
 from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.records import CHOICE_METRICS, Measurement, PeftSettings, Recipe, Regulariser, scores_of
+from chaintune.records.preference import REFERENCE
 from chaintune.runs.session import prepare
 from chaintune.scoring.checkpoint import score
 from chaintune.store.folder import FolderStore
@@ -124,6 +125,38 @@ def test_two_processes_train_as_one(way: str, shard: bool, model: Path, tmp_path
     assert both.norms == pytest.approx(alone.norms, rel=1e-4)
     assert both.numbers["train_tokens"] == alone.numbers["train_tokens"]
     assert both.numbers["steps"] == alone.numbers["steps"]
+
+
+PREFERRING: dict[str, dict[str, Any]] = {
+    "full": {},
+    "full as trees": {"share_prefixes": True},
+    "lora": {"method": "lora", "lora_rank": 4},
+    "oft": peft({"peft_type": "OFT", "oft_block_size": 4}),
+    "three to a share": {"batch_size": 7, "micro_batch_size": 3},
+    "ipo": {"loss": "ipo"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", [False, True], ids=["DDP", "FSDP"])
+@pytest.mark.parametrize("way", PREFERRING)
+def test_two_processes_prefer_as_one(way: str, shard: bool, model: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, objective="dpo", **PREFERRING[way])
+    pairs = tiny.pairs(30)
+    if shard:  # what is too large for one device was measured before
+        pairs = [replace(pair, extra={REFERENCE: [-9.0 - number % 3, -8.0]}) for number, pair in enumerate(pairs)]
+    alone = one(job(tmp_path / "one", model, recipe, examples=pairs))
+    both = several(job(tmp_path / "two", model, recipe, examples=pairs, shard=shard))
+    assert off(alone, both) < WEIGHTS_OFF
+    assert both.losses == pytest.approx(alone.losses, abs=LOSSES_OFF)
+    assert both.numbers["train_tokens"] == alone.numbers["train_tokens"]
+    assert alone.losses[-1] < alone.losses[0]
+
+
+@pytest.mark.slow
+def test_pairs_that_a_sharded_model_would_be_asked_about_are_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="asks the model before it about examples of which nothing is measured"):
+        several(job(tmp_path, model, replace(RECIPE, objective="dpo"), examples=tiny.pairs(8), shard=True))
 
 
 @pytest.mark.slow
