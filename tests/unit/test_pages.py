@@ -50,7 +50,7 @@ RUN_BY = {
 # Blocks, by their first line, that no test runs.
 NOT_RUN = {
     "README.md": {
-        "$ make demo    # installs into .venv, then runs studies/quickstart.yaml: under 20 minutes on two CPU cores with bf16": (
+        "$ make demo    # installs into .venv, then runs studies/quickstart.yaml: under 20 minutes on two CPU cores": (
             "installs packages and trains for twenty minutes; the study is planned in a test"
         ),
         "Accuracy": "what that run printed",

@@ -70,8 +70,8 @@ def with_objective(recipe: Recipe, targets: Collection[type], *, task: str) -> R
 def protecting(recipe: Recipe, targets: Collection[type], *, task: str) -> Objective:
     """The objective by whose loss a stage's regulariser looks at the examples of a task that must not be lost.
 
-    It is the stage's own where that takes them and is held against no reference, else SFT, of preferences on the chosen
-    answers.
+    It is the stage's own where that takes them and is held against no reference, else SFT; of preferences always on the
+    chosen answers, whichever of them the stage teaches.
 
     Args:
         recipe: of the stage, with its objective.
@@ -81,7 +81,7 @@ def protecting(recipe: Recipe, targets: Collection[type], *, task: str) -> Objec
     Raises:
         ConfigError: neither takes the targets.
     """
-    own = objective_of(recipe)
+    own = objective_of(replace(recipe, teach="chosen") if recipe.teach else recipe)
     if set(targets) <= set(own.targets) and not own.has_reference:
         return own
     return objective_of(with_objective(Recipe(objective="sft", teach="chosen"), targets, task=task))

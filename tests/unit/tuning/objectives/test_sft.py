@@ -10,7 +10,7 @@ import torch
 from chaintune.models import load
 from chaintune.models.encoding import encode_examples
 from chaintune.records import Chat, Example, Message, Preference, Recipe, Reference
-from chaintune.tuning.objectives import objective_of, with_objective
+from chaintune.tuning.objectives import objective_of, protecting, with_objective
 from chaintune.tuning.objectives.sft import OBJECTIVE
 from chaintune.tuning.tune import tune
 from tests import tiny
@@ -98,3 +98,12 @@ def test_the_loss_of_a_step_is_the_mean_over_all_answer_tokens(
     assert done.train_tokens == sum(
         len(tokens) for one in OBJECTIVE.encode(loaded.tokenizer, examples) for tokens in one.sequences
     )
+
+
+@pytest.mark.parametrize("teach", ["chosen", "rejected", None])
+def test_what_must_not_be_lost_of_pairs_is_the_chosen_answer_whichever_a_stage_teaches(teach: Any) -> None:
+    tokenizer = tiny.make_tokenizer()
+    own = Recipe(objective="sft" if teach else "dpo", teach=teach)
+    (kept,) = protecting(own, {Preference}, task="a").encode(tokenizer, [PAIR])
+    (chosen,) = objective_of(Recipe(objective="sft", teach="chosen")).encode(tokenizer, [PAIR])
+    assert kept == chosen
