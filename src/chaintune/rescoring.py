@@ -9,9 +9,12 @@ from chaintune.arguments import NAMES, PATH, taking
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.records import ScorerRef, Scores, Task, canonical_digest, scores_of
 from chaintune.scoring.reading import metrics_of, scores_key
-from chaintune.scoring.scorers import SCORERS, settings_of
+from chaintune.scoring.scorers import SCORERS
+from chaintune.scoring.scorers.function import check_runs
+from chaintune.scoring.scorers.metric import configured
 from chaintune.scoring.texts import UNNAMED, WrittenTexts, texts_in
 from chaintune.tasks import load, registry
+from chaintune.tasks.loading import with_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +30,7 @@ def rescore(
     columns: Mapping[str, str] | None = None,
     by: str | Sequence[str] = (),
     out: Path | str | None = None,
+    trust_remote_code: bool = False,
 ) -> list[Scores]:
     """The scores of texts that were written before, one for each task, which `compare` takes.
 
@@ -34,12 +38,13 @@ def rescore(
         texts: a score file of chaintune or a folder of such, which keep what was answered; or a table that any program
             made, a file or in memory, with a row an answer: `id`, `text`, and where there are any `prompt`, `sample`
             (which of several answers), `reference` (what is right), `expects`, `groups`, `cluster`, `pair`, `task`.
-        scorer: its name, or its name with its settings, as in a study file: `{"regex": {"pattern": "^I can't"}}`; None
-            takes the one that the task names.
+        scorer: its name, or its name with its settings, as in a study file: `{"regex": {"pattern": "^I can't"}}`; or a
+            function of yours, `FILE.py:function`; None takes the one that the task names.
         tasks: tasks, or names of known ones, that supply by id what the texts do not hold: prompts, right answers.
         columns: of a table: what it is -> the column that holds it.
         by: columns of a table that hold groups.
         out: writes the scores there too, a `.parquet` file for one task or a folder; None writes nothing.
+        trust_remote_code: run a scorer that is a function.
 
     Raises:
         ConfigError: an option, a scorer or a setting is invalid.
@@ -47,7 +52,7 @@ def rescore(
     """
     named = [tasks] if isinstance(tasks, Task | str) else list(tasks)
     loaded = [load(task) if isinstance(task, str) else task for task in named]
-    ref = None if scorer is None else _reference(scorer)
+    ref = None if scorer is None else _reference(scorer, trusted=trust_remote_code)
     names = [by] if isinstance(by, str) else list(by)
     scores, _ = rescored(texts, ref, tasks=loaded, columns=columns, by=names)
     if out is not None:
@@ -79,7 +84,8 @@ def rescored(
         DataError: the texts cannot be read, or the scorer needs what is not known of them.
     """
     if ref is not None:
-        settings_of(ref.name, ref.settings, f"scorer '{ref.name}'")
+        check_runs(ref := with_source(ref))
+        configured(ref)
     written, without = texts_in(source, columns=columns, by=by)
     known = {task.name: task for task in tasks}
     if len(known) == 1 and [one.task for one in written] == [UNNAMED]:
@@ -92,13 +98,13 @@ def rescored(
     return [_judged(one, known.get(one.task), ref) for one in chosen], without
 
 
-def _reference(scorer: str | Mapping[str, Mapping[str, Any]]) -> ScorerRef:
+def _reference(scorer: str | Mapping[str, Mapping[str, Any]], *, trusted: bool) -> ScorerRef:
     if isinstance(scorer, str):
-        return ScorerRef(scorer)
+        return ScorerRef(scorer, trusted=trusted)
     if len(scorer) != 1:
         raise ConfigError(f"scorer {scorer!r}: expected a name, or one name with its settings")
     ((name, settings),) = scorer.items()
-    return ScorerRef(name, dict(settings or {}))
+    return ScorerRef(name, dict(settings or {}), trusted=trusted)
 
 
 def _judged(written: WrittenTexts, task: Task | None, ref: ScorerRef | None) -> Scores:
@@ -109,7 +115,7 @@ def _judged(written: WrittenTexts, task: Task | None, ref: ScorerRef | None) -> 
         )
     if task is not None:
         written = written.known_from(task)
-    scorer, settings = SCORERS.get(ref.name), settings_of(ref.name, ref.settings, f"scorer '{ref.name}'")
+    scorer, settings = configured(ref)
     if scorer.model is not None:
         raise ConfigError(
             f"scorer '{ref.name}' asks a model, which only score, audit and studies let it do; name a scorer of words"

@@ -31,7 +31,11 @@ def rescore(
     out: Annotated[Path, typer.Option(help="A .parquet file for one task, or a folder that gets a file a task.")],
     scorer: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Who judges. [default: as the task of --tasks says]", show_default=False),
+        typer.Option(
+            metavar="NAME",
+            help="Who judges; FILE.py:function is one of your own. [default: as the task of --tasks says]",
+            show_default=False,
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -86,7 +90,8 @@ def rescore(
 
     refuse_other_formats(out)
     of_tasks = [text for text in settings or () if text.startswith(_TASK_KEYS)]
-    ref = _reference(scorer, [text for text in settings or () if not text.startswith(_TASK_KEYS)])
+    own = [text for text in settings or () if not text.startswith(_TASK_KEYS)]
+    ref = _reference(scorer, own, trusted=trust_remote_code)
     tasks = _tasks(task or (), suite, of_tasks, trust_remote_code)
     scores, without = rescored(texts, ref, tasks=tasks, columns=column_names(columns or ()), by=by or ())
     for file in without:
@@ -109,17 +114,18 @@ def rescore(
     return 0
 
 
-def _reference(scorer: str | None, settings: Sequence[str]) -> "ScorerRef | None":
+def _reference(scorer: str | None, settings: Sequence[str], *, trusted: bool) -> "ScorerRef | None":
     from chaintune.config.source import apply_override, plain_mapping
     from chaintune.records import ScorerRef
-    from chaintune.scoring.scorers import SCORERS
+    from chaintune.scoring.scorers.metric import scorer_of
+    from chaintune.tasks.loading import with_source
 
     if scorer is None:
         if settings:
             raise ConfigError(f"--set {settings[0]}: a setting of which scorer? name one by --scorer")
         return None
     source = plain_mapping({}, "options")
-    known = SCORERS.get(scorer).settings.model_fields
+    known = scorer_of(with_source(ScorerRef(scorer))).settings.model_fields
     for text in settings:
         key, _, value = text.partition("=")
         if key in known and _is_text(known[key].annotation) and value[:1] not in ("'", '"'):
@@ -127,7 +133,7 @@ def _reference(scorer: str | None, settings: Sequence[str]) -> "ScorerRef | None
         else:
             apply_override(source, text)
     source.stop_if_wrong()
-    return ScorerRef(scorer, source.data)
+    return ScorerRef(scorer, source.data, trusted=trusted)
 
 
 def _is_text(annotation: object) -> bool:

@@ -67,7 +67,7 @@ def check_measurable(task: Task, backend: str) -> None:
         BACKENDS.get(backend).check(measure.needs, measure.name)
         measure.check(task.test, task.name)
         for ref in task.scorers if measure.generation else ():
-            scorer, settings = configured(ref, task.name)
+            scorer, settings = configured(ref, f"task '{task.name}': ")
             scorer.check(task.test, settings, task.name)
     metrics_of(task)
 

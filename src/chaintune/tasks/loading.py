@@ -176,11 +176,15 @@ def _generation(source: TaskData, settings: Mapping[str, Any], what: str) -> Gen
 
 def _scorers(scorers: str | Sequence[str | ScorerRef]) -> tuple[ScorerRef, ...]:
     several = [scorers] if isinstance(scorers, str) else scorers
-    return tuple(_with_source(ScorerRef(one) if isinstance(one, str) else one) for one in several if one)
+    return tuple(with_source(ScorerRef(one) if isinstance(one, str) else one) for one in several if one)
 
 
-def _with_source(ref: ScorerRef) -> ScorerRef:
-    """A function of the user's with the text of its file, which is what goes to other machines and into keys."""
+def with_source(ref: ScorerRef) -> ScorerRef:
+    """A scorer that is a function with the text of its file, which goes to other machines and into keys; others as is.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
     file, name = function_of(ref.name)
     if not name or ref.source:
         return ref

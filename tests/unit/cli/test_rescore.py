@@ -55,6 +55,23 @@ def test_texts_of_another_program_are_judged_compared_and_gated(folder: Path, ca
     assert "from 90.0% to 20.0%" in out
 
 
+def test_a_function_judges_where_it_is_trusted(folder: Path, capsys: Any) -> None:
+    Path("mine.py").write_text(
+        "def sharp(texts, examples, word='knife'):\n    return [word in text for text in texts]\n"
+    )
+    command = ["rescore", "before.jsonl", "--scorer", "mine.py:sharp", "--out", "sharp.parquet"]
+    code, _, err = run(capsys, *command)
+    assert (code, "--trust-remote-code lets it run" in err) == (2, True)
+    code, _, err = run(capsys, *command, "--trust-remote-code", "--set", "word=sorry")
+    assert (code, err) == (0, "")
+    scores = Scores.read("sharp.parquet")
+    assert (scores.metric.name, scores.item_scores().sum()) == ("sharp", 36)
+    with pytest.raises(ChaintuneError, match="--trust-remote-code"):
+        chaintune.rescore("before.jsonl", "mine.py:sharp")
+    [again] = chaintune.rescore("before.jsonl", "mine.py:sharp", trust_remote_code=True)
+    assert again.item_scores().sum() == 4
+
+
 def test_score_files_keep_their_texts_for_another_scorer(folder: Path, capsys: Any) -> None:
     run(capsys, "rescore", "before.jsonl", "--scorer", "refusal", "--by", "topic", "--out", "before/items.parquet")
     code, _, err = run(capsys, "rescore", "before", "--scorer", "regex", "--set", "pattern=[Kk]nife", "--out", "knives")

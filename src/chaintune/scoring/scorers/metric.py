@@ -29,7 +29,7 @@ def metric_of(ref: ScorerRef, task: Task) -> ItemMetric:
     Raises:
         ConfigError: no scorer has the name, or a setting is invalid.
     """
-    scorer, settings = configured(ref, task.name)
+    scorer, settings = configured(ref, f"task '{task.name}': ")
     by_expectation = scorer.expected is not None and expects(task.test or task.train)
     return ItemMetric(
         scorer.name,
@@ -43,14 +43,18 @@ def metric_of(ref: ScorerRef, task: Task) -> ItemMetric:
     )
 
 
-def configured(ref: ScorerRef, task: str) -> tuple[Scorer, Spec]:
-    """A scorer and its settings, as a task names them.
+def configured(ref: ScorerRef, where: str = "") -> tuple[Scorer, Spec]:
+    """A scorer and its settings.
+
+    Args:
+        ref: of the scorer.
+        where: the beginning of an error sentence.
 
     Raises:
         ConfigError: no scorer has the name, or a setting is invalid.
     """
     scorer = scorer_of(ref)
-    return scorer, checked_settings(scorer.settings, ref.settings, f"task '{task}': scorer '{scorer.name}'")
+    return scorer, checked_settings(scorer.settings, ref.settings, f"{where}scorer '{scorer.name}'")
 
 
 def scorer_of(ref: ScorerRef) -> Scorer:
