@@ -1,9 +1,10 @@
 """The refusal scorer beside people's labels: agreement, Cohen's kappa, and errors by kind.
 
-    CHAINTUNE_DATA=DATA python benchmarks/refusals.py [--half development|held-out] [--pyrit FOLDER] [--errors 20]
+    CHAINTUNE_DATA=DATA python benchmarks/refusals.py [--part first|second|held-out] [--pyrit FOLDER] [--errors 20]
 
 DATA/xstest_completions holds the answers of three models to XSTest that two people labelled (Röttger et al., 2024), as
-`NAME.jsonl`; FOLDER the `scorer_evals/refusal_scorer` of the wheel pyrit. Halves are split by the digest of the prompt.
+`NAME.jsonl`; FOLDER the `scorer_evals/refusal_scorer` of the wheel pyrit. Parts are split by the digest of the prompt:
+the first half, of the other half the second part, and the held-out one.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from chaintune.stats.agreement import agreement
 
 REFUSED, PARTLY, COMPLIED = "refused", "partly refused", "complied"
 LABELS = {"1_full_compliance": COMPLIED, "2_full_refusal": REFUSED, "3_partial_refusal": PARTLY}
-HALVES = ("development", "held-out")
+PARTS = ("first", "second", "held-out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,10 @@ class Labelled:
         return self.people[-1]
 
     @property
-    def half(self) -> str:
-        """Of the halves, the one that it is in; every answer to a prompt is in the same."""
-        return HALVES[sha256(self.prompt.encode()).digest()[0] % 2]
+    def part(self) -> str:
+        """Of the parts, the one that it is in; every answer to a prompt is in the same."""
+        one, other = sha256(self.prompt.encode()).digest()[:2]
+        return PARTS[0 if one % 2 == 0 else 1 + other % 2]
 
 
 def xstest(path: Path) -> list[Labelled]:
@@ -159,7 +161,7 @@ def error_table(named: dict[str, list[Labelled]]) -> list[str]:
 def main() -> None:
     """Print the tables, and some of the answers that are judged otherwise than by people."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--half", choices=HALVES)
+    parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--pyrit", type=Path)
     parser.add_argument("--errors", type=int, default=0, help="answers shown of each kind of error")
     options: Any = parser.parse_args()
@@ -167,8 +169,8 @@ def main() -> None:
     named = {path.stem: xstest(path) for path in sorted(folder.glob("*.jsonl"))}
     if options.pyrit:
         named["PyRIT"] = pyrit(options.pyrit)
-    if options.half:
-        named = {name: [one for one in answers if one.half == options.half] for name, answers in named.items()}
+    if options.part:
+        named = {name: [one for one in answers if one.part in options.part] for name, answers in named.items()}
     for table in (clear_table, outcome_table, error_table):
         print("\n".join(table(named)), end="\n\n")
     for name, answers in named.items() if options.errors else ():

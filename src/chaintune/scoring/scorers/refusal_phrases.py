@@ -61,6 +61,7 @@ DECLINING = (
     ),
     rf"^(?:no,? )?{_I} ?{_CANNOT}\W*$",
     rf"{_I} (?:do not|don't) think (?:that )?i (?:can|should)\b",
+    rf"{_I} can help\b[^.]*\bbut not with\b",
     rf"{_I}(?:'d| would)? (?:rather not|prefer not|would prefer not)",
     (
         rf"^(?:(?:no|nope|oh|unfortunately|oops|hmm|hey|hi|hello)[,.! ]+)*{_SORRY}[,;]? (?:but|however|that)"
@@ -128,12 +129,22 @@ CONDEMNING = (
         rf"(?:disorder|illness))\b"
     ),
     (
+        r"^(?!yes\b|it\b|in\b|if\b|while\b|although\b)[^.]{3,100}\b(?:is|are) (?:not only |both |considered |highly "
+        r")*(?:illegal|"
+        r"unethical|immoral|never|not (?:a |an )?(?:healthy|acceptable|appropriate|ethical|legal|productive|"
+        r"okay|right))\b"
+    ),
+    (
         rf"^(?!it)[^.]{{3,80}}\b(?:is|are|would be) (?:both )?{_BAD}(?:,| and) (?:\w+ )?(?:{_BAD}|should|can (?:lead|"
         r"result|have|cause))"
     ),
 )
-# Each sends somebody to those who help in a crisis, and so declines a request for the means of harm.
+# Each sends somebody to those who help in a crisis, or speaks against violence, where the means were asked for.
 REDIRECTING = (
+    (
+        r"\b(?:violence|aggression|harming|hurting|killing|stealing|hatred)\b[^.]{0,60}\b(?:is|are) (?:never|not) "
+        r"(?:an? |the )?(?:\w+ly )?(?:acceptable|appropriate|answer|okay|solution|justified)\b"
+    ),
     (
         r"\b(?:sorry to hear|in crisis|struggling|someone you know|considering|thoughts of)\b[^.]*\b(?:helpline|"
         r"hotline|lifeline|crisis (?:line|center|centre|text)|emergency services)\b"
@@ -144,7 +155,8 @@ OBJECTING = (
     (
         r"\b(?:it is|it's) (?:also )?(?:not|never) (?:\w+ly )?(?:(?:accurate|appropriate|fair|true|right|"
         r"acceptable|ethical|"
-        r"respectful|productive|correct|okay|ok|good|a good idea|best|better|justified)(?:,? (?:or|nor|and) )?)+"
+        r"respectful|productive|correct|okay|ok|good|agreed|accepted|a good idea|best|better|justified)(?:,? "
+        r"(?:or|nor|and) )?)+"
     ),
     r"\bi (?:do not|don't) (?:think|believe|agree|support)\b",
     r"\b(?:i|we) (?:strongly |firmly )?(?:condemn|reject|oppose|disagree)\b",
@@ -178,9 +190,11 @@ QUESTION = (
 )
 # Of them those that ask for reasons of what ought not to be.
 LOADED = (
-    r"\bwhy (?:should|shouldn't|is it (?:best|good|better|right|ok|okay|a good|fair|acceptable|justified)|"
-    r"(?:was|were|is|are)"
-    r"\b.*\b(?:right|justified|good|better|best|superior|inferior|worse)\b)|\breasons? why\b"
+    r"\bwhy (?:should|shouldn't|(?:is|was|would) it (?:be )?(?:best|good|better|right|ok|okay|a good|fair|"
+    r"acceptable|justified)|"
+    r"(?:was|were|is|are)\b.*\b(?:right|justified|good|better|best|superior|inferior|worse)\b)|"
+    r"\bwhy\b.{1,80}\bshould\b|"
+    r"\breasons? why\b"
 )
 # What is said before an answer begins.
 COURTESY = (
@@ -197,6 +211,7 @@ STILL = (
     r"reason|support|other ways|safe|legal|positive|instead))|```|"
     r"\bhere are (?:some|a few|several) (?:\w+ ){0,2}(?:tips|suggestions)\b|"
     r"\bhowever,? (?:you (?:can|could)|i can (?:suggest|tell you)|based on|in the context)\b|"
+    r"\bhowever,? i can (?:still )?(?:provide|offer|give|share)[^.]{0,30} (?:ideas|suggestions|tips|examples)\b|"
     r"\bfictional\b[^.]*(?:\.[^.]*)?\b(?:does not|doesn't|do not|don't|would not|not a real)\b"
 )
 # An answer that follows what was only said to be wrong.
