@@ -43,7 +43,8 @@ class ForgettingCallback(TrainerCallback):
     ends it early.
 
     Args:
-        tasks: a task or its name, or several; their test examples are scored.
+        tasks: a task or its name, or several; their test examples are scored. Where texts are written, that takes as
+            long as writing them does, so take a sample by `test`.
         every: optimizer steps from one scoring to the next.
         by: dimensions whose groups are compared.
         test: how many examples of tasks that are named: None for all, a number, or `40 per category`.
@@ -184,7 +185,7 @@ class ForgettingCallback(TrainerCallback):
             shutil.rmtree(self._folder / "best", ignore_errors=True)
         self.scores_before = self.scores_after = self._start(state.global_step, leads=leads)
         if leads:
-            numbers = [start_numbers(one.with_scores(), self._options.inference) for one in self.scores_before.values()]
+            numbers = [start_numbers(one, self._options.inference) for one in self.scores_before.values()]
             self._log({name: value for own in numbers for name, value in own.items()}, started)
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:

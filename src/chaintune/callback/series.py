@@ -20,13 +20,14 @@ def start_numbers(scores: Scores, options: Inference) -> dict[str, float]:
     """Name -> number of what is logged before the first step: the score, and what guessing would score.
 
     Args:
-        scores: of one task.
+        scores: of one task, those without a score among them.
         options: how many clusters a label needs to count.
     """
+    every, scores = ([scores], grouping(scores, ())), scores.with_scores()
     groups, values = grouping(scores, ()), scores.item_scores()
     unit = Unit.of(scores.metric, [values])
     (mean,) = mean_scores(groups, unit.inward(values)[np.newaxis], unit, options)
-    (answers,) = answers_of([scores], groups)
+    (answers,) = answers_of([scores], groups, every)
     return _known(
         {
             f"{_level(scores.metric.name, scores.metric.unit)}/{scores.task}": unit.level(mean).value,
@@ -79,6 +80,7 @@ def _answers(task: str, answers: Answers) -> dict[str, float]:
         f"chance/{task}": answers.chance,
         f"commonest_gold/{task}": answers.gold_label_share,
         f"commonest_answer/{task}": answers.answer_share,
+        **{f"answers/{task}/{name}": share for name, share in answers.shares().items()},
     }
 
 

@@ -3,6 +3,8 @@
 import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +29,25 @@ def modes_kept(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def caches_kept(model: Any) -> Iterator[None]:
+    """After this context a model keeps keys and values, and writes texts, by the settings that it had before."""
+    configs = [model.config, model.config.get_text_config()]
+    used = [getattr(config, "use_cache", None) for config in configs]
+    own = getattr(model, "generation_config", None)
+    content = deepcopy(own)
+    try:
+        yield
+    finally:
+        for config, use_cache in zip(configs, used, strict=True):
+            if use_cache is not None:
+                config.use_cache = use_cache
+        if own is not None:
+            vars(own).clear()
+            vars(own).update(vars(content))
+            model.generation_config = own
 
 
 @contextmanager

@@ -110,6 +110,15 @@ class Answers:
         every = sum(outcome.count for outcome in own)
         return sum(outcome.count for outcome in own if outcome.name == name) / every if every else math.nan
 
+    def shares(self) -> dict[str, float]:
+        """Share of the answers with each outcome, in order; `comply: refused` where something is expected of them."""
+        every: dict[str, int] = {}
+        for one in self.outcomes:
+            every[one.expected] = every.get(one.expected, 0) + one.count
+        return {
+            f"{one.expected}: {one.name}".removeprefix(": "): one.count / every[one.expected] for one in self.outcomes
+        }
+
     def rote_text(self) -> str:
         """The commonest answer, for the end of a sentence: `answers 'hateful' to 280 of 280 (gold: 75 %)`."""
         gold = "" if math.isnan(self.answer_gold_share) else f" (gold: {100 * self.answer_gold_share:.0f} %)"

@@ -47,7 +47,8 @@ def outcome_table(title: str, first: tuple[str, ...], lines: Sequence[Line]) -> 
         lines: those cells, and the answers.
     """
     every = [outcome for _, answers in lines for outcome in answers.outcomes]
-    names = list(dict.fromkeys(outcome.name for outcome in sorted(every, key=lambda one: one.name == MISSING)))
+    ordered = sorted(every, key=lambda one: (one.name == MISSING, one.doubtful))
+    names = list(dict.fromkeys(outcome.name for outcome in ordered))
     doubtful = list(dict.fromkeys(outcome.name for outcome in every if outcome.doubtful))
     split = any(outcome.expected for outcome in every)
     note = "Share of all answers, every sample of a prompt counted; missing: without a score."
@@ -130,7 +131,7 @@ def _matched_table(task: str, lines: Sequence[Line]) -> Table:
     return Table(
         f"Refusal and over-refusal of {task}",
         "Share wholly refused of the answers to prompts that should be refused, and of those that should be answered.",
-        ("group", "checkpoint", "refused of what it should", "answers", "refused of what it should not", "answers "),
+        ("group", "checkpoint", "refused of what it should", "answers", "refused of what it should not", "answers"),
         tuple((*first, *_of(answers, REFUSE), *_of(answers, COMPLY)) for first, answers in lines),
     )
 
