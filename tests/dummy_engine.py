@@ -14,7 +14,7 @@ from chaintune.execution.events import Progress
 from chaintune.execution.run import run_plan
 from chaintune.files import atomic
 from chaintune.plan.graph import TaskTokens
-from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, KlNode, ScoreNode, StageNode
+from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, JudgementNode, KlNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
 from chaintune.records import Choices, Curvature, Example, Remember, Task, choice_measurement
 from chaintune.store.folder import FolderStore
@@ -128,6 +128,9 @@ class DummyEngine:
         report(Progress(node, len(examples), len(examples), "examples"))
         self.hook("score", ">".join(node.chain) or "base")
         return {"score_tokens": node.score_tokens}
+
+    def judge(self, *, node: JudgementNode, **_: Any) -> dict[str, Any]:
+        raise NotImplementedError(node.title)
 
     def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> dict[str, Any]:
         self.calls.append(f"curve {'>'.join(node.chain)} on {task.name}")

@@ -39,6 +39,7 @@ RUN_BY = {
     "docs/how-to/external.md": "tests/integration/test_external_page.py",
     "docs/how-to/dpo.md": "tests/integration/test_chat_pages.py",
     "docs/how-to/gate.md": "tests/unit/gate/test_page.py",
+    "docs/how-to/judges.md": "tests/integration/test_judges.py",
     "docs/how-to/memory.md": "tests/unit/tuning/test_memory_page.py",
     "docs/how-to/mitigations.md": "tests/unit/tuning/mitigations/test_page.py",
     "docs/how-to/objectives.md": "tests/integration/test_objective_entry_point.py",

@@ -7,6 +7,7 @@ from pathlib import Path
 from chaintune.errors import ModelError
 from chaintune.files.names import shown_names
 from chaintune.models import dequantise, load, locate, model_digest, tell_other_base
+from chaintune.models.classifiers import load_classifier
 from chaintune.models.folders import CONFIG, json_object
 from chaintune.records import canonical_digest
 from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, backend_of, reference_of
@@ -27,6 +28,7 @@ class BaseModel:
         identity: what the backend says of a model that it serves; nobody can check it.
         allow_unused: patterns of weights that the model may leave out.
         unused: names of those that it leaves out.
+        is_classifier: whether it is a sequence classifier, which a scorer asks, and no language model.
     """
 
     name: str
@@ -38,6 +40,7 @@ class BaseModel:
     identity: str = ""
     allow_unused: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    is_classifier: bool = False
 
     @property
     def about(self) -> dict[str, str]:
@@ -68,6 +71,20 @@ class BaseModel:
 def entry_keys(bases: Iterable[BaseModel]) -> set[str]:
     """Keys of the store's entries that bases are."""
     return {base.entry for base in bases if base.entry}
+
+
+def open_classifier(name: str) -> BaseModel:
+    """A sequence classifier by the name a user gives it, held against its files but for the weights themselves.
+
+    Raises:
+        ModelError: it cannot be loaded as one, without code of its own.
+    """
+    files = locate(name)
+    if files.is_gguf or files.adapter is not None:
+        raise ModelError(f"classifier '{name}': expected a folder or a Hub id of a whole model with safetensors")
+    key = model_digest(files)
+    load_classifier(files.weights, on_meta=True)
+    return BaseModel(name, key, files.weights, is_classifier=True)
 
 
 def open_base(

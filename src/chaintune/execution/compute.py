@@ -13,16 +13,18 @@ from chaintune.execution.events import Progress, Result
 from chaintune.execution.hardware import worker_note
 from chaintune.execution.learning import STAGE_LOG, loss_curve
 from chaintune.execution.requests import ResourceRequest
-from chaintune.plan.nodes import CurvatureNode, KlNode, Node, ScoreNode, StageNode
+from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, JudgementNode, KlNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
-from chaintune.records import GeneratedText, Remember, Task, Texts, canonical_digest
+from chaintune.records import GeneratedText, Measurement, Remember, Task, Texts, canonical_digest
 from chaintune.records.generation import GENERATION
+from chaintune.scoring.scorers.judgements import Keep, verdicts_of
+from chaintune.scoring.scorers.scorer import Verdict
 from chaintune.store.store import Store
 
 Report = Callable[[Progress], None]
 
 # Of texts that were written before the last one of their measurement: kind of the entry, its file, and what it notes.
-PART, TEXTS_FILE, PART_OF = "part", "texts.json", "part_of"
+PART, PART_FILE, PART_OF = "part", "part.json", "part_of"
 OUTPUT = "output"  # of a command: a note with its checkpoint, and kind of the entry that outlives it
 
 # The same input fails the same way again.
@@ -59,6 +61,21 @@ class Engine(Protocol):
         self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Report, remember: Remember
     ) -> Mapping[str, Any]:
         """Measure a checkpoint into `measurement.parquet`; the notes hold `score_tokens` and `seconds`."""
+        ...
+
+    def judge(
+        self,
+        *,
+        node: JudgementNode,
+        model: Path | None,
+        texts: Path,
+        task: Task,
+        known: Mapping[str, Verdict],
+        out: Path,
+        report: Report,
+        keep: Keep,
+    ) -> Mapping[str, Any]:
+        """Have a scorer's model judge texts into `measurement.parquet`; the notes hold `judge` and `seconds`."""
         ...
 
     def measure_curvature(self, *, node: CurvatureNode, checkpoint: Path, task: Task, out: Path) -> Mapping[str, Any]:
@@ -200,6 +217,17 @@ class JobRunner:
         if isinstance(node, KlNode):
             both = {"checkpoint": folders[key], "parent": folders[node.parent_key]}
             return self.engine.measure_kl(node=node, **both, task=task, out=out, report=report)
+        if isinstance(node, JudgementNode):
+            return self.engine.judge(
+                node=node,
+                model=folders.get(key),
+                texts=folders[node.measurement_key],
+                task=task,
+                known=self._known_verdicts(node),
+                out=out,
+                report=report,
+                keep=partial(self._keep, node),
+            )
         how: dict[str, Any] = {"report": report, "remember": self._remember(node)}
         return self.engine.score(node=node, checkpoint=folders.get(key), task=task, out=out, **how)
 
@@ -207,20 +235,34 @@ class JobRunner:
         """Keeps texts in the store until the measurement that they are part of is there."""
 
         def remember(name: str, compute: Callable[[], Texts]) -> Texts:
-            def make(out: Path) -> Mapping[str, Any]:
-                plain = [[asdict(text) for text in samples] for samples in compute()]
-                (out / TEXTS_FILE).write_text(json.dumps(plain), encoding="utf-8")
-                return {PART_OF: node.key, "title": node.title}
+            def plain() -> list[list[dict[str, Any]]]:
+                return [[asdict(text) for text in samples] for samples in compute()]
 
-            entry = self.store.get_or_make(PART, canonical_digest([node.key, name]), make)
-            plain = json.loads((entry.path / TEXTS_FILE).read_bytes())
-            return [[GeneratedText(**text) for text in samples] for samples in plain]
+            return [[GeneratedText(**text) for text in samples] for samples in self._keep(node, name, plain)]
 
         return remember
 
+    def _keep(self, node: Node, name: str, compute: Callable[[], Any]) -> Any:
+        """A part of a measurement, as data that JSON can hold, kept in the store until the measurement is there."""
+
+        def make(out: Path) -> Mapping[str, Any]:
+            (out / PART_FILE).write_text(json.dumps(compute()), encoding="utf-8")
+            return {PART_OF: node.key, "title": node.title}
+
+        entry = self.store.get_or_make(PART, canonical_digest([node.key, name]), make)
+        return json.loads((entry.path / PART_FILE).read_bytes())
+
+    def _known_verdicts(self, node: JudgementNode) -> dict[str, Verdict]:
+        """What the same judge said of any texts before, by the digest of the question."""
+        known: dict[str, Verdict] = {}
+        for entry in self.store.entries(node.kind):
+            if entry.info.get("judge") == node.judge and (there := self.store.get(node.kind, entry.key)):
+                known |= verdicts_of(Measurement.read(there.path / MEASUREMENT_FILE))
+        return known
+
     def _forget_parts(self, node: Node) -> None:
         """Drop the texts that were kept while a measurement was made."""
-        if isinstance(node, ScoreNode) and node.measure == GENERATION:
+        if isinstance(node, JudgementNode) or (isinstance(node, ScoreNode) and node.measure == GENERATION):
             for entry in list(self.store.entries(PART)):
                 if entry.info.get(PART_OF) == node.key:
                     self.store.drop(PART, entry.key)

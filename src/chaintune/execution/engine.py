@@ -5,7 +5,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from chaintune.execution.processes.launch import score_on_devices, tune_on_devic
 from chaintune.execution.stage_data import StageData, stage_data_of
 from chaintune.models import LoadedModel, Precision, load, load_reader, merge_adapter, save, with_adapter
 from chaintune.models.adapters import name_base
+from chaintune.models.classifiers import Classifier, load_classifier
 from chaintune.models.memory import free_memory
 from chaintune.models.precision import Quantize
 from chaintune.plan.nodes import (
@@ -29,17 +30,21 @@ from chaintune.plan.nodes import (
     CurvatureNode,
     External,
     Interpolation,
+    JudgementNode,
     KlNode,
     Node,
     ScoreNode,
     StageNode,
 )
-from chaintune.records import Remember, Task
+from chaintune.records import Measurement, Remember, Task
 from chaintune.records.generation import at_once
 from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Served
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.divergence import divergence
 from chaintune.scoring.reading import measure_of
+from chaintune.scoring.scorers import SCORERS, settings_of
+from chaintune.scoring.scorers.judgements import Keep, judgement
+from chaintune.scoring.scorers.scorer import OpenModel, Verdict
 from chaintune.tasks.chat import RENDERED
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.trainer import Step
@@ -83,6 +88,7 @@ class LocalEngine:
         self._precision = precision
         self._trust_remote_code = trust_remote_code
         self._in_memory: _ModelInMemory | None = None
+        self._classifier: tuple[str, Classifier] | None = None
         self._templates: dict[str, Any] = {}
 
     def base_folder(self, base: str) -> Path | None:
@@ -269,6 +275,54 @@ class LocalEngine:
         notes = {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started}
         return notes | this_hardware(devices).note()
 
+    def judge(
+        self,
+        *,
+        node: JudgementNode,
+        model: Path | None,
+        texts: Path,
+        task: Task,
+        known: Mapping[str, Verdict],
+        out: Path,
+        report: Callable[[Progress], None],
+        keep: Keep,
+    ) -> dict[str, Any]:
+        """Have a scorer's model judge the texts of a measurement, and write `measurement.parquet` into `out`."""
+        scorer = SCORERS.get(node.scorer.name)
+        settings = settings_of(node.scorer.name, node.scorer.settings, f"task '{task.name}', scorer")
+        started, asked = time.monotonic(), [0, 0]
+
+        def watch(judged: int, total: int) -> None:
+            asked[:] = [judged, total]
+            report(_judging_progress(node, judged, total, started))
+
+        made = judgement(
+            Measurement.read(texts / MEASUREMENT_FILE),
+            task.test if node.split == "test" else task.train,
+            scorer,
+            settings,
+            name=node.measure,
+            model=self._open_judge(node, model),
+            known=known,
+            keep=keep,
+            on_judged=watch,
+        )
+        about = {"judge": node.base, "judge_key": node.base_key}
+        replace(made, provenance={**made.provenance, **about}).write(out / MEASUREMENT_FILE)
+        notes = {"judge": node.judge, "score_tokens": node.tokens, "texts": len(made.table), "questions": asked[1]}
+        return notes | {"seconds": time.monotonic() - started} | this_hardware().note()
+
+    def _open_judge(self, node: JudgementNode, model: Path | None) -> OpenModel:
+        """The model that a scorer asks, in place of the one in memory."""
+        base = self._bases[node.base]
+        if not base.is_classifier:
+            gives = "log-probabilities" in BACKENDS.get(base.backend).abilities
+            return OpenModel(self._open(node, model), gives_probabilities=gives)
+        if self._classifier is None or self._classifier[0] != base.key:
+            self._let_go()
+            self._classifier = base.key, load_classifier(base.folder)
+        return OpenModel(classifier=self._classifier[1])
+
     def _open(self, node: ScoreNode, checkpoint: Path | None) -> Backend:
         """The backend of the node's base, open on a checkpoint; None is the base itself, where it is served."""
         base = self._bases[node.base]
@@ -335,7 +389,7 @@ class LocalEngine:
             return self._in_memory.loaded
         weights, adapter = self._folders(key, folder, node)
         model = None if to_train else self._on_weights_in_memory(weights, adapter)
-        self._in_memory = None  # never two models in memory
+        self._in_memory = self._classifier = None  # never two models in memory
         loaded = self._in_template(model, node) if model else self._load(weights, adapter, node)
         self._in_memory = _ModelInMemory(key, loaded, weights, adapter, to_train=model is None)
         return loaded
@@ -380,7 +434,7 @@ class LocalEngine:
 
     def _let_go(self) -> None:
         """Free the model in memory."""
-        self._in_memory = None
+        self._in_memory = self._classifier = None
         free_memory()
 
     def _on_weights_in_memory(self, weights: Path, adapter: Path | None) -> LoadedModel | None:
@@ -414,6 +468,11 @@ def _tuning_progress(node: StageNode, step: Step) -> Progress:
         rate=step.tokens_per_second,
         seconds_left=(step.steps - step.step) * seconds_a_step,
     )
+
+
+def _judging_progress(node: ScoreNode, judged: int, total: int, started: float) -> Progress:
+    rate = judged / max(time.monotonic() - started, 1e-9)
+    return Progress(node, judged, total, "texts", rate, (total - judged) / max(rate, 1e-9))
 
 
 def _writing_progress(node: ScoreNode, texts: int, total: int, tokens: int, started: float) -> Progress:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chaintune.errors import ModelError
-from chaintune.execution.bases import BaseModel, open_base
+from chaintune.execution.bases import BaseModel, open_base, open_classifier
 from chaintune.execution.engine import LocalEngine
 from chaintune.models import Precision, whole_name
 from chaintune.store.store import Store
@@ -60,13 +60,16 @@ class EngineFactory:
         """A base as this machine has it; its content is looked at, for a name says nothing about it."""
         host, name = socket.gethostname(), self.names[called]
         try:
-            here = open_base(
-                name,
-                store,
-                base.backend,
-                allow_unused=base.allow_unused,
-                trust_remote_code=self.trust_remote_code,
-            )
+            if base.is_classifier:
+                here = open_classifier(name)
+            else:
+                here = open_base(
+                    name,
+                    store,
+                    base.backend,
+                    allow_unused=base.allow_unused,
+                    trust_remote_code=self.trust_remote_code,
+                )
         except ModelError as error:
             raise ModelError(f"on {host}: {error}") from error
         if here.key != base.key:

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from chaintune.errors import ConfigError
 from chaintune.plan.branches import Branch, Step
+from chaintune.plan.judging import Judges, TaskJudge
 from chaintune.plan.nodes import (
     Cell,
     CurvatureNode,
     DataMix,
     External,
     Interpolation,
+    JudgementNode,
     KlNode,
     Node,
     Operation,
@@ -76,6 +79,8 @@ class TaskFacts:
         targets: classes of the train split's targets.
         test_digest: of the examples that are tested; empty where there are none.
         references: what a stage asks of the model before it, as `measured` has it.
+        decides: the measure of the deciding item metric, or the scorer whose model does; empty of a task that is never
+            tested.
     """
 
     train_digest: str
@@ -86,6 +91,7 @@ class TaskFacts:
     targets: frozenset[type]
     references: Mapping[str, Mapping[Split, list[Any]]]
     test_digest: str = ""
+    decides: str = ""
 
     @classmethod
     def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
@@ -102,14 +108,19 @@ class TaskFacts:
         measured: dict[str, Mapping[Split, list[Any]]] = {
             name: {split: measured_content(task, split, measures[name]) for split in ("train", "test")}
             for name in dict.fromkeys([metric.measure, *measures])
+            if name in measures  # what a scorer's model says is asked of no checkpoint
         }
-        test_digest = task.test_digest if task.test else ""
-        return cls(task.train_digest, measured, metric.name, tokens, len(task.train), targets, references, test_digest)
-
-    @property
-    def decides(self) -> str:
-        """The measure of the deciding item metric; empty of a task that is never tested."""
-        return next(iter(self.measured), "")
+        return cls(
+            task.train_digest,
+            measured,
+            metric.name,
+            tokens,
+            len(task.train),
+            targets,
+            references,
+            task.test_digest,
+            metric.measure,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +152,9 @@ class Graph:
         contents: Contents,
         templates: Templates,
         bare: Collection[str] = (),
+        judges: Judges = MappingProxyType({}),
     ) -> None:
+        self.judges, self.judgements = judges, dict[str, JudgementNode]()
         self.study, self.base_keys, self.facts, self.precision = study, base_keys, facts, precision
         self.contents, self.templates, self.bare = contents, templates, frozenset(bare)
         self.children: dict[str, dict[str, StageNode]] = {}
@@ -213,6 +226,10 @@ class Graph:
             if facts.measured
         }
         place = (base, chain, variant.labels, variant.seed)
+        for task, keys in measured.items():
+            keys |= {
+                judge.measure: self._judged(at.key, keys[GENERATION], judge) for judge in self.judges.get(task, ())
+            }
         cell = Cell(at, measured, final, mitigates)
         if (before := self.cells.get(place)) is not None:
             both = tuple(dict.fromkeys((*before.mitigates, *mitigates)))
@@ -284,9 +301,13 @@ class Graph:
         if branch.mitigated is None or all(portion.who != "targeted" for portion in step.portions):
             return step
         task, chains = branch.mitigated.task, (branch.trained, branch.mitigated.chain)
-        what: _What = (task, "train", self.facts[task].decides)
+        decides = self.facts[task].decides
+        judge = next((judge for judge in self.judges.get(task, ()) if judge.measure == decides), None)
+        what: _What = (task, "train", GENERATION if judge else decides)
         measured = [Checkpoint(base, chain, variant.labels, variant.seed, made[chain]) for chain in chains]
         keys = tuple(self._score(at, at.labels, what) for at in measured)
+        if judge:
+            keys = tuple(self._judged(at.key, key, judge) for at, key in zip(measured, keys, strict=True))
         portions = (replace(p, weighed_by=keys) if p.who == "targeted" else p for p in step.portions)
         return replace(step, portions=tuple(portions))
 
@@ -419,7 +440,7 @@ class Graph:
             precision=self.precision,
             split=split,
             measure=measure,
-            by="" if measure == facts.decides else measure,
+            by="" if measure == facts.decides or facts.decides not in facts.measured else measure,
             variant=at.variant if labels else (),
             score_tokens=facts.tokens.written if measure == GENERATION else facts.tokens.scored[split],
             template=self.templates.get((owner, task), ""),
@@ -427,6 +448,11 @@ class Graph:
         node = addressed(node, {**facts.references, **facts.measured}[measure][split], self.study.backend)
         self.scores.setdefault(at.key, {}).setdefault(node.key, node)
         return node.key
+
+    def _judged(self, checkpoint: str, texts: str, judge: TaskJudge) -> str:
+        """The key of what a scorer's model says of a measurement; its node is made at its first mention."""
+        node = judge.node(self.scores[checkpoint][texts])
+        return self.judgements.setdefault(node.key, node).key
 
 
 _What = tuple[str, Split, str]

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from chaintune.records import Checkpoint, MitigationRef, Recipe, Resources, Who, chain_label, variant_label
+from chaintune.records import (
+    Checkpoint,
+    MitigationRef,
+    Recipe,
+    Resources,
+    ScorerRef,
+    Who,
+    chain_label,
+    variant_label,
+)
 from chaintune.study.external import ExternalStage
 
 Split = Literal["train", "test"]
@@ -310,6 +319,53 @@ class ScoreNode(_MeasurementNode):
         """Plain data."""
         own = {"checkpoint": self.checkpoint_key, "split": self.split, "measure": self.measure}
         return _common(self) | own | {"tokens": self.score_tokens}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgementNode(ScoreNode):
+    """What a scorer's model says of the texts of one measurement. Base and checkpoint are that model.
+
+    Chain, seed, variant and `called` are those of the checkpoint that wrote the texts.
+
+    Attributes:
+        scorer: whose model it is.
+        measurement_key: of the texts.
+        judge: digest of everything that determines a verdict beside the question.
+        judged_base: name of the base of the checkpoint that wrote the texts.
+    """
+
+    scorer: ScorerRef
+    measurement_key: str
+    judge: str
+    judged_base: str = field(default="", compare=False)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Keys of the model and of the texts."""
+        return (*self.parents, self.measurement_key)
+
+    @property
+    def title(self) -> str:
+        """For people: `bbq>csqa, seed 1 on xstest, judged by judge`."""
+        named = self.checkpoint_title if self.chain else self.called
+        split = "" if self.split == "test" else " (train)"
+        return f"{named} on {self.task}{split}, judged by {self.measure}"
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
+        return ("judgement", self.base_key, self.precision, self.measure)
+
+    @property
+    def asks_twice(self) -> bool:
+        """Texts are judged once."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        # No super() in a class with slots that a decorator makes anew.
+        plain = ScoreNode.to_dict(self)
+        return plain | {"base": self.judged_base, "judged_by": self.base, "measurement": self.measurement_key}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 from chaintune.plan.adapters import check_adapters, stored_adapters, trained_adapter
 from chaintune.plan.branches import branches_of
 from chaintune.plan.graph import Contents, CountTokens, Family, Graph, TaskFacts, Templates
+from chaintune.plan.judging import Judges, last
 from chaintune.plan.nodes import Cell, CurvatureNode, External, KlNode, Node, ScoreNode, StageNode
 from chaintune.records import PeftSettings, Recipe, Task
 from chaintune.study.study import Keep, Study
@@ -173,6 +174,7 @@ def compile_plan(
     families: Families = families_of,
     contents: Contents = MappingProxyType({}),
     templates: Templates = MappingProxyType({}),
+    judges: Judges = MappingProxyType({}),
 ) -> Plan:
     """The graph of jobs of a study.
 
@@ -187,6 +189,7 @@ def compile_plan(
         families: study, tasks, base keys -> which checkpoints exist, and which chains are trained from them.
         contents: of the stages that other programs train.
         templates: base and task -> digest of the chat template that renders its examples, where one does.
+        judges: the scorers of tasks that ask a model; what they judge comes last.
 
     Raises:
         ConfigError: a dose of a task's training data holds no example; a dimension that a task has not; a
@@ -196,11 +199,11 @@ def compile_plan(
     compiled = families(study, tasks, base_keys)
     other_ways = [name for name, task in tasks.items() if task.other_way_of]
     facts = {name: TaskFacts.of(tasks[name], count_tokens, study.backend) for name in (*study.tasks, *other_ways)}
-    graph = Graph(study, base_keys, facts, precision, contents, templates, bare)
+    graph = Graph(study, base_keys, facts, precision, contents, templates, bare, judges)
     for family in compiled:
         graph.add_family(family)
     existing = dict.fromkeys(key for family in compiled for key in family.existing.values())
-    nodes = tuple(node for key in existing for node in graph.walk(key))
+    nodes = (*(node for key in existing for node in graph.walk(key)), *last(list(graph.judgements.values())))
     stages = [node for node in nodes if isinstance(node, StageNode)]
     stored = stored_adapters(stages)
     check_adapters(stages, stored)

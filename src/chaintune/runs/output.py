@@ -58,6 +58,7 @@ class Prepared:
         plan: what will be trained and scored.
         trust_remote_code: run Python code that comes with a model.
         cautions: kind -> sentence of what the numbers do not tell.
+        judges: name -> model that a scorer asks.
     """
 
     study: Study
@@ -68,6 +69,7 @@ class Prepared:
     plan: Plan
     trust_remote_code: bool = False
     cautions: Mapping[str, str] = field(default_factory=dict)
+    judges: Mapping[str, BaseModel] = field(default_factory=dict)
 
 
 def gather(plan: Plan, store: Store, tasks: Mapping[str, Task], *, metric: str = "auto") -> list[CheckpointScores]:
@@ -213,6 +215,7 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "machine": platform.machine(),
         "packages": dict(installed_packages(tuple(sys.path))),
         "bases": {name: base.key for name, base in prepared.bases.items()},
+        **({"judges": {name: judge.key for name, judge in prepared.judges.items()}} if prepared.judges else {}),
         "unused_weights": {name: list(base.unused) for name, base in prepared.bases.items() if base.unused},
         "precision": sorted({node.precision for node in plan.nodes}),
         "backend": study.backend,

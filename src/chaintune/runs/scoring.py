@@ -6,18 +6,19 @@ from dataclasses import replace
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
 from chaintune.execution.engine_factory import EngineFactory
+from chaintune.execution.judges import judges_of
 from chaintune.execution.sizing import chat_of, tell_unused, usable, written_tokens
 from chaintune.files.names import shown_names
 from chaintune.models import Reader, load_reader, resolve_precision
 from chaintune.models.encoding import encode_of, tell_special_tokens
 from chaintune.plan.graph import addressed, measured_content
-from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
+from chaintune.plan.judging import last
+from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
-from chaintune.records.generation import GENERATION
 from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
-from chaintune.scoring.reading import check_measurable, measure_of, metrics_of, read_scores
+from chaintune.scoring.reading import check_measurable, deciding_measure, metrics_of, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
 
@@ -87,8 +88,15 @@ def score_models(
                 tokens = _read_tokens(task, readers[shown[name]]) if is_read else 0
                 nodes[node.key] = replace(node, score_tokens=tokens)
     tell_unused(chat)
-    plan = Plan("score", tuple(nodes.values()), (), 0, len(keys), "all", {})
-    engine = EngineFactory.of(bases, chosen, trust_remote_code=trust_remote_code)
+    judges = judges_of(by_name.values(), bases, store, precision=chosen, trust_remote_code=trust_remote_code)
+    judgements: dict[str, JudgementNode] = {}
+    for (called, name), key in keys.items():
+        for judge in judges.by_task.get(name, ()):
+            if judge.measure == metrics_of(by_name[name])[0].measure:  # else nothing reads it
+                judgement = judge.node(replace(nodes[key], called=called))
+                keys[called, name] = judgements.setdefault(judgement.key, judgement).key
+    plan = Plan("score", (*nodes.values(), *last(list(judgements.values()))), (), 0, len(keys), "all", {})
+    engine = EngineFactory.of({**bases, **judges.models}, chosen, trust_remote_code=trust_remote_code)
     scores: dict[str, dict[str, Scores]] = {}
     with computed(plan, store, by_name, engine, options) as outcome:
         for failed in outcome.of("failed"):
@@ -112,7 +120,7 @@ def _node(
     base: BaseModel, name: str, task: Task, called: str, *, precision: str, devices: int, template: str
 ) -> ScoreNode:
     """The node that measures a model as the task's first item metric needs it."""
-    measure = measure_of(task, metrics_of(task)[0].measure)
+    measure = deciding_measure(task)
     node = ScoreNode(
         key="",
         checkpoint_key=base.key,
@@ -150,6 +158,6 @@ def _check_names(tasks: Sequence[Task]) -> None:
 def _read_tokens(task: Task, reader: Reader) -> int:
     """The number of tokens that a scoring reads, after a check that each example fits into the model's context."""
     tell_special_tokens(reader.tokenizer, task.test, task=task.name)
-    if metrics_of(task)[0].measure == GENERATION:
+    if deciding_measure(task).generation:
         return written_tokens(task, task.test, reader)
     return distinct_tokens(encode_of(reader.tokenizer, task.test, reader.context_tokens, task=task.name))

@@ -15,6 +15,7 @@ from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.events import Event
 from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.external.contents import check_commands, contents_of
+from chaintune.execution.judges import judges_of
 from chaintune.execution.run import run_plan
 from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_unused, usable
 from chaintune.execution.state import RunOutcome
@@ -122,7 +123,9 @@ class Session(Prepared):
         check_commands(self.study.external, trust_remote_code=self.trust_remote_code)
         if any(node.recipe.quantize for node in self.plan.stages) and options.executor == "local":
             check_quantize()
-        engine = EngineFactory.of(self.bases, self.precision, trust_remote_code=self.trust_remote_code)
+        engine = EngineFactory.of(
+            {**self.bases, **self.judges}, self.precision, trust_remote_code=self.trust_remote_code
+        )
         clear_leftovers(out)
         with computed(self.plan, self.store, self.tasks, engine, options, out=out) as outcome:
             rows = write_results(self, out, command=command, limits=limits)
@@ -222,6 +225,13 @@ def prepare(
     chat = chat_of(loaded.values(), readers)
     loaded = usable(loaded.values(), readers.values())
     bare = [name for name, base in bases.items() if base.adapter is None]
+    judges = judges_of(
+        [task for task in loaded.values() if task.test],
+        bases,
+        store,
+        precision=precision,
+        trust_remote_code=trust_remote_code,
+    )
     plan = compile_plan(
         study,
         base_keys={name: base.key for name, base in bases.items()},
@@ -235,9 +245,10 @@ def prepare(
         families=families,
         contents=contents_of(study.external, bases, store, trust_remote_code=trust_remote_code),
         templates={at: facts["chat_template"] for at, facts in chat.items() if "chat_template" in facts},
+        judges=judges.by_task,
     )
     if begun := nothing_to_continue(study, bare):
         _LOG.warning("%s", begun)
     unused = tell_unused(chat)
     cautions = {"chat": unused} if unused else {}
-    return Session(study, store, loaded, bases, precision, plan, trust_remote_code, cautions)
+    return Session(study, store, loaded, bases, precision, plan, trust_remote_code, cautions, judges.models)

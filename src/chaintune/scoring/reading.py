@@ -56,6 +56,16 @@ def measure_of(task: Task, name: str) -> Measure:
     return replace(measure, generation=task.generation, metrics=scorers)
 
 
+def deciding_measure(task: Task) -> Measure:
+    """How checkpoints are asked for the task's first item metric; of a scorer with a model, for texts.
+
+    Raises:
+        ConfigError, DataError: as `measures_of` and `metrics_of` have it.
+    """
+    measures, metric = {measure.name: measure for measure in measures_of(task)}, metrics_of(task)[0]
+    return measures.get(metric.measure) or next(measure for measure in measures.values() if measure.generation)
+
+
 def check_measurable(task: Task, backend: str) -> None:
     """Refuse, before anything runs, a task that a backend cannot measure.
 

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from chaintune.config.validation import Spec, no_bool
 from chaintune.errors import ModelError
-from chaintune.records import Example, Remember
+from chaintune.records import Example
 from chaintune.records.examples import shown_text
 from chaintune.records.metrics import Direction
 from chaintune.scoring.scorers.scorer import EMPTY, Asks, OpenModel, Scorer, Verdict
@@ -52,7 +52,6 @@ def _ask(
     settings: ClassifierSpec,
     *,
     on_judged: Callable[[int], None],
-    remember: Remember,  # noqa: ARG001 - nothing is written
 ) -> list[Verdict]:
     """The probability of the label for each text."""
     from chaintune.models.classifiers import probabilities  # loads torch

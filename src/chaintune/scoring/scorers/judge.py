@@ -7,7 +7,8 @@ from pydantic import BeforeValidator, Field
 
 from chaintune.config.validation import Real, Spec
 from chaintune.errors import ModelError, nearest
-from chaintune.records import Chat, Choices, Example, Generation, Message, Remember, canonical_digest
+from chaintune.records import Chat, Choices, Example, Generation, Message, canonical_digest
+from chaintune.records.generation import at_once
 from chaintune.records.metrics import Direction
 from chaintune.scoring.scorers.scorer import EMPTY, Asks, OpenModel, Scorer, Verdict
 from chaintune.scoring.scorers.templates import TEMPLATES, Template, share_of
@@ -62,7 +63,6 @@ def _ask(
     settings: JudgeSpec,
     *,
     on_judged: Callable[[int], None],
-    remember: Remember,
 ) -> list[Verdict]:
     """The verdict of each question; an empty one is of an empty text."""
     backend, template = model.backend, settings.template
@@ -80,7 +80,7 @@ def _ask(
             task="judge",
             generation=Generation(max_new_tokens=WRITTEN_TOKENS),
             on_written=lambda written, _tokens: on_judged(written),
-            remember=remember,
+            remember=at_once,
         )
         made = [_by_answer(samples[0].text, template) for samples in texts]
     verdicts = dict(zip((example.id for example in examples), made, strict=True))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from chaintune.config.validation import Spec
 from chaintune.errors import DataError, nearest, number_of
 from chaintune.records import Example, canonical_digest
-from chaintune.records.generation import Remember
 from chaintune.records.metrics import Direction
 
 if TYPE_CHECKING:  # these load torch
@@ -76,7 +75,6 @@ class Ask(Protocol):
         settings: Any,
         *,
         on_judged: Callable[[int], None],
-        remember: Remember,
     ) -> Sequence[Verdict]:
         """A verdict of each question.
 
@@ -85,7 +83,6 @@ class Ask(Protocol):
             questions: different ones, what the model gets to see of each text.
             settings: of the scorer.
             on_judged: called with the number of questions done.
-            remember: keeps answers that were written before the last one is.
         """
         ...
 

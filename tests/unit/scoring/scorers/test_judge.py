@@ -9,7 +9,6 @@ import pytest
 from chaintune.errors import ConfigError, ModelError
 from chaintune.models import load
 from chaintune.records import Example, GeneratedText, Message, Reference
-from chaintune.records.generation import at_once
 from chaintune.scoring.backends.transformers import TransformersBackend
 from chaintune.scoring.scorers import SCORERS, Verdict, settings_of
 from chaintune.scoring.scorers.scorer import OpenModel
@@ -46,8 +45,7 @@ class Answers:
 def ask(backend: Any, questions: Sequence[str], *, probabilities: bool = True, **written: Any) -> list[Verdict]:
     model = OpenModel(backend, gives_probabilities=probabilities)
     assert SCORER.asks
-    how: dict[str, Any] = {"on_judged": lambda _: None, "remember": at_once}
-    return list(SCORER.asks.ask(model, questions, settings(**written), **how))
+    return list(SCORER.asks.ask(model, questions, settings(**written), on_judged=lambda _: None))
 
 
 def test_what_a_text_says_in_braces_stays_text() -> None:
