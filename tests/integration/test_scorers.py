@@ -1,4 +1,4 @@
-"""Scorers in a study of a two-layer model: what was expected, and a function of the user's, which never runs unasked."""
+"""Scorers in a study of a two-layer model: what was expected, and a function of one's own, which never runs unasked."""
 
 import json
 from pathlib import Path
