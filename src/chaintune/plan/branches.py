@@ -69,6 +69,9 @@ class Branch:
         return self.mitigated.chain[: _learned_at(self.mitigated.task, self.mitigated.chain)]
 
 
+_EMPTY = "its train split is empty"
+
+
 def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
     """The chains of a study, each followed by its mitigations.
 
@@ -78,7 +81,9 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
     """
     for name in {task_of(item) for chain in study.chains for item in chain if _reads_data(item)}:
         if not tasks[name].train:
-            raise DataError(f"task '{name}' is trained on in a chain, and its train split is empty")
+            prompts = tasks[name].test and all(example.target is None for example in tasks[name].test)
+            why = "its prompts have no answers to teach; measure it, and train on another" if prompts else _EMPTY
+            raise DataError(f"task '{name}' is trained on in a chain, and {why}")
     mitigations = [resolved(item, tasks[item.task]) for item in study.mitigations]
     branches: list[Branch] = []
     for chain in study.chains:
