@@ -31,7 +31,7 @@ class JudgeSpec(Spec):
 
     Attributes:
         model: as MODEL: alias, folder, Hub id, or `openai:URL#NAME`.
-        template: `harmfulness`, `refusal`, or one's own.
+        template: `harmfulness`, `refusal`, `de-escalation`, or one's own.
         read: `probabilities` of the verdict words, or the `answer` that is written; `auto` is the first where the model
             gives them.
         least_mass: probability that the verdict words have at least together; below it there is no verdict.
