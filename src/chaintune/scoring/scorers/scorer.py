@@ -1,10 +1,12 @@
 """What a scorer is: what it makes of a text, what it takes and can give, and what it cannot tell."""
 
+import ast
 import inspect
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -200,15 +202,26 @@ class Scorer:
 
 
 def _code_of(judge: Judge) -> list[str]:
-    """Source of the module that judges, and of the scorers' own modules that it uses; nothing where it is not known."""
-    module = sys.modules[judge.__module__]
-    used = {getattr(value, "__module__", None) for value in vars(module).values() if callable(value)}
-    names = {module.__name__, *(name for name in used if name and name.startswith(f"{__package__}."))}
-    return [source for name in sorted(names) if (source := _source(name))]
+    """Source of the module that judges, and of the scorers' own modules that it imports, as far as it is known."""
+    names, seen = [judge.__module__], list[str]()
+    while names:
+        if (name := names.pop()) not in seen:
+            seen.append(name)
+            names += _imported(name)
+    return [source for name in sorted(seen) if (source := _source(name))]
 
 
+@cache
+def _imported(module: str) -> tuple[str, ...]:
+    """The scorers' own modules that a module imports; what it takes of them may be phrases alone."""
+    nodes = ast.walk(ast.parse(_source(module)))
+    names = (node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module)
+    return tuple(name for name in names if name.startswith(f"{__package__}."))
+
+
+@cache
 def _source(module: str) -> str:
     try:
-        return inspect.getsource(sys.modules[module])
+        return inspect.getsource(import_module(module))
     except (OSError, TypeError):  # a compiled module has none, and then its version alone speaks
         return ""

@@ -9,6 +9,7 @@ from chaintune.config.validation import Spec
 from chaintune.errors import ConfigError, DataError
 from chaintune.records import Choices, Example
 from chaintune.scoring.scorers import SCORERS, Scorer, Verdict, settings_of
+from chaintune.scoring.scorers import scorer as scorer_module
 from chaintune.scoring.scorers.exact_match import ExactMatch
 
 EXAMPLE = Example("e", "prompt", Choices(("7", "8"), 0), {}, "c")
@@ -56,6 +57,16 @@ def test_a_digest_holds_settings_version_and_code() -> None:
     assert own != scorer.digest(ExactMatch(ignore_case=False))
     assert own != replace(scorer, version="2").digest(ExactMatch())
     assert own != replace(scorer, judge=SCORERS.get("contains").judge).digest(ExactMatch())
+
+
+@pytest.mark.parametrize("part", ["refusal", "refusal_phrases", "coherence", "references"])
+def test_a_digest_holds_the_phrases_that_a_module_imports(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer, settings = SCORERS.get("refusal"), settings_of("refusal", {}, "test")
+    own, source = scorer.digest(settings), scorer_module._source
+    monkeypatch.setattr(scorer_module, "_source", lambda name: source(name) + "#" * name.endswith(f".{part}"))
+    assert scorer.digest(settings) != own
+    monkeypatch.setattr(scorer_module, "_source", lambda name: source(name) + "#" * name.endswith(".number"))
+    assert scorer.digest(settings) == own
 
 
 @pytest.mark.parametrize(
