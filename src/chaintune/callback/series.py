@@ -11,7 +11,7 @@ from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import mean_scores
 from chaintune.forgetting.units import Unit
 from chaintune.records import Answers, Comparison, Estimate, GroupComparison, Scores
-from chaintune.records.amounts import is_share
+from chaintune.records.answers import is_accuracy
 
 Groups = set[tuple[str, str, str]]
 
@@ -28,12 +28,8 @@ def start_numbers(scores: Scores, options: Inference) -> dict[str, float]:
     unit = Unit.of(scores.metric, [values])
     (mean,) = mean_scores(groups, unit.inward(values)[np.newaxis], unit, options)
     (answers,) = answers_of([scores], groups, every)
-    return _known(
-        {
-            f"{_level(scores.metric.name, scores.metric.unit)}/{scores.task}": unit.level(mean).value,
-            **_answers(scores.task, answers),
-        }
-    )
+    level = _level(scores.metric.name, scores.metric.unit, scores.metric.direction, answers)
+    return _known({f"{level}/{scores.task}": unit.level(mean).value, **_answers(scores.task, answers)})
 
 
 def warnings(comparison: Comparison) -> Iterator[tuple[str, str]]:
@@ -55,8 +51,9 @@ def curves(comparison: Comparison, *, worst: int, followed: Groups) -> dict[str,
             has begun; those of now are added.
     """
     task = comparison.task
-    level = f"{_level(comparison.metric, comparison.unit)}/{task}"
-    numbers = {level: comparison.overall.after.value, **_answers(task, comparison.overall.answers_after)}
+    answers = comparison.overall.answers_after
+    level = f"{_level(comparison.metric, comparison.unit, comparison.direction, answers)}/{task}"
+    numbers = {level: comparison.overall.after.value, **_answers(task, answers)}
     numbers |= _with_ends(f"forgetting/{task}", comparison.overall.forgetting)
     followed |= {(task, row.dimension, row.group) for row in _worst(comparison, worst)}
     for row in comparison.groups:
@@ -70,9 +67,9 @@ def curves(comparison: Comparison, *, worst: int, followed: Groups) -> dict[str,
     return _known(numbers)
 
 
-def _level(metric: str, unit: str) -> str:
-    """What a mean score is called: the accuracy, or of another unit than shares the item metric's name."""
-    return "accuracy" if is_share(unit) else metric
+def _level(metric: str, unit: str, direction: str, answers: Answers) -> str:
+    """What a mean score is called: the accuracy where it is a share of right answers, else the item metric's name."""
+    return "accuracy" if is_accuracy(metric, unit, direction, answers) else metric
 
 
 def _answers(task: str, answers: Answers) -> dict[str, float]:

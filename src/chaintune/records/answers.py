@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from chaintune.records.amounts import is_share
+
 # One answer to more than this share of the examples, and by so much more than it is right, is given by rote.
 ROTE_SHARE, ROTE_MORE = 0.95, 0.1
 # From more than this share of ties, empty answers and refusals on, a score says nothing of what a model knows.
@@ -18,6 +20,9 @@ NO_PREFERENCE = "no_preference"
 # The outcomes of answers that decline wholly, and of answers that have no score.
 REFUSED, MISSING = "refused", "missing"
 _LONGEST = 40
+# Outcomes and scorers that say whether an answer is right, and scorers that say something else.
+_RIGHT_OR_WRONG = ("right", "wrong")
+_JUDGED = ("refusal", "classifier", "judge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,19 @@ def doubt(sides: Mapping[str, Answers]) -> str:
     """Why too many answers of checkpoints, by their names, say nothing of what is measured; empty where few do."""
     much = [f"{name} {answers.doubtful_text()}" for name, answers in sides.items() if answers.is_doubtful]
     return f"{'; '.join(much)}, above 5 %, so the scores do not tell what it would do" if much else ""
+
+
+def is_accuracy(item_metric: str, unit: str, direction: str, answers: Answers) -> bool:
+    """Whether a mean score is a share of right answers, and not one of refusals, or of what is toxic.
+
+    Args:
+        item_metric: what scores an example.
+        unit: of the score.
+        direction: whether `more` or `less` is better.
+        answers: behind the score.
+    """
+    is_right = {outcome.name for outcome in answers.outcomes} <= {*_RIGHT_OR_WRONG, MISSING}
+    return is_share(unit) and direction == "more" and is_right and item_metric not in _JUDGED
 
 
 def quoted(name: str) -> str:

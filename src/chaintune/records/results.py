@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from chaintune.records.answers import NO_ANSWERS, Answers
+from chaintune.records.answers import NO_ANSWERS, Answers, is_accuracy
 from chaintune.records.checkpoint import Checkpoint
 from chaintune.records.metrics import Direction
 from chaintune.records.mitigations import MitigationRef
@@ -181,6 +181,11 @@ class ResultRow:
     def is_whole(self) -> bool:
         """Whether the row is about the whole task, not a group or dimension."""
         return not self.dimension
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Of a mean score, whether it is a share of right answers."""
+        return is_accuracy(self.item_metric, self.unit, self.direction, self.answers)
 
     def to_dict(self) -> dict[str, Any]:
         """One flat mapping that JSON can hold: the row's own fields, then the estimate's; what is undefined is None."""

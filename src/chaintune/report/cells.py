@@ -11,7 +11,7 @@ from chaintune.records.amounts import is_share
 from chaintune.records.checkpoint import BASE
 from chaintune.records.choice import BALANCED
 from chaintune.records.scales import PERCENT, Scale, changes_in, levels_in_tables
-from chaintune.report.labels import listed
+from chaintune.report.labels import listed, one_line
 
 _SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
@@ -109,9 +109,7 @@ def percent(row: ResultRow | None) -> str:
 def score_name(rows: Sequence[ResultRow]) -> str:
     """Name of mean scores in one unit: `accuracy`, the name of another item metric, or `score` for several."""
     names = {
-        "accuracy"
-        if is_share(row.unit) and row.direction == "more" and row.item_metric != BALANCED
-        else row.item_metric.replace("_", " ")
+        "accuracy" if row.is_accuracy and row.item_metric != BALANCED else row.item_metric.replace("_", " ")
         for row in rows
     }
     return names.pop() if len(names) == 1 else "score"
@@ -172,14 +170,20 @@ def biased_only_note(groups: Sequence[str]) -> list[str]:
     ]
 
 
-def balanced_note(metrics: Mapping[str, str]) -> list[str]:
-    """A sentence that names the tasks whose score is a mean over labels; none where there is none.
+def metric_notes(scored: Mapping[str, ResultRow]) -> list[str]:
+    """Sentences that name the tasks whose score is no plain share of right answers, and what it is.
 
     Args:
-        metrics: task -> its item metric.
+        scored: task -> a row of its mean score.
     """
-    tasks = [task for task, metric in metrics.items() if metric == BALANCED]
-    return [f"Of {listed(tasks)} it is balanced accuracy, the mean over labels of the share right."] if tasks else []
+    notes: dict[str, list[str]] = {}
+    for task, row in scored.items():
+        if row.item_metric == BALANCED:
+            notes.setdefault("it is balanced accuracy, the mean over labels of the share right", []).append(task)
+        elif is_share(row.unit) and not row.is_accuracy:
+            less = ", and less is better" if row.direction == "less" else ""
+            notes.setdefault(f"it is {one_line(row.item_metric)}{less}", []).append(task)
+    return [f"Of {listed(tasks)} {what}." for what, tasks in notes.items()]
 
 
 def p_text(value: float) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,11 @@ from chaintune.forgetting.grouping import grouping
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.rows import mean_scores
 from chaintune.forgetting.units import Unit
-from chaintune.records import Answers, Estimate, Scores
-from chaintune.records.amounts import is_share
+from chaintune.records import Answers, Estimate, ResultRow, Scores
+from chaintune.records.metrics import Direction
 from chaintune.records.scales import levels_in_tables
 from chaintune.report.answers import ANSWERS_HEADER, answers_cells, remarks
-from chaintune.report.cells import Table, balanced_note
+from chaintune.report.cells import Table, metric_notes
 from chaintune.report.outcomes import outcome_table
 
 
@@ -30,12 +30,19 @@ class Scored:
     unit: str
     answers: Answers
     item_metric: str = ""
+    direction: Direction = "more"
+
+    def as_result(self, task: str) -> ResultRow:
+        """The same as a row of results."""
+        about = ("", "", "", "", 0, "", task, "accuracy", self.dimension, self.group, "")
+        row = ResultRow(*about, self.accuracy, item_metric=self.item_metric, unit=self.unit, answers=self.answers)
+        return replace(row, direction=self.direction)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold; what is undefined is None."""
         numbers = asdict(self.accuracy) | asdict(self.answers)
         plain = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in numbers.items()}
-        own = {name: getattr(self, name) for name in ("dimension", "group", "unit", "item_metric")}
+        own = {name: getattr(self, name) for name in ("dimension", "group", "unit", "item_metric", "direction")}
         return {**own, **plain}
 
 
@@ -56,7 +63,7 @@ def scored_rows(scores: Scores, by: Sequence[str] = ()) -> list[Scored]:
     own_dimensions = [dimension for dimension in by if dimension in every.dimensions]
     answers = answers_of([scores], groups, ([every], grouping(every, own_dimensions)))
     return [
-        Scored(*label, unit.level(mean), scores.metric.unit, own, scores.metric.name)
+        Scored(*label, unit.level(mean), scores.metric.unit, own, scores.metric.name, scores.metric.direction)
         for label, mean, own in zip(groups.labels, means, answers, strict=True)
     ]
 
@@ -68,7 +75,7 @@ def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:
         rows: task -> its rows.
     """
     whole = [(task, row) for task, means in rows.items() for row in means if not row.dimension]
-    notes = balanced_note({task: row.item_metric for task, row in whole})
+    notes = metric_notes({task: row.as_result(task) for task, row in whole})
     notes += [text for task, row in whole for text in remarks(task, row.answers)]
     tables = [_table("", "task", whole, notes)]
     for task, means in rows.items():
@@ -82,9 +89,9 @@ def scored_tables(rows: Mapping[str, Sequence[Scored]]) -> list[Table]:
 
 
 def _table(title: str, first: str, rows: Sequence[tuple[str, Scored]], notes: Sequence[str] = ()) -> Table:
-    shares = all(is_share(row.unit) for _, row in rows)
+    shares = all(row.as_result("").is_accuracy for _, row in rows)
     name = "accuracy" if shares else "score"
-    what = "Share of right answers" if shares else "Mean score, a share of right answers where no unit is named"
+    what = "Share of right answers" if shares else "Mean score, a share of right answers where nothing else is named"
     note = " ".join([f"{what}, with its 95 % interval.", *notes])
     header = (first, "n", "clusters", name, *ANSWERS_HEADER)
     return Table(title or name.capitalize(), note, header, tuple((called, *_cells(row)) for called, row in rows))

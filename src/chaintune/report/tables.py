@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from chaintune.records import Comparison, Disparity, Estimate, ResultRow, RowKey, pooled
-from chaintune.records.amounts import is_share
 from chaintune.records.comparison import AUC, LOWER, UPPER
 from chaintune.records.likelihood import LIKELIHOOD
 from chaintune.records.scales import changes_in, levels_in_tables, units_in_words
@@ -22,7 +21,6 @@ from chaintune.report.answers import (
 )
 from chaintune.report.cells import (
     Table,
-    balanced_note,
     biased_only,
     biased_only_note,
     change,
@@ -30,6 +28,7 @@ from chaintune.report.cells import (
     family_note,
     gain_key,
     joint_name,
+    metric_notes,
     most_forgotten_first,
     p_cell,
     p_text,
@@ -206,10 +205,12 @@ def _accuracy(rows: Sequence[ResultRow]) -> Table | None:
         if row.task in perplexities:
             own[perplexities[row.task]] = perplexity(row.estimate)
     sizes = {row.task: f"{row.task} (n={row.estimate.n})" for row in whole}
-    shares = all(is_share(row.unit) for row in whole)
-    unnamed = "Share of right answers" if shares else "Mean score, a share of right answers where no unit is named,"
+    shares = all(row.is_accuracy for row in whole)
+    unnamed = (
+        "Share of right answers" if shares else "Mean score, a share of right answers where nothing else is named,"
+    )
     first = {row.task: row for row in reversed(whole)}
-    balanced = balanced_note({row.task: row.item_metric for row in whole})
+    balanced = metric_notes(first)
     guessing = zip(*(chance_cells(first[task].answers, first[task].unit) for task in tasks), strict=True)
     unknown = [""] * len(perplexities)
     beside = [f"{_PERPLEXITY}, is of the mean over answers."] if perplexities else []

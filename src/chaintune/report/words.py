@@ -167,11 +167,11 @@ def _flips(comparison: Comparison) -> str:
     how = f"scored {lower} after than before" if comparison.graded else "were right before and wrong after"
     if is_refusal(comparison):
         how = "were refused less often after than before" if comparison.graded else "were refused before and not after"
-    scores = levels_in(comparison.unit)
+    scores, less = levels_in(comparison.unit), " (less is better)" if comparison.direction == "less" else ""
     return (
         f"Of {_examples(row.forgetting)} of {comparison.task} ({_clusters(row.forgetting)}), {row.forgot:,} {how}, "
-        f"{row.learned:,} the other way round: {_metric(comparison)} went from {scores.number(row.before.value)} to "
-        f"{scores.number(row.after.value, named=True)}."
+        f"{row.learned:,} the other way round: {_metric(comparison)}{less} went from "
+        f"{scores.number(row.before.value)} to {scores.number(row.after.value, named=True)}."
     )
 
 

@@ -162,8 +162,8 @@ def test_another_unit_is_named_wherever_a_number_stands(tmp_path: Path) -> None:
     section = forgetting_section(Results.of([found], gate), before="x")
     for text in (markdown(Results.of([found], gate)), section):
         assert (
-            "30 scored higher after than before, 0 the other way round: length went from 4.00 to 5.50 characters."
-            in text
+            "30 scored higher after than before, 0 the other way round: length (less is better) went from 4.00 to 5.50 "
+            "characters." in text
         )
         assert "The later checkpoint forgot t: +1.50 characters (95 % CI +" in text
         assert "length before and after" in text
