@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from chaintune.cli.app import main
-from chaintune.records import Scores
+from chaintune.records import Example, Scores
 from chaintune.scoring.scorers import SCORERS
 from chaintune.study.task_spec import suite_settings
 
@@ -44,6 +44,12 @@ def test_the_texts_are_judged_as_the_page_says(folder: Path) -> None:
             assert printed == text
             compared += 1
     assert compared == 6
+    own = names["SCORER"]
+    example = Example("e", "p", None, {}, "c")
+    assert [one.outcome for one in own.verdicts([example] * 2, ["NO!", "No."], own.settings(share=0.6))] == [
+        "loud",
+        "calm",
+    ]
 
 
 def test_the_tasks_are_tasks(folder: Path) -> None:
