@@ -8,7 +8,7 @@ from typing import Any
 from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.records import Example, Scores, Task
 from chaintune.records.examples import Text
-from chaintune.scoring.scorers import SCORERS, settings_of
+from chaintune.scoring.scorers.metric import configured, scorer_of
 from chaintune.scoring.texts import TEXTS
 from chaintune.tasks.chat import RENDERED
 
@@ -35,17 +35,15 @@ def check_outcomes(tasks: Sequence[Task], keep: Sequence[str]) -> None:
         ConfigError: there is one.
     """
     for task in tasks:
-        name = task.scorers[0].name if task.scorers else ""
-        if not name:
+        if not task.scorers:
             raise ConfigError(
                 f"task '{task.name}': nothing is answered in words; name a task with 'measure: generation'"
             )
-        known = SCORERS.get(name).outcomes
+        known = scorer_of(task.scorers[0]).outcomes
         for outcome in keep:
             if known and outcome not in known:
-                raise ConfigError(
-                    f"task '{task.name}': scorer '{name}' has no outcome '{outcome}'; {nearest(outcome, known)}"
-                )
+                own = f"task '{task.name}': scorer '{task.scorers[0].name}'"
+                raise ConfigError(f"{own} has no outcome '{outcome}'; {nearest(outcome, known)}")
 
 
 def chat_rows(task: Task, scores: Scores, keep: Sequence[str] = ()) -> ChatRows:
@@ -95,13 +93,11 @@ def _outcomes(task: Task, example: Example, texts: Sequence[str], known: str | N
     """The outcome of each sample; scores keep that of the first."""
     if len(texts) == 1:
         return [known or ""]
-    ref = task.scorers[0]
-    scorer = SCORERS.get(ref.name)
+    scorer, settings = configured(task.scorers[0])
     if scorer.model is not None:
         raise ConfigError(
             f"task '{task.name}': of several samples that a model judged no single one is kept; take one sample"
         )
-    settings = settings_of(ref.name, ref.settings, f"scorer '{ref.name}'")
     return [verdict.outcome for verdict in scorer.verdicts([example] * len(texts), texts, settings)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from chaintune import tasks
 from chaintune.config.source import KeyPath, Source, apply_override, as_plain, plain_mapping
 from chaintune.config.validation import check, check_distinct
-from chaintune.errors import ConfigError, DataError, nearest
+from chaintune.errors import ConfigError, nearest
 from chaintune.files.reading import user_path
 from chaintune.records import ScorerRef, Task
 from chaintune.records.generation import GENERATION, function_of
@@ -82,7 +82,9 @@ def with_paths(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
         del written["chat_template"]
     full: dict[str, Any] = {key: str((folders[key] / user_path(path)).absolute()) for key, path in written.items()}
     folder = folder_of(("tasks", name, "scorer"), source)
-    return spec.model_copy(update=full | {"scorer": [_in_full(ref, folder) for ref in spec.scorer]})
+    if spec.scorer:
+        full["scorer"] = [_in_full(ref, folder) for ref in spec.scorer]
+    return spec.model_copy(update=full)
 
 
 def _in_full(ref: ScorerRef, folder: Path) -> ScorerRef:
@@ -96,7 +98,13 @@ def folder_of(at: KeyPath, source: Source) -> Path:
 
 
 def load_spec(
-    name: str, spec: TaskSpec, *, chat: RunMode = "auto", trust_remote_code: bool = False, allow_overlap: bool = False
+    name: str,
+    spec: TaskSpec,
+    *,
+    chat: RunMode = "auto",
+    trust_remote_code: bool = False,
+    allow_overlap: bool = False,
+    ask_train: bool = False,
 ) -> Task:
     """The task that a study file describes; of one that is asked both ways the examples as their data holds them.
 
@@ -106,6 +114,7 @@ def load_spec(
         chat: how it is asked where the file says nothing of this task.
         trust_remote_code: run Python code that the file names.
         allow_overlap: take data of the user's own whose train and test splits share examples.
+        ask_train: the training examples are those that are asked.
 
     Raises:
         ConfigError: it names Python code, which is not to be run.
@@ -118,6 +127,7 @@ def load_spec(
         )
     mode = spec.chat or (None if chat == "auto" else chat)
     one_way: dict[str, Any] = {"chat": mode, "system": spec.system, "chat_template": spec.chat_template}
+    asking = ({} if mode == "both" else one_way) | ({"ask_train": True} if ask_train else {})
     return tasks.load(
         name,
         role=spec.role,
@@ -133,7 +143,7 @@ def load_spec(
         scorers=[replace(ref, trusted=trust_remote_code) for ref in spec.scorer],
         generation=spec.generation(),
         allow_overlap=allow_overlap,
-        **({} if mode == "both" else one_way),
+        **asking,
         **spec.data(),
     )
 
@@ -229,9 +239,8 @@ def tasks_from_options(
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"task '{twice}' is named twice; name each task once")
     how: dict[str, Any] = {"chat": chat, "trust_remote_code": trust_remote_code, "allow_overlap": allow_overlap}
-    loaded = {name: load_spec(name, own, **how) for name, own in known.items()}
-    ways = list(both_ways(loaded, known, chat).values())
-    return [_asked_of_train(task) for task in ways] if train else ways
+    loaded = {name: load_spec(name, own, ask_train=bool(train), **how) for name, own in known.items()}
+    return list(both_ways(loaded, known, chat).values())
 
 
 def suite_settings(suite: str) -> dict[str, Any]:
@@ -247,15 +256,6 @@ def suite_settings(suite: str) -> dict[str, Any]:
     source.stop_if_wrong()
     full = {name: with_paths(spec, name, source) for name, spec in specs.items()}
     return {name: as_plain(spec.model_dump(exclude_unset=True, exclude_none=True)) for name, spec in full.items()}
-
-
-def _asked_of_train(task: Task) -> Task:
-    if not task.train:
-        raise DataError(
-            f"task '{task.name}': all its examples are tested and none is left to train on; "
-            f"--set tasks.{task.name}.test_share=0.5 sets half of them apart"
-        )
-    return replace(task, test=task.train, train=())
 
 
 def _tested(written: Mapping[str, Any]) -> list[str]:

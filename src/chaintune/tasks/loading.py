@@ -68,6 +68,7 @@ def load(
     scorers: str | Sequence[str | ScorerRef] = (),
     generation: Mapping[str, Any] | None = None,
     allow_overlap: bool = False,
+    ask_train: bool = False,
     **data: Unpack[DataOptions],
 ) -> Task:
     """The task of this name, or the task that a file of your own, a Hub data set or lm-eval holds.
@@ -99,6 +100,7 @@ def load(
         generation: in what the writing of texts differs from the known task's or the usual; keys are the fields of
             `records.Generation`.
         allow_overlap: take data of your own whose train and test splits share examples.
+        ask_train: the training examples are those that are asked, in place of the tested ones, and none is taught.
         data: where the data is; see `definition.DataOptions`.
 
     Raises:
@@ -123,7 +125,9 @@ def load(
     options = {option: value for option, value in data.items() if value is not None}
     source = read(name, own_role, options, generated=bool(scorers) or GENERATION in _names(measure))
     source = labelled(source, labelling, what)
-    if without_answers(source.pool, sizes, what):
+    if ask_train:
+        sizes["test"] = sizes["test"] if "test" not in left else None
+    elif without_answers(source.pool, sizes, what):
         sizes["train"], left = SizeSpec(0), ["test"]
     whole, notes = _parts(name, source, seed, test_share, allow_overlap=allow_overlap, left=left)
     balanced = is_balanced(source.dimensions, _names(metric))
@@ -132,6 +136,8 @@ def load(
         split: _sample(whole, split, size, task=name, data=source, seed=seed, balanced=balanced)
         for split, size in sizes.items()
     }
+    if ask_train:
+        taken = {"train": (), "test": _left_to_ask(taken["train"], what)}
     taken["train"] = answered(taken["train"], sizes["train"], what, notes)
     if special_tokens:
         taken = {split: tuple(replace(one, special_tokens=True) for one in part) for split, part in taken.items()}
@@ -158,6 +164,15 @@ def load(
         generation=_generation(source, generation or {}, what),
         scorers=_scorers(scorers) or ((ScorerRef(source.scorer),) if source.scorer else ()),
     )
+
+
+def _left_to_ask(train: tuple[Example, ...], what: str) -> tuple[Example, ...]:
+    if not train:
+        raise DataError(
+            f"{what}: all its examples are tested and none is left to train on; 'test_share: 0.5' sets half "
+            "of them apart (--set tasks.NAME.test_share=0.5)"
+        )
+    return train
 
 
 def _checked_margin(what: str, margin: float | str) -> Amount:

@@ -125,6 +125,20 @@ def test_a_file_of_tasks_says_who_judges_and_what_is_right(folder: Path, capsys:
     )
 
 
+def test_a_function_of_ones_own_judges_where_it_is_trusted(folder: Path, capsys: Any) -> None:
+    Path("own.py").write_text(
+        "def says(texts, examples, word):\n"
+        "    return [float(word in text and example['extra']['topic'] == 'a')"
+        " for text, example in zip(texts, examples)]\n"
+    )
+    command = ["rescore", "before.jsonl", "--scorer", "own.py:says", "--set", "word=sorry", "--out", "x.parquet"]
+    code, _, err = run(capsys, *command)
+    assert (code, "--trust-remote-code" in err) == (2, True)
+    code, _, err = run(capsys, *command, "--trust-remote-code")
+    assert (code, err) == (0, "")
+    assert Scores.read("x.parquet").item_scores().sum() == 18
+
+
 def test_samples_are_averaged(folder: Path) -> None:
     several = [row | {"sample": k, "text": REFUSED if k else COMPLIED} for row in rows(0) for k in range(4)]
     (scores,) = chaintune.rescore(several, "refusal")

@@ -312,3 +312,21 @@ def test_a_function_as_a_scorer_is_trusted_where_that_is_said(tmp_path: Path, tr
     [ref] = load_spec("mine", study.tasks["mine"], trust_remote_code=trusted).scorers
     assert ref.trusted is trusted
     assert ref.source.startswith("def polite")
+
+
+def test_training_examples_may_be_asked_also_of_prompts_without_answers(tmp_path: Path) -> None:
+    rows = [{"prompt": f"How {k}?", "topic": "ab"[k % 2]} for k in range(20)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    keys = {"path": tmp_path / "own.jsonl", "test_share": 0.5, "scorer": "refusal", "columns.groups.topic": "topic"}
+    overrides = [f"tasks.own.{key}={value}" for key, value in keys.items()]
+    (tested,) = tasks_from_options(["own"], overrides=overrides)
+    (whole,) = tasks_from_options(["own"], train=["all"], overrides=overrides)
+    (some,) = tasks_from_options(["own"], train=["own=2 per topic"], overrides=overrides)
+    assert {example.id for example in whole.test}.isdisjoint(example.id for example in tested.test)
+    assert (len(whole.test), len(some.test), whole.train, some.train) == (20 - len(tested.test), 4, (), ())
+    with pytest.raises(ChaintuneError, match=r"none is left to train on; 'test_share: 0.5' sets half of them apart"):
+        tasks_from_options(["own"], train=["all"], overrides=[*overrides, "tasks.own.test_share=1"])
+    with pytest.raises(ChaintuneError, match=r"--train lots: tasks.own.train"):
+        tasks_from_options(["own"], train=["lots"], overrides=overrides)
+    with pytest.raises(ChaintuneError, match="--train onw=3: 'onw' is none of the tasks; did you mean 'own'"):
+        tasks_from_options(["own"], train=["onw=3"], overrides=overrides)
