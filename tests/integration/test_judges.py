@@ -15,6 +15,8 @@ from chaintune.callback.live import encode_task
 from chaintune.cli import main
 from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.execution import compute
+from chaintune.execution.bases import BaseModel
+from chaintune.execution.judges import judges_of
 from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode
 from chaintune.records import Measurement, ScorerRef, Task
 from chaintune.runs.scoring import score_models
@@ -22,6 +24,7 @@ from chaintune.runs.session import Session
 from chaintune.scoring.scorers import SCORERS, settings_of
 from chaintune.scoring.scorers.judgements import judgement
 from chaintune.store.folder import FolderStore
+from chaintune.study.task_spec import tasks_from_options
 from chaintune.tasks import load
 from tests import tiny
 from tests.integration.conftest import Smoke
@@ -199,9 +202,6 @@ def test_no_model_judges_itself(smoke: Smoke, scorers: list[dict[str, Any]], tmp
 
 def test_a_served_model_of_the_same_name_is_the_same_model(smoke: Smoke, tmp_path: Path) -> None:
     served = {"judge": {"model": "openai:http://127.0.0.1:9/v1#SmolLM2-135M-Instruct", "template": "refusal"}}
-    from chaintune.execution.bases import BaseModel
-    from chaintune.execution.judges import judges_of
-
     judged = {"smollm2-135m": BaseModel("smollm2-135m", "0" * 64, tmp_path)}
     with pytest.raises(ConfigError, match="which is the model 'smollm2-135m' that is judged"):
         judges_of([task(smoke, [served])], judged, FolderStore(tmp_path / "store"), precision="fp32")
@@ -233,6 +233,21 @@ def test_what_cannot_be_asked_is_refused_before_anything_runs(
         object.__setattr__(own, "test", tuple(tiny.pairs(16)))
     with pytest.raises((ConfigError, DataError), match=sentence):
         score_models({"one": str(smoke.folder / "model")}, [own], FolderStore(tmp_path / "store"))
+
+
+def test_functions_and_models_that_lie_beside_the_study_file(models: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(models[1], tmp_path / "own" / "classifier")
+    (tmp_path / "own" / "words.py").write_text(
+        "def red(examples, texts):\n    return ['red' in text for text in texts]\n"
+    )
+    tiny.write_task(tmp_path / "own" / "balls.jsonl")
+    scorers = "[{classifier: {model: classifier, label: 1}}, 'words.py:red']"
+    text = f"tasks:\n  balls: {{path: balls.jsonl, role: safety, measure: generation, scorer: {scorers}}}\n"
+    (tmp_path / "own" / "tasks.yaml").write_text(text)
+    (own,) = tasks_from_options([], suite=str(tmp_path / "own" / "tasks.yaml"), trust_remote_code=True)
+    judges = judges_of([own], {}, FolderStore(tmp_path / "store"), precision="fp32")
+    assert judges.models["classifier"].weights == tmp_path / "own" / "classifier"
+    assert [judge.measure for judge in judges.by_task["balls"]] == ["classifier"]
 
 
 def test_a_language_model_is_no_classifier_and_the_other_way_round(

@@ -42,8 +42,8 @@ from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Serve
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.divergence import divergence
 from chaintune.scoring.reading import measure_of
-from chaintune.scoring.scorers import SCORERS, settings_of
 from chaintune.scoring.scorers.judgements import Keep, judgement
+from chaintune.scoring.scorers.metric import configured
 from chaintune.scoring.scorers.scorer import OpenModel, Verdict
 from chaintune.tasks.chat import RENDERED
 from chaintune.tuning.mitigations import MITIGATIONS
@@ -288,8 +288,7 @@ class LocalEngine:
         keep: Keep,
     ) -> dict[str, Any]:
         """Have a scorer's model judge the texts of a measurement, and write `measurement.parquet` into `out`."""
-        scorer = SCORERS.get(node.scorer.name)
-        settings = settings_of(node.scorer.name, node.scorer.settings, f"task '{task.name}', scorer")
+        scorer, settings = configured(node.scorer, f"task '{task.name}': ")
         started, asked = time.monotonic(), [0, 0]
 
         def watch(judged: int, total: int) -> None:

@@ -16,8 +16,8 @@ from chaintune.plan.nodes import Split
 from chaintune.records import Example, ScorerRef, Task
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.reading import measures_of
-from chaintune.scoring.scorers import SCORERS, settings_of
 from chaintune.scoring.scorers.judgements import asks_of, judge_digest, questions_digest
+from chaintune.scoring.scorers.metric import configured
 from chaintune.scoring.scorers.scorer import Scorer
 from chaintune.store.store import Store
 
@@ -62,10 +62,9 @@ def judges_of(
         if not any(measure.generation for measure in measures_of(task)):
             continue
         for ref in task.scorers:
-            scorer, where = SCORERS.get(ref.name), f"task '{task.name}', scorer"
+            scorer, settings = configured(ref, f"task '{task.name}': ")
             if scorer.model is None:
                 continue
-            settings = settings_of(ref.name, ref.settings, where)
             name = scorer.model(settings)
             model = (
                 open_classifier(name)

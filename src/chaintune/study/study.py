@@ -301,8 +301,14 @@ def _written(item: ChainItem, folder: Path | None) -> Any:
 def _scorer_seen_from(folder: Path | None, scorer: Any) -> Any:
     """A scorer as a study file in a folder has it: the file of a function is seen from there."""
     if isinstance(scorer, dict):
-        return {_scorer_seen_from(folder, name): settings for name, settings in scorer.items()}
+        return {_scorer_seen_from(folder, name): _model_seen_from(folder, own) for name, own in scorer.items()}
     return _seen_from(folder, scorer) if function_of(scorer)[1] else scorer
+
+
+def _model_seen_from(folder: Path | None, settings: Any) -> Any:
+    """A scorer's settings as a study file in a folder has them: the folder of its model is seen from there."""
+    model = settings.get("model") if isinstance(settings, dict) else None
+    return {**settings, "model": _seen_from(folder, model)} if isinstance(model, str) else settings
 
 
 def _seen_from(folder: Path | None, path: str) -> str:

@@ -1,5 +1,6 @@
 """Tasks of a study file and of a command's options: checked before anything is read, then loaded."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,9 @@ def with_paths(spec: TaskSpec, name: str, source: Source) -> TaskSpec:
 
 def _in_full(ref: ScorerRef, folder: Path) -> ScorerRef:
     file, function = function_of(ref.name)
+    model = ref.settings.get("model")
+    if isinstance(model, str) and os.path.exists(path := folder / user_path(model)):  # noqa: PTH110 - of any name
+        ref = replace(ref, settings={**ref.settings, "model": str(path.absolute())})
     return replace(ref, name=f"{(folder / user_path(file)).absolute()}:{function}") if function else ref
 
 
