@@ -16,6 +16,7 @@ from chaintune.forgetting.missing import Incomplete, with_bounds
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, every_example, pair
 from chaintune.forgetting.power import OnDraw, power_by_simulation
+from chaintune.forgetting.rounding import DIFFERENCE, rounding_of_scores
 from chaintune.forgetting.rows import Subject, forgetting_rows
 from chaintune.forgetting.second_lines import second_rows, with_usual
 from chaintune.forgetting.units import Unit
@@ -166,6 +167,7 @@ def compare_scores(
         dict(before.provenance), dict(after.provenance), (*_auc_rows(subject, groups, sides, inference), *second),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
         on_missing=on_missing, start=names[0], end=names[1],
+        rounding=_rounding(before, after, known, inference),
     )  # fmt: skip
     if power:
         comparison = replace(comparison, simulated_power=_simulated(comparison, groups, values, inference, on_draw))
@@ -216,6 +218,13 @@ def _known(
     """The dimensions and pairs of them on which the examples of a side have groups."""
     known = {*side.dimensions, *([LABEL] if side.metric.average == "balanced" else [])}
     return [name for name in by if name in known], [pair for pair in intersections if known.issuperset(pair)]
+
+
+def _rounding(before: Scores, after: Scores, metric: str, options: Inference) -> dict[str, Estimate]:
+    """What changed of scores of texts that were written twice, of the earlier checkpoint where it was asked so."""
+    own = (one for one in (before, after) if one.metric.name == metric)
+    known = (rounding_of_scores(one, options) for one in own)
+    return next((one for one in known if DIFFERENCE in one), {})
 
 
 def _simulated(

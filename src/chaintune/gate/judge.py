@@ -18,8 +18,10 @@ import numpy as np
 
 from chaintune.errors import ConfigError, nearest, number_of
 from chaintune.forgetting.crossing import joined, parts_of
+from chaintune.forgetting.rounding import DIFFERENCE
 from chaintune.gate.policy import EVERY, Budget, Policy
 from chaintune.records import Comparison, Estimate, Gate, GroupComparison, Judgement, Series, Tier
+from chaintune.records.scales import changes_in
 from chaintune.stats.clusters import Floats
 from chaintune.stats.deciding import growth_to_decide, room_to_pass
 from chaintune.stats.rates import combine, t_quantile
@@ -266,6 +268,8 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
         reason = judged.reason or f"compared by force: {'; '.join(comparison.forced)}"
     else:
         answer, reason = "pass", "the whole interval lies within the budget"
+    if answer in ("pass", "fail") and (noise := _noise(comparison, abs(allowed - judged.value))):
+        answer, reason = "inconclusive", noise
     if comparison.bounds and not math.isnan(judged.low):
         many = number_of(comparison.n_left_out, "example")
         reason += f"; counted at best and at worst: {many} without a score"
@@ -277,6 +281,17 @@ def _judgement(budget: Budget, comparison: Comparison, dimension: str, group: st
     undecided = answer == "inconclusive" and judged.low <= allowed < judged.high and not judged.obstacle
     undecided = undecided and not comparison.bounds  # more examples do not tell what the missing ones would be
     return _with_what_decides(judgement, judged, allowed, comparison.level) if undecided else judgement
+
+
+def _noise(comparison: Comparison, room: float) -> str:
+    """Why a budget so near to the number says nothing: texts written twice differ by more; empty where they do not."""
+    moved = comparison.rounding.get(DIFFERENCE)
+    if moved is None or not (moved.low > 0 or moved.high < 0) or room >= abs(moved.value):
+        return ""
+    return (
+        "the budget lies nearer to the number than two runs of one checkpoint lie apart, of the same texts written in "
+        f"another grouping: {changes_in(comparison.unit).text(moved, level=comparison.level)}"
+    )
 
 
 def _with_what_decides(judgement: Judgement, judged: _Judged, allowed: float, level: float) -> Judgement:

@@ -199,6 +199,9 @@ class Comparison:
         simulated_power: how often comparisons of simulated data like these show a loss; None where nobody asked.
         chat_agreement: `before` and `after` -> the share of examples that the checkpoint answers alike in its chat
             template and as plain text; empty where the task was asked one way.
+        rounding: what changed where the earlier checkpoint wrote some texts a second time, in another grouping:
+            `rounding`, the share of scores that are others, and `rounding_difference`, the mean of the first run minus
+            that of the second; empty where nothing was written twice.
         start, end: names of the earlier and of the later checkpoint, where there are more than these two; JSON calls
             them `from` and `to`.
     """
@@ -225,6 +228,7 @@ class Comparison:
     on_missing: Literal["error", "intersect", "drop"] = "error"
     simulated_power: SimulatedPower | None = None
     chat_agreement: Mapping[str, Estimate] = field(default_factory=dict)
+    rounding: Mapping[str, Estimate] = field(default_factory=dict)
     start: str = ""
     end: str = ""
 

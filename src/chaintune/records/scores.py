@@ -28,6 +28,7 @@ from chaintune.records.margins import LOG_MARGIN, SCALED_MARGIN, log_margins, sc
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
 from chaintune.records.preference import PREFERENCE_METRICS, PREFERENCE_SCHEMA, compared
+from chaintune.records.second_run import rounding_of, runs_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -335,6 +336,8 @@ def scores_of(
 ) -> Scores:
     """The scores that an item metric makes of a measurement; several samples of an example are averaged first.
 
+    What texts that were written a second time change of their scores is kept in the provenance, as `rounding`.
+
     Args:
         task: the task's name.
         measurement: of these examples.
@@ -350,11 +353,20 @@ def scores_of(
         raise ConfigError(
             f"task '{task}': item metric '{metric.name}' reads measure '{metric.measure}', not '{measurement.measure}'"
         )
-    measurement = measurement.sorted()
+    measurement, again = runs_of(measurement.sorted())
     known = {example.id: example for example in examples}
+    ids = set(measurement.table.column("example_id").to_pylist())
+    if ids != set(known):
+        raise DataError(f"task '{task}': the measurement is of {len(ids)} other examples than these {len(known)}")
+    table = _scored(task, measurement, known, metric)
+    about = {"rounding": rounding_of(table, _scored(task, again, known, metric))} if again else {}
+    return Scores(task, whole_table(table), {**measurement.provenance, **about, **(provenance or {})}, metric)
+
+
+def _scored(task: str, measurement: Measurement, known: Mapping[str, Example], metric: ItemMetric) -> pa.Table:
+    """The scores of a measurement's rows, a row an example; columns that the metric does not give are absent."""
+    assert metric.score is not None  # noqa: S101 - checked by the caller
     ids = measurement.table.column("example_id").to_pylist()
-    if set(ids) != set(known):
-        raise DataError(f"task '{task}': the measurement is of {len(set(ids))} other examples than these {len(known)}")
     own = [known[name] for name in ids]
     columns = dict(metric.score(measurement, own))
     table = pa.table(
@@ -367,9 +379,7 @@ def scores_of(
             **{name: _column(name, values) for name, values in columns.items()},
         }
     )
-    return Scores(
-        task, whole_table(_averaged(_with_samples(table))), {**measurement.provenance, **(provenance or {})}, metric
-    )
+    return _averaged(_with_samples(table))
 
 
 def scores_table(

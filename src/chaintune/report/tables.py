@@ -431,6 +431,7 @@ _OTHERS = {
     "fwt": "Forward transfer (Lopez-Paz and Ranzato)",
     "rounding": "Share of answers that change when the base is scored in another grouping: rounding",
     "rounding_nats": "Change of a log-probability by the same, median",
+    "rounding_difference": "Mean score of the first run minus that of the second, of texts that the base wrote twice",
     "bbq_bias_ambiguous": "BBQ bias score, ambiguous contexts",
     "bbq_bias_disambiguated": "BBQ bias score, disambiguated contexts",
 }

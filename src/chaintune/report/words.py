@@ -7,6 +7,7 @@ from typing import Literal
 
 from chaintune.errors import number_of
 from chaintune.forgetting.recommend import recommend
+from chaintune.forgetting.rounding import DIFFERENCE, ROUNDING
 from chaintune.records import Comparison, Estimate, Recommendation, ResultRow, Series, pooled
 from chaintune.records.amounts import is_share
 from chaintune.records.checkpoint import BASE
@@ -76,7 +77,7 @@ def paragraphs(results: Results) -> list[Paragraph]:
     if left := sum(map(len, alike[_MOST_PARAGRAPHS:])):
         parts.append(Paragraph("brought back", f"{left} more mitigations are in the tables."))
     parts += [Paragraph("brought back", text) for text in recommendations(recommend(shown, limits))]
-    parts += [Paragraph("sure", text) for text in _rounding([row for row in shown if row.metric == "rounding"])]
+    parts += [Paragraph("sure", text) for text in _rounding(shown, level)]
     if families := dict.fromkeys(row.family for row in lost if row.family):
         corrected = f"Verdicts on whole tasks are corrected over the tasks of each checkpoint: {listed(families)}."
         parts.append(Paragraph("sure", corrected))
@@ -155,6 +156,7 @@ def _comparison_text(comparison: Comparison) -> str:
             f"Interval and verdict are corrected over {over_what([whole.family])} as one family: {whole.family}."
         )
     parts += [agreement_sentence(comparison.task, comparison.chat_agreement, level=comparison.level)]
+    parts += [_written_twice(comparison)]
     parts += [*power_sentences(comparison), *(() if comparison.end else comparison.cautions.values())]
     return " ".join(
         [*filter(None, parts), "This speaks about these two checkpoints, not about what their recipe does in general."]
@@ -453,17 +455,38 @@ def recommended(choice: Recommendation) -> str:
     return f"Recommended for {what}: a dose of {100 * choice.dose:.4g} %, {choice.reason}."
 
 
-def _rounding(rows: Sequence[ResultRow]) -> list[str]:
-    """One sentence on how much of any change may be arithmetic."""
-    if not rows:
-        return []
-    texts = [
-        f"{round(row.estimate.value * row.estimate.n):,} of {row.estimate.n:,} answers to {row.task} "
-        f"(at most {100 * row.estimate.high:.0f} %)"
-        for row in rows
-    ]
+def _rounding(rows: Sequence[ResultRow], level: float) -> list[str]:
+    """One sentence on how much of any change may be arithmetic, and how far that moved the mean of texts."""
+    moved = {(row.base, row.task): row for row in rows if row.metric == DIFFERENCE}
+    texts = []
+    for row in (row for row in rows if row.metric == ROUNDING):
+        other = moved.get((row.base, row.task))
+        mean = f"; their mean moved by {_moved(other.estimate, other.unit, level)}" if other else ""
+        counts = _changed(row.estimate, "scores of" if other else "answers to", row.task)
+        texts.append(f"{counts} (at most {100 * row.estimate.high:.0f} %{mean})")
     counts = ", ".join(dict.fromkeys(texts))
-    return [f"Rounding alone changed {counts} when the base was scored in another grouping of its examples."]
+    how = "when the base was scored in another grouping of its examples"
+    return [f"Rounding alone changed {counts} {how}."] if texts else []
+
+
+def _written_twice(comparison: Comparison) -> str:
+    """What rounding alone changed of texts that one checkpoint wrote twice; empty where none did."""
+    if ROUNDING not in comparison.rounding:
+        return ""
+    changed, moved = comparison.rounding[ROUNDING], comparison.rounding[DIFFERENCE]
+    counts = _changed(changed, "scores of", comparison.task)
+    return (
+        f"Rounding alone changed {counts} when the earlier checkpoint wrote them again in another grouping; their mean "
+        f"moved by {_moved(moved, comparison.unit, comparison.level)}."
+    )
+
+
+def _changed(share: Estimate, what: str, task: str) -> str:
+    return f"{round(share.value * share.n):,} of {share.n:,} {what} {task}"
+
+
+def _moved(difference: Estimate, unit: str, level: float) -> str:
+    return changes_in(unit).text(difference, level=level)
 
 
 def definition(rows: Iterable[ResultRow]) -> str:

@@ -25,7 +25,7 @@ from chaintune.scoring.memory import Portions
 from chaintune.scoring.writing import Rules, Writing, end_tokens
 
 # Rows of more than these gain little; benchmarks/generation.py measures it. Tokens bound what keys and values take.
-_CPU_ROWS, _GPU_ROWS = 96, 256
+_CPU_ROWS, _GPU_ROWS = 128, 256
 _CPU_TOKENS, _GPU_TOKENS = 16_384, 32_768
 # To drop a row copies the cache of all others, which costs about an eighth of a step.
 _DROPPED_FRACTION = 1 / 8

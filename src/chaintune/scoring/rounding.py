@@ -8,16 +8,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from chaintune.models.encoding import Encoded
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.records import Example
 from chaintune.records.choice import preferred
 from chaintune.scoring.logprobs import alone_logprobs
-
-# Enough to tell one changed answer in twenty from none.
-EXAMPLES = 64
+from chaintune.scoring.measures.measure import evenly_spaced
 
 
 def rounding(
@@ -42,7 +38,7 @@ def rounding(
     Returns:
         `example_id`; `changed`, whether another choice is preferred; `nats`, the largest change of a choice.
     """
-    chosen = np.unique(np.linspace(0, len(examples) - 1, min(EXAMPLES, len(examples))).round().astype(int))
+    chosen = evenly_spaced(len(examples))
     rows = alone_logprobs(model, [encoded[index] for index in chosen], batch_tokens=batch_tokens, share=share)
     again = share.merged(rows, next(model.parameters()).device)
     pairs = [(logprobs[index], row) for index, row in zip(chosen, again, strict=True)]

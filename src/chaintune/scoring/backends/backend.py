@@ -70,6 +70,7 @@ class Backend(Protocol):
         generation: Generation,
         on_written: Callable[[int, int], None],
         remember: Remember,
+        apart: bool = False,
     ) -> Texts:
         """The texts written to each prompt, its samples.
 
@@ -79,6 +80,8 @@ class Backend(Protocol):
             generation: how they are written.
             on_written: called with the numbers of texts and of tokens that were written so far.
             remember: keeps texts that were written before the last one is.
+            apart: write few together, so that the arithmetic is grouped in another way than usual, where that can be
+                chosen.
 
         Raises:
             DataError: a prompt with the longest text is longer than the model's context.

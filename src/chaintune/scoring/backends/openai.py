@@ -73,6 +73,7 @@ class OpenAiBackend:
         generation: Generation,
         on_written: Callable[[int, int], None],
         remember: Remember,
+        apart: bool = False,  # noqa: ARG002 - it is the server that groups requests
     ) -> Texts:
         """The texts written to each prompt, as `Backend` has it; several requests are under way at once.
 

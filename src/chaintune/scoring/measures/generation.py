@@ -1,25 +1,29 @@
 """Generation: the texts that a checkpoint writes behind the prompt, for a scorer to judge."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any
 
 from chaintune.records import Choices, Example, Measurement, Preference, Reference, generation_measurement
-from chaintune.records.generation import GENERATION, Generation
+from chaintune.records.generation import GENERATION, GeneratedText, Generation, Texts
 from chaintune.scoring.backends.backend import Backend
-from chaintune.scoring.measures.measure import Asking, Measure
+from chaintune.scoring.measures.measure import Asking, Measure, evenly_spaced
 
 
 def record(backend: Backend, examples: Sequence[Example], asking: Asking) -> Measurement:
-    """The texts written to every prompt."""
-    texts = backend.generate(
-        examples,
-        task=asking.task,
-        generation=asking.generation,
-        on_written=asking.on_written,
-        remember=asking.remember,
-    )
-    return generation_measurement(examples, texts, backend.about)
+    """The texts written to every prompt, and those of some a second time, in smaller batches, where it is asked for."""
+    how: dict[str, Any] = {"task": asking.task, "generation": asking.generation}
+    texts = backend.generate(examples, **how, on_written=asking.on_written, remember=asking.remember)
+    again: dict[str, list[GeneratedText]] = {}
+    if asking.again and examples:
+        chosen = [examples[place] for place in evenly_spaced(len(examples))]
+
+        def remember(name: str, compute: Callable[[], Texts]) -> Texts:
+            return asking.remember(f"again {name}", compute)
+
+        rewritten = backend.generate(chosen, **how, on_written=lambda *_: None, remember=remember, apart=True)
+        again = {example.id: own for example, own in zip(chosen, rewritten, strict=True)}
+    return generation_measurement(examples, texts, backend.about, again=again)
 
 
 def question(example: Example) -> list[Any]:

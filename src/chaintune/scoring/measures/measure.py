@@ -4,10 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from chaintune.errors import ConfigError, DataError, nearest
 from chaintune.records import Example, Generation, ItemMetric, Measurement, Remember, Target, canonical_digest
 from chaintune.records.generation import at_once
 from chaintune.scoring.backends.backend import Ability, Backend
+
+# Asked a second way: enough to tell one changed answer in twenty from none.
+_AGAIN_EXAMPLES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,12 @@ def ask_answers(
     logprobs, tokens = backend.answer_logprobs(examples, task=asking.task, on_scored=asking.on_scored)
     rounding = backend.rounding(examples, logprobs) if asking.again and examples else ""
     return logprobs, tokens, dict(backend.about) | ({"rounding": rounding} if rounding else {})
+
+
+def evenly_spaced(count: int) -> list[int]:
+    """Places of up to 64 of so many examples, which are asked a second way."""
+    places: list[int] = np.unique(np.linspace(0, count - 1, min(_AGAIN_EXAMPLES, count)).round().astype(int)).tolist()
+    return places
 
 
 def question(example: Example) -> list[Any]:

@@ -1,0 +1,84 @@
+"""Texts through the command line: written, written a second time in another grouping, and killed in the middle."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from chaintune.execution.compute import PART
+from chaintune.plan.nodes import MEASUREMENT_FILE
+from chaintune.records import Measurement, Scores
+from tests import tiny
+from tests.integration import writing_program
+from tests.programs import Program, Start
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> list[str]:
+    """A model, and twenty prompts without a target."""
+    tiny.write_model(tmp_path / "model")
+    rows = [{"id": one.id, "prompt": one.prompt, "groups": one.groups} for one in tiny.numbered(tiny.examples(20))]
+    path = tmp_path / "asked.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    keys = {
+        "path": path,
+        "max_new_tokens": 6,
+        "train": "none",
+        "test": "all",
+        "scorer": "{contains: {any: [ball, red]}}",
+    }
+    sets = [word for key, value in keys.items() for word in ("--set", f"tasks.asked.{key}={value}")]
+    return ["score", str(tmp_path / "model"), "--task", "asked", *sets]
+
+
+def score(start: Start, asked: list[str], folder: Path, *, kept: int = 0) -> Program:
+    where = ["--store", str(folder / "store"), "--out", str(folder / "scores.parquet")]
+    return start(writing_program.__file__, str(kept), *asked, *where)
+
+
+def batches(program: Program) -> list[str]:
+    return [line for line in program.out.splitlines() if line.startswith("batch ")]
+
+
+def measurement(folder: Path) -> Path:
+    (path,) = (folder / "store").rglob(MEASUREMENT_FILE)
+    return path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that kills without warning")
+def test_killed_in_the_middle_the_next_run_ends_with_the_same_bytes(
+    start: Start, asked: list[str], tmp_path: Path
+) -> None:
+    straight = score(start, asked, tmp_path / "straight")
+    assert straight.wait() == 0, straight.err
+    every = batches(straight)
+    # Five batches, and those of the second run, of which none is one of the first.
+    assert len(set(every)) == len(every) > 5
+
+    cut = score(start, asked, tmp_path / "cut", kept=3)
+    assert cut.wait() == -signal.SIGKILL, cut.err
+    assert batches(cut) == every[:3]
+    assert not list((tmp_path / "cut" / "store").rglob(MEASUREMENT_FILE))
+
+    resumed = score(start, asked, tmp_path / "cut")
+    assert resumed.wait() == 0, resumed.err
+    assert batches(resumed) == every[3:], "what was kept is not written again"
+    assert measurement(tmp_path / "cut").read_bytes() == measurement(tmp_path / "straight").read_bytes()
+    assert not list((tmp_path / "cut" / "store" / PART).glob("*/manifest.json"))
+
+
+def test_a_base_writes_some_texts_twice_and_its_scores_say_what_changed(
+    start: Start, asked: list[str], tmp_path: Path
+) -> None:
+    program = score(start, asked, tmp_path)
+    assert program.wait() == 0, program.err
+    table = Measurement.read(measurement(tmp_path)).table
+    texts = {(row["example_id"], row["sample"]): row["text"] for row in table.to_pylist()}
+    assert len(texts) == 40
+    scores = Scores.read(tmp_path / "scores.parquet")
+    rounding = json.loads(scores.provenance["rounding"])
+    assert rounding["example_id"] == scores.example_ids
+    same = [texts[name, 0] == texts[name, -1] for name in scores.example_ids]
+    assert all(not changed for changed, alike in zip(rounding["changed"], same, strict=True) if alike)
