@@ -41,6 +41,7 @@ from chaintune.records.generation import at_once
 from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Served
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.divergence import divergence
+from chaintune.scoring.measures.measure import evenly_spaced
 from chaintune.scoring.reading import measure_of
 from chaintune.scoring.scorers.judgements import Keep, judgement
 from chaintune.scoring.scorers.metric import configured
@@ -234,8 +235,11 @@ class LocalEngine:
         def watch(done: int) -> None:
             report(_scoring_progress(node, done, len(examples), started))
 
+        twice = len(evenly_spaced(len(examples))) if node.asks_twice else 0
+
         def watch_texts(written: int, tokens: int) -> None:
-            report(_writing_progress(node, written, len(examples) * task.generation.samples, tokens, started))
+            texts = (len(examples) + twice) * task.generation.samples
+            report(_writing_progress(node, written, texts, tokens, started))
 
         if devices > 1:
             self._let_go()

@@ -17,11 +17,15 @@ def record(backend: Backend, examples: Sequence[Example], asking: Asking) -> Mea
     again: dict[str, list[GeneratedText]] = {}
     if asking.again and examples:
         chosen = [examples[place] for place in evenly_spaced(len(examples))]
+        before = [text.tokens for own in texts for text in own]
+
+        def on_written(further: int, tokens: int) -> None:
+            asking.on_written(len(before) + further, sum(before) + tokens)
 
         def remember(name: str, compute: Callable[[], Texts]) -> Texts:
             return asking.remember(f"again {name}", compute)
 
-        rewritten = backend.generate(chosen, **how, on_written=lambda *_: None, remember=remember, apart=True)
+        rewritten = backend.generate(chosen, **how, on_written=on_written, remember=remember, apart=True)
         again = {example.id: own for example, own in zip(chosen, rewritten, strict=True)}
     return generation_measurement(examples, texts, backend.about, again=again)
 
