@@ -12,6 +12,7 @@ from chaintune.study.external import ChainItem, ExternalStage, task_of
 from chaintune.study.mitigations import MitigationItem, was_lost
 from chaintune.study.study import Study
 from chaintune.tasks.sizes import dose_size
+from chaintune.tasks.unanswered import are_prompts
 from chaintune.tuning.mitigations import BetweenSpec, DoseSpec
 
 
@@ -69,7 +70,7 @@ class Branch:
         return self.mitigated.chain[: _learned_at(self.mitigated.task, self.mitigated.chain)]
 
 
-_EMPTY = "its train split is empty"
+_PROMPTS = "its prompts have no answers to teach; measure it, and train on another"
 
 
 def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
@@ -80,9 +81,9 @@ def branches_of(study: Study, tasks: Mapping[str, Task]) -> list[Branch]:
         DataError: a chain trains on a task that has nothing to train on.
     """
     for name in {task_of(item) for chain in study.chains for item in chain if _reads_data(item)}:
-        if not tasks[name].train:
-            prompts = tasks[name].test and all(example.target is None for example in tasks[name].test)
-            why = "its prompts have no answers to teach; measure it, and train on another" if prompts else _EMPTY
+        train, test = tasks[name].train, tasks[name].test
+        if not train or are_prompts(train):
+            why = _PROMPTS if are_prompts(train or test) else "its train split is empty"
             raise DataError(f"task '{name}' is trained on in a chain, and {why}")
     mitigations = [resolved(item, tasks[item.task]) for item in study.mitigations]
     branches: list[Branch] = []

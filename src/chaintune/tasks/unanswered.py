@@ -1,6 +1,6 @@
 """Prompts without an answer: a model writes one, which is judged, and nothing of them can be taught."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chaintune.errors import ConfigError, DataError, number_of
 from chaintune.records import Example
@@ -19,8 +19,8 @@ def without_answers(pool: Pool, sizes: Mapping[str, SizeSpec | None], what: str)
     Raises:
         ConfigError: they are to be taught.
     """
-    train, everything = sizes["train"], (*pool.examples, *(pool.test or ()))
-    if any(example.target is not None for example in everything) or (train is not None and train.is_none):
+    train = sizes["train"]
+    if not are_prompts((*pool.examples, *(pool.test or ()))) or (train is not None and train.is_none):
         return False
     if train is not None or (sizes["test"] is not None and sizes["test"].is_none):
         raise ConfigError(
@@ -28,6 +28,11 @@ def without_answers(pool: Pool, sizes: Mapping[str, SizeSpec | None], what: str)
             "'train: none', and teach a task with answers"
         )
     return True
+
+
+def are_prompts(examples: Sequence[Example]) -> bool:
+    """Whether there are examples, and none has an answer."""
+    return bool(examples) and all(example.target is None for example in examples)
 
 
 def answered(taught: tuple[Example, ...], size: SizeSpec | None, what: str, notes: list[str]) -> tuple[Example, ...]:

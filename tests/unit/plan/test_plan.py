@@ -3,6 +3,8 @@
 from itertools import permutations
 from typing import Any
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,6 +64,17 @@ def test_a_chain_over_a_task_with_nothing_to_train_on() -> None:
     with pytest.raises(DataError, match="task 'a' is trained on in a chain, and its train split is empty"):
         make_plan(make_study("ab"), tasks)
     assert len(make_plan(make_study("ab", chains=[["b"]]), tasks).scores) == 4
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_a_chain_over_prompts_without_answers(count: int) -> None:
+    prompts = make_task("a", train=count)
+    parts = {part: tuple(replace(one, target=None) for one in getattr(prompts, part)) for part in ("train", "test")}
+    tasks = {"a": replace(prompts, **parts), "b": make_task("b")}
+    with pytest.raises(
+        DataError, match="task 'a' is trained on in a chain, and its prompts have no answers to teach; m"
+    ):
+        make_plan(make_study("ab"), tasks)
 
 
 def test_a_replay_has_its_own_recipe() -> None:

@@ -89,6 +89,13 @@ def test_nothing_of_prompts_can_be_taught(options: dict[str, Any]) -> None:
         load(prompts(8, groups={"faith": "a"}), **options)
 
 
+def test_prompts_that_are_not_tested_may_be_asked() -> None:
+    tested = load(prompts(8), test_share=0.5)
+    asked = load(prompts(8), test_share=0.5, train=3, ask_train=True)
+    assert (len(tested.train), len(tested.test), len(asked.train), len(asked.test)) == (0, 4, 0, 3)
+    assert not {one.cluster for one in tested.test} & {one.cluster for one in asked.test}
+
+
 def test_a_prompt_that_ends_with_an_answer_is_told() -> None:
     with pytest.raises(
         DataError, match="field 'prompt': its last turn is the assistant's, expected one that a model an"
