@@ -1,9 +1,8 @@
 """The stage graph: hand-worked counts, keys, order, and what holds for every study."""
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
-
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
