@@ -68,8 +68,8 @@ def test_a_chain_over_a_task_with_nothing_to_train_on() -> None:
 @pytest.mark.parametrize("count", [0, 4])
 def test_a_chain_over_prompts_without_answers(count: int) -> None:
     prompts = make_task("a", train=count)
-    parts = {part: tuple(replace(one, target=None) for one in getattr(prompts, part)) for part in ("train", "test")}
-    tasks = {"a": replace(prompts, **parts), "b": make_task("b")}
+    train, test = (tuple(replace(one, target=None) for one in part) for part in (prompts.train, prompts.test))
+    tasks = {"a": replace(prompts, train=train, test=test), "b": make_task("b")}
     with pytest.raises(
         DataError, match="task 'a' is trained on in a chain, and its prompts have no answers to teach; m"
     ):
