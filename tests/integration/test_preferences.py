@@ -88,6 +88,15 @@ def test_references_are_measured_once_and_kept(smoke: Smoke, pairs: Path, tmp_pa
     assert not again.run(tmp_path / "out").outcome.of("made")
 
 
+def test_a_chain_of_pairs_under_any_adapter_runs_to_the_end(smoke: Smoke, pairs: Path, tmp_path: Path) -> None:
+    oft = {"method": "peft", "peft": {"peft_type": "OFT", "oft_block_size": 4}, "learning_rate": 1e-2}
+    session = open_study(tmp_path / "store", study(smoke, pairs, chains=[["prefs", "balls"]], recipe=oft, kl=True))
+    results = session.run(tmp_path / "out")
+    assert results.outcome.complete, [result.cause for result in results.outcome.of("failed")]
+    assert len(list((tmp_path / "store").rglob("adapter_model.safetensors"))) == 2
+    assert any(row.metric == "gain" and row.task == "prefs" and row.estimate.value > 0 for row in results.rows)
+
+
 def test_a_stage_from_the_store_is_one_that_asks_for_itself(
     smoke: Smoke, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
