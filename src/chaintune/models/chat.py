@@ -30,6 +30,8 @@ _MARKS_ANSWERS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _CHUNK_TURNS = 2048
 # What transformers takes of several templates.
 _DEFAULT = "default"
+# An answer by which one sees what a template writes before any.
+_PROBE = "chaintune-answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +174,12 @@ def encode_openings(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     return [encoded[place] for place in range(len(examples))]
 
 
-def blanks_before_choices(
+def before_choices(
     tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], opened: Sequence[str]
-) -> list[str]:
-    """The blanks that the template writes between the words that open an answer and each example's choices.
+) -> list[tuple[str, str]]:
+    """The text that the template writes before each example's choices, and the blanks that belong to these.
+
+    The text is what opens an answer with what the template puts before one (an empty thought, the name of a channel).
 
     Args:
         tokenizer: of the model.
@@ -184,9 +188,7 @@ def blanks_before_choices(
     """
     templates = {chat: template_text(tokenizer, chat) for chat in {example.chat for example in examples}}
     return [
-        _Rendering(tokenizer, templates[example.chat], example.special_tokens).blanks(
-            example.prompt, text, example.choices.texts[0]
-        )
+        _Rendering(tokenizer, templates[example.chat], example.special_tokens).before(example.prompt, text)
         for example, text in zip(examples, opened, strict=True)
         if isinstance(example.prompt, tuple)
     ]
@@ -226,15 +228,17 @@ class _Rendering:
             ) from error
         return text
 
-    def blanks(self, history: Sequence[Message], opened: str, answer: str) -> str:
-        """What the template writes between the words that open an answer and the answer, where these are blanks."""
+    def before(self, history: Sequence[Message], opened: str) -> tuple[str, str]:
+        """The text before an answer to some turns, and the blanks behind it where there is nothing else."""
         try:
-            (whole,) = self.texts([(*history, Message("assistant", answer))], opens=False)
+            (whole,) = self.texts([(*history, Message("assistant", _PROBE))], opens=False)
         except (TemplateError, TypeError):
-            return ""
-        rest = whole[len(opened) :] if whole.startswith(opened) else ""
-        blanks = rest[: len(rest) - len(rest.lstrip())]
-        return blanks if rest[len(blanks) :].startswith(answer.strip()) and answer == answer.lstrip() else ""
+            return opened, ""
+        text, answer, _ = whole.rpartition(_PROBE)
+        if not answer:
+            return opened, ""
+        made = text[len(opened) :] if text.startswith(opened) else text
+        return (text, "") if made.strip() else (opened, made)
 
     def tokens(self, histories: Sequence[Sequence[Message]], *, opens: bool) -> list[Tokens]:
         """The same as token ids."""

@@ -19,7 +19,7 @@ from functools import cache
 from transformers import PreTrainedTokenizerBase
 
 from chaintune.errors import DataError, ModelError
-from chaintune.models.chat import Turn, blanks_before_choices, encode_openings, encode_turns, has_template
+from chaintune.models.chat import Turn, before_choices, encode_openings, encode_turns, has_template
 from chaintune.models.token_tree import common_beginning
 from chaintune.records import Chat, Choices, Example, Message, Preference, Reference, Target
 from chaintune.records.examples import Text
@@ -86,7 +86,8 @@ def encode_examples(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Examp
     every other special token that is written there is text, where an example's `special_tokens` does not say otherwise.
 
     A prompt of turns is rendered by a chat template: a choice is then the content of an answer, with the blanks that
-    the template writes before it and without what ends it; any other answer the whole turn. Where the model has no
+    the template writes before it and without what ends it, and what else the template writes there is read before it;
+    any other answer is the whole turn. Where the model has no
     template, a single user turn that may be read as text is.
 
     Raises:
@@ -282,24 +283,26 @@ def _opened_rows(
 ) -> Iterator[list[list[int]]]:
     """The turns up to where an answer begins, and the same with the content of each choice, of each example."""
     openings = encode_openings(tokenizer, examples)
-    before = blanks_before_choices(tokenizer, examples, [text for text, _ in openings])
+    before = before_choices(tokenizer, examples, [text for text, _ in openings])
     offered = [
-        [blanks + choice for choice in example.choices.texts] for example, blanks in zip(examples, before, strict=True)
+        [blanks + choice for choice in example.choices.texts]
+        for example, (_, blanks) in zip(examples, before, strict=True)
     ]
-    written = [
-        [text, *(text + choice for choice in choices)] for choices, (text, _) in zip(offered, openings, strict=True)
-    ]
-    every = [text for texts in written for text in texts]
-    ids = iter(tokenizer(every, add_special_tokens=False, verbose=False)["input_ids"] if every else [])
-    for example, choices, (_, opened) in zip(examples, offered, openings, strict=True):
-        rows = [next(ids) for _ in (None, *choices)]
+    every = [text for text, _ in openings]
+    every += [text + answer for (text, _), choices in zip(before, offered, strict=True) for answer in ("", *choices)]
+    distinct = list(dict.fromkeys(every))
+    read = tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"] if distinct else []
+    ids = dict(zip(distinct, read, strict=True))
+    for example, choices, (text, _), (opening, opened) in zip(examples, offered, before, openings, strict=True):
         plain = example.special_tokens or not (special.written and any(map(special.written.search, choices)))
-        if tuple(rows[0]) == opened and plain:
-            yield rows
+        if tuple(ids[opening]) == opened and plain:
+            yield [ids[text + answer] for answer in ("", *choices)]
             continue
         # Special tokens are written in the turns or choices and are text there, so that each part is read by itself.
+        made = text.removeprefix(opening) if text.startswith(opening) else ""
+        start = [*opened, *tokenizer(made, add_special_tokens=False)["input_ids"]] if made else list(opened)
         parts = tokenizer(list(choices), add_special_tokens=False, verbose=False, split_special_tokens=True)
-        yield [list(opened), *([*opened, *part] for part in parts["input_ids"])]
+        yield [start, *([*start, *part] for part in parts["input_ids"])]
 
 
 def encode_answers(

@@ -121,7 +121,7 @@ def test_a_template_that_writes_no_bos_gets_none() -> None:
     assert tokenizer("Ann")["input_ids"][0] == tokenizer.bos_token_id
 
 
-@pytest.mark.parametrize("name", ["smollm2", "qwen2_5", "llama3_2", "gemma3", "mistral", "llama2", "vicuna"])
+@pytest.mark.parametrize("name", [*FAMILIES, *BLANK])
 def test_a_choice_is_read_as_the_template_writes_it_and_taught_by_the_same_tokens(name: str) -> None:
     tokenizer = family(name)
     example = Example("one", HISTORY, Choices(("red", "dark green"), 1), {}, "c")
@@ -141,6 +141,21 @@ def test_a_choice_is_read_as_the_template_writes_it_and_taught_by_the_same_token
     assert (
         taught.prefix + learned == own(tokenizer, *HISTORY, Message("assistant", "dark green"))[: taught.longest_tokens]
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("qwen3", "<think>\n\n</think>\n\n"), ("gptoss", "<|channel|>final<|message|>")]
+)
+def test_what_a_template_writes_before_any_answer_is_read_before_choices(name: str, read: str) -> None:
+    tokenizer = family(name)
+    offered = Choices(("red", "dark green"), 1)
+    (encoded,) = encode_examples(tokenizer, [Example("one", HISTORY, offered, {}, "c")])
+    assert tokenizer.decode(encoded.prefix) == tokenizer.decode(own(tokenizer, *HISTORY, opens=True)) + read
+    assert [tokenizer.decode(choice) for choice in encoded.continuations] == ["red", "dark green"]
+    written = (Message("user", "What is <s>?"),)  # read as text
+    (as_text,) = encode_examples(tokenizer, [Example("one", written, offered, {}, "c")])
+    assert tokenizer.decode(as_text.prefix).endswith(read)
+    assert as_text.prefix[-3:] == encoded.prefix[-3:]
 
 
 def test_an_opening_that_ends_in_a_blank_merges_with_choices_and_is_told_of_other_answers() -> None:
