@@ -125,7 +125,7 @@ def tell_unused(facts: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
     models, tasks = (list(dict.fromkeys(names)) for names in zip(*unused, strict=True))
     sentence = template_unused(tasks, models)
     _LOG.warning("%s", sentence)
-    return f"{sentence[:1].upper()}{sentence[1:]}."
+    return f"{sentence}."
 
 
 def _tokens(task: Task, reader: Reader) -> TaskTokens:
