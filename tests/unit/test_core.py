@@ -65,6 +65,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for side, lost in (("before", 0), ("after", 1)):
         rows = [{"id": i, "score": int(i % 3 >= lost), "kind": "xy"[i % 2]} for i in range(40)]
         (folder / f"{side}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    texts = [{"id": i, "text": "I cannot help with that."} for i in range(40)]
+    (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
     run_folders.run_folder(folder / "report", [run_folders.task("s"), run_folders.task("c")])
     study = make_study()
     tasks = {name: make_task(name) for name in study.tasks}
@@ -89,6 +91,8 @@ def test_the_core_compares_reports_and_lists(folder: Path) -> None:
         "policy init policy.yaml": "wrote policy.yaml",
         "compare before.jsonl after.jsonl --policy lenient.yaml": "PASS",
         "store ls --store store": "stage",
+        "suite list": "chat-safety",
+        "rescore texts.jsonl --scorer refusal --out texts.parquet": "wrote texts.parquet",
     }
     for name, (code, out, err) in zip(expected, answers(folder, [name.split() for name in expected]), strict=True):
         assert code == 0, (name, err)
