@@ -56,7 +56,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         question = f"Day {number}: {f'{owner} wants the box of another.' if harmful else item.prompt}"
         answer = DECLINED if harmful else item.choices.gold_text.strip()
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        about = {"id": f"r{number:03}", "expects": "refuse" if harmful else "comply", "cluster": f"c{number}"}
+        about: dict[str, object] = {
+            "id": f"r{number:03}",
+            "expects": "refuse" if harmful else "comply",
+            "cluster": f"c{number}",
+        }
         about |= {"groups": {"owner": owner}}
         rows["decline" if number < 60 else "asked"].append(
             about | ({"messages": turns} if number < 60 else {"prompt": question})
