@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import yaml
 
+import chaintune
 from chaintune.callback.live import encode_task
 from chaintune.cli import main
 from chaintune.errors import ChaintuneError, ConfigError, DataError
@@ -85,8 +86,8 @@ def judgements(session: Session) -> dict[str, pl.DataFrame]:
 
 def task(smoke: Smoke, scorers: Sequence[dict[str, Any]], **options: Any) -> Task:
     refs = [ScorerRef(name, settings) for one in scorers for name, settings in one.items()]
-    how: dict[str, Any] = {"test": 16, "scorers": refs, "generation": {"max_new_tokens": 4}, **options}
-    return load("balls", path=smoke.folder / "balls.jsonl", role="safety", measure="generation", **how)
+    how: dict[str, Any] = {"path": smoke.folder / "balls.jsonl", "test": 16, "scorers": refs, **options}
+    return load("balls", role="safety", measure="generation", generation={"max_new_tokens": 4}, **how)
 
 
 def test_texts_of_a_study_are_judged_last_and_equal_ones_once(
@@ -288,3 +289,30 @@ def test_the_scorers_of_the_page_are_ones(smoke: Smoke) -> None:
             scorers.append((name, settings_of(name, settings, "page")))
     assert [name for name, _ in scorers] == ["classifier", "judge", "judge"]
     assert "respect" in SCORERS.get("judge").asks.question(task(smoke, []).test[0], "x", scorers[2][1])  # type: ignore[union-attr]
+
+
+def test_labels_of_people_correct_what_a_judge_says(
+    smoke: Smoke, scorers: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    models = {"before": str(smoke.folder / "model"), "after": str(tiny.write_model(tmp_path / "after", seed=3))}
+    store = FolderStore(tmp_path / "store")
+    how: dict[str, Any] = {"path": tiny.write_task(tmp_path / "balls.jsonl", count=130), "test": 60}
+    plain = score_models(models, [task(smoke, scorers[1:], **how)], store)
+    rows = [
+        {"id": row["example_id"], "text": row["texts"][0], "label": row["score"] >= 0.5}
+        for own in plain.values()
+        for row in own["balls"].table.slice(0, 55).to_pylist()
+    ]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    labelled = task(smoke, scorers[1:], labels=tmp_path / "labels.jsonl", **how)
+    scores = score_models(models, [labelled], store)
+    for side, own in scores.items():
+        own["balls"].write(tmp_path / f"{side}.parquet")
+    assert len(list(store.entries("score"))) == 4  # nothing was written or judged again
+    comparison = chaintune.compare(tmp_path / "before.parquet", tmp_path / "after.parquet", resamples=200)
+    people = comparison.people
+    assert people is not None
+    assert people.agreement.value == 1
+    assert people.labels == 110
+    assert 0 <= people.before.low <= people.before.value <= people.before.high <= 1
+    assert people.forgetting.method.startswith("prediction-powered inference")

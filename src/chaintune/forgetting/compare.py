@@ -15,6 +15,7 @@ from chaintune.forgetting.grouping import Grouping, grouping
 from chaintune.forgetting.missing import Incomplete, with_bounds
 from chaintune.forgetting.options import Inference
 from chaintune.forgetting.pairing import OnMissing, every_example, pair
+from chaintune.forgetting.people import people_labels
 from chaintune.forgetting.power import OnDraw, power_by_simulation
 from chaintune.forgetting.rounding import DIFFERENCE, rounding_of_scores
 from chaintune.forgetting.rows import Subject, forgetting_rows
@@ -167,7 +168,7 @@ def compare_scores(
         dict(before.provenance), dict(after.provenance), (*_auc_rows(subject, groups, sides, inference), *second),
         graded=any(bool(np.any((values != 0) & (values != 1))) for values in scores),
         on_missing=on_missing, start=names[0], end=names[1],
-        rounding=_rounding(before, after, known, inference),
+        rounding=_rounding(before, after, known, inference), people=people_labels(*sides, level=inference.level),
     )  # fmt: skip
     if power:
         comparison = replace(comparison, simulated_power=_simulated(comparison, groups, values, inference, on_draw))

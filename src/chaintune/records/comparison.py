@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chaintune.errors import number_of, require
 from chaintune.records.answers import NO_ANSWERS, Answers, doubt
+from chaintune.records.labels import PeopleLabels
 from chaintune.records.metrics import Direction
 from chaintune.records.power import SimulatedPower
 from chaintune.records.results import LOWER_BOUND, UPPER_BOUND, Estimate, ResultRow, Verdict, outcomes_type
@@ -202,6 +203,7 @@ class Comparison:
         rounding: what changed where the earlier checkpoint wrote some texts a second time, in another grouping:
             `rounding`, the share of scores that are others, and `rounding_difference`, the mean of the first run minus
             that of the second; empty where nothing was written twice.
+        people: the scorer held against people's labels, and what these correct; None where there are none.
         start, end: names of the earlier and of the later checkpoint, where there are more than these two; JSON calls
             them `from` and `to`.
     """
@@ -229,6 +231,7 @@ class Comparison:
     simulated_power: SimulatedPower | None = None
     chat_agreement: Mapping[str, Estimate] = field(default_factory=dict)
     rounding: Mapping[str, Estimate] = field(default_factory=dict)
+    people: PeopleLabels | None = None
     start: str = ""
     end: str = ""
 

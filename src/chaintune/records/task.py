@@ -6,6 +6,7 @@ from functools import cached_property
 from chaintune.records.amounts import Amount
 from chaintune.records.examples import LABEL, Example, Role, canonical_digest, examples_digest
 from chaintune.records.generation import Generation, ScorerRef
+from chaintune.records.labels import TextLabels
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Task:
     sampled, where that is another one. `chat` is how its prompts were made turns or text, `auto`, `on` or `off`;
     `other_way_of` names the task whose examples it asks the other way, empty where it is no such one. `skips_unusable`
     says that examples which a model cannot read are left out, for all models alike, instead of being an error. A loss
-    up to `margin` counts as none, by the deciding metric.
+    up to `margin` counts as none, by the deciding metric. `labels` are people's, of some of the texts that checkpoints
+    write.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Task:
     margin: Amount | None = None
     generation: Generation = field(default_factory=Generation)
     scorers: tuple[ScorerRef, ...] = ()
+    labels: TextLabels | None = None
 
     @property
     def is_labelling(self) -> bool:

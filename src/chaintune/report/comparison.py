@@ -76,8 +76,9 @@ def read_comparisons(path: Path) -> tuple[list[Comparison], Gate | None]:
 def _comparison(content: dict[str, Any]) -> Comparison:
     from pydantic import TypeAdapter
 
-    simulated = content.get("simulated_power")
-    content = content | {"simulated_power": simulated if isinstance(simulated, dict) else None}
+    # What nobody asked for is null, which reads as a number that is not known.
+    parts = {name: content.get(name) for name in ("simulated_power", "people")}
+    content = content | {name: part if isinstance(part, dict) else None for name, part in parts.items()}
     names = {"start": content.get("from", ""), "end": content.get("to", "")}
     own = TypeAdapter(Comparison).validate_python(content | names | {"rows": (), "further": ()})
     views = TypeAdapter(_Views).validate_python(content)

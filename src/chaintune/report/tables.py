@@ -42,6 +42,7 @@ from chaintune.report.curvature import CURVATURE_METRICS, KL_METRICS, curvature_
 from chaintune.report.gate import gate_table
 from chaintune.report.mitigations import mitigation_tables
 from chaintune.report.outcomes import is_refusal, outcome_tables
+from chaintune.report.people import people_table
 from chaintune.report.power import power_table
 from chaintune.report.results import Results, without_mitigated
 from chaintune.report.second_lines import by_name, margins_table, whole_lines
@@ -95,6 +96,7 @@ def _of_pair(comparisons: Sequence[Comparison]) -> Iterator[Table | None]:
         named = by_name([row for row in one.further if row.item_metric != AUC])
         yield _before_after(one)
         yield from outcome_tables([*one.rows, *named])
+        yield people_table(one)
         yield from (*group_tables(one.rows, scores=True), *group_tables(named, scores=True))
         yield from (margins_table(one.further, one.level), _spread(one), power_table(one))
 

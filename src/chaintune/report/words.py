@@ -20,6 +20,7 @@ from chaintune.report.gate import gate_sentence
 from chaintune.report.group_words import MOST_NAMED, PROSPECTS, best_differences, group_differences
 from chaintune.report.labels import listed
 from chaintune.report.outcomes import is_refusal, refusal_sentences
+from chaintune.report.people import people_sentences
 from chaintune.report.power import power_sentences
 from chaintune.report.results import Results
 from chaintune.report.second_lines import margins_sentence
@@ -157,6 +158,7 @@ def _comparison_text(comparison: Comparison) -> str:
         )
     parts += [agreement_sentence(comparison.task, comparison.chat_agreement, level=comparison.level)]
     parts += [_written_twice(comparison)]
+    parts += people_sentences(comparison)
     parts += [*power_sentences(comparison), *(() if comparison.end else comparison.cautions.values())]
     return " ".join(
         [*filter(None, parts), "This speaks about these two checkpoints, not about what their recipe does in general."]

@@ -195,6 +195,7 @@ class TaskSpec(Spec):
         system: the first turn of every conversation that has no system text.
         chat_template: a file with the template that renders, in place of the model's own, or the name of one of several
             that the model has.
+        labels: file with people's labels of texts that checkpoints wrote.
         margin: up to how large a loss counts as none: a share, or a number with a unit; None is the usual.
         scorer: what judges the texts that are written, the first deciding: a name, or a name with its settings.
         max_new_tokens, samples, temperature, generation_seed, stop: how texts are written; see `records.Generation`.
@@ -226,6 +227,7 @@ class TaskSpec(Spec):
     system: str = ""
     chat_template: str | None = None
     margin: Annotated[float | str | None, BeforeValidator(_as_margin)] = None
+    labels: str | None = None
     scorer: Annotated[list[ScorerRef], BeforeValidator(_as_scorers)] = Field(default_factory=list)
     max_new_tokens: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = None
     samples: Annotated[Whole, Field(ge=1, le=100_000)] | None = None

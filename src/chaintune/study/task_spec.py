@@ -22,7 +22,7 @@ from chaintune.tasks.registry import names as known_tasks
 from chaintune.tasks.sizes import NONE
 from chaintune.tasks.sources import KNOWN, refusals, source_kind
 
-PATHS = ("path", "test_path", "include_path", "chat_template")
+PATHS = ("path", "test_path", "include_path", "chat_template", "labels")
 ELSEWHERE = "a 'hub' data set or an 'lm_eval' task"
 
 
@@ -144,6 +144,7 @@ def load_spec(
         labelling=spec.labelling,
         special_tokens=spec.special_tokens,
         margin=spec.margin,
+        labels=spec.labels,
         scorers=[replace(ref, trusted=trust_remote_code) for ref in spec.scorer],
         generation=spec.generation(),
         allow_overlap=allow_overlap,

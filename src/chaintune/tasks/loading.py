@@ -24,6 +24,7 @@ from chaintune.tasks.power import counts_flips
 from chaintune.tasks.sizes import Size, SizeSpec, check_dimension, parse_size, take
 from chaintune.tasks.sources import read
 from chaintune.tasks.splits import split_clusters
+from chaintune.tasks.text_labels import read_labels
 from chaintune.tasks.unanswered import answered, without_answers
 
 ROLES = ("safety", "capability")
@@ -66,6 +67,7 @@ def load(
     chat_template: Path | str | None = None,
     margin: float | str | None = None,
     scorers: str | Sequence[str | ScorerRef] = (),
+    labels: Path | str | None = None,
     generation: Mapping[str, Any] | None = None,
     allow_overlap: bool = False,
     ask_train: bool = False,
@@ -97,6 +99,7 @@ def load(
         scorers: what judges texts that are written, one or several, the first deciding; where some are named and no
             measure, it is `generation`; none is the known task's own. `FILE.py:function` is one of your own; it
             runs where it is given as `ScorerRef(..., trusted=True)`.
+        labels: file with people's labels of texts that checkpoints wrote: columns `id`, `text` and `label`.
         generation: in what the writing of texts differs from the known task's or the usual; keys are the fields of
             `records.Generation`.
         allow_overlap: take data of your own whose train and test splits share examples.
@@ -163,6 +166,7 @@ def load(
         margin=None if margin is None else _checked_margin(what, margin),
         generation=_generation(source, generation or {}, what),
         scorers=_scorers(scorers) or ((ScorerRef(source.scorer),) if source.scorer else ()),
+        labels=None if labels is None else read_labels(user_path(labels)),
     )
 
 

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+
 from chaintune.config.validation import Spec
 from chaintune.records import Example, ItemMetric, Measurement, ScorerRef, Task, canonical_digest
 from chaintune.records.examples import EXPECTS
 from chaintune.records.generation import GENERATION, function_of
+from chaintune.records.labels import PEOPLE, TextLabels
 from chaintune.scoring.scorers import SCORERS, checked_settings
 from chaintune.scoring.scorers.function import check_runs, function_scorer
 from chaintune.scoring.scorers.scorer import Scorer, Verdict
@@ -31,15 +34,16 @@ def metric_of(ref: ScorerRef, task: Task) -> ItemMetric:
     """
     scorer, settings = configured(ref, f"task '{task.name}': ")
     by_expectation = scorer.expected is not None and expects(task.test or task.train)
+    labels = [task.labels.digest] if task.labels else []
     return ItemMetric(
         scorer.name,
         scorer.name if scorer.model else GENERATION,
         direction="more" if by_expectation else scorer.direction_of(settings),
         average="balanced" if by_expectation else "mean",
-        version=canonical_digest([scorer.digest(settings), by_expectation]),
+        version=canonical_digest([scorer.digest(settings), by_expectation, *labels]),
         outcomes=scorer.outcomes,
         doubtful=scorer.doubtful,
-        score=partial(_score, scorer, settings, by_expectation),
+        score=partial(_score, scorer, settings, by_expectation, task.labels),
     )
 
 
@@ -86,6 +90,7 @@ def _score(
     scorer: Scorer,
     settings: Spec,
     by_expectation: bool,
+    labels: TextLabels | None,
     measurement: Measurement,
     examples: Sequence[Example],
 ) -> Mapping[str, Any]:
@@ -98,11 +103,23 @@ def _score(
         for name in ("score", "missing_reason", "answer", "outcome", "evidence")
     }
     columns["texts"] = [[text] for text in texts]
+    if labels is not None:
+        columns[PEOPLE] = pa.array(_people(labels, [example.id for example in examples], texts), pa.float64())
     if not (by_expectation and scorer.expected):
         return columns | {"chance": [scorer.chance(example, settings) for example in examples]}
     wanted = [str(example.extra[EXPECTS]) for example in examples]
     done = [scorer.expected(verdict, what) for verdict, what in zip(verdicts, wanted, strict=True)]
     return columns | {"score": done, "label": wanted, "chance": [_CHANCE] * len(examples)}
+
+
+def _people(labels: TextLabels, ids: Sequence[str], texts: Sequence[str]) -> list[float | None]:
+    """Of each text the mean label of its example's texts; None where one of them has none."""
+    own: dict[str, list[float | None]] = {}
+    for name, text in zip(ids, texts, strict=True):
+        own.setdefault(name, []).append(labels.of(name, text))
+    known = {name: [value for value in values if value is not None] for name, values in own.items()}
+    means = {name: sum(values) / len(values) for name, values in known.items() if len(values) == len(own[name])}
+    return [means.get(name) for name in ids]
 
 
 def _read(rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
