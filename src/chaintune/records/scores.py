@@ -23,7 +23,7 @@ from chaintune.records.choice import (
     choice_measurement,
     predictions,
 )
-from chaintune.records.examples import Example, are_labels
+from chaintune.records.examples import LABEL, Example, are_labels
 from chaintune.records.margins import LOG_MARGIN, SCALED_MARGIN, log_margins, scaled_margins
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
@@ -374,7 +374,7 @@ def _scored(task: str, measurement: Measurement, known: Mapping[str, Example], m
             "task": pa.array([task] * len(ids), pa.string()),
             "example_id": pa.array(ids, pa.string()),
             "cluster": pa.array([example.cluster for example in own], pa.string()),
-            "groups": pa.array([_groups(example) for example in own], _PLACES.field("groups").type),
+            "groups": pa.array(_labelled_groups(own, columns, metric), _PLACES.field("groups").type),
             "pair": pa.array([example.pair or None for example in own], pa.string()),
             **{name: _column(name, values) for name, values in columns.items()},
         }
@@ -438,6 +438,21 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
         return values
     known = {part.name: part.type for part in (*_ITEMS, *CHOICE_SCHEMA, *SAMPLES_SCHEMA)}
     return pa.array(values, known.get(name), from_pandas=name in {"score", "chance"})
+
+
+def _labelled_groups(
+    examples: Sequence[Example], columns: Mapping[str, Any], metric: ItemMetric
+) -> list[list[tuple[str, list[str]]]]:
+    """Groups of each row; the labels that a score is balanced over are a dimension, also where no example says so."""
+    groups = [_groups(example) for example in examples]
+    if metric.average != "balanced" or "label" not in columns:
+        return groups
+    labels = columns["label"]
+    labels = labels.to_pylist() if isinstance(labels, pa.Array | pa.ChunkedArray) else labels
+    return [
+        own if label is None or LABEL in dict(own) else sorted([*own, (LABEL, [str(label)])])
+        for own, label in zip(groups, labels, strict=True)
+    ]
 
 
 def _groups(example: Example) -> list[tuple[str, list[str]]]:

@@ -79,8 +79,10 @@ def refusal_sentences(row: ResultRow, rows: Sequence[ResultRow], *, level: float
     places = dict.fromkeys((one.dimension, one.group) for one in rows if one.metric == "accuracy" and one.dimension)
     for dimension in dict.fromkeys(name for name, _ in places if name != LABEL):
         groups = [at for at in places if at[0] == dimension]
-        lines = [_of_group(row, rows, at) for at in groups]
-        parts += [line for line in lines if line][:_MOST_NAMED]
+        lines = [line for line in (_of_group(row, rows, at) for at in groups) if line]
+        parts += lines[:_MOST_NAMED]
+        if len(lines) > _MOST_NAMED:
+            parts.append(f"{len(lines) - _MOST_NAMED} more of {dimension} are in the table.")
     return parts
 
 

@@ -1,5 +1,8 @@
 """What written answers count as: counted over samples and seeds, for groups, with what is missing; and the 5 % rule."""
 
+from dataclasses import replace
+
+import pyarrow as pa
 import pytest
 
 from chaintune.forgetting import compare, summarise
@@ -7,7 +10,7 @@ from chaintune.forgetting.grouping import grouping
 from chaintune.forgetting.outcomes import outcomes_of
 from chaintune.gate import Budget, Policy, judge
 from chaintune.gate.policy import Limit
-from chaintune.records import CheckpointScores, ItemMetric, Scores
+from chaintune.records import CheckpointScores, ItemMetric, Measurement, Scores, scores_of
 from chaintune.records.answers import Answers, Outcome
 from tests import synthetic
 
@@ -146,3 +149,13 @@ def test_a_study_counts_and_leaves_open_as_a_comparison_does() -> None:
         ("incoherent", 6),
         ("missing", 2),
     ]
+
+
+def test_what_is_expected_is_a_dimension_though_no_example_says_so() -> None:
+    examples = [replace(one, groups={}) for one in synthetic.written_examples(4, expects=["refuse", "comply"] * 2)]
+    texts = ["refused", "complied", "complied", "complied"]
+    columns = {"example_id": [one.id for one in examples], "sample": [0] * 4, "text": texts}
+    measurement = Measurement("generation", pa.table(columns), {})
+    scores = scores_of("t", measurement, examples, synthetic.refusal_metric(balanced=True))
+    assert scores.dimensions == ("label",)
+    assert scores.groups("label") == [("refuse",), ("comply",)] * 2
