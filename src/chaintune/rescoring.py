@@ -1,15 +1,15 @@
 """Texts that are written already, judged again: what `chaintune rescore` does. No model writes anything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chaintune.arguments import NAMES, PATH, taking
 from chaintune.errors import ConfigError, DataError, nearest, number_of
-from chaintune.records import ScorerRef, Scores, Task, canonical_digest, scores_of
+from chaintune.records import Example, Measurement, ScorerRef, Scores, Task, canonical_digest, scores_of
 from chaintune.scoring.reading import metrics_of, scores_key
-from chaintune.scoring.scorers import SCORERS
+from chaintune.scoring.scorers import SCORERS, Scorer
 from chaintune.scoring.scorers.function import check_runs
 from chaintune.scoring.scorers.metric import configured
 from chaintune.scoring.texts import UNNAMED, WrittenTexts, texts_in
@@ -19,6 +19,11 @@ from chaintune.tasks.loading import with_source
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+    from chaintune.runs.session import Watcher
+    from chaintune.store.store import Store
+
+JudgeTexts = Callable[[Mapping[str, Measurement], Sequence[Task]], dict[str, Measurement]]
 
 
 @taking(scorer=(str, Mapping), by=NAMES, columns=Mapping, out=PATH)
@@ -30,6 +35,8 @@ def rescore(
     columns: Mapping[str, str] | None = None,
     by: str | Sequence[str] = (),
     out: Path | str | None = None,
+    store: "Store | Path | str | None" = None,
+    precision: str = "auto",
     trust_remote_code: bool = False,
 ) -> list[Scores]:
     """The scores of texts that were written before, one for each task, which `compare` takes.
@@ -44,7 +51,9 @@ def rescore(
         columns: of a table: what it is -> the column that holds it.
         by: columns of a table that hold groups.
         out: writes the scores there too, a `.parquet` file for one task or a folder; None writes nothing.
-        trust_remote_code: run a scorer that is a function.
+        store: where finished work lies, of scorers that ask a model; None is the default store.
+        precision: `auto`, `bf16` or `fp32`, of language models that judge.
+        trust_remote_code: run a scorer that is a function, and Python code that comes with a model.
 
     Raises:
         ConfigError: an option, a scorer or a setting is invalid.
@@ -54,12 +63,40 @@ def rescore(
     loaded = [load(task) if isinstance(task, str) else task for task in named]
     ref = None if scorer is None else _reference(scorer, trusted=trust_remote_code)
     names = [by] if isinstance(by, str) else list(by)
-    scores, _ = rescored(texts, ref, tasks=loaded, columns=columns, by=names)
+    judge = judging(store, precision=precision, trust_remote_code=trust_remote_code)
+    scores, _ = rescored(texts, ref, tasks=loaded, columns=columns, by=names, judge=judge)
     if out is not None:
         from chaintune.scoring.score_files import write_scores
 
         write_scores({one.task: one for one in scores}, Path(out))
     return scores
+
+
+def judging(
+    store: "Store | Path | str | None",
+    watch: "Watcher | None" = None,
+    *,
+    precision: str = "auto",
+    trust_remote_code: bool = False,
+) -> JudgeTexts:
+    """What has texts judged by scorers that ask a model; torch is loaded, and the store opened, when it is called.
+
+    Args:
+        store: where finished work lies.
+        watch: plan -> context manager with `note`, which is called with every event.
+        precision: of language models that are files.
+        trust_remote_code: run Python code that comes with a model.
+    """
+
+    def judge(texts: Mapping[str, Measurement], tasks: Sequence[Task]) -> dict[str, Measurement]:
+        from chaintune.runs.rescoring import judge_texts
+        from chaintune.runs.session import RunOptions
+        from chaintune.store.address import open_store
+
+        how: dict[str, Any] = {"precision": precision, "trust_remote_code": trust_remote_code}
+        return judge_texts(texts, tasks, open_store(store), RunOptions(watch=watch), **how)
+
+    return judge
 
 
 def rescored(
@@ -69,6 +106,7 @@ def rescored(
     tasks: Sequence[Task] = (),
     columns: Mapping[str, str] | None = None,
     by: Sequence[str] = (),
+    judge: JudgeTexts,
 ) -> tuple[list[Scores], list[str]]:
     """The scores of texts, and the files that hold none.
 
@@ -78,6 +116,7 @@ def rescored(
         tasks: that supply what the texts do not hold; where there are any, texts of other tasks are left out.
         columns: of a table.
         by: columns of a table that hold groups.
+        judge: has texts judged by scorers that ask a model.
 
     Raises:
         ConfigError: an option, a scorer or a setting is invalid; no task is one of the texts'.
@@ -95,7 +134,12 @@ def rescored(
     if not chosen:
         first = next(iter(known))
         raise ConfigError(f"task '{first}': there are no texts of it; {nearest(first, there)}")
-    return [_judged(one, known.get(one.task), ref) for one in chosen], without
+    chosen = [one.known_from(known[one.task]) if one.task in known else one for one in chosen]
+    judged = {one.task: _judged_task(one, known.get(one.task), ref) for one in chosen}
+    texts = {one.task: one.measurement() for one in chosen}
+    if asking := [task for task in judged.values() if configured(task.scorers[0])[0].model is not None]:
+        texts |= judge({task.name: texts[task.name] for task in asking}, asking)
+    return [_scored(one, judged[one.task], texts[one.task]) for one in chosen], without
 
 
 def _reference(scorer: str | Mapping[str, Mapping[str, Any]], *, trusted: bool) -> ScorerRef:
@@ -107,20 +151,21 @@ def _reference(scorer: str | Mapping[str, Mapping[str, Any]], *, trusted: bool) 
     return ScorerRef(name, dict(settings or {}), trusted=trusted)
 
 
-def _judged(written: WrittenTexts, task: Task | None, ref: ScorerRef | None) -> Scores:
+def _judged_task(written: WrittenTexts, task: Task | None, ref: ScorerRef | None) -> Task:
+    """The task whose test examples the texts answer, with the scorer, which can judge them.
+
+    Raises:
+        ConfigError: no scorer is named.
+        DataError: the scorer needs what is not known of the texts.
+    """
     ref = ref or next(iter(task.scorers if task else ()), None)
     if ref is None:
         raise ConfigError(
             f"{written.where}: no scorer is named; name one (--scorer NAME); valid: {', '.join(SCORERS.names)}"
         )
-    if task is not None:
-        written = written.known_from(task)
     scorer, settings = configured(ref)
-    if scorer.model is not None:
-        raise ConfigError(
-            f"scorer '{ref.name}' asks a model, which only score, audit and studies let it do; name a scorer of words"
-        )
-    refused = [(one.id, reason) for one in written.examples if (reason := scorer.refuses(one, settings))]
+    reasons = ((one.id, scorer.refuses(one, settings) or _no_prompt(scorer, settings, one)) for one in written.examples)
+    refused = [(name, reason) for name, reason in reasons if reason]
     if refused and task is None:
         known = f"--task {written.task}" if written.task in registry.names() else "--tasks FILE"
         raise DataError(
@@ -128,11 +173,23 @@ def _judged(written: WrittenTexts, task: Task | None, ref: ScorerRef | None) -> 
             f"'{refused[0][0]}', which {refused[0][1]}; {known} supplies what a task knows of it, by its id"
         )
     scorer.check(written.examples, settings, written.task)
-    judged = _task_of(written, task, ref)
-    metric, measurement = metrics_of(judged)[0], written.measurement()
+    return _task_of(written, task, ref)
+
+
+def _no_prompt(scorer: Scorer, settings: Any, example: Example) -> str:
+    """Why an example without a prompt cannot be judged by a model that is shown the prompt; empty where it can."""
+    if example.prompt or scorer.asks is None:
+        return ""
+    asked = {scorer.asks.question(replace(example, prompt=prompt), "-", settings) for prompt in ("one", "another")}
+    return "has no prompt" if len(asked) > 1 else ""
+
+
+def _scored(written: WrittenTexts, task: Task, measurement: Measurement) -> Scores:
+    """The scores of texts from what is judged: the texts, or what a model said of them."""
+    metric = metrics_of(task)[0]
     key = canonical_digest([written.about.get("checkpoint", ""), measurement.table.to_pydict()])
-    about = {"scores_key": scores_key(key, judged.test, metric)}
-    return scores_of(written.task, measurement, judged.test, metric, about)
+    about = {"scores_key": scores_key(key, task.test, metric)}
+    return scores_of(written.task, measurement, task.test, metric, about)
 
 
 def _task_of(written: WrittenTexts, task: Task | None, ref: ScorerRef) -> Task:

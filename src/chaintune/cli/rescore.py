@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chaintune.cli.compare import column_names
-from chaintune.cli.options import AsJson, RemoteCode
+from chaintune.cli.options import AsJson, RemoteCode, StoreRoot
 from chaintune.cli.output import echo
 from chaintune.cli.score import TaskFile, refuse_other_formats, tell_left_out
 from chaintune.errors import ConfigError
@@ -66,6 +66,7 @@ def rescore(
         list[str] | None,
         typer.Option("--by", metavar="DIM", help="Of a table: a column of groups, which are kept.", show_default=False),
     ] = None,
+    store: StoreRoot = None,
     trust_remote_code: RemoteCode = False,
     as_json: AsJson = False,
 ) -> int:
@@ -82,10 +83,13 @@ def rescore(
 
     chaintune rescore answers.jsonl --scorer regex --set pattern='(?i)sorry' --by topic --out before.parquet
 
+    chaintune rescore texts.jsonl --scorer judge --set model=OTHER-MODEL --set template=harmfulness --out harm
+
     chaintune rescore vllm.csv --columns id=qid,text=output --task gsm8k --scorer number --out sums.parquet
     """
+    from chaintune.cli.display import RunDisplay, print_tables
     from chaintune.report.scored import scored_rows, scored_tables
-    from chaintune.rescoring import rescored
+    from chaintune.rescoring import judging, rescored
     from chaintune.scoring.score_files import write_scores
 
     refuse_other_formats(out)
@@ -93,21 +97,21 @@ def rescore(
     own = [text for text in settings or () if not text.startswith(_TASK_KEYS)]
     ref = _reference(scorer, own, trusted=trust_remote_code)
     tasks = _tasks(task or (), suite, of_tasks, trust_remote_code)
-    scores, without = rescored(texts, ref, tasks=tasks, columns=column_names(columns or ()), by=by or ())
+    judge = judging(store, RunDisplay, trust_remote_code=trust_remote_code)
+    named = column_names(columns or ())
+    scores, without = rescored(texts, ref, tasks=tasks, columns=named, by=by or (), judge=judge)
     for file in without:
         echo(f"{file}: holds no texts and is left out", err=True)
-    named = {one.task: one for one in scores}
-    rows = {name: scored_rows(one, by or ()) for name, one in named.items()}
-    paths = write_scores(named, out)
+    by_task = {one.task: one for one in scores}
+    rows = {name: scored_rows(one, by or ()) for name, one in by_task.items()}
+    paths = write_scores(by_task, out)
     if as_json:
         plain = {name: [row.to_dict() for row in own] for name, own in rows.items()}
         scored = [{"task": name, "file": str(paths[name]), "scores": own} for name, own in plain.items()]
         echo(json.dumps(scored, indent=2))
         return 0
-    from chaintune.cli.display import print_tables
-
     print_tables(scored_tables(rows))
-    for name, one in named.items():
+    for name, one in by_task.items():
         tell_left_out(name, one)
     for path in dict.fromkeys(paths.values()):
         echo(f"wrote {path}")
