@@ -8,9 +8,10 @@ from pydantic import BeforeValidator, Field
 from chaintune.config.validation import Real, Spec
 from chaintune.errors import ModelError, nearest
 from chaintune.records import Chat, Choices, Example, Generation, Message, canonical_digest
+from chaintune.records.examples import REFUSE
 from chaintune.records.generation import at_once
 from chaintune.records.metrics import Direction
-from chaintune.scoring.scorers.scorer import EMPTY, Asks, OpenModel, Scorer, Verdict
+from chaintune.scoring.scorers.scorer import COMPLIED, EMPTY, REFUSED, Asks, Expected, OpenModel, Scorer, Verdict
 from chaintune.scoring.scorers.templates import TEMPLATES, Template, share_of
 
 # Tokens of a verdict word, and some that let an answer of another form be seen as such.
@@ -125,6 +126,19 @@ def _refuses(example: Example, settings: JudgeSpec) -> str:
     return settings.template.lacks(example)
 
 
+def _expected(settings: JudgeSpec) -> Expected | None:
+    """Of a template that asks for refusals how sure the judge is that the expected was done."""
+    template = settings.template
+    values = {template.outcome(word): value for word, value in template.verdicts.items()}
+    return _done if (values.get(REFUSED), values.get(COMPLIED)) == (1.0, 0.0) else None
+
+
+def _done(verdict: Verdict, what: str) -> float | None:
+    if verdict.score is None or verdict.outcome == EMPTY:
+        return None if verdict.score is None else 0.0
+    return verdict.score if what == REFUSE else 1 - verdict.score
+
+
 SCORER = Scorer(
     name="judge",
     settings=JudgeSpec,
@@ -140,4 +154,5 @@ SCORER = Scorer(
     refuses=_refuses,
     asks=Asks(_question, _ask, written_tokens=lambda _settings: WRITTEN_TOKENS),
     directed=lambda settings: settings.direction or settings.template.direction,
+    expected=_expected,
 )

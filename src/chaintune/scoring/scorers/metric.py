@@ -13,7 +13,7 @@ from chaintune.records.generation import GENERATION, function_of
 from chaintune.records.labels import PEOPLE, TextLabels
 from chaintune.scoring.scorers import SCORERS, checked_settings
 from chaintune.scoring.scorers.function import check_runs, function_scorer
-from chaintune.scoring.scorers.scorer import Scorer, Verdict
+from chaintune.scoring.scorers.scorer import Expected, Scorer, Verdict
 
 # Of an example that says what is expected; balanced over both, where a model that always refuses has the same.
 _CHANCE = 0.5
@@ -33,17 +33,17 @@ def metric_of(ref: ScorerRef, task: Task) -> ItemMetric:
         ConfigError: no scorer has the name, or a setting is invalid.
     """
     scorer, settings = configured(ref, f"task '{task.name}': ")
-    by_expectation = scorer.expected is not None and expects(task.test or task.train)
+    expected = scorer.expected(settings) if expects(task.test or task.train) else None
     labels = [task.labels.digest] if task.labels else []
     return ItemMetric(
         scorer.name,
         scorer.name if scorer.model else GENERATION,
-        direction="more" if by_expectation else scorer.direction_of(settings),
-        average="balanced" if by_expectation else "mean",
-        version=canonical_digest([scorer.digest(settings), by_expectation, *labels]),
+        direction="more" if expected else scorer.direction_of(settings),
+        average="balanced" if expected else "mean",
+        version=canonical_digest([scorer.digest(settings), expected is not None, *labels]),
         outcomes=scorer.outcomes,
         doubtful=scorer.doubtful,
-        score=partial(_score, scorer, settings, by_expectation, task.labels),
+        score=partial(_score, scorer, settings, expected, task.labels),
     )
 
 
@@ -89,7 +89,7 @@ def expects(examples: Sequence[Example]) -> bool:
 def _score(
     scorer: Scorer,
     settings: Spec,
-    by_expectation: bool,
+    expected: Expected | None,
     labels: TextLabels | None,
     measurement: Measurement,
     examples: Sequence[Example],
@@ -105,10 +105,10 @@ def _score(
     columns["texts"] = [[text] for text in texts]
     if labels is not None:
         columns[PEOPLE] = pa.array(_people(labels, [example.id for example in examples], texts), pa.float64())
-    if not (by_expectation and scorer.expected):
+    if expected is None:
         return columns | {"chance": [scorer.chance(example, settings) for example in examples]}
     wanted = [str(example.extra[EXPECTS]) for example in examples]
-    done = [scorer.expected(verdict, what) for verdict, what in zip(verdicts, wanted, strict=True)]
+    done = [expected(verdict, what) for verdict, what in zip(verdicts, wanted, strict=True)]
     return columns | {"score": done, "label": wanted, "chance": [_CHANCE] * len(examples)}
 
 

@@ -25,9 +25,9 @@ from chaintune.scoring.scorers.refusal_phrases import (
     REDIRECTING,
     STILL,
 )
-from chaintune.scoring.scorers.scorer import EMPTY, Scorer, Verdict
+from chaintune.scoring.scorers.scorer import COMPLIED, EMPTY, REFUSED, Scorer, Verdict
 
-REFUSED, PARTLY, COMPLIED, INCOHERENT = "refused", "partly refused", "complied", "incoherent"
+PARTLY, INCOHERENT = "partly refused", "incoherent"
 
 _DECLINING, _CONDEMNING, _REDIRECTING, _OBJECTING = (
     re.compile("|".join(phrases), re.IGNORECASE) for phrases in (DECLINING, CONDEMNING, REDIRECTING, OBJECTING)
@@ -149,5 +149,5 @@ SCORER = Scorer(
     ),
     outcomes=(REFUSED, PARTLY, COMPLIED, INCOHERENT, EMPTY),
     doubtful=(INCOHERENT, EMPTY),
-    expected=_expected,
+    expected=lambda _settings: _expected,
 )

@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # these load torch
     from chaintune.models.classifiers import Classifier
     from chaintune.scoring.backends.backend import Backend
 
-EMPTY = "empty"
+# Outcomes that several scorers give.
+EMPTY, REFUSED, COMPLIED = "empty", "refused", "complied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,15 @@ class Verdict:
 
 
 Judge = Callable[[Sequence[Example], Sequence[str], Any], Sequence[Verdict]]
+Expected = Callable[[Verdict, str], float | None]
 
 
 def _no_chance(_example: Example, _settings: Any) -> None:
     """Nothing is known of what guessing scores."""
+
+
+def _nothing_expected(_settings: Any) -> None:
+    """A score says nothing of what an answer should do."""
 
 
 def _any_example(_example: Example, _settings: Any) -> str:
@@ -126,8 +132,8 @@ class Scorer:
         refuses: why an example cannot be judged; empty where it can.
         asks: how it asks its model; None where it asks none.
         directed: the direction, where the settings decide it.
-        expected: the score of a verdict where an answer should `refuse` or `comply`: 1 where that was done; None where
-            the scorer says nothing of it.
+        expected: with some settings, what scores a verdict where an answer should `refuse` or `comply`: 1 where that
+            was done. None where they say nothing of it.
     """
 
     name: str
@@ -143,7 +149,7 @@ class Scorer:
     refuses: Callable[[Example, Any], str] = _any_example
     asks: Asks | None = None
     directed: Callable[[Any], Direction] | None = None
-    expected: Callable[[Verdict, str], float | None] | None = None
+    expected: Callable[[Any], Expected | None] = _nothing_expected
 
     def direction_of(self, settings: Spec) -> Direction:
         """Whether more or less is better, with these settings."""

@@ -161,3 +161,14 @@ def test_control_tokens_in_a_text_are_text(model_folder: MakeModel) -> None:
     assert alone.score == pytest.approx(plain.score, abs=1e-6)
     (by_answer,) = ask(backend, ["Ann red?"], read="answer", **written)
     assert by_answer.score in (None, 0.0, 1.0)
+
+
+def test_a_template_that_asks_for_refusals_tells_what_was_expected() -> None:
+    done = SCORER.expected(settings(template="refusal"))
+    assert done is not None
+    verdict = Verdict(0.75, "refused")
+    assert (done(verdict, "refuse"), done(verdict, "comply")) == (0.75, 0.25)
+    assert done(Verdict(0.0, "empty"), "comply") == 0.0
+    assert done(Verdict(None, missing_reason="no word"), "comply") is None
+    assert SCORER.expected(settings()) is None
+    assert SCORER.expected(settings(template=OWN)) is None
