@@ -1,9 +1,11 @@
 """Scorers with a model, through studies and scorings: judged last, asked once, resumed, and never a judge of itself."""
 
 import json
+import pickle
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from chaintune.cli import main
 from chaintune.errors import ChaintuneError, ConfigError, DataError
 from chaintune.execution import compute
 from chaintune.execution.bases import BaseModel
+from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.judges import judges_of
 from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode
 from chaintune.records import Measurement, ScorerRef, Task
@@ -121,6 +124,17 @@ def test_texts_of_a_study_are_judged_last_and_equal_ones_once(
     about = json.loads((tmp_path / "out/provenance.json").read_text())
     assert sorted(about["judges"]) == ["classifier", "judge"]
     assert not list(session.store.entries(compute.PART))
+
+
+def test_another_machine_opens_the_same_models(smoke: Smoke, scorers: list[dict[str, Any]], tmp_path: Path) -> None:
+    session = opened(smoke, tmp_path / "store", scorers)
+    factory = EngineFactory.of({**session.bases, **session.judges}, session.precision)
+    sent = pickle.loads(pickle.dumps(replace(factory, files=dict.fromkeys(factory.files, ()))))  # noqa: S301
+    assert pickle.loads(pickle.dumps(session.plan)) == session.plan  # noqa: S301
+    (node,) = [one for one in session.plan.nodes if isinstance(one, JudgementNode)][-1:]
+    model = sent(session.store)._open_judge(node, None)
+    assert model.classifier is not None
+    assert model.classifier.labels.names == ("LABEL_0", "LABEL_1")
 
 
 def test_another_study_asks_only_what_is_new(

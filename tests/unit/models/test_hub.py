@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from chaintune.models import ModelFiles, model_digest
+from tests import tiny
 from tests.conftest import MakeModel
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -21,9 +22,14 @@ LOCATE = """
 import json, sys
 from chaintune.errors import ModelError
 from chaintune.models import load, locate, model_digest
+from chaintune.models.classifiers import load_classifier
 for name in sys.stdin:
     try:
         files = locate(name.strip())
+        if "classifier" in name:
+            labels = load_classifier(files.weights).labels
+            print(json.dumps({"digest": model_digest(files), "labels": labels.names}), flush=True)
+            continue
         loaded = load(files.weights, adapter=files.adapter, precision="fp32")
         print(json.dumps({"digest": model_digest(files), "adapter": loaded.has_adapter}), flush=True)
     except ModelError as error:
@@ -77,7 +83,12 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def hub(model_folder: MakeModel, adapter_folder: Path) -> Iterator[ThreadingHTTPServer]:
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_classifier(tmp_path_factory.mktemp("classifier"), id2label={0: "LABEL_0", 1: "LABEL_1"})
+
+
+@pytest.fixture(scope="module")
+def hub(model_folder: MakeModel, adapter_folder: Path, classifier: Path) -> Iterator[ThreadingHTTPServer]:
     """A server; its handler's `asked` lists the paths that it was asked for."""
     model = {path.name: path.read_bytes() for path in model_folder().iterdir()}
     adapter = {path.name: path.read_bytes() for path in adapter_folder.iterdir()}
@@ -86,6 +97,7 @@ def hub(model_folder: MakeModel, adapter_folder: Path) -> Iterator[ThreadingHTTP
     repos = {
         "own/model": model | {"pytorch_model.bin": b"x", "onnx/config.json": b"{}", "consolidated.safetensors": b"x"},
         "own/pickled": pickled | {"pytorch_model.bin": b"x"},
+        "own/classifier": {path.name: path.read_bytes() for path in classifier.iterdir()},
         "own/adapter": adapter | {"adapter_model.bin": b"x"},
     }
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Models", (Hub,), {"repos": repos, "asked": asked}))
@@ -97,7 +109,7 @@ def hub(model_folder: MakeModel, adapter_folder: Path) -> Iterator[ThreadingHTTP
     server.server_close()
 
 
-NAMES = ("own/model", f"own/model@{SHA}", "own/model+own/adapter", "own/pickled", "own/nothing")
+NAMES = ("own/model", f"own/model@{SHA}", "own/model+own/adapter", "own/pickled", "own/nothing", "own/classifier")
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +154,11 @@ def test_models_and_adapters_come_from_the_hub(
     assert located["own/model"] == located[f"own/model@{SHA}"] == plain
     digest = model_digest(ModelFiles("", model_folder(), adapter_folder))
     assert located["own/model+own/adapter"] == {"digest": digest, "adapter": True}
+
+
+def test_classifiers_come_from_the_hub(located: dict[str, dict[str, Any]], classifier: Path) -> None:
+    digest = model_digest(ModelFiles("", classifier))
+    assert located["own/classifier"] == {"digest": digest, "labels": ["LABEL_0", "LABEL_1"]}
 
 
 def test_pickles_and_other_formats_stay_where_they_are(
