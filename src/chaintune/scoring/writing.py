@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -86,13 +87,16 @@ class Rules:
 
     def _is_stopped(self, tokens: Sequence[int]) -> bool:
         # Each token that is no special one is a byte at least.
-        special = set(self.tokenizer.all_special_ids)
         longest = max(len(stop.encode()) for stop in self.generation.stop) + _MORE_TOKENS
-        tail = self._decode([token for token in tokens if token not in special][-longest:])
+        tail = self._decode([token for token in tokens if token not in self._special][-longest:])
         if not any(stop in tail for stop in self.generation.stop):
             return False
         whole = self._decode(tokens)
         return any(stop in whole for stop in self.generation.stop)
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        return frozenset(self.tokenizer.all_special_ids)
 
     def finished(self, writing: Writing) -> GeneratedText:
         """A text that has ended, cut in front of the first stop string."""
