@@ -56,6 +56,13 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chaintune.files.atomic.sync_file", lambda _path: None)
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made and written, but not drawn, which takes longer than all else of a report."""
+    monkeypatch.setattr("chaintune.report.figures.saving.svg", lambda *_args, **_named: "<svg></svg>")
+    monkeypatch.setattr("chaintune.report.figures.saving.png", lambda *_args, **_named: b"")
+
+
 @pytest.fixture(scope="session")
 def start(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Starts a program in a process of its own."""

@@ -32,7 +32,8 @@ from tests.programs import Start
 ray = pytest.importorskip("ray")
 
 # Each job takes both cores, so that one worker loads torch and not two.
-ONE_WORKER = ("--set=recipe.cpus=2",)
+ONE_AT_A_TIME = "recipe.cpus=2"
+ONE_WORKER = (f"--set={ONE_AT_A_TIME}",)
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,13 @@ def cluster() -> Iterator[str]:
 
 
 def test_the_same_scores_as_one_process(cluster: str, smoke: Smoke, straight: dict[str, bytes], tmp_path: Path) -> None:
-    session = smoke.open(tmp_path / "store")
+    session = smoke.open(tmp_path / "store", ONE_AT_A_TIME)
     found = session.run(tmp_path / "out", RunOptions("ray"))
     assert found.outcome.complete
     assert scores(session) == straight
     assert (tmp_path / "out" / "results.parquet").is_file()
     assert read_status(tmp_path / "out").state == "done"
-    again = smoke.open(tmp_path / "store").run(tmp_path / "again", RunOptions("ray")).outcome
+    again = smoke.open(tmp_path / "store", ONE_AT_A_TIME).run(tmp_path / "again", RunOptions("ray")).outcome
     assert (len(again.of("made")), again.complete) == (0, True)
 
 

@@ -16,6 +16,7 @@ from chaintune.records import ALL_SEEDS, Checkpoint, Estimate, ResultRow, chain_
 from chaintune.records.amounts import is_share, margin_in
 from chaintune.stats import Sample, means, own_means, rates
 from chaintune.stats.clusters import Floats
+from chaintune.stats.detectable import Prospect
 from chaintune.stats.seeds import farthest, seed_variances
 
 ONE_PAIR = "these checkpoints only"
@@ -280,15 +281,8 @@ def _outlying_row(subject: Subject, sample: Sample, seeds: Sequence[int]) -> Res
 
 def _power_rows(subject: Subject, groups: Grouping, seed: str, estimates: Changes) -> Iterator[ResultRow]:
     """Power at 5 and at 10 points, and what 80 % at 10 points take: of forgetting of the whole, else of its bias."""
-    whole, by_group = (
-        {
-            "power_5": prospect.power(0.05),
-            "power_10": prospect.power(0.1),
-            "examples_needed": np.ceil((times := prospect.growth(0.1)) * groups.design.n[: len(times)]),
-            "clusters_needed": np.ceil(times * groups.design.n_clusters[: len(times)]),
-        }
-        for prospect in (estimates.prospect.of_whole(), estimates.prospect_of_biased)
-    )
+    whole = _power(estimates.prospect.of_whole(), groups)
+    by_group = _power(estimates.prospect_of_biased, groups) if groups.labels[1:] else {}
     for place, (label, estimate) in enumerate(zip(groups.labels, estimates.forgetting, strict=True)):
         for metric, values in (by_group if label[0] else whole).items():
             value = float(values[place])
@@ -297,6 +291,17 @@ def _power_rows(subject: Subject, groups: Grouping, seed: str, estimates: Change
                 reason = "too few clusters for a test, too large a change, or several seeds"
             known = replace(Estimate(value), n=estimate.n, n_clusters=estimate.n_clusters, n_seeds=estimate.n_seeds)
             yield subject.row(metric, seed, replace(known, reason=reason), label)
+
+
+def _power(prospect: Prospect, groups: Grouping) -> dict[str, Floats]:
+    """Power at 5 and at 10 points, and what 80 % at 10 points take."""
+    times = prospect.growth(0.1)
+    return {
+        "power_5": prospect.power(0.05),
+        "power_10": prospect.power(0.1),
+        "examples_needed": np.ceil(times * groups.design.n[: len(times)]),
+        "clusters_needed": np.ceil(times * groups.design.n_clusters[: len(times)]),
+    }
 
 
 def _detectable_rows(subject: Subject, groups: Grouping, seed: str, estimates: Changes) -> list[ResultRow]:

@@ -274,7 +274,9 @@ class Design:
 
     def sparse_sums(self, values: Floats) -> sparse.csr_array:
         """The same, without the groups that a cluster has no example in. Shape: values `[E]`, result `[C, K]`."""
-        return _by_cluster(self.clusters, self.total, sparse.diags_array(values) @ self.members)
+        members = self.members
+        scaled = members.data * np.repeat(values, np.diff(members.indptr))
+        return self._by_cluster(sparse.csr_array((scaled, members.indices, members.indptr), shape=members.shape))
 
     def label_sums(self, values: Floats) -> Floats:
         """The same for each label. Shape: values `[E]`, result `[L, C, K]`; one label that all bear without labels."""
@@ -313,7 +315,16 @@ class Design:
 
     @cached_property
     def _sizes(self) -> sparse.csr_array:
-        return _by_cluster(self.clusters, self.total, self.members)
+        return self._by_cluster(self.members)
+
+    @cached_property
+    def _indicator(self) -> sparse.csr_array:
+        """1 where an example lies in a cluster. Shape: `[C, E]`."""
+        n = len(self.clusters)
+        return sparse.csr_array((np.ones(n), (self.clusters, np.arange(n))), shape=(self.total, n))
+
+    def _by_cluster(self, columns: sparse.csr_array) -> sparse.csr_array:
+        return sparse.csr_array(self._indicator @ columns)
 
     def _by_label(self, values: Floats, codes: Integers, count: int) -> Floats:
         return np.stack([self.sums(np.where(codes == label, values, 0.0)) for label in range(count)])
@@ -322,9 +333,3 @@ class Design:
 def joined(several: Sequence[tuple[Floats, ...]]) -> tuple[Floats, ...]:
     """Arrays of all groups from those of a few groups each, the whole task first in all."""
     return tuple(np.concatenate([one[0][:1], *(array[1:] for array in one)]) for one in zip(*several, strict=True))
-
-
-def _by_cluster(clusters: Integers, total: int, columns: sparse.csr_array) -> sparse.csr_array:
-    n = len(clusters)
-    indicator = sparse.csr_array((np.ones(n), (clusters, np.arange(n))), shape=(total, n))
-    return sparse.csr_array(indicator @ columns)

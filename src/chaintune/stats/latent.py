@@ -8,6 +8,7 @@ of what it had learned.
 import numpy as np
 from scipy import special
 
+from chaintune.stats.bisection import bisected
 from chaintune.stats.clusters import Floats
 
 # Where an effect leaves no example alone.
@@ -43,8 +44,4 @@ def variance(ends: tuple[float | Floats, float | Floats], shift: float | Floats)
 def shift_to(ends: tuple[Floats, Floats], target: float | Floats) -> Floats:
     """How far the latent change moves so that forgotten minus learned is the target; at most `FAR`. Shape: `[K]`."""
     low, high = np.full_like(ends[0], -FAR), np.full_like(ends[0], FAR)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        less = loss(ends, middle) < target
-        low, high = np.where(less, middle, low), np.where(less, high, middle)
-    return np.asarray(high)
+    return bisected(lambda shift: ~(loss(ends, shift) < target), low, high, _HALVINGS)[1]

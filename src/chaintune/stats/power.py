@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from chaintune.stats import latent
+from chaintune.stats.bisection import bisected
 from chaintune.stats.clusters import Floats
 from chaintune.stats.rates import MEAN_SKEWNESS, Rates, lower_end, shrinkage, t_quantile
 
@@ -158,8 +159,9 @@ class Curve:
 
         Undefined: NaN when no change would show so often.
         """
-        halvings = _HALVINGS if self.scatter is None else _HALVINGS_OF_SEEDS
-        shift = _smallest(lambda each: self._shown(each) - power, self.tests, halvings)
+        # Over outcomes of the seeds' scatter, arrays are long.
+        halvings, at_once = (_HALVINGS, 3) if self.scatter is None else (_HALVINGS_OF_SEEDS, 1)
+        shift = _smallest(lambda each: self._shown(each) - power, self.tests, halvings, at_once=at_once)
         return np.where(_enough(self.tests, self.error_rate), self.tests.effect(shift), np.nan)
 
     def power(self, effect: Floats) -> Floats:
@@ -186,10 +188,11 @@ class Curve:
         # More clusters of the same kind lose what these do.
         shift = self._shift(effect)
         low, high = np.full_like(self.tests.errors, -6.0), np.full_like(self.tests.errors, 12.0)
-        for _ in range(_HALVINGS_OF_GROWTH):
-            middle = (low + high) / 2
-            enough = Curve(self.tests.grown(2.0**middle), self.error_rate)._at(shift) >= power
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+
+        def enough(places: Floats) -> NDArray[np.bool_]:
+            return Curve(self.tests.grown(2.0**places), self.error_rate)._at(shift) >= power
+
+        high = bisected(enough, low, high, _HALVINGS_OF_GROWTH)[1]
         return np.where(high < 12.0, 2.0**high, np.nan)
 
     @cached_property
@@ -242,7 +245,8 @@ def _shown(tests: Tests, error_rate: float | Floats, scatter: SeedScatter | None
     def over_seeds(shift: Floats) -> Floats:
         over_clusters, least = tests.squared(shift), strict * np.sqrt(tests.squared_least(shift))
         passes = tests.effect(shift) - np.maximum(_limits(over_clusters, between, scatter, error_rate), least)
-        return np.asarray(_beyond(passes, np.sqrt(over_clusters + between - scatter.within)).mean(axis=0))
+        often = _beyond(passes, np.sqrt(over_clusters + between - scatter.within)).mean(axis=0)
+        return np.asarray(often.reshape(shift.shape))
 
     return over_seeds
 
@@ -275,7 +279,7 @@ def _worth(tests: Tests, shift: Floats) -> Floats:
     """Independent examples with the same standard error, at most those there are. Shape: `[K]`."""
     squared, n = tests.squared(shift), np.asarray(tests.n)
     of_example = latent.variance(tests.ends, tests.start + shift)
-    return np.asarray(np.minimum(np.divide(of_example, squared, out=n * 1.0, where=squared > 0), n))
+    return np.asarray(np.minimum(np.divide(of_example, squared, out=n + np.zeros_like(squared), where=squared > 0), n))
 
 
 def _skewness(tests: Tests, shift: Floats) -> Floats:
@@ -316,14 +320,11 @@ def _beyond(distance: Floats, error: Floats) -> Floats:
     return np.asarray(special.ndtr(np.divide(distance, error, out=sure, where=error > 0)))
 
 
-def _smallest(beyond: Callable[[Floats], Floats], tests: Tests, halvings: int) -> Floats:
+def _smallest(beyond: Callable[[Floats], Floats], tests: Tests, halvings: int, *, at_once: int = 3) -> Floats:
     """Smallest shift of the latent change where a function reaches 0; NaN where it never does. Shape: `[K]`."""
     low, high = np.zeros_like(tests.errors), np.full_like(tests.errors, latent.FAR / 2)
     possible = beyond(high) >= 0
-    for _ in range(halvings):
-        middle = (low + high) / 2
-        enough = beyond(middle) >= 0
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    high = bisected(lambda places: beyond(places) >= 0, low, high, halvings, at_once=at_once)[1]
     return np.where(possible, high, np.nan)
 
 
