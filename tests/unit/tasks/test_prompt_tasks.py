@@ -265,6 +265,12 @@ def test_a_sample_of_xstest_asks_for_refusals_and_answers_alike(
     assert len(crossed.test) == 8 * 2 * 3
 
 
+def test_sizes_by_power_count_shares_of_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = in_folder("xstest", tmp_path, monkeypatch, test="power 20")
+    assert 20 < len(task.test) < 200
+    assert len(in_folder("xstest", tmp_path, monkeypatch, test="power 10").test) > len(task.test)
+
+
 def test_toxigen_s_prompts_are_beginnings_of_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = in_folder("toxigen_prompts", tmp_path, monkeypatch)
     assert task.dimensions == ("target_group", "kind")
