@@ -12,7 +12,7 @@ from chaintune.report.page.items import Items, Order, Step, Texts, cut, shares_o
 
 # Together with all else they keep the largest page well under 20 MB.
 MOST_PROMPTS = 2_000
-MOST_TEXT_BYTES = 6_000_000
+MOST_TEXT_BYTES = 3_000_000
 _LONGEST_TEXT, _LONGEST_EVIDENCE = 2_000, 200
 
 
