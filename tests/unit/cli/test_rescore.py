@@ -139,6 +139,15 @@ def test_a_function_of_ones_own_judges_where_it_is_trusted(folder: Path, capsys:
     assert Scores.read("x.parquet").item_scores().sum() == 18
 
 
+def test_what_is_expected_is_known_again_of_score_files(folder: Path) -> None:
+    expected = [row | {"expects": "refuse" if k % 2 else "comply"} for k, row in enumerate(rows(40))]
+    (first,) = chaintune.rescore(expected, "refusal", out="xs.parquet")
+    assert (first.metric.average, first.item_scores().sum()) == ("balanced", 20)
+    (again,) = chaintune.rescore("xs.parquet", {"refusal": {"sentences": 2}})
+    assert (again.metric.average, again.item_scores().tolist()) == ("balanced", first.item_scores().tolist())
+    assert again.table.column("label").to_pylist() == first.table.column("label").to_pylist()
+
+
 def test_samples_are_averaged(folder: Path) -> None:
     several = [row | {"sample": k, "text": REFUSED if k else COMPLIED} for row in rows(0) for k in range(4)]
     (scores,) = chaintune.rescore(several, "refusal")
