@@ -275,7 +275,7 @@ def test_a_language_model_is_no_classifier_and_the_other_way_round(
 
 
 def test_beside_a_model_in_training_there_is_no_judge(smoke: Smoke, scorers: list[dict[str, Any]]) -> None:
-    with pytest.raises(ConfigError, match="scorer 'judge' asks a model of its own, which would lie in memory beside"):
+    with pytest.raises(ConfigError, match="scorer 'judge' asks a model of its own, and a training holds one model"):
         encode_task(task(smoke, scorers), tiny.make_tokenizer(), 256)
 
 

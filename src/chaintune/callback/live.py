@@ -69,11 +69,6 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
     """
     _check_judged_without_model(task)
     metric = metrics_of(task)[0]
-    if metric.measure not in MEASURES.names:
-        raise ConfigError(
-            f"task '{task.name}': scorer '{metric.name}' asks a model of its own, which would lie in memory beside the "
-            "one in training; judge saved checkpoints by score or audit, or name a scorer without a model here"
-        )
     measure = MEASURES.get(metric.measure)
     if missing := measure.needs - _ABILITIES:
         raise ConfigError(
