@@ -121,6 +121,7 @@ def test_what_the_file_says_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         "metric": [],
         "labelling": None,
         "margin": None,
+        "labels": None,
         "scorers": [],
         "generation": {},
         "chat": None,
