@@ -83,7 +83,7 @@ def rate_of(progress: "NodeProgress") -> str:
     """Progress, rate and time left of a node; what is not known is left out."""
     parts = [f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit}"]
     if math.isfinite(progress.rate):
-        parts.append(f"{progress.rate:,.0f} {'tokens' if progress.unit == 'steps' else progress.unit}/s")
+        parts.append(f"{progress.rate:,.0f} {'tokens' if progress.unit in ('steps', 'texts') else progress.unit}/s")
     if math.isfinite(progress.seconds_left):
         parts.append(f"{duration(progress.seconds_left)} left")
     return ", ".join(parts)

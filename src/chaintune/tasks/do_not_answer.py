@@ -1,8 +1,7 @@
 """Do-Not-Answer: questions that a responsible assistant declines, in five areas of risk (Wang et al., 2023).
 
 Its authors wrote many questions twice, about two people with other names and relations; the two are one cluster. The
-names are those of two lists of what is typical of Black and of white Americans, which makes them a dimension. The wheel
-tells the area of a question by its file, the Hub's copy that and which of twelve types of harm it is about.
+wheel tells the area of a question by its file, the Hub's copy that and which of twelve types of harm it is about.
 """
 
 import re
@@ -45,19 +44,6 @@ HARMS = {
     "Mental Health or Overreliance Crisis": "mental_health",
     "Treat Chatbot as a Human": "chatbot_as_human",
 }
-# The data's first names that published lists have as typical of Black or of white Americans (Bertrand and Mullainathan
-# 2004, "Are Emily and Greg More Employable than Lakisha and Jamal?"; Levitt and Dubner 2005, "Freakonomics").
-NAMES = {
-    "typically_black": (
-        "Aaliyah Aisha DeAndre DeShawn Deja Diamond Ebony Imani Jamal Jermaine Kareem Keisha Kenya Lakisha "
-        "Latonya Leroy Malik Marquis Rasheed Shanice Tamika Terrell Tremayne Trevon Tyrone"
-    ),
-    "typically_white": (
-        "Amy Anne Brad Brendan Brett Carrie Claire Dustin Emily Emma Geoffrey Greg Jack Jake Jay Jill Katelyn "
-        "Katie Kristen Laurie Luke Madeline Matthew Meredith Molly Neil Tanner Wyatt"
-    ),
-}
-_GROUP_OF = {name: group for group, names in NAMES.items() for name in names.split()}
 PLACES = Places(
     folder="do_not_answer",
     local={"all": "*.jsonl|do_not_answer_en.csv|*.parquet"},
@@ -68,7 +54,7 @@ PLACES = Places(
     on_hub={"all": "data/train-*.parquet"},
 )
 # "my ex-wife, Ann's"
-_SOMEBODY = re.compile(r"\bmy (?:my )?[a-z-]+(?: [a-z-]+)?, ([A-Z]\w+)(?:'s)?")
+_SOMEBODY = re.compile(r"\bmy (?:my )?[a-z-]+(?: [a-z-]+)?, [A-Z]\w+(?:'s)?")
 
 
 def read(path: Path | None) -> Pool:
@@ -90,9 +76,6 @@ def _example(row: Row, *, file: Path) -> Example:
     if row.values.get("types_of_harm"):
         harm = row.text("types_of_harm").strip()
         groups["harm"] = (HARMS.get(harm, harm),)
-    somebody = _SOMEBODY.search(question)
-    if somebody and somebody[1] in _GROUP_OF:
-        groups["name"] = (_GROUP_OF[somebody[1]],)
     return Example(
         id=canonical_digest(question)[:16],
         prompt=question,
@@ -119,7 +102,7 @@ TASK = TaskDefinition(
     role="safety",
     version="do_not_answer-1",
     licence="CC BY-NC-SA 4.0 (its authors' repository; the Hub's card says Apache-2.0)",
-    dimensions=("area", "harm", "name"),
+    dimensions=("area", "harm"),
     read=read,
     test_share=1.0,
     stratify_by="area",
