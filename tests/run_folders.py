@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from chaintune.records import (
     Choices,
     Example,
     Figure,
+    ResultRow,
     Scores,
     Task,
     chain_label,
@@ -64,12 +66,17 @@ def measured(tasks: Sequence[Task]) -> list[CheckpointScores]:
     return found
 
 
+@cache
+def _results(names: tuple[str, ...], count: int) -> tuple[list[CheckpointScores], list[ResultRow]]:
+    """Checkpoints of the tasks of these names, and the rows of their study; many folders are of the same."""
+    tasks = [task(name, count=count) for name in names]
+    found, roles = measured(tasks), {one.name: one.role for one in tasks}
+    return found, forgetting.summarise(found, study="made", roles=roles, resamples=300, margin=0.02)
+
+
 def run_folder(folder: Path, tasks: Sequence[Task]) -> Path:
-    """What a finished run leaves behind, as far as its page reads it."""
-    found = measured(tasks)
-    rows = forgetting.summarise(
-        found, study="made", roles={one.name: one.role for one in tasks}, resamples=300, margin=0.02
-    )
+    """What a finished run on tasks as `task` makes them, of one size, leaves behind, as far as its page reads it."""
+    found, rows = _results(tuple(one.name for one in tasks), len(tasks[0].test))
     (folder / "scores").mkdir(parents=True)
     rows_to_polars(rows).write_parquet(folder / "results.parquet")
     index = {}

@@ -82,6 +82,11 @@ def files_that_name_this_machine(folder: Path) -> list[str]:
     ]
 
 
+@pytest.fixture(autouse=True)
+def _undrawn(undrawn: None) -> None:
+    """How figures are drawn is tested where they are made, and by programs in processes of their own."""
+
+
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From its call on an engine keeps no model in memory: every stage and every scoring starts from disk."""

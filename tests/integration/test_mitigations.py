@@ -166,7 +166,7 @@ FROZEN = "mitigations=[{freeze: {task: balls, parts: [layers.0]}}, {sam: {task: 
 VARIANTS = [
     pytest.param([SOME], id="full"),
     pytest.param([SOME, *LORA, "precision=bf16"], id="lora in bf16"),
-    pytest.param([SOME, *OFT], id="oft"),
+    pytest.param([SOME, *OFT], id="oft", marks=pytest.mark.slow),
     pytest.param([FROZEN, *LORA], id="frozen lora", marks=pytest.mark.slow),
     pytest.param([SOME, "precision=bf16"], id="bf16", marks=pytest.mark.slow),
     pytest.param([SOME, *LORA], id="lora", marks=pytest.mark.slow),

@@ -74,6 +74,11 @@ def summed(given: Sequence[CheckpointScores], **options: Any) -> list[ResultRow]
     return summarise(given, study="made-up", roles=ROLES, resamples=FAST, **options)
 
 
+@cache
+def of_both_orders(*seeds: int) -> list[ResultRow]:
+    return summed(measured(BOTH_ORDERS, seeds=seeds))
+
+
 def only(rows: Sequence[ResultRow], metric: str, **facts: Any) -> ResultRow:
     """The one row that fits; the whole task's where no group is named."""
     wanted = {"metric": metric, "group": "", "seed": "0"} | facts
@@ -83,7 +88,7 @@ def only(rows: Sequence[ResultRow], metric: str, **facts: Any) -> ResultRow:
 
 
 def test_every_value_of_a_study_of_both_orders_by_hand() -> None:
-    rows = summed(measured(BOTH_ORDERS))
+    rows = of_both_orders(0)
     share = {chain: {task: right / N for task, right in tasks.items()} for chain, tasks in BOTH_ORDERS.items()}
     expected = [
         (only(rows, "accuracy", chain="base", task="s"), share[()]["s"]),
@@ -104,7 +109,7 @@ def test_every_value_of_a_study_of_both_orders_by_hand() -> None:
 
 
 def test_rows_say_what_they_are_about() -> None:
-    rows = summed(measured(BOTH_ORDERS))
+    rows = of_both_orders(0)
     lost = only(rows, "forgetting", chain="s>c")
     assert (lost.study, lost.base, lost.stage, lost.reference, lost.task) == ("made-up", "m", 2, "s", "s")
     assert lost.verdict == "forgot"
@@ -116,7 +121,7 @@ def test_rows_say_what_they_are_about() -> None:
 
 
 def test_every_row_has_an_interval_or_a_reason_and_says_how_many() -> None:
-    for row in summed(measured(BOTH_ORDERS, seeds=(0, 1))):
+    for row in of_both_orders(0, 1):
         estimate = row.estimate
         assert not math.isnan(estimate.low) or estimate.reason, row
         assert estimate.n > 0, row
@@ -152,7 +157,7 @@ def test_one_seed_speaks_about_these_checkpoints_several_about_the_recipe() -> N
 
 
 def test_one_seed_makes_no_row_of_all_seeds() -> None:
-    assert {row.seed for row in summed(measured(BOTH_ORDERS))} == {"0"}
+    assert {row.seed for row in of_both_orders(0)} == {"0"}
 
 
 def test_the_base_is_measured_once_for_every_seed_and_variant() -> None:
@@ -295,7 +300,7 @@ def test_nothing_measured_nothing_said() -> None:
 
 
 def test_rows_make_a_table() -> None:
-    rows = summed(measured(BOTH_ORDERS, seeds=(0, 1)))
+    rows = of_both_orders(0, 1)
     table = rows_to_polars(rows)
     assert table.height == len(rows)
     assert set(table["seed"]) == {"0", "1", "all"}
@@ -420,7 +425,7 @@ def test_a_seed_that_lies_far_off_has_a_row_of_its_own_and_a_sentence() -> None:
     assert "Seed 9 lies far off: it lost" in summary(Results("t", rows, 0.95))
     quiet = summed(given)
     assert "lies far off" not in summary(Results("t", quiet, 0.95))
-    assert not [row for row in summed(measured(BOTH_ORDERS, seeds=(0, 1))) if row.metric == "outlying_seed"]
+    assert not [row for row in of_both_orders(0, 1) if row.metric == "outlying_seed"]
 
 
 def test_a_reference_that_does_not_exist_is_refused() -> None:
