@@ -23,9 +23,10 @@ from chaintune.runs.session import RunOptions, prepare
 from chaintune.store.address import open_store
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
-from tests import dummy_engine
+from tests import dummy_engine, tiny
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 from tests.integration.conftest import STUDY, Smoke, checkpoints, scores
+from tests.integration.test_external import SCRIPT, command
 from tests.programs import Start
 
 ray = pytest.importorskip("ray")
@@ -66,6 +67,35 @@ def test_adapters_on_one_base_over_a_store_behind_a_url(
     assert session.run(tmp_path / "out", RunOptions("ray")).outcome.complete
     assert scores(session) == scores(alone)
     assert checkpoints(session) == checkpoints(alone) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="a command is run by /bin/sh")
+def test_stages_of_pairs_and_of_commands_are_those_of_one_process(cluster: str, smoke: Smoke, tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"Pair {number}: {pair.prompt}", "chosen": pair.answers[0], "rejected": pair.answers[1]}
+        for number, pair in enumerate(tiny.pairs(48))
+    ]
+    (tmp_path / "prefs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "move.py").write_text(SCRIPT)
+    balls = {"role": "capability", "path": str(smoke.folder / "balls.jsonl"), "train": 16, "test": 8}
+    study = {
+        "base": str(smoke.folder / "model"),
+        "tasks": {"prefs": {"role": "safety", "path": "prefs.jsonl", "train": 16, "test": 12}, "balls": balls},
+        "chains": [["prefs", command()]],
+        "recipe": {"learning_rate": 5e-3, "batch_size": 8, "cpus": 2},
+        "resamples": 100,
+    }
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    found = []
+    for executor in ("local", "ray"):
+        asked = Study.from_yaml(tmp_path / "study.yaml")
+        session = prepare(asked, FolderStore(tmp_path / executor), trust_remote_code=True)
+        outcome = session.run(tmp_path / f"out-{executor}", RunOptions(executor)).outcome
+        assert outcome.complete, [result.cause for result in outcome.of("failed")]
+        found.append(scores(session))
+    assert found[0] == found[1]
+    assert len(found[0]) == 7  # of three checkpoints on two tasks, and what the base gives the pairs
 
 
 def test_an_address_where_nothing_is_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
