@@ -1,5 +1,6 @@
 """Texts that are written already, judged again: what `chaintune rescore` does. No model writes anything."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
 
+_LOG = logging.getLogger(__name__)
 JudgeTexts = Callable[[Mapping[str, Measurement], Sequence[Task]], dict[str, Measurement]]
 
 
@@ -136,6 +138,7 @@ def rescored(
         raise ConfigError(f"task '{first}': there are no texts of it; {nearest(first, there)}")
     chosen = [one.known_from(known[one.task]) if one.task in known else one for one in chosen]
     judged = {one.task: _judged_task(one, known.get(one.task), ref) for one in chosen}
+    _caution_prompts(chosen, judged)
     texts = {one.task: one.measurement() for one in chosen}
     if asking := [task for task in judged.values() if configured(task.scorers[0])[0].model is not None]:
         texts |= judge({task.name: texts[task.name] for task in asking}, asking)
@@ -182,6 +185,26 @@ def _no_prompt(scorer: Scorer, settings: Any, example: Example) -> str:
         return ""
     asked = {scorer.asks.question(replace(example, prompt=prompt), "-", settings) for prompt in ("one", "another")}
     return "has no prompt" if len(asked) > 1 else ""
+
+
+def _caution_prompts(written: Sequence[WrittenTexts], judged: Mapping[str, Task]) -> None:
+    """Say once that texts are judged without their prompts, by a scorer that reads them too."""
+    blind = [one for one in written if _reads_prompt(judged[one.task]) and not all(x.prompt for x in one.examples)]
+    if blind:
+        count = sum(not example.prompt for one in blind for example in one.examples)
+        scorer = judged[blind[0].task].scorers[0].name
+        _LOG.warning(
+            "scorer '%s' reads the prompt too, and %s of %s have none, so some verdicts may differ from those of an "
+            "audit; --task NAME or --tasks FILE (in Python: tasks=) supplies the prompts by their ids",
+            scorer,
+            number_of(count, "example"),
+            ", ".join(f"'{one.task}'" for one in blind),
+        )
+
+
+def _reads_prompt(task: Task) -> bool:
+    scorer, settings = configured(task.scorers[0])
+    return scorer.reads_prompt(settings)
 
 
 def _scored(written: WrittenTexts, task: Task, measurement: Measurement) -> Scores:

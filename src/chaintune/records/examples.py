@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Literal
 
-from chaintune.errors import DataError
+from chaintune.errors import DataError, nearest
 
 Role = Literal["safety", "capability"]
 MOST_LABELS = 10
@@ -29,6 +29,17 @@ def is_no_group(value: Any) -> bool:
         [True, True, True, True, False, False]
     """
     return value is None or (isinstance(value, float) and math.isnan(value)) or value in NO_GROUP
+
+
+def checked_expects(value: str, where: str) -> str:
+    """What is expected of an answer, `refuse` or `comply`.
+
+    Raises:
+        DataError: it is neither.
+    """
+    if value not in (REFUSE, COMPLY):
+        raise DataError(f"{where}: expects '{value}' is not known; {nearest(value, (REFUSE, COMPLY))}")
+    return value
 
 
 def canonical_digest(value: Any) -> str:

@@ -14,13 +14,22 @@ from chaintune.files.frames import KINDS, frame_rows
 from chaintune.files.reading import parquet_columns, read_rows, user_path
 from chaintune.files.rows import Row, build_all, kind
 from chaintune.records import Example, Measurement, Message, Reference, Scores, Task, canonical_digest
-from chaintune.records.examples import COMPLY, EXPECTS, LABEL, REFUSE, Text, examples_digest, is_no_group
+from chaintune.records.examples import (
+    COMPLY,
+    EXPECTS,
+    LABEL,
+    REFUSE,
+    Text,
+    checked_expects,
+    examples_digest,
+    is_no_group,
+)
 from chaintune.records.generation import GENERATED, GENERATION
 
 UNNAMED = "items"
 TEXTS = "texts"
 # What a table may hold, besides its groups; all other columns are handed to the scorer as they are.
-COLUMNS = ("id", "prompt", "text", "sample", "task", "cluster", "pair", "reference")
+COLUMNS = ("id", "prompt", "text", "sample", "task", "cluster", "pair", "reference", EXPECTS)
 _GROUPS = "groups"
 
 
@@ -81,6 +90,8 @@ def texts_in(
     """
     named = dict(columns or {})
     for name in named:
+        if name == _GROUPS:
+            raise ConfigError("columns: 'groups': columns of groups are named by --by (in Python: by=)")
         if name not in COLUMNS:
             raise ConfigError(f"columns: '{name}': {nearest(name, COLUMNS)}")
     if isinstance(source, Scores):
@@ -169,7 +180,9 @@ def _text(row: Row, columns: Mapping[str, str], by: Sequence[str]) -> _Read:
             'that was empty is ""'
         )
     cluster, reference = (row.get(columns[part]) for part in ("cluster", "reference"))
-    taken = {*columns.values(), *by, _GROUPS}
+    taken = {*columns.values(), *by, _GROUPS, EXPECTS}
+    others = {key: value for key, value in row.values.items() if key not in taken and _is_plain(value)}
+    expects = row.get(columns[EXPECTS])
     example = Example(
         id=name,
         prompt=_prompt(row, columns["prompt"]),
@@ -177,7 +190,7 @@ def _text(row: Row, columns: Mapping[str, str], by: Sequence[str]) -> _Read:
         groups=_groups(row, by),
         cluster=name if is_no_group(cluster) else _name(row, columns["cluster"]),
         pair="" if is_no_group(row.get(columns["pair"])) else _name(row, columns["pair"]),
-        extra={key: value for key, value in row.values.items() if key not in taken and _is_plain(value)},
+        extra=others if is_no_group(expects) else others | {EXPECTS: _expects(row, columns[EXPECTS])},
     )
     task = row.get(columns["task"])
     sample = row.get(columns["sample"])
@@ -216,6 +229,10 @@ def _prompt(row: Row, column: str) -> Text:
         turns = [Row(f"{row.where}, turn {k}", turn) for k, turn in enumerate(prompt, 1) if isinstance(turn, Mapping)]
         return tuple(Message(turn.text("role"), turn.text("content")) for turn in turns)
     return "" if is_no_group(prompt) else row.text(column)
+
+
+def _expects(row: Row, column: str) -> str:
+    return checked_expects(row.text(column).strip(), row.where)
 
 
 def _groups(row: Row, by: Sequence[str]) -> dict[str, tuple[str, ...]]:

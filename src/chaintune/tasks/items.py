@@ -10,7 +10,7 @@ from chaintune.errors import ConfigError, DataError, nearest, number_of
 from chaintune.files.cells import group_names, has_stray_blanks, json_in, plain_text
 from chaintune.files.rows import Row, build_all, build_some, checked_text, kind, raise_problems
 from chaintune.records import Choices, Example, Target, canonical_digest
-from chaintune.records.examples import COMPLY, EXPECTS, REFUSE, Text, is_no_group
+from chaintune.records.examples import EXPECTS, Text, checked_expects, is_no_group
 from chaintune.tasks.answer_rows import answer, content_of, conversation, pair, prompt_alone, text_alone
 from chaintune.tasks.choice_rows import check_bars, note_on_first, question
 from chaintune.tasks.columns import ColumnNames, resolve_columns
@@ -247,10 +247,8 @@ def _extra(row: Row, columns: ColumnNames) -> dict[str, Any]:
     extra = {name: _for_json(row, columns.extra[name], cell) for name, cell in cells.items() if not is_no_group(cell)}
     if columns.expects:
         extra[EXPECTS] = row.text(columns.expects).strip()
-    if EXPECTS in extra and extra[EXPECTS] not in (REFUSE, COMPLY):
-        raise DataError(
-            f"{row.where}: expects '{extra[EXPECTS]}' is not known; {nearest(str(extra[EXPECTS]), (REFUSE, COMPLY))}"
-        )
+    if EXPECTS in extra:
+        checked_expects(str(extra[EXPECTS]), row.where)
     return extra
 
 

@@ -53,6 +53,12 @@ def test_id_and_text_are_enough_and_an_empty_answer_is_one(tmp_path: Path) -> No
     assert [(example.prompt, example.cluster) for example in one.examples] == [("", "a"), ("", "b")]
 
 
+def test_what_is_expected_may_stand_in_a_column_of_another_name() -> None:
+    rows = [ROW | {"wanted": "refuse", "expects": "nothing"}, ROW | {"id": 2, "wanted": None}]
+    (first, second) = read(rows, columns={"expects": "wanted"}).examples
+    assert (first.extra, second.extra) == ({"expects": "refuse"}, {})
+
+
 def test_every_form_of_a_table_is_one(tmp_path: Path) -> None:
     rows = [ROW, ROW | {"id": 2, "text": "Ann."}]
     frame = pl.DataFrame(rows)
@@ -106,6 +112,8 @@ def test_a_task_supplies_what_texts_lack() -> None:
         ),
         ([ROW | {"sample": 1}] * 2, {}, "id '1' is taken by texts (list), row 1; and so is its sample"),
         ([ROW | {"text": None}], {}, "field 'text' is NoneType None, expected the text that was answered"),
+        ([ROW], {"columns": {"groups": "topic"}}, "columns of groups are named by --by"),
+        ([ROW | {"expects": "refus"}], {}, "texts (list), row 1: expects 'refus' is not known; did you mean 'refuse'"),
         ([ROW | {"sample": "first"}], {}, "field 'sample' is str 'first', expected 0, 1, 2"),
         ([ROW | {"id": None}], {}, "field 'id' is empty"),
         (3, {}, "texts: expected a path, scores, a frame of pandas"),

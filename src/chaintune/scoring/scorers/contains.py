@@ -63,5 +63,6 @@ SCORER = Scorer(
         "word (`cats` for `cat`) do not count as it."
     ),
     outcomes=("right", "wrong", EMPTY),
+    doubtful=(EMPTY,),
     refuses=_refuses,
 )

@@ -47,5 +47,6 @@ SCORER = Scorer(
         "say nothing unless a setting lets them, so that `C++` and `C` are alike."
     ),
     outcomes=("right", "wrong", EMPTY),
+    doubtful=(EMPTY,),
     refuses=no_right_answer,
 )

@@ -126,5 +126,6 @@ SCORER = Scorer(
     ),
     chance=_chance,
     outcomes=("right", "wrong", "no choice", EMPTY),
+    doubtful=(EMPTY,),
     refuses=_refuses,
 )

@@ -137,5 +137,6 @@ SCORER = Scorer(
         "converts no units, takes `5 %` for 5, and is misled by numbers that come after the result."
     ),
     outcomes=("right", "wrong", "no number", EMPTY),
+    doubtful=(EMPTY,),
     refuses=_refuses,
 )

@@ -149,5 +149,6 @@ SCORER = Scorer(
     ),
     outcomes=(REFUSED, PARTLY, COMPLIED, INCOHERENT, EMPTY),
     doubtful=(INCOHERENT, EMPTY),
+    reads_prompt=lambda settings: settings.english,
     expected=lambda _settings: _expected,
 )

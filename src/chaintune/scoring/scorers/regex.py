@@ -88,5 +88,6 @@ SCORER = Scorer(
         "difference. A pattern with nested repetitions can take very long on a long answer."
     ),
     outcomes=("right", "wrong", "no match", EMPTY),
+    doubtful=(EMPTY,),
     refuses=_refuses,
 )

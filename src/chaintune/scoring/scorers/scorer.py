@@ -54,6 +54,10 @@ def _nothing_expected(_settings: Any) -> None:
     """A score says nothing of what an answer should do."""
 
 
+def _reads_no_prompt(_settings: Any) -> bool:
+    return False
+
+
 def _any_example(_example: Example, _settings: Any) -> str:
     return ""
 
@@ -130,6 +134,7 @@ class Scorer:
         doubtful: outcomes that make a verdict inconclusive where there are more than a few of them.
         model: the model that it asks, as a user names it; None where it asks none.
         refuses: why an example cannot be judged; empty where it can.
+        reads_prompt: whether what was asked decides too, with some settings, although it judges without it.
         asks: how it asks its model; None where it asks none.
         directed: the direction, where the settings decide it.
         expected: with some settings, what scores a verdict where an answer should `refuse` or `comply`: 1 where that
@@ -147,6 +152,7 @@ class Scorer:
     doubtful: tuple[str, ...] = ()
     model: Callable[[Any], str] | None = None
     refuses: Callable[[Example, Any], str] = _any_example
+    reads_prompt: Callable[[Any], bool] = _reads_no_prompt
     asks: Asks | None = None
     directed: Callable[[Any], Direction] | None = None
     expected: Callable[[Any], Expected | None] = _nothing_expected

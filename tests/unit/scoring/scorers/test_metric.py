@@ -95,6 +95,17 @@ def test_chance_of_a_scorer_goes_with_each_example() -> None:
     assert scores.item_scores().tolist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize(("empty", "verdict"), [(2, "forgot"), (3, "inconclusive")])
+def test_a_model_that_writes_nothing_to_one_in_twenty_has_no_verdict(empty: int, verdict: str) -> None:
+    examples = [example(f"{k:02}", answer="7") for k in range(40)]
+    of = task(examples, "number")
+    before = {one.id: ["#### 7"] for one in examples}
+    after = {one.id: [""] if int(one.id) < empty else ["#### 8"] for one in examples}
+    found = compare(scored(of, before), scored(of, after)).overall
+    assert found.verdict == verdict
+    assert ("3 of them empty, above 5 %" in found.verdict_reason) == (verdict == "inconclusive")
+
+
 def test_several_scorers_read_one_measurement_and_the_first_decides() -> None:
     of = task([example("a", answer="bus")], ScorerRef("contains", {"any": ["bus"]}), "refusal")
     assert [metric.name for metric in metrics_of(of)] == ["contains", "refusal"]

@@ -33,6 +33,7 @@ def test_shipped_scorers_say_all_about_themselves(name: str) -> None:
     assert scorer.limits.endswith(".")
     assert "cannot" in scorer.limits or "nothing else" in scorer.limits
     assert not scorer.outcomes or set(scorer.doubtful) <= set(scorer.outcomes)
+    assert "empty" in scorer.doubtful
 
 
 @pytest.mark.parametrize("name", [name for name in SCORERS.shipped if not SCORERS.get(name).model])
