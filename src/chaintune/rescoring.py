@@ -1,6 +1,7 @@
 """Texts that are written already, judged again: what `chaintune rescore` does. No model writes anything."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,7 @@ def rescored(
     if not chosen:
         first = next(iter(known))
         raise ConfigError(f"task '{first}': there are no texts of it; {nearest(first, there)}")
+    _check_one_each(chosen, source)
     chosen = [one.known_from(known[one.task]) if one.task in known else one for one in chosen]
     judged = {one.task: _judged_task(one, known.get(one.task), ref) for one in chosen}
     _caution_prompts(chosen, judged)
@@ -143,6 +145,21 @@ def rescored(
     if asking := [task for task in judged.values() if configured(task.scorers[0])[0].model is not None]:
         texts |= judge({task.name: texts[task.name] for task in asking}, asking)
     return [_scored(one, judged[one.task], texts[one.task]) for one in chosen], without
+
+
+def _check_one_each(written: Sequence[WrittenTexts], source: Any) -> None:
+    """Refuse several files of one task, say of a study's folder: there is one result for each task.
+
+    Raises:
+        ConfigError: there are some.
+    """
+    for task, times in Counter(one.task for one in written).items():
+        files = [Path(one.where).name for one in written if one.task == task]
+        if times > 1:
+            raise ConfigError(
+                f"{source}: {times} files hold texts of task '{task}', such as {files[0]} and {files[1]}; rescore "
+                "judges one of each task, so name one of them"
+            )
 
 
 def _reference(scorer: str | Mapping[str, Mapping[str, Any]], *, trusted: bool) -> ScorerRef:
@@ -210,7 +227,8 @@ def _reads_prompt(task: Task) -> bool:
 def _scored(written: WrittenTexts, task: Task, measurement: Measurement) -> Scores:
     """The scores of texts from what is judged: the texts, or what a model said of them."""
     metric = metrics_of(task)[0]
-    key = canonical_digest([written.about.get("checkpoint", ""), measurement.table.to_pydict()])
+    prompts = [[example.id, *example.asked_content()] for example in written.examples]
+    key = canonical_digest([written.about.get("checkpoint", ""), measurement.table.to_pydict(), prompts])
     about = {"scores_key": scores_key(key, task.test, metric)}
     return scores_of(written.task, measurement, task.test, metric, about)
 

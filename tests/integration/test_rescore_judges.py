@@ -63,6 +63,24 @@ def test_a_classifier_reads_texts_alone_and_a_judge_needs_prompts(
         chaintune.rescore(bare, scorer, store=tmp_path / "store")
 
 
+def test_the_same_texts_of_two_checkpoints_are_judged_once_and_each_keeps_its_own(
+    scorer: dict[str, Any], tmp_path: Path
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    (scores,) = chaintune.rescore(ROWS, "refusal")
+    keys = []
+    for name in ("a", "b"):
+        about = {"checkpoint": name, "model": name, "rounding": "{}", "judge": "other"}
+        scores = replace(scores, provenance=about)
+        scores.write(tmp_path / f"{name}.parquet")
+        (judged,) = chaintune.rescore(tmp_path / f"{name}.parquet", scorer, store=store, precision="fp32")
+        assert set(judged.provenance) == {"checkpoint", "model", "judge", "judge_key", "scores_key"}
+        assert (judged.provenance["checkpoint"], judged.provenance["model"]) == (name, name)
+        assert judged.provenance["judge"] != "other"
+        keys.append(store.keys("score"))
+    assert keys[0] == keys[1]
+
+
 def test_no_model_judges_what_it_wrote(models: tuple[Path, Path], scorer: dict[str, Any], tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "store")
     wrote = open_base(str(models[0]), store).key

@@ -290,6 +290,16 @@ def shown_text(text: Text) -> str:
     return text if isinstance(text, str) else "\n".join(f"{turn.role}: {turn.content}" for turn in text)
 
 
+def turns_json(text: Text) -> str | None:
+    """The turns of a conversation as JSON; None of a plain text."""
+    return None if isinstance(text, str) else json.dumps(_plain(text), ensure_ascii=False)
+
+
+def text_of(shown: str, turns: str | None) -> Text:
+    """The text of which `shown_text` and `turns_json` made these."""
+    return shown if turns is None else _text(json.loads(turns))
+
+
 def _plain(text: Text) -> Any:
     if isinstance(text, str):
         return text

@@ -23,7 +23,7 @@ from chaintune.records.choice import (
     choice_measurement,
     predictions,
 )
-from chaintune.records.examples import LABEL, Example, are_labels
+from chaintune.records.examples import LABEL, Example, are_labels, shown_text, turns_json
 from chaintune.records.margins import LOG_MARGIN, SCALED_MARGIN, log_margins, scaled_margins
 from chaintune.records.measurements import Measurement
 from chaintune.records.metrics import ItemMetric
@@ -379,7 +379,7 @@ def _scored(task: str, measurement: Measurement, known: Mapping[str, Example], m
             **{name: _column(name, values) for name, values in columns.items()},
         }
     )
-    return _averaged(_with_samples(table))
+    return _with_prompts(_averaged(_with_samples(table)), known)
 
 
 def scores_table(
@@ -406,6 +406,16 @@ def _with_samples(table: pa.Table) -> pa.Table:
         known = table.column(one) if one in table.schema.names else pa.nulls(len(table), pa.string())
         values = pc.if_else(scored, known, None).to_pylist()
         table = table.append_column(name, pa.array([[value] for value in values], SAMPLES_SCHEMA.field(name).type))
+    return table
+
+
+def _with_prompts(table: pa.Table, known: Mapping[str, Example]) -> pa.Table:
+    """The rows of written texts with what was asked, for a reader and, of a conversation, its turns as JSON."""
+    if "texts" not in table.schema.names:
+        return table
+    prompts = [known[name].prompt for name in table.column("example_id").to_pylist()]
+    for name, values in (("prompt", map(shown_text, prompts)), ("turns", map(turns_json, prompts))):
+        table = table.append_column(name, pa.array(list(values), pa.string()))
     return table
 
 

@@ -1,6 +1,7 @@
 """Texts that are written already, judged by scorers that ask a model: the last jobs of a run, without the others."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,13 @@ def judge_texts(
         for failed in outcome.of("failed"):
             raise ModelError(f"{failed.node.title}: {failed.cause}")
         entries = {name: store.get("score", node.key) for name, node in asked.items()}
-        return {name: Measurement.read(entry.path / MEASUREMENT_FILE) for name, entry in entries.items() if entry}
+        read = {name: Measurement.read(entry.path / MEASUREMENT_FILE) for name, entry in entries.items() if entry}
+        # Other checkpoints that wrote the same texts share the entry, and its provenance is of the first of them.
+        abouts = {
+            name: {**texts[name].provenance, "judge": asked[name].base, "judge_key": asked[name].base_key}
+            for name in read
+        }
+        return {name: replace(measurement, provenance=abouts[name]) for name, measurement in read.items()}
 
 
 def _kept(texts: Measurement, task: Task, store: Store) -> ScoreNode:

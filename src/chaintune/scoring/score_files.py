@@ -51,7 +51,7 @@ def score_paths(tasks: Iterable[str], out: Path) -> dict[str, Path]:
 
 def _check_folder(folder: Path, scores: Mapping[str, Scores]) -> None:
     """Scores of two models side by side would be compared as if they were of one."""
-    ours = {one.provenance["checkpoint"] for one in scores.values()}
+    ours = {one.provenance.get("checkpoint") for one in scores.values()}
     for path in sorted(folder.glob("*.parquet")):
         theirs = Scores.read(path).provenance
         if theirs.get("checkpoint") not in ours:

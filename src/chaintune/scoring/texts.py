@@ -23,6 +23,7 @@ from chaintune.records.examples import (
     checked_expects,
     examples_digest,
     is_no_group,
+    text_of,
 )
 from chaintune.records.generation import GENERATED, GENERATION
 
@@ -31,6 +32,8 @@ TEXTS = "texts"
 # What a table may hold, besides its groups; all other columns are handed to the scorer as they are.
 COLUMNS = ("id", "prompt", "text", "sample", "task", "cluster", "pair", "reference", EXPECTS)
 _GROUPS = "groups"
+# What an earlier scorer made of the texts, which says nothing of another.
+_OF_THE_SCORER = ("rounding", "judge", "judge_key", "scores_key")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,9 @@ class WrittenTexts:
         return Measurement(GENERATION, pa.Table.from_arrays(arrays, schema=GENERATED), self.about).sorted()
 
     def known_from(self, task: Task) -> "WrittenTexts":
-        """The same texts, with prompts, right answers and groups as a task has them; groups of their own stay.
+        """The same texts, with prompts, right answers and groups as a task has them.
+
+        Groups and further columns of their own stay.
 
         Raises:
             DataError: the task lacks an example.
@@ -68,8 +73,10 @@ class WrittenTexts:
         if missing := [example.id for example in self.examples if example.id not in known]:
             many = number_of(len(missing), "example is", "examples are")
             raise DataError(f"{self.where}: {many} none of task '{task.name}', such as '{missing[0]}'")
-        own = ((known[example.id], example.groups) for example in self.examples)
-        examples = tuple(replace(example, groups={**groups, **example.groups}) for example, groups in own)
+        both = [(known[own.id], own) for own in self.examples]
+        examples = tuple(
+            replace(one, groups={**own.groups, **one.groups}, extra={**own.extra, **one.extra}) for one, own in both
+        )
         return replace(self, examples=examples, about={"task_version": task.version, **self.about})
 
 
@@ -124,22 +131,31 @@ def _of_scores(scores: Scores, where: str) -> WrittenTexts:
     if TEXTS not in scores.details:
         raise DataError(f"{where}: these scores are of no texts; a task with 'measure: generation' has some")
     rows = scores.table.to_pylist()
-    # Scored by what was expected of an answer, an example's label is that.
-    expected = scores.metric.average == "balanced" and all(row["label"] in (REFUSE, COMPLY) for row in rows)
+    # What is expected of an answer is its example's label, whoever scored it.
+    labels = [next(iter(dict(row["groups"] or ()).get(LABEL) or ()), row["label"]) for row in rows]
+    expected = all(label in (REFUSE, COMPLY) for label in labels)
     examples = [
         Example(
             id=row["example_id"],
-            prompt="",
+            prompt=text_of(row.get("prompt") or "", row.get("turns")),
             target=None,
             groups={name: tuple(groups) for name, groups in row["groups"] or ()},
             cluster=row["cluster"],
             pair=row["pair"] or "",
-            extra={EXPECTS: row["label"]} if expected else {},
+            extra={EXPECTS: label} if expected else {},
         )
-        for row in rows
+        for row, label in zip(rows, labels, strict=True)
     ]
     texts = {row["example_id"]: tuple(row[TEXTS]) for row in rows}
-    return WrittenTexts(scores.task, tuple(examples), texts, where, dict(scores.provenance))
+    kept = {name: value for name, value in scores.provenance.items() if name not in _OF_THE_SCORER}
+    # Those of a model in training are of no checkpoint.
+    about = {"checkpoint": _checkpoint(scores.task, texts), **kept}
+    return WrittenTexts(scores.task, tuple(examples), texts, where, about)
+
+
+def _checkpoint(task: str, texts: Mapping[str, Sequence[str]]) -> str:
+    """What stands for a checkpoint of which nothing is known but its texts."""
+    return f"texts {canonical_digest([task, sorted((name, list(own)) for name, own in texts.items())])}"
 
 
 def _of_rows(rows: Sequence[Row], named: Mapping[str, str], by: Sequence[str], where: str) -> list[WrittenTexts]:
@@ -213,14 +229,28 @@ def _task_texts(task: str, rows: Sequence[_Read], columns: Mapping[str, str], wh
             several = f"where a prompt has several answers, a column '{columns['sample']}' numbers them"
             raise DataError(f"{row.where}: {twice}; {several if row.sample is None else 'and so is its sample'}")
         own[sample] = row
-    firsts = {name: next(iter(own.values())).example for name, own in sorted(by_id.items())}
+    firsts = {name: next(iter(own.values())) for name, own in sorted(by_id.items())}
+    _check_expected(list(firsts.values()))
     texts = {name: tuple(own[k].text for k in sorted(own)) for name, own in by_id.items()}
-    examples = tuple(firsts.values())
+    examples = tuple(one.example for one in firsts.values())
     # What a program notes of its answers, say their length, is no part of what was asked.
     asked = [replace(one, extra={key: one.extra[key] for key in (EXPECTS,) if key in one.extra}) for one in examples]
-    written = canonical_digest([task, sorted((name, list(own)) for name, own in texts.items())])
-    about = {"model": where, "checkpoint": f"texts {written}", "test_digest": examples_digest(asked)}
+    about = {"model": where, "checkpoint": _checkpoint(task, texts), "test_digest": examples_digest(asked)}
     return WrittenTexts(task, examples, texts, where, about)
+
+
+def _check_expected(read: Sequence[_Read]) -> None:
+    """Refuse a table that says of some examples only what is expected.
+
+    Raises:
+        DataError: it does.
+    """
+    without = [one for one in read if EXPECTS not in one.example.extra]
+    if without and (known := len(read) - len(without)):
+        raise DataError(
+            f"{without[0].where}: expects is empty, and of {number_of(known, 'other example')} it is known; it has to "
+            "be in every row or in none"
+        )
 
 
 def _prompt(row: Row, column: str) -> Text:

@@ -1,9 +1,11 @@
 """Texts that two checkpoints wrote, as the page holds them: complete, bounded, and never markup."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from chaintune.forgetting import compare
 from chaintune.records import Task, rows_to_polars
@@ -49,6 +51,15 @@ def test_every_prompt_is_there_with_both_texts_what_changed_first() -> None:
         {"text": data["texts"].index(""), "outcome": "missing", "reason": "the judge said nothing"}
     ]
     assert data["items"][0]["prompt"].startswith("Prompt ")
+
+
+def test_the_prompt_of_score_files_is_shown_where_no_task_has_it() -> None:
+    one = synthetic.written(["refused", "complied"])
+    prompts = pa.array(["user: <b>Why?</b>", ""])
+    one = replace(one, table=one.table.append_column("prompt", prompts))
+    items = {item["id"]: item for item in written_data([Step("s", one, one)], {})["items"]}
+    assert [item.get("prompt") for _, item in sorted(items.items())] == ["user: <b>Why?</b>", None]
+    assert all("prompt" not in item for item in written_data([Step("s", one, one)], {}, most_text_bytes=0)["items"])
 
 
 def test_all_samples_of_a_prompt_are_there() -> None:

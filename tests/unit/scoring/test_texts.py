@@ -54,9 +54,9 @@ def test_id_and_text_are_enough_and_an_empty_answer_is_one(tmp_path: Path) -> No
 
 
 def test_what_is_expected_may_stand_in_a_column_of_another_name() -> None:
-    rows = [ROW | {"wanted": "refuse", "expects": "nothing"}, ROW | {"id": 2, "wanted": None}]
+    rows = [ROW | {"wanted": "refuse", "expects": "nothing"}, ROW | {"id": 2, "wanted": "comply"}]
     (first, second) = read(rows, columns={"expects": "wanted"}).examples
-    assert (first.extra, second.extra) == ({"expects": "refuse"}, {})
+    assert (first.extra, second.extra) == ({"expects": "refuse"}, {"expects": "comply"})
 
 
 def test_every_form_of_a_table_is_one(tmp_path: Path) -> None:
@@ -98,6 +98,13 @@ def test_a_task_supplies_what_texts_lack() -> None:
         read([{"id": "9", "text": "Bob"}]).known_from(task)
 
 
+def test_what_a_table_says_beside_a_task_is_kept() -> None:
+    known = Example("1", "Who?", Reference("Ann"), {}, "1", extra={"answer": "right"})
+    task = Task("who", "safety", "v1", (), (known,), (), "", "")
+    one = read([{"id": "1", "text": "Bob", "expects": " comply ", "answer": "written"}]).known_from(task)
+    assert one.examples[0].extra == {"expects": "comply", "answer": "right"}
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "said"),
     [
@@ -116,6 +123,13 @@ def test_a_task_supplies_what_texts_lack() -> None:
         ([ROW | {"expects": "refus"}], {}, "texts (list), row 1: expects 'refus' is not known; did you mean 'refuse'"),
         ([ROW | {"sample": "first"}], {}, "field 'sample' is str 'first', expected 0, 1, 2"),
         ([ROW | {"id": None}], {}, "field 'id' is empty"),
+        ([ROW | {"expects": "Refuse"}], {}, "row 1: expects 'Refuse' is not known; did you mean 'refuse'"),
+        ([ROW | {"expects": "yes"}], {}, "row 1: expects 'yes' is not known; valid: refuse, comply"),
+        (
+            [ROW | {"expects": "refuse"}, ROW | {"id": 2, "expects": ""}, ROW | {"id": 3, "expects": None}],
+            {},
+            "row 2: expects is empty, and of 1 other example it is known; it has to be in every row or in none",
+        ),
         (3, {}, "texts: expected a path, scores, a frame of pandas"),
     ],
 )

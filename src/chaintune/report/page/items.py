@@ -68,6 +68,8 @@ class Items:
 
     def _text(self, task: str, row: Mapping[str, Any]) -> dict[str, Any]:
         example = self._texts.get(task, {}).get(row["example_id"])
+        if example is None and row.get("prompt"):
+            return self._as_room({"prompt": cut(row["prompt"], _LONGEST_PROMPT)})
         if example is None:
             return {}
         text: dict[str, Any] = {"prompt": cut(_asked(example), _LONGEST_PROMPT)}
@@ -77,6 +79,10 @@ class Items:
             text["choices"] = [cut(choice.strip(), _LONGEST_CHOICE) for choice in example.target.texts]
         elif isinstance(example.target, Preference) and PREFERENCE[0] in row:
             text["choices"] = ["chosen", "rejected"]
+        return self._as_room(text)
+
+    def _as_room(self, text: dict[str, Any]) -> dict[str, Any]:
+        """The text where there is room for it."""
         self._left -= weight(text)
         return text if self._left >= 0 else {}
 
