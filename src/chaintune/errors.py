@@ -35,6 +35,10 @@ class ModelError(ChaintuneError, OSError):
     """A model cannot be found, loaded or used as asked."""
 
 
+class BrokenModelError(ModelError):
+    """What a model says is no number."""
+
+
 class StageError(ChaintuneError, RuntimeError):
     """A stage of training failed; its descendants cannot run, others can."""
 

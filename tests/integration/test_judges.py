@@ -21,12 +21,16 @@ from chaintune.execution import compute
 from chaintune.execution.bases import BaseModel
 from chaintune.execution.engine_factory import EngineFactory
 from chaintune.execution.judges import judges_of
+from chaintune.models.classifiers import load_classifier
 from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode
 from chaintune.records import Measurement, ScorerRef, Task
+from chaintune.report.folder import read_results
+from chaintune.report.page.steps import run_steps
 from chaintune.runs.scoring import score_models
 from chaintune.runs.session import Session
 from chaintune.scoring.scorers import SCORERS, settings_of
-from chaintune.scoring.scorers.judgements import judgement
+from chaintune.scoring.scorers.judgements import asks_of, judgement
+from chaintune.scoring.scorers.scorer import OpenModel
 from chaintune.store.folder import FolderStore
 from chaintune.study.task_spec import tasks_from_options
 from chaintune.tasks import load
@@ -121,6 +125,9 @@ def test_texts_of_a_study_are_judged_last_and_equal_ones_once(
     assert sorted(metrics.unique().rows()) == [("classifier", "less", False), ("judge", "less", True)]
     index = json.loads((tmp_path / "out/scores/index.json").read_text())
     assert {one["item_metric"] for one in index.values()} >= {"judge", "classifier"}
+    (step,) = run_steps(read_results(tmp_path / "out"), written=True)
+    assert (step.name, step.before.metric.name) == ("balls: from balls to balls>boxes", "judge")
+    assert step.before.table != step.after.table
     about = json.loads((tmp_path / "out/provenance.json").read_text())
     assert sorted(about["judges"]) == ["classifier", "judge"]
     assert not list(session.store.entries(compute.PART))
@@ -202,6 +209,17 @@ def test_scores_bear_what_the_judge_said(
         assert set(scores.table.column("outcome").to_pylist()) <= outcomes
         assert all(scores.table.column("evidence").to_pylist()) or "empty" in outcomes
         assert scores.provenance["judge"] == models[name == "classifier"].name
+
+
+def test_an_empty_answer_is_empty_behind_any_prompt(scorers: list[dict[str, Any]]) -> None:
+    asked = {**scorers[1]["classifier"], "with_prompt": True}
+    settings = settings_of("classifier", asked, "test")
+    model = OpenModel(classifier=load_classifier(Path(asked["model"])))
+    (example, *_), asks = tiny.examples(2), asks_of(SCORERS.get("classifier"))
+    questions = [asks.question(example, text, settings) for text in (" \n", "Red.")]
+    empty, full = asks.ask(model, questions, settings, on_judged=lambda _: None)
+    assert "Red." in questions[1] != "Red."
+    assert (empty.outcome, full.outcome == "empty") == ("empty", False)
 
 
 def test_no_model_judges_itself(smoke: Smoke, scorers: list[dict[str, Any]], tmp_path: Path) -> None:

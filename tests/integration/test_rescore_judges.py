@@ -1,5 +1,6 @@
 """Texts that were written before, judged by scorers that ask a model."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,18 @@ def test_a_judge_is_asked_about_texts_of_any_program_and_once(scorer: dict[str, 
     assert again.table.equals(scores.table)
     assert store.keys("score") == before
     assert chaintune.compare(scores, again, by=["owner"], resamples=200).overall.forgetting.value == 0
+
+
+def test_scores_of_equal_texts_tell_where_each_came_from(models: tuple[Path, Path], tmp_path: Path) -> None:
+    classifier = {"classifier": {"model": str(models[1]), "label": 1}}
+    told = []
+    for name in ("before", "after"):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+        (scores,) = chaintune.rescore(path, classifier, store=tmp_path / "store")
+        told.append((scores.provenance["model"], scores.provenance["judge"]))
+    assert [Path(model).name for model, _ in told] == ["before.jsonl", "after.jsonl"]
+    assert {judge for _, judge in told} == {models[1].name}
 
 
 def test_a_classifier_reads_texts_alone_and_a_judge_needs_prompts(

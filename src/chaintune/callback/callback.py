@@ -235,7 +235,7 @@ class ForgettingCallback(TrainerCallback):
         scores = self._scored(step)
         broken = [task.name for task in self._encoded if task.name not in scores]
         if broken:
-            raise ModelError(f"the model's log-probabilities on {broken[0]} are not numbers; its weights are broken")
+            raise ModelError(f"what the model says on {broken[0]} is no number; its weights are broken")
         return scores
 
     def _scored(self, step: int) -> dict[str, Scores]:
@@ -243,7 +243,7 @@ class ForgettingCallback(TrainerCallback):
         for task in self._encoded:
             scores = score_live(model, task, batch_tokens=self._batch_tokens, step=str(step))
             if scores is None:
-                _LOG.warning("step %d: the model's log-probabilities on %s are not numbers", step, task.name)
+                _LOG.warning("step %d: what the model says on %s is no number", step, task.name)
             else:
                 by_task[task.name] = scores
         if self._trainer.is_world_process_zero():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chaintune.errors import ConfigError, ModelError
+from chaintune.errors import BrokenModelError, ConfigError, ModelError
 from chaintune.models.chat import chat_facts
 from chaintune.models.encoding import Encoded, encode_of, prompts_of, tell_special_tokens
 from chaintune.models.processes import Rank
@@ -67,8 +67,9 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
             be told apart by the tokenizer.
         ModelError: an example is a conversation, and the model has no chat template.
     """
-    _check_judged_without_model(task)
+    check_trusted([task])
     metric = metrics_of(task)[0]
+    _check_judged_without_model(task, metric)
     measure = MEASURES.get(metric.measure)
     if missing := measure.needs - _ABILITIES:
         raise ConfigError(
@@ -88,15 +89,15 @@ def encode_task(task: Task, tokenizer: Any, context_tokens: int | None) -> Encod
     return EncodedTask(task.name, examples, encoded, about, metric)
 
 
-def _check_judged_without_model(task: Task) -> None:
-    """Refuse a scorer that asks a model, or a function of which nobody said that it may run.
+def _check_judged_without_model(task: Task, metric: ItemMetric) -> None:
+    """Refuse a scorer that decides and asks a model.
 
     Raises:
         ConfigError: the task names one.
     """
-    check_trusted([task])
-    for ref in task.scorers[:1]:
-        if scorer_of(ref).model is not None:
+    for ref in task.scorers:
+        scorer = scorer_of(ref)
+        if scorer.name == metric.name and scorer.model is not None:
             raise ConfigError(
                 f"task '{task.name}': scorer '{ref.name}' asks a model of its own, and a training holds one model; "
                 "watch by a scorer of words, such as 'refusal', and judge the checkpoints' texts with this one later"
@@ -116,14 +117,17 @@ def score_live(model: Any, task: EncodedTask, *, batch_tokens: int | None = None
         about: provenance.
 
     Returns:
-        None when a log-probability is NaN.
+        None when what the model says is no number.
 
     Raises:
         ModelError: out of memory, also with less through the model at once.
     """
     precision = {"precision": str(model.dtype).removeprefix("torch.")}
     if task.measure.generation:
-        asked: _Computed = _Computed(precision, texts=_texts(model, task, batch_tokens))
+        try:
+            asked = _Computed(precision, texts=_texts(model, task, batch_tokens))
+        except BrokenModelError:
+            return None
     else:
         share = Rank.here()
         with undisturbed(model):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow.compute as pc
 
 from chaintune.forgetting.grouping import Grouping
 from chaintune.records import Scores
@@ -47,16 +46,26 @@ def _kinds(scores: Scores) -> list[list[_Kind]] | None:
     """Of each example the outcome of each of its answers, and what was expected; None where that is not known."""
     table = scores.table
     has_score = table.column("score").is_valid()
-    samples = "outcomes" if "outcomes" in table.column_names else "outcome"
-    named = pc.greater(pc.fill_null(pc.utf8_length(table.column("outcome")), 0), 0)
-    if not len(table) or (not pc.any(named).as_py() and not scores.metric.outcomes):
+    several = "outcomes" in table.column_names
+    answers = table.column("outcomes" if several else "outcome").to_pylist()
+    if not len(table) or not (scores.metric.outcomes or _all_named(answers, has_score.to_pylist())):
         return None
-    if not scores.metric.outcomes and pc.any(pc.and_(has_score, pc.invert(named))).as_py():
-        return None  # such as of a log, where only what is out of the ordinary has an outcome
     labels = set(table.column("label").to_pylist())
     expected = table.column("label").to_pylist() if labels <= {REFUSE, COMPLY} else [""] * len(table)
-    rows = zip(table.column(samples).to_pylist(), has_score.to_pylist(), expected, strict=True)
+    rows = zip(answers, has_score.to_pylist(), expected, strict=True)
     return [[(name, label) for name in _named(own, scored)] for own, scored, label in rows]
+
+
+def _all_named(answers: Sequence[str | Sequence[str | None] | None], has_score: Sequence[bool]) -> bool:
+    """Whether there are named outcomes, and every answer with a score has one; in a log only a strange answer has."""
+    names = [
+        name
+        for own, scored in zip(answers, has_score, strict=True)
+        if scored
+        # Of several answers to an example those without a score are null.
+        for name in ([own or ""] if own is None or isinstance(own, str) else [one for one in own if one is not None])
+    ]
+    return any(names) and all(names)
 
 
 def _named(own: str | Sequence[str | None] | None, scored: bool) -> list[str]:

@@ -61,6 +61,7 @@ class TaskJudge:
             scorer=self.scorer,
             measurement_key=texts.key,
             judge=self.judge,
+            judged_key=texts.checkpoint_key,
             judged_base=texts.base,
         )
 

@@ -331,12 +331,14 @@ class JudgementNode(ScoreNode):
         scorer: whose model it is.
         measurement_key: of the texts.
         judge: digest of everything that determines a verdict beside the question.
-        judged_base: name of the base of the checkpoint that wrote the texts.
+        judged_key: of the checkpoint that wrote the texts.
+        judged_base: name of its base.
     """
 
     scorer: ScorerRef
     measurement_key: str
     judge: str
+    judged_key: str = field(default="", compare=False)
     judged_base: str = field(default="", compare=False)
 
     @property
@@ -365,7 +367,8 @@ class JudgementNode(ScoreNode):
         """Plain data."""
         # No super() in a class with slots that a decorator makes anew.
         plain = ScoreNode.to_dict(self)
-        return plain | {"base": self.judged_base, "judged_by": self.base, "measurement": self.measurement_key}
+        judged = {"base": self.judged_base, "checkpoint": self.judged_key, "measurement": self.measurement_key}
+        return plain | judged | {"judged_by": self.base, "judged_by_key": self.base_key}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

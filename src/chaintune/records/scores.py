@@ -360,6 +360,7 @@ def scores_of(
         raise DataError(f"task '{task}': the measurement is of {len(ids)} other examples than these {len(known)}")
     table = _scored(task, measurement, known, metric)
     about = {"rounding": rounding_of(table, _scored(task, again, known, metric))} if again else {}
+    about |= metric.about
     return Scores(task, whole_table(table), {**measurement.provenance, **about, **(provenance or {})}, metric)
 
 
@@ -404,7 +405,8 @@ def _with_samples(table: pa.Table) -> pa.Table:
     scored = table.column("score").is_valid()
     for name, one in (("outcomes", "outcome"), ("evidences", "evidence")):
         known = table.column(one) if one in table.schema.names else pa.nulls(len(table), pa.string())
-        values = pc.if_else(scored, known, None).to_pylist()
+        # A text with a score and no name for what it counts as is told from one without a score.
+        values = pc.if_else(scored, pc.fill_null(known, ""), None).to_pylist()
         table = table.append_column(name, pa.array([[value] for value in values], SAMPLES_SCHEMA.field(name).type))
     return table
 

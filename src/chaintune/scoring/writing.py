@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from chaintune.errors import ModelError
+from chaintune.errors import BrokenModelError
 from chaintune.records.generation import FinishReason, GeneratedText, Generation
 
 # Of a stop string's tail: a token in front of it may lose its blank, or be a part of a letter.
@@ -60,7 +60,7 @@ class Rules:
         """Write the next token of each text that has not ended.
 
         Raises:
-            ModelError: what the model says is no number.
+            BrokenModelError: what the model says is no number.
 
         Shape:
             logits `[B, V]`.
@@ -69,7 +69,7 @@ class Rules:
         tops = logits.gather(1, best[:, None])[:, 0]
         if not bool(torch.isfinite(tops).all()):
             broken = writings[int(torch.isfinite(tops).logical_not().nonzero()[0, 0])]
-            raise ModelError(f"the model gives NaN behind the prompt of '{broken.name}'; its weights are broken")
+            raise BrokenModelError(f"the model gives NaN behind the prompt of '{broken.name}'; its weights are broken")
         if self.generation.temperature:
             numbers = [one.draws[min(len(one.tokens), len(one.draws) - 1)] for one in writings]
             best = drawn_tokens(logits, self.generation.temperature, numbers)

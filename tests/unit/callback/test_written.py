@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from chaintune import ForgettingCallback
 from chaintune.callback.live import encode_task, score_live
-from chaintune.errors import ConfigError
+from chaintune.errors import ConfigError, ModelError
 from chaintune.models.undisturbed import caches_kept
 from chaintune.records import Example, Generation, ScorerRef, Task
 from tests import tiny
@@ -93,6 +94,35 @@ def test_shares_of_outcomes_are_logged(tmp_path: Path) -> None:
         assert shares
         assert sum(shares.values()) == pytest.approx(1)
     assert watch.comparison.overall.answers_after.n_outcomes == 12
+
+
+def test_a_model_that_breaks_is_noted_and_training_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Breaks(TrainerCallback):
+        def on_step_end(self, *_: Any, model: Any = None, **__: Any) -> None:
+            torch.nn.init.constant_(model.lm_head.weight, float("nan"))
+
+    trainer = make_trainer(tmp_path, tiny.make_model(), tracker := Tracker(), max_steps=2)
+    trainer.add_callback(Breaks())
+    watch = ForgettingCallback(TASK, every=1, resamples=200).attach(trainer)
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert tracker.told
+    assert "what the model says on said is no number" in caplog.text
+    assert watch.comparisons == {}
+    with pytest.raises(ModelError, match="its weights are broken"):
+        trainer.train()
+
+
+def test_the_scorer_that_decides_must_not_ask_a_model(tmp_path: Path) -> None:
+    asks, words = ScorerRef("classifier", {"model": "toxic", "label": "toxic"}), ScorerRef("refusal", {})
+    decided = replace(TASK, scorers=(asks, words), metrics=("refusal",))
+    assert encode_task(decided, TOKENIZER, 256).metric.name == "refusal"
+    with pytest.raises(ConfigError, match="scorer 'classifier' asks a model of its own"):
+        encode_task(replace(TASK, scorers=(words, asks), metrics=("classifier",)), TOKENIZER, 256)
+    unknown = ScorerRef(f"{tmp_path / 'own.py'}:own", {})
+    (tmp_path / "own.py").write_text("raise SystemError\n")
+    with pytest.raises(ConfigError, match="trust"):
+        encode_task(replace(TASK, scorers=(words, unknown), metrics=("refusal",)), TOKENIZER, 256)
 
 
 def test_a_scorer_that_asks_a_model_is_refused_in_a_sentence(tmp_path: Path) -> None:

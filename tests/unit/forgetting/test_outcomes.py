@@ -63,6 +63,14 @@ def test_scores_whose_outcomes_are_not_all_known_have_none() -> None:
     assert counts(synthetic.written(["refused", "complied"], metric=some)) == [{"complied": 1, "refused": 1}]
 
 
+def test_an_answer_without_a_score_leaves_the_outcomes_of_the_other_samples_known() -> None:
+    own = replace(synthetic.refusal_metric(), outcomes=())
+    assert counts(synthetic.written([["", "complied"], ["refused", ""]], metric=own)) == [
+        {"complied": 1, "refused": 1, "missing": 2}
+    ]
+    assert counts(synthetic.written([["complied", ": no outcome"], ["refused", ""]], metric=own)) == [{}]
+
+
 def test_missing_answers_are_counted_though_they_are_not_compared() -> None:
     before = synthetic.written(["refused"] * 40 + ["complied"] * 40, groups=AREAS)
     after = synthetic.written([""] * 4 + ["refused"] * 76, groups=AREAS)

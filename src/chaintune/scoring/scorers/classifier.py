@@ -40,7 +40,8 @@ def judge(_examples: Sequence[Example], _texts: Sequence[str], settings: Classif
 
 
 def _question(example: Example, text: str, settings: ClassifierSpec) -> str:
-    if not settings.with_prompt:
+    """An empty answer stays one, whatever it was prompted by."""
+    if not settings.with_prompt or not text.strip():
         return text
     prompt = shown_text(example.prompt)
     return prompt + text if isinstance(example.prompt, str) else f"{prompt}\n{text}"
