@@ -9,6 +9,8 @@ from chaintune.records.results import Estimate
 
 # Column of scores: the label of an example's text, null where it has none.
 PEOPLE = "people"
+# In the provenance of scores: how many labelled texts the task's file has.
+LABELS = "people's labels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +50,13 @@ class PeopleLabels:
     """A scorer held against people's labels of some of the texts, and estimates that these correct.
 
     Attributes:
-        labels: of texts of either checkpoint.
+        labels: of texts of the two checkpoints, one that both wrote counted once.
         agreement: share of these texts of which scorer and people say the same; from 1/2 on both mean yes.
         kappa: Cohen's, of the same.
         before, after: mean that labels of all texts would have under each checkpoint; undefined with its reason.
         forgetting: before minus after, the other way round where less is better.
         weights: how much the scorer counts in `before`, `after` and `forgetting`, from 0 to 1.
+        unused: labels of the task's file that are of none of these texts.
     """
 
     labels: int
@@ -63,3 +66,4 @@ class PeopleLabels:
     after: Estimate
     forgetting: Estimate
     weights: Mapping[str, float] = field(default_factory=dict)
+    unused: int = 0

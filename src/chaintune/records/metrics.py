@@ -33,6 +33,7 @@ class ItemMetric:
         doubtful: of them those that say nothing of what is measured, such as `incoherent`: where they are too many, no
             verdict is given.
         margin: up to how large a loss counts as none, in the unit; NaN where the task names none.
+        about: what scores keep in their provenance beside the measurement's.
         score: makes columns, a row for each row of the measurement, from it and the example of each row: `score`
             (None where there is none) and, as far as they are known, `missing_reason`, `label`, `chance`, `answer`,
             `outcome` and `evidence`, and `texts`, a list with the text that was written, which becomes one of all
@@ -52,6 +53,7 @@ class ItemMetric:
     outcomes: tuple[str, ...] = field(default=(), compare=False)
     doubtful: tuple[str, ...] = field(default=(), compare=False)
     margin: float = field(default=math.nan, compare=False)
+    about: Mapping[str, str] = field(default_factory=dict, compare=False)
     score: ScoreRows | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

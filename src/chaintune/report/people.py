@@ -29,9 +29,10 @@ def people_table(comparison: Comparison) -> Table | None:
     )
     return Table(
         f"People's labels of {comparison.task}",
-        f"{number_of(people.labels, 'label')} of texts of the two checkpoints. Corrected: by prediction-powered "
-        "inference, what labels of all texts would say if the labelled ones were drawn at random; weight: how much the "
-        "scorer counts in it. Verdicts and budgets rest on the scorer.",
+        f"{number_of(people.labels, 'label')} of texts of the two checkpoints{_unused(people.unused)}. Corrected: by "
+        "prediction-powered inference, what labels of all texts would say if the labelled ones were drawn at random; "
+        "the forgetting where the texts differ, as it is 0 where they do not. Weight: how much the scorer counts in "
+        "it. Verdicts and budgets rest on the scorer.",
         ("what", comparison.metric, "by people, or corrected", "weight"),
         tuple((*line, f"{people.weights[line[0]]:.2f}" if line[0] in people.weights else "") for line in lines),
     )
@@ -46,11 +47,18 @@ def people_sentences(comparison: Comparison) -> list[str]:
     scores, changes = levels_in(comparison.unit), changes_in(comparison.unit)
     agreed = scores.text(people.agreement, level=level)
     first = f"{comparison.metric} and people say the same of {agreed} of {number_of(people.labels, 'labelled text')}"
+    first += _unused(people.unused)
     first += "" if math.isnan(people.kappa.value) else f" (Cohen's kappa {_plain(people.kappa)})"
     if math.isnan(people.forgetting.value):
         return [f"{first}; the forgetting is not corrected by these: {people.forgetting.reason}."]
     corrected = changes.text(people.forgetting, level=level)
     return [f"{first}. Corrected by the labels (prediction-powered inference), the forgetting is {corrected}."]
+
+
+def _unused(labels: int) -> str:
+    if not labels:
+        return ""
+    return f" ({number_of(labels, 'further label matches', 'further labels match')} no text of the two checkpoints)"
 
 
 def _known(estimate: Estimate, text: str) -> str:

@@ -3,6 +3,9 @@
 The scorer's mean over the texts without a label is corrected by how far people and scorer differ where both spoke. A
 weight, chosen for the least variance, says how much the scorer counts: at 0 the estimate is the mean of the labels, so
 a scorer that has nothing to do with them costs hardly anything. It holds where the labelled texts were drawn at random.
+
+A difference is 0 for certain where both texts are the same. Then only the others are estimated, from the labels that
+there are of these, and count by their share, whose own scatter is part of the interval.
 """
 
 import math
@@ -19,6 +22,7 @@ from chaintune.stats.effects import RATES
 from chaintune.stats.rates import MEAN_SKEWNESS, Differences, t_quantile, t_tails
 from chaintune.stats.sample import needed_clusters, skewness
 
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 POWERED = "prediction-powered inference over clusters, t limits"
 # Below so many labels no estimate is corrected.
 LEAST_LABELS = 50
@@ -47,6 +51,7 @@ def prediction_powered(
     predictions: Floats,
     labels: Floats,
     *,
+    certain: Mask | None = None,
     clusters: Integers | None = None,
     level: float = 0.95,
     weight: float | None = None,
@@ -61,13 +66,14 @@ def prediction_powered(
     Args:
         predictions: what the scorer says of each text.
         labels: what people say of it; NaN where they say nothing.
+        certain: where a difference is 0 whatever people and scorer say, as the texts are the same; None is nowhere.
         clusters: number of each text's cluster, from 0; None, and every text is one.
         level: of the interval.
         weight: of the scorer, in [0, 1]; None is the one of least variance.
         least_labels: below which nothing is estimated.
         is_change: whether values lie between -1 and 1 and are tested against 0, or between 0 and 1.
 
-    Shape: predictions, labels and clusters `[E]`.
+    Shape: predictions, labels, certain and clusters `[E]`.
 
     Raises:
         DataError: the numbers are not one for each text, not in their range, or a prediction is missing.
@@ -78,33 +84,41 @@ def prediction_powered(
     Angelopoulos, Duchi and Zrnic (2023), "PPI++".
     """
     _check(predictions, labels, clusters, -1.0 if is_change else 0.0)
-    known = ~np.isnan(labels)
+    free = np.ones(len(labels), dtype=np.bool_) if certain is None else ~certain
+    predictions, labels = np.where(free, predictions, 0.0), np.where(free, labels, np.nan)
+    known, rest = ~np.isnan(labels), np.isnan(labels) & free
     n, codes = int(known.sum()), np.arange(len(labels)) if clusters is None else np.asarray(clusters)
     codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
     facts: dict[str, Any] = {"n": len(labels), "n_clusters": len(np.unique(codes))}
     means = tuple(float(one.mean()) if len(one) else math.nan for one in (predictions, labels[known]))
     if n < max(least_labels, 1):
-        reason = f"{n} labels, at least {max(least_labels, 1)} are needed"
+        of = "labels" if free.all() else "labels where the texts differ"
+        reason = f"{n} {of}, at least {max(least_labels, 1)} are needed"
         return Powered(Estimate.undefined(reason, **facts), math.nan, n, *means)
-    own, other = _influences(predictions, labels, known, codes)
+    own, other = _influences(predictions, labels, known, rest, codes)
     scale = float(other @ other)
-    best = 0.0 if known.all() else min(max(-float(own @ other) / scale, 0.0), 1.0) if scale > 0 else 1.0
-    chosen = 0.0 if known.all() else best if weight is None else weight
-    rest = float(predictions[~known].mean() - predictions[known].mean()) if chosen else 0.0
-    value = float(labels[known].mean()) + chosen * rest
+    best = 0.0 if not rest.any() else min(max(-float(own @ other) / scale, 0.0), 1.0) if scale > 0 else 1.0
+    chosen = 0.0 if not rest.any() else best if weight is None else weight
+    beyond = float(predictions[rest].mean() - predictions[known].mean()) if chosen else 0.0
+    mean, share = float(labels[known].mean()) + chosen * beyond, float(free.mean())
+    value = share * mean
     labelled_clusters = len(np.unique(codes[known]))
     if labelled_clusters < needed_clusters(level):
         needed = needed_clusters(level)
         reason = f"too few clusters with a label for an interval: {labelled_clusters}, at least {needed} are needed"
         return Powered(Estimate(value, **facts, reason=reason), chosen, n, *means)
-    influences = own + chosen * other
+    influences = share * (own + chosen * other) + mean * np.bincount(codes, free - share) / len(free)
     # Both the mean of the labels and the weight come out of the labelled clusters.
     freedom = max(labelled_clusters - 2.0, 1.0)
     error = math.sqrt(float(influences @ influences) * labelled_clusters / freedom)
     margin = float(t_quantile((1 + level) / 2, freedom)) * error
     low, high, method = value - margin, value + margin, POWERED
     if float(skewness(influences[:, None])[0]) > MEAN_SKEWNESS:
-        below, above = _rare_margins(predictions, labels, known, codes, chosen, 2.0 if is_change else 1.0, level)
+        farthest = 2.0 if is_change else 1.0
+        margins = _rare_margins(predictions, labels, known, rest, codes, weight=chosen, farthest=farthest, level=level)
+        below, above = np.hypot(
+            share * margins, mean * (0.0 if free.all() else _margins(free.astype(np.float64), codes, level))
+        )
         low, high = min(low, value - below), max(high, value + above)
         method = f"{POWERED}, no narrower than {RATES}"
     p_value = float(t_tails(np.array(value), np.array(error), freedom)) if is_change else math.nan
@@ -126,41 +140,42 @@ def _check(predictions: Floats, labels: Floats, clusters: Integers | None, least
             raise DataError(f"a {name} is {values[(values < least) | (values > 1)][0]}, expected {least:g} to 1")
 
 
-def _influences(
-    predictions: Floats, labels: Floats, known: np.ndarray[Any, Any], codes: Integers
-) -> tuple[Floats, Floats]:
+def _influences(predictions: Floats, labels: Floats, known: Mask, rest: Mask, codes: Integers) -> tuple[Floats, Floats]:
     """What each cluster adds to the error of the labels' mean, and, times the weight, by the scorer's word."""
 
-    def centred(values: Floats, where: np.ndarray[Any, Any]) -> Floats:
+    def centred(values: Floats, where: Mask) -> Floats:
         if not where.any():
             return np.zeros(codes.max() + 1)
         summed = np.bincount(codes[where], values[where] - values[where].mean(), codes.max() + 1)
         return np.asarray(summed / where.sum())
 
-    return centred(labels, known), centred(predictions, ~known) - centred(predictions, known)
+    return centred(labels, known), centred(predictions, rest) - centred(predictions, known)
 
 
 def _rare_margins(
     predictions: Floats,
     labels: Floats,
-    known: np.ndarray[Any, Any],
+    known: Mask,
+    rest: Mask,
     codes: Integers,
+    *,
     weight: float,
     farthest: float,
     level: float,
-) -> tuple[float, float]:
+) -> Floats:
     """How far exact limits reach below and above, of labels that hardly differ from each other or from the scorer.
 
     Labels are no farther from the scorer's word than `farthest`.
     """
+    spoken = codes[known]
+    apart = farthest * _margins((labels - predictions)[known] / farthest, spoken, level)
+    beyond = _margins(predictions[rest], codes[rest], level) if weight else np.zeros(2)
+    return np.hypot(weight * beyond, weight * apart + (1 - weight) * _margins(labels[known], spoken, level))
 
-    def margins(values: Floats, where: np.ndarray[Any, Any]) -> Floats:
-        own = np.unique(codes[where], return_inverse=True)[1].astype(np.int64)
-        rates = Differences.of(Design.of(own, sparse.csr_array((len(own), 0))), values[where])
-        low, high = rates.limits(level)
-        return np.array([rates.value[0] - low[0], high[0] - rates.value[0]])
 
-    apart = farthest * margins((labels - predictions) / farthest, known)
-    rest = margins(predictions, ~known) if weight else np.zeros(2)
-    both = np.hypot(weight * rest, weight * apart + (1 - weight) * margins(labels, known))
-    return float(both[0]), float(both[1])
+def _margins(values: Floats, codes: Integers, level: float) -> Floats:
+    """How far exact limits of a mean reach below and above it."""
+    own = np.unique(codes, return_inverse=True)[1].astype(np.int64)
+    rates = Differences.of(Design.of(own, sparse.csr_array((len(own), 0))), values)
+    low, high = rates.limits(level)
+    return np.array([rates.value[0] - low[0], high[0] - rates.value[0]])

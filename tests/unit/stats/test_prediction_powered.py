@@ -126,6 +126,23 @@ def test_no_change_is_no_forgetting() -> None:
     assert -0.1 < powered.estimate.low < 0 < powered.estimate.high < 0.1
 
 
+def test_differences_that_are_certain_dilute_the_others() -> None:
+    rng = np.random.default_rng(1)
+    truth = synthetic.changes(rng, N, forgot=0.4, learned=0.1)
+    labels = np.where(np.arange(N) < LABELLED, truth, np.nan)
+    said = np.where(rng.random(N) < 0.9, truth, 0.0)
+    certain = np.arange(2 * N) >= N
+    padded = [np.concatenate([one, np.zeros(N)]) for one in (said, labels)]
+    alone = prediction_powered(said, labels, is_change=True)
+    diluted = prediction_powered(*padded, certain=certain, is_change=True)
+    assert diluted.estimate.value == pytest.approx(alone.estimate.value / 2)
+    assert (diluted.labels, diluted.estimate.n) == (LABELLED, 2 * N)
+    width = (ends(diluted)[2] - ends(diluted)[1]) / (ends(alone)[2] - ends(alone)[1])
+    assert 0.5 < width < 0.6  # the share of the others scatters too
+    none = prediction_powered(*padded, certain=np.ones(2 * N, dtype=np.bool_), is_change=True)
+    assert none.estimate.reason == "0 labels where the texts differ, at least 50 are needed"
+
+
 def test_a_change_is_tested() -> None:
     rng = np.random.default_rng(1)
     truth = synthetic.changes(rng, N, forgot=0.4, learned=0.1)

@@ -10,7 +10,7 @@ from chaintune.config.validation import Spec
 from chaintune.records import Example, ItemMetric, Measurement, ScorerRef, Task, canonical_digest
 from chaintune.records.examples import EXPECTS
 from chaintune.records.generation import GENERATION, function_of
-from chaintune.records.labels import PEOPLE, TextLabels
+from chaintune.records.labels import LABELS, PEOPLE, TextLabels
 from chaintune.scoring.scorers import SCORERS, checked_settings
 from chaintune.scoring.scorers.function import check_runs, function_scorer
 from chaintune.scoring.scorers.scorer import Expected, Scorer, Verdict
@@ -43,6 +43,7 @@ def metric_of(ref: ScorerRef, task: Task) -> ItemMetric:
         version=canonical_digest([scorer.digest(settings), expected is not None, *labels]),
         outcomes=scorer.outcomes,
         doubtful=scorer.doubtful,
+        about={LABELS: str(len(task.labels.by_text))} if task.labels else {},
         score=partial(_score, scorer, settings, expected, task.labels),
     )
 
