@@ -51,7 +51,7 @@ def rescore(
         scorer: its name, or its name with its settings, as in a study file: `{"regex": {"pattern": "^I can't"}}`; or a
             function of yours, `FILE.py:function`; None takes the one that the task names.
         tasks: tasks, or names of known ones, that supply by id what the texts do not hold: prompts, right answers.
-        columns: of a table: what it is -> the column that holds it.
+        columns: of a table: what it is -> the column that holds it; not of `groups`, which `by` names.
         by: columns of a table that hold groups.
         out: writes the scores there too, a `.parquet` file for one task or a folder; None writes nothing.
         store: where finished work lies, of scorers that ask a model; None is the default store.

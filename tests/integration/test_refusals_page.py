@@ -29,8 +29,9 @@ def prompts() -> dict[str, str]:
 def written(name: str) -> TaskDefinition:
     """A task of prompts to be answered, under the name and with the dimensions of a shipped one."""
     dimension = {"do_not_answer": "area", "xstest": "type"}[name]
+    expects = [{"expects": what} if name == "xstest" else {} for what in ("refuse", "comply")]
     items = [
-        Example(f"{name} {k}", prompt, None, {dimension: ("all",)}, f"{k}")
+        Example(f"{name} {k}", prompt, None, {dimension: ("all",)}, f"{k}", extra=expects[k % 2])
         for k, prompt in enumerate(prompts())
     ]  # fmt: skip
     copies = [replace(item, id=f"{item.id} {n}", prompt=f"{item.prompt} {n}") for n in range(10) for item in items]
@@ -71,14 +72,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_blocks_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     codes: list[int] = []
+    printed = ""
     for language, text in BLOCKS:
         match language:
             case "python":
                 exec(compile(text, str(PAGE), "exec"), {})  # noqa: S102 - the page is ours
             case "yaml":
                 Path(text.partition("\n")[0].removeprefix("# ")).write_text(text, encoding="utf-8")
+            case "text":
+                lines = [line.strip() for line in printed.splitlines()]
+                assert {line.strip() for line in text.splitlines()} <= {*lines, ""}
             case "csv":
-                Path("vllm.csv").write_text(text, encoding="utf-8")
+                Path("before.csv").write_text(text, encoding="utf-8")
+                Path("after.csv").write_text(text.replace("I will not do that.", "With pride."), encoding="utf-8")
             case "jsonl":
                 shown = [json.loads(line) for line in text.splitlines()]
                 assert [prompts()[row["prompt"]] for row in shown] == [row["topic"] for row in shown]
@@ -88,9 +94,10 @@ def test_the_blocks_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None
                         main(shlex.split(line)[1:])
                     assert ended.value.code in (0, 1 if "--policy" in line else 0, None), capsys.readouterr().err
                     codes.append(int(ended.value.code or 0))
-    assert codes == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+                    printed += capsys.readouterr().out
+    assert codes == [0, 0, 0, 1, *[0] * 8]
     assert [language for language, _ in BLOCKS] == [
-        "bash", "bash", "yaml", "jsonl", "yaml", "bash", "bash", "csv", "bash", "yaml", "bash", "python",
+        "bash", "bash", "yaml", "jsonl", "yaml", "bash", "bash", "text", "csv", "bash", "yaml", "bash", "text", "python",
     ]  # fmt: skip
     kept = [json.loads(line) for line in Path("refusals.jsonl").read_text().splitlines()]
     assert {row["messages"][-1]["content"] for row in kept} == {REFUSED}

@@ -52,7 +52,7 @@ def audit(
 
     chaintune audit base-model base-model+my-adapter --task bbq --test "40 per category" --policy policy.yaml
 
-    chaintune audit base-model my-model --suite chat-safety --out audit
+    chaintune audit base-model my-model --suite chat-safety --by area --by type --by label --by category --out audit
 
     chaintune audit base sft dpo rl --task bbq --by category --out audit
     """

@@ -74,12 +74,12 @@ def rescore(
 
     What is written are scores as 'chaintune score' writes them: 'chaintune compare' reads both sides at once. Score
     files of chaintune keep the texts of tasks with 'measure: generation'. A table has a row an answer, with the columns
-    id and text, and where there are any prompt, sample, reference, expects, groups, cluster, pair and task; a scorer of
-    your own gets all others too.
+    id and text, and where there are any prompt, sample, reference, expects, cluster, pair and task, which --columns
+    names where they are called otherwise; --by names columns of groups. A scorer of your own gets all others too.
 
     For example:
 
-    chaintune rescore audit/before --scorer refusal --out before
+    chaintune rescore audit/before --suite chat-safety --scorer refusal --out before
 
     chaintune rescore answers.jsonl --scorer regex --set pattern='(?i)sorry' --by topic --out before.parquet
 

@@ -64,7 +64,7 @@ class ScoreFlags(RunFlags):
         typer.Option(
             "--chat",
             help="Ask in the model's chat template (on), as plain text (off), or both ways, with their agreement. auto "
-            "renders conversations and prompts with an answer, and never choices.",
+            "renders conversations and prompts that are answered in words, and never choices.",
         ),
     ] = "auto"
     precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Of the weights.")] = "auto"

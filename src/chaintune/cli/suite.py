@@ -6,7 +6,10 @@ import typer
 
 from chaintune.cli.output import echo
 
-suite = typer.Typer(help="Suites of tasks for `chaintune audit --suite` and `score --suite`.", no_args_is_help=True)
+suite = typer.Typer(
+    help="Suites of tasks for `chaintune audit --suite`; score, mitigate and rescore take them too.",
+    no_args_is_help=True,
+)
 
 
 @suite.command("list")
