@@ -97,7 +97,8 @@ def test_the_blocks_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None
                     printed += capsys.readouterr().out
     assert codes == [0, 0, 0, 1, *[0] * 8]
     assert [language for language, _ in BLOCKS] == [
-        "bash", "bash", "yaml", "jsonl", "yaml", "bash", "bash", "text", "csv", "bash", "yaml", "bash", "text", "python",
+        "bash", "bash", "yaml", "jsonl", "yaml", "bash", "bash", "text", "csv", "bash", "yaml", "bash", "text",
+        "python",
     ]  # fmt: skip
     kept = [json.loads(line) for line in Path("refusals.jsonl").read_text().splitlines()]
     assert {row["messages"][-1]["content"] for row in kept} == {REFUSED}

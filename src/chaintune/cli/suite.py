@@ -7,7 +7,7 @@ import typer
 from chaintune.cli.output import echo
 
 suite = typer.Typer(
-    help="Suites of tasks for `chaintune audit --suite`; score, mitigate and rescore take them too.",
+    help="Suites of tasks for `chaintune audit --suite`; `score`, `mitigate` and `rescore` take them.",
     no_args_is_help=True,
 )
 
