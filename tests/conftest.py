@@ -1,6 +1,7 @@
 """What tests of several rooms share. Torch is imported where it is used: pytest-xdist's controller needs none."""
 
 import gc
+import os
 import re
 import signal
 import sys
@@ -26,6 +27,8 @@ hypothesis.settings.load_profile("any day")
 # A shell lets what it starts in the background ignore Ctrl-C, and so would every test and its child processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Ray's workers are otherwise nicer than the tests beside them, and wait until these are done.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 # Almost all that is imported stays; the collector would walk through it again and again.
 gc.disable()

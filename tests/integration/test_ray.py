@@ -237,6 +237,7 @@ def test_a_job_whose_worker_is_killed_runs_again(title: str, reference: dict[str
     assert FolderStore(tmp_path / "store").keys("stage") == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("text_cluster")
 def test_a_job_that_costs_every_worker_its_life_fails_and_the_others_finish(tmp_path: Path) -> None:
     (tmp_path / "kill-always-tune-a").touch()
