@@ -97,7 +97,7 @@ def prediction_powered(
         return Powered(Estimate.undefined(reason, **facts), math.nan, n, *means)
     own, other = _influences(predictions, labels, known, rest, codes)
     scale = float(other @ other)
-    best = 0.0 if not rest.any() else min(max(-float(own @ other) / scale, 0.0), 1.0) if scale > 0 else 1.0
+    best = 0.0 if not rest.any() else min(max(0.0, -float(own @ other) / scale), 1.0) if scale > 0 else 1.0
     chosen = 0.0 if not rest.any() else best if weight is None else weight
     beyond = float(predictions[rest].mean() - predictions[known].mean()) if chosen else 0.0
     mean, share = float(labels[known].mean()) + chosen * beyond, float(free.mean())
