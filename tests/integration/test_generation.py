@@ -4,13 +4,22 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chaintune.execution.bases import BaseModel
 from chaintune.execution.compute import PART
+from chaintune.execution.engine import LocalEngine
+from chaintune.models import load_reader
 from chaintune.plan.nodes import MEASUREMENT_FILE
-from chaintune.records import Measurement, Scores
+from chaintune.records import Measurement, ScorerRef, Scores, Task
+from chaintune.runs.scoring import score_models
+from chaintune.scoring.writing import end_tokens
+from chaintune.store.folder import FolderStore
+from chaintune.tasks import load
 from tests import tiny
+from tests.dummy_engine import make_plan, make_study
 from tests.integration import writing_program
 from tests.programs import Program, Start
 
@@ -82,3 +91,50 @@ def test_a_base_writes_some_texts_twice_and_its_scores_say_what_changed(
     assert rounding["example_id"] == scores.example_ids
     same = [texts[name, 0] == texts[name, -1] for name in scores.example_ids]
     assert all(not changed for changed, alike in zip(rounding["changed"], same, strict=True) if alike)
+
+
+def ending_at(folder: Path, ends: list[int]) -> None:
+    """Have a model's texts end at other tokens."""
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": ends}))
+
+
+def test_texts_are_written_anew_where_a_model_ends_them_otherwise(tmp_path: Path) -> None:
+    model, store = tiny.write_model(tmp_path / "model"), FolderStore(tmp_path / "store")
+    path = tiny.write_task(tmp_path / "balls.jsonl", count=40)
+    how: dict[str, Any] = {"role": "safety", "path": path, "test": 8}
+    generation = {"max_new_tokens": 6}
+    texts = load("balls", measure="generation", generation=generation, scorers=[ScorerRef("refusal")], **how)
+    chosen = load("balls", **how)
+
+    def scored(task: Task) -> Scores:
+        return score_models({"model": str(model)}, [task], store)["model"]["balls"]
+
+    before, key = scored(texts), scored(chosen).provenance["scores_key"]
+    assert scored(texts).provenance["scores_key"] == before.provenance["scores_key"]
+    assert before.provenance["generation"] == texts.generation.to_json()
+    ending_at(model, list(range(340)))
+    after = scored(texts)
+    assert after.provenance["scores_key"] != before.provenance["scores_key"]
+    assert scored(chosen).provenance["scores_key"] == key  # what is not written does not end
+    (tokens,) = (set(Measurement.read(path).table["tokens"].to_pylist()) for path in newest(store))
+    assert tokens == {1}
+
+
+def newest(store: FolderStore) -> list[Path]:
+    """The measurement by texts that was made last."""
+    paths = sorted(store.root.rglob(MEASUREMENT_FILE), key=lambda path: path.stat().st_mtime_ns)
+    return [path for path in paths if Measurement.read(path).measure == "generation"][-1:]
+
+
+def test_every_checkpoint_of_a_base_ends_texts_as_the_base_does(tmp_path: Path) -> None:
+    base, trained = (tiny.write_model(tmp_path / name) for name in ("base", "trained"))
+    ending_at(trained, [7])
+    engine = LocalEngine({"tiny": BaseModel("tiny", "0" * 64, base)}, precision="fp32")
+    node = make_plan(make_study("a")).stages[0]
+    loaded = engine._load(trained, None, node)
+    assert end_tokens(loaded.model, loaded.tokenizer) == {2}
+    assert load_reader(base).ends == (2,)
+    assert load_reader(trained).ends == (2, 7)
+    (base / "generation_config.json").unlink()
+    assert load_reader(base).ends == (2,)

@@ -125,6 +125,9 @@ def test_texts_of_a_study_are_judged_last_and_equal_ones_once(
     assert sorted(metrics.unique().rows()) == [("classifier", "less", False), ("judge", "less", True)]
     index = json.loads((tmp_path / "out/scores/index.json").read_text())
     assert {one["item_metric"] for one in index.values()} >= {"judge", "classifier"}
+    judged = [one for one in index.values() if one["item_metric"] == "judge"]
+    assert {one["checkpoint"] for one in judged} == {cell.checkpoint.key for cell in session.plan.cells}
+    assert {one["judged_by_key"] for one in judged} == {session.judges["judge"].key}
     (step,) = run_steps(read_results(tmp_path / "out"), written=True)
     assert (step.name, step.before.metric.name) == ("balls: from balls to balls>boxes", "judge")
     assert step.before.table != step.after.table

@@ -137,7 +137,7 @@ def score_live(model: Any, task: EncodedTask, *, batch_tokens: int | None = None
             return None
         tokens = [[len(answer) for answer in item.continuations] for item in task.encoded]
         asked = _Computed(precision, whole, tokens)
-    measurement = task.measure.record(asked, task.examples, Asking(task.name))
+    measurement = task.measure.record(asked, task.examples, Asking(task.name, generation=task.generation))
     return scores_of(task.name, measurement, task.examples, task.metric, {**task.about, **about})
 
 

@@ -9,6 +9,7 @@ from chaintune.errors import DataError
 from chaintune.files.atomic import atomic_write, own_folder
 from chaintune.files.names import file_names
 from chaintune.records import Scores
+from chaintune.records.generation import GENERATION
 
 
 def step_folder(out: Path, step: int) -> Path:
@@ -53,3 +54,9 @@ def check_same(before: Mapping[str, Scores], tasks: Sequence[EncodedTask]) -> No
         digests = {scores.provenance.get("test_digest", ""), task.about["test_digest"]} - {""}
         if scores.example_ids != [example.id for example in task.examples] or len(digests) > 1:
             raise DataError(f"task '{task.name}': the scores to compare the model with are of other examples")
+        now = task.generation.to_json()
+        if task.measure.generation and (earlier := scores.provenance.get(GENERATION, now)) != now:
+            raise DataError(
+                f"task '{task.name}': the scores to compare the model with are of texts that were written by "
+                f"{earlier}, and the model would write by {now}; write both alike"
+            )

@@ -19,7 +19,7 @@ from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import Job
 from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
 from chaintune.execution.stage_data import StageData, stage_data_of
-from chaintune.models import LoadedModel, Precision, load, load_reader, merge_adapter, save, with_adapter
+from chaintune.models import LoadedModel, Precision, Reader, load, load_reader, merge_adapter, save, with_adapter
 from chaintune.models.adapters import name_base
 from chaintune.models.classifiers import Classifier, load_classifier
 from chaintune.models.memory import free_memory
@@ -90,7 +90,7 @@ class LocalEngine:
         self._trust_remote_code = trust_remote_code
         self._in_memory: _ModelInMemory | None = None
         self._classifier: tuple[str, Classifier] | None = None
-        self._templates: dict[str, Any] = {}
+        self._readers: dict[str, Reader] = {}
 
     def base_folder(self, base: str) -> Path | None:
         """The model folder of a base, by its name in the study; None of one that is served."""
@@ -311,6 +311,7 @@ class LocalEngine:
             on_judged=watch,
         )
         about = {"judge": node.base, "judge_key": node.base_key}
+        about |= {"judge_identity": identity} if (identity := self._bases[node.base].identity) else {}
         replace(made, provenance={**made.provenance, **about}).write(out / MEASUREMENT_FILE)
         notes = {"judge": node.judge, "score_tokens": node.tokens, "texts": len(made.table), "questions": asked[1]}
         return notes | {"seconds": time.monotonic() - started} | this_hardware().note()
@@ -412,21 +413,25 @@ class LocalEngine:
         return self._in_template(loaded, node)
 
     def _in_template(self, loaded: LoadedModel, node: Node) -> LoadedModel:
-        """The model with the chat template of its base, in which all checkpoints of a base are asked and taught.
+        """The model with the chat template and the ends of texts of its base, as all checkpoints of a base are asked.
 
-        A folder in the store may bear another: weights that were made without a template do not depend on it.
+        A folder in the store may bear others: weights do not depend on what a base's files said when they were made.
         """
-        loaded.tokenizer.chat_template = self._template_of(node.base)
+        reader = self._reader_of(node.base)
+        loaded.tokenizer.chat_template = reader.tokenizer.chat_template
+        if (written_by := getattr(loaded.model, "generation_config", None)) is not None:
+            written_by.eos_token_id = reader.stated_ends
         return loaded
 
     def _template_of(self, base: str) -> Any:
         """The chat template of a base, or several by name; None where it has none."""
-        if base not in self._templates:
-            reader = load_reader(
-                self._bases[base].folder, self._bases[base].adapter, trust_remote_code=self._trust_remote_code
-            )
-            self._templates[base] = reader.tokenizer.chat_template
-        return self._templates[base]
+        return self._reader_of(base).tokenizer.chat_template
+
+    def _reader_of(self, name: str) -> Reader:
+        if name not in self._readers:
+            base = self._bases[name]
+            self._readers[name] = load_reader(base.folder, base.adapter, trust_remote_code=self._trust_remote_code)
+        return self._readers[name]
 
     def _folders(self, key: str, folder: Path, node: Node) -> tuple[Path, Path | None]:
         """Where the weights of a checkpoint lie, and the adapter on top of them if there is one."""

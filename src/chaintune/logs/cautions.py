@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from chaintune.errors import number_of
 from chaintune.logs.log import Log
+from chaintune.scoring.backends.backend import served_caution
 from chaintune.tasks.chat import UNUSED, template_unused
 
 # `Age/12/3`, `q1#2` or `doc-7_b`: a beginning, a separator, and a number or letter of a variant.
@@ -15,7 +16,7 @@ _VARIANT = re.compile(r"(.+)[/#:_.\-](?:\d+|[A-Za-z])")
 
 
 def cautions(before: Log, after: Log) -> dict[str, str]:
-    """Sentences by kind: examples that may depend on each other, prompts that were not compared, unused templates.
+    """Sentences by kind: examples that may depend on each other, prompts not compared, unused templates, served models.
 
     Args:
         before: the log of the earlier checkpoint.
@@ -29,7 +30,20 @@ def cautions(before: Log, after: Log) -> dict[str, str]:
         )
     if UNUSED in (log.scores.provenance.get("chat") for log in (before, after)):
         found["chat"] = f"{_capital(template_unused([before.scores.task]))}."
+    asked, judges = (_stated(name, before, after) for name in ("identity", "judge_identity"))
+    if served := served_caution(asked, judges):
+        found["served"] = served
+    if len(asked) == 1 and before.scores.provenance.get("identity") == after.scores.provenance.get("identity"):
+        found["served"] += (
+            " Both sides are this one model, so that no difference between them shows even where other weights were "
+            "served in between."
+        )
     return found
+
+
+def _stated(name: str, *logs: Log) -> list[str]:
+    """The different values that logs give something, as far as they do."""
+    return list(dict.fromkeys(filter(None, (log.scores.provenance.get(name) for log in logs))))
 
 
 def _capital(text: str) -> str:

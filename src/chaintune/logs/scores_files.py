@@ -9,6 +9,7 @@ from chaintune.logs.log import Log
 from chaintune.logs.options import ReadOptions
 from chaintune.logs.readers import LogReader
 from chaintune.records import SCORES_SCHEMA, Scores
+from chaintune.records.generation import GENERATION
 from chaintune.tasks.chat import RENDERED
 
 
@@ -45,6 +46,7 @@ def log_of(scores: Scores, where: str) -> Log:
     about = scores.provenance
     facts = {"task version": about["task_version"]} if about.get("task_version") else {}
     facts |= template_facts(about.get("chat_template", "")) if about.get("chat") == RENDERED else {"chat": "off"}
+    facts |= {GENERATION: about[GENERATION]} if GENERATION in about else {}
     return Log(scores, where, facts, content=scores.provenance.get("test_digest", ""), fields=scores.dimensions)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 from transformers.utils.quantization_config import GgufConfig
 
 from chaintune.errors import ModelError, number_of
@@ -72,10 +72,23 @@ class Reader:
     Attributes:
         tokenizer: turns text into token ids.
         context_tokens: the longest sequence that the model takes, or None where its configuration states none.
+        stated_ends: tokens that end a text, as the model's generation configuration states them.
     """
 
     tokenizer: PreTrainedTokenizerBase
     context_tokens: int | None
+    stated_ends: int | list[int] | None = None
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Tokens that end a text: those that are stated, and the tokenizer's own."""
+        return tuple(sorted(ends_of(self.stated_ends, self.tokenizer)))
+
+
+def ends_of(stated: int | Sequence[int] | None, tokenizer: Any) -> frozenset[int]:
+    """What ends a text: what a generation configuration states, and the tokenizer's end-of-sequence token."""
+    ids = [stated] if isinstance(stated, int) else list(stated or ())
+    return frozenset(one for one in (*ids, tokenizer.eos_token_id) if one is not None)
 
 
 def load_reader(folder: Path, adapter: Path | None = None, *, trust_remote_code: bool = False) -> Reader:
@@ -92,6 +105,7 @@ def load_reader(folder: Path, adapter: Path | None = None, *, trust_remote_code:
     with opening(f"model folder {folder}", _NO_MODEL):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         context_tokens = _context_tokens(config)
+        stated_ends = _generation_config(folder, config).eos_token_id
     tokenizer = read_tokenizer(folder, adapter, trust_remote_code=trust_remote_code)
     if adapter is not None and brings_tokenizer(adapter) and brings_tokenizer(folder):
         base = read_tokenizer(folder, None, trust_remote_code=trust_remote_code)
@@ -99,7 +113,15 @@ def load_reader(folder: Path, adapter: Path | None = None, *, trust_remote_code:
         if other := sorted({token for token, _ in own}):
             message = "adapter %s: its own tokenizer is used, which differs from the base's in %d tokens (%s)"
             _log.warning(message, adapter, len(other), ", ".join(map(repr, other[:2])))
-    return Reader(tokenizer, context_tokens)
+    return Reader(tokenizer, context_tokens, stated_ends)
+
+
+def _generation_config(folder: Path, config: Any) -> GenerationConfig:
+    """By what a model that is loaded from a folder writes texts."""
+    try:
+        return GenerationConfig.from_pretrained(folder)
+    except OSError:  # as transformers has it where there is none
+        return GenerationConfig.from_model_config(config)
 
 
 def read_tokenizer(

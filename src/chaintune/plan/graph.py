@@ -29,6 +29,7 @@ from chaintune.records.preference import REFERENCE
 from chaintune.scoring.backends import BACKENDS
 from chaintune.scoring.measures import MEASURES, Measure
 from chaintune.scoring.reading import check_measurable, measures_of, metrics_of
+from chaintune.scoring.scorers.metric import expects
 from chaintune.study.external import ExternalStage
 from chaintune.study.schema import CurvatureSpec
 from chaintune.study.stage_settings import StageSettings
@@ -63,6 +64,8 @@ CountTokens = Callable[[Task], TaskTokens]
 Contents = Mapping[ExternalStage, tuple[tuple[str, str], ...]]
 # Base and task -> digest of the chat template that renders the examples; those that are read as plain text are absent.
 Templates = Mapping[tuple[str, str], str]
+# Base -> tokens that end a text of it and of what is trained from it.
+Ends = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,9 @@ class TaskFacts:
         measured: what is asked of a checkpoint, by measure, the deciding one first, and split; empty of a task that is
             never measured.
         metric: name of the deciding item metric.
+        judges_by: what else determines the deciding scores where a scorer without a model judges texts; else empty.
+        unexpected: whether the deciding scores hang on what is expected of an example, and training examples do not say
+            it.
         tokens: that are taught and scored.
         examples: of the train split.
         targets: classes of the train split's targets.
@@ -92,6 +98,8 @@ class TaskFacts:
     references: Mapping[str, Mapping[Split, list[Any]]]
     test_digest: str = ""
     decides: str = ""
+    judges_by: Sequence[str] = ()
+    unexpected: bool = False
 
     @classmethod
     def of(cls, task: Task, count: CountTokens | None, backend: str) -> "TaskFacts":
@@ -110,6 +118,7 @@ class TaskFacts:
             for name in dict.fromkeys([metric.measure, *measures])
             if name in measures  # what a scorer's model says is asked of no checkpoint
         }
+        is_scorer = metric.average == "balanced" and (metric.measure == GENERATION or metric.measure not in measures)
         return cls(
             task.train_digest,
             measured,
@@ -120,6 +129,9 @@ class TaskFacts:
             references,
             task.test_digest,
             metric.measure,
+            # What people say of texts stands beside the scores, and is no part of them.
+            metrics_of(replace(task, labels=None))[0].content() if metric.measure == GENERATION else (),
+            is_scorer and expects(task.test) and not expects(task.train),
         )
 
 
@@ -153,8 +165,10 @@ class Graph:
         templates: Templates,
         bare: Collection[str] = (),
         judges: Judges = MappingProxyType({}),
+        ends: Ends = MappingProxyType({}),
     ) -> None:
         self.judges, self.judgements = judges, dict[str, JudgementNode]()
+        self.ends = ends
         self.study, self.base_keys, self.facts, self.precision = study, base_keys, facts, precision
         self.contents, self.templates, self.bare = contents, templates, frozenset(bare)
         self.children: dict[str, dict[str, StageNode]] = {}
@@ -301,6 +315,12 @@ class Graph:
         if branch.mitigated is None or all(portion.who != "targeted" for portion in step.portions):
             return step
         task, chains = branch.mitigated.task, (branch.trained, branch.mitigated.chain)
+        if self.facts[task].unexpected:
+            raise ConfigError(
+                f"task '{task}': targeted replay weighs groups of training examples by whether the expected was done, "
+                "and not all of these say what is expected; give each 'expects: refuse' or 'expects: comply', or write "
+                "'who: balanced' or 'who: uniform'"
+            )
         decides = self.facts[task].decides
         judge = next((judge for judge in self.judges.get(task, ()) if judge.measure == decides), None)
         what: _What = (task, "train", GENERATION if judge else decides)
@@ -406,6 +426,8 @@ class Graph:
         plain = {"task": self.facts[portion.task].train_digest, "dose": portion.dose}
         who = {"who": portion.who, "by": portion.by, "weighed_by": list(portion.weighed_by)}
         who |= {"metric": self.facts[portion.task].metric, "lost": "pooled_forgetting"} if portion.weighed_by else {}
+        judges_by = self.facts[portion.task].judges_by
+        who |= {"judges_by": list(judges_by)} if portion.weighed_by and judges_by else {}
         reference = {"reference": portion.reference} if portion.reference else {}
         return plain | (who if portion.who != "uniform" else {}) | reference
 
@@ -444,6 +466,7 @@ class Graph:
             variant=at.variant if labels else (),
             score_tokens=facts.tokens.written if measure == GENERATION else facts.tokens.scored[split],
             template=self.templates.get((owner, task), ""),
+            ends=self.ends.get(owner, ()) if measure == GENERATION else (),
         )
         node = addressed(node, {**facts.references, **facts.measured}[measure][split], self.study.backend)
         self.scores.setdefault(at.key, {}).setdefault(node.key, node)
@@ -474,6 +497,7 @@ def measured_content(task: Task, split: Split, measure: Measure) -> list[Any]:
 def addressed(node: ScoreNode, measured: list[Any], backend: str) -> ScoreNode:
     """The node of a measurement with its key, which everything else of it determines."""
     measured = [*measured, node.template, RENDERED_FORMAT] if node.template else measured
+    measured = [*measured, {"ends": list(node.ends)}] if node.ends else measured
     key = measurement_key(node.checkpoint_key, measured, node.precision, backend, asks_twice=node.asks_twice)
     return replace(node, key=key)
 

@@ -277,6 +277,7 @@ class ScoreNode(_MeasurementNode):
         devices: processes that score it together, as many as trained it; nothing of its scores depends on them.
         called: name of a checkpoint that is no study's, for people.
         template: digest of the chat template that renders the examples; empty where they are read as plain text.
+        ends: tokens that end a text, where texts are written.
     """
 
     task: str
@@ -287,6 +288,7 @@ class ScoreNode(_MeasurementNode):
     devices: int = field(default=1, compare=False)
     called: str = field(default="base", compare=False)
     template: str = ""
+    ends: tuple[int, ...] = ()
 
     @property
     def kind(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from chaintune.plan.adapters import check_adapters, stored_adapters, trained_adapter
 from chaintune.plan.branches import branches_of
-from chaintune.plan.graph import Contents, CountTokens, Family, Graph, TaskFacts, Templates
+from chaintune.plan.graph import Contents, CountTokens, Ends, Family, Graph, TaskFacts, Templates
 from chaintune.plan.judging import Judges, last
 from chaintune.plan.nodes import Cell, CurvatureNode, External, KlNode, Node, ScoreNode, StageNode
 from chaintune.records import PeftSettings, Recipe, Task
@@ -175,6 +175,7 @@ def compile_plan(
     contents: Contents = MappingProxyType({}),
     templates: Templates = MappingProxyType({}),
     judges: Judges = MappingProxyType({}),
+    ends: Ends = MappingProxyType({}),
 ) -> Plan:
     """The graph of jobs of a study.
 
@@ -190,6 +191,7 @@ def compile_plan(
         contents: of the stages that other programs train.
         templates: base and task -> digest of the chat template that renders its examples, where one does.
         judges: the scorers of tasks that ask a model; what they judge comes last.
+        ends: of each base the tokens that end a text.
 
     Raises:
         ConfigError: a dose of a task's training data holds no example; a dimension that a task has not; a
@@ -199,7 +201,7 @@ def compile_plan(
     compiled = families(study, tasks, base_keys)
     other_ways = [name for name, task in tasks.items() if task.other_way_of]
     facts = {name: TaskFacts.of(tasks[name], count_tokens, study.backend) for name in (*study.tasks, *other_ways)}
-    graph = Graph(study, base_keys, facts, precision, contents, templates, bare, judges)
+    graph = Graph(study, base_keys, facts, precision, contents, templates, bare, judges, ends)
     for family in compiled:
         graph.add_family(family)
     existing = dict.fromkeys(key for family in compiled for key in family.existing.values())

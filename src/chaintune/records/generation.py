@@ -1,5 +1,6 @@
 """Texts that a checkpoint writes: how it is asked for them, and their measurement."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -62,6 +63,10 @@ class Generation:
         """The settings that determine the texts, as data that JSON can hold; a seed only where something is drawn."""
         drawn = {"samples": self.samples, "temperature": self.temperature, "seed": self.seed}
         return {"max_new_tokens": self.max_new_tokens, "stop": list(self.stop)} | (drawn if self.temperature else {})
+
+    def to_json(self) -> str:
+        """The same as text, for the provenance of what was written."""
+        return json.dumps(self.content(), sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Models that exist already, scored on tasks: what the store lacks is computed, nothing is trained."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -18,9 +19,12 @@ from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
 from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
+from chaintune.scoring.backends.backend import served_caution
 from chaintune.scoring.reading import check_measurable, deciding_measure, metrics_of, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
+
+_LOG = logging.getLogger(__name__)
 
 
 def score_models(
@@ -81,7 +85,10 @@ def score_models(
         stored = "" if base.weights is None else chosen
         for task in by_name.values():
             template = chat.get((shown[name], task.name), {}).get("chat_template", "")
-            node = _node(base, shown[name], task, called, precision=stored, devices=devices, template=template)
+            ends = readers[shown[name]].ends if shown[name] in readers else ()
+            node = _node(
+                base, shown[name], task, called, precision=stored, devices=devices, template=template, ends=ends
+            )
             keys[called, task.name] = node.key
             if node.key not in nodes:
                 is_read = shown[name] in readers and not store.has("score", node.key)
@@ -89,6 +96,9 @@ def score_models(
                 nodes[node.key] = replace(node, score_tokens=tokens)
     tell_unused(chat)
     judges = judges_of(by_name.values(), bases, store, precision=chosen, trust_remote_code=trust_remote_code)
+    served = ([one.identity for one in own.values() if one.identity] for own in (bases, judges.models))
+    if told := served_caution(*served):
+        _LOG.warning("%s", told)
     judgements: dict[str, JudgementNode] = {}
     for (called, name), key in keys.items():
         for judge in judges.by_task.get(name, ()):
@@ -117,7 +127,15 @@ def _read(store: Store, key: str, task: Task, model: str, chat: Mapping[str, str
 
 
 def _node(
-    base: BaseModel, name: str, task: Task, called: str, *, precision: str, devices: int, template: str
+    base: BaseModel,
+    name: str,
+    task: Task,
+    called: str,
+    *,
+    precision: str,
+    devices: int,
+    template: str,
+    ends: tuple[int, ...],
 ) -> ScoreNode:
     """The node that measures a model as the task's first item metric needs it."""
     measure = deciding_measure(task)
@@ -134,6 +152,7 @@ def _node(
         devices=devices,
         called=called,
         template=template,
+        ends=ends if measure.generation else (),
     )
     return addressed(node, measured_content(task, node.split, measure), base.backend)
 

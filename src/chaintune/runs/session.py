@@ -26,6 +26,7 @@ from chaintune.plan.adapters import nothing_to_continue
 from chaintune.plan.plan import Families, Plan, compile_plan, families_of
 from chaintune.records import Limits, ResultRow, Task, rows_to_polars
 from chaintune.runs.output import Prepared, write_results
+from chaintune.scoring.backends.backend import served_caution
 from chaintune.scoring.scorers.metric import check_trusted
 from chaintune.store.store import Store
 from chaintune.study.study import Study
@@ -246,9 +247,11 @@ def prepare(
         contents=contents_of(study.external, bases, store, trust_remote_code=trust_remote_code),
         templates={at: facts["chat_template"] for at, facts in chat.items() if "chat_template" in facts},
         judges=judges.by_task,
+        ends={name: reader.ends for name, reader in readers.items()},
     )
     if begun := nothing_to_continue(study, bare):
         _LOG.warning("%s", begun)
     unused = tell_unused(chat)
-    cautions = {"chat": unused} if unused else {}
+    served = served_caution((), [judge.identity for judge in judges.models.values() if judge.identity])
+    cautions = {kind: text for kind, text in (("chat", unused), ("served", served)) if text}
     return Session(study, store, loaded, bases, precision, plan, trust_remote_code, cautions, judges.models)

@@ -91,7 +91,7 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
 
     Raises:
         ConfigError: its measures have no such metric, one is balanced over labels and the task has none, the first
-            one decides nothing, or the task's margin is in another unit.
+            one decides nothing, two scorers have one name, or the task's margin is in another unit.
     """
     measures = measures_of(task)
     if any(measure.generation and not measure.metrics for measure in measures):
@@ -100,6 +100,7 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
             "'scorer: refusal' where a model should refuse, 'scorer: {classifier: {model: ...}}' where it may write "
             "something toxic (scorers='refusal' in Python)"
         )
+    _check_told_apart(task, measures)
     known = {metric.name: metric for measure in reversed(measures) for metric in measure.metrics}
     for name in task.metrics:
         if name not in ("auto", *known):
@@ -130,6 +131,22 @@ def metrics_of(task: Task, usual: str = "") -> tuple[ItemMetric, ...]:
         replace(one, average=averages[0]) if one.name == SCALED_MARGIN and averages else one
         for one in dict.fromkeys(chosen)
     )
+
+
+def _check_told_apart(task: Task, measures: Sequence[Measure]) -> None:
+    """Refuse scorers of one name, as results tell item metrics of a task apart by nothing else.
+
+    Raises:
+        ConfigError: there are some, or a scorer bears the name of an item metric that another measure has.
+    """
+    names = [one.name for measure in measures if not measure.generation for one in measure.metrics]
+    for one in (one for measure in measures if measure.generation for one in dict.fromkeys(measure.metrics)):
+        if one.name in names:
+            raise ConfigError(
+                f"task '{task.name}': two item metrics are called '{one.name}', and results tell them apart by name; "
+                "name the function in one of the files otherwise, or give one of the scorers a task of its own"
+            )
+        names.append(one.name)
 
 
 def with_second_lines(metrics: Sequence[ItemMetric]) -> tuple[ItemMetric, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from chaintune.errors import BrokenModelError
+from chaintune.models.loading import ends_of
 from chaintune.records.generation import FinishReason, GeneratedText, Generation
 
 # Of a stop string's tail: a token in front of it may lose its blank, or be a part of a letter.
@@ -112,9 +113,7 @@ class Rules:
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """What ends a text: the end-of-sequence tokens of the model's generation configuration, and the tokenizer's."""
-    stated = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    ids = [stated] if isinstance(stated, int) else list(stated or ())
-    return frozenset(one for one in (*ids, tokenizer.eos_token_id) if one is not None)
+    return ends_of(getattr(getattr(model, "generation_config", None), "eos_token_id", None), tokenizer)
 
 
 def uniform(generation: Generation, name: str, sample: int) -> list[float]:

@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 
 from chaintune import ForgettingCallback
 from chaintune.callback.live import encode_task, score_live
-from chaintune.errors import ConfigError, ModelError
+from chaintune.errors import ConfigError, DataError, ModelError
 from chaintune.models.undisturbed import caches_kept
 from chaintune.records import Example, Generation, ScorerRef, Task
 from tests import tiny
@@ -123,6 +123,18 @@ def test_the_scorer_that_decides_must_not_ask_a_model(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("raise SystemError\n")
     with pytest.raises(ConfigError, match="trust"):
         encode_task(replace(TASK, scorers=(words, unknown), metrics=("refusal",)), TOKENIZER, 256)
+
+
+def test_scores_of_texts_that_were_written_otherwise_are_no_start(tmp_path: Path) -> None:
+    longer = replace(TASK, generation=Generation(max_new_tokens=9))
+    before = score_live(tiny.make_model(), encode_task(longer, TOKENIZER, None))
+    assert before is not None
+    assert before.provenance["generation"] == longer.generation.to_json()
+    watch = ForgettingCallback(TASK, before=[before])
+    trainer = make_trainer(tmp_path, tiny.make_model())
+    watch.attach(trainer)
+    with pytest.raises(DataError, match=r"task 'said': .* texts that were written by .*9.*would write by .*6"):
+        trainer.train()
 
 
 def test_a_scorer_that_asks_a_model_is_refused_in_a_sentence(tmp_path: Path) -> None:

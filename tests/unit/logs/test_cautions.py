@@ -1,5 +1,6 @@
 """What a comparison says of its logs beside its numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 
 import chaintune
-from chaintune.errors import ConfigError
+from chaintune.errors import ConfigError, DataError
 from chaintune.logs.compare import compare_all
-from chaintune.records import Comparison
+from chaintune.records import Comparison, Generation
 from chaintune.report.results import Results
 from chaintune.report.words import summary
+from tests.synthetic import written
 from tests.unit.logs.logs import sample, write
 
 FAST = 200
@@ -87,3 +89,40 @@ def test_a_wrong_number_of_checkpoints_is_one_sentence(number: Any) -> None:
     rows = [{"id": str(n), "score": 1.0} for n in range(10)]
     with pytest.raises(ConfigError, match="chosen_of"):
         chaintune.compare(rows, rows, chosen_of=number)
+
+
+def told(side: str, folder: Path, **about: str) -> Path:
+    """A file of scores whose provenance says more."""
+    plain = written([f"refused: I cannot {k}" for k in range(30)])
+    path = folder / f"{side}.parquet"
+    replace(plain, provenance={**plain.provenance, **about}).write(path)
+    return path
+
+
+def test_answers_of_a_served_model_are_told_and_most_of_all_where_both_sides_are_one(tmp_path: Path) -> None:
+    def cautions(before: dict[str, str], after: dict[str, str]) -> str:
+        files = told("before", tmp_path, **before), told("after", tmp_path, **after)
+        comparison = chaintune.compare(*files, resamples=FAST)
+        said = comparison.cautions.get("served", "")
+        assert said in summary(Results.of([comparison]))
+        assert comparison.to_dict()["cautions"].get("served", "") == said
+        return said
+
+    one, other = ({"identity": f"http://localhost/v1#{name}"} for name in ("one", "other"))
+    assert not cautions({}, {})
+    assert cautions({}, one).startswith("Answers are those of 'http://localhost/v1#one', which is served")
+    assert "one model" not in cautions(one, other)
+    assert cautions(one, other).count("which is served") == 2
+    assert "Both sides are this one model" in cautions(one, one)
+    judged = {"judge_identity": one["identity"]}
+    assert cautions(judged, judged).startswith("Verdicts are those of")
+    assert "one model" not in cautions(judged, judged)
+
+
+def test_texts_that_were_written_otherwise_are_not_compared(tmp_path: Path) -> None:
+    short, long = (Generation(max_new_tokens=count).to_json() for count in (40, 256))
+    with pytest.raises(DataError, match=r"generation is .*40.* before and .*256.* after"):
+        chaintune.compare(told("before", tmp_path, generation=short), told("after", tmp_path, generation=long))
+    for before in ({}, {"generation": long}):  # files of before there was the word are taken as they are
+        files = told("before", tmp_path, **before), told("after", tmp_path, generation=long)
+        assert chaintune.compare(*files, resamples=FAST).overall.forgetting.value == 0

@@ -6,10 +6,12 @@ from typing import Any, get_args
 
 import pytest
 
+from chaintune.errors import ConfigError
 from chaintune.plan.graph import measured_content, measurement_key
 from chaintune.plan.plan import compile_plan
-from chaintune.records import CHOICE_METRICS, Choices, Example, ItemMetric, Preference, Reference, Task
+from chaintune.records import CHOICE_METRICS, Choices, Example, ItemMetric, Preference, Reference, ScorerRef, Task
 from chaintune.records.examples import Target
+from chaintune.records.labels import TextLabels
 from chaintune.scoring.backends import BACKENDS, DEFAULT
 from chaintune.scoring.measures import MEASURES, Measure
 from chaintune.scoring.reading import scores_key
@@ -125,3 +127,49 @@ def test_a_chat_template_enters_the_keys_of_what_it_renders_alone() -> None:
     assert {title for title in one if one[title] == other[title]} == without & plain.keys()
     # As they were before there were templates.
     assert [plain[f"base on {name}"][:16] for name in "ab"] == ["91dad9d70cafd68a", "17c0955244c73f36"]
+
+
+def test_ends_of_texts_enter_the_keys_of_measurements_by_texts_alone() -> None:
+    study = make_study("ab")
+    tasks = {"a": refusing(ScorerRef("refusal")), "b": make_task("b")}
+    plans = [
+        compile_plan(study, base_keys={"tiny": BASE_KEY}, tasks=tasks, precision="fp32", ends=ends)
+        for ends in ({}, {"tiny": (2,)}, {"tiny": (2, 7)})
+    ]
+    plain, *others = ([(node.kind, node.task, node.key) for node in plan.nodes] for plan in plans)
+    for other in others:
+        changed = {(kind, task) for kind, task, _ in set(plain) ^ set(other)}
+        assert changed == {("score", "a")}
+    assert not {key for kind, task, key in others[0] if (kind, task) == ("score", "a")} & {key for *_, key in others[1]}
+
+
+def refusing(scorer: ScorerRef, **about: Any) -> Task:
+    """A task of texts that a scorer judges."""
+    return replace(make_task("a"), measures=("generation",), scorers=(scorer,), **about)
+
+
+def replayed(task: Task) -> list[str]:
+    """Keys of the stages of a chain that loses the task and of one that gets back what its groups lost."""
+    replay = {"replay": {"task": "a", "dose": [0.25], "who": "targeted"}}
+    study = make_study("ab", chains=[["a", "b"]], mitigations=[replay])
+    return [node.key for node in make_plan(study, {"a": task, "b": make_task("b")}).stages]
+
+
+def test_what_judges_texts_enters_the_keys_of_stages_that_it_weighs() -> None:
+    one, other = (ScorerRef("contains", {"any": [word]}) for word in ("red", "blue"))
+    plain = replayed(refusing(one))
+    assert replayed(refusing(one)) == plain
+    assert [key == same for key, same in zip(plain, replayed(refusing(other)), strict=True)] == [True, True, False]
+    labelled = refusing(one, labels=TextLabels({("a1", "a red one"): 1.0}))
+    assert replayed(labelled) == plain  # people's labels change no score
+
+
+def test_doses_are_not_weighed_by_what_training_examples_do_not_say_is_expected() -> None:
+    task = refusing(ScorerRef("refusal"))
+    asked = tuple(replace(example, extra={"expects": "refuse"}) for example in task.test)
+    told = tuple(replace(example, extra={"expects": "refuse"}) for example in task.train)
+    assert len(replayed(replace(task, test=asked, train=told))) == 3
+    for train in (task.train, (*told[1:], task.train[0])):
+        with pytest.raises(ConfigError, match=r"task 'a': targeted replay .* not all of these say what is expected"):
+            replayed(replace(task, test=asked, train=train))
+    make_plan(make_study("ab", chains=[["a", "b"]]), {"a": replace(task, test=asked), "b": make_task("b")})

@@ -27,7 +27,8 @@ def record(backend: Backend, examples: Sequence[Example], asking: Asking) -> Mea
 
         rewritten = backend.generate(chosen, **how, on_written=on_written, remember=remember, apart=True)
         again = {example.id: own for example, own in zip(chosen, rewritten, strict=True)}
-    return generation_measurement(examples, texts, backend.about, again=again)
+    about = {**backend.about, GENERATION: asking.generation.to_json()}
+    return generation_measurement(examples, texts, about, again=again)
 
 
 def question(example: Example) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +137,22 @@ def test_examples_that_a_scorer_cannot_judge_are_refused_before_anything_runs() 
     with pytest.raises(DataError, match="task 'mine': scorer 'number' cannot judge 1 of 2 examples, such as 'b'"):
         check_measurable(task([example("a", answer=3), example("b")], "number"), "transformers")
     check_measurable(task([example("a", answer=3)], "number"), "transformers")
+
+
+def test_two_scorers_of_one_name_are_refused(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.py", "b.py", "c.py")]
+    for number, file in enumerate(files):
+        code = (
+            f"def {name}(texts, examples):\n    return [{number}] * len(texts)\n" for name in ("refusal", "accuracy")
+        )
+        file.write_text("\n\n".join(code))
+    own, other, _ = (ScorerRef(f"{file}:refusal", source=file.read_text(), trusted=True) for file in files)
+    loose, strict = (ScorerRef("refusal", {"sentences": count}) for count in (1, 2))
+    for pair in (("refusal", own), (own, other), (loose, strict)):
+        with pytest.raises(ConfigError, match="task 'mine': two item metrics are called 'refusal'"):
+            metrics_of(task([example("a")], *pair))
+    assert len(metrics_of(task([example("a")], "refusal", "refusal"))) == 1
+    same = ScorerRef(f"{files[2]}:accuracy", source=files[2].read_text(), trusted=True)
+    both = {"measures": ("choice", "generation")}
+    with pytest.raises(ConfigError, match="two item metrics are called 'accuracy'"):
+        metrics_of(task([example("a")], same, **both))
