@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from chaintune.errors import number_of
 from chaintune.logs.log import Log
-from chaintune.scoring.backends.backend import served_caution
+from chaintune.records.audit import served_caution
 from chaintune.tasks.chat import UNUSED, template_unused
 
 # `Age/12/3`, `q1#2` or `doc-7_b`: a beginning, a separator, and a number or letter of a variant.

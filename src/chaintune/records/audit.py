@@ -1,6 +1,6 @@
 """Models scored on the same examples and compared, task by task."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,3 +54,18 @@ class Audit(Compared):
     gate: Gate | None
     before: Mapping[str, Scores]
     after: Mapping[str, Scores]
+
+
+def served_caution(asked: Collection[str], judges: Collection[str] = ()) -> str:
+    """The sentences of what is not known of models that are served; empty where none is.
+
+    Args:
+        asked: identities of those that were measured.
+        judges: identities of those that judged texts.
+    """
+    said = [("Answers", one) for one in dict.fromkeys(asked)] + [("Verdicts", one) for one in dict.fromkeys(judges)]
+    return " ".join(
+        f"{what} are those of '{one}', which is served, so that nobody can check whose weights gave them; what was "
+        "asked before under this address and name is not asked again: serve other weights under another name."
+        for what, one in said
+    )

@@ -17,9 +17,9 @@ from chaintune.plan.judging import last
 from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
+from chaintune.records.audit import served_caution
 from chaintune.runs.session import LOCAL, RunOptions, computed
 from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
-from chaintune.scoring.backends.backend import served_caution
 from chaintune.scoring.reading import check_measurable, deciding_measure, metrics_of, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store

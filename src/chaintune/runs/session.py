@@ -25,8 +25,8 @@ from chaintune.models import check_quantize, load_reader, resolve_precision
 from chaintune.plan.adapters import nothing_to_continue
 from chaintune.plan.plan import Families, Plan, compile_plan, families_of
 from chaintune.records import Limits, ResultRow, Task, rows_to_polars
+from chaintune.records.audit import served_caution
 from chaintune.runs.output import Prepared, write_results
-from chaintune.scoring.backends.backend import served_caution
 from chaintune.scoring.scorers.metric import check_trusted
 from chaintune.store.store import Store
 from chaintune.study.study import Study

@@ -1,6 +1,6 @@
 """What a backend is: one that is open on a checkpoint, and a kind of them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -147,18 +147,3 @@ class BackendKind:
     def content(self) -> list[Any]:
         """What of the backend determines its numbers."""
         return [self.name, self.version]
-
-
-def served_caution(asked: Collection[str], judges: Collection[str] = ()) -> str:
-    """The sentences of what is not known of models that are served; empty where none is.
-
-    Args:
-        asked: identities of those that were measured.
-        judges: identities of those that judged texts.
-    """
-    said = [("Answers", one) for one in dict.fromkeys(asked)] + [("Verdicts", one) for one in dict.fromkeys(judges)]
-    return " ".join(
-        f"{what} are those of '{one}', which is served, so that nobody can check whose weights gave them; what was "
-        "asked before under this address and name is not asked again: serve other weights under another name."
-        for what, one in said
-    )
