@@ -11,7 +11,6 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import fisher_exact
 
 from chaintune.errors import number_of
 from chaintune.records import Estimate, Scores
@@ -99,6 +98,8 @@ def _not_random(known: Mapping[str, Mask], same: Mask) -> dict[str, str]:
                 f"label, {lacking} have none of the text {name}; label both texts of each example"
             )
             reasons["forgetting"] = reasons["forgetting"] or reasons[name]
+    from scipy.stats import fisher_exact  # comparisons without labels need not wait until it is imported
+
     for name, own in known.items():
         counts = np.array([[(own & where).sum(), (~own & where).sum()] for where in (same, ~same)], dtype=np.int64)
         if not reasons[name] and fisher_exact(counts).pvalue < _UNEVEN:
