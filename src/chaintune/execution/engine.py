@@ -297,7 +297,7 @@ class LocalEngine:
 
         def watch(judged: int, total: int) -> None:
             asked[:] = [judged, total]
-            report(_judging_progress(node, judged, total, started))
+            report(_scoring_progress(node, judged, total, started, unit="verdicts"))
 
         made = judgement(
             Measurement.read(texts / MEASUREMENT_FILE),
@@ -478,17 +478,14 @@ def _tuning_progress(node: StageNode, step: Step) -> Progress:
     )
 
 
-def _judging_progress(node: ScoreNode, judged: int, total: int, started: float) -> Progress:
-    rate = judged / max(time.monotonic() - started, 1e-9)
-    return Progress(node, judged, total, "texts", rate, (total - judged) / max(rate, 1e-9))
-
-
 def _writing_progress(node: ScoreNode, texts: int, total: int, tokens: int, started: float) -> Progress:
     seconds = max(time.monotonic() - started, 1e-9)
     left = (total - texts) * seconds / texts if texts else math.nan
     return Progress(node, texts, total, "texts", tokens / seconds, left)
 
 
-def _scoring_progress(node: ScoreNode | KlNode, done: int, total: int, started: float) -> Progress:
+def _scoring_progress(
+    node: ScoreNode | KlNode, done: int, total: int, started: float, *, unit: str = "examples"
+) -> Progress:
     rate = done / max(time.monotonic() - started, 1e-9)
-    return Progress(node, done, total, "examples", rate, (total - done) / max(rate, 1e-9))
+    return Progress(node, done, total, unit, rate, (total - done) / max(rate, 1e-9))

@@ -38,8 +38,8 @@ class Progress:
     Attributes:
         node: that is being trained or scored.
         done, total: of `unit`; a total of 0 is not known.
-        unit: `tokens`, `steps`, `examples` or `texts`.
-        rate: tokens a second in training and writing, examples a second in scoring; NaN while there is none.
+        unit: `tokens`, `steps`, `examples`, `texts` or `verdicts`.
+        rate: tokens a second in training and writing, else of `unit` a second; NaN while there is none.
         seconds_left: of this node; NaN if not known.
     """
 

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from chaintune.cli import display
+from chaintune.cli.amounts import rate_of
 from chaintune.cli.display import RunDisplay
 from chaintune.cli.graph import GraphRow, RunGraph, folded
 from chaintune.cli.live import LiveView
@@ -220,3 +221,12 @@ def test_a_chain_of_a_thousand_stages_is_drawn() -> None:
     rows = RunGraph(make_plan(make_study("ab", chains=[["a", "b"] * 500]))).rows()
     assert len(rows) == 1001
     assert folded(rows, 5)[-1] == "997 waiting"
+
+
+@pytest.mark.parametrize(
+    ("unit", "rate"),
+    [("steps", "tokens/s"), ("texts", "tokens/s"), ("examples", "examples/s"), ("verdicts", "verdicts/s")],
+)
+def test_a_rate_is_of_what_it_counts(unit: str, rate: str) -> None:
+    progress = Progress(make_plan(make_study("ab")).nodes[0], 1, 4, unit, 20.0)
+    assert rate_of(progress) == f"1/4 {unit}, 20 {rate}"
