@@ -109,16 +109,18 @@ def _draw(points: Sequence[Point], chains: Sequence[Chain], tasks: Sequence[str]
         else alt.Undefined
     )
     base = alt.Chart().encode(x=_x(slots), xOffset=offset, y=_y(rows, points, name))
-    line = base.mark_line(strokeWidth=2).encode(detail="chain:N", color=looks["color"], strokeDash=looks["dash"])
+    line = base.mark_line(strokeWidth=2).encode(
+        detail=alt.Detail("chain:N"), color=looks["color"], strokeDash=looks["dash"]
+    )
     span = base.mark_rule(strokeWidth=1.2, opacity=1, clip=True).encode(
-        y=alt.Y("low:Q"), y2="high:Q", color=looks["color"]
+        y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]
     )
     hint = hints("at", "task", "is", "of")
     mark = base.mark_point(filled=True, size=70, opacity=1).encode(
         color=looks["color"], shape=looks["shape"], tooltip=hint
     )
     guessing = base.mark_point(shape="stroke", size=150, strokeWidth=1, opacity=1).encode(
-        y="chance:Q", color=looks["color"], tooltip=hints("at", "task", "chance")
+        y=alt.Y("chance:Q"), color=looks["color"], tooltip=hints("at", "task", "chance")
     )
     drawn = [guessing] if any(math.isfinite(row.answers.chance) for _, _, row in points) else []
     return layered([*drawn, span, line, mark], rows, _HEIGHT)

@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 import polars as pl
+from altair.utils import schemapi
 
 from chaintune.errors import number_of
 from chaintune.records import Estimate, ResultRow
@@ -22,6 +23,10 @@ _CHARACTER_PIXELS = 6.5
 _AXIS_PIXELS = 45
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [1, 3], [10, 3], [3, 1]]
+# Constants, by classes that Altair leaves without types. Its `value` has the whole schema hashed anew at each call.
+XValue: Any = alt.XValue
+YValue: Any = alt.YValue
+TextValue: Any = alt.TextValue
 
 Row = Mapping[str, Any]
 
@@ -131,7 +136,8 @@ def layered(layers: Sequence[alt.Chart], rows: Iterable[Row], height: float | al
 
 def finished(chart: alt.LayerChart | alt.Chart, alternative: str) -> dict[str, Any]:
     """The spec of a chart that is as wide as its container."""
-    spec: dict[str, Any] = chart.properties(width="container", description=alternative).to_dict()
+    described = chart.properties(width="container", description=alternative)
+    spec: dict[str, Any] = described.to_dict(validate=schemapi.DEBUG_MODE)
     # What Altair adds for notebooks; the page brings its own.
     spec.pop("config", None)
     return spec

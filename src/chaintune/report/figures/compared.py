@@ -119,7 +119,7 @@ def _draw(comparisons: Sequence[Comparison], scale: Scale) -> alt.LayerChart:
     color = alt.Color("kind:N", scale=looks["colour"], legend=legend)
     base = alt.Chart().encode(y=y)
     offset = alt.YOffset("kind:N", sort=[_BEFORE, _AFTER], scale=alt.Scale(padding=2))
-    span = base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q"), x2="high:Q", yOffset=offset, color=color)
+    span = base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), yOffset=offset, color=color)
     hint = hints("name", "kind", "is")
     shape = alt.Shape("kind:N", scale=looks["shape"], legend=legend)
     point = base.mark_point(filled=True, size=80, opacity=1).encode(

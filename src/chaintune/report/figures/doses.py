@@ -11,6 +11,8 @@ from chaintune.records import Estimate, ResultRow
 from chaintune.records.scales import PERCENT, Scale, changes_in
 from chaintune.report.figures.charts import (
     Row,
+    TextValue,
+    XValue,
     axis,
     estimate_data,
     framed,
@@ -135,12 +137,12 @@ def draw_price(
     across = (
         alt.Chart()
         .mark_rule(strokeWidth=1.2, opacity=0.6, clip=True)
-        .encode(x=alt.X("price_low:Q", scale=scale), x2="price_high:Q", y=y, color=looks["color"])
+        .encode(x=alt.X("price_low:Q", scale=scale), x2=alt.X2("price_high:Q"), y=y, color=looks["color"])
     )
     name = base.mark_text(style="head", align="left", baseline="bottom", dx=6, dy=-3, clip=True)
     high = _frame(points, measure)
     named = inside(_apart(rows, ends, high))
-    names = [name.encode(text="short:N").properties(data=named)] if named.values else []
+    names = [name.encode(text=alt.Text("short:N")).properties(data=named)] if named.values else []
     layers = [
         *_corner(measure, paid.factor * margin, ends[0], high[1], x, y),
         *_target(measure),
@@ -193,15 +195,15 @@ def _y(points: Sequence[Point], measure: Measure) -> alt.Y:
 
 def _target(measure: Measure) -> list[alt.Chart]:
     """Nothing that came back, and what has to."""
-    levels = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
+    levels = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y=alt.Y("value:Q"))
     if math.isnan(measure.target):
         return [levels]
     aim = alt.Chart(
         inside([{"value": measure.scale.factor * measure.target, "name": f"target {PERCENT.number(measure.target)}"}])
     )
     name = aim.mark_text(style="head", align="left", baseline="bottom", dx=3, dy=-2)
-    words = name.encode(x=alt.value(0), y="value:Q", text="name:N")
-    return [levels, aim.mark_rule(style="limit").encode(y="value:Q"), words]
+    words = name.encode(x=XValue(0), y=alt.Y("value:Q"), text=alt.Text("name:N"))
+    return [levels, aim.mark_rule(style="limit").encode(y=alt.Y("value:Q")), words]
 
 
 def _apart(rows: Sequence[Row], ends: tuple[float, float], frame: tuple[float, float]) -> list[Row]:
@@ -226,11 +228,13 @@ def _corner(measure: Measure, margin: float, left: float, top: float, x: alt.X, 
         "high": max(top, 0.0),
     }
     box = alt.Chart(inside([corner])).mark_rect(style="goal", clip=True)
-    return [box.encode(x=x, x2="price_high:Q", y=y, y2="high:Q")]
+    return [box.encode(x=x, x2=alt.X2("price_high:Q"), y=y, y2=alt.Y2("high:Q"))]
 
 
 def _marks(base: alt.Chart, looks: Mapping[str, Any]) -> list[alt.Chart]:
-    span = base.mark_rule(strokeWidth=1.2, opacity=0.6, clip=True).encode(y="low:Q", y2="high:Q", color=looks["color"])
+    span = base.mark_rule(strokeWidth=1.2, opacity=0.6, clip=True).encode(
+        y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]
+    )
     point = base.mark_point(filled=True, size=80, opacity=1, clip=True).encode(
         color=looks["color"],
         shape=looks["shape"],
@@ -244,7 +248,7 @@ def _chosen(base: alt.Chart, rows: Sequence[Mapping[str, Any]], name: str, middl
     chosen = [row for row in rows if row["chosen"]]
     if not chosen:
         return []
-    word, layers = alt.value("recommended"), [base.transform_filter("datum.chosen").mark_point(style="ring")]
+    word, layers = TextValue("recommended"), [base.transform_filter("datum.chosen").mark_point(style="ring")]
     if left := [row for row in chosen if row[name] > middle]:
         own = base.properties(data=inside(left)).mark_text(style="count", align="right", dx=-14, dy=-8)
         layers.append(own.encode(text=word))

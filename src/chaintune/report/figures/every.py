@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 import polars as pl
+from altair.utils.schemapi import debug_mode
 
 from chaintune.files.reading import as_written, read_parquet
 from chaintune.records import Figure
@@ -27,6 +28,12 @@ _MOST_OF_A_KIND = 24
 
 def every_figure(results: Results) -> list[Figure]:
     """See `chaintune.report.figures.result_figures`."""
+    # Altair would hold each part of each spec against its schema, which takes most of the time; the tests do that.
+    with debug_mode(False):
+        return _every_figure(results)
+
+
+def _every_figure(results: Results) -> list[Figure]:
     series, results = results.series, results.leading
     study, plain = ([], []) if results.comparisons else (results.shown, results.plain)
     pairs, steps = _table(results.folder, "curvature.parquet"), _table(results.folder, "training.parquet")

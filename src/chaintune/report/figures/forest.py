@@ -9,7 +9,19 @@ import altair as alt
 
 from chaintune.records import Estimate
 from chaintune.records.scales import Scale
-from chaintune.report.figures.charts import Row, axis, estimate_data, framed, hints, inside, layered, top_legend
+from chaintune.report.figures.charts import (
+    Row,
+    TextValue,
+    XValue,
+    YValue,
+    axis,
+    estimate_data,
+    framed,
+    hints,
+    inside,
+    layered,
+    top_legend,
+)
 from chaintune.report.labels import one_line, shortened
 
 _STEP = 24
@@ -128,7 +140,7 @@ class Forest:
         hint = [alt.Tooltip("is:N", title="the whole")]
         if not math.isnan(self.whole.low):
             low = alt.X("low:Q", scale=self._x(lines))
-            layers.append(alt.Chart(whole).mark_rect(style="whole-range", clip=True).encode(x=low, x2="high:Q"))
+            layers.append(alt.Chart(whole).mark_rect(style="whole-range", clip=True).encode(x=low, x2=alt.X2("high:Q")))
         line = alt.Chart(whole)
         name = _named(line, f"whole {self.scale.number(self.whole.value)}", x)
         return [*layers, line.mark_rule(style="whole").encode(x=x, tooltip=hint), name]
@@ -145,7 +157,9 @@ class Forest:
             shape=alt.Shape("kind:N", scale=looks["shape"], legend=legend),
             tooltip=hints("name", "is", "of", "kind"),
         )
-        line = base.mark_rule(style="interval", clip=True).encode(x=alt.X("low:Q", scale=scale), x2="high:Q", y=y)
+        line = base.mark_rule(style="interval", clip=True).encode(
+            x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q"), y=y
+        )
         return [line, point]
 
     def _best(self, lines: Sequence[Line], y: alt.Y) -> alt.Chart:
@@ -181,7 +195,7 @@ def _named(line: alt.Chart, name: str, x: alt.X, *, to_the_left: bool = False) -
         if to_the_left
         else line.mark_text(style="head", dy=-10)
     )
-    named: alt.Chart = words.encode(x=x, y=alt.value(0), text=alt.value(name))
+    named: alt.Chart = words.encode(x=x, y=YValue(0), text=TextValue(name))
     return named
 
 
@@ -194,7 +208,7 @@ def _undefined(y: alt.Y) -> alt.Chart:
     """The word in the row of what has no value; the reason is shown on pointing at it, and in the table."""
     words = alt.Chart().mark_text(style="note", align="left", dx=4).transform_filter("!isValid(datum.value)")
     hint = hints("name", "is")
-    shown: alt.Chart = words.encode(x=alt.value(0), y=y, text=alt.value("undefined"), tooltip=hint)
+    shown: alt.Chart = words.encode(x=XValue(0), y=y, text=TextValue("undefined"), tooltip=hint)
     return shown
 
 
@@ -206,8 +220,8 @@ def texts_beside(head: str, y: alt.Y, rows: Sequence[Row] | None = None) -> list
         y: of the rows.
         rows: with `beside`; those of the whole chart by default.
     """
-    right = alt.value("width")
+    right = XValue("width")
     own = alt.Chart() if rows is None else alt.Chart(inside(rows))
-    column = own.mark_text(style="count", align="left", dx=10).encode(x=right, y=y, text="beside:N")
+    column = own.mark_text(style="count", align="left", dx=10).encode(x=right, y=y, text=alt.Text("beside:N"))
     above = alt.Chart(inside([{"head": head}])).mark_text(style="head", align="left", dx=10, dy=-10)
-    return [column, above.encode(x=right, y=alt.value(0), text="head:N")]
+    return [column, above.encode(x=right, y=YValue(0), text=alt.Text("head:N"))]

@@ -73,7 +73,7 @@ def _draw(steps: Sequence[Step]) -> alt.LayerChart:
         y=alt.Y("loss:Q", axis=alt.Axis(title="training loss", tickCount=6), scale=alt.Scale(zero=True)),
         color=looks["color"],
         strokeDash=looks["dash"],
-        detail="seed:N",
+        detail=alt.Detail("seed:N"),
     )
     return layered([drawn], rows, _HEIGHT)
 

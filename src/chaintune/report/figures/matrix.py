@@ -67,7 +67,7 @@ def _draw(rows: Sequence[ResultRow]) -> alt.LayerChart:
     base = alt.Chart().encode(x=x, y=y)
     scale = alt.Scale(domain=[low, high], range="ramp")
     cell = base.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=None), tooltip=hint)
-    text = base.mark_text(style="count").encode(text="text:N")
+    text = base.mark_text(style="count").encode(text=alt.Text("text:N"))
     return layered([cell, text], cells, alt.Step(_STEP))
 
 

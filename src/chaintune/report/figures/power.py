@@ -9,7 +9,18 @@ import polars as pl
 
 from chaintune.records import Figure
 from chaintune.records.scales import Scale
-from chaintune.report.figures.charts import axis, count_columns, finished, hints, inside, layered, numbers, top_legend
+from chaintune.report.figures.charts import (
+    TextValue,
+    XValue,
+    axis,
+    count_columns,
+    finished,
+    hints,
+    inside,
+    layered,
+    numbers,
+    top_legend,
+)
 from chaintune.report.figures.forest import Kind, looks_of, names_axis, texts_beside
 from chaintune.report.figures.group_results import GroupResult, GroupResults, kept_in_view
 from chaintune.report.figures.groups import MOST_ROWS, counts
@@ -73,7 +84,7 @@ def _draw(members: Sequence[GroupResult], scale: Scale) -> alt.LayerChart:
     nothing = [{"label": labels[one.group]} for one in mute]
     if nothing:
         words = alt.Chart(inside(nothing)).mark_text(style="note", align="left", dx=4)
-        layers.append(words.encode(x=alt.value(0), y=y, text=alt.value("none detectable")))
+        layers.append(words.encode(x=XValue(0), y=y, text=TextValue("none detectable")))
     return layered(layers, rows, alt.Step(_STEP))
 
 

@@ -168,8 +168,12 @@ def _draw_lines(panel: _Panel, scale: Scale) -> alt.LayerChart:
     y = alt.Y("value:Q", scale=alt.Scale(zero=False, nice=True), axis=axis(scale.title("score")))
     offset = alt.XOffset("label:N", scale=alt.Scale(domain=shown, padding=2)) if len(shown) > 1 else alt.Undefined
     base = alt.Chart().encode(x=x, y=y, xOffset=offset)
-    line = base.mark_line(strokeWidth=2).encode(detail="line:N", color=looks["color"], strokeDash=looks["dash"])
-    span = base.mark_rule(strokeWidth=1.2, opacity=0.7).encode(y=alt.Y("low:Q"), y2="high:Q", color=looks["color"])
+    line = base.mark_line(strokeWidth=2).encode(
+        detail=alt.Detail("line:N"), color=looks["color"], strokeDash=looks["dash"]
+    )
+    span = base.mark_rule(strokeWidth=1.2, opacity=0.7).encode(
+        y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=looks["color"]
+    )
     point = base.mark_point(filled=True, size=60, opacity=1).encode(
         color=looks["color"], shape=looks["shape"], tooltip=hints("name", "checkpoint", "is", "of")
     )
@@ -231,7 +235,7 @@ def _draw_rivals(panel: _Panel, scale: Scale, rivals: Sequence[str]) -> alt.Laye
     offset = alt.YOffset("label:N", sort=shown, scale=alt.Scale(padding=2))
     base = alt.Chart().encode(y=y, yOffset=offset)
     zero = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(x=x)
-    span = base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q"), x2="high:Q", color=looks["color"])
+    span = base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=looks["color"])
     point = base.mark_point(filled=True, size=70, opacity=1).encode(
         x=x, color=looks["color"], shape=looks["shape"], tooltip=hints("name", "rival", "is", "of", "verdict")
     )

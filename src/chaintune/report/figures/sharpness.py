@@ -159,8 +159,8 @@ def _draw(pairs: Sequence[Pair], scale: Scale, by: _Predictor) -> alt.LayerChart
     y = alt.Y("value:Q", axis=alt.Axis(title=scale.title("forgetting"), tickCount=6))
     base = alt.Chart().encode(x=_x([pair["x"] for pair in pairs], by), y=y, color=looks["color"])
     hint = hints("name", by.unrelated, "is", "kind")
-    zero = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y="value:Q")
-    span = base.mark_rule(strokeWidth=1.2, opacity=0.6).encode(y="low:Q", y2="high:Q")
+    zero = alt.Chart(inside([{"value": 0.0}])).mark_rule(style="zero").encode(y=alt.Y("value:Q"))
+    span = base.mark_rule(strokeWidth=1.2, opacity=0.6).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     point = base.mark_point(filled=True, size=80, opacity=1).encode(shape=looks["shape"], tooltip=hint)
     return layered([zero, span, point], rows, _HEIGHT)
 
