@@ -98,6 +98,9 @@ class DummyEngine:
         assert base
         return self.base
 
+    def stop_servers(self) -> None:
+        """It starts none."""
+
     def tune(
         self, *, node: StageNode, inputs: StageInputs, out: Path, report: Callable[[Progress], None]
     ) -> dict[str, Any]:

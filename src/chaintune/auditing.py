@@ -13,6 +13,7 @@ from chaintune.forgetting.power import OnDraw
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Audit, Comparison, Gate, Scores, Task
 from chaintune.scoring.backends import DEFAULT
+from chaintune.study.serve import SERVER_LOGS, Serve, ServeArgument
 from chaintune.tasks import Size, registry
 from chaintune.tasks.chat import MODES, RUN_MODES, ChatMode, RunMode, asked
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from chaintune.runs.session import Watcher
     from chaintune.store.store import Store
 
-_SCORING = ("precision", "backend", "devices", "trust_remote_code", "allow_unused")
+_SCORING = ("precision", "backend", "devices", "trust_remote_code", "allow_unused", "serve")
 _PUBLIC = (
     "The examples of a public data set may be among what a model was trained on: then its scores, and what it forgot, "
     "tell of memory as well."
@@ -39,6 +40,7 @@ _PUBLIC = (
     precision=str,
     backend=str,
     devices=Integral,
+    serve=(str, Mapping, Serve),
 )
 def score(
     model: str | Path,
@@ -54,6 +56,7 @@ def score(
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
     allow_unused: Sequence[str] = (),
+    serve: ServeArgument = None,
 ) -> Scores:
     """The scores of a model on a task's test examples; nothing is trained, and what is in the store is reused.
 
@@ -71,6 +74,8 @@ def score(
         watch: plan -> context manager with `note`, which is called with every event.
         trust_remote_code: run Python code that comes with the model.
         allow_unused: patterns of weights that the model may leave out, as `vision_tower.*`; any other is refused.
+        serve: the command by which a server is started for a model that is files, such as `vllm serve {model} --port
+            {port}`, or a mapping with the keys of `serve` in a study file; it writes the texts, and ends afterwards.
 
     Raises:
         ConfigError: there are fewer GPUs than devices.
@@ -94,6 +99,7 @@ def score(
         devices=devices,
         trust_remote_code=trust_remote_code,
         allow_unused=allow_unused,
+        serve=serve,
     )
     return scores[Path(model).name][tasks[0].name]
 
@@ -111,6 +117,7 @@ def score(
     out=PATH,
     executor=str,
     address=str,
+    serve=(str, Mapping, Serve),
 )
 def audit(
     before: str | Path,
@@ -132,6 +139,7 @@ def audit(
     watch: "Watcher | None" = None,
     trust_remote_code: bool = False,
     allow_unused: Sequence[str] = (),
+    serve: ServeArgument = None,
     **how: Unpack[CompareArguments],
 ) -> Audit:
     """The forgetting between two models: both are scored, each once, and compared task by task.
@@ -157,6 +165,7 @@ def audit(
         watch: plan -> context manager with `note`, which is called with every event.
         trust_remote_code: run Python code that comes with a model.
         allow_unused: patterns of weights that a model may leave out, as `vision_tower.*`; any other is refused.
+        serve: as for `score`, a server for each of the two.
         **how: as `compare` takes them: `by` (in each task that has the dimension), `level`, `margin`, `reference`,
             `adjust`, `resamples`, `seed`, `power`, ...
 
@@ -171,6 +180,7 @@ def audit(
         "policy": policy, "test": test, "chat": chat, "sample_seed": sample_seed, "metric": metric,
         "precision": precision, "backend": backend, "devices": devices, "store": store, "executor": executor,
         "address": address, "watch": watch, "trust_remote_code": trust_remote_code, "allow_unused": allow_unused,
+        "serve": serve, "out": out,
     }  # fmt: skip
     models = {"before": str(before), "after": str(after)}
     options, budgets, loaded, scores = scored(models, tasks, {**arguments, **how})
@@ -289,10 +299,12 @@ def scored(
     from chaintune.runs.session import RunOptions
     from chaintune.store.address import open_store
 
-    how = {name: value for name, value in arguments.items() if name != "out"}
+    how = dict(arguments)
+    out = how.pop("out", None)
     policy, store, test = (how.pop(name, None) for name in ("policy", "store", "test"))
     run = RunOptions(how.pop("executor", "local"), how.pop("address", None), watch=how.pop("watch", None))
     scoring = {name: how.pop(name) for name in _SCORING if name in how}
+    scoring |= {"server_logs": None if out is None else Path(out).absolute() / SERVER_LOGS}
     sample_seed, chat = how.pop("sample_seed", 0), how.pop("chat", "auto")
     budgets = read_policy(Path(policy)) if isinstance(policy, Path | str) else policy
     options = compare_options(how)

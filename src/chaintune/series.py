@@ -12,6 +12,7 @@ from chaintune.errors import ConfigError
 from chaintune.files.names import file_names, told_apart
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Scores, Series, Task
+from chaintune.study.serve import Serve, ServeArgument
 from chaintune.tasks import Size
 from chaintune.tasks.chat import RunMode
 
@@ -40,6 +41,7 @@ class AuditArguments(CompareArguments, total=False):
     watch: "Watcher | None"
     trust_remote_code: bool
     allow_unused: Sequence[str]
+    serve: ServeArgument
 
 
 @taking(
@@ -56,6 +58,7 @@ class AuditArguments(CompareArguments, total=False):
     out=PATH,
     executor=str,
     address=str,
+    serve=(str, Mapping, Serve),
 )
 def audit_series(
     models: Mapping[str, str | Path] | Sequence[str | Path],

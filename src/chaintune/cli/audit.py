@@ -59,6 +59,7 @@ def audit(
     from chaintune.auditing import audit_scores, check_budgets, check_dimensions, write_audit
     from chaintune.logs.sides import check_of_series
     from chaintune.series import series_of_scores, write_series
+    from chaintune.study.serve import SERVER_LOGS
 
     check_several(models)
     policy = output.read_policy()
@@ -67,8 +68,9 @@ def audit(
     check_dimensions(options.by, tasks)
     check_budgets(policy, tasks, options)
     command = shown_arguments(["chaintune", *sys.argv[1:]])
+    logs = None if out is None else out.absolute() / SERVER_LOGS
     if len(models) == 2:
-        scores = score_flags.score(dict(zip(("before", "after"), models, strict=True)), tasks)
+        scores = score_flags.score(dict(zip(("before", "after"), models, strict=True)), tasks, server_logs=logs)
         with simulating(options) as on_draw:
             audited = audit_scores(scores["before"], scores["after"], options, policy, tasks=tasks, on_draw=on_draw)
         if out is not None:
@@ -76,7 +78,7 @@ def audit(
         return report_comparisons(audited.comparisons, audited.gate, output)
     check_of_series(options)
     against_first = series_flags.against_first
-    scores = score_flags.score(dict(zip(told_apart(models), models, strict=True)), tasks)
+    scores = score_flags.score(dict(zip(told_apart(models), models, strict=True)), tasks, server_logs=logs)
     series = series_of_scores(
         scores, options, policy, tasks=tasks, against_first=against_first, policy_on=output.policy_on
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+import yaml
 
 from chaintune.cli.expand import expand_dataclasses
 from chaintune.cli.options import AsJson, RunFlags
@@ -86,6 +87,17 @@ class ScoreFlags(RunFlags):
             "does not fit one GPU is spread over them.",
         ),
     ] = 1
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            "--serve",
+            metavar="COMMAND",
+            help="Start a server for each model that is files, such as 'vllm serve {model} --port {port}', have it "
+            "write the texts, and end it; with --trust-remote-code. '{command: ..., measures: [choice]}' as in a "
+            "study file.",
+            show_default=False,
+        ),
+    ] = None
     overrides: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,8 +124,16 @@ class ScoreFlags(RunFlags):
             trust_remote_code=self.trust_remote_code,
         )
 
-    def score(self, models: Mapping[str, str], tasks: "Sequence[Task]") -> "dict[str, dict[str, Scores]]":
-        """Scores of models on tasks: what a model is called, then task -> scores."""
+    def score(
+        self, models: Mapping[str, str], tasks: "Sequence[Task]", *, server_logs: Path | None = None
+    ) -> "dict[str, dict[str, Scores]]":
+        """Scores of models on tasks: what a model is called, then task -> scores.
+
+        Args:
+            models: what each is called -> its name.
+            tasks: of this command.
+            server_logs: folder of the logs of servers that are started; None keeps those of servers that failed.
+        """
         from chaintune.runs.scoring import score_models
         from chaintune.store.address import open_store
 
@@ -128,7 +148,19 @@ class ScoreFlags(RunFlags):
             devices=self.devices,
             trust_remote_code=self.trust_remote_code,
             allow_unused=self.allow_unused or (),
+            serve=_as_serve(self.serve),
+            server_logs=server_logs,
         )
+
+
+def _as_serve(text: str | None) -> Any:
+    """A command as it stands, or the keys of `serve` where they are written as in a study file."""
+    if text is None or not text.lstrip().startswith("{command"):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--serve {text!r}: expected a command, or {{command: ..., measures: [choice]}}") from error
 
 
 @dataclass(frozen=True)

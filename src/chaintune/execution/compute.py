@@ -92,6 +92,10 @@ class Engine(Protocol):
         """The model folder of a base, by its name in the study; None of one that is served."""
         ...
 
+    def stop_servers(self) -> None:
+        """End what was started beside this process and still runs."""
+        ...
+
 
 MakeEngine = Callable[[Store], Engine]
 
@@ -108,6 +112,7 @@ class JobRunner:
         bases: key -> name of each base.
         transient_keys: keys of the checkpoints that the run does not keep.
         request: the part of a machine that computes; None where it is the whole process.
+        keeps_servers: whether whoever runs the jobs ends the engine's servers, as the next job may ask the same one.
     """
 
     engine: Engine
@@ -117,6 +122,7 @@ class JobRunner:
     bases: Mapping[str, str]
     transient_keys: frozenset[str]
     request: ResourceRequest | None = None
+    keeps_servers: bool = False
 
     @classmethod
     def of(
@@ -140,6 +146,13 @@ class JobRunner:
         Raises:
             StoreError: the disk is full, or the store cannot be written.
         """
+        try:
+            return self._run(job, on_start=on_start, report=report)
+        finally:
+            if not self.keeps_servers:
+                self.engine.stop_servers()
+
+    def _run(self, job: Node, *, on_start: Callable[[Node], None], report: Report) -> list[Result]:
         results: dict[str, Result] = {}
         waiting = [job]
         while waiting:

@@ -1,15 +1,18 @@
 """Computes the nodes of a plan on this machine: loads, tunes, scores, and keeps the last model in memory."""
 
 import json
+import logging
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chaintune import hessian
+from chaintune.errors import ModelError
 from chaintune.execution.bases import BaseModel
 from chaintune.execution.compute import StageInputs
 from chaintune.execution.events import Progress
@@ -18,6 +21,7 @@ from chaintune.execution.hardware import this_hardware
 from chaintune.execution.learning import STAGE_LOG
 from chaintune.execution.processes.job import Job
 from chaintune.execution.processes.launch import score_on_devices, tune_on_devices
+from chaintune.execution.serving import CheckpointServers
 from chaintune.execution.stage_data import StageData, stage_data_of
 from chaintune.models import LoadedModel, Precision, Reader, load, load_reader, merge_adapter, save, with_adapter
 from chaintune.models.adapters import name_base
@@ -36,20 +40,25 @@ from chaintune.plan.nodes import (
     ScoreNode,
     StageNode,
 )
-from chaintune.records import Measurement, Remember, Task
+from chaintune.records import Example, Measurement, Remember, Task
 from chaintune.records.generation import at_once
+from chaintune.records.parity import PARITY
 from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Served
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.divergence import divergence
-from chaintune.scoring.measures.measure import evenly_spaced
+from chaintune.scoring.measures.measure import Measure, evenly_spaced
+from chaintune.scoring.parity import own_sample, parity
 from chaintune.scoring.reading import measure_of
 from chaintune.scoring.scorers.judgements import Keep, judgement
 from chaintune.scoring.scorers.metric import configured
 from chaintune.scoring.scorers.scorer import OpenModel, Verdict
+from chaintune.study.serve import SERVED_BY
 from chaintune.tasks.chat import RENDERED
 from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.trainer import Step
 from chaintune.tuning.tune import tune
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +93,10 @@ class LocalEngine:
         *,
         precision: Precision,
         trust_remote_code: bool = False,
+        servers: CheckpointServers | None = None,
     ) -> None:
         self._bases = bases
+        self._servers = servers
         self._precision = precision
         self._trust_remote_code = trust_remote_code
         self._in_memory: _ModelInMemory | None = None
@@ -229,7 +240,7 @@ class LocalEngine:
         about = {"checkpoint": node.checkpoint_key, "backend": kind.name}
         about |= base.about
         about |= {"chat": RENDERED, "chat_template": node.template} if node.template else {}
-        devices = node.devices if kind.share and not measure.generation else 1
+        devices = node.devices if kind.share and not measure.generation and not node.served else 1
         started = time.monotonic()
 
         def watch(done: int) -> None:
@@ -262,19 +273,19 @@ class LocalEngine:
                 )
                 score_on_devices(job, devices, watch)
         else:
-            backend = self._open(node, checkpoint)
-            started = time.monotonic()
-            measurement = measure_checkpoint(
-                backend,
-                examples,
-                measure=measure,
-                task=task.name,
-                provenance=about,
-                measure_rounding=node.asks_twice,
-                on_scored=watch,
-                on_written=watch_texts,
-                remember=remember,
-            )
+            with self._asked(node, checkpoint, examples, measure, about) as backend:
+                started = time.monotonic()
+                measurement = measure_checkpoint(
+                    backend,
+                    examples,
+                    measure=measure,
+                    task=task.name,
+                    provenance=about,
+                    measure_rounding=node.asks_twice,
+                    on_scored=watch,
+                    on_written=watch_texts,
+                    remember=remember,
+                )
             measurement.write(out / MEASUREMENT_FILE)
         notes = {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started}
         return notes | this_hardware(devices).note()
@@ -326,6 +337,52 @@ class LocalEngine:
             self._let_go()
             self._classifier = base.key, load_classifier(base.folder)
         return OpenModel(classifier=self._classifier[1])
+
+    @contextmanager
+    def _asked(
+        self,
+        node: ScoreNode,
+        checkpoint: Path | None,
+        examples: Sequence[Example],
+        measure: Measure,
+        about: dict[str, str],
+    ) -> Iterator[Backend]:
+        """The backend that is asked: that of the base, or a server of the checkpoint, which is noted in `about`."""
+        if not node.served:
+            yield self._open(node, checkpoint)
+            return
+        assert self._servers is not None  # noqa: S101 - the plan has such nodes only where there is a `serve`
+        folder, key = checkpoint or self._bases[node.base].folder, node.checkpoint_key
+        title, own = node.checkpoint_title if node.chain else node.called, None
+        if node.compared:
+            loaded = self._model(key, folder, node, to_train=False)
+            own = own_sample(loaded, examples, measure=measure, task=node.task)
+            del loaded
+        if not self._servers.holds(key):
+            self._let_go()
+        folders = self._folders(key, folder, node)
+
+        def merge(out: Path) -> None:
+            save(merge_adapter(self._load(*folders, node)), out)
+            free_memory()
+
+        try:
+            server = self._servers.open(key, title, folders, self._reader_of(node.base), merge)
+            about |= {"backend": SERVED_BY, "serve": self._servers.command}
+            if own is not None:
+                known = parity(own, server)
+                about[PARITY] = known.to_json()
+                _log.warning("%s", known.sentence(title))
+            yield server
+        except ModelError as error:
+            if ended := self._servers.ended():
+                raise ModelError(f"{error}; {ended}") from error
+            raise
+
+    def stop_servers(self) -> None:
+        """End the server of a checkpoint, if one runs."""
+        if self._servers is not None:
+            self._servers.stop()
 
     def _open(self, node: ScoreNode, checkpoint: Path | None) -> Backend:
         """The backend of the node's base, open on a checkpoint; None is the base itself, where it is served."""
@@ -402,6 +459,7 @@ class LocalEngine:
         self, weights: Path, adapter: Path | None, node: Node, *, quantize: Quantize | None = None
     ) -> LoadedModel:
         """A checkpoint of the node's base, read from its folders."""
+        self.stop_servers()  # which hold as much memory as they find
         loaded = load(
             weights,
             adapter=adapter,
@@ -441,7 +499,8 @@ class LocalEngine:
         return (base.folder, folder) if (folder / "adapter_config.json").is_file() else (folder, None)
 
     def _let_go(self) -> None:
-        """Free the model in memory."""
+        """Free the model in memory, and the memory of a server."""
+        self.stop_servers()
         self._in_memory = self._classifier = None
         free_memory()
 

@@ -3,12 +3,15 @@
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from chaintune.errors import ModelError
+from chaintune.errors import ModelError, require
 from chaintune.execution.bases import BaseModel, open_base, open_classifier
 from chaintune.execution.engine import LocalEngine
+from chaintune.execution.serving import CheckpointServers
 from chaintune.models import Precision, whole_name
 from chaintune.store.store import Store
+from chaintune.study.serve import Serve
 
 Files = tuple[tuple[str, int, int], ...]
 
@@ -23,6 +26,8 @@ class EngineFactory:
         precision: of every checkpoint.
         trust_remote_code: run Python code that comes with a model.
         files: name in the study -> path, size and time of every file of the base.
+        serve: how a server is started for a checkpoint that is measured through one; None starts none.
+        server_logs: folder of their logs; None keeps those of servers that failed.
     """
 
     bases: Mapping[str, BaseModel]
@@ -30,6 +35,8 @@ class EngineFactory:
     precision: Precision
     trust_remote_code: bool
     files: Mapping[str, Files]
+    serve: Serve | None = None
+    server_logs: Path | None = None
 
     @classmethod
     def of(
@@ -38,11 +45,21 @@ class EngineFactory:
         precision: Precision,
         *,
         trust_remote_code: bool = False,
+        serve: Serve | None = None,
+        server_logs: Path | None = None,
     ) -> "EngineFactory":
-        """For the bases as this process has them."""
+        """For the bases as this process has them.
+
+        Raises:
+            ConfigError: servers are started by a command, and nobody said that it may run.
+            MissingPackageError: what asks them is not installed.
+        """
+        if serve is not None:
+            serve.check_trusted(trust_remote_code=trust_remote_code)
+            require("models behind a server", "openai", extra="openai")
         names = {name: whole_name(base.name) for name, base in bases.items()}
         files = {name: _files(base) for name, base in bases.items()}
-        return cls(bases, names, precision, trust_remote_code, files)
+        return cls(bases, names, precision, trust_remote_code, files, serve, server_logs)
 
     def __call__(self, store: Store) -> LocalEngine:
         """An engine on this machine. Bases whose files are those of the planning process are not read through again.
@@ -54,7 +71,8 @@ class EngineFactory:
             name: base if self.files[name] == _files(base) else self._same(name, base, store)
             for name, base in self.bases.items()
         }
-        return LocalEngine(bases, precision=self.precision, trust_remote_code=self.trust_remote_code)
+        servers = CheckpointServers(self.serve, self.server_logs) if self.serve else None
+        return LocalEngine(bases, precision=self.precision, trust_remote_code=self.trust_remote_code, servers=servers)
 
     def _same(self, called: str, base: BaseModel, store: Store) -> BaseModel:
         """A base as this machine has it; its content is looked at, for a name says nothing about it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from chaintune.execution.compute import JobRunner
 from chaintune.execution.events import Event, Result
@@ -14,10 +15,11 @@ class _ThisProcess:
 
     def __init__(self, run: Run) -> None:
         self._tell = run.tell
-        engine = run.make_engine(run.store)
-        self._runner = JobRunner.of(
-            run.plan, engine=engine, store=run.store, tasks=run.tasks, transient_keys=run.transient_keys
+        self._engine = run.make_engine(run.store)
+        runner = JobRunner.of(
+            run.plan, engine=self._engine, store=run.store, tasks=run.tasks, transient_keys=run.transient_keys
         )
+        self._runner = replace(runner, keeps_servers=True)
         self._jobs: list[Node] = []
 
     def room(self) -> int:
@@ -35,10 +37,18 @@ class _ThisProcess:
             )
         ]
 
+    def end(self) -> None:
+        """End what the engine has started."""
+        self._engine.stop_servers()
+
 
 @contextmanager
 def _open(run: Run, _address: str | None) -> Iterator[_ThisProcess]:
-    yield _ThisProcess(run)
+    workers = _ThisProcess(run)
+    try:
+        yield workers
+    finally:
+        workers.end()
 
 
 LOCAL = Executor(_open)

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from chaintune.errors import number_of
 from chaintune.logs.log import Log
 from chaintune.records.audit import served_caution
+from chaintune.records.parity import PARITY, Parity
 from chaintune.tasks.chat import UNUSED, template_unused
 
 # `Age/12/3`, `q1#2` or `doc-7_b`: a beginning, a separator, and a number or letter of a variant.
@@ -16,7 +17,7 @@ _VARIANT = re.compile(r"(.+)[/#:_.\-](?:\d+|[A-Za-z])")
 
 
 def cautions(before: Log, after: Log) -> dict[str, str]:
-    """Sentences by kind: examples that may depend on each other, prompts not compared, unused templates, served models.
+    """Sentences by kind: of examples that may depend on each other, prompts not compared, unused templates, servers.
 
     Args:
         before: the log of the earlier checkpoint.
@@ -33,6 +34,12 @@ def cautions(before: Log, after: Log) -> dict[str, str]:
     asked, judges = (_stated(name, before, after) for name in ("identity", "judge_identity"))
     if served := served_caution(asked, judges):
         found["served"] = served
+    if parity := [
+        Parity.from_json(log.scores.provenance[PARITY]).sentence(log.scores.provenance.get("model", side))
+        for side, log in (("before", before), ("after", after))
+        if PARITY in log.scores.provenance
+    ]:
+        found[PARITY] = " ".join(dict.fromkeys(parity))
     if len(asked) == 1 and before.scores.provenance.get("identity") == after.scores.provenance.get("identity"):
         found["served"] += (
             " Both sides are this one model, so that no difference between them shows even where other weights were "

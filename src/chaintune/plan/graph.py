@@ -1,6 +1,6 @@
 """Stages by parent and scores by checkpoint, each with the key that its results depend on."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +32,7 @@ from chaintune.scoring.reading import check_measurable, measures_of, metrics_of
 from chaintune.scoring.scorers.metric import expects
 from chaintune.study.external import ExternalStage
 from chaintune.study.schema import CurvatureSpec
+from chaintune.study.serve import Serve
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.study import Study, Variant
 from chaintune.tuning.objectives import objective_of, protecting, targets_of, with_objective
@@ -199,9 +200,11 @@ class Graph:
             # What exists already is scored on as many devices as its first child is trained on.
             trained = [stage] if isinstance(stage, StageNode) else children
             devices = next((node.recipe.devices for node in trained), 1)
-            for score in self.scores[key].values():
-                yield score if score.devices == devices else replace(score, devices=devices)
-            yield from (every[key] for every in (self.divergences, self.curvatures) if key in every)
+            every = self.scores[key].values()
+            scores = [score if score.devices == devices else replace(score, devices=devices) for score in every]
+            yield from (score for score in scores if not score.served)
+            yield from (nodes[key] for nodes in (self.divergences, self.curvatures) if key in nodes)
+            yield from (score for score in scores if score.served)  # a server wants the memory of our model
             waiting += reversed(children)
 
     def _add_branch(self, family: Family, branch: Branch, made: dict[Chain, str]) -> None:
@@ -468,9 +471,11 @@ class Graph:
             template=self.templates.get((owner, task), ""),
             ends=self.ends.get(owner, ()) if measure == GENERATION else (),
         )
-        node = addressed(node, {**facts.references, **facts.measured}[measure][split], self.study.backend)
-        self.scores.setdefault(at.key, {}).setdefault(node.key, node)
-        return node.key
+        others = self.scores.setdefault(at.key, {})
+        if (serve := self.study.serve) is not None:
+            node = through_server(node, serve, others.values())
+        node = addressed(node, {**facts.references, **facts.measured}[measure][split], self.study.backend, serve)
+        return others.setdefault(node.key, node).key
 
     def _judged(self, checkpoint: str, texts: str, judge: TaskJudge) -> str:
         """The key of what a scorer's model says of a measurement; its node is made at its first mention."""
@@ -494,22 +499,40 @@ def measured_content(task: Task, split: Split, measure: Measure) -> list[Any]:
     return [measure.content(), measure.digest(task.test if split == "test" else task.train)]
 
 
-def addressed(node: ScoreNode, measured: list[Any], backend: str) -> ScoreNode:
+def through_server(node: ScoreNode, serve: Serve, others: Iterable[ScoreNode]) -> ScoreNode:
+    """The node, measured by a server where its measure is; the first of a base by a measure also by our own, on a sample.
+
+    Args:
+        node: of one measurement.
+        serve: which measures are asked of a server.
+        others: of the same checkpoint.
+    """
+    served = serve.takes(node.measure)
+    compared = {(one.task, one.split) for one in others if one.compared and one.measure == node.measure}
+    is_first = not compared - {(node.task, node.split)}
+    return replace(node, served=served, compared=served and node.asks_twice and is_first)
+
+
+def addressed(node: ScoreNode, measured: list[Any], backend: str, serve: Serve | None = None) -> ScoreNode:
     """The node of a measurement with its key, which everything else of it determines."""
     measured = [*measured, node.template, RENDERED_FORMAT] if node.template else measured
     measured = [*measured, {"ends": list(node.ends)}] if node.ends else measured
-    key = measurement_key(node.checkpoint_key, measured, node.precision, backend, asks_twice=node.asks_twice)
+    measured = [*measured, {"compared": True}] if node.compared else measured
+    by = serve.content() if serve and node.served else backend
+    key = measurement_key(node.checkpoint_key, measured, node.precision, by, asks_twice=node.asks_twice)
     return replace(node, key=key)
 
 
-def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, backend: str, *, asks_twice: bool) -> str:
+def measurement_key(
+    checkpoint_key: str, measured: list[Any], precision: str, backend: str | list[Any], *, asks_twice: bool
+) -> str:
     """The address of a measurement in the store.
 
     Args:
         checkpoint_key: of what is asked.
         measured: what `measured_content` says.
         precision: of the weights; empty where they are not here.
-        backend: that computes.
+        backend: that computes, or what determines the numbers of a server that is started.
         asks_twice: whether some examples are asked a second way.
     """
     return canonical_digest(
@@ -519,7 +542,7 @@ def measurement_key(checkpoint_key: str, measured: list[Any], precision: str, ba
             "checkpoint": checkpoint_key,
             "measured": measured,
             "precision": precision,
-            "backend": BACKENDS.get(backend).content(),
+            "backend": BACKENDS.get(backend).content() if isinstance(backend, str) else backend,
             "asks_twice": asks_twice,
         }
     )

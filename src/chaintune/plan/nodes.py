@@ -278,6 +278,8 @@ class ScoreNode(_MeasurementNode):
         called: name of a checkpoint that is no study's, for people.
         template: digest of the chat template that renders the examples; empty where they are read as plain text.
         ends: tokens that end a text, where texts are written.
+        served: whether a server is started for the checkpoint and measures it.
+        compared: whether our own scorer measures a sample beside it.
     """
 
     task: str
@@ -289,6 +291,8 @@ class ScoreNode(_MeasurementNode):
     called: str = field(default="base", compare=False)
     template: str = ""
     ends: tuple[int, ...] = ()
+    served: bool = False
+    compared: bool = False
 
     @property
     def kind(self) -> str:
@@ -305,7 +309,7 @@ class ScoreNode(_MeasurementNode):
     @property
     def work(self) -> tuple[str, ...]:
         """The kind of work that it is: what nodes share that are as fast as each other on one machine."""
-        return (self.kind, self.base_key, self.precision, self.measure)
+        return (self.kind, self.base_key, self.precision, self.measure, *(("served",) if self.served else ()))
 
     @property
     def asks_twice(self) -> bool:

@@ -40,6 +40,7 @@ from chaintune.records import (
     Task,
     rows_to_polars,
 )
+from chaintune.records.parity import PARITY, Parity
 from chaintune.scoring.reading import metrics_of, read_scores, with_second_lines
 from chaintune.store.store import Store
 from chaintune.study.study import Study
@@ -206,6 +207,9 @@ def write_results(
 def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any]:
     """The provenance of a study's results: command, versions, machine, digests and seeds."""
     study, plan = prepared.study, prepared.plan
+    parities = dict(_parities(plan, prepared.store))
+    agreement = " ".join(one.sentence(title) for title, one in parities.items())
+    cautions = {**prepared.cautions, **({PARITY: agreement} if agreement else {})}
     return {
         "study": study.name,
         "command": shown_arguments(command or sys.argv),
@@ -222,7 +226,9 @@ def provenance(prepared: Prepared, command: Sequence[str] = ()) -> dict[str, Any
         "seeds": sorted({cell.checkpoint.seed for cell in plan.cells}),
         "tasks": {name: _task_provenance(prepared.tasks[name]) for name in prepared.tasks},
         "external": dict(_external_provenance(plan)),
-        **({"cautions": dict(prepared.cautions)} if prepared.cautions else {}),
+        **({"cautions": cautions} if cautions else {}),
+        **({"serve": study.serve.content()} if study.serve else {}),
+        **({PARITY: {title: asdict(one) for title, one in parities.items()}} if parities else {}),
     }
 
 
@@ -237,6 +243,15 @@ def _task_provenance(task: Task) -> dict[str, Any]:
         "train_digest": task.train_digest,
         "test_digest": task.test_digest,
     }
+
+
+def _parities(plan: Plan, store: Store) -> Iterator[tuple[str, Parity]]:
+    """How the servers that were started agree with our own scorer, by the base whose sample tells."""
+    for node in plan.scores:
+        entry = store.get(node.kind, node.key) if node.compared else None
+        about = Measurement.read(entry.path / MEASUREMENT_FILE).provenance if entry else {}
+        if PARITY in about:
+            yield node.base, Parity.from_json(about[PARITY])
 
 
 def _external_provenance(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,8 +1,9 @@
 """Models that exist already, scored on tasks: what the store lacks is computed, nothing is trained."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from chaintune.errors import ConfigError, ModelError
 from chaintune.execution.bases import BaseModel, open_base
@@ -12,7 +13,7 @@ from chaintune.execution.sizing import chat_of, tell_unused, usable, written_tok
 from chaintune.files.names import shown_names
 from chaintune.models import Reader, load_reader, resolve_precision
 from chaintune.models.encoding import encode_of, tell_special_tokens
-from chaintune.plan.graph import addressed, measured_content
+from chaintune.plan.graph import addressed, measured_content, through_server
 from chaintune.plan.judging import last
 from chaintune.plan.nodes import MEASUREMENT_FILE, JudgementNode, ScoreNode
 from chaintune.plan.plan import Plan
@@ -23,6 +24,7 @@ from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
 from chaintune.scoring.reading import check_measurable, deciding_measure, metrics_of, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
+from chaintune.study.serve import Serve, ServeArgument, read_serve
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ def score_models(
     devices: int = 1,
     trust_remote_code: bool = False,
     allow_unused: Sequence[str] = (),
+    serve: ServeArgument = None,
+    server_logs: Path | None = None,
 ) -> dict[str, dict[str, Scores]]:
     """Scores of several models on several tasks: what each model is called, then task -> scores.
 
@@ -53,6 +57,9 @@ def score_models(
         devices: processes that score together, one a GPU; the scores, and so their keys, do not depend on them.
         trust_remote_code: run Python code that comes with a model.
         allow_unused: patterns of weights that the models may leave out.
+        serve: the command by which a server is started for each model that is files, or the keys of `serve` in a study
+            file; None starts none.
+        server_logs: folder of their logs; None keeps those of servers that failed.
 
     Raises:
         ConfigError: no task, or two of one name; fewer devices than one, or several and a backend that cannot share
@@ -61,6 +68,7 @@ def score_models(
         ModelError: a model cannot be loaded, or has no chat template where one has to render; or a scoring failed.
     """
     _check_names(tasks)
+    by_server = read_serve(serve)
     if devices < 1:
         raise ConfigError(f"devices: expected a number of processes, at least 1, got {devices}")
     for name in {backend_of(model, backend) for model in models.values()}:
@@ -89,6 +97,7 @@ def score_models(
             node = _node(
                 base, shown[name], task, called, precision=stored, devices=devices, template=template, ends=ends
             )
+            node = _addressed(node, task, base, by_server, nodes.values())
             keys[called, task.name] = node.key
             if node.key not in nodes:
                 is_read = shown[name] in readers and not store.has("score", node.key)
@@ -105,8 +114,17 @@ def score_models(
             if judge.measure == metrics_of(by_name[name])[0].measure:  # else nothing reads it
                 judgement = judge.node(replace(nodes[key], called=called))
                 keys[called, name] = judgements.setdefault(judgement.key, judgement).key
-    plan = Plan("score", (*nodes.values(), *last(list(judgements.values()))), (), 0, len(keys), "all", {})
-    engine = EngineFactory.of({**bases, **judges.models}, chosen, trust_remote_code=trust_remote_code)
+    places = {name: place for place, name in enumerate(bases)}
+    # Of each model what it is asked here first: a server wants the memory.
+    in_order = sorted(nodes.values(), key=lambda node: (places[node.base], node.served))
+    plan = Plan("score", (*in_order, *last(list(judgements.values()))), (), 0, len(keys), "all", {})
+    engine = EngineFactory.of(
+        {**bases, **judges.models},
+        chosen,
+        trust_remote_code=trust_remote_code,
+        serve=by_server,
+        server_logs=server_logs,
+    )
     scores: dict[str, dict[str, Scores]] = {}
     with computed(plan, store, by_name, engine, options) as outcome:
         for failed in outcome.of("failed"):
@@ -137,9 +155,9 @@ def _node(
     template: str,
     ends: tuple[int, ...],
 ) -> ScoreNode:
-    """The node that measures a model as the task's first item metric needs it."""
+    """The node that measures a model as the task's first item metric needs it, without its key."""
     measure = deciding_measure(task)
-    node = ScoreNode(
+    return ScoreNode(
         key="",
         checkpoint_key=base.key,
         base=name,
@@ -154,7 +172,15 @@ def _node(
         template=template,
         ends=ends if measure.generation else (),
     )
-    return addressed(node, measured_content(task, node.split, measure), base.backend)
+
+
+def _addressed(
+    node: ScoreNode, task: Task, base: BaseModel, serve: Serve | None, others: Iterable[ScoreNode]
+) -> ScoreNode:
+    """The node with its key, and whether a server measures it."""
+    if serve is not None and base.weights is not None:
+        node = through_server(node, serve, (one for one in others if one.checkpoint_key == node.checkpoint_key))
+    return addressed(node, measured_content(task, node.split, deciding_measure(task)), base.backend, serve)
 
 
 def _check_backend(name: str, tasks: Sequence[Task], devices: int) -> None:

@@ -29,6 +29,7 @@ from chaintune.records.audit import served_caution
 from chaintune.runs.output import Prepared, write_results
 from chaintune.scoring.scorers.metric import check_trusted
 from chaintune.store.store import Store
+from chaintune.study.serve import SERVER_LOGS
 from chaintune.study.study import Study
 from chaintune.study.task_spec import both_ways, load_spec
 from chaintune.tasks.overlap import kept_apart
@@ -125,7 +126,11 @@ class Session(Prepared):
         if any(node.recipe.quantize for node in self.plan.stages) and options.executor == "local":
             check_quantize()
         engine = EngineFactory.of(
-            {**self.bases, **self.judges}, self.precision, trust_remote_code=self.trust_remote_code
+            {**self.bases, **self.judges},
+            self.precision,
+            trust_remote_code=self.trust_remote_code,
+            serve=self.study.serve,
+            server_logs=out.absolute() / SERVER_LOGS,
         )
         clear_leftovers(out)
         with computed(self.plan, self.store, self.tasks, engine, options, out=out) as outcome:

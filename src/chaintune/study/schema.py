@@ -26,6 +26,7 @@ from chaintune.registry import Registry
 from chaintune.scoring.backends import BACKENDS, DEFAULT
 from chaintune.stats import SeedVariance
 from chaintune.study.peft_spec import PeftSpec
+from chaintune.study.serve import ServeSpec, as_serve
 from chaintune.study.stage_settings import STAGE_FIELDS, StageSettings
 from chaintune.tasks import DataOptions
 from chaintune.tasks.chat import RunMode
@@ -295,6 +296,7 @@ class StudySpec(Spec):
     curvature: CurvatureSpec | None = None
     kl: bool = False
     allow_unused: NamesOrNone = Field(default_factory=list)
+    serve: Annotated[ServeSpec | None, BeforeValidator(as_serve)] = None
 
 
 @cache

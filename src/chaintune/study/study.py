@@ -23,6 +23,7 @@ from chaintune.study.external import ChainItem, ExternalStage, task_of
 from chaintune.study.knobs import Knob, Knobs, knob_target, read_vary, single_knobs
 from chaintune.study.mitigations import MitigationItem, read_mitigations
 from chaintune.study.schema import CurvatureSpec, StudySpec, TaskSpec, check_recipe, check_tasks, or_empty
+from chaintune.study.serve import Serve, serve_of
 from chaintune.study.size import check_jobs
 from chaintune.study.stage_settings import StageSettings
 from chaintune.study.task_spec import PATHS, check_data, folder_of, with_paths
@@ -67,6 +68,7 @@ class Study:
         allow_unused: patterns of weights that a base may leave out.
         allow_overlap: what is taught may also be tested; the results say what is.
         chat: how tasks are asked that do not say it themselves.
+        serve: how a server is started for each checkpoint that is measured through one; None starts none.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Study:
     places: Mapping[str, str] = field(default_factory=dict)
     allow_overlap: bool = False
     chat: RunMode = "auto"
+    serve: Serve | None = None
 
     @classmethod
     def from_yaml(cls, path: Path | str, overrides: str | Iterable[str] = ()) -> Self:
@@ -208,6 +211,7 @@ class Study:
             **({"kl": True} if self.kl else {}),
             **({"chat": self.chat} if self.chat != "auto" else {}),
             **({"allow_unused": list(self.allow_unused)} if self.allow_unused else {}),
+            **({"serve": self.serve.to_mapping(_seen_from(folder, self.serve.folder))} if self.serve else {}),
         }
 
     def to_yaml(self, folder: Path | None = None) -> str:
@@ -250,6 +254,7 @@ def _fields(source: Source, name: str, overrides: str | Iterable[str]) -> dict[s
         "vary": tuple(knobs),
         "mitigations": tuple(mitigations),
         "allow_unused": tuple(spec.allow_unused),
+        "serve": spec.serve and serve_of(spec.serve, folder_of(("serve",), source)),
     }
 
 

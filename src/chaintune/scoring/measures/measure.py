@@ -128,9 +128,9 @@ def ask_answers(
     return logprobs, tokens, dict(backend.about) | ({"rounding": rounding} if rounding else {})
 
 
-def evenly_spaced(count: int) -> list[int]:
-    """Places of up to 64 of so many examples, which are asked a second way."""
-    places: list[int] = np.unique(np.linspace(0, count - 1, min(_AGAIN_EXAMPLES, count)).round().astype(int)).tolist()
+def evenly_spaced(count: int, most: int = _AGAIN_EXAMPLES) -> list[int]:
+    """Places of up to so many, 64, of a count of examples: those that are asked a second way."""
+    places: list[int] = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int)).tolist()
     return places
 
 
