@@ -1,11 +1,11 @@
-"""A server that writes nonsense, for whoever starts servers: `python stand_in_server.py MODEL PORT OPTION...`.
+"""A server that writes nonsense, in place of `vllm`: `python stand_in_server.py serve MODEL --port PORT OPTION...`.
 
 It answers at once and loads no model. What it writes depends on the weights and on the prompt. A process that it starts
 stays with it, as the workers of a real server do. Options:
 
-`--adapter NAME=FOLDER` lists the adapter as a model; `--without-echo` gives no log-probabilities; `--never-ready` never
-says that it is; `--fail TEXT` says that and ends; `--end-when-asked` ends at the first prompt; `--hang FILE` answers no
-prompt, and writes its process ids into FILE at the first.
+`--lora-modules NAME=FOLDER` lists the adapter as a model; `--without-echo` gives no log-probabilities; `--never-ready`
+never says that it is; `--fail TEXT` says that and ends; `--end-when-asked` ends at the first prompt; `--hang FILE`
+answers no prompt, and writes its process ids into FILE at the first.
 """
 
 import argparse
@@ -65,14 +65,15 @@ def say(text: str) -> None:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
+    parser.add_argument("serve")
     parser.add_argument("model")
-    parser.add_argument("port", type=int)
-    parser.add_argument("--adapter", default="")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--lora-modules", dest="adapter", default="")
     parser.add_argument("--fail", default="")
     parser.add_argument("--hang", default="")
     for flag in ("--without-echo", "--never-ready", "--end-when-asked"):
         parser.add_argument(flag, action="store_true")
-    return parser.parse_args()
+    return parser.parse_known_args()[0]
 
 
 def completion(asked: dict[str, Any], weights: bytes, *, with_echo: bool) -> dict[str, Any]:

@@ -46,6 +46,7 @@ RUN_BY = {
     "docs/how-to/own-data.md": "tests/unit/tasks/test_own_data_page.py",
     "docs/how-to/refusals.md": "tests/integration/test_refusals_page.py",
     "docs/how-to/scorers.md": "tests/unit/scoring/scorers/test_page.py",
+    "docs/how-to/serve.md": "tests/integration/test_serve.py",
     "docs/how-to/store.md": "tests/integration/test_store_page.py",
     "docs/how-to/tasks.md": "tests/unit/tasks/test_tasks_page.py",
     "docs/tutorial/quickstart.md": "tests/integration/test_pages.py",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from chaintune import hessian
 from chaintune.errors import ModelError
@@ -373,7 +373,7 @@ class LocalEngine:
                 known = parity(own, server)
                 about[PARITY] = known.to_json()
                 _log.warning("%s", known.sentence(title))
-            yield server
+            yield cast("Backend", server)
         except ModelError as error:
             if ended := self._servers.ended():
                 raise ModelError(f"{error}; {ended}") from error

@@ -500,7 +500,7 @@ def measured_content(task: Task, split: Split, measure: Measure) -> list[Any]:
 
 
 def through_server(node: ScoreNode, serve: Serve, others: Iterable[ScoreNode]) -> ScoreNode:
-    """The node, measured by a server where its measure is; the first of a base by a measure also by our own, on a sample.
+    """The node, measured by a server where its measure is; a sample of a base by our own scorer too, once a measure.
 
     Args:
         node: of one measurement.

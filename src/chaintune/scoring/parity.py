@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from chaintune.models.encoding import Encoded, encode_of, prompts_of
 from chaintune.models.loading import LoadedModel
@@ -87,7 +88,12 @@ def parity(own: OwnSample, server: CheckpointServer) -> Parity:
     pairs = [pair for rows in zip(own.logprobs, served, strict=False) for pair in zip(*rows, strict=True)]
     nats = max((abs(one - other) for one, other in pairs), default=0.0 if served else None)
     if own.generation:
-        how = {"task": own.task, "generation": own.generation, "on_written": lambda *_: None, "remember": at_once}
+        how: dict[str, Any] = {
+            "task": own.task,
+            "generation": own.generation,
+            "on_written": lambda *_: None,
+            "remember": at_once,
+        }
         written = [text.text for (text,) in server.generate(own.examples, **how)]
         alike = sum(one == other for one, other in zip(own.texts, written, strict=True))
         return Parity(own.task, len(own.examples), "greedy texts", alike, nats)

@@ -15,8 +15,9 @@ from tests import stand_in_server
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="commands are run by a shell")
 
-STAND_IN = f"{sys.executable} -IS {stand_in_server.__file__} {{model}} {{port}}"
-ADAPTERS = "--adapter {name}={adapter}"
+PROGRAM = f"{sys.executable} -IS {stand_in_server.__file__}"
+STAND_IN = f"{PROGRAM} serve {{model}} --port {{port}}"
+ADAPTERS = "--enable-lora --lora-modules {name}={adapter}"
 
 
 def is_gone(pid: int) -> bool:

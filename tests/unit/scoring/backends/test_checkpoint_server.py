@@ -36,7 +36,7 @@ class Played:
     def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         with self.lock, torch.no_grad():
             self.requests.append(asked)
-            ids, new = list(asked["prompt"]), []
+            ids, new = list(asked["prompt"]), list[int]()
             logprobs = None
             if asked.get("echo") and self.with_echo:
                 known = self.loaded.model(torch.tensor([ids])).logits[0].log_softmax(-1)
