@@ -16,7 +16,8 @@ from chaintune.files import atomic
 from chaintune.plan.graph import TaskTokens
 from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, JudgementNode, KlNode, ScoreNode, StageNode
 from chaintune.plan.plan import Plan, compile_plan
-from chaintune.records import Choices, Curvature, Example, Remember, Task, choice_measurement
+from chaintune.records import Choices, Curvature, Example, Task, choice_measurement
+from chaintune.records.generation import Keep
 from chaintune.store.folder import FolderStore
 from chaintune.study.study import Study
 
@@ -120,7 +121,7 @@ class DummyEngine:
         task: Task,
         out: Path,
         report: Callable[[Progress], None],
-        remember: Remember,  # noqa: ARG002
+        keep: Keep,  # noqa: ARG002
     ) -> dict[str, Any]:
         assert checkpoint
         self.calls.append(f"score {'>'.join(node.chain) or 'base'} on {node.title.split(' on ')[1]}")

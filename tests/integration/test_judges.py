@@ -36,6 +36,7 @@ from chaintune.study.task_spec import tasks_from_options
 from chaintune.tasks import load
 from tests import tiny
 from tests.integration.conftest import Smoke
+from tests.served import Served, serving
 
 TEMPLATE = {"ask": "{prompt} {answer} Red?", "verdicts": {"yes": 1, "no": 0}, "direction": "less"}
 SHORT = ["tasks.balls.max_new_tokens=4", "tasks.balls.test=16", "chains=[[balls, boxes]]", "resamples=200"]
@@ -242,7 +243,9 @@ def test_a_served_model_of_the_same_name_is_the_same_model(smoke: Smoke, tmp_pat
     with pytest.raises(ConfigError, match="which is the model 'smollm2-135m' that is judged"):
         judges_of([task(smoke, [served])], judged, FolderStore(tmp_path / "store"), precision="fp32")
     other = {"other/model": BaseModel("other/model", "0" * 64, tmp_path)}
-    judges = judges_of([task(smoke, [served])], other, FolderStore(tmp_path / "store"), precision="fp32")
+    with serving(Served("SmolLM2-135M-Instruct")) as server:
+        served["judge"]["model"] = f"openai:{server.url}#{server.name}"
+        judges = judges_of([task(smoke, [served])], other, FolderStore(tmp_path / "store"), precision="fp32")
     assert [judge.precision for judge in judges.by_task["balls"]] == [""]
 
 

@@ -27,7 +27,7 @@ choice = MEASURES.get("choice")
 
 
 def record(backend, examples, asking):
-    logprobs, _ = backend.answer_logprobs(examples, task=asking.task, on_scored=asking.on_scored)
+    logprobs, _ = backend.answer_logprobs(examples, task=asking.task, on_scored=asking.on_scored, keep=asking.keep)
     from chaintune.records import Measurement
     import pyarrow as pa
 

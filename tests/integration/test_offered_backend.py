@@ -35,7 +35,7 @@ class Formula:
 
     about = {}
 
-    def answer_logprobs(self, examples, *, task, on_scored):
+    def answer_logprobs(self, examples, *, task, on_scored, keep):
         rows = [[-zlib.crc32(self.seed + text.encode()) / 2**32 for text in e.choices.texts] for e in examples]
         return rows, [[len(text) for text in e.choices.texts] for e in examples]
 
@@ -53,7 +53,7 @@ def open_folder(checkpoint):
     return Formula((checkpoint.weights / "model.safetensors").read_bytes()[-64:])
 
 
-def open_served(reference):
+def open_served(reference, serving):
     return Formula(reference.encode())
 
 

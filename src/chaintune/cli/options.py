@@ -61,6 +61,9 @@ AllowUnused = Annotated[
 ]
 
 
+_SERVERS = "Models behind a server"
+
+
 @dataclass(frozen=True)
 class RunFlags:
     """Options of where finished work lies and who computes the rest."""
@@ -84,6 +87,34 @@ class RunFlags:
     ] = None
     trust_remote_code: RemoteCode = False
     allow_unused: AllowUnused = None
+    yes: Annotated[bool, typer.Option("--yes", help="Ask servers whatever it takes.", rich_help_panel=_SERVERS)] = False
+    max_requests: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="The most requests to servers; a run that needs more does not begin.",
+            rich_help_panel=_SERVERS,
+            show_default=False,
+        ),
+    ] = None
+    at_once: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Requests under way at once.", rich_help_panel=_SERVERS)
+    ] = 8
+    timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="After which a request counts as lost.", rich_help_panel=_SERVERS),
+    ] = 600
+    tokenizer: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="Folder or Hub id of the model that is served, whose tokenizer log-probabilities need. [default: the "
+            "folder that the server says it reads, where that is here]",
+            rich_help_panel=_SERVERS,
+            show_default=False,
+        ),
+    ] = ""
 
     def check(self) -> None:
         """Refuse an address for an executor that takes none.
@@ -98,7 +129,11 @@ class RunFlags:
 
     def options(self, max_store: int | None = None) -> "RunOptions":
         """The options of a run that is shown on stderr."""
+        from chaintune.cli.allowance import Allowance
         from chaintune.cli.display import RunDisplay
         from chaintune.runs.session import RunOptions
+        from chaintune.scoring.backends import Serving
 
-        return RunOptions(self.executor, self.address, max_store, RunDisplay)
+        serving = Serving(self.at_once, self.timeout, self.tokenizer)
+        allow = Allowance(self.max_requests, yes=self.yes)
+        return RunOptions(self.executor, self.address, max_store, RunDisplay, serving, allow)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -69,6 +69,7 @@ def plan(
     import chaintune.hf  # noqa: F401 - from here on torch is needed
     from chaintune.execution.bases import entry_keys
     from chaintune.execution.probe import probed_rates
+    from chaintune.execution.servers import server_work
     from chaintune.execution.sizing import parameters_of
     from chaintune.runs.session import prepare
 
@@ -78,12 +79,16 @@ def plan(
     rates = rates_of(session.plan, session.store, here=this_hardware(), train_rate=train_rate, score_rate=score_rate)
     ahead = forecast(session.plan, session.store, rates, entry_keys(session.bases.values()))
     on_cluster = _makespan(session, rates, machines) if machines else None
+    asked = server_work(session.plan, session.store, {**session.bases, **session.judges}, session.tasks)
     if as_json:
         plain = session.plan.to_dict() | {"forecast": ahead.to_dict()}
+        plain |= {"servers": [asdict(one) for one in asked]} if asked else {}
         echo(json.dumps(plain | ({"schedule": on_cluster.to_dict()} if on_cluster else {}), indent=2))
         return 0
     print_tables(_plan_tables(session.plan))
     echo(_to_do(session.plan, ahead))
+    for one in asked:
+        echo(f"to be asked of {one}")
     if on_cluster and machines:
         echo(_on_cluster(on_cluster, session.plan, machines))
     return 0

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,15 +15,15 @@ from chaintune.execution.learning import STAGE_LOG, loss_curve
 from chaintune.execution.requests import ResourceRequest
 from chaintune.plan.nodes import MEASUREMENT_FILE, CurvatureNode, JudgementNode, KlNode, Node, ScoreNode, StageNode
 from chaintune.plan.plan import Plan
-from chaintune.records import GeneratedText, Measurement, Remember, Task, Texts, canonical_digest
-from chaintune.records.generation import GENERATION
-from chaintune.scoring.scorers.judgements import Keep, verdicts_of
+from chaintune.records import Measurement, Task, canonical_digest
+from chaintune.records.generation import Keep
+from chaintune.scoring.scorers.judgements import verdicts_of
 from chaintune.scoring.scorers.scorer import Verdict
 from chaintune.store.store import Store
 
 Report = Callable[[Progress], None]
 
-# Of texts that were written before the last one of their measurement: kind of the entry, its file, and what it notes.
+# Of parts that were there before the last one of their measurement: kind of the entry, its file, and what it notes.
 PART, PART_FILE, PART_OF = "part", "part.json", "part_of"
 OUTPUT = "output"  # of a command: a note with its checkpoint, and kind of the entry that outlives it
 
@@ -58,7 +58,7 @@ class Engine(Protocol):
         ...
 
     def score(
-        self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Report, remember: Remember
+        self, *, node: ScoreNode, checkpoint: Path | None, task: Task, out: Path, report: Report, keep: Keep
     ) -> Mapping[str, Any]:
         """Measure a checkpoint into `measurement.parquet`; the notes hold `score_tokens` and `seconds`."""
         ...
@@ -241,19 +241,8 @@ class JobRunner:
                 report=report,
                 keep=partial(self._keep, node),
             )
-        how: dict[str, Any] = {"report": report, "remember": self._remember(node)}
+        how: dict[str, Any] = {"report": report, "keep": partial(self._keep, node)}
         return self.engine.score(node=node, checkpoint=folders.get(key), task=task, out=out, **how)
-
-    def _remember(self, node: Node) -> Remember:
-        """Keeps texts in the store until the measurement that they are part of is there."""
-
-        def remember(name: str, compute: Callable[[], Texts]) -> Texts:
-            def plain() -> list[list[dict[str, Any]]]:
-                return [[asdict(text) for text in samples] for samples in compute()]
-
-            return [[GeneratedText(**text) for text in samples] for samples in self._keep(node, name, plain)]
-
-        return remember
 
     def _keep(self, node: Node, name: str, compute: Callable[[], Any]) -> Any:
         """A part of a measurement, as data that JSON can hold, kept in the store until the measurement is there."""
@@ -274,8 +263,8 @@ class JobRunner:
         return known
 
     def _forget_parts(self, node: Node) -> None:
-        """Drop the texts that were kept while a measurement was made."""
-        if isinstance(node, JudgementNode) or (isinstance(node, ScoreNode) and node.measure == GENERATION):
+        """Drop the parts that were kept while a measurement was made."""
+        if isinstance(node, ScoreNode):
             for entry in list(self.store.entries(PART)):
                 if entry.info.get(PART_OF) == node.key:
                     self.store.drop(PART, entry.key)

@@ -40,16 +40,16 @@ from chaintune.plan.nodes import (
     ScoreNode,
     StageNode,
 )
-from chaintune.records import Example, Measurement, Remember, Task
-from chaintune.records.generation import at_once
+from chaintune.records import Example, Measurement, Task
+from chaintune.records.generation import Keep, kept_nowhere
 from chaintune.records.parity import PARITY
-from chaintune.scoring.backends import BACKENDS, Backend, CheckpointFiles, Served
+from chaintune.scoring.backends import AS_USUAL, BACKENDS, Backend, CheckpointFiles, Served, Serving
 from chaintune.scoring.checkpoint import measure_checkpoint
 from chaintune.scoring.divergence import divergence
 from chaintune.scoring.measures.measure import Measure, evenly_spaced
 from chaintune.scoring.parity import own_sample, parity
 from chaintune.scoring.reading import measure_of
-from chaintune.scoring.scorers.judgements import Keep, judgement
+from chaintune.scoring.scorers.judgements import judgement
 from chaintune.scoring.scorers.metric import configured
 from chaintune.scoring.scorers.scorer import OpenModel, Verdict
 from chaintune.study.serve import SERVED_BY
@@ -94,11 +94,13 @@ class LocalEngine:
         precision: Precision,
         trust_remote_code: bool = False,
         servers: CheckpointServers | None = None,
+        serving: Serving = AS_USUAL,
     ) -> None:
         self._bases = bases
         self._servers = servers
         self._precision = precision
         self._trust_remote_code = trust_remote_code
+        self._serving = serving
         self._in_memory: _ModelInMemory | None = None
         self._classifier: tuple[str, Classifier] | None = None
         self._readers: dict[str, Reader] = {}
@@ -230,7 +232,7 @@ class LocalEngine:
         task: Task,
         out: Path,
         report: Callable[[Progress], None],
-        remember: Remember = at_once,
+        keep: Keep = kept_nowhere,
     ) -> dict[str, Any]:
         """Measure a checkpoint on a split of a task and write `measurement.parquet` into `out`."""
         examples, measure = task.test if node.split == "test" else task.train, measure_of(task, node.measure)
@@ -284,7 +286,7 @@ class LocalEngine:
                     measure_rounding=node.asks_twice,
                     on_scored=watch,
                     on_written=watch_texts,
-                    remember=remember,
+                    keep=keep,
                 )
             measurement.write(out / MEASUREMENT_FILE)
         notes = {"score_tokens": node.tokens, "examples": len(examples), "seconds": time.monotonic() - started}
@@ -332,7 +334,7 @@ class LocalEngine:
         base = self._bases[node.base]
         if not base.is_classifier:
             gives = "log-probabilities" in BACKENDS.get(base.backend).abilities
-            return OpenModel(self._open(node, model), gives_probabilities=gives)
+            return OpenModel(self._open(node, model), gives_probabilities=gives, is_served=base.weights is None)
         if self._classifier is None or self._classifier[0] != base.key:
             self._let_go()
             self._classifier = base.key, load_classifier(base.folder)
@@ -389,7 +391,7 @@ class LocalEngine:
         base = self._bases[node.base]
         opens = BACKENDS.get(base.backend).opens
         if isinstance(opens, Served):
-            return opens.open(base.reference)
+            return opens.open(base.reference, self._serving)
         folder = checkpoint or base.folder
 
         def read() -> LoadedModel:

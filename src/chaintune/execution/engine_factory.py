@@ -4,12 +4,14 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chaintune.errors import ModelError, require
 from chaintune.execution.bases import BaseModel, open_base, open_classifier
 from chaintune.execution.engine import LocalEngine
 from chaintune.execution.serving import CheckpointServers
 from chaintune.models import Precision, whole_name
+from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.store.store import Store
 from chaintune.study.serve import Serve
 
@@ -28,6 +30,7 @@ class EngineFactory:
         files: name in the study -> path, size and time of every file of the base.
         serve: how a server is started for a checkpoint that is measured through one; None starts none.
         server_logs: folder of their logs; None keeps those of servers that failed.
+        serving: how servers are asked.
     """
 
     bases: Mapping[str, BaseModel]
@@ -37,6 +40,7 @@ class EngineFactory:
     files: Mapping[str, Files]
     serve: Serve | None = None
     server_logs: Path | None = None
+    serving: Serving = AS_USUAL
 
     @classmethod
     def of(
@@ -47,6 +51,7 @@ class EngineFactory:
         trust_remote_code: bool = False,
         serve: Serve | None = None,
         server_logs: Path | None = None,
+        serving: Serving = AS_USUAL,
     ) -> "EngineFactory":
         """For the bases as this process has them.
 
@@ -59,7 +64,7 @@ class EngineFactory:
             require("models behind a server", "openai", extra="openai")
         names = {name: whole_name(base.name) for name, base in bases.items()}
         files = {name: _files(base) for name, base in bases.items()}
-        return cls(bases, names, precision, trust_remote_code, files, serve, server_logs)
+        return cls(bases, names, precision, trust_remote_code, files, serve, server_logs, serving)
 
     def __call__(self, store: Store) -> LocalEngine:
         """An engine on this machine. Bases whose files are those of the planning process are not read through again.
@@ -72,7 +77,8 @@ class EngineFactory:
             for name, base in self.bases.items()
         }
         servers = CheckpointServers(self.serve, self.server_logs) if self.serve else None
-        return LocalEngine(bases, precision=self.precision, trust_remote_code=self.trust_remote_code, servers=servers)
+        how: dict[str, Any] = {"trust_remote_code": self.trust_remote_code, "servers": servers, "serving": self.serving}
+        return LocalEngine(bases, precision=self.precision, **how)
 
     def _same(self, called: str, base: BaseModel, store: Store) -> BaseModel:
         """A base as this machine has it; its content is looked at, for a name says nothing about it."""

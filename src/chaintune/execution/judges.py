@@ -8,13 +8,14 @@ from typing import Any
 from chaintune.config.validation import Spec
 from chaintune.errors import ConfigError, DataError
 from chaintune.execution.bases import BaseModel, open_base, open_classifier
+from chaintune.execution.sizing import about_tokens
 from chaintune.files.names import shown_names
 from chaintune.models import ALIASES, Precision, Reader, load_reader
 from chaintune.models.classifiers import PRECISION
 from chaintune.plan.judging import TaskJudge
 from chaintune.plan.nodes import Split
 from chaintune.records import Example, ScorerRef, Task
-from chaintune.scoring.backends import BACKENDS
+from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
 from chaintune.scoring.reading import measures_of
 from chaintune.scoring.scorers.judgements import asks_of, judge_digest, questions_digest
 from chaintune.scoring.scorers.metric import configured
@@ -66,6 +67,8 @@ def judges_of(
             if scorer.model is None:
                 continue
             name = scorer.model(settings)
+            if backend_of(name) != DEFAULT:  # a name says enough, before its server is asked
+                _check_not_judged(task, scorer, BaseModel(name, "", None), judged)
             model = (
                 open_classifier(name)
                 if asks_of(scorer).is_classifier
@@ -146,9 +149,9 @@ def _reader(model: BaseModel, *, trust_remote_code: bool) -> Reader | None:
 def _tokens(task: Task, examples: Sequence[Example], scorer: Scorer, settings: Any, reader: Reader | None) -> int:
     """What a judge reads and writes for a split at most, if no two texts are alike."""
     longest, asks = task.generation.max_new_tokens, asks_of(scorer)
-    tokens = [0] * len(examples)
+    questions = [asks.question(example, "-", settings) for example in examples]
+    tokens = [about_tokens(question) for question in questions]
     if reader is not None and examples:
-        questions = [asks.question(example, "-", settings) for example in examples]
         tokens = [len(ids) for ids in reader.tokenizer(questions, verbose=False)["input_ids"]]
         room = reader.context_tokens
         # Training examples are judged where groups are replayed by what they lost, and few studies do.

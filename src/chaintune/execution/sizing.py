@@ -31,6 +31,12 @@ from chaintune.tuning.tokenized import count_tokens, longest_tokens
 from chaintune.tuning.trainable import adapter_bytes
 
 _LOG = logging.getLogger(__name__)
+_CHARACTERS_A_TOKEN = 4
+
+
+def about_tokens(text: str) -> int:
+    """About how many tokens a text has for a model whose tokenizer is not here."""
+    return 1 + len(text) // _CHARACTERS_A_TOKEN
 
 
 def task_tokens(task: Task, readers: Sequence[Reader]) -> TaskTokens:

@@ -6,6 +6,7 @@
 
 import importlib.util
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,21 @@ def locate_adapter(name: str) -> Path | None:
         path = _snapshot(name, f"model '{name}' is no folder")
     alone = (path / ADAPTER_CONFIG).is_file() and not (path / CONFIG).is_file()
     return _checked(path, ADAPTER_CONFIG).absolute() if alone else None
+
+
+def locate_tokenizer(name: str) -> Path:
+    """The folder of a model's configuration and tokenizer; of a Hub id its weights stay where they are.
+
+    Raises:
+        ModelError: there is no such folder, or the Hub does not give it.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _checked(path, CONFIG).absolute()
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelError(f"tokenizer '{name}': expected a folder in transformers' layout, or a Hub id")
+    patterns = [pattern for pattern in _HUB_FILES if pattern != "*.safetensors"]
+    return _checked(_snapshot(name, f"tokenizer '{name}' is no folder", patterns), CONFIG).absolute()
 
 
 def tell_other_base(files: ModelFiles) -> None:
@@ -175,9 +191,9 @@ def _from_hub(name: str, *, needs: str) -> Path:
     return _checked(_snapshot(name, tried), needs)
 
 
-def _snapshot(name: str, tried: str) -> Path:
+def _snapshot(name: str, tried: str, patterns: Sequence[str] = _HUB_FILES) -> Path:
     hub_id, _, revision = name.partition("@")
-    options = {"revision": revision or None, "allow_patterns": _HUB_FILES, "ignore_patterns": _NOT_FROM_HUB}
+    options = {"revision": revision or None, "allow_patterns": list(patterns), "ignore_patterns": _NOT_FROM_HUB}
     try:
         return Path(snapshot_download(hub_id, **options))
     except (HTTPError, OSError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -97,6 +97,27 @@ Remember = Callable[[str, Callable[[], Texts]], Texts]
 def at_once(_name: str, compute: Callable[[], Texts]) -> Texts:
     """The part, computed now and not kept."""
     return compute()
+
+
+# The same of any data that JSON can hold.
+Keep = Callable[[str, Callable[[], Any]], Any]
+
+
+def kept_nowhere(_name: str, compute: Callable[[], Any]) -> Any:
+    """The part, computed now and not kept."""
+    return compute()
+
+
+def texts_kept(keep: Keep) -> Remember:
+    """Keeps texts by what keeps data."""
+
+    def remember(name: str, compute: Callable[[], Texts]) -> Texts:
+        def plain() -> list[list[dict[str, Any]]]:
+            return [[asdict(text) for text in samples] for samples in compute()]
+
+        return [[GeneratedText(**text) for text in samples] for samples in keep(name, plain)]
+
+    return remember
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,8 @@ def judge_texts(
         there.append(written)
         asked[task.name] = judge.node(written)
     plan = Plan("rescore", (*there, *last(list(asked.values()))), (), 0, len(asked), "all", {})
-    engine = EngineFactory.of(judges.models, chosen, trust_remote_code=trust_remote_code)
+    how: dict[str, Any] = {"trust_remote_code": trust_remote_code, "serving": options.serving}
+    engine = EngineFactory.of(judges.models, chosen, **how)
     with computed(plan, store, {task.name: task for task in tasks}, engine, options) as outcome:
         for failed in outcome.of("failed"):
             raise ModelError(f"{failed.node.title}: {failed.cause}")

@@ -20,7 +20,8 @@ from chaintune.plan.plan import Plan
 from chaintune.records import Scores, Task
 from chaintune.records.audit import served_caution
 from chaintune.runs.session import LOCAL, RunOptions, computed
-from chaintune.scoring.backends import BACKENDS, DEFAULT, backend_of
+from chaintune.scoring.backends import BACKENDS, DEFAULT, Served, Serving, backend_of
+from chaintune.scoring.backends.backend import Ability
 from chaintune.scoring.reading import check_measurable, deciding_measure, metrics_of, read_scores
 from chaintune.scoring.trees import distinct_tokens
 from chaintune.store.store import Store
@@ -104,6 +105,7 @@ def score_models(
                 tokens = _read_tokens(task, readers[shown[name]]) if is_read else 0
                 nodes[node.key] = replace(node, score_tokens=tokens)
     tell_unused(chat)
+    _check_servers(bases, nodes.values(), by_name, store, options.serving)
     judges = judges_of(by_name.values(), bases, store, precision=chosen, trust_remote_code=trust_remote_code)
     served = ([one.identity for one in own.values() if one.identity] for own in (bases, judges.models))
     if told := served_caution(*served):
@@ -124,6 +126,7 @@ def score_models(
         trust_remote_code=trust_remote_code,
         serve=by_server,
         server_logs=server_logs,
+        serving=options.serving,
     )
     scores: dict[str, dict[str, Scores]] = {}
     with computed(plan, store, by_name, engine, options) as outcome:
@@ -189,6 +192,24 @@ def _check_backend(name: str, tasks: Sequence[Task], devices: int) -> None:
         raise ConfigError(f"devices: {devices} processes cannot share the work of backend '{name}'; leave devices out")
     for task in tasks:
         check_measurable(task, name)
+
+
+def _check_servers(
+    bases: Mapping[str, BaseModel],
+    nodes: Iterable[ScoreNode],
+    tasks: Mapping[str, Task],
+    store: Store,
+    serving: Serving,
+) -> None:
+    """Refuse, before anything is computed, what a server that is still to be asked does not give."""
+    needs: dict[str, frozenset[Ability]] = {}
+    for node in nodes:
+        if bases[node.base].weights is None and not store.has(node.kind, node.key):
+            own = deciding_measure(tasks[node.task]).needs
+            needs[node.base] = needs.get(node.base, frozenset()) | own
+    for name, abilities in needs.items():
+        if isinstance(served := BACKENDS.get(bases[name].backend).opens, Served):
+            served.check(bases[name].reference, serving, abilities)
 
 
 def _check_names(tasks: Sequence[Task]) -> None:

@@ -17,6 +17,7 @@ from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.external.contents import check_commands, contents_of
 from chaintune.execution.judges import judges_of
 from chaintune.execution.run import run_plan
+from chaintune.execution.servers import ServerWork, server_work
 from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_unused, usable
 from chaintune.execution.state import RunOutcome
 from chaintune.files.atomic import clear_leftovers
@@ -27,6 +28,7 @@ from chaintune.plan.plan import Families, Plan, compile_plan, families_of
 from chaintune.records import Limits, ResultRow, Task, rows_to_polars
 from chaintune.records.audit import served_caution
 from chaintune.runs.output import Prepared, write_results
+from chaintune.scoring.backends import AS_USUAL, Serving
 from chaintune.scoring.scorers.metric import check_trusted
 from chaintune.store.store import Store
 from chaintune.study.serve import SERVER_LOGS
@@ -61,12 +63,16 @@ class RunOptions:
         address: of a running Ray cluster; None is the one that `RAY_ADDRESS` names, or a new one here.
         max_store: bytes that the whole store may take; None allows what the disk holds.
         watch: plan -> context manager with `note`, which is called with every event.
+        serving: how servers are asked.
+        allow: called with what servers are about to be asked, where there is something; raises where that is too much.
     """
 
     executor: str = "local"
     address: str | None = None
     max_store: int | None = None
     watch: Watcher | None = None
+    serving: Serving = AS_USUAL
+    allow: Callable[[Sequence[ServerWork]], None] | None = None
 
 
 LOCAL = RunOptions()
@@ -131,6 +137,7 @@ class Session(Prepared):
             trust_remote_code=self.trust_remote_code,
             serve=self.study.serve,
             server_logs=out.absolute() / SERVER_LOGS,
+            serving=options.serving,
         )
         clear_leftovers(out)
         with computed(self.plan, self.store, self.tasks, engine, options, out=out) as outcome:
@@ -163,6 +170,8 @@ def computed(
         StoreError: the checkpoints do not fit, or measurements that were made are gone.
     """
     check_trusted(tasks.values())
+    if options.allow and (work := server_work(plan, store, engine.bases, tasks)):
+        options.allow(work)
     with store.lease(plan.result_keys | entry_keys(engine.bases.values())):
         with options.watch(plan) if options.watch else nullcontext() as watch:
             outcome = run_plan(

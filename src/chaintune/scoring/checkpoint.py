@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from chaintune.models.loading import LoadedModel
 from chaintune.models.processes import SINGLE_PROCESS, Rank
-from chaintune.records import CHOICE_METRICS, Example, Generation, Measurement, Remember, Scores, scores_of
-from chaintune.records.generation import at_once
+from chaintune.records import CHOICE_METRICS, Example, Generation, Measurement, Scores, scores_of
+from chaintune.records.generation import Keep, kept_nowhere
 from chaintune.scoring.backends import Backend
 from chaintune.scoring.backends.transformers import TransformersBackend
 from chaintune.scoring.measures import MEASURES, Asking, Measure
@@ -22,7 +22,7 @@ def measure_checkpoint(
     measure_rounding: bool = False,
     on_scored: Callable[[int], None] = lambda _: None,
     on_written: Callable[[int, int], None] = lambda *_: None,
-    remember: Remember = at_once,
+    keep: Keep = kept_nowhere,
 ) -> Measurement:
     """What a checkpoint is recorded to say to every example.
 
@@ -35,7 +35,7 @@ def measure_checkpoint(
         measure_rounding: ask some examples a second way and keep the differences.
         on_scored: called with the number of examples done.
         on_written: called with the numbers of texts and of tokens that were written so far.
-        remember: keeps texts that were written before the last one is.
+        keep: keeps parts of the measurement that are there before the last one is.
 
     Raises:
         DataError: the measure does not take an example, or one is longer than the model's context.
@@ -49,7 +49,7 @@ def measure_checkpoint(
         measure.generation or Generation(),
         on_scored=on_scored,
         on_written=on_written,
-        remember=remember,
+        keep=keep,
     )
     recorded = measure.record(backend, ordered, asking)
     return replace(recorded, provenance={**recorded.provenance, **(provenance or {})})

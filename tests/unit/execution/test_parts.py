@@ -8,7 +8,7 @@ import pytest
 from chaintune.execution.compute import PART, JobRunner
 from chaintune.plan.nodes import MEASUREMENT_FILE, ScoreNode
 from chaintune.records import GeneratedText, generation_measurement
-from chaintune.records.generation import GENERATION
+from chaintune.records.generation import GENERATION, texts_kept
 from chaintune.store.folder import FolderStore
 from tests.dummy_engine import DummyEngine, make_plan, make_study, make_task
 
@@ -29,7 +29,7 @@ class WritingEngine(DummyEngine):
             if number == 2 and not self.killed:
                 self.killed = True
                 raise KeyboardInterrupt
-            texts += how["remember"](example.id, compute)
+            texts += texts_kept(how["keep"])(example.id, compute)
         generation_measurement(how["task"].test, texts).write(how["out"] / MEASUREMENT_FILE)
         return {}
 

@@ -2,7 +2,7 @@
 
 from chaintune.errors import ConfigError
 from chaintune.registry import Registry
-from chaintune.scoring.backends.backend import Backend, BackendKind, CheckpointFiles, Served
+from chaintune.scoring.backends.backend import AS_USUAL, Backend, BackendKind, CheckpointFiles, Served, Serving
 
 BACKENDS = Registry(
     "backend",
@@ -12,7 +12,18 @@ BACKENDS = Registry(
 )
 DEFAULT = "transformers"
 
-__all__ = ["BACKENDS", "DEFAULT", "Backend", "BackendKind", "CheckpointFiles", "Served", "backend_of", "reference_of"]
+__all__ = [
+    "AS_USUAL",
+    "BACKENDS",
+    "DEFAULT",
+    "Backend",
+    "BackendKind",
+    "CheckpointFiles",
+    "Served",
+    "Serving",
+    "backend_of",
+    "reference_of",
+]
 
 
 def backend_of(model: str, files: str = DEFAULT) -> str:

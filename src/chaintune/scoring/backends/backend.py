@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from chaintune.errors import ConfigError
 from chaintune.records import Example, Generation, Remember, Texts
+from chaintune.records.generation import Keep
 
 if TYPE_CHECKING:
     from chaintune.models import LoadedModel  # loads torch
@@ -41,7 +42,12 @@ class Backend(Protocol):
         ...
 
     def answer_logprobs(
-        self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None]
+        self,
+        examples: Sequence[Example],
+        *,
+        task: str,
+        on_scored: Callable[[int], None] = ...,
+        keep: Keep = ...,
     ) -> tuple[list[list[float]], list[list[int]]]:
         """Natural-log probability of each answer given its prompt, and of how many tokens it is the sum.
 
@@ -49,6 +55,7 @@ class Backend(Protocol):
             examples: with answers (choices, a reference, or a chosen and a rejected one), sorted by id.
             task: named in errors.
             on_scored: called with the number of examples done.
+            keep: keeps what was answered before the last one is.
 
         Raises:
             DataError: an example is longer than the model's context.
@@ -95,17 +102,44 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """How servers are asked.
+
+    Attributes:
+        at_once: requests that are under way at once.
+        timeout_seconds: after which a request counts as lost.
+        tokenizer: folder or Hub id of the model whose tokenizer the served one has; empty is the folder that the server
+            says it reads, where that is here.
+    """
+
+    at_once: int = 8
+    timeout_seconds: float = 600.0
+    tokenizer: str = ""
+
+    def __post_init__(self) -> None:
+        if self.at_once < 1:
+            raise ConfigError(f"requests at once: expected 1 or more, got {self.at_once}")
+        if not 0 < self.timeout_seconds < float("inf"):
+            raise ConfigError(f"timeout: expected seconds above 0, got {self.timeout_seconds}")
+
+
+AS_USUAL = Serving()
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """Models that users write `BACKEND:REFERENCE` and whose weights are not here: they are measured, never trained.
 
     Attributes:
         identity: reference -> what stands for the model in keys and results, in place of a digest of its bytes; raises
             a `ModelError` where there is no such model.
-        open: on a reference.
+        open: on a reference, to be asked in some way.
+        check: refuses, before anything else is asked of a reference, abilities that its server does not have.
     """
 
     identity: Callable[[str], str]
-    open: Callable[[str], Backend]
+    open: Callable[[str, Serving], Backend]
+    check: Callable[[str, Serving, frozenset[Ability]], None] = lambda *_: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from chaintune.errors import ModelError, require
 from chaintune.models.encoding import Encoded, encode_of, errors_of, prompts_of
 from chaintune.models.loading import Reader
 from chaintune.records import Example, GeneratedText, Generation, Remember, Texts, canonical_digest
-from chaintune.records.generation import FinishReason
+from chaintune.records.generation import FinishReason, Keep, kept_nowhere
 
 # Of one part that is kept, and at once: a server computes many side by side.
 _PART, _AT_ONCE = 256, 64
@@ -47,14 +47,21 @@ class CheckpointServer:
         return {"precision": "served"}
 
     def answer_logprobs(
-        self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None]
+        self,
+        examples: Sequence[Example],
+        *,
+        task: str,
+        on_scored: Callable[[int], None],
+        keep: Keep = kept_nowhere,
     ) -> tuple[list[list[float]], list[list[int]]]:
         """Log-probability and tokens of each answer, as `Backend` has it."""
         encoded = encode_of(self.reader.tokenizer, examples, self.reader.context_tokens, task=task)
         logprobs: list[list[float]] = []
         for start in range(0, len(encoded), _PART):
+            part = encoded[start : start + _PART]
+            name = canonical_digest([[list(one.prefix), list(map(list, one.continuations))] for one in part])
             with errors_of(task):
-                logprobs += self.logprobs(encoded[start : start + _PART])
+                logprobs += keep(name, partial(self.logprobs, part))
             on_scored(len(logprobs))
         return logprobs, [[len(answer) for answer in example.continuations] for example in encoded]
 

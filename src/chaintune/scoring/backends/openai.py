@@ -1,24 +1,42 @@
-"""Models behind an OpenAI-compatible server, asked for texts: `openai:URL#NAME`, or `openai:NAME` for OpenAI's own.
+"""Models behind an OpenAI-compatible server: `openai:URL#NAME`, or `openai:NAME` for OpenAI's own.
 
-The key comes from the environment, `OPENAI_API_KEY`, and is written nowhere. Requests are retried by OpenAI's client.
+Turns go to its chat completions, plain text to its completions, and log-probabilities come from servers that repeat
+what they read. What was answered is kept at once, so nothing is asked twice.
 """
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, cast
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from chaintune.errors import ModelError, require
+from chaintune.errors import DataError, ModelError
+from chaintune.models import Reader, load_reader
+from chaintune.models.encoding import Encoded, encode_of, encode_prompts
+from chaintune.models.folders import CONFIG
+from chaintune.models.names import locate_tokenizer
 from chaintune.records import Example, GeneratedText, Generation, Message, Remember, Texts, canonical_digest
-from chaintune.scoring.backends.backend import Backend, BackendKind, Served
+from chaintune.records.generation import Keep, kept_nowhere
+from chaintune.scoring.backends.backend import AS_USUAL, Ability, Backend, BackendKind, Served, Serving
+from chaintune.scoring.backends.echo import Echo
+from chaintune.scoring.backends.server import KEY, Server, choices_of
 
-KEY = "OPENAI_API_KEY"
 _OFFICIAL = "https://api.openai.com/v1"
-# Of one part that is kept, and at once.
-_PART, _AT_ONCE = 32, 8
+# What servers change in how they write, by default or as a model's files say, turned off: texts are drawn from the
+# model's own distribution.
+_PLAINLY: dict[str, dict[str, Any]] = {
+    "vllm": {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0},
+    "sglang": {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
+    "llamacpp": {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
+}
+# What llama.cpp says of the file that it serves.
+_META = {"n_params": "parameters", "size": "bytes"}
+_Answer = TypeVar("_Answer")
 
 
 def split_reference(reference: str) -> tuple[str, str]:
@@ -55,15 +73,51 @@ class OpenAiBackend:
     Attributes:
         url: of the server, up to `/v1`.
         name: of the model there.
+        serving: how it is asked.
     """
 
     url: str
     name: str
+    serving: Serving = AS_USUAL
 
     @property
     def about(self) -> Mapping[str, str]:
         """Where it is served; nobody can check which weights these are."""
         return {"precision": "served"}
+
+    def answer_logprobs(
+        self,
+        examples: Sequence[Example],
+        *,
+        task: str,
+        on_scored: Callable[[int], None] = lambda _: None,
+        keep: Keep = kept_nowhere,
+    ) -> tuple[list[list[float]], list[list[int]]]:
+        """Log-probability and tokens of each answer, as `Backend` has it; several requests are under way at once.
+
+        Raises:
+            ModelError: the server gives no log-probabilities of what it reads, or cannot be asked.
+        """
+        with self._server:
+            return self._answer_logprobs(examples, task, on_scored, keep)
+
+    def _answer_logprobs(
+        self, examples: Sequence[Example], task: str, on_scored: Callable[[int], None], keep: Keep
+    ) -> tuple[list[list[float]], list[list[int]]]:
+        echo, most = self._echo, self._server.context_tokens
+        limits = [limit for limit in (echo.reader.context_tokens, None if most is None else most - 1) if limit]
+        encoded = encode_of(echo.reader.tokenizer, examples, min(limits, default=None), task=task)
+        echo.check()
+        same = _SameModel(self._server, keep)
+
+        def ask(pair: tuple[Example, Encoded]) -> list[float]:
+            example, tokens = pair
+            with _named(task, example):
+                return cast("list[float]", keep(_part(example), partial(_summed, echo, same, tokens)))
+
+        done = count(1)
+        rows = self._all(ask, list(zip(examples, encoded, strict=True)), lambda _row: on_scored(next(done)))
+        return rows, [[len(answer) for answer in one.continuations] for one in encoded]
 
     def generate(
         self,
@@ -80,74 +134,213 @@ class OpenAiBackend:
         Raises:
             ModelError: the server cannot be reached, refuses the request, or answers otherwise than OpenAI's would.
         """
-        texts: Texts = []
-        for start in range(0, len(examples), _PART):
-            part = examples[start : start + _PART]
-            name = canonical_digest([[example.id, example.asked_content()] for example in part])
-            texts += remember(name, partial(self._written, part, generation, task))
-            written = [text for samples in texts for text in samples]
-            on_written(len(written), sum(text.tokens for text in written))
-        return texts
+        same = _SameModel(self._server, partial(_text_kept, remember))
+
+        def write(example: Example) -> list[GeneratedText]:
+            with _named(task, example):
+                return remember(_part(example), lambda: [self._samples(example, generation, same)])[0]
+
+        written: list[int] = []
+
+        def tell(samples: list[GeneratedText]) -> None:
+            written.extend(text.tokens for text in samples)
+            on_written(len(written), sum(written))
+
+        with self._server:
+            _ = self._server.kind  # before the threads, of which each would ask
+            return self._all(write, examples, tell)
+
+    def check(self, needs: frozenset[Ability]) -> None:
+        """Ask once whether the server can compute what is needed.
+
+        Raises:
+            ModelError: it cannot; the message says what to do.
+        """
+        if "log-probabilities" in needs:
+            with self._server:
+                self._echo.check()
+
+    def rounding(self, examples: Sequence[Example], logprobs: Sequence[Sequence[float]]) -> str:  # noqa: ARG002
+        """Nothing: it is the server that groups requests."""
+        return ""
 
     @cached_property
-    def _client(self) -> Any:
-        require("models behind a server", "openai", extra="openai")
-        from openai import OpenAI
+    def _server(self) -> Server:
+        return Server(self.url, self.name, self.serving)
 
-        # A server of one's own asks for no key, and the client for some text.
-        return OpenAI(base_url=self.url, api_key=os.environ.get(KEY) or "none")
+    @cached_property
+    def _reader(self) -> Reader | None:
+        """The tokenizer of the model that is served: as the user names it, else of the folder that the server reads."""
+        if named := self.serving.tokenizer:
+            return load_reader(locate_tokenizer(named))
+        roots = (self._server.entry.get("root"), self._server.base_entry.get("root"), self.name)
+        folders = [Path(root) for root in roots if isinstance(root, str) and root]
+        here = next((folder for folder in folders if folder.is_absolute() and (folder / CONFIG).is_file()), None)
+        return load_reader(here) if here else None
 
-    def _written(self, examples: Sequence[Example], generation: Generation, task: str) -> Texts:
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
-            return list(threads.map(lambda example: self._samples(example, generation, task), examples))
+    @cached_property
+    def _echo(self) -> Echo:
+        if self._reader is None:
+            raise ModelError(
+                f"{self.url} does not say which tokenizer model '{self.name}' has, and log-probabilities of answers "
+                "need it; name the folder or Hub id of the model by --tokenizer"
+            )
+        return Echo(self._server, self._reader)
 
-    def _samples(self, example: Example, generation: Generation, task: str) -> list[GeneratedText]:
-        turns = (Message("user", example.prompt),) if isinstance(example.prompt, str) else example.prompt
-        drawn = {"seed": generation.seed, "n": generation.samples} if generation.temperature else {}
-        stop = {"stop": list(generation.stop)} if generation.stop else {}
-        client = self._client
-        from openai import OpenAIError
+    def _all(
+        self, ask: Callable[[Any], _Answer], asked: Sequence[Any], on_done: Callable[[_Answer], None]
+    ) -> list[_Answer]:
+        """The answers, in order; where one fails, what is under way is waited for and kept, and no more is asked."""
+        with ThreadPoolExecutor(self.serving.at_once) as threads:
+            futures = [threads.submit(ask, one) for one in asked]
+            try:
+                for future in as_completed(futures):
+                    on_done(future.result())
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
+        return [future.result() for future in futures]
 
-        try:
-            answer = client.chat.completions.create(
-                model=self.name,
-                messages=[{"role": turn.role, "content": turn.content, **turn.extra} for turn in turns],
-                max_tokens=generation.max_new_tokens,
-                temperature=generation.temperature,
+    def _samples(self, example: Example, generation: Generation, same: "_SameModel") -> list[GeneratedText]:
+        path, prompt = self._prompt(example)
+        texts: list[GeneratedText] = []
+        while (left := generation.samples - len(texts)) > 0:  # some servers write one at a time
+            drawn = {"seed": generation.seed + len(texts), "n": left} if generation.temperature else {}
+            body = {
+                **prompt,
+                "max_tokens": generation.max_new_tokens,
+                "temperature": generation.temperature,
                 **drawn,
-                **stop,
-            )
-        except OpenAIError as error:
-            raise ModelError(f"task '{task}', example '{example.id}': {self._refusal(error)}") from None
-        if not answer.choices or len(answer.choices) < (generation.samples if drawn else 1):
-            raise ModelError(f"task '{task}', example '{example.id}': {self.url} answers with no text")
-        tokens = answer.usage.completion_tokens if answer.usage else 0
-        return [
-            GeneratedText(
-                choice.message.content or "",
-                "length" if choice.finish_reason == "length" else "stop",
-                tokens // len(answer.choices),
-            )
-            for choice in answer.choices
-        ]
+                **({"stop": list(generation.stop)} if generation.stop else {}),
+                **_PLAINLY.get(self._server.kind, {}),
+            }
+            answer = same.checked(self._server.ask(path, body))
+            made = len(answer["choices"]) if isinstance(answer.get("choices"), list) else 0
+            choices = choices_of(answer, max(1, min(made, left)), self.url)
+            usage = answer.get("usage")
+            tokens = usage.get("completion_tokens") if isinstance(usage, dict) else 0
+            texts += [_text(choice, (tokens or 0) // len(choices), self.url) for choice in choices]
+        return texts
 
-    def _refusal(self, error: Exception) -> str:
-        """What the server says, without the key, which some servers repeat in part."""
-        status = getattr(error, "status_code", None)
-        if status in (401, 403):
-            return f"{self.url} refuses the key in {KEY} (HTTP {status})"
-        key, text = os.environ.get(KEY), " ".join(str(error).split())[:400]
-        return f"{self.url} does not answer ({text.replace(key, '...') if key else text})"
+    def _prompt(self, example: Example) -> tuple[str, dict[str, Any]]:
+        """Where a prompt goes, and it: as text and turns where the server reads them as we do, else as token ids."""
+        turns = example.prompt
+        if self._reader is not None:
+            tokenizer = self._reader.tokenizer
+            (tokens,) = encode_prompts(tokenizer, [example])
+            plain = (
+                tokenizer(turns, verbose=False)["input_ids"]
+                if isinstance(turns, str)
+                else tokenizer.apply_chat_template(_plain(turns), add_generation_prompt=True, return_dict=False)
+                if tokenizer.chat_template and not example.chat.template
+                else None
+            )
+            if plain is None or tuple(plain) != tokens:
+                self._echo.check()
+                return "/completions", {"prompt": list(tokens)}
+        elif not isinstance(turns, str) and example.chat.template:
+            raise DataError(
+                "the server renders turns by its own chat template, and the task names another one; name the folder or "
+                "Hub id of the model by --tokenizer, or leave 'chat_template' out"
+            )
+        if isinstance(turns, str):
+            return "/completions", {"prompt": turns}
+        return "/chat/completions", {"messages": _plain(turns)}
+
+
+@dataclass
+class _SameModel:
+    """What the server calls its model, the same in every answer, of an earlier run too.
+
+    Attributes:
+        server: that answers.
+        keep: keeps the name.
+        name: as the first answer has it; None before.
+    """
+
+    server: Server
+    keep: Keep
+    name: str | None = None
+
+    def checked(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The answer.
+
+        Raises:
+            ModelError: it is another model's.
+        """
+        name = str(answer.get("model") or "")
+        if self.name is None:
+            self.name = str(self.keep("model", lambda: name))
+        if name != self.name:
+            raise ModelError(
+                f"{self.server.url} answers as model '{name}' where it answered as '{self.name}' before; have it serve "
+                "one model while it is asked, another one under another name"
+            )
+        return answer
+
+
+def _text_kept(remember: Remember, name: str, compute: Callable[[], str]) -> str:
+    """A text, kept as one that was written."""
+    return remember(name, lambda: [[GeneratedText(compute(), "stop", 0)]])[0][0].text
+
+
+def _summed(echo: Echo, same: _SameModel, tokens: Encoded) -> list[float]:
+    """The log-probability of each answer."""
+    rows, answer = echo.logprobs([tokens.prefix + answer for answer in tokens.continuations])
+    same.checked(answer)
+    return [math.fsum(row[len(tokens.prefix) :]) for row in rows]
+
+
+def _part(example: Example) -> str:
+    """The name of what is kept of an example."""
+    return canonical_digest([example.id, example.asked_content()])
+
+
+@contextmanager
+def _named(task: str, example: Example) -> Iterator[None]:
+    """Within this context what goes wrong bears the names of the task and the example."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"task '{task}', example '{example.id}': {error}") from error
+    except ModelError as error:
+        raise ModelError(f"task '{task}', example '{example.id}': {error}") from None
+
+
+def _plain(turns: Sequence[Message]) -> list[dict[str, Any]]:
+    return [{"role": turn.role, "content": turn.content, **turn.extra} for turn in turns]
+
+
+def _text(choice: Mapping[str, Any], tokens: int, url: str) -> GeneratedText:
+    """What was written, of a completion or of a turn."""
+    message = choice.get("message")
+    holder = message if isinstance(message, dict) else choice
+    text = holder.get("content" if holder is message else "text", 0)
+    if text is not None and not isinstance(text, str):
+        raise ModelError(f"{url} answers with no text")
+    is_string = isinstance(choice.get("stop_reason"), str)  # vLLM's word for the string that stopped it
+    reason = "length" if choice.get("finish_reason") == "length" else "stop string" if is_string else "stop"
+    return GeneratedText(text or "", cast("Any", reason), tokens)
 
 
 def _identity(reference: str) -> str:
+    """Address, name, and what the server says of the model that stays the same while it serves it."""
     url, name = split_reference(reference)
-    return f"{url}#{name}"
+    with Server(url, name) as server:
+        entry, base, meta = server.entry, server.base_entry, server.entry.get("meta")
+    # `created` is the time of the request with most servers, and a longer context changes no answer.
+    said = [entry.get("owned_by"), entry.get("root"), base.get("root") if base is not entry else None]
+    said += [f"{meta[key]} {what}" for key, what in _META.items() if key in meta] if isinstance(meta, dict) else []
+    words = [str(one) for one in dict.fromkeys(said) if one and one != name]
+    return f"{url}#{name}" + (f" ({', '.join(words)})" if words else "")
 
 
 KIND = BackendKind(
     "openai",
-    "1",
-    frozenset({"text"}),
-    Served(_identity, lambda reference: cast("Backend", OpenAiBackend(*split_reference(reference)))),
+    "2",
+    frozenset({"log-probabilities", "text"}),
+    Served(
+        _identity,
+        lambda reference, serving: cast("Backend", OpenAiBackend(*split_reference(reference), serving)),
+        lambda reference, serving, needs: OpenAiBackend(*split_reference(reference), serving).check(needs),
+    ),
 )

@@ -10,7 +10,7 @@ from chaintune.models.loading import LoadedModel
 from chaintune.models.processes import SINGLE_PROCESS, Rank
 from chaintune.models.taught import encode_taught
 from chaintune.records import Example, Generation, Remember, Texts
-from chaintune.records.generation import at_once
+from chaintune.records.generation import Keep, at_once, kept_nowhere
 from chaintune.scoring.backends.backend import BackendKind, CheckpointFiles
 from chaintune.scoring.generation import generate
 from chaintune.scoring.logprobs import answer_logprobs
@@ -41,7 +41,12 @@ class TransformersBackend:
         return {"precision": self.loaded.precision}
 
     def answer_logprobs(
-        self, examples: Sequence[Example], *, task: str, on_scored: Callable[[int], None] = lambda _: None
+        self,
+        examples: Sequence[Example],
+        *,
+        task: str,
+        on_scored: Callable[[int], None] = lambda _: None,
+        keep: Keep = kept_nowhere,  # noqa: ARG002 - all are there at once, or soon again
     ) -> tuple[list[list[float]], list[list[int]]]:
         """Log-probability and tokens of each answer, as `Backend` has it."""
         encoded = encode_of(self.loaded.tokenizer, examples, self.loaded.context_tokens, task=task)

@@ -5,15 +5,16 @@ from types import NoneType
 from typing import Any
 
 from chaintune.records import Choices, Example, Measurement, Preference, Reference, generation_measurement
-from chaintune.records.generation import GENERATION, GeneratedText, Generation, Texts
+from chaintune.records.generation import GENERATION, GeneratedText, Generation, Texts, texts_kept
 from chaintune.scoring.backends.backend import Backend
 from chaintune.scoring.measures.measure import Asking, Measure, evenly_spaced
 
 
 def record(backend: Backend, examples: Sequence[Example], asking: Asking) -> Measurement:
     """The texts written to every prompt, and those of some a second time, in smaller batches, where it is asked for."""
+    keep = texts_kept(asking.keep)
     how: dict[str, Any] = {"task": asking.task, "generation": asking.generation}
-    texts = backend.generate(examples, **how, on_written=asking.on_written, remember=asking.remember)
+    texts = backend.generate(examples, **how, on_written=asking.on_written, remember=keep)
     again: dict[str, list[GeneratedText]] = {}
     if asking.again and examples:
         chosen = [examples[place] for place in evenly_spaced(len(examples))]
@@ -23,7 +24,7 @@ def record(backend: Backend, examples: Sequence[Example], asking: Asking) -> Mea
             asking.on_written(len(before) + further, sum(before) + tokens)
 
         def remember(name: str, compute: Callable[[], Texts]) -> Texts:
-            return asking.remember(f"again {name}", compute)
+            return keep(f"again {name}", compute)
 
         rewritten = backend.generate(chosen, **how, on_written=on_written, remember=remember, apart=True)
         again = {example.id: own for example, own in zip(chosen, rewritten, strict=True)}

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from chaintune.errors import ConfigError, DataError, nearest
-from chaintune.records import Example, Generation, ItemMetric, Measurement, Remember, Target, canonical_digest
-from chaintune.records.generation import at_once
+from chaintune.records import Example, Generation, ItemMetric, Measurement, Target, canonical_digest
+from chaintune.records.generation import Keep, kept_nowhere
 from chaintune.scoring.backends.backend import Ability, Backend
 
 # Asked a second way: enough to tell one changed answer in twenty from none.
@@ -25,7 +25,7 @@ class Asking:
         generation: how texts are written.
         on_scored: called with the number of examples done.
         on_written: called with the numbers of texts and of tokens that were written so far.
-        remember: keeps texts that were written before the last one is.
+        keep: keeps parts of the measurement that are there before the last one is.
     """
 
     task: str
@@ -33,7 +33,7 @@ class Asking:
     generation: Generation = field(default_factory=Generation)
     on_scored: Callable[[int], None] = lambda _: None
     on_written: Callable[[int, int], None] = lambda *_: None
-    remember: Remember = at_once
+    keep: Keep = kept_nowhere
 
 
 class Record(Protocol):
@@ -123,7 +123,8 @@ def ask_answers(
         examples: that have answers.
         asking: how; what changes where some are asked a second way is kept as `rounding`.
     """
-    logprobs, tokens = backend.answer_logprobs(examples, task=asking.task, on_scored=asking.on_scored)
+    how: dict[str, Any] = {"task": asking.task, "on_scored": asking.on_scored, "keep": asking.keep}
+    logprobs, tokens = backend.answer_logprobs(examples, **how)
     rounding = backend.rounding(examples, logprobs) if asking.again and examples else ""
     return logprobs, tokens, dict(backend.about) | ({"rounding": rounding} if rounding else {})
 

@@ -9,7 +9,7 @@ from chaintune.config.validation import Real, Spec
 from chaintune.errors import ModelError, nearest
 from chaintune.records import Chat, Choices, Example, Generation, Message, canonical_digest
 from chaintune.records.examples import REFUSE
-from chaintune.records.generation import at_once
+from chaintune.records.generation import texts_kept
 from chaintune.records.metrics import Direction
 from chaintune.scoring.scorers.scorer import COMPLIED, EMPTY, REFUSED, Asks, Expected, OpenModel, Scorer, Verdict
 from chaintune.scoring.scorers.templates import TEMPLATES, Template, share_of
@@ -72,8 +72,10 @@ def _ask(
         raise ModelError(f"judge '{settings.model}': it gives no probabilities of answers; write read: answer")
     asked = {question: _example(question, template) for question in questions if question}
     examples = sorted(asked.values(), key=lambda example: example.id)
-    if settings.read != "answer" and model.gives_probabilities:
-        rows, _ = backend.answer_logprobs(examples, task="judge", on_scored=on_judged)
+    if settings.read == "probabilities" or (
+        settings.read == "auto" and model.gives_probabilities and not model.is_served
+    ):
+        rows, _ = backend.answer_logprobs(examples, task="judge", on_scored=on_judged, keep=model.keep)
         made = [_by_probabilities(row, settings) for row in rows]
     else:
         texts = backend.generate(
@@ -81,7 +83,7 @@ def _ask(
             task="judge",
             generation=Generation(max_new_tokens=WRITTEN_TOKENS),
             on_written=lambda written, _tokens: on_judged(written),
-            remember=at_once,
+            remember=texts_kept(model.keep),
         )
         made = [_by_answer(samples[0].text, template) for samples in texts]
     verdicts = dict(zip((example.id for example in examples), made, strict=True))

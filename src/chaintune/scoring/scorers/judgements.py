@@ -1,6 +1,7 @@
 """What a scorer's model said of the texts of a measurement: which questions it is asked, and the record of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 from chaintune.config.validation import Spec
 from chaintune.errors import DataError
 from chaintune.records import Example, Measurement, canonical_digest
+from chaintune.records.generation import Keep
 from chaintune.records.measurements import MEASUREMENT_SCHEMA
 from chaintune.scoring.scorers.scorer import Asks, OpenModel, Scorer, Verdict
 
@@ -25,8 +27,6 @@ JUDGED = pa.schema(
 )
 # Verdicts of a language model, and of a classifier, that are kept together while the rest is asked for.
 _KEPT_TOGETHER, _CLASSIFIED_TOGETHER = 64, 1024
-
-Keep = Callable[[str, Callable[[], Any]], Any]
 
 
 def asks_of(scorer: Scorer) -> Asks:
@@ -96,6 +96,7 @@ def judgement(
     verdicts = {digest: known[digest] for digest in different if digest in known}
     told = len(verdicts)
     missing = [digest for digest in different if digest not in known]
+    model = replace(model, keep=keep) if model.is_served else model
     at_once = _CLASSIFIED_TOGETHER if asks.is_classifier else _KEPT_TOGETHER
     for start in range(0, len(missing), at_once):
         part = missing[start : start + at_once]

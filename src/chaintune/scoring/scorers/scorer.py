@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from chaintune.config.validation import Spec
 from chaintune.errors import DataError, nearest, number_of
 from chaintune.records import Example, canonical_digest
+from chaintune.records.generation import Keep, kept_nowhere
 from chaintune.records.metrics import Direction
 
 if TYPE_CHECKING:  # these load torch
@@ -69,11 +70,15 @@ class OpenModel:
     Attributes:
         backend: of a language model; None of a classifier.
         gives_probabilities: whether the backend gives log-probabilities of answers.
+        is_served: whether a server computes it, so that only asking tells whether it gives them.
+        keep: keeps each answer of a server as it comes.
         classifier: in memory; None of a language model.
     """
 
     backend: "Backend | None" = None
     gives_probabilities: bool = False
+    is_served: bool = False
+    keep: Keep = kept_nowhere
     classifier: "Classifier | None" = None
 
 

@@ -1,136 +1,275 @@
-"""An OpenAI-compatible server, as far as a small HTTP server on this machine can play it."""
+"""An OpenAI-compatible server: a small model behind one gives the numbers and texts that it gives here; troubles."""
 
-import json
+import subprocess
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from dataclasses import replace
+from pathlib import Path
+from shutil import which
+from threading import Lock
 from typing import Any
 
 import pytest
 
-from chaintune.errors import MissingPackageError, ModelError
-from chaintune.records import Example, Generation, Message, Texts
+from chaintune.errors import DataError, MissingPackageError, ModelError
+from chaintune.models import LoadedModel, load
+from chaintune.records import Chat, Example, Generation, Message, Reference, Texts
 from chaintune.records.generation import at_once
-from chaintune.scoring.backends.openai import KEY, KIND, OpenAiBackend, split_reference
+from chaintune.scoring.backends import Serving
+from chaintune.scoring.backends.openai import KIND, OpenAiBackend, split_reference
+from chaintune.scoring.backends.server import KEY
+from chaintune.scoring.backends.transformers import TransformersBackend
+from tests import tiny
+from tests.served import Served, Trouble, serving
 
 PROMPTS = (Example("a", "Is it red?", None, {}, "a"), Example("b", (Message("user", "No </s>?"),), None, {}, "b"))
+FEW = Generation(max_new_tokens=5)
+ONE_BY_ONE = Serving(at_once=1, timeout_seconds=5)
+openai = pytest.importorskip("openai")
 
 
-class Server(BaseHTTPRequestHandler):
-    """Answers requests for chat completions with what the last turn says, or with the failures that wait."""
-
-    requests: list[tuple[str, dict[str, Any]]]
-    failures: list[tuple[int, dict[str, Any]]]
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.requests.append((self.headers["Authorization"], asked))
-        status, body = self.failures.pop() if self.failures else (200, completion(asked))
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Retry-After-Ms", "1")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-def completion(asked: dict[str, Any]) -> dict[str, Any]:
-    message = {"role": "assistant", "content": "Yes: " + asked["messages"][-1]["content"]}
-    choices = [{"index": k, "message": message, "finish_reason": "stop"} for k in range(asked.get("n", 1))]
-    usage = {"prompt_tokens": 3, "completion_tokens": 4 * len(choices), "total_tokens": 7}
-    return {"id": "1", "object": "chat.completion", "created": 0, "model": "own", "choices": choices, "usage": usage}
+@pytest.fixture(autouse=True)
+def _retried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.001, raising=False)
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[str, type[Server]]]:
-    handler = type("Handler", (Server,), {"requests": [], "failures": []})
-    running = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{running.server_address[1]}/v1", handler
-    running.shutdown()
-    thread.join()
-    running.server_close()
+def server() -> Iterator[Served]:
+    """One that answers without a model."""
+    with serving(Served()) as served:
+        yield served
 
 
-FEW = Generation(max_new_tokens=5)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tiny.write_model(tmp_path_factory.mktemp("served"), tokens="byte-level with BOS")
+    loaded = load(folder, precision="fp32")
+    loaded.tokenizer.chat_template = tiny.CHAT
+    loaded.tokenizer.save_pretrained(folder)
+    return folder
 
 
-def written(url: str, generation: Generation = FEW) -> Texts:
-    backend = OpenAiBackend(url, "own")
-    return backend.generate(PROMPTS, task="t", generation=generation, on_written=lambda *_: None, remember=at_once)
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> LoadedModel:
+    return load(folder, precision="fp32")
 
 
-def test_prompts_are_turns_of_a_conversation(server: tuple[str, type[Server]], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("openai")
+@pytest.fixture
+def model(folder: Path, loaded: LoadedModel) -> Iterator[Served]:
+    """One that answers as vLLM does, by a model."""
+    with serving(Served(loaded=loaded, root=str(folder))) as served:
+        yield served
+
+
+def written(url: str, generation: Generation = FEW, how: Serving = ONE_BY_ONE, **more: Any) -> Texts:
+    asked: dict[str, Any] = {"on_written": lambda *_: None, "remember": at_once, **more}
+    return OpenAiBackend(url, "own", how).generate(PROMPTS, task="t", generation=generation, **asked)
+
+
+class Kept:
+    """Keeps parts in memory, as a store does."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, Any] = {}
+        self.lock = Lock()
+
+    def __call__(self, name: str, compute: Callable[[], Any]) -> Any:
+        if name not in self.parts:
+            made = compute()
+            with self.lock:
+                self.parts[name] = made
+        return self.parts[name]
+
+
+def in_chat(items: list[Example]) -> list[Example]:
+    return [replace(item, prompt=(Message("user", item.prompt_text),), chat=Chat()) for item in items]
+
+
+def test_choices_have_the_log_probabilities_of_the_same_model_here(model: Served, loaded: LoadedModel) -> None:
+    items = [
+        *tiny.examples(6),
+        replace(tiny.example(7), prompt="<s>Ann has </s> a red"),
+        replace(tiny.example(8), prompt=""),
+        replace(tiny.example(9), prompt="<s>Ann </s>", special_tokens=True),
+        *in_chat(tiny.examples(3)),
+    ]
+    done: list[int] = []
+    got, tokens = OpenAiBackend(model.url, "own").answer_logprobs(items, task="t", on_scored=done.append)
+    expected, sizes = TransformersBackend(loaded).answer_logprobs(items, task="t")
+    assert tokens == sizes
+    for row, own in zip(got, expected, strict=True):
+        assert row == pytest.approx(own, abs=1e-3)
+    assert done == list(range(1, len(items) + 1))
+    # One request to ask whether it can, then one an example.
+    assert len(model.requests) == 1 + len(items)
+
+
+def test_references_and_pairs_are_scored_alike_too(model: Served, loaded: LoadedModel) -> None:
+    pairs = tiny.pairs(3)
+    items = [
+        *pairs,
+        *tiny.talks(3),
+        *(replace(item, id=f"r{item.id}", target=Reference(item.target.chosen)) for item in pairs),  # type: ignore[union-attr]
+    ]
+    got, _ = OpenAiBackend(model.url, "own").answer_logprobs(items, task="t")
+    expected, _ = TransformersBackend(loaded).answer_logprobs(items, task="t")
+    assert [one for row in got for one in row] == pytest.approx([one for row in expected for one in row], abs=1e-3)
+
+
+def test_texts_are_those_of_the_same_model_here(model: Served, loaded: LoadedModel) -> None:
+    items = [
+        *(replace(item, target=None) for item in [*tiny.examples(2), *in_chat(tiny.examples(2))]),
+        replace(PROMPTS[1], id="control token in a turn"),
+        replace(in_chat(tiny.examples(1))[0], id="own template", target=None, chat=Chat(template="{{ messages }}")),
+    ]
+    how: dict[str, Any] = {"task": "t", "generation": Generation(max_new_tokens=6), "on_written": lambda *_: None}
+    got = OpenAiBackend(model.url, "own").generate(items, remember=at_once, **how)
+    expected = TransformersBackend(loaded).generate(items, **how)
+    assert [[one.text for one in own] for own in got] == [[one.text for one in own] for own in expected]
+    assert [one.tokens for own in got for one in own] == [one.tokens for own in expected for one in own]
+    paths = [path for path, asked in model.requests if not asked.get("echo")]
+    assert sorted(paths) == ["/v1/chat/completions"] * 2 + ["/v1/completions"] * 4
+
+
+def test_turns_go_to_chat_and_plain_text_is_continued(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "secret")
-    url, handler = server
-    first, second = written(url)
+    first, second = written(server.url)
     assert [one.text for one in first] == ["Yes: Is it red?"]
     assert (second[0].text, second[0].tokens, second[0].finish_reason) == ("Yes: No </s>?", 4, "stop")
-    asked = sorted((request for _, request in handler.requests), key=lambda one: one["messages"][0]["content"])
-    assert asked[0] == {
-        "model": "own",
-        "messages": [{"role": "user", "content": "Is it red?"}],
-        "max_tokens": 5,
-        "temperature": 0.0,
-    }
-    assert {key for key, _ in handler.requests} == {"Bearer secret"}
+    plain = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+    how = {"model": "own", "max_tokens": 5, "temperature": 0.0, **plain}
+    assert server.requests == [
+        ("/v1/completions", {**how, "prompt": "Is it red?"}),
+        ("/v1/chat/completions", {**how, "messages": [{"role": "user", "content": "No </s>?"}]}),
+    ]
+    assert server.keys == {"Bearer secret"}
 
 
-def test_samples_and_stop_strings_are_handed_on(server: tuple[str, type[Server]]) -> None:
-    pytest.importorskip("openai")
-    url, handler = server
-    texts = written(url, Generation(max_new_tokens=5, samples=3, temperature=0.5, seed=7, stop=("\n",)))
+def test_samples_and_stop_strings_are_handed_on(server: Served) -> None:
+    texts = written(server.url, Generation(max_new_tokens=5, samples=3, temperature=0.5, seed=7, stop=("\n",)))
     assert [len(samples) for samples in texts] == [3, 3]
-    asked = handler.requests[0][1]
+    asked = server.requests[0][1]
     assert {name: asked[name] for name in ("n", "seed", "stop")} == {"n": 3, "seed": 7, "stop": ["\n"]}
 
 
-def test_what_was_written_is_not_asked_again(server: tuple[str, type[Server]]) -> None:
-    pytest.importorskip("openai")
-    url, handler = server
-    kept: dict[str, Texts] = {}
-
-    def remember(name: str, compute: Callable[[], Texts]) -> Texts:
-        return kept[name] if name in kept else kept.setdefault(name, compute())
-
-    done: list[tuple[int, int]] = []
-    how: dict[str, Any] = {"task": "t", "generation": Generation(), "remember": remember}
-    for _ in range(2):
-        OpenAiBackend(url, "own").generate(PROMPTS, on_written=lambda *one: done.append(one), **how)
-    assert len(handler.requests) == len(PROMPTS)
-    assert done == [(2, 8), (2, 8)]
+@pytest.mark.parametrize("trouble", [429, 500, 503, "closed", "cut", "slow"])
+def test_a_request_that_was_lost_is_asked_again_and_no_other(server: Served, trouble: Trouble) -> None:
+    server.troubles.append(trouble)
+    how = replace(ONE_BY_ONE, timeout_seconds=0.2) if trouble == "slow" else ONE_BY_ONE
+    assert len(written(server.url, how=how)) == 2
+    assert len(server.requests) == 3
+    assert len(server.answered) == 2
 
 
-def test_the_client_tries_again(server: tuple[str, type[Server]]) -> None:
-    pytest.importorskip("openai")
-    url, handler = server
-    handler.failures.append((503, {"error": {"message": "busy"}}))
-    assert len(written(url)) == 2
-    assert len(handler.requests) == 3
-
-
-def test_no_message_repeats_the_key(server: tuple[str, type[Server]], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("openai")
+@pytest.mark.parametrize(
+    ("trouble", "sentence"),
+    [
+        (429, r"keeps answering that it is asked too much \(HTTP 429"),
+        (500, r"refuses /chat/completions \(HTTP 500"),
+        (400, r"refuses /chat/completions \(HTTP 400"),
+        (401, r"refuses the key in OPENAI_API_KEY"),
+        ("closed", r"does not answer \("),
+        ("cut", r"answers /chat/completions with something that is no JSON object, 3 times over"),
+        ("slow", r"has not answered within 0\.05 seconds, several times over; wait longer by --timeout"),
+        ("redirect", r"redirects to http://elsewhere\.example/v1/completions, and the key would go along"),
+        ("other model", r"answers as model 'another' where it answered as 'own' before"),
+        ("no text", r"answers with 0 choices where 1 were asked for"),
+    ],
+)
+def test_what_a_hostile_server_does_is_one_sentence_and_loses_nothing(
+    server: Served, monkeypatch: pytest.MonkeyPatch, trouble: Trouble, sentence: str
+) -> None:
     monkeypatch.setenv(KEY, "sk-very-secret")
-    url, handler = server
-    for status in (401, 400):
-        handler.failures += [(status, {"error": {"message": "Incorrect API key provided: sk-very-secret"}})] * 2
-        with pytest.raises(ModelError) as caught:
-            written(url)
-        assert url in str(caught.value)
-        assert "sk-very" not in str(caught.value)
-        assert caught.value.__cause__ is None
-        handler.failures.clear()
+    kept = Kept()
+    server.troubles += [200, *[trouble] * 7]
+    how = replace(ONE_BY_ONE, timeout_seconds=0.05) if trouble == "slow" else ONE_BY_ONE
+    with pytest.raises(ModelError, match=sentence) as caught:
+        written(server.url, how=how, remember=kept)
+    told = str(caught.value)
+    assert told.startswith(f"task 't', example 'b': {server.url} ")
+    assert "sk-very" not in told
+    assert "hidden" not in told
+    assert caught.value.__cause__ is None
+    server.troubles.clear()
+    assert len(written(server.url, remember=kept)) == 2
+    prompts = [asked.get("prompt") or asked["messages"] for asked in server.answered]
+    assert len(prompts) == 2, prompts
+
+
+def test_a_failure_lets_what_is_under_way_end_and_asks_no_more(server: Served) -> None:
+    items = [Example(f"{number:02}", f"Day {number}?", None, {}, "") for number in range(20)]
+    kept = Kept()
+    server.troubles += [200] * 3 + [400]
+    how: dict[str, Any] = {"task": "t", "generation": FEW, "on_written": lambda *_: None, "remember": kept}
+    backend = OpenAiBackend(server.url, "own", Serving(at_once=2))
+    with pytest.raises(ModelError, match="HTTP 400"):
+        backend.generate(items, **how)
+    assert len(server.requests) < len(items)
+    backend.generate(items, **how)
+    assert len(server.answered) == len(items)
+
+
+def test_log_probabilities_that_are_missing_midway_are_not_made_up(model: Served) -> None:
+    items, kept = tiny.examples(4), Kept()
+    backend = OpenAiBackend(model.url, "own", ONE_BY_ONE)
+    model.troubles += [200, 200, 200, "no numbers"]
+    with pytest.raises(ModelError, match=rf"example '{items[2].id}': .* gives 0 log-probabilities of \d+ tokens"):
+        backend.answer_logprobs(items, task="t", keep=kept)
+    rows, _ = backend.answer_logprobs(items, task="t", keep=kept)
+    assert len(rows) == 4
+    assert len(model.answered) == 5
+
+
+def test_a_server_that_leaves_the_prompt_out_is_refused_once_it_was_asked(folder: Path, loaded: LoadedModel) -> None:
+    with serving(Served(loaded=loaded, root=str(folder), kind="llamacpp")) as served:
+        with pytest.raises(ModelError, match=r"gives 1 log-probabilities of \d+ tokens.*serve the model by vLLM"):
+            OpenAiBackend(served.url, "own").answer_logprobs(tiny.examples(3), task="t")
+        assert len(served.requests) == 1
+
+
+def test_without_its_tokenizer_nothing_is_guessed(server: Served, folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"does not say which tokenizer model 'own' has.*--tokenizer"):
+        OpenAiBackend(server.url, "own").answer_logprobs(tiny.examples(1), task="t")
+    template = [replace(PROMPTS[1], chat=Chat(template="{{ messages }}"))]
+    with pytest.raises(DataError, match="renders turns by its own chat template"):
+        OpenAiBackend(server.url, "own").generate(
+            template, task="t", generation=FEW, on_written=lambda *_: None, remember=at_once
+        )
+    assert not server.requests
+    assert folder.is_dir()
+
+
+def test_another_models_tokenizer_is_found_out(loaded: LoadedModel, tmp_path: Path) -> None:
+    other = tiny.write_model(tmp_path, tokens="sentencepiece")
+    with serving(Served(loaded=loaded)) as served:
+        backend = OpenAiBackend(served.url, "own", Serving(tokenizer=str(other)))
+        with pytest.raises(ModelError, match="as other words than it means"):
+            backend.answer_logprobs(tiny.examples(1), task="t")
+
+
+def test_the_identity_is_what_the_server_says_of_its_model(model: Served, folder: Path) -> None:
+    assert KIND.is_served
+    identity = KIND.opens.identity  # type: ignore[union-attr]
+    assert identity(f"{model.url}#own") == f"{model.url}#own (vllm, {folder})"
+    with pytest.raises(ModelError, match=r"serves no model 'owl'; did you mean 'own'\?"):
+        identity(f"{model.url}#owl")
+
+
+def test_a_certificate_that_nobody_vouches_for_is_said_so(tmp_path: Path) -> None:
+    program, certificate = which("openssl"), tmp_path / "own.pem"
+    if program is None:
+        pytest.skip("openssl, which makes a certificate, is not installed")
+    made = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=127.0.0.1"]
+    files = ["-keyout", certificate, "-out", tmp_path / "cert.pem"]
+    subprocess.run([program, *made, *files], check=True, capture_output=True)  # noqa: S603
+    certificate.write_text(certificate.read_text() + (tmp_path / "cert.pem").read_text())
+    with (
+        serving(Served(), certificate=certificate) as served,
+        pytest.raises(ModelError, match=r"has a certificate that is not trusted \(self.signed certificate\)"),
+    ):
+        KIND.opens.identity(f"{served.url}#own")  # type: ignore[union-attr]
 
 
 def test_a_server_that_is_not_there_says_so() -> None:
-    pytest.importorskip("openai")
     with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9/v1 does not answer"):
         written("http://127.0.0.1:9/v1")
 
@@ -152,8 +291,3 @@ def test_an_address_holds_no_secret() -> None:
         with pytest.raises(ModelError, match="would be written into results") as caught:
             split_reference(address)
         assert "secret" not in str(caught.value)
-
-
-def test_it_writes_texts_and_nothing_else() -> None:
-    assert KIND.abilities == {"text"}
-    assert KIND.is_served

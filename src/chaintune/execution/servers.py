@@ -1,0 +1,102 @@
+"""What servers are asked in a run: requests and tokens, known before the first is sent."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from chaintune.errors import ConfigError, number_of
+from chaintune.execution.bases import BaseModel
+from chaintune.execution.run import pending_nodes
+from chaintune.execution.sizing import about_tokens
+from chaintune.plan.nodes import JudgementNode, ScoreNode
+from chaintune.plan.plan import Plan
+from chaintune.records import Example, Task
+from chaintune.records.examples import shown_text
+from chaintune.scoring.reading import measure_of
+from chaintune.store.store import Store
+
+_OWN_HOSTS = ("", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWork:
+    """What one model of a server is asked at most, where nothing of it was answered yet.
+
+    Attributes:
+        model: as it is identified.
+        requests: that are sent.
+        read_tokens: about as many as the server reads.
+        written_tokens: that it writes at most.
+    """
+
+    model: str
+    requests: int
+    read_tokens: int
+    written_tokens: int
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the server is on this machine, so that nobody else pays."""
+        host = urlsplit(self.model).hostname or ""  # another package's servers need no address
+        return host in _OWN_HOSTS or host.startswith("127.") or host.endswith(".localhost")
+
+    def __str__(self) -> str:
+        requests = number_of(self.requests, "request")
+        return (
+            f"{self.model}: at most {requests}, about {self.read_tokens:,} tokens read and at most "
+            f"{self.written_tokens:,} written"
+        )
+
+
+def server_work(
+    plan: Plan, store: Store, bases: Mapping[str, BaseModel], tasks: Mapping[str, Task]
+) -> list[ServerWork]:
+    """What is left to be asked of each model that is served, in the order in which they are asked.
+
+    Args:
+        plan: of a study, a scoring or a mitigation.
+        store: where finished work lies.
+        bases: name -> model, those of judges too.
+        tasks: name -> task.
+    """
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for node in pending_nodes(plan, store):
+        if isinstance(node, ScoreNode) and node.base in bases and bases[node.base].weights is None:
+            for place, more in enumerate(_asked(node, tasks[node.task])):
+                counts[node.base][place] += more
+    return [ServerWork(bases[name].identity or name, *numbers) for name, numbers in counts.items()]
+
+
+def check_requests(work: Sequence[ServerWork], most: int) -> None:
+    """Refuse a run that asks servers too much.
+
+    Raises:
+        ConfigError: it takes more requests than `most`.
+    """
+    if (needed := sum(one.requests for one in work)) > most:
+        raise ConfigError(
+            f"--max-requests {most:,}: {number_of(needed, 'request')} to servers are needed ({work[0]}); take fewer "
+            "examples, or allow more"
+        )
+
+
+def _asked(node: ScoreNode, task: Task) -> tuple[int, int, int]:
+    """Requests, tokens read and tokens written of a node."""
+    examples = task.test if node.split == "test" else task.train
+    samples = task.generation.samples
+    if isinstance(node, JudgementNode):
+        texts = len(examples) * samples
+        return texts, node.tokens, texts
+    measure = measure_of(task, node.measure)
+    if measure.generation:
+        read = sum(about_tokens(shown_text(example.prompt)) for example in examples)
+        return len(examples), read, len(examples) * samples * measure.generation.max_new_tokens
+    sizes = [size for example in examples for size in _sizes(example)]
+    return len(examples), sum(sizes), len(sizes)
+
+
+def _sizes(example: Example) -> Iterator[int]:
+    """About how many tokens each answer has with its prompt."""
+    prompt = shown_text(example.prompt)
+    return (about_tokens(prompt + shown_text(answer)) for answer in example.answers)

@@ -1,0 +1,92 @@
+"""Log-probabilities of what a server reads: it repeats a prompt with the log-probability of each token.
+
+Prompts go to it as token ids, which our own tokenizer makes of them, so that the same tokens are scored as of a model
+that is files: where prompt and answer meet, what stands in front, and how turns are rendered is never the server's.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from chaintune.errors import ModelError
+from chaintune.models.loading import Reader
+from chaintune.scoring.backends.server import FIRST_RETRIES, RefusedError, Server, choices_of
+
+# Words that tokenizers divide differently, of letters that decode alike everywhere.
+_PROBE = "In 1987 twelve cats, all unfazed, outgrew Hyderabad's zoo; 46 didn't."
+_BLANKS = str.maketrans("", "", " \u2581\u0120")  # as tokenizers write them
+_WAY_OUT = "serve the model by vLLM or SGLang, have it scored from its files, or ask for texts ('measure: generation')"
+# A probability of 1, and what rounding makes of it.
+_MOST = 1e-3
+
+
+class _NoNumbersError(ModelError):
+    """An answer lacks log-probabilities."""
+
+
+@dataclass(frozen=True)
+class Echo:
+    """The log-probabilities that a server gives of prompts.
+
+    Attributes:
+        server: that is asked.
+        reader: whose tokenizer makes its prompts.
+    """
+
+    server: Server
+    reader: Reader
+
+    def check(self) -> None:
+        """Ask once whether the server gives log-probabilities of what it reads, and reads as the tokenizer does.
+
+        Raises:
+            ModelError: it does not.
+        """
+        _ = self._is_able
+
+    def logprobs(self, rows: Sequence[Sequence[int]]) -> tuple[list[list[float]], dict[str, Any]]:
+        """Natural-log probability of each token of each row given those before it, of the first one NaN; the answer.
+
+        Args:
+            rows: token ids.
+
+        Raises:
+            ModelError: the server does not give them.
+        """
+        answer = self._ask(rows)
+        choices = choices_of(answer, len(rows), self.server.url)
+        return [self._numbers(choice, len(row)) for choice, row in zip(choices, rows, strict=True)], answer
+
+    @cached_property
+    def _is_able(self) -> bool:
+        tokens, url = self.reader.tokenizer(_PROBE, verbose=False)["input_ids"], self.server.url
+        try:
+            (choice,) = choices_of(self._ask([tokens], retries=FIRST_RETRIES), 1, url)
+            self._numbers(choice, len(tokens))
+        except (RefusedError, _NoNumbersError) as error:
+            raise ModelError(f"{error}, and choices, likelihoods and preferences need them: {_WAY_OUT}") from error
+        read = [str(choice.get("text")), "".join(map(str, choice["logprobs"].get("tokens") or ()))]
+        if not any(_PROBE.translate(_BLANKS) in text.translate(_BLANKS) for text in read):
+            raise ModelError(
+                f"{url} reads the token ids of tokenizer '{self.reader.tokenizer.name_or_path}' as other words than "
+                "it means; name the folder or Hub id of the model that is served by --tokenizer"
+            )
+        return True
+
+    def _ask(self, rows: Sequence[Sequence[int]], **how: int) -> dict[str, Any]:
+        # One token is written, as not every server takes none; it is not looked at.
+        body = {"prompt": list(map(list, rows)), "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
+        return self.server.ask("/completions", body, **how)
+
+    def _numbers(self, choice: Mapping[str, Any], count: int) -> list[float]:
+        said = choice.get("logprobs")
+        numbers = said.get("token_logprobs") if isinstance(said, dict) else None
+        got = len(numbers) if isinstance(numbers, list) else 0
+        if not isinstance(numbers, list) or not count <= got <= count + 1:
+            raise _NoNumbersError(f"{self.server.url} gives {got} log-probabilities of {count} tokens that it read")
+        rest = numbers[1:count]
+        if wrong := [one for one in rest if not isinstance(one, int | float) or not one <= _MOST]:  # nor NaN
+            raise _NoNumbersError(f"{self.server.url} gives '{wrong[0]}' as the log-probability of a token")
+        return [math.nan, *map(float, rest)]

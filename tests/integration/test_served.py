@@ -1,0 +1,105 @@
+"""Models behind a server: scored and audited beside files, asked once whatever happens, and as judges."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaintune.cli import main
+from chaintune.execution.compute import PART
+from chaintune.models import LoadedModel, load
+from chaintune.records import Scores
+from chaintune.scoring.backends.server import KEY
+from chaintune.store.folder import FolderStore
+from tests.integration.conftest import Smoke
+from tests.served import Served, serving
+
+pytest.importorskip("openai")
+
+
+@pytest.fixture(scope="module")
+def loaded(smoke: Smoke) -> LoadedModel:
+    return load(smoke.folder / "model", precision="fp32")
+
+
+@pytest.fixture
+def server(smoke: Smoke, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    monkeypatch.setenv(KEY, "sk-very-secret")
+    with serving(Served(loaded=loaded, root=str(smoke.folder / "model"))) as served:
+        yield served
+
+
+@pytest.fixture
+def options(smoke: Smoke, tmp_path: Path) -> list[str]:
+    data = f"tasks.balls.path={smoke.folder / 'balls.jsonl'}"
+    return ["--task", "balls", "--set", data, "--test", "8", "--store", str(tmp_path / "store"), "--at-once", "2"]
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_a_server_is_audited_against_the_folder_that_it_serves(
+    smoke: Smoke,
+    server: Served,
+    options: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model, out = f"openai:{server.url}#own", tmp_path / "out"
+    how = [*options, "--resamples", "200", "--precision", "fp32"]
+    assert run("audit", model, str(smoke.folder / "model"), model, *how, "--out", str(out)) == 0
+    told = capsys.readouterr()
+    assert f"to be asked of {server.url}#own (vllm, {smoke.folder / 'model'}): at most 8 requests, about " in told.err
+    assert "nobody can check whose weights gave them" in caplog.text
+    assert "nobody can check whose weights gave them" in (out / "report.html").read_text()
+    sides = [Scores.read(path) for path in sorted(out.rglob("*.parquet"))]
+    assert sorted(one.provenance["backend"] for one in sides) == ["openai", "openai", "transformers"]
+    rows = [side.table["choice_logprobs"].explode() for side in sides]
+    assert max((rows[0] - other).abs().max() for other in rows[1:]) < 1e-3
+    # A first one finds out whether it can, as does the one that opens it, and each example is one more.
+    assert len(server.requests) == 10
+    assert run("audit", model, model, *how) == 0
+    assert len(server.requests) == 10
+    assert server.keys == {"Bearer sk-very-secret"}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"very-secret" in path.read_bytes()]
+    assert "very-secret" not in told.out + told.err
+
+
+@pytest.mark.parametrize("measure", ["choice", "generation"])
+def test_what_was_answered_is_not_asked_again(
+    server: Served, options: list[str], tmp_path: Path, measure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["--set", "tasks.balls.max_new_tokens=3", "--set", "tasks.balls.scorer=contains"]
+    texts = ["--set", "tasks.balls.measure=generation", *texts] if measure == "generation" else []
+    model, out = f"openai:{server.url}#own", str(tmp_path / "out.parquet")
+    server.troubles += [*[200] * 5, 400]
+    assert run("score", model, *options, *texts, "--out", out) == 2
+    assert "refuses /completions (HTTP 400" in capsys.readouterr().err
+    before = len(server.answered)
+    assert run("score", model, *options, *texts, "--out", out) == 0
+    examples = [json.dumps(asked["prompt"]) for asked in server.answered if not _is_probe(asked)]
+    assert before < len(server.answered)
+    assert len(set(examples)) == len(examples) == 8
+    assert not FolderStore(tmp_path / "store").keys(PART)
+
+
+def test_a_run_that_needs_more_requests_than_allowed_does_not_begin(
+    server: Served, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = [*options, "--max-requests", "7", "--out", str(tmp_path / "out.parquet")]
+    assert run("score", f"openai:{server.url}#own", *how) == 2
+    assert "--max-requests 7: 8 requests to servers are needed" in capsys.readouterr().err
+    assert all(_is_probe(asked) for _, asked in server.requests)
+
+
+def _is_probe(asked: dict[str, object]) -> bool:
+    prompt = asked["prompt"]
+    return isinstance(prompt, list) and len(prompt) == 1

@@ -1,0 +1,44 @@
+"""What servers may be asked: told first, and agreed to where the server is somebody else's."""
+
+import sys
+
+import pytest
+
+from chaintune.cli.allowance import Allowance
+from chaintune.errors import ConfigError
+from chaintune.execution.servers import ServerWork
+
+FAR = ServerWork("https://api.example/v1#large (vllm)", 120, 31_000, 960)
+NEAR = [ServerWork(f"http://{host}:8000/v1#own", 500, 1, 1) for host in ("localhost", "127.0.0.1", "[::1]")]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+
+
+def test_a_server_of_this_machine_is_told_and_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    Allowance()([*NEAR, ServerWork("what calls itself toy", 3, 1, 1)])
+    assert "to be asked of http://localhost:8000/v1#own: at most 500 requests" in capsys.readouterr().err
+
+
+def test_another_one_needs_leave(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"120 requests are for a server that is not on this machine.*--max-requests 120"
+    ):
+        Allowance()([FAR])
+    assert "about 31,000 tokens read and at most 960 written" in capsys.readouterr().err
+    Allowance(yes=True)([FAR])
+    Allowance(120)([FAR])
+    with pytest.raises(ConfigError, match=r"--max-requests 600: 620 requests to servers are needed"):
+        Allowance(600, yes=True)([FAR, NEAR[0]])
+
+
+@pytest.mark.usefixtures("terminal")
+def test_people_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.confirm", lambda *_args, **_named: True)
+    Allowance()([FAR])
+    monkeypatch.setattr("typer.confirm", lambda *_args, **_named: False)
+    with pytest.raises(ConfigError, match="nothing was asked"):
+        Allowance()([FAR])
