@@ -11,7 +11,7 @@ from chaintune.cli.output import echo
 from chaintune.errors import ConfigError
 
 if TYPE_CHECKING:
-    from chaintune.execution.servers import ServerWork
+    from chaintune.execution.server_requests import ServerWork
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Allowance:
         Raises:
             ConfigError: it is more than may be asked, or nobody is there to agree.
         """
-        from chaintune.execution.servers import check_requests
+        from chaintune.execution.server_requests import check_requests
 
         for one in work:
             echo(f"to be asked of {one}", err=True)

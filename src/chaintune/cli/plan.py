@@ -69,7 +69,7 @@ def plan(
     import chaintune.hf  # noqa: F401 - from here on torch is needed
     from chaintune.execution.bases import entry_keys
     from chaintune.execution.probe import probed_rates
-    from chaintune.execution.servers import server_work
+    from chaintune.execution.server_requests import server_work
     from chaintune.execution.sizing import parameters_of
     from chaintune.runs.session import prepare
 

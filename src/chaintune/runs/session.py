@@ -17,7 +17,7 @@ from chaintune.execution.executors import EXECUTORS
 from chaintune.execution.external.contents import check_commands, contents_of
 from chaintune.execution.judges import judges_of
 from chaintune.execution.run import run_plan
-from chaintune.execution.servers import ServerWork, server_work
+from chaintune.execution.server_requests import ServerWork, server_work
 from chaintune.execution.sizing import chat_of, stage_bytes, task_tokens, tell_unused, usable
 from chaintune.execution.state import RunOutcome
 from chaintune.files.atomic import clear_leftovers

@@ -6,7 +6,7 @@ import pytest
 
 from chaintune.cli.allowance import Allowance
 from chaintune.errors import ConfigError
-from chaintune.execution.servers import ServerWork
+from chaintune.execution.server_requests import ServerWork
 
 FAR = ServerWork("https://api.example/v1#large (vllm)", 120, 31_000, 960)
 NEAR = [ServerWork(f"http://{host}:8000/v1#own", 500, 1, 1) for host in ("localhost", "127.0.0.1", "[::1]")]
