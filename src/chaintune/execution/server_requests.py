@@ -13,6 +13,7 @@ from chaintune.plan.nodes import JudgementNode, ScoreNode
 from chaintune.plan.plan import Plan
 from chaintune.records import Example, Task
 from chaintune.records.examples import shown_text
+from chaintune.scoring.measures.measure import evenly_spaced
 from chaintune.scoring.reading import measure_of
 from chaintune.store.store import Store
 
@@ -90,8 +91,10 @@ def _asked(node: ScoreNode, task: Task) -> tuple[int, int, int]:
         return texts, node.tokens, texts
     measure = measure_of(task, node.measure)
     if measure.generation:
-        read = sum(about_tokens(shown_text(example.prompt)) for example in examples)
-        return len(examples), read, len(examples) * samples * measure.generation.max_new_tokens
+        again = [examples[place] for place in evenly_spaced(len(examples))] if node.asks_twice else []
+        asked = [*examples, *again]
+        read = sum(about_tokens(shown_text(example.prompt)) for example in asked)
+        return len(asked), read, len(asked) * samples * measure.generation.max_new_tokens
     sizes = [size for example in examples for size in _sizes(example)]
     return len(examples), sum(sizes), len(sizes)
 

@@ -259,7 +259,7 @@ def test_a_certificate_that_nobody_vouches_for_is_said_so(tmp_path: Path) -> Non
     if program is None:
         pytest.skip("openssl, which makes a certificate, is not installed")
     made = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=127.0.0.1"]
-    files = ["-keyout", certificate, "-out", tmp_path / "cert.pem"]
+    files = ["-keyout", str(certificate), "-out", str(tmp_path / "cert.pem")]
     subprocess.run([program, *made, *files], check=True, capture_output=True)  # noqa: S603
     certificate.write_text(certificate.read_text() + (tmp_path / "cert.pem").read_text())
     with (
