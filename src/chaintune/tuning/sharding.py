@@ -14,7 +14,7 @@ from chaintune.tuning.mitigations import MITIGATIONS
 from chaintune.tuning.mitigations.mitigation import Weights
 
 
-def check_can_shard(quantize: Quantize | None, regulariser: Regulariser | None, *, asks_parent: bool = False) -> None:
+def check_can_shard(quantize: Quantize | None, regulariser: Regulariser | None) -> None:
     """Refuse what cannot work on pieces of the weights.
 
     Raises:
@@ -22,12 +22,6 @@ def check_can_shard(quantize: Quantize | None, regulariser: Regulariser | None, 
     """
     if quantize:
         raise StageError("weights in 4 bits cannot be spread over devices; leave recipe.quantize out")
-    if asks_parent:
-        raise StageError(
-            "the stage's objective asks the model before it about examples of which nothing is measured yet, and this "
-            "model is too large for one device; teach a task's pairs whole, which are measured beforehand, or take "
-            "devices with more memory"
-        )
     if regulariser and _weights_for(regulariser) == "whole":
         raise StageError(
             f"{regulariser.kind} needs whole weights on every device, and this model is too large for one; "

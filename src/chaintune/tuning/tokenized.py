@@ -93,7 +93,12 @@ def tokenized(
     with errors_of(task):
         encoded = objective.encode(loaded.tokenizer, examples)
     check_lengths(examples, [longest_tokens(one) for one in encoded], loaded.context_tokens, task=task)
-    return objective.prepare(loaded, encoded) if objective.prepare else encoded
+    return encoded
+
+
+def prepared(loaded: LoadedModel, data: Sequence[Tokenized], objective: Objective) -> list[Tokenized]:
+    """The same with what the loss needs of the model before the stage; of one that is sharded all processes ask."""
+    return list(objective.prepare(loaded, data) if objective.prepare else data)
 
 
 def longest_tokens(example: Tokenized) -> int:
@@ -115,14 +120,18 @@ class OrderedExamples(Dataset[Tokenized]):
     """Examples in training order, for a data loader that reads them front to back."""
 
     def __init__(self, examples: Sequence[Tokenized], order: Sequence[int]) -> None:
-        self._examples = examples
+        self.examples = examples
         self._order = order
+
+    def replaced(self, examples: Sequence[Tokenized]) -> "OrderedExamples":
+        """Other examples in the same order."""
+        return OrderedExamples(examples, self._order)
 
     def __len__(self) -> int:
         return len(self._order)
 
     def __getitem__(self, position: int) -> Tokenized:
-        return self._examples[self._order[position]]
+        return self.examples[self._order[position]]
 
 
 def collate(batch: Sequence[TrainingExample]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from chaintune.tuning.regularised import Regularised, apply
 from chaintune.tuning.sharding import check_can_shard, sharded
 from chaintune.tuning.shared_prefixes import pays
 from chaintune.tuning.step_rank import StepRank
-from chaintune.tuning.tokenized import OrderedExamples, all_tokens, longest_tokens, tokenized
+from chaintune.tuning.tokenized import OrderedExamples, all_tokens, longest_tokens, prepared, tokenized
 from chaintune.tuning.trainable import trainable
 from chaintune.tuning.trainer import StageLog, StageTrainer, Step
 
@@ -157,9 +157,10 @@ def tune(
     recipe = with_objective(recipe, targets_of((*examples, *replayed)), task=task)
     objective = objective_of(recipe)
     if fsdp:
-        asks_parent = objective.asks_parent((*examples, *replayed))
-        check_can_shard(recipe.quantize, recipe.regulariser, asks_parent=asks_parent)
+        check_can_shard(recipe.quantize, recipe.regulariser)
     data = [text for part in (examples, replayed) for text in tokenized(parent, _sorted(part), objective, task=task)]
+    if not fsdp:  # of what is spread over processes it takes all of them to ask the model
+        data = prepared(parent, data, objective)
     order = training_order(
         list(map(all_tokens, data)),
         batch_size=recipe.batch_size,
@@ -169,7 +170,7 @@ def tune(
         keep_together=recipe.keep_together,
     )
     protection = protecting(recipe, targets_of(protected), task="the protected task")
-    kept = tokenized(parent, _sorted(protected), protection, task="the protected task")
+    kept = prepared(parent, tokenized(parent, _sorted(protected), protection, task="the protected task"), protection)
     stage = _Stage(OrderedExamples(data, order), kept, protection, objective, recipe, seed, log, on_step, report_to)
     share = StepRank.here()
     while True:
@@ -204,6 +205,9 @@ def _tune(parent: LoadedModel, stage: _Stage, batching: _Batching) -> Tuned:
         regularised = apply(ready, recipe.regulariser, stage.protected, stage.protection)
         try:
             with sharded(regularised.loaded.model) if batching.fsdp else nullcontext():
+                if batching.fsdp:
+                    data = stage.data.replaced(prepared(regularised.loaded, stage.data.examples, stage.objective))
+                    stage = replace(stage, data=data)
                 trainer = _train(regularised, stage, batching, watch)
         finally:
             loaded = regularised.remove()

@@ -61,11 +61,16 @@ def _encode(tokenizer: "PreTrainedTokenizerBase", examples: Sequence[Example]) -
 def _prepare(loaded: "LoadedModel", pairs: Sequence[Pair]) -> list[Pair]:
     """The pairs with the log-probabilities that the model gives their answers now, where they are not known."""
     from chaintune.models.encoding import Encoded
+    from chaintune.models.processes import SINGLE_PROCESS, Rank
+    from chaintune.models.sharding import is_sharded
     from chaintune.scoring.logprobs import answer_logprobs
 
     missing = [pair for pair in pairs if pair.reference is None]
+    if not missing:
+        return list(pairs)
     encoded = [Encoded(*_parts(pair.example)) for pair in missing]
-    rows = iter(answer_logprobs(loaded.model, encoded) if missing else [])
+    share = Rank.here() if is_sharded(loaded.model) else SINGLE_PROCESS
+    rows = iter(share.merged(answer_logprobs(loaded.model, encoded, share=share), loaded.device))
     return [pair if pair.reference else _with_reference(pair, *next(rows)) for pair in pairs]
 
 

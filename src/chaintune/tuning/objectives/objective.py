@@ -1,11 +1,10 @@
 """What an objective is: which targets it takes, what of them is read, and the loss of a batch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chaintune.records import Example, Recipe
-from chaintune.records.preference import REFERENCE
 
 if TYPE_CHECKING:  # a study file that names an objective is read without torch
     import torch
@@ -52,7 +51,8 @@ class Objective:
         loss: of a micro-batch.
         collate_tree: the same with what the examples begin with alike computed once, its `labels` the predicted tokens;
             None cannot.
-        prepare: adds what the loss needs of the model before the stage, such as a reference's log-probabilities.
+        prepare: adds what the loss needs of the model before the stage, such as a reference's log-probabilities; a model
+            whose weights are spread over processes is asked by all of them together.
         has_reference: whether the loss is held against the log-probabilities that the model before the stage gives both
             answers of preferences. Where they are measured already, `encode` finds both in an example's `extra`, under
             `reference`; `prepare` computes the others.
@@ -67,8 +67,3 @@ class Objective:
     prepare: "Callable[[LoadedModel, Sequence[Any]], Sequence[Any]] | None" = None
     has_reference: bool = False
     configured: "Callable[[Recipe], Objective] | None" = None
-
-    def asks_parent(self, examples: Iterable[Example]) -> bool:
-        """Whether `prepare` has to ask the model before the stage about some of the examples."""
-        known = self.has_reference and all(REFERENCE in example.extra for example in examples)
-        return self.prepare is not None and not known
