@@ -10,6 +10,7 @@ from chaintune.arguments import NAMES, PATH, taking
 from chaintune.auditing import lenient_options, scored, with_public_caution, write_folder
 from chaintune.errors import ConfigError
 from chaintune.files.names import file_names, told_apart
+from chaintune.forgetting.power import OnDraw
 from chaintune.logs.options import CompareArguments
 from chaintune.records import Scores, Series, Task
 from chaintune.study.serve import Serve, ServeArgument
@@ -105,6 +106,7 @@ def series_of_scores(
     tasks: Sequence[Task],
     against_first: bool,
     policy_on: "PolicyOn | None" = None,
+    on_draw: OnDraw | None = None,
 ) -> Series:
     """The forgetting along several models that were scored.
 
@@ -115,6 +117,7 @@ def series_of_scores(
         tasks: whose scores they are.
         against_first: each model is compared with the first one only.
         policy_on: what the policy judges, as of `audit_series`.
+        on_draw: of power by simulation, as `compare_pairs` takes it.
     """
     from chaintune.gate import judge_series
     from chaintune.logs.compare import compare_pairs
@@ -124,7 +127,7 @@ def series_of_scores(
     sides = read_series(
         {name: list(own.values()) for name, own in scores.items()}, lenient, against_first=against_first
     )
-    series = Series(with_public_caution(compare_pairs(sides, lenient), tasks), scores=scores)
+    series = Series(with_public_caution(compare_pairs(sides, lenient, on_draw=on_draw), tasks), scores=scores)
     return replace(series, gate=judge_series(policy, series, policy_on)) if policy else series
 
 

@@ -57,7 +57,6 @@ def audit(
     chaintune audit base sft dpo rl --task bbq --by category --out audit
     """
     from chaintune.auditing import audit_scores, check_budgets, check_dimensions, write_audit
-    from chaintune.logs.sides import check_of_series
     from chaintune.series import series_of_scores, write_series
     from chaintune.study.serve import SERVER_LOGS
 
@@ -76,12 +75,13 @@ def audit(
         if out is not None:
             write_audit(audited, out, tasks=tasks, command=command)
         return report_comparisons(audited.comparisons, audited.gate, output)
-    check_of_series(options)
     against_first = series_flags.against_first
     scores = score_flags.score(dict(zip(told_apart(models), models, strict=True)), tasks, server_logs=logs)
-    series = series_of_scores(
-        scores, options, policy, tasks=tasks, against_first=against_first, policy_on=output.policy_on
-    )
+    with simulating(options) as on_draw:
+        series = series_of_scores(
+            scores, options, policy, tasks=tasks, against_first=against_first, policy_on=output.policy_on,
+            on_draw=on_draw,
+        )  # fmt: skip
     if out is not None:
         write_series(series, out, tasks=tasks, command=command)
     return report_comparisons(series.comparisons, series.gate, output)

@@ -55,14 +55,19 @@ class CompareFlags:
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0
     force: Annotated[bool, typer.Option("--force", help="Compare what is not comparable, and say so.")] = False
     chosen_of: Annotated[
-        int, typer.Option(min=1, metavar="K", help="How many checkpoints AFTER was chosen of by these scores.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="How many checkpoints AFTER (of a series the last, of rivals each) was chosen of by these scores.",
+        ),
     ] = 1
     power: Annotated[
         bool,
         typer.Option(
             "--power",
             help="Simulate comparisons like this one: how often they show a loss of 5 and of 10 points. Takes up to a "
-            "few minutes for each task.",
+            "few minutes for each task and pair of checkpoints.",
         ),
     ] = False
 

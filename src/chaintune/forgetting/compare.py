@@ -171,7 +171,8 @@ def compare_scores(
         rounding=_rounding(before, after, known, inference), people=people_labels(*sides, level=inference.level),
     )  # fmt: skip
     if power:
-        comparison = replace(comparison, simulated_power=_simulated(comparison, groups, values, inference, on_draw))
+        first = replace(inference, level=1 - (1 - inference.level) / inference.pairs, pairs=1)
+        comparison = replace(comparison, simulated_power=_simulated(comparison, groups, values, first, on_draw))
     return Compared(comparison, whole_ends(unit, groups, (values[0] - values[1])[np.newaxis], [0], inference)["0"])
 
 
@@ -238,7 +239,7 @@ def _simulated(
     elif not np.any(values[0] != values[1]):
         reason = "no answer changed, so there are no flips to simulate"
     if reason:
-        return SimulatedPower(math.nan, math.nan, math.nan, reason=reason)
+        return SimulatedPower(math.nan, math.nan, math.nan, reason=reason, level=options.level)
     testable = {
         (row.dimension, row.group)
         for row in comparison.rows

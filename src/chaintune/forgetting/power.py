@@ -71,7 +71,7 @@ def power_by_simulation(
     unknown = [Power(math.nan, math.nan, 0)] * len(EFFECTS)
     shown = (k for k, label in enumerate(groups.labels) if label[0] not in left_out)
     rows = tuple(_row(groups, column, powers.get(column, unknown)) for column in shown)
-    return SimulatedPower(flips.forgot, flips.learned, flips.correlation, rows, tuple(left_out))
+    return SimulatedPower(flips.forgot, flips.learned, flips.correlation, rows, tuple(left_out), level=options.level)
 
 
 def _power(

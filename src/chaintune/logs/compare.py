@@ -77,7 +77,8 @@ def compare_series(
         checkpoints: name -> what it scored, in order, each as `compare` takes it; or these alone, whose names are then
             what tells their paths apart.
         against_first: they are rivals: each is compared with the first one only.
-        **options: as `compare` takes them, without `chosen_of` and `power`; of several tasks all are compared.
+        **options: as `compare` takes them; of several tasks all are compared. `chosen_of` is about the last checkpoint,
+            of rivals about each, and `power` is simulated for each pair.
 
     Raises:
         ConfigError: an option, field or dimension that does not exist, or fewer than three checkpoints.
@@ -135,7 +136,7 @@ def compare_pairs(
         _tell_without_group(pairs[0].before[task], options)
     every = [(sides, task) for sides in pairs for task in sides.tasks]
     _check_dimensions([side[task] for sides, task in every for side in (sides.before, sides.after)], options)
-    inference = replace(options.judged, pairs=len(pairs))
+    inference = options.judged(len(pairs))
     compared = [_compared(sides, task, options, inference, on_draw) for sides, task in every]
     return [
         replace(comparison, tasks_left_out=sides.left_out)
@@ -214,7 +215,7 @@ def _agreement(sides: Sides, task: str, options: CompareOptions) -> dict[str, Es
     for name, side in (("before", sides.before), ("after", sides.after)):
         for log in side.values():
             if log.scores.provenance.get("other_way_of") == task:
-                shares[name] = agreement(side[task].scores, log.scores, options.judged)
+                shares[name] = agreement(side[task].scores, log.scores, options.judged())
     return shares
 
 

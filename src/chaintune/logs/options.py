@@ -102,8 +102,8 @@ class CompareOptions:
         force: compare what is not comparable, and say so in the result.
         read: how both logs are read.
         inference: how sure, and relative to what.
-        chosen_of: how many checkpoints the later one was chosen of by these very scores: the error rate is divided by
-            it, so that the intervals hold for whichever was chosen.
+        chosen_of: how many checkpoints the later one, of a series the last and of rivals each, was chosen of by these
+            very scores: the error rate is divided by it, so that the intervals hold for whichever was chosen.
         power: simulate comparisons like this one, to tell how often they show a loss of 5 and of 10 points.
 
     Raises:
@@ -148,15 +148,18 @@ class CompareOptions:
         """Dimensions that some task has to have."""
         return frozenset(name for text in self.by for name in parts_of(text))
 
-    @cached_property
-    def judged(self) -> Inference:
-        """How sure each of the checkpoints is compared that the later one was chosen of."""
-        error_rate = (1 - self.inference.level) / self.chosen_of
+    def judged(self, pairs: int = 1) -> Inference:
+        """How sure pairs of checkpoints are compared, whichever the chosen one was chosen to be.
+
+        Args:
+            pairs: that are compared beside each other.
+        """
+        inference = replace(self.inference, pairs=pairs)
         if self.chosen_of == 1:
-            return self.inference
-        least = min(math.ceil(_BEYOND / error_rate), MOST_RESAMPLES)
-        resamples = max(self.inference.resamples, least)
-        return replace(self.inference, level=1 - error_rate, resamples=resamples)
+            return inference
+        error_rate = (1 - inference.level) / self.chosen_of
+        least = min(math.ceil(_BEYOND * pairs / error_rate), MOST_RESAMPLES)
+        return replace(inference, level=1 - error_rate, resamples=max(inference.resamples, least))
 
     @cached_property
     def reading(self) -> ReadOptions:

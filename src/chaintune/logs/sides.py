@@ -82,10 +82,9 @@ def read_series(checkpoints: Mapping[str, Logged], options: CompareOptions, *, a
         against_first: they are rivals: each is compared with the first one only.
 
     Raises:
-        ConfigError: a reader, field or task that does not exist, or options that are of two checkpoints only.
+        ConfigError: a reader, field or task that does not exist.
         DataError: a log cannot be read, or two have no task in common.
     """
-    check_of_series(options)
     read = {name: _read(logged, options, name) for name, logged in checkpoints.items()}
     return [
         replace(
@@ -94,17 +93,6 @@ def read_series(checkpoints: Mapping[str, Logged], options: CompareOptions, *, a
         )
         for start, end in series_pairs(list(checkpoints), against_first=against_first)
     ]
-
-
-def check_of_series(options: CompareOptions) -> None:
-    """Refuse options that are of two checkpoints only.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    for name, flag, given in (("chosen_of", "chosen-of", options.chosen_of > 1), ("power", "power", options.power)):
-        if given:
-            raise ConfigError(f"{name} (--{flag}) is about two checkpoints; leave it out, or compare two alone")
 
 
 def _read(logged: Logged, options: CompareOptions, side: str) -> Mapping[str, Log]:

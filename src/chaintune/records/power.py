@@ -1,5 +1,6 @@
 """How often comparisons show a loss that was planted in simulated data like those at hand."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -36,6 +37,8 @@ class SimulatedPower:
         groups: the whole task first.
         left_out: dimensions whose groups are too many for it.
         reason: why nothing was simulated; empty where it was.
+        level: that simulated comparisons are judged at: the comparison's own, its error rate divided by the pairs of
+            checkpoints that are compared beside each other.
     """
 
     forgot: float
@@ -44,3 +47,4 @@ class SimulatedPower:
     groups: tuple[GroupPower, ...] = ()
     left_out: tuple[str, ...] = ()
     reason: str = ""
+    level: float = math.nan

@@ -15,17 +15,22 @@ def power_table(comparison: Comparison) -> Table | None:
     if power is None or not power.groups:
         return None
     reference = "the rest" if comparison.reference == "rest" else "the whole"
+    level = comparison.level if math.isnan(power.level) else power.level
     note = (
         "In percent of the comparisons that were simulated with the clusters and flips of these data, "
-        f"{_flips(power)}, and judged as this one is, at {100 * comparison.level:g} %; ± is the standard error of the "
+        f"{_flips(power)}, and judged as this one is, at {100 * level:.4g} %; ± is the standard error of the "
         "simulation. The whole task loses so many points"
     )
     note += (
         f"; one group so many more than {reference}, corrected over its dimension." if len(power.groups) > 1 else "."
     )
-    note += " What a correction over tasks takes is not in it." if comparison.overall.forgetting_family else ""
+    if comparison.end:
+        note += " The correction over pairs of checkpoints is in it, by Bonferroni; one over tasks is not."
+    elif comparison.overall.forgetting_family:
+        note += " What a correction over tasks takes is not in it."
+    pair = f", from {comparison.start} to {comparison.end}" if comparison.end else ""
     return Table(
-        f"Power by simulation: {comparison.task}",
+        f"Power by simulation: {comparison.task}{pair}",
         note + _left_out(power),
         ("who", "n", "clusters", "5 points", "10 points", "simulated"),
         tuple(

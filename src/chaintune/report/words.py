@@ -97,8 +97,21 @@ def _series_texts(series: Series) -> Iterator[str]:
             yield f"From {one.start} to {one.end}: {_comparison_text(one)}"
         if not series.against_first:
             yield " ".join(["Step by step:", *(_step(one) for one in steps)])
+        yield from _chosen(series, task)
         if cautions := {text: None for one in series.comparisons if one.task == task for text in one.cautions.values()}:
             yield " ".join(cautions)
+
+
+def _chosen(series: Series, task: str) -> Iterator[str]:
+    """What was chosen by these scores, and what that means for the intervals; nothing where nothing was."""
+    one = next(one for one in series.comparisons if one.task == task)
+    if one.chosen_of == 1:
+        return
+    who = f"Each of {listed(series.names[1:])}" if series.against_first else f"The last checkpoint, {series.names[-1]},"
+    yield (
+        f"{who} was chosen of {one.chosen_of:,} by these scores: all intervals are at {100 * one.level:g} %, so that "
+        "they hold together for whichever was chosen; what was chosen is likely to look better here than it is."
+    )
 
 
 def _course(steps: Sequence[Comparison]) -> str:
@@ -116,6 +129,7 @@ def _step(comparison: Comparison) -> str:
     bias = [one for one in comparison.groups if one.biased_forgetting.is_shown(level)]
     parts = [verdict_sentence(whole, level=level, since=True)]
     parts += [f"No loss can be shown there: {row.verdict_reason}."] if row.verdict_reason else []
+    parts += power_sentences(comparison) if comparison.simulated_power and comparison.simulated_power.reason else []
     for dimension in dict.fromkeys(one.dimension for one in bias):
         apart = {one.group: one.biased_forgetting for one in bias if one.dimension == dimension}
         reference = reference_text(comparison.reference)
@@ -146,7 +160,7 @@ def _comparison_text(comparison: Comparison) -> str:
         one, several = f"example that does not {have} was", f"examples that do not {have} were"
         parts.append(f"{number_of(comparison.n_left_out, one, several)} left out.")
     parts += [f"Compared although not comparable: {reason}." for reason in comparison.forced]
-    if comparison.chosen_of > 1:
+    if comparison.chosen_of > 1 and not comparison.end:
         parts.append(
             f"The later checkpoint was chosen of {comparison.chosen_of:,} by these scores: intervals are at "
             f"{100 * comparison.level:g} %, so that they hold for whichever was chosen; the value itself is likely "

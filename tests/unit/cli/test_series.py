@@ -102,7 +102,7 @@ def test_what_cannot_be_meant_is_one_message(checkpoints: list[str], capsys: pyt
     for arguments, said in (
         ([checkpoints[0]], "expected two checkpoints or more"),
         ([*checkpoints, "--policy-on", "each"], "--policy-on says what a policy judges"),
-        ([*checkpoints, "--chosen-of", "3"], "chosen_of (--chosen-of) is about two checkpoints"),
+        ([*checkpoints, "--chosen-of", "0"], "--chosen-of"),
         ([*checkpoints, "--by", "fiath"], "did you mean 'faith'"),
         ([*checkpoints, "nowhere.csv"], "nowhere.csv"),
     ):

@@ -20,6 +20,7 @@ from chaintune.records import Scores, Series
 from chaintune.report.comparison import comparison_json, comparison_schema, read_comparisons
 from chaintune.report.markdown import markdown
 from chaintune.report.results import Results
+from chaintune.report.words import summary
 from tests import synthetic
 
 FAST = 200
@@ -183,11 +184,45 @@ def test_a_policy_judges_the_last_or_each() -> None:
         judge_series(POLICY, found, "lasst")  # type: ignore[arg-type]
 
 
-def test_what_is_of_two_checkpoints_is_refused() -> None:
+def test_the_error_rate_is_divided_by_how_many_the_last_one_was_chosen_of() -> None:
+    chosen, strict = series(chosen_of=4), series(level=0.9875)
+    for one, other in zip(chosen.comparisons, strict.comparisons, strict=True):
+        assert (one.chosen_of, one.level) == (4, pytest.approx(0.9875))
+        assert one.resamples == 10 * 5 / 0.0125, "ten lie beyond each end at the level of a pair"
+        assert one.overall.forgetting_family == other.overall.forgetting_family
+        assert one.overall.forgetting.high == pytest.approx(other.overall.forgetting.high, abs=0.02)
+    told = summary(Results.of(chosen.comparisons))
+    assert told.count("The last checkpoint, rl, was chosen of 4 by these scores: all intervals are at 98.75 %") == 1
+    assert told.count("chosen of") == 1
+    rivals = summary(Results.of(series(chosen_of=4, against_first=True).comparisons))
+    assert "Each of sft, dpo and rl was chosen of 4" in rivals
+
+
+def test_power_is_simulated_for_each_pair_at_its_part_of_the_error_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaintune.forgetting.power._DRAWS_OF_WHOLE", 30)
+    monkeypatch.setattr("chaintune.forgetting.power._MOST_DRAWS", 40)
+    sides = course(lost=2)
+    three = {"base": sides["base"], "same": sides["base"], "dpo": sides["dpo"]}
+    found = chaintune.compare_series(three, resamples=FAST, power=True)
+    same, step, whole = (one.simulated_power for one in found.comparisons)
+    assert same
+    assert step
+    assert whole
+    assert "no answer changed" in same.reason
+    assert step.level == whole.level == pytest.approx(1 - 0.05 / 3)
+    alone = chaintune.compare(sides["base"], sides["dpo"], resamples=FAST, power=True).simulated_power
+    assert alone
+    assert alone.level == 0.95
+    assert (alone.forgot, alone.learned) == (whole.forgot, whole.learned)
+    assert alone.groups[0].power_5 > whole.groups[0].power_5 > 0
+    text = markdown(Results.of(found.comparisons))
+    assert "Power by simulation: t, from base to dpo" in text
+    assert "at 98.33 %" in text
+    assert text.count("Power was not simulated: no answer changed") == 1
+
+
+def test_fewer_than_three_are_no_series() -> None:
     sides = course()
-    for name, value in (("chosen_of", 3), ("power", True)):
-        with pytest.raises(ConfigError, match=f"{name} .*about two checkpoints"):
-            chaintune.compare_series(sides, **{name: value})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="expected three or more, got 2"):
         chaintune.compare_series([sides["base"], sides["sft"]])
     assert chaintune.compare_series(list(sides.values()), resamples=FAST).names[1] == "checkpoint 2"

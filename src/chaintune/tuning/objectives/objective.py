@@ -51,8 +51,8 @@ class Objective:
         loss: of a micro-batch.
         collate_tree: the same with what the examples begin with alike computed once, its `labels` the predicted tokens;
             None cannot.
-        prepare: adds what the loss needs of the model before the stage, such as a reference's log-probabilities; a model
-            whose weights are spread over processes is asked by all of them together.
+        prepare: adds what the loss needs of the model before the stage, such as a reference's log-probabilities; all
+            processes that a model is spread over ask it together.
         has_reference: whether the loss is held against the log-probabilities that the model before the stage gives both
             answers of preferences. Where they are measured already, `encode` finds both in an example's `extra`, under
             `reference`; `prepare` computes the others.
