@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from chaintune.errors import ModelError, StageError
+from chaintune.errors import ModelError
 from chaintune.models import LoadedModel, load
 from chaintune.models.taught import encode_taught
 from chaintune.records import Example, Message, Preference, Recipe
@@ -17,7 +17,7 @@ from chaintune.scoring.divergence import divergence
 from chaintune.scoring.measures import MEASURES
 from chaintune.tuning.objectives import Objective, objective_of
 from chaintune.tuning.objectives.dpo import OBJECTIVE, Pair
-from chaintune.tuning.tokenized import tokenized
+from chaintune.tuning.tokenized import prepared, tokenized
 from chaintune.tuning.tune import tune
 from tests import tiny
 from tests.conftest import MakeModel
@@ -42,7 +42,7 @@ def parent(model_folder: MakeModel) -> LoadedModel:
 def pairs_of(loaded: LoadedModel, examples: list[Example], objective: Objective = OBJECTIVE) -> list[Pair]:
     """The pairs as a stage reads them."""
     pairs = []
-    for pair in tokenized(loaded, examples, objective, task="pairs"):
+    for pair in prepared(loaded, tokenized(loaded, examples, objective, task="pairs"), objective):
         assert isinstance(pair, Pair)
         pairs.append(pair)
     return pairs
@@ -118,12 +118,6 @@ def test_a_reference_that_is_known_is_not_asked_again(model_folder: MakeModel) -
     found = pairs_of(loaded, [*known, *PAIRS[2:]])
     assert [pair.reference for pair in found[:2]] == [(-1.0, -2.0)] * 2
     assert all(pair.reference and pair.reference[0] < -2 for pair in found[2:])
-
-
-def test_references_are_not_asked_of_pieces_of_a_model(model_folder: MakeModel, tmp_path: Path) -> None:
-    how: dict[str, Any] = {"task": "pairs", "recipe": Recipe(), "seed": 0, "log": tmp_path / "log", "fsdp": True}
-    with pytest.raises(StageError, match="objective asks the model before it"):
-        tune(parent(model_folder), PAIRS, **how)
 
 
 def test_what_cannot_be_read_names_its_task(model_folder: MakeModel) -> None:
