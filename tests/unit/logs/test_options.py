@@ -45,7 +45,7 @@ def test_the_command_line_and_python_name_the_same_options() -> None:
     for name in ("plain", "crossings", "required", "on_missing", "force", "power", "inference", "judged", "reading"):
         assert getattr(ours, name) == getattr(theirs, name)
     assert ours.inference == Inference(0.9, 200, 3, "bh", "rest", 0.1)
-    assert ours.judged.level == pytest.approx(0.975)
+    assert ours.judged().level == pytest.approx(0.975)
     assert ours.reading == ReadOptions(
         ("a", "b", "c"), {"id": "qid", "score": "right"}, "room", "acc", "strict", ("t",), (5, 1), "table"
     )
